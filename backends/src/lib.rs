@@ -1,0 +1,2 @@
+//! Leasehold.
+pub use leasehold_core::*;

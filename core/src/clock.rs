@@ -1,0 +1,170 @@
+//! The clock that leases are trusted by: monotonic, and counting the time a machine sleeps.
+
+use std::fmt;
+use std::ops::Add;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+/// An instant on a [`Clock`]; instants of different clocks do not compare.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The clock's origin, before every other moment.
+    pub const ORIGIN: Self = Self(0);
+
+    /// The moment that long after the clock's origin.
+    #[must_use]
+    pub fn from_origin(elapsed: Duration) -> Self {
+        Self(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// How long after the clock's origin this is.
+    #[must_use]
+    pub fn since_origin(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
+    /// The time from `earlier` to this moment; zero when `earlier` is later.
+    #[must_use]
+    pub fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// That much earlier, or the origin.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    /// That much later, or the last moment there is (584 years on).
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl fmt::Debug for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "@{:?}", self.since_origin())
+    }
+}
+
+/// A monotonic clock that also counts the time for which the machine is suspended.
+///
+/// A lease runs out on the store's clock while a laptop sleeps or a virtual machine is frozen, so
+/// a clock that stands still meanwhile would trust it for too long.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The present moment; never earlier than one it gave before.
+    fn now(&self) -> Moment;
+
+    /// Returns at that moment or soon after, never before.
+    ///
+    /// Dropping the future is safe.
+    fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()>;
+}
+
+/// The machine's clock: `CLOCK_BOOTTIME` on Linux and Android.
+///
+/// macOS's `CLOCK_MONOTONIC` and Windows's performance counter count suspend as well and are used
+/// there. Other Unix systems have no such clock: there `CLOCK_MONOTONIC` serves, and suspend is
+/// not counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl SystemClock {
+    /// Timers stand still while the machine is suspended, so a sleep looks at the clock this often
+    /// and is late by no more than this after a resume.
+    const LONGEST_NAP: Duration = Duration::from_secs(1);
+
+    #[cfg(unix)]
+    fn read() -> Moment {
+        use rustix::time::{ClockId, clock_gettime};
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        const ID: ClockId = ClockId::Boottime;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        const ID: ClockId = ClockId::Monotonic;
+        let time = clock_gettime(ID);
+        // Both parts are never negative on these clocks.
+        Moment::from_origin(Duration::new(
+            u64::try_from(time.tv_sec).unwrap_or_default(),
+            u32::try_from(time.tv_nsec).unwrap_or_default(),
+        ))
+    }
+
+    #[cfg(not(unix))]
+    fn read() -> Moment {
+        use std::sync::OnceLock;
+        use std::time::Instant;
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        Moment::from_origin(ORIGIN.get_or_init(Instant::now).elapsed())
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Moment {
+        Self::read()
+    }
+
+    fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            loop {
+                let left = moment.saturating_since(Self::read());
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left.min(Self::LONGEST_NAP)).await;
+            }
+        })
+    }
+}
+
+/// tokio's clock, for tests under paused time: it advances when every task is idle.
+#[derive(Clone, Copy, Debug)]
+pub struct TokioClock {
+    origin: tokio::time::Instant,
+}
+
+impl TokioClock {
+    /// A clock whose origin is now.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "it reads the time")]
+    pub fn new() -> Self {
+        Self { origin: tokio::time::Instant::now() }
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Moment {
+        Moment::from_origin(self.origin.elapsed())
+    }
+
+    fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep_until(self.origin + moment.since_origin()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_instead_of_panicking() {
+        let late = Moment::ORIGIN + Duration::MAX;
+        assert_eq!(late + Duration::from_secs(1), late);
+        assert_eq!(Moment::ORIGIN.saturating_sub(Duration::MAX), Moment::ORIGIN);
+        assert_eq!(Moment::ORIGIN.saturating_since(late), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn the_system_clock_sleeps_until_not_before() {
+        let clock = SystemClock;
+        let until = clock.now() + Duration::from_millis(20);
+        clock.sleep_until(until).await;
+        assert!(clock.now() >= until);
+    }
+}

@@ -1,0 +1,261 @@
+//! The one error type: a kind to decide by, and a message for the person who reads it at night.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::LockName;
+
+/// The result of everything in Leasehold that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, as far as a caller can act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A write may or may not have happened: its answer was lost, cut off, or too late.
+    ///
+    /// Never read this as "it failed". A retried acquire with the same lease id is safe.
+    OutcomeUnknown,
+    /// The store could not be reached or was too busy, and nothing was written.
+    Unavailable,
+    /// The caller's input cannot be right: a name, a setting, a URL. Nothing was written.
+    Invalid,
+    /// The store or this build cannot do what was asked.
+    Unsupported,
+    /// The store refused: a missing right, a wrong password, a file that cannot be written.
+    Denied,
+    /// What the store holds is not what Leasehold wrote there.
+    Corrupt,
+    /// A lock was not had within the time the caller gave.
+    TimedOut,
+}
+
+impl ErrorKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::OutcomeUnknown => "outcome unknown",
+            Self::Unavailable => "unavailable",
+            Self::Invalid => "invalid",
+            Self::Unsupported => "unsupported",
+            Self::Denied => "denied",
+            Self::Corrupt => "corrupt",
+            Self::TimedOut => "timed out",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What failed, on which store and lock, and what to do about it.
+///
+/// `Display` prints this level alone; what caused it is behind [`source`](StdError::source).
+/// Errors are cheap to clone: one failed heartbeat is reported to every lease that was in it.
+///
+/// ```
+/// use leasehold_core::{Error, ErrorKind, LockName};
+///
+/// let error = Error::new(ErrorKind::Unavailable, "the store did not answer within 2s")
+///     .during("renew")
+///     .for_lock(&LockName::new("nightly-report")?)
+///     .on_store("postgres://db/app")
+///     .with_fix("is the server up, and reachable from here?");
+/// assert!(error.is_unavailable());
+/// assert_eq!(
+///     error.to_string(),
+///     "renew of lock \"nightly-report\" on postgres://db/app: the store did not answer within 2s; \
+///      is the server up, and reachable from here?",
+/// );
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Error(Arc<Repr>);
+
+#[derive(Clone)]
+struct Repr {
+    kind: ErrorKind,
+    message: String,
+    operation: Option<&'static str>,
+    lock: Option<LockName>,
+    store: Option<String>,
+    fix: Option<String>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of that kind. The message is lower case and has no full stop.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Arc::new(Repr {
+            kind,
+            message: message.into(),
+            operation: None,
+            lock: None,
+            store: None,
+            fix: None,
+            source: None,
+        }))
+    }
+
+    /// Short for [`ErrorKind::Invalid`].
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// Names the operation that failed, unless a deeper level already did.
+    #[must_use]
+    pub fn during(self, operation: &'static str) -> Self {
+        self.edit(|repr| {
+            repr.operation.get_or_insert(operation);
+        })
+    }
+
+    /// Names the lock concerned, unless a deeper level already did.
+    #[must_use]
+    pub fn for_lock(self, name: &LockName) -> Self {
+        self.edit(|repr| {
+            repr.lock.get_or_insert_with(|| name.clone());
+        })
+    }
+
+    /// Names the store concerned, unless a deeper level already did.
+    #[must_use]
+    pub fn on_store(self, label: &str) -> Self {
+        self.edit(|repr| {
+            repr.store.get_or_insert_with(|| label.to_owned());
+        })
+    }
+
+    /// Says what the reader can do about it.
+    #[must_use]
+    pub fn with_fix(self, fix: impl Into<String>) -> Self {
+        self.edit(|repr| repr.fix = Some(fix.into()))
+    }
+
+    /// Keeps the cause.
+    #[must_use]
+    pub fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.edit(|repr| repr.source = Some(Arc::new(source)))
+    }
+
+    fn edit(mut self, change: impl FnOnce(&mut Repr)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// What to decide by.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// A write may or may not have happened.
+    #[must_use]
+    pub fn is_outcome_unknown(&self) -> bool {
+        self.kind() == ErrorKind::OutcomeUnknown
+    }
+
+    /// The store could not be reached, and nothing was written.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        self.kind() == ErrorKind::Unavailable
+    }
+
+    /// The caller's input was refused.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        self.kind() == ErrorKind::Invalid
+    }
+
+    /// The store or this build cannot do it.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        self.kind() == ErrorKind::Unsupported
+    }
+
+    /// A lock was not had in time.
+    #[must_use]
+    pub fn is_timed_out(&self) -> bool {
+        self.kind() == ErrorKind::TimedOut
+    }
+
+    /// The same call may succeed later, with nothing changed by the caller.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::OutcomeUnknown | ErrorKind::Unavailable | ErrorKind::TimedOut
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Repr { operation, lock, store, message, fix, .. } = &*self.0;
+        let subject = operation.is_some() || lock.is_some() || store.is_some();
+        match (operation, lock) {
+            (Some(operation), Some(lock)) => write!(f, "{operation} of lock {lock:?}")?,
+            (Some(operation), None) => write!(f, "{operation}")?,
+            (None, Some(lock)) => write!(f, "lock {lock:?}")?,
+            (None, None) if store.is_some() => f.write_str("store")?,
+            (None, None) => {}
+        }
+        if let Some(store) = store {
+            let link = if operation.is_some() || lock.is_some() { " on " } else { " " };
+            write!(f, "{link}{store}")?;
+        }
+        if subject {
+            f.write_str(": ")?;
+        }
+        f.write_str(message)?;
+        if let Some(fix) = fix {
+            write!(f, "; {fix}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Error");
+        debug.field("kind", &self.0.kind).field("message", &self.to_string());
+        if let Some(source) = &self.0.source {
+            debug.field("source", source);
+        }
+        debug.finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deepest_level_keeps_its_names() {
+        let inner = Error::new(ErrorKind::Corrupt, "row has no token").on_store("a").during("list");
+        assert_eq!(inner.on_store("b").during("status").to_string(), "list on a: row has no token");
+    }
+
+    #[test]
+    fn display_prints_only_its_own_level() {
+        let cause = std::io::Error::other("disk on fire");
+        let error = Error::new(ErrorKind::Unavailable, "cannot write").with_source(cause);
+        assert_eq!(error.to_string(), "cannot write");
+        assert_eq!(error.source().unwrap().to_string(), "disk on fire");
+    }
+
+    #[test]
+    fn a_store_alone_is_still_a_sentence() {
+        let error = Error::new(ErrorKind::Denied, "read-only file").on_store("sqlite:/x");
+        assert_eq!(error.to_string(), "store sqlite:/x: read-only file");
+    }
+}

@@ -1,0 +1,108 @@
+//! What identifies a lease and what fences it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Error, ErrorKind, Result};
+
+/// The id of one acquisition attempt, and of the lease if it is granted (a UUIDv7).
+///
+/// It is the holder's secret proof: renew and release touch only the lease of that id. A retry of
+/// the same attempt carries the same id and gets the same grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LeaseId(Uuid);
+
+impl LeaseId {
+    /// A new id, for a new attempt.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "two calls differ, which no default should")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The id that a store kept.
+    #[must_use]
+    pub fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// The id for a store to keep.
+    #[must_use]
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for LeaseId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Uuid::parse_str(text).map(Self).map_err(|error| {
+            Error::new(ErrorKind::Corrupt, format!("{text:?} is no lease id")).with_source(error)
+        })
+    }
+}
+
+/// The number of a grant: of one name, every later grant's is larger.
+///
+/// Hand it to whatever the lock protects, and let that refuse a token smaller than one it has
+/// seen: this alone keeps a holder that was paused, and woke too late, from doing damage.
+/// (Kleppmann, *How to do distributed locking*, 2016.)
+///
+/// Tokens stay below 2⁵³, so that Lua, JavaScript and JSON carry them exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FencingToken(u64);
+
+impl FencingToken {
+    /// The first number that is no token any more.
+    pub const LIMIT: u64 = 1 << 53;
+
+    /// The token that a store kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`], when the number is 0 or not below [`LIMIT`](Self::LIMIT).
+    pub fn new(number: u64) -> Result<Self> {
+        if (1..Self::LIMIT).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(Error::new(ErrorKind::Corrupt, format!("{number} is no fencing token"))
+                .with_fix("tokens are at least 1 and below 2^53"))
+        }
+    }
+
+    /// The number, to hand to what the lock protects.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_stay_exact_in_a_double() {
+        assert!(FencingToken::new(0).is_err());
+        assert!(FencingToken::new(FencingToken::LIMIT).is_err());
+        let last = FencingToken::new(FencingToken::LIMIT - 1).unwrap().get();
+        assert_eq!(last as f64 as u64, last);
+    }
+}

@@ -1,0 +1,265 @@
+//! The contract between the engine and a datastore.
+
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_core::Stream;
+
+use crate::{
+    Capabilities, Disablement, Error, FencingToken, Holder, LeaseId, LockName, LockRecord, Reason,
+    Result,
+};
+
+/// The longest lease that is granted by any store: one day.
+///
+/// A longer one is a mistake in a unit more often than a wish, and blocks its name for that long
+/// when its holder dies.
+pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A datastore that referees locks.
+///
+/// Implement it for a new datastore and run the suite of `leasehold-conformance` against it: each
+/// sentence below has a case there. Applications use a [`Client`](crate::Client) instead, which
+/// does the heartbeats and the waiting.
+///
+/// # What every store promises
+///
+/// * **Exclusion.** By the store's own clock, at most one unexpired lease per name at any instant.
+/// * **Fencing.** The tokens of a name strictly increase from grant to grant: across release,
+///   expiry, disable and, where the store has a calendar clock, the deletion of its record or a
+///   failover that lost the last writes. `max(previous + 1, clock in µs)` does this.
+/// * **Server time.** No calendar clock of a client takes part in a decision. Replies carry the
+///   durations that are left, never timestamps.
+/// * **Unknown is not failed.** A write whose answer did not come reports
+///   [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown); one that surely did not happen,
+///   [`Unavailable`](crate::ErrorKind::Unavailable).
+/// * **Exact names.** Names are compared byte for byte.
+/// * **One atomic operation** on the server decides each call, in one round trip where nobody
+///   contends (two at most for an acquire on MySQL and etcd).
+/// * **Cancel safety.** Every method: a dropped call leaves the store as before or as after the
+///   operation, and its pooled connections clean.
+/// * **Least rights.** With its schema in place a store needs no right to change it.
+#[async_trait]
+pub trait LockStore: Debug + Send + Sync + 'static {
+    /// Names the store in messages: a URL without its password.
+    fn label(&self) -> &str;
+
+    /// What the store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Grants the name, unless it is held or disabled.
+    ///
+    /// * A granted lease lasts `ttl` from a moment after the call began, by the store's clock.
+    /// * A retry with the same [`LeaseId`], while that lease is in force, returns the same grant
+    ///   with what is left of it, and extends nothing.
+    /// * A name that another lease holds answers who holds it and for how long.
+    /// * A disabled name is granted to nobody, and answers why.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a ttl outside of what [`check_ttl`] accepts, with
+    /// nothing written.
+    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome>;
+
+    /// Extends many leases, each to its ttl from now, with one answer each in the same order.
+    ///
+    /// * Only an unexpired lease of that very id is extended. An expired one is never revived, and
+    ///   nothing is ever inserted: the answer is [`Lost`](RenewOutcome::Lost).
+    /// * A lease of a name that was disabled since it was granted is not extended, even after the
+    ///   name was enabled again: its holder is to stop within what is left of it.
+    /// * It takes a constant number of round trips for up to
+    ///   [`renew_batch`](Capabilities::renew_batch) leases, the most a caller hands over at once.
+    ///
+    /// # Errors
+    /// One error stands for the whole batch; some of it may have been extended.
+    async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>>;
+
+    /// Ends the lease of that id, if it is in force, so that others can have the name at once.
+    ///
+    /// * No other lease of the name is touched.
+    /// * Releasing twice is harmless.
+    /// * Watchers are told.
+    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome>;
+
+    /// Keeps the name from being granted, from now until it is enabled, whether or not it was ever
+    /// used.
+    ///
+    /// * A lease in force stays until it ends, but renews no more.
+    /// * A name that is disabled already keeps its first reason.
+    /// * Watchers are told.
+    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome>;
+
+    /// Lets the name be granted again.
+    ///
+    /// * A name that is not disabled stays as it is, and none is created.
+    /// * Watchers are told.
+    async fn enable(&self, name: &LockName) -> Result<EnableOutcome>;
+
+    /// What the store knows of one name; none when it was never granted or disabled.
+    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>>;
+
+    /// What the store knows of all names, in the byte order of names, a page at a time.
+    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>>;
+
+    /// Hints that a name may have become free, disabled or enabled.
+    ///
+    /// * Nothing depends on a hint: it may be lost, repeated or late, and the stream may end.
+    /// * After a gap, such as a reconnect, the stream yields [`Hint::Anything`].
+    /// * Heartbeats cause no hints.
+    /// * A change made after this method returned, and while the stream is polled, is hinted at
+    ///   in ordinary operation.
+    async fn watch(&self) -> Result<HintStream>;
+}
+
+/// A stream of hints; see [`LockStore::watch`].
+pub type HintStream = Pin<Box<dyn Stream<Item = Hint> + Send>>;
+
+/// Something may have changed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Hint {
+    /// This name.
+    Name(LockName),
+    /// Any name: hints may have been missed.
+    Anything,
+}
+
+/// How a lease is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcquireOptions {
+    /// The id of this attempt, the same in each of its retries.
+    pub lease: LeaseId,
+    /// Who asks.
+    pub holder: Holder,
+    /// For how long.
+    pub ttl: Duration,
+}
+
+/// What became of an acquire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AcquireOutcome {
+    /// The lease is granted, or already was to this same attempt.
+    Granted(Grant),
+    /// Another lease is in force.
+    Held(Held),
+    /// An operator disabled the name.
+    Disabled(Disablement),
+}
+
+/// A granted lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Grant {
+    /// The number of this grant, to fence with.
+    pub token: FencingToken,
+    /// What is left of the lease, counted from when the store decided.
+    pub left: Duration,
+}
+
+/// Another's lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Who holds it.
+    pub holder: Holder,
+    /// The number of its grant.
+    pub token: FencingToken,
+    /// What is left of it, unless it is renewed or released.
+    pub left: Duration,
+}
+
+/// Which lease is to be extended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenewOptions {
+    /// The lock.
+    pub name: LockName,
+    /// The lease of it.
+    pub lease: LeaseId,
+    /// For how long from now.
+    pub ttl: Duration,
+}
+
+/// What became of one renewal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RenewOutcome {
+    /// The lease lasts that long from when the store decided.
+    Extended {
+        /// What is left of the lease now.
+        left: Duration,
+    },
+    /// No lease of that id is in force: it ran out, was released, or never was.
+    Lost,
+    /// The lease is in force but not extended, since its holder is to stop.
+    Disabled {
+        /// Why, as the operator wrote.
+        reason: Reason,
+        /// What is left of the lease, to stop in.
+        left: Duration,
+    },
+}
+
+/// What became of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReleaseOutcome {
+    /// The lease was in force and is no more.
+    Released,
+    /// No lease of that id was in force.
+    NotHeld,
+}
+
+/// Why a name is disabled, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisableOptions {
+    /// Why.
+    pub reason: Reason,
+    /// Who does it, if they tell.
+    pub by: Option<String>,
+}
+
+/// What became of a disable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DisableOutcome {
+    /// The name was enabled and is disabled now.
+    Disabled,
+    /// The name was disabled already, and nothing changed.
+    AlreadyDisabled(Disablement),
+}
+
+/// What became of an enable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EnableOutcome {
+    /// The name was disabled and is enabled now.
+    Enabled,
+    /// The name was not disabled, and nothing changed.
+    AlreadyEnabled,
+}
+
+/// Which records to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListOptions {
+    /// Only names that start with these bytes; all when empty. No character is special.
+    pub prefix: String,
+    /// Only names after this one in byte order: the last of the page before.
+    pub after: Option<LockName>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Default for ListOptions {
+    /// The first 500 names of all.
+    fn default() -> Self {
+        Self { prefix: String::new(), after: None, limit: 500 }
+    }
+}
+
+/// Checks a ttl against what a store can grant, for implementors to call before they write.
+///
+/// # Errors
+/// [`Invalid`](crate::ErrorKind::Invalid), naming the value and the bounds.
+pub fn check_ttl(ttl: Duration, capabilities: &Capabilities) -> Result<()> {
+    let min = capabilities.min_ttl;
+    if (min..=MAX_TTL).contains(&ttl) {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!("a ttl of {ttl:?} cannot be granted"))
+            .with_fix(format!("use {min:?} to {MAX_TTL:?}")))
+    }
+}

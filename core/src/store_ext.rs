@@ -1,0 +1,54 @@
+//! Conveniences on top of every store, so that implementors write none of them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{
+    Error, ErrorKind, LeaseId, ListOptions, LockName, LockRecord, LockStore, RenewOptions,
+    RenewOutcome, Result,
+};
+
+/// What can be built from the required methods of [`LockStore`].
+#[async_trait]
+pub trait LockStoreExt: LockStore {
+    /// Extends one lease.
+    ///
+    /// # Errors
+    /// As [`renew`](LockStore::renew).
+    async fn renew_one(
+        &self,
+        name: &LockName,
+        lease: LeaseId,
+        ttl: Duration,
+    ) -> Result<RenewOutcome> {
+        let outcomes = self.renew(&[RenewOptions { name: name.clone(), lease, ttl }]).await?;
+        outcomes.into_iter().next().ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, "the store gave no answer to one of one renewals")
+                .for_lock(name)
+                .on_store(self.label())
+        })
+    }
+
+    /// All records whose names start with `prefix`, page after page.
+    ///
+    /// A name that comes or goes meanwhile may or may not be in it.
+    ///
+    /// # Errors
+    /// As [`list`](LockStore::list).
+    async fn list_all(&self, prefix: &str) -> Result<Vec<LockRecord>> {
+        let mut records = Vec::new();
+        let mut page = ListOptions { prefix: prefix.to_owned(), ..ListOptions::default() };
+        loop {
+            let found = self.list(&page).await?;
+            let full = found.len() >= page.limit;
+            page.after = found.last().map(|record| record.name.clone());
+            records.extend(found);
+            if !full {
+                return Ok(records);
+            }
+        }
+    }
+}
+
+impl<S: LockStore + ?Sized> LockStoreExt for S {}
