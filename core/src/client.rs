@@ -1,0 +1,193 @@
+//! An application's access to one store: who it is, and everything it makes from it.
+
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::observer::{self, Observations};
+use crate::{
+    Clock, DisableOptions, DisableOutcome, Election, EnableOutcome, Error, Holder, Lock, LockName,
+    LockRecord, LockStore, LockStoreExt, Reason, Result, Settings, SystemClock, Timing,
+};
+
+/// One application instance on one store.
+///
+/// It owns the holder's identity, one heartbeat and one watch, which all its locks, elections and
+/// observers share. Clones are cheap and of the same instance; one per process and store is
+/// enough.
+#[derive(Clone, Debug)]
+pub struct Client {
+    engine: Arc<Engine>,
+    timing: Timing,
+}
+
+impl Client {
+    /// An instance with the default settings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), when the store grants no lease as short
+    /// as the default ttl.
+    pub fn new(store: impl LockStore) -> Result<Self> {
+        Self::builder(Arc::new(store)).build()
+    }
+
+    /// An instance with settings of its own.
+    pub fn builder(store: Arc<dyn LockStore>) -> ClientBuilder {
+        ClientBuilder {
+            store,
+            holder: Holder::current(),
+            clock: Arc::new(SystemClock),
+            settings: Settings::default(),
+            seed: None,
+        }
+    }
+
+    /// Who this instance is to others.
+    #[must_use]
+    pub fn holder(&self) -> &Holder {
+        &self.engine.holder
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn LockStore> {
+        self.engine.calls.store()
+    }
+
+    /// The lock of that name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a name that cannot be one.
+    pub fn lock(&self, name: impl AsRef<str>) -> Result<Lock> {
+        Ok(Lock::new(self.engine.clone(), LockName::new(name)?, self.timing.clone()))
+    }
+
+    /// The election of that name's leader.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a name that cannot be one.
+    pub fn election(&self, name: impl AsRef<str>) -> Result<Election> {
+        Ok(Election::new(self.engine.clone(), LockName::new(name)?, self.timing.clone()))
+    }
+
+    /// Who leads that name, as it changes, without campaigning.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a name that cannot be one.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn observe(&self, name: impl AsRef<str>) -> Result<Observations> {
+        Ok(observer::observe(self.engine.clone(), LockName::new(name)?, self.timing.clone()))
+    }
+
+    /// Keeps the name from being granted until it is enabled; its leader stops in order.
+    ///
+    /// # Errors
+    /// For a name or a reason that cannot be one, and what the store reports.
+    pub async fn disable(
+        &self,
+        name: impl AsRef<str>,
+        reason: impl AsRef<str>,
+    ) -> Result<DisableOutcome> {
+        let name = LockName::new(name)?;
+        let reason = Reason::new(reason).map_err(|error| error.for_lock(&name))?;
+        let by = Some(self.holder().to_string());
+        let options = DisableOptions { reason, by };
+        let outcome = self.store().disable(&name, &options).await;
+        outcome.map_err(|error| self.explain(error, "disable", Some(&name)))
+    }
+
+    /// Lets the name be granted again.
+    ///
+    /// # Errors
+    /// For a name that cannot be one, and what the store reports.
+    pub async fn enable(&self, name: impl AsRef<str>) -> Result<EnableOutcome> {
+        let name = LockName::new(name)?;
+        let outcome = self.store().enable(&name).await;
+        outcome.map_err(|error| self.explain(error, "enable", Some(&name)))
+    }
+
+    /// What the store knows of a name.
+    ///
+    /// # Errors
+    /// For a name that cannot be one, and what the store reports.
+    pub async fn status(&self, name: impl AsRef<str>) -> Result<LockRecord> {
+        let name = LockName::new(name)?;
+        let record = self.store().get(&name).await;
+        let record = record.map_err(|error| self.explain(error, "status", Some(&name)))?;
+        Ok(record.unwrap_or_else(|| LockRecord::unused(name)))
+    }
+
+    /// What the store knows of every name.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn list(&self) -> Result<Vec<LockRecord>> {
+        let records = self.store().list_all("").await;
+        records.map_err(|error| self.explain(error, "list", None))
+    }
+
+    fn explain(&self, error: Error, operation: &'static str, name: Option<&LockName>) -> Error {
+        let error = error.during(operation).on_store(self.store().label());
+        name.map_or(error.clone(), |name| error.for_lock(name))
+    }
+}
+
+/// Makes a [`Client`].
+#[derive(Debug)]
+pub struct ClientBuilder {
+    store: Arc<dyn LockStore>,
+    holder: Holder,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    seed: Option<u64>,
+}
+
+impl ClientBuilder {
+    /// What the application calls this instance, such as `10.0.0.7:8080`.
+    #[must_use]
+    pub fn label(self, label: impl Into<String>) -> Self {
+        Self { holder: self.holder.with_label(label), ..self }
+    }
+
+    /// Who this instance is, instead of [`Holder::current`].
+    #[must_use]
+    pub fn holder(self, holder: Holder) -> Self {
+        Self { holder, ..self }
+    }
+
+    /// The settings of every lock and election that has none of its own.
+    #[must_use]
+    pub fn settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Another clock than the machine's, for tests.
+    #[must_use]
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Draws all jitter from this seed, so that a simulation can be repeated.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), when the settings contradict each other
+    /// or the store, or the label cannot be one.
+    pub fn build(self) -> Result<Client> {
+        const LONGEST_LABEL: usize = 255;
+        let label = self.holder.label.as_deref().unwrap_or_default();
+        if label.len() > LONGEST_LABEL || label.contains('\0') {
+            return Err(Error::invalid(format!("{label:?} is no label"))
+                .with_fix(format!("use at most {LONGEST_LABEL} bytes without NUL")));
+        }
+        let timing = self.settings.resolve(&self.store.capabilities())?;
+        let engine = Engine::new(self.store, self.clock, self.holder, self.seed);
+        Ok(Client { engine: Arc::new(engine), timing })
+    }
+}

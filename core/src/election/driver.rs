@@ -1,0 +1,264 @@
+//! The loop that runs a [`Machine`] under tokio: it waits for events and does the actions.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::machine::{Action, Attempt, Event, Machine, Standing, Wake};
+use super::running::{Outcome, Running};
+use super::{Election, ElectionHandle, Job, Leadership, Status};
+use crate::engine::{Answer, Claim, Subscription, Trust};
+use crate::{
+    AcquireOutcome, FencingToken, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+};
+
+/// What an application asks of an election that runs.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Give up the lead: of that term, or whichever it is.
+    Resign(Option<FencingToken>),
+    ShutDown,
+}
+
+pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
+    let (commands, received) = mpsc::unbounded_channel();
+    let (publish, status) = watch::channel(Status::default());
+    let now = election.engine.now();
+    let driver = Driver {
+        machine: Machine::new(election.timing.clone(), now),
+        hints: election.engine.hub.subscribe(election.name.clone()),
+        commands: commands.downgrade(),
+        received,
+        publish,
+        job,
+        claim: None,
+        asked: Attempt::default(),
+        asking: None,
+        renewing: None,
+        releasing: None,
+        running: None,
+        wake: None,
+        election,
+    };
+    tokio::spawn(driver.run());
+    ElectionHandle { commands, status }
+}
+
+struct Driver {
+    election: Election,
+    machine: Machine,
+    job: Arc<dyn Job>,
+    hints: Subscription,
+    commands: mpsc::WeakUnboundedSender<Command>,
+    received: mpsc::UnboundedReceiver<Command>,
+    publish: watch::Sender<Status>,
+    /// The latest attempt's claim, unless a call has it.
+    claim: Option<Claim>,
+    asked: Attempt,
+    asking: Option<BoxFuture<'static, (Claim, Answer<AcquireOutcome>)>>,
+    renewing: Option<BoxFuture<'static, Answer<RenewOutcome>>>,
+    releasing: Option<BoxFuture<'static, (Claim, Result<ReleaseOutcome>)>>,
+    running: Option<Running>,
+    /// The machine's wish, and the moment that was drawn for it.
+    wake: Option<(Wake, Moment)>,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        while self.machine.standing() != Standing::Ended {
+            let event = self.next_event().await;
+            let actions = self.machine.handle(event, self.election.engine.now());
+            for action in actions {
+                self.perform(action);
+            }
+            self.publish();
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let engine = &self.election.engine;
+        let tick = match self.machine.wake() {
+            Some(wake) => {
+                // Drawn once per wish, not anew at every event in between.
+                let drawn = self.wake.filter(|(last, _)| *last == wake).map(|(_, at)| at);
+                let at = drawn.unwrap_or_else(|| wake.at + engine.jitter(wake.spread));
+                self.wake = Some((wake, at));
+                engine.calls.clock().sleep_until(at)
+            }
+            None => std::future::pending().boxed(),
+        };
+        tokio::select! {
+            biased;
+            command = self.received.recv() => match command {
+                Some(Command::Resign(term)) => {
+                    let led = self.running.as_ref().map(|running| running.leadership.token);
+                    // A resignation from a term that is over must not end the next one.
+                    if term.is_none() || term == led { Event::Resign } else { Event::Tick }
+                }
+                Some(Command::ShutDown) | None => Event::ShutDown,
+            },
+            outcome = running(&mut self.running) => match outcome {
+                Outcome::StartFailed(error) => Event::StartFailed(error),
+                Outcome::Ended => {
+                    self.running = None;
+                    Event::JobEnded
+                }
+            },
+            (claim, answer) = under_way(&mut self.asking) => {
+                self.claim = Some(claim);
+                self.saw(&answer);
+                Event::Asked { sent: answer.sent, reply: (&answer.outcome).into() }
+            }
+            answer = under_way(&mut self.renewing) => {
+                self.heard(&answer.outcome);
+                Event::Renewed { sent: answer.sent, reply: (&answer.outcome).into() }
+            }
+            (claim, outcome) = under_way(&mut self.releasing) => {
+                self.claim = Some(claim);
+                self.heard(&outcome);
+                Event::Released(outcome.is_ok())
+            }
+            () = self.hints.changed() => Event::Hint,
+            () = tick => Event::Tick,
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        let Election { engine, name, timing } = &self.election;
+        match action {
+            Action::Ask(attempt) => {
+                let retried = self.claim.take().filter(|_| self.asked == attempt);
+                let claim =
+                    retried.unwrap_or_else(|| Claim::new(engine.clone(), name.clone(), timing));
+                self.asked = attempt;
+                self.asking = Some(claim.ask(timing.ttl).boxed());
+            }
+            Action::Renew(beat) => {
+                self.renewing = self.claim.as_ref().map(|claim| {
+                    let (engine, lease) = (engine.clone(), claim.lease());
+                    let renewal = RenewOptions { name: name.clone(), lease, ttl: timing.ttl };
+                    async move { engine.heartbeat.renew(renewal, beat).await }.boxed()
+                });
+            }
+            Action::Release(limit) => {
+                self.releasing = self.claim.take().map(|mut claim| {
+                    async move {
+                        let outcome = claim.release(limit).await;
+                        (claim, outcome)
+                    }
+                    .boxed()
+                });
+            }
+            Action::Start { token, deadline } => self.start(token, deadline),
+            Action::Trust(deadline) => self.with_running(|running| {
+                running.leadership.trust.extend(deadline);
+            }),
+            Action::Distrust => self.with_running(|running| running.leadership.trust.end(None)),
+            Action::Stop(reason) => {
+                self.renewing = None;
+                info!(lock = name.as_str(), %reason, "stepping down");
+                self.with_running(|running| running.stop(reason));
+            }
+            Action::AbortStart => {
+                error!(lock = name.as_str(), "the lease is over: the job's work is aborted");
+                self.with_running(|running| running.abort_start());
+            }
+            Action::AbortAll => {
+                error!(
+                    lock = name.as_str(),
+                    grace = ?timing.stop_grace,
+                    "the job did not stop in time and is aborted; what it does without awaiting \
+                     goes on, and only its fencing token can stop that"
+                );
+                self.publish.send_modify(|status| status.overruns += 1);
+                self.with_running(|running| running.abort_all());
+            }
+        }
+    }
+
+    fn start(&mut self, token: FencingToken, deadline: Moment) {
+        let Election { engine, name, .. } = &self.election;
+        let Some(commands) = self.commands.upgrade() else { return };
+        info!(lock = name.as_str(), token = token.get(), "leading");
+        let leadership = Leadership {
+            name: name.clone(),
+            token,
+            trust: Arc::new(Trust::until(deadline, engine.calls.clock().clone())),
+            cancellation: CancellationToken::new(),
+            commands,
+        };
+        self.running = Some(Running::start(self.job.clone(), leadership));
+        let holder = engine.holder.clone();
+        self.publish.send_modify(|status| {
+            status.terms += 1;
+            status.token = Some(token);
+            status.leader = Some(holder);
+        });
+    }
+
+    fn with_running(&mut self, act: impl FnOnce(&mut Running)) {
+        if let Some(running) = &mut self.running {
+            act(running);
+        }
+    }
+
+    /// Keeps for the status what an attempt showed of the others.
+    fn saw(&mut self, answer: &Answer<AcquireOutcome>) {
+        self.heard(&answer.outcome);
+        let (leader, disabled) = match &answer.outcome {
+            Ok(AcquireOutcome::Held(held)) => (Some(held.holder.clone()), None),
+            Ok(AcquireOutcome::Disabled(disabled)) => (None, Some(disabled.clone())),
+            Ok(AcquireOutcome::Granted(_)) => (None, None),
+            Err(_) => return,
+        };
+        self.publish.send_modify(|status| {
+            status.leader = leader;
+            status.disabled = disabled;
+        });
+    }
+
+    /// Keeps for the status how the store does.
+    fn heard<T>(&mut self, outcome: &Result<T>) {
+        let error = outcome.as_ref().err().cloned();
+        if let Some(error) = &error {
+            warn!(%error, "the store failed; trying again");
+        }
+        let had = self.publish.borrow().error.is_some();
+        if had || error.is_some() {
+            self.publish.send_modify(|status| status.error = error);
+        }
+    }
+
+    fn publish(&self) {
+        let standing = self.machine.standing();
+        self.publish.send_if_modified(|status| {
+            let changed = status.standing != standing;
+            status.standing = standing;
+            if matches!(standing, Standing::Candidate | Standing::Ended) && changed {
+                status.token = None;
+                status.leader = None;
+            }
+            changed
+        });
+    }
+}
+
+/// The end of a call, once; pending when none is under way.
+async fn under_way<T>(call: &mut Option<BoxFuture<'static, T>>) -> T {
+    let Some(running) = call else { return std::future::pending().await };
+    let ended = running.await;
+    *call = None;
+    ended
+}
+
+/// What becomes of the job; pending when none runs.
+async fn running(running: &mut Option<Running>) -> Outcome {
+    match running {
+        Some(running) => running.next().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,153 @@
+//! What a leader runs.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::Leadership;
+use crate::Reason;
+
+/// What a job's `start` may fail with.
+pub type JobError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Something that runs on the leader only.
+///
+/// For each term, on the instance that leads, `start` is called once, and then `stop` exactly
+/// once, also when `start` failed or panicked. No other instance's term starts before, unless
+/// `stop` outlasts the lease.
+///
+/// A pair of closures serves as a job too: see [`job_fn`] and [`start_stop`].
+#[async_trait]
+pub trait Job: Send + Sync + 'static {
+    /// Begins the term's work.
+    ///
+    /// It may set things going and return, or work for as long as it leads; the term goes on
+    /// either way. A long one watches [`Leadership::cancelled`], and hands
+    /// [`Leadership::token`] to whatever can refuse an older one.
+    ///
+    /// # Errors
+    /// An error ends the term with [`StopReason::Failed`]; this instance campaigns again after a
+    /// poll interval, so that another can try first.
+    ///
+    /// # Cancel safety
+    /// It runs in a task of its own, which is aborted when the stop grace or the lease is over.
+    async fn start(&self, leadership: Leadership) -> Result<(), JobError>;
+
+    /// Ends the term's work.
+    ///
+    /// It is called while a long `start` may still be running, whose leadership has just been
+    /// cancelled. The lease is released once both have come to their end.
+    ///
+    /// # Cancel safety
+    /// It runs in a task of its own, which is aborted when the stop grace or the lease is over.
+    async fn stop(&self, reason: &StopReason);
+}
+
+/// Why a term ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// It was asked to give up the lead, and stays a candidate.
+    Resigned,
+    /// It leaves the election.
+    ShutDown,
+    /// An operator disabled the name.
+    Disabled {
+        /// Why, as the operator wrote.
+        reason: Reason,
+    },
+    /// The store says that the lease is no more; another may lead already.
+    Lost,
+    /// Heartbeats failed for too long to go on.
+    HeartbeatsFailed,
+    /// `start` failed or panicked.
+    Failed {
+        /// With this.
+        error: String,
+    },
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resigned => f.write_str("resigned"),
+            Self::ShutDown => f.write_str("shut down"),
+            Self::Disabled { reason } => write!(f, "disabled: {reason}"),
+            Self::Lost => f.write_str("the lease was lost"),
+            Self::HeartbeatsFailed => f.write_str("heartbeats failed"),
+            Self::Failed { error } => write!(f, "start failed: {error}"),
+        }
+    }
+}
+
+/// A job whose `stop` is that its future ends: it does so soon after
+/// [`Leadership::cancelled`], or is aborted when the grace is over.
+///
+/// ```
+/// use leasehold_core::election::{job_fn, Leadership};
+///
+/// let job = job_fn(|leadership: Leadership| async move {
+///     while leadership.is_held() {
+///         // … one round of work …
+///         tokio::select! {
+///             () = leadership.cancelled() => break,
+///             () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
+///         }
+///     }
+///     Ok(())
+/// });
+/// # let _ = job;
+/// ```
+pub fn job_fn<F, Fut>(start: F) -> impl Job
+where
+    F: Fn(Leadership) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), JobError>> + Send + 'static,
+{
+    start_stop(start, |_| std::future::ready(()))
+}
+
+/// A job of two closures.
+///
+/// ```
+/// use leasehold_core::election::{start_stop, Leadership, StopReason};
+///
+/// let job = start_stop(
+///     |leadership: Leadership| async move {
+///         println!("leading under token {}", leadership.token());
+///         Ok(())
+///     },
+///     |reason: StopReason| async move { println!("stopped: {reason}") },
+/// );
+/// # let _ = job;
+/// ```
+pub fn start_stop<F, Fut, G, Gut>(start: F, stop: G) -> impl Job
+where
+    F: Fn(Leadership) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), JobError>> + Send + 'static,
+    G: Fn(StopReason) -> Gut + Send + Sync + 'static,
+    Gut: Future<Output = ()> + Send + 'static,
+{
+    Closures { start, stop }
+}
+
+struct Closures<F, G> {
+    start: F,
+    stop: G,
+}
+
+#[async_trait]
+impl<F, Fut, G, Gut> Job for Closures<F, G>
+where
+    F: Fn(Leadership) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), JobError>> + Send + 'static,
+    G: Fn(StopReason) -> Gut + Send + Sync + 'static,
+    Gut: Future<Output = ()> + Send + 'static,
+{
+    async fn start(&self, leadership: Leadership) -> Result<(), JobError> {
+        (self.start)(leadership).await
+    }
+
+    async fn stop(&self, reason: &StopReason) {
+        (self.stop)(reason.clone()).await;
+    }
+}

@@ -1,0 +1,479 @@
+//! The election as a pure state machine: events and the time go in, actions come out.
+//!
+//! It does no I/O and has no clock or randomness of its own, so that the same code runs under
+//! tokio, under a model checker and in simulation. An [`Election`](super::Election) drives one.
+
+use std::time::Duration;
+
+use super::StopReason;
+use crate::engine::{Beat, Hold};
+use crate::{AcquireOutcome, Error, FencingToken, Grant, Moment, Reason, RenewOutcome, Timing};
+
+/// One instance's part in one election.
+///
+/// It begins with [`new`](Self::new). Whoever drives it calls [`handle`](Self::handle) with each
+/// event, does the actions that come back, in order, and sends [`Event::Tick`] at
+/// [`wake`](Self::wake).
+///
+/// What it keeps to, whatever the events:
+///
+/// * [`Action::Start`] comes once per term, and exactly one [`Action::Stop`] follows it.
+/// * [`Action::Release`] of a term comes only after [`Event::JobEnded`].
+/// * No term begins before the job of the last has ended.
+/// * A term begins only while its lease leaves time to stop in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    timing: Timing,
+    phase: Phase,
+    /// The latest attempt; a retry of one whose outcome is unknown carries the same number.
+    attempt: Attempt,
+    /// The latest attempt may have been granted without our knowing.
+    uncertain: bool,
+    /// Attempts that failed in a row.
+    failures: u32,
+    /// Shut down as soon as what is under way allows.
+    leaving: bool,
+}
+
+/// The number of an acquisition attempt; each stands for one lease id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt(pub u64);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Phase {
+    Waiting { until: Moment, spread: Duration, deaf: bool },
+    Asking { hinted: bool },
+    Leading { hold: Hold, beat: Beat, hinted: bool },
+    Stopping { reason: StopReason, lease_ends: Moment, stop_until: Moment, aborted: bool },
+    Releasing { lease_ends: Moment, retry: Option<Moment>, tries: u32, rest: Rest },
+    Ended,
+}
+
+/// What an instance does after a term, before it campaigns again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Rest {
+    /// Ask again at once.
+    None,
+    /// Wait a little, since the store failed.
+    Short,
+    /// Let others have the lead first.
+    Long,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The moment of [`Machine::wake`] has come, or may have.
+    Tick,
+    /// The store answered, or failed to answer, an [`Action::Ask`] that was sent at `sent`.
+    Asked {
+        /// Just before the request went out.
+        sent: Moment,
+        /// The answer.
+        reply: AskReply,
+    },
+    /// The store answered, or failed to answer, an [`Action::Renew`].
+    Renewed {
+        /// Just before the request went out.
+        sent: Moment,
+        /// The answer.
+        reply: RenewReply,
+    },
+    /// An [`Action::Release`] came to its end: whether the store has confirmed it.
+    Released(bool),
+    /// The job's `start` failed or panicked.
+    StartFailed(String),
+    /// The job's `start` and `stop` have both come to their end, aborted or not.
+    JobEnded,
+    /// The store hints that the name may have become free, disabled or enabled.
+    Hint,
+    /// The leader is to give up the lead, and stay a candidate.
+    Resign,
+    /// This instance is to leave the election.
+    ShutDown,
+}
+
+/// What an ask came to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AskReply {
+    /// The lease is ours.
+    Granted(Grant),
+    /// Another's lease is in the way.
+    Held {
+        /// For how much longer.
+        left: Duration,
+    },
+    /// The name is disabled.
+    Disabled,
+    /// It failed, or its outcome is unknown.
+    Failed,
+}
+
+impl From<&Result<AcquireOutcome, Error>> for AskReply {
+    fn from(outcome: &Result<AcquireOutcome, Error>) -> Self {
+        match outcome {
+            Ok(AcquireOutcome::Granted(grant)) => Self::Granted(*grant),
+            Ok(AcquireOutcome::Held(held)) => Self::Held { left: held.left },
+            Ok(AcquireOutcome::Disabled(_)) => Self::Disabled,
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
+/// What a heartbeat came to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RenewReply {
+    /// The lease was extended.
+    Extended {
+        /// What is left of it.
+        left: Duration,
+    },
+    /// The lease is no more.
+    Lost,
+    /// The name was disabled and the lease not extended.
+    Disabled {
+        /// Why, as the operator wrote.
+        reason: Reason,
+    },
+    /// It failed, or its outcome is unknown.
+    Failed,
+}
+
+impl From<&Result<RenewOutcome, Error>> for RenewReply {
+    fn from(outcome: &Result<RenewOutcome, Error>) -> Self {
+        match outcome {
+            Ok(RenewOutcome::Extended { left }) => Self::Extended { left: *left },
+            Ok(RenewOutcome::Lost) => Self::Lost,
+            Ok(RenewOutcome::Disabled { reason, .. }) => Self::Disabled { reason: reason.clone() },
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Ask the store for the lease of this attempt: a new id for a new number, the same for the
+    /// same. One [`Event::Asked`] follows.
+    Ask(Attempt),
+    /// Renew the lease at this beat. It takes the place of a renewal that is under way, whose
+    /// answer is ignored from here on. One [`Event::Renewed`] follows, or none.
+    Renew(Beat),
+    /// Give back the lease of the latest attempt, with this much time for the call. One
+    /// [`Event::Released`] follows.
+    Release(Duration),
+    /// A term begins: call the job's `start`.
+    Start {
+        /// The term.
+        token: FencingToken,
+        /// Until when the lease may be trusted.
+        deadline: Moment,
+    },
+    /// The lease may be trusted until then.
+    Trust(Moment),
+    /// The lease is not to be trusted from now on.
+    Distrust,
+    /// The term ends: cancel what `start` does and call the job's `stop`.
+    Stop(StopReason),
+    /// The lease is over: abort what `start` left running. `stop` goes on.
+    AbortStart,
+    /// The grace is over: abort what is left of `start` and `stop`.
+    AbortAll,
+}
+
+/// When a [`Machine`] wants its next [`Event::Tick`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Wake {
+    /// Not before this moment.
+    pub at: Moment,
+    /// And within this time after it, at random, so that instances do not all act at once.
+    pub spread: Duration,
+}
+
+/// Where a [`Machine`] stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// It waits for the lead.
+    Candidate,
+    /// Its job runs.
+    Leading,
+    /// Its job is being stopped, or its lease given back.
+    Stopping,
+    /// It has left the election.
+    Ended,
+}
+
+impl Machine {
+    const RELEASE_TRIES: u32 = 3;
+
+    /// A candidate, from `now` on.
+    #[must_use]
+    pub fn new(timing: Timing, now: Moment) -> Self {
+        let until = now + timing.start_delay;
+        Self {
+            timing,
+            phase: Phase::Waiting { until, spread: Duration::ZERO, deaf: true },
+            attempt: Attempt(0),
+            uncertain: false,
+            failures: 0,
+            leaving: false,
+        }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self.phase {
+            Phase::Waiting { .. } | Phase::Asking { .. } => Standing::Candidate,
+            Phase::Leading { .. } => Standing::Leading,
+            Phase::Stopping { .. } | Phase::Releasing { .. } => Standing::Stopping,
+            Phase::Ended => Standing::Ended,
+        }
+    }
+
+    /// When it is to be woken, if nothing else happens.
+    #[must_use]
+    pub fn wake(&self) -> Option<Wake> {
+        let exactly = |at| Some(Wake { at, spread: Duration::ZERO });
+        match &self.phase {
+            Phase::Waiting { until, spread, .. } => Some(Wake { at: *until, spread: *spread }),
+            Phase::Leading { hold, beat, .. } => exactly(beat.until.min(hold.step_down_at())),
+            Phase::Stopping { stop_until, aborted: false, .. } => exactly(*stop_until),
+            Phase::Releasing { retry: Some(at), .. } => exactly(*at),
+            Phase::Asking { .. }
+            | Phase::Stopping { .. }
+            | Phase::Releasing { .. }
+            | Phase::Ended => None,
+        }
+    }
+
+    /// Takes an event in, at the present moment, and says what is to be done.
+    ///
+    /// An event that does not fit the state, such as an answer that came too late, does nothing.
+    pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Tick => self.tick(now, &mut actions),
+            Event::Asked { sent, reply } => self.asked(sent, reply, now, &mut actions),
+            Event::Renewed { sent, reply } => self.renewed(sent, reply, now, &mut actions),
+            Event::Released(confirmed) => self.released(confirmed, now, &mut actions),
+            Event::StartFailed(error) => {
+                self.step_down(StopReason::Failed { error }, now, &mut actions);
+            }
+            Event::JobEnded => self.job_ended(now, &mut actions),
+            Event::Hint => self.hinted(now, &mut actions),
+            Event::Resign => self.step_down(StopReason::Resigned, now, &mut actions),
+            Event::ShutDown => self.shut_down(now, &mut actions),
+        }
+        actions
+    }
+
+    fn tick(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        match &mut self.phase {
+            Phase::Waiting { until, .. } if now >= *until => self.ask(actions),
+            Phase::Leading { hold, .. } if now >= hold.step_down_at() => {
+                self.step_down(StopReason::HeartbeatsFailed, now, actions);
+            }
+            Phase::Leading { beat, .. } if now >= beat.until => self.heartbeat_failed(now, actions),
+            Phase::Stopping { stop_until, aborted, .. } if now >= *stop_until && !*aborted => {
+                *aborted = true;
+                actions.push(Action::AbortAll);
+            }
+            Phase::Releasing { lease_ends, retry, .. } if retry.is_some_and(|at| now >= at) => {
+                *retry = None;
+                let limit = lease_ends.saturating_since(now).min(self.timing.call_limit());
+                actions.push(Action::Release(limit));
+            }
+            _ => {}
+        }
+    }
+
+    fn ask(&mut self, actions: &mut Vec<Action>) {
+        if !self.uncertain {
+            self.attempt.0 += 1;
+        }
+        // From here until an answer says otherwise.
+        self.uncertain = true;
+        self.phase = Phase::Asking { hinted: false };
+        actions.push(Action::Ask(self.attempt));
+    }
+
+    fn wait(&mut self, now: Moment, wait: Duration, spread: Duration, deaf: bool) {
+        self.phase = Phase::Waiting { until: now + wait, spread, deaf };
+    }
+
+    fn asked(&mut self, sent: Moment, reply: AskReply, now: Moment, actions: &mut Vec<Action>) {
+        let Phase::Asking { hinted } = self.phase else { return };
+        let (poll, spread) = (self.timing.poll_interval, self.timing.spread());
+        self.uncertain = matches!(reply, AskReply::Granted(_) | AskReply::Failed);
+        self.failures = match reply {
+            AskReply::Failed => self.failures.saturating_add(1),
+            _ => 0,
+        };
+        match reply {
+            AskReply::Granted(grant) => return self.granted(sent, grant, now, actions),
+            // Something changed after the store decided, perhaps.
+            AskReply::Held { .. } | AskReply::Disabled if hinted => {
+                self.wait(now, Duration::ZERO, Duration::ZERO, false);
+            }
+            AskReply::Held { left } => self.wait(now, left.min(poll), spread, false),
+            AskReply::Disabled => self.wait(now, poll, poll / 10, false),
+            AskReply::Failed => {
+                let pause = self.timing.backoff(self.failures);
+                self.wait(now, pause, pause / 2, true);
+            }
+        }
+        if self.leaving {
+            self.shut_down(now, actions);
+        }
+    }
+
+    fn granted(&mut self, sent: Moment, grant: Grant, now: Moment, actions: &mut Vec<Action>) {
+        let hold = Hold::granted(self.timing.clone(), sent, grant.left);
+        // An answer that took too long is a lease with no time left to stop in.
+        if self.leaving || now >= hold.step_down_at() {
+            let rest = if self.leaving { Rest::None } else { Rest::Short };
+            return self.release(sent + grant.left, rest, now, actions);
+        }
+        let (deadline, beat) = (hold.deadline(), hold.next_beat());
+        self.phase = Phase::Leading { hold, beat, hinted: false };
+        actions.push(Action::Start { token: grant.token, deadline });
+        actions.push(Action::Renew(beat));
+    }
+
+    fn renewed(&mut self, sent: Moment, reply: RenewReply, now: Moment, actions: &mut Vec<Action>) {
+        let Phase::Leading { hold, beat, hinted } = &mut self.phase else { return };
+        match reply {
+            RenewReply::Extended { left } => {
+                hold.extended(sent, left);
+                if now >= hold.step_down_at() {
+                    return self.step_down(StopReason::HeartbeatsFailed, now, actions);
+                }
+                *beat = hold.next_beat();
+                *hinted = false;
+                actions.push(Action::Trust(hold.deadline()));
+                actions.push(Action::Renew(*beat));
+            }
+            RenewReply::Lost => {
+                actions.push(Action::Distrust);
+                self.step_down(StopReason::Lost, now, actions);
+            }
+            RenewReply::Disabled { reason } => {
+                self.step_down(StopReason::Disabled { reason }, now, actions);
+            }
+            RenewReply::Failed => self.heartbeat_failed(now, actions),
+        }
+    }
+
+    fn heartbeat_failed(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        let Phase::Leading { hold, beat, hinted } = &mut self.phase else { return };
+        hold.failed(now);
+        if hold.is_exhausted() || now >= hold.step_down_at() {
+            return self.step_down(StopReason::HeartbeatsFailed, now, actions);
+        }
+        *beat = hold.next_beat();
+        *hinted = false;
+        actions.push(Action::Renew(*beat));
+    }
+
+    fn hinted(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        match &mut self.phase {
+            Phase::Waiting { deaf: false, .. } => self.ask(actions),
+            Phase::Asking { hinted } => *hinted = true,
+            // Perhaps it was disabled: the heartbeat will say so. One is enough for many hints.
+            Phase::Leading { hold, beat, hinted } if !*hinted => {
+                *hinted = true;
+                *beat = hold.beat_now(now);
+                actions.push(Action::Renew(*beat));
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the term, if there is one.
+    fn step_down(&mut self, reason: StopReason, now: Moment, actions: &mut Vec<Action>) {
+        let Phase::Leading { hold, .. } = &self.phase else { return };
+        let deadline = hold.deadline();
+        let grace_ends = now + self.timing.stop_grace;
+        let late = now >= deadline;
+        let lease_ends = deadline + self.timing.margin;
+        // Woken too late, it has no time at all: what `start` does ends here, but `stop` may
+        // still tidy up.
+        let stop_until = if late { grace_ends } else { grace_ends.min(deadline) };
+        actions.push(Action::Stop(reason.clone()));
+        if late {
+            actions.push(Action::Distrust);
+            actions.push(Action::AbortStart);
+        }
+        self.phase = Phase::Stopping { reason, lease_ends, stop_until, aborted: false };
+    }
+
+    fn job_ended(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        let Phase::Stopping { reason, lease_ends, .. } = &self.phase else { return };
+        let lease_ends = *lease_ends;
+        let rest = match reason {
+            StopReason::Resigned | StopReason::Failed { .. } => Rest::Long,
+            StopReason::HeartbeatsFailed => Rest::Short,
+            StopReason::Lost | StopReason::Disabled { .. } | StopReason::ShutDown => Rest::None,
+        };
+        actions.push(Action::Distrust);
+        if *reason == StopReason::Lost {
+            self.uncertain = false;
+            self.next_campaign(rest, now, actions);
+        } else {
+            self.release(lease_ends, rest, now, actions);
+        }
+    }
+
+    fn release(&mut self, lease_ends: Moment, rest: Rest, now: Moment, actions: &mut Vec<Action>) {
+        self.phase = Phase::Releasing { lease_ends, retry: Some(now), tries: 0, rest };
+        self.tick(now, actions);
+    }
+
+    fn released(&mut self, confirmed: bool, now: Moment, actions: &mut Vec<Action>) {
+        let Phase::Releasing { lease_ends, retry, tries, rest } = &mut self.phase else { return };
+        *tries += 1;
+        let again = now + self.timing.retry_interval();
+        if !confirmed && *tries < Self::RELEASE_TRIES && again < *lease_ends {
+            *retry = Some(again);
+            return;
+        }
+        // Unconfirmed, it runs out by itself: a new attempt neither needs nor harms it.
+        self.uncertain = false;
+        let rest = *rest;
+        self.next_campaign(rest, now, actions);
+    }
+
+    fn next_campaign(&mut self, rest: Rest, now: Moment, actions: &mut Vec<Action>) {
+        let poll = self.timing.poll_interval;
+        match rest {
+            Rest::None => self.wait(now, Duration::ZERO, Duration::ZERO, false),
+            Rest::Short => {
+                let pause = self.timing.retry_interval();
+                self.wait(now, pause, pause / 2, false);
+            }
+            Rest::Long => self.wait(now, poll, poll / 10, true),
+        }
+        if self.leaving {
+            self.shut_down(now, actions);
+        }
+    }
+
+    fn shut_down(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        self.leaving = true;
+        match &self.phase {
+            // It may have been granted without our knowing: give it back before leaving.
+            Phase::Waiting { .. } if self.uncertain => {
+                let lease_ends = now + self.timing.ttl;
+                self.release(lease_ends, Rest::None, now, actions);
+            }
+            Phase::Waiting { .. } => self.phase = Phase::Ended,
+            Phase::Leading { .. } => self.step_down(StopReason::ShutDown, now, actions),
+            // What is under way comes to its end first.
+            Phase::Asking { .. }
+            | Phase::Stopping { .. }
+            | Phase::Releasing { .. }
+            | Phase::Ended => {}
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Elections: a job that runs on one instance at a time, and on another when that one dies.
+
+mod driver;
+mod handle;
+mod job;
+mod leadership;
+pub mod machine;
+mod running;
+
+use std::sync::Arc;
+
+pub use crate::engine::{Beat, Hold};
+pub use handle::{ElectionHandle, Standing, Status};
+pub use job::{Job, JobError, StopReason, job_fn, start_stop};
+pub use leadership::Leadership;
+
+use crate::engine::Engine;
+use crate::{LockName, Result, Settings, Timing};
+
+/// An instance's part in the election of a name's leader.
+///
+/// ```
+/// use leasehold_core::{Client, MemoryStore};
+/// use leasehold_core::election::{job_fn, Leadership};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> leasehold_core::Result<()> {
+/// let client = Client::new(MemoryStore::new())?;
+/// let election = client.election("scheduler")?.spawn(job_fn(|leadership: Leadership| async move {
+///     println!("leading under token {}", leadership.token());
+///     leadership.cancelled().await;
+///     Ok(())
+/// }));
+///
+/// // … until the application ends:
+/// election.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Election {
+    engine: Arc<Engine>,
+    name: LockName,
+    timing: Timing,
+}
+
+impl Election {
+    pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
+        Self { engine, name, timing }
+    }
+
+    /// This election with other settings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), when they contradict each other or the
+    /// store.
+    pub fn settings(self, settings: &Settings) -> Result<Self> {
+        let timing = settings.resolve(&self.engine.calls.store().capabilities())?;
+        Ok(Self { timing, ..self })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &LockName {
+        &self.name
+    }
+
+    /// Campaigns, and runs the job whenever this instance leads, in the background.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn spawn(self, job: impl Job) -> ElectionHandle {
+        driver::spawn(self, Arc::new(job))
+    }
+
+    /// Campaigns, and runs the job whenever this instance leads, until the future is dropped.
+    ///
+    /// # Cancel safety
+    /// Dropping the future shuts the election down in the background, in order: the job is
+    /// stopped, and the lease released.
+    pub async fn run(self, job: impl Job) {
+        self.spawn(job).ended().await;
+    }
+}

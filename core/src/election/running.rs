@@ -1,0 +1,121 @@
+//! A term's job at work: its `start` and its `stop`, each in a task of its own.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
+
+use super::{Job, JobError, Leadership, StopReason};
+
+/// What became of a term's tasks.
+pub(super) enum Outcome {
+    /// `start` failed or panicked; the term is to end.
+    StartFailed(String),
+    /// `start` and `stop` have both come to their end.
+    Ended,
+}
+
+/// The tasks of one term.
+pub(super) struct Running {
+    job: Arc<dyn Job>,
+    pub(super) leadership: Leadership,
+    start: Option<JoinHandle<Result<(), JobError>>>,
+    stop: Option<JoinHandle<()>>,
+    start_abort: AbortHandle,
+    stopping: bool,
+}
+
+impl Running {
+    /// Calls `start`.
+    pub(super) fn start(job: Arc<dyn Job>, leadership: Leadership) -> Self {
+        let start = tokio::spawn({
+            let (job, leadership) = (job.clone(), leadership.clone());
+            async move { job.start(leadership).await }
+        });
+        let start_abort = start.abort_handle();
+        Self { job, leadership, start: Some(start), stop: None, start_abort, stopping: false }
+    }
+
+    /// Cancels the leadership and calls `stop`.
+    pub(super) fn stop(&mut self, reason: StopReason) {
+        self.leadership.cancellation.cancel();
+        let job = self.job.clone();
+        self.stop = Some(tokio::spawn(async move { job.stop(&reason).await }));
+        self.stopping = true;
+    }
+
+    pub(super) fn abort_start(&self) {
+        self.start_abort.abort();
+    }
+
+    pub(super) fn abort_all(&self) {
+        self.start_abort.abort();
+        if let Some(stop) = &self.stop {
+            stop.abort();
+        }
+    }
+
+    /// Returns when something has become of the tasks; then it may be called again.
+    ///
+    /// # Cancel safety
+    /// Safe: a task that ended is seen by the next call.
+    pub(super) async fn next(&mut self) -> Outcome {
+        loop {
+            tokio::select! {
+                biased;
+                started = finished(&mut self.start) => {
+                    let failure = match started {
+                        Ok(Ok(())) => None,
+                        Ok(Err(error)) => Some(error.to_string()),
+                        Err(error) if error.is_cancelled() => None,
+                        Err(error) => Some(describe(error)),
+                    };
+                    if let Some(error) = failure && !self.stopping {
+                        return Outcome::StartFailed(error);
+                    }
+                }
+                stopped = finished(&mut self.stop) => {
+                    if let Err(error) = stopped && error.is_panic() {
+                        let name = self.leadership.name.as_str();
+                        tracing::error!(lock = name, error = describe(error), "stop panicked");
+                    }
+                }
+                // Neither is left: the term is over, or goes on without tasks until it is stopped.
+                () = std::future::ready(()), if self.start.is_none() && self.stop.is_none() => {
+                    if self.stopping {
+                        return Outcome::Ended;
+                    }
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+}
+
+/// The end of a task, once; pending when there is none.
+fn finished<T: Send + 'static>(
+    task: &mut Option<JoinHandle<T>>,
+) -> BoxFuture<'_, Result<T, JoinError>> {
+    async move {
+        let Some(running) = task else { return std::future::pending().await };
+        let ended = running.await;
+        *task = None;
+        ended
+    }
+    .boxed()
+}
+
+/// A panic in words.
+fn describe(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let words = panic
+                .downcast_ref::<&str>()
+                .map(ToString::to_string)
+                .or_else(|| panic.downcast_ref::<String>().cloned());
+            format!("panicked: {}", words.as_deref().unwrap_or("no message"))
+        }
+        Err(error) => error.to_string(),
+    }
+}

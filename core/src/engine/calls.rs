@@ -1,0 +1,110 @@
+//! Calls to the store with a time limit each, and errors that say which store and lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{
+    AcquireOptions, AcquireOutcome, Clock, Error, ErrorKind, LeaseId, LockName, LockRecord,
+    LockStore, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+};
+
+/// What the store said, and when it was asked: trust is counted from then.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer<T> {
+    pub(crate) sent: Moment,
+    pub(crate) outcome: Result<T>,
+}
+
+/// The store, called with patience that ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Calls {
+    store: Arc<dyn LockStore>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Calls {
+    pub(crate) fn new(store: Arc<dyn LockStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn LockStore> {
+        &self.store
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    pub(crate) async fn acquire(
+        &self,
+        name: &LockName,
+        options: &AcquireOptions,
+        limit: Duration,
+    ) -> Answer<AcquireOutcome> {
+        let call = self.store.acquire(name, options);
+        self.bounded("acquire", Some(name), limit, ErrorKind::OutcomeUnknown, call).await
+    }
+
+    pub(crate) async fn renew(
+        &self,
+        leases: &[RenewOptions],
+        limit: Duration,
+    ) -> Answer<Vec<RenewOutcome>> {
+        let name = match leases {
+            [only] => Some(&only.name),
+            _ => None,
+        };
+        let call = self.store.renew(leases);
+        let answer = self.bounded("renew", name, limit, ErrorKind::OutcomeUnknown, call).await;
+        let outcome = answer.outcome.and_then(|outcomes| {
+            if outcomes.len() == leases.len() {
+                Ok(outcomes)
+            } else {
+                let (got, asked) = (outcomes.len(), leases.len());
+                Err(Error::new(ErrorKind::Corrupt, format!("{got} answers to {asked} renewals"))
+                    .during("renew")
+                    .on_store(self.store.label()))
+            }
+        });
+        Answer { outcome, ..answer }
+    }
+
+    pub(crate) async fn release(
+        &self,
+        name: &LockName,
+        lease: LeaseId,
+        limit: Duration,
+    ) -> Result<ReleaseOutcome> {
+        let call = self.store.release(name, lease);
+        self.bounded("release", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
+    }
+
+    pub(crate) async fn get(&self, name: &LockName, limit: Duration) -> Result<Option<LockRecord>> {
+        let call = self.store.get(name);
+        self.bounded("get", Some(name), limit, ErrorKind::Unavailable, call).await.outcome
+    }
+
+    /// Asks, but no longer than `limit`. `late` is what no answer in time means.
+    async fn bounded<T>(
+        &self,
+        operation: &'static str,
+        name: Option<&LockName>,
+        limit: Duration,
+        late: ErrorKind,
+        call: impl Future<Output = Result<T>>,
+    ) -> Answer<T> {
+        let sent = self.clock.now();
+        let outcome = tokio::select! {
+            biased;
+            outcome = call => outcome,
+            () = self.clock.sleep_until(sent + limit) => {
+                Err(Error::new(late, format!("no answer within {limit:?}")))
+            }
+        };
+        let outcome = outcome.map_err(|error| {
+            let error = error.during(operation).on_store(self.store.label());
+            name.map_or(error.clone(), |name| error.for_lock(name))
+        });
+        Answer { sent, outcome }
+    }
+}

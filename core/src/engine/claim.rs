@@ -1,0 +1,101 @@
+//! A claim on a lease that may have been granted: given back when it is dropped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tracing::debug;
+
+use super::{Answer, Engine};
+use crate::{
+    AcquireOptions, AcquireOutcome, Error, ErrorKind, LeaseId, LockName, ReleaseOutcome, Result,
+    Timing,
+};
+
+/// One acquisition attempt and the lease that may have come of it.
+///
+/// From the first request until the lease is known not to be ours, dropping the claim releases
+/// it: so an acquire that is cancelled half-way, and a guard that is dropped, leave no lock held
+/// for the rest of its ttl.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    engine: Arc<Engine>,
+    runtime: Handle,
+    name: LockName,
+    lease: LeaseId,
+    may_be_held: bool,
+    limit: Duration,
+}
+
+impl Claim {
+    /// A new attempt; called within a runtime.
+    pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: &Timing) -> Self {
+        let (runtime, limit) = (Handle::current(), timing.call_limit());
+        Self { engine, runtime, name, lease: LeaseId::new(), may_be_held: false, limit }
+    }
+
+    pub(crate) fn name(&self) -> &LockName {
+        &self.name
+    }
+
+    pub(crate) fn lease(&self) -> LeaseId {
+        self.lease
+    }
+
+    /// Asks the store for the lease, or again for the same one.
+    ///
+    /// # Cancel safety
+    /// The request runs to its end on its own, then what it got is given back. Were it cut off
+    /// instead, the release could overtake it, and the lease would stay held with no holder.
+    pub(crate) async fn ask(mut self, ttl: Duration) -> (Self, Answer<AcquireOutcome>) {
+        let (send, receive) = oneshot::channel();
+        let runtime = self.runtime.clone();
+        let sent = self.engine.now();
+        let (engine, name, limit) = (self.engine.clone(), self.name.clone(), self.limit);
+        self.may_be_held = true;
+        runtime.spawn(async move {
+            let options =
+                AcquireOptions { lease: self.lease, holder: self.engine.holder.clone(), ttl };
+            let answer = self.engine.calls.acquire(&self.name, &options, self.limit).await;
+            if matches!(answer.outcome, Ok(AcquireOutcome::Held(_) | AcquireOutcome::Disabled(_))) {
+                self.may_be_held = false;
+            }
+            // If nobody waits any more, the claim comes back here and is dropped.
+            drop(send.send((self, answer)));
+        });
+        // The sender goes without a word only when the runtime shuts down or the store panics.
+        receive.await.unwrap_or_else(|_| {
+            let error = Error::new(ErrorKind::OutcomeUnknown, "the call ended without an answer")
+                .during("acquire")
+                .for_lock(&name)
+                .on_store(engine.calls.store().label());
+            let lease = LeaseId::new();
+            let claim = Self { engine, runtime, name, lease, may_be_held: false, limit };
+            (claim, Answer { sent, outcome: Err(error) })
+        })
+    }
+
+    /// Gives the lease back. On an error it is tried once more when the claim is dropped.
+    pub(crate) async fn release(&mut self, limit: Duration) -> Result<ReleaseOutcome> {
+        let outcome = self.engine.calls.release(&self.name, self.lease, limit).await?;
+        self.may_be_held = false;
+        Ok(outcome)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.may_be_held {
+            return;
+        }
+        let (engine, name) = (self.engine.clone(), self.name.clone());
+        let (lease, limit) = (self.lease, self.limit);
+        // Best effort: a runtime that shuts down drops this, and the lease runs out by itself.
+        self.runtime.spawn(async move {
+            if let Err(error) = engine.calls.release(&name, lease, limit).await {
+                debug!(%error, "a dropped lease could not be released and will run out");
+            }
+        });
+    }
+}

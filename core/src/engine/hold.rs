@@ -1,0 +1,134 @@
+//! How a lease is kept: when its heartbeats are due, and until when it may be trusted. Pure.
+
+use std::time::Duration;
+
+use crate::{Moment, Timing};
+
+/// A lease as its holder sees it: the rules of keeping it, with no clock and no I/O of its own.
+///
+/// The trust deadline is `instant before the request was sent + what the store said is left −
+/// margin`: the store decided after the request was sent, so its lease ends later than that.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Hold {
+    timing: Timing,
+    /// When the request was sent that the store last said yes to.
+    confirmed: Moment,
+    deadline: Moment,
+    /// Heartbeats that failed since.
+    failures: u32,
+    /// When the latest heartbeat was due; retries are counted from there.
+    due: Moment,
+}
+
+/// When a heartbeat is to go out, and how long its answer may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Beat {
+    /// It may go out from here on, to share a batch with others.
+    pub from: Moment,
+    /// It goes out at the latest here.
+    pub due: Moment,
+    /// Without an answer until here it has failed.
+    pub until: Moment,
+}
+
+impl Hold {
+    /// The lease that a request sent at `sent` was granted, with `left` of it then.
+    #[must_use]
+    pub fn granted(timing: Timing, sent: Moment, left: Duration) -> Self {
+        let deadline = (sent + left).saturating_sub(timing.margin);
+        let due = sent + timing.heartbeat_interval;
+        Self { timing, confirmed: sent, deadline, failures: 0, due }
+    }
+
+    /// Until when the lease may be trusted.
+    #[must_use]
+    pub fn deadline(&self) -> Moment {
+        self.deadline
+    }
+
+    /// When a leader whose heartbeats fail steps down, so that its `stop` ends by the deadline.
+    #[must_use]
+    pub fn step_down_at(&self) -> Moment {
+        let latest = self.deadline.saturating_sub(self.timing.stop_grace);
+        latest.min(self.confirmed + self.timing.tolerance)
+    }
+
+    /// The next heartbeat.
+    #[must_use]
+    pub fn next_beat(&self) -> Beat {
+        let early =
+            if self.failures == 0 { self.timing.heartbeat_interval / 4 } else { Duration::ZERO };
+        self.beat(self.due.saturating_sub(early), self.due)
+    }
+
+    /// A heartbeat right now, because something may have happened to the lease.
+    #[must_use]
+    pub fn beat_now(&self, now: Moment) -> Beat {
+        self.beat(now, now)
+    }
+
+    fn beat(&self, from: Moment, due: Moment) -> Beat {
+        Beat { from, due, until: due + self.timing.retry_interval() }
+    }
+
+    /// The store extended the lease: asked at `sent`, it said that `left` is left.
+    pub fn extended(&mut self, sent: Moment, left: Duration) {
+        *self = Self::granted(self.timing.clone(), sent, left);
+    }
+
+    /// A heartbeat failed or took too long, by `now`.
+    pub fn failed(&mut self, now: Moment) {
+        self.failures = self.failures.saturating_add(1);
+        // Not `now + …`: retries keep their pace whether an attempt failed at once or hung.
+        self.due = (self.due + self.timing.retry_interval()).max(now);
+    }
+
+    /// All retries of the heartbeat have failed.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.failures > self.timing.heartbeat_retries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LockStore, MemoryStore, Settings};
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_origin(Duration::from_millis(millis))
+    }
+
+    fn hold() -> Hold {
+        let timing = Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap();
+        Hold::granted(timing, at(1000), Duration::from_secs(15))
+    }
+
+    #[test]
+    fn trust_is_counted_from_the_request() {
+        let mut hold = hold();
+        assert_eq!(hold.deadline(), at(1000 + 15_000 - 750));
+        // The answer may have taken long; what counts is when it was asked for.
+        hold.extended(at(4000), Duration::from_secs(15));
+        assert_eq!(hold.deadline(), at(4000 + 15_000 - 750));
+    }
+
+    #[test]
+    fn stop_fits_between_stepping_down_and_the_deadline() {
+        let hold = hold();
+        assert!(hold.step_down_at() + hold.timing.stop_grace <= hold.deadline());
+    }
+
+    #[test]
+    fn retries_keep_their_pace_and_run_out_before_stepping_down_is_due() {
+        let mut hold = hold();
+        let mut attempts = 0;
+        while !hold.is_exhausted() {
+            let beat = hold.next_beat();
+            assert!(beat.until <= hold.step_down_at());
+            attempts += 1;
+            hold.failed(beat.until);
+        }
+        assert_eq!(attempts, 4, "one heartbeat and three retries");
+    }
+}

@@ -1,0 +1,164 @@
+//! One watch for all waiters of a client: hints from the store, handed out by name.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+use crate::{Hint, HintStream, LockName, LockStore};
+
+/// Hands the store's hints to whoever waits for a name.
+///
+/// The watch runs while anybody waits, in the runtime of the first who did.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    store: Arc<dyn LockStore>,
+    state: Mutex<State>,
+    deserted: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Ordered, so that a replayed history wakes waiters in the same order.
+    waiters: BTreeMap<LockName, Vec<Arc<Notify>>>,
+    watching: bool,
+}
+
+/// Wakes when its name may have changed. Several hints may wake it once.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    hub: Arc<Hub>,
+    name: LockName,
+    woken: Arc<Notify>,
+}
+
+impl Hub {
+    /// The pause after a watch that broke, doubled each time up to the second.
+    const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+    pub(crate) fn new(store: Arc<dyn LockStore>) -> Self {
+        Self { store, state: Mutex::default(), deserted: Notify::new() }
+    }
+
+    /// Called within a runtime.
+    pub(crate) fn subscribe(self: &Arc<Self>, name: LockName) -> Subscription {
+        let woken = Arc::new(Notify::new());
+        let mut state = self.state();
+        state.waiters.entry(name.clone()).or_default().push(woken.clone());
+        if !state.watching {
+            state.watching = true;
+            tokio::spawn(watch(Watching { hub: self.clone(), said: false }));
+        }
+        drop(state);
+        Subscription { hub: self.clone(), name, woken }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hand_out(&self, hint: &Hint) {
+        let state = self.state();
+        match hint {
+            Hint::Name(name) => {
+                state.waiters.get(name).into_iter().flatten().for_each(|woken| woken.notify_one());
+            }
+            Hint::Anything => {
+                state.waiters.values().flatten().for_each(|woken| woken.notify_one());
+            }
+        }
+    }
+}
+
+impl Subscription {
+    /// Returns when the name may have changed since the last return.
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn changed(&self) {
+        self.woken.notified().await;
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut state = self.hub.state();
+        if let Some(waiters) = state.waiters.get_mut(&self.name) {
+            waiters.retain(|woken| !Arc::ptr_eq(woken, &self.woken));
+            if waiters.is_empty() {
+                state.waiters.remove(&self.name);
+            }
+        }
+        if state.waiters.is_empty() {
+            self.hub.deserted.notify_one();
+        }
+    }
+}
+
+/// The hub, watched by one task: said to be unwatched however that task ends.
+struct Watching {
+    hub: Arc<Hub>,
+    said: bool,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if !self.said {
+            self.hub.state().watching = false;
+        }
+    }
+}
+
+impl Watching {
+    /// Whether to stop, decided and said in one step, lest a newcomer rely on a watch that ends.
+    fn stop_if_deserted(&mut self) -> bool {
+        let mut state = self.hub.state();
+        if state.waiters.is_empty() {
+            state.watching = false;
+            self.said = true;
+        }
+        self.said
+    }
+
+    /// Hands out hints until the stream ends (`false`) or nobody waits any more (`true`).
+    async fn follow(&mut self, mut hints: HintStream) -> bool {
+        loop {
+            let hub = self.hub.clone();
+            tokio::select! {
+                biased;
+                () = hub.deserted.notified() => if self.stop_if_deserted() { return true },
+                hint = hints.next() => match hint {
+                    Some(hint) => hub.hand_out(&hint),
+                    None => return self.stop_if_deserted(),
+                },
+            }
+        }
+    }
+}
+
+async fn watch(mut watching: Watching) {
+    let hub = watching.hub.clone();
+    let (shortest, longest) = Hub::PAUSES;
+    let mut pause = shortest;
+    loop {
+        match hub.store.watch().await {
+            Ok(hints) => {
+                pause = shortest;
+                // What happened before the watch stood was not hinted at.
+                hub.hand_out(&Hint::Anything);
+                if watching.follow(hints).await {
+                    return;
+                }
+                debug!(store = hub.store.label(), "the watch ended and is begun anew");
+            }
+            Err(error) => warn!(%error, "no watch on the store: waiters poll meanwhile"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(longest);
+        if watching.stop_if_deserted() {
+            return;
+        }
+    }
+}

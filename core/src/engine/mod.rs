@@ -1,0 +1,59 @@
+//! What locks and elections of one client share: calls with a time limit, one heartbeat, one watch.
+
+mod calls;
+mod claim;
+mod heartbeat;
+mod hold;
+mod hub;
+mod trust;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub(crate) use calls::{Answer, Calls};
+pub(crate) use claim::Claim;
+pub(crate) use heartbeat::Heartbeat;
+pub use hold::{Beat, Hold};
+pub(crate) use hub::{Hub, Subscription};
+pub use trust::Loss;
+pub(crate) use trust::Trust;
+
+use crate::{Clock, Holder, LockStore, Moment};
+
+/// The shared parts of one client.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) calls: Calls,
+    pub(crate) holder: Holder,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) hub: Arc<Hub>,
+    random: Mutex<fastrand::Rng>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        store: Arc<dyn LockStore>,
+        clock: Arc<dyn Clock>,
+        holder: Holder,
+        seed: Option<u64>,
+    ) -> Self {
+        let calls = Calls::new(store.clone(), clock);
+        Self {
+            heartbeat: Heartbeat::new(calls.clone()),
+            hub: Arc::new(Hub::new(store)),
+            calls,
+            holder,
+            random: Mutex::new(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.calls.clock().now()
+    }
+
+    /// A random part of `spread`, to keep instances from acting at the same moment.
+    pub(crate) fn jitter(&self, spread: Duration) -> Duration {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        spread.mul_f64(random.f64())
+    }
+}

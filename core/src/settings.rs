@@ -1,0 +1,334 @@
+//! The settings of locks and elections: one knob, consistent defaults, no contradictions.
+
+use std::time::Duration;
+
+use crate::{Capabilities, Error, Result, check_ttl};
+
+/// How leases are taken, kept and given up. Every default follows from [`ttl`](Self::ttl).
+///
+/// | setting | default | at 15 s |
+/// |---|---|---|
+/// | `ttl` | 15 s | 15 s |
+/// | `margin` | ttl / 20 | 750 ms |
+/// | `stop_grace` | ttl / 3, at most 5 s | 5 s |
+/// | `tolerance` | ttl − margin − stop grace | 9.25 s |
+/// | `heartbeat_interval` | tolerance × 2 / (heartbeat retries + 3), at most ttl / 5 | 3 s |
+/// | `heartbeat_retries` | 3 | 3 |
+/// | `poll_interval` | ttl / 3 | 5 s |
+/// | `start_delay` | 0 | 0 |
+///
+/// Impossible combinations are refused when a lock or an election is made, with the values and a
+/// fix in the message.
+///
+/// ```
+/// use std::time::Duration;
+/// use leasehold_core::Settings;
+///
+/// let settings = Settings::new()
+///     .ttl(Duration::from_secs(30))
+///     .heartbeat_interval(Duration::from_secs(5));
+/// # let _ = settings;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    ttl: Duration,
+    margin: Option<Duration>,
+    stop_grace: Option<Duration>,
+    tolerance: Option<Duration>,
+    heartbeat_interval: Option<Duration>,
+    heartbeat_retries: u32,
+    poll_interval: Option<Duration>,
+    start_delay: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(15),
+            margin: None,
+            stop_grace: None,
+            tolerance: None,
+            heartbeat_interval: None,
+            heartbeat_retries: 3,
+            poll_interval: None,
+            start_delay: Duration::ZERO,
+        }
+    }
+}
+
+impl Settings {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long a lease lasts without a renewal: after a crash, the name is free that much later.
+    #[must_use]
+    pub fn ttl(self, ttl: Duration) -> Self {
+        Self { ttl, ..self }
+    }
+
+    /// How much earlier than the store the holder stops trusting its lease.
+    ///
+    /// It covers what the two clocks may drift apart during one ttl, and the time that killing a
+    /// job takes.
+    #[must_use]
+    pub fn margin(self, margin: Duration) -> Self {
+        Self { margin: Some(margin), ..self }
+    }
+
+    /// How long a job's `stop` may take before its tasks are aborted.
+    #[must_use]
+    pub fn stop_grace(self, grace: Duration) -> Self {
+        Self { stop_grace: Some(grace), ..self }
+    }
+
+    /// For how long after its last good heartbeat a leader bears with failing ones before it
+    /// steps down (the original's `tolerance`).
+    ///
+    /// What remains of the ttl then is for stopping: tolerance + stop grace + margin ≤ ttl.
+    #[must_use]
+    pub fn tolerance(self, tolerance: Duration) -> Self {
+        Self { tolerance: Some(tolerance), ..self }
+    }
+
+    /// How often a lease is renewed (the original's `heartbeatInterval`).
+    ///
+    /// A heartbeat may go out up to a quarter early, to share a batch with others.
+    #[must_use]
+    pub fn heartbeat_interval(self, interval: Duration) -> Self {
+        Self { heartbeat_interval: Some(interval), ..self }
+    }
+
+    /// How often a failed heartbeat is retried, half an interval apart, before the leader steps
+    /// down (the original's `maxHeartbeatRetryCount`).
+    #[must_use]
+    pub fn heartbeat_retries(self, retries: u32) -> Self {
+        Self { heartbeat_retries: retries, ..self }
+    }
+
+    /// How often a waiting instance looks at the name when no hint tells it to (the original's
+    /// `checkMasterInterval`).
+    #[must_use]
+    pub fn poll_interval(self, interval: Duration) -> Self {
+        Self { poll_interval: Some(interval), ..self }
+    }
+
+    /// How long an election waits before its first attempt (the original's `initDelay`).
+    #[must_use]
+    pub fn start_delay(self, delay: Duration) -> Self {
+        Self { start_delay: delay, ..self }
+    }
+
+    /// Fills in the defaults and checks that everything fits together and the store.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), naming the values and the fix.
+    pub fn resolve(&self, capabilities: &Capabilities) -> Result<Timing> {
+        check_ttl(self.ttl, capabilities)?;
+        let ttl = self.ttl;
+        let retries = self.heartbeat_retries;
+        if retries > Timing::MAX_RETRIES {
+            return Err(Error::invalid(format!("{retries} heartbeat retries are too many"))
+                .with_fix(format!("use at most {}", Timing::MAX_RETRIES)));
+        }
+        let margin = self.margin.unwrap_or(ttl / 20);
+        let least_margin = ttl / Timing::DRIFT;
+        if margin < least_margin {
+            return Err(Error::invalid(format!(
+                "a margin of {margin:?} does not cover the drift of two clocks over a ttl of {ttl:?}"
+            ))
+            .with_fix(format!("use {least_margin:?} or more")));
+        }
+        let stop_grace = self.stop_grace.unwrap_or((ttl / 3).min(Duration::from_secs(5)));
+        let reserved = margin.saturating_add(stop_grace);
+        let Some(most) = ttl.checked_sub(reserved).filter(|left| !left.is_zero()) else {
+            return Err(Error::invalid(format!(
+                "a ttl of {ttl:?} leaves no time for heartbeats beside a stop grace of \
+                 {stop_grace:?} and a margin of {margin:?}"
+            ))
+            .with_fix("use a longer ttl or a shorter stop grace"));
+        };
+        let tolerance = self.tolerance.unwrap_or(most);
+        if tolerance > most {
+            return Err(Error::invalid(format!(
+                "a tolerance of {tolerance:?}, a stop grace of {stop_grace:?} and a margin of \
+                 {margin:?} do not fit into a ttl of {ttl:?}"
+            ))
+            .with_fix(format!("use a tolerance of {most:?} or less, or a longer ttl")));
+        }
+        let longest_interval = tolerance * 2 / (retries + 3);
+        let heartbeat_interval = self.heartbeat_interval.unwrap_or(longest_interval.min(ttl / 5));
+        if heartbeat_interval > longest_interval {
+            return Err(Error::invalid(format!(
+                "a heartbeat interval of {heartbeat_interval:?} with {retries} retries does not \
+                 fit into a tolerance of {tolerance:?} (ttl {ttl:?}, stop grace {stop_grace:?}, \
+                 margin {margin:?})"
+            ))
+            .with_fix(format!(
+                "use a heartbeat interval of {longest_interval:?} or less, fewer retries, or a \
+                 longer ttl"
+            )));
+        }
+        let poll_interval = self.poll_interval.unwrap_or(ttl / 3);
+        for (setting, value) in
+            [("heartbeat interval", heartbeat_interval), ("poll interval", poll_interval)]
+        {
+            if !(Timing::LEAST_INTERVAL..=crate::MAX_TTL).contains(&value) {
+                return Err(Error::invalid(format!("a {setting} of {value:?} is out of range"))
+                    .with_fix(format!(
+                        "use {:?} to {:?}",
+                        Timing::LEAST_INTERVAL,
+                        crate::MAX_TTL
+                    )));
+            }
+        }
+        if self.start_delay > crate::MAX_TTL {
+            return Err(Error::invalid(format!(
+                "a start delay of {:?} is out of range",
+                self.start_delay
+            ))
+            .with_fix(format!("use at most {:?}", crate::MAX_TTL)));
+        }
+        Ok(Timing {
+            ttl,
+            margin,
+            stop_grace,
+            tolerance,
+            heartbeat_interval,
+            heartbeat_retries: retries,
+            poll_interval,
+            start_delay: self.start_delay,
+        })
+    }
+}
+
+/// [`Settings`] that were checked, with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Timing {
+    /// See [`Settings::ttl`].
+    pub ttl: Duration,
+    /// See [`Settings::margin`].
+    pub margin: Duration,
+    /// See [`Settings::stop_grace`].
+    pub stop_grace: Duration,
+    /// See [`Settings::tolerance`].
+    pub tolerance: Duration,
+    /// See [`Settings::heartbeat_interval`].
+    pub heartbeat_interval: Duration,
+    /// See [`Settings::heartbeat_retries`].
+    pub heartbeat_retries: u32,
+    /// See [`Settings::poll_interval`].
+    pub poll_interval: Duration,
+    /// See [`Settings::start_delay`].
+    pub start_delay: Duration,
+}
+
+impl Timing {
+    /// Two clocks drift apart by less than one part in this many: NTP slews each by at most 500
+    /// parts in a million (RFC 5905), and an oscillator in working order strays by less.
+    pub const DRIFT: u32 = 500;
+
+    const MAX_RETRIES: u32 = 100;
+    const LEAST_INTERVAL: Duration = Duration::from_millis(1);
+
+    /// How long one heartbeat may take, and how far apart retries of it are.
+    #[must_use]
+    pub fn retry_interval(&self) -> Duration {
+        self.heartbeat_interval / 2
+    }
+
+    /// How long to wait before the store is tried again after that many failures in a row.
+    pub(crate) fn backoff(&self, failures: u32) -> Duration {
+        let doublings = failures.saturating_sub(1).min(16);
+        self.retry_interval().saturating_mul(1 << doublings).min(self.poll_interval)
+    }
+
+    /// Within how long after the moment at which they may act waiting instances act, each at its
+    /// own random moment.
+    pub(crate) fn spread(&self) -> Duration {
+        (self.ttl / 50).min(Duration::from_millis(100))
+    }
+
+    /// How long any other call to the store may take: an acquire that takes longer would come too
+    /// late to be of use.
+    #[must_use]
+    pub fn call_limit(&self) -> Duration {
+        self.tolerance
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LockStore, MemoryStore};
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn resolve(settings: &Settings) -> Result<Timing> {
+        settings.resolve(&MemoryStore::new().capabilities())
+    }
+
+    #[test]
+    fn the_documented_defaults() {
+        let timing = resolve(&Settings::new()).unwrap();
+        assert_eq!(timing.margin, Duration::from_millis(750));
+        assert_eq!(timing.stop_grace, secs(5));
+        assert_eq!(timing.tolerance, Duration::from_millis(9250));
+        assert_eq!(timing.heartbeat_interval, secs(3));
+        assert_eq!(timing.poll_interval, secs(5));
+    }
+
+    #[test]
+    fn the_defaults_fit_every_ttl() {
+        for millis in [10, 11, 99, 1000, 1001, 14_999, 60_000, 86_400_000] {
+            for retries in [0, 1, 3, 100] {
+                let settings = Settings::new().ttl(Duration::from_millis(millis));
+                let resolved = resolve(&settings.heartbeat_retries(retries));
+                // A hundred retries within 10 ms is the one thing that no default can mend.
+                if millis >= 1000 || retries < 4 {
+                    resolved.unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn contradictions_name_the_values_and_the_fix() {
+        for (settings, words) in [
+            (Settings::new().ttl(Duration::ZERO), vec!["0ns", "use"]),
+            (Settings::new().ttl(secs(100_000)), vec!["100000s", "use"]),
+            (Settings::new().stop_grace(secs(15)), vec!["15s", "stop grace", "longer ttl"]),
+            (Settings::new().stop_grace(Duration::MAX), vec!["stop grace"]),
+            (Settings::new().tolerance(secs(12)), vec!["12s", "5s", "750ms", "9.25s or less"]),
+            (Settings::new().heartbeat_interval(secs(8)), vec!["8s", "3 retries", "9.25s"]),
+            (Settings::new().heartbeat_interval(Duration::ZERO), vec!["heartbeat interval", "0ns"]),
+            (Settings::new().poll_interval(Duration::ZERO), vec!["poll interval", "0ns"]),
+            (Settings::new().poll_interval(Duration::MAX), vec!["poll interval"]),
+            (Settings::new().margin(Duration::ZERO), vec!["margin", "30ms or more"]),
+            (Settings::new().margin(secs(20)), vec!["20s"]),
+            (Settings::new().heartbeat_retries(1000), vec!["1000", "at most 100"]),
+            (Settings::new().start_delay(Duration::MAX), vec!["start delay"]),
+        ] {
+            let error = resolve(&settings).unwrap_err();
+            assert!(error.is_invalid());
+            for word in words {
+                assert!(error.to_string().contains(word), "{word:?} is not in {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_retry_ends_within_the_tolerance() {
+        for retries in 0..20 {
+            let timing = resolve(&Settings::new().heartbeat_retries(retries)).unwrap();
+            let last_ends = timing.heartbeat_interval + timing.retry_interval() * (retries + 1);
+            assert!(last_ends <= timing.tolerance);
+            assert!(timing.tolerance + timing.stop_grace + timing.margin <= timing.ttl);
+        }
+    }
+}
