@@ -108,6 +108,8 @@ fn check_file(path: &Path, schema: Schema) -> Result<()> {
         Ok(found) if !found.is_file() => {
             Err(Error::invalid("this is not a regular file").with_fix("name an SQLite database"))
         }
+        // SQLite takes a file of one byte for an empty one (its ticket 3260), and would overwrite it.
+        Ok(found) if found.len() == 1 => Err(error::no_database()),
         Err(error) if error.kind() == NotFound => {
             let folder = path.parent().filter(|folder| !folder.is_dir());
             if let Some(folder) = folder {

@@ -7,6 +7,9 @@ use crate::{Error, ErrorKind};
 /// The fix for whatever is missing and may not be created.
 pub(super) const CREATE_IT: &str = "let it be created, or apply the schema that leasehold prints";
 
+const NO_DATABASE: &str = "the file is no SQLite database, and was left as it is";
+const ANOTHER_FILE: &str = "name another file";
+
 /// Primary result codes, <https://www.sqlite.org/rescode.html>.
 mod code {
     pub(super) const ERROR: i32 = 1;
@@ -47,6 +50,11 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary(error), Some(code::BUSY | code::LOCKED))
 }
 
+/// What lies there is not SQLite's.
+pub(super) fn no_database() -> Error {
+    Error::new(ErrorKind::Corrupt, NO_DATABASE).with_fix(ANOTHER_FILE)
+}
+
 fn unknown(error: sqlx::Error) -> Error {
     Error::new(ErrorKind::OutcomeUnknown, "the write may or may not have been committed")
         .with_source(error)
@@ -81,11 +89,7 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
             code::PERM | code::AUTH => {
                 (Denied, "access is not permitted", "give this user the right to it")
             }
-            code::NOTADB => (
-                Corrupt,
-                "the file is no SQLite database, and was left as it is",
-                "name another file",
-            ),
+            code::NOTADB => (Corrupt, NO_DATABASE, ANOTHER_FILE),
             code::CORRUPT => {
                 (Corrupt, "the database file is damaged", "check it with PRAGMA integrity_check")
             }

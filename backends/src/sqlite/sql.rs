@@ -35,7 +35,7 @@ pub(super) struct Sql {
     pub(super) enable: SqlStr,
     /// name: its columns.
     pub(super) find: SqlStr,
-    /// first name, a name to leave out, limit: their columns.
+    /// first name, a name to leave out or NULL, limit: their columns.
     pub(super) list: SqlStr,
     /// signal: names and signals after it.
     pub(super) signals: SqlStr,
@@ -106,7 +106,7 @@ impl Sql {
             )),
             find: statement(format!("SELECT {COLUMNS} FROM {table} WHERE name = ?1")),
             list: statement(format!(
-                "SELECT {COLUMNS} FROM {table} WHERE name >= ?1 AND name <> ?2 \
+                "SELECT {COLUMNS} FROM {table} WHERE name >= ?1 AND name IS NOT ?2 \
                  ORDER BY name LIMIT ?3"
             )),
             signals: statement(format!(

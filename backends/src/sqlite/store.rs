@@ -296,10 +296,10 @@ impl LockStore for SqliteStore {
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let shared = &*self.shared;
-        let after = options.after.as_ref().map_or("", LockName::as_str);
+        let after = options.after.as_ref().map(LockName::as_str);
         let list = async {
             let rows = sqlx::query(shared.sql.list.clone())
-                .bind(options.prefix.as_str().max(after))
+                .bind(options.prefix.as_str().max(after.unwrap_or_default()))
                 .bind(after)
                 .bind(i64::try_from(options.limit).unwrap_or(i64::MAX))
                 .fetch_all(&shared.pool)

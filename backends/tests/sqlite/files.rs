@@ -17,7 +17,8 @@ async fn refused(path: impl AsRef<Path>) -> Error {
 async fn a_file_that_is_no_database_stays_as_it_is() {
     let (folder, _) = place();
     let long = "no database. ".repeat(1000);
-    for (file, text) in [("short", "x"), ("text", "these are notes, not locks\n"), ("long", &long)]
+    for (file, text) in
+        [("one", "x"), ("two", "xy"), ("text", "these are notes, not locks\n"), ("long", &long)]
     {
         let path = folder.path().join(file);
         fs::write(&path, text).unwrap();
@@ -28,7 +29,7 @@ async fn a_file_that_is_no_database_stays_as_it_is() {
     }
     let left: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 3, "{left:?}");
+    assert_eq!(left.len(), 4, "{left:?}");
 }
 
 #[tokio::test]
@@ -94,4 +95,26 @@ async fn a_database_that_another_keeps_locked_is_unavailable() {
     assert!(two.get(&name("a")).await.unwrap().is_none());
     blocker.rollback().await.unwrap();
     grant(&two, "a", LeaseId::new()).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing_and_no_connection() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let lease = LeaseId::new();
+    grant(&store, "a", lease).await;
+    let options = SqliteConnectOptions::new().filename(&path).pragma("max_page_count", "5");
+    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_with(options);
+    let full = SqliteStore::from_pool(pool.await.unwrap(), &OpenOptions::default()).await.unwrap();
+    let mut granted = 0;
+    let error = loop {
+        let lock = name(&format!("{granted:0>200}"));
+        match full.acquire(&lock, &asking(LeaseId::new())).await {
+            Ok(_) => granted += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.is_unavailable() && error.to_string().contains("full"), "{error}");
+    full.release(&name("a"), lease).await.unwrap();
+    assert_eq!(store.list(&Default::default()).await.unwrap().len(), granted + 1);
 }
