@@ -10,6 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use crate::{Clock as _, Error, ErrorKind, MAX_TTL, Result, SystemClock};
 
+/// Where Linux names the present boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
 /// What stands for a boot where the calendar clock has to serve.
 const CALENDAR: &str = "calendar";
 
@@ -30,14 +33,22 @@ pub(super) struct Now {
 
 impl MachineClock {
     /// The clock of this boot.
-    pub(super) fn detect() -> Self {
-        let boot = if cfg!(any(target_os = "linux", target_os = "android")) {
-            std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()
-        } else {
-            None
-        };
-        let boot = boot.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
-        Self { boot: boot.unwrap_or_else(|| CALENDAR.to_owned()) }
+    ///
+    /// On Linux there is no falling back to another: two processes of which only one can read the
+    /// boot's id would take each other's leases for over.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) where Linux does not tell its boot's id.
+    pub(super) fn detect() -> Result<Self> {
+        if !cfg!(target_os = "linux") {
+            return Ok(Self { boot: CALENDAR.to_owned() });
+        }
+        let id = std::fs::read_to_string(BOOT_ID).map_err(|source| {
+            Error::new(ErrorKind::Unsupported, format!("{BOOT_ID} cannot be read"))
+                .with_source(source)
+                .with_fix("leases run by the time since boot; mount /proc")
+        })?;
+        Ok(Self { boot: id.trim().to_owned() })
     }
 
     /// What leases of this boot are marked with.
@@ -103,7 +114,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_uptime_is_the_one_that_all_processes_see() {
-        let clock = MachineClock::detect();
+        let clock = MachineClock::detect().unwrap();
         assert_ne!(clock.boot(), CALENDAR);
         let text = std::fs::read_to_string("/proc/uptime").unwrap();
         let seconds: f64 = text.split(' ').next().unwrap().parse().unwrap();

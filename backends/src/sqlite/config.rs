@@ -9,6 +9,7 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use super::error;
+use super::schema::patiently;
 use crate::{Error, ErrorKind, OpenOptions, Result, Schema, connect};
 
 /// How long SQLite waits for another process's write transaction before it gives up.
@@ -83,19 +84,17 @@ impl Location {
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None);
-        match self {
+        let (pool, connection) = match self {
             // The one connection is the database.
-            Self::Memory => {
-                pool.min_connections(1).max_connections(1).connect_with(connection).await
-            }
+            Self::Memory => (pool.min_connections(1).max_connections(1), connection),
             Self::File(path) => {
                 check_file(path, options.schema)?;
-                let connection =
-                    connection.filename(path).create_if_missing(options.schema == Schema::Create);
-                pool.max_connections(MAX_CONNECTIONS).connect_with(connection).await
+                let create = options.schema == Schema::Create;
+                let connection = connection.filename(path).create_if_missing(create);
+                (pool.max_connections(MAX_CONNECTIONS), connection)
             }
-        }
-        .map_err(error::unwritten)
+        };
+        patiently(|| pool.clone().connect_with(connection.clone())).await
     }
 }
 

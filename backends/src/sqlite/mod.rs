@@ -8,7 +8,7 @@
 //!   namespaces* see different clocks and must not share a database.
 //! * Leases run by the time since the machine booted, suspend included, which neither NTP nor an
 //!   operator moves. A lease of an earlier boot is over: whoever held it died with that boot.
-//!   Where there is no such clock (other than Linux and Android) the calendar clock serves, and
+//!   Where there is no such clock (other than Linux) the calendar clock serves, and
 //!   setting it forward ends leases early.
 //! * A power failure can lose the last writes (`synchronous = NORMAL`). Every lease ends with the
 //!   boot, and fencing tokens follow the calendar clock, so that they grow even then, unless that

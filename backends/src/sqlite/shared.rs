@@ -36,7 +36,7 @@ impl Shared {
             let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {
                 Ok(transaction) => transaction,
                 Err(error) => {
-                    broken = !error::is_busy(&error);
+                    broken = matches!(error, sqlx::Error::InvalidSavePointStatement);
                     return Err(error::unwritten(error));
                 }
             };
@@ -54,7 +54,7 @@ impl Shared {
         .await;
         if broken {
             // SQLite ends a transaction by itself after some errors. sqlx does not notice, and
-            // would refuse every later transaction of this connection.
+            // would refuse every later transaction of this connection as one within another.
             connection.close_on_drop();
         }
         done

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use tokio::sync::Mutex;
 
 use super::clock::{MachineClock, Now, duration, ttl_micros};
@@ -101,7 +101,7 @@ impl SqliteStore {
             Location::Memory => Reach::Process,
             Location::File(_) => Reach::Machine,
         };
-        let (label, clock, writer) = (location.label(), MachineClock::detect(), Mutex::new(()));
+        let (label, clock, writer) = (location.label(), MachineClock::detect()?, Mutex::new(()));
         Ok(Self { shared: Arc::new(Shared { label, reach, clock, writer, pool, sql }) })
     }
 
@@ -306,13 +306,12 @@ impl LockStore for SqliteStore {
                 .await
                 .map_err(error::unwritten)?;
             let now = shared.clock.now();
-            let records = rows.iter().map(|row| shared.record(row, now));
             // Names of one prefix stand together, so the others are at the end.
-            let of_prefix = |record: &Result<LockRecord>| match record {
-                Ok(record) => record.name.as_str().starts_with(&options.prefix),
-                Err(_) => true,
+            let of_prefix = |row: &&SqliteRow| {
+                row::get::<&str>(row, "name").map_or(true, |name| name.starts_with(&options.prefix))
             };
-            records.take_while(of_prefix).collect::<Result<Vec<_>>>()
+            let rows = rows.iter().take_while(of_prefix);
+            rows.map(|row| shared.record(row, now)).collect::<Result<Vec<_>>>()
         };
         list.await.map_err(shared.about("list", None))
     }

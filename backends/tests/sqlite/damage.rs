@@ -48,6 +48,8 @@ async fn a_damaged_row_is_reported_by_all_that_read_it() {
             let error = store.get(&name("a")).await.expect_err(damage);
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error}");
             assert!(error.to_string().contains("get of lock \"a\""), "{damage}: {error}");
+            let others = ListOptions { prefix: "B".into(), ..ListOptions::default() };
+            assert_eq!(store.list(&others).await.unwrap(), [], "{damage}");
         }
     }
 }
