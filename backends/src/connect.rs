@@ -1,0 +1,229 @@
+//! From a URL to a store.
+//!
+//! | URL | Store |
+//! |---|---|
+//! | `memory:` | this process's memory; each opening is a store of its own |
+//! | `sqlite:PATH`, `sqlite://PATH` | an SQLite file, with feature `sqlite` |
+//! | `sqlite::memory:` | an SQLite database in this process's memory, with feature `sqlite` |
+//!
+//! The PATH of an SQLite file is taken literally, relative to the working folder unless it starts
+//! with `/`: nothing in it is percent-decoded, and `?` and `#` are characters like others. Schemes
+//! are read without regard to case.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::{Error, ErrorKind, LockStore, MemoryStore, Namespace, Result};
+
+/// How a store is opened.
+///
+/// ```
+/// use leasehold::{Namespace, OpenOptions, Schema};
+///
+/// let options = OpenOptions { namespace: Namespace::new("billing")?, ..OpenOptions::default() };
+/// assert_eq!(options.schema, Schema::Create);
+/// # Ok::<(), leasehold::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// The namespace of the locks in the store: it names their table or prefixes their keys.
+    pub namespace: Namespace,
+    /// What to do where the schema, or a database file, is missing.
+    pub schema: Schema,
+}
+
+/// What opening a store does where its schema is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Schema {
+    /// Creates it. Where it is in place, nothing is changed and no right to create it is needed.
+    #[default]
+    Create,
+    /// Fails: the application's own migrations create it, from the text of [`schema`].
+    Require,
+}
+
+/// Opens the store of that URL.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) for a URL that no store has; [`Unsupported`](ErrorKind::Unsupported)
+/// for a store that this build lacks, naming the cargo feature that adds it; and whatever the store
+/// answers. No message repeats the URL's password.
+///
+/// # Cancel safety
+/// A dropped call leaves the schema either as it was or complete.
+///
+/// ```
+/// # async fn example() -> leasehold::Result<()> {
+/// use leasehold::{LockName, LockStore, OpenOptions, connect};
+///
+/// let store = connect::open("memory:", &OpenOptions::default()).await?;
+/// assert!(store.get(&LockName::new("nightly-report")?).await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
+pub async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn LockStore>> {
+    (driver(url)?.open)(url, options).await
+}
+
+/// The statements that create the schema which that URL's store expects, for an application's own
+/// migrations; empty where a store needs none. Connects to nothing.
+///
+/// # Errors
+/// As [`open`] for the URL itself.
+pub fn schema(url: &str, options: &OpenOptions) -> Result<String> {
+    (driver(url)?.schema)(&options.namespace)
+}
+
+/// A store that is being opened.
+pub(crate) type Opening<'a> = BoxFuture<'a, Result<Arc<dyn LockStore>>>;
+
+/// What each backend's module offers to this one. The URL comes whole, with a scheme of the backend.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Driver {
+    pub(crate) open: for<'a> fn(&'a str, &'a OpenOptions) -> Opening<'a>,
+    pub(crate) schema: fn(&Namespace) -> Result<String>,
+}
+
+/// Which part of Leasehold has a backend.
+#[derive(Clone, Copy, Debug)]
+enum Support {
+    /// This build.
+    Built(Driver),
+    /// A build with that cargo feature.
+    #[allow(dead_code, reason = "no backend is of this kind when all features are on")]
+    Feature(&'static str),
+    /// No build of this version.
+    Nowhere,
+}
+
+/// One line per backend: the schemes, the form to show, and who has it.
+const BACKENDS: &[(&[&str], &str, Support)] = &[
+    (&["sqlite"], "sqlite:PATH", sqlite_support()),
+    (&["postgres", "postgresql"], "postgres://USER@HOST/DATABASE", Support::Nowhere),
+    (&["mysql", "mariadb"], "mysql://USER@HOST/DATABASE", Support::Nowhere),
+    (&["redis", "rediss"], "redis://HOST", Support::Nowhere),
+    (&["mongodb", "mongodb+srv"], "mongodb://HOST/DATABASE", Support::Nowhere),
+    (&["etcd"], "etcd://HOST:PORT,HOST:PORT", Support::Nowhere),
+    (&["memory"], "memory:", Support::Built(MEMORY)),
+];
+
+const MEMORY: Driver = Driver {
+    open: |url, _| {
+        Box::pin(async move {
+            match split(url) {
+                Some((_, "" | "//")) => Ok(Arc::new(MemoryStore::new()) as Arc<dyn LockStore>),
+                _ => Err(Error::invalid("a store URL has more after \"memory:\"")
+                    .with_fix("write memory: alone")),
+            }
+        })
+    },
+    schema: |_| Ok(String::new()),
+};
+
+const fn sqlite_support() -> Support {
+    #[cfg(feature = "sqlite")]
+    return Support::Built(crate::sqlite::DRIVER);
+    #[cfg(not(feature = "sqlite"))]
+    return Support::Feature("sqlite");
+}
+
+/// The scheme and what comes after its colon.
+pub(crate) fn split(url: &str) -> Option<(&str, &str)> {
+    url.split_once(':')
+}
+
+/// No message shows more of the URL than its scheme, since the rest may hold a password.
+fn driver(url: &str) -> Result<Driver> {
+    let Some((scheme, _)) = split(url) else {
+        return Err(Error::invalid("a store URL has no scheme").with_fix(forms()));
+    };
+    let known = |schemes: &[&str]| schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    let Some((_, _, support)) = BACKENDS.iter().find(|(schemes, ..)| known(schemes)) else {
+        let shown: String = scheme.chars().take(20).collect();
+        return Err(Error::invalid(format!(
+            "no store has URLs that start with \"{}:\"",
+            shown.escape_debug()
+        ))
+        .with_fix(forms()));
+    };
+    match support {
+        Support::Built(driver) => Ok(*driver),
+        Support::Feature(feature) => Err(unsupported(scheme, "is not in this build").with_fix(
+            format!("add the feature \"{feature}\" to the crate leasehold in Cargo.toml"),
+        )),
+        Support::Nowhere => {
+            let built: Vec<_> = BACKENDS
+                .iter()
+                .filter(|(.., support)| !matches!(support, Support::Nowhere))
+                .map(|(_, form, _)| *form)
+                .collect();
+            Err(unsupported(scheme, "is not in this version of leasehold, with any feature")
+                .with_fix(format!("it has {}", built.join(", "))))
+        }
+    }
+}
+
+fn unsupported(scheme: &str, why: &str) -> Error {
+    let scheme = scheme.to_ascii_lowercase();
+    Error::new(ErrorKind::Unsupported, format!("the backend of \"{scheme}:\" URLs {why}"))
+}
+
+fn forms() -> String {
+    let forms: Vec<_> = BACKENDS.iter().map(|(_, form, _)| *form).collect();
+    format!("write one of {}", forms.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> Error {
+        schema(url, &OpenOptions::default()).unwrap_err()
+    }
+
+    #[test]
+    fn a_backend_that_is_not_there_says_what_to_add() {
+        for (schemes, _, support) in BACKENDS {
+            for scheme in *schemes {
+                let asked = schema(&format!("{scheme}://u:secret@h/d"), &OpenOptions::default());
+                match support {
+                    Support::Built(_) => assert!(asked.is_ok(), "{scheme}"),
+                    Support::Feature(feature) => {
+                        let error = asked.unwrap_err();
+                        assert!(error.is_unsupported(), "{error}");
+                        assert!(error.to_string().contains(&format!("feature \"{feature}\"")));
+                    }
+                    Support::Nowhere => {
+                        let error = asked.unwrap_err();
+                        assert!(error.is_unsupported(), "{error}");
+                        assert!(error.to_string().contains("not in this version"), "{error}");
+                        assert!(!error.to_string().contains("secret"), "{error}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_store_url_lists_the_forms_and_keeps_the_password() {
+        for url in
+            ["", "/var/lib/locks.db", "postgress://u:secret@h", ":", "\u{0}:", "é:x", "C:\\x"]
+        {
+            let error = refusal(url);
+            assert!(error.is_invalid(), "{url}: {error}");
+            let text = error.to_string();
+            assert!(text.contains("sqlite:PATH") && text.contains("memory:"), "{text}");
+            assert!(!text.contains("secret"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn memory_takes_no_more_than_its_scheme() {
+        for url in ["memory:", "memory://", "MEMORY:"] {
+            assert_eq!(open(url, &OpenOptions::default()).await.unwrap().label(), "memory:");
+        }
+        assert!(open("memory:x", &OpenOptions::default()).await.unwrap_err().is_invalid());
+        assert_eq!(schema("memory:", &OpenOptions::default()).unwrap(), "");
+    }
+}

@@ -1,0 +1,154 @@
+//! Where the database is, and the pool of connections that a store opens for itself.
+
+use std::fs;
+use std::io::ErrorKind::NotFound;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use super::error;
+use super::schema::patiently;
+use crate::{Error, ErrorKind, OpenOptions, Result, Schema, connect};
+
+/// How long SQLite waits for another process's write transaction before it gives up.
+///
+/// A connection that waits cannot be called off, so this is also how long a dropped call may keep
+/// one busy.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a call waits for a connection of the pool.
+const POOL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One connection writes at a time; the others read and watch.
+const MAX_CONNECTIONS: u32 = 4;
+
+/// Where the database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Location {
+    /// In this process's memory.
+    Memory,
+    /// In that file, named absolutely.
+    File(PathBuf),
+}
+
+impl Location {
+    /// Reads `sqlite:PATH`, `sqlite://PATH` and `sqlite::memory:`.
+    pub(super) fn from_url(url: &str) -> Result<Self> {
+        let rest = connect::split(url).map_or(url, |(_, rest)| rest);
+        match rest.strip_prefix("//").unwrap_or(rest) {
+            ":memory:" => Ok(Self::Memory),
+            path => Self::from_path(Path::new(path)),
+        }
+    }
+
+    /// Takes the path literally. Once it is absolute, SQLite reads no `:memory:` and no `file:` in it.
+    pub(super) fn from_path(path: &Path) -> Result<Self> {
+        let shown = path.display().to_string();
+        if shown.is_empty() {
+            return Err(Error::invalid("the path of the SQLite database is empty")
+                .with_fix("write sqlite:PATH or sqlite::memory:"));
+        }
+        if shown.contains('\0') {
+            return Err(Error::invalid("the path of the SQLite database has a NUL character"));
+        }
+        if path.to_str().is_none() {
+            return Err(Error::invalid(format!("the path {shown:?} is not UTF-8"))
+                .with_fix("SQLite databases need a path in UTF-8"));
+        }
+        std::path::absolute(path).map(Self::File).map_err(|source| {
+            Error::invalid(format!("the path {shown:?} cannot be made absolute"))
+                .with_source(source)
+        })
+    }
+
+    /// The store's name in messages.
+    pub(super) fn label(&self) -> String {
+        match self {
+            Self::Memory => "sqlite::memory:".to_owned(),
+            Self::File(path) => format!("sqlite:{}", path.display()),
+        }
+    }
+
+    /// Opens a pool on it, of at least the one connection that tells whether it can be had.
+    pub(super) async fn connect(&self, options: &OpenOptions) -> Result<SqlitePool> {
+        let connection = SqliteConnectOptions::new()
+            .busy_timeout(BUSY_TIMEOUT)
+            // Losing the last commits to a power failure is harmless here: see the module's page.
+            .synchronous(SqliteSynchronous::Normal)
+            // The watch would log twenty lines a second.
+            .disable_statement_logging();
+        let pool = SqlitePoolOptions::new()
+            .acquire_timeout(POOL_TIMEOUT)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None);
+        let (pool, connection) = match self {
+            // The one connection is the database.
+            Self::Memory => (pool.min_connections(1).max_connections(1), connection),
+            Self::File(path) => {
+                check_file(path, options.schema)?;
+                let create = options.schema == Schema::Create;
+                let connection = connection.filename(path).create_if_missing(create);
+                (pool.max_connections(MAX_CONNECTIONS), connection)
+            }
+        };
+        patiently(|| pool.clone().connect_with(connection.clone())).await
+    }
+}
+
+/// Refuses what SQLite would report as "unable to open database file", or hang on (a FIFO).
+fn check_file(path: &Path, schema: Schema) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            Err(Error::invalid("this is a directory").with_fix("name a file in it"))
+        }
+        Ok(found) if !found.is_file() => {
+            Err(Error::invalid("this is not a regular file").with_fix("name an SQLite database"))
+        }
+        // SQLite takes a file of one byte for an empty one (its ticket 3260), and would overwrite it.
+        Ok(found) if found.len() == 1 => Err(error::no_database()),
+        Err(error) if error.kind() == NotFound => {
+            let folder = path.parent().filter(|folder| !folder.is_dir());
+            if let Some(folder) = folder {
+                let message = format!("the folder {:?} does not exist", folder.display());
+                Err(Error::new(ErrorKind::Denied, message).with_fix("create it first"))
+            } else if schema == Schema::Require {
+                Err(Error::invalid("there is no such database").with_fix(error::CREATE_IT))
+            } else {
+                Ok(())
+            }
+        }
+        // Whatever else is wrong, SQLite will tell.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_taken_literally() {
+        let file = |path: &str| Location::File(PathBuf::from(path));
+        for (url, location) in [
+            ("sqlite:/a/b.db", file("/a/b.db")),
+            ("sqlite:///a/b.db", file("/a/b.db")),
+            ("SQLite:/a b/ü?mode=ro#%41", file("/a b/ü?mode=ro#%41")),
+            ("sqlite::memory:", Location::Memory),
+            ("sqlite://:memory:", Location::Memory),
+        ] {
+            assert_eq!(Location::from_url(url).unwrap(), location, "{url}");
+        }
+        let here = std::env::current_dir().unwrap();
+        for (url, name) in
+            [("sqlite:x.db", "x.db"), ("sqlite:file:x?mode=memory", "file:x?mode=memory")]
+        {
+            assert_eq!(Location::from_url(url).unwrap(), Location::File(here.join(name)));
+        }
+        for url in ["sqlite:", "sqlite://", "sqlite:a\0b"] {
+            assert!(Location::from_url(url).unwrap_err().is_invalid(), "{url}");
+        }
+    }
+}

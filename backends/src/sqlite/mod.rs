@@ -1,0 +1,65 @@
+//! Locks in an SQLite database, for the processes of one machine.
+//!
+//! # What it guarantees, and what not
+//!
+//! * All processes must run on **one kernel**: SQLite's write-ahead log needs shared memory, and
+//!   leases run by that machine's own clock. Containers on one host are one kernel. Network file
+//!   systems (NFS, SMB) are not supported, by SQLite nor here. Processes in different Linux *time
+//!   namespaces* see different clocks and must not share a database.
+//! * Leases run by the time since the machine booted, suspend included, which neither NTP nor an
+//!   operator moves. A lease of an earlier boot is over: whoever held it died with that boot.
+//!   Where there is no such clock (other than Linux) the calendar clock serves, and
+//!   setting it forward ends leases early.
+//! * A power failure can lose the last writes (`synchronous = NORMAL`). Every lease ends with the
+//!   boot, and fencing tokens follow the calendar clock, so that they grow even then, unless that
+//!   clock was set back. A process that crashes loses nothing.
+//!
+//! # How it works
+//!
+//! Each operation that writes is one `BEGIN IMMEDIATE` transaction of, in the ordinary case, one
+//! statement. The clock is read once SQLite has granted the write lock: a statement that waited
+//! for it with a time read before would revive a lease that ran out meanwhile. Writers of one
+//! store queue in this process, fairly, and only then contend with other processes.
+//!
+//! ```
+//! use leasehold::sqlite::SqliteStore;
+//! use leasehold::{AcquireOptions, AcquireOutcome, Holder, LeaseId, LockName, LockStore, OpenOptions};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> leasehold::Result<()> {
+//! let store = SqliteStore::in_memory(&OpenOptions::default()).await?;
+//! let lease = LeaseId::new();
+//! let options = AcquireOptions { lease, holder: Holder::current(), ttl: Duration::from_secs(15) };
+//! let name = LockName::new("nightly-report")?;
+//! assert!(matches!(store.acquire(&name, &options).await?, AcquireOutcome::Granted(_)));
+//! # Ok(())
+//! # }
+//! ```
+
+mod clock;
+mod config;
+mod error;
+mod row;
+mod schema;
+mod shared;
+mod sql;
+mod store;
+mod watch;
+
+use std::sync::Arc;
+
+pub use store::SqliteStore;
+
+use crate::LockStore;
+use crate::connect::Driver;
+
+pub(crate) const DRIVER: Driver = Driver {
+    open: |url, options| {
+        Box::pin(async move {
+            let store = SqliteStore::open_at(&config::Location::from_url(url)?, options).await?;
+            Ok(Arc::new(store) as Arc<dyn LockStore>)
+        })
+    },
+    schema: SqliteStore::schema,
+};

@@ -1,0 +1,325 @@
+//! The store: each operation is one transaction.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use tokio::sync::Mutex;
+
+use super::clock::{MachineClock, Now, duration, ttl_micros};
+use super::config::Location;
+use super::shared::Shared;
+use super::sql::Sql;
+use super::{error, row, schema, watch};
+use crate::{
+    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
+    Error, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions, LockName, LockRecord,
+    LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    Schema, StoreClock, Wake, check_ttl,
+};
+
+/// Locks in an SQLite database; see the [module](super) for what they guarantee.
+///
+/// Clones share the same pool of connections and the same queue of writers.
+#[derive(Clone)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+}
+
+impl SqliteStore {
+    /// Opens the database in that file with a pool of its own.
+    ///
+    /// The path is taken literally, `:memory:` included. A missing file or schema is created if
+    /// [`OpenOptions::schema`] allows; then the file is also switched to its write-ahead log.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a path that is none, a directory, or what is missing and
+    /// may not be created; [`Denied`](crate::ErrorKind::Denied) for what cannot be opened;
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) for a file that is no database, which is left as it is, and
+    /// for a table that is not Leasehold's.
+    ///
+    /// # Cancel safety
+    /// A dropped call leaves the schema either as it was or complete.
+    pub async fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
+        Self::open_at(&Location::from_path(path.as_ref())?, options).await
+    }
+
+    /// A new database in this process's memory, which ends with the store and its clones.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid) for [`Schema::Require`], since it starts empty.
+    ///
+    /// # Cancel safety
+    /// Nothing is left of a dropped call.
+    pub async fn in_memory(options: &OpenOptions) -> Result<Self> {
+        Self::open_at(&Location::Memory, options).await
+    }
+
+    /// Builds the store on a pool that the application already has.
+    ///
+    /// The pool's settings and the file's journal mode are left as they are. It must be of one
+    /// database: each connection of a pool on `:memory:` has its own, unless they share a cache.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    ///
+    /// # Cancel safety
+    /// A dropped call leaves the schema either as it was or complete.
+    pub async fn from_pool(pool: SqlitePool, options: &OpenOptions) -> Result<Self> {
+        let file: Option<String> = schema::patiently(|| {
+            sqlx::query_scalar("SELECT file FROM pragma_database_list WHERE name = 'main'")
+                .fetch_one(&pool)
+        })
+        .await
+        .map_err(|error| error.during("open"))?;
+        let location = match file {
+            Some(file) if !file.is_empty() => Location::File(file.into()),
+            _ => Location::Memory,
+        };
+        Self::build(pool, &location, options).await.map_err(|e| opening(e, &location))
+    }
+
+    pub(super) async fn open_at(location: &Location, options: &OpenOptions) -> Result<Self> {
+        let open = async {
+            let pool = location.connect(options).await?;
+            if *location != Location::Memory && options.schema == Schema::Create {
+                schema::use_write_ahead_log(&pool).await?;
+            }
+            Self::build(pool, location, options).await
+        };
+        open.await.map_err(|error| opening(error, location))
+    }
+
+    async fn build(pool: SqlitePool, location: &Location, options: &OpenOptions) -> Result<Self> {
+        let sql = Sql::new(&options.namespace)?;
+        schema::ensure(&pool, &sql, options.schema).await?;
+        let reach = match location {
+            Location::Memory => Reach::Process,
+            Location::File(_) => Reach::Machine,
+        };
+        let (label, clock, writer) = (location.label(), MachineClock::detect()?, Mutex::new(()));
+        Ok(Self { shared: Arc::new(Shared { label, reach, clock, writer, pool, sql }) })
+    }
+
+    /// The statements that create the schema of that namespace, for an application's migrations.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a namespace that SQLite keeps for itself.
+    pub fn schema(namespace: &Namespace) -> Result<String> {
+        Sql::new(namespace).map(|sql| sql.script())
+    }
+
+    /// The pool of connections, for the application to close or to use for other tables.
+    #[must_use]
+    pub fn pool(&self) -> &SqlitePool {
+        &self.shared.pool
+    }
+}
+
+fn opening(error: Error, location: &Location) -> Error {
+    error.during("open").on_store(&location.label())
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("label", &self.shared.label)
+            .field("table", &self.shared.sql.table)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl LockStore for SqliteStore {
+    fn label(&self) -> &str {
+        &self.shared.label
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            min_ttl: Duration::from_millis(50),
+            ttl_step: Duration::from_micros(1),
+            clock: StoreClock::Machine,
+            reach: self.shared.reach,
+            wake: Wake::Poll(watch::INTERVAL),
+            renew_batch: 500,
+        }
+    }
+
+    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
+        let shared = &*self.shared;
+        let about = shared.about("acquire", Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
+        let ttl = ttl_micros(options.ttl);
+        let holder = serde_json::to_string(&options.holder)
+            .map_err(|e| about(Error::invalid("the holder is no JSON").with_source(e)))?;
+        let work = async |connection: &mut SqliteConnection, now: Now| {
+            let granted = sqlx::query(shared.sql.acquire.clone())
+                .bind(name.as_str())
+                .bind(options.lease.to_string())
+                .bind(&holder)
+                .bind(shared.clock.boot())
+                .bind(now.uptime)
+                .bind(ttl)
+                .bind(now.wall)
+                .fetch_optional(&mut *connection)
+                .await
+                .map_err(error::writing)?;
+            if let Some(row) = granted {
+                let token = row::token(&row).map_err(|damage| shared.damaged(damage))?;
+                let token = token.ok_or_else(|| shared.contradiction())?;
+                let left = duration(ttl);
+                return Ok(AcquireOutcome::Granted(Grant { token, left }));
+            }
+            let LockRecord { token, lease, disabled, .. } =
+                shared.standing(connection, name, now).await?;
+            match (disabled, lease, token) {
+                (Some(disabled), ..) => Ok(AcquireOutcome::Disabled(disabled)),
+                (None, Some(lease), Some(token)) if lease.id == options.lease => {
+                    Ok(AcquireOutcome::Granted(Grant { token, left: lease.left }))
+                }
+                (None, Some(LeaseRecord { holder, left, .. }), Some(token)) => {
+                    Ok(AcquireOutcome::Held(Held { holder, token, left }))
+                }
+                (None, ..) => Err(shared.contradiction()),
+            }
+        };
+        shared.write(work).await.map_err(about)
+    }
+
+    async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+        let shared = &*self.shared;
+        let about = shared.about("renew", None);
+        for lease in leases {
+            check_ttl(lease.ttl, &self.capabilities())
+                .map_err(|error| about(error.for_lock(&lease.name)))?;
+        }
+        if leases.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Of a lease that is in it twice, the last ttl counts, and each answer tells of that.
+        let last: HashMap<_, _> =
+            leases.iter().map(|l| ((l.name.as_str(), l.lease), ttl_micros(l.ttl))).collect();
+        let batch: Vec<_> = last.iter().map(|((name, lease), ttl)| (name, lease, ttl)).collect();
+        let batch = serde_json::to_string(&batch)
+            .map_err(|e| about(Error::invalid("the batch is no JSON").with_source(e)))?;
+        let work = async |connection: &mut SqliteConnection, now: Now| {
+            let rows = sqlx::query(shared.sql.renew.clone())
+                .bind(&batch)
+                .bind(shared.clock.boot())
+                .bind(now.uptime)
+                .fetch_all(connection)
+                .await
+                .map_err(error::writing)?;
+            rows.iter().map(|row| shared.renewal(row, now)).collect::<Result<HashMap<_, _>>>()
+        };
+        let found = shared.write(work).await.map_err(about)?;
+        let answer = |l: &RenewOptions| {
+            found.get(&(l.name.clone(), l.lease)).cloned().unwrap_or(RenewOutcome::Lost)
+        };
+        Ok(leases.iter().map(answer).collect())
+    }
+
+    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let shared = &*self.shared;
+        let work = async |connection: &mut SqliteConnection, now: Now| {
+            let done = sqlx::query(shared.sql.release.clone())
+                .bind(name.as_str())
+                .bind(lease.to_string())
+                .bind(shared.clock.boot())
+                .bind(now.uptime)
+                .bind(now.wall)
+                .execute(connection)
+                .await
+                .map_err(error::writing)?;
+            Ok(match done.rows_affected() {
+                0 => ReleaseOutcome::NotHeld,
+                _ => ReleaseOutcome::Released,
+            })
+        };
+        shared.write(work).await.map_err(shared.about("release", Some(name)))
+    }
+
+    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
+        let shared = &*self.shared;
+        let work = async |connection: &mut SqliteConnection, now: Now| {
+            let done = sqlx::query(shared.sql.disable.clone())
+                .bind(name.as_str())
+                .bind(options.reason.as_str())
+                .bind(options.by.as_deref())
+                .bind(now.wall)
+                .bind(shared.clock.boot())
+                .bind(now.uptime)
+                .fetch_optional(&mut *connection)
+                .await
+                .map_err(error::writing)?;
+            if done.is_some() {
+                return Ok(DisableOutcome::Disabled);
+            }
+            let standing = shared.standing(connection, name, now).await?;
+            let disablement = standing.disabled.ok_or_else(|| shared.contradiction())?;
+            Ok(DisableOutcome::AlreadyDisabled(disablement))
+        };
+        shared.write(work).await.map_err(shared.about("disable", Some(name)))
+    }
+
+    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
+        let shared = &*self.shared;
+        let work = async |connection: &mut SqliteConnection, now: Now| {
+            let done = sqlx::query(shared.sql.enable.clone())
+                .bind(name.as_str())
+                .bind(now.wall)
+                .execute(connection)
+                .await
+                .map_err(error::writing)?;
+            Ok(match done.rows_affected() {
+                0 => EnableOutcome::AlreadyEnabled,
+                _ => EnableOutcome::Enabled,
+            })
+        };
+        shared.write(work).await.map_err(shared.about("enable", Some(name)))
+    }
+
+    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        let shared = &*self.shared;
+        let get = async {
+            let mut connection = shared.pool.acquire().await.map_err(error::unwritten)?;
+            let row = shared.find(&mut connection, name).await?;
+            row.map(|row| shared.record(&row, shared.clock.now())).transpose()
+        };
+        get.await.map_err(shared.about("get", Some(name)))
+    }
+
+    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
+        let shared = &*self.shared;
+        let after = options.after.as_ref().map(LockName::as_str);
+        let list = async {
+            let rows = sqlx::query(shared.sql.list.clone())
+                .bind(options.prefix.as_str().max(after.unwrap_or_default()))
+                .bind(after)
+                .bind(i64::try_from(options.limit).unwrap_or(i64::MAX))
+                .fetch_all(&shared.pool)
+                .await
+                .map_err(error::unwritten)?;
+            let now = shared.clock.now();
+            // Names of one prefix stand together, so the others are at the end.
+            let of_prefix = |row: &&SqliteRow| {
+                row::get::<&str>(row, "name").map_or(true, |name| name.starts_with(&options.prefix))
+            };
+            let rows = rows.iter().take_while(of_prefix);
+            rows.map(|row| shared.record(row, now)).collect::<Result<Vec<_>>>()
+        };
+        list.await.map_err(shared.about("list", None))
+    }
+
+    async fn watch(&self) -> Result<HintStream> {
+        let shared = &self.shared;
+        let seen = sqlx::query_scalar(shared.sql.latest_signal.clone()).fetch_one(&shared.pool);
+        let seen = seen.await.map_err(error::unwritten).map_err(shared.about("watch", None))?;
+        Ok(watch::hints(Arc::clone(shared), seen))
+    }
+}

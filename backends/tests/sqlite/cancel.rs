@@ -1,0 +1,124 @@
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use leasehold::sqlite::SqliteStore;
+use leasehold::{LeaseId, LockStore, OpenOptions, RenewOptions};
+use tokio::time::timeout;
+
+use crate::{TTL, asking, disabling, grant, name, open, place};
+
+async fn one_operation(store: &SqliteStore, lock: &str, lease: LeaseId, which: usize) {
+    let lock = name(lock);
+    // Whatever comes of it: the test is about what is left behind.
+    match which % 5 {
+        0 => drop(store.acquire(&lock, &asking(lease)).await),
+        1 => drop(store.renew(&[RenewOptions { name: lock, lease, ttl: TTL }]).await),
+        2 => drop(store.release(&lock, lease).await),
+        3 => drop(store.disable(&lock, &disabling("x")).await),
+        _ => drop(store.enable(&lock).await),
+    }
+}
+
+/// After whatever was dropped, no transaction is open and all connections work.
+async fn assert_clean(store: &SqliteStore) {
+    let other =
+        SqliteStore::from_pool(store.pool().clone(), &OpenOptions::default()).await.unwrap();
+    for i in 0..8 {
+        let lease = LeaseId::new();
+        let lock = format!("afterwards-{i}");
+        timeout(Duration::from_secs(10), grant(&other, &lock, lease))
+            .await
+            .expect("a lock is left");
+        other.release(&name(&lock), lease).await.unwrap();
+    }
+    let size = store.pool().options().get_max_connections();
+    let mut all = Vec::new();
+    for _ in 0..size {
+        let mut connection = store.pool().acquire().await.unwrap();
+        assert!(!sqlx::Connection::is_in_transaction(&*connection));
+        // SQLite itself has none open either: it would refuse this.
+        sqlx::query("BEGIN").execute(&mut *connection).await.unwrap();
+        sqlx::query("ROLLBACK").execute(&mut *connection).await.unwrap();
+        all.push(connection);
+    }
+}
+
+#[tokio::test]
+async fn a_call_may_be_dropped_after_each_of_its_steps() {
+    for memory in [true, false] {
+        let (_folder, path) = place();
+        let store = match memory {
+            true => SqliteStore::in_memory(&OpenOptions::default()).await.unwrap(),
+            false => open(&path).await,
+        };
+        for which in 0..5 {
+            for polls in 0..12 {
+                let lease = LeaseId::new();
+                {
+                    let mut call = pin!(one_operation(&store, "a", lease, which));
+                    for _ in 0..polls {
+                        let mut context = Context::from_waker(Waker::noop());
+                        if let Poll::Ready(()) = call.as_mut().poll(&mut context) {
+                            break;
+                        }
+                        tokio::time::sleep(Duration::from_micros(300)).await;
+                    }
+                }
+                // Either all of it happened or nothing: the next call finds a sound row.
+                timeout(Duration::from_secs(10), store.get(&name("a"))).await.unwrap().unwrap();
+                store.enable(&name("a")).await.unwrap();
+                store.release(&name("a"), lease).await.unwrap();
+            }
+        }
+        assert_clean(&store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn calls_dropped_in_a_crowd_leave_nothing_behind() {
+    let (_folder, path) = place();
+    let stores = [open(&path).await, open(&path).await];
+    let crowd = (0..16).map(|task| {
+        let store = stores[task % 2].clone();
+        tokio::spawn(async move {
+            for round in 0..60 {
+                let patience = Duration::from_micros(fastrand::u64(0..1500));
+                let lock = format!("lock-{}", fastrand::u8(..4));
+                let call = one_operation(&store, &lock, LeaseId::new(), task + round);
+                let _ = timeout(patience, call).await;
+            }
+        })
+    });
+    for task in crowd.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    for store in &stores {
+        assert_clean(store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_acquire_that_is_dropped_and_retried_is_one_grant() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    for round in 0..100 {
+        let lock = format!("lock-{round}");
+        let lease = LeaseId::new();
+        let patience = Duration::from_micros(fastrand::u64(0..800));
+        let _ = timeout(patience, store.acquire(&name(&lock), &asking(lease))).await;
+        let first = grant(&store, &lock, lease).await;
+        assert_eq!(grant(&store, &lock, lease).await.token, first.token);
+    }
+}
+
+#[tokio::test]
+async fn opening_may_be_dropped() {
+    for micros in (0..8000).step_by(400) {
+        let (_folder, path) = place();
+        let options = OpenOptions::default();
+        let _ = timeout(Duration::from_micros(micros), SqliteStore::open(&path, &options)).await;
+        grant(&open(&path).await, "a", LeaseId::new()).await;
+    }
+}

@@ -1,0 +1,95 @@
+use std::error::Error as _;
+
+use leasehold::{ErrorKind, LeaseId, ListOptions, LockStore};
+use sqlx::AssertSqlSafe;
+
+use crate::{asking, disabling, grant, name, open, place, sql};
+
+/// Assignments after which no row is one that Leasehold wrote.
+const DAMAGE: &[&str] = &[
+    "token = -1",
+    "token = 9007199254740992",
+    "lease = 'no uuid'",
+    "lease = NULL",
+    "holder = '{'",
+    "holder = '{\"instance\": 7}'",
+    "holder = NULL",
+    "boot = NULL",
+    "expires_at = NULL",
+    "expires_at = 9223372036854775807",
+    "granted_at = NULL",
+    "granted_at = -5",
+    "ending = ''",
+    "disabled_reason = ''",
+    "disabled_reason = NULL",
+    "disabled_at = NULL",
+    "disabled_at = -1",
+    "disabled_by = CAST(x'ff' AS TEXT)",
+    "name = ''",
+    "name = CAST(x'ff' AS TEXT)",
+    "name = printf('%300c', 'x')",
+];
+
+#[tokio::test]
+async fn a_damaged_row_is_reported_by_all_that_read_it() {
+    for damage in DAMAGE {
+        let (_folder, path) = place();
+        let store = open(&path).await;
+        grant(&store, "a", LeaseId::new()).await;
+        store.disable(&name("a"), &disabling("x")).await.unwrap();
+        let statement = format!("UPDATE leasehold_locks SET {damage}");
+        sqlx::query(AssertSqlSafe(statement)).execute(store.pool()).await.unwrap();
+
+        let error = store.list(&ListOptions::default()).await.expect_err(damage);
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error}");
+        assert!(error.to_string().contains("leasehold_locks"), "{damage}: {error}");
+        assert!(error.source().is_some(), "{damage}");
+        if !damage.starts_with("name") {
+            let error = store.get(&name("a")).await.expect_err(damage);
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error}");
+            assert!(error.to_string().contains("get of lock \"a\""), "{damage}: {error}");
+            let others = ListOptions { prefix: "B".into(), ..ListOptions::default() };
+            assert_eq!(store.list(&others).await.unwrap(), [], "{damage}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_lease_is_not_overwritten() {
+    for damage in ["boot = NULL", "expires_at = NULL", "expires_at = 9223372036854775807"] {
+        let (_folder, path) = place();
+        let store = open(&path).await;
+        grant(&store, "a", LeaseId::new()).await;
+        let statement = format!("UPDATE leasehold_locks SET {damage}");
+        sqlx::query(AssertSqlSafe(statement)).execute(store.pool()).await.unwrap();
+        let error = store.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_grow_is_an_error_and_no_grant() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    for tokens in [
+        "INSERT INTO leasehold_locks (name, token, signal) VALUES ('a', 9007199254740991, 0)",
+        "UPDATE leasehold_locks SET token = 9223372036854775807",
+        "UPDATE leasehold_locks SET token = -9223372036854775807",
+    ] {
+        sql(&store, tokens).await;
+        let outcome = store.acquire(&name("a"), &asking(LeaseId::new())).await;
+        if tokens.contains("= -") {
+            // The clock alone decides then.
+            assert!(outcome.is_ok(), "{outcome:?}");
+        } else {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            let held: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM leasehold_locks WHERE lease IS NOT NULL")
+                    .fetch_one(store.pool())
+                    .await
+                    .unwrap();
+            assert_eq!(held, 0);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use leasehold::{
+    AcquireOutcome, Hint, LeaseId, ListOptions, LockStore, RenewOptions, RenewOutcome,
+};
+use sqlx::Row;
+use tokio::time::timeout;
+
+use crate::{TTL, asking, disabling, grant, name, open, place, sql};
+
+#[tokio::test]
+async fn a_lease_of_another_boot_is_over() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let lease = LeaseId::new();
+    let first = grant(&store, "a", lease).await;
+    sql(&store, "UPDATE leasehold_locks SET boot = 'another'").await;
+    assert!(store.get(&name("a")).await.unwrap().unwrap().lease.is_none());
+    let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+    assert_eq!(store.renew(&[renewal]).await.unwrap(), [RenewOutcome::Lost]);
+    assert!(grant(&store, "a", LeaseId::new()).await.token > first.token);
+}
+
+#[tokio::test]
+async fn tokens_grow_although_the_row_is_deleted_or_the_clock_is_back() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let first = grant(&store, "a", LeaseId::new()).await;
+    sql(&store, "DELETE FROM leasehold_locks").await;
+    let lease = LeaseId::new();
+    let second = grant(&store, "a", lease).await;
+    assert!(second.token > first.token);
+    // As if the calendar clock had been a century ahead at that grant.
+    sql(&store, "UPDATE leasehold_locks SET token = token + 3155760000000000").await;
+    store.release(&name("a"), lease).await.unwrap();
+    let third = grant(&store, "a", LeaseId::new()).await;
+    assert_eq!(third.token.get(), second.token.get() + 3_155_760_000_000_000 + 1);
+}
+
+#[tokio::test]
+async fn a_wait_for_the_write_lock_revives_no_lease() {
+    let (_folder, path) = place();
+    let (one, two) = (open(&path).await, open(&path).await);
+    let lease = LeaseId::new();
+    let options = leasehold::AcquireOptions { ttl: Duration::from_millis(200), ..asking(lease) };
+    one.acquire(&name("a"), &options).await.unwrap();
+    let blocker = one.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let renewal = tokio::spawn(async move {
+        two.renew(&[RenewOptions { name: name("a"), lease, ttl: TTL }]).await
+    });
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    blocker.rollback().await.unwrap();
+    assert_eq!(renewal.await.unwrap().unwrap(), [RenewOutcome::Lost]);
+}
+
+#[tokio::test]
+async fn one_batch_has_every_answer_in_its_place() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let odd = ["a", "A", "a ", "á", "a\u{301}", "\"", "\\", "\u{1}\n", "'; --", "🔒", "%"];
+    let mut batch = Vec::new();
+    for lock in odd {
+        let lease = LeaseId::new();
+        grant(&store, lock, lease).await;
+        batch.push(RenewOptions { name: name(lock), lease, ttl: TTL * 2 });
+    }
+    store.disable(&name("%"), &disabling("maintenance")).await.unwrap();
+    batch.push(RenewOptions { lease: LeaseId::new(), ..batch[0].clone() });
+    batch.push(RenewOptions { name: name("none"), ..batch[0].clone() });
+    batch.push(RenewOptions { ttl: TTL, ..batch[1].clone() });
+    let outcomes = store.renew(&batch).await.unwrap();
+    assert_eq!(outcomes.len(), batch.len());
+    for (renewal, outcome) in batch.iter().zip(&outcomes) {
+        let ttl = if renewal.name == name("A") { TTL } else { TTL * 2 };
+        match renewal.name.as_str() {
+            "%" => assert!(
+                matches!(outcome, RenewOutcome::Disabled { reason, left }
+                    if reason.as_str() == "maintenance" && *left <= TTL),
+                "{outcome:?}"
+            ),
+            "none" => assert_eq!(*outcome, RenewOutcome::Lost),
+            "a" if renewal.lease != batch[0].lease => assert_eq!(*outcome, RenewOutcome::Lost),
+            _ => assert_eq!(*outcome, RenewOutcome::Extended { left: ttl }, "{renewal:?}"),
+        }
+    }
+    let page = ListOptions { prefix: "a".into(), ..ListOptions::default() };
+    let listed: Vec<_> = store.list(&page).await.unwrap().into_iter().map(|r| r.name).collect();
+    assert_eq!(listed, ["a", "a ", "a\u{301}"].map(name));
+}
+
+#[tokio::test]
+async fn a_batch_looks_each_lock_up_by_its_name() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let plan = sqlx::query(
+        "EXPLAIN QUERY PLAN UPDATE leasehold_locks AS l SET expires_at = r.ttl \
+         FROM (SELECT value ->> 0 AS name, value ->> 2 AS ttl FROM json_each('[]')) AS r \
+         WHERE l.name = r.name AND l.expires_at > 0",
+    );
+    let plan = plan.fetch_all(store.pool()).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+    assert!(plan.iter().any(|step| step.contains("SEARCH l USING PRIMARY KEY")), "{plan:?}");
+}
+
+#[tokio::test]
+async fn a_watch_hints_at_what_was_done_elsewhere() {
+    let (_folder, path) = place();
+    let (one, two) = (open(&path).await, open(&path).await);
+    let lease = LeaseId::new();
+    grant(&one, "a", lease).await;
+    let mut hints = two.watch().await.unwrap();
+    one.renew(&[RenewOptions { name: name("a"), lease, ttl: TTL }]).await.unwrap();
+    assert!(timeout(Duration::from_millis(300), hints.next()).await.is_err());
+    for step in ["release", "disable", "enable"] {
+        match step {
+            "release" => drop(one.release(&name("a"), lease).await.unwrap()),
+            "disable" => drop(one.disable(&name("a"), &disabling("x")).await.unwrap()),
+            _ => drop(one.enable(&name("a")).await.unwrap()),
+        }
+        let hint = timeout(Duration::from_secs(5), hints.next()).await.expect(step);
+        assert_eq!(hint, Some(Hint::Name(name("a"))), "{step}");
+    }
+    // Also when the row with the latest signal is gone.
+    sql(&one, "DELETE FROM leasehold_locks").await;
+    one.disable(&name("b"), &disabling("x")).await.unwrap();
+    assert_eq!(hints.next().await, Some(Hint::Name(name("b"))));
+    two.pool().close().await;
+    assert_eq!(hints.next().await, None);
+}
+
+#[tokio::test]
+async fn a_watch_that_is_not_polled_keeps_no_connection() {
+    let store = leasehold::sqlite::SqliteStore::in_memory(&Default::default()).await.unwrap();
+    let mut hints = store.watch().await.unwrap();
+    for _ in 0..20 {
+        // Abandons the stream's future wherever it stands, without dropping it.
+        let pause = Duration::from_millis(fastrand::u64(40..60));
+        assert!(timeout(pause, hints.next()).await.is_err());
+        timeout(Duration::from_secs(2), store.get(&name("a"))).await.unwrap().unwrap();
+    }
+}
+
+/// Not a test: run it with `--release -- --ignored --nocapture` to see what this machine does.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn timings() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let rounds = 5_000_u32;
+    let start = Instant::now();
+    for _ in 0..rounds {
+        let lease = LeaseId::new();
+        grant(&store, "a", lease).await;
+        store.release(&name("a"), lease).await.unwrap();
+    }
+    println!("acquire + release: {:?}", start.elapsed() / rounds);
+
+    let mut batch = Vec::new();
+    for i in 0..10_000 {
+        let lock = format!("lock-{i:05}");
+        let lease = LeaseId::new();
+        let outcome = store.acquire(&name(&lock), &asking(lease)).await.unwrap();
+        assert!(matches!(outcome, AcquireOutcome::Granted(_)));
+        batch.push(RenewOptions { name: name(&lock), lease, ttl: TTL });
+    }
+    for size in [100, 250, 500, 1000, 10_000] {
+        let start = Instant::now();
+        for leases in batch.chunks(size) {
+            let outcomes = store.renew(leases).await.unwrap();
+            assert!(outcomes.iter().all(|o| matches!(o, RenewOutcome::Extended { .. })));
+        }
+        println!("renew 10000 by {size}: {:?}", start.elapsed());
+    }
+}
