@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSy
 
 use super::error;
 use super::schema::patiently;
-use crate::{Error, ErrorKind, OpenOptions, Result, Schema, connect};
+use crate::{Error, ErrorKind, OpenOptions, Result, Schema, url};
 
 /// How long SQLite waits for another process's write transaction before it gives up.
 ///
@@ -36,7 +36,7 @@ pub(super) enum Location {
 impl Location {
     /// Reads `sqlite:PATH`, `sqlite://PATH` and `sqlite::memory:`.
     pub(super) fn from_url(url: &str) -> Result<Self> {
-        let rest = connect::split(url).map_or(url, |(_, rest)| rest);
+        let rest = url::split(url).map_or(url, |(_, rest)| rest);
         match rest.strip_prefix("//").unwrap_or(rest) {
             ":memory:" => Ok(Self::Memory),
             path => Self::from_path(Path::new(path)),

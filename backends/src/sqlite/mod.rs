@@ -52,7 +52,7 @@ use std::sync::Arc;
 pub use store::SqliteStore;
 
 use crate::LockStore;
-use crate::connect::Driver;
+use crate::url::Driver;
 
 pub(crate) const DRIVER: Driver = Driver {
     open: |url, options| {

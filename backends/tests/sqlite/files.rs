@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use leasehold::sqlite::SqliteStore;
-use leasehold::{Error, ErrorKind, LeaseId, LockStore, OpenOptions, connect};
+use leasehold::{Error, ErrorKind, LeaseId, LockStore, OpenOptions, url};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use crate::{asking, grant, name, open, place};
@@ -75,11 +75,11 @@ async fn a_path_in_a_url_is_taken_literally() {
     for file in ["a b?mode=ro#x%41.db", "ü.db", ":memory:"] {
         let path = folder.path().join(file);
         let url = format!("sqlite:{}", path.display());
-        let store = connect::open(&url, &OpenOptions::default()).await.unwrap();
+        let store = url::open(&url, &OpenOptions::default()).await.unwrap();
         assert_eq!(store.label(), url);
         assert!(path.is_file(), "{file}");
     }
-    let store = connect::open("sqlite::memory:", &OpenOptions::default()).await.unwrap();
+    let store = url::open("sqlite::memory:", &OpenOptions::default()).await.unwrap();
     assert_eq!(store.label(), "sqlite::memory:");
 }
 

@@ -70,7 +70,7 @@ async fn what_is_missing_is_created_only_if_that_is_allowed() {
 #[tokio::test]
 async fn the_printed_schema_is_the_one_that_is_made() {
     let options = OpenOptions { namespace: Namespace::new("app_2").unwrap(), ..Default::default() };
-    let script = leasehold::connect::schema("sqlite:x", &options).unwrap();
+    let script = leasehold::url::schema("sqlite:x", &options).unwrap();
     assert_eq!(script, SqliteStore::schema(&options.namespace).unwrap());
     assert!(script.contains("app_2_locks"));
 }

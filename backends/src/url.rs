@@ -55,9 +55,9 @@ pub enum Schema {
 ///
 /// ```
 /// # async fn example() -> leasehold::Result<()> {
-/// use leasehold::{LockName, LockStore, OpenOptions, connect};
+/// use leasehold::{LockName, LockStore, OpenOptions, url};
 ///
-/// let store = connect::open("memory:", &OpenOptions::default()).await?;
+/// let store = url::open("memory:", &OpenOptions::default()).await?;
 /// assert!(store.get(&LockName::new("nightly-report")?).await?.is_none());
 /// # Ok(())
 /// # }
