@@ -33,6 +33,7 @@ pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
         hints: election.engine.hub.subscribe(election.name.clone()),
         commands: commands.downgrade(),
         received,
+        abandoned: false,
         publish,
         job,
         claim: None,
@@ -55,6 +56,7 @@ struct Driver {
     hints: Subscription,
     commands: mpsc::WeakUnboundedSender<Command>,
     received: mpsc::UnboundedReceiver<Command>,
+    abandoned: bool,
     publish: watch::Sender<Status>,
     /// The latest attempt's claim, unless a call has it.
     claim: Option<Claim>,
@@ -93,13 +95,18 @@ impl Driver {
         };
         tokio::select! {
             biased;
-            command = self.received.recv() => match command {
+            // Without a handle and a leadership nobody can command any more.
+            command = self.received.recv(), if !self.abandoned => match command {
                 Some(Command::Resign(term)) => {
                     let led = self.running.as_ref().map(|running| running.leadership.token);
                     // A resignation from a term that is over must not end the next one.
                     if term.is_none() || term == led { Event::Resign } else { Event::Tick }
                 }
-                Some(Command::ShutDown) | None => Event::ShutDown,
+                Some(Command::ShutDown) => Event::ShutDown,
+                None => {
+                    self.abandoned = true;
+                    Event::ShutDown
+                }
             },
             outcome = running(&mut self.running) => match outcome {
                 Outcome::StartFailed(error) => Event::StartFailed(error),
