@@ -1,0 +1,24 @@
+//! The cases, one module per promise.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
+
+/// Declares the modules of cases and puts their tables together; one line per module.
+macro_rules! modules {
+    ($($module:ident),+ $(,)?) => {
+        $(mod $module;)+
+
+        const TABLES: &[&[crate::Case]] = &[$($module::CASES),+];
+    };
+}
+
+modules! {
+    exclusion,
+    fencing,
+    idempotence,
+    renewal,
+    release,
+}
+
+/// All cases, in the order of the promises.
+pub fn all() -> impl Iterator<Item = &'static crate::Case> {
+    TABLES.iter().copied().flatten()
+}
