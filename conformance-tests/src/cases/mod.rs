@@ -16,6 +16,19 @@ modules! {
     idempotence,
     renewal,
     release,
+    server_time,
+    unknown,
+    disable,
+    hints,
+    names,
+    cancellation,
+    batch,
+    round_trips,
+    rights,
+    own_pool,
+    records,
+    input,
+    processes,
 }
 
 /// All cases, in the order of the promises.
