@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use futures_util::TryStreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
-use crate::failure::{CaseResult, caught};
+use crate::failure::{CaseResult, Failure, caught};
 
 /// A task that ends when this is dropped.
 #[derive(Debug)]
@@ -45,15 +47,23 @@ where
 {
     let contenders: Vec<F> = contenders.into_iter().collect();
     let start = Arc::new(Barrier::new(contenders.len().max(1)));
-    let tasks: Vec<Task<T>> = contenders
+    let mut tasks: FuturesUnordered<_> = contenders
         .into_iter()
-        .map(|contender| {
+        .enumerate()
+        .map(|(number, contender)| {
             let start = Arc::clone(&start);
-            spawn(async move {
+            let task = spawn(async move {
                 start.wait().await;
                 contender.await
-            })
+            });
+            async move { Ok::<_, Failure>((number, task.join().await?)) }
         })
         .collect();
-    futures_util::future::try_join_all(tasks.into_iter().map(Task::join)).await
+    // Not in order: the others may wait for what the failed one holds.
+    let mut results = Vec::new();
+    while let Some(result) = tasks.try_next().await? {
+        results.push(result);
+    }
+    results.sort_by_key(|(number, _)| *number);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
 }
