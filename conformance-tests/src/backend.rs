@@ -93,10 +93,10 @@ pub trait RoundTrips: Send + Sync {
 #[async_trait]
 pub trait Schema: Send + Sync {
     /// The schema as the store prints it for an application's own migrations.
-    fn printed(&self, namespace: &Namespace) -> String;
+    fn printed(&self, namespace: &Namespace) -> Result<String>;
 
-    /// Applies printed text as a migration tool would, with full rights.
-    async fn apply(&self, printed: &str) -> Result<()>;
+    /// Applies the text printed for that namespace as a migration tool would, with full rights.
+    async fn apply(&self, namespace: &Namespace, printed: &str) -> Result<()>;
 
     /// Opens a client that has no right to change the schema.
     async fn open_without_rights(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>>;

@@ -97,7 +97,7 @@ async fn a_printed_schema_serves_a_store_without_rights(ctx: Ctx) -> CaseResult 
     let probes = ctx.backend().probes();
     let probe = probes.schema.ok_or_else(gone)?;
     let namespace = ctx.another_namespace()?;
-    probe.apply(&probe.printed(&namespace)).await?;
+    probe.apply(&namespace, &probe.printed(&namespace)?).await?;
     let client = Client::new(probe.open_without_rights(&namespace).await?);
     assert_works(&ctx, &client, "job").await
 }
@@ -106,11 +106,11 @@ async fn a_printed_schema_can_be_applied_twice(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
     let probe = probes.schema.ok_or_else(gone)?;
     let namespace = ctx.another_namespace()?;
-    let printed = probe.printed(&namespace);
-    probe.apply(&printed).await?;
+    let printed = probe.printed(&namespace)?;
+    probe.apply(&namespace, &printed).await?;
     let client = ctx.open_in(&namespace).await?;
     let taken = client.take(&ctx.name("held"), ctx.long_ttl()).await?;
-    probe.apply(&printed).await?;
+    probe.apply(&namespace, &printed).await?;
     assert_eq!(client.holder_of(&taken.name).await?, Some(taken.lease), "nothing is lost");
     assert_works(&ctx, &client, "job").await
 }

@@ -1,16 +1,15 @@
-//! The suite on the stores of this repository.
+//! The memory store.
 
 use std::collections::HashMap;
-use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use leasehold_conformance::{Backend, Suite};
+use leasehold_conformance::Backend;
 use leasehold_core::{LockStore, MemoryStore, Namespace, Result};
 
-/// The memory store: a namespace is a store of its own, a client a clone of it.
+/// A namespace is a store of its own, a client a clone of it.
 #[derive(Default)]
-struct Memory {
+pub(crate) struct Memory {
     stores: Mutex<HashMap<Namespace, MemoryStore>>,
 }
 
@@ -29,8 +28,4 @@ impl Backend for Memory {
         self.stores.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
         Ok(())
     }
-}
-
-fn main() -> ExitCode {
-    Suite::new().backend(Memory::default()).main()
 }
