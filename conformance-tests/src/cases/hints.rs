@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use leasehold_core::{Hint, HintStream, LockName};
 use tokio::time::{sleep, timeout};
 
+use super::unknown::{PATIENCE, over_link};
 use crate::client::concerns;
 use crate::expect::extended;
 use crate::{CaseResult, Client, Ctx, Failure, Task, race, spawn};
@@ -20,6 +21,7 @@ crate::case::cases![
     a_watch_opened_late_hears_of_what_comes,
     many_changes_at_once_are_all_hinted,
     a_watch_that_is_dropped_or_never_polled_does_no_harm,
+    a_gap_is_followed_by_a_hint_or_the_end[Outages],
 ];
 
 /// Waits for a hint of the name.
@@ -195,4 +197,34 @@ async fn a_watch_that_is_dropped_or_never_polled_does_no_harm(ctx: Ctx) -> CaseR
     }
     waiter.take(&name, ctx.long_ttl()).await?;
     Ok(())
+}
+
+async fn a_gap_is_followed_by_a_hint_or_the_end(ctx: Ctx) -> CaseResult {
+    let near = ctx.open().await?;
+    let (link, far) = over_link(&ctx).await?;
+    let name = ctx.name("job");
+    let taken = near.take(&name, ctx.long_ttl()).await?;
+    let mut hints = far.watch().await?;
+    let patience = ctx.hint_patience() + PATIENCE;
+    let watcher = spawn({
+        let name = name.clone();
+        async move {
+            let wait = async {
+                while let Some(hint) = hints.next().await {
+                    if concerns(&hint, &name) {
+                        break;
+                    }
+                }
+            };
+            let told = timeout(patience, wait).await;
+            assert!(told.is_ok(), "the watcher was told nothing of a change that it missed");
+            Ok(())
+        }
+    });
+    sleep(ctx.hint_window()).await;
+    link.cut().await;
+    near.give_back(&taken).await?;
+    sleep(ctx.hint_window()).await;
+    link.restore().await;
+    watcher.join().await
 }

@@ -12,6 +12,7 @@ crate::case::cases![
     a_ttl_that_cannot_be_granted_extends_nothing,
     the_shortest_and_the_longest_ttl_are_granted,
     a_ttl_between_two_steps_is_rounded_up,
+    capabilities_are_possible_and_the_same_for_all_clients,
 ];
 
 fn impossible_ttls(ctx: &Ctx) -> Vec<Duration> {
@@ -83,5 +84,17 @@ async fn a_ttl_between_two_steps_is_rounded_up(ctx: Ctx) -> CaseResult {
         "{:?} granted of {odd:?}, in steps of {step:?}",
         grant.left
     );
+    Ok(())
+}
+
+async fn capabilities_are_possible_and_the_same_for_all_clients(ctx: Ctx) -> CaseResult {
+    for client in ctx.open_many(3).await? {
+        let capabilities = client.store().capabilities();
+        assert_eq!(capabilities, ctx.capabilities());
+        assert!(!capabilities.min_ttl.is_zero() && capabilities.min_ttl <= MAX_TTL);
+        assert!(!capabilities.ttl_step.is_zero() && capabilities.ttl_step <= capabilities.min_ttl);
+        assert!(capabilities.renew_batch > 0);
+        assert!(!client.store().label().is_empty());
+    }
     Ok(())
 }

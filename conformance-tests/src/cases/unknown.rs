@@ -78,9 +78,10 @@ async fn a_retry_settles_a_lost_disable_and_enable(ctx: Ctx) -> CaseResult {
 }
 
 /// Longer than any store waits for a server of its own accord.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 
-async fn over_link(ctx: &Ctx) -> CaseResult<(Arc<dyn Link>, Client)> {
+/// A client whose link can be cut.
+pub(super) async fn over_link(ctx: &Ctx) -> CaseResult<(Arc<dyn Link>, Client)> {
     let probes = ctx.backend().probes();
     let probe = probes.outages.ok_or_else(|| Failure::new("the probe is gone"))?;
     let link = probe.open_over_link(ctx.namespace()).await?;

@@ -1,7 +1,7 @@
 //! SQLite, in files of a temporary folder.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use leasehold::sqlite::SqliteStore;
@@ -15,28 +15,35 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use tempfile::TempDir;
 
 /// A folder of databases.
+#[derive(Default)]
 pub(crate) struct Sqlite {
-    folder: PathBuf,
-    /// Removes the folder in the process that made it.
-    _owned: Option<TempDir>,
+    folder: OnceLock<Folder>,
+}
+
+enum Folder {
+    /// This process's own, removed with this value.
+    Own(TempDir),
+    Anothers(PathBuf),
 }
 
 fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Unavailable, "the test's own connection failed").with_source(source)
+    Error::new(ErrorKind::Unavailable, "the test's own work failed").with_source(source)
 }
 
 impl Sqlite {
-    /// In a new folder, which goes with this value; in a worker process it stays empty.
-    pub(crate) fn new() -> std::io::Result<Self> {
-        let owned = TempDir::with_prefix("leasehold-conformance-")?;
-        Ok(Self { folder: owned.path().to_owned(), _owned: Some(owned) })
+    fn folder(&self) -> &Path {
+        match self.folder.get() {
+            Some(Folder::Own(folder)) => folder.path(),
+            Some(Folder::Anothers(folder)) => folder,
+            None => panic!("the suite starts a backend before it uses it"),
+        }
     }
 
     /// A case has a file of its own, where its namespaces lie side by side: cases that wait for each
     /// other's writes would be slow, and tell nothing.
     fn file(&self, namespace: &Namespace) -> PathBuf {
         let case: String = namespace.as_str().chars().take(21).collect();
-        self.folder.join(format!("{case}.db"))
+        self.folder().join(format!("{case}.db"))
     }
 
     /// A connection pool as an application has one.
@@ -64,6 +71,13 @@ impl Backend for Sqlite {
         "sqlite"
     }
 
+    /// Only then, since a worker process uses another's folder.
+    async fn start(&self) -> Result<()> {
+        let folder = TempDir::with_prefix("leasehold-conformance-").map_err(broken)?;
+        self.folder.get_or_init(|| Folder::Own(folder));
+        Ok(())
+    }
+
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
         let options = options(namespace, OnMissing::Create);
         Ok(Arc::new(SqliteStore::open(self.file(namespace), &options).await?))
@@ -88,11 +102,11 @@ impl Backend for Sqlite {
 #[async_trait]
 impl OtherProcesses for Sqlite {
     fn address(&self) -> String {
-        self.folder.to_string_lossy().into_owned()
+        self.folder().to_string_lossy().into_owned()
     }
 
     async fn attach(&self, address: &str) -> Result<Arc<dyn Backend>> {
-        Ok(Arc::new(Self { folder: address.into(), _owned: None }))
+        Ok(Arc::new(Self { folder: Folder::Anothers(address.into()).into() }))
     }
 }
 
