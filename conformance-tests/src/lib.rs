@@ -1,1 +1,65 @@
-//! suite
+//! The conformance suite of Leasehold's stores: each promise of
+//! [`LockStore`](leasehold_core::LockStore) as cases that any store can be put through.
+//!
+//! A store's author writes a [`Backend`] and a test target without a harness:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use std::sync::Arc;
+//!
+//! use leasehold_conformance::{Backend, Suite};
+//! use leasehold_core::{LockStore, MemoryStore, Namespace, Result};
+//!
+//! #[derive(Default)]
+//! struct Mine(MemoryStore);
+//!
+//! #[async_trait::async_trait]
+//! impl Backend for Mine {
+//!     fn name(&self) -> &str {
+//!         "mine"
+//!     }
+//!     async fn open(&self, _: &Namespace) -> Result<Arc<dyn LockStore>> {
+//!         Ok(Arc::new(self.0.clone())) // a real one connects anew, to tables of that namespace
+//!     }
+//!     async fn clean(&self, _: &Namespace) -> Result<()> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     Suite::new().backend(Mine::default()).main()
+//! }
+//! ```
+//!
+//! and gets one test per case, named `<backend>::<promise>::<case>`. What a case needs beyond the
+//! trait, such as deleting a record behind the store's back, a backend offers as [`Probes`]; a case
+//! whose need is absent is reported as ignored, with the reason.
+
+mod backend;
+mod case;
+pub mod cases;
+mod client;
+mod ctx;
+pub mod expect;
+mod failure;
+mod lossy;
+mod process;
+mod run;
+mod suite;
+mod tasks;
+mod trace;
+mod worker;
+
+pub use backend::{
+    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, Pooled, Probes, RoundTrips,
+    Schema,
+};
+pub use case::{Case, Need, Verdict};
+pub use client::{Client, Taken};
+pub use ctx::Ctx;
+pub use failure::{CaseResult, Failure};
+pub use lossy::LossyStore;
+pub use run::run_case;
+pub use suite::Suite;
+pub use tasks::{Task, race, spawn};
+pub use trace::{CLOCK_TOLERANCE, Trace, Trusted};

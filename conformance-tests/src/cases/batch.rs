@@ -1,0 +1,176 @@
+//! Promise 11: one call renews many leases, with one answer each.
+
+use std::time::Duration;
+
+use leasehold_core::{LeaseId, LockName, RenewOptions, RenewOutcome};
+
+use crate::{CaseResult, Client, Ctx, Taken, race};
+
+crate::case::cases![
+    a_thousand_leases_are_answered_in_order,
+    an_empty_batch_has_no_answers,
+    a_lease_twice_in_a_batch_is_answered_twice,
+    only_the_leases_in_force_are_extended,
+    each_lease_is_extended_by_its_own_ttl,
+    overlapping_batches_at_once_all_succeed,
+];
+
+fn renewal(name: &LockName, lease: LeaseId, ttl: Duration) -> RenewOptions {
+    RenewOptions { name: name.clone(), lease, ttl }
+}
+
+/// Takes many names, some at a time.
+async fn take_many(client: &Client, names: Vec<LockName>, ttl: Duration) -> CaseResult<Vec<Taken>> {
+    let mut all = Vec::new();
+    for some in names.chunks(50) {
+        all.extend(
+            race(some.iter().cloned().map(|name| {
+                let client = client.clone();
+                async move { client.take(&name, ttl).await }
+            }))
+            .await?,
+        );
+    }
+    Ok(all)
+}
+
+fn numbered(ctx: &Ctx, kind: &str, count: usize) -> Vec<LockName> {
+    (0..count).map(|number| ctx.name(&format!("{kind} {number}"))).collect()
+}
+
+async fn a_thousand_leases_are_answered_in_order(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let ttl = ctx.long_ttl();
+    let expired = take_many(&client, numbered(&ctx, "expired", 50), ctx.short_ttl()).await?;
+    let live = take_many(&client, numbered(&ctx, "live", 500), ttl).await?;
+    let released = take_many(&client, numbered(&ctx, "released", 50), ttl).await?;
+    let ending = take_many(&client, numbered(&ctx, "ending", 50), ttl).await?;
+    for taken in &released {
+        client.give_back(taken).await?;
+    }
+    for (number, taken) in ending.iter().enumerate() {
+        client.disable(&taken.name, &format!("reason {number}")).await?;
+    }
+    for taken in &expired {
+        ctx.until_over(&client, &taken.name).await?;
+    }
+    let expected = |taken: &Taken, outcome: &RenewOutcome| match outcome {
+        RenewOutcome::Extended { .. } => taken.name.as_str().starts_with("live"),
+        RenewOutcome::Lost => {
+            !taken.name.as_str().starts_with("live") && !taken.name.as_str().starts_with("ending")
+        }
+        RenewOutcome::Disabled { reason, .. } => {
+            taken.name.as_str().strip_prefix("ending") == reason.as_str().strip_prefix("reason")
+        }
+    };
+    let mut mixed: Vec<Taken> = [live.clone(), expired, released, ending, live].concat();
+    // By a foreign id: lost, whatever its name.
+    mixed.truncate(950);
+    let foreign: Vec<Taken> = (0..50)
+        .map(|number| Taken {
+            name: ctx.name(&format!("never granted {number}")),
+            lease: LeaseId::new(),
+            ..mixed[number].clone()
+        })
+        .collect();
+    mixed.extend(foreign);
+    fastrand::shuffle(&mut mixed);
+    assert_eq!(mixed.len(), 1000);
+    for batch in mixed.chunks(ctx.capabilities().renew_batch.max(1)) {
+        let asked: Vec<_> = batch.iter().map(|t| renewal(&t.name, t.lease, ttl)).collect();
+        let outcomes = client.store().renew(&asked).await?;
+        assert_eq!(outcomes.len(), asked.len(), "one answer each");
+        for (taken, outcome) in batch.iter().zip(&outcomes) {
+            assert!(expected(taken, outcome), "{:?} answers {outcome:?}", taken.name);
+        }
+    }
+    assert!(client.names("never granted").await?.is_empty(), "a batch creates nothing");
+    Ok(())
+}
+
+async fn an_empty_batch_has_no_answers(ctx: Ctx) -> CaseResult {
+    assert_eq!(ctx.open().await?.store().renew(&[]).await?, []);
+    Ok(())
+}
+
+async fn a_lease_twice_in_a_batch_is_answered_twice(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let taken = client.take(&name, ttl).await?;
+    let (own, foreign) =
+        (renewal(&name, taken.lease, ttl), renewal(&name, LeaseId::new(), ttl));
+    let batch = [own.clone(), foreign.clone(), own.clone(), foreign, own];
+    let outcomes = client.store().renew(&batch).await?;
+    let extended: Vec<bool> =
+        outcomes.iter().map(|o| matches!(o, RenewOutcome::Extended { .. })).collect();
+    assert_eq!(extended, [true, false, true, false, true], "{outcomes:?}");
+    Ok(())
+}
+
+async fn only_the_leases_in_force_are_extended(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let ttl = ctx.long_ttl();
+    let all = take_many(&client, numbered(&ctx, "job", 8), ttl).await?;
+    // Two with their own ids; the others by foreign ids, or by each other's.
+    let batch: Vec<_> = all
+        .iter()
+        .enumerate()
+        .map(|(number, taken)| {
+            let lease = match number {
+                0 | 5 => taken.lease,
+                7 => all[0].lease,
+                _ => LeaseId::new(),
+            };
+            renewal(&taken.name, lease, ttl * 2)
+        })
+        .collect();
+    let outcomes = client.store().renew(&batch).await?;
+    for (number, (taken, outcome)) in all.iter().zip(outcomes).enumerate() {
+        let own = matches!(number, 0 | 5);
+        assert_eq!(matches!(outcome, RenewOutcome::Extended { .. }), own, "{number}: {outcome:?}");
+        let lease = client.lease_of(&taken.name).await?.expect("the lease is in force");
+        assert_eq!(lease.left > ttl, own, "{number}: {:?} left of {ttl:?}", lease.left);
+    }
+    Ok(())
+}
+
+async fn each_lease_is_extended_by_its_own_ttl(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let ttl = ctx.long_ttl();
+    let all = take_many(&client, numbered(&ctx, "job", 5), ttl).await?;
+    let ttls: Vec<Duration> = (2u32..).map(|times| ttl * times).take(all.len()).collect();
+    let batch: Vec<_> =
+        all.iter().zip(&ttls).map(|(taken, ttl)| renewal(&taken.name, taken.lease, *ttl)).collect();
+    let outcomes = client.store().renew(&batch).await?;
+    for (outcome, own) in outcomes.into_iter().zip(ttls) {
+        let left = crate::expect::extended(outcome);
+        assert!(left <= own && left > own.saturating_sub(ttl), "{left:?} left of {own:?}");
+    }
+    Ok(())
+}
+
+async fn overlapping_batches_at_once_all_succeed(ctx: Ctx) -> CaseResult {
+    let clients = ctx.open_many(4).await?;
+    let ttl = ctx.long_ttl();
+    let all = take_many(&clients[0], numbered(&ctx, "job", 60), ttl).await?;
+    for _ in 0..10 {
+        // In orders that lock rows against each other.
+        race((0..8).map(|copy| {
+            let client = clients[copy % 4].clone();
+            let mut batch: Vec<_> = all.iter().map(|t| renewal(&t.name, t.lease, ttl)).collect();
+            match copy % 3 {
+                0 => {}
+                1 => batch.reverse(),
+                _ => fastrand::shuffle(&mut batch),
+            }
+            async move {
+                for outcome in client.store().renew(&batch).await? {
+                    crate::expect::extended(outcome);
+                }
+                Ok(())
+            }
+        }))
+        .await?;
+    }
+    Ok(())
+}

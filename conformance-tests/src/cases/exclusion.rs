@@ -1,0 +1,166 @@
+//! Promise 1: by the store's own clock, at most one unexpired lease per name at any instant.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use leasehold_core::{AcquireOutcome, LeaseId};
+use tokio::task::yield_now;
+use tokio::time::sleep;
+
+use crate::expect::held;
+use crate::{CLOCK_TOLERANCE, CaseResult, Ctx, Trace, race};
+
+crate::case::cases![
+    a_held_name_answers_who_holds_it_and_for_how_long,
+    one_of_32_contenders_is_granted,
+    holders_among_32_contenders_never_overlap,
+    a_lease_lasts_as_long_as_the_store_said,
+    one_of_32_contenders_takes_over_an_expired_lease,
+    leases_that_run_out_never_overlap,
+];
+
+const CONTENDERS: usize = 32;
+const CLIENTS: usize = 4;
+
+async fn a_held_name_answers_who_holds_it_and_for_how_long(ctx: Ctx) -> CaseResult {
+    let (first, second) = (ctx.open().await?, ctx.open().await?);
+    let name = ctx.name("job");
+    let ttl = ctx.long_ttl();
+    let taken = first.take(&name, ttl).await?;
+    for client in [&second, &first] {
+        // Another attempt of the holder itself is another's too.
+        let other = held(client.acquire(&name, LeaseId::new(), ttl).await?);
+        assert_eq!(&other.holder, first.holder());
+        assert_eq!(other.token, taken.token);
+        assert!(other.left <= ttl && !other.left.is_zero(), "{:?} of {ttl:?} left", other.left);
+    }
+    first.give_back(&taken).await?;
+    second.take(&name, ttl).await?;
+    Ok(())
+}
+
+async fn one_of_32_contenders_is_granted(ctx: Ctx) -> CaseResult {
+    let clients = ctx.open_many(CLIENTS).await?;
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let mut last = None;
+    for round in 0..20 {
+        let outcomes = race((0..CONTENDERS).map(|contender| {
+            let (client, name) = (clients[contender % CLIENTS].clone(), name.clone());
+            async move { Ok(client.try_take(&name, ttl).await?) }
+        }))
+        .await?;
+        let (winners, losers): (Vec<_>, Vec<_>) =
+            outcomes.into_iter().partition(Result::is_ok);
+        let winners: Vec<_> = winners.into_iter().flatten().collect();
+        assert_eq!(winners.len(), 1, "round {round}: {} were granted the name", winners.len());
+        let winner = &winners[0];
+        for loser in losers.into_iter().filter_map(Result::err) {
+            assert_eq!(held(loser).token, winner.token, "round {round}: losers see the winner");
+        }
+        assert!(Some(winner.token) > last, "round {round}: {} after {last:?}", winner.token);
+        last = Some(winner.token);
+        clients[0].give_back(winner).await?;
+    }
+    Ok(())
+}
+
+async fn holders_among_32_contenders_never_overlap(ctx: Ctx) -> CaseResult {
+    let clients = ctx.open_many(CLIENTS).await?;
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let inside = Arc::new(AtomicBool::new(false));
+    let sections = Arc::new(AtomicU64::new(0));
+    let trace = Trace::new();
+    let rounds = 4;
+    race((0..CONTENDERS).map(|contender| {
+        let (client, name) = (clients[contender % CLIENTS].clone(), name.clone());
+        let (inside, sections) = (Arc::clone(&inside), Arc::clone(&sections));
+        let trace = trace.clone();
+        async move {
+            for _ in 0..rounds {
+                let taken = client.take_when_free(&name, ttl).await?;
+                assert!(!inside.swap(true, Ordering::SeqCst), "two hold the name at once");
+                let seen = sections.load(Ordering::SeqCst);
+                yield_now().await;
+                // A plain write of what was read: an overlap loses one.
+                sections.store(seen + 1, Ordering::SeqCst);
+                assert!(inside.swap(false, Ordering::SeqCst), "two held the name at once");
+                trace.note_until(&taken, Instant::now());
+                client.give_back(&taken).await?;
+            }
+            Ok(())
+        }
+    }))
+    .await?;
+    assert_eq!(sections.load(Ordering::SeqCst), CONTENDERS as u64 * rounds);
+    trace.assert_exclusive();
+    Ok(())
+}
+
+async fn a_lease_lasts_as_long_as_the_store_said(ctx: Ctx) -> CaseResult {
+    let (first, second) = (ctx.open().await?, ctx.open().await?);
+    let (name, ttl) = (ctx.name("job"), ctx.short_ttl());
+    for _ in 0..3 {
+        let taken = first.take_when_free(&name, ttl).await?;
+        let next = second.take_when_free(&name, ttl).await?;
+        let early = taken.trusted_until().saturating_duration_since(next.answered);
+        assert!(early <= CLOCK_TOLERANCE, "the next lease began {early:?} before the end of one");
+        assert!(next.token > taken.token);
+    }
+    Ok(())
+}
+
+async fn one_of_32_contenders_takes_over_an_expired_lease(ctx: Ctx) -> CaseResult {
+    let clients = ctx.open_many(CLIENTS).await?;
+    let long = ctx.long_ttl();
+    for round in 0..4 {
+        let name = ctx.name(&format!("job {round}"));
+        let old = clients[0].take(&name, ctx.short_ttl()).await?;
+        let grants = race((0..CONTENDERS).map(|contender| {
+            let (client, name) = (clients[contender % CLIENTS].clone(), name.clone());
+            let old = old.token;
+            async move {
+                loop {
+                    match client.try_take(&name, long).await? {
+                        Ok(taken) => return Ok(Some(taken)),
+                        Err(AcquireOutcome::Held(other)) if other.token == old => {}
+                        Err(outcome) => {
+                            assert!(held(outcome).token > old, "an older lease is in force");
+                            return Ok(None);
+                        }
+                    }
+                    sleep(Duration::from_millis(fastrand::u64(1..15))).await;
+                }
+            }
+        }))
+        .await?;
+        let grants: Vec<_> = grants.into_iter().flatten().collect();
+        assert_eq!(grants.len(), 1, "round {round}: {} took the name over", grants.len());
+        assert!(grants[0].token > old.token);
+        let early = old.trusted_until().saturating_duration_since(grants[0].answered);
+        assert!(early <= CLOCK_TOLERANCE, "round {round}: taken over {early:?} too early");
+    }
+    Ok(())
+}
+
+async fn leases_that_run_out_never_overlap(ctx: Ctx) -> CaseResult {
+    let clients = ctx.open_many(CLIENTS).await?;
+    let (name, ttl) = (ctx.name("job"), ctx.short_ttl());
+    let trace = Trace::new();
+    race((0..CONTENDERS).map(|contender| {
+        let (client, name) = (clients[contender % CLIENTS].clone(), name.clone());
+        let trace = trace.clone();
+        async move {
+            while trace.count() < 6 {
+                if let Ok(taken) = client.try_take(&name, ttl).await? {
+                    trace.note_until_expiry(&taken);
+                }
+                sleep(Duration::from_millis(fastrand::u64(1..15))).await;
+            }
+            Ok(())
+        }
+    }))
+    .await?;
+    trace.assert_exclusive();
+    Ok(())
+}

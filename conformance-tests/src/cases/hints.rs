@@ -1,0 +1,230 @@
+//! Promise 8: a watch wakes waiters early. It is a hint, and heartbeats give none.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold_core::{Hint, HintStream, LockName};
+use tokio::time::{sleep, timeout};
+
+use super::unknown::{PATIENCE, over_link};
+use crate::client::concerns;
+use crate::expect::extended;
+use crate::{CaseResult, Client, Ctx, Failure, Task, race, spawn};
+
+crate::case::cases![
+    a_release_is_hinted_to_other_clients,
+    a_disable_is_hinted_to_other_clients,
+    an_enable_is_hinted_to_other_clients,
+    every_watcher_is_told,
+    heartbeats_give_no_hints,
+    a_watch_opened_late_hears_of_what_comes,
+    many_changes_at_once_are_all_hinted,
+    a_watch_that_is_dropped_or_never_polled_does_no_harm,
+    a_gap_is_followed_by_a_hint_or_the_end[Outages],
+];
+
+/// Waits for a hint of the name.
+async fn hinted(hints: &mut HintStream, name: &LockName, patience: Duration) -> CaseResult {
+    let wait = async {
+        while let Some(hint) = hints.next().await {
+            if concerns(&hint, name) {
+                return Ok(());
+            }
+        }
+        Err(Failure::new("the watch ended"))
+    };
+    timeout(patience, wait).await.unwrap_or_else(|_| {
+        Err(Failure::new(format!("no hint of {name:?} came within {patience:?}")))
+    })
+}
+
+/// A watcher that polls its stream from now until it is told of the name.
+async fn watcher(client: &Client, name: &LockName, patience: Duration) -> CaseResult<Task<()>> {
+    let mut hints = client.watch().await?;
+    let name = name.clone();
+    Ok(spawn(async move { hinted(&mut hints, &name, patience).await }))
+}
+
+async fn a_release_is_hinted_to_other_clients(ctx: Ctx) -> CaseResult {
+    let (holder, waiter) = (ctx.open().await?, ctx.open().await?);
+    let name = ctx.name("job");
+    let taken = holder.take(&name, ctx.long_ttl()).await?;
+    sleep(ctx.hint_window()).await;
+    let watcher = watcher(&waiter, &name, ctx.hint_patience()).await?;
+    holder.give_back(&taken).await?;
+    watcher.join().await
+}
+
+async fn a_disable_is_hinted_to_other_clients(ctx: Ctx) -> CaseResult {
+    let (operator, waiter) = (ctx.open().await?, ctx.open().await?);
+    for (name, held) in [("held", true), ("never used", false)] {
+        let name = ctx.name(name);
+        if held {
+            operator.take(&name, ctx.long_ttl()).await?;
+            sleep(ctx.hint_window()).await;
+        }
+        let watcher = watcher(&waiter, &name, ctx.hint_patience()).await?;
+        operator.disable(&name, "upkeep").await?;
+        watcher.join().await?;
+    }
+    Ok(())
+}
+
+async fn an_enable_is_hinted_to_other_clients(ctx: Ctx) -> CaseResult {
+    let (operator, waiter) = (ctx.open().await?, ctx.open().await?);
+    let name = ctx.name("job");
+    operator.disable(&name, "upkeep").await?;
+    sleep(ctx.hint_window()).await;
+    let watcher = watcher(&waiter, &name, ctx.hint_patience()).await?;
+    operator.enable(&name).await?;
+    watcher.join().await
+}
+
+async fn every_watcher_is_told(ctx: Ctx) -> CaseResult {
+    let clients = ctx.open_many(4).await?;
+    let name = ctx.name("job");
+    let taken = clients[0].take(&name, ctx.long_ttl()).await?;
+    sleep(ctx.hint_window()).await;
+    let mut watchers = Vec::new();
+    // Four of each client, the holder's own included.
+    for watching in 0..16 {
+        watchers.push(watcher(&clients[watching % 4], &name, ctx.hint_patience()).await?);
+    }
+    clients[0].give_back(&taken).await?;
+    for watcher in watchers {
+        watcher.join().await?;
+    }
+    Ok(())
+}
+
+async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
+    let (holder, waiter) = (ctx.open().await?, ctx.open().await?);
+    let (beating, end, ttl) = (ctx.name("beating"), ctx.name("end"), ctx.long_ttl());
+    let lease = holder.take(&beating, ttl).await?.lease;
+    let last = holder.take(&end, ttl).await?;
+    // What the grants may have hinted at is over by then.
+    sleep(ctx.hint_window()).await;
+    let mut hints = waiter.watch().await?;
+    let patience = ctx.hint_patience();
+    let watcher = spawn({
+        let end = end.clone();
+        async move {
+            let mut seen = Vec::new();
+            let wait = async {
+                while let Some(hint) = hints.next().await {
+                    let over = hint == Hint::Name(end.clone());
+                    seen.push(hint);
+                    if over {
+                        break;
+                    }
+                }
+            };
+            // A watch that names nothing tells the end by anything, so the time ends it too.
+            let _ = timeout(patience, wait).await;
+            Ok(seen)
+        }
+    });
+    let heartbeats = 6;
+    for _ in 0..heartbeats {
+        extended(holder.renew(&beating, lease, ttl).await?);
+        sleep(ctx.hint_window() / 2).await;
+    }
+    holder.give_back(&last).await?;
+    let seen = watcher.join().await?;
+    assert!(!seen.contains(&Hint::Name(beating)), "heartbeats were hinted at: {seen:?}");
+    let anything = seen.iter().filter(|hint| **hint == Hint::Anything).count();
+    assert!(anything < heartbeats / 2, "heartbeats were hinted at: {seen:?}");
+    Ok(())
+}
+
+async fn a_watch_opened_late_hears_of_what_comes(ctx: Ctx) -> CaseResult {
+    let (holder, waiter) = (ctx.open().await?, ctx.open().await?);
+    let name = ctx.name("job");
+    for _ in 0..2 {
+        let taken = holder.take(&name, ctx.long_ttl()).await?;
+        holder.give_back(&taken).await?;
+    }
+    let taken = holder.take(&name, ctx.long_ttl()).await?;
+    sleep(ctx.hint_window()).await;
+    let watcher = watcher(&waiter, &name, ctx.hint_patience()).await?;
+    sleep(ctx.hint_window()).await;
+    holder.give_back(&taken).await?;
+    watcher.join().await
+}
+
+async fn many_changes_at_once_are_all_hinted(ctx: Ctx) -> CaseResult {
+    let (holder, waiter) = (ctx.open().await?, ctx.open().await?);
+    let names: Vec<LockName> = (0..64).map(|job| ctx.name(&format!("job {job}"))).collect();
+    let mut held = Vec::new();
+    for name in &names {
+        held.push(holder.take(name, ctx.long_ttl()).await?);
+    }
+    sleep(ctx.hint_window()).await;
+    let mut hints = waiter.watch().await?;
+    let patience = ctx.hint_patience();
+    let watcher = spawn(async move {
+        let mut missing: HashSet<LockName> = names.into_iter().collect();
+        let wait = async {
+            while !missing.is_empty() {
+                match hints.next().await {
+                    Some(Hint::Name(name)) => _ = missing.remove(&name),
+                    Some(Hint::Anything) => missing.clear(),
+                    None => break,
+                }
+            }
+        };
+        let _ = timeout(patience, wait).await;
+        assert!(missing.is_empty(), "{} of 64 releases were not hinted at", missing.len());
+        Ok(())
+    });
+    race(held.into_iter().map(|taken| {
+        let holder = holder.clone();
+        async move { holder.give_back(&taken).await }
+    }))
+    .await?;
+    watcher.join().await
+}
+
+async fn a_watch_that_is_dropped_or_never_polled_does_no_harm(ctx: Ctx) -> CaseResult {
+    let (holder, waiter) = (ctx.open().await?, ctx.open().await?);
+    let name = ctx.name("job");
+    let _never_polled = waiter.watch().await?;
+    for _ in 0..30 {
+        drop(waiter.watch().await?);
+        let taken = holder.take(&name, ctx.long_ttl()).await?;
+        holder.give_back(&taken).await?;
+    }
+    waiter.take(&name, ctx.long_ttl()).await?;
+    Ok(())
+}
+
+async fn a_gap_is_followed_by_a_hint_or_the_end(ctx: Ctx) -> CaseResult {
+    let near = ctx.open().await?;
+    let (link, far) = over_link(&ctx).await?;
+    let name = ctx.name("job");
+    let taken = near.take(&name, ctx.long_ttl()).await?;
+    let mut hints = far.watch().await?;
+    let patience = ctx.hint_patience() + PATIENCE;
+    let watcher = spawn({
+        let name = name.clone();
+        async move {
+            let wait = async {
+                while let Some(hint) = hints.next().await {
+                    if concerns(&hint, &name) {
+                        break;
+                    }
+                }
+            };
+            let told = timeout(patience, wait).await;
+            assert!(told.is_ok(), "the watcher was told nothing of a change that it missed");
+            Ok(())
+        }
+    });
+    sleep(ctx.hint_window()).await;
+    link.cut().await;
+    near.give_back(&taken).await?;
+    sleep(ctx.hint_window()).await;
+    link.restore().await;
+    watcher.join().await
+}

@@ -1,0 +1,132 @@
+//! Promise 3: a retry with the same lease id returns the same grant.
+
+use std::time::{Duration, Instant};
+
+use leasehold_core::{AcquireOutcome, LeaseId};
+use tokio::time::sleep;
+
+use crate::expect::{already_disabled, extended, granted, held, not_extended};
+use crate::{CLOCK_TOLERANCE, CaseResult, Ctx, race};
+
+crate::case::cases![
+    a_retry_returns_the_same_grant,
+    a_retry_extends_nothing,
+    a_retry_after_a_renewal_keeps_the_renewed_lease,
+    duplicates_sent_at_once_are_one_grant,
+    a_retry_while_another_holds_the_name_is_refused,
+    a_retry_after_the_end_is_no_old_grant,
+    a_retry_does_not_undo_a_disable,
+];
+
+async fn a_retry_returns_the_same_grant(ctx: Ctx) -> CaseResult {
+    let (first, second) = (ctx.open().await?, ctx.open().await?);
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let taken = first.take(&name, ttl).await?;
+    // A retry may come over another connection.
+    for client in [&first, &second, &first] {
+        let again = granted(client.acquire(&name, taken.lease, ttl).await?);
+        assert_eq!(again.token, taken.token, "a retry is not a new grant");
+        assert!(again.left <= taken.left, "{:?} left, then {:?}", taken.left, again.left);
+    }
+    assert_eq!(first.get(&name).await?.and_then(|r| r.token), Some(taken.token));
+    first.give_back(&taken).await
+}
+
+async fn a_retry_extends_nothing(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let taken = client.take(&name, ttl).await?;
+    for asked_for in [ttl, ctx.in_steps(ttl * 2)] {
+        sleep(Duration::from_millis(150)).await;
+        let passed = taken.answered.elapsed();
+        let again = granted(client.acquire(&name, taken.lease, asked_for).await?);
+        let most = taken.left.saturating_sub(passed) + CLOCK_TOLERANCE + ctx.coarseness();
+        assert!(again.left <= most, "{:?} left, {most:?} at most", again.left);
+        let lease = client.lease_of(&name).await?.expect("the lease is in force");
+        assert!(lease.left <= most, "{:?} left on record, {most:?} at most", lease.left);
+    }
+    Ok(())
+}
+
+async fn a_retry_after_a_renewal_keeps_the_renewed_lease(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let taken = client.take(&name, ttl).await?;
+    let asked = Instant::now();
+    let renewed = extended(client.renew(&name, taken.lease, ttl * 2).await?);
+    let again = granted(client.acquire(&name, taken.lease, ttl).await?);
+    let least = renewed.saturating_sub(asked.elapsed() + CLOCK_TOLERANCE + ctx.coarseness());
+    assert_eq!(again.token, taken.token);
+    assert!(again.left >= least, "{:?} left, {least:?} at least", again.left);
+    Ok(())
+}
+
+async fn duplicates_sent_at_once_are_one_grant(ctx: Ctx) -> CaseResult {
+    let clients = ctx.open_many(4).await?;
+    let ttl = ctx.long_ttl();
+    for round in 0..10 {
+        // A free name of old, and one never used.
+        let name = ctx.name(if round % 2 == 0 { "job" } else { "other" });
+        let lease = LeaseId::new();
+        let outcomes = race((0..16).map(|copy| {
+            let (client, name) = (clients[copy % 4].clone(), name.clone());
+            async move { Ok(client.acquire(&name, lease, ttl).await?) }
+        }))
+        .await?;
+        let tokens: Vec<_> = outcomes.into_iter().map(|outcome| granted(outcome).token).collect();
+        assert!(tokens.iter().all(|token| *token == tokens[0]), "round {round}: {tokens:?}");
+        clients[0].release(&name, lease).await?;
+        assert_eq!(clients[1].holder_of(&name).await?, None);
+    }
+    Ok(())
+}
+
+async fn a_retry_while_another_holds_the_name_is_refused(ctx: Ctx) -> CaseResult {
+    let (first, second) = (ctx.open().await?, ctx.open().await?);
+    let name = ctx.name("job");
+    let old = first.take(&name, ctx.short_ttl()).await?;
+    ctx.until_over(&first, &name).await?;
+    let new = second.take(&name, ctx.long_ttl()).await?;
+    let other = held(first.acquire(&name, old.lease, ctx.long_ttl()).await?);
+    assert_eq!(other.token, new.token);
+    assert_eq!(second.holder_of(&name).await?, Some(new.lease));
+    Ok(())
+}
+
+async fn a_retry_after_the_end_is_no_old_grant(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let (released, expired) = (ctx.name("released"), ctx.name("expired"));
+    let first = client.take(&released, ctx.long_ttl()).await?;
+    client.give_back(&first).await?;
+    let second = client.take(&expired, ctx.short_ttl()).await?;
+    ctx.until_over(&client, &expired).await?;
+    for old in [first, second] {
+        // Whether a late retry is granted anew is the store's choice; the old number never is.
+        if let AcquireOutcome::Granted(grant) =
+            client.acquire(&old.name, old.lease, ctx.long_ttl()).await?
+        {
+            assert!(grant.token > old.token, "{:?}: token {} again", old.name, grant.token);
+        }
+    }
+    Ok(())
+}
+
+async fn a_retry_does_not_undo_a_disable(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let taken = client.take(&name, ttl).await?;
+    client.disable(&name, "upkeep").await?;
+    // Told of its grant or of the disable: either way it has no more than it had.
+    let outcome = client.acquire(&name, taken.lease, ttl).await?;
+    match outcome {
+        AcquireOutcome::Granted(grant) => assert_eq!(grant.token, taken.token),
+        AcquireOutcome::Disabled(disablement) => assert_eq!(disablement.reason.as_str(), "upkeep"),
+        AcquireOutcome::Held(_) => panic!("nobody else holds it: {outcome:?}"),
+    }
+    already_disabled(client.disable(&name, "again").await?);
+    not_extended(client.renew(&name, taken.lease, ttl).await?);
+    client.enable(&name).await?;
+    client.acquire(&name, taken.lease, ttl).await?;
+    not_extended(client.renew(&name, taken.lease, ttl).await?);
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Input that cannot be right is refused with nothing written; the extremes that can be, are taken.
+
+use std::time::Duration;
+
+use leasehold_core::{ErrorKind, LeaseId, LockStoreExt, MAX_TTL};
+
+use crate::expect::granted;
+use crate::{CaseResult, Ctx};
+
+crate::case::cases![
+    a_ttl_that_cannot_be_granted_is_refused,
+    a_ttl_that_cannot_be_granted_extends_nothing,
+    the_shortest_and_the_longest_ttl_are_granted,
+    a_ttl_between_two_steps_is_rounded_up,
+    capabilities_are_possible_and_the_same_for_all_clients,
+];
+
+fn impossible_ttls(ctx: &Ctx) -> Vec<Duration> {
+    let mut ttls = vec![
+        Duration::ZERO,
+        Duration::from_nanos(1),
+        MAX_TTL + Duration::from_nanos(1),
+        MAX_TTL * 400_000,
+        Duration::from_secs(i64::MAX as u64),
+        Duration::MAX,
+    ];
+    ttls.push(ctx.capabilities().min_ttl.saturating_sub(Duration::from_nanos(1)));
+    ttls.retain(|ttl| *ttl < ctx.capabilities().min_ttl || *ttl > MAX_TTL);
+    ttls
+}
+
+async fn a_ttl_that_cannot_be_granted_is_refused(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let name = ctx.name("job");
+    for ttl in impossible_ttls(&ctx) {
+        let options = client.options(LeaseId::new(), ttl);
+        let error = client.store().acquire(&name, &options).await.expect_err("it is impossible");
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{ttl:?}: {error}");
+        assert_eq!(client.get(&name).await?, None, "{ttl:?} was refused, but something written");
+    }
+    let taken = client.take(&name, ctx.long_ttl()).await?;
+    for ttl in impossible_ttls(&ctx) {
+        // A retry that asks for the impossible is no better.
+        let options = client.options(taken.lease, ttl);
+        let error = client.store().acquire(&name, &options).await.expect_err("it is impossible");
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{ttl:?}: {error}");
+    }
+    client.give_back(&taken).await
+}
+
+async fn a_ttl_that_cannot_be_granted_extends_nothing(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let taken = client.take(&name, ttl).await?;
+    for impossible in impossible_ttls(&ctx) {
+        let result = client.store().renew_one(&name, taken.lease, impossible).await;
+        let error = result.expect_err("it is impossible");
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{impossible:?}: {error}");
+        let lease = client.lease_of(&name).await?.expect("the lease is in force");
+        assert!(lease.left <= ttl, "{impossible:?} was refused, but extended");
+    }
+    client.give_back(&taken).await
+}
+
+async fn the_shortest_and_the_longest_ttl_are_granted(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let shortest = client.take(&ctx.name("short"), ctx.capabilities().min_ttl).await?;
+    assert!(shortest.left <= ctx.in_steps(ctx.capabilities().min_ttl));
+    let longest = client.take(&ctx.name("long"), MAX_TTL).await?;
+    assert!(longest.left <= MAX_TTL && longest.left + Duration::from_secs(60) > MAX_TTL);
+    let lease = client.lease_of(&longest.name).await?.expect("the lease is in force");
+    assert!(lease.left <= MAX_TTL && lease.left + Duration::from_secs(60) > MAX_TTL);
+    ctx.until_over(&client, &shortest.name).await?;
+    Ok(())
+}
+
+async fn a_ttl_between_two_steps_is_rounded_up(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let odd = ctx.long_ttl() + Duration::new(1, 123_456_789);
+    let grant = granted(client.acquire(&ctx.name("job"), LeaseId::new(), odd).await?);
+    let step = ctx.capabilities().ttl_step;
+    assert!(
+        grant.left <= odd + step && grant.left + Duration::from_millis(1) >= odd,
+        "{:?} granted of {odd:?}, in steps of {step:?}",
+        grant.left
+    );
+    Ok(())
+}
+
+async fn capabilities_are_possible_and_the_same_for_all_clients(ctx: Ctx) -> CaseResult {
+    for client in ctx.open_many(3).await? {
+        let capabilities = client.store().capabilities();
+        assert_eq!(capabilities, ctx.capabilities());
+        assert!(!capabilities.min_ttl.is_zero() && capabilities.min_ttl <= MAX_TTL);
+        assert!(!capabilities.ttl_step.is_zero() && capabilities.ttl_step <= capabilities.min_ttl);
+        assert!(capabilities.renew_batch > 0);
+        assert!(!client.store().label().is_empty());
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! The cases, one module per promise.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
+
+/// Declares the modules of cases and puts their tables together; one line per module.
+macro_rules! modules {
+    ($($module:ident),+ $(,)?) => {
+        $(mod $module;)+
+
+        const TABLES: &[&[crate::Case]] = &[$($module::CASES),+];
+    };
+}
+
+modules! {
+    exclusion,
+    fencing,
+    idempotence,
+    renewal,
+    release,
+    server_time,
+    unknown,
+    disable,
+    hints,
+    names,
+    cancellation,
+    batch,
+    round_trips,
+    rights,
+    own_pool,
+    records,
+    input,
+    processes,
+}
+
+/// All cases, in the order of the promises.
+pub fn all() -> impl Iterator<Item = &'static crate::Case> {
+    TABLES.iter().copied().flatten()
+}

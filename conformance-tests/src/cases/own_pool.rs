@@ -1,0 +1,61 @@
+//! Promise 14: a store can be built on the pool that the application has already.
+
+use leasehold_core::LeaseId;
+
+use crate::expect::{extended, held};
+use crate::{CaseResult, Client, Ctx, Failure, Pooled, race};
+
+crate::case::cases![
+    a_store_on_the_applications_pool_shares_the_locks[OwnPool],
+    the_application_goes_on_using_its_pool[OwnPool],
+];
+
+async fn on_own_pool(ctx: &Ctx) -> CaseResult<Pooled> {
+    let probes = ctx.backend().probes();
+    let probe = probes.own_pool.ok_or_else(|| Failure::new("the probe is gone"))?;
+    Ok(probe.open_on_own_pool(ctx.namespace()).await?)
+}
+
+async fn a_store_on_the_applications_pool_shares_the_locks(ctx: Ctx) -> CaseResult {
+    let by_url = ctx.open().await?;
+    let pooled = on_own_pool(&ctx).await?;
+    let on_pool = Client::new(pooled.store);
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let mut last = None;
+    for (holder, other) in [(&by_url, &on_pool), (&on_pool, &by_url)] {
+        let taken = holder.take(&name, ttl).await?;
+        assert_eq!(held(other.acquire(&name, LeaseId::new(), ttl).await?).token, taken.token);
+        extended(holder.renew(&name, taken.lease, ttl).await?);
+        holder.give_back(&taken).await?;
+        assert!(Some(taken.token) > last);
+        last = Some(taken.token);
+    }
+    Ok(())
+}
+
+async fn the_application_goes_on_using_its_pool(ctx: Ctx) -> CaseResult {
+    let Pooled { store, use_pool } = on_own_pool(&ctx).await?;
+    let client = Client::new(store);
+    let ttl = ctx.long_ttl();
+    // The store, its watch and the application together, on a pool of two.
+    let _hints = client.watch().await?;
+    race((0..32).map(|number| {
+        let (client, name) = (client.clone(), ctx.name(&format!("job {}", number % 4)));
+        let using = use_pool();
+        async move {
+            let taken = client.take_when_free(&name, ttl).await?;
+            using.await?;
+            client.give_back(&taken).await
+        }
+    }))
+    .await?;
+    // A holder sits on no connection.
+    let _held = client.take(&ctx.name("held"), ttl).await?;
+    for _ in 0..4 {
+        use_pool().await?;
+    }
+    drop((client, _hints));
+    // The pool is the application's: it outlives the store.
+    use_pool().await?;
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Promises 1 and 2 between processes, as applications are deployed.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use leasehold_core::{LeaseId, LockName};
+
+use crate::expect::held;
+use crate::process::Worker;
+use crate::worker::{Role, check_notes};
+use crate::{CLOCK_TOLERANCE, CaseResult, Ctx};
+
+crate::case::cases![
+    holders_in_many_processes_never_overlap[OtherProcesses],
+    a_killed_holder_is_succeeded_when_its_lease_runs_out[OtherProcesses],
+    a_killed_contender_stops_nobody[OtherProcesses],
+];
+
+const PROCESSES: u32 = 6;
+const ROUNDS: u32 = 25;
+
+/// A file that all workers append to, removed after the case.
+struct Notes(PathBuf);
+
+impl Notes {
+    fn new(ctx: &Ctx) -> CaseResult<Self> {
+        let path = std::env::temp_dir().join(format!("leasehold_{}", ctx.namespace()));
+        std::fs::write(&path, "")?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Notes {
+    fn drop(&mut self) {
+        // The folder for temporary files is emptied by others too.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn contend(ctx: &Ctx, name: &LockName, rounds: u32, notes: &Notes) -> Role {
+    Role::Contend { name: name.clone(), rounds, ttl: ctx.long_ttl(), notes: notes.0.clone() }
+}
+
+async fn holders_in_many_processes_never_overlap(ctx: Ctx) -> CaseResult {
+    let notes = Notes::new(&ctx)?;
+    let role = contend(&ctx, &ctx.name("job"), ROUNDS, &notes);
+    let workers =
+        (0..PROCESSES).map(|_| Worker::start(&ctx, role.clone())).collect::<CaseResult<Vec<_>>>()?;
+    for worker in workers {
+        worker.finish().await?;
+    }
+    let sections = check_notes(&std::fs::read_to_string(&notes.0)?)?;
+    assert_eq!(sections, (PROCESSES * ROUNDS) as usize);
+    Ok(())
+}
+
+async fn a_killed_holder_is_succeeded_when_its_lease_runs_out(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let ttl = ctx.in_steps(ctx.short_ttl() * 10);
+    for round in 0..2 {
+        let name = ctx.name(&format!("job {round}"));
+        let mut worker = Worker::start(&ctx, Role::Hold { name: name.clone(), ttl })?;
+        let token: u64 = worker.line().await?.parse()?;
+        let asked = Instant::now();
+        let outcome = client.acquire(&name, LeaseId::new(), ctx.long_ttl()).await?;
+        let left = held(outcome).left;
+        worker.kill().await?;
+        let taken = client.take_when_free(&name, ctx.long_ttl()).await?;
+        let early = (asked + left).saturating_duration_since(taken.answered);
+        assert!(early <= CLOCK_TOLERANCE, "taken over {early:?} before the lease was over");
+        assert!(taken.token.get() > token, "token {} after {token}", taken.token);
+    }
+    Ok(())
+}
+
+async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let (doomed, survived) = (Notes::new(&ctx)?, ctx.name("job"));
+    // Its ttl is short, since some are killed while they hold the name.
+    let role = |rounds| Role::Contend {
+        name: survived.clone(),
+        rounds,
+        ttl: ctx.in_steps(ctx.short_ttl() * 4),
+        notes: doomed.0.clone(),
+    };
+    for _ in 0..3 {
+        let workers =
+            (0..2).map(|_| Worker::start(&ctx, role(1_000_000))).collect::<CaseResult<Vec<_>>>()?;
+        // Until they are at it.
+        let before = std::fs::metadata(&doomed.0)?.len();
+        while std::fs::metadata(&doomed.0)?.len() < before + 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        for worker in workers {
+            worker.kill().await?;
+        }
+        // A transaction that a dead client left open would be in the way for longer.
+        let taken = client.take_when_free(&survived, ctx.long_ttl()).await?;
+        client.give_back(&taken).await?;
+    }
+    Ok(())
+}

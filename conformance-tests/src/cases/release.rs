@@ -1,0 +1,110 @@
+//! Promise 4, second half: release touches only its own lease id.
+
+use leasehold_core::{LeaseId, ReleaseOutcome};
+
+use crate::expect::{extended, held};
+use crate::{CaseResult, Ctx, race};
+
+crate::case::cases![
+    a_released_name_is_free_at_once,
+    anothers_lease_stays,
+    a_late_release_leaves_the_next_lease,
+    releasing_twice_is_harmless,
+    an_expired_lease_is_not_held,
+    a_name_never_used_stays_unused,
+    only_the_one_name_is_released,
+    one_of_16_releases_at_once_is_the_release,
+];
+
+async fn a_released_name_is_free_at_once(ctx: Ctx) -> CaseResult {
+    let (first, second) = (ctx.open().await?, ctx.open().await?);
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    for (client, other) in [(&first, &second), (&second, &first)] {
+        let taken = client.take(&name, ttl).await?;
+        client.give_back(&taken).await?;
+        assert_eq!(other.holder_of(&name).await?, None);
+        let next = other.take(&name, ttl).await?;
+        // The id is the right to the lease, over whichever client it comes.
+        client.give_back(&next).await?;
+    }
+    Ok(())
+}
+
+async fn anothers_lease_stays(ctx: Ctx) -> CaseResult {
+    let (first, second) = (ctx.open().await?, ctx.open().await?);
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let taken = first.take(&name, ttl).await?;
+    assert_eq!(second.release(&name, LeaseId::new()).await?, ReleaseOutcome::NotHeld);
+    assert_eq!(first.holder_of(&name).await?, Some(taken.lease), "it is in force still");
+    held(second.acquire(&name, LeaseId::new(), ttl).await?);
+    extended(first.renew(&name, taken.lease, ttl).await?);
+    Ok(())
+}
+
+async fn a_late_release_leaves_the_next_lease(ctx: Ctx) -> CaseResult {
+    let (first, second) = (ctx.open().await?, ctx.open().await?);
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let old = first.take(&name, ctx.short_ttl()).await?;
+    ctx.until_over(&first, &name).await?;
+    let new = second.take(&name, ttl).await?;
+    assert_eq!(first.release(&name, old.lease).await?, ReleaseOutcome::NotHeld);
+    assert_eq!(second.holder_of(&name).await?, Some(new.lease));
+    Ok(())
+}
+
+async fn releasing_twice_is_harmless(ctx: Ctx) -> CaseResult {
+    let (first, second) = (ctx.open().await?, ctx.open().await?);
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let old = first.take(&name, ttl).await?;
+    first.give_back(&old).await?;
+    assert_eq!(first.release(&name, old.lease).await?, ReleaseOutcome::NotHeld);
+    let new = second.take(&name, ttl).await?;
+    assert_eq!(first.release(&name, old.lease).await?, ReleaseOutcome::NotHeld);
+    assert_eq!(second.holder_of(&name).await?, Some(new.lease));
+    Ok(())
+}
+
+async fn an_expired_lease_is_not_held(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let name = ctx.name("job");
+    let taken = client.take(&name, ctx.short_ttl()).await?;
+    ctx.until_over(&client, &name).await?;
+    assert_eq!(client.release(&name, taken.lease).await?, ReleaseOutcome::NotHeld);
+    Ok(())
+}
+
+async fn a_name_never_used_stays_unused(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let name = ctx.name("never used");
+    assert_eq!(client.release(&name, LeaseId::new()).await?, ReleaseOutcome::NotHeld);
+    assert_eq!(client.get(&name).await?, None);
+    Ok(())
+}
+
+async fn only_the_one_name_is_released(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let (one, other, ttl) = (ctx.name("one"), ctx.name("other"), ctx.long_ttl());
+    // The same id for two names, which no application does: the pair of both decides.
+    let lease = LeaseId::new();
+    client.acquire(&one, lease, ttl).await?;
+    client.acquire(&other, lease, ttl).await?;
+    assert_eq!(client.release(&one, lease).await?, ReleaseOutcome::Released);
+    assert_eq!(client.holder_of(&other).await?, Some(lease));
+    Ok(())
+}
+
+async fn one_of_16_releases_at_once_is_the_release(ctx: Ctx) -> CaseResult {
+    let clients = ctx.open_many(4).await?;
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    for round in 0..8 {
+        let taken = clients[0].take(&name, ttl).await?;
+        let outcomes = race((0..16).map(|copy| {
+            let (client, name) = (clients[copy % 4].clone(), name.clone());
+            async move { Ok(client.release(&name, taken.lease).await?) }
+        }))
+        .await?;
+        let released = outcomes.iter().filter(|o| **o == ReleaseOutcome::Released).count();
+        assert_eq!(released, 1, "round {round}");
+    }
+    Ok(())
+}

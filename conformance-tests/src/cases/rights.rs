@@ -1,0 +1,128 @@
+//! Promise 13: no rights to the schema are needed once it is there, and namespaces are apart.
+
+use std::sync::Arc;
+
+use leasehold_core::{LeaseId, Namespace};
+
+use crate::expect::{extended, held, refused};
+use crate::{CaseResult, Client, Ctx, Failure, race};
+
+crate::case::cases![
+    many_first_clients_at_once_all_start,
+    opening_again_keeps_everything,
+    namespaces_are_apart,
+    a_printed_schema_serves_a_store_without_rights[Schema],
+    a_printed_schema_can_be_applied_twice[Schema],
+    a_printed_schema_and_a_created_one_are_the_same[Schema],
+];
+
+/// Every operation once.
+async fn assert_works(ctx: &Ctx, client: &Client, job: &str) -> CaseResult {
+    let (name, ttl) = (ctx.name(job), ctx.long_ttl());
+    let _hints = client.watch().await?;
+    let taken = client.take(&name, ttl).await?;
+    held(client.acquire(&name, LeaseId::new(), ttl).await?);
+    extended(client.renew(&name, taken.lease, ttl).await?);
+    client.disable(&name, "upkeep").await?;
+    client.give_back(&taken).await?;
+    refused(client.acquire(&name, LeaseId::new(), ttl).await?);
+    client.enable(&name).await?;
+    assert_eq!(client.get(&name).await?.and_then(|record| record.token), Some(taken.token));
+    assert_eq!(client.names(job).await?, [name]);
+    Ok(())
+}
+
+async fn many_first_clients_at_once_all_start(ctx: Ctx) -> CaseResult {
+    for _ in 0..3 {
+        let namespace = ctx.another_namespace()?;
+        let name = ctx.name("job");
+        let taken = race((0..24).map(|_| {
+            let (ctx, namespace, name) = (ctx.clone(), namespace.clone(), name.clone());
+            async move {
+                // Nothing of the namespace exists yet, and all create it.
+                let client = ctx.open_in(&namespace).await?;
+                Ok(client.try_take(&name, ctx.long_ttl()).await?.ok())
+            }
+        }))
+        .await?;
+        assert_eq!(taken.into_iter().flatten().count(), 1, "one of the first clients is granted");
+    }
+    Ok(())
+}
+
+async fn opening_again_keeps_everything(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let taken = client.take(&ctx.name("held"), ctx.long_ttl()).await?;
+    client.disable(&ctx.name("disabled"), "upkeep").await?;
+    let again = ctx.open().await?;
+    assert_eq!(again.holder_of(&taken.name).await?, Some(taken.lease));
+    refused(again.acquire(&ctx.name("disabled"), LeaseId::new(), ctx.long_ttl()).await?);
+    assert_eq!(again.names("").await?.len(), 2);
+    Ok(())
+}
+
+async fn namespaces_are_apart(ctx: Ctx) -> CaseResult {
+    let own = ctx.namespace().clone();
+    // One that begins as the other does, and one of the greatest length.
+    let longer = Namespace::new(format!("{own}_a"))?;
+    let longest = Namespace::new(format!("{:_<32}", own.as_str()))?;
+    let mut clients = vec![ctx.open().await?];
+    for namespace in [&longer, &longest] {
+        ctx.clean_later(namespace);
+        clients.push(ctx.open_in(namespace).await?);
+    }
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let mut held = Vec::new();
+    for client in &clients {
+        held.push(client.take(&name, ttl).await?);
+    }
+    clients[0].disable(&name, "upkeep").await?;
+    for (client, taken) in clients.iter().zip(&held).skip(1) {
+        extended(client.renew(&name, taken.lease, ttl).await?);
+        assert_eq!(client.names("").await?, std::slice::from_ref(&name));
+        client.give_back(taken).await?;
+    }
+    assert_eq!(clients[0].holder_of(&name).await?, Some(held[0].lease));
+    // Nor does cleaning one touch another.
+    ctx.backend().clean(&longer).await?;
+    assert_eq!(clients[0].holder_of(&name).await?, Some(held[0].lease));
+    Ok(())
+}
+
+fn gone() -> Failure {
+    Failure::new("the probe is gone")
+}
+
+async fn a_printed_schema_serves_a_store_without_rights(ctx: Ctx) -> CaseResult {
+    let probes = ctx.backend().probes();
+    let probe = probes.schema.ok_or_else(gone)?;
+    let namespace = ctx.another_namespace()?;
+    probe.apply(&namespace, &probe.printed(&namespace)?).await?;
+    let client = Client::new(probe.open_without_rights(&namespace).await?);
+    assert_works(&ctx, &client, "job").await
+}
+
+async fn a_printed_schema_can_be_applied_twice(ctx: Ctx) -> CaseResult {
+    let probes = ctx.backend().probes();
+    let probe = probes.schema.ok_or_else(gone)?;
+    let namespace = ctx.another_namespace()?;
+    let printed = probe.printed(&namespace)?;
+    probe.apply(&namespace, &printed).await?;
+    let client = ctx.open_in(&namespace).await?;
+    let taken = client.take(&ctx.name("held"), ctx.long_ttl()).await?;
+    probe.apply(&namespace, &printed).await?;
+    assert_eq!(client.holder_of(&taken.name).await?, Some(taken.lease), "nothing is lost");
+    assert_works(&ctx, &client, "job").await
+}
+
+async fn a_printed_schema_and_a_created_one_are_the_same(ctx: Ctx) -> CaseResult {
+    let probes = ctx.backend().probes();
+    let probe = probes.schema.ok_or_else(gone)?;
+    // Created by one client with all rights, and used by one without any to the schema.
+    let creator = ctx.open().await?;
+    let client = Client::new(probe.open_without_rights(ctx.namespace()).await?);
+    let taken = creator.take(&ctx.name("held"), ctx.long_ttl()).await?;
+    held(client.acquire(&taken.name, LeaseId::new(), ctx.long_ttl()).await?);
+    assert!(!Arc::ptr_eq(creator.store(), client.store()));
+    assert_works(&ctx, &client, "job").await
+}

@@ -1,0 +1,100 @@
+//! Promise 12: one round trip where nobody contends.
+
+use leasehold_core::{RenewOptions, ReleaseOutcome};
+
+use crate::expect::extended;
+use crate::{CaseResult, Client, Ctx, Failure, RoundTrips};
+
+crate::case::cases![
+    an_uncontended_acquire_stays_within_its_budget[RoundTrips],
+    a_renewal_takes_one[RoundTrips],
+    a_release_takes_one[RoundTrips],
+    a_batch_takes_as_many_whatever_its_size[RoundTrips],
+];
+
+/// What a batch may take: the budget of one call, and a second one for what does not fit.
+const BATCH_BUDGET: u64 = 2;
+
+/// How often each is counted. The least counts: a pool may do upkeep in between.
+const TRIES: usize = 5;
+
+/// A counted client with its connections open and its statements prepared.
+async fn warm<'a>(ctx: &'a Ctx, probe: &'a dyn RoundTrips) -> CaseResult<Client> {
+    let client = Client::new(probe.open_counted(ctx.namespace()).await?);
+    for number in 0..3 {
+        let taken = client.take(&ctx.name(&format!("warm {number}")), ctx.long_ttl()).await?;
+        extended(client.renew(&taken.name, taken.lease, ctx.long_ttl()).await?);
+        client.give_back(&taken).await?;
+    }
+    Ok(client)
+}
+
+fn gone() -> Failure {
+    Failure::new("the probe is gone")
+}
+
+/// The least round trips of acquire, renew and release.
+async fn least(ctx: &Ctx) -> CaseResult<[u64; 3]> {
+    let probes = ctx.backend().probes();
+    let probe = probes.round_trips.ok_or_else(gone)?;
+    let client = warm(ctx, probe).await?;
+    let ttl = ctx.long_ttl();
+    let mut least = [u64::MAX; 3];
+    for number in 0..TRIES {
+        let name = ctx.name(&format!("job {number}"));
+        let mut counts = vec![probe.counted(ctx.namespace()).await?];
+        let taken = client.take(&name, ttl).await?;
+        counts.push(probe.counted(ctx.namespace()).await?);
+        extended(client.renew(&name, taken.lease, ttl).await?);
+        counts.push(probe.counted(ctx.namespace()).await?);
+        assert_eq!(client.release(&name, taken.lease).await?, ReleaseOutcome::Released);
+        counts.push(probe.counted(ctx.namespace()).await?);
+        for (least, pair) in least.iter_mut().zip(counts.windows(2)) {
+            *least = (*least).min(pair[1] - pair[0]);
+        }
+    }
+    assert!(least.iter().all(|count| *count > 0), "the probe counts nothing: {least:?}");
+    Ok(least)
+}
+
+async fn an_uncontended_acquire_stays_within_its_budget(ctx: Ctx) -> CaseResult {
+    let probes = ctx.backend().probes();
+    let budget = probes.round_trips.ok_or_else(gone)?.acquire_budget();
+    assert!((1..=2).contains(&budget), "a budget of {budget} is no budget");
+    let [acquire, _, _] = least(&ctx).await?;
+    assert!(acquire <= budget, "an acquire took {acquire} round trips, its budget is {budget}");
+    Ok(())
+}
+
+async fn a_renewal_takes_one(ctx: Ctx) -> CaseResult {
+    let [_, renew, _] = least(&ctx).await?;
+    assert_eq!(renew, 1);
+    Ok(())
+}
+
+async fn a_release_takes_one(ctx: Ctx) -> CaseResult {
+    let [_, _, release] = least(&ctx).await?;
+    assert_eq!(release, 1);
+    Ok(())
+}
+
+async fn a_batch_takes_as_many_whatever_its_size(ctx: Ctx) -> CaseResult {
+    let probes = ctx.backend().probes();
+    let probe = probes.round_trips.ok_or_else(gone)?;
+    let client = warm(&ctx, probe).await?;
+    let ttl = ctx.long_ttl();
+    let mut batch = Vec::new();
+    for number in 0..ctx.capabilities().renew_batch.min(300) {
+        let taken = client.take(&ctx.name(&format!("job {number}")), ttl).await?;
+        batch.push(RenewOptions { name: taken.name, lease: taken.lease, ttl });
+    }
+    let mut least = u64::MAX;
+    for _ in 0..TRIES {
+        let before = probe.counted(ctx.namespace()).await?;
+        client.store().renew(&batch).await?.into_iter().for_each(|o| _ = extended(o));
+        least = least.min(probe.counted(ctx.namespace()).await? - before);
+    }
+    let count = batch.len();
+    assert!(least <= BATCH_BUDGET, "renewing {count} leases took {least} round trips");
+    Ok(())
+}

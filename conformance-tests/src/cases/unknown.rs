@@ -1,0 +1,140 @@
+//! Promise 6: a write whose answer did not come is unknown, not failed, and can be asked again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::{
+    DisableOptions, EnableOutcome, ErrorKind, LeaseId, LockStore, LockStoreExt, Reason,
+    ReleaseOutcome,
+};
+use tokio::time::timeout;
+
+use crate::expect::{already_disabled, extended, granted};
+use crate::{CaseResult, Client, Ctx, Failure, Link, LossyStore};
+
+crate::case::cases![
+    a_retry_settles_a_lost_grant,
+    a_retry_settles_a_lost_renewal,
+    a_retry_settles_a_lost_release,
+    a_retry_settles_a_lost_disable_and_enable,
+    a_withheld_reply_is_an_unknown_outcome[Outages],
+    a_cut_off_client_says_what_it_knows[Outages],
+];
+
+/// A client whose next replies can be lost.
+async fn lossy(ctx: &Ctx) -> CaseResult<(Arc<LossyStore>, Client)> {
+    let client = ctx.open().await?;
+    Ok((Arc::new(LossyStore::new(Arc::clone(client.store()))), client))
+}
+
+async fn a_retry_settles_a_lost_grant(ctx: Ctx) -> CaseResult {
+    let (lossy, client) = lossy(&ctx).await?;
+    let (name, lease) = (ctx.name("job"), LeaseId::new());
+    let options = client.options(lease, ctx.long_ttl());
+    lossy.lose(2);
+    for _ in 0..2 {
+        assert!(lossy.acquire(&name, &options).await.unwrap_err().is_outcome_unknown());
+    }
+    let record = client.get(&name).await?.expect("the name was granted");
+    assert_eq!(record.lease.map(|lease| lease.id), Some(lease));
+    let grant = granted(lossy.acquire(&name, &options).await?);
+    assert_eq!(Some(grant.token), record.token, "the retry is told of the first grant");
+    Ok(())
+}
+
+async fn a_retry_settles_a_lost_renewal(ctx: Ctx) -> CaseResult {
+    let (lossy, client) = lossy(&ctx).await?;
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let taken = client.take(&name, ttl).await?;
+    lossy.lose(1);
+    assert!(lossy.renew_one(&name, taken.lease, ttl).await.unwrap_err().is_outcome_unknown());
+    extended(lossy.renew_one(&name, taken.lease, ttl).await?);
+    Ok(())
+}
+
+async fn a_retry_settles_a_lost_release(ctx: Ctx) -> CaseResult {
+    let (lossy, client) = lossy(&ctx).await?;
+    let name = ctx.name("job");
+    let taken = client.take(&name, ctx.long_ttl()).await?;
+    lossy.lose(1);
+    assert!(lossy.release(&name, taken.lease).await.unwrap_err().is_outcome_unknown());
+    assert_eq!(lossy.release(&name, taken.lease).await?, ReleaseOutcome::NotHeld);
+    client.take(&name, ctx.long_ttl()).await?;
+    Ok(())
+}
+
+async fn a_retry_settles_a_lost_disable_and_enable(ctx: Ctx) -> CaseResult {
+    let (lossy, _) = lossy(&ctx).await?;
+    let name = ctx.name("job");
+    let options = DisableOptions { reason: Reason::new("upkeep")?, by: Some("ops".into()) };
+    lossy.lose(1);
+    assert!(lossy.disable(&name, &options).await.unwrap_err().is_outcome_unknown());
+    let disablement = already_disabled(lossy.disable(&name, &options).await?);
+    assert_eq!((disablement.reason, disablement.by), (options.reason, options.by));
+    lossy.lose(1);
+    assert!(lossy.enable(&name).await.unwrap_err().is_outcome_unknown());
+    assert_eq!(lossy.enable(&name).await?, EnableOutcome::AlreadyEnabled);
+    Ok(())
+}
+
+/// Longer than any store waits for a server of its own accord.
+pub(super) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A client whose link can be cut.
+pub(super) async fn over_link(ctx: &Ctx) -> CaseResult<(Arc<dyn Link>, Client)> {
+    let probes = ctx.backend().probes();
+    let probe = probes.outages.ok_or_else(|| Failure::new("the probe is gone"))?;
+    let link = probe.open_over_link(ctx.namespace()).await?;
+    let client = Client::new(link.store());
+    Ok((link, client))
+}
+
+async fn a_withheld_reply_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
+    let direct = ctx.open().await?;
+    let (link, far) = over_link(&ctx).await?;
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    // With its connections open.
+    far.give_back(&far.take(&ctx.name("first"), ttl).await?).await?;
+    let lease = LeaseId::new();
+    link.swallow_replies().await;
+    let error = timeout(PATIENCE, far.store().acquire(&name, &far.options(lease, ttl)))
+        .await
+        .map_err(|_| Failure::new("a call without a reply never ends"))?
+        .expect_err("no reply came");
+    link.restore().await;
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    // It did happen, and the retry is told so.
+    let record = direct.get(&name).await?.expect("the request got through");
+    assert_eq!(record.lease.map(|lease| lease.id), Some(lease));
+    assert_eq!(Some(granted(far.acquire(&name, lease, ttl).await?).token), record.token);
+    Ok(())
+}
+
+async fn a_cut_off_client_says_what_it_knows(ctx: Ctx) -> CaseResult {
+    let direct = ctx.open().await?;
+    let (link, far) = over_link(&ctx).await?;
+    let ttl = ctx.long_ttl();
+    far.give_back(&far.take(&ctx.name("first"), ttl).await?).await?;
+    link.cut().await;
+    let mut tried = Vec::new();
+    for attempt in 0..4 {
+        let (name, lease) = (ctx.name(&format!("job {attempt}")), LeaseId::new());
+        let error = timeout(PATIENCE, far.store().acquire(&name, &far.options(lease, ttl)))
+            .await
+            .map_err(|_| Failure::new("a call of a cut-off client never ends"))?
+            .expect_err("the client is cut off");
+        tried.push((name, lease, error));
+    }
+    link.restore().await;
+    for (name, lease, error) in tried {
+        match error.kind() {
+            // Nothing was written, it says.
+            ErrorKind::Unavailable => assert_eq!(direct.get(&name).await?, None, "{error}"),
+            ErrorKind::OutcomeUnknown => {}
+            kind => panic!("a cut-off client reports {kind:?}: {error}"),
+        }
+        // The same client recovers by itself.
+        granted(far.acquire(&name, lease, ttl).await?);
+    }
+    Ok(())
+}

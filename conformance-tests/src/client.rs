@@ -1,0 +1,267 @@
+//! A client of a store as cases use it: short calls, and patience with a busy store.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leasehold_core::{
+    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, ErrorKind,
+    FencingToken, Hint, HintStream, Holder, LeaseId, LeaseRecord, LockName, LockRecord, LockStore,
+    LockStoreExt, Reason, ReleaseOutcome, RenewOutcome, Result,
+};
+
+use crate::{CaseResult, Failure};
+
+/// One client of a store, under a holder of its own.
+///
+/// Its methods call again when the store was too busy and wrote nothing, since the promises say
+/// nothing about speed. Dereferences to the store, for calls that are to be made once.
+#[derive(Clone, Debug)]
+pub struct Client {
+    store: Arc<dyn LockStore>,
+    holder: Holder,
+}
+
+/// A lease that was granted, with the time around the call.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The lock.
+    pub name: LockName,
+    /// The lease.
+    pub lease: LeaseId,
+    /// The number of the grant.
+    pub token: FencingToken,
+    /// What was left when the store decided.
+    pub left: Duration,
+    /// Before the call: the store decided later.
+    pub asked: Instant,
+    /// After the call: the store decided earlier.
+    pub answered: Instant,
+}
+
+impl Taken {
+    /// Until when the lease is surely in force, if it is neither renewed nor released.
+    #[must_use]
+    pub fn trusted_until(&self) -> Instant {
+        self.asked + self.left
+    }
+}
+
+/// Calls until the store is not too busy.
+macro_rules! patiently {
+    ($call:expr, $kinds:pat) => {{
+        let end = Instant::now() + Client::PATIENCE;
+        loop {
+            match $call.await {
+                Err(error) if matches!(error.kind(), $kinds) && Instant::now() < end => {
+                    let pause = Duration::from_millis(fastrand::u64(1..20));
+                    tokio::time::sleep(pause).await;
+                }
+                result => break result,
+            }
+        }
+    }};
+}
+
+impl Client {
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A client on that store.
+    #[must_use]
+    pub fn new(store: Arc<dyn LockStore>) -> Self {
+        Self { store, holder: Holder::current().with_label("conformance") }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn LockStore> {
+        &self.store
+    }
+
+    /// Who it holds locks as.
+    #[must_use]
+    pub fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// How it asks for a lease.
+    #[must_use]
+    pub fn options(&self, lease: LeaseId, ttl: Duration) -> AcquireOptions {
+        AcquireOptions { lease, holder: self.holder.clone(), ttl }
+    }
+
+    /// Asks for the lease, again with the same id when the outcome is unknown.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn acquire(
+        &self,
+        name: &LockName,
+        lease: LeaseId,
+        ttl: Duration,
+    ) -> Result<AcquireOutcome> {
+        let options = self.options(lease, ttl);
+        patiently!(
+            self.store.acquire(name, &options),
+            ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
+        )
+    }
+
+    /// Takes the name if it can be had: a new attempt, with the time around it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn try_take(
+        &self,
+        name: &LockName,
+        ttl: Duration,
+    ) -> Result<std::result::Result<Taken, AcquireOutcome>> {
+        let lease = LeaseId::new();
+        let asked = Instant::now();
+        let outcome = self.acquire(name, lease, ttl).await?;
+        let answered = Instant::now();
+        Ok(match outcome {
+            AcquireOutcome::Granted(grant) => Ok(Taken {
+                name: name.clone(),
+                lease,
+                token: grant.token,
+                left: grant.left,
+                asked,
+                answered,
+            }),
+            other => Err(other),
+        })
+    }
+
+    /// Takes the name, which must be free.
+    ///
+    /// # Errors
+    /// The store's, or that the name is not free.
+    pub async fn take(&self, name: &LockName, ttl: Duration) -> CaseResult<Taken> {
+        self.try_take(name, ttl).await?.map_err(|outcome| {
+            Failure::new(format!("lock {name:?} is free, but asking for it answers {outcome:?}"))
+        })
+    }
+
+    /// Takes the name as soon as it can be had.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn take_when_free(&self, name: &LockName, ttl: Duration) -> CaseResult<Taken> {
+        loop {
+            if let Ok(taken) = self.try_take(name, ttl).await? {
+                return Ok(taken);
+            }
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(1..10))).await;
+        }
+    }
+
+    /// Renews one lease.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn renew(
+        &self,
+        name: &LockName,
+        lease: LeaseId,
+        ttl: Duration,
+    ) -> Result<RenewOutcome> {
+        patiently!(self.store.renew_one(name, lease, ttl), ErrorKind::Unavailable)
+    }
+
+    /// Releases one lease.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        patiently!(self.store.release(name, lease), ErrorKind::Unavailable)
+    }
+
+    /// Releases a lease that is in force.
+    ///
+    /// # Errors
+    /// The store's, or that the lease is not in force.
+    pub async fn give_back(&self, taken: &Taken) -> CaseResult {
+        match self.release(&taken.name, taken.lease).await? {
+            ReleaseOutcome::Released => Ok(()),
+            ReleaseOutcome::NotHeld => Err(Failure::new(format!(
+                "the lease of {:?} with token {} is in force, but its release answers NotHeld",
+                taken.name, taken.token
+            ))),
+        }
+    }
+
+    /// Disables the name.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn disable(&self, name: &LockName, reason: &str) -> Result<DisableOutcome> {
+        let options = DisableOptions { reason: Reason::new(reason)?, by: None };
+        patiently!(self.store.disable(name, &options), ErrorKind::Unavailable)
+    }
+
+    /// Enables the name.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
+        patiently!(self.store.enable(name), ErrorKind::Unavailable)
+    }
+
+    /// Reads the record.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        patiently!(self.store.get(name), ErrorKind::Unavailable)
+    }
+
+    /// The lease in force, if any.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn lease_of(&self, name: &LockName) -> Result<Option<LeaseRecord>> {
+        Ok(self.get(name).await?.and_then(|record| record.lease))
+    }
+
+    /// The id of the lease in force, if any.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn holder_of(&self, name: &LockName) -> Result<Option<LeaseId>> {
+        Ok(self.lease_of(name).await?.map(|lease| lease.id))
+    }
+
+    /// The names on record, in the order given.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn names(&self, prefix: &str) -> Result<Vec<LockName>> {
+        let records = self.store.list_all(prefix).await?;
+        Ok(records.into_iter().map(|record| record.name).collect())
+    }
+
+    /// A watch.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn watch(&self) -> Result<HintStream> {
+        self.store.watch().await
+    }
+}
+
+impl Deref for Client {
+    type Target = dyn LockStore;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.store
+    }
+}
+
+/// Whether the hint concerns the name.
+pub(crate) fn concerns(hint: &Hint, name: &LockName) -> bool {
+    match hint {
+        Hint::Name(hinted) => hinted == name,
+        Hint::Anything => true,
+    }
+}

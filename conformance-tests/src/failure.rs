@@ -1,0 +1,130 @@
+//! Why a case failed: an error or a panic, with the place.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, Location, PanicHookInfo, catch_unwind};
+use std::pin::pin;
+use std::sync::Once;
+use std::task::Poll;
+
+/// What a case returns.
+pub type CaseResult<T = ()> = Result<T, Failure>;
+
+/// Why a case failed.
+///
+/// Every error turns into one by `?`, which notes the place.
+#[derive(Clone)]
+pub struct Failure {
+    message: String,
+    place: Option<String>,
+}
+
+impl Failure {
+    /// A failure with no place of its own.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), place: None }
+    }
+
+    fn of_panic(payload: &(dyn Any + Send)) -> Self {
+        let message = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Self::new(message.unwrap_or("a panic without a message"))
+    }
+}
+
+impl<E: StdError> From<E> for Failure {
+    #[track_caller]
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            message.push_str(": ");
+            message.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Self { message, place: Some(Location::caller().to_string()) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.place {
+            Some(place) => write!(f, " (at {place})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+thread_local! {
+    /// Whether this thread runs a case just now, so that its panics are ours.
+    static IN_A_CASE: Cell<bool> = const { Cell::new(false) };
+    /// What the hook saw of the latest panic of a case on this thread.
+    static SEEN: RefCell<Option<Failure>> = const { RefCell::new(None) };
+}
+
+/// Keeps the panics of cases out of the output, since each is reported as its case's failure.
+fn note_panics_of_cases() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+            if IN_A_CASE.get() {
+                let failure = Failure {
+                    place: info.location().map(ToString::to_string),
+                    ..Failure::of_panic(info.payload())
+                };
+                SEEN.replace(Some(failure));
+            } else {
+                others(info);
+            }
+        }));
+    });
+}
+
+/// Runs a future whose panic is its failure.
+pub(crate) async fn caught<T>(future: impl Future<Output = CaseResult<T>>) -> CaseResult<T> {
+    note_panics_of_cases();
+    let mut future = pin!(future);
+    poll_fn(move |context| {
+        let outer = IN_A_CASE.replace(true);
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        IN_A_CASE.set(outer);
+        polled.unwrap_or_else(|payload| {
+            let seen = SEEN.take();
+            Poll::Ready(Err(seen.unwrap_or_else(|| Failure::of_panic(payload.as_ref()))))
+        })
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_failure_with_its_place() {
+        let failure = caught::<()>(async { panic!("lost {}", 7) }).await.unwrap_err();
+        assert_eq!(failure.message, "lost 7");
+        assert!(failure.to_string().contains("failure.rs:"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn an_error_notes_the_place_of_its_question_mark() {
+        let failing = async { Err(leasehold_core::Error::invalid("no"))? };
+        let line = line!() - 1;
+        let failure = caught::<()>(failing).await.unwrap_err();
+        assert!(failure.to_string().contains(&format!("failure.rs:{line}")), "{failure}");
+    }
+}

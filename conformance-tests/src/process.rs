@@ -1,0 +1,107 @@
+//! Worker processes: this same program, started again with a job in its environment.
+
+use std::env;
+use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use leasehold_core::Namespace;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::runtime::Runtime;
+
+use crate::worker::{self, Role};
+use crate::{Backend, CaseResult, Ctx, Failure};
+
+const JOB: &str = "LEASEHOLD_CONFORMANCE_JOB";
+
+/// Whether this program's `main` would do a worker's job; another would run its tests again.
+static WORKERS_ALLOWED: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn allow_workers() {
+    WORKERS_ALLOWED.store(true, Ordering::Relaxed);
+}
+
+pub(crate) fn can_start_workers() -> bool {
+    WORKERS_ALLOWED.load(Ordering::Relaxed)
+}
+
+/// What a worker is to do, and where.
+#[derive(Debug, Serialize, Deserialize)]
+struct Job {
+    backend: String,
+    address: String,
+    namespace: Namespace,
+    role: Role,
+}
+
+/// A worker process, killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    child: Child,
+    said: Lines<BufReader<ChildStdout>>,
+}
+
+impl Worker {
+    /// Starts a worker on the case's namespace.
+    pub(crate) fn start(ctx: &Ctx, role: Role) -> CaseResult<Self> {
+        let probes = ctx.backend().probes();
+        let Some(reachable) = probes.other_processes else {
+            return Err(Failure::new("the datastore cannot be reached from other processes"));
+        };
+        let job = Job {
+            backend: ctx.backend().name().to_owned(),
+            address: reachable.address(),
+            namespace: ctx.namespace().clone(),
+            role,
+        };
+        let mut child = Command::new(env::current_exe()?)
+            .env(JOB, serde_json::to_string(&job)?)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or_else(|| Failure::new("the worker has no stdout"))?;
+        Ok(Self { child, said: BufReader::new(stdout).lines() })
+    }
+
+    /// The next line that the worker prints.
+    pub(crate) async fn line(&mut self) -> CaseResult<String> {
+        let line = self.said.next_line().await?;
+        line.ok_or_else(|| Failure::new("the worker ended before it said what was awaited"))
+    }
+
+    /// Waits until the worker has done its job.
+    pub(crate) async fn finish(mut self) -> CaseResult {
+        let status = self.child.wait().await?;
+        if status.success() { Ok(()) } else { Err(Failure::new(format!("a worker: {status}"))) }
+    }
+
+    /// Kills the worker as a crash would: it gets to do nothing more.
+    pub(crate) async fn kill(mut self) -> CaseResult {
+        Ok(self.child.kill().await?)
+    }
+}
+
+/// Does a worker's job, if this process was started with one.
+pub(crate) fn work_if_asked(runtime: &Runtime, backends: &[Arc<dyn Backend>]) -> Option<ExitCode> {
+    let job = env::var(JOB).ok()?;
+    Some(match runtime.block_on(work(&job, backends)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("worker process: {failure}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+async fn work(job: &str, backends: &[Arc<dyn Backend>]) -> CaseResult {
+    let job: Job = serde_json::from_str(job)?;
+    let backend = backends.iter().find(|backend| backend.name() == job.backend);
+    let backend = backend.ok_or_else(|| Failure::new(format!("no backend {}", job.backend)))?;
+    let probes = backend.probes();
+    let reachable = probes.other_processes.ok_or_else(|| Failure::new("it is process-local"))?;
+    let attached = reachable.attach(&job.address).await?;
+    worker::play(&job.role, attached.open(&job.namespace).await?).await
+}

@@ -1,0 +1,108 @@
+//! Running one case: its namespace, its time limit, its panics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::Capabilities;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use crate::ctx::new_namespace;
+use crate::failure::caught;
+use crate::{Backend, Case, CaseResult, Ctx, Failure, Verdict, cases, spawn};
+
+/// After this long a case hangs.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+
+/// A backend, started when the first case needs it.
+pub(crate) struct Subject {
+    backend: Arc<dyn Backend>,
+    started: OnceCell<CaseResult<Capabilities>>,
+}
+
+impl Subject {
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend, started: OnceCell::new() }
+    }
+
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// Stops what was started.
+    pub(crate) async fn stop(&self) {
+        if self.started.initialized() {
+            self.backend.stop().await;
+        }
+    }
+
+    /// Starts the backend and asks what its stores can do.
+    async fn start(&self) -> CaseResult<Capabilities> {
+        let backend = &self.backend;
+        let start = || async move {
+            caught(async {
+                backend.start().await?;
+                // Capabilities are known of an open store only; no case uses this namespace.
+                let namespace = new_namespace()?;
+                let capabilities = backend.open(&namespace).await?.capabilities();
+                backend.clean(&namespace).await?;
+                Ok(capabilities)
+            })
+            .await
+            .map_err(|failure| Failure::new(format!("cannot start {}: {failure}", backend.name())))
+        };
+        self.started.get_or_init(start).await.clone()
+    }
+
+    /// Runs the case, and cleans up after it whatever became of it.
+    pub(crate) async fn run(&self, case: &Case) -> Verdict {
+        let capabilities = match self.start().await {
+            Ok(capabilities) => capabilities,
+            Err(failure) => return Verdict::Failed(failure),
+        };
+        let probes = self.backend.probes();
+        for need in case.needs {
+            if let Some(missing) = need.missing(&probes, &capabilities) {
+                return Verdict::Ignored(missing.to_string());
+            }
+        }
+        let ctx = match Ctx::new(Arc::clone(&self.backend), capabilities) {
+            Ok(ctx) => ctx,
+            Err(failure) => return Verdict::Failed(failure),
+        };
+        let outcome = timeout(TIME_LIMIT, spawn((case.run)(ctx.clone())).join()).await;
+        let cleaned = timeout(TIME_LIMIT, self.clean(&ctx)).await;
+        let failures = [
+            outcome.unwrap_or_else(|_| Err(Failure::new(format!("it hangs: {TIME_LIMIT:?}")))),
+            cleaned.unwrap_or_else(|_| Err(Failure::new("cleaning up hangs"))),
+        ];
+        match failures.into_iter().find_map(Result::err) {
+            None => Verdict::Passed,
+            Some(failure) => Verdict::Failed(failure),
+        }
+    }
+
+    async fn clean(&self, ctx: &Ctx) -> CaseResult {
+        caught(async {
+            for namespace in ctx.used_namespaces() {
+                self.backend.clean(&namespace).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Runs the case of that name, such as `fencing::token_increases_after_expiry`, on a backend.
+///
+/// For tests of the suite itself: a [`Suite`](crate::Suite) runs them all. The case ignores itself
+/// when there is none of that name.
+pub async fn run_case(backend: Arc<dyn Backend>, name: &str) -> Verdict {
+    let Some(case) = cases::all().find(|case| case.name() == name) else {
+        return Verdict::Ignored(format!("there is no case {name}"));
+    };
+    let subject = Subject::new(backend);
+    let verdict = subject.run(case).await;
+    subject.stop().await;
+    verdict
+}

@@ -1,0 +1,69 @@
+//! Tasks of a case, which end with it and whose panics are its failure.
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::Barrier;
+use tokio::task::JoinHandle;
+
+use crate::failure::{CaseResult, Failure, caught};
+
+/// A task that ends when this is dropped.
+#[derive(Debug)]
+pub struct Task<T>(JoinHandle<CaseResult<T>>);
+
+/// Starts a task of a case.
+pub fn spawn<T: Send + 'static>(
+    future: impl Future<Output = CaseResult<T>> + Send + 'static,
+) -> Task<T> {
+    Task(tokio::spawn(caught(future)))
+}
+
+impl<T> Task<T> {
+    /// Waits for its result.
+    ///
+    /// # Errors
+    /// Its failure, or its panic as one.
+    pub async fn join(mut self) -> CaseResult<T> {
+        (&mut self.0).await?
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Runs all contenders at once, each as a task, none before all are ready.
+///
+/// # Errors
+/// The first failure among them; the others are ended.
+pub async fn race<T, F>(contenders: impl IntoIterator<Item = F>) -> CaseResult<Vec<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = CaseResult<T>> + Send + 'static,
+{
+    let contenders: Vec<F> = contenders.into_iter().collect();
+    let start = Arc::new(Barrier::new(contenders.len().max(1)));
+    let mut tasks: FuturesUnordered<_> = contenders
+        .into_iter()
+        .enumerate()
+        .map(|(number, contender)| {
+            let start = Arc::clone(&start);
+            let task = spawn(async move {
+                start.wait().await;
+                contender.await
+            });
+            async move { Ok::<_, Failure>((number, task.join().await?)) }
+        })
+        .collect();
+    // Not in order: the others may wait for what the failed one holds.
+    let mut results = Vec::new();
+    while let Some(result) = tasks.try_next().await? {
+        results.push(result);
+    }
+    results.sort_by_key(|(number, _)| *number);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}

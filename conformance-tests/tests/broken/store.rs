@@ -1,0 +1,250 @@
+//! A small store that keeps every promise, but for the one it is told to break: its decisions.
+
+mod calls;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use leasehold_core::{
+    AcquireOptions, AcquireOutcome, Disablement, Error, ErrorKind, FencingToken, Grant, Held,
+    Holder, LeaseId, LeaseRecord, LockName, LockRecord, Reason, RenewOptions, RenewOutcome, Result,
+};
+use tokio::sync::broadcast;
+use tokio::task::yield_now;
+
+use super::fault::Fault;
+
+/// What the clients of one namespace share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    origin: Instant,
+    entries: Mutex<BTreeMap<LockName, Entry>>,
+    hints: broadcast::Sender<LockName>,
+    /// Round trips so far.
+    pub(crate) trips: AtomicU64,
+    /// Connections that dropped calls left behind.
+    leaked: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            entries: Mutex::default(),
+            hints: broadcast::channel(1024).0,
+            trips: AtomicU64::new(0),
+            leaked: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn entries(&self) -> MutexGuard<'_, BTreeMap<LockName, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    created: u64,
+    token: u64,
+    lease: Option<Lease>,
+    disabled: Option<(Reason, Option<String>, Duration)>,
+}
+
+#[derive(Clone, Debug)]
+struct Lease {
+    id: LeaseId,
+    holder: Holder,
+    granted: Duration,
+    expires: Duration,
+    ending: Option<Reason>,
+}
+
+impl Entry {
+    fn live(&mut self, now: Duration) -> Option<&mut Lease> {
+        self.lease.as_mut().filter(|lease| now < lease.expires)
+    }
+
+    fn in_force(&self, now: Duration) -> Option<LeaseId> {
+        self.lease.as_ref().filter(|lease| now < lease.expires).map(|lease| lease.id)
+    }
+
+    fn disablement(&self, now: Duration) -> Option<Disablement> {
+        self.disabled.clone().map(|(reason, by, at)| Disablement {
+            reason,
+            by,
+            since: now.saturating_sub(at),
+        })
+    }
+}
+
+/// One client of the store.
+#[derive(Clone, Debug)]
+pub(crate) struct BrokenStore {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) fault: Option<Fault>,
+    /// How wrong this client's own clock is, which matters by one fault only.
+    pub(crate) skew: Duration,
+    /// 0: as it should be; 1: replies are withheld; 2: cut off.
+    pub(crate) link: Arc<AtomicU8>,
+}
+
+/// Counts a connection as leaked unless its call came to an end.
+struct Connection<'a>(&'a Shared, bool);
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.0.leaked.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl BrokenStore {
+    const CONNECTIONS: u64 = 8;
+
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
+    fn now(&self) -> Duration {
+        let skew = if self.has(Fault::ClientClock) { self.skew } else { Duration::ZERO };
+        self.shared.origin.elapsed() + skew
+    }
+
+    fn key(&self, name: &LockName) -> LockName {
+        let key = match self.fault {
+            Some(Fault::FoldsCase) => LockName::new(name.as_str().to_lowercase()),
+            Some(Fault::TrimsNames) => LockName::new(name.as_str().trim_end()),
+            _ => return name.clone(),
+        };
+        key.unwrap_or_else(|_| name.clone())
+    }
+
+    /// One round trip there and back, in which other tasks get on.
+    async fn trip(&self) -> Result<()> {
+        self.shared.trips.fetch_add(1, Ordering::SeqCst);
+        if self.link.load(Ordering::SeqCst) == 2 {
+            return Err(Error::new(ErrorKind::Unavailable, "cut off"));
+        }
+        let mut connection = Connection(&self.shared, !self.has(Fault::DroppedCallLeaks));
+        if self.shared.leaked.load(Ordering::SeqCst) >= Self::CONNECTIONS {
+            connection.1 = true;
+            return Err(Error::new(ErrorKind::Denied, "too many connections"));
+        }
+        yield_now().await;
+        connection.1 = true;
+        Ok(())
+    }
+
+    fn reply<T>(&self, answer: T) -> Result<T> {
+        if self.link.load(Ordering::SeqCst) == 0 {
+            return Ok(answer);
+        }
+        let kind = match self.fault {
+            Some(Fault::UnknownIsCalledFailed) => ErrorKind::Unavailable,
+            _ => ErrorKind::OutcomeUnknown,
+        };
+        Err(Error::new(kind, "no reply came"))
+    }
+
+    fn hint(&self, name: &LockName) {
+        if !self.has(Fault::GivesNoHints) {
+            let _ = self.shared.hints.send(name.clone());
+        }
+    }
+
+    fn next_token(&self, entry: &Entry) -> u64 {
+        let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
+        match self.fault {
+            Some(Fault::TokenRestartsAfterDeletion | Fault::TokenRestartsAfterRelease) => {
+                entry.token + 1
+            }
+            Some(Fault::TokenRestartsAfterExpiry) if entry.lease.is_some() => 1,
+            Some(Fault::TokenRestartsAfterExpiry) => entry.token + 1,
+            _ => clock.max(entry.token + 1),
+        }
+    }
+
+    fn record(&self, name: &LockName, entry: &Entry) -> Result<LockRecord> {
+        let now = self.now();
+        let lease = entry.lease.clone().filter(|lease| now < lease.expires);
+        Ok(LockRecord {
+            name: name.clone(),
+            token: (entry.token > 0).then(|| FencingToken::new(entry.token)).transpose()?,
+            lease: lease.map(|lease| LeaseRecord {
+                id: lease.id,
+                holder: lease.holder,
+                held_for: now.saturating_sub(lease.granted),
+                left: lease.expires - now,
+                ending: lease.ending,
+            }),
+            disabled: entry.disablement(now),
+        })
+    }
+
+    /// What to answer instead of a grant, if anything.
+    fn refusal(
+        &self,
+        entry: &mut Entry,
+        options: &AcquireOptions,
+    ) -> Result<Option<AcquireOutcome>> {
+        let now = self.now();
+        let forgets = self.has(Fault::GrantForgetsDisable) && entry.lease.is_some();
+        if let Some(disablement) = entry.disablement(now).filter(|_| !forgets) {
+            return Ok(Some(AcquireOutcome::Disabled(disablement)));
+        }
+        let token = entry.token;
+        let Some(lease) = entry.live(now) else { return Ok(None) };
+        if lease.id == options.lease {
+            if self.has(Fault::RetryIsANewGrant) {
+                return Ok(None);
+            }
+            if self.has(Fault::RetryExtends) {
+                lease.expires = now + options.ttl;
+            }
+        }
+        let (token, left) = (FencingToken::new(token)?, lease.expires - now);
+        Ok(Some(if lease.id == options.lease {
+            AcquireOutcome::Granted(Grant { token, left })
+        } else {
+            AcquireOutcome::Held(Held { holder: lease.holder.clone(), token, left })
+        }))
+    }
+
+    fn grant(&self, entry: &mut Entry, options: &AcquireOptions) -> Result<AcquireOutcome> {
+        let now = self.now();
+        if !self.has(Fault::DroppedHalfway) {
+            entry.token = self.next_token(entry);
+        }
+        let early = if self.has(Fault::EndsEarly) { options.ttl / 4 } else { Duration::ZERO };
+        entry.disabled = None;
+        entry.lease = Some(Lease {
+            id: options.lease,
+            holder: options.holder.clone(),
+            granted: now,
+            expires: now + options.ttl - early,
+            ending: None,
+        });
+        let token = FencingToken::new(entry.token)?;
+        Ok(AcquireOutcome::Granted(Grant { token, left: options.ttl }))
+    }
+
+    fn renew_one(&self, entry: &mut Entry, renewal: &RenewOptions) -> RenewOutcome {
+        let now = self.now();
+        if self.has(Fault::RenewForgetsDisable) {
+            entry.disabled = None;
+        }
+        let (revives, any_id) = (self.has(Fault::RenewRevives), self.has(Fault::RenewIgnoresTheId));
+        let lease = entry.lease.as_mut().filter(|lease| {
+            (now < lease.expires || revives) && (lease.id == renewal.lease || any_id)
+        });
+        let Some(lease) = lease else { return RenewOutcome::Lost };
+        if let Some(reason) = lease.ending.clone() {
+            return RenewOutcome::Disabled { reason, left: lease.expires.saturating_sub(now) };
+        }
+        lease.expires = now + renewal.ttl;
+        RenewOutcome::Extended { left: renewal.ttl }
+    }
+}

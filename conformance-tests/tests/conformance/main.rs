@@ -1,0 +1,11 @@
+//! The suite on the stores of this repository.
+
+mod memory;
+
+use std::process::ExitCode;
+
+use leasehold_conformance::Suite;
+
+fn main() -> ExitCode {
+    Suite::new().backend(memory::Memory::default()).main()
+}

@@ -1,0 +1,31 @@
+//! The memory store.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use leasehold_conformance::Backend;
+use leasehold_core::{LockStore, MemoryStore, Namespace, Result};
+
+/// A namespace is a store of its own, a client a clone of it.
+#[derive(Default)]
+pub(crate) struct Memory {
+    stores: Mutex<HashMap<Namespace, MemoryStore>>,
+}
+
+#[async_trait]
+impl Backend for Memory {
+    fn name(&self) -> &str {
+        "memory"
+    }
+
+    async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::new(stores.entry(namespace.clone()).or_default().clone()))
+    }
+
+    async fn clean(&self, namespace: &Namespace) -> Result<()> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! SQLite, in files of a temporary folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use leasehold::sqlite::SqliteStore;
+use leasehold::{OpenOptions, Schema as OnMissing};
+use leasehold_conformance::{
+    Backend, DeleteRecord, OtherProcesses, OwnPool, Pooled, Probes, Schema,
+};
+use leasehold_core::{Error, ErrorKind, LockName, LockStore, Namespace, Result};
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use tempfile::TempDir;
+
+/// A folder of databases.
+#[derive(Default)]
+pub(crate) struct Sqlite {
+    folder: OnceLock<Folder>,
+}
+
+enum Folder {
+    /// This process's own, removed with this value.
+    Own(TempDir),
+    Anothers(PathBuf),
+}
+
+fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Unavailable, "the test's own work failed").with_source(source)
+}
+
+impl Sqlite {
+    fn folder(&self) -> &Path {
+        match self.folder.get() {
+            Some(Folder::Own(folder)) => folder.path(),
+            Some(Folder::Anothers(folder)) => folder,
+            None => panic!("the suite starts a backend before it uses it"),
+        }
+    }
+
+    /// A case has a file of its own, where its namespaces lie side by side: cases that wait for each
+    /// other's writes would be slow, and tell nothing.
+    fn file(&self, namespace: &Namespace) -> PathBuf {
+        let case: String = namespace.as_str().chars().take(21).collect();
+        self.folder().join(format!("{case}.db"))
+    }
+
+    /// A connection pool as an application has one.
+    async fn pool(&self, namespace: &Namespace) -> Result<SqlitePool> {
+        let file = SqliteConnectOptions::new().filename(self.file(namespace));
+        let pool = SqlitePoolOptions::new().max_connections(2);
+        pool.connect_with(file.create_if_missing(true)).await.map_err(broken)
+    }
+
+    async fn execute(&self, namespace: &Namespace, sql: String) -> Result<()> {
+        let pool = self.pool(namespace).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.map_err(broken)?;
+        pool.close().await;
+        Ok(())
+    }
+}
+
+fn options(namespace: &Namespace, schema: OnMissing) -> OpenOptions {
+    OpenOptions { namespace: namespace.clone(), schema }
+}
+
+#[async_trait]
+impl Backend for Sqlite {
+    fn name(&self) -> &str {
+        "sqlite"
+    }
+
+    /// Only then, since a worker process uses another's folder.
+    async fn start(&self) -> Result<()> {
+        let folder = TempDir::with_prefix("leasehold-conformance-").map_err(broken)?;
+        self.folder.get_or_init(|| Folder::Own(folder));
+        Ok(())
+    }
+
+    async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
+        let options = options(namespace, OnMissing::Create);
+        Ok(Arc::new(SqliteStore::open(self.file(namespace), &options).await?))
+    }
+
+    async fn clean(&self, namespace: &Namespace) -> Result<()> {
+        // The files go with the folder.
+        self.execute(namespace, format!("DROP TABLE IF EXISTS {namespace}_locks")).await
+    }
+
+    fn probes(&self) -> Probes<'_> {
+        Probes {
+            other_processes: Some(self),
+            delete_record: Some(self),
+            schema: Some(self),
+            own_pool: Some(self),
+            ..Probes::default()
+        }
+    }
+}
+
+#[async_trait]
+impl OtherProcesses for Sqlite {
+    fn address(&self) -> String {
+        self.folder().to_string_lossy().into_owned()
+    }
+
+    async fn attach(&self, address: &str) -> Result<Arc<dyn Backend>> {
+        Ok(Arc::new(Self { folder: Folder::Anothers(address.into()).into() }))
+    }
+}
+
+#[async_trait]
+impl DeleteRecord for Sqlite {
+    async fn delete_record(&self, namespace: &Namespace, name: &LockName) -> Result<()> {
+        let pool = self.pool(namespace).await?;
+        sqlx::query(AssertSqlSafe(format!("DELETE FROM {namespace}_locks WHERE name = ?1")))
+            .bind(name.as_str())
+            .execute(&pool)
+            .await
+            .map_err(broken)?;
+        pool.close().await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Schema for Sqlite {
+    fn printed(&self, namespace: &Namespace) -> Result<String> {
+        SqliteStore::schema(namespace)
+    }
+
+    async fn apply(&self, namespace: &Namespace, printed: &str) -> Result<()> {
+        self.execute(namespace, printed.to_owned()).await
+    }
+
+    /// SQLite has no rights; a store that is told to require its schema creates nothing.
+    async fn open_without_rights(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
+        let options = options(namespace, OnMissing::Require);
+        Ok(Arc::new(SqliteStore::open(self.file(namespace), &options).await?))
+    }
+}
+
+#[async_trait]
+impl OwnPool for Sqlite {
+    async fn open_on_own_pool(&self, namespace: &Namespace) -> Result<Pooled> {
+        let pool = self.pool(namespace).await?;
+        let store =
+            SqliteStore::from_pool(pool.clone(), &options(namespace, OnMissing::Create)).await?;
+        let use_pool = move || {
+            let pool = pool.clone();
+            let using = async move {
+                let one: i64 =
+                    sqlx::query_scalar("SELECT 1").fetch_one(&pool).await.map_err(broken)?;
+                assert_eq!(one, 1);
+                Ok(())
+            };
+            Box::pin(using) as futures_util::future::BoxFuture<'static, Result<()>>
+        };
+        Ok(Pooled { store: Arc::new(store), use_pool: Box::new(use_pool) })
+    }
+}
