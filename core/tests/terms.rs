@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 //! Hundreds of terms under kills, resignations, disables and failing heartbeats, on paused time:
 //! `stop` is called exactly once per started term, and before the next term's `start`.
 

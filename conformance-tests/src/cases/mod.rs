@@ -10,6 +10,8 @@ macro_rules! modules {
     };
 }
 
+mod engine;
+
 modules! {
     exclusion,
     fencing,
@@ -29,6 +31,12 @@ modules! {
     records,
     input,
     processes,
+    trust,
+    terms,
+    takeover,
+    heartbeat,
+    waiting,
+    settings,
 }
 
 /// All cases, in the order of the promises.

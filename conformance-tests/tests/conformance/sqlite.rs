@@ -1,13 +1,15 @@
 //! SQLite, in files of a temporary folder.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use leasehold::sqlite::SqliteStore;
 use leasehold::{OpenOptions, Schema as OnMissing};
 use leasehold_conformance::{
-    Backend, DeleteRecord, OtherProcesses, OwnPool, Pooled, Probes, Schema,
+    Backend, DeleteRecord, OtherProcesses, OwnPool, Pooled, Probes, RoundTrips, Schema,
 };
 use leasehold_core::{Error, ErrorKind, LockName, LockStore, Namespace, Result};
 use sqlx::AssertSqlSafe;
@@ -18,6 +20,7 @@ use tempfile::TempDir;
 #[derive(Default)]
 pub(crate) struct Sqlite {
     folder: OnceLock<Folder>,
+    commits: Mutex<HashMap<Namespace, Arc<AtomicU64>>>,
 }
 
 enum Folder {
@@ -31,6 +34,11 @@ fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 impl Sqlite {
+    fn commits(&self, namespace: &Namespace) -> Arc<AtomicU64> {
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        commits.entry(namespace.clone()).or_default().clone()
+    }
+
     fn folder(&self) -> &Path {
         match self.folder.get() {
             Some(Folder::Own(folder)) => folder.path(),
@@ -92,6 +100,7 @@ impl Backend for Sqlite {
         Probes {
             other_processes: Some(self),
             delete_record: Some(self),
+            round_trips: Some(self),
             schema: Some(self),
             own_pool: Some(self),
             ..Probes::default()
@@ -106,7 +115,8 @@ impl OtherProcesses for Sqlite {
     }
 
     async fn attach(&self, address: &str) -> Result<Arc<dyn Backend>> {
-        Ok(Arc::new(Self { folder: Folder::Anothers(address.into()).into() }))
+        let folder = Folder::Anothers(address.into()).into();
+        Ok(Arc::new(Self { folder, ..Self::default() }))
     }
 }
 
@@ -121,6 +131,36 @@ impl DeleteRecord for Sqlite {
             .map_err(broken)?;
         pool.close().await;
         Ok(())
+    }
+}
+
+/// There is no wire; what an operation costs is the write transactions that it commits.
+#[async_trait]
+impl RoundTrips for Sqlite {
+    async fn open_counted(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
+        let commits = self.commits(namespace);
+        let pool = SqlitePoolOptions::new().after_connect(move |connection, _| {
+            let commits = commits.clone();
+            Box::pin(async move {
+                connection.lock_handle().await?.set_commit_hook(move || {
+                    commits.fetch_add(1, Ordering::SeqCst);
+                    true
+                });
+                Ok(())
+            })
+        });
+        let file = SqliteConnectOptions::new().filename(self.file(namespace));
+        let pool = pool.connect_with(file.create_if_missing(true)).await.map_err(broken)?;
+        let options = options(namespace, OnMissing::Create);
+        Ok(Arc::new(SqliteStore::from_pool(pool, &options).await?))
+    }
+
+    async fn counted(&self, namespace: &Namespace) -> Result<u64> {
+        Ok(self.commits(namespace).load(Ordering::SeqCst))
+    }
+
+    fn acquire_budget(&self) -> u64 {
+        1
     }
 }
 

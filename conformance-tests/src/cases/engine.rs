@@ -1,0 +1,46 @@
+//! What the cases of the engine's promises share; no cases of its own.
+
+use std::time::Duration;
+
+use leasehold_core::{Client, Election, ElectionHandle, Settings};
+
+use crate::gated::GatedStore;
+use crate::ledger::{Conduct, Ledger};
+use crate::{CaseResult, Ctx};
+
+/// A ttl that heartbeats keep on a busy machine, and that can be waited out.
+pub(super) fn ttl(ctx: &Ctx) -> Duration {
+    ctx.in_steps(Duration::from_secs(3))
+}
+
+/// How long a `stop` may take in these cases.
+pub(super) fn grace(ctx: &Ctx) -> Duration {
+    ttl(ctx) / 3
+}
+
+pub(super) fn settings(ctx: &Ctx) -> Settings {
+    Settings::new().ttl(ttl(ctx))
+}
+
+/// A client on a store of its own.
+pub(super) async fn client(ctx: &Ctx) -> CaseResult<Client> {
+    let store = ctx.backend().open(ctx.namespace()).await?;
+    Ok(Client::builder(store).settings(settings(ctx)).build()?)
+}
+
+/// A client whose way to its store can be shut.
+pub(super) async fn gated(ctx: &Ctx) -> CaseResult<(Client, GatedStore)> {
+    let gate = GatedStore::new(ctx.backend().open(ctx.namespace()).await?);
+    let client = Client::builder(std::sync::Arc::new(gate.clone())).settings(settings(ctx));
+    Ok((client.build()?, gate))
+}
+
+/// Has that instance campaign with a job that writes into the ledger.
+pub(super) fn campaign(
+    election: Election,
+    ledger: &Ledger,
+    instance: usize,
+    conduct: Conduct,
+) -> ElectionHandle {
+    election.spawn(ledger.job(instance, conduct))
+}

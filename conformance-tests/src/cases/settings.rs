@@ -1,0 +1,72 @@
+//! Engine promises 6 and 7: contradictions are refused at start; the machine is pure.
+
+use std::time::Duration;
+
+use leasehold_core::election::machine::{AskReply, Event, Machine};
+use leasehold_core::{Client, FencingToken, Grant, MAX_TTL, Moment, Settings};
+
+use super::engine::client;
+use crate::{CaseResult, Ctx};
+
+crate::case::cases![
+    contradictions_are_refused_before_anything_is_written,
+    the_least_ttl_of_the_store_works_with_all_defaults,
+    the_machine_acts_by_what_it_is_told_alone,
+];
+
+async fn contradictions_are_refused_before_anything_is_written(ctx: Ctx) -> CaseResult {
+    let client = client(&ctx).await?;
+    let too_short = ctx.capabilities().min_ttl - Duration::from_nanos(1);
+    for settings in [
+        Settings::new().ttl(Duration::ZERO),
+        Settings::new().ttl(too_short),
+        Settings::new().ttl(MAX_TTL + Duration::from_nanos(1)),
+        Settings::new().stop_grace(Duration::from_secs(15)),
+        Settings::new().heartbeat_interval(Duration::from_secs(15)),
+        Settings::new().tolerance(Duration::from_secs(15)),
+        Settings::new().heartbeat_interval(Duration::from_secs(3)).heartbeat_retries(50),
+    ] {
+        assert!(client.lock("job")?.settings(&settings).unwrap_err().is_invalid());
+        assert!(client.election("job")?.settings(&settings).unwrap_err().is_invalid());
+        let store = client.store().clone();
+        assert!(Client::builder(store).settings(settings).build().unwrap_err().is_invalid());
+    }
+    assert_eq!(client.status("job").await?.token, None);
+    Ok(())
+}
+
+async fn the_least_ttl_of_the_store_works_with_all_defaults(ctx: Ctx) -> CaseResult {
+    let least = Settings::new().ttl(ctx.capabilities().min_ttl);
+    least.resolve(&ctx.capabilities())?;
+    Ok(())
+}
+
+async fn the_machine_acts_by_what_it_is_told_alone(ctx: Ctx) -> CaseResult {
+    let settings = Settings::new().ttl(ctx.in_steps(Duration::from_secs(15)));
+    let timing = settings.resolve(&ctx.capabilities())?;
+    let at = |millis| Moment::from_origin(Duration::from_millis(millis));
+    let history = [
+        (0, Event::Tick),
+        (5, Event::Asked { sent: at(0), reply: AskReply::Held { left: Duration::from_secs(1) } }),
+        (500, Event::Hint),
+        (510, {
+            let token = FencingToken::new(7)?;
+            let reply = AskReply::Granted(Grant { token, left: timing.ttl });
+            Event::Asked { sent: at(500), reply }
+        }),
+        (900, Event::Resign),
+        (950, Event::JobEnded),
+        (990, Event::Released(true)),
+        (995, Event::ShutDown),
+    ];
+    let run = || {
+        let mut machine = Machine::new(timing.clone(), at(0));
+        let told = history.iter().map(|(now, event)| machine.handle(event.clone(), at(*now)));
+        (told.collect::<Vec<_>>(), machine.standing())
+    };
+    let first = run();
+    // Later on the real clock, and to the machine the same.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(first, run());
+    Ok(())
+}

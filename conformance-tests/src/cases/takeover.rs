@@ -1,0 +1,120 @@
+//! Engine promise 4: after a release at once, after a crash when the lease runs out.
+
+use std::time::{Duration, Instant};
+
+use leasehold_core::Settings;
+
+use super::engine::{campaign, client, ttl};
+use crate::ledger::{Conduct, Entry, Ledger};
+use crate::{CaseResult, Ctx};
+
+crate::case::cases![
+    a_release_is_taken_over_without_waiting_for_the_lease,
+    a_crash_is_taken_over_when_the_lease_runs_out,
+    disable_and_enable_move_the_lead_on,
+    many_candidates_have_one_leader_at_a_time,
+    an_observer_sees_who_leads,
+];
+
+fn works() -> Conduct {
+    Conduct::Works(Duration::ZERO)
+}
+
+/// With leases and polls that outlast the case, only a hint can bring the next leader.
+async fn a_release_is_taken_over_without_waiting_for_the_lease(ctx: Ctx) -> CaseResult {
+    let patient = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
+    let ledger = Ledger::default();
+    let (first, second) = (client(&ctx).await?, client(&ctx).await?);
+    let leader = campaign(first.election("job")?.settings(&patient)?, &ledger, 1, works());
+    ledger.wait_for_terms(1).await;
+    let follower = campaign(second.election("job")?.settings(&patient)?, &ledger, 2, works());
+    // It is in the queue once it has seen who leads.
+    follower.watch().wait_for(|status| status.leader.is_some()).await.unwrap();
+    tokio::time::sleep(ctx.hint_window()).await;
+    leader.shutdown().await;
+    ledger.wait_for_terms(2).await;
+    follower.shutdown().await;
+    ledger.assert_in_order();
+    Ok(())
+}
+
+async fn a_crash_is_taken_over_when_the_lease_runs_out(ctx: Ctx) -> CaseResult {
+    let crashed = ctx.open().await?;
+    let taken = crashed.take(&ctx.name("job"), ttl(&ctx)).await?;
+    // Polls alone would come too late.
+    let rarely = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
+    let ledger = Ledger::default();
+    let heir = campaign(client(&ctx).await?.election("job")?.settings(&rarely)?, &ledger, 1, works());
+    ledger.wait_for_terms(1).await;
+    assert!(Instant::now() >= taken.trusted_until(), "taken over from a lease in force");
+    heir.shutdown().await;
+    Ok(())
+}
+
+async fn disable_and_enable_move_the_lead_on(ctx: Ctx) -> CaseResult {
+    let (member, operator) = (client(&ctx).await?, client(&ctx).await?);
+    let ledger = Ledger::default();
+    let handle = campaign(member.election("job")?, &ledger, 1, works());
+    ledger.wait_for_terms(1).await;
+    // So fast that no heartbeat falls in between, as a rule.
+    operator.disable("job", "a nudge").await?;
+    operator.enable("job").await?;
+    ledger.wait_for_terms(2).await;
+    handle.shutdown().await;
+    ledger.assert_in_order();
+    let disabled = |entry: &Entry| matches!(entry, Entry::Stopping { reason, .. } if reason.to_string().contains("a nudge"));
+    assert!(ledger.entries().iter().any(disabled), "{:?}", ledger.entries());
+    Ok(())
+}
+
+async fn many_candidates_have_one_leader_at_a_time(ctx: Ctx) -> CaseResult {
+    const CANDIDATES: usize = 32;
+    let ledger = Ledger::default();
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(client(&ctx).await?);
+    }
+    let mut handles = Vec::new();
+    for instance in 0..CANDIDATES {
+        let election = clients[instance % clients.len()].election("job")?;
+        handles.push(campaign(election, &ledger, instance, works()));
+    }
+    for terms in 1..=12 {
+        ledger.wait_for_terms(terms).await;
+        let leader = ledger.entries().into_iter().rev().find_map(|entry| match entry {
+            Entry::Started { instance, .. } => Some(instance),
+            _ => None,
+        });
+        handles[leader.expect("a term has started")].resign().await;
+    }
+    for handle in handles {
+        handle.shutdown().await;
+    }
+    ledger.assert_in_order();
+    Ok(())
+}
+
+async fn an_observer_sees_who_leads(ctx: Ctx) -> CaseResult {
+    use futures_util::StreamExt;
+
+    let (member, onlooker) = (client(&ctx).await?, client(&ctx).await?);
+    let mut seen = onlooker.observe("job")?;
+    let first = seen.next().await.expect("it never ends")?;
+    assert_eq!((first.leader, first.disabled), (None, None));
+    let ledger = Ledger::default();
+    let handle = campaign(member.election("job")?, &ledger, 1, works());
+    let led = seen.next().await.expect("it never ends")?.leader.expect("somebody leads");
+    assert_eq!(&led.holder, member.holder());
+    assert_eq!(handle.status().token, Some(led.token));
+    onlooker.disable("job", "upkeep").await?;
+    loop {
+        let now = seen.next().await.expect("it never ends")?;
+        if now.leader.is_none() {
+            let disabled = now.disabled.expect("it is disabled");
+            assert_eq!(disabled.reason.as_str(), "upkeep");
+            break;
+        }
+    }
+    handle.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! Engine promises 2 and 3: one `stop` per `start`, on the same instance, before others start.
+
+use std::time::Duration;
+
+use leasehold_core::{StopReason, election};
+
+use super::engine::{campaign, client, gated, grace};
+use crate::ledger::{Conduct, Entry, Ledger};
+use crate::{CaseResult, Ctx, Failure};
+
+crate::case::cases![
+    heartbeats_that_hang_end_the_term_before_another_starts,
+    a_stop_that_overruns_is_aborted_before_another_starts,
+    a_start_that_fails_is_stopped,
+    a_start_that_panics_is_stopped,
+    resigning_stops_and_another_starts,
+    shutting_down_stops_and_another_starts,
+    disabling_stops_with_the_reason,
+    the_lease_is_released_only_after_stop,
+    a_dropped_handle_stops_and_releases,
+];
+
+fn works() -> Conduct {
+    Conduct::Works(Duration::from_millis(50))
+}
+
+fn reason_of(ledger: &Ledger, instance: usize) -> Option<StopReason> {
+    ledger.entries().into_iter().find_map(|entry| match entry {
+        Entry::Stopping { instance: of, reason } if of == instance => Some(reason),
+        _ => None,
+    })
+}
+
+async fn started(ledger: &Ledger, by: usize) {
+    ledger.wait_for(|entry| matches!(entry, Entry::Started { instance, .. } if *instance == by)).await;
+}
+
+/// The first instance leads, then its store hangs; the second takes over.
+async fn cut_off(ctx: &Ctx, conduct: Conduct) -> CaseResult<Ledger> {
+    let ((first, gate), second) = (gated(ctx).await?, client(ctx).await?);
+    let ledger = Ledger::default();
+    let leader = campaign(first.election("job")?, &ledger, 1, conduct);
+    started(&ledger, 1).await;
+    let follower = campaign(second.election("job")?, &ledger, 2, works());
+    gate.shut();
+    started(&ledger, 2).await;
+    ledger.assert_in_order();
+    assert_eq!(reason_of(&ledger, 1), Some(StopReason::HeartbeatsFailed));
+    gate.open();
+    follower.shutdown().await;
+    leader.shutdown().await;
+    Ok(ledger)
+}
+
+async fn heartbeats_that_hang_end_the_term_before_another_starts(ctx: Ctx) -> CaseResult {
+    cut_off(&ctx, Conduct::Works(grace(&ctx) / 2)).await?.assert_in_order();
+    Ok(())
+}
+
+async fn a_stop_that_overruns_is_aborted_before_another_starts(ctx: Ctx) -> CaseResult {
+    cut_off(&ctx, Conduct::NeverStops).await?;
+    Ok(())
+}
+
+async fn fails(ctx: Ctx, conduct: Conduct, with: &str) -> CaseResult {
+    let (first, second) = (client(&ctx).await?, client(&ctx).await?);
+    let ledger = Ledger::default();
+    let failing = campaign(first.election("job")?, &ledger, 1, conduct);
+    started(&ledger, 1).await;
+    // While the failing one lets others go first.
+    let other = campaign(second.election("job")?, &ledger, 2, works());
+    started(&ledger, 2).await;
+    failing.shutdown().await;
+    other.shutdown().await;
+    ledger.assert_in_order();
+    match reason_of(&ledger, 1) {
+        Some(StopReason::Failed { error }) if error.contains(with) => Ok(()),
+        other => Err(Failure::new(format!("stopped because of {other:?}"))),
+    }
+}
+
+async fn a_start_that_fails_is_stopped(ctx: Ctx) -> CaseResult {
+    fails(ctx, Conduct::FailsToStart, "told to fail").await
+}
+
+async fn a_start_that_panics_is_stopped(ctx: Ctx) -> CaseResult {
+    fails(ctx, Conduct::PanicsAtStart, "told to panic").await
+}
+
+async fn resigning_stops_and_another_starts(ctx: Ctx) -> CaseResult {
+    let (first, second) = (client(&ctx).await?, client(&ctx).await?);
+    let ledger = Ledger::default();
+    let leader = campaign(first.election("job")?, &ledger, 1, works());
+    started(&ledger, 1).await;
+    let follower = campaign(second.election("job")?, &ledger, 2, works());
+    leader.resign().await;
+    assert!(!leader.status().is_leading());
+    started(&ledger, 2).await;
+    assert_eq!(reason_of(&ledger, 1), Some(StopReason::Resigned));
+    follower.shutdown().await;
+    leader.shutdown().await;
+    ledger.assert_in_order();
+    Ok(())
+}
+
+async fn shutting_down_stops_and_another_starts(ctx: Ctx) -> CaseResult {
+    let (first, second) = (client(&ctx).await?, client(&ctx).await?);
+    let ledger = Ledger::default();
+    let leader = campaign(first.election("job")?, &ledger, 1, works());
+    started(&ledger, 1).await;
+    let follower = campaign(second.election("job")?, &ledger, 2, works());
+    leader.shutdown().await;
+    assert_eq!(reason_of(&ledger, 1), Some(StopReason::ShutDown));
+    started(&ledger, 2).await;
+    follower.shutdown().await;
+    ledger.assert_in_order();
+    assert_eq!(first.status("job").await?.lease, None, "nothing is left held");
+    Ok(())
+}
+
+async fn disabling_stops_with_the_reason(ctx: Ctx) -> CaseResult {
+    let (leader, operator) = (client(&ctx).await?, client(&ctx).await?);
+    let ledger = Ledger::default();
+    let handle = campaign(leader.election("job")?, &ledger, 1, works());
+    started(&ledger, 1).await;
+    operator.disable("job", "upkeep").await?;
+    ledger.wait_for(|entry| matches!(entry, Entry::Stopped { .. })).await;
+    match reason_of(&ledger, 1) {
+        Some(StopReason::Disabled { reason }) => assert_eq!(reason.as_str(), "upkeep"),
+        other => return Err(Failure::new(format!("stopped because of {other:?}"))),
+    }
+    handle.shutdown().await;
+    ledger.assert_in_order();
+    Ok(())
+}
+
+async fn the_lease_is_released_only_after_stop(ctx: Ctx) -> CaseResult {
+    let client = client(&ctx).await?;
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let (looking, note) = (client.clone(), seen.clone());
+    let job = election::start_stop(
+        |leadership: leasehold_core::Leadership| async move {
+            leadership.cancelled().await;
+            Ok(())
+        },
+        move |_| {
+            let (looking, note) = (looking.clone(), note.clone());
+            async move {
+                let record = looking.status("job").await.unwrap();
+                *note.lock().unwrap() = record.lease.map(|lease| lease.holder);
+            }
+        },
+    );
+    let handle = client.election("job")?.spawn(job);
+    handle.watch().wait_for(leasehold_core::election::Status::is_leading).await.unwrap();
+    handle.shutdown().await;
+    assert_eq!(seen.lock().unwrap().as_ref(), Some(client.holder()));
+    assert_eq!(client.status("job").await?.lease, None);
+    Ok(())
+}
+
+async fn a_dropped_handle_stops_and_releases(ctx: Ctx) -> CaseResult {
+    let client = client(&ctx).await?;
+    let ledger = Ledger::default();
+    drop({
+        let handle = campaign(client.election("job")?, &ledger, 1, works());
+        started(&ledger, 1).await;
+        handle
+    });
+    ledger.wait_for(|entry| matches!(entry, Entry::Stopped { .. })).await;
+    ledger.assert_in_order();
+    let guard = client.lock("job")?.acquire(Duration::from_secs(20)).await?;
+    Ok(guard.release().await?)
+}

@@ -1,0 +1,110 @@
+//! Engine promise 1: trust ends before the lease does, by the clock at the moment of asking.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use leasehold_core::{Clock, Loss, Moment};
+
+use super::engine::{client, gated, settings, ttl};
+use crate::{CaseResult, Ctx, Failure};
+
+crate::case::cases![
+    a_lock_is_trusted_for_less_than_its_ttl,
+    trust_ends_though_no_task_has_run,
+    a_grant_that_comes_too_late_is_not_used,
+    lost_is_silent_while_the_lock_is_kept,
+    trust_ends_before_another_is_granted,
+    a_disabled_lock_is_lost_but_trusted_to_the_end,
+];
+
+async fn a_lock_is_trusted_for_less_than_its_ttl(ctx: Ctx) -> CaseResult {
+    let client = client(&ctx).await?;
+    let guard = client.lock("job")?.acquire(ttl(&ctx)).await?;
+    let granted = client.status("job").await?.lease.expect("the lease is in force");
+    assert!(guard.is_held());
+    assert!(guard.remaining() < granted.left, "{:?}, {:?}", guard.remaining(), granted.left);
+    Ok(guard.release().await?)
+}
+
+/// A clock that stands still until it is told.
+#[derive(Debug, Default)]
+struct HandClock(Mutex<Duration>);
+
+impl Clock for HandClock {
+    fn now(&self) -> Moment {
+        Moment::from_origin(*self.0.lock().unwrap())
+    }
+
+    fn sleep_until(&self, _: Moment) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+async fn trust_ends_though_no_task_has_run(ctx: Ctx) -> CaseResult {
+    let clock = Arc::new(HandClock::default());
+    *clock.0.lock().unwrap() = Duration::from_secs(5);
+    let store = ctx.backend().open(ctx.namespace()).await?;
+    let client = leasehold_core::Client::builder(store)
+        .clock(clock.clone())
+        .settings(settings(&ctx))
+        .build()?;
+    let guard = client.lock("job")?.try_acquire().await?.expect("the lock is free");
+    let left = guard.remaining();
+    *clock.0.lock().unwrap() += left - Duration::from_nanos(1);
+    assert!(guard.is_held(), "{left:?}");
+    *clock.0.lock().unwrap() += Duration::from_nanos(1);
+    // Nothing was awaited since: no task can have told the guard.
+    assert!(!guard.is_held());
+    assert_eq!(guard.remaining(), Duration::ZERO);
+    Ok(())
+}
+
+async fn a_grant_that_comes_too_late_is_not_used(ctx: Ctx) -> CaseResult {
+    let (client, gate) = gated(&ctx).await?;
+    gate.delay_grants(ttl(&ctx) * 2);
+    let late = client.lock("job")?.try_acquire().await;
+    assert!(!matches!(late, Ok(Some(_))), "a guard for a lease that is over");
+    gate.delay_grants(Duration::ZERO);
+    let guard = client.lock("job")?.acquire(ttl(&ctx) * 10).await?;
+    Ok(guard.release().await?)
+}
+
+async fn lost_is_silent_while_the_lock_is_kept(ctx: Ctx) -> CaseResult {
+    let client = client(&ctx).await?;
+    let guard = client.lock("job")?.acquire(ttl(&ctx)).await?;
+    // Twice what it would last without heartbeats.
+    match tokio::time::timeout(ttl(&ctx) * 2, guard.lost()).await {
+        Err(_) => assert!(guard.is_held()),
+        Ok(loss) => return Err(Failure::new(format!("lost while in order: {loss}"))),
+    }
+    Ok(guard.release().await?)
+}
+
+async fn trust_ends_before_another_is_granted(ctx: Ctx) -> CaseResult {
+    let (client, gate) = gated(&ctx).await?;
+    let other = super::engine::client(&ctx).await?;
+    let guard = client.lock("job")?.acquire(ttl(&ctx)).await?;
+    gate.shut();
+    let taken = other.lock("job")?.acquire(ttl(&ctx) * 20).await?;
+    assert!(!guard.is_held(), "two trust their leases at once");
+    assert_eq!(guard.lost().await, Loss::Expired);
+    assert!(taken.token() > guard.token());
+    gate.open();
+    Ok(taken.release().await?)
+}
+
+async fn a_disabled_lock_is_lost_but_trusted_to_the_end(ctx: Ctx) -> CaseResult {
+    let (client, operator) = (client(&ctx).await?, client(&ctx).await?);
+    let guard = client.lock("job")?.acquire(ttl(&ctx)).await?;
+    operator.disable("job", "upkeep").await?;
+    let loss = guard.lost().await;
+    let Loss::Disabled { reason } = loss else {
+        return Err(Failure::new(format!("lost for another reason: {loss}")));
+    };
+    assert_eq!(reason.as_str(), "upkeep");
+    // However busy the machine, the lock is never had again under the old lease.
+    guard.release().await?;
+    assert!(client.lock("job")?.try_acquire().await?.is_none());
+    Ok(())
+}

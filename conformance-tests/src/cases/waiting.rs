@@ -1,0 +1,92 @@
+//! Locks as applications wait for them: time limits, cancelled calls, dropped guards.
+
+use std::time::Duration;
+
+use leasehold_core::Settings;
+use tokio::time::timeout;
+
+use super::engine::{client, gated, ttl};
+use crate::{CaseResult, Ctx, race};
+
+crate::case::cases![
+    contenders_have_the_lock_one_at_a_time,
+    a_wait_that_is_over_says_who_holds_the_lock,
+    a_wait_on_a_store_that_hangs_ends_in_time,
+    a_cancelled_acquire_leaves_nothing_held,
+    a_dropped_guard_releases,
+];
+
+/// How long a lock may stay held that nobody holds: far less than its lease would last.
+const SOON: Duration = Duration::from_secs(30);
+
+async fn contenders_have_the_lock_one_at_a_time(ctx: Ctx) -> CaseResult {
+    const CONTENDERS: usize = 32;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(client(&ctx).await?);
+    }
+    let inside = std::sync::Arc::new(std::sync::Mutex::new(None));
+    race((0..CONTENDERS).map(|number| {
+        let (client, inside) = (clients[number % 4].clone(), inside.clone());
+        async move {
+            for _ in 0..3 {
+                let guard = client.lock("job")?.acquire(Duration::from_secs(50)).await?;
+                let before = inside.lock().unwrap().replace(number);
+                assert_eq!(before, None, "two are inside");
+                tokio::task::yield_now().await;
+                assert!(guard.is_held());
+                assert_eq!(inside.lock().unwrap().take(), Some(number), "two are inside");
+                guard.release().await?;
+            }
+            Ok(())
+        }
+    }))
+    .await?;
+    Ok(())
+}
+
+async fn a_wait_that_is_over_says_who_holds_the_lock(ctx: Ctx) -> CaseResult {
+    let (holder, waiter) = (client(&ctx).await?, client(&ctx).await?);
+    let guard = holder.lock("job")?.acquire(ttl(&ctx)).await?;
+    let error = waiter.lock("job")?.acquire(Duration::from_millis(300)).await.unwrap_err();
+    assert!(error.is_timed_out(), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("\"job\"") && text.contains(&holder.holder().to_string()), "{text}");
+    assert!(waiter.lock("job")?.try_acquire().await?.is_none());
+    Ok(guard.release().await?)
+}
+
+async fn a_wait_on_a_store_that_hangs_ends_in_time(ctx: Ctx) -> CaseResult {
+    let (waiter, gate) = gated(&ctx).await?;
+    gate.shut();
+    let waited = timeout(SOON, waiter.lock("job")?.acquire(Duration::from_millis(500))).await;
+    assert!(waited.expect("the limit is kept").unwrap_err().is_timed_out());
+    let once = timeout(SOON, waiter.lock("job")?.try_acquire()).await;
+    assert!(once.expect("a call that hangs ends").unwrap_err().is_outcome_unknown());
+    gate.open();
+    Ok(())
+}
+
+async fn a_cancelled_acquire_leaves_nothing_held(ctx: Ctx) -> CaseResult {
+    let client = client(&ctx).await?;
+    let lock = client.lock("job")?.settings(&Settings::new().ttl(ctx.long_ttl()))?;
+    for round in 0..40 {
+        // Whatever the moment: the call is dropped, or its guard is.
+        let moment = Duration::from_micros(round * 50);
+        drop(timeout(moment, lock.acquire(SOON)).await);
+    }
+    let guard = lock.acquire(SOON).await?;
+    assert!(guard.is_held());
+    Ok(guard.release().await?)
+}
+
+async fn a_dropped_guard_releases(ctx: Ctx) -> CaseResult {
+    let (first, second) = (client(&ctx).await?, client(&ctx).await?);
+    let long = Settings::new().ttl(ctx.long_ttl());
+    let guard = first.lock("job")?.settings(&long)?.acquire(SOON).await?;
+    let token = guard.token();
+    drop(guard);
+    let next = second.lock("job")?.acquire(SOON).await?;
+    assert!(next.token() > token);
+    Ok(next.release().await?)
+}
