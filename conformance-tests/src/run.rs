@@ -11,8 +11,8 @@ use crate::ctx::new_namespace;
 use crate::failure::caught;
 use crate::{Backend, Case, CaseResult, Ctx, Failure, Verdict, cases, spawn};
 
-/// After this long a case hangs.
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+/// After this long a case hangs; less than its long leases last.
+const TIME_LIMIT: Duration = Duration::from_secs(75);
 
 /// A backend, started when the first case needs it.
 pub(crate) struct Subject {
