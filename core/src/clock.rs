@@ -68,7 +68,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()>;
 }
 
-/// The machine's clock: `CLOCK_BOOTTIME` on Linux and Android.
+/// The machine's clock: `CLOCK_BOOTTIME` on Linux and Android, where its origin is the machine's
+/// start, the same for all processes.
 ///
 /// macOS's `CLOCK_MONOTONIC` and Windows's performance counter count suspend as well and are used
 /// there. Other Unix systems have no such clock: there `CLOCK_MONOTONIC` serves, and suspend is

@@ -39,7 +39,8 @@ pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// * **One atomic operation** on the server decides each call, in one round trip where nobody
 ///   contends (two at most for an acquire on MySQL and etcd).
 /// * **Cancel safety.** Every method: a dropped call leaves the store as before or as after the
-///   operation, and its pooled connections clean.
+///   operation, and its pooled connections clean. A request that is on its way already may still
+///   take effect a moment later.
 /// * **Least rights.** With its schema in place a store needs no right to change it.
 #[async_trait]
 pub trait LockStore: Debug + Send + Sync + 'static {
@@ -55,7 +56,10 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// * A retry with the same [`LeaseId`], while that lease is in force, returns the same grant
     ///   with what is left of it, and extends nothing.
     /// * A name that another lease holds answers who holds it and for how long.
-    /// * A disabled name is granted to nobody, and answers why.
+    /// * A disabled name is granted to nobody, and answers why: also to a retry, and while a lease
+    ///   is in force.
+    /// * A retry after its lease has ended is as good as a new attempt: it may be granted anew,
+    ///   under a larger token.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for a ttl outside of what [`check_ttl`] accepts, with
@@ -71,8 +75,13 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// * It takes a constant number of round trips for up to
     ///   [`renew_batch`](Capabilities::renew_batch) leases, the most a caller hands over at once.
     ///
+    /// A caller names each lease once in a batch; where one is named twice, both answers tell what
+    /// became of it.
+    ///
     /// # Errors
-    /// One error stands for the whole batch; some of it may have been extended.
+    /// [`Invalid`](crate::ErrorKind::Invalid), when a ttl is outside of what [`check_ttl`] accepts,
+    /// with nothing extended. Any other error stands for the whole batch, some of which may have
+    /// been extended.
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>>;
 
     /// Ends the lease of that id, if it is in force, so that others can have the name at once.
@@ -239,7 +248,7 @@ pub struct ListOptions {
     pub prefix: String,
     /// Only names after this one in byte order: the last of the page before.
     pub after: Option<LockName>,
-    /// At most so many.
+    /// At most so many; none for 0.
     pub limit: usize,
 }
 

@@ -1,0 +1,31 @@
+//! Format, lints and documentation.
+
+use anyhow::Result;
+
+use crate::cargo;
+
+/// Each set of features that users build with is linted: with all, and with none.
+const CLIPPY: [&[&str]; 2] = [
+    &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"],
+    &["clippy", "--package", "leasehold", "--all-targets", "--", "-D", "warnings"],
+];
+
+const DOC: &[&str] = &["doc", "--workspace", "--all-features", "--no-deps"];
+
+/// Checks, and changes nothing.
+pub fn verify() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"], &[])?;
+    for lint in CLIPPY {
+        cargo(lint, &[])?;
+    }
+    cargo(DOC, &[("RUSTDOCFLAGS", "-D warnings")])?;
+    eprintln!("\nverified: format, lints, documentation");
+    Ok(())
+}
+
+/// Mends what can be mended without thinking.
+pub fn fix() -> Result<()> {
+    let mend = ["clippy", "--workspace", "--all-targets", "--all-features", "--fix"];
+    cargo(&[&mend[..], &["--allow-dirty", "--allow-staged"]].concat(), &[])?;
+    cargo(&["fmt", "--all"], &[])
+}
