@@ -1,4 +1,13 @@
-//! Leasehold's contract and engine.
+//! Leasehold's contract and engine; applications depend on the crate `leasehold`, which has all of
+//! it and the datastores.
+//!
+//! Two halves meet in [`LockStore`]. Below it, a datastore decides each call in one atomic
+//! operation, by its own clock. Above it, a [`Client`] does what takes time: it waits for
+//! [`Lock`]s and campaigns in [`Election`]s, renews what it holds in one shared heartbeat, and
+//! stops trusting a lease before the store can grant it to another.
+//!
+//! The rules of the upper half are pure: [`election::machine`] says what to do for each event, and
+//! [`election::Hold`] until when a lease may be trusted. Neither does I/O or reads a clock.
 
 mod capabilities;
 mod client;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// SQLite is compiled from C, so there must be a compiler for it: installed where that is possible.
-pub fn c_compiler() -> Result<()> {
+pub(crate) fn c_compiler() -> Result<()> {
     if runs("cc", &["--version"]) {
         return Ok(());
     }

@@ -13,7 +13,7 @@ const CLIPPY: [&[&str]; 2] = [
 const DOC: &[&str] = &["doc", "--workspace", "--all-features", "--no-deps"];
 
 /// Checks, and changes nothing.
-pub fn verify() -> Result<()> {
+pub(crate) fn verify() -> Result<()> {
     cargo(&["fmt", "--all", "--check"], &[])?;
     for lint in CLIPPY {
         cargo(lint, &[])?;
@@ -24,7 +24,7 @@ pub fn verify() -> Result<()> {
 }
 
 /// Mends what can be mended without thinking.
-pub fn fix() -> Result<()> {
+pub(crate) fn fix() -> Result<()> {
     let mend = ["clippy", "--workspace", "--all-targets", "--all-features", "--fix"];
     cargo(&[&mend[..], &["--allow-dirty", "--allow-staged"]].concat(), &[])?;
     cargo(&["fmt", "--all"], &[])
