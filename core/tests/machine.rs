@@ -1,0 +1,225 @@
+//! The election's state machine, told anything in any order: its rules hold all the same.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use leasehold_core::election::machine::{
+    Action, AskReply, Attempt, Event, Machine, RenewReply, Standing,
+};
+use leasehold_core::{
+    FencingToken, Grant, LockStore, MemoryStore, Moment, Reason, Settings, StopReason, Timing,
+};
+
+fn timing() -> Timing {
+    Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap()
+}
+
+fn at(millis: u64) -> Moment {
+    Moment::from_origin(Duration::from_millis(millis))
+}
+
+fn granted(sent: u64, token: u64) -> Event {
+    let grant = Grant { token: FencingToken::new(token).unwrap(), left: timing().ttl };
+    Event::Asked { sent: at(sent), reply: AskReply::Granted(grant) }
+}
+
+fn asked(sent: u64, reply: AskReply) -> Event {
+    Event::Asked { sent: at(sent), reply }
+}
+
+fn leader() -> Machine {
+    let mut machine = Machine::new(timing(), at(0));
+    assert_eq!(machine.handle(Event::Tick, at(0)), [Action::Ask(Attempt(1))]);
+    let actions = machine.handle(granted(0, 1), at(10));
+    assert!(matches!(actions[..], [Action::Start { .. }, Action::Renew(_)]), "{actions:?}");
+    machine
+}
+
+#[test]
+fn an_unknown_attempt_is_retried_under_its_own_id() {
+    let mut machine = Machine::new(timing(), at(0));
+    machine.handle(Event::Tick, at(0));
+    machine.handle(asked(0, AskReply::Failed), at(10));
+    assert_eq!(machine.handle(Event::Tick, at(60_000)), [Action::Ask(Attempt(1))]);
+    // Once it is known to have failed, the next attempt is another.
+    machine.handle(asked(60_000, AskReply::Held { left: Duration::ZERO }), at(60_010));
+    assert_eq!(machine.handle(Event::Tick, at(120_000)), [Action::Ask(Attempt(2))]);
+}
+
+#[test]
+fn leaving_in_doubt_gives_back_what_may_have_been_granted() {
+    let mut machine = Machine::new(timing(), at(0));
+    machine.handle(Event::Tick, at(0));
+    machine.handle(Event::ShutDown, at(5));
+    let actions = machine.handle(asked(0, AskReply::Failed), at(10));
+    assert!(matches!(actions[..], [Action::Release(_)]), "{actions:?}");
+    machine.handle(Event::Released(true), at(20));
+    assert_eq!(machine.standing(), Standing::Ended);
+}
+
+#[test]
+fn a_grant_that_leaves_no_time_to_stop_is_given_back() {
+    let mut machine = Machine::new(timing(), at(0));
+    machine.handle(Event::Tick, at(0));
+    let late = 15_000 - 750 - 5_000;
+    let actions = machine.handle(granted(0, 1), at(late));
+    assert!(matches!(actions[..], [Action::Release(_)]), "{actions:?}");
+}
+
+#[test]
+fn the_lease_is_released_after_the_job_has_ended() {
+    let mut machine = leader();
+    let stop = machine.handle(Event::Resign, at(100));
+    assert_eq!(stop, [Action::Stop(StopReason::Resigned)]);
+    let ended = machine.handle(Event::JobEnded, at(200));
+    assert!(matches!(ended[..], [Action::Distrust, Action::Release(_)]), "{ended:?}");
+}
+
+#[test]
+fn a_leader_that_hears_nothing_steps_down_in_time_to_stop() {
+    let mut machine = leader();
+    let mut now = at(10);
+    let stepped_down = loop {
+        now = machine.wake().unwrap().at.max(now);
+        let actions = machine.handle(Event::Tick, now);
+        if actions.contains(&Action::Stop(StopReason::HeartbeatsFailed)) {
+            break now;
+        }
+    };
+    assert!(stepped_down + timing().stop_grace + timing().margin <= at(0) + timing().ttl);
+    // The grace ends by the deadline.
+    let wake = machine.wake().unwrap().at;
+    assert!(wake + timing().margin <= at(0) + timing().ttl);
+    assert_eq!(machine.handle(Event::Tick, wake), [Action::AbortAll]);
+}
+
+#[test]
+fn one_that_wakes_after_its_lease_aborts_its_work_at_once() {
+    let mut machine = leader();
+    let actions = machine.handle(Event::Tick, at(3_600_000));
+    let stop = Action::Stop(StopReason::HeartbeatsFailed);
+    assert_eq!(actions, [stop, Action::Distrust, Action::AbortStart]);
+}
+
+#[test]
+fn a_hint_while_asking_asks_again_whatever_the_answer() {
+    let mut machine = Machine::new(timing(), at(0));
+    machine.handle(Event::Tick, at(0));
+    machine.handle(Event::Hint, at(5));
+    machine.handle(asked(0, AskReply::Held { left: Duration::from_secs(15) }), at(10));
+    assert_eq!(machine.wake().unwrap().at, at(10));
+}
+
+#[test]
+fn many_hints_make_one_heartbeat() {
+    let mut machine = leader();
+    assert!(matches!(machine.handle(Event::Hint, at(100))[..], [Action::Renew(_)]));
+    assert_eq!(machine.handle(Event::Hint, at(101)), []);
+}
+
+/// What the machine must keep to, whatever it is told.
+#[derive(Debug, Default)]
+struct Rules {
+    started: bool,
+    stopped: bool,
+    asking: bool,
+    releasing: bool,
+    terms: u64,
+}
+
+impl Rules {
+    fn check(&mut self, action: &Action) {
+        match action {
+            Action::Ask(_) => {
+                assert!(!self.started && !self.asking && !self.releasing, "{self:?}");
+                self.asking = true;
+            }
+            Action::Start { .. } => {
+                assert!(!self.started, "two terms at once: {self:?}");
+                (self.started, self.stopped) = (true, false);
+                self.terms += 1;
+            }
+            Action::Stop(_) => {
+                assert!(self.started && !self.stopped, "{self:?}");
+                self.stopped = true;
+            }
+            Action::Release(_) => {
+                assert!(!self.started && !self.releasing, "released before the end: {self:?}");
+                self.releasing = true;
+            }
+            Action::Renew(_) | Action::Trust(_) => {
+                assert!(self.started && !self.stopped, "{self:?}");
+            }
+            Action::AbortStart | Action::AbortAll => assert!(self.stopped, "{self:?}"),
+            Action::Distrust => {}
+        }
+    }
+
+    /// An event that the world could send now.
+    fn event(&mut self, random: &mut fastrand::Rng, now: Moment, token: &mut u64) -> Event {
+        let sent = now.saturating_sub(Duration::from_millis(random.u64(0..12_000)));
+        let left = Duration::from_millis(random.u64(0..15_000));
+        match random.u32(0..12) {
+            0 | 1 if self.asking => {
+                self.asking = false;
+                *token += 1;
+                let grant = Grant { token: FencingToken::new(*token).unwrap(), left };
+                let reply = match random.u32(0..4) {
+                    0 => AskReply::Held { left },
+                    1 => AskReply::Disabled,
+                    2 => AskReply::Failed,
+                    _ => AskReply::Granted(grant),
+                };
+                Event::Asked { sent, reply }
+            }
+            // An answer to a renewal may come at any time, long after it has ceased to matter.
+            2 | 3 => {
+                let reply = match random.u32(0..6) {
+                    0 => RenewReply::Lost,
+                    1 => RenewReply::Failed,
+                    2 => RenewReply::Disabled { reason: Reason::new("upkeep").unwrap() },
+                    _ => RenewReply::Extended { left },
+                };
+                Event::Renewed { sent, reply }
+            }
+            4 if self.releasing => {
+                self.releasing = false;
+                Event::Released(random.bool())
+            }
+            5 | 6 if self.stopped && self.started => {
+                self.started = false;
+                Event::JobEnded
+            }
+            7 if self.started => Event::StartFailed("no luck".to_owned()),
+            8 => Event::Hint,
+            9 if random.u32(0..4) == 0 => Event::Resign,
+            10 if random.u32(0..60) == 0 => Event::ShutDown,
+            _ => Event::Tick,
+        }
+    }
+}
+
+#[test]
+fn the_rules_hold_whatever_it_is_told() {
+    let (mut terms, mut endings) = (0, 0);
+    for seed in 0..400 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut machine, mut rules) = (Machine::new(timing(), at(0)), Rules::default());
+        let (mut now, mut token) = (at(0), 0);
+        for _ in 0..500 {
+            now = now + Duration::from_millis(random.u64(0..3_000));
+            let event = rules.event(&mut random, now, &mut token);
+            for action in machine.handle(event.clone(), now) {
+                rules.check(&action);
+            }
+            if machine.standing() == Standing::Ended {
+                assert!(!rules.started && !rules.releasing, "seed {seed}: {rules:?}");
+                endings += 1;
+                break;
+            }
+        }
+        terms += rules.terms;
+    }
+    println!("{terms} terms, {endings} shut down");
+    assert!(terms > 400 && endings > 50, "too little happened: {terms} terms, {endings} ends");
+}
