@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use async_trait::async_trait;
+use leasehold::async_trait;
 use leasehold::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore, ReleaseOutcome,

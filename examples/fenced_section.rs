@@ -39,7 +39,7 @@ impl Page {
     async fn write(&self, text: &str, token: FencingToken) -> AnyResult<bool> {
         let done = sqlx::query("UPDATE page SET text = ?1, token = ?2 WHERE token <= ?2")
             .bind(text)
-            .bind(i64::try_from(token.get())?)
+            .bind(i64::from(token))
             .execute(&self.0)
             .await?;
         Ok(done.rows_affected() == 1)

@@ -11,7 +11,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use async_trait::async_trait;
+use leasehold::async_trait;
 use leasehold::election::JobError;
 use leasehold::{Job, Leadership, StopReason};
 use tokio::sync::Mutex;

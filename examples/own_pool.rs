@@ -72,7 +72,7 @@ async fn count_run(pool: &SqlitePool, token: FencingToken) -> Result<bool, Box<d
          WHERE id = 1 AND EXISTS (SELECT 1 FROM leasehold_locks WHERE name = ?1 AND token = ?2)",
     )
     .bind(LOCK)
-    .bind(i64::try_from(token.get())?)
+    .bind(i64::from(token))
     .execute(pool)
     .await?;
     Ok(done.rows_affected() == 1)

@@ -26,10 +26,14 @@ mod settings;
 mod store;
 mod store_ext;
 
+pub use async_trait::async_trait;
 pub use capabilities::{Capabilities, Reach, StoreClock, Wake};
 pub use client::{Client, ClientBuilder};
 pub use clock::{Clock, Moment, SystemClock, TokioClock};
-pub use election::{Election, ElectionHandle, Job, Leadership, StopReason};
+pub use election::{
+    Election, ElectionHandle, Job, JobError, Leadership, Standing, Status, StopReason, job_fn,
+    start_stop,
+};
 pub use engine::Loss;
 pub use error::{Error, ErrorKind, Result};
 pub use holder::Holder;

@@ -95,7 +95,8 @@ impl Settings {
 
     /// How often a lease is renewed (the original's `heartbeatInterval`).
     ///
-    /// A heartbeat may go out up to a quarter early, to share a batch with others.
+    /// A heartbeat may go out up to a quarter early, and the first at any time, to share a batch with
+    /// others.
     #[must_use]
     pub fn heartbeat_interval(self, interval: Duration) -> Self {
         Self { heartbeat_interval: Some(interval), ..self }

@@ -113,6 +113,13 @@ impl SqliteStore {
         Sql::new(namespace).map(|sql| sql.script())
     }
 
+    /// The table of locks. An application may read its columns `name` and `token`, which stay, to
+    /// make a write in the same database conditional on a token being the latest of its lock.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.shared.sql.table
+    }
+
     /// The pool of connections, for the application to close or to use for other tables.
     #[must_use]
     pub fn pool(&self) -> &SqlitePool {

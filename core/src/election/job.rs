@@ -16,7 +16,8 @@ pub type JobError = Box<dyn std::error::Error + Send + Sync>;
 /// once, also when `start` failed or panicked. No other instance's term starts before, unless
 /// `stop` outlasts the lease.
 ///
-/// A pair of closures serves as a job too: see [`job_fn`] and [`start_stop`].
+/// A pair of closures serves as a job too: see [`job_fn`] and [`start_stop`]. An implementation of
+/// the trait is written under [`#[async_trait]`](crate::async_trait).
 #[async_trait]
 pub trait Job: Send + Sync + 'static {
     /// Begins the term's work.
@@ -36,7 +37,9 @@ pub trait Job: Send + Sync + 'static {
     /// Ends the term's work.
     ///
     /// It is called while a long `start` may still be running, whose leadership has just been
-    /// cancelled. The lease is released once both have come to their end.
+    /// cancelled. The lease is released once both have come to their end. A task that `start` has
+    /// spawned is the job's to end, also when `stop` is aborted: one held in a
+    /// [`JoinSet`](tokio::task::JoinSet) that `stop` takes out of the job ends with it.
     ///
     /// # Cancel safety
     /// It runs in a task of its own, which is aborted when the stop grace or the lease is over.

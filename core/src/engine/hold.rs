@@ -13,6 +13,8 @@ pub struct Hold {
     timing: Timing,
     /// When the request was sent that the store last said yes to.
     confirmed: Moment,
+    /// How much earlier than due the next heartbeat may go out.
+    early: Duration,
     deadline: Moment,
     /// Heartbeats that failed since.
     failures: u32,
@@ -37,7 +39,10 @@ impl Hold {
     pub fn granted(timing: Timing, sent: Moment, left: Duration) -> Self {
         let deadline = (sent + left).saturating_sub(timing.margin);
         let due = sent + timing.heartbeat_interval;
-        Self { timing, confirmed: sent, deadline, failures: 0, due }
+        // The first heartbeat joins the next that goes out, whenever that is: so however leases
+        // were acquired, all of one interval beat together from then on.
+        let early = timing.heartbeat_interval;
+        Self { timing, confirmed: sent, early, deadline, failures: 0, due }
     }
 
     /// Until when the lease may be trusted.
@@ -56,9 +61,7 @@ impl Hold {
     /// The next heartbeat.
     #[must_use]
     pub fn next_beat(&self) -> Beat {
-        let early =
-            if self.failures == 0 { self.timing.heartbeat_interval / 4 } else { Duration::ZERO };
-        self.beat(self.due.saturating_sub(early), self.due)
+        self.beat(self.due.saturating_sub(self.early), self.due)
     }
 
     /// A heartbeat right now, because something may have happened to the lease.
@@ -73,12 +76,14 @@ impl Hold {
 
     /// The store extended the lease: asked at `sent`, it said that `left` is left.
     pub fn extended(&mut self, sent: Moment, left: Duration) {
-        *self = Self::granted(self.timing.clone(), sent, left);
+        let early = self.timing.heartbeat_interval / 4;
+        *self = Self { early, ..Self::granted(self.timing.clone(), sent, left) };
     }
 
     /// A heartbeat failed or took too long, by `now`.
     pub fn failed(&mut self, now: Moment) {
         self.failures = self.failures.saturating_add(1);
+        self.early = Duration::ZERO;
         // Not `now + …`: retries keep their pace whether an attempt failed at once or hung.
         self.due = (self.due + self.timing.retry_interval()).max(now);
     }
@@ -111,6 +116,16 @@ mod tests {
         // The answer may have taken long; what counts is when it was asked for.
         hold.extended(at(4000), Duration::from_secs(15));
         assert_eq!(hold.deadline(), at(4000 + 15_000 - 750));
+    }
+
+    #[test]
+    fn the_first_heartbeat_joins_any_other_and_later_ones_keep_their_interval() {
+        let mut hold = hold();
+        assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(1000), at(4000)));
+        hold.extended(at(2000), Duration::from_secs(15));
+        assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(4250), at(5000)));
+        hold.failed(at(5100));
+        assert_eq!(hold.next_beat().from, hold.next_beat().due);
     }
 
     #[test]

@@ -83,7 +83,8 @@ impl Lock {
     ///
     /// It asks again when the lease that is in the way runs out, when the store hints at a change
     /// and at every [poll interval](Settings::poll_interval), also while the name is disabled or
-    /// the store is away.
+    /// the store is away. Waiters are not served in turn: one that releases and acquires in a loop
+    /// may shut others out, so let it pause in between.
     ///
     /// # Errors
     /// [`ErrorKind::TimedOut`], saying who holds the lock or what the store reported last; at once,
