@@ -14,7 +14,7 @@ use leasehold_core::election::{JobError, Status};
 use leasehold_core::{
     Client, ElectionHandle, Job, Leadership, MemoryStore, Settings, StopReason, TokioClock,
 };
-use support::{Link, Linked, Process, Weather};
+use support::{Link, Linked, Weather};
 
 const TERMS: usize = 600;
 const NAME: &str = "the-lead";
@@ -59,6 +59,14 @@ impl Ledger {
             self.active = None;
         }
     }
+}
+
+/// A process that can be killed: what its job does afterwards no longer counts.
+#[derive(Debug)]
+struct Process {
+    id: usize,
+    alive: AtomicBool,
+    link: Arc<Link>,
 }
 
 struct RandomJob {

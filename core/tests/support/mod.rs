@@ -1,6 +1,6 @@
-//! A store that fails on command, and a record of what jobs did.
+//! A store that fails on command.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use leasehold_core::{
 };
 
 /// How one instance's way to the store is.
+#[allow(dead_code, reason = "each test has its own choice")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weather {
     Fair = 0,
@@ -29,8 +30,8 @@ pub(crate) struct Link {
     store: MemoryStore,
     weather: AtomicU8,
     random: Mutex<fastrand::Rng>,
-    pub(crate) longest_delay: Duration,
-    pub(crate) renew_calls: AtomicU64,
+    longest_delay: Duration,
+    pub(crate) watchable: AtomicBool,
 }
 
 impl Link {
@@ -40,10 +41,11 @@ impl Link {
             weather: AtomicU8::new(Weather::Fair as u8),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             longest_delay,
-            renew_calls: AtomicU64::new(0),
+            watchable: AtomicBool::new(true),
         })
     }
 
+    #[allow(dead_code, reason = "not every test changes the weather")]
     pub(crate) fn set(&self, weather: Weather) {
         self.weather.store(weather as u8, Ordering::SeqCst);
     }
@@ -90,7 +92,6 @@ impl LockStore for Linked {
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        self.0.renew_calls.fetch_add(1, Ordering::SeqCst);
         self.0.pass(self.0.store.renew(leases)).await
     }
 
@@ -115,14 +116,9 @@ impl LockStore for Linked {
     }
 
     async fn watch(&self) -> Result<HintStream> {
+        if !self.0.watchable.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Unavailable, "no watch is to be had"));
+        }
         self.0.pass(self.0.store.watch()).await
     }
-}
-
-/// A process that can be killed: what its job does afterwards no longer counts.
-#[derive(Debug)]
-pub(crate) struct Process {
-    pub(crate) id: usize,
-    pub(crate) alive: AtomicBool,
-    pub(crate) link: Arc<Link>,
 }

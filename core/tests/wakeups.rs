@@ -1,0 +1,74 @@
+//! Hints that are missed, and commands that come late, on paused time.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use leasehold_core::{
+    Client, Leadership, MemoryStore, Settings, StopReason, TokioClock, start_stop,
+};
+use support::{Link, Linked};
+use tokio::time::{sleep, timeout};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn client(link: &Arc<Link>, clock: &Arc<TokioClock>) -> Client {
+    let settings = Settings::new().ttl(DAY).poll_interval(DAY);
+    let store = Arc::new(Linked(link.clone()));
+    Client::builder(store).clock(clock.clone()).settings(settings).seed(1).build().unwrap()
+}
+
+/// The watch stands only after the release, so that no hint ever tells of it.
+#[tokio::test(start_paused = true)]
+async fn a_release_before_the_watch_stands_is_not_missed() {
+    let clock = Arc::new(TokioClock::new());
+    let store = MemoryStore::with_clock(clock.clone());
+    let fast = Link::new(&store, 1, Duration::ZERO);
+    let guard = client(&fast, &clock).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+
+    let unwatched = Link::new(&store, 1, Duration::ZERO);
+    unwatched.watchable.store(false, Ordering::SeqCst);
+    let lock = client(&unwatched, &clock).lock("a").unwrap();
+    let waiting = tokio::spawn(async move { lock.acquire(DAY * 2).await });
+    sleep(Duration::from_secs(60)).await;
+    assert!(!waiting.is_finished());
+    guard.release().await.unwrap();
+    sleep(Duration::from_secs(60)).await;
+    assert!(!waiting.is_finished(), "by chance");
+    unwatched.watchable.store(true, Ordering::SeqCst);
+    let guard = timeout(DAY / 2, waiting).await.expect("long before it polls").unwrap().unwrap();
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resignation_from_a_term_that_is_over_does_not_end_the_next() {
+    let clock = Arc::new(TokioClock::new());
+    let store = MemoryStore::with_clock(clock.clone());
+    let client = Client::builder(Arc::new(store)).clock(clock).seed(1).build().unwrap();
+    let terms: Arc<Mutex<Vec<Leadership>>> = Arc::default();
+    let reasons: Arc<Mutex<Vec<StopReason>>> = Arc::default();
+    let (note, noted) = (terms.clone(), reasons.clone());
+    let election = client.election("a").unwrap().spawn(start_stop(
+        move |leadership| {
+            note.lock().unwrap().push(leadership);
+            std::future::ready(Ok(()))
+        },
+        move |reason| {
+            noted.lock().unwrap().push(reason);
+            std::future::ready(())
+        },
+    ));
+    let leads = |status: &leasehold_core::Status| status.is_leading();
+    election.watch().wait_for(leads).await.unwrap();
+    election.resign().await;
+    election.watch().wait_for(leads).await.unwrap();
+    let first = terms.lock().unwrap()[0].clone();
+    first.resign();
+    sleep(Duration::from_secs(60)).await;
+    assert!(election.status().is_leading());
+    assert_eq!(*reasons.lock().unwrap(), [StopReason::Resigned]);
+    election.shutdown().await;
+}
