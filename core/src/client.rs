@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::observer::{self, Observations};
 use crate::{
     Clock, DisableOptions, DisableOutcome, Election, EnableOutcome, Error, Holder, Lock, LockName,
-    LockRecord, LockStore, LockStoreExt, Reason, Result, Settings, SystemClock, Timing,
+    LockRecord, LockStore, Reason, Result, Settings, SystemClock, Timing,
 };
 
 /// One application instance on one store.
@@ -93,8 +93,7 @@ impl Client {
         let reason = Reason::new(reason).map_err(|error| error.for_lock(&name))?;
         let by = Some(self.holder().to_string());
         let options = DisableOptions { reason, by };
-        let outcome = self.store().disable(&name, &options).await;
-        outcome.map_err(|error| self.explain(error, "disable", Some(&name)))
+        self.engine.calls.disable(&name, &options, self.timing.call_limit()).await
     }
 
     /// Lets the name be granted again.
@@ -103,8 +102,7 @@ impl Client {
     /// For a name that cannot be one, and what the store reports.
     pub async fn enable(&self, name: impl AsRef<str>) -> Result<EnableOutcome> {
         let name = LockName::new(name)?;
-        let outcome = self.store().enable(&name).await;
-        outcome.map_err(|error| self.explain(error, "enable", Some(&name)))
+        self.engine.calls.enable(&name, self.timing.call_limit()).await
     }
 
     /// What the store knows of a name.
@@ -113,8 +111,7 @@ impl Client {
     /// For a name that cannot be one, and what the store reports.
     pub async fn status(&self, name: impl AsRef<str>) -> Result<LockRecord> {
         let name = LockName::new(name)?;
-        let record = self.store().get(&name).await;
-        let record = record.map_err(|error| self.explain(error, "status", Some(&name)))?;
+        let record = self.engine.calls.get(&name, self.timing.call_limit()).await?;
         Ok(record.unwrap_or_else(|| LockRecord::unused(name)))
     }
 
@@ -123,13 +120,7 @@ impl Client {
     /// # Errors
     /// What the store reports.
     pub async fn list(&self) -> Result<Vec<LockRecord>> {
-        let records = self.store().list_all("").await;
-        records.map_err(|error| self.explain(error, "list", None))
-    }
-
-    fn explain(&self, error: Error, operation: &'static str, name: Option<&LockName>) -> Error {
-        let error = error.during(operation).on_store(self.store().label());
-        name.map_or(error.clone(), |name| error.for_lock(name))
+        self.engine.calls.list(self.timing.call_limit()).await
     }
 }
 

@@ -98,7 +98,7 @@ impl Observer {
         match (&record.lease, &record.disabled) {
             (Some(lease), _) => {
                 self.vacant_looks = 0;
-                lease.left.min(poll)
+                lease.left.max(self.timing.retry_interval()).min(poll)
             }
             (None, Some(_)) => {
                 self.vacant_looks = 0;

@@ -233,9 +233,10 @@ impl Timing {
     pub const DRIFT: u32 = 500;
 
     const MAX_RETRIES: u32 = 100;
+    const LONGEST_CALL: Duration = Duration::from_secs(10);
     const LEAST_INTERVAL: Duration = Duration::from_millis(1);
 
-    /// How long one heartbeat may take, and how far apart retries of it are.
+    /// How far apart retries of a heartbeat are, and how long each may take.
     #[must_use]
     pub fn retry_interval(&self) -> Duration {
         self.heartbeat_interval / 2
@@ -253,11 +254,11 @@ impl Timing {
         (self.ttl / 50).min(Duration::from_millis(100))
     }
 
-    /// How long any other call to the store may take: an acquire that takes longer would come too
-    /// late to be of use.
+    /// How long any other call to the store may take: the tolerance, since an acquire that takes
+    /// longer would come too late to be of use, and at most 10 s, whatever the ttl.
     #[must_use]
     pub fn call_limit(&self) -> Duration {
-        self.tolerance
+        self.tolerance.min(Self::LONGEST_CALL)
     }
 }
 

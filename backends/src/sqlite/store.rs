@@ -222,7 +222,15 @@ impl LockStore for SqliteStore {
                 .fetch_all(connection)
                 .await
                 .map_err(error::writing)?;
-            rows.iter().map(|row| shared.renewal(row, now)).collect::<Result<HashMap<_, _>>>()
+            // A damaged row must not cost the others their leases: its own is as good as lost.
+            let renewal = |row| match shared.renewal(row, now) {
+                Ok(renewal) => Some(renewal),
+                Err(error) => {
+                    tracing::error!(%error, "a lease cannot be renewed");
+                    None
+                }
+            };
+            Ok(rows.iter().filter_map(renewal).collect::<HashMap<_, _>>())
         };
         let found = shared.write(work).await.map_err(about)?;
         let answer = |l: &RenewOptions| {

@@ -19,8 +19,8 @@ use crate::{
 /// What an application asks of an election that runs.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Give up the lead: of that term, or whichever it is.
-    Resign(Option<FencingToken>),
+    /// Give up the lead of that term.
+    Resign(FencingToken),
     ShutDown,
 }
 
@@ -100,7 +100,7 @@ impl Driver {
                 Some(Command::Resign(term)) => {
                     let led = self.running.as_ref().map(|running| running.leadership.token);
                     // A resignation from a term that is over must not end the next one.
-                    if term.is_none() || term == led { Event::Resign } else { Event::Tick }
+                    if Some(term) == led { Event::Resign } else { Event::Tick }
                 }
                 Some(Command::ShutDown) => Event::ShutDown,
                 None => {
@@ -129,8 +129,9 @@ impl Driver {
                 self.heard(&outcome);
                 Event::Released(outcome.is_ok())
             }
-            () = self.hints.changed() => Event::Hint,
+            // Before hints, lest a flood of them keep a leader from stepping down.
             () = tick => Event::Tick,
+            () = self.hints.changed() => Event::Hint,
         }
     }
 

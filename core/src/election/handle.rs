@@ -80,11 +80,11 @@ impl ElectionHandle {
     /// # Cancel safety
     /// Safe: once called, it happens.
     pub async fn resign(&self) {
-        let term = self.status.borrow().token;
+        let Some(term) = self.status.borrow().token else { return };
         let _ = self.commands.send(Command::Resign(term));
         let mut status = self.status.clone();
         // An error means that the election has ended, and the term with it.
-        let _ = status.wait_for(|status| status.token.is_none() || status.token != term).await;
+        let _ = status.wait_for(|status| status.token != Some(term)).await;
     }
 
     /// Leaves the election: stops the job if it runs, releases the lease, and returns when this is

@@ -23,7 +23,7 @@ pub trait Job: Send + Sync + 'static {
     /// Begins the term's work.
     ///
     /// It may set things going and return, or work for as long as it leads; the term goes on
-    /// either way. A long one watches [`Leadership::cancelled`], and hands
+    /// either way. `stop` is called no earlier than at its first await. A long one watches [`Leadership::cancelled`], and hands
     /// [`Leadership::token`] to whatever can refuse an older one.
     ///
     /// # Errors

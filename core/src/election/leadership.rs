@@ -81,7 +81,7 @@ impl Leadership {
     /// Asks to give up the lead; `stop` follows, and this instance stays a candidate.
     pub fn resign(&self) {
         // Fails only when the election has ended, and with it this term.
-        let _ = self.commands.send(Command::Resign(Some(self.token)));
+        let _ = self.commands.send(Command::Resign(self.token));
     }
 }
 

@@ -344,6 +344,10 @@ impl Machine {
     fn renewed(&mut self, sent: Moment, reply: RenewReply, now: Moment, actions: &mut Vec<Action>) {
         let Phase::Leading { hold, beat, hinted } = &mut self.phase else { return };
         match reply {
+            // The answer came when the lease was no longer trusted: trust does not come back.
+            RenewReply::Extended { .. } if now >= hold.deadline() => {
+                self.step_down(StopReason::HeartbeatsFailed, now, actions);
+            }
             RenewReply::Extended { left } => {
                 hold.extended(sent, left);
                 if now >= hold.step_down_at() {
@@ -354,10 +358,7 @@ impl Machine {
                 actions.push(Action::Trust(hold.deadline()));
                 actions.push(Action::Renew(*beat));
             }
-            RenewReply::Lost => {
-                actions.push(Action::Distrust);
-                self.step_down(StopReason::Lost, now, actions);
-            }
+            RenewReply::Lost => self.step_down(StopReason::Lost, now, actions),
             RenewReply::Disabled { reason } => {
                 self.step_down(StopReason::Disabled { reason }, now, actions);
             }
@@ -371,8 +372,9 @@ impl Machine {
         if hold.is_exhausted() || now >= hold.step_down_at() {
             return self.step_down(StopReason::HeartbeatsFailed, now, actions);
         }
+        // No more hinted heartbeats until one is answered: they would use up the retries.
+        *hinted = true;
         *beat = hold.next_beat();
-        *hinted = false;
         actions.push(Action::Renew(*beat));
     }
 
@@ -397,11 +399,11 @@ impl Machine {
         let grace_ends = now + self.timing.stop_grace;
         let late = now >= deadline;
         let lease_ends = deadline + self.timing.margin;
-        // Woken too late, it has no time at all: what `start` does ends here, but `stop` may
-        // still tidy up.
+        let over = late || reason == StopReason::Lost;
+        // Another may lead already, so what `start` does ends here; `stop` may still tidy up.
         let stop_until = if late { grace_ends } else { grace_ends.min(deadline) };
         actions.push(Action::Stop(reason.clone()));
-        if late {
+        if over {
             actions.push(Action::Distrust);
             actions.push(Action::AbortStart);
         }
@@ -450,7 +452,7 @@ impl Machine {
             Rest::None => self.wait(now, Duration::ZERO, Duration::ZERO, false),
             Rest::Short => {
                 let pause = self.timing.retry_interval();
-                self.wait(now, pause, pause / 2, false);
+                self.wait(now, pause, pause / 2, true);
             }
             Rest::Long => self.wait(now, poll, poll / 10, true),
         }

@@ -1,10 +1,13 @@
 //! A term's job at work: its `start` and its `stop`, each in a task of its own.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use super::{Job, JobError, Leadership, StopReason};
 
@@ -24,24 +27,60 @@ pub(super) struct Running {
     stop: Option<JoinHandle<()>>,
     start_abort: AbortHandle,
     stopping: bool,
+    /// Cancelled when `start` has been called, or never will be.
+    begun: CancellationToken,
+    stop_abort: CancellationToken,
 }
 
 impl Running {
     /// Calls `start`.
     pub(super) fn start(job: Arc<dyn Job>, leadership: Leadership) -> Self {
+        let begun = CancellationToken::new();
         let start = tokio::spawn({
             let (job, leadership) = (job.clone(), leadership.clone());
-            async move { job.start(leadership).await }
+            let called = begun.clone().drop_guard();
+            async move {
+                let mut work = job.start(leadership);
+                // `stop` waits for this: a task that is spawned later may well run earlier.
+                let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+                drop(called);
+                match first {
+                    Poll::Ready(done) => done,
+                    Poll::Pending => work.await,
+                }
+            }
         });
         let start_abort = start.abort_handle();
-        Self { job, leadership, start: Some(start), stop: None, start_abort, stopping: false }
+        Self {
+            job,
+            leadership,
+            start: Some(start),
+            stop: None,
+            start_abort,
+            stopping: false,
+            begun,
+            stop_abort: CancellationToken::new(),
+        }
     }
 
     /// Cancels the leadership and calls `stop`.
     pub(super) fn stop(&mut self, reason: StopReason) {
         self.leadership.cancellation.cancel();
         let job = self.job.clone();
-        self.stop = Some(tokio::spawn(async move { job.stop(&reason).await }));
+        let (begun, aborted) = (self.begun.clone(), self.stop_abort.clone());
+        self.stop = Some(tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = begun.cancelled() => {}
+                () = aborted.cancelled() => {}
+            }
+            tokio::select! {
+                // In this order, so that it is called even if there is no time for it.
+                biased;
+                () = job.stop(&reason) => {}
+                () = aborted.cancelled() => {}
+            }
+        }));
         self.stopping = true;
     }
 
@@ -51,9 +90,7 @@ impl Running {
 
     pub(super) fn abort_all(&self) {
         self.start_abort.abort();
-        if let Some(stop) = &self.stop {
-            stop.abort();
-        }
+        self.stop_abort.cancel();
     }
 
     /// Returns when something has become of the tasks; then it may be called again.

@@ -1,11 +1,15 @@
 //! Calls to the store with a time limit each, and errors that say which store and lock.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use crate::{
-    AcquireOptions, AcquireOutcome, Clock, Error, ErrorKind, LeaseId, LockName, LockRecord,
-    LockStore, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOptions, AcquireOutcome, Clock, DisableOptions, DisableOutcome, EnableOutcome, Error,
+    ErrorKind, LeaseId, LockName, LockRecord, LockStore, LockStoreExt, Moment, ReleaseOutcome,
+    RenewOptions, RenewOutcome, Result,
 };
 
 /// What the store said, and when it was asked: trust is counted from then.
@@ -84,6 +88,26 @@ impl Calls {
         self.bounded("get", Some(name), limit, ErrorKind::Unavailable, call).await.outcome
     }
 
+    pub(crate) async fn list(&self, limit: Duration) -> Result<Vec<LockRecord>> {
+        let call = self.store.list_all("");
+        self.bounded("list", None, limit, ErrorKind::Unavailable, call).await.outcome
+    }
+
+    pub(crate) async fn disable(
+        &self,
+        name: &LockName,
+        options: &DisableOptions,
+        limit: Duration,
+    ) -> Result<DisableOutcome> {
+        let call = self.store.disable(name, options);
+        self.bounded("disable", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
+    }
+
+    pub(crate) async fn enable(&self, name: &LockName, limit: Duration) -> Result<EnableOutcome> {
+        let call = self.store.enable(name);
+        self.bounded("enable", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
+    }
+
     /// Asks, but no longer than `limit`. `late` is what no answer in time means.
     async fn bounded<T>(
         &self,
@@ -96,7 +120,9 @@ impl Calls {
         let sent = self.clock.now();
         let outcome = tokio::select! {
             biased;
-            outcome = call => outcome,
+            outcome = AssertUnwindSafe(call).catch_unwind() => outcome.unwrap_or_else(|_| {
+                Err(Error::new(late, "the store panicked"))
+            }),
             () = self.clock.sleep_until(sent + limit) => {
                 Err(Error::new(late, format!("no answer within {limit:?}")))
             }

@@ -53,13 +53,17 @@ impl Claim {
         let runtime = self.runtime.clone();
         let sent = self.engine.now();
         let (engine, name, limit) = (self.engine.clone(), self.name.clone(), self.limit);
-        self.may_be_held = true;
+        // An earlier ask of the same lease may have been granted.
+        let before = std::mem::replace(&mut self.may_be_held, true);
         runtime.spawn(async move {
             let options =
                 AcquireOptions { lease: self.lease, holder: self.engine.holder.clone(), ttl };
             let answer = self.engine.calls.acquire(&self.name, &options, self.limit).await;
-            if matches!(answer.outcome, Ok(AcquireOutcome::Held(_) | AcquireOutcome::Disabled(_))) {
-                self.may_be_held = false;
+            match answer.outcome {
+                Ok(AcquireOutcome::Held(_)) => self.may_be_held = false,
+                // It says nothing of a lease that was granted before the name was disabled.
+                Ok(AcquireOutcome::Disabled(_)) => self.may_be_held = before,
+                Ok(AcquireOutcome::Granted(_)) | Err(_) => {}
             }
             // If nobody waits any more, the claim comes back here and is dropped.
             drop(send.send((self, answer)));

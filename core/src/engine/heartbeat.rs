@@ -1,11 +1,12 @@
 //! One heartbeat for all leases of a client: due renewals go out together, in batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Answer, Beat, Calls};
@@ -20,7 +21,8 @@ use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome};
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     calls: Calls,
-    queue: Mutex<Option<mpsc::UnboundedSender<Renewal>>>,
+    /// One per runtime: a task in another may not be driven.
+    queues: Mutex<HashMap<runtime::Id, mpsc::UnboundedSender<Renewal>>>,
 }
 
 #[derive(Debug)]
@@ -32,7 +34,7 @@ struct Renewal {
 
 impl Heartbeat {
     pub(crate) fn new(calls: Calls) -> Self {
-        Self { calls, queue: Mutex::default() }
+        Self { calls, queues: Mutex::default() }
     }
 
     /// Renews one lease with the next batch that fits.
@@ -52,8 +54,9 @@ impl Heartbeat {
     }
 
     fn enqueue(&self, renewal: Renewal) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let renewal = match &*queue {
+        let here = runtime::Handle::current().id();
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let renewal = match queues.get(&here) {
             // Fails when the runtime that the task ran in is gone.
             Some(open) => match open.send(renewal) {
                 Ok(()) => return,
@@ -65,7 +68,8 @@ impl Heartbeat {
         tokio::spawn(beat(self.calls.clone(), renewals));
         // The task has just begun and holds the other end.
         let _ = open.send(renewal);
-        *queue = Some(open);
+        queues.retain(|_, queue| !queue.is_closed());
+        queues.insert(here, open);
     }
 }
 

@@ -48,12 +48,20 @@ impl Hub {
         let woken = Arc::new(Notify::new());
         let mut state = self.state();
         state.waiters.entry(name.clone()).or_default().push(woken.clone());
-        if !state.watching {
-            state.watching = true;
-            tokio::spawn(watch(Watching { hub: self.clone(), said: false }));
-        }
         drop(state);
-        Subscription { hub: self.clone(), name, woken }
+        let subscription = Subscription { hub: self.clone(), name, woken };
+        self.ensure_watched(Duration::ZERO);
+        subscription
+    }
+
+    /// Begins the watch if there is none; whether it did.
+    fn ensure_watched(self: &Arc<Self>, delay: Duration) -> bool {
+        let begin = !std::mem::replace(&mut self.state().watching, true);
+        if begin {
+            // With the state unlocked: where there is no runtime, the task is dropped right here.
+            tokio::spawn(watch(Watching { hub: self.clone(), said: false }, delay));
+        }
+        begin
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -78,7 +86,13 @@ impl Subscription {
     ///
     /// Dropping the future loses nothing.
     pub(crate) async fn changed(&self) {
-        self.woken.notified().await;
+        loop {
+            self.woken.notified().await;
+            // The watch may have gone with its runtime, or panicked.
+            if !self.hub.ensure_watched(Hub::PAUSES.1) {
+                return;
+            }
+        }
     }
 }
 
@@ -107,6 +121,7 @@ impl Drop for Watching {
     fn drop(&mut self) {
         if !self.said {
             self.hub.state().watching = false;
+            self.hub.hand_out(&Hint::Anything);
         }
     }
 }
@@ -122,6 +137,14 @@ impl Watching {
         self.said
     }
 
+    /// Returns once nobody waits any more.
+    async fn deserted(&mut self) {
+        let hub = self.hub.clone();
+        while !self.stop_if_deserted() {
+            hub.deserted.notified().await;
+        }
+    }
+
     /// Hands out hints until the stream ends (`false`) or nobody waits any more (`true`).
     async fn follow(&mut self, mut hints: HintStream) -> bool {
         loop {
@@ -130,7 +153,11 @@ impl Watching {
                 biased;
                 () = hub.deserted.notified() => if self.stop_if_deserted() { return true },
                 hint = hints.next() => match hint {
-                    Some(hint) => hub.hand_out(&hint),
+                    Some(hint) => {
+                        hub.hand_out(&hint);
+                        // A stream that is always ready must not keep others from running.
+                        tokio::task::consume_budget().await;
+                    }
                     None => return self.stop_if_deserted(),
                 },
             }
@@ -138,27 +165,35 @@ impl Watching {
     }
 }
 
-async fn watch(mut watching: Watching) {
+async fn watch(mut watching: Watching, delay: Duration) {
     let hub = watching.hub.clone();
     let (shortest, longest) = Hub::PAUSES;
-    let mut pause = shortest;
+    let mut pause = delay;
     loop {
-        match hub.store.watch().await {
+        let begun = tokio::select! {
+            biased;
+            () = watching.deserted() => return,
+            begun = async {
+                tokio::time::sleep(pause).await;
+                hub.store.watch().await
+            } => begun,
+        };
+        pause = (pause * 2).clamp(shortest, longest);
+        match begun {
             Ok(hints) => {
-                pause = shortest;
+                let from = tokio::time::Instant::now();
                 // What happened before the watch stood was not hinted at.
                 hub.hand_out(&Hint::Anything);
                 if watching.follow(hints).await {
                     return;
                 }
+                // One that ends again and again must not have everybody ask each time.
+                if from.elapsed() > longest {
+                    pause = shortest;
+                }
                 debug!(store = hub.store.label(), "the watch ended and is begun anew");
             }
             Err(error) => warn!(%error, "no watch on the store: waiters poll meanwhile"),
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(longest);
-        if watching.stop_if_deserted() {
-            return;
         }
     }
 }

@@ -143,6 +143,10 @@ impl Keeper {
                 continue;
             };
             match outcome {
+                // The answer came when the lease was no longer trusted: trust does not come back.
+                Ok(RenewOutcome::Extended { .. }) if !self.trust.is_held() => {
+                    return self.trust.end(Some(Loss::Expired));
+                }
                 Ok(RenewOutcome::Extended { left }) => {
                     self.hold.extended(sent, left);
                     self.trust.extend(self.hold.deadline());

@@ -49,7 +49,8 @@ impl Lock {
         Self { engine, name, timing }
     }
 
-    /// This lock with other settings; the stop grace and the start delay mean nothing to a lock.
+    /// This lock with other settings. A lock has no job to stop and starts without delay, so of
+    /// these two settings only the checks concern it.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`], when they contradict each other or the store.
@@ -79,7 +80,7 @@ impl Lock {
         }
     }
 
-    /// Waits for the lock, at most for `limit`.
+    /// Waits for the lock, at most for `limit`; with none at all it asks once.
     ///
     /// It asks again when the lease that is in the way runs out, when the store hints at a change
     /// and at every [poll interval](Settings::poll_interval), also while the name is disabled or
@@ -95,6 +96,11 @@ impl Lock {
     pub async fn acquire(&self, limit: Duration) -> Result<Guard> {
         let clock = self.engine.calls.clock().clone();
         let give_up = clock.now() + limit;
+        if limit.is_zero() {
+            // The deadline would cut the one attempt off before it has an answer.
+            let had = self.try_acquire().await?;
+            return had.ok_or_else(|| self.timed_out(limit, "another holds it, or it is disabled"));
+        }
         let hints = self.engine.hub.subscribe(self.name.clone());
         let mut claim = self.claim();
         let mut failures = 0;

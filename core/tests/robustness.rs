@@ -1,0 +1,356 @@
+//! Stores and runtimes that misbehave: what one does wrong costs no more than it must.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/odd.rs"]
+mod odd;
+
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold_core::{
+    Client, Clock, Job, Leadership, LockName, LockStore, MAX_TTL, MemoryStore, Settings, Status,
+    SystemClock, TokioClock, job_fn, start_stop,
+};
+use odd::{Odd, Watch};
+
+fn secs(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+fn ms(s: u64) -> Duration {
+    Duration::from_millis(s)
+}
+fn client(odd: &Odd, clock: Arc<dyn Clock>, settings: Settings) -> Client {
+    Client::builder(Arc::new(odd.clone())).clock(clock).settings(settings).seed(1).build().unwrap()
+}
+fn waiting_job() -> impl Job {
+    job_fn(|l: Leadership| async move {
+        l.cancelled().await;
+        Ok(())
+    })
+}
+fn finishes(limit: Duration, f: impl FnOnce() + Send + 'static) -> bool {
+    let (s, r) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+        let _ = s.send(());
+    });
+    r.recv_timeout(limit).is_ok()
+}
+
+#[test]
+fn observe_outside_a_runtime_panics_as_documented() {
+    let client = Client::new(MemoryStore::new()).unwrap();
+    assert!(finishes(secs(3), move || drop(client.observe("a"))), "hangs instead of panicking");
+}
+#[test]
+fn spawn_while_the_runtime_shuts_down_does_not_hang() {
+    let rt = tokio::runtime::Runtime::new().unwrap();
+    let handle = rt.handle().clone();
+    drop(rt);
+    let client = Client::new(MemoryStore::new()).unwrap();
+    assert!(
+        finishes(secs(3), move || {
+            let _in = handle.enter();
+            drop(client.election("a").unwrap().spawn(waiting_job()));
+        }),
+        "hangs"
+    );
+}
+#[tokio::test]
+async fn stop_is_called_with_no_grace() {
+    let stops = Arc::new(AtomicU64::new(0));
+    let s = stops.clone();
+    let client = Client::builder(Arc::new(MemoryStore::new()))
+        .settings(Settings::new().stop_grace(Duration::ZERO))
+        .build()
+        .unwrap();
+    let e = client.election("a").unwrap().spawn(start_stop(
+        |_| async { Ok(()) },
+        move |_| {
+            s.fetch_add(1, SeqCst);
+            async {}
+        },
+    ));
+    e.watch().wait_for(Status::is_leading).await.unwrap();
+    tokio::time::sleep(ms(50)).await;
+    e.shutdown().await;
+    assert_eq!(stops.load(SeqCst), 1);
+}
+/// shut down in the instant at which the term begins.
+fn terms_out_of_order(workers: usize, rounds: usize) -> usize {
+    let rt = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .unwrap();
+    rt.block_on(async {
+        let client = Client::new(MemoryStore::new()).unwrap();
+        let mut wrong = 0;
+        for i in 0..rounds {
+            let log = Arc::new(Mutex::new(Vec::new()));
+            let (a, b) = (log.clone(), log.clone());
+            let client = client.clone();
+            let done = tokio::spawn(async move {
+                let e = client.election(format!("n{i}")).unwrap().spawn(start_stop(
+                    move |_| {
+                        a.lock().unwrap().push("start");
+                        async { Ok(()) }
+                    },
+                    move |_| {
+                        b.lock().unwrap().push("stop");
+                        async {}
+                    },
+                ));
+                // Another worker, spinning: sends the shutdown the moment the status says leading.
+                tokio::task::spawn_blocking(move || {
+                    while e.status().terms == 0 {
+                        std::hint::spin_loop();
+                    }
+                    let w = e.watch();
+                    drop(e);
+                    w
+                })
+                .await
+                .unwrap()
+            });
+            let mut w = done.await.unwrap();
+            while w.changed().await.is_ok() {}
+            let log = log.lock().unwrap().clone();
+            if log != ["start", "stop"] {
+                wrong += 1;
+                println!("round {i}: {log:?}");
+            }
+        }
+        wrong
+    })
+}
+#[test]
+fn stop_never_precedes_start() {
+    assert_eq!(
+        terms_out_of_order(1, 1000) + terms_out_of_order(2, 1000),
+        0,
+        "terms whose stop came before their start"
+    );
+}
+#[test]
+fn a_client_used_first_in_a_runtime_that_then_idles_keeps_its_leases_in_another() {
+    let a = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = Client::builder(Arc::new(MemoryStore::new()))
+        .settings(Settings::new().ttl(ms(400)))
+        .build()
+        .unwrap();
+    a.block_on(async {
+        let g = client.lock("x").unwrap().acquire(secs(1)).await.unwrap();
+        tokio::time::sleep(ms(10)).await;
+        g.release().await.unwrap();
+    });
+    // `a` lives on, and nobody drives it.
+    let b =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let held = b.block_on(async {
+        let g = client.lock("y").unwrap().acquire(secs(1)).await.unwrap();
+        tokio::time::sleep(secs(1)).await;
+        g.is_held()
+    });
+    drop(a);
+    assert!(held, "the lease was lost although the store is well");
+}
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ends_at_once_makes_no_storm() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone()).watching(Watch::Empty);
+    let one = client(&odd, clock.clone(), Settings::new());
+    let two = client(&odd, clock.clone(), Settings::new());
+    let _a = one.election("a").unwrap().spawn(waiting_job());
+    let _b = two.election("a").unwrap().spawn(waiting_job());
+    tokio::time::sleep(secs(60)).await;
+    let (r, q) = (odd.k.renews.load(SeqCst), odd.k.acquires.load(SeqCst));
+    println!(
+        "in 60 s: {r} renews (20 expected), {q} acquires (13 expected), {} watches",
+        odd.k.watches.load(SeqCst)
+    );
+    assert!(r < 60 && q < 60, "{r} renews, {q} acquires");
+}
+#[tokio::test(start_paused = true)]
+async fn hints_do_not_use_up_the_retries() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone()).watching(Watch::Manual);
+    let c = client(&odd, clock.clone(), Settings::new());
+    let e = c.election("a").unwrap().spawn(waiting_job());
+    e.watch().wait_for(Status::is_leading).await.unwrap();
+    tokio::time::sleep(ms(500)).await;
+    odd.k.renew_away.store(true, SeqCst);
+    for _ in 0..5 {
+        odd.hint();
+        tokio::time::sleep(ms(20)).await;
+        println!(
+            "{} renews, {:?} terms {} err {:?}",
+            odd.k.renews.load(SeqCst),
+            e.status().standing,
+            e.status().terms,
+            e.status().error
+        );
+    }
+    odd.k.renew_away.store(false, SeqCst); // an outage of 100 ms
+    assert_eq!(e.status().terms, 1, "stepped down after 100 ms of a tolerance of 9.25 s");
+}
+#[tokio::test(start_paused = true)]
+async fn an_election_survives_a_release_that_panics() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone());
+    let c = client(&odd, clock.clone(), Settings::new());
+    let e = c.election("a").unwrap().spawn(waiting_job());
+    e.watch().wait_for(Status::is_leading).await.unwrap();
+    odd.k.release_panics.store(true, SeqCst);
+    e.resign().await;
+    odd.k.release_panics.store(false, SeqCst);
+    tokio::time::sleep(secs(60)).await;
+    println!("{:?}", e.status());
+    assert!(e.status().is_leading(), "it never campaigns again");
+}
+#[tokio::test(start_paused = true)]
+async fn a_renew_that_panics_once_costs_only_its_own_batch() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone());
+    let c = client(&odd, clock.clone(), Settings::new().heartbeat_retries(0));
+    let slow = c
+        .election("slow")
+        .unwrap()
+        .settings(&Settings::new().ttl(secs(600)).heartbeat_retries(0))
+        .unwrap()
+        .spawn(waiting_job());
+    let fast = c.election("fast").unwrap().spawn(waiting_job());
+    tokio::time::sleep(secs(1)).await;
+    assert!(slow.status().is_leading() && fast.status().is_leading());
+    odd.k.renew_panics.store(true, SeqCst);
+    tokio::time::sleep(secs(3)).await; // the fast one's heartbeat; the slow one's is due at 120 s
+    odd.k.renew_panics.store(false, SeqCst);
+    println!("terms {} {} {:?}", fast.status().terms, slow.status().terms, fast.status().error);
+    println!("fast {:?} slow {:?}", fast.status().standing, slow.status().standing);
+    assert_eq!(slow.status().terms, 1, "a lease whose heartbeat was not in the batch stepped down");
+}
+#[tokio::test(start_paused = true)]
+async fn a_lost_grant_is_given_back_although_the_name_was_disabled() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone());
+    let c = client(&odd, clock.clone(), Settings::new());
+    odd.k.acquire_deaf.store(true, SeqCst);
+    let lock = c.lock("a").unwrap();
+    let waiting = tokio::spawn({
+        let lock = lock.clone();
+        async move { lock.acquire(secs(4)).await.map(drop) }
+    });
+    tokio::time::sleep(ms(500)).await;
+    c.disable("a", "why").await.unwrap();
+    odd.k.acquire_deaf.store(false, SeqCst);
+    println!("{:?}", waiting.await.unwrap());
+    c.enable("a").await.unwrap();
+    tokio::time::sleep(secs(1)).await;
+    let record = c.status("a").await.unwrap();
+    assert!(
+        record.lease.is_none(),
+        "nobody has it, yet it is held for another {:?}",
+        record.lease.unwrap().left
+    );
+}
+#[tokio::test(start_paused = true)]
+async fn a_hung_call_does_not_keep_shutdown_for_a_day() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone());
+    odd.k.all_hang.store(true, SeqCst);
+    let c = client(&odd, clock.clone(), Settings::new().ttl(MAX_TTL));
+    let e = c.election("a").unwrap().spawn(waiting_job());
+    tokio::time::sleep(secs(1)).await;
+    let from = tokio::time::Instant::now();
+    odd.k.all_hang.store(false, SeqCst); // one call hung; the store is well again
+    e.shutdown().await;
+    println!("shutdown took {:?}", from.elapsed());
+    assert!(from.elapsed() < secs(120));
+}
+#[tokio::test(start_paused = true)]
+async fn an_observer_does_not_spin_on_a_lease_with_nothing_left() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone());
+    let c = client(&odd, clock.clone(), Settings::new());
+    let _g = c.lock("a").unwrap().acquire(secs(1)).await.unwrap();
+    odd.k.zero_left.store(true, SeqCst);
+    let mut o = c.observe("a").unwrap();
+    tokio::spawn(async move { while o.next().await.is_some() {} });
+    tokio::time::sleep(ms(100)).await;
+    let gets = odd.k.gets.load(SeqCst);
+    assert!(gets < 100, "{gets} looks in 100 ms");
+}
+#[tokio::test]
+async fn acquire_with_no_time_asks_at_least_once() {
+    let c = Client::new(MemoryStore::new()).unwrap();
+    let got = c.lock("a").unwrap().acquire(Duration::ZERO).await;
+    let err = got.as_ref().err().map(ToString::to_string);
+    drop(got);
+    tokio::time::sleep(ms(50)).await;
+    println!("{err:?}; token in the store: {:?}", c.status("a").await.unwrap().token);
+    assert!(err.is_none(), "a free lock was not had: {err:?}");
+}
+#[tokio::test]
+async fn a_watch_that_hangs_is_given_up_when_nobody_waits() {
+    let odd = Odd::new(Arc::new(SystemClock)).watching(Watch::Hang);
+    let weak = Arc::downgrade(&odd.k);
+    let c = client(&odd, Arc::new(SystemClock), Settings::new());
+    drop(odd);
+    let o = c.observe("a").unwrap();
+    tokio::time::sleep(ms(50)).await;
+    drop(o);
+    drop(c);
+    tokio::time::sleep(ms(500)).await;
+    assert_eq!(weak.strong_count(), 0, "a task and the store are left over");
+}
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_panics_is_begun_anew() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone()).watching(Watch::PanicOnce);
+    let one = client(&odd, clock.clone(), Settings::new());
+    let _e = one.election("a").unwrap().spawn(waiting_job());
+    tokio::time::sleep(secs(120)).await;
+    let n = odd.k.watches.load(SeqCst);
+    assert!(n >= 2, "{n} watch in 2 minutes");
+}
+#[tokio::test(start_paused = true)]
+async fn a_lost_lease_ends_the_work_at_once() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone());
+    let c = client(&odd, clock.clone(), Settings::new());
+    let active = Arc::new(AtomicU64::new(0));
+    let job = |active: Arc<AtomicU64>| {
+        job_fn(move |l: Leadership| {
+            let active = active.clone();
+            async move {
+                struct Out(Arc<AtomicU64>);
+                impl Drop for Out {
+                    fn drop(&mut self) {
+                        self.0.fetch_sub(1, SeqCst);
+                    }
+                }
+                active.fetch_add(1, SeqCst);
+                let _out = Out(active);
+                // Work that looks at `cancelled` only between rounds of 4 s.
+                loop {
+                    tokio::time::sleep(secs(4)).await;
+                    if l.cancellation().is_cancelled() {
+                        return Ok(());
+                    }
+                }
+            }
+        })
+    };
+    let e = c.election("a").unwrap().spawn(job(active.clone()));
+    e.watch().wait_for(Status::is_leading).await.unwrap();
+    tokio::time::sleep(ms(100)).await;
+    let lease = c.status("a").await.unwrap().lease.unwrap().id;
+    odd.inner.release(&LockName::new("a").unwrap(), lease).await.unwrap(); // forced
+    let other = client(&odd, clock.clone(), Settings::new());
+    let f = other.election("a").unwrap().spawn(job(active.clone()));
+    tokio::time::sleep(ms(500)).await;
+    println!("{:?} {:?}", e.status().standing, f.status().standing);
+    assert!(active.load(SeqCst) <= 1, "two jobs work, one with a lease known to be lost");
+}

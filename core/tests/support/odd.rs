@@ -1,0 +1,138 @@
+//! A store that misbehaves on command.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream;
+use leasehold_core::{
+    AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
+    EnableOutcome, Error, ErrorKind, Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord,
+    LockStore, MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+};
+
+/// A memory store whose every method can be told to misbehave.
+#[derive(Debug, Clone)]
+pub(crate) struct Odd {
+    pub(crate) inner: MemoryStore,
+    pub(crate) k: Arc<Knobs>,
+}
+#[derive(Debug, Default)]
+pub(crate) struct Knobs {
+    pub(crate) watch: Mutex<Watch>,
+    pub(crate) hints: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Hint>>>,
+    pub(crate) renew_away: AtomicBool,
+    pub(crate) renew_panics: AtomicBool,
+    pub(crate) release_panics: AtomicBool,
+    pub(crate) acquire_deaf: AtomicBool,
+    pub(crate) all_hang: AtomicBool,
+    pub(crate) zero_left: AtomicBool,
+    pub(crate) renews: AtomicU64,
+    pub(crate) acquires: AtomicU64,
+    pub(crate) gets: AtomicU64,
+    pub(crate) watches: AtomicU64,
+}
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) enum Watch {
+    #[default]
+    Inner,
+    Manual,
+    Empty,
+    Hang,
+    PanicOnce,
+}
+
+impl Odd {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { inner: MemoryStore::with_clock(clock), k: Arc::default() }
+    }
+    pub(crate) fn watching(self, w: Watch) -> Self {
+        *self.k.watch.lock().unwrap() = w;
+        self
+    }
+    pub(crate) fn hint(&self) {
+        for h in &*self.k.hints.lock().unwrap() {
+            let _ = h.send(Hint::Anything);
+        }
+    }
+    async fn hang(&self) {
+        if self.k.all_hang.load(SeqCst) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+#[async_trait]
+impl LockStore for Odd {
+    fn label(&self) -> &str {
+        "odd:"
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    async fn acquire(&self, n: &LockName, o: &AcquireOptions) -> Result<AcquireOutcome> {
+        self.k.acquires.fetch_add(1, SeqCst);
+        self.hang().await;
+        let a = self.inner.acquire(n, o).await;
+        if self.k.acquire_deaf.load(SeqCst) {
+            return Err(Error::new(ErrorKind::OutcomeUnknown, "deaf"));
+        }
+        a
+    }
+    async fn renew(&self, l: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+        self.k.renews.fetch_add(1, SeqCst);
+        self.hang().await;
+        if self.k.renew_panics.load(SeqCst) {
+            panic!("renew")
+        }
+        if self.k.renew_away.load(SeqCst) {
+            return Err(Error::new(ErrorKind::Unavailable, "away"));
+        }
+        self.inner.renew(l).await
+    }
+    async fn release(&self, n: &LockName, l: LeaseId) -> Result<ReleaseOutcome> {
+        self.hang().await;
+        if self.k.release_panics.load(SeqCst) {
+            panic!("release")
+        }
+        self.inner.release(n, l).await
+    }
+    async fn disable(&self, n: &LockName, o: &DisableOptions) -> Result<DisableOutcome> {
+        self.inner.disable(n, o).await
+    }
+    async fn enable(&self, n: &LockName) -> Result<EnableOutcome> {
+        self.inner.enable(n).await
+    }
+    async fn get(&self, n: &LockName) -> Result<Option<LockRecord>> {
+        self.k.gets.fetch_add(1, SeqCst);
+        let mut r = self.inner.get(n).await?;
+        if self.k.zero_left.load(SeqCst) {
+            if self.k.gets.load(SeqCst) > 100_000 {
+                std::future::pending::<()>().await;
+            }
+            if let Some(l) = r.as_mut().and_then(|r| r.lease.as_mut()) {
+                l.left = Duration::ZERO;
+            }
+        }
+        Ok(r)
+    }
+    async fn list(&self, o: &ListOptions) -> Result<Vec<LockRecord>> {
+        self.inner.list(o).await
+    }
+    async fn watch(&self) -> Result<HintStream> {
+        let n = self.k.watches.fetch_add(1, SeqCst);
+        let w = *self.k.watch.lock().unwrap();
+        match w {
+            Watch::Inner => self.inner.watch().await,
+            Watch::Empty => Ok(Box::pin(stream::empty())),
+            Watch::Hang => std::future::pending().await,
+            Watch::PanicOnce if n == 0 => panic!("watch"),
+            Watch::PanicOnce => self.inner.watch().await,
+            Watch::Manual => {
+                let (s, mut r) = tokio::sync::mpsc::unbounded_channel();
+                self.k.hints.lock().unwrap().push(s);
+                Ok(Box::pin(stream::poll_fn(move |cx| r.poll_recv(cx))))
+            }
+        }
+    }
+}
