@@ -34,16 +34,16 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens. What this process was started to ignore (`nohup`, a shell's `&`) it goes on to
-    /// ignore, and so will its command, which inherits that.
+    /// Listens. A SIGHUP that this process was started to ignore (`nohup`) it goes on to ignore,
+    /// and so will its command, which inherits that. The SIGINT and SIGQUIT that shells without
+    /// job control let `&` ignore are not: whoever sends one means it.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub(super) fn new() -> io::Result<Self> {
-        let ignored = ignored_signals();
         let mut streams = Vec::new();
         for signal in PASSED_ON {
-            if ignored & (1 << (signal.as_raw() - 1)) == 0 {
+            if signal != Signal::HUP || !is_ignored(signal) {
                 let kind = SignalKind::from_raw(signal.as_raw());
                 streams.push((signal, unix::signal(kind)?));
             }
@@ -68,12 +68,12 @@ impl Signals {
     }
 }
 
-/// The signals that this process ignores, as bits; none where the system does not tell.
-fn ignored_signals() -> u64 {
+/// Whether this process ignores the signal; no, where the system does not tell.
+fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
+    let mask = status
         .lines()
         .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or_default()
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal.as_raw() - 1)) != 0)
 }

@@ -104,7 +104,9 @@ impl Term {
     pub(super) async fn finish(mut self) -> End {
         if self.child.group().is_alive() {
             self.terminate();
-            self.kill_by(SystemClock.now() + self.plan.grace);
+            // The election is being left, and the engine counts its grace from about now.
+            let aborted_at = SystemClock.now() + self.plan.engine_grace;
+            self.kill_by(aborted_at.saturating_sub(self.plan.head_start()));
             while self.child.group().is_alive() {
                 self.step().await;
             }

@@ -70,6 +70,6 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 4);
         assert!(lines[0].starts_with("NAME       STATE  HOLDER"), "{text}");
-        assert!(lines[2].starts_with("ä\\nb      free   -"), "{text}");
+        assert!(lines[2].starts_with("ä\\nb       free   -"), "{text}");
     }
 }
