@@ -1,0 +1,49 @@
+//! `leasehold disable` and `leasehold enable`.
+
+use leasehold::{DisableOptions, DisableOutcome, EnableOutcome, Holder, LockName, Reason};
+
+use crate::args::{DisableArgs, EnableArgs};
+use crate::exit::Failure;
+use crate::output::{print, visible};
+use crate::store::StoreChoice;
+
+pub(crate) async fn disable(store: &StoreChoice, args: DisableArgs) -> Result<u8, Failure> {
+    // Checked before anything is opened, and perhaps created.
+    let (name, reason) = (LockName::new(args.name)?, Reason::new(args.reason)?);
+    let options = DisableOptions { reason, by: Some(operator()) };
+    let outcome = store.open().await?.disable(&name, &options).await?;
+    let name = visible(name.as_str());
+    print(&match outcome {
+        DisableOutcome::Disabled => format!("Flagged {name} as disabled\n"),
+        DisableOutcome::AlreadyDisabled(first) => {
+            let by = first.by.map(|by| format!(", by {}", visible(&by))).unwrap_or_default();
+            let reason = visible(first.reason.as_str());
+            format!("{name} is already flagged as disabled: {reason}{by}\n")
+        }
+    })?;
+    Ok(0)
+}
+
+pub(crate) async fn enable(store: &StoreChoice, args: EnableArgs) -> Result<u8, Failure> {
+    let name = LockName::new(args.name)?;
+    let outcome = match store.open_existing().await? {
+        Some(store) => store.enable(&name).await?,
+        None => EnableOutcome::AlreadyEnabled,
+    };
+    let name = visible(name.as_str());
+    print(&match outcome {
+        EnableOutcome::Enabled => format!("{name} is flagged for (re)enablement\n"),
+        EnableOutcome::AlreadyEnabled => format!("{name} was not disabled; nothing changed\n"),
+    })?;
+    Ok(0)
+}
+
+/// Who disables: user@host, as far as they can be told.
+fn operator() -> String {
+    let user = ["USER", "LOGNAME"]
+        .into_iter()
+        .filter_map(|variable| std::env::var(variable).ok())
+        .find(|user| !user.is_empty())
+        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    format!("{user}@{}", Holder::current().host)
+}

@@ -1,0 +1,130 @@
+//! Exit statuses, and the one line that tells why.
+
+use std::error::Error as StdError;
+
+use leasehold::{Error, ErrorKind};
+
+/// Something failed that none of the others names, such as a store that does not answer.
+pub(crate) const FAILED: u8 = 1;
+/// What was asked cannot be right: arguments, settings, a store that is none.
+pub(crate) const USAGE: u8 = 2;
+/// The lock was not had in time (`EX_TEMPFAIL`).
+pub(crate) const NOT_HAD: u8 = 75;
+/// The lock was lost while the command ran.
+pub(crate) const LOST: u8 = 76;
+/// The command was found but cannot be run, as shells have it.
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
+/// The command does not exist, as shells have it.
+pub(crate) const NOT_FOUND: u8 = 127;
+
+/// The status of a process that a signal ended, as shells have it.
+pub(crate) fn killed_by(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
+}
+
+/// Why the program ends early: its exit status and what it says.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: u8,
+    /// Empty when there is nothing to say.
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(status: u8, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(USAGE, message)
+    }
+
+    /// Ends without a word, with that status.
+    pub(crate) fn silent(status: u8) -> Self {
+        Self::new(status, "")
+    }
+
+    /// Says why, and gives the exit status.
+    pub(crate) fn report(self) -> u8 {
+        if !self.message.is_empty() {
+            say(&self.message);
+        }
+        self.status
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let status = if is_callers_fault(&error) { USAGE } else { FAILED };
+        Self::new(status, chain(&error))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(FAILED, chain(&error))
+    }
+}
+
+/// Whether trying again is of no use until the caller asks otherwise or mends the store.
+pub(crate) fn is_callers_fault(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::Denied | ErrorKind::Corrupt
+    )
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some libraries repeat their cause in their own words.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Writes one line to standard error. Whoever closed it does not want to know.
+pub(crate) fn say(message: &str) {
+    use std::io::Write;
+    let line = format!("leasehold: {}\n", one_line(message));
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// The text without line breaks and other control characters.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.trim().chars() {
+        match c {
+            '\n' | '\r' | '\t' => line.push(' '),
+            c if c.is_control() => line.extend(c.escape_debug()),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_whatever_is_in_it() {
+        assert_eq!(one_line("a\nb\u{1b}[2Jc\n"), "a b\\u{1b}[2Jc");
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let cause = std::io::Error::other("disk on fire");
+        let error = Error::new(ErrorKind::Unavailable, "cannot write").with_source(cause);
+        assert_eq!(chain(&error), "cannot write: disk on fire");
+        assert_eq!(Failure::from(error).status, FAILED);
+        assert_eq!(Failure::from(Error::invalid("x")).status, USAGE);
+    }
+}

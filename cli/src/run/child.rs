@@ -1,0 +1,118 @@
+//! The command's process, from the supervisor's side.
+
+use std::fs::File;
+use std::io::{IoSlice, IsTerminal};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use leasehold::FencingToken;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+use super::group::Group;
+use super::job::Plan;
+use super::starter;
+use crate::exit::{FAILED, killed_by};
+
+/// The command, or the starter that will become it, as the leader of a process group.
+///
+/// Dropped before it was [waited for](Self::wait), its whole group is killed.
+#[derive(Debug)]
+pub(super) struct Child {
+    process: std::process::Child,
+    group: Group,
+    waited_for: bool,
+}
+
+/// What keeps the starter from becoming the command. Dropped unopened, the starter exits.
+#[derive(Debug)]
+pub(super) struct Gate(UnixStream);
+
+impl Child {
+    /// Starts the starter.
+    pub(super) fn spawn(plan: &Plan, token: FencingToken) -> std::io::Result<(Self, Gate)> {
+        // Both ends are closed on exec: the command inherits neither.
+        let (ours, theirs) = UnixStream::pair()?;
+        let process = Command::new(this_program()?)
+            .arg0("leasehold")
+            .arg(starter::COMMAND)
+            .args(plan.command.words())
+            .env("LEASEHOLD_LOCK", plan.name.as_str())
+            .env("LEASEHOLD_TOKEN", token.to_string())
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .process_group(0)
+            .spawn()?;
+        let group = i32::try_from(process.id()).ok().and_then(Group::new);
+        let group = group.ok_or_else(|| std::io::Error::other("no process has that id"))?;
+        Ok((Self { process, group, waited_for: false }, Gate(ours)))
+    }
+
+    pub(super) fn group(&self) -> Group {
+        self.group
+    }
+
+    /// The status that the command has exited with, if it has. Its id stays its own.
+    pub(super) fn exited(&self) -> Option<u8> {
+        let pid = Pid::from_raw(self.group.id())?;
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::Pid(pid), look) {
+            Ok(None) => None,
+            Ok(Some(status)) => {
+                let code = status.exit_status().and_then(|code| u8::try_from(code).ok());
+                let signal = || status.terminating_signal().map(killed_by);
+                Some(code.or_else(signal).unwrap_or(FAILED))
+            }
+            Err(rustix::io::Errno::INTR) => None,
+            // Somebody else waited for it; nothing more will be known.
+            Err(_) => Some(FAILED),
+        }
+    }
+
+    /// Takes leave of a command that has exited, and kills what is left of its group.
+    pub(super) fn wait(mut self) {
+        self.group.kill();
+        let _ = self.process.wait();
+        self.waited_for = true;
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.waited_for {
+            // Not waited for: a guard that is still at work relies on the group's id.
+            self.group.kill();
+        }
+    }
+}
+
+impl Gate {
+    /// Lets the command run, and hands it its standard input.
+    ///
+    /// A terminal is kept from it: in a process group of its own it would be stopped when it reads.
+    pub(super) fn open(self) -> std::io::Result<()> {
+        let terminal = std::io::stdin().is_terminal();
+        let nothing = if terminal { Some(File::open("/dev/null")?) } else { None };
+        let stdin = std::io::stdin();
+        let input = nothing.as_ref().map_or_else(|| stdin.as_fd(), AsFd::as_fd);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut rights = SendAncillaryBuffer::new(&mut space);
+        let inputs = [input];
+        rights.push(SendAncillaryMessage::ScmRights(&inputs));
+        let go = [IoSlice::new(starter::GO)];
+        sendmsg(&self.0, &go, &mut rights, SendFlags::empty())?;
+        Ok(())
+    }
+}
+
+/// This very program, even if its file was replaced or deleted meanwhile.
+pub(super) fn this_program() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        Ok(PathBuf::from("/proc/self/exe"))
+    } else {
+        std::env::current_exe()
+    }
+}

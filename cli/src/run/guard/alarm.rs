@@ -1,0 +1,68 @@
+//! Waiting for input or for a moment on the machine's clock, whichever comes first.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use leasehold::{Clock, Moment, SystemClock};
+use rustix::event::{PollFd, PollFlags, poll};
+
+/// A timer on the clock that also counts suspend: after a resume it is due at once, where a
+/// timeout of `poll` would stand still meanwhile.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub(super) struct Alarm(std::os::fd::OwnedFd);
+
+#[cfg(target_os = "linux")]
+impl Alarm {
+    pub(super) fn new() -> io::Result<Self> {
+        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+        Ok(Self(timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)?))
+    }
+
+    /// Returns when there is input, or its end, or that moment has come.
+    pub(super) fn wait(&self, input: impl AsFd, until: Option<Moment>) -> io::Result<()> {
+        use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
+        const NEVER: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let at = match until {
+            Some(until) if until <= SystemClock.now() => return Ok(()),
+            Some(until) => Timespec::try_from(until.since_origin()).map_err(io::Error::other)?,
+            None => NEVER,
+        };
+        // A new time also takes back that the timer was due before.
+        let setting = Itimerspec { it_interval: NEVER, it_value: at };
+        timerfd_settime(&self.0, TimerfdTimerFlags::ABSTIME, &setting)?;
+        let (input, timer) = (input.as_fd(), self.0.as_fd());
+        let mut sources = [input, timer].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        interruptible(poll(&mut sources, None))
+    }
+}
+
+/// Where there are no such timers, short naps serve.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+pub(super) struct Alarm;
+
+#[cfg(not(target_os = "linux"))]
+impl Alarm {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Returns when there is input, or its end, or that moment has come, or for no reason.
+    pub(super) fn wait(&self, input: impl AsFd, until: Option<Moment>) -> io::Result<()> {
+        use rustix::time::Timespec;
+        const NAP: std::time::Duration = std::time::Duration::from_millis(100);
+        let left = until.map_or(NAP, |until| until.saturating_since(SystemClock.now()));
+        let nap = Timespec::try_from(left.min(NAP)).map_err(io::Error::other)?;
+        let mut sources = [PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN)];
+        interruptible(poll(&mut sources, Some(&nap)))
+    }
+}
+
+/// An interrupted wait is one that returned for no reason.
+fn interruptible(polled: rustix::io::Result<usize>) -> io::Result<()> {
+    match polled {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,69 @@
+//! `leasehold run`: a command that runs for as long as the lock is held, and no longer.
+//!
+//! Four kinds of processes take part:
+//!
+//! * the *supervisor* campaigns, and starts the others when it leads ([`supervisor`], [`job`]);
+//! * the *command's group*: the command and what it starts ([`term`], [`group`]);
+//! * the *starter*, which becomes the command: it waits for the word to go, so that a supervisor
+//!   that is killed at the wrong moment leaves nothing behind ([`child`], [`starter`]);
+//! * the *guard*, which knows until when the lease lasts, and ends the group then ([`guard`]).
+
+mod child;
+mod command;
+mod group;
+mod guard;
+mod job;
+mod opening;
+mod signals;
+mod starter;
+mod supervisor;
+mod term;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use leasehold::{Client, LockName, LockStore, MemoryStore, Settings};
+
+use crate::args::RunArgs;
+use crate::exit::Failure;
+use crate::store::StoreChoice;
+use command::CommandLine;
+use job::{CommandJob, Plan};
+use opening::Opened;
+use signals::Signals;
+use supervisor::Supervisor;
+
+pub(crate) async fn run(store: &StoreChoice, args: RunArgs) -> Result<u8, Failure> {
+    let mut signals = Signals::new()?;
+    // All that can be known to be wrong is refused before a store is opened, and perhaps created.
+    let name = LockName::new(&args.lock)?;
+    let mut settings = Settings::new().ttl(args.ttl);
+    if let Some(grace) = args.stop_grace {
+        settings = settings.stop_grace(grace);
+    }
+    settings.resolve(&MemoryStore::new().capabilities())?;
+    let command = CommandLine::new(args.command)?;
+
+    let opened = opening::open(store, args.wait, &mut signals).await?;
+    let Opened { store, wait } = opened;
+    let timing = settings.resolve(&store.capabilities())?;
+    // The engine gives the job a little longer than the command has, to see it dead.
+    let least = job::least_engine_grace(timing.ttl);
+    let engine_grace = timing.stop_grace.max(least);
+    let settings = settings.stop_grace(engine_grace);
+    let client = Client::builder(store).settings(settings).build()?;
+    let plan = Plan { name: name.clone(), command, grace: timing.stop_grace, engine_grace };
+    let (job, events, inbox) = CommandJob::new(Arc::new(plan));
+    let election = client.election(&name)?.spawn(job);
+    Supervisor::new(name, election, events, inbox, signals, wait, args.respawn).run().await
+}
+
+/// Runs one of the processes that a supervisor starts, if the arguments ask for it.
+pub(crate) fn hidden_command(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    match args.nth(1)?.to_str()? {
+        starter::COMMAND => Some(starter::main(args)),
+        guard::COMMAND => Some(guard::main(args)),
+        _ => None,
+    }
+}

@@ -1,0 +1,200 @@
+//! What `run` does about events: it waits, tells, passes signals on, and decides the exit status.
+
+use leasehold::election::{Standing, Status};
+use leasehold::{Clock, ElectionHandle, LockName, Moment, StopReason, SystemClock};
+use rustix::process::Signal;
+use tokio::sync::{mpsc, watch};
+
+use super::job::{Event, Inbox};
+use super::signals::{Signals, asks_to_end, ends_a_wait};
+use crate::exit::{self, Failure, chain, is_callers_fault, say};
+use crate::output::visible;
+
+/// One run, from the campaign to the exit status.
+pub(super) struct Supervisor {
+    name: LockName,
+    election: ElectionHandle,
+    status: watch::Receiver<Status>,
+    events: mpsc::UnboundedReceiver<Event>,
+    inbox: Inbox,
+    signals: Signals,
+    /// Until when to wait for the first term; at the origin, until it was tried once.
+    wait: Option<Moment>,
+    respawn: bool,
+    /// The term is ending, and the command with it.
+    stopping: bool,
+    /// The signal that asked to end, and was passed on to the command.
+    interrupted: Option<Signal>,
+    said: Said,
+}
+
+/// What was said already, and need not be said again.
+#[derive(Debug, Default)]
+struct Said {
+    waiting: bool,
+    outage: bool,
+    /// The store has answered once, so what fails now is an outage and no mistake.
+    answered: bool,
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        name: LockName,
+        election: ElectionHandle,
+        events: mpsc::UnboundedReceiver<Event>,
+        inbox: Inbox,
+        signals: Signals,
+        wait: Option<Moment>,
+        respawn: bool,
+    ) -> Self {
+        Self {
+            name,
+            status: election.watch(),
+            election,
+            events,
+            inbox,
+            signals,
+            wait,
+            respawn,
+            stopping: false,
+            interrupted: None,
+            said: Said::default(),
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<u8, Failure> {
+        let outcome = loop {
+            let wait = self.wait.filter(|until| *until != Moment::ORIGIN);
+            let ended = tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => self.event(event),
+                signal = self.signals.next() => self.signal(signal),
+                changed = self.status.changed() => match changed {
+                    Ok(()) => self.changed(),
+                    Err(_) => Some(Err(Failure::new(exit::FAILED, "the election ended by itself"))),
+                },
+                () = SystemClock.sleep_until(wait.unwrap_or_default()), if wait.is_some() => {
+                    self.wait_is_over()
+                }
+            };
+            if let Some(outcome) = ended {
+                break outcome;
+            }
+        };
+        self.leave().await;
+        outcome
+    }
+
+    fn event(&mut self, event: Event) -> Option<Result<u8, Failure>> {
+        let failure = match event {
+            Event::Exited(status) => return Some(Ok(status)),
+            Event::Stopping(StopReason::ShutDown) => return None,
+            Event::Stopping(reason) => {
+                self.stopping = true;
+                let reason = match reason {
+                    StopReason::Failed { error } => error,
+                    reason => visible(&reason.to_string()),
+                };
+                let again = if self.respawn { "; campaigning again" } else { "" };
+                Failure::new(exit::LOST, format!("lost lock {:?}: {reason}{again}", self.name))
+            }
+            Event::NotStarted(failure) => failure,
+        };
+        if !self.respawn {
+            return Some(Err(failure));
+        }
+        // Whoever asked the command to end did not mean it to be run again.
+        if let Some(signal) = self.interrupted {
+            return Some(Ok(exit::killed_by(signal.as_raw())));
+        }
+        failure.report();
+        None
+    }
+
+    fn signal(&mut self, signal: Signal) -> Option<Result<u8, Failure>> {
+        if self.inbox.pass_on(signal) && !self.stopping {
+            // The command's own exit ends the run.
+            self.interrupted = self.interrupted.or(Some(signal).filter(|s| asks_to_end(*s)));
+            return None;
+        }
+        ends_a_wait(signal).then(|| Ok(exit::killed_by(signal.as_raw())))
+    }
+
+    /// The election's status is another.
+    fn changed(&mut self) -> Option<Result<u8, Failure>> {
+        let status = self.status.borrow_and_update().clone();
+        if let Some(error) = status.error {
+            if !self.said.answered && is_callers_fault(&error) {
+                return Some(Err(error.into()));
+            }
+            if self.tried_enough(status.terms) {
+                return Some(Err(Failure::new(exit::NOT_HAD, chain(&error))));
+            }
+            if !std::mem::replace(&mut self.said.outage, true) {
+                say(&format!("{}; trying again", chain(&error)));
+            }
+            return None;
+        }
+        self.said.outage = false;
+        if status.standing == Standing::Leading {
+            (self.said.answered, self.said.waiting) = (true, false);
+            (self.stopping, self.wait) = (false, None);
+            return None;
+        }
+        let obstacle = obstacle(&status)?;
+        self.said.answered = true;
+        if self.tried_enough(status.terms) {
+            return Some(Err(self.not_had(&obstacle)));
+        }
+        if status.standing == Standing::Candidate
+            && !std::mem::replace(&mut self.said.waiting, true)
+        {
+            say(&format!("waiting for lock {:?}: {obstacle}", self.name));
+        }
+        None
+    }
+
+    fn tried_enough(&self, terms: u64) -> bool {
+        terms == 0 && self.wait == Some(Moment::ORIGIN)
+    }
+
+    fn wait_is_over(&mut self) -> Option<Result<u8, Failure>> {
+        self.wait = None;
+        let status = self.status.borrow().clone();
+        if status.terms > 0 {
+            return None;
+        }
+        let error = status.error.as_ref().map(|error| chain(error));
+        let obstacle = error.or_else(|| obstacle(&status));
+        Some(Err(self.not_had(obstacle.as_deref().unwrap_or("the store has not answered"))))
+    }
+
+    fn not_had(&self, obstacle: &str) -> Failure {
+        let message = format!("lock {:?} was not had in time: {obstacle}", self.name);
+        Failure::new(exit::NOT_HAD, message)
+    }
+
+    /// Leaves the election; the command is ended first, and what was granted is given back.
+    async fn leave(self) {
+        let Self { election, inbox, mut signals, .. } = self;
+        let mut ended = std::pin::pin!(election.shutdown());
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut ended => return,
+                // Whoever asks again does not want to wait for a store that does not answer.
+                signal = signals.next() => if !inbox.pass_on(signal) && ends_a_wait(signal) {
+                    return;
+                },
+            }
+        }
+    }
+}
+
+/// What keeps this instance from leading, in words.
+fn obstacle(status: &Status) -> Option<String> {
+    if let Some(disabled) = &status.disabled {
+        return Some(format!("disabled: {}", visible(disabled.reason.as_str())));
+    }
+    status.leader.as_ref().map(|leader| format!("held by {}", visible(&leader.to_string())))
+}

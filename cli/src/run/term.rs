@@ -1,0 +1,244 @@
+//! One run of the command, from the word to go until its whole group is gone.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::{Clock, Leadership, Moment, SystemClock};
+use rustix::process::Signal;
+use tokio::signal::unix::{self, SignalKind};
+use tokio::sync::mpsc;
+
+use super::child::Child;
+use super::guard::{Guard, Order, Report};
+use super::job::Plan;
+use super::signals::asks_to_end;
+
+/// How often to look whether what is to end has ended.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Who ended the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Itself, or a signal that was passed on to it.
+    Itself,
+    /// The supervisor, since the term was to end.
+    Lease,
+    /// The guard, since the supervisor was late.
+    Guard,
+}
+
+/// A command that runs, with its guard. Dropped, its group is killed.
+#[derive(Debug)]
+pub(super) struct Term {
+    plan: Arc<Plan>,
+    leadership: Leadership,
+    child: Child,
+    guard: Guard,
+    signals: mpsc::UnboundedReceiver<Signal>,
+    children: unix::Signal,
+    /// The deadline that the guard was told.
+    deadline: Moment,
+    end: Option<End>,
+    status: Option<u8>,
+    terminated: bool,
+    kill_at: Option<Moment>,
+    killed: bool,
+}
+
+impl Term {
+    /// Starts the command under guard; none if the term ends before it may run.
+    ///
+    /// # Cancel safety
+    /// Dropped half-way, nothing is left running.
+    pub(super) async fn start(
+        plan: Arc<Plan>,
+        leadership: Leadership,
+        signals: mpsc::UnboundedReceiver<Signal>,
+    ) -> io::Result<Option<Self>> {
+        // Before the child, lest its end be missed.
+        let children = unix::signal(SignalKind::child())?;
+        let deadline = leadership.deadline();
+        reap_former_terms();
+        let (child, gate) = Child::spawn(&plan, leadership.token())?;
+        let patience = leadership.remaining();
+        let guard = tokio::select! {
+            guard = Guard::start(child.group(), deadline, plan.grace, patience) => guard,
+            () = leadership.cancelled() => return Ok(None),
+        };
+        // From here on, whatever becomes of this process, the group ends in time.
+        let opened = match guard {
+            Ok(guard) if leadership.is_held() => gate.open().map(|()| guard),
+            other => other,
+        };
+        if !leadership.is_held() {
+            // Nor will it be: the engine is about to step down.
+            return Ok(None);
+        }
+        let guard = opened?;
+        Ok(Some(Self {
+            plan,
+            leadership,
+            child,
+            guard,
+            signals,
+            children,
+            deadline,
+            end: None,
+            status: None,
+            terminated: false,
+            kill_at: None,
+            killed: false,
+        }))
+    }
+
+    /// Returns when the command has ended; with its status, if that was its own doing.
+    pub(super) async fn exited(&mut self) -> Option<u8> {
+        while self.status.is_none() {
+            self.step().await;
+        }
+        self.status.filter(|_| self.end == Some(End::Itself))
+    }
+
+    /// Ends what the command left in its group, and returns when all of it is gone.
+    pub(super) async fn finish(mut self) -> End {
+        if self.child.group().is_alive() {
+            self.terminate();
+            // The election is being left, and the engine counts its grace from about now.
+            let aborted_at = SystemClock.now() + self.plan.engine_grace;
+            self.kill_by(aborted_at.saturating_sub(self.plan.head_start()));
+            while self.child.group().is_alive() {
+                self.step().await;
+            }
+        }
+        self.child.wait();
+        self.guard.dismiss();
+        self.end.unwrap_or(End::Lease)
+    }
+
+    /// Waits for the next thing to happen, and does what it asks for.
+    async fn step(&mut self) {
+        let (kill_at, looking) = (self.kill_at, self.status.is_some() || self.killed);
+        tokio::select! {
+            biased;
+            _ = self.children.recv() => self.look_at_child(),
+            deadline = self.leadership.deadline_after(self.deadline) => self.move_deadline(deadline),
+            () = self.leadership.cancelled(), if self.end.is_none() => self.stop(),
+            report = self.guard.report(), if self.end != Some(End::Guard) => match report {
+                Report::Ending => self.yield_to_guard(),
+                Report::Gone => self.replace_guard().await,
+            },
+            Some(signal) = self.signals.recv() => self.pass_on(signal),
+            () = SystemClock.sleep_until(kill_at.unwrap_or_default()),
+                if kill_at.is_some() && !self.killed => self.kill(),
+            () = tokio::time::sleep(LOOK), if looking => self.look_at_child(),
+        }
+    }
+
+    fn look_at_child(&mut self) {
+        if self.status.is_some() {
+            return;
+        }
+        self.status = self.child.exited();
+        if self.status.is_none() || self.end.is_some() {
+            return;
+        }
+        // Continued after a stop, this process may see the command's end before it sees why.
+        self.end = Some(if self.guard.has_acted() {
+            End::Guard
+        } else if self.leadership.is_held() {
+            End::Itself
+        } else {
+            End::Lease
+        });
+    }
+
+    fn move_deadline(&mut self, deadline: Moment) {
+        self.deadline = deadline;
+        self.guard.tell(Order::Deadline(deadline));
+        if deadline == Moment::ORIGIN {
+            // The lease is no more, and another may hold the lock already: no grace.
+            self.end.get_or_insert(End::Lease);
+            self.kill();
+        }
+    }
+
+    /// The term is to end: the command has its grace, but no more than the lease leaves.
+    fn stop(&mut self) {
+        self.end = Some(End::Lease);
+        self.terminate();
+        let (now, head_start) = (SystemClock.now(), self.plan.head_start());
+        let aborted_at = now + self.plan.engine_grace;
+        self.kill_by(now + self.plan.grace);
+        self.kill_by(aborted_at.min(self.leadership.deadline()).saturating_sub(head_start));
+    }
+
+    fn yield_to_guard(&mut self) {
+        if self.end != Some(End::Lease) {
+            self.end = Some(End::Guard);
+        }
+        self.terminated = true;
+        self.kill_by(self.deadline);
+    }
+
+    /// Without a guard the command must not run: a new one is set, or the command is ended.
+    async fn replace_guard(&mut self) {
+        let patience = self.leadership.remaining();
+        let (group, grace) = (self.child.group(), self.plan.grace);
+        let deadline = self.leadership.deadline();
+        match Guard::start(group, deadline, grace, patience).await {
+            Ok(guard) => {
+                std::mem::replace(&mut self.guard, guard).dismiss();
+                self.deadline = deadline;
+                if self.terminated {
+                    self.guard.tell(Order::Terminated);
+                }
+            }
+            Err(_) => {
+                self.end.get_or_insert(End::Guard);
+                self.kill();
+            }
+        }
+    }
+
+    fn pass_on(&mut self, signal: Signal) {
+        if signal == Signal::TERM {
+            self.note_terminated();
+        }
+        self.child.group().signal(signal);
+        if asks_to_end(signal) {
+            // What is stopped is to act on it too.
+            self.child.group().signal(Signal::CONT);
+            self.kill_by(SystemClock.now() + self.plan.grace);
+        }
+    }
+
+    /// SIGTERM, but never a second one: some programs take that for "now".
+    fn terminate(&mut self) {
+        if !self.terminated {
+            self.note_terminated();
+            self.child.group().terminate();
+        }
+    }
+
+    fn note_terminated(&mut self) {
+        self.terminated = true;
+        self.guard.tell(Order::Terminated);
+    }
+
+    fn kill_by(&mut self, moment: Moment) {
+        self.kill_at = Some(self.kill_at.map_or(moment, |at| at.min(moment)));
+    }
+
+    fn kill(&mut self) {
+        self.child.group().kill();
+        self.killed = true;
+    }
+}
+
+/// Takes leave of what aborted terms could not wait for: no other children are left by now.
+fn reap_former_terms() {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    while let Ok(Some(_)) = waitid(WaitId::All, ended) {}
+}

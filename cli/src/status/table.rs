@@ -1,0 +1,75 @@
+//! Locks as a table for people.
+
+use leasehold::{LockRecord, LockState};
+
+use super::view::ago;
+use crate::output::visible;
+
+const HEAD: [&str; 7] = ["NAME", "STATE", "HOLDER", "TOKEN", "SINCE", "LEFT", "REASON"];
+const NONE: &str = "-";
+
+/// The table with its head; each line ends in a line break and without trailing blanks.
+pub(super) fn table(records: &[LockRecord]) -> String {
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(records.iter().map(row));
+    let mut widths = [0; HEAD.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(record: &LockRecord) -> [String; HEAD.len()] {
+    let lease = record.lease.as_ref();
+    let none = || NONE.to_owned();
+    let reason = lease.and_then(|lease| lease.ending.as_ref());
+    let reason = reason.or(record.disabled.as_ref().map(|disabled| &disabled.reason));
+    [
+        visible(record.name.as_str()),
+        state(record.state()).to_owned(),
+        lease.map_or_else(none, |lease| visible(&lease.holder.to_string())),
+        record.token.map_or_else(none, |token| token.to_string()),
+        lease.map_or_else(none, |lease| format!("{:.0}", ago(lease.held_for))),
+        lease.map_or_else(none, |lease| format!("{:.1}s", lease.left.as_secs_f64())),
+        reason.map_or_else(String::new, |reason| visible(reason.as_str())),
+    ]
+}
+
+fn state(state: LockState) -> &'static str {
+    match state {
+        LockState::Free => "free",
+        LockState::Held => "held",
+        LockState::Ending => "ending",
+        LockState::Disabled => "disabled",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold::LockName;
+
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_names_cannot_break_lines() {
+        let names = ["a", "ä\nb", "long name"];
+        let records: Vec<_> =
+            names.iter().map(|name| LockRecord::unused(LockName::new(name).unwrap())).collect();
+        let text = table(&records);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[0].starts_with("NAME       STATE  HOLDER"), "{text}");
+        assert!(lines[2].starts_with("ä\\nb       free   -"), "{text}");
+    }
+}

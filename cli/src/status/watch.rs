@@ -1,0 +1,106 @@
+//! `leasehold status --watch`: follows changes, through outages of the store too.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold::{Error, HintStream, LockRecord, LockStore};
+
+use super::Query;
+use crate::exit::{Failure, chain, is_callers_fault, say};
+use crate::output::print;
+use crate::store::StoreChoice;
+
+/// How often to look when no hint tells to: grants and expiries are not hinted at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Hints may come in crowds.
+const LEAST_INTERVAL: Duration = Duration::from_millis(50);
+
+const CLEAR_SCREEN: &str = "\u{1b}[2J\u{1b}[H";
+
+/// Ends only with an error: by a signal, or when nobody reads any more.
+pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Failure> {
+    let terminal = !query.json && std::io::stdout().is_terminal();
+    let mut source = Source { choice, query, store: None, hints: None };
+    let (mut shown, mut away): (Option<Vec<Essence>>, _) = (None, false);
+    loop {
+        match source.read().await {
+            Ok(records) => {
+                away = false;
+                let essence: Vec<_> = records.iter().map(Essence::new).collect();
+                let text = query.show(&records)?;
+                if terminal {
+                    print(&format!("{CLEAR_SCREEN}{text}"))?;
+                } else if shown.as_ref() != Some(&essence) {
+                    print(&text)?;
+                }
+                shown = Some(essence);
+            }
+            // Before the first answer a mistake is more likely than an outage.
+            Err(error) if shown.is_none() && is_callers_fault(&error) => return Err(error.into()),
+            Err(error) => {
+                if !away {
+                    say(&format!("{}; trying again", chain(&error)));
+                }
+                away = true;
+            }
+        }
+        tokio::time::sleep(LEAST_INTERVAL).await;
+        tokio::select! {
+            () = source.hint() => {}
+            () = tokio::time::sleep(INTERVAL - LEAST_INTERVAL) => {}
+        }
+    }
+}
+
+/// The store, opened as soon as it can be.
+struct Source<'a> {
+    choice: &'a StoreChoice,
+    query: &'a Query,
+    store: Option<Arc<dyn LockStore>>,
+    hints: Option<HintStream>,
+}
+
+impl Source<'_> {
+    async fn read(&mut self) -> Result<Vec<LockRecord>, Error> {
+        if self.store.is_none() {
+            self.store = self.choice.open_existing().await?;
+        }
+        let Some(store) = &self.store else { return Ok(self.query.nothing()) };
+        if self.hints.is_none() {
+            // Before the look, so that no change falls between the two. Without hints, poll.
+            self.hints = store.watch().await.ok();
+        }
+        self.query.read(&**store).await
+    }
+
+    /// Returns when something may have changed; never when nothing will tell.
+    async fn hint(&mut self) {
+        if let Some(hints) = &mut self.hints {
+            if hints.next().await.is_some() {
+                return;
+            }
+            self.hints = None;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What makes a change: all of a record but the durations, which always differ.
+#[derive(PartialEq)]
+struct Essence(LockRecord);
+
+impl Essence {
+    fn new(record: &LockRecord) -> Self {
+        let mut record = record.clone();
+        if let Some(lease) = &mut record.lease {
+            (lease.held_for, lease.left) = (Duration::ZERO, Duration::ZERO);
+        }
+        if let Some(disabled) = &mut record.disabled {
+            disabled.since = Duration::ZERO;
+        }
+        Self(record)
+    }
+}

@@ -1,0 +1,160 @@
+//! Bad input gives one clear line on standard error, exit status 2, and no damage.
+
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+use crate::support::{Bench, assert_refused, exists, leasehold};
+
+fn refused_store(url: &str, words: &[&str]) {
+    for rest in [
+        &["run", "--lock", "a", "--", "true"][..],
+        &["status"],
+        &["disable", "a", "--reason", "b"],
+        &["enable", "a"],
+        &["schema", "--apply"],
+    ] {
+        let output = leasehold().args(["--store", url]).args(rest).output().unwrap();
+        assert_refused(&output, 2, words);
+    }
+}
+
+#[test]
+fn what_is_no_store() {
+    refused_store("oracle://db/x", &["\"oracle:\"", "sqlite:PATH"]);
+    refused_store("no url", &["no scheme", "sqlite:PATH"]);
+    refused_store("", &["no scheme"]);
+    refused_store("sqlite:", &["empty"]);
+    refused_store("memory:x", &["memory:"]);
+}
+
+#[test]
+fn files_that_are_no_database_are_left_as_they_are() {
+    let bench = Bench::new();
+    let folder = bench.path("folder");
+    fs::create_dir(&folder).unwrap();
+    refused_store(&format!("sqlite:{}", folder.display()), &["is a directory"]);
+
+    let text = bench.path("notes.txt");
+    let content = "dear diary, ".repeat(1000);
+    fs::write(&text, &content).unwrap();
+    refused_store(&format!("sqlite:{}", text.display()), &["no SQLite database"]);
+    assert_eq!(fs::read_to_string(&text).unwrap(), content);
+    assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 2, "something was left beside it");
+
+    let nowhere = bench.path("no/such/folder/locks.db");
+    refused_store(&format!("sqlite:{}", nowhere.display()), &[]);
+}
+
+#[test]
+fn a_database_that_may_not_be_written() {
+    let bench = Bench::new();
+    assert!(bench.output(&["schema", "--apply"]).status.success());
+    // For root everything may be written, so this is tried as nobody.
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&bench.path(""), 0o555);
+    for file in fs::read_dir(bench.path("")).unwrap() {
+        mode(&file.unwrap().path(), 0o444);
+    }
+    let before = fs::read(bench.path("locks.db")).unwrap();
+    for rest in [&["run", "--lock", "a", "--", "true"][..], &["disable", "a", "--reason", "b"]] {
+        let mut command = bench.leasehold(rest);
+        if rustix::process::getuid().is_root() {
+            command.uid(65534).gid(65534);
+        }
+        assert_refused(&command.output().unwrap(), 2, &["locks.db"]);
+    }
+    assert_eq!(fs::read(bench.path("locks.db")).unwrap(), before);
+    mode(&bench.path(""), 0o755);
+}
+
+#[test]
+fn a_database_that_is_not_there_is_not_made_by_looking() {
+    let bench = Bench::new();
+    for rest in [&["status"][..], &["status", "a"], &["status", "--watch"], &["enable", "a"]] {
+        assert_refused(&bench.output(rest), 2, &["locks.db", "no such database"]);
+    }
+    assert!(!exists(&bench.path("locks.db")));
+}
+
+/// A NUL cannot be passed to a program at all; the library refuses it where it can come from.
+#[test]
+fn names_that_cannot_be() {
+    let bench = Bench::new();
+    let long = "x".repeat(256);
+    for (name, word) in [("", "empty"), (&long, "256 bytes")] {
+        let run = ["run", "--lock", name, "--", "true"];
+        for rest in
+            [&run[..], &["status", name], &["disable", name, "--reason", "b"], &["enable", name]]
+        {
+            assert_refused(&bench.output(rest), 2, &[word]);
+        }
+    }
+    assert_refused(&bench.output(&["disable", "a", "--reason", ""]), 2, &["reason is empty"]);
+    assert_refused(&bench.output(&["disable", "a"]), 2, &["--reason"]);
+    assert_refused(&bench.output(&["--namespace", "A-b", "status"]), 2, &["no namespace"]);
+    let output = leasehold()
+        .args(["run", "--lock"])
+        .arg(OsStr::from_bytes(b"a\xff"))
+        .args(["--", "true"])
+        .output();
+    assert_refused(&output.unwrap(), 2, &["UTF-8"]);
+    assert!(!exists(&bench.path("locks.db")), "a database was made for nothing");
+}
+
+#[test]
+fn settings_that_cannot_be() {
+    let bench = Bench::new();
+    for (options, words) in [
+        (&["--ttl", "0s"][..], &["0ns", "use"][..]),
+        (&["--ttl", "100000h"], &["use"]),
+        (&["--ttl", "-5s"], &["--ttl", "negative"]),
+        (&["--ttl", "soon"], &["soon", "15s"]),
+        (&["--ttl", "15"], &["--ttl", "15s"]),
+        (&["--wait", "-1s"], &["--wait", "negative"]),
+        (&["--ttl", "5s", "--stop-grace", "5s"], &["5s", "250ms", "longer ttl or a shorter"]),
+        (&["--stop-grace", "1h"], &["3600s", "15s"]),
+        (&["--frob"], &["--frob"]),
+    ] {
+        let mut args = vec!["run", "--lock", "a"];
+        args.extend(options);
+        args.extend(["--", "true"]);
+        assert_refused(&bench.output(&args), 2, words);
+    }
+    assert_refused(&bench.output(&["run", "--", "true"]), 2, &["--lock"]);
+    assert_refused(&bench.output(&["frobnicate"]), 2, &["frobnicate"]);
+    assert_refused(&bench.output(&[]), 2, &["subcommand"]);
+    assert!(!exists(&bench.path("locks.db")), "a database was made for nothing");
+}
+
+#[test]
+fn commands_that_cannot_be_run() {
+    let bench = Bench::new();
+    assert_refused(&bench.output(&["run", "--lock", "a"]), 2, &["CMD"]);
+    assert_refused(&bench.output(&["run", "--lock", "a", "--"]), 2, &["CMD"]);
+
+    let run = |program: &str| bench.output(&["run", "--lock", "a", "--", program]);
+    assert_refused(&run("no-such-command"), 127, &["no-such-command", "no such command"]);
+    assert_refused(&run("./no-such-file"), 127, &["no-such-file"]);
+    assert_refused(&run(""), 127, &["no such command"]);
+    fs::write(bench.path("plain"), "#!/bin/sh\n").unwrap();
+    assert_refused(&run("./plain"), 126, &["plain", "permission denied"]);
+    assert_refused(&run("/"), 126, &["directory"]);
+    assert!(!exists(&bench.path("locks.db")), "a database was made for nothing");
+
+    // What only shows when it is run: a program that is being written, and one whose interpreter
+    // is not there.
+    fs::copy("/bin/true", bench.path("busy")).unwrap();
+    let written = OpenOptions::new().append(true).open(bench.path("busy")).unwrap();
+    assert_refused(&run("./busy"), 126, &["busy"]);
+    drop(written);
+    assert!(run("./busy").status.success());
+    fs::write(bench.path("odd"), "#!/no/such/interpreter\n").unwrap();
+    fs::set_permissions(bench.path("odd"), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_refused(&run("./odd"), 127, &["odd"]);
+}

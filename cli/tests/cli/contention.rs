@@ -1,0 +1,32 @@
+//! Many at once: each gets its turn, none at the same time.
+
+use std::process::Stdio;
+
+use crate::support::{Bench, Running};
+
+#[test]
+fn eight_processes_take_turns() {
+    let bench = Bench::new();
+    // Each write of so few bytes to a file opened for appending is one, so lines stay in order.
+    let script = "echo begin $LEASEHOLD_TOKEN >> log; sleep 0.05; echo end $LEASEHOLD_TOKEN >> log";
+    let mut runs: Vec<_> = (0..8)
+        .map(|_| {
+            let mut command = bench.run(&["--ttl", "5s"], script);
+            command.stdout(Stdio::null());
+            Running::start(command)
+        })
+        .collect();
+    for run in &mut runs {
+        assert_eq!(run.exit(), 0);
+    }
+    let log = bench.text("log");
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines.len(), 16, "{log}");
+    let mut last = 0;
+    for turn in lines.chunks(2) {
+        let token: u64 = turn[0].strip_prefix("begin ").unwrap().parse().unwrap();
+        assert_eq!(turn[1], format!("end {token}"), "two at once:\n{log}");
+        assert!(last < token, "tokens do not grow:\n{log}");
+        last = token;
+    }
+}

@@ -1,0 +1,97 @@
+//! Disabling, enabling, and the schema.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::{Bench, is_alive, leasehold, measured, stdout, wait_until};
+
+#[test]
+fn disable_and_enable_say_what_they_did() {
+    let bench = Bench::new();
+    let said = |args: &[&str]| {
+        let output = bench.output(args);
+        assert!(output.status.success());
+        stdout(&output)
+    };
+    assert_eq!(said(&["disable", "X", "--reason", "first"]), "Flagged X as disabled\n");
+    let again = said(&["disable", "X", "--reason", "second"]);
+    assert!(again.starts_with("X is already flagged as disabled: first, by "), "{again}");
+    assert_eq!(said(&["enable", "X"]), "X is flagged for (re)enablement\n");
+    assert_eq!(said(&["enable", "X"]), "X was not disabled; nothing changed\n");
+}
+
+#[test]
+fn disabling_stops_the_command_and_enabling_brings_one_back() {
+    let bench = Bench::new();
+    let mut once = bench.printer(&[]);
+    let leader = bench.next_leader(0);
+    let start = Instant::now();
+    assert!(bench.output(&["disable", "hello", "--reason", "maintenance"]).status.success());
+    wait_until("the command's end", || !is_alive(leader.command));
+    measured("a command's end after disable", start, Duration::from_secs(1));
+    assert_eq!(once.exit(), 76);
+    assert_eq!(once.said(), "leasehold: lost lock \"hello\": disabled: maintenance\n");
+
+    let _standby = bench.printer(&[]);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(bench.prints().iter().all(|print| *print == leader), "it was granted all the same");
+    let start = Instant::now();
+    assert!(bench.output(&["enable", "hello"]).status.success());
+    bench.next_leader(leader.token);
+    measured("a command's start after enable", start, Duration::from_secs(1));
+}
+
+#[test]
+fn with_respawn_the_command_is_run_again() {
+    let bench = Bench::new();
+    let mut run = bench.printer(&["--respawn"]);
+    let first = bench.next_leader(0);
+    bench.output(&["disable", "hello", "--reason", "x"]);
+    wait_until("the command's end", || !is_alive(first.command));
+    bench.output(&["enable", "hello"]);
+    let second = bench.next_leader(first.token);
+    assert_eq!(second.supervisor, first.supervisor);
+    // Interrupted while it waits, it is not run any more.
+    bench.output(&["disable", "hello", "--reason", "x"]);
+    wait_until("the command's end", || !is_alive(second.command));
+    std::thread::sleep(Duration::from_millis(200));
+    run.signal(Signal::TERM);
+    assert_eq!(run.exit(), 143);
+}
+
+#[test]
+fn the_schema_that_is_printed_is_the_one_that_is_applied() {
+    let bench = Bench::new();
+    let printed = stdout(&bench.output(&["--namespace", "billing", "schema"]));
+    assert!(printed.contains("CREATE TABLE") && printed.contains("billing"), "{printed}");
+    assert!(!bench.path("locks.db").exists(), "printing is to touch nothing");
+    for _ in 0..2 {
+        let applied = bench.output(&["--namespace", "billing", "schema", "--apply"]);
+        assert!(applied.status.success());
+        assert!(stdout(&applied).contains("locks.db"));
+    }
+    assert_eq!(stdout(&bench.output(&["--namespace", "billing", "status", "--json"])), "[]\n");
+    // What the store holds is what was printed.
+    let held = fs::read(bench.path("locks.db")).unwrap();
+    let held = String::from_utf8_lossy(&held).into_owned();
+    let plain = |text: &str| text.split_whitespace().collect::<String>();
+    let table = printed.split(';').next().unwrap().replace("IF NOT EXISTS ", "");
+    assert!(plain(&held).contains(&plain(&table)), "{table}");
+}
+
+#[test]
+fn the_default_store_is_in_the_users_state_folder() {
+    let bench = Bench::new();
+    let command = |args: &[&str]| {
+        let mut command = leasehold();
+        command.env("XDG_STATE_HOME", bench.path("state")).args(args).output().unwrap()
+    };
+    assert_eq!(stdout(&command(&["status", "--json"])), "[]\n");
+    assert_eq!(stdout(&command(&["enable", "a"])), "a was not disabled; nothing changed\n");
+    assert!(!bench.path("state").exists(), "looking is to make nothing");
+    assert!(command(&["run", "--lock", "a", "--", "true"]).status.success());
+    assert!(bench.path("state/leasehold/locks.db").exists());
+    assert!(stdout(&command(&["status"])).contains("\na "));
+}

@@ -1,0 +1,158 @@
+//! How runs end that do not simply end: no lock, no patience, no obedience.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::{
+    Bench, Running, assert_refused, is_alive, measured, stderr, wait_for, wait_until,
+};
+
+#[test]
+fn a_lock_not_had_in_time() {
+    let bench = Bench::new();
+    let holder = bench.printer(&[]);
+    bench.next_leader(0);
+    for (wait, limit) in [("0s", Duration::ZERO), ("300ms", Duration::from_millis(300))] {
+        let start = Instant::now();
+        let output = bench.run(&["--wait", wait], "echo ran >> prints").output().unwrap();
+        measured("giving up", start, limit);
+        assert!(start.elapsed() >= limit, "it gave up too soon");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(75), "{said}");
+        let last = said.lines().last().unwrap();
+        assert!(last.contains("not had in time: held by") && last.contains("pid"), "{said}");
+    }
+    assert!(!bench.text("prints").contains("ran"));
+    drop(holder);
+}
+
+#[test]
+fn one_try_is_enough_for_a_free_lock() {
+    let bench = Bench::new();
+    assert_eq!(bench.run(&["--wait", "0s"], "exit 3").status().unwrap().code(), Some(3));
+    bench.output(&["disable", "hello", "--reason", "maintenance"]);
+    let output = bench.run(&["--wait", "0s"], "exit 3").output().unwrap();
+    assert_refused(&output, 75, &["disabled: maintenance"]);
+}
+
+#[test]
+fn a_wait_ends_by_a_signal() {
+    let bench = Bench::new();
+    let _holder = bench.printer(&[]);
+    bench.next_leader(0);
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let mut waiting = Running::start(bench.run(&[], "echo ran >> prints"));
+        std::thread::sleep(Duration::from_millis(300));
+        waiting.signal(signal);
+        assert_eq!(waiting.exit(), status);
+        let said = waiting.said();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("waiting for lock \"hello\": held by"), "{said}");
+    }
+    assert!(!bench.text("prints").contains("ran"));
+}
+
+#[test]
+fn what_the_command_leaves_behind_ends_before_the_lock_is_free() {
+    let bench = Bench::new();
+    // One goes when asked, one has to be killed.
+    let script = "sh -c 'echo $$ >> left; exec sleep 60' &
+                  sh -c 'trap \"\" TERM; echo $$ >> left; while :; do sleep 0.05; done' &
+                  while [ $(wc -l < left) -lt 2 ]; do sleep 0.02; done; exit 4";
+    std::fs::write(bench.path("left"), "").unwrap();
+    let start = Instant::now();
+    let output = bench.run(&["--stop-grace", "400ms"], script).output().unwrap();
+    measured("a grandchild that does not obey", start, Duration::from_millis(400));
+    assert_eq!((output.status.code(), &*stderr(&output)), (Some(4), ""));
+    for pid in bench.text("left").lines() {
+        assert!(!is_alive(pid.parse().unwrap()), "{pid} was orphaned");
+    }
+}
+
+#[test]
+fn a_command_that_does_not_obey_is_killed_after_the_grace() {
+    let bench = Bench::new();
+    let deaf = "trap 'echo TERM >> got' TERM; trap 'echo INT >> got' INT";
+    let mut run = bench.printer_that(deaf, &["--stop-grace", "700ms"]);
+    let leader = bench.next_leader(0);
+    let start = Instant::now();
+    run.signal(Signal::INT);
+    wait_until("the signal", || bench.text("got") == "INT\n");
+    run.signal(Signal::TERM);
+    assert_eq!(run.exit(), 137);
+    measured("a command that does not obey", start, Duration::from_millis(700));
+    assert!(start.elapsed() >= Duration::from_millis(700), "the grace was cut short");
+    assert!(!is_alive(leader.command));
+    assert_eq!(bench.text("got"), "INT\nTERM\n", "each is passed on once");
+}
+
+#[test]
+fn a_stop_sends_sigterm_once_and_kills_within_the_lease() {
+    let bench = Bench::new();
+    let deaf = "trap 'echo TERM >> got' TERM";
+    let mut run = bench.printer_that(deaf, &["--ttl", "3s", "--stop-grace", "900ms"]);
+    let leader = bench.next_leader(0);
+    let start = Instant::now();
+    bench.output(&["disable", "hello", "--reason", "x"]);
+    assert_eq!(run.exit(), 76);
+    measured("a stop that is not obeyed", start, Duration::from_millis(900));
+    assert!(!is_alive(leader.command));
+    assert_eq!(bench.text("got"), "TERM\n");
+    // The shell, too, has a word to say when its `sleep` is terminated.
+    let said = run.said();
+    assert_eq!(said.lines().last(), Some("leasehold: lost lock \"hello\": disabled: x"), "{said}");
+    assert_eq!(said.matches("leasehold").count(), 1, "{said}");
+}
+
+#[test]
+fn a_stopped_command_ends_when_asked() {
+    let bench = Bench::new();
+    let mut run = bench.printer_that("trap 'echo bye >> got; exit 9' TERM", &[]);
+    let leader = bench.next_leader(0);
+    crate::support::send(leader.command, Signal::STOP);
+    run.signal(Signal::TERM);
+    assert_eq!(run.exit(), 9);
+    assert_eq!(bench.text("got"), "bye\n");
+}
+
+#[test]
+fn output_ends_with_the_command_and_not_with_its_guard() {
+    let bench = Bench::new();
+    let deaf = "trap '' TERM; echo first; exec >/dev/null 2>&1";
+    let mut command = bench.run(
+        &["--ttl", "3s", "--stop-grace", "1500ms"],
+        &format!("{deaf}; echo $$ > pid; while :; do sleep 0.05; done"),
+    );
+    let mut run = Running::start({
+        command.stdout(std::process::Stdio::piped());
+        command
+    });
+    wait_until("the command", || bench.text("pid").ends_with('\n'));
+    let (guard, mut out) = (run.guard(), run.0.stdout.take().unwrap());
+    run.signal(Signal::KILL);
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut out, &mut text).unwrap();
+    assert_eq!(run.said(), "");
+    assert!(is_alive(guard), "the guard is to live on for a while, or this shows nothing");
+    assert_eq!(text, "first\n");
+    wait_until("the end of the guard", || !is_alive(guard));
+    assert!(!is_alive(bench.text("pid").trim().parse().unwrap()));
+}
+
+#[test]
+fn a_killed_run_at_any_moment_leaves_nothing_behind() {
+    let bench = Bench::new();
+    for delay in 0..12 {
+        let script = "trap '' TERM; echo $$ >> pids; while :; do sleep 0.02; done";
+        let mut run = bench.run(&["--ttl", "1s"], script);
+        let mut run = run.stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay * 2));
+        run.kill().unwrap();
+        run.wait().unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(1500));
+    for pid in bench.text("pids").lines() {
+        wait_for("its end", || (!is_alive(pid.parse().unwrap())).then_some(()));
+    }
+}

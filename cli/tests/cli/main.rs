@@ -1,0 +1,11 @@
+//! The command line as its users have it: real processes on real SQLite files.
+
+mod bad_input;
+mod contention;
+mod control;
+mod endings;
+mod guard;
+mod passing;
+mod status;
+mod support;
+mod takeover;

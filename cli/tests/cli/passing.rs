@@ -1,0 +1,106 @@
+//! What passes between the caller and the command: status, arguments, input, signals.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+
+use crate::support::{Bench, Running, code, stderr, stdout, wait_until};
+
+#[test]
+fn the_commands_status_is_ours() {
+    let bench = Bench::new();
+    for (script, status) in
+        [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -9 $$", 137), ("kill -15 $$", 143)]
+    {
+        for options in [&[][..], &["--respawn"]] {
+            let output = bench.run(options, script).output().unwrap();
+            assert_eq!(code(output.status), status, "{script}");
+            assert_eq!(stderr(&output), "");
+        }
+    }
+}
+
+#[test]
+fn the_command_knows_its_lock_and_a_token_that_grows() {
+    let bench = Bench::new();
+    let mut last = 0_u64;
+    for _ in 0..3 {
+        let output = bench.run(&[], "echo $LEASEHOLD_LOCK $LEASEHOLD_TOKEN").output().unwrap();
+        let text = stdout(&output);
+        let token = text.strip_prefix("hello ").unwrap().trim().parse().unwrap();
+        assert!(last < token);
+        last = token;
+    }
+}
+
+#[test]
+fn arguments_pass_as_they_are() {
+    let bench = Bench::new();
+    let odd = OsStr::from_bytes(b"-\xff\n --store");
+    let huge = "x".repeat(100_000);
+    let mut command = bench.leasehold(&["run", "--lock", "a", "--", "printf", "%s"]);
+    let output = command.arg(odd).args([&huge; 10]).output().unwrap();
+    assert_eq!(output.stdout.len(), odd.len() + 10 * huge.len());
+    assert!(output.stdout.starts_with(odd.as_bytes()));
+}
+
+#[test]
+fn a_pipe_is_the_commands_input_and_nothing_else_is_inherited() {
+    let bench = Bench::new();
+    let mut run = bench.leasehold(&["run", "--lock", "a", "--", "cat"]);
+    let mut run = run.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    run.stdin.take().unwrap().write_all(b"through").unwrap();
+    assert_eq!(stdout(&run.wait_with_output().unwrap()), "through");
+
+    let list = "ls /proc/$$/fd | wc -l";
+    let direct = Command::new("sh").args(["-c", list]).stdin(Stdio::null()).output().unwrap();
+    let ours = bench.run(&[], list).output().unwrap();
+    assert_eq!(stdout(&ours), stdout(&direct), "descriptors were left open for the command");
+}
+
+#[test]
+fn the_command_leads_a_group_of_its_own() {
+    let bench = Bench::new();
+    let output = bench.run(&[], "echo $$ $(ps -o pgid= -p $$)").output().unwrap();
+    let text = stdout(&output);
+    let ids: Vec<_> = text.split_whitespace().collect();
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[test]
+fn signals_pass_to_the_whole_group() {
+    let bench = Bench::new();
+    let script = "for s in HUP QUIT USR1 USR2 WINCH; do trap \"echo $s >> got\" $s; done
+                  (trap '' HUP QUIT USR2 WINCH; trap 'echo child >> got' USR1; echo up >> got; while :; do sleep 0.02; done) &
+                  while :; do sleep 0.02; done";
+    let mut run = Running::start(bench.run(&[], script));
+    wait_until("the command", || bench.text("got").contains("up"));
+    for (signal, word) in [
+        (Signal::HUP, "HUP"),
+        (Signal::QUIT, "QUIT"),
+        (Signal::USR1, "USR1"),
+        (Signal::USR1, "child"),
+        (Signal::USR2, "USR2"),
+        (Signal::WINCH, "WINCH"),
+    ] {
+        run.signal(signal);
+        wait_until(word, || bench.text("got").contains(word));
+    }
+    assert!(run.0.try_wait().unwrap().is_none(), "a signal that is only passed on ended it");
+    run.signal(Signal::TERM);
+    assert_eq!(run.exit(), 143);
+}
+
+#[test]
+fn what_the_command_makes_of_a_signal_is_ours() {
+    let bench = Bench::new();
+    let script = "trap 'exit 5' INT; echo up > got; while :; do sleep 0.02; done";
+    let mut run = Running::start(bench.run(&["--respawn"], script));
+    wait_until("the command", || !bench.text("got").is_empty());
+    run.signal(Signal::INT);
+    assert_eq!(run.exit(), 5);
+    assert_eq!(run.said(), "");
+}

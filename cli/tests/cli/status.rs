@@ -1,0 +1,124 @@
+//! What status shows, to people and to scripts.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::support::{Bench, Running, stdout};
+
+fn json(bench: &Bench, args: &[&str]) -> Value {
+    let output = bench.output(args);
+    assert!(output.status.success());
+    serde_json::from_str(&stdout(&output)).unwrap()
+}
+
+#[test]
+fn scripts_get_every_field() {
+    let bench = Bench::new();
+    let run = bench.printer(&[]);
+    let leader = bench.next_leader(0);
+    let held = json(&bench, &["status", "hello", "--json"]);
+    let mut fields: Vec<_> = held.as_object().unwrap().keys().map(String::as_str).collect();
+    fields.sort_unstable();
+    assert_eq!(
+        fields,
+        [
+            "disabled",
+            "ending",
+            "held_for_ms",
+            "held_since",
+            "holder",
+            "left_ms",
+            "name",
+            "state",
+            "token"
+        ]
+    );
+    assert_eq!(held["name"], "hello");
+    assert_eq!(held["state"], "held");
+    assert_eq!(held["token"], leader.token);
+    assert_eq!(held["holder"]["pid"], run.id());
+    assert!(held["holder"]["instance"].is_string() && held["holder"]["host"].is_string());
+    assert!(held["left_ms"].as_u64().unwrap() <= 15_000);
+    let since = held["held_since"].as_str().unwrap();
+    assert!(since.starts_with("20") && since.ends_with('Z') && since.contains('T'), "{since}");
+    assert_eq!((&held["disabled"], &held["ending"]), (&Value::Null, &Value::Null));
+
+    bench.output(&["disable", "other", "--reason", "line 1\nline 2"]);
+    let all = json(&bench, &["status", "--json"]);
+    let names: Vec<_> = all.as_array().unwrap().iter().map(|lock| &lock["name"]).collect();
+    assert_eq!(names, ["hello", "other"]);
+    let other = &all[1];
+    assert_eq!(other["state"], "disabled");
+    assert_eq!(
+        (&other["token"], &other["holder"], &other["left_ms"]),
+        (&json!(null), &json!(null), &json!(null))
+    );
+    assert_eq!(other["disabled"]["reason"], "line 1\nline 2");
+    assert!(other["disabled"]["by"].as_str().unwrap().contains('@'));
+    assert!(other["disabled"]["for_ms"].is_u64() && other["disabled"]["since"].is_string());
+
+    let unknown = json(&bench, &["status", "never used", "--json"]);
+    assert_eq!((&unknown["name"], &unknown["state"]), (&json!("never used"), &json!("free")));
+}
+
+#[test]
+fn people_get_a_table() {
+    let bench = Bench::new();
+    let run = bench.printer(&[]);
+    let leader = bench.next_leader(0);
+    bench.output(&["disable", "evil\u{1b}[2J\nname", "--reason", "because"]);
+    let table = stdout(&bench.output(&["status"]));
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines.len(), 3, "{table}");
+    let head: Vec<_> = lines[0].split_whitespace().collect();
+    assert_eq!(head, ["NAME", "STATE", "HOLDER", "TOKEN", "SINCE", "LEFT", "REASON"]);
+    assert!(lines[1].contains("disabled") && lines[1].ends_with("because"), "{table}");
+    assert!(lines[1].starts_with("evil\\u{1b}[2J\\nname "), "{table}");
+    for word in ["hello", "held", &format!("pid {}", run.id()), &leader.token.to_string()] {
+        assert!(lines[2].contains(word), "{table}");
+    }
+    assert!(!table.contains('\u{1b}'));
+    let states =
+        lines.iter().map(|line| line.find("STATE").or(line.find("disabled")).or(line.find("held")));
+    let states: Vec<_> = states.map(Option::unwrap).collect();
+    assert!(states.iter().all(|at| *at == states[0]), "{table}");
+}
+
+#[test]
+fn watching_follows_each_change() {
+    let bench = Bench::new();
+    bench.output(&["schema", "--apply"]);
+    let mut command = bench.leasehold(&["status", "hello", "--json", "--watch"]);
+    command.stdout(Stdio::piped());
+    let mut watching = Running::start(command);
+    let mut lines = BufReader::new(watching.0.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    assert_eq!(next()["state"], "free");
+    let mut run = bench.printer(&[]);
+    assert_eq!(next()["state"], "held");
+    bench.output(&["disable", "hello", "--reason", "x"]);
+    let mut state = next();
+    if state["state"] == "ending" {
+        assert_eq!(state["ending"], "x");
+        state = next();
+    }
+    assert_eq!(state["state"], "disabled");
+    assert_eq!(run.exit(), 76);
+    bench.output(&["enable", "hello"]);
+    assert_eq!(next()["state"], "free");
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let bench = Bench::new();
+    bench.output(&["schema", "--apply"]);
+    let mut command = bench.leasehold(&["status", "--watch"]);
+    command.stdout(Stdio::piped());
+    let mut watching = Running::start(command);
+    drop(watching.0.stdout.take());
+    bench.output(&["disable", "hello", "--reason", "x"]);
+    assert_eq!(watching.exit(), 0);
+    assert_eq!(watching.said(), "");
+}

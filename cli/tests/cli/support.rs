@@ -1,0 +1,224 @@
+//! A store in a folder of its own, supervisors on it, and a record of which commands ran when.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// What a busy machine may add to any time that is measured here.
+pub(crate) const SLACK: Duration = Duration::from_secs(5);
+
+/// The program under test, without what the environment could tell it.
+pub(crate) fn leasehold() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leasehold"));
+    command.env_remove("LEASEHOLD_STORE").env_remove("LEASEHOLD_LOG").stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| panic!("leasehold itself was ended: {status}"))
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A store of its own.
+pub(crate) struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// A command on this store.
+    pub(crate) fn leasehold(&self, args: &[&str]) -> Command {
+        let mut command = leasehold();
+        command.arg("--store").arg(format!("sqlite:{}", self.path("locks.db").display()));
+        command.args(args).current_dir(self.folder.path());
+        command
+    }
+
+    pub(crate) fn output(&self, args: &[&str]) -> Output {
+        self.leasehold(args).output().unwrap()
+    }
+
+    /// `run` of a shell script that runs in this folder.
+    pub(crate) fn run(&self, options: &[&str], script: &str) -> Command {
+        let mut command = self.leasehold(&["run", "--lock", "hello"]);
+        command.args(options).args(["--", "sh", "-c", script]);
+        command
+    }
+
+    /// Starts a supervisor whose command prints until it is ended, after it has looked whether a
+    /// command of an earlier term is still alive.
+    pub(crate) fn printer(&self, options: &[&str]) -> Running {
+        self.printer_that(":", options)
+    }
+
+    /// A printer that first runs some more shell.
+    pub(crate) fn printer_that(&self, first: &str, options: &[&str]) -> Running {
+        let script = format!(
+            "{first}
+             for old in $(cat pids 2>/dev/null); do
+                 if grep -qs '^State:.[^ZX]' /proc/$old/status; then echo $old $$ >> overlaps; fi
+             done
+             echo $$ >> pids
+             while :; do echo $LEASEHOLD_TOKEN $$ $PPID >> prints; sleep 0.03; done"
+        );
+        Running::start(self.run(options, &script))
+    }
+
+    pub(crate) fn prints(&self) -> Vec<Print> {
+        self.text("prints").lines().filter_map(Print::parse).collect()
+    }
+
+    /// Waits for a print of another term than those before, and holds it against the rules: the
+    /// token has grown, and of no earlier command anything is left.
+    pub(crate) fn next_leader(&self, after: u64) -> Print {
+        let print = wait_for("another leader", || {
+            self.prints().last().copied().filter(|print| print.token != after)
+        });
+        assert!(print.token > after, "the token has not grown");
+        self.assert_no_overlap();
+        print
+    }
+
+    pub(crate) fn assert_no_overlap(&self) {
+        assert_eq!(self.text("overlaps"), "", "commands (old, new) ran at once");
+        let tokens: Vec<_> = self.prints().iter().map(|print| print.token).collect();
+        assert!(tokens.is_sorted(), "an old leader printed after a new one: {tokens:?}");
+    }
+}
+
+/// One line of a printer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Print {
+    pub(crate) token: u64,
+    pub(crate) command: u32,
+    pub(crate) supervisor: u32,
+}
+
+impl Print {
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split(' ');
+        let (token, command) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        Some(Self { token, command, supervisor: fields.next()?.parse().ok()? })
+    }
+}
+
+/// A supervisor; killed when it is dropped, and its command soon after by its guard.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        Self(command.stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        send(self.id(), signal);
+    }
+
+    /// Waits for its exit status.
+    pub(crate) fn exit(&mut self) -> i32 {
+        code(wait_for("the supervisor's exit", || self.0.try_wait().unwrap()))
+    }
+
+    /// What it has written to standard error; for one that has exited.
+    pub(crate) fn said(&mut self) -> String {
+        std::io::read_to_string(self.0.stderr.take().unwrap()).unwrap()
+    }
+
+    pub(crate) fn guard(&self) -> u32 {
+        let children = format!("/proc/{0}/task/{0}/children", self.id());
+        wait_for("a guard", || {
+            let children = fs::read_to_string(&children).ok()?;
+            children.split_whitespace().find_map(|child| {
+                let name = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+                (name.trim() == "lease-guard" && is_alive(child.parse().ok()?))
+                    .then(|| child.parse().unwrap())
+            })
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn send(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
+}
+
+/// Whether the process runs, or could; one that only waits to be waited for does not.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| {
+        line.strip_prefix("State:").is_some_and(|state| !state.trim().starts_with(['Z', 'X']))
+    })
+}
+
+/// Waits until it is there, with more patience than any test should need.
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+pub(crate) fn wait_until(what: &str, mut look: impl FnMut() -> bool) {
+    wait_for(what, || look().then_some(()));
+}
+
+/// Prints a time, and refuses one beyond the limit and a busy machine's slack.
+pub(crate) fn measured(what: &str, since: Instant, limit: Duration) {
+    let took = since.elapsed();
+    eprintln!("{what}: {took:.3?} (limit {limit:?})");
+    assert!(took < limit + SLACK, "{what} took {took:?}, the limit is {limit:?}");
+}
+
+/// Asserts that it failed with that status and one line that contains those words.
+pub(crate) fn assert_refused(output: &Output, status: i32, words: &[impl AsRef<OsStr>]) {
+    let said = stderr(output);
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    assert_eq!(said.lines().count(), 1, "not one line: {said}");
+    assert!(said.starts_with("leasehold: "), "{said}");
+    for word in words {
+        let word = word.as_ref().to_str().unwrap();
+        assert!(said.contains(word), "{word:?} is not in {said}");
+    }
+    assert_eq!(stdout(output), "");
+}
+
+pub(crate) fn exists(path: &Path) -> bool {
+    path.try_exists().unwrap()
+}

@@ -1,0 +1,129 @@
+//! One prints; when it cannot go on, another does, and never both.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::{Bench, Print, Running, is_alive, measured, wait_until};
+
+const TTL: Duration = Duration::from_secs(3);
+const OPTIONS: &[&str] = &["--ttl", "3s"];
+
+fn three(bench: &Bench, first: &str, options: &[&str]) -> (Vec<Running>, Print) {
+    let runs = (0..3).map(|_| bench.printer_that(first, options)).collect();
+    (runs, bench.next_leader(0))
+}
+
+fn index_of(runs: &[Running], leader: Print) -> usize {
+    runs.iter().position(|run| run.id() == leader.supervisor).unwrap()
+}
+
+#[test]
+fn one_of_three_prints() {
+    let bench = Bench::new();
+    let (_runs, leader) = three(&bench, ":", OPTIONS);
+    std::thread::sleep(TTL + Duration::from_millis(500));
+    assert!(bench.prints().iter().all(|print| *print == leader));
+}
+
+#[test]
+fn a_killed_supervisor_takes_its_command_along() {
+    let bench = Bench::new();
+    for first in [":", "trap '' TERM HUP INT"] {
+        let _ = std::fs::remove_file(bench.path("prints"));
+        let (runs, leader) = three(&bench, first, OPTIONS);
+        let start = Instant::now();
+        runs[index_of(&runs, leader)].signal(Signal::KILL);
+        let next = bench.next_leader(leader.token);
+        measured("takeover after kill -9", start, TTL + Duration::from_millis(500));
+        assert!(!is_alive(leader.command));
+        assert_ne!(next.supervisor, leader.supervisor);
+        drop(runs);
+        wait_until("the end of all", || !is_alive(next.command));
+    }
+}
+
+#[test]
+fn an_interrupted_leader_hands_over_at_once() {
+    let bench = Bench::new();
+    let (mut runs, leader) = three(&bench, ":", &[]);
+    let start = Instant::now();
+    let mut old = runs.swap_remove(index_of(&runs, leader));
+    old.signal(Signal::INT);
+    bench.next_leader(leader.token);
+    measured("takeover after Ctrl-C", start, Duration::from_millis(300));
+    assert_eq!(old.exit(), 130);
+}
+
+#[test]
+fn a_stopped_supervisor_loses_its_command_and_then_its_lock() {
+    let bench = Bench::new();
+    for first in [":", "trap '' TERM"] {
+        let _ = std::fs::remove_file(bench.path("prints"));
+        let (mut runs, leader) = three(&bench, first, OPTIONS);
+        let start = Instant::now();
+        let mut old = runs.swap_remove(index_of(&runs, leader));
+        old.signal(Signal::STOP);
+        wait_until("the command's end", || !is_alive(leader.command));
+        measured("the command's end after a stop", start, TTL);
+        // Looks whether the command was dead, and whether its token is smaller.
+        let next = bench.next_leader(leader.token);
+        measured("takeover after a stop", start, TTL + Duration::from_millis(500));
+        old.signal(Signal::CONT);
+        assert_eq!(old.exit(), 76);
+        let said = old.said();
+        assert!(said.lines().last().unwrap().contains("lost lock \"hello\""), "{said}");
+        drop(runs);
+        wait_until("the end of all", || !is_alive(next.command));
+    }
+}
+
+#[test]
+fn a_supervisor_continued_before_its_lease_ends_does_not_pass_on_the_guards_doing() {
+    let bench = Bench::new();
+    let mut run = bench.printer(&["--ttl", "4s", "--stop-grace", "2s"]);
+    let leader = bench.next_leader(0);
+    run.signal(Signal::STOP);
+    wait_until("the command's end", || !is_alive(leader.command));
+    run.signal(Signal::CONT);
+    assert_eq!(run.exit(), 76, "and not the 143 that the guard's SIGTERM made");
+}
+
+#[test]
+fn with_respawn_a_continued_supervisor_campaigns_again() {
+    let bench = Bench::new();
+    let first = bench.printer(&["--ttl", "2s", "--respawn"]);
+    let leader = bench.next_leader(0);
+    let mut second = bench.printer(&["--ttl", "2s"]);
+    first.signal(Signal::STOP);
+    let next = bench.next_leader(leader.token);
+    assert_eq!(next.supervisor, second.id());
+    first.signal(Signal::CONT);
+    std::thread::sleep(Duration::from_millis(500));
+    bench.assert_no_overlap();
+    second.signal(Signal::TERM);
+    assert_eq!(second.exit(), 143);
+    assert_eq!(bench.next_leader(next.token).supervisor, first.id());
+}
+
+/// Another connection keeps a write transaction open, so that no heartbeat gets through.
+#[test]
+fn a_supervisor_that_is_cut_off_ends_its_command_within_the_lease() {
+    let bench = Bench::new();
+    let options = ["--ttl", "4s", "--stop-grace", "1s", "--respawn"];
+    let _run = bench.printer_that("trap 'echo TERM >> got' TERM", &options);
+    let leader = bench.next_leader(0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let start = Instant::now();
+    runtime.block_on(async {
+        use sqlx::{Connection, Executor, SqliteConnection};
+        let file = bench.path("locks.db");
+        let mut other = SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
+        other.execute("BEGIN IMMEDIATE").await.unwrap();
+        wait_until("the command's end", || !is_alive(leader.command));
+        measured("the command's end when cut off", start, Duration::from_secs(4));
+        other.execute("ROLLBACK").await.unwrap();
+    });
+    assert_eq!(bench.text("got"), "TERM\n", "neither engine nor guard is to ask twice");
+    bench.next_leader(leader.token);
+}
