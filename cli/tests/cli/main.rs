@@ -1,4 +1,5 @@
 //! The command line as its users have it: real processes on real SQLite files.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bad_input;
 mod contention;
