@@ -42,6 +42,11 @@ async fn elections_share_one_watch(ctx: Ctx) -> CaseResult {
         handles.push(campaign(election, &ledger, number, Conduct::Works(Duration::ZERO)));
     }
     ledger.wait_for_terms(20).await;
+    // It may come after all grants.
+    while gate.watches() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(ctx.hint_window()).await;
     assert_eq!(gate.watches(), 1);
     for handle in handles {
         handle.shutdown().await;

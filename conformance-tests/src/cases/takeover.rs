@@ -105,7 +105,9 @@ async fn an_observer_sees_who_leads(ctx: Ctx) -> CaseResult {
     let handle = campaign(member.election("job")?, &ledger, 1, works());
     let led = seen.next().await.expect("it never ends")?.leader.expect("somebody leads");
     assert_eq!(&led.holder, member.holder());
-    assert_eq!(handle.status().token, Some(led.token));
+    // The store may be seen to have granted before the leader has had its answer.
+    ledger.wait_for_terms(1).await;
+    assert_eq!(handle.watch().wait_for(|s| s.token.is_some()).await.unwrap().token, Some(led.token));
     onlooker.disable("job", "upkeep").await?;
     loop {
         let now = seen.next().await.expect("it never ends")?;
