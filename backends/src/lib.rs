@@ -103,6 +103,17 @@ assert!(client.lock("nightly-report")?.try_acquire().await?.is_some());
 
 pub use leasehold_core::*;
 
+mod common;
+#[cfg(feature = "etcd")]
+pub mod etcd;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
+#[cfg(feature = "mysql")]
+pub mod mysql;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod url;

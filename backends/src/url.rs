@@ -85,28 +85,55 @@ pub(crate) struct Driver {
     pub(crate) schema: fn(&Namespace) -> Result<String>,
 }
 
-/// Which part of Leasehold has a backend.
+/// Whether this build has a backend.
 #[derive(Clone, Copy, Debug)]
 enum Support {
-    /// This build.
+    /// It has.
     Built(Driver),
-    /// A build with that cargo feature.
+    /// A build with that cargo feature has.
     #[allow(dead_code, reason = "no backend is of this kind when all features are on")]
     Feature(&'static str),
-    /// No build of this version.
-    Nowhere,
 }
 
 /// One line per backend: the schemes, the form to show, and who has it.
 const BACKENDS: &[(&[&str], &str, Support)] = &[
-    (&["sqlite"], "sqlite:PATH", sqlite_support()),
-    (&["postgres", "postgresql"], "postgres://USER@HOST/DATABASE", Support::Nowhere),
-    (&["mysql", "mariadb"], "mysql://USER@HOST/DATABASE", Support::Nowhere),
-    (&["redis", "rediss"], "redis://HOST", Support::Nowhere),
-    (&["mongodb", "mongodb+srv"], "mongodb://HOST/DATABASE", Support::Nowhere),
-    (&["etcd"], "etcd://HOST:PORT,HOST:PORT", Support::Nowhere),
+    (&["sqlite"], "sqlite:PATH", support::sqlite()),
+    (&["postgres", "postgresql"], "postgres://USER@HOST/DATABASE", support::postgres()),
+    (&["mysql", "mariadb"], "mysql://USER@HOST/DATABASE", support::mysql()),
+    (REDIS, "redis://HOST", support::redis()),
+    (&["mongodb", "mongodb+srv"], "mongodb://HOST/DATABASE", support::mongodb()),
+    (&["etcd", "etcds"], "etcd://HOST:PORT,HOST:PORT", support::etcd()),
     (&["memory"], "memory:", Support::Built(MEMORY)),
 ];
+
+const REDIS: &[&str] = &[
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "redis+cluster",
+    "rediss+cluster",
+    "redis+sentinel",
+    "rediss+sentinel",
+];
+
+/// A function for each backend that is a cargo feature and a module of the same name.
+mod support {
+    use super::Support;
+
+    macro_rules! support {
+        ($($feature:literal $backend:ident),+) => {$(
+            pub(super) const fn $backend() -> Support {
+                #[cfg(feature = $feature)]
+                return Support::Built(crate::$backend::DRIVER);
+                #[cfg(not(feature = $feature))]
+                return Support::Feature($feature);
+            }
+        )+};
+    }
+
+    support!("etcd" etcd, "mongodb" mongodb, "mysql" mysql, "postgres" postgres, "redis" redis, "sqlite" sqlite);
+}
 
 const MEMORY: Driver = Driver {
     open: |url, _| {
@@ -120,13 +147,6 @@ const MEMORY: Driver = Driver {
     },
     schema: |_| Ok(String::new()),
 };
-
-const fn sqlite_support() -> Support {
-    #[cfg(feature = "sqlite")]
-    return Support::Built(crate::sqlite::DRIVER);
-    #[cfg(not(feature = "sqlite"))]
-    return Support::Feature("sqlite");
-}
 
 /// The scheme and what comes after its colon.
 pub(crate) fn split(url: &str) -> Option<(&str, &str)> {
@@ -152,15 +172,6 @@ fn driver(url: &str) -> Result<Driver> {
         Support::Feature(feature) => Err(unsupported(scheme, "is not in this build").with_fix(
             format!("add the feature \"{feature}\" to the crate leasehold in Cargo.toml"),
         )),
-        Support::Nowhere => {
-            let built: Vec<_> = BACKENDS
-                .iter()
-                .filter(|(.., support)| !matches!(support, Support::Nowhere))
-                .map(|(_, form, _)| *form)
-                .collect();
-            Err(unsupported(scheme, "is not in this version of leasehold, with any feature")
-                .with_fix(format!("it has {}", built.join(", "))))
-        }
     }
 }
 
@@ -193,11 +204,6 @@ mod tests {
                         let error = asked.unwrap_err();
                         assert!(error.is_unsupported(), "{error}");
                         assert!(error.to_string().contains(&format!("feature \"{feature}\"")));
-                    }
-                    Support::Nowhere => {
-                        let error = asked.unwrap_err();
-                        assert!(error.is_unsupported(), "{error}");
-                        assert!(error.to_string().contains("not in this version"), "{error}");
                         assert!(!error.to_string().contains("secret"), "{error}");
                     }
                 }

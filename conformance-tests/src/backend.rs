@@ -30,6 +30,11 @@ pub trait Backend: Send + Sync + 'static {
     /// Stops what [`start`](Self::start) started.
     async fn stop(&self) {}
 
+    /// Name and version of the server that answers, where there is one.
+    async fn server(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// What else can be done with it.
     fn probes(&self) -> Probes<'_> {
         Probes::default()

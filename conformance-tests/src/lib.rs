@@ -47,6 +47,8 @@ mod ledger;
 mod lossy;
 mod process;
 mod run;
+#[cfg(feature = "servers")]
+pub mod servers;
 mod suite;
 mod tasks;
 mod trace;
@@ -64,6 +66,6 @@ pub use gated::GatedStore;
 pub use ledger::{Conduct, Entry, Ledger};
 pub use lossy::LossyStore;
 pub use run::run_case;
-pub use suite::Suite;
+pub use suite::{OwnCase, Suite};
 pub use tasks::{Task, race, spawn};
 pub use trace::{CLOCK_TOLERANCE, Trace, Trusted};

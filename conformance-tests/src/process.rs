@@ -85,7 +85,10 @@ impl Worker {
 }
 
 /// Does a worker's job, if this process was started with one.
-pub(crate) fn work_if_asked(runtime: &Runtime, backends: &[Arc<dyn Backend>]) -> Option<ExitCode> {
+pub(crate) fn work_if_asked<'a>(
+    runtime: &Runtime,
+    backends: impl Iterator<Item = &'a Arc<dyn Backend>>,
+) -> Option<ExitCode> {
     let job = env::var(JOB).ok()?;
     Some(match runtime.block_on(work(&job, backends)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,9 +99,12 @@ pub(crate) fn work_if_asked(runtime: &Runtime, backends: &[Arc<dyn Backend>]) ->
     })
 }
 
-async fn work(job: &str, backends: &[Arc<dyn Backend>]) -> CaseResult {
+async fn work<'a>(
+    job: &str,
+    mut backends: impl Iterator<Item = &'a Arc<dyn Backend>>,
+) -> CaseResult {
     let job: Job = serde_json::from_str(job)?;
-    let backend = backends.iter().find(|backend| backend.name() == job.backend);
+    let backend = backends.find(|backend| backend.name() == job.backend);
     let backend = backend.ok_or_else(|| Failure::new(format!("no backend {}", job.backend)))?;
     let probes = backend.probes();
     let reachable = probes.other_processes.ok_or_else(|| Failure::new("it is process-local"))?;

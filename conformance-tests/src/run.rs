@@ -1,8 +1,10 @@
 //! Running one case: its namespace, its time limit, its panics.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use leasehold_core::Capabilities;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -18,15 +20,46 @@ const TIME_LIMIT: Duration = Duration::from_secs(75);
 pub(crate) struct Subject {
     backend: Arc<dyn Backend>,
     started: OnceCell<CaseResult<Capabilities>>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    passed: AtomicUsize,
+    failed: AtomicUsize,
+    ignored: AtomicUsize,
 }
 
 impl Subject {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, started: OnceCell::new() }
+        Self { backend, started: OnceCell::new(), counts: Counts::default() }
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
         &self.backend
+    }
+
+    /// Counts what became of a case.
+    pub(crate) fn note(&self, verdict: &Verdict) {
+        let Counts { passed, failed, ignored } = &self.counts;
+        let count = match verdict {
+            Verdict::Passed => passed,
+            Verdict::Failed(_) => failed,
+            Verdict::Ignored(_) => ignored,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What ran, on which server; none if nothing did.
+    pub(crate) async fn count(&self) -> Option<String> {
+        self.started.get()?;
+        let server = self.backend.server().await.ok().flatten();
+        let server = server.map(|server| format!(" ({server})")).unwrap_or_default();
+        let [passed, failed, ignored] =
+            [&self.counts.passed, &self.counts.failed, &self.counts.ignored]
+                .map(|count| count.load(Ordering::Relaxed));
+        let name = self.backend.name();
+        Some(format!("{name}{server}: {passed} passed, {failed} failed, {ignored} ignored"))
     }
 
     /// Stops what was started.
@@ -79,6 +112,21 @@ impl Subject {
         match failures.into_iter().find_map(Result::err) {
             None => Verdict::Passed,
             Some(failure) => Verdict::Failed(failure),
+        }
+    }
+
+    /// Runs a case that only this backend has.
+    pub(crate) async fn run_own(
+        &self,
+        run: impl FnOnce() -> BoxFuture<'static, CaseResult> + Send + 'static,
+    ) -> Verdict {
+        if let Err(failure) = self.start().await {
+            return Verdict::Failed(failure);
+        }
+        match timeout(TIME_LIMIT, spawn(run()).join()).await {
+            Ok(Ok(())) => Verdict::Passed,
+            Ok(Err(failure)) => Verdict::Failed(failure),
+            Err(_) => Verdict::Failed(Failure::new(format!("it hangs: {TIME_LIMIT:?}"))),
         }
     }
 

@@ -3,18 +3,25 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use libtest_mimic::{Arguments, Completion, Trial};
 use tokio::runtime::Runtime;
 
 use crate::run::Subject;
-use crate::{Backend, Verdict, cases, process};
+use crate::{Backend, CaseResult, Verdict, cases, process};
+
+/// A case of one backend alone, with the value that the suite runs on.
+pub type OwnCase<B> = (&'static str, fn(Arc<B>) -> BoxFuture<'static, CaseResult>);
 
 /// The suite, on the backends it is given.
 #[derive(Default)]
 #[allow(missing_debug_implementations, reason = "it holds trait objects only")]
 pub struct Suite {
-    backends: Vec<Arc<dyn Backend>>,
+    subjects: Vec<(Arc<Subject>, Vec<Own>)>,
 }
+
+type Run = Box<dyn FnOnce() -> BoxFuture<'static, CaseResult> + Send>;
+type Own = (&'static str, Run);
 
 impl Suite {
     /// Cases mostly wait, so more run at once than there are cores.
@@ -28,8 +35,20 @@ impl Suite {
 
     /// Runs on that backend too.
     #[must_use]
-    pub fn backend(mut self, backend: impl Backend) -> Self {
-        self.backends.push(Arc::new(backend));
+    pub fn backend(self, backend: impl Backend) -> Self {
+        self.backend_with_cases(backend, &[])
+    }
+
+    /// Runs on that backend too, with cases of its own: what is particular to its datastore.
+    #[must_use]
+    pub fn backend_with_cases<B: Backend>(mut self, backend: B, own: &[OwnCase<B>]) -> Self {
+        let backend = Arc::new(backend);
+        let own = own.iter().map(|(name, run)| {
+            let (backend, run) = (Arc::clone(&backend), *run);
+            (*name, Box::new(move || run(backend)) as Run)
+        });
+        let own = own.collect();
+        self.subjects.push((Arc::new(Subject::new(backend)), own));
         self
     }
 
@@ -46,19 +65,26 @@ impl Suite {
                 return ExitCode::FAILURE;
             }
         };
-        if let Some(code) = process::work_if_asked(&runtime, &self.backends) {
+        let subjects: Vec<_> =
+            self.subjects.iter().map(|(subject, _)| Arc::clone(subject)).collect();
+        if let Some(code) = process::work_if_asked(&runtime, subjects.iter().map(|s| s.backend())) {
             return code;
         }
         process::allow_workers();
         let mut arguments = Arguments::from_args();
         arguments.test_threads.get_or_insert(Self::CASES_AT_ONCE);
-        let subjects: Vec<Arc<Subject>> =
-            self.backends.into_iter().map(|backend| Arc::new(Subject::new(backend))).collect();
-        let trials = subjects.iter().flat_map(|subject| trials(&runtime, subject)).collect();
+        let trials = self
+            .subjects
+            .into_iter()
+            .flat_map(|(subject, own)| trials(&runtime, &subject, own))
+            .collect();
         let conclusion = libtest_mimic::run(&arguments, trials);
         // Statics are never dropped, and neither would a server be that one of them owned.
         runtime.block_on(async {
             for subject in &subjects {
+                if let Some(count) = subject.count().await {
+                    println!("{count}");
+                }
                 subject.stop().await;
             }
         });
@@ -66,14 +92,33 @@ impl Suite {
     }
 }
 
-fn trials(runtime: &Arc<Runtime>, subject: &Arc<Subject>) -> impl Iterator<Item = Trial> {
-    cases::all().map(move |case| {
-        let name = format!("{}::{}", subject.backend().name(), case.name());
-        let (runtime, subject) = (Arc::clone(runtime), Arc::clone(subject));
-        Trial::ignorable_test(name, move || match runtime.block_on(subject.run(case)) {
+fn trials(runtime: &Arc<Runtime>, subject: &Arc<Subject>, own: Vec<Own>) -> Vec<Trial> {
+    let of_all = cases::all().map(|case| {
+        let (this, name) = (Arc::clone(subject), case.name());
+        trial(runtime, subject, &name, async move { this.run(case).await })
+    });
+    let of_it = own.into_iter().map(|(name, run)| {
+        let this = Arc::clone(subject);
+        trial(runtime, subject, name, async move { this.run_own(run).await })
+    });
+    of_all.chain(of_it).collect()
+}
+
+fn trial(
+    runtime: &Arc<Runtime>,
+    subject: &Arc<Subject>,
+    case: &str,
+    run: impl Future<Output = Verdict> + Send + 'static,
+) -> Trial {
+    let name = format!("{}::{case}", subject.backend().name());
+    let (runtime, subject) = (Arc::clone(runtime), Arc::clone(subject));
+    Trial::ignorable_test(name, move || {
+        let verdict = runtime.block_on(run);
+        subject.note(&verdict);
+        match verdict {
             Verdict::Passed => Ok(Completion::Completed),
             Verdict::Failed(failure) => Err(failure.to_string().into()),
             Verdict::Ignored(reason) => Ok(Completion::ignored_with(reason)),
-        })
+        }
     })
 }

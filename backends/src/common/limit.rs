@@ -1,0 +1,30 @@
+//! The time that a store waits for its server.
+//!
+//! The engine bounds its calls by what is left of a lease; this bound is for those who call a store
+//! directly, and keeps a server that hangs from keeping connections for good.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::{Error, ErrorKind, Result};
+
+/// The longest that one call waits for an answer.
+pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+const FIX: &str = "is the server up, and reachable from here?";
+
+/// Bounds a call that writes: without an answer, nobody knows whether it did.
+pub(crate) async fn writing<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(unanswered(ErrorKind::OutcomeUnknown)))
+}
+
+/// Bounds a call that changes nothing.
+pub(crate) async fn reading<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable)))
+}
+
+/// The error of a call that was given up.
+pub(crate) fn unanswered(kind: ErrorKind) -> Error {
+    Error::new(kind, format!("the server did not answer within {CALL_LIMIT:?}")).with_fix(FIX)
+}

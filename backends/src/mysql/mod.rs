@@ -1,0 +1,11 @@
+//! Locks in MySQL.
+
+use crate::url::Driver;
+use crate::{Error, ErrorKind};
+
+pub(crate) const DRIVER: Driver = Driver {
+    open: |_, _| {
+        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "MySQL is not implemented yet")) })
+    },
+    schema: |_| Ok(String::new()),
+};

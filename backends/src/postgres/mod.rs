@@ -1,0 +1,13 @@
+//! Locks in PostgreSQL.
+
+use crate::url::Driver;
+use crate::{Error, ErrorKind};
+
+pub(crate) const DRIVER: Driver = Driver {
+    open: |_, _| {
+        Box::pin(async {
+            Err(Error::new(ErrorKind::Unsupported, "PostgreSQL is not implemented yet"))
+        })
+    },
+    schema: |_| Ok(String::new()),
+};

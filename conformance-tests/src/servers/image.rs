@@ -1,0 +1,60 @@
+//! Which image a server is started from.
+
+use std::process::{Command, Stdio};
+
+/// How a server is started in a container.
+#[derive(Clone, Copy, Debug)]
+pub struct Image {
+    /// The backend's name, such as `postgres`.
+    pub name: &'static str,
+    /// The public image, such as `postgres:17`.
+    pub public: &'static str,
+    /// The port that the server listens on.
+    pub port: u16,
+    /// Environment variables, as the public image understands them.
+    pub environment: &'static [(&'static str, &'static str)],
+    /// The command, after the image's entry point.
+    pub command: &'static [&'static str],
+}
+
+impl Image {
+    /// What `LEASEHOLD_TEST_<NAME>_<WHAT>` says.
+    pub(super) fn told(&self, what: &str) -> Option<String> {
+        let variable = format!("LEASEHOLD_TEST_{}_{what}", self.name.to_ascii_uppercase());
+        std::env::var(variable).ok().filter(|value| !value.is_empty())
+    }
+
+    /// The URL of a server that runs already, if one is to be used.
+    #[must_use]
+    pub fn given_url(&self) -> Option<String> {
+        self.told("URL")
+    }
+
+    /// Name and tag of the image to start.
+    pub(super) fn chosen(&self) -> (String, String) {
+        let local = format!("leasehold-test/{}:local", self.name);
+        let chosen = self
+            .told("IMAGE")
+            .unwrap_or_else(|| if is_here(&local) { local } else { self.public.to_owned() });
+        match chosen.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name.to_owned(), tag.to_owned()),
+            _ => (chosen, "latest".to_owned()),
+        }
+    }
+}
+
+fn is_here(image: &str) -> bool {
+    Command::new("docker")
+        .args(["image", "inspect", image])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Whether `LEASEHOLD_TEST_SKIP`, a list of names with commas, leaves that backend out.
+#[must_use]
+pub fn skipped(backend: &str) -> bool {
+    std::env::var("LEASEHOLD_TEST_SKIP")
+        .is_ok_and(|list| list.split(',').any(|name| name.trim() == backend))
+}

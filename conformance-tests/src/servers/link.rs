@@ -1,0 +1,37 @@
+//! A client's way to a server, through a proxy.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use leasehold_core::LockStore;
+
+use super::{Conduct, Proxy};
+use crate::Link;
+
+/// A store whose connections go through a proxy.
+#[derive(Debug)]
+pub struct ProxiedLink {
+    /// The store.
+    pub store: Arc<dyn LockStore>,
+    /// What its connections go through.
+    pub proxy: Proxy,
+}
+
+#[async_trait]
+impl Link for ProxiedLink {
+    fn store(&self) -> Arc<dyn LockStore> {
+        Arc::clone(&self.store)
+    }
+
+    async fn swallow_replies(&self) {
+        self.proxy.set(Conduct::SwallowReplies);
+    }
+
+    async fn cut(&self) {
+        self.proxy.set(Conduct::Cut);
+    }
+
+    async fn restore(&self) {
+        self.proxy.set(Conduct::Pass);
+    }
+}

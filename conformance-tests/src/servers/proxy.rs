@@ -1,0 +1,130 @@
+//! A TCP proxy that misbehaves on request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How a proxy treats its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conduct {
+    /// Everything goes through.
+    Pass,
+    /// Everything goes through, each chunk that much later.
+    Slow(Duration),
+    /// Requests go through, and replies are lost.
+    SwallowReplies,
+    /// Nothing goes through, and nobody is told: as if the server hung or packets were lost.
+    Hang,
+    /// All connections end, and new ones end at once.
+    Cut,
+}
+
+/// A proxy to one server, at a free port of the loopback interface, until it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    conduct: Arc<watch::Sender<Conduct>>,
+    accepting: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Starts a proxy to the server at that address, such as `127.0.0.1:5432`.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start(server: &str) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let conduct = Arc::new(watch::Sender::new(Conduct::Pass));
+        let (server, told) = (server.to_owned(), conduct.subscribe());
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(serve(client, server.clone(), told.clone()));
+            }
+        });
+        Ok(Self { address, conduct, accepting })
+    }
+
+    /// Where clients connect to.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Treats present and new connections that way, from now.
+    pub fn set(&self, conduct: Conduct) {
+        self.conduct.send_replace(conduct);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.conduct.send_replace(Conduct::Cut);
+    }
+}
+
+async fn serve(client: TcpStream, server: String, told: watch::Receiver<Conduct>) {
+    if *told.borrow() == Conduct::Cut {
+        return;
+    }
+    let Ok(upstream) = TcpStream::connect(server).await else { return };
+    _ = (client.set_nodelay(true), upstream.set_nodelay(true));
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = upstream.into_split();
+    // When one direction ends, so does the other: both halves are dropped.
+    tokio::select! {
+        () = pump(from_client, to_server, told.clone(), false) => {}
+        () = pump(from_server, to_client, told, true) => {}
+    }
+}
+
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut told: watch::Receiver<Conduct>,
+    replies: bool,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut lost = false;
+    loop {
+        let conduct = *told.borrow_and_update();
+        match conduct {
+            Conduct::Cut => return,
+            // What was lost on the way is missed when the rest gets through.
+            Conduct::Pass | Conduct::Slow(_) if lost => return,
+            Conduct::Hang => {
+                if told.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            _ => {}
+        }
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read,
+            changed = told.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+        };
+        let Ok(length @ 1..) = read else { return };
+        match conduct {
+            Conduct::SwallowReplies if replies => {
+                lost = true;
+                continue;
+            }
+            Conduct::Slow(delay) => tokio::time::sleep(delay).await,
+            _ => {}
+        }
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}

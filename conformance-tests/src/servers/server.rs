@@ -1,0 +1,137 @@
+//! A server, started in a container or given by URL.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use leasehold_core::{Error, ErrorKind, Result};
+use testcontainers::core::{ExecCommand, IntoContainerPort};
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{ContainerAsync, GenericImage, ImageExt};
+use tokio::time::{Instant, sleep};
+
+use super::Image;
+
+/// What `docker ps` shows of these containers, so that left-over ones can be found.
+const LABEL: (&str, &str) = ("leasehold.test", "server");
+
+/// The longest that a server is given to answer.
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// A server in a container, which goes when this value is dropped.
+#[derive(Debug)]
+pub struct Server {
+    container: ContainerAsync<GenericImage>,
+    port: u16,
+}
+
+fn broken(source: impl Display) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("the container does not do it: {source}"))
+        .with_fix("does `docker info` answer? `cargo xtask images` builds the images")
+}
+
+impl Server {
+    /// Starts a container of that image, reachable at a free port of the loopback interface.
+    ///
+    /// The server within may take a while longer: see [`until_ready`].
+    ///
+    /// # Errors
+    /// When there is no Docker Engine, or no such image.
+    pub async fn start(image: &Image) -> Result<Self> {
+        Self::start_with(image, &[]).await
+    }
+
+    /// As [`start`](Self::start), with more arguments for the server.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with(image: &Image, more: &[&str]) -> Result<Self> {
+        let (name, tag) = image.chosen();
+        // Fixed, since Docker gives a restarted container another port where it had the choice.
+        let port = free_port().map_err(broken)?;
+        let mut request = GenericImage::new(name, tag)
+            .with_mapped_port(port, image.port.tcp())
+            .with_startup_timeout(START_LIMIT)
+            .with_labels([LABEL]);
+        for (key, value) in image.environment {
+            request = request.with_env_var(*key, *value);
+        }
+        if !image.command.is_empty() || !more.is_empty() {
+            request = request.with_cmd(image.command.iter().chain(more).copied());
+        }
+        Ok(Self { container: request.start().await.map_err(broken)?, port })
+    }
+
+    /// Its address on this machine.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Stops the server in order, as an operator would.
+    ///
+    /// # Errors
+    /// What Docker says.
+    pub async fn stop(&self) -> Result<()> {
+        self.container.stop_with_timeout(Some(20)).await.map_err(broken)
+    }
+
+    /// Starts it again, with its data and at the same address.
+    ///
+    /// # Errors
+    /// What Docker says.
+    pub async fn start_again(&self) -> Result<()> {
+        self.container.start().await.map_err(broken)
+    }
+
+    /// Freezes it: it answers nothing until it is resumed.
+    ///
+    /// # Errors
+    /// What Docker says.
+    pub async fn freeze(&self) -> Result<()> {
+        self.container.pause().await.map_err(broken)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// What Docker says.
+    pub async fn resume(&self) -> Result<()> {
+        self.container.unpause().await.map_err(broken)
+    }
+
+    /// Runs a command in the container, and gives what it prints.
+    ///
+    /// # Errors
+    /// What Docker says; not the command's own failure.
+    pub async fn run(&self, command: &[&str]) -> Result<String> {
+        let command = ExecCommand::new(command.iter().copied());
+        let mut done = self.container.exec(command).await.map_err(broken)?;
+        let said = done.stdout_to_vec().await.map_err(broken)?;
+        Ok(String::from_utf8_lossy(&said).into_owned())
+    }
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// Repeats `attempt` until it succeeds, for as long as a server may take to start.
+///
+/// # Errors
+/// The last attempt's.
+pub async fn until_ready<T, E, F>(mut attempt: impl FnMut() -> F) -> Result<T>
+where
+    E: Display,
+    F: Future<Output = std::result::Result<T, E>>,
+{
+    let give_up = Instant::now() + START_LIMIT;
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) if Instant::now() >= give_up => return Err(broken(error)),
+            Err(_) => sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
