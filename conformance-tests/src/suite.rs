@@ -1,5 +1,7 @@
 //! The runner: one test per case and backend.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -83,12 +85,22 @@ impl Suite {
         runtime.block_on(async {
             for subject in &subjects {
                 if let Some(count) = subject.count().await {
-                    println!("{count}");
+                    tell(&count);
                 }
                 subject.stop().await;
             }
         });
         conclusion.exit_code()
+    }
+}
+
+/// Prints a closing line, and appends it to the file in which a larger run collects them.
+fn tell(line: &str) {
+    println!("{line}");
+    let Some(file) = std::env::var_os("LEASEHOLD_TEST_COUNTS") else { return };
+    let file = OpenOptions::new().append(true).create(true).open(file);
+    if let Err(error) = file.and_then(|mut file| writeln!(file, "{line}")) {
+        eprintln!("the count cannot be noted: {error}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! All automation of this repository: `cargo xtask …`.
 
+mod docker;
+mod images;
 mod setup;
 mod test;
 mod verify;
@@ -24,14 +26,20 @@ enum Task {
     /// Mends what `verify` complains of, as far as tools can.
     Fix,
     /// Sets up what the tests need, and runs every test.
-    Test,
+    Test(test::Options),
+    /// Builds the images of the servers from Debian's packages, for where none can be pulled.
+    Images {
+        /// Only these: postgres, mysql, mariadb, redis, valkey, mongodb, etcd
+        servers: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Verify => verify::verify(),
         Task::Fix => verify::fix(),
-        Task::Test => test::test(),
+        Task::Test(options) => test::test(&options),
+        Task::Images { servers } => images(&servers),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,14 +50,25 @@ fn main() -> ExitCode {
     }
 }
 
+fn images(servers: &[String]) -> Result<()> {
+    let known = images::SERVERS.map(|(name, _)| name);
+    if let Some(unknown) = servers.iter().find(|server| !known.contains(&server.as_str())) {
+        bail!("there is no server \"{unknown}\"; there are {}", known.join(", "));
+    }
+    docker::ensure()?;
+    let chosen = |name: &&str| servers.is_empty() || servers.iter().any(|server| server == name);
+    images::build(&known.into_iter().filter(chosen).collect::<Vec<_>>())
+}
+
 /// Runs `cargo` in the root of the workspace, and fails when it does.
-fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+fn cargo(arguments: &[&str], environment: &[(&str, PathBuf)]) -> Result<()> {
     let line = format!("cargo {}", arguments.join(" "));
     eprintln!("\n$ {line}");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(arguments)
-        .envs(environment.iter().copied())
+        .envs(setup::protoc()?)
+        .envs(environment.iter().cloned())
         .current_dir(root()?)
         .status()
         .with_context(|| format!("cannot run {line}"))?;

@@ -1,32 +1,55 @@
 //! What the build needs beside Rust.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+/// The compiler of protocol buffers and the files it includes, as environment variables: etcd's
+/// client is generated from them. One that the user named is left.
+pub(crate) fn protoc() -> Result<Vec<(&'static str, PathBuf)>> {
+    if std::env::var_os("PROTOC").is_some() {
+        return Ok(Vec::new());
+    }
+    let found = (protoc_bin_vendored::protoc_bin_path(), protoc_bin_vendored::include_path());
+    let (Ok(protoc), Ok(include)) = found else {
+        bail!("no protoc is packaged for this platform; install one and name it in PROTOC");
+    };
+    Ok(vec![("PROTOC", protoc), ("PROTOC_INCLUDE", include)])
+}
+
 /// SQLite is compiled from C, so there must be a compiler for it: installed where that is possible.
 pub(crate) fn c_compiler() -> Result<()> {
-    if runs("cc", &["--version"]) {
+    program("cc", "a C compiler", &["gcc", "libc6-dev"])
+}
+
+/// A program that Debian has in those packages: installed where that is possible.
+pub(crate) fn program(program: &str, what: &str, packages: &[&str]) -> Result<()> {
+    if runs(program, &["--version"]) {
         return Ok(());
     }
     if !runs("apt-get", &["--version"]) {
-        bail!("no C compiler; install one (gcc or clang) so that `cc` can be run");
+        bail!("there is no {program}; install {what}");
     }
-    eprintln!("no C compiler: installing gcc with apt-get");
-    for arguments in [&["update"][..], &["install", "--yes", "gcc", "libc6-dev"][..]] {
-        let status = Command::new("apt-get")
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .status()
-            .context("cannot run apt-get")?;
-        if !status.success() {
-            bail!("apt-get {} failed ({status}); install gcc by hand", arguments.join(" "));
-        }
+    eprintln!("there is no {program}: installing {} with apt-get", packages.join(" "));
+    apt_get(&["update"])?;
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+}
+
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let status = Command::new("apt-get")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .status()
+        .context("cannot run apt-get")?;
+    if !status.success() {
+        bail!("apt-get {} failed ({status}); are you root?", arguments.join(" "));
     }
     Ok(())
 }
 
-fn runs(program: &str, arguments: &[&str]) -> bool {
+/// Whether the program runs to a good end; what it says is not shown.
+pub(crate) fn runs(program: &str, arguments: &[&str]) -> bool {
     let quiet =
         Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
     quiet.is_ok_and(|status| status.success())

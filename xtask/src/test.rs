@@ -1,15 +1,66 @@
 //! Every test.
 
-use anyhow::Result;
+use std::fs;
+use std::path::PathBuf;
 
-use crate::{cargo, setup};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::{cargo, docker, images, root, setup};
+
+/// What to test.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Leaves a server out: postgres, mysql, mariadb, redis, valkey, mongodb or etcd
+    #[arg(long, value_name = "SERVER", value_delimiter = ',')]
+    skip: Vec<String>,
+}
 
 /// Sets up what the tests need and runs them all; the documentation's examples are among them.
-pub(crate) fn test() -> Result<()> {
+pub(crate) fn test(options: &Options) -> Result<()> {
+    let known: Vec<_> = images::SERVERS.iter().map(|(name, _)| *name).collect();
+    for name in &options.skip {
+        if !known.contains(&name.as_str()) {
+            bail!("there is no server \"{name}\" to skip; there are {}", known.join(", "));
+        }
+    }
     setup::c_compiler()?;
-    cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"], &[])?;
-    // Without features a URL must say which one to add.
-    cargo(&["test", "--package", "leasehold", "--no-default-features"], &[])?;
-    eprintln!("\nall tests passed");
+    let skipped = |server: &str| options.skip.iter().any(|name| name == server);
+    let needed: Vec<_> = known.into_iter().filter(|server| !skipped(server)).collect();
+    if !needed.is_empty() {
+        docker::ensure()?;
+        docker::remove_leftovers()?;
+        images::ensure(&needed)?;
+    }
+    let counts = Counts::new()?;
+    let environment = [
+        ("LEASEHOLD_TEST_SKIP", options.skip.join(",").into()),
+        ("LEASEHOLD_TEST_COUNTS", counts.0.clone()),
+    ];
+    let tested = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"], &environment)
+        // Without features a URL must say which one to add.
+        .and_then(|()| cargo(&["test", "--package", "leasehold", "--no-default-features"], &[]));
+    eprintln!("\n{}", counts.read()?);
+    for name in &options.skip {
+        eprintln!("{name}: skipped, as asked");
+    }
+    tested?;
+    eprintln!("all tests passed");
     Ok(())
+}
+
+/// A file to which test programs append a line per backend.
+struct Counts(PathBuf);
+
+impl Counts {
+    fn new() -> Result<Self> {
+        let file = root()?.join("target/test-counts");
+        fs::create_dir_all(root()?.join("target"))?;
+        fs::write(&file, "").with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(Self(file))
+    }
+
+    fn read(&self) -> Result<String> {
+        Ok(fs::read_to_string(&self.0)?)
+    }
 }

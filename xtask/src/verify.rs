@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::cargo;
+use crate::{cargo, setup};
 
 /// Each set of features that users build with is linted: with all, and with none.
 const CLIPPY: [&[&str]; 2] = [
@@ -14,11 +14,12 @@ const DOC: &[&str] = &["doc", "--workspace", "--all-features", "--no-deps"];
 
 /// Checks, and changes nothing.
 pub(crate) fn verify() -> Result<()> {
+    setup::c_compiler()?;
     cargo(&["fmt", "--all", "--check"], &[])?;
     for lint in CLIPPY {
         cargo(lint, &[])?;
     }
-    cargo(DOC, &[("RUSTDOCFLAGS", "-D warnings")])?;
+    cargo(DOC, &[("RUSTDOCFLAGS", "-D warnings".into())])?;
     eprintln!("\nverified: format, lints, documentation");
     Ok(())
 }
