@@ -27,6 +27,8 @@ enum Task {
     Fix,
     /// Sets up what the tests need, and runs every test.
     Test(test::Options),
+    /// Measures what a lock costs on each server, and how promptly it is handed over.
+    Cost(test::Options),
     /// Builds the images of the servers from Debian's packages, for where none can be pulled.
     Images {
         /// Only these: postgres, mysql, mariadb, redis, valkey, mongodb, etcd
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Task::Verify => verify::verify(),
         Task::Fix => verify::fix(),
         Task::Test(options) => test::test(&options),
+        Task::Cost(options) => test::cost(&options),
         Task::Images { servers } => images(&servers),
     };
     match done {

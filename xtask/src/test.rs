@@ -18,25 +18,9 @@ pub(crate) struct Options {
 
 /// Sets up what the tests need and runs them all; the documentation's examples are among them.
 pub(crate) fn test(options: &Options) -> Result<()> {
-    let known: Vec<_> = images::SERVERS.iter().map(|(name, _)| *name).collect();
-    for name in &options.skip {
-        if !known.contains(&name.as_str()) {
-            bail!("there is no server \"{name}\" to skip; there are {}", known.join(", "));
-        }
-    }
-    setup::c_compiler()?;
-    let skipped = |server: &str| options.skip.iter().any(|name| name == server);
-    let needed: Vec<_> = known.into_iter().filter(|server| !skipped(server)).collect();
-    if !needed.is_empty() {
-        docker::ensure()?;
-        docker::remove_leftovers()?;
-        images::ensure(&needed)?;
-    }
+    let skip = set_up(options)?;
     let counts = Counts::new()?;
-    let environment = [
-        ("LEASEHOLD_TEST_SKIP", options.skip.join(",").into()),
-        ("LEASEHOLD_TEST_COUNTS", counts.0.clone()),
-    ];
+    let environment = [skip, ("LEASEHOLD_TEST_COUNTS", counts.0.clone())];
     let tested = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"], &environment)
         // Without features a URL must say which one to add.
         .and_then(|()| cargo(&["test", "--package", "leasehold", "--no-default-features"], &[]));
@@ -47,6 +31,30 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     tested?;
     eprintln!("all tests passed");
     Ok(())
+}
+
+/// Prints the table of `conformance-tests/examples/cost`.
+pub(crate) fn cost(options: &Options) -> Result<()> {
+    let skip = set_up(options)?;
+    let package = ["run", "--release", "--package", "leasehold-conformance"];
+    cargo(&[&package[..], &["--features", "servers", "--example", "cost"]].concat(), &[skip])
+}
+
+/// Installs, starts and builds what is needed; the variable that tells the tests what to leave out.
+fn set_up(options: &Options) -> Result<(&'static str, PathBuf)> {
+    let known: Vec<_> = images::SERVERS.iter().map(|(name, _)| *name).collect();
+    if let Some(unknown) = options.skip.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("there is no server \"{unknown}\" to skip; there are {}", known.join(", "));
+    }
+    setup::c_compiler()?;
+    let skipped = |server: &str| options.skip.iter().any(|name| name == server);
+    let needed: Vec<_> = known.into_iter().filter(|server| !skipped(server)).collect();
+    if !needed.is_empty() {
+        docker::ensure()?;
+        docker::remove_leftovers()?;
+        images::ensure(&needed)?;
+    }
+    Ok(("LEASEHOLD_TEST_SKIP", options.skip.join(",").into()))
 }
 
 /// A file to which test programs append a line per backend.

@@ -1,4 +1,5 @@
 //! What the backends would otherwise each write alike.
+#![allow(dead_code, unused_imports, reason = "which parts are used depends on the features")]
 
 mod about;
 pub(crate) mod limit;

@@ -8,6 +8,7 @@ use super::clock::{MachineClock, Now};
 use super::error;
 use super::row::{self, Damage};
 use super::sql::Sql;
+use crate::common;
 use crate::{Error, LeaseId, LockName, LockRecord, Reach, RenewOutcome, Result};
 
 pub(super) struct Shared {
@@ -130,9 +131,6 @@ impl Shared {
         operation: &'static str,
         name: Option<&LockName>,
     ) -> impl Fn(Error) -> Error {
-        move |error| {
-            let error = error.during(operation).on_store(&self.label);
-            name.map_or_else(|| error.clone(), |name| error.clone().for_lock(name))
-        }
+        common::about(operation, &self.label, name)
     }
 }

@@ -1,9 +1,9 @@
 //! Disabling, enabling, and the schema.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use sqlx::{Connection, SqliteConnection};
 
 use crate::support::{Bench, is_alive, leasehold, measured, stdout, wait_until};
 
@@ -74,8 +74,13 @@ fn the_schema_that_is_printed_is_the_one_that_is_applied() {
     }
     assert_eq!(stdout(&bench.output(&["--namespace", "billing", "status", "--json"])), "[]\n");
     // What the store holds is what was printed.
-    let held = fs::read(bench.path("locks.db")).unwrap();
-    let held = String::from_utf8_lossy(&held).into_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let held: String = runtime.block_on(async {
+        let file = bench.path("locks.db");
+        let mut database = SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
+        let schema = "SELECT group_concat(sql) FROM sqlite_schema WHERE sql IS NOT NULL";
+        sqlx::query_scalar(schema).fetch_one(&mut database).await.unwrap()
+    });
     let plain = |text: &str| text.split_whitespace().collect::<String>();
     let table = printed.split(';').next().unwrap().replace("IF NOT EXISTS ", "");
     assert!(plain(&held).contains(&plain(&table)), "{table}");

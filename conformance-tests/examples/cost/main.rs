@@ -1,0 +1,113 @@
+//! What a lock costs, and how promptly it is handed over: `cargo xtask cost`.
+//!
+//! For each server, started in a container unless `LEASEHOLD_TEST_<NAME>_URL` names one: the median
+//! of acquire and release of one name, beside the median of two bare conditional writes through the
+//! same driver; and the median time from the call of `release` to the grant of another client that
+//! waits for the name.
+
+mod floor;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leasehold::{
+    AcquireOptions, AcquireOutcome, Client, Holder, LeaseId, LockName, LockStore, OpenOptions, url,
+};
+use leasehold_conformance::servers::{Image, Server, catalog, skipped, until_ready};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+const WARM_UP: usize = 100;
+const ROUNDS: usize = 1000;
+const HANDOVERS: usize = 100;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    println!(
+        "{:10} {:>18} {:>18} {:>7} {:>12}",
+        "", "acquire + release", "two bare writes", "ratio", "hand-over"
+    );
+    let folder = tempfile::tempdir()?;
+    let sqlite = format!("sqlite:{}", folder.path().join("locks.db").display());
+    measure("sqlite", &sqlite).await?;
+    for image in catalog::ALL {
+        if skipped(image.name) {
+            continue;
+        }
+        match image.given_url() {
+            Some(url) => measure(image.name, &url).await?,
+            None => {
+                let server = Server::start(image).await?;
+                measure(image.name, &ready(image, &server).await?).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn ready(image: &Image, server: &Server) -> Result<String> {
+    let url = image.url_at(&server.address());
+    until_ready(|| async {
+        catalog::prepare(image, server).await;
+        url::open(&url, &OpenOptions::default()).await
+    })
+    .await?;
+    Ok(url)
+}
+
+async fn measure(name: &str, url: &str) -> Result<()> {
+    let store = url::open(url, &OpenOptions::default()).await?;
+    let ours = lock_and_unlock(&store).await?;
+    let floor = floor::two_writes(url, WARM_UP, ROUNDS).await?;
+    let handover = hand_over(url).await?;
+    let ratio = ours.as_secs_f64() / floor.as_secs_f64();
+    println!("{name:10} {ours:>18.0?} {floor:>18.0?} {ratio:>7.2} {handover:>12.2?}");
+    Ok(())
+}
+
+async fn lock_and_unlock(store: &Arc<dyn LockStore>) -> Result<Duration> {
+    let name = LockName::new("cost")?;
+    let mut times = Vec::new();
+    for round in 0..WARM_UP + ROUNDS {
+        let lease = LeaseId::new();
+        let ttl = Duration::from_secs(30);
+        let options = AcquireOptions { lease, holder: Holder::current(), ttl };
+        let start = Instant::now();
+        let outcome = store.acquire(&name, &options).await?;
+        store.release(&name, lease).await?;
+        if round >= WARM_UP {
+            times.push(start.elapsed());
+        }
+        assert!(matches!(outcome, AcquireOutcome::Granted(_)), "{outcome:?}");
+    }
+    Ok(median(times))
+}
+
+/// Two clients with connections of their own, of which one waits while the other releases.
+async fn hand_over(url: &str) -> Result<Duration> {
+    let clients = [leasehold::connect(url).await?, leasehold::connect(url).await?];
+    let lock = |client: &Client| client.lock("hand-over");
+    let mut times = Vec::new();
+    let mut held = lock(&clients[0])?.acquire(Duration::from_secs(30)).await?;
+    for round in 0..HANDOVERS {
+        let waiter = lock(&clients[(round + 1) % 2])?;
+        let waiting = tokio::spawn(async move {
+            let guard = waiter.acquire(Duration::from_secs(30)).await;
+            (guard, Instant::now())
+        });
+        // Until it waits.
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        let start = Instant::now();
+        held.release().await?;
+        let (guard, granted) = waiting.await?;
+        held = guard?;
+        times.push(granted.saturating_duration_since(start));
+    }
+    held.release().await?;
+    Ok(median(times))
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
