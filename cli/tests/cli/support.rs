@@ -31,14 +31,26 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// A store of its own.
+/// A store of its own, and a folder.
 pub(crate) struct Bench {
     folder: TempDir,
+    store: String,
+    namespace: Option<String>,
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        let folder = tempfile::tempdir().unwrap();
+        let store = format!("sqlite:{}", folder.path().join("locks.db").display());
+        Self { folder, store, namespace: None }
+    }
+
+    #[allow(dead_code, reason = "for the tests on servers")]
+    /// On that store, in a namespace that nothing else uses.
+    pub(crate) fn on(store: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        Self { folder, store: store.to_owned(), namespace: Some(format!("t{}", &id[..20])) }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -52,7 +64,8 @@ impl Bench {
     /// A command on this store.
     pub(crate) fn leasehold(&self, args: &[&str]) -> Command {
         let mut command = leasehold();
-        command.arg("--store").arg(format!("sqlite:{}", self.path("locks.db").display()));
+        command.args(["--store", &self.store]);
+        command.args(self.namespace.iter().flat_map(|namespace| ["--namespace", namespace]));
         command.args(args).current_dir(self.folder.path());
         command
     }

@@ -30,7 +30,7 @@ enum Floor {
     MySql(MySqlPool),
     Redis(redis::aio::MultiplexedConnection, redis::Script),
     MongoDb(mongodb::Collection<mongodb::bson::Document>),
-    Etcd(etcd_client::KvClient),
+    Etcd(Box<etcd_client::KvClient>),
 }
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS cost_floor (id INT PRIMARY KEY, held INT NOT NULL)";
@@ -73,7 +73,8 @@ impl Floor {
             }
             _ => {
                 let endpoint = url.trim_start_matches("etcd://").to_owned();
-                Self::Etcd(etcd_client::Client::connect([endpoint], None).await?.kv_client())
+                let client = etcd_client::Client::connect([endpoint], None).await?;
+                Self::Etcd(Box::new(client.kv_client()))
             }
         })
     }

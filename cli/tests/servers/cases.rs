@@ -1,0 +1,100 @@
+//! What the command line must do on every server.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Bench, is_alive, measured, stderr, stdout, wait_until};
+
+type Case = (&'static str, fn(&str));
+
+pub(crate) const ALL: &[Case] = &[
+    ("an_interrupted_leader_hands_over_at_once", an_interrupted_leader_hands_over_at_once),
+    ("a_killed_leader_is_followed_when_its_lease_is_over", a_killed_leader_is_followed),
+    ("a_disabled_command_ends_until_it_is_enabled", a_disabled_command_ends),
+    ("the_schema_can_be_printed_and_applied", the_schema_can_be_printed_and_applied),
+    ("a_server_that_is_not_there_is_one_line", a_server_that_is_not_there_is_one_line),
+];
+
+const OPTIONS: &[&str] = &["--ttl", "4s"];
+
+/// etcd notices that a lease is over some time after it is.
+const NOTICED: Duration = Duration::from_secs(2);
+
+fn an_interrupted_leader_hands_over_at_once(url: &str) {
+    let bench = Bench::on(url);
+    let mut runs: Vec<_> = (0..3).map(|_| bench.printer(OPTIONS)).collect();
+    let mut leader = bench.next_leader(0);
+    // The others wait by now.
+    std::thread::sleep(Duration::from_millis(500));
+    while runs.len() > 1 {
+        let index = runs.iter().position(|run| run.id() == leader.supervisor).unwrap();
+        let mut old = runs.swap_remove(index);
+        let start = Instant::now();
+        old.signal(Signal::INT);
+        leader = bench.next_leader(leader.token);
+        let scheme = url.split(':').next().unwrap();
+        measured(&format!("{scheme}: takeover after Ctrl-C"), start, Duration::from_millis(300));
+        assert_eq!(old.exit(), 130);
+    }
+}
+
+fn a_killed_leader_is_followed(url: &str) {
+    let bench = Bench::on(url);
+    let runs: Vec<_> = (0..2).map(|_| bench.printer(OPTIONS)).collect();
+    let leader = bench.next_leader(0);
+    let start = Instant::now();
+    runs.iter().find(|run| run.id() == leader.supervisor).unwrap().signal(Signal::KILL);
+    wait_until("the command's end", || !is_alive(leader.command));
+    let next = bench.next_leader(leader.token);
+    measured("takeover after kill -9", start, Duration::from_secs(4) + NOTICED);
+    assert_ne!(next.supervisor, leader.supervisor);
+}
+
+fn a_disabled_command_ends(url: &str) {
+    let bench = Bench::on(url);
+    let mut first = bench.printer(OPTIONS);
+    let leader = bench.next_leader(0);
+    assert_eq!(status(&bench)["state"], "held");
+    assert_eq!(status(&bench)["token"], leader.token);
+    let said = stdout(&bench.output(&["disable", "hello", "--reason", "up\"keep 'n' more"]));
+    assert!(said.contains("hello"), "{said}");
+    wait_until("the command's end", || !is_alive(leader.command));
+    assert_eq!(first.exit(), 76);
+    assert_eq!(status(&bench)["disabled"]["reason"], "up\"keep 'n' more");
+    let refused = bench.run(&["--wait", "200ms"], "true").output().unwrap();
+    assert_eq!(refused.status.code(), Some(75), "{}", stderr(&refused));
+    assert!(bench.output(&["enable", "hello"]).status.success());
+    let _second = bench.printer(OPTIONS);
+    assert!(bench.next_leader(leader.token).token > leader.token);
+}
+
+fn status(bench: &Bench) -> Value {
+    let output = bench.output(&["status", "hello", "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn the_schema_can_be_printed_and_applied(url: &str) {
+    let bench = Bench::on(url);
+    let printed = bench.output(&["schema"]);
+    assert!(printed.status.success(), "{}", stderr(&printed));
+    for _ in 0..2 {
+        let applied = bench.output(&["schema", "--apply"]);
+        assert!(applied.status.success(), "{}", stderr(&applied));
+    }
+    let listed = bench.output(&["status", "--json"]);
+    assert_eq!(stdout(&listed), "[]\n", "{}", stderr(&listed));
+}
+
+fn a_server_that_is_not_there_is_one_line(url: &str) {
+    let (start, rest) = url.split_at(url.find("127.0.0.1:").unwrap_or(url.len()));
+    let end = rest.find('/').map_or("", |slash| &rest[slash..]);
+    let bench = Bench::on(&format!("{start}127.0.0.1:1{end}"));
+    let output = bench.output(&["status"]);
+    let said = stderr(&output);
+    assert!(!output.status.success());
+    assert_eq!(said.lines().count(), 1, "not one line: {said}");
+    assert!(said.contains("127.0.0.1:1") && !said.contains("secret"), "{said}");
+}

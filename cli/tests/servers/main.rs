@@ -1,0 +1,67 @@
+//! The command line on every server: real processes, real servers in containers.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod cases;
+#[path = "../cli/support.rs"]
+#[allow(dead_code, reason = "the tests on SQLite use more of it")]
+mod support;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use leasehold::{OpenOptions, url};
+use leasehold_conformance::servers::{Image, Server, catalog, skipped, until_ready};
+use libtest_mimic::{Arguments, Trial};
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+/// A server that is started when the first test needs it.
+struct Subject {
+    image: &'static Image,
+    url: OnceCell<(String, Option<Server>)>,
+}
+
+impl Subject {
+    async fn url(&self) -> &str {
+        let start = || async {
+            if let Some(url) = self.image.given_url() {
+                return (url, None);
+            }
+            let server = Server::start(self.image).await.unwrap();
+            let url = self.image.url_at(&server.address());
+            let open = || async {
+                catalog::prepare(self.image, &server).await;
+                url::open(&url, &OpenOptions::default()).await
+            };
+            until_ready(open).await.unwrap();
+            (url, Some(server))
+        };
+        &self.url.get_or_init(start).await.0
+    }
+}
+
+fn main() -> ExitCode {
+    let runtime = Arc::new(Runtime::new().unwrap());
+    let wanted = catalog::ALL.iter().filter(|image| !skipped(image.name) && built(image));
+    let subjects: Vec<_> =
+        wanted.map(|image| Arc::new(Subject { image, url: OnceCell::new() })).collect();
+    let trials = subjects.iter().flat_map(|subject| {
+        let runtime = &runtime;
+        cases::ALL.iter().map(move |(name, run)| {
+            let (subject, runtime) = (Arc::clone(subject), Arc::clone(runtime));
+            Trial::test(format!("{}::{name}", subject.image.name), move || {
+                run(runtime.block_on(subject.url()));
+                Ok(())
+            })
+        })
+    });
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
+    // Within the runtime, which removes the containers.
+    runtime.block_on(async { drop(subjects) });
+    conclusion.exit_code()
+}
+
+/// Whether this build has the backend: etcd's is a feature that is off by default.
+fn built(image: &Image) -> bool {
+    url::schema(&image.url_at("127.0.0.1:1"), &OpenOptions::default()).is_ok()
+}
