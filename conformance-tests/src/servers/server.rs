@@ -130,7 +130,10 @@ where
     loop {
         match attempt().await {
             Ok(value) => return Ok(value),
-            Err(error) if Instant::now() >= give_up => return Err(broken(error)),
+            Err(error) if Instant::now() >= give_up => {
+                let message = format!("the server is not ready after {START_LIMIT:?}: {error}");
+                return Err(Error::new(ErrorKind::Unavailable, message));
+            }
             Err(_) => sleep(Duration::from_millis(100)).await,
         }
     }
