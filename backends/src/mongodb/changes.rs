@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use mongodb::bson::Document;
 use mongodb::change_stream::ChangeStream;
+use mongodb::options::ReadConcern;
 use tokio::time::{Instant, timeout};
 
 use super::shared::Shared;
@@ -27,7 +28,8 @@ impl Changes {
     /// Begins to look, as far back as now.
     pub(super) async fn open(shared: &Shared) -> Result<Self> {
         if shared.push {
-            match shared.collection.watch().pipeline(pipeline::signalled()).await {
+            let watch = shared.collection.watch().pipeline(pipeline::signalled());
+            match watch.read_concern(ReadConcern::majority()).await {
                 Ok(stream) => {
                     let signals = HashMap::new();
                     return Ok(Self::Pushed(Pushed { stream: stream.with_type(), signals }));

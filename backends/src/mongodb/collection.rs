@@ -60,6 +60,9 @@ fn check_options(collection: &str, answer: &Document) -> Result<()> {
 }
 
 fn foreign(collection: &str, what: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("the collection {collection:?} {what}; it was left alone"))
-        .with_fix(FIX)
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("the collection {collection:?} {what}; it was left alone"),
+    )
+    .with_fix(FIX)
 }

@@ -34,8 +34,9 @@ pub(super) async fn client(url: &str) -> Result<(Database, String)> {
 }
 
 fn unreadable() -> Error {
-    Error::invalid("the URL is not one of MongoDB's")
-        .with_fix("write mongodb://USER:PASSWORD@HOST/DATABASE, with user and password percent-encoded")
+    Error::invalid("the URL is not one of MongoDB's").with_fix(
+        "write mongodb://USER:PASSWORD@HOST/DATABASE, with user and password percent-encoded",
+    )
 }
 
 /// The driver's message repeats parts of the URL, which must not be those of a password.

@@ -133,11 +133,9 @@ fn of_code(cause: &Cause, code: i32) -> (ErrorKind, String, &'static str) {
             "the server did not accept the user and password",
             "check them, and the URL's authSource: the database that the user was created in",
         ),
-        code::MAX_TIME_EXPIRED => (
-            OutcomeUnknown,
-            "the server did not finish in time",
-            "is it overloaded?",
-        ),
+        code::MAX_TIME_EXPIRED => {
+            (OutcomeUnknown, "the server did not finish in time", "is it overloaded?")
+        }
         code::DUPLICATE_KEY | code::WRITE_CONFLICT => (
             Unavailable,
             "other writes of the same document came first, again and again",

@@ -121,10 +121,10 @@ pub(super) fn release() -> Vec<Document> {
     ]
 }
 
-/// Disables the name, or leaves it as it is.
-pub(super) fn disable(name: &LockName, options: &DisableOptions) -> Vec<Document> {
+/// Disables the name, or leaves it as it is. `call` tells this call's from an earlier one.
+pub(super) fn disable(name: &LockName, options: &DisableOptions, call: &str) -> Vec<Document> {
     let reason = literal(options.reason.as_str());
-    let mut disabled = doc! { "reason": reason.clone(), "at": now() };
+    let mut disabled = doc! { "reason": reason.clone(), "at": now(), "call": literal(call) };
     if let Some(by) = &options.by {
         disabled.insert("by", literal(by));
     }

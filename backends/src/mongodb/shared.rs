@@ -18,8 +18,8 @@ use crate::{Error, ErrorKind, LockName, LockRecord, Result};
 /// What the server is given for one command, a little less than the call.
 pub(super) const COMMAND_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(2));
 
-/// How often a write is tried that others keep overtaking.
-const TRIES: u32 = 10;
+/// How often an upsert is tried that others keep overtaking.
+const TRIES: u64 = 10;
 
 pub(super) struct Shared {
     pub(super) label: String,
@@ -51,44 +51,39 @@ impl Shared {
         filter: Document,
         change: Vec<Document>,
     ) -> Result<Option<Document>> {
-        self.modify(filter, change, false, ReturnDocument::After).await
+        self.modify(&filter, &change, false).await.map_err(error::writing)
     }
 
-    /// Changes the document of that name, or creates it.
-    pub(super) async fn upsert(
-        &self,
-        name: &LockName,
-        change: Vec<Document>,
-        give: ReturnDocument,
-    ) -> Result<Option<Document>> {
-        self.modify(pipeline::named(name), change, true, give).await
+    /// Changes the document of that name, or creates it, and gives it as it is after that.
+    ///
+    /// It is never given as it was before: whether this very call changed it stands in it.
+    pub(super) async fn upsert(&self, name: &LockName, change: Vec<Document>) -> Result<Document> {
+        let filter = pipeline::named(name);
+        for tries in 1..=TRIES {
+            match self.modify(&filter, &change, true).await {
+                Ok(Some(document)) => return Ok(document),
+                // Two upserts at once: the other's document is there now.
+                Ok(None) => {}
+                Err(cause) if error::is_conflict(&cause) && tries < TRIES => {}
+                Err(cause) => return Err(error::writing(cause)),
+            }
+            sleep(Duration::from_millis(fastrand::u64(0..=tries))).await;
+        }
+        Err(self.contradiction())
     }
 
     async fn modify(
         &self,
-        filter: Document,
-        change: Vec<Document>,
+        filter: &Document,
+        change: &[Document],
         upsert: bool,
-        give: ReturnDocument,
-    ) -> Result<Option<Document>> {
-        let mut tries = 0;
-        loop {
-            let modified = self
-                .collection
-                .find_one_and_update(filter.clone(), change.clone())
-                .upsert(upsert)
-                .return_document(give.clone())
-                .max_time(COMMAND_LIMIT)
-                .await;
-            tries += 1;
-            match modified {
-                // Two upserts at once: the other's document is there now.
-                Err(cause) if error::is_conflict(&cause) && tries < TRIES => {
-                    sleep(Duration::from_millis(fastrand::u64(0..=u64::from(tries)))).await;
-                }
-                modified => return modified.map_err(error::writing),
-            }
-        }
+    ) -> mongodb::error::Result<Option<Document>> {
+        self.collection
+            .find_one_and_update(filter.clone(), change.to_vec())
+            .upsert(upsert)
+            .return_document(ReturnDocument::After)
+            .max_time(COMMAND_LIMIT)
+            .await
     }
 
     /// Runs several updates in one command, each on its own: one that fails stops no other.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
-use mongodb::options::ReturnDocument;
 use uuid::Uuid;
 
 use super::shared::{self, Shared};
@@ -16,9 +15,9 @@ use super::{collection, config, pipeline, record, watch};
 use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, ErrorKind, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions, LockName, LockRecord,
-    LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
-    StoreClock, Wake, check_ttl,
+    Error, ErrorKind, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions, LockName,
+    LockRecord, LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, StoreClock, Wake, check_ttl,
 };
 
 /// How often an acquire looks again at a name that changed between decision and answer.
@@ -114,8 +113,7 @@ impl Shared {
         for _ in 0..LOOKS {
             let call = Uuid::now_v7().to_string();
             let change = pipeline::acquire(name, options.lease, &holder, ttl, &call);
-            let after = self.upsert(name, change, ReturnDocument::After).await?;
-            let after = after.ok_or_else(|| self.contradiction().for_lock(name))?;
+            let after = self.upsert(name, change).await?;
             if after.get_str("call").is_ok_and(|by| by == call) && !after.contains_key("disabled") {
                 let damaged = |damage: record::Damage| damage.in_collection(self.collection.name());
                 let token = record::token(&after).map_err(damaged)?;
@@ -181,13 +179,15 @@ impl Shared {
     /// leases: its own is as good as lost.
     fn renewals(&self, found: &[Document]) -> HashMap<(LockName, LeaseId), RenewOutcome> {
         let renewal = |document| match self.with_time(document) {
-            Ok(LockRecord { name, lease, .. }) => lease.map(|LeaseRecord { id, left, ending, .. }| {
-                let outcome = match ending {
-                    Some(reason) => RenewOutcome::Disabled { reason, left },
-                    None => RenewOutcome::Extended { left },
-                };
-                ((name, id), outcome)
-            }),
+            Ok(LockRecord { name, lease, .. }) => {
+                lease.map(|LeaseRecord { id, left, ending, .. }| {
+                    let outcome = match ending {
+                        Some(reason) => RenewOutcome::Disabled { reason, left },
+                        None => RenewOutcome::Extended { left },
+                    };
+                    ((name, id), outcome)
+                })
+            }
             Err(error) => {
                 tracing::error!(%error, "a lease cannot be renewed");
                 None
@@ -197,16 +197,13 @@ impl Shared {
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        let change = pipeline::disable(name, options);
-        let before = match self.upsert(name, change, ReturnDocument::Before).await? {
-            None => return Ok(DisableOutcome::Disabled),
-            Some(before) => before,
-        };
-        let is_number = |field| before.get_i64(field).is_ok();
-        if !before.contains_key("disabled") && is_number("token") && is_number("signal") {
+        let call = Uuid::now_v7().to_string();
+        let after = self.upsert(name, pipeline::disable(name, options, &call)).await?;
+        let by = after.get_document("disabled").and_then(|disabled| disabled.get_str("call"));
+        if by.is_ok_and(|by| by == call) {
             return Ok(DisableOutcome::Disabled);
         }
-        let standing = self.as_of_now(&before).await?.disabled;
+        let standing = self.as_of_now(&after).await?.disabled;
         let standing = standing.ok_or_else(|| self.contradiction().for_lock(name))?;
         Ok(DisableOutcome::AlreadyDisabled(standing))
     }

@@ -31,7 +31,9 @@ pub(super) async fn hints(shared: Arc<Shared>) -> Result<HintStream> {
     Ok(Box::pin(stream::unfold((receiver, task), next)))
 }
 
-async fn next((mut receiver, task): (Receiver<Hint>, Task)) -> Option<(Hint, (Receiver<Hint>, Task))> {
+async fn next(
+    (mut receiver, task): (Receiver<Hint>, Task),
+) -> Option<(Hint, (Receiver<Hint>, Task))> {
     receiver.recv().await.map(|hint| (hint, (receiver, task)))
 }
 

@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ::mongodb::Database;
+use ::mongodb::bson::doc;
 use async_trait::async_trait;
 use leasehold::mongodb::MongoStore;
 use leasehold::{OpenOptions, Schema};
 use leasehold_conformance::{Backend, OwnCase, Probes};
 use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
-use ::mongodb::Database;
-use ::mongodb::bson::doc;
 use tokio::sync::Mutex as AsyncMutex;
 
 use place::Place;
@@ -87,7 +87,9 @@ impl Backend for MongoDb {
         match self.database().await?.run_command(drop).await {
             Ok(_) => Ok(()),
             // There is no such collection.
-            Err(cause) if matches!(&*cause.kind, mongodb::error::ErrorKind::Command(e) if e.code == 26) => Ok(()),
+            Err(cause) if matches!(&*cause.kind, mongodb::error::ErrorKind::Command(e) if e.code == 26) => {
+                Ok(())
+            }
             Err(cause) => Err(broken(cause)),
         }
     }
