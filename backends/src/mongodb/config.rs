@@ -6,6 +6,7 @@ use mongodb::options::{ClientOptions, ConnectionString};
 use mongodb::{Client, Database};
 
 use super::error;
+use super::shared::AT_ONCE;
 use crate::{Error, Result};
 
 /// How long a call waits for a server that takes writes, or for a connection, unless the URL says
@@ -21,6 +22,9 @@ pub(super) async fn client(url: &str) -> Result<(Database, String)> {
     })?;
     options.server_selection_timeout.get_or_insert(PATIENCE);
     options.connect_timeout.get_or_insert(PATIENCE);
+    // So many at once never queue for a connection, watches included: see `AT_ONCE`.
+    options.max_connecting.get_or_insert(AT_ONCE);
+    options.max_pool_size.get_or_insert(AT_ONCE * 2);
     options.app_name.get_or_insert_with(|| "leasehold".to_owned());
     let Some(database) = options.default_database.clone() else {
         return Err(Error::invalid("the URL names no database").with_fix(

@@ -9,7 +9,8 @@ use mongodb::options::{
     SelectionCriteria, WriteConcern,
 };
 use mongodb::{Collection, Database};
-use tokio::time::sleep;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{sleep, timeout};
 
 use super::{error, pipeline, record};
 use crate::common::limit::CALL_LIMIT;
@@ -17,6 +18,16 @@ use crate::{Error, ErrorKind, LockName, LockRecord, Result};
 
 /// What the server is given for one command, a little less than the call.
 pub(super) const COMMAND_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(2));
+
+/// How many commands of one store are under way at once.
+///
+/// The others wait here, not for a connection of the driver's: that queue keeps the places of calls
+/// that were dropped, and serves one place at each of its events, so that a few hundred dropped
+/// calls would hold up the next ones for a minute.
+pub(super) const AT_ONCE: u32 = 8;
+
+/// How long a command waits for its turn.
+const TURN_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(6));
 
 /// How often an upsert is tried that others keep overtaking.
 const TRIES: u64 = 10;
@@ -28,6 +39,7 @@ pub(super) struct Shared {
     pub(super) collection: Collection<Document>,
     /// Whether the server has change streams.
     pub(super) push: bool,
+    pub(super) turns: Semaphore,
 }
 
 pub(super) fn collection(database: &Database, name: &str) -> Collection<Document> {
@@ -45,12 +57,21 @@ fn write_concern() -> WriteConcern {
 }
 
 impl Shared {
+    async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        let turn = timeout(TURN_LIMIT, self.turns.acquire()).await;
+        turn.ok().and_then(std::result::Result::ok).ok_or_else(|| {
+            let message = format!("earlier calls are under way for {TURN_LIMIT:?} already");
+            Error::new(ErrorKind::Unavailable, message).with_fix("does the server hang?")
+        })
+    }
+
     /// Changes the one document that the filter finds, and gives it as it is after that.
     pub(super) async fn update(
         &self,
         filter: Document,
         change: Vec<Document>,
     ) -> Result<Option<Document>> {
+        let _turn = self.turn().await?;
         self.modify(&filter, &change, false).await.map_err(error::writing)
     }
 
@@ -59,6 +80,7 @@ impl Shared {
     /// It is never given as it was before: whether this very call changed it stands in it.
     pub(super) async fn upsert(&self, name: &LockName, change: Vec<Document>) -> Result<Document> {
         let filter = pipeline::named(name);
+        let _turn = self.turn().await?;
         for tries in 1..=TRIES {
             match self.modify(&filter, &change, true).await {
                 Ok(Some(document)) => return Ok(document),
@@ -96,6 +118,7 @@ impl Shared {
             "writeConcern": { "w": "majority", "wtimeout": limit },
             "maxTimeMS": limit,
         };
+        let _turn = self.turn().await?;
         let answer = self.database.run_command(command).await.map_err(error::writing)?;
         if let Ok(unmet) = answer.get_document("writeConcernError") {
             return Err(partly(unmet));
@@ -108,6 +131,7 @@ impl Shared {
     /// Runs an aggregation that reads at most `limit` documents, in one round trip if they fit.
     pub(super) async fn read(&self, stages: Vec<Document>, limit: usize) -> Result<Vec<Document>> {
         let batch = u32::try_from(limit.saturating_add(1)).unwrap_or(u32::MAX).min(10_000);
+        let _turn = self.turn().await?;
         let cursor = self.collection.aggregate(stages).batch_size(batch).max_time(COMMAND_LIMIT);
         cursor.await.map_err(error::reading)?.try_collect().await.map_err(error::reading)
     }
@@ -125,6 +149,7 @@ impl Shared {
     /// What a document says as of now: the state is that of its writing, what is left is a moment
     /// newer, hence never too long.
     pub(super) async fn as_of_now(&self, document: &Document) -> Result<LockRecord> {
+        let _turn = self.turn().await?;
         let hello = self.database.run_command(doc! { "hello": 1 }).await.map_err(error::reading)?;
         let now = hello.get_datetime("localTime").map_err(|source| {
             Error::new(ErrorKind::Unsupported, "the server does not tell its time")

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::shared::{self, Shared};
@@ -78,7 +79,8 @@ impl MongoStore {
         let name = collection::name(&options.namespace);
         let push = collection::check(&database, &name).await?;
         let collection = shared::collection(&database, &name);
-        Ok(Self { shared: Arc::new(Shared { label, database, collection, push }) })
+        let turns = Semaphore::new(shared::AT_ONCE as usize);
+        Ok(Self { shared: Arc::new(Shared { label, database, collection, push, turns }) })
     }
 
     /// The statements that create the schema of that namespace: none, since MongoDB creates a
