@@ -11,7 +11,7 @@ use std::time::Duration;
 use leasehold::mongodb::MongoStore;
 use leasehold_conformance::{CaseResult, Client, OwnCase};
 use leasehold_core::{Error, Namespace, Result};
-use mongodb::bson::{Document, doc};
+use mongodb::bson::Document;
 use mongodb::{Collection, Database};
 
 use super::place::Place;

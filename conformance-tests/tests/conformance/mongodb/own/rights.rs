@@ -52,9 +52,7 @@ pub(super) async fn users_and_their_rights() -> CaseResult {
 }
 
 async fn create_users(place: &Place) -> CaseResult {
-    // The public image has this user already; the stand-in has none.
-    let first = doc! { "createUser": "root", "pwd": "secret", "roles": ["root"] };
-    _ = place.database().client().database("admin").run_command(first).await;
+    create_first_user(place).await?;
     let root = format!("{}&authSource=admin", place.url_as("root", "secret"));
     let database = application(&root, |_| ()).await?;
     let any = database.collection::<Document>("any");
@@ -67,6 +65,26 @@ async fn create_users(place: &Place) -> CaseResult {
         let user = doc! { "createUser": user, "pwd": "secret", "roles": [role] };
         database.run_command(user).await?;
     }
+    Ok(())
+}
+
+/// The public image has this user already. The stand-in has none, and takes the first only from
+/// where it runs itself, where it has no client: so the request is put on the wire as bytes.
+async fn create_first_user(place: &Place) -> CaseResult {
+    let user = doc! {
+        "createUser": "root", "pwd": "secret", "roles": ["root"], "$db": "admin",
+    };
+    let body = mongodb::bson::serialize_to_vec(&user)?;
+    let length = i32::try_from(21 + body.len())?;
+    // Length, request, the request it answers, OP_MSG, no flags, one section of the first kind.
+    let mut message: Vec<u8> =
+        [length, 1, 0, 2013, 0].iter().flat_map(|number| number.to_le_bytes()).collect();
+    message.push(0);
+    message.extend(body);
+    let bytes: String = message.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    let script =
+        format!("exec 3<>/dev/tcp/127.0.0.1/27017; printf '{bytes}' >&3; head -c 16 <&3 | wc -c");
+    place.server()?.run(&["bash", "-c", &script]).await?;
     Ok(())
 }
 
