@@ -1,0 +1,68 @@
+//! The collection of locks: nothing to create, since the first write does, but much to refuse.
+
+use mongodb::Database;
+use mongodb::bson::{Document, doc};
+
+use super::error;
+use super::shared::COMMAND_LIMIT;
+use crate::{Error, ErrorKind, Namespace, Result};
+
+const FIX: &str = "take another namespace, or remove it";
+
+pub(super) fn name(namespace: &Namespace) -> String {
+    format!("{namespace}_locks")
+}
+
+/// Whether the server has change streams, after a look at what stands under the collection's name.
+pub(super) async fn check(database: &Database, collection: &str) -> Result<bool> {
+    let hello = database.run_command(doc! { "hello": 1 }).await.map_err(error::reading)?;
+    let routed = hello.get_str("msg").is_ok_and(|kind| kind == "isdbgrid");
+    let limit = i64::try_from(COMMAND_LIMIT.as_millis()).unwrap_or(i64::MAX);
+    let list = doc! {
+        "listCollections": 1,
+        "filter": { "name": collection },
+        "maxTimeMS": limit,
+    };
+    match database.run_command(list).await {
+        Ok(answer) => check_options(collection, &answer)?,
+        // The right to list is not needed for anything else.
+        Err(cause) if error::is_unauthorized(&cause) => {
+            tracing::debug!(collection, "not allowed to look at the collection's options");
+        }
+        Err(cause) => return Err(error::reading(cause)),
+    }
+    let documents = database.collection::<Document>(collection);
+    let any = documents.find_one(doc! {}).max_time(COMMAND_LIMIT).await.map_err(error::reading)?;
+    if any.is_some_and(|any| !any.contains_key("token") && !any.contains_key("signal")) {
+        return Err(foreign(collection, "has documents of something else"));
+    }
+    Ok(routed || hello.contains_key("setName"))
+}
+
+fn check_options(collection: &str, answer: &Document) -> Result<()> {
+    let found = answer
+        .get_document("cursor")
+        .and_then(|cursor| cursor.get_array("firstBatch"))
+        .ok()
+        .and_then(|batch| batch.first()?.as_document());
+    let Some(found) = found else { return Ok(()) };
+    if found.get_str("type").is_ok_and(|kind| kind != "collection") {
+        return Err(foreign(collection, "is a view or a time series"));
+    }
+    let Ok(options) = found.get_document("options") else { return Ok(()) };
+    if options.contains_key("collation") {
+        return Err(foreign(collection, "has a collation, and would confuse names"));
+    }
+    if options.get_bool("capped").unwrap_or(false) {
+        return Err(foreign(collection, "is capped, and would forget locks"));
+    }
+    Ok(())
+}
+
+fn foreign(collection: &str, what: &str) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("the collection {collection:?} {what}; it was left alone"),
+    )
+    .with_fix(FIX)
+}

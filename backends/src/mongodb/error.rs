@@ -1,0 +1,167 @@
+//! What the driver's errors mean to a caller.
+
+use mongodb::error::{Error as Cause, ErrorKind as CauseKind, WriteFailure};
+
+use crate::{Error, ErrorKind};
+
+/// Of servers' error codes,
+/// <https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml>.
+mod code {
+    pub(super) const UNAUTHORIZED: i32 = 13;
+    pub(super) const AUTHENTICATION_FAILED: i32 = 18;
+    pub(super) const MAX_TIME_EXPIRED: i32 = 50;
+    pub(super) const COMMAND_NOT_FOUND: i32 = 59;
+    pub(super) const WRITE_CONFLICT: i32 = 112;
+    pub(super) const COMMAND_NOT_SUPPORTED: i32 = 115;
+    pub(super) const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
+    pub(super) const NOT_SUPPORTED_ON_VIEW: i32 = 166;
+    pub(super) const UNKNOWN_STAGE: i32 = 40324;
+    pub(super) const DUPLICATE_KEY: i32 = 11000;
+    /// Said before anything is done: not writable primary, and its older forms.
+    pub(super) const NOT_PRIMARY: [i32; 3] = [10107, 13435, 10058];
+    /// Said in the middle of something: shutdown, stepped down, a network in between, a write
+    /// concern that is not met.
+    pub(super) const INTERRUPTED: [i32; 14] =
+        [6, 7, 24, 64, 79, 89, 91, 100, 189, 202, 262, 9001, 11600, 11602];
+}
+
+/// The label of a write that was retried and did not happen at any try.
+const NO_WRITES: &str = "NoWritesPerformed";
+
+/// An error of a call that changes nothing.
+pub(super) fn reading(cause: Cause) -> Error {
+    let (kind, message, fix) = classify(&cause);
+    let kind = if kind == ErrorKind::OutcomeUnknown { ErrorKind::Unavailable } else { kind };
+    described(kind, message, fix, cause)
+}
+
+/// An error of a call that writes.
+pub(super) fn writing(cause: Cause) -> Error {
+    let (kind, message, fix) = classify(&cause);
+    let undone = cause.contains_label(NO_WRITES);
+    if kind == ErrorKind::OutcomeUnknown && undone {
+        return described(ErrorKind::Unavailable, message, fix, cause);
+    }
+    described(kind, message, fix, cause)
+}
+
+/// Another call was at the same document at the same time: nothing was written.
+pub(super) fn is_conflict(cause: &Cause) -> bool {
+    matches!(code_of(cause), Some(code::DUPLICATE_KEY | code::WRITE_CONFLICT))
+}
+
+/// A right is missing, which the call can do without.
+pub(super) fn is_unauthorized(cause: &Cause) -> bool {
+    code_of(cause) == Some(code::UNAUTHORIZED)
+}
+
+/// The server did part of what a command asked for.
+pub(super) fn partly(code: i32, said: &str) -> Error {
+    let refused = code == code::UNAUTHORIZED;
+    let kind = if refused { ErrorKind::Denied } else { ErrorKind::OutcomeUnknown };
+    Error::new(kind, format!("the server did not do all of it: {said:?} (code {code})"))
+}
+
+fn described(kind: ErrorKind, message: String, fix: &str, cause: Cause) -> Error {
+    let error = Error::new(kind, message).with_source(cause);
+    if fix.is_empty() { error } else { error.with_fix(fix) }
+}
+
+fn code_of(cause: &Cause) -> Option<i32> {
+    match &*cause.kind {
+        CauseKind::Command(error) => Some(error.code),
+        CauseKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
+        _ => None,
+    }
+}
+
+fn classify(cause: &Cause) -> (ErrorKind, String, &'static str) {
+    use ErrorKind::{Denied, Invalid, OutcomeUnknown, Unavailable, Unsupported};
+    if let Some(code) = code_of(cause) {
+        return of_code(cause, code);
+    }
+    let (kind, message, fix) = match &*cause.kind {
+        CauseKind::ServerSelection { .. } => (
+            Unavailable,
+            "no MongoDB server that takes writes answered in time",
+            "is it up and reachable from here, is it MongoDB, and has its replica set a primary?",
+        ),
+        CauseKind::Authentication { .. } => (
+            Denied,
+            "the server did not accept the user and password",
+            "check them, and the URL's authSource: the database that the user was created in",
+        ),
+        CauseKind::Write(_) => (
+            OutcomeUnknown,
+            "no majority of the replica set acknowledged the write in time",
+            "are enough of its members up?",
+        ),
+        CauseKind::InvalidArgument { .. } => {
+            (Invalid, "the driver does not accept an option", "check the URL's options")
+        }
+        CauseKind::InvalidTlsConfig { .. } => {
+            (Invalid, "the TLS options cannot be used", "check the files that the URL names")
+        }
+        CauseKind::DnsResolve { .. } => {
+            (Unavailable, "the server's name could not be resolved", "check it, and the DNS")
+        }
+        CauseKind::IncompatibleServer { .. } | CauseKind::SessionsNotSupported => {
+            (Unsupported, "the server is too old or is no MongoDB", "use MongoDB 4.4 or later")
+        }
+        CauseKind::Shutdown => (Unavailable, "the client has been shut down", ""),
+        CauseKind::BsonSerialization(_) => (Invalid, "the request is no BSON", ""),
+        // The request may be out: also when the pool was cleared, which interrupts calls.
+        _ => (
+            OutcomeUnknown,
+            "the connection to the server failed",
+            "is the server up, and reachable from here?",
+        ),
+    };
+    (kind, message.to_owned(), fix)
+}
+
+fn of_code(cause: &Cause, code: i32) -> (ErrorKind, String, &'static str) {
+    use ErrorKind::{Corrupt, Denied, OutcomeUnknown, Unavailable, Unsupported};
+    let (kind, message, fix) = match code {
+        code::UNAUTHORIZED => (
+            Denied,
+            "the user lacks a right",
+            "grant it the role readWrite on this database, or the rights that the page of this backend lists",
+        ),
+        code::AUTHENTICATION_FAILED => (
+            Denied,
+            "the server did not accept the user and password",
+            "check them, and the URL's authSource: the database that the user was created in",
+        ),
+        code::MAX_TIME_EXPIRED => {
+            (OutcomeUnknown, "the server did not finish in time", "is it overloaded?")
+        }
+        code::DUPLICATE_KEY | code::WRITE_CONFLICT => (
+            Unavailable,
+            "other writes of the same document came first, again and again",
+            "has the collection a unique index that leasehold does not know?",
+        ),
+        code::DOCUMENT_VALIDATION_FAILURE | code::NOT_SUPPORTED_ON_VIEW => (
+            Corrupt,
+            "the collection is not one of leasehold's: it has a validator or is a view",
+            "take another namespace, or remove it",
+        ),
+        code::COMMAND_NOT_FOUND | code::COMMAND_NOT_SUPPORTED | code::UNKNOWN_STAGE => (
+            Unsupported,
+            "the server lacks something that leasehold uses",
+            "use MongoDB 4.4 or later",
+        ),
+        _ if code::NOT_PRIMARY.contains(&code) => (
+            Unavailable,
+            "this server is not the primary, and takes no writes",
+            "if this lasts: name the replica set in the URL, without directConnection",
+        ),
+        _ if code::INTERRUPTED.contains(&code) || cause.contains_label("RetryableWriteError") => (
+            OutcomeUnknown,
+            "the server gave up in the middle",
+            "is it shutting down, or electing another primary?",
+        ),
+        _ => return (Unavailable, format!("the server refused (code {code})"), ""),
+    };
+    (kind, message.to_owned(), fix)
+}

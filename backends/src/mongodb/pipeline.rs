@@ -1,0 +1,188 @@
+//! The filters and update pipelines: what is decided on the server.
+//!
+//! Values of callers go in as `$literal`, since a pipeline reads `$` and `.` in strings. A condition
+//! names the type of each field that it compares: what Leasehold did not write is neither in force
+//! nor free, and stays as it is to be reported.
+
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::{DisableOptions, LeaseId, LockName};
+
+/// The server's clock at the start of the command, in milliseconds since 1970.
+fn now() -> Document {
+    doc! { "$toLong": "$$NOW" }
+}
+
+fn literal(value: &str) -> Document {
+    doc! { "$literal": value }
+}
+
+fn is(field: &str, kind: &str) -> Document {
+    doc! { "$eq": [{ "$type": format!("${field}") }, kind] }
+}
+
+/// A number of the same field that is larger than before, and follows the clock in microseconds.
+fn next(field: &str) -> Document {
+    let previous = format!("${field}");
+    doc! { "$max": [{ "$add": [previous, 1_i64] }, { "$multiply": [now(), 1000_i64] }] }
+}
+
+/// What an upsert starts from.
+fn is_new(name: &LockName) -> Document {
+    doc! { "$eq": ["$$ROOT", { "_id": literal(name.as_str()) }] }
+}
+
+fn is_ours() -> Document {
+    doc! { "$and": [is("token", "long"), is("signal", "long")] }
+}
+
+fn is_enabled() -> Document {
+    is("disabled", "missing")
+}
+
+fn is_held() -> Document {
+    let in_time = doc! { "$gt": ["$expires", now()] };
+    doc! { "$and": [is("lease", "string"), is("expires", "long"), in_time] }
+}
+
+fn is_free() -> Document {
+    let never = doc! { "$and": [is("lease", "missing"), is("expires", "missing")] };
+    let in_time = doc! { "$lte": ["$expires", now()] };
+    doc! { "$or": [never, { "$and": [is("expires", "long"), in_time] }] }
+}
+
+/// The name, whatever its state.
+pub(super) fn named(name: &LockName) -> Document {
+    doc! { "_id": name.as_str() }
+}
+
+/// The lease of that id, in force.
+pub(super) fn held_by(name: &LockName, lease: LeaseId) -> Document {
+    doc! {
+        "_id": name.as_str(),
+        "lease": lease.to_string(),
+        "expires": { "$type": "long" },
+        "$expr": { "$gt": ["$expires", now()] },
+    }
+}
+
+/// The lease of that id, in force and not told to end.
+pub(super) fn renewable(name: &LockName, lease: LeaseId) -> Document {
+    let mut filter = held_by(name, lease);
+    filter.insert("ending", doc! { "$exists": false });
+    filter
+}
+
+/// The name, if it is disabled.
+pub(super) fn disabled(name: &LockName) -> Document {
+    doc! {
+        "_id": name.as_str(),
+        "token": { "$type": "long" },
+        "signal": { "$type": "long" },
+        "disabled": { "$exists": true },
+    }
+}
+
+/// Grants the name, or leaves it as it is. `call` tells a grant of this call from an earlier one of
+/// the same lease.
+pub(super) fn acquire(
+    name: &LockName,
+    lease: LeaseId,
+    holder: &str,
+    ttl: i64,
+    call: &str,
+) -> Vec<Document> {
+    let grantable = doc! {
+        "$and": [is_enabled(), { "$or": [is_new(name), { "$and": [is_ours(), is_free()] }] }]
+    };
+    let granted = doc! {
+        "_id": "$_id",
+        "token": next("token"),
+        "lease": literal(&lease.to_string()),
+        "holder": literal(holder),
+        "granted": now(),
+        "expires": { "$add": [now(), ttl] },
+        "call": literal(call),
+        "signal": { "$ifNull": ["$signal", 0_i64] },
+    };
+    vec![doc! { "$replaceWith": { "$cond": [grantable, granted, "$$ROOT"] } }]
+}
+
+/// Extends what [`renewable`] found.
+pub(super) fn renew(ttl: i64) -> Vec<Document> {
+    vec![doc! { "$set": { "expires": { "$add": [now(), ttl] } } }]
+}
+
+/// Ends the lease that [`held_by`] found.
+pub(super) fn release() -> Vec<Document> {
+    vec![
+        doc! { "$unset": ["lease", "holder", "granted", "expires", "ending", "call"] },
+        doc! { "$set": { "signal": next("signal") } },
+    ]
+}
+
+/// Disables the name, or leaves it as it is. `call` tells this call's from an earlier one.
+pub(super) fn disable(name: &LockName, options: &DisableOptions, call: &str) -> Vec<Document> {
+    let reason = literal(options.reason.as_str());
+    let mut disabled = doc! { "reason": reason.clone(), "at": now(), "call": literal(call) };
+    if let Some(by) = &options.by {
+        disabled.insert("by", literal(by));
+    }
+    let changed = doc! {
+        "token": { "$ifNull": ["$token", 0_i64] },
+        "disabled": disabled,
+        "signal": next("signal"),
+    };
+    // The mark outlives an enable, so that the holder stops all the same.
+    let marked = doc! { "$cond": [is_held(), { "ending": reason }, {}] };
+    let may = doc! { "$and": [is_enabled(), { "$or": [is_new(name), is_ours()] }] };
+    let merged = doc! { "$mergeObjects": ["$$ROOT", changed, marked] };
+    vec![doc! { "$replaceWith": { "$cond": [may, merged, "$$ROOT"] } }]
+}
+
+/// Enables what [`disabled`] found.
+pub(super) fn enable() -> Vec<Document> {
+    vec![doc! { "$unset": "disabled" }, doc! { "$set": { "signal": next("signal") } }]
+}
+
+/// Reads what `matching` finds, with the server's time in the field `now`.
+pub(super) fn read(matching: Document) -> Vec<Document> {
+    vec![doc! { "$match": matching }, doc! { "$set": { "now": now() } }]
+}
+
+/// Reads a page of names from `from` on, without the one `after`.
+pub(super) fn list(from: &str, after: Option<&str>, limit: i64) -> Vec<Document> {
+    let mut names = doc! { "$gte": from };
+    if let Some(after) = after {
+        names.insert("$gt", after);
+    }
+    let mut stages = vec![
+        doc! { "$match": { "_id": names } },
+        doc! { "$sort": { "_id": 1 } },
+        doc! { "$limit": limit },
+    ];
+    stages.push(doc! { "$set": { "now": now() } });
+    stages
+}
+
+/// Reads names and signals of the last so many milliseconds.
+pub(super) fn signals(window: i64) -> Vec<Document> {
+    let since = doc! { "$multiply": [{ "$subtract": [now(), window] }, 1000_i64] };
+    vec![
+        doc! { "$match": { "signal": { "$type": "long" }, "$expr": { "$gt": ["$signal", since] } } },
+        doc! { "$project": { "signal": 1 } },
+    ]
+}
+
+/// Of a change stream, what may concern those who wait: heartbeats change no signal.
+pub(super) fn signalled() -> Vec<Document> {
+    let whole = ["insert", "replace"].map(Bson::from).to_vec();
+    // By an operator's hand.
+    let others = ["delete", "drop", "rename", "dropDatabase", "invalidate"];
+    let others = others.map(Bson::from).to_vec();
+    vec![doc! { "$match": { "$or": [
+        { "updateDescription.updatedFields.signal": { "$exists": true } },
+        { "operationType": { "$in": whole }, "fullDocument.signal": { "$gt": 0_i64 } },
+        { "operationType": { "$in": others } },
+    ] } }]
+}

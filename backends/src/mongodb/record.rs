@@ -1,0 +1,169 @@
+//! Reading documents back, strictly: what Leasehold did not write is an error, never a guess.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use mongodb::bson::{Bson, Document};
+
+use crate::{
+    Disablement, Error, ErrorKind, FencingToken, LeaseId, LeaseRecord, LockName, LockRecord,
+    Reason, Result,
+};
+
+/// The name that the document is of.
+pub(super) fn name(document: &Document, collection: &str) -> Result<LockName> {
+    let name = text(document, "_id")
+        .and_then(|name: Option<LockName>| name.ok_or_else(|| Damage::new("_id is missing")));
+    name.map_err(|damage| damage.in_collection(collection))
+}
+
+/// The whole document, as of `now`, a server's time in milliseconds.
+pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<LockRecord> {
+    let name = name(document, collection)?;
+    let parse = || {
+        Ok(LockRecord {
+            name: name.clone(),
+            token: token(document)?,
+            lease: lease(document, now)?,
+            disabled: disabled(document, now)?,
+        })
+    };
+    parse().map_err(|damage: Damage| damage.in_collection(collection).for_lock(&name))
+}
+
+/// The server's time that was read with the document.
+pub(super) fn now(document: &Document) -> Result<i64> {
+    document.get_i64("now").map_err(|source| {
+        Error::new(ErrorKind::Corrupt, "the server did not tell its time").with_source(source)
+    })
+}
+
+/// None before the first grant, of a name that was disabled before it.
+pub(super) fn token(document: &Document) -> Result<Option<FencingToken>, Damage> {
+    number(document, "signal")?.ok_or_else(|| Damage::new("signal is missing"))?;
+    match number(document, "token")? {
+        Some(0) => Ok(None),
+        Some(number) => u64::try_from(number)
+            .map_err(|_| Damage::new(format!("{number} is no fencing token")))
+            .and_then(|number| Ok(Some(FencingToken::new(number)?))),
+        None => Err(Damage::new("token is missing")),
+    }
+}
+
+fn lease(document: &Document, now: i64) -> Result<Option<LeaseRecord>, Damage> {
+    let id: Option<LeaseId> = text(document, "lease")?;
+    let holder: Option<String> = text(document, "holder")?;
+    let granted = number(document, "granted")?;
+    let expires = number(document, "expires")?;
+    let ending: Option<Reason> = text(document, "ending")?;
+    match (id, holder, granted, expires, ending) {
+        (Some(id), Some(holder), Some(granted), Some(expires), ending) => {
+            let holder = serde_json::from_str(&holder).map_err(|source| {
+                Damage(
+                    Error::new(ErrorKind::Corrupt, "holder is not as it was written")
+                        .with_source(source),
+                )
+            })?;
+            let held_for = millis_between(granted, now);
+            let left = millis_between(now, expires);
+            let lease = LeaseRecord { id, holder, held_for, left, ending };
+            Ok((expires > now).then_some(lease))
+        }
+        (None, None, None, None, None) => Ok(None),
+        _ => Err(Damage::new("a part of a lease stands without the others")),
+    }
+}
+
+fn disabled(document: &Document, now: i64) -> Result<Option<Disablement>, Damage> {
+    let parts = match document.get("disabled") {
+        None => return Ok(None),
+        Some(Bson::Document(parts)) => parts,
+        Some(_) => return Err(Damage::new("disabled is no document")),
+    };
+    match (text(parts, "reason")?, text(parts, "by")?, number(parts, "at")?) {
+        (Some(reason), by, Some(at)) => {
+            Ok(Some(Disablement { reason, by, since: millis_between(at, now) }))
+        }
+        _ => Err(Damage::new("a part of a disablement stands without the others")),
+    }
+}
+
+/// Zero, where the clock was set back in between.
+fn millis_between(from: i64, to: i64) -> Duration {
+    Duration::from_millis(u64::try_from(to.saturating_sub(from)).unwrap_or(0))
+}
+
+fn number(document: &Document, field: &str) -> Result<Option<i64>, Damage> {
+    match document.get(field) {
+        None => Ok(None),
+        Some(Bson::Int64(number)) => Ok(Some(*number)),
+        Some(_) => Err(Damage::new(format!("{field} is no 64-bit number"))),
+    }
+}
+
+fn text<T: FromStr<Err: Display>>(document: &Document, field: &str) -> Result<Option<T>, Damage> {
+    match document.get(field) {
+        None => Ok(None),
+        Some(Bson::String(text)) => {
+            let parsed = text.parse().map(Some);
+            parsed.map_err(|error| Damage::new(format!("{field} is wrong: {error}")))
+        }
+        Some(_) => Err(Damage::new(format!("{field} is no text"))),
+    }
+}
+
+/// What is wrong with a document, before the collection is named.
+pub(super) struct Damage(Error);
+
+impl Damage {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self(Error::new(ErrorKind::Corrupt, message))
+    }
+
+    pub(super) fn in_collection(self, collection: &str) -> Error {
+        let message = format!("the collection {collection:?} has a damaged document");
+        Error::new(ErrorKind::Corrupt, message)
+            .with_source(self.0)
+            .with_fix("repair or delete it; fencing tokens grow all the same")
+    }
+}
+
+impl From<Error> for Damage {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::doc;
+
+    use super::*;
+
+    fn read(document: &Document) -> Result<LockRecord> {
+        record(document, "leasehold_locks", 1_000)
+    }
+
+    #[test]
+    fn what_was_not_written_here_is_an_error() {
+        let free = doc! { "_id": "job", "token": 7_i64, "signal": 0_i64 };
+        assert_eq!(read(&free).unwrap().token.map(FencingToken::get), Some(7));
+        for (field, value) in [
+            ("_id", Bson::Int32(1)),
+            ("_id", Bson::from("")),
+            ("token", Bson::Int32(7)),
+            ("token", Bson::Int64(-1)),
+            ("token", Bson::Int64(1 << 53)),
+            ("signal", Bson::Null),
+            ("lease", Bson::from("x")),
+            ("expires", Bson::Int64(1)),
+            ("disabled", Bson::from("upkeep")),
+            ("disabled", Bson::from(doc! { "reason": "upkeep" })),
+        ] {
+            let mut damaged = free.clone();
+            damaged.insert(field, value);
+            assert_eq!(read(&damaged).unwrap_err().kind(), ErrorKind::Corrupt, "{damaged}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What the clones of a store share, and its ways to ask the server.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+use mongodb::options::{
+    Acknowledgment, CollectionOptions, ReadConcern, ReadPreference, ReturnDocument,
+    SelectionCriteria, WriteConcern,
+};
+use mongodb::{Collection, Database};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{sleep, timeout};
+
+use super::{error, pipeline, record};
+use crate::common::limit::CALL_LIMIT;
+use crate::{Error, ErrorKind, LockName, LockRecord, Result};
+
+/// What the server is given for one command, a little less than the call.
+pub(super) const COMMAND_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(2));
+
+/// How many commands of one store are under way at once.
+///
+/// The others wait here, not for a connection of the driver's: that queue keeps the places of calls
+/// that were dropped, and serves one place at each of its events, so that a few hundred dropped
+/// calls would hold up the next ones for a minute.
+pub(super) const AT_ONCE: u32 = 8;
+
+/// How long a command waits for its turn.
+const TURN_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(6));
+
+/// How often an upsert is tried that others keep overtaking.
+const TRIES: u64 = 10;
+
+pub(super) struct Shared {
+    pub(super) label: String,
+    pub(super) database: Database,
+    /// With concerns of its own: what the application chose for its client is for its data.
+    pub(super) collection: Collection<Document>,
+    /// Whether the server has change streams.
+    pub(super) push: bool,
+    pub(super) turns: Semaphore,
+}
+
+pub(super) fn collection(database: &Database, name: &str) -> Collection<Document> {
+    let options = CollectionOptions::builder()
+        .write_concern(write_concern())
+        // Whoever reads wants the latest, which only the primary has; nothing is decided by it.
+        .read_concern(ReadConcern::local())
+        .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+        .build();
+    database.collection_with_options(name, options)
+}
+
+fn write_concern() -> WriteConcern {
+    WriteConcern::builder().w(Acknowledgment::Majority).w_timeout(COMMAND_LIMIT).build()
+}
+
+impl Shared {
+    async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        let turn = timeout(TURN_LIMIT, self.turns.acquire()).await;
+        turn.ok().and_then(std::result::Result::ok).ok_or_else(|| {
+            let message = format!("earlier calls are under way for {TURN_LIMIT:?} already");
+            Error::new(ErrorKind::Unavailable, message).with_fix("does the server hang?")
+        })
+    }
+
+    /// Changes the one document that the filter finds, and gives it as it is after that.
+    pub(super) async fn update(
+        &self,
+        filter: Document,
+        change: Vec<Document>,
+    ) -> Result<Option<Document>> {
+        let _turn = self.turn().await?;
+        self.modify(&filter, &change, false).await.map_err(error::writing)
+    }
+
+    /// Changes the document of that name, or creates it, and gives it as it is after that.
+    ///
+    /// It is never given as it was before: whether this very call changed it stands in it.
+    pub(super) async fn upsert(&self, name: &LockName, change: Vec<Document>) -> Result<Document> {
+        let filter = pipeline::named(name);
+        let _turn = self.turn().await?;
+        for tries in 1..=TRIES {
+            match self.modify(&filter, &change, true).await {
+                Ok(Some(document)) => return Ok(document),
+                // Two upserts at once: the other's document is there now.
+                Ok(None) => {}
+                Err(cause) if error::is_conflict(&cause) && tries < TRIES => {}
+                Err(cause) => return Err(error::writing(cause)),
+            }
+            sleep(Duration::from_millis(fastrand::u64(0..=tries))).await;
+        }
+        Err(self.contradiction())
+    }
+
+    async fn modify(
+        &self,
+        filter: &Document,
+        change: &[Document],
+        upsert: bool,
+    ) -> mongodb::error::Result<Option<Document>> {
+        self.collection
+            .find_one_and_update(filter.clone(), change.to_vec())
+            .upsert(upsert)
+            .return_document(ReturnDocument::After)
+            .max_time(COMMAND_LIMIT)
+            .await
+    }
+
+    /// Runs several updates in one command, each on its own: one that fails stops no other.
+    pub(super) async fn update_many(&self, updates: Vec<Document>) -> Result<()> {
+        let limit = i64::try_from(COMMAND_LIMIT.as_millis()).unwrap_or(i64::MAX);
+        let command = doc! {
+            "update": self.collection.name(),
+            "updates": updates,
+            "ordered": false,
+            "writeConcern": { "w": "majority", "wtimeout": limit },
+            "maxTimeMS": limit,
+        };
+        let _turn = self.turn().await?;
+        let answer = self.database.run_command(command).await.map_err(error::writing)?;
+        if let Ok(unmet) = answer.get_document("writeConcernError") {
+            return Err(partly(unmet));
+        }
+        let failed = answer.get_array("writeErrors").ok();
+        let failed = failed.and_then(|failed| failed.first()?.as_document());
+        failed.map_or(Ok(()), |failed| Err(partly(failed)))
+    }
+
+    /// Runs an aggregation that reads at most `limit` documents, in one round trip if they fit.
+    pub(super) async fn read(&self, stages: Vec<Document>, limit: usize) -> Result<Vec<Document>> {
+        let batch = u32::try_from(limit.saturating_add(1)).unwrap_or(u32::MAX).min(10_000);
+        let _turn = self.turn().await?;
+        let cursor = self.collection.aggregate(stages).batch_size(batch).max_time(COMMAND_LIMIT);
+        cursor.await.map_err(error::reading)?.try_collect().await.map_err(error::reading)
+    }
+
+    pub(super) async fn find(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        let found = self.read(pipeline::read(pipeline::named(name)), 1).await?;
+        found.first().map(|document| self.with_time(document)).transpose()
+    }
+
+    /// A document that was read with the server's time.
+    pub(super) fn with_time(&self, document: &Document) -> Result<LockRecord> {
+        record::record(document, self.collection.name(), record::now(document)?)
+    }
+
+    /// What a document says as of now: the state is that of its writing, what is left is a moment
+    /// newer, hence never too long.
+    pub(super) async fn as_of_now(&self, document: &Document) -> Result<LockRecord> {
+        let _turn = self.turn().await?;
+        let hello = self.database.run_command(doc! { "hello": 1 }).await.map_err(error::reading)?;
+        let now = hello.get_datetime("localTime").map_err(|source| {
+            Error::new(ErrorKind::Unsupported, "the server does not tell its time")
+                .with_source(source)
+        })?;
+        record::record(document, self.collection.name(), now.timestamp_millis())
+    }
+
+    /// The server found the document to be one way, and this code another.
+    pub(super) fn contradiction(&self) -> Error {
+        record::Damage::new("its state contradicts itself").in_collection(self.collection.name())
+    }
+}
+
+fn partly(failed: &Document) -> Error {
+    error::partly(failed.get_i32("code").unwrap_or(0), failed.get_str("errmsg").unwrap_or_default())
+}

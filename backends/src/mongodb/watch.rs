@@ -1,0 +1,85 @@
+//! Hints, from a task of their own: a stream that is not polled keeps no connection waiting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::changes::Changes;
+use super::shared::Shared;
+use crate::common::limit::{CALL_LIMIT, unanswered};
+use crate::{ErrorKind, Hint, HintStream, Result};
+
+/// How long a hint takes at most, where the server does not push.
+pub(super) const INTERVAL: Duration = Duration::from_millis(250);
+
+/// The pauses between attempts, while the server cannot be watched.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How many hints wait for a stream that is not polled, before the task waits too.
+const WAITING: usize = 64;
+
+/// Begins to watch: what changes from now on is hinted at.
+pub(super) async fn hints(shared: Arc<Shared>) -> Result<HintStream> {
+    let changes = Changes::open(&shared).await?;
+    let (sender, receiver) = channel(WAITING);
+    let task = Task(tokio::spawn(run(shared, changes, sender)));
+    Ok(Box::pin(stream::unfold((receiver, task), next)))
+}
+
+async fn next(
+    (mut receiver, task): (Receiver<Hint>, Task),
+) -> Option<(Hint, (Receiver<Hint>, Task))> {
+    receiver.recv().await.map(|hint| (hint, (receiver, task)))
+}
+
+/// Ends with the stream.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn run(shared: Arc<Shared>, mut changes: Changes, sender: Sender<Hint>) {
+    loop {
+        let error = match changes.look(&shared).await {
+            Ok(hints) => {
+                for hint in hints {
+                    if sender.send(hint).await.is_err() {
+                        return;
+                    }
+                }
+                if changes.is_polled() {
+                    sleep(INTERVAL).await;
+                }
+                continue;
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(%error, store = shared.label, "the watch was interrupted");
+        changes = reopen(&shared).await;
+        if sender.send(Hint::Anything).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn reopen(shared: &Shared) -> Changes {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // With jitter, so that the clients of a server that comes back do not come all at once.
+        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+        let opening = timeout(CALL_LIMIT, Changes::open(shared)).await;
+        match opening.unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable))) {
+            Ok(changes) => return changes,
+            Err(error) => tracing::debug!(%error, "the watch cannot go on yet"),
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,72 @@
+//! Cases of MongoDB alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
+
+mod damage;
+mod outages;
+mod rights;
+mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::mongodb::MongoStore;
+use leasehold_conformance::{CaseResult, Client, OwnCase};
+use leasehold_core::{Error, Namespace, Result};
+use mongodb::bson::Document;
+use mongodb::{Collection, Database};
+
+use super::place::Place;
+use super::{MongoDb, options};
+
+pub(super) const CASES: &[OwnCase<MongoDb>] = &[
+    ("own::users_and_their_rights", |_| Box::pin(rights::users_and_their_rights())),
+    ("own::what_is_not_ours_is_left_alone", |this| Box::pin(damage::foreign_collections(this))),
+    ("own::a_foreign_document_is_left_alone", |this| Box::pin(damage::a_foreign_document(this))),
+    ("own::a_damaged_document_costs_its_own_lock", |this| {
+        Box::pin(damage::damaged_documents(this))
+    }),
+    ("own::tokens_outlive_the_collection", |this| Box::pin(damage::a_dropped_collection(this))),
+    ("own::a_standalone_server_is_polled", |_| Box::pin(settings::a_standalone_server())),
+    ("own::concerns_of_the_application_do_not_matter", |this| Box::pin(settings::concerns(this))),
+    ("own::values_are_no_expressions", |this| Box::pin(settings::values(this))),
+    ("own::what_is_no_mongodb_is_said_so", |_| Box::pin(outages::no_mongodb())),
+    ("own::a_server_that_restarts", |_| Box::pin(outages::a_restart())),
+    ("own::a_server_that_hangs", |_| Box::pin(outages::a_freeze())),
+    ("own::a_slow_and_a_cut_connection", |this| Box::pin(outages::slow_and_cut(this))),
+];
+
+const TTL: Duration = Duration::from_secs(90);
+
+/// Far longer than anything takes that ends at all.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn new_namespace() -> Result<Namespace> {
+    Namespace::new(format!("own_{:016x}", fastrand::u64(..)))
+}
+
+fn locks(database: &Database, namespace: &Namespace) -> Collection<Document> {
+    database.collection(&format!("{namespace}_locks"))
+}
+
+async fn open(place: &Place, namespace: &Namespace) -> Result<Client> {
+    let store = MongoStore::connect(place.url(), &options(namespace)).await?;
+    Ok(Client::new(Arc::new(store)))
+}
+
+/// A client of a new namespace on the shared server, and its documents.
+async fn new_locks(this: &MongoDb) -> CaseResult<(Client, Collection<Document>, Namespace)> {
+    let (place, namespace) = (this.place().await?, new_namespace()?);
+    let client = open(&place, &namespace).await?;
+    Ok((client, locks(place.database(), &namespace), namespace))
+}
+
+/// The error, with all its causes.
+fn said(error: &Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        said.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    said
+}
