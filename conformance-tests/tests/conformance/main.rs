@@ -1,12 +1,18 @@
 //! The suite on the stores of this repository.
 
 mod memory;
+mod postgres;
 mod sqlite;
 
 use std::process::ExitCode;
 
-use leasehold_conformance::Suite;
+use leasehold_conformance::{Suite, servers};
 
 fn main() -> ExitCode {
-    Suite::new().backend(memory::Memory::default()).backend(sqlite::Sqlite::default()).main()
+    let mut suite =
+        Suite::new().backend(memory::Memory::default()).backend(sqlite::Sqlite::default());
+    if !servers::skipped("postgres") {
+        suite = suite.backend_with_cases(postgres::Postgres::default(), postgres::CASES);
+    }
+    suite.main()
 }
