@@ -23,14 +23,13 @@ const ANOTHER_SERVER: &str = "does a PostgreSQL server listen at that host and p
 /// The error of a call that writes.
 pub(super) fn writing(error: CallError) -> Error {
     match error {
-        CallError::NotSent(error) => connecting(error),
+        CallError::NotSent(error) => unwritten(error),
         CallError::Unanswered => limit::unanswered(ErrorKind::OutcomeUnknown),
-        CallError::Failed(error) if leaves_doubt(&error) => Error::new(
-            ErrorKind::OutcomeUnknown,
-            "the connection broke off before the answer came",
-        )
-        .with_source(error)
-        .with_fix(REACH),
+        CallError::Failed(error) if leaves_doubt(&error) => {
+            Error::new(ErrorKind::OutcomeUnknown, "the connection broke off before the answer came")
+                .with_source(error)
+                .with_fix(REACH)
+        }
         CallError::Failed(error) => unwritten(error),
     }
 }
@@ -38,7 +37,7 @@ pub(super) fn writing(error: CallError) -> Error {
 /// The error of a call that changes nothing.
 pub(super) fn reading(error: CallError) -> Error {
     match error {
-        CallError::NotSent(error) => connecting(error),
+        CallError::NotSent(error) => unwritten(error),
         CallError::Unanswered => limit::unanswered(ErrorKind::Unavailable),
         CallError::Failed(error) => unwritten(error),
     }
@@ -64,12 +63,19 @@ fn leaves_doubt(error: &sqlx::Error) -> bool {
     }
 }
 
-/// An error of opening a connection: nothing was asked yet.
+/// An error of the first connection of all: what answers may be no server of this kind. Later on
+/// the same is an outage, of a proxy on the way for example.
 pub(super) fn connecting(error: sqlx::Error) -> Error {
-    let another = |message: &str, error| {
-        Error::invalid(message).with_source(error).with_fix(ANOTHER_SERVER)
+    let another =
+        |message: &str, error| Error::invalid(message).with_source(error).with_fix(ANOTHER_SERVER);
+    let closed = |error| {
+        Error::new(ErrorKind::Unavailable, "the connection was closed while it was opened")
+            .with_source(error)
+            .with_fix(ANOTHER_SERVER)
     };
     match error {
+        // What sqlx reads where nothing more comes: there is no such answer.
+        sqlx::Error::Protocol(ref said) if said.ends_with("0x00") => closed(error),
         sqlx::Error::Protocol(_) | sqlx::Error::Decode(_) => {
             another("what answers there does not speak PostgreSQL's protocol", error)
         }
@@ -82,13 +88,13 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
                 io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
             ) =>
         {
-            Error::new(ErrorKind::Unavailable, "the connection was closed while it was opened")
-                .with_source(error)
-                .with_fix(ANOTHER_SERVER)
+            closed(error)
         }
         sqlx::Error::Tls(_) => Error::new(ErrorKind::Denied, "no encrypted connection can be made")
             .with_source(error)
-            .with_fix("look at sslmode and sslrootcert in the URL, and at the server's certificate"),
+            .with_fix(
+                "look at sslmode and sslrootcert in the URL, and at the server's certificate",
+            ),
         error => unwritten(error),
     }
 }

@@ -18,12 +18,11 @@ pub(super) fn record(row: &PgRow, table: &str) -> Result<LockRecord> {
     let name = name(row, table)?;
     let parse = || {
         let clock = get(row, "clock")?;
-        Ok(LockRecord {
-            name: name.clone(),
-            token: token(row)?,
-            lease: lease(row, clock)?,
-            disabled: disabled(row, clock)?,
-        })
+        let (token, lease) = (token(row)?, lease(row, clock)?);
+        if lease.is_some() && token.is_none() {
+            return Err(Damage::new("a lease has no token"));
+        }
+        Ok(LockRecord { name: name.clone(), token, lease, disabled: disabled(row, clock)? })
     };
     parse().map_err(|error: Damage| error.in_table(table).for_lock(&name))
 }

@@ -15,15 +15,10 @@ const TRIES: u32 = 10;
 
 /// Makes sure that the server can be used and that the table is there; it writes nothing, and needs
 /// no right to create, where it is.
-pub(super) async fn ensure(
-    connection: &mut PgConnection,
-    sql: &Sql,
-    schema: Schema,
-) -> Result<()> {
+pub(super) async fn ensure(connection: &mut PgConnection, sql: &Sql, schema: Schema) -> Result<()> {
     check_server(connection).await?;
     let missing = || {
-        Error::invalid(format!("the table \"{}\" is missing", sql.table))
-            .with_fix(error::CREATE_IT)
+        Error::invalid(format!("the table \"{}\" is missing", sql.table)).with_fix(error::CREATE_IT)
     };
     if is_there(connection, sql).await? {
         return Ok(());
@@ -101,8 +96,7 @@ async fn is_there(connection: &mut PgConnection, sql: &Sql) -> Result<bool> {
     match difference(&columns).map_err(error::unwritten)? {
         None => Ok(true),
         Some(difference) => {
-            let message =
-                format!("\"{}\" is not as leasehold creates it: {difference}", sql.table);
+            let message = format!("\"{}\" is not as leasehold creates it: {difference}", sql.table);
             Err(Error::new(ErrorKind::Corrupt, message).with_fix(
                 "compare it with the schema that leasehold prints, or use another namespace",
             ))

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 
@@ -16,9 +18,9 @@ use super::{config, error, row, schema};
 use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions, LockName,
-    LockRecord, LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result, StoreClock, Wake, check_ttl,
+    Error, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions, LockName, LockRecord,
+    LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    StoreClock, Wake, check_ttl,
 };
 
 /// Locks in a PostgreSQL database; see the [module](super) for what they guarantee.
@@ -49,7 +51,12 @@ impl PostgresStore {
         let label = config::label(&connect);
         // One connection beforehand says what is wrong; a pool would say that it took too long.
         let check = async {
-            let mut connection = connect.connect().await.map_err(error::connecting)?;
+            // sqlx panics at some messages that no server sends: strangers must not get that far.
+            let mut connection = AssertUnwindSafe(connect.connect())
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an impossible message".into())))
+                .map_err(error::connecting)?;
             prepare(&mut connection, options).await
         };
         let sql = limit::reading(check).await.map_err(about("open", &label, None))?;

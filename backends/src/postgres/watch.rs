@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use futures_util::stream;
 use sqlx::postgres::{PgConnectOptions, PgPool};
+use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
-use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 

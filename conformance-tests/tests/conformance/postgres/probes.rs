@@ -44,11 +44,7 @@ impl DeleteRecord for Postgres {
 impl Postgres {
     /// A user who may use the table of that namespace, which exists, and nothing else.
     pub(super) async fn user_of_table(&self, namespace: &Namespace) -> Result<String> {
-        self.execute(format!(
-            "DROP OWNED BY {namespace}; DROP ROLE {namespace};"
-        ))
-        .await
-        .ok();
+        self.execute(format!("DROP OWNED BY {namespace}; DROP ROLE {namespace};")).await.ok();
         self.execute(format!(
             "CREATE ROLE {namespace} LOGIN PASSWORD 'secret'; \
              GRANT SELECT, INSERT, UPDATE ON {namespace}_locks TO {namespace}"
