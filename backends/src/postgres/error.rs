@@ -1,5 +1,6 @@
 //! What PostgreSQL's errors mean to a caller.
 
+use std::borrow::Cow;
 use std::io;
 
 use sqlx::error::DatabaseError;
@@ -108,7 +109,7 @@ pub(super) fn unwritten(error: sqlx::Error) -> Error {
 
 /// The five characters of an error of the server's.
 pub(super) fn code(error: &sqlx::Error) -> Option<String> {
-    error.as_database_error().and_then(DatabaseError::code).map(|code| code.into_owned())
+    error.as_database_error().and_then(DatabaseError::code).map(Cow::into_owned)
 }
 
 /// Another transaction was in the way and nothing was done: the same statement may succeed at once.

@@ -36,10 +36,15 @@ pub(super) fn name(row: &PgRow, table: &str) -> Result<LockName> {
 pub(super) fn renewal(row: &PgRow, table: &str) -> Result<((LockName, LeaseId), RenewOutcome)> {
     let name = name(row, table)?;
     let parse = || {
-        let left = left(get(row, "expires_at")?, get(row, "clock")?)?.unwrap_or_default();
         let outcome = match optional_text(row, "reason")? {
-            Some(reason) => RenewOutcome::Disabled { reason, left },
-            None => RenewOutcome::Extended { left },
+            Some(reason) => {
+                let left = left(get(row, "expires_at")?, get(row, "clock")?)?.unwrap_or_default();
+                RenewOutcome::Disabled { reason, left }
+            }
+            None => {
+                let ttl: i64 = get(row, "ttl")?;
+                RenewOutcome::Extended { left: Duration::from_micros(ttl.unsigned_abs()) }
+            }
         };
         Ok((text(row, "lease")?, outcome))
     };

@@ -41,7 +41,7 @@ pub(super) struct Sql {
 
     /// name, lease, holder, ttl: `done` and the row, granted or standing.
     pub(super) acquire: SqlStr,
-    /// names, leases, ttls: name, lease, expires_at, reason and clock of those in force.
+    /// names, leases, ttls: name, lease, ttl, expires_at, reason and clock of those in force.
     pub(super) renew: SqlStr,
     /// name, lease.
     pub(super) release: SqlStr,
@@ -95,7 +95,8 @@ impl Sql {
                  UPDATE {table} AS l SET expires_at = CASE \
                      WHEN h.reason IS NULL THEN {CLOCK} + h.ttl ELSE h.expires_at END \
                  FROM held AS h WHERE l.name = h.name AND h.expires_at > {CLOCK} \
-                 RETURNING l.name, l.lease::text AS lease, l.expires_at, h.reason, {CLOCK} AS clock"
+                 RETURNING l.name, l.lease::text AS lease, h.ttl, l.expires_at, h.reason, \
+                     {CLOCK} AS clock"
             )),
             release: statement(format!(
                 "WITH held AS (SELECT l.name, l.expires_at FROM {table} AS l \

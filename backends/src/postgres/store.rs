@@ -157,24 +157,30 @@ impl LockStore for PostgresStore {
         check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
         let holder = serde_json::to_string(&options.holder)
             .map_err(|e| about(Error::invalid("the holder is no JSON").with_source(e)))?;
-        let lease = options.lease.to_string();
+        let (lease, ttl) = (options.lease.to_string(), ttl_micros(options.ttl));
         let statement = || {
             sqlx::query(shared.sql.acquire.clone())
                 .bind(name.as_str())
                 .bind(&lease)
                 .bind(&holder)
-                .bind(ttl_micros(options.ttl))
+                .bind(ttl)
         };
-        let answer = |_, LockRecord { token, lease, disabled, .. }| match (disabled, lease, token) {
-            (Some(disabled), ..) => Some(AcquireOutcome::Disabled(disabled)),
-            (None, Some(lease), Some(token)) if lease.id == options.lease => {
-                Some(AcquireOutcome::Granted(Grant { token, left: lease.left }))
-            }
-            (None, Some(LeaseRecord { holder, left, .. }), Some(token)) => {
-                Some(AcquireOutcome::Held(Held { holder, token, left }))
-            }
-            (None, ..) => None,
-        };
+        let answer =
+            |done, LockRecord { token, lease, disabled, .. }| match (disabled, lease, token) {
+                // Counted from when the server decided, however long ago that is.
+                (None, _, Some(token)) if done => {
+                    let left = Duration::from_micros(ttl.unsigned_abs());
+                    Some(AcquireOutcome::Granted(Grant { token, left }))
+                }
+                (Some(disabled), ..) => Some(AcquireOutcome::Disabled(disabled)),
+                (None, Some(lease), Some(token)) if lease.id == options.lease => {
+                    Some(AcquireOutcome::Granted(Grant { token, left: lease.left }))
+                }
+                (None, Some(LeaseRecord { holder, left, .. }), Some(token)) => {
+                    Some(AcquireOutcome::Held(Held { holder, token, left }))
+                }
+                (None, ..) => None,
+            };
         shared.decide(statement, answer).await.map_err(about)
     }
 
