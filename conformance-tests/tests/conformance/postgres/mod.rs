@@ -1,5 +1,7 @@
 //! PostgreSQL, in a container or given by URL.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
+
 mod opening;
 mod own;
 mod pooler;
