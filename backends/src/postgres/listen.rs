@@ -50,7 +50,11 @@ impl Ear {
 
     /// Whether notifications from connections of that pool come through. Behind PgBouncer in
     /// transaction mode they do not: it listened on a connection that others use by now.
-    pub(super) async fn hears(&mut self, pool: &PgPool) -> sqlx::Result<bool> {
+    pub(super) async fn hears(
+        &mut self,
+        pool: &PgPool,
+        meanwhile: impl Fn(Hint),
+    ) -> sqlx::Result<bool> {
         let channel = format!("leasehold_echo_{}", LeaseId::new());
         let listener = self.listener()?;
         let echo = async {
@@ -63,8 +67,7 @@ impl Ear {
             loop {
                 match listener.try_recv().await? {
                     Some(heard) if heard.channel() == channel => break,
-                    // What comes meanwhile is covered by the hint that follows the test.
-                    Some(_) => {}
+                    Some(heard) => meanwhile(hint(heard.payload())),
                     None => return Err(sqlx::Error::PoolClosed),
                 }
             }
@@ -83,7 +86,7 @@ impl Ear {
             let listener = self.listener()?;
             match timeout(QUIET, listener.try_recv()).await {
                 Ok(Ok(Some(heard))) if heard.channel() == channel => {
-                    return Ok(LockName::new(heard.payload()).map_or(Hint::Anything, Hint::Name));
+                    return Ok(hint(heard.payload()));
                 }
                 Ok(Ok(Some(_))) => {}
                 Ok(Ok(None)) => return Err(sqlx::Error::PoolClosed),
@@ -95,6 +98,10 @@ impl Ear {
             }
         }
     }
+}
+
+fn hint(payload: &str) -> Hint {
+    LockName::new(payload).map_or(Hint::Anything, Hint::Name)
 }
 
 impl Drop for Ear {

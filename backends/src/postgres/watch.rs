@@ -117,14 +117,17 @@ impl Watch {
     /// Runs for ever, through whatever outages.
     async fn run(&mut self, mut ear: Option<Ear>) {
         let mut pause = PAUSE;
+        // A watch that listened from its start has missed nothing.
+        let mut missed = ear.is_none();
         loop {
             if let Some(open) = ear.as_mut() {
-                match open.hears(&self.pool).await {
+                match open.hears(&self.pool, |hint| self.hint(hint)).await {
                     Ok(true) => {
                         self.warned = false;
                         pause = PAUSE;
-                        // Of what happened since the last hint, something may have been missed.
-                        self.hint(Hint::Anything);
+                        if missed {
+                            self.hint(Hint::Anything);
+                        }
                         self.warn(&self.relay(open).await.to_string());
                     }
                     Ok(false) => {
@@ -136,6 +139,7 @@ impl Watch {
                 }
             }
             drop(ear.take());
+            missed = true;
             self.hint(Hint::Anything);
             // In time for servers that start again, out of step with other clients.
             let jitter = pause.mul_f64(fastrand::f64() / 2.0);

@@ -42,6 +42,8 @@ cases! {
         other_isolation_levels_do_no_harm,
         a_name_that_is_held_is_asked_for_without_a_write,
         a_lease_told_to_end_is_so_even_if_the_clock_goes_back,
+        tokens_grow_though_the_clock_went_back,
+        a_disable_in_the_same_instant_wins,
         forgotten_statements_are_prepared_again,
         a_missing_table_is_reported_and_its_return_noticed;
     trouble:

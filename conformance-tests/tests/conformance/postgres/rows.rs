@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use leasehold::Schema;
 use leasehold::postgres::PostgresStore;
-use leasehold_conformance::expect::{extended, granted, held, not_extended};
+use leasehold_conformance::expect::{extended, granted, held, not_extended, refused};
 use leasehold_conformance::{Backend, CaseResult, Client, race, spawn};
 use leasehold_core::{ErrorKind, LeaseId, Namespace, ReleaseOutcome, RenewOptions, RenewOutcome};
 use sqlx::{AssertSqlSafe, Executor, Row};
@@ -222,6 +222,34 @@ pub(super) async fn a_lease_told_to_end_is_so_even_if_the_clock_goes_back(
     backend.execute(back).await?;
     let (reason, _) = not_extended(client.renew(&job, taken.lease, LONG).await?);
     assert_eq!(reason.as_str(), "upkeep");
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn tokens_grow_though_the_clock_went_back(backend: Arc<Postgres>) -> CaseResult {
+    let (namespace, client) = opened(&backend).await?;
+    client.give_back(&client.take(&name("job"), LONG).await?).await?;
+    backend.execute(format!("UPDATE {namespace}_locks SET token = 7000000000000000")).await?;
+    assert_eq!(client.take(&name("job"), LONG).await?.token.get(), 7_000_000_000_000_001);
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_disable_in_the_same_instant_wins(backend: Arc<Postgres>) -> CaseResult {
+    let (namespace, client) = opened(&backend).await?;
+    let job = name("job");
+    client.give_back(&client.take(&job, LONG).await?).await?;
+    let mut transaction = backend.admin().begin().await?;
+    let disable = format!("UPDATE {namespace}_locks SET disabled_reason = 'x', disabled_at = 1");
+    transaction.execute(sqlx::raw_sql(AssertSqlSafe(disable))).await?;
+    // It sees the name free, and waits for the row.
+    let asking = spawn({
+        let (client, job) = (client.clone(), job.clone());
+        async move { Ok(client.acquire(&job, LeaseId::new(), LONG).await?) }
+    });
+    sleep(Duration::from_secs(1)).await;
+    transaction.commit().await?;
+    refused(asking.join().await?);
     backend.clean(&namespace).await?;
     Ok(())
 }
