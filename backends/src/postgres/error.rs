@@ -76,7 +76,7 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
     };
     match error {
         // What sqlx reads where nothing more comes: there is no such answer.
-        sqlx::Error::Protocol(ref said) if said.ends_with("0x00") => closed(error),
+        sqlx::Error::Protocol(ref said) if said.contains("SSLRequest: 0x00") => closed(error),
         sqlx::Error::Protocol(_) | sqlx::Error::Decode(_) => {
             another("what answers there does not speak PostgreSQL's protocol", error)
         }
