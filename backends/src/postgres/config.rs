@@ -1,0 +1,98 @@
+//! Where the database is, and the pool of connections that a store opens for itself.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use crate::{Error, Result};
+
+/// How long a call waits for a connection of the pool.
+const POOL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Each call is one short statement, so a few connections serve thousands of leases.
+const MAX_CONNECTIONS: u32 = 5;
+
+/// Reads a URL as libpq does, as far as sqlx knows its options.
+pub(super) fn from_url(url: &str) -> Result<PgConnectOptions> {
+    let wrong = |message: &str| {
+        Error::invalid(message).with_fix("write postgres://USER:PASSWORD@HOST:PORT/DATABASE")
+    };
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|source| wrong("this is no URL of PostgreSQL's").with_source(source))?;
+    if options.get_host().contains(',') {
+        return Err(wrong("a URL with several hosts is not supported")
+            .with_fix("name one host that leads to the primary, such as a proxy's"));
+    }
+    // PgBouncer refuses to start a session with settings that it does not know.
+    let options = options.extra_float_digits(None);
+    Ok(match options.get_application_name() {
+        Some(_) => options,
+        None => options.application_name("leasehold"),
+    })
+}
+
+/// The store's name in messages.
+pub(super) fn label(options: &PgConnectOptions) -> String {
+    let (user, database) = (options.get_username(), options.get_database());
+    let database = database.unwrap_or(user);
+    match options.get_socket() {
+        Some(socket) => format!("postgres://{user}@/{database}?host={}", socket.display()),
+        None => {
+            let (host, port) = (options.get_host(), options.get_port());
+            format!("postgres://{user}@{host}:{port}/{database}")
+        }
+    }
+}
+
+/// A pool that connects when it is used first. A call does not test its connection beforehand,
+/// which would cost a round trip: a dead one fails the call and is not used again.
+pub(super) fn pool(options: &PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(MAX_CONNECTIONS)
+        .acquire_timeout(POOL_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_lazy_with(options.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_show_no_password() {
+        for (url, shown) in [
+            ("postgres://app:secret@db:5433/locks", "postgres://app@db:5433/locks"),
+            ("postgresql://app:secret@db", "postgres://app@db:5432/app"),
+            ("POSTGRES://app@[::1]/x?password=secret", "postgres://app@[::1]:5432/x"),
+            ("postgres://app:secret@%2Frun%2Fpg/x", "postgres://app@/x?host=/run/pg"),
+        ] {
+            assert_eq!(label(&from_url(url).unwrap()), shown, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_without_its_password() {
+        for url in [
+            "postgres:",
+            "postgres://u:secret@h:port/d",
+            "postgres://u:secret@h/d?sslmode=maybe",
+            "postgres://u:secret@h1,h2/d",
+        ] {
+            let Err(error) = from_url(url) else { continue };
+            assert!(error.is_invalid(), "{url}: {error}");
+            assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        }
+        assert!(from_url("postgres://u:secret@h1,h2/d").is_err());
+        assert!(from_url("postgres://u:secret@h/d?sslmode=maybe").is_err());
+    }
+
+    #[test]
+    fn the_application_is_named_unless_the_url_does() {
+        let name = |url| from_url(url).unwrap().get_application_name().map(str::to_owned);
+        if std::env::var_os("PGAPPNAME").is_none() {
+            assert_eq!(name("postgres://h/d").as_deref(), Some("leasehold"));
+        }
+        assert_eq!(name("postgres://h/d?application_name=billing").as_deref(), Some("billing"));
+    }
+}

@@ -1,0 +1,126 @@
+//! What the clones of a store share, and its ways to run a statement.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow, Postgres};
+use sqlx::query::Query;
+use tokio::time::sleep;
+
+use super::error;
+use super::row::{self, Damage};
+use super::sql::Sql;
+use super::watch::Hub;
+use crate::common::limit::CALL_LIMIT;
+use crate::common::pooled::{self, CallError};
+use crate::{Clock, Error, ErrorKind, LockName, LockRecord, Result, SystemClock};
+
+/// A statement with its arguments.
+pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// How often a statement is repeated after the server rolled it back for the sake of another.
+const CONFLICT_TRIES: u32 = 10;
+
+pub(super) struct Shared {
+    pub(super) label: String,
+    pub(super) pool: PgPool,
+    pub(super) sql: Sql,
+    /// The one listener that all watches of this store share.
+    pub(super) hub: Hub,
+}
+
+impl Shared {
+    /// Runs a statement that writes, and gives its rows once it is committed.
+    pub(super) async fn write<'q>(
+        &self,
+        statement: impl Fn() -> Statement<'q>,
+    ) -> Result<Vec<PgRow>> {
+        let mut round = 1;
+        loop {
+            match self.call(&statement).await {
+                Err(error) if error::is_conflict(&error) && round < CONFLICT_TRIES => {
+                    round += 1;
+                    pause(round).await;
+                }
+                Err(error) => return Err(error::writing(error)),
+                Ok(rows) => return Ok(rows),
+            }
+        }
+    }
+
+    /// Runs a statement that changes nothing.
+    pub(super) async fn read<'q>(
+        &self,
+        statement: impl Fn() -> Statement<'q>,
+    ) -> Result<Vec<PgRow>> {
+        self.call(&statement).await.map_err(error::reading)
+    }
+
+    async fn call<'q>(
+        &self,
+        statement: &impl Fn() -> Statement<'q>,
+    ) -> Result<Vec<PgRow>, CallError> {
+        pooled::call(&self.pool, async |connection: &mut PgConnection| {
+            match statement().fetch_all(&mut *connection).await {
+                Err(error) if error::is_stale_statement(&error) => {
+                    use sqlx::Connection;
+                    connection.clear_cached_statements().await?;
+                    statement().fetch_all(connection).await
+                }
+                done => done,
+            }
+        })
+        .await
+    }
+
+    /// Runs a statement that either does its work or answers with the row that stood against it,
+    /// until `answer` makes sense of what it says.
+    ///
+    /// It makes none when the row changed while the statement waited for it: the statement saw the
+    /// row as it was before. That it did change means that somebody else got on.
+    pub(super) async fn decide<'q, T>(
+        &self,
+        statement: impl Fn() -> Statement<'q>,
+        answer: impl Fn(bool, LockRecord) -> Option<T>,
+    ) -> Result<T> {
+        let give_up = SystemClock.now() + CALL_LIMIT;
+        for round in 1.. {
+            let rows = self.write(&statement).await?;
+            if let Some(row) = rows.first() {
+                let done = row::get(row, "done").map_err(|damage| self.damaged(damage))?;
+                if let Some(answer) = answer(done, row::record(row, &self.sql.table)?) {
+                    return Ok(answer);
+                }
+                if done {
+                    return Err(self.damaged(Damage::new("its state contradicts itself")));
+                }
+            }
+            if SystemClock.now() >= give_up {
+                break;
+            }
+            pause(round).await;
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the row changed whenever it was looked at")
+            .with_fix("do too many clients want this lock at once?"))
+    }
+
+    pub(super) fn damaged(&self, damage: Damage) -> Error {
+        damage.in_table(&self.sql.table)
+    }
+
+    /// Completes an error with what it was about.
+    pub(super) fn about(
+        &self,
+        operation: &'static str,
+        name: Option<&LockName>,
+    ) -> impl Fn(Error) -> Error {
+        crate::common::about(operation, &self.label, name)
+    }
+}
+
+/// Not at all at first; then longer, and never in step with others.
+async fn pause(round: u32) {
+    if round > 1 {
+        let most = 1 << round.min(6);
+        sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
+    }
+}

@@ -1,0 +1,187 @@
+//! The statements, made once per store, since the table's name is part of them.
+//!
+//! # Which clock is read, and when
+//!
+//! `now()` is the time when the transaction began, and a statement may wait for a row after that.
+//! So [`CLOCK`] is `clock_timestamp()`, read where the row's lock is had already:
+//!
+//! * `ON CONFLICT DO UPDATE` locks the newest version of the row first, and only then evaluates its
+//!   `WHERE` and `SET`.
+//! * A plain `UPDATE … WHERE` evaluates its condition *before* it waits, and again afterwards only
+//!   if the row was changed meanwhile: not if whoever had the lock rolled back. So renew and release
+//!   lock the rows in a CTE that knows no time, and compare with the clock what comes out of it.
+//!   A CTE that locks rows is never merged into the rest of its statement.
+//!
+//! What is only read (a name that is held or disabled) comes from the statement's snapshot: it was
+//! true at a moment within the call. Where the snapshot contradicts what the write found, since the
+//! row changed in between, the caller repeats the statement.
+//!
+//! Conditions are written so that a NULL where none belongs makes them unknown, and the row is then
+//! looked at and reported, not overwritten. Times are not subtracted here: a damaged one would be
+//! out of range, and fail all of its batch.
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use crate::Namespace;
+
+/// The server's clock in microseconds since 1970.
+const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
+/// What [`row`](super::row) reads, of the table `l`.
+const COLUMNS: &str = "l.name, l.token, l.lease::text AS lease, l.holder, l.expires_at, \
+     l.granted_at, l.ending, l.disabled_reason, l.disabled_by, l.disabled_at";
+
+/// The statements on one namespace's table.
+#[derive(Clone)]
+pub(super) struct Sql {
+    /// The table's name, safe to put into SQL as it is; also that of the channel of notifications.
+    pub(super) table: String,
+    /// Creates the table where it is missing.
+    pub(super) create: String,
+
+    /// name, lease, holder, ttl: `done` and the row, granted or standing.
+    pub(super) acquire: SqlStr,
+    /// names, leases, ttls: name, lease, ttl, expires_at, reason and clock of those in force.
+    pub(super) renew: SqlStr,
+    /// name, lease.
+    pub(super) release: SqlStr,
+    /// name, reason, by: `done` and, if it is not, the standing row.
+    pub(super) disable: SqlStr,
+    /// name.
+    pub(super) enable: SqlStr,
+    /// name: its columns.
+    pub(super) find: SqlStr,
+    /// first name, a name to leave out or NULL, limit: their columns.
+    pub(super) list: SqlStr,
+}
+
+impl Sql {
+    pub(super) fn new(namespace: &Namespace) -> Self {
+        let table = format!("{namespace}_locks");
+        let statement = |text: String| AssertSqlSafe(text).into_sql_str();
+        let notify = format!("pg_notify('{table}', l.name)::text AS notified");
+        let standing = format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {table} AS l");
+        Self {
+            create: create(&table),
+            // A name that is seen to be held or disabled is not even locked: candidates that look
+            // again and again write nothing and wait for nobody.
+            acquire: statement(format!(
+                "WITH standing AS ({standing} WHERE l.name = $1), \
+                 done AS ( \
+                     INSERT INTO {table} AS l (name, token, lease, holder, expires_at, granted_at) \
+                     SELECT $1, {CLOCK}, $2::uuid, $3, {CLOCK} + $4, {CLOCK} \
+                     WHERE NOT EXISTS (SELECT FROM standing AS s \
+                         WHERE s.disabled_reason IS NOT NULL \
+                             OR s.lease IS NOT NULL AND s.expires_at > s.clock) \
+                     ON CONFLICT (name) DO UPDATE SET \
+                         token = greatest(l.token + 1, {CLOCK}), lease = excluded.lease, \
+                         holder = excluded.holder, expires_at = {CLOCK} + $4, \
+                         granted_at = {CLOCK}, ending = NULL \
+                     WHERE l.disabled_reason IS NULL \
+                         AND (l.lease IS NULL OR l.expires_at <= {CLOCK}) \
+                     RETURNING {COLUMNS}, {CLOCK} AS clock) \
+                 SELECT true AS done, done.* FROM done \
+                 UNION ALL SELECT false, s.* FROM standing AS s WHERE NOT EXISTS (SELECT FROM done)"
+            )),
+            // Rows are locked in the order of names, so that two batches cannot wait for each other.
+            renew: statement(format!(
+                "WITH held AS ( \
+                     SELECT l.name, a.ttl, l.expires_at, \
+                         coalesce(l.ending, l.disabled_reason) AS reason \
+                     FROM {table} AS l, \
+                         unnest($1::text[], $2::uuid[], $3::bigint[]) AS a (name, lease, ttl) \
+                     WHERE l.name = a.name AND l.lease = a.lease \
+                     ORDER BY l.name FOR NO KEY UPDATE OF l) \
+                 UPDATE {table} AS l SET expires_at = CASE \
+                     WHEN h.reason IS NULL THEN {CLOCK} + h.ttl ELSE h.expires_at END \
+                 FROM held AS h WHERE l.name = h.name AND h.expires_at > {CLOCK} \
+                 RETURNING l.name, l.lease::text AS lease, h.ttl, l.expires_at, h.reason, \
+                     {CLOCK} AS clock"
+            )),
+            release: statement(format!(
+                "WITH held AS (SELECT l.name, l.expires_at FROM {table} AS l \
+                     WHERE l.name = $1 AND l.lease = $2::uuid FOR NO KEY UPDATE) \
+                 UPDATE {table} AS l SET lease = NULL, holder = NULL, expires_at = NULL, \
+                     granted_at = NULL, ending = NULL \
+                 FROM held AS h WHERE l.name = h.name AND h.expires_at > {CLOCK} \
+                 RETURNING {notify}"
+            )),
+            // A lease that is over is marked too, which nobody sees: the next grant clears it.
+            disable: statement(format!(
+                "WITH done AS ( \
+                     INSERT INTO {table} AS l \
+                         (name, token, disabled_reason, disabled_by, disabled_at) \
+                     VALUES ($1, 0, $2, $3, {CLOCK}) \
+                     ON CONFLICT (name) DO UPDATE SET disabled_reason = $2, disabled_by = $3, \
+                         disabled_at = {CLOCK}, \
+                         ending = CASE WHEN l.lease IS NOT NULL THEN $2 END \
+                     WHERE l.disabled_reason IS NULL \
+                     RETURNING {notify}, {COLUMNS}, {CLOCK} AS clock), \
+                 standing AS ({standing} WHERE l.name = $1) \
+                 SELECT true AS done, done.* FROM done \
+                 UNION ALL SELECT false, NULL, s.* FROM standing AS s \
+                 WHERE NOT EXISTS (SELECT FROM done)"
+            )),
+            enable: statement(format!(
+                "UPDATE {table} AS l SET disabled_reason = NULL, disabled_by = NULL, \
+                     disabled_at = NULL \
+                 WHERE l.name = $1 AND l.disabled_reason IS NOT NULL RETURNING {notify}"
+            )),
+            find: statement(format!("{standing} WHERE l.name = $1")),
+            list: statement(format!(
+                "{standing} WHERE l.name >= $1 AND l.name IS DISTINCT FROM $2 \
+                 ORDER BY l.name LIMIT $3"
+            )),
+            table,
+        }
+    }
+}
+
+/// Names compare byte for byte in the collation "C". No index holds what heartbeats change, and
+/// pages keep room for the next version of their rows, so that a heartbeat touches no index and
+/// leaves nothing for VACUUM. Times are microseconds since 1970 by the server's clock, the unit of
+/// tokens, which a damaged value cannot take to infinity; `to_timestamp(expires_at / 1e6)` shows one.
+fn create(table: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (
+    name text COLLATE \"C\" NOT NULL PRIMARY KEY,
+    token bigint NOT NULL,
+    lease uuid,
+    holder text,
+    expires_at bigint,
+    granted_at bigint,
+    ending text,
+    disabled_reason text,
+    disabled_by text,
+    disabled_at bigint
+) WITH (fillfactor = 50)"
+    )
+}
+
+/// The columns of the table: name and type.
+pub(super) const EXPECTED: [(&str, &str); 10] = [
+    ("name", "text"),
+    ("token", "bigint"),
+    ("lease", "uuid"),
+    ("holder", "text"),
+    ("expires_at", "bigint"),
+    ("granted_at", "bigint"),
+    ("ending", "text"),
+    ("disabled_reason", "text"),
+    ("disabled_by", "text"),
+    ("disabled_at", "bigint"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_expected_are_those_created() {
+        let created = create("t");
+        for (name, kind) in EXPECTED {
+            assert!(created.contains(&format!("    {name} {kind}")), "{name}");
+        }
+        assert_eq!(created.lines().count(), EXPECTED.len() + 2);
+    }
+}

@@ -1,0 +1,298 @@
+//! The store: each operation is one statement.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
+
+use super::shared::Shared;
+use super::sql::Sql;
+use super::watch::Hub;
+use super::{config, error, row, schema};
+use crate::common::{about, limit};
+use crate::{
+    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
+    Error, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions, LockName, LockRecord,
+    LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    StoreClock, Wake, check_ttl,
+};
+
+/// Locks in a PostgreSQL database; see the [module](super) for what they guarantee.
+///
+/// Clones share the same pool of connections and the same listener.
+#[derive(Clone)]
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+}
+
+impl PostgresStore {
+    /// Connects to the database of a URL such as `postgres://user:password@host/database`, with a
+    /// pool of its own. The options are sqlx's, which are much like libpq's.
+    ///
+    /// A missing table is created if [`OpenOptions::schema`] allows.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid) for what is no such URL, leads to no PostgreSQL server or no
+    /// database, or lacks the table; [`Denied`](crate::ErrorKind::Denied) for a wrong password, a missing
+    /// right or a server that accepts no writes; [`Corrupt`](crate::ErrorKind::Corrupt) for a table that
+    /// is not Leasehold's, which is left as it is; [`Unavailable`](crate::ErrorKind::Unavailable) when the
+    /// server is not reached.
+    ///
+    /// # Cancel safety
+    /// A dropped call leaves the schema either as it was or complete.
+    pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
+        let connect = config::from_url(url).map_err(|error| error.during("open"))?;
+        let label = config::label(&connect);
+        // One connection beforehand says what is wrong; a pool would say that it took too long.
+        let check = async {
+            // sqlx panics at some messages that no server sends: strangers must not get that far.
+            let mut connection = AssertUnwindSafe(connect.connect())
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an impossible message".into())))
+                .map_err(error::connecting)?;
+            prepare(&mut connection, options).await
+        };
+        let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
+        Ok(Self::build(config::pool(&connect), label, sql))
+    }
+
+    /// Builds the store on a pool that the application already has.
+    ///
+    /// The pool's settings are left as they are. The table is found, and created, by the search path
+    /// of its connections. [`watch`](LockStore::watch) opens one connection more, outside of the
+    /// pool, with the pool's options.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    /// A dropped call leaves the schema either as it was or complete.
+    pub async fn from_pool(pool: PgPool, options: &OpenOptions) -> Result<Self> {
+        let label = config::label(&pool.connect_options());
+        let check = async {
+            let mut connection = pool.acquire().await.map_err(error::connecting)?;
+            let prepared = prepare(&mut connection, options).await;
+            if prepared.is_err() {
+                connection.close_on_drop();
+            }
+            prepared
+        };
+        let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
+        Ok(Self::build(pool, label, sql))
+    }
+
+    fn build(pool: PgPool, label: String, sql: Sql) -> Self {
+        Self { shared: Arc::new(Shared { label, pool, sql, hub: Hub::default() }) }
+    }
+
+    /// The statement that creates the table of that namespace, for an application's migrations.
+    ///
+    /// # Errors
+    /// None: every namespace can be used.
+    pub fn schema(namespace: &Namespace) -> Result<String> {
+        Ok(format!("{};\n", Sql::new(namespace).create))
+    }
+
+    /// The table of locks. An application may read its columns `name` and `token`, which stay, to
+    /// make a write in the same database conditional on a token being the latest of its lock.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.shared.sql.table
+    }
+
+    /// The pool of connections, for the application to close or to use for other tables.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.shared.pool
+    }
+}
+
+async fn prepare(connection: &mut PgConnection, options: &OpenOptions) -> Result<Sql> {
+    let sql = Sql::new(&options.namespace);
+    schema::ensure(connection, &sql, options.schema).await?;
+    Ok(sql)
+}
+
+/// Exact, since the longest ttl is a day; rounded up to the step.
+fn ttl_micros(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX)
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("label", &self.shared.label)
+            .field("table", &self.shared.sql.table)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl LockStore for PostgresStore {
+    fn label(&self) -> &str {
+        &self.shared.label
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            min_ttl: Duration::from_millis(50),
+            ttl_step: Duration::from_micros(1),
+            clock: StoreClock::Server,
+            reach: Reach::Network,
+            wake: Wake::Push,
+            renew_batch: 500,
+        }
+    }
+
+    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
+        let shared = &*self.shared;
+        let about = shared.about("acquire", Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
+        let holder = serde_json::to_string(&options.holder)
+            .map_err(|e| about(Error::invalid("the holder is no JSON").with_source(e)))?;
+        let (lease, ttl) = (options.lease.to_string(), ttl_micros(options.ttl));
+        let statement = || {
+            sqlx::query(shared.sql.acquire.clone())
+                .bind(name.as_str())
+                .bind(&lease)
+                .bind(&holder)
+                .bind(ttl)
+        };
+        let answer =
+            |done, LockRecord { token, lease, disabled, .. }| match (disabled, lease, token) {
+                // Counted from when the server decided, however long ago that is.
+                (None, _, Some(token)) if done => {
+                    let left = Duration::from_micros(ttl.unsigned_abs());
+                    Some(AcquireOutcome::Granted(Grant { token, left }))
+                }
+                (Some(disabled), ..) => Some(AcquireOutcome::Disabled(disabled)),
+                (None, Some(lease), Some(token)) if lease.id == options.lease => {
+                    Some(AcquireOutcome::Granted(Grant { token, left: lease.left }))
+                }
+                (None, Some(LeaseRecord { holder, left, .. }), Some(token)) => {
+                    Some(AcquireOutcome::Held(Held { holder, token, left }))
+                }
+                (None, ..) => None,
+            };
+        shared.decide(statement, answer).await.map_err(about)
+    }
+
+    async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+        let shared = &*self.shared;
+        let about = shared.about("renew", None);
+        for lease in leases {
+            check_ttl(lease.ttl, &self.capabilities())
+                .map_err(|error| about(error.for_lock(&lease.name)))?;
+        }
+        if leases.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Of a lease that is in it twice, the last ttl counts, and each answer tells of that.
+        let last: HashMap<_, _> =
+            leases.iter().map(|l| ((l.name.as_str(), l.lease), ttl_micros(l.ttl))).collect();
+        let (mut names, mut ids, mut ttls) = (Vec::new(), Vec::new(), Vec::new());
+        for ((name, lease), ttl) in last {
+            names.push(name);
+            ids.push(lease.to_string());
+            ttls.push(ttl);
+        }
+        let statement =
+            || sqlx::query(shared.sql.renew.clone()).bind(&names).bind(&ids).bind(&ttls);
+        let rows = shared.write(statement).await.map_err(about)?;
+        // A damaged row must not cost the others their leases: its own is as good as lost.
+        let renewal = |row: &PgRow| match row::renewal(row, &shared.sql.table) {
+            Ok(renewal) => Some(renewal),
+            Err(error) => {
+                tracing::error!(%error, "a lease cannot be renewed");
+                None
+            }
+        };
+        let found: HashMap<_, _> = rows.iter().filter_map(renewal).collect();
+        let answer = |l: &RenewOptions| {
+            found.get(&(l.name.clone(), l.lease)).cloned().unwrap_or(RenewOutcome::Lost)
+        };
+        Ok(leases.iter().map(answer).collect())
+    }
+
+    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let shared = &*self.shared;
+        let lease = lease.to_string();
+        let statement = || sqlx::query(shared.sql.release.clone()).bind(name.as_str()).bind(&lease);
+        let rows = shared.write(statement).await.map_err(shared.about("release", Some(name)))?;
+        let none = rows.is_empty();
+        Ok(if none { ReleaseOutcome::NotHeld } else { ReleaseOutcome::Released })
+    }
+
+    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
+        let shared = &*self.shared;
+        let statement = || {
+            sqlx::query(shared.sql.disable.clone())
+                .bind(name.as_str())
+                .bind(options.reason.as_str())
+                .bind(options.by.as_deref())
+        };
+        let answer = |done, standing: LockRecord| {
+            if done {
+                Some(DisableOutcome::Disabled)
+            } else {
+                standing.disabled.map(DisableOutcome::AlreadyDisabled)
+            }
+        };
+        shared.decide(statement, answer).await.map_err(shared.about("disable", Some(name)))
+    }
+
+    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
+        let shared = &*self.shared;
+        let statement = || sqlx::query(shared.sql.enable.clone()).bind(name.as_str());
+        let rows = shared.write(statement).await.map_err(shared.about("enable", Some(name)))?;
+        let none = rows.is_empty();
+        Ok(if none { EnableOutcome::AlreadyEnabled } else { EnableOutcome::Enabled })
+    }
+
+    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        let shared = &*self.shared;
+        let get = async {
+            let statement = || sqlx::query(shared.sql.find.clone()).bind(name.as_str());
+            let rows = shared.read(statement).await?;
+            rows.first().map(|row| row::record(row, &shared.sql.table)).transpose()
+        };
+        get.await.map_err(shared.about("get", Some(name)))
+    }
+
+    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
+        let shared = &*self.shared;
+        let after = options.after.as_ref().map(LockName::as_str);
+        let prefix = options.prefix.as_str();
+        // No name has a NUL character, and PostgreSQL would refuse the text.
+        if options.limit == 0 || prefix.contains('\0') {
+            return Ok(Vec::new());
+        }
+        let list = async {
+            let statement = || {
+                sqlx::query(shared.sql.list.clone())
+                    .bind(prefix.max(after.unwrap_or_default()))
+                    .bind(after)
+                    .bind(i64::try_from(options.limit).unwrap_or(i64::MAX))
+            };
+            let rows = shared.read(statement).await?;
+            // Names of one prefix stand together, so the others are at the end.
+            let of_prefix = |row: &&PgRow| {
+                row::get::<&str>(row, "name").map_or(true, |name| name.starts_with(prefix))
+            };
+            let rows = rows.iter().take_while(of_prefix);
+            rows.map(|row| row::record(row, &shared.sql.table)).collect::<Result<Vec<_>>>()
+        };
+        list.await.map_err(shared.about("list", None))
+    }
+
+    async fn watch(&self) -> Result<HintStream> {
+        self.shared.hub.watch(&self.shared).await.map_err(self.shared.about("watch", None))
+    }
+}

@@ -1,0 +1,78 @@
+//! What is particular to PostgreSQL: the list of its cases, and what they share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::Schema;
+use leasehold::postgres::PostgresStore;
+use leasehold_conformance::{Client, OwnCase};
+use leasehold_core::{LockName, Namespace, Result};
+
+use super::{Postgres, opening, options, pooler, rows, trouble};
+
+macro_rules! cases {
+    ($($module:ident: $($case:ident),+;)+) => {
+        /// The cases, each with its name.
+        pub(crate) const CASES: &[OwnCase<Postgres>] = &[
+            $($((
+                concat!("own::", stringify!($case)),
+                |backend| Box::pin($module::$case(backend)),
+            )),+),+
+        ];
+    };
+}
+
+cases! {
+    opening:
+        a_wrong_password_is_denied_and_not_shown,
+        a_missing_database_is_named,
+        a_missing_table_is_not_created_when_it_is_required,
+        a_user_who_may_not_create_is_told_so,
+        a_user_who_may_only_read_is_told_so,
+        a_session_without_writes_is_refused,
+        a_foreign_table_is_left_alone,
+        another_encoding_is_refused,
+        the_search_path_says_where_the_table_is,
+        what_is_no_postgres_server_is_named;
+    rows:
+        a_damaged_row_costs_only_its_own_name,
+        a_wait_that_is_rolled_back_revives_no_lease,
+        a_grant_counts_from_when_it_was_made,
+        batches_in_opposite_orders_do_not_wait_for_each_other,
+        other_isolation_levels_do_no_harm,
+        a_name_that_is_held_is_asked_for_without_a_write,
+        a_lease_told_to_end_is_so_even_if_the_clock_goes_back,
+        tokens_grow_though_the_clock_went_back,
+        a_disable_in_the_same_instant_wins,
+        forgotten_statements_are_prepared_again,
+        a_missing_table_is_reported_and_its_return_noticed;
+    trouble:
+        a_restart_is_survived,
+        a_frozen_server_ends_calls_and_trust,
+        a_slow_server_is_waited_for,
+        a_terminated_session_is_replaced,
+        a_watch_that_nobody_reads_does_no_harm,
+        a_closed_pool_ends_the_watch;
+    pooler:
+        a_pooler_of_transactions_serves;
+}
+
+/// A namespace that no other case uses.
+pub(super) fn fresh() -> Namespace {
+    Namespace::new(format!("own_{:016x}", fastrand::u64(..))).expect("it is one")
+}
+
+pub(super) fn name(name: &str) -> LockName {
+    LockName::new(name).expect("it is one")
+}
+
+/// Longer than a case takes.
+pub(super) const LONG: Duration = Duration::from_secs(100);
+
+impl Postgres {
+    /// Opens that namespace by that URL.
+    pub(super) async fn connect(&self, url: &str, namespace: &Namespace) -> Result<Client> {
+        let store = PostgresStore::connect(url, &options(namespace, Schema::Create)).await?;
+        Ok(Client::new(Arc::new(store)))
+    }
+}

@@ -1,0 +1,288 @@
+//! The rows of the table, and who waits for them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::Schema;
+use leasehold::postgres::PostgresStore;
+use leasehold_conformance::expect::{extended, granted, held, not_extended, refused};
+use leasehold_conformance::{Backend, CaseResult, Client, race, spawn};
+use leasehold_core::{ErrorKind, LeaseId, Namespace, ReleaseOutcome, RenewOptions, RenewOutcome};
+use sqlx::{AssertSqlSafe, Executor, Row};
+use tokio::time::sleep;
+
+use super::own::{LONG, fresh, name};
+use super::{Postgres, options};
+
+async fn opened(backend: &Postgres) -> CaseResult<(Namespace, Client)> {
+    let namespace = fresh();
+    let client = backend.connect(backend.url(), &namespace).await?;
+    Ok((namespace, client))
+}
+
+pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<Postgres>) -> CaseResult {
+    let (namespace, client) = opened(&backend).await?;
+    let sound = client.take(&name("sound"), LONG).await?;
+    for (number, damage) in [
+        "token = 0",
+        "token = -7",
+        "token = 9223372036854775807",
+        "holder = 'no JSON'",
+        "holder = NULL",
+        "expires_at = NULL",
+        "expires_at = -9223372036854775808",
+        "granted_at = NULL",
+        "ending = ''",
+        "lease = NULL",
+        "disabled_reason = ''",
+        "disabled_at = 5",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let job = name(&format!("job {number}"));
+        let taken = client.take(&job, LONG).await?;
+        let update = format!("UPDATE {namespace}_locks SET {damage} WHERE name = '{job}'");
+        backend.execute(update.clone()).await?;
+        let mut told = vec![client.get(&job).await.err()];
+        // One whose end was overwritten is over, as far as anybody can tell.
+        if !damage.contains("-9223372036854775808") {
+            told.push(client.acquire(&job, LeaseId::new(), LONG).await.err());
+        }
+        let told: Vec<_> = told.into_iter().flatten().collect();
+        assert!(!told.is_empty(), "{damage}: nobody is told");
+        for error in told {
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error:?}");
+            assert!(error.to_string().contains(job.as_str()), "{damage}: {error}");
+        }
+        let batch = [&taken, &sound].map(|taken| RenewOptions {
+            name: taken.name.clone(),
+            lease: taken.lease,
+            ttl: LONG,
+        });
+        let renewed = client.store().renew(&batch).await?;
+        assert!(matches!(renewed[1], RenewOutcome::Extended { .. }), "{damage}: {renewed:?}");
+        backend.execute(format!("DELETE FROM {namespace}_locks WHERE name = '{job}'")).await?;
+        client.take(&job, LONG).await?;
+    }
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+/// Keeps the row locked until the lease is over, and then rolls back, so that PostgreSQL does not
+/// look at the conditions again.
+async fn lock_past_the_end(
+    backend: &Postgres,
+    namespace: &Namespace,
+    commit: bool,
+) -> CaseResult<leasehold_conformance::Task<()>> {
+    let mut transaction = backend.admin().begin().await?;
+    let lock = format!("SELECT FROM {namespace}_locks WHERE name = 'job' FOR UPDATE");
+    transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
+    Ok(spawn(async move {
+        sleep(Duration::from_millis(2500)).await;
+        if commit {
+            transaction.commit().await?;
+        } else {
+            transaction.rollback().await?;
+        }
+        Ok(())
+    }))
+}
+
+pub(super) async fn a_wait_that_is_rolled_back_revives_no_lease(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let job = name("job");
+    for commit in [false, true] {
+        let (namespace, client) = opened(&backend).await?;
+        let taken = client.take(&job, Duration::from_millis(1500)).await?;
+        let locked = lock_past_the_end(&backend, &namespace, commit).await?;
+        let renewed = client.renew(&job, taken.lease, LONG).await?;
+        locked.join().await?;
+        assert_eq!(renewed, RenewOutcome::Lost, "it was in force when the wait began only");
+        let taken = client.take(&job, Duration::from_millis(1500)).await?;
+        let locked = lock_past_the_end(&backend, &namespace, commit).await?;
+        let released = client.release(&job, taken.lease).await?;
+        locked.join().await?;
+        assert_eq!(released, ReleaseOutcome::NotHeld);
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_grant_counts_from_when_it_was_made(backend: Arc<Postgres>) -> CaseResult {
+    let (namespace, client) = opened(&backend).await?;
+    let job = name("job");
+    client.give_back(&client.take(&job, LONG).await?).await?;
+    let locked = lock_past_the_end(&backend, &namespace, false).await?;
+    let ttl = Duration::from_secs(2);
+    let taken = client.take(&job, ttl).await?;
+    locked.join().await?;
+    // The wait was longer than the ttl.
+    let left = extended(client.renew(&job, taken.lease, ttl).await?);
+    assert!(left <= ttl);
+    held(client.acquire(&job, LeaseId::new(), ttl).await?);
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn batches_in_opposite_orders_do_not_wait_for_each_other(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let (namespace, client) = opened(&backend).await?;
+    let mut batch = Vec::new();
+    for number in 0..60 {
+        let taken = client.take(&name(&format!("job {number}")), LONG).await?;
+        batch.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: LONG });
+    }
+    race((0..8).map(|turn| {
+        let (client, mut batch) = (client.clone(), batch.clone());
+        async move {
+            for _ in 0..15 {
+                if turn % 2 == 0 {
+                    batch.reverse();
+                }
+                for outcome in client.store().renew(&batch).await? {
+                    extended(outcome);
+                }
+            }
+            Ok(())
+        }
+    }))
+    .await?;
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn other_isolation_levels_do_no_harm(backend: Arc<Postgres>) -> CaseResult {
+    for level in ["repeatable%5C%20read", "serializable"] {
+        let namespace = fresh();
+        let option = format!("options=-c%20default_transaction_isolation%3D{level}");
+        let url = backend.url_with(&option);
+        let clients =
+            [backend.connect(&url, &namespace).await?, backend.connect(&url, &namespace).await?];
+        race((0..12).map(|contender| {
+            let client = clients[contender % 2].clone();
+            async move {
+                for _ in 0..4 {
+                    let taken = client.take_when_free(&name("job"), LONG).await?;
+                    extended(client.renew(&taken.name, taken.lease, LONG).await?);
+                    client.give_back(&taken).await?;
+                }
+                Ok(())
+            }
+        }))
+        .await?;
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_name_that_is_held_is_asked_for_without_a_write(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let (namespace, client) = opened(&backend).await?;
+    let job = name("job");
+    client.take(&job, LONG).await?;
+    let query = format!("SELECT xmin::text, xmax::text, ctid::text FROM {namespace}_locks");
+    let version = || async {
+        let row = sqlx::query(AssertSqlSafe(query.clone())).fetch_one(backend.admin()).await?;
+        Ok::<[String; 3], sqlx::Error>([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?])
+    };
+    let before = version().await?;
+    // Nor does it wait for who has the row locked.
+    let mut transaction = backend.admin().begin().await?;
+    let lock = format!("SELECT FROM {namespace}_locks FOR UPDATE");
+    transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
+    for _ in 0..5 {
+        held(client.acquire(&job, LeaseId::new(), LONG).await?);
+    }
+    transaction.rollback().await?;
+    let after = version().await?;
+    assert_eq!((&before[0], &before[2]), (&after[0], &after[2]));
+    client.disable(&job, "upkeep").await?;
+    let before = version().await?;
+    client.acquire(&job, LeaseId::new(), LONG).await?;
+    assert_eq!(before, version().await?);
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_lease_told_to_end_is_so_even_if_the_clock_goes_back(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let (namespace, client) = opened(&backend).await?;
+    let job = name("job");
+    let taken = client.take(&job, Duration::from_millis(300)).await?;
+    sleep(Duration::from_millis(600)).await;
+    client.disable(&job, "upkeep").await?;
+    // What the record looks like when the clock is set back.
+    let back = format!("UPDATE {namespace}_locks SET expires_at = expires_at + 100000000");
+    backend.execute(back).await?;
+    let (reason, _) = not_extended(client.renew(&job, taken.lease, LONG).await?);
+    assert_eq!(reason.as_str(), "upkeep");
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn tokens_grow_though_the_clock_went_back(backend: Arc<Postgres>) -> CaseResult {
+    let (namespace, client) = opened(&backend).await?;
+    client.give_back(&client.take(&name("job"), LONG).await?).await?;
+    backend.execute(format!("UPDATE {namespace}_locks SET token = 7000000000000000")).await?;
+    assert_eq!(client.take(&name("job"), LONG).await?.token.get(), 7_000_000_000_000_001);
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_disable_in_the_same_instant_wins(backend: Arc<Postgres>) -> CaseResult {
+    let (namespace, client) = opened(&backend).await?;
+    let job = name("job");
+    client.give_back(&client.take(&job, LONG).await?).await?;
+    let mut transaction = backend.admin().begin().await?;
+    let disable = format!("UPDATE {namespace}_locks SET disabled_reason = 'x', disabled_at = 1");
+    transaction.execute(sqlx::raw_sql(AssertSqlSafe(disable))).await?;
+    // It sees the name free, and waits for the row.
+    let asking = spawn({
+        let (client, job) = (client.clone(), job.clone());
+        async move { Ok(client.acquire(&job, LeaseId::new(), LONG).await?) }
+    });
+    sleep(Duration::from_secs(1)).await;
+    transaction.commit().await?;
+    refused(asking.join().await?);
+    assert_eq!(client.lease_of(&job).await?, None, "refused, and granted all the same");
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn forgotten_statements_are_prepared_again(backend: Arc<Postgres>) -> CaseResult {
+    let namespace = fresh();
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+    let pool = pool.connect(backend.url()).await?;
+    let store =
+        PostgresStore::from_pool(pool.clone(), &options(&namespace, Schema::Create)).await?;
+    let client = Client::new(Arc::new(store));
+    let lease = LeaseId::new();
+    for _ in 0..3 {
+        granted(client.acquire(&name("job"), lease, LONG).await?);
+        extended(client.renew(&name("job"), lease, LONG).await?);
+        pool.execute(sqlx::raw_sql("DEALLOCATE ALL")).await?;
+    }
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_missing_table_is_reported_and_its_return_noticed(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let (namespace, client) = opened(&backend).await?;
+    let taken = client.take(&name("job"), LONG).await?;
+    backend.execute(format!("DROP TABLE {namespace}_locks")).await?;
+    let error = client.renew(&taken.name, taken.lease, LONG).await.expect_err("no table");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+    backend.execute(PostgresStore::schema(&namespace)?).await?;
+    let again = client.take(&name("job"), LONG).await?;
+    assert!(again.token > taken.token);
+    backend.clean(&namespace).await?;
+    Ok(())
+}
