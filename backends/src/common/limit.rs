@@ -15,6 +15,7 @@ pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(10);
 const FIX: &str = "is the server up, and reachable from here?";
 
 /// Bounds a call that writes: without an answer, nobody knows whether it did.
+#[allow(dead_code, reason = "not every backend needs it")]
 pub(crate) async fn writing<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(unanswered(ErrorKind::OutcomeUnknown)))
 }

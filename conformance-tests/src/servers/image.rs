@@ -15,6 +15,8 @@ pub struct Image {
     pub environment: &'static [(&'static str, &'static str)],
     /// The command, after the image's entry point.
     pub command: &'static [&'static str],
+    /// The store's URL, with `ADDRESS` where host and port belong.
+    pub url: &'static str,
 }
 
 impl Image {
@@ -28,6 +30,12 @@ impl Image {
     #[must_use]
     pub fn given_url(&self) -> Option<String> {
         self.told("URL")
+    }
+
+    /// The URL of a server at that address.
+    #[must_use]
+    pub fn url_at(&self, address: &str) -> String {
+        self.url.replace("ADDRESS", address)
     }
 
     /// Name and tag of the image to start.

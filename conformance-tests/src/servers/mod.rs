@@ -5,6 +5,7 @@
 //! one. Where `LEASEHOLD_TEST_<NAME>_URL` names a running server, that is used instead and left
 //! running. [`Proxy`] stands between a client and a server and misbehaves on request.
 
+pub mod catalog;
 mod image;
 mod link;
 mod proxy;

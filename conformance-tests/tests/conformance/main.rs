@@ -1,12 +1,19 @@
 //! The suite on the stores of this repository.
 
+mod etcd;
 mod memory;
 mod sqlite;
 
 use std::process::ExitCode;
 
 use leasehold_conformance::Suite;
+use leasehold_conformance::servers::skipped;
 
 fn main() -> ExitCode {
-    Suite::new().backend(memory::Memory::default()).backend(sqlite::Sqlite::default()).main()
+    let mut suite =
+        Suite::new().backend(memory::Memory::default()).backend(sqlite::Sqlite::default());
+    if !skipped("etcd") {
+        suite = suite.backend_with_cases(etcd::Etcd::default(), etcd::OWN_CASES);
+    }
+    suite.main()
 }
