@@ -125,12 +125,15 @@ impl Call {
         }
     }
 
-    /// What is left of an etcd lease, rounded down; none when it is over.
-    pub(super) async fn left(&self, lease: i64) -> Result<Option<Duration>> {
+    /// What is left of an etcd lease; none when it is over.
+    pub(super) async fn left(&self, lease: i64) -> Result<Option<Left>> {
         let asked =
             self.read(async |mut client: Client| client.lease_time_to_live(lease, None).await);
         match asked.await? {
-            Ok(told) if told.ttl() >= 0 => Ok(Some(whole_seconds(told.ttl()))),
+            Ok(told) if told.ttl() >= 0 => Ok(Some(Left {
+                at_least: whole_seconds(told.ttl()),
+                at_most: whole_seconds(told.granted_ttl().min(told.ttl() + 1)),
+            })),
             Ok(_) => Ok(None),
             Err(error) if error::is_no_lease(&error) => Ok(None),
             Err(error) => Err(error::reading(error)),
@@ -171,6 +174,15 @@ fn lease_id(seconds: i64) -> i64 {
 /// The ttl in seconds that an etcd lease of ours was asked for.
 pub(super) fn seconds_of(lease: i64) -> i64 {
     lease & ((1 << TTL_BITS) - 1)
+}
+
+/// What is left of an etcd lease, which etcd tells in whole seconds, rounded down.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    /// For its holder.
+    pub(super) at_least: Duration,
+    /// For those who wait for its end.
+    pub(super) at_most: Duration,
 }
 
 /// The etcd lease is over.

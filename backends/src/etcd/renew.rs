@@ -74,7 +74,7 @@ async fn one(
 
 async fn stopping(call: &Call, lease: Lease, reason: Reason) -> Result<RenewOutcome> {
     Ok(match call.left(lease.etcd).await? {
-        Some(left) => RenewOutcome::Disabled { reason, left },
+        Some(left) => RenewOutcome::Disabled { reason, left: left.at_least },
         None => RenewOutcome::Lost,
     })
 }

@@ -41,9 +41,6 @@ const ASKED_AT_ONCE: usize = 64;
 /// The most names that are remembered as refused.
 const REFUSED: usize = 10_000;
 
-/// Waiters ask again soon where a lease is in its last second, or waits to be noticed as over.
-const LAST_SECOND: Duration = Duration::from_millis(500);
-
 /// Locks in etcd; see the [module](super) for what they guarantee.
 ///
 /// Clones share the same connections.
@@ -212,10 +209,10 @@ impl Shared {
         // None: it ended just now, so that the name can be had.
         let Some(left) = call.left(lease.etcd).await? else { return Ok(None) };
         if lease.id == asks {
-            return Ok(Some(AcquireOutcome::Granted(Grant { token, left })));
+            return Ok(Some(AcquireOutcome::Granted(Grant { token, left: left.at_least })));
         }
         let Some((holder, _)) = standing.holder else { return Err(self.contradiction(name)) };
-        let left = left.max(LAST_SECOND);
+        let left = left.at_most;
         Ok(Some(AcquireOutcome::Held(Held { holder, token, left })))
     }
 
@@ -341,7 +338,7 @@ impl Shared {
         };
         let lease = match (lease, holder) {
             (Some((id, left)), Some((holder, held_for))) => {
-                Some(LeaseRecord { id, holder, held_for, left: left.max(LAST_SECOND), ending })
+                Some(LeaseRecord { id, holder, held_for, left: left.at_most, ending })
             }
             (Some(_), None) => return Err(self.contradiction(&name).for_lock(&name)),
             (None, _) => None,
