@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use leasehold::etcd::EtcdStore;
 use leasehold_conformance::expect::{extended, granted, held};
 use leasehold_conformance::servers::catalog::ETCD;
-use leasehold_conformance::servers::{Conduct, Proxy, Server, until_ready};
+use leasehold_conformance::servers::{Conduct, Image, Proxy, Server, until_ready};
 use leasehold_conformance::{CaseResult, Client, OwnCase};
 use leasehold_core::{
     ErrorKind, LeaseId, LockName, LockStore, LockStoreExt, Namespace, RenewOutcome,
@@ -25,6 +25,7 @@ pub(crate) const OWN_CASES: &[OwnCase<Etcd>] = &[
     ("own::a_store_outlives_a_restart_of_its_server", |b| Box::pin(restart(b))),
     ("own::calls_to_a_frozen_server_end", |b| Box::pin(frozen(b))),
     ("own::a_slow_server_is_waited_for", |b| Box::pin(slow(b))),
+    ("own::a_killed_leader_costs_no_lease", |b| Box::pin(killed_leader(b))),
     ("own::a_compaction_ends_no_watch", |b| Box::pin(compaction(b))),
 ];
 
@@ -287,5 +288,57 @@ async fn compaction(backend: Arc<Etcd>) -> CaseResult {
     near.disable(&name("job"), "upkeep").await?;
     let hint = timeout(PATIENCE, futures_util::StreamExt::next(&mut hints)).await.expect("a hint");
     assert!(hint.is_some());
+    Ok(())
+}
+
+/// Three members in one container; only the first is reachable from outside.
+const THREE: Image = Image {
+    command: &[
+        "sh",
+        "-c",
+        "all=m1=http://127.0.0.1:2381,m2=http://127.0.0.1:2382,m3=http://127.0.0.1:2383; \
+         for n in 1 2 3; do \
+           client=http://127.0.0.1:239$n; [ $n = 1 ] && client=http://0.0.0.0:2379; \
+           etcd --name m$n --data-dir /tmp/m$n --initial-cluster $all \
+             --initial-advertise-peer-urls http://127.0.0.1:238$n \
+             --listen-peer-urls http://127.0.0.1:238$n \
+             --listen-client-urls $client --advertise-client-urls $client & \
+           echo $! > /tmp/m$n.pid; \
+         done; wait",
+    ],
+    ..ETCD
+};
+
+async fn killed_leader(_: Arc<Etcd>) -> CaseResult {
+    let server = Server::start(&THREE).await?;
+    let mut raw = until_ready(|| client(server.address())).await?;
+    let (namespace, url) = (namespace()?, ETCD.url_at(&server.address()));
+    let store = connect(&url, &namespace).await?;
+    let held_before = store.take(&name("held"), TTL).await?;
+    let told = store.take(&name("told"), TTL).await?;
+    store.disable(&told.name, "upkeep").await?;
+    // The first is reached through, so another is to lead.
+    let members = raw.member_list().await.map_err(broken)?;
+    let first = members.members().iter().find(|member| member.name() == "m1").expect("m1");
+    let mut leader = raw.status().await.map_err(broken)?.leader();
+    if leader == first.id() {
+        let other = members.members().iter().find(|member| member.id() != first.id());
+        leader = other.expect("another member").id();
+        raw.move_leader(leader).await.map_err(broken)?;
+    }
+    let name_of = members.members().iter().find(|member| member.id() == leader);
+    let pid = format!("/tmp/{}.pid", name_of.expect("the leader is a member").name());
+    server.run(&["sh", "-c", &format!("kill -9 $(cat {pid})")]).await?;
+    let renewed =
+        until_ready(|| store.store().renew_one(&held_before.name, held_before.lease, TTL));
+    extended(renewed.await?);
+    let other = connect(&url, &namespace).await?;
+    let outcome = other.acquire(&held_before.name, LeaseId::new(), TTL).await?;
+    assert_eq!(held(outcome).token, held_before.token);
+    let outcome = store.renew(&told.name, told.lease, TTL).await?;
+    assert!(matches!(outcome, RenewOutcome::Disabled { .. }), "{outcome:?}");
+    store.give_back(&held_before).await?;
+    assert!(other.take(&held_before.name, TTL).await?.token > told.token);
+    assert_ne!(raw.status().await.map_err(broken)?.leader(), leader, "the leader was killed");
     Ok(())
 }
