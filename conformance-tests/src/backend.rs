@@ -92,6 +92,11 @@ pub trait RoundTrips: Send + Sync {
 
     /// How many an uncontended acquire may take: 1, or 2 on MySQL and etcd.
     fn acquire_budget(&self) -> u64;
+
+    /// How many a renewal may take: 1, or 2 where what extends a lease takes no conditions (etcd).
+    fn renew_budget(&self) -> u64 {
+        1
+    }
 }
 
 /// The datastore's schema in an application's own hands.

@@ -1,11 +1,61 @@
 //! Locks in etcd.
+//!
+//! # What it guarantees, and what not
+//!
+//! * Every write is agreed on by a majority of the members, so that a failover loses none. While
+//!   there is no majority, nothing is granted, renewed or released.
+//! * Leases run by the monotonic clock of the member that leads. A new leader starts them all anew,
+//!   with their whole ttl: leases may last longer than they were granted for, never shorter. etcd
+//!   looks for leases that ran out every half second.
+//! * A fencing token is the revision of the grant, which grows with every write in the whole
+//!   cluster. **Restoring a backup sets it back**, unless it is restored with
+//!   `etcdutl snapshot restore --bump-revision … --mark-compacted`.
+//! * A `disable` that comes between the two steps of a renewal, which are a few milliseconds apart,
+//!   lets that lease be extended one last time; the next renewal tells its holder.
+//! * A name that was disabled, but never granted, is forgotten when it is enabled.
+//!
+//! # How it works
+//!
+//! An acquire is a `LeaseGrant` and then one transaction that puts the keys of the lock, attached to
+//! that etcd lease, unless the name is held or disabled. Ended by release or expiry, the keys vanish,
+//! which watchers are told of. A renewal reads the keys of the whole batch in one transaction, and
+//! then sends keep-alives for the leases that are in force, all at once: a keep-alive takes no
+//! conditions, so one round trip would also extend a lease that its holder is to give up.
+//!
+//! ```no_run
+//! use leasehold::etcd::EtcdStore;
+//! use leasehold::{Client, OpenOptions};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> leasehold::Result<()> {
+//! let url = "etcd://user:password@10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379";
+//! let client = Client::new(EtcdStore::connect(url, &OpenOptions::default()).await?)?;
+//! let guard = client.lock("nightly-report")?.try_acquire().await?;
+//! # Ok(())
+//! # }
+//! ```
 
+mod calls;
+mod config;
+mod error;
+mod keys;
+mod record;
+mod renew;
+mod store;
+mod watch;
+
+use std::sync::Arc;
+
+pub use store::EtcdStore;
+
+use crate::LockStore;
 use crate::url::Driver;
-use crate::{Error, ErrorKind};
 
 pub(crate) const DRIVER: Driver = Driver {
-    open: |_, _| {
-        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "etcd is not implemented yet")) })
+    open: |url, options| {
+        Box::pin(async move {
+            Ok(Arc::new(EtcdStore::connect(url, options).await?) as Arc<dyn LockStore>)
+        })
     },
-    schema: |_| Ok(String::new()),
+    schema: EtcdStore::schema,
 };

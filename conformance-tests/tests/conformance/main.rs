@@ -8,16 +8,20 @@ mod sqlite;
 
 use std::process::ExitCode;
 
-use leasehold_conformance::{Suite, servers};
+use leasehold_conformance::Suite;
+use leasehold_conformance::servers::skipped;
 
 fn main() -> ExitCode {
     let mut suite =
         Suite::new().backend(memory::Memory::default()).backend(sqlite::Sqlite::default());
-    if !servers::skipped("postgres") {
+    if !skipped("postgres") {
         suite = suite.backend_with_cases(postgres::Postgres::default(), postgres::CASES);
     }
-    if !servers::skipped("mongodb") {
+    if !skipped("mongodb") {
         suite = suite.backend_with_cases(mongodb::MongoDb::default(), mongodb::OWN);
+    }
+    if !skipped("etcd") {
+        suite = suite.backend_with_cases(etcd::Etcd::default(), etcd::OWN_CASES);
     }
     suite.main()
 }

@@ -1,0 +1,150 @@
+//! What etcd's errors mean to a caller.
+
+use etcd_client::Error as EtcdError;
+
+use crate::{Error, ErrorKind};
+
+/// gRPC status codes, <https://grpc.io/docs/guides/status-codes/>.
+mod code {
+    pub(super) const INVALID_ARGUMENT: i32 = 3;
+    pub(super) const NOT_FOUND: i32 = 5;
+    pub(super) const PERMISSION_DENIED: i32 = 7;
+    pub(super) const RESOURCE_EXHAUSTED: i32 = 8;
+    pub(super) const FAILED_PRECONDITION: i32 = 9;
+    pub(super) const OUT_OF_RANGE: i32 = 11;
+    pub(super) const UNIMPLEMENTED: i32 = 12;
+    pub(super) const UNAUTHENTICATED: i32 = 16;
+}
+
+/// What is known of a call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// No connection was had, so no request was sent.
+    NotSent,
+    /// The server refused, and did nothing.
+    Refused,
+    /// Anything may have become of it.
+    Unknown,
+}
+
+pub(super) fn fate(error: &EtcdError) -> Fate {
+    match error {
+        EtcdError::GRpcStatus(status) => match i32::from(status.code()) {
+            code::INVALID_ARGUMENT
+            | code::NOT_FOUND
+            | code::PERMISSION_DENIED
+            | code::RESOURCE_EXHAUSTED
+            | code::FAILED_PRECONDITION
+            | code::OUT_OF_RANGE
+            | code::UNIMPLEMENTED
+            | code::UNAUTHENTICATED => Fate::Refused,
+            // tonic has no other word for it. Where that word changes, the outcome is unknown.
+            _ if format!("{status:?}").contains("ConnectError(") => Fate::NotSent,
+            _ => Fate::Unknown,
+        },
+        EtcdError::InvalidArgs(_)
+        | EtcdError::InvalidUri(_)
+        | EtcdError::InvalidMetadataValue(_)
+        | EtcdError::EndpointError(_)
+        | EtcdError::EndpointsNotManaged => Fate::Refused,
+        _ => Fate::Unknown,
+    }
+}
+
+/// etcd knows no such lease (any more).
+pub(super) fn is_no_lease(error: &EtcdError) -> bool {
+    match error {
+        EtcdError::GRpcStatus(status) => {
+            i32::from(status.code()) == code::NOT_FOUND
+                && status.message().contains("lease not found")
+        }
+        // The client's own word for a keep-alive that was answered with a ttl of 0.
+        EtcdError::LeaseKeepAliveError(said) => said.contains("lease not found"),
+        _ => false,
+    }
+}
+
+/// An error of a call that changes nothing, or of one that gives nobody anything.
+pub(super) fn reading(error: EtcdError) -> Error {
+    described(error, ErrorKind::Unavailable)
+}
+
+/// An error of a call that writes.
+pub(super) fn writing(error: EtcdError) -> Error {
+    let otherwise = match fate(&error) {
+        Fate::Unknown => ErrorKind::OutcomeUnknown,
+        Fate::NotSent | Fate::Refused => ErrorKind::Unavailable,
+    };
+    described(error, otherwise)
+}
+
+fn described(error: EtcdError, otherwise: ErrorKind) -> Error {
+    let (kind, message, fix) = classify(&error, otherwise);
+    let described = Error::new(kind, message).with_source(error);
+    if fix.is_empty() { described } else { described.with_fix(fix) }
+}
+
+fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'static str) {
+    use ErrorKind::{Denied, Invalid, Unavailable, Unsupported};
+    let EtcdError::GRpcStatus(status) = error else {
+        return match error {
+            EtcdError::InvalidArgs(said) => (Invalid, said.clone(), ""),
+            EtcdError::InvalidUri(_) => {
+                (Invalid, "an address is none".to_owned(), "write HOST:PORT")
+            }
+            _ => (otherwise, "the connection to etcd failed".to_owned(), IS_IT_UP),
+        };
+    };
+    let said = status.message().strip_prefix("etcdserver: ").unwrap_or(status.message());
+    let has = |text: &str| said.contains(text);
+    let etcd_said = format!("etcd says: {}", said.chars().take(300).collect::<String>());
+    match i32::from(status.code()) {
+        code::INVALID_ARGUMENT if has("authentication failed") => {
+            (Denied, "user or password is wrong".to_owned(), "check both in the URL")
+        }
+        code::INVALID_ARGUMENT if has("user name is empty") => (
+            Denied,
+            "etcd wants to know who asks".to_owned(),
+            "put user and password into the URL: etcd://USER:PASSWORD@HOST",
+        ),
+        code::FAILED_PRECONDITION if has("authentication is not enabled") => (
+            Denied,
+            "authentication is not enabled in this etcd".to_owned(),
+            "leave user and password out of the URL, or enable it",
+        ),
+        code::PERMISSION_DENIED => (
+            Denied,
+            "this user may not read and write the keys of the namespace".to_owned(),
+            "grant its role readwrite on their prefix: etcdctl role grant-permission ROLE \
+             readwrite --prefix=true /NAMESPACE/",
+        ),
+        code::UNAUTHENTICATED => {
+            (Denied, "etcd does not accept the authentication".to_owned(), "is its clock right?")
+        }
+        code::RESOURCE_EXHAUSTED if has("database space exceeded") => (
+            Unavailable,
+            "the database of etcd is full, and nothing was written".to_owned(),
+            "compact and defragment it, then etcdctl alarm disarm",
+        ),
+        code::RESOURCE_EXHAUSTED => (Unavailable, etcd_said, "is it overloaded?"),
+        code::UNIMPLEMENTED => (
+            Unsupported,
+            "what answers does not know etcd's API of version 3".to_owned(),
+            "is this etcd, and no learner or grpc-proxy of another version?",
+        ),
+        code::INVALID_ARGUMENT
+        | code::NOT_FOUND
+        | code::FAILED_PRECONDITION
+        | code::OUT_OF_RANGE => (Unavailable, etcd_said, ""),
+        _ if has("not supported for learner") => {
+            (Unavailable, "this member is a learner".to_owned(), "name members that vote")
+        }
+        _ if has("corrupt") => (Unavailable, etcd_said, "replace the member whose data is corrupt"),
+        _ if status.message().starts_with("etcdserver") => {
+            (otherwise, etcd_said, "has the cluster a leader and a majority?")
+        }
+        _ => (otherwise, "the connection to etcd failed".to_owned(), IS_IT_UP),
+    }
+}
+
+pub(super) const IS_IT_UP: &str = "is etcd up, and reachable from here over HTTP/2 with this URL?";

@@ -1,0 +1,111 @@
+//! The keys of a namespace.
+//!
+//! All start with `/NAMESPACE/` and the name of a family; what follows is the lock's name, byte for
+//! byte. Since no family's name begins another's, no two locks share a key.
+
+use crate::{LockName, Namespace};
+
+/// What is kept under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    /// The id of the lease in force, as text. Attached to the etcd lease, as the next two are.
+    Lease,
+    /// Who holds it, and since when, as JSON.
+    Holder,
+    /// Why its holder is to stop, as text; only where it is to.
+    Ending,
+    /// Put by every grant: the revision of that is the token.
+    Granted,
+    /// Why the name is disabled, by whom and since when, as JSON; only while it is.
+    Disabled,
+}
+
+impl Family {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Lease, Self::Holder, Self::Ending, Self::Granted, Self::Disabled];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Lease => "lease/",
+            Self::Holder => "holder/",
+            Self::Ending => "ending/",
+            Self::Granted => "granted/",
+            Self::Disabled => "disabled/",
+        }
+    }
+}
+
+/// The start of all keys of a namespace.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    root: String,
+}
+
+impl Keys {
+    /// Below `path`, which is empty or starts with a slash and does not end with one.
+    pub(super) fn new(path: &str, namespace: &Namespace) -> Self {
+        Self { root: format!("{path}/{namespace}/") }
+    }
+
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
+    pub(super) fn key(&self, family: Family, name: &LockName) -> Vec<u8> {
+        self.start(family, name.as_str())
+    }
+
+    /// The key at which names of that family start that are `from` or greater.
+    pub(super) fn start(&self, family: Family, from: &str) -> Vec<u8> {
+        [self.root.as_str(), family.as_str(), from].concat().into_bytes()
+    }
+
+    /// The first key behind all of the family whose names start with `prefix`.
+    pub(super) fn end(&self, family: Family, prefix: &str) -> Vec<u8> {
+        let mut end = self.start(family, prefix);
+        // Ends at the family's own slash at the latest, which is no 0xff.
+        while end.last() == Some(&0xff) {
+            end.pop();
+        }
+        if let Some(last) = end.last_mut() {
+            *last += 1;
+        }
+        end
+    }
+
+    /// Which family's and whose key it is; none for what Leasehold never writes.
+    pub(super) fn parse<'k>(&self, key: &'k [u8]) -> Option<(Family, &'k str)> {
+        let rest = key.strip_prefix(self.root.as_bytes())?;
+        let family = Family::ALL.into_iter().find(|f| rest.starts_with(f.as_str().as_bytes()))?;
+        let name = std::str::from_utf8(&rest[family.as_str().len()..]).ok()?;
+        Some((family, name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_names_share_a_key_and_every_key_is_read_back() {
+        let keys = Keys::new("", &Namespace::new("a").unwrap());
+        for name in ["a", "lease/a", "/", "á", "held/", "disabled/x"] {
+            let name = LockName::new(name).unwrap();
+            for family in Family::ALL {
+                let key = keys.key(family, &name);
+                assert_eq!(keys.parse(&key), Some((family, name.as_str())));
+            }
+        }
+        assert_eq!(keys.parse(b"/a/other/x"), None);
+        assert_eq!(keys.parse(b"/ab/lease/x"), None);
+    }
+
+    #[test]
+    fn a_range_ends_behind_the_last_name_of_its_prefix() {
+        let keys = Keys::new("", &Namespace::new("a").unwrap());
+        assert_eq!(keys.end(Family::Lease, ""), b"/a/lease0");
+        assert_eq!(keys.end(Family::Lease, "b"), b"/a/lease/c");
+        let end = keys.end(Family::Lease, "\u{10ffff}");
+        assert!(end > keys.start(Family::Lease, "\u{10ffff}\u{10ffff}"));
+    }
+}

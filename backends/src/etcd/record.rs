@@ -1,0 +1,110 @@
+//! What the values of the keys say, read strictly: what Leasehold did not write is an error.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use etcd_client::KeyValue;
+use serde_json::{Value, json};
+
+use crate::{
+    DisableOptions, Disablement, Error, ErrorKind, FencingToken, Holder, LeaseId, Reason, Result,
+};
+
+/// Everything that stands of one name, before what is left of its lease is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Standing {
+    pub(super) lease: Option<Lease>,
+    pub(super) holder: Option<(Holder, Duration)>,
+    pub(super) ending: Option<Reason>,
+    pub(super) token: Option<FencingToken>,
+    pub(super) disabled: Option<Disablement>,
+}
+
+/// The key of a lease in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lease {
+    pub(super) id: LeaseId,
+    /// The etcd lease that it is attached to.
+    pub(super) etcd: i64,
+    /// The revision in which it was put.
+    pub(super) revision: i64,
+}
+
+pub(super) fn lease(kv: &KeyValue) -> Result<Lease> {
+    let id =
+        text(kv)?.parse().map_err(|error| damaged(kv, "it is no lease id").with_source(error))?;
+    if kv.lease() == 0 {
+        return Err(damaged(kv, "it is attached to no lease of etcd, and would never end"));
+    }
+    Ok(Lease { id, etcd: kv.lease(), revision: kv.mod_revision() })
+}
+
+pub(super) fn holder(kv: &KeyValue) -> Result<(Holder, Duration)> {
+    let mut value = object(kv)?;
+    let since = since(kv, &value)?;
+    let holder = serde_json::from_value(value["holder"].take())
+        .map_err(|error| damaged(kv, "it tells no holder").with_source(error))?;
+    Ok((holder, since))
+}
+
+pub(super) fn holder_value(holder: &Holder) -> Vec<u8> {
+    json!({ "holder": holder, "at": now() }).to_string().into_bytes()
+}
+
+pub(super) fn ending(kv: &KeyValue) -> Result<Reason> {
+    Reason::new(text(kv)?).map_err(|error| damaged(kv, "it is no reason").with_source(error))
+}
+
+pub(super) fn token(kv: &KeyValue) -> Result<FencingToken> {
+    self::token_of(kv.mod_revision())
+}
+
+pub(super) fn token_of(revision: i64) -> Result<FencingToken> {
+    FencingToken::new(u64::try_from(revision).unwrap_or(0))
+}
+
+pub(super) fn disabled(kv: &KeyValue) -> Result<Disablement> {
+    let value = object(kv)?;
+    let reason = value["reason"].as_str().unwrap_or_default();
+    let reason =
+        Reason::new(reason).map_err(|error| damaged(kv, "it has no reason").with_source(error))?;
+    let by = match &value["by"] {
+        Value::Null => None,
+        Value::String(by) => Some(by.clone()),
+        _ => return Err(damaged(kv, "it does not tell by whom")),
+    };
+    Ok(Disablement { reason, by, since: since(kv, &value)? })
+}
+
+pub(super) fn disabled_value(options: &DisableOptions) -> Vec<u8> {
+    let DisableOptions { reason, by } = options;
+    json!({ "reason": reason, "by": by, "at": now() }).to_string().into_bytes()
+}
+
+/// Microseconds of this machine's calendar clock: shown to people, and nothing is decided by it.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn since(kv: &KeyValue, value: &Value) -> Result<Duration> {
+    let at = value["at"].as_u64().ok_or_else(|| damaged(kv, "it tells no time"))?;
+    Ok(Duration::from_micros(now().saturating_sub(at)))
+}
+
+fn text(kv: &KeyValue) -> Result<&str> {
+    std::str::from_utf8(kv.value()).map_err(|error| damaged(kv, "it is no text").with_source(error))
+}
+
+fn object(kv: &KeyValue) -> Result<Value> {
+    match serde_json::from_slice(kv.value()) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(damaged(kv, "it is no JSON object")),
+        Err(error) => Err(damaged(kv, "it is no JSON").with_source(error)),
+    }
+}
+
+fn damaged(kv: &KeyValue, what: &str) -> Error {
+    let key = String::from_utf8_lossy(kv.key());
+    Error::new(ErrorKind::Corrupt, format!("the key {key:?} is not as leasehold writes it: {what}"))
+        .with_fix("delete it, or use another namespace; fencing tokens grow all the same")
+}

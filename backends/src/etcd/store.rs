@@ -1,0 +1,453 @@
+//! The store: each operation is one transaction, and an acquire a grant before it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use etcd_client::{
+    Client, Compare, CompareOp, GetOptions, PutOptions, SortOrder, SortTarget, Txn, TxnOp,
+    TxnOpResponse, TxnResponse,
+};
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::time::Instant;
+
+use super::calls::{Call, Etcd, NoLease};
+use super::config::Location;
+use super::keys::{Family, Keys};
+use super::record::{self, Standing};
+use super::{renew, watch};
+use crate::common::about;
+use crate::{
+    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
+    Error, ErrorKind, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions, LockName,
+    LockRecord, LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, StoreClock, Wake, check_ttl,
+};
+
+/// etcd grants nothing shorter at its default election timeout of a second.
+const MIN_TTL: Duration = Duration::from_secs(2);
+
+const STEP: Duration = Duration::from_secs(1);
+
+/// How often a disable is tried while others change the same keys.
+const TRIES: usize = 32;
+
+/// How many leases of a list are asked for at once for what is left of them.
+const ASKED_AT_ONCE: usize = 64;
+
+/// The most names that are remembered as refused.
+const REFUSED: usize = 10_000;
+
+/// Locks in etcd; see the [module](super) for what they guarantee.
+///
+/// Clones share the same connections.
+#[derive(Clone)]
+pub struct EtcdStore {
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a store share.
+pub(super) struct Shared {
+    pub(super) label: String,
+    pub(super) keys: Keys,
+    pub(super) etcd: Etcd,
+    /// Names that were lately not to be had: for these, an acquire looks before it has an etcd lease
+    /// granted, which costs every member a write.
+    refused: Mutex<HashSet<LockName>>,
+}
+
+impl EtcdStore {
+    /// Connects to the members that the URL names.
+    ///
+    /// [`OpenOptions::schema`] changes nothing: etcd has no schema.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) for a URL that is none;
+    /// [`Denied`](ErrorKind::Denied) for a wrong password or a missing right;
+    /// [`Unavailable`](ErrorKind::Unavailable) when no member answers.
+    ///
+    /// # Cancel safety
+    /// Nothing is left of a dropped call.
+    pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
+        let location = Location::from_url(url)?;
+        let open = async {
+            let client = location.connect().await?;
+            Self::build(client, &location.path, location.label(), options).await
+        };
+        open.await.map_err(about("open", &location.label(), None))
+    }
+
+    /// Builds the store on a client that the application already has.
+    ///
+    /// Its settings are left as they are. For the store to recover from cut connections by itself,
+    /// give it `with_keep_alive` and, with a user, `with_auto_token_refresh`; and
+    /// `with_require_leader`, so that a watch notices a member without a leader.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    /// Nothing is left of a dropped call.
+    pub async fn from_client(client: Client, options: &OpenOptions) -> Result<Self> {
+        Self::build(client, "", "etcd".to_owned(), options)
+            .await
+            .map_err(about("open", "etcd", None))
+    }
+
+    async fn build(
+        client: Client,
+        path: &str,
+        label: String,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        let keys = Keys::new(path, &options.namespace);
+        let refused = Mutex::new(HashSet::new());
+        let shared = Shared { label, keys, etcd: Etcd::new(client), refused };
+        // Whether it is etcd that answers, and lets this user in.
+        let range = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
+        let look = Txn::new().and_then([TxnOp::get(shared.keys.root(), Some(range))]);
+        shared.etcd.call().look(look).await?;
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Empty: etcd needs no schema.
+    ///
+    /// # Errors
+    /// None.
+    pub fn schema(_: &Namespace) -> Result<String> {
+        Ok(String::new())
+    }
+}
+
+impl fmt::Debug for EtcdStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtcdStore").field("label", &self.shared.label).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn about(&self, operation: &'static str, name: Option<&LockName>) -> impl Fn(Error) -> Error {
+        about(operation, &self.label, name)
+    }
+
+    /// Others kept changing the same keys.
+    pub(super) fn busy(&self) -> Error {
+        Error::new(ErrorKind::Unavailable, "the keys changed each time that they were read")
+    }
+
+    fn contradiction(&self, name: &LockName) -> Error {
+        let key = String::from_utf8_lossy(&self.keys.key(Family::Lease, name)).into_owned();
+        Error::new(ErrorKind::Corrupt, format!("what stands beside the key {key:?} contradicts it"))
+            .with_fix("delete it; fencing tokens grow all the same")
+    }
+
+    fn is_refused(&self, name: &LockName) -> bool {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    fn note_refusal(&self, name: &LockName, is_refused: bool) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_refused {
+            refused.remove(name);
+        } else if refused.len() < REFUSED || refused.contains(name) {
+            refused.insert(name.clone());
+        } else {
+            *refused = HashSet::from([name.clone()]);
+        }
+    }
+
+    /// Reads all that is kept of one name.
+    fn reads(&self, name: &LockName) -> Vec<TxnOp> {
+        Family::ALL.into_iter().map(|f| TxnOp::get(self.keys.key(f, name), None)).collect()
+    }
+
+    /// What [`reads`](Self::reads) or ranges of all families told, by name.
+    fn standings(&self, response: &TxnResponse) -> Result<BTreeMap<LockName, Standing>> {
+        let mut standings = BTreeMap::<LockName, Standing>::new();
+        for answer in response.op_responses() {
+            let TxnOpResponse::Get(got) = answer else { continue };
+            for kv in got.kvs() {
+                let Some((family, name)) = self.keys.parse(kv.key()) else { continue };
+                let Ok(name) = LockName::new(name) else { continue };
+                let read = |standing: &mut Standing| {
+                    match family {
+                        Family::Lease => standing.lease = Some(record::lease(kv)?),
+                        Family::Holder => standing.holder = Some(record::holder(kv)?),
+                        Family::Ending => standing.ending = Some(record::ending(kv)?),
+                        Family::Granted => standing.token = Some(record::token(kv)?),
+                        Family::Disabled => standing.disabled = Some(record::disabled(kv)?),
+                    }
+                    Ok(())
+                };
+                read(standings.entry(name.clone()).or_default())
+                    .map_err(|error: Error| error.for_lock(&name))?;
+            }
+        }
+        Ok(standings)
+    }
+
+    fn standing(&self, response: &TxnResponse, name: &LockName) -> Result<Standing> {
+        Ok(self.standings(response)?.remove(name).unwrap_or_default())
+    }
+
+    /// Why the name cannot be granted to that lease id; none when it can, as far as is known.
+    async fn refusal(
+        &self,
+        call: &Call,
+        name: &LockName,
+        asks: LeaseId,
+        standing: Standing,
+    ) -> Result<Option<AcquireOutcome>> {
+        if let Some(disabled) = standing.disabled {
+            return Ok(Some(AcquireOutcome::Disabled(disabled)));
+        }
+        let Some(lease) = standing.lease else { return Ok(None) };
+        let Some(token) = standing.token else { return Err(self.contradiction(name)) };
+        // None: it ended just now, so that the name can be had.
+        let Some(left) = call.left(lease.etcd).await? else { return Ok(None) };
+        if lease.id == asks {
+            return Ok(Some(AcquireOutcome::Granted(Grant { token, left: left.at_least })));
+        }
+        let Some((holder, _)) = standing.holder else { return Err(self.contradiction(name)) };
+        let left = left.at_most;
+        Ok(Some(AcquireOutcome::Held(Held { holder, token, left })))
+    }
+
+    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
+        let call = self.etcd.call();
+        if self.is_refused(name) {
+            let standing =
+                self.standing(&call.look(Txn::new().and_then(self.reads(name))).await?, name)?;
+            if let Some(refusal) = self.refusal(&call, name, options.lease, standing).await? {
+                return Ok(refusal);
+            }
+        }
+        let value = options.lease.to_string();
+        let holder = record::holder_value(&options.holder);
+        for _ in 0..TRIES {
+            // The lease runs from the grant on, so what is left of it is counted from before that.
+            let asked = Instant::now();
+            let (lease, ttl) = call.grant(seconds(options.ttl)).await?;
+            let attached = || Some(PutOptions::new().with_lease(lease));
+            let key = |family| self.keys.key(family, name);
+            let txn = Txn::new()
+                .when([
+                    Compare::create_revision(key(Family::Lease), CompareOp::Equal, 0),
+                    Compare::create_revision(key(Family::Disabled), CompareOp::Equal, 0),
+                ])
+                .and_then([
+                    TxnOp::put(key(Family::Lease), value.clone(), attached()),
+                    TxnOp::put(key(Family::Holder), holder.clone(), attached()),
+                    TxnOp::put(key(Family::Granted), "", None),
+                ])
+                .or_else(self.reads(name));
+            let Ok(done) = call.commit(txn).await? else { continue };
+            if done.succeeded() {
+                self.note_refusal(name, false);
+                let revision = done.header().map_or(0, etcd_client::ResponseHeader::revision);
+                let left = ttl.saturating_sub(asked.elapsed());
+                return Ok(AcquireOutcome::Granted(Grant {
+                    token: record::token_of(revision)?,
+                    left,
+                }));
+            }
+            self.etcd.discard(lease);
+            let standing = self.standing(&done, name)?;
+            if let Some(refusal) = self.refusal(&call, name, options.lease, standing).await? {
+                self.note_refusal(name, true);
+                return Ok(refusal);
+            }
+        }
+        Err(self.busy())
+    }
+
+    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let key = |family| self.keys.key(family, name);
+        let txn = Txn::new()
+            .when([Compare::value(key(Family::Lease), CompareOp::Equal, lease.to_string())])
+            .and_then([
+                TxnOp::get(key(Family::Lease), None),
+                TxnOp::delete(key(Family::Lease), None),
+                TxnOp::delete(key(Family::Holder), None),
+                TxnOp::delete(key(Family::Ending), None),
+            ]);
+        let done = self.etcd.call().commit(txn).await?.map_err(|NoLease| self.busy())?;
+        if !done.succeeded() {
+            return Ok(ReleaseOutcome::NotHeld);
+        }
+        if let Some(TxnOpResponse::Get(got)) = done.op_responses().first() {
+            // Not what an operator may have put there by hand, which is attached to nothing.
+            let attached =
+                got.kvs().first().map(etcd_client::KeyValue::lease).filter(|id| *id != 0);
+            attached.into_iter().for_each(|lease| self.etcd.discard(lease));
+        }
+        Ok(ReleaseOutcome::Released)
+    }
+
+    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
+        let call = self.etcd.call();
+        let key = |family| self.keys.key(family, name);
+        let reads =
+            || vec![TxnOp::get(key(Family::Disabled), None), TxnOp::get(key(Family::Lease), None)];
+        let mut seen = call.look(Txn::new().and_then(reads())).await?;
+        for _ in 0..TRIES {
+            let Standing { disabled, lease, .. } = self.standing(&seen, name)?;
+            if let Some(disabled) = disabled {
+                return Ok(DisableOutcome::AlreadyDisabled(disabled));
+            }
+            let mut puts =
+                vec![TxnOp::put(key(Family::Disabled), record::disabled_value(options), None)];
+            puts.extend(lease.map(|lease| {
+                let attached = PutOptions::new().with_lease(lease.etcd);
+                TxnOp::put(key(Family::Ending), options.reason.as_str(), Some(attached))
+            }));
+            let revision = lease.map_or(0, |lease| lease.revision);
+            let txn = Txn::new()
+                .when([
+                    Compare::create_revision(key(Family::Disabled), CompareOp::Equal, 0),
+                    Compare::mod_revision(key(Family::Lease), CompareOp::Equal, revision),
+                ])
+                .and_then(puts)
+                .or_else(reads());
+            seen = match call.commit(txn).await? {
+                Ok(done) if done.succeeded() => return Ok(DisableOutcome::Disabled),
+                Ok(done) => done,
+                Err(NoLease) => call.look(Txn::new().and_then(reads())).await?,
+            };
+        }
+        Err(self.busy())
+    }
+
+    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
+        let key = self.keys.key(Family::Disabled, name);
+        let txn = Txn::new()
+            .when([Compare::create_revision(key.clone(), CompareOp::Greater, 0)])
+            .and_then([TxnOp::delete(key, None)]);
+        let done = self.etcd.call().commit(txn).await?.map_err(|NoLease| self.busy())?;
+        Ok(if done.succeeded() { EnableOutcome::Enabled } else { EnableOutcome::AlreadyEnabled })
+    }
+
+    async fn record(&self, call: &Call, name: LockName, standing: Standing) -> Result<LockRecord> {
+        let Standing { lease, holder, ending, token, disabled } = standing;
+        let lease = match lease {
+            Some(lease) => call.left(lease.etcd).await?.map(|left| (lease.id, left)),
+            None => None,
+        };
+        let lease = match (lease, holder) {
+            (Some((id, left)), Some((holder, held_for))) => {
+                Some(LeaseRecord { id, holder, held_for, left: left.at_most, ending })
+            }
+            (Some(_), None) => return Err(self.contradiction(&name).for_lock(&name)),
+            (None, _) => None,
+        };
+        Ok(LockRecord { name, token, lease, disabled })
+    }
+
+    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        let call = self.etcd.call();
+        let found = call.look(Txn::new().and_then(self.reads(name))).await?;
+        match self.standings(&found)?.remove(name) {
+            Some(standing) => Ok(Some(self.record(&call, name.clone(), standing).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
+        let ListOptions { prefix, after, limit } = options;
+        let Ok(count @ 1..) = i64::try_from(*limit) else { return Ok(Vec::new()) };
+        let call = self.etcd.call();
+        // Behind a name comes first the one with a NUL more, which no name has.
+        let behind = after.as_ref().map(|name| format!("{name}\0")).unwrap_or_default();
+        let from = prefix.as_str().max(&behind);
+        if !prefix.is_empty() && from > prefix.as_str() && !from.starts_with(prefix.as_str()) {
+            return Ok(Vec::new());
+        }
+        let ranges = Family::ALL.map(|family| {
+            let range = GetOptions::new()
+                .with_range(self.keys.end(family, prefix))
+                .with_sort(SortTarget::Key, SortOrder::Ascend)
+                .with_limit(count);
+            TxnOp::get(self.keys.start(family, from), Some(range))
+        });
+        let found = call.look(Txn::new().and_then(ranges)).await?;
+        let standings = self.standings(&found)?.into_iter().take(*limit);
+        let call = &call;
+        let records = stream::iter(standings)
+            .map(|(name, standing)| async move { self.record(call, name, standing).await })
+            .buffered(ASKED_AT_ONCE)
+            .collect::<Vec<_>>();
+        records.await.into_iter().collect()
+    }
+}
+
+/// Whole seconds, rounded up. A ttl that passed its check fits.
+pub(super) fn seconds(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_nanos().div_ceil(STEP.as_nanos())).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl LockStore for EtcdStore {
+    fn label(&self) -> &str {
+        &self.shared.label
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            min_ttl: MIN_TTL,
+            ttl_step: STEP,
+            clock: StoreClock::Server,
+            reach: Reach::Network,
+            wake: Wake::Push,
+            renew_batch: renew::BATCH,
+        }
+    }
+
+    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
+        let about = self.shared.about("acquire", Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
+        self.shared.acquire(name, options).await.map_err(about)
+    }
+
+    async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+        let about = self.shared.about("renew", None);
+        for lease in leases {
+            check_ttl(lease.ttl, &self.capabilities())
+                .map_err(|error| about(error.for_lock(&lease.name)))?;
+        }
+        if leases.is_empty() {
+            return Ok(Vec::new());
+        }
+        renew::renew(&self.shared, leases).await.map_err(about)
+    }
+
+    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let about = self.shared.about("release", Some(name));
+        self.shared.release(name, lease).await.map_err(about)
+    }
+
+    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
+        let about = self.shared.about("disable", Some(name));
+        self.shared.disable(name, options).await.map_err(about)
+    }
+
+    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
+        self.shared.enable(name).await.map_err(self.shared.about("enable", Some(name)))
+    }
+
+    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        self.shared.get(name).await.map_err(self.shared.about("get", Some(name)))
+    }
+
+    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
+        self.shared.list(options).await.map_err(self.shared.about("list", None))
+    }
+
+    async fn watch(&self) -> Result<HintStream> {
+        let Shared { etcd, keys, label, .. } = &*self.shared;
+        let hints = watch::hints(etcd.clone(), keys.clone(), label.clone());
+        hints.await.map_err(self.shared.about("watch", None))
+    }
+}

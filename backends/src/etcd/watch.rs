@@ -1,0 +1,176 @@
+//! Hints from etcd's own watch, kept by a task.
+//!
+//! The task is there for streams that nobody polls: what etcd sends to such a one would fill the
+//! window of the connection that all calls share.
+
+use std::time::Duration;
+
+use etcd_client::{Event, EventType, WatchFilterType, WatchOptions, WatchStream};
+use futures_util::stream;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::calls::Etcd;
+use super::error;
+use super::keys::{Family, Keys};
+use crate::common::limit;
+use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
+
+/// How many hints wait to be polled; more become [`Hint::Anything`].
+const WAITING: usize = 1024;
+
+/// How long a watch may be silent before it is asked whether it lives, and then to answer.
+const SILENCE: Duration = Duration::from_secs(10);
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Hints at everything that changes after this returned.
+pub(super) async fn hints(etcd: Etcd, keys: Keys, label: String) -> Result<HintStream> {
+    let watching = open(&etcd, &keys).await?;
+    let (hints, polled) = mpsc::channel(WAITING);
+    let watch = Watch { etcd, keys, label, hints, missed: false };
+    tokio::spawn(watch.run(watching));
+    Ok(Box::pin(stream::unfold(polled, |mut polled| async move {
+        polled.recv().await.map(|hint| (hint, polled))
+    })))
+}
+
+/// A stream with two watches, both in place: of leases that end, and of what is disabled or enabled.
+async fn open(etcd: &Etcd, keys: &Keys) -> Result<WatchStream> {
+    let watching = async {
+        let mut client = etcd.client();
+        let ends = WatchOptions::new()
+            .with_range(keys.end(Family::Lease, ""))
+            .with_filters([WatchFilterType::NoPut]);
+        let switched = WatchOptions::new().with_range(keys.end(Family::Disabled, ""));
+        let mut watching = client
+            .watch(keys.start(Family::Lease, ""), Some(ends))
+            .await
+            .map_err(error::reading)?;
+        watching
+            .watch(keys.start(Family::Disabled, ""), Some(switched))
+            .await
+            .map_err(error::reading)?;
+        let mut created = 0;
+        while created < 2 {
+            let message = watching.message().await.map_err(error::reading)?;
+            let message = message.ok_or_else(|| ended("etcd ended the watch"))?;
+            if message.canceled() {
+                return Err(canceled(message.cancel_reason()));
+            }
+            created += u32::from(message.created());
+        }
+        Ok(watching)
+    };
+    limit::reading(watching).await
+}
+
+fn ended(message: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, message)
+}
+
+fn canceled(reason: &str) -> Error {
+    let kind = match reason {
+        reason if reason.contains("permission denied") => ErrorKind::Denied,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::new(kind, format!("etcd refused the watch: {reason}"))
+}
+
+struct Watch {
+    etcd: Etcd,
+    keys: Keys,
+    label: String,
+    hints: mpsc::Sender<Hint>,
+    /// Hints were dropped, and the stream is to be told so as soon as it takes one.
+    missed: bool,
+}
+
+impl Watch {
+    /// Until nobody holds the stream any more.
+    async fn run(mut self, first: WatchStream) {
+        let mut watching = Some(first);
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            let error = match watching.take() {
+                Some(stream) => match self.follow(stream).await {
+                    Some(error) => error,
+                    None => return,
+                },
+                None => {
+                    let opened = tokio::select! {
+                        opened = open(&self.etcd, &self.keys) => opened,
+                        () = self.hints.closed() => return,
+                    };
+                    match opened {
+                        Ok(stream) => {
+                            // From now: what changed meanwhile is not asked for, it may be compacted.
+                            self.missed = true;
+                            pause = SHORTEST_PAUSE;
+                            watching = Some(stream);
+                            continue;
+                        }
+                        Err(error) => error,
+                    }
+                }
+            };
+            if pause == SHORTEST_PAUSE {
+                tracing::warn!(%error, store = self.label, "the watch is interrupted");
+            }
+            let jitter = Duration::from_millis(fastrand::u64(0..100));
+            tokio::select! {
+                () = sleep(pause + jitter) => {}
+                () = self.hints.closed() => return,
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Passes on what the stream tells, until it breaks; none when nobody listens any more.
+    async fn follow(&mut self, mut watching: WatchStream) -> Option<Error> {
+        let mut asked = false;
+        loop {
+            let hints = self.hints.clone();
+            let told = tokio::select! {
+                told = timeout(SILENCE, watching.message()) => told,
+                () = hints.closed() => return None,
+                room = hints.reserve(), if self.missed => {
+                    room.ok()?.send(Hint::Anything);
+                    self.missed = false;
+                    continue;
+                }
+            };
+            match told {
+                Ok(Ok(Some(message))) if message.canceled() => {
+                    return Some(canceled(message.cancel_reason()));
+                }
+                Ok(Ok(Some(message))) => {
+                    asked = false;
+                    message.events().iter().for_each(|event| self.learn(event));
+                }
+                Ok(Ok(None)) => return Some(ended("etcd ended the watch")),
+                Ok(Err(error)) => return Some(error::reading(error)),
+                Err(_) if asked => return Some(ended("the watch does not answer")),
+                Err(_) => {
+                    asked = true;
+                    if let Err(error) = watching.request_progress().await {
+                        return Some(error::reading(error));
+                    }
+                }
+            }
+        }
+    }
+
+    fn learn(&mut self, event: &Event) {
+        let Some(kv) = event.kv() else { return };
+        let hint = match self.keys.parse(kv.key()) {
+            Some((Family::Lease, _)) if event.event_type() == EventType::Put => return,
+            Some((_, name)) => LockName::new(name).map_or(Hint::Anything, Hint::Name),
+            None => Hint::Anything,
+        };
+        if self.missed || self.hints.try_send(hint).is_err() {
+            self.missed = true;
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! etcd.
+
+mod metrics;
+mod own;
+mod probes;
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use etcd_client::{Client, DeleteOptions};
+use leasehold::OpenOptions;
+use leasehold::etcd::EtcdStore;
+use leasehold_conformance::servers::catalog::ETCD;
+use leasehold_conformance::servers::{Server, until_ready};
+use leasehold_conformance::{Backend, Probes};
+use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
+use tokio::sync::Mutex;
+
+use metrics::Counted;
+pub(crate) use own::OWN_CASES;
+
+/// A server, and others whose round trips are counted.
+#[derive(Default)]
+pub(crate) struct Etcd {
+    url: OnceLock<String>,
+    server: Mutex<Option<Server>>,
+    counted: Mutex<HashMap<Namespace, Counted>>,
+}
+
+fn broken(source: impl Display) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("the test's own work failed: {source}"))
+}
+
+fn options(namespace: &Namespace) -> OpenOptions {
+    OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() }
+}
+
+/// A server of its own, which answers.
+async fn start_server() -> Result<Server> {
+    let server = Server::start(&ETCD).await?;
+    until_ready(|| client(server.address())).await?;
+    Ok(server)
+}
+
+/// A client as an application has one, of a server that answers.
+async fn client(address: String) -> std::result::Result<Client, etcd_client::Error> {
+    let mut client = Client::connect([address], None).await?;
+    client.get("x", None).await?;
+    Ok(client)
+}
+
+impl Etcd {
+    fn url(&self) -> &str {
+        match self.url.get() {
+            Some(url) => url,
+            None => panic!("the suite starts a backend before it uses it"),
+        }
+    }
+
+    /// Host and port.
+    fn address(&self) -> String {
+        let rest = self.url().split_once("://").map_or("", |(_, rest)| rest);
+        rest.split(['/', '?']).next().unwrap_or_default().to_owned()
+    }
+
+    async fn client(&self) -> Result<Client> {
+        client(self.address()).await.map_err(broken)
+    }
+}
+
+#[async_trait]
+impl Backend for Etcd {
+    fn name(&self) -> &str {
+        "etcd"
+    }
+
+    async fn start(&self) -> Result<()> {
+        let url = match ETCD.given_url() {
+            Some(url) => url,
+            None => {
+                let server = start_server().await?;
+                let url = ETCD.url_at(&server.address());
+                *self.server.lock().await = Some(server);
+                url
+            }
+        };
+        self.url.get_or_init(|| url);
+        Ok(())
+    }
+
+    async fn stop(&self) {
+        *self.server.lock().await = None;
+        self.counted.lock().await.clear();
+    }
+
+    async fn server(&self) -> Result<Option<String>> {
+        let status = self.client().await?.status().await.map_err(broken)?;
+        Ok(Some(format!("etcd {}", status.version())))
+    }
+
+    async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
+        Ok(Arc::new(EtcdStore::connect(self.url(), &options(namespace)).await?))
+    }
+
+    async fn clean(&self, namespace: &Namespace) -> Result<()> {
+        self.counted.lock().await.remove(namespace);
+        let all = DeleteOptions::new().with_prefix();
+        let mut client = self.client().await?;
+        client.delete(format!("/{namespace}/"), Some(all)).await.map_err(broken)?;
+        Ok(())
+    }
+
+    fn probes(&self) -> Probes<'_> {
+        Probes {
+            other_processes: Some(self),
+            delete_record: Some(self),
+            round_trips: Some(self),
+            own_pool: Some(self),
+            outages: Some(self),
+            ..Probes::default()
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! What is particular to etcd, each on a server of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leasehold::etcd::EtcdStore;
+use leasehold_conformance::expect::{extended, granted, held};
+use leasehold_conformance::servers::catalog::ETCD;
+use leasehold_conformance::servers::{Conduct, Image, Proxy, Server, until_ready};
+use leasehold_conformance::{CaseResult, Client, OwnCase};
+use leasehold_core::{
+    ErrorKind, LeaseId, LockName, LockStore, LockStoreExt, Namespace, RenewOutcome,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use super::{Etcd, broken, client, options, start_server};
+
+/// Cases of etcd alone.
+pub(crate) const OWN_CASES: &[OwnCase<Etcd>] = &[
+    ("own::users_need_their_password_and_the_right_to_the_prefix", |b| Box::pin(users(b))),
+    ("own::what_is_no_etcd_is_one_clear_error", |b| Box::pin(no_etcd(b))),
+    ("own::foreign_and_damaged_keys_are_left_alone", |b| Box::pin(damage(b))),
+    ("own::a_store_outlives_a_restart_of_its_server", |b| Box::pin(restart(b))),
+    ("own::calls_to_a_frozen_server_end", |b| Box::pin(frozen(b))),
+    ("own::a_slow_server_is_waited_for", |b| Box::pin(slow(b))),
+    ("own::a_killed_leader_costs_no_lease", |b| Box::pin(killed_leader(b))),
+    ("own::a_compaction_ends_no_watch", |b| Box::pin(compaction(b))),
+];
+
+/// Longer than any call takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_secs(60);
+
+fn namespace() -> CaseResult<Namespace> {
+    Ok(Namespace::new(format!("own_{:016x}", fastrand::u64(..)))?)
+}
+
+fn name(name: &str) -> LockName {
+    LockName::new(name).expect("a lock name")
+}
+
+async fn connect(url: &str, namespace: &Namespace) -> leasehold_core::Result<Client> {
+    Ok(Client::new(Arc::new(EtcdStore::connect(url, &options(namespace)).await?)))
+}
+
+async fn etcdctl(server: &Server, arguments: &str) -> CaseResult<String> {
+    let command: Vec<_> = ["etcdctl"].into_iter().chain(arguments.split(' ')).collect();
+    Ok(server.run(&command).await?)
+}
+
+async fn users(_: Arc<Etcd>) -> CaseResult {
+    let server = start_server().await?;
+    let (namespace, address) = (namespace()?, server.address());
+    for line in [
+        "user add root:secret",
+        "user grant-role root root",
+        "role add locks",
+        &format!("role grant-permission locks readwrite --prefix=true /{namespace}/"),
+        "user add app:secret",
+        "user grant-role app locks",
+        "user add other:secret",
+        "auth enable",
+    ] {
+        etcdctl(&server, line).await?;
+    }
+    for (user, kind) in [
+        ("app:wrong@", ErrorKind::Denied),
+        ("nobody:secret@", ErrorKind::Denied),
+        ("", ErrorKind::Denied),
+        ("other:secret@", ErrorKind::Denied),
+    ] {
+        let error = connect(&format!("etcd://{user}{address}"), &namespace).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{user}: {error:?}");
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
+    // The right to the prefix suffices for everything.
+    let app = connect(&format!("etcd://app:secret@{address}"), &namespace).await?;
+    let mut hints = app.watch().await?;
+    let taken = app.take(&name("job"), TTL).await?;
+    held(app.acquire(&name("job"), LeaseId::new(), TTL).await?);
+    extended(app.renew(&taken.name, taken.lease, TTL).await?);
+    extended(app.renew(&taken.name, taken.lease, TTL * 2).await?);
+    app.disable(&taken.name, "upkeep").await?;
+    let outcome = app.renew(&taken.name, taken.lease, TTL).await?;
+    assert!(matches!(outcome, RenewOutcome::Disabled { .. }), "{outcome:?}");
+    app.give_back(&taken).await?;
+    app.enable(&taken.name).await?;
+    assert_eq!(app.names("").await?, [taken.name]);
+    let hint = timeout(PATIENCE, futures_util::StreamExt::next(&mut hints)).await;
+    assert!(hint.is_ok_and(|hint| hint.is_some()));
+    // A token that etcd forgot, as it does after five minutes, is asked for anew.
+    server.stop().await?;
+    server.start_again().await?;
+    let retaken = until_ready(|| app.store().get_grant("job")).await;
+    retaken?;
+    // A right that is taken away while the store is open.
+    let revoke =
+        format!("--user root:secret role revoke-permission locks --prefix=true /{namespace}/");
+    etcdctl(&server, &revoke).await?;
+    let error = app.store().acquire(&name("job"), &app.options(LeaseId::new(), TTL)).await;
+    assert_eq!(error.as_ref().unwrap_err().kind(), ErrorKind::Denied, "{error:?}");
+    Ok(())
+}
+
+/// One attempt at a name, as an operation to repeat.
+trait Attempt {
+    async fn get_grant(&self, job: &str) -> leasehold_core::Result<u64>;
+}
+
+impl Attempt for Arc<dyn LockStore> {
+    async fn get_grant(&self, job: &str) -> leasehold_core::Result<u64> {
+        let options = leasehold_core::AcquireOptions {
+            lease: LeaseId::new(),
+            holder: leasehold_core::Holder::current(),
+            ttl: TTL,
+        };
+        Ok(granted(self.acquire(&name(job), &options).await?).token.get())
+    }
+}
+
+async fn no_etcd(_: Arc<Etcd>) -> CaseResult {
+    let namespace = namespace()?;
+    // It answers in another language, closes at once, or says nothing.
+    for answer in [Some("HTTP/1.1 400 Bad Request\r\n\r\n"), Some(""), None] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(broken)?;
+        let address = listener.local_addr().map_err(broken)?;
+        let answering = tokio::spawn(async move {
+            let mut kept = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                match answer {
+                    Some(answer) => {
+                        _ = stream.write_all(answer.as_bytes()).await;
+                        _ = stream.read(&mut [0; 64]).await;
+                    }
+                    None => kept.push(stream),
+                }
+            }
+        });
+        for user in ["", "u:secret@"] {
+            let url = format!("etcd://{user}{address}");
+            let opened = timeout(PATIENCE, connect(&url, &namespace)).await;
+            let error = opened.expect("it ends").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{answer:?}: {error:?}");
+            assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        }
+        answering.abort();
+    }
+    // Nobody listens.
+    let error = connect("etcd://127.0.0.1:1", &namespace).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    Ok(())
+}
+
+async fn damage(backend: Arc<Etcd>) -> CaseResult {
+    let namespace = namespace()?;
+    let store = connect(backend.url(), &namespace).await?;
+    let mut raw = client(backend.address()).await.map_err(broken)?;
+    let sound = store.take(&name("sound"), TTL).await?;
+    let foreign = [
+        ("lease/text", "what is this"),
+        // An id, but attached to no etcd lease.
+        ("lease/bare", "01890a5d-ac96-774b-bcce-b302099a8057"),
+        ("disabled/list", "[1, 2]"),
+        ("disabled/empty", "{}"),
+    ];
+    for (key, value) in foreign {
+        raw.put(format!("/{namespace}/{key}"), value, None).await.map_err(broken)?;
+    }
+    raw.put(format!("/{namespace}/unknown"), "x", None).await.map_err(broken)?;
+    for (key, value) in foreign {
+        let lock = name(key.split_once('/').map_or("", |(_, lock)| lock));
+        let options = store.options(LeaseId::new(), TTL);
+        let error = store.store().acquire(&lock, &options).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{key}: {error}");
+        assert!(error.to_string().contains(key), "{error}");
+        let error = store.store().get(&lock).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{key}: {error}");
+        let renewal = store.renew(&lock, LeaseId::new(), TTL).await?;
+        assert_eq!(renewal, RenewOutcome::Lost, "{key}");
+        let kept = raw.get(format!("/{namespace}/{key}"), None).await.map_err(broken)?;
+        assert_eq!(kept.kvs()[0].value(), value.as_bytes(), "{key} was overwritten");
+    }
+    // The damage of one name costs no other its lease.
+    let batch: Vec<_> =
+        [("text", LeaseId::new()), ("sound", sound.lease), ("bare", LeaseId::new())]
+            .map(|(lock, lease)| leasehold_core::RenewOptions { name: name(lock), lease, ttl: TTL })
+            .into();
+    let outcomes = store.store().renew(&batch).await?;
+    assert!(matches!(outcomes[1], RenewOutcome::Extended { .. }), "{outcomes:?}");
+    // Somebody else's etcd lease under a lock's key is no reason to extend it by another's word.
+    assert_eq!(
+        store.store().renew_one(&name("sound"), LeaseId::new(), TTL).await?,
+        RenewOutcome::Lost
+    );
+    Ok(())
+}
+
+async fn restart(_: Arc<Etcd>) -> CaseResult {
+    let server = start_server().await?;
+    let (namespace, url) = (namespace()?, ETCD.url_at(&server.address()));
+    let store = EtcdStore::connect(&url, &options(&namespace)).await?;
+    let engine = leasehold::Client::new(store)?;
+    let guard = engine.lock("long")?.acquire(PATIENCE).await?;
+    let first = guard.token();
+    let own = connect(&url, &namespace).await?;
+    let taken = own.take(&name("job"), TTL).await?;
+    server.stop().await?;
+    let error = own.store().acquire(&name("x"), &own.options(LeaseId::new(), TTL)).await;
+    let kind = error.as_ref().unwrap_err().kind();
+    assert!(matches!(kind, ErrorKind::Unavailable | ErrorKind::OutcomeUnknown), "{error:?}");
+    // It is not trusted for longer than it was granted for, whatever the server does.
+    timeout(PATIENCE, guard.lost()).await.expect("the lease is lost in time");
+    assert!(!guard.is_held());
+    drop(guard);
+    server.start_again().await?;
+    // The same objects work again.
+    until_ready(|| own.store().renew_one(&taken.name, taken.lease, TTL)).await?;
+    extended(own.renew(&taken.name, taken.lease, TTL).await?);
+    let again = async {
+        loop {
+            if let Ok(guard) = engine.lock("long")?.acquire(PATIENCE).await {
+                return Ok::<_, leasehold_core::Error>(guard);
+            }
+        }
+    };
+    let guard = timeout(PATIENCE * 2, again).await.expect("it is had again")?;
+    assert!(guard.token() > first);
+    guard.release().await?;
+    Ok(())
+}
+
+async fn frozen(_: Arc<Etcd>) -> CaseResult {
+    let server = start_server().await?;
+    let (namespace, url) = (namespace()?, ETCD.url_at(&server.address()));
+    let store = connect(&url, &namespace).await?;
+    let taken = store.take(&name("job"), TTL).await?;
+    server.freeze().await?;
+    let (job, options) = (name("other"), store.options(LeaseId::new(), TTL));
+    let began = Instant::now();
+    let (acquired, renewed, released, read) = tokio::join!(
+        timeout(PATIENCE, store.store().acquire(&job, &options)),
+        timeout(PATIENCE, store.store().renew_one(&taken.name, taken.lease, TTL)),
+        timeout(PATIENCE, store.store().release(&taken.name, taken.lease)),
+        timeout(PATIENCE, store.store().get(&job)),
+    );
+    server.resume().await?;
+    assert!(began.elapsed() < PATIENCE);
+    assert!(acquired.expect("it ends").unwrap_err().is_transient());
+    assert!(renewed.expect("it ends").unwrap_err().is_transient());
+    assert!(released.expect("it ends").unwrap_err().is_outcome_unknown());
+    assert!(read.expect("it ends").unwrap_err().is_unavailable());
+    let after = until_ready(|| store.store().get_grant("after")).await?;
+    assert!(after > taken.token.get());
+    Ok(())
+}
+
+async fn slow(backend: Arc<Etcd>) -> CaseResult {
+    let namespace = namespace()?;
+    let proxy = Proxy::start(&backend.address()).await.map_err(broken)?;
+    let store = connect(&ETCD.url_at(&proxy.address()), &namespace).await?;
+    proxy.set(Conduct::Slow(Duration::from_millis(200)));
+    let lease = LeaseId::new();
+    let grant = granted(store.acquire(&name("job"), lease, TTL).await?);
+    // What the grant took on its way is no more left of it.
+    assert!(grant.left < TTL, "{:?} left", grant.left);
+    extended(store.renew(&name("job"), lease, TTL).await?);
+    store.release(&name("job"), lease).await?;
+    Ok(())
+}
+
+async fn compaction(backend: Arc<Etcd>) -> CaseResult {
+    let namespace = namespace()?;
+    let proxy = Proxy::start(&backend.address()).await.map_err(broken)?;
+    let far = connect(&ETCD.url_at(&proxy.address()), &namespace).await?;
+    let near = connect(backend.url(), &namespace).await?;
+    let mut hints = far.watch().await?;
+    proxy.set(Conduct::Cut);
+    let taken = near.take(&name("job"), TTL).await?;
+    near.give_back(&taken).await?;
+    let mut raw = client(backend.address()).await.map_err(broken)?;
+    let revision = i64::from(near.take(&name("other"), TTL).await?.token);
+    raw.compact(revision, None).await.map_err(broken)?;
+    proxy.set(Conduct::Pass);
+    let hint = timeout(PATIENCE, futures_util::StreamExt::next(&mut hints)).await.expect("a hint");
+    assert_eq!(hint, Some(leasehold_core::Hint::Anything));
+    near.disable(&name("job"), "upkeep").await?;
+    let hint = timeout(PATIENCE, futures_util::StreamExt::next(&mut hints)).await.expect("a hint");
+    assert!(hint.is_some());
+    Ok(())
+}
+
+/// Three members in one container; only the first is reachable from outside.
+const THREE: Image = Image {
+    command: &[
+        "sh",
+        "-c",
+        "all=m1=http://127.0.0.1:2381,m2=http://127.0.0.1:2382,m3=http://127.0.0.1:2383; \
+         for n in 1 2 3; do \
+           client=http://127.0.0.1:239$n; [ $n = 1 ] && client=http://0.0.0.0:2379; \
+           etcd --name m$n --data-dir /tmp/m$n --initial-cluster $all \
+             --initial-advertise-peer-urls http://127.0.0.1:238$n \
+             --listen-peer-urls http://127.0.0.1:238$n \
+             --listen-client-urls $client --advertise-client-urls $client & \
+           echo $! > /tmp/m$n.pid; \
+         done; wait",
+    ],
+    ..ETCD
+};
+
+async fn killed_leader(_: Arc<Etcd>) -> CaseResult {
+    let server = Server::start(&THREE).await?;
+    let mut raw = until_ready(|| client(server.address())).await?;
+    let (namespace, url) = (namespace()?, ETCD.url_at(&server.address()));
+    let store = connect(&url, &namespace).await?;
+    let held_before = store.take(&name("held"), TTL).await?;
+    let told = store.take(&name("told"), TTL).await?;
+    store.disable(&told.name, "upkeep").await?;
+    // The first is reached through, so another is to lead.
+    let members = raw.member_list().await.map_err(broken)?;
+    let first = members.members().iter().find(|member| member.name() == "m1").expect("m1");
+    let mut leader = raw.status().await.map_err(broken)?.leader();
+    if leader == first.id() {
+        let other = members.members().iter().find(|member| member.id() != first.id());
+        leader = other.expect("another member").id();
+        raw.move_leader(leader).await.map_err(broken)?;
+    }
+    let name_of = members.members().iter().find(|member| member.id() == leader);
+    let pid = format!("/tmp/{}.pid", name_of.expect("the leader is a member").name());
+    server.run(&["sh", "-c", &format!("kill -9 $(cat {pid})")]).await?;
+    let renewed =
+        until_ready(|| store.store().renew_one(&held_before.name, held_before.lease, TTL));
+    extended(renewed.await?);
+    let other = connect(&url, &namespace).await?;
+    let outcome = other.acquire(&held_before.name, LeaseId::new(), TTL).await?;
+    assert_eq!(held(outcome).token, held_before.token);
+    let outcome = store.renew(&told.name, told.lease, TTL).await?;
+    assert!(matches!(outcome, RenewOutcome::Disabled { .. }), "{outcome:?}");
+    store.give_back(&held_before).await?;
+    assert!(other.take(&held_before.name, TTL).await?.token > told.token);
+    assert_ne!(raw.status().await.map_err(broken)?.leader(), leader, "the leader was killed");
+    Ok(())
+}

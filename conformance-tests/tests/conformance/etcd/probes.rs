@@ -1,0 +1,99 @@
+//! What the suite needs beyond the store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use leasehold::etcd::EtcdStore;
+use leasehold_conformance::servers::catalog::ETCD;
+use leasehold_conformance::servers::{ProxiedLink, Proxy};
+use leasehold_conformance::{
+    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, Pooled, RoundTrips,
+};
+use leasehold_core::{LockName, LockStore, Namespace, Result};
+
+use super::metrics::Counted;
+use super::{Etcd, broken, options, start_server};
+
+#[async_trait]
+impl OtherProcesses for Etcd {
+    fn address(&self) -> String {
+        self.url().to_owned()
+    }
+
+    async fn attach(&self, address: &str) -> Result<Arc<dyn Backend>> {
+        let attached = Self::default();
+        attached.url.get_or_init(|| address.to_owned());
+        Ok(Arc::new(attached))
+    }
+}
+
+#[async_trait]
+impl DeleteRecord for Etcd {
+    async fn delete_record(&self, namespace: &Namespace, name: &LockName) -> Result<()> {
+        let mut client = self.client().await?;
+        for family in ["lease", "holder", "ending", "granted", "disabled"] {
+            let key = format!("/{namespace}/{family}/{name}");
+            client.delete(key, None).await.map_err(broken)?;
+        }
+        Ok(())
+    }
+}
+
+/// etcd counts for all clients together, so a namespace that is counted has a server for itself.
+#[async_trait]
+impl RoundTrips for Etcd {
+    async fn open_counted(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
+        let mut counted = self.counted.lock().await;
+        if !counted.contains_key(namespace) {
+            counted.insert(namespace.clone(), Counted::new(start_server().await?));
+        }
+        let url = counted.get(namespace).map(|one| ETCD.url_at(&one.server.address()));
+        let url = url.unwrap_or_default();
+        Ok(Arc::new(EtcdStore::connect(&url, &options(namespace)).await?))
+    }
+
+    async fn counted(&self, namespace: &Namespace) -> Result<u64> {
+        match self.counted.lock().await.get_mut(namespace) {
+            Some(counted) => counted.round_trips().await,
+            None => Ok(0),
+        }
+    }
+
+    /// The lease is granted first, and then attached to.
+    fn acquire_budget(&self) -> u64 {
+        2
+    }
+
+    /// A keep-alive takes no conditions, so what stands is read first.
+    fn renew_budget(&self) -> u64 {
+        2
+    }
+}
+
+#[async_trait]
+impl OwnPool for Etcd {
+    async fn open_on_own_pool(&self, namespace: &Namespace) -> Result<Pooled> {
+        let client = self.client().await?;
+        let store = EtcdStore::from_client(client.clone(), &options(namespace)).await?;
+        let use_pool = move || {
+            let mut client = client.clone();
+            let using = async move {
+                client.get("x", None).await.map_err(broken)?;
+                Ok(())
+            };
+            Box::pin(using) as BoxFuture<'static, Result<()>>
+        };
+        Ok(Pooled { store: Arc::new(store), use_pool: Box::new(use_pool) })
+    }
+}
+
+#[async_trait]
+impl Outages for Etcd {
+    async fn open_over_link(&self, namespace: &Namespace) -> Result<Arc<dyn Link>> {
+        let proxy = Proxy::start(&Etcd::address(self)).await.map_err(broken)?;
+        let url = ETCD.url_at(&proxy.address());
+        let store = Arc::new(EtcdStore::connect(&url, &options(namespace)).await?);
+        Ok(Arc::new(ProxiedLink { store, proxy }))
+    }
+}
