@@ -14,9 +14,7 @@ pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 const FIX: &str = "is the server up, and reachable from here?";
 
-#[allow(dead_code, reason = "what runs on a pool of connections is bounded there")]
 /// Bounds a call that writes: without an answer, nobody knows whether it did.
-#[allow(dead_code, reason = "not every backend needs it")]
 pub(crate) async fn writing<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(unanswered(ErrorKind::OutcomeUnknown)))
 }
