@@ -16,9 +16,9 @@
 //! # How it works
 //!
 //! A lock is a row of the InnoDB table `<namespace>_locks`. Each operation is decided by one prepared
-//! statement, which is its own transaction: nothing is left open when a call is dropped. Acquiring
-//! looks at the row first, which is all when the name is held, and writes in a second round trip.
-//! Renewing one lease and releasing take one. Where a statement may wait for a row, the clock is read
+//! statement, which is its own transaction: nothing is left open when a call is dropped. Acquiring a
+//! free name, renewing and releasing take one round trip; a name that is held or disabled is looked
+//! at in a second one. Where a statement may wait for a row, the clock is read
 //! after the row's lock is had, so that a lease that ran out meanwhile is not revived.
 //!
 //! [`watch`](crate::LockStore::watch) looks five times a second at what was released, disabled or

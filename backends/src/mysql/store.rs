@@ -159,13 +159,6 @@ impl Shared {
         let ttl = ttl_micros(options.ttl);
         let give_up = SystemClock.now() + CALL_LIMIT;
         for round in 1.. {
-            // A name that is held or disabled is only looked at: candidates that look again and again
-            // write nothing and wait for nobody.
-            if let Some(record) = self.find(name).await?
-                && let Some(answer) = standing(record, options.lease)
-            {
-                return Ok(answer);
-            }
             let (lease, holder, attempt) = (lease.as_bytes(), &holder[..], fastrand::i64(..));
             let statement = || {
                 sqlx::query(self.sql.acquire.clone())
@@ -190,6 +183,12 @@ impl Shared {
                 let token = FencingToken::new(token)?;
                 let left = Duration::from_micros(ttl.unsigned_abs());
                 return Ok(AcquireOutcome::Granted(Grant { token, left }));
+            }
+            // It may have become free meanwhile.
+            if let Some(record) = self.find(name).await?
+                && let Some(answer) = standing(record, options.lease)
+            {
+                return Ok(answer);
             }
             if SystemClock.now() >= give_up {
                 break;

@@ -18,9 +18,6 @@ use tokio::sync::Mutex;
 
 pub(crate) use own::CASES;
 
-/// Room to count the statements of every case.
-const SETTINGS: &[&str] = &["--performance-schema-digests-size=20000"];
-
 /// A server.
 pub(crate) struct MySql {
     image: &'static Image,
@@ -125,7 +122,7 @@ impl Backend for MySql {
         if let Some(url) = self.image.given_url() {
             return self.know(url);
         }
-        let (server, url) = start(self.image, SETTINGS).await?;
+        let (server, url) = start(self.image, &[]).await?;
         *self.container.lock().await = Some(server);
         self.know(url)
     }

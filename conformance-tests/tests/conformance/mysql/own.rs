@@ -215,7 +215,10 @@ async fn settings_of_the_session_do_no_harm(backend: Arc<MySql>) -> CaseResult {
         client.disable(&job, "größer 🚧").await?;
         let plain = backend.connect(backend.url(), &namespace).await?;
         let record = plain.get(&job).await?.expect("it is there");
-        assert_eq!(record.disabled.map(|d| d.reason.as_str().to_owned()).as_deref(), Some("größer 🚧"));
+        assert_eq!(
+            record.disabled.map(|d| d.reason.as_str().to_owned()).as_deref(),
+            Some("größer 🚧")
+        );
         assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::Released);
         client.enable(&job).await?;
         let next = client.take(&job, LONG).await?;
