@@ -53,7 +53,8 @@ impl MySql {
     }
 }
 
-/// A user of its own sends nothing but what is counted. Preparing is done once per connection.
+/// A user of its own sends nothing but what is counted. Preparing is done once per connection, and
+/// sqlx pings a connection after it was given back, when no call waits any more.
 #[async_trait]
 impl RoundTrips for MySql {
     async fn open_counted(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
@@ -68,7 +69,8 @@ impl RoundTrips for MySql {
             "SELECT CAST(COALESCE(SUM(count_star), 0) AS SIGNED) \
              FROM performance_schema.events_statements_summary_by_user_by_event_name \
              WHERE user = ? AND event_name NOT IN \
-                 ('statement/com/Prepare', 'statement/com/Close stmt', 'statement/com/Quit')",
+                 ('statement/com/Prepare', 'statement/com/Close stmt', 'statement/com/Quit', \
+                 'statement/com/Ping')",
         )
         .bind(namespace.as_str())
         .fetch_one(self.admin())
