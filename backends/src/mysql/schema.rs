@@ -38,6 +38,7 @@ async fn check_server(connection: &mut MySqlConnection) -> Result<()> {
     let row = sqlx::query(
         "SELECT CAST(VERSION() AS BINARY) AS version, CAST(DATABASE() AS BINARY) AS chosen, \
              @@autocommit = 1 AS autocommit, @@read_only = 1 AS read_only, \
+             FIND_IN_SET('SIMULTANEOUS_ASSIGNMENT', @@sql_mode) > 0 AS unordered, \
              SYSDATE(6) = NOW(6) AND SLEEP(0.001) = 0 AND SYSDATE(6) = NOW(6) AS frozen",
     )
     .fetch_one(connection)
@@ -66,6 +67,11 @@ async fn check_server(connection: &mut MySqlConnection) -> Result<()> {
     if !flag("autocommit")? {
         return Err(Error::invalid("autocommit is off on this connection")
             .with_fix("let the store have a pool of its own, or turn autocommit on"));
+    }
+    if flag("unordered")? {
+        let message = "sql_mode has SIMULTANEOUS_ASSIGNMENT, and statements here assign in order";
+        return Err(Error::new(ErrorKind::Unsupported, message)
+            .with_fix("take it out of the server's or the connection's sql_mode"));
     }
     if flag("frozen")? {
         let message = "SYSDATE() is NOW() on this server, which hides how long a statement waited";

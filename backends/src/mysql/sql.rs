@@ -19,7 +19,7 @@
 //!   connection.
 //!
 //! Names are bytes, and so are all arguments: no character set or collation of a connection matters.
-//! Nor does `sql_mode`: there is no `||`, no backslash and no double quote here.
+//! Nor does `sql_mode`, but for SIMULTANEOUS_ASSIGNMENT, which is refused: there is no `||`, no backslash and no double quote here.
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 

@@ -177,8 +177,13 @@ async fn a_renewal_never_overlaps_a_takeover(ctx: Ctx) -> CaseResult {
         .await?;
         let renewed_until = outcomes.iter().filter_map(|(until, _)| *until).max();
         let takers: Vec<&Taken> = outcomes.iter().filter_map(|(_, taken)| taken.as_ref()).collect();
-        assert!(takers.len() <= 1, "round {round}: {} took over", takers.len());
-        if let (Some(until), Some(taken)) = (renewed_until, takers.first()) {
+        let first = takers.iter().min_by_key(|taken| taken.answered);
+        // Where 32 calls take longer than the ttl, a second takeover may follow the first's end.
+        for later in takers.iter().filter(|taken| Some(taken.lease) != first.map(|f| f.lease)) {
+            let early = first.is_some_and(|first| later.answered < first.trusted_until());
+            assert!(!early, "round {round}: {} took over", takers.len());
+        }
+        if let (Some(until), Some(taken)) = (renewed_until, first) {
             let early = until.saturating_duration_since(taken.answered);
             assert!(
                 early <= CLOCK_TOLERANCE,

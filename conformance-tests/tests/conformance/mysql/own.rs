@@ -180,13 +180,8 @@ async fn a_wait_revives_no_lease(backend: Arc<MySql>) -> CaseResult {
 }
 
 async fn settings_of_the_session_do_no_harm(backend: Arc<MySql>) -> CaseResult {
-    let modes = if backend.image.name == "mariadb" {
-        "ANSI,NO_BACKSLASH_ESCAPES,SIMULTANEOUS_ASSIGNMENT"
-    } else {
-        "ANSI,NO_BACKSLASH_ESCAPES,NO_UNSIGNED_SUBTRACTION"
-    };
     for setting in [
-        format!("sql_mode = '{modes}'"),
+        "sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES,NO_UNSIGNED_SUBTRACTION'".to_owned(),
         "sql_mode = '', time_zone = '-11:30'".to_owned(),
         "NAMES latin1".to_owned(),
         "SESSION transaction_isolation = 'SERIALIZABLE'".to_owned(),
