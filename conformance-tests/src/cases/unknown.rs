@@ -18,6 +18,7 @@ crate::case::cases![
     a_retry_settles_a_lost_release,
     a_retry_settles_a_lost_disable_and_enable,
     a_withheld_reply_is_an_unknown_outcome[Outages],
+    a_withheld_reply_to_a_release_is_an_unknown_outcome[Outages],
     a_cut_off_client_says_what_it_knows[Outages],
 ];
 
@@ -94,24 +95,33 @@ fn in_two_steps(ctx: &Ctx) -> bool {
     ctx.backend().probes().round_trips.is_some_and(|probe| probe.acquire_budget() > 1)
 }
 
+async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
+    let direct = ctx.open().await?;
+    let (link, far) = over_link(&ctx).await?;
+    // With its connections open.
+    let taken = far.take(&ctx.name("job"), ctx.long_ttl()).await?;
+    link.swallow_replies().await;
+    let error = timeout(PATIENCE, far.store().release(&taken.name, taken.lease))
+        .await
+        .map_err(|_| Failure::new("a call without a reply never ends"))?
+        .expect_err("no reply came");
+    link.restore().await;
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    assert_eq!(direct.holder_of(&taken.name).await?, None, "the request got through");
+    assert_eq!(far.release(&taken.name, taken.lease).await?, ReleaseOutcome::NotHeld);
+    Ok(())
+}
+
 async fn a_withheld_reply_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
     let direct = ctx.open().await?;
     let (link, far) = over_link(&ctx).await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    // With its connections open.
-    let first = far.take(&ctx.name("first"), ttl).await?;
+    far.give_back(&far.take(&ctx.name("first"), ttl).await?).await?;
     let lease = LeaseId::new();
     link.swallow_replies().await;
-    let options = far.options(lease, ttl);
-    let (acquired, released) = tokio::join!(
-        timeout(PATIENCE, far.store().acquire(&name, &options)),
-        timeout(PATIENCE, far.store().release(&first.name, first.lease)),
-    );
+    let acquired = timeout(PATIENCE, far.store().acquire(&name, &far.options(lease, ttl))).await;
     link.restore().await;
     let never = |_| Failure::new("a call without a reply never ends");
-    let error = released.map_err(never)?.expect_err("no reply came");
-    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
-    assert_eq!(direct.holder_of(&first.name).await?, None, "the request got through");
     let error = acquired.map_err(never)?.expect_err("no reply came");
     let record = direct.get(&name).await?;
     if error.is_unavailable() && in_two_steps(&ctx) {

@@ -4,25 +4,25 @@
 mod etcd;
 mod memory;
 mod mongodb;
+mod mysql;
 mod postgres;
 mod sqlite;
 
 use std::process::ExitCode;
 
-use leasehold_conformance::Suite;
-use leasehold_conformance::servers::skipped;
+use leasehold_conformance::servers::{catalog, skipped};
+use leasehold_conformance::{Backend, OwnCase, Suite};
 
 fn main() -> ExitCode {
-    let mut suite =
-        Suite::new().backend(memory::Memory::default()).backend(sqlite::Sqlite::default());
-    if !skipped("postgres") {
-        suite = suite.backend_with_cases(postgres::Postgres::default(), postgres::CASES);
-    }
-    if !skipped("mongodb") {
-        suite = suite.backend_with_cases(mongodb::MongoDb::default(), mongodb::OWN);
-    }
-    if !skipped("etcd") {
-        suite = suite.backend_with_cases(etcd::Etcd::default(), etcd::OWN_CASES);
-    }
-    suite.main()
+    let suite = Suite::new().backend(memory::Memory::default()).backend(sqlite::Sqlite::default());
+    let suite = on_server(suite, postgres::Postgres::default(), postgres::CASES);
+    let suite = on_server(suite, mysql::MySql::of(&catalog::MYSQL), mysql::CASES);
+    let suite = on_server(suite, mysql::MySql::of(&catalog::MARIADB), mysql::CASES);
+    let suite = on_server(suite, mongodb::MongoDb::default(), mongodb::CASES);
+    on_server(suite, etcd::Etcd::default(), etcd::CASES).main()
+}
+
+/// Runs on that server too, unless it is to be left out.
+fn on_server<B: Backend>(suite: Suite, backend: B, own: &[OwnCase<B>]) -> Suite {
+    if skipped(backend.name()) { suite } else { suite.backend_with_cases(backend, own) }
 }

@@ -19,7 +19,7 @@ use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
 use tokio::sync::Mutex;
 
 use metrics::Counted;
-pub(crate) use own::OWN_CASES;
+pub(crate) use own::CASES;
 
 /// A server, and others whose round trips are counted.
 #[derive(Default)]

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::{Etcd, broken, client, options, start_server};
 
 /// Cases of etcd alone.
-pub(crate) const OWN_CASES: &[OwnCase<Etcd>] = &[
+pub(crate) const CASES: &[OwnCase<Etcd>] = &[
     ("own::users_need_their_password_and_the_right_to_the_prefix", |b| Box::pin(users(b))),
     ("own::what_is_no_etcd_is_one_clear_error", |b| Box::pin(no_etcd(b))),
     ("own::foreign_and_damaged_keys_are_left_alone", |b| Box::pin(damage(b))),

@@ -27,7 +27,7 @@ pub(crate) struct MongoDb {
 }
 
 /// What is particular to MongoDB.
-pub(crate) const OWN: &[OwnCase<MongoDb>] = own::CASES;
+pub(crate) const CASES: &[OwnCase<MongoDb>] = own::CASES;
 
 fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Unavailable, "the test's own work failed").with_source(source)

@@ -1,0 +1,89 @@
+//! Where the database is, and the pool of connections that a store opens for itself.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::Executor;
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
+
+use crate::{Error, Result};
+
+/// How long a call waits for a connection of the pool.
+const POOL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Each call is one or two short statements, so a few connections serve thousands of leases.
+const MAX_CONNECTIONS: u32 = 5;
+
+/// Reads a URL as sqlx does. `mariadb://` is the same as `mysql://`.
+pub(super) fn from_url(url: &str) -> Result<MySqlConnectOptions> {
+    let wrong = |message: &str| {
+        Error::invalid(message).with_fix("write mysql://USER:PASSWORD@HOST:PORT/DATABASE")
+    };
+    let options = MySqlConnectOptions::from_str(url)
+        .map_err(|source| wrong("this is no URL of MySQL's").with_source(source))?;
+    if options.get_host().contains(',') {
+        return Err(wrong("a URL with several hosts is not supported")
+            .with_fix("name one host that leads to the primary, such as a proxy's"));
+    }
+    if options.get_database().is_none_or(str::is_empty) {
+        return Err(wrong("the URL names no database"));
+    }
+    Ok(options)
+}
+
+/// The store's name in messages.
+pub(super) fn label(options: &MySqlConnectOptions) -> String {
+    let (user, database) = (options.get_username(), options.get_database().unwrap_or_default());
+    match options.get_socket() {
+        Some(socket) => format!("mysql://{user}@/{database}?socket={}", socket.display()),
+        None => format!("mysql://{user}@{}:{}/{database}", options.get_host(), options.get_port()),
+    }
+}
+
+/// A pool that connects when it is used first. A call does not test its connection beforehand,
+/// which would cost a round trip: a dead one fails the call and is not used again.
+pub(super) fn pool(options: &MySqlConnectOptions) -> MySqlPool {
+    MySqlPoolOptions::new()
+        .max_connections(MAX_CONNECTIONS)
+        .acquire_timeout(POOL_TIMEOUT)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // A statement that waits longer would outlive the call that sent it.
+                connection.execute("SET innodb_lock_wait_timeout = 8").await?;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(options.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_show_no_password() {
+        for (url, shown) in [
+            ("mysql://app:secret@db:3307/locks", "mysql://app@db:3307/locks"),
+            ("mariadb://app:secret@db/locks", "mysql://app@db:3306/locks"),
+            ("MYSQL://app:secret@db/locks", "mysql://app@db:3306/locks"),
+        ] {
+            assert_eq!(label(&from_url(url).unwrap()), shown, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_without_its_password() {
+        for url in [
+            "mysql:",
+            "mysql://u:secret@h:port/d",
+            "mysql://u:secret@h/d?ssl-mode=maybe",
+            "mysql://u:secret@h1,h2/d",
+            "mysql://u:secret@h",
+        ] {
+            let error = from_url(url).unwrap_err();
+            assert!(error.is_invalid(), "{url}: {error}");
+            assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        }
+    }
+}

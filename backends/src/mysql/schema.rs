@@ -1,0 +1,174 @@
+//! Checking that the table is in place, and creating it where it is not.
+
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, Executor, Row};
+use tokio::time::sleep;
+
+use super::error;
+use super::sql::{EXPECTED, Sql};
+use crate::{Error, ErrorKind, Result, Schema};
+
+/// How often creating is tried, while others create the same.
+const TRIES: u32 = 10;
+
+/// Makes sure that the server can be used and that the table is there; it writes nothing, and needs
+/// no right to create, where it is.
+pub(super) async fn ensure(
+    connection: &mut MySqlConnection,
+    sql: &Sql,
+    schema: Schema,
+) -> Result<()> {
+    check_server(connection).await?;
+    let missing = || {
+        Error::invalid(format!("the table `{}` is missing", sql.table)).with_fix(error::CREATE_IT)
+    };
+    if is_there(connection, sql).await? {
+        return Ok(());
+    }
+    if schema == Schema::Require {
+        return Err(missing());
+    }
+    create(connection, sql).await?;
+    if is_there(connection, sql).await? { Ok(()) } else { Err(missing()) }
+}
+
+async fn check_server(connection: &mut MySqlConnection) -> Result<()> {
+    let row = sqlx::query(
+        "SELECT CAST(VERSION() AS BINARY) AS version, CAST(DATABASE() AS BINARY) AS chosen, \
+             @@autocommit = 1 AS autocommit, @@read_only = 1 AS read_only, \
+             FIND_IN_SET('SIMULTANEOUS_ASSIGNMENT', @@sql_mode) > 0 AS unordered, \
+             SYSDATE(6) = NOW(6) AND SLEEP(0.001) = 0 AND SYSDATE(6) = NOW(6) AS frozen",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(error::unwritten)?;
+    let text = |column: &str| -> Result<String> {
+        let bytes: Option<Vec<u8>> = row.try_get(column).map_err(error::unwritten)?;
+        Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+    };
+    let flag = |column: &str| {
+        let flag: Option<i64> = row.try_get(column).map_err(error::unwritten)?;
+        Ok::<_, Error>(flag == Some(1))
+    };
+    let version = text("version")?;
+    let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let least = if version.contains("MariaDB") { (10, 6) } else { (8, 0) };
+    if found < least {
+        let message = format!("the server's version {version} lacks JSON_TABLE");
+        return Err(Error::new(ErrorKind::Unsupported, message)
+            .with_fix("use MySQL 8.0 or later, or MariaDB 10.6 or later"));
+    }
+    if text("chosen")?.is_empty() {
+        return Err(Error::invalid("no database is chosen").with_fix("name one in the URL"));
+    }
+    if !flag("autocommit")? {
+        return Err(Error::invalid("autocommit is off on this connection")
+            .with_fix("let the store have a pool of its own, or turn autocommit on"));
+    }
+    if flag("unordered")? {
+        let message = "sql_mode has SIMULTANEOUS_ASSIGNMENT, and statements here assign in order";
+        return Err(Error::new(ErrorKind::Unsupported, message)
+            .with_fix("take it out of the server's or the connection's sql_mode"));
+    }
+    if flag("frozen")? {
+        let message = "SYSDATE() is NOW() on this server, which hides how long a statement waited";
+        return Err(Error::new(ErrorKind::Unsupported, message)
+            .with_fix("start the server without --sysdate-is-now"));
+    }
+    if flag("read_only")? {
+        return Err(Error::new(ErrorKind::Denied, error::READ_ONLY).with_fix(error::USE_PRIMARY));
+    }
+    Ok(())
+}
+
+/// `IF NOT EXISTS` is atomic; what still collides, such as a migration, is tried again.
+async fn create(connection: &mut MySqlConnection, sql: &Sql) -> Result<()> {
+    for round in 1.. {
+        match connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.create.clone()))).await {
+            Ok(_) => break,
+            Err(error) if error::is_creation_race(&error) && round < TRIES => {
+                sleep(Duration::from_millis(fastrand::u64(5..50))).await;
+            }
+            Err(error) => return Err(error::unwritten(error)),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the table is there; an error when what is there is not Leasehold's.
+async fn is_there(connection: &mut MySqlConnection, sql: &Sql) -> Result<bool> {
+    let columns = sqlx::query(
+        "SELECT CAST(c.column_name AS BINARY) AS name, CAST(c.column_type AS BINARY) AS kind, \
+             c.is_nullable = 'NO' AS filled, \
+             c.column_default IS NOT NULL OR c.extra <> '' AS given, \
+             CAST(COALESCE(c.character_set_name, '') AS BINARY) AS charset, \
+             CAST(COALESCE(t.engine, 'none') AS BINARY) AS engine, EXISTS ( \
+                 SELECT 1 FROM information_schema.statistics AS s \
+                 WHERE s.table_schema = c.table_schema AND s.table_name = c.table_name \
+                     AND s.index_name = 'PRIMARY' \
+                 HAVING COUNT(*) = 1 AND MIN(s.column_name) = 'name' \
+                     AND MIN(COALESCE(s.sub_part, 0)) = 0) AS is_key \
+         FROM information_schema.columns AS c JOIN information_schema.tables AS t \
+             ON t.table_schema = c.table_schema AND t.table_name = c.table_name \
+         WHERE c.table_schema = DATABASE() AND c.table_name = ?",
+    )
+    .bind(&sql.table)
+    .fetch_all(connection)
+    .await
+    .map_err(error::unwritten)?;
+    if columns.is_empty() {
+        return Ok(false);
+    }
+    match difference(&columns).map_err(error::unwritten)? {
+        None => Ok(true),
+        Some(difference) => {
+            let message = format!("`{}` is not as leasehold creates it: {difference}", sql.table);
+            Err(Error::new(ErrorKind::Corrupt, message).with_fix(
+                "compare it with the schema that leasehold prints, or use another namespace",
+            ))
+        }
+    }
+}
+
+/// What is not as expected. Further columns do no harm, unless they must be filled.
+fn difference(columns: &[MySqlRow]) -> sqlx::Result<Option<String>> {
+    let mut missing: Vec<_> = EXPECTED.to_vec();
+    for column in columns {
+        let text = |name: &str| -> sqlx::Result<String> {
+            Ok(String::from_utf8_lossy(&column.try_get::<Vec<u8>, _>(name)?).into_owned())
+        };
+        let flag = |name: &str| Ok::<_, sqlx::Error>(column.try_get::<i64, _>(name)? == 1);
+        let engine = text("engine")?;
+        if !engine.eq_ignore_ascii_case("InnoDB") {
+            return Ok(Some(format!("its engine is {engine}, not InnoDB")));
+        }
+        let (name, filled) = (text("name")?, flag("filled")?);
+        let known = missing.iter().position(|(expected, _)| *expected == name);
+        let Some((name, expected)) = known.map(|at| missing.swap_remove(at)) else {
+            if filled && !flag("given")? {
+                return Ok(Some(format!("its column {name} must be filled")));
+            }
+            continue;
+        };
+        // MariaDB shows a width, which means nothing.
+        let kind = text("kind")?;
+        let shown = if kind == "bigint(20)" { "bigint" } else { &kind };
+        if shown != expected {
+            return Ok(Some(format!("its column {name} is {kind}, not {expected}")));
+        }
+        let charset = text("charset")?;
+        if expected == "longtext" && charset != "utf8mb4" {
+            return Ok(Some(format!("its column {name} is of {charset}, not utf8mb4")));
+        }
+        if filled != matches!(name, "name" | "token" | "signal") {
+            return Ok(Some(format!("NULL in its column {name}")));
+        }
+        if !flag("is_key")? {
+            return Ok(Some("its names are not its primary key".to_owned()));
+        }
+    }
+    Ok(missing.first().map(|(name, _)| format!("it has no column {name}")))
+}

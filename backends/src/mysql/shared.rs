@@ -1,0 +1,113 @@
+//! What the clones of a store share, and its ways to run a statement.
+
+use std::time::Duration;
+
+use sqlx::Connection;
+use sqlx::mysql::{MySql, MySqlArguments, MySqlConnection, MySqlPool, MySqlRow};
+use sqlx::query::Query;
+use tokio::time::sleep;
+
+use super::error;
+use super::row::{self, Damage};
+use super::sql::Sql;
+use crate::common::limit::CALL_LIMIT;
+use crate::common::pooled::{self, CallError};
+use crate::{Clock, Error, ErrorKind, LockName, LockRecord, Moment, Result, SystemClock};
+
+/// A statement with its arguments.
+pub(super) type Statement<'q> = Query<'q, MySql, MySqlArguments>;
+
+/// How often a statement is repeated after the server rolled it back for the sake of another.
+const CONFLICT_TRIES: u32 = 10;
+
+pub(super) struct Shared {
+    pub(super) label: String,
+    pub(super) pool: MySqlPool,
+    pub(super) sql: Sql,
+}
+
+impl Shared {
+    /// Runs a statement that writes, and gives the number in its answer once it is committed.
+    pub(super) async fn write<'q>(&self, statement: impl Fn() -> Statement<'q>) -> Result<u64> {
+        let give_up = SystemClock.now() + CALL_LIMIT;
+        for round in 1.. {
+            match self.execute(&statement).await {
+                Err(error) if error::is_conflict(&error) && may_repeat(round, give_up) => {
+                    pause(round).await;
+                }
+                done => return done.map_err(error::writing),
+            }
+        }
+        Err(self.contended())
+    }
+
+    /// Runs a statement that changes nothing.
+    pub(super) async fn read<'q>(
+        &self,
+        statement: impl Fn() -> Statement<'q>,
+    ) -> Result<Vec<MySqlRow>> {
+        pooled::call(&self.pool, async |connection: &mut MySqlConnection| {
+            match statement().fetch_all(&mut *connection).await {
+                Err(error) if error::is_stale_statement(&error) => {
+                    connection.clear_cached_statements().await?;
+                    statement().fetch_all(connection).await
+                }
+                done => done,
+            }
+        })
+        .await
+        .map_err(error::reading)
+    }
+
+    async fn execute<'q>(&self, statement: &impl Fn() -> Statement<'q>) -> Result<u64, CallError> {
+        pooled::call(&self.pool, async |connection: &mut MySqlConnection| {
+            let done = match statement().execute(&mut *connection).await {
+                Err(error) if error::is_stale_statement(&error) => {
+                    connection.clear_cached_statements().await?;
+                    statement().execute(connection).await
+                }
+                done => done,
+            };
+            Ok(done?.last_insert_id())
+        })
+        .await
+    }
+
+    /// What is known of a name.
+    pub(super) async fn find(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        let statement = || sqlx::query(self.sql.find.clone()).bind(name.as_str().as_bytes());
+        let Some(row) = self.read(statement).await?.pop() else { return Ok(None) };
+        row::record(&row, &self.sql.table).map(Some)
+    }
+
+    pub(super) fn damaged(&self, damage: Damage) -> Error {
+        damage.in_table(&self.sql.table)
+    }
+
+    /// The row changed between a look at it and the write, each time.
+    pub(super) fn contended(&self) -> Error {
+        Error::new(ErrorKind::Unavailable, "the row changed whenever it was looked at")
+            .with_fix("do too many clients want this lock at once?")
+    }
+
+    /// Completes an error with what it was about.
+    pub(super) fn about(
+        &self,
+        operation: &'static str,
+        name: Option<&LockName>,
+    ) -> impl Fn(Error) -> Error {
+        crate::common::about(operation, &self.label, name)
+    }
+}
+
+fn may_repeat(round: u32, give_up: Moment) -> bool {
+    round < CONFLICT_TRIES && SystemClock.now() < give_up
+}
+
+/// Not at all at first; then longer, and never in step with others.
+pub(super) async fn pause(round: u32) {
+    if round > 1 {
+        let most = 1 << round.min(6);
+        sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
+    }
+}

@@ -1,0 +1,193 @@
+//! The statements, made once per store, since the table's name is part of them.
+//!
+//! # Which clock is read, and when
+//!
+//! `NOW()` is the time when the statement began, and a statement may wait for a row or a table after
+//! that: a renewal that waited would revive a lease that ran out meanwhile. `SYSDATE()` is read
+//! where it stands, for each row, after the row's lock is had, but in the session's time zone only.
+//! So [`CLOCK`] is the statement's beginning in UTC and the time since, which is the difference of
+//! two local times; a change of the zone's offset in between is taken out of it: those are multiples
+//! of half an hour, and a wait is shorter than a quarter.
+//!
+//! # How a statement decides, and tells
+//!
+//! * As each mention of the clock reads it again, a condition on it is evaluated once: where it
+//!   holds, the first assignment stores the call's own random number in `attempt`, and the others,
+//!   which come after it from left to right, look at that.
+//! * `LAST_INSERT_ID(expr)` in an assignment puts a number into the statement's own answer: 0 where
+//!   nothing was done. The count of affected rows is not used, since it depends on flags of the
+//!   connection.
+//!
+//! Names are bytes, and so are all arguments: no character set or collation of a connection matters.
+//! Nor does `sql_mode`, but for SIMULTANEOUS_ASSIGNMENT, which is refused: there is no `||`, no backslash and no double quote here.
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use crate::Namespace;
+
+/// The server's clock in microseconds since 1970, now.
+const CLOCK: &str = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) \
+     + MOD(TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) + 8100000000, 1800000000) - 900000000)";
+
+/// What [`row`](super::row) reads, of the table `l`: as bytes, whatever the connection's character set.
+const COLUMNS: &str = "l.name, l.token, l.lease, CAST(l.holder AS BINARY) AS holder, \
+     l.expires_at, l.granted_at, CAST(l.ending AS BINARY) AS ending, \
+     CAST(l.disabled_reason AS BINARY) AS disabled_reason, \
+     CAST(l.disabled_by AS BINARY) AS disabled_by, l.disabled_at";
+
+/// The statements on one namespace's table.
+#[derive(Clone)]
+pub(super) struct Sql {
+    /// The table's name, safe to put into SQL as it is.
+    pub(super) table: String,
+    /// Creates the table where it is missing.
+    pub(super) create: String,
+
+    /// See [`acquire`](super::store): its id is the token if granted, otherwise 0.
+    pub(super) acquire: SqlStr,
+    /// ttl, name, lease: its id is [`EXTENDED`], [`KEPT`] or 0.
+    pub(super) renew: SqlStr,
+    /// JSON of the leases.
+    pub(super) renew_batch: SqlStr,
+    /// JSON of the leases: the rows of their names.
+    pub(super) find_batch: SqlStr,
+    /// name, lease: its id is 1 if released.
+    pub(super) release: SqlStr,
+    /// See [`disable`](super::store): its id is 1 if disabled.
+    pub(super) disable: SqlStr,
+    /// name: its id is 1 if enabled.
+    pub(super) enable: SqlStr,
+    /// name: its columns.
+    pub(super) find: SqlStr,
+    /// first name, a name before the first, limit: their columns.
+    pub(super) list: SqlStr,
+    /// time: the clock under an empty name, and names signalled since, with when.
+    pub(super) signals: SqlStr,
+}
+
+/// The answer of a renewal that extended the lease.
+pub(super) const EXTENDED: u64 = 1;
+/// The answer of a renewal whose lease is to end.
+pub(super) const KEPT: u64 = 2;
+
+impl Sql {
+    pub(super) fn new(namespace: &Namespace) -> Self {
+        let table = format!("{namespace}_locks");
+        let statement = |text: String| AssertSqlSafe(text).into_sql_str();
+        let standing = format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {table} AS l");
+        let leases = "JSON_TABLE(CONVERT(? USING utf8mb4), '$[*]' COLUMNS ( \
+             name VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[0]', \
+             lease VARCHAR(36) CHARACTER SET utf8mb4 PATH '$[1]', \
+             ttl BIGINT PATH '$[2]')) AS a";
+        let joined = format!(
+            "{leases} STRAIGHT_JOIN {table} AS l FORCE INDEX (PRIMARY) \
+             ON l.name = CAST(a.name AS BINARY)"
+        );
+        Self {
+            create: create(&table),
+            acquire: statement(format!(
+                "INSERT INTO {table} \
+                     (name, token, lease, holder, expires_at, granted_at, `signal`, attempt) \
+                 VALUES (?, LAST_INSERT_ID({CLOCK}), ?, ?, {CLOCK} + ?, {CLOCK}, 0, ?) \
+                 ON DUPLICATE KEY UPDATE \
+                     attempt = IF(disabled_reason IS NULL \
+                         AND (lease IS NULL OR expires_at <= {CLOCK}), ?, attempt), \
+                     token = IF(attempt = ?, LAST_INSERT_ID(GREATEST(token + 1, {CLOCK})), \
+                         IF(LAST_INSERT_ID(0) = 0, token, token)), \
+                     lease = IF(attempt = ?, ?, lease), \
+                     holder = IF(attempt = ?, ?, holder), \
+                     expires_at = IF(attempt = ?, {CLOCK} + ?, expires_at), \
+                     granted_at = IF(attempt = ?, {CLOCK}, granted_at), \
+                     ending = IF(attempt = ?, NULL, ending)"
+            )),
+            renew: statement(format!(
+                "UPDATE {table} SET expires_at = IF(COALESCE(ending, disabled_reason) IS NULL, \
+                     IF(LAST_INSERT_ID({EXTENDED}) = {EXTENDED}, {CLOCK} + ?, NULL), \
+                     IF(LAST_INSERT_ID({KEPT}) = {KEPT}, expires_at, NULL)) \
+                 WHERE name = ? AND lease = ? AND expires_at > {CLOCK}"
+            )),
+            // The list is read first and in the order of names, so that two batches take the rows'
+            // locks in the same order.
+            renew_batch: statement(format!(
+                "UPDATE {joined} \
+                 SET l.expires_at = {CLOCK} + a.ttl \
+                 WHERE l.lease = CAST(a.lease AS BINARY) AND l.expires_at > {CLOCK} \
+                     AND l.ending IS NULL AND l.disabled_reason IS NULL"
+            )),
+            find_batch: statement(format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {joined}")),
+            release: statement(format!(
+                "UPDATE {table} SET expires_at = IF(LAST_INSERT_ID(1) = 1, NULL, NULL), \
+                     lease = NULL, holder = NULL, granted_at = NULL, ending = NULL, \
+                     `signal` = {CLOCK} \
+                 WHERE name = ? AND lease = ? AND expires_at > {CLOCK}"
+            )),
+            // A lease that is over is marked too, which nobody sees: the next grant clears it.
+            disable: statement(format!(
+                "INSERT INTO {table} \
+                     (name, token, disabled_reason, disabled_by, disabled_at, `signal`, attempt) \
+                 VALUES (?, IF(LAST_INSERT_ID(1) = 1, 0, 0), ?, ?, {CLOCK}, {CLOCK}, ?) \
+                 ON DUPLICATE KEY UPDATE \
+                     attempt = IF(disabled_reason IS NULL, ?, attempt), \
+                     token = IF(LAST_INSERT_ID(IF(attempt = ?, 1, 0)) = 1, token, token), \
+                     ending = IF(attempt = ?, IF(lease IS NULL, NULL, ?), ending), \
+                     disabled_reason = IF(attempt = ?, ?, disabled_reason), \
+                     disabled_by = IF(attempt = ?, ?, disabled_by), \
+                     disabled_at = IF(attempt = ?, {CLOCK}, disabled_at), \
+                     `signal` = IF(attempt = ?, {CLOCK}, `signal`)"
+            )),
+            enable: statement(format!(
+                "UPDATE {table} SET disabled_reason = IF(LAST_INSERT_ID(1) = 1, NULL, NULL), \
+                     disabled_by = NULL, disabled_at = NULL, `signal` = {CLOCK} \
+                 WHERE name = ? AND disabled_reason IS NOT NULL"
+            )),
+            find: statement(format!("{standing} WHERE l.name = ?")),
+            list: statement(format!(
+                "{standing} WHERE l.name >= ? AND l.name > ? ORDER BY l.name LIMIT ?"
+            )),
+            signals: statement(format!(
+                "SELECT CAST('' AS BINARY) AS name, {CLOCK} AS `signal` \
+                 UNION ALL SELECT name, `signal` FROM {table} WHERE `signal` > ?"
+            )),
+            table,
+        }
+    }
+}
+
+/// Names compare byte for byte, as bytes do. No index holds what heartbeats change. Times are
+/// microseconds since 1970 by the server's clock, the unit of tokens: nothing depends on time zones.
+fn create(table: &str) -> String {
+    let text = "longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (
+    name varbinary(255) NOT NULL PRIMARY KEY,
+    token bigint NOT NULL,
+    lease varbinary(36),
+    holder {text},
+    expires_at bigint,
+    granted_at bigint,
+    ending {text},
+    disabled_reason {text},
+    disabled_by {text},
+    disabled_at bigint,
+    `signal` bigint NOT NULL,
+    attempt bigint,
+    KEY {table}_signal (`signal`)
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC"
+    )
+}
+
+/// The columns of the table: name and type.
+pub(super) const EXPECTED: [(&str, &str); 12] = [
+    ("name", "varbinary(255)"),
+    ("token", "bigint"),
+    ("lease", "varbinary(36)"),
+    ("holder", "longtext"),
+    ("expires_at", "bigint"),
+    ("granted_at", "bigint"),
+    ("ending", "longtext"),
+    ("disabled_reason", "longtext"),
+    ("disabled_by", "longtext"),
+    ("disabled_at", "bigint"),
+    ("signal", "bigint"),
+    ("attempt", "bigint"),
+];

@@ -1,0 +1,391 @@
+//! The store: each operation is decided by one statement.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use sqlx::ConnectOptions;
+use sqlx::mysql::{MySqlConnection, MySqlPool, MySqlRow};
+
+use super::shared::{Shared, pause};
+use super::sql::{EXTENDED, KEPT, Sql};
+use super::{config, error, row, schema, watch};
+use crate::common::limit::CALL_LIMIT;
+use crate::common::{about, limit};
+use crate::{
+    AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
+    EnableOutcome, Error, FencingToken, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions,
+    LockName, LockRecord, LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, StoreClock, SystemClock, Wake, check_ttl,
+};
+
+/// Locks in a MySQL or MariaDB database; see the [module](super) for what they guarantee.
+///
+/// Clones share the same pool of connections.
+#[derive(Clone)]
+pub struct MySqlStore {
+    shared: Arc<Shared>,
+}
+
+impl MySqlStore {
+    /// Connects to the database of a URL such as `mysql://user:password@host/database`, with a pool
+    /// of its own. The options are sqlx's; `mariadb://` is the same.
+    ///
+    /// A missing table is created if [`OpenOptions::schema`] allows.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid) for what is no such URL, leads to no such server or no
+    /// database, or lacks the table; [`Denied`](crate::ErrorKind::Denied) for a wrong password, a
+    /// missing right or a server that accepts no writes; [`Corrupt`](crate::ErrorKind::Corrupt) for a
+    /// table that is not Leasehold's, which is left as it is;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a server that is too old or hides its clock;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) when the server is not reached.
+    ///
+    /// # Cancel safety
+    /// A dropped call leaves the schema either as it was or complete.
+    pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
+        let connect = config::from_url(url).map_err(|error| error.during("open"))?;
+        let label = config::label(&connect);
+        // One connection beforehand says what is wrong; a pool would say that it took too long.
+        let check = async {
+            // sqlx panics at some messages that no server sends: strangers must not get that far.
+            let mut connection = AssertUnwindSafe(connect.connect())
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an impossible message".into())))
+                .map_err(error::connecting)?;
+            prepare(&mut connection, options).await
+        };
+        let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
+        Ok(Self::build(config::pool(&connect), label, sql))
+    }
+
+    /// Builds the store on a pool that the application already has.
+    ///
+    /// The pool's settings are left as they are. The table is in the database that its connections
+    /// chose. They must be in autocommit mode.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    /// As [`connect`](Self::connect).
+    pub async fn from_pool(pool: MySqlPool, options: &OpenOptions) -> Result<Self> {
+        let label = config::label(&pool.connect_options());
+        let check = async {
+            let mut connection = pool.acquire().await.map_err(error::unwritten)?;
+            let prepared = prepare(&mut connection, options).await;
+            if prepared.is_err() {
+                connection.close_on_drop();
+            }
+            prepared
+        };
+        let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
+        Ok(Self::build(pool, label, sql))
+    }
+
+    fn build(pool: MySqlPool, label: String, sql: Sql) -> Self {
+        Self { shared: Arc::new(Shared { label, pool, sql }) }
+    }
+
+    /// The statement that creates the table of that namespace, for an application's migrations.
+    ///
+    /// # Errors
+    /// None: every namespace can be used.
+    pub fn schema(namespace: &Namespace) -> Result<String> {
+        Ok(format!("{};\n", Sql::new(namespace).create))
+    }
+
+    /// The table of locks. An application may read its columns `name` and `token`, which stay, to
+    /// make a write in the same database conditional on a token being the latest of its lock.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.shared.sql.table
+    }
+
+    /// The pool of connections, for the application to close or to use for other tables.
+    #[must_use]
+    pub fn pool(&self) -> &MySqlPool {
+        &self.shared.pool
+    }
+}
+
+async fn prepare(connection: &mut MySqlConnection, options: &OpenOptions) -> Result<Sql> {
+    let sql = Sql::new(&options.namespace);
+    schema::ensure(connection, &sql, options.schema).await?;
+    Ok(sql)
+}
+
+/// Exact, since the longest ttl is a day; rounded up to the step.
+fn ttl_micros(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX)
+}
+
+/// The answer for a name that is not free.
+fn standing(record: LockRecord, lease: LeaseId) -> Option<AcquireOutcome> {
+    match (record.disabled, record.lease, record.token) {
+        (Some(disabled), ..) => Some(AcquireOutcome::Disabled(disabled)),
+        (None, Some(own), Some(token)) if own.id == lease => {
+            Some(AcquireOutcome::Granted(Grant { token, left: own.left }))
+        }
+        (None, Some(LeaseRecord { holder, left, .. }), Some(token)) => {
+            Some(AcquireOutcome::Held(Held { holder, token, left }))
+        }
+        (None, ..) => None,
+    }
+}
+
+/// The answer for a lease that was not extended, from what is known of its name.
+fn unextended(record: LockRecord, lease: LeaseId) -> RenewOutcome {
+    let disabled = record.disabled.map(|disabled| disabled.reason);
+    match record.lease {
+        Some(own) if own.id == lease => match own.ending.or(disabled) {
+            Some(reason) => RenewOutcome::Disabled { reason, left: own.left },
+            None => RenewOutcome::Extended { left: own.left },
+        },
+        _ => RenewOutcome::Lost,
+    }
+}
+
+impl Shared {
+    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
+        let holder = serde_json::to_vec(&options.holder)
+            .map_err(|e| Error::invalid("the holder is no JSON").with_source(e))?;
+        let lease = options.lease.to_string();
+        let ttl = ttl_micros(options.ttl);
+        let give_up = SystemClock.now() + CALL_LIMIT;
+        for round in 1.. {
+            let (lease, holder, attempt) = (lease.as_bytes(), &holder[..], fastrand::i64(..));
+            let statement = || {
+                sqlx::query(self.sql.acquire.clone())
+                    .bind(name.as_str().as_bytes())
+                    .bind(lease)
+                    .bind(holder)
+                    .bind(ttl)
+                    .bind(attempt)
+                    .bind(attempt)
+                    .bind(attempt)
+                    .bind(attempt)
+                    .bind(lease)
+                    .bind(attempt)
+                    .bind(holder)
+                    .bind(attempt)
+                    .bind(ttl)
+                    .bind(attempt)
+                    .bind(attempt)
+            };
+            let token = self.write(statement).await?;
+            if token > 0 {
+                let token = FencingToken::new(token)?;
+                let left = Duration::from_micros(ttl.unsigned_abs());
+                return Ok(AcquireOutcome::Granted(Grant { token, left }));
+            }
+            // It may have become free meanwhile.
+            if let Some(record) = self.find(name).await?
+                && let Some(answer) = standing(record, options.lease)
+            {
+                return Ok(answer);
+            }
+            if SystemClock.now() >= give_up {
+                break;
+            }
+            pause(round).await;
+        }
+        Err(self.contended())
+    }
+
+    async fn renew_one(&self, lease: &RenewOptions) -> Result<RenewOutcome> {
+        let id = lease.lease.to_string();
+        let ttl = ttl_micros(lease.ttl);
+        let statement = || {
+            sqlx::query(self.sql.renew.clone())
+                .bind(ttl)
+                .bind(lease.name.as_str().as_bytes())
+                .bind(id.as_bytes())
+        };
+        match self.write(statement).await? {
+            EXTENDED => {
+                Ok(RenewOutcome::Extended { left: Duration::from_micros(ttl.unsigned_abs()) })
+            }
+            KEPT => {
+                let record = self.find(&lease.name).await?;
+                Ok(record.map_or(RenewOutcome::Lost, |record| unextended(record, lease.lease)))
+            }
+            _ => Ok(RenewOutcome::Lost),
+        }
+    }
+
+    async fn renew_many(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+        // Of a lease that is in it twice, the last ttl counts, and each answer tells of that.
+        let last: HashMap<_, _> =
+            leases.iter().map(|l| ((l.name.as_str(), l.lease), ttl_micros(l.ttl))).collect();
+        let mut list: Vec<_> =
+            last.into_iter().map(|((name, id), ttl)| (name, id.to_string(), ttl)).collect();
+        list.sort_unstable();
+        let list = serde_json::to_vec(&list)
+            .map_err(|e| Error::invalid("the leases are no JSON").with_source(e))?;
+        let update = || sqlx::query(self.sql.renew_batch.clone()).bind(&list[..]);
+        self.write(update).await?;
+        let rows = self.read(|| sqlx::query(self.sql.find_batch.clone()).bind(&list[..])).await?;
+        // A damaged row must not cost the others their leases: its own is as good as lost.
+        let record = |row: &MySqlRow| match row::record(row, &self.sql.table) {
+            Ok(record) => Some((record.name.clone(), record)),
+            Err(error) => {
+                tracing::error!(%error, "a lease cannot be renewed");
+                None
+            }
+        };
+        let found: HashMap<_, _> = rows.iter().filter_map(record).collect();
+        let answer = |lease: &RenewOptions| {
+            let record = found.get(&lease.name).cloned();
+            record.map_or(RenewOutcome::Lost, |record| unextended(record, lease.lease))
+        };
+        Ok(leases.iter().map(answer).collect())
+    }
+
+    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
+        let give_up = SystemClock.now() + CALL_LIMIT;
+        let reason = options.reason.as_str().as_bytes();
+        let by = options.by.as_deref().map(str::as_bytes);
+        for round in 1.. {
+            let attempt = fastrand::i64(..);
+            let statement = || {
+                sqlx::query(self.sql.disable.clone())
+                    .bind(name.as_str().as_bytes())
+                    .bind(reason)
+                    .bind(by)
+                    .bind(attempt)
+                    .bind(attempt)
+                    .bind(attempt)
+                    .bind(attempt)
+                    .bind(reason)
+                    .bind(attempt)
+                    .bind(reason)
+                    .bind(attempt)
+                    .bind(by)
+                    .bind(attempt)
+                    .bind(attempt)
+            };
+            if self.write(statement).await? > 0 {
+                return Ok(DisableOutcome::Disabled);
+            }
+            // It may have been enabled meanwhile.
+            if let Some(disabled) = self.find(name).await?.and_then(|record| record.disabled) {
+                return Ok(DisableOutcome::AlreadyDisabled(disabled));
+            }
+            if SystemClock.now() >= give_up {
+                break;
+            }
+            pause(round).await;
+        }
+        Err(self.contended())
+    }
+}
+
+impl fmt::Debug for MySqlStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MySqlStore")
+            .field("label", &self.shared.label)
+            .field("table", &self.shared.sql.table)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl LockStore for MySqlStore {
+    fn label(&self) -> &str {
+        &self.shared.label
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            min_ttl: Duration::from_millis(50),
+            ttl_step: Duration::from_micros(1),
+            clock: StoreClock::Server,
+            reach: Reach::Network,
+            wake: Wake::Poll(watch::INTERVAL),
+            renew_batch: 500,
+        }
+    }
+
+    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
+        let about = self.shared.about("acquire", Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
+        self.shared.acquire(name, options).await.map_err(about)
+    }
+
+    async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+        let shared = &*self.shared;
+        let about = shared.about("renew", None);
+        for lease in leases {
+            check_ttl(lease.ttl, &self.capabilities())
+                .map_err(|error| about(error.for_lock(&lease.name)))?;
+        }
+        match leases {
+            [] => Ok(Vec::new()),
+            [lease] => shared.renew_one(lease).await.map(|outcome| vec![outcome]).map_err(about),
+            leases => shared.renew_many(leases).await.map_err(about),
+        }
+    }
+
+    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let shared = &*self.shared;
+        let lease = lease.to_string();
+        let statement = || {
+            sqlx::query(shared.sql.release.clone())
+                .bind(name.as_str().as_bytes())
+                .bind(lease.as_bytes())
+        };
+        let done = shared.write(statement).await.map_err(shared.about("release", Some(name)))?;
+        Ok(if done > 0 { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld })
+    }
+
+    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
+        let about = self.shared.about("disable", Some(name));
+        self.shared.disable(name, options).await.map_err(about)
+    }
+
+    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
+        let shared = &*self.shared;
+        let statement = || sqlx::query(shared.sql.enable.clone()).bind(name.as_str().as_bytes());
+        let done = shared.write(statement).await.map_err(shared.about("enable", Some(name)))?;
+        Ok(if done > 0 { EnableOutcome::Enabled } else { EnableOutcome::AlreadyEnabled })
+    }
+
+    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        self.shared.find(name).await.map_err(self.shared.about("get", Some(name)))
+    }
+
+    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
+        let shared = &*self.shared;
+        if options.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let prefix = options.prefix.as_bytes();
+        let after = options.after.as_ref().map(LockName::as_str).unwrap_or_default().as_bytes();
+        let list = async {
+            let statement = || {
+                sqlx::query(shared.sql.list.clone())
+                    .bind(prefix)
+                    .bind(after)
+                    .bind(i64::try_from(options.limit).unwrap_or(i64::MAX))
+            };
+            let rows = shared.read(statement).await?;
+            // Names of one prefix stand together, so the others are at the end.
+            let of_prefix = |row: &&MySqlRow| {
+                row::get::<&[u8]>(row, "name").map_or(true, |name| name.starts_with(prefix))
+            };
+            let rows = rows.iter().take_while(of_prefix);
+            rows.map(|row| row::record(row, &shared.sql.table)).collect::<Result<Vec<_>>>()
+        };
+        list.await.map_err(shared.about("list", None))
+    }
+
+    async fn watch(&self) -> Result<HintStream> {
+        watch::hints(Arc::clone(&self.shared)).await.map_err(self.shared.about("watch", None))
+    }
+}

@@ -1,0 +1,114 @@
+//! Hints by looking again, five times a second, at what was signalled since.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream;
+use tokio::time::sleep;
+
+use super::row;
+use super::shared::Shared;
+use crate::{Hint, HintStream, Result};
+
+/// How long a hint takes at most, in ordinary operation.
+pub(super) const INTERVAL: Duration = Duration::from_millis(200);
+
+/// The longest pause between attempts while the database cannot be read.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A signal's time is read before its commit, so that one may appear after a later one did. Each look
+/// reaches back that far, in microseconds.
+const OVERLAP: i64 = 2_000_000;
+
+/// What one look found.
+pub(super) struct Look {
+    /// The server's clock.
+    clock: i64,
+    /// The names signalled in the time looked at, and when.
+    signals: HashMap<Vec<u8>, i64>,
+}
+
+impl Shared {
+    /// Looks at what was signalled since shortly before `since`.
+    pub(super) async fn look(&self, since: i64) -> Result<Look> {
+        let after = since.saturating_sub(OVERLAP);
+        let rows = self.read(|| sqlx::query(self.sql.signals.clone()).bind(after)).await?;
+        let mut look = Look { clock: since, signals: HashMap::new() };
+        for row in &rows {
+            let read = || Ok((row::get(row, "name")?, row::get(row, "signal")?));
+            let (name, at): (Vec<u8>, i64) = read().map_err(|damage| self.damaged(damage))?;
+            if name.is_empty() {
+                look.clock = at;
+            } else {
+                look.signals.insert(name, at);
+            }
+        }
+        Ok(look)
+    }
+}
+
+struct Watch {
+    shared: Arc<Shared>,
+    seen: Look,
+    hints: VecDeque<Hint>,
+    pause: Duration,
+}
+
+/// Hints at everything that is signalled from now on.
+pub(super) async fn hints(shared: Arc<Shared>) -> Result<HintStream> {
+    let now = shared.look(i64::MAX).await?;
+    let seen = shared.look(now.clock).await?;
+    let watch = Watch { shared, seen, hints: VecDeque::new(), pause: INTERVAL };
+    Ok(Box::pin(stream::unfold(watch, Watch::next)))
+}
+
+impl Watch {
+    async fn next(mut self) -> Option<(Hint, Self)> {
+        loop {
+            if let Some(hint) = self.hints.pop_front() {
+                return Some((hint, self));
+            }
+            if self.shared.pool.is_closed() {
+                return None;
+            }
+            // Out of step with other clients, also when a server starts again.
+            sleep(self.pause.mul_f64(0.75 + fastrand::f64() / 4.0)).await;
+            match self.look().await {
+                Ok(Some(look)) => self.learn(look),
+                Ok(None) => {}
+                Err(error) => {
+                    if self.pause == INTERVAL && !self.shared.pool.is_closed() {
+                        tracing::warn!(%error, "the watch cannot read the table of locks");
+                    }
+                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Runs in a task of its own: a stream that is not polled for a while must not keep a
+    /// connection meanwhile, which may be the only one.
+    async fn look(&self) -> Result<Option<Look>> {
+        let (shared, since) = (Arc::clone(&self.shared), self.seen.clock);
+        match tokio::spawn(async move { shared.look(since).await }).await {
+            Ok(look) => look.map(Some),
+            // The runtime is shutting down; the pool says so soon enough.
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn learn(&mut self, look: Look) {
+        if self.pause > INTERVAL {
+            self.pause = INTERVAL;
+            self.hints.push_back(Hint::Anything);
+        }
+        for (name, at) in &look.signals {
+            if self.seen.signals.get(name) != Some(at) {
+                let name = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
+                self.hints.push_back(name.map_or(Hint::Anything, Hint::Name));
+            }
+        }
+        self.seen = look;
+    }
+}

@@ -1,0 +1,51 @@
+//! A lock in the MySQL or MariaDB database that the application already has, on its own pool.
+//!
+//! The write is made conditional on the lock's own row, so that a holder that was overtaken changes
+//! nothing. Start it in two or more terminals: they take turns.
+//!
+//! ```text
+//! cargo run -p leasehold-examples --example mysql mysql://USER:PASSWORD@HOST/DATABASE
+//! ```
+
+use std::error::Error;
+use std::time::Duration;
+
+use leasehold::mysql::MySqlStore;
+use leasehold::{Client, OpenOptions};
+use sqlx::mysql::MySqlPoolOptions;
+use tokio::time::sleep;
+
+const LOCK: &str = "daily-report";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::args().nth(1).or_else(|| std::env::var("DATABASE_URL").ok());
+    let url = url.ok_or("give the URL of a MySQL or MariaDB database, or set DATABASE_URL")?;
+    let pool = MySqlPoolOptions::new().max_connections(2).connect(&url).await?;
+    sqlx::query("CREATE TABLE IF NOT EXISTS report (id int PRIMARY KEY, runs int NOT NULL)")
+        .execute(&pool)
+        .await?;
+    sqlx::query("INSERT IGNORE INTO report VALUES (1, 0)").execute(&pool).await?;
+
+    // Creates the table `leasehold_locks` beside the application's; `MySqlStore::schema` prints
+    // it for an application that has migrations of its own.
+    let store = MySqlStore::from_pool(pool.clone(), &OpenOptions::default()).await?;
+    let lock = Client::new(store)?.lock(LOCK)?;
+    for _ in 0..5 {
+        let guard = lock.acquire(Duration::from_secs(60)).await?;
+        let done = sqlx::query(
+            "UPDATE report SET runs = runs + 1 WHERE id = 1 AND EXISTS \
+             (SELECT 1 FROM leasehold_locks WHERE name = ? AND token = ?)",
+        )
+        .bind(LOCK)
+        .bind(i64::from(guard.token()))
+        .execute(&pool)
+        .await?;
+        println!("token {}: the run is counted: {}", guard.token(), done.rows_affected() == 1);
+        guard.release().await?;
+        // A lock is given to whoever asks first, so this one leaves the others time to ask.
+        sleep(Duration::from_secs(1)).await;
+    }
+    pool.close().await;
+    Ok(())
+}
