@@ -113,9 +113,9 @@ impl<'a> Parts<'a> {
         let infos = infos?;
         let nodes = infos.iter().cloned().map(Client::open).collect::<Result<Vec<_>, _>>();
         let nodes = nodes.map_err(refused)?;
-        // No retries: the driver would repeat what may have been done. It still follows MOVED.
+        // The driver would repeat what may have been done.
         let client = ClusterClient::builder(infos)
-            .retries(1)
+            .retries(0)
             .connection_timeout(super::place::PATIENCE)
             .response_timeout(crate::common::limit::CALL_LIMIT)
             .build();

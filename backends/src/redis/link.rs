@@ -14,7 +14,7 @@ use ::redis::cluster_async::ClusterConnection;
 use ::redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use futures_util::future::{BoxFuture, FutureExt, Shared, join_all};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::error;
 use super::place::Place;
@@ -26,6 +26,10 @@ use crate::{Error, ErrorKind, Result};
 /// A call that was dropped after it had waited so long leaves its connection, which may be dead
 /// without anybody having said so, to those that wait on it already.
 const DOUBT: Duration = Duration::from_millis(500);
+
+/// How often a command follows its slot to another node, and how long after it was told.
+const MOVES: u32 = 10;
+const MOVE_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
 pub(super) enum Connection {
@@ -270,11 +274,23 @@ impl Drop for Doubt<'_> {
 
 impl Connection {
     async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
-        let value = match self {
-            Self::Single(connection) => connection.req_packed_command(command).await?,
-            Self::Cluster(connection) => connection.req_packed_command(command).await?,
+        let cluster = match self {
+            Self::Single(connection) => {
+                return connection.req_packed_command(command).await?.extract_error();
+            }
+            Self::Cluster(connection) => connection,
         };
-        value.extract_error()
+        // The driver retries nothing, since it would repeat what may have been done. What a node
+        // passed on to another was not done, and the driver has asked who has the slot now.
+        for _ in 0..MOVES {
+            match cluster.req_packed_command(command).await.and_then(Value::extract_error) {
+                Err(cause) if matches!(cause.code(), Some("MOVED" | "ASK" | "TRYAGAIN")) => {
+                    sleep(MOVE_PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
+        cluster.req_packed_command(command).await?.extract_error()
     }
 
     /// In one round trip; in a cluster by way of one connection for each command.

@@ -1,6 +1,7 @@
 //! Redis and Valkey, in containers or given by `LEASEHOLD_TEST_REDIS_URL` and
 //! `LEASEHOLD_TEST_VALKEY_URL`.
 
+mod own;
 mod place;
 mod probes;
 
@@ -23,7 +24,7 @@ pub(crate) struct Redis {
 }
 
 /// What is particular to them.
-pub(crate) const OWN: &[OwnCase<Redis>] = &[];
+pub(crate) const OWN: &[OwnCase<Redis>] = own::CASES;
 
 fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Unavailable, "the test's own work failed").with_source(source)
