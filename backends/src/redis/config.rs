@@ -100,7 +100,7 @@ impl<'a> Parts<'a> {
 
     fn single(&self) -> Result<Place> {
         let info = self.info(self.login, self.hosts[0], self.path)?;
-        Ok(Place::Single(Client::open(info).map_err(refused)?))
+        Ok(Place::Single(Box::new(Client::open(info).map_err(refused)?)))
     }
 
     fn cluster(&self) -> Result<Place> {

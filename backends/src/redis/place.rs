@@ -15,7 +15,7 @@ use super::link::Connection;
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) enum Place {
-    Single(Client),
+    Single(Box<Client>),
     Sentinel(Box<Mutex<SentinelClient>>),
     /// With the nodes to watch at, any of which tells of all.
     Cluster(Box<ClusterClient>, Vec<Client>),

@@ -79,7 +79,7 @@ impl RedisStore {
     /// Opening writes nothing.
     pub async fn from_client(client: Client, options: &OpenOptions) -> Result<Self> {
         let label = format!("redis://{}", client.get_connection_info().addr());
-        let place = Place::Single(client);
+        let place = Place::Single(Box::new(client));
         Self::open(config::Config { place, label, wait_replicas: 0 }, options).await
     }
 
