@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use leasehold::redis::RedisStore;
 use leasehold_conformance::{CaseResult, Client, OwnCase};
 use leasehold_core::{ErrorKind, LockName, Namespace, RenewOptions, RenewOutcome, Result};
@@ -21,6 +22,7 @@ pub(super) const CASES: &[OwnCase<Redis>] = &[
     ("own::forgotten_scripts_come_back", |this| Box::pin(forgotten_scripts(this))),
     ("own::a_server_that_restarts", |this| Box::pin(restart(this))),
     ("own::replicas_that_are_waited_for", |this| Box::pin(replicas(this))),
+    ("own::a_cluster", |this| Box::pin(cluster(this))),
 ];
 
 const TTL: Duration = Duration::from_secs(90);
@@ -132,5 +134,41 @@ async fn replicas(this: Arc<Redis>) -> CaseResult {
     assert!(format!("{error:?}").contains("wait_replicas"), "{error:?}");
     let record = client.store().get(&name).await?.expect("it was granted");
     assert!(record.lease.is_none(), "{record:?}");
+    Ok(())
+}
+
+/// Of one node, which is as much of a cluster as one container can be.
+async fn cluster(this: Arc<Redis>) -> CaseResult {
+    let place = Place::start(this.image, &["--cluster-enabled", "yes"]).await?;
+    let (host, port) = place.address().split_once(':').expect("an address");
+    place.run(&["CONFIG", "SET", "cluster-announce-ip", host]).await?;
+    place.run(&["CONFIG", "SET", "cluster-announce-port", port]).await?;
+    place.run(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await?;
+    let url = format!("redis+cluster://{}", place.address());
+    let namespace = new_namespace()?;
+    let mut opened = open(&url, &namespace).await;
+    for _ in 0..100 {
+        if opened.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        opened = open(&url, &namespace).await;
+    }
+    let client = opened?;
+    let mut hints = client.store().watch().await?;
+    let mut batch = Vec::new();
+    for number in 0..20 {
+        let name = LockName::new(format!("job {number:02}"))?;
+        let taken = client.take(&name, TTL).await?;
+        batch.push(RenewOptions { name, lease: taken.lease, ttl: TTL });
+    }
+    let renewed = client.store().renew(&batch).await?;
+    let extended = |one: &RenewOutcome| matches!(one, RenewOutcome::Extended { .. });
+    assert!(renewed.iter().all(extended), "{renewed:?}");
+    let listed = client.store().list(&ListOptions::default()).await?;
+    assert!(listed.iter().map(|record| &record.name).eq(batch.iter().map(|one| &one.name)));
+    client.store().release(&batch[0].name, batch[0].lease).await?;
+    let hint = tokio::time::timeout(Duration::from_secs(30), hints.next()).await;
+    assert_eq!(hint.expect("no hint comes"), Some(Hint::Name(batch[0].name.clone())));
     Ok(())
 }
