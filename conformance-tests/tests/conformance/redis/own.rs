@@ -11,7 +11,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use leasehold::redis::RedisStore;
 use leasehold_conformance::{CaseResult, Client, OwnCase};
-use leasehold_core::{ErrorKind, LockName, Namespace, RenewOptions, RenewOutcome, Result};
+use leasehold_core::{
+    ErrorKind, Hint, ListOptions, LockName, Namespace, RenewOptions, RenewOutcome, Result,
+};
 
 use super::place::Place;
 use super::{Redis, options};
