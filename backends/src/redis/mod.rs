@@ -1,11 +1,60 @@
-//! Locks in Redis.
+//! Locks in Redis or Valkey, one hash each.
+//!
+//! # What it guarantees, and what not
+//!
+//! * Replication is **asynchronous**: a failover, to a replica of a cluster or by sentinels, can
+//!   lose the last grants, and then two holders have the lock until the first finds out at its next
+//!   heartbeat. `?wait_replicas=N` in the URL narrows that, and does not close it. Fencing tokens
+//!   follow the clock and grow all the same.
+//! * A **restart** loses what was not on disk: everything without persistence, a second by default
+//!   with the append-only file (`appendfsync everysec`), nothing with `appendfsync always`. A lock
+//!   whose lease is lost so is granted again at once.
+//! * A server with an **eviction policy** of `allkeys-…` may throw records away. Take `noeviction`,
+//!   or one of `volatile-…`: the keys have no expiry.
+//! * Leases run by the **clock of the primary**, in microseconds. Setting it forward ends leases
+//!   early; so does a failover to a server whose clock is ahead.
+//! * Records are never deleted or left to expire.
+//!
+//! # How it works
+//!
+//! Each operation is one Lua script on one key, `NAMESPACE:lock:NAME`, which the server runs with
+//! nothing in between. The time is read inside of it, so nothing waits between clock and decision.
+//! Scripts that change who may have a lock publish its name on `NAMESPACE:hints`.
+//!
+//! ```no_run
+//! use leasehold::redis::RedisStore;
+//! use leasehold::{Client, OpenOptions};
+//!
+//! # async fn example() -> leasehold::Result<()> {
+//! let store = RedisStore::connect("redis://localhost", &OpenOptions::default()).await?;
+//! let client = Client::new(store)?;
+//! assert!(client.lock("nightly-report")?.try_acquire().await?.is_some());
+//! # Ok(()) }
+//! ```
 
+mod config;
+mod error;
+mod link;
+mod list;
+mod place;
+mod record;
+mod scripts;
+mod store;
+mod watch;
+
+use std::sync::Arc;
+
+pub use store::RedisStore;
+
+use crate::LockStore;
 use crate::url::Driver;
-use crate::{Error, ErrorKind};
 
 pub(crate) const DRIVER: Driver = Driver {
-    open: |_, _| {
-        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "Redis is not implemented yet")) })
+    open: |url, options| {
+        Box::pin(async move {
+            let store = RedisStore::connect(url, options).await?;
+            Ok(Arc::new(store) as Arc<dyn LockStore>)
+        })
     },
-    schema: |_| Ok(String::new()),
+    schema: |namespace| Ok(RedisStore::schema(namespace)),
 };

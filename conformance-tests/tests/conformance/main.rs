@@ -6,6 +6,7 @@ mod memory;
 mod mongodb;
 mod mysql;
 mod postgres;
+mod redis;
 mod sqlite;
 
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ fn main() -> ExitCode {
     let suite = on_server(suite, postgres::Postgres::default(), postgres::CASES);
     let suite = on_server(suite, mysql::MySql::of(&catalog::MYSQL), mysql::CASES);
     let suite = on_server(suite, mysql::MySql::of(&catalog::MARIADB), mysql::CASES);
+    let suite = on_server(suite, redis::Redis::of(&catalog::REDIS), redis::CASES);
+    let suite = on_server(suite, redis::Redis::of(&catalog::VALKEY), redis::CASES);
     let suite = on_server(suite, mongodb::MongoDb::default(), mongodb::CASES);
     on_server(suite, etcd::Etcd::default(), etcd::CASES).main()
 }

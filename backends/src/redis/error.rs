@@ -1,0 +1,134 @@
+//! What the driver's errors mean to a caller.
+
+use ::redis::{ErrorKind as CauseKind, RedisError, ServerErrorKind};
+
+use crate::{Error, ErrorKind};
+
+/// An error of connecting: nothing of the call was sent.
+pub(super) fn connecting(cause: RedisError) -> Error {
+    described(cause, ErrorKind::Unavailable)
+}
+
+/// An error of a call that was sent.
+pub(super) fn calling(cause: RedisError) -> Error {
+    described(cause, ErrorKind::OutcomeUnknown)
+}
+
+/// The same of a call that changes nothing.
+pub(super) fn reading(error: Error) -> Error {
+    if !error.is_outcome_unknown() {
+        return error;
+    }
+    Error::new(ErrorKind::Unavailable, "the connection to the server failed, or was too slow")
+        .with_fix("is the server up, and reachable from here?")
+        .with_source(error)
+}
+
+/// The server has forgotten the script, or never had it.
+pub(super) fn is_no_script(cause: &RedisError) -> bool {
+    cause.kind() == CauseKind::Server(ServerErrorKind::NoScript)
+}
+
+/// Another connection may have a better answer: of the primary, after a failover.
+pub(super) fn is_of_connection(cause: &RedisError) -> bool {
+    !matches!(cause.kind(), CauseKind::Server(_) | CauseKind::Extension)
+        || matches!(cause.code(), Some("READONLY" | "MASTERDOWN" | "LOADING" | "NOAUTH"))
+}
+
+fn described(cause: RedisError, broken: ErrorKind) -> Error {
+    use ErrorKind::{Corrupt, Denied, Invalid, Unavailable, Unsupported};
+    let code = cause.code().unwrap_or_default().to_owned();
+    let detail = cause.detail().unwrap_or_default().to_owned();
+    let (kind, message, fix) = match code.as_str() {
+        "NOAUTH" => (
+            Denied,
+            "the server wants a password",
+            "put it into the URL: redis://USER:PASSWORD@HOST, or redis://:PASSWORD@HOST",
+        ),
+        "WRONGPASS" => {
+            (Denied, "the server did not accept the user and password", "check those in the URL")
+        }
+        "NOPERM" => (
+            Denied,
+            "the user lacks a right",
+            "grant what the page of this backend lists: ACL SETUSER USER ~NAMESPACE:lock:* &NAMESPACE:hints +@scripting …",
+        ),
+        "READONLY" => (
+            Denied,
+            "this server is a replica, and takes no writes",
+            "name the primary in the URL, or its sentinels",
+        ),
+        "WRONGTYPE" => (
+            Corrupt,
+            "the key of a lock holds something that is not Leasehold's",
+            "take another namespace, or remove it",
+        ),
+        "LOADING" => (Unavailable, "the server still loads its data", "wait for it"),
+        "CLUSTERDOWN" | "TRYAGAIN" | "MASTERDOWN" | "MOVED" | "ASK" => (
+            Unavailable,
+            "the part of the cluster that has this lock is not available",
+            "are its nodes up? (CLUSTER INFO); a cluster wants a redis+cluster:// URL",
+        ),
+        "BUSY" => (Unavailable, "the server is busy with somebody's script", "see SCRIPT KILL"),
+        "OOM" => (
+            Unavailable,
+            "the server is out of memory",
+            "free some, or raise maxmemory; locks need little",
+        ),
+        "MISCONF" => (
+            Unavailable,
+            "the server cannot save its data, and takes no writes",
+            "look into its log; is its disk full?",
+        ),
+        "NOREPLICAS" => (Unavailable, "the server has too few replicas", "are they up?"),
+        "NOSCRIPT" => (Unavailable, "the server forgot a script again and again", ""),
+        _ if detail.contains("max number of clients") => {
+            (Unavailable, "the server has too many clients", "raise maxclients")
+        }
+        _ if detail.contains("NOPERM") || detail.contains("ACL failure") => (
+            Denied,
+            "the user lacks a right that a script uses",
+            "grant what the page of this backend lists",
+        ),
+        _ if detail.contains("unknown command") => (
+            Unsupported,
+            "the server lacks a command that leasehold uses",
+            "use Redis 6.2 or Valkey 7.2, or later",
+        ),
+        _ => match cause.kind() {
+            CauseKind::InvalidClientConfig => {
+                (Invalid, "the driver does not accept the URL", "check its parts")
+            }
+            CauseKind::AuthenticationFailed => (
+                Denied,
+                "the server did not accept the user and password",
+                "check those in the URL",
+            ),
+            CauseKind::MasterNameNotFoundBySentinel => (
+                Unavailable,
+                "no sentinel knows a primary of that name that is up",
+                "check the name in the URL, and the sentinels",
+            ),
+            CauseKind::Server(_) | CauseKind::Extension => {
+                (Unavailable, "the server refused", "the cause says why")
+            }
+            CauseKind::Io if broken == Unavailable => (
+                Unavailable,
+                "the server cannot be reached",
+                "is it up, reachable from here, and does the URL say whether it speaks TLS?",
+            ),
+            _ if broken == Unavailable => (
+                Unavailable,
+                "what answers does not speak as Redis does",
+                "check host and port, and whether it speaks TLS (rediss://)",
+            ),
+            _ => (
+                broken,
+                "the connection to the server failed",
+                "is the server up, and reachable from here?",
+            ),
+        },
+    };
+    let error = Error::new(kind, message).with_source(cause);
+    if fix.is_empty() { error } else { error.with_fix(fix) }
+}

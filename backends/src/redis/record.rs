@@ -1,0 +1,138 @@
+//! Reading records back, strictly: what Leasehold did not write is an error, never a guess.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ::redis::Value;
+
+use crate::{
+    Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Result,
+};
+
+/// A script's answer: a word, and what belongs to it.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) word: String,
+    rest: Vec<Value>,
+}
+
+impl Answer {
+    pub(super) fn new(value: Value) -> Result<Self> {
+        let Value::Array(values) = value else { return Err(strange()) };
+        let mut values = values.into_iter();
+        let word = values.next().ok_or_else(strange)?;
+        let word = text(&word).ok_or_else(strange)?.to_owned();
+        Ok(Self { word, rest: values.collect() })
+    }
+
+    pub(super) fn text(&self, at: usize) -> Result<&str> {
+        self.rest.get(at).and_then(text).ok_or_else(strange)
+    }
+
+    pub(super) fn number(&self, at: usize) -> Result<u64> {
+        self.text(at)?.parse().map_err(|_| strange())
+    }
+
+    pub(super) fn duration(&self, at: usize) -> Result<Duration> {
+        self.number(at).map(Duration::from_micros)
+    }
+
+    /// The record that came along, as of the server's time that came with it.
+    pub(super) fn record(&self, name: &LockName) -> Result<LockRecord> {
+        let now = self.number(0)?;
+        let Some(Value::Array(flat)) = self.rest.get(1) else { return Err(strange()) };
+        let parsed = parse(name, now, flat).and_then(|record| match &*self.word {
+            "damaged" => Err(damage("its parts do not belong together")),
+            _ => Ok(record),
+        });
+        parsed.map_err(|cause| {
+            Error::new(ErrorKind::Corrupt, "the key of this lock holds a damaged record")
+                .with_source(cause)
+                .with_fix("repair or delete it; fencing tokens grow all the same")
+                .for_lock(name)
+        })
+    }
+}
+
+pub(super) fn strange() -> Error {
+    Error::new(ErrorKind::Corrupt, "the server's answer is not that of leasehold's script")
+        .with_fix("is it Redis or Valkey, without a proxy that changes answers?")
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
+    let mut fields = HashMap::new();
+    for pair in flat.chunks_exact(2) {
+        let field = text(&pair[0]).ok_or_else(|| damage("a field's name is no UTF-8"))?;
+        let value = text(&pair[1]).ok_or_else(|| damage(format!("{field} is no UTF-8")))?;
+        fields.insert(field, value);
+    }
+    let fields = Fields(fields);
+    let token: u64 = fields.parsed("token")?.ok_or_else(|| damage("token is missing"))?;
+    let token = if token == 0 { None } else { Some(FencingToken::new(token)?) };
+    let lease = match fields.parsed("lease")? {
+        Some(id) => {
+            let holder = serde_json::from_str(fields.required("holder")?)
+                .map_err(|e| damage("holder is not as it was written").with_source(e))?;
+            let expires_at: u64 = fields.required_parsed("expires_at")?;
+            let granted_at: u64 = fields.required_parsed("granted_at")?;
+            let lease = LeaseRecord {
+                id,
+                holder,
+                held_for: micros(now, granted_at),
+                left: micros(expires_at, now),
+                ending: fields.parsed("ending")?,
+            };
+            Some(lease).filter(|lease| !lease.left.is_zero())
+        }
+        None => None,
+    };
+    if lease.is_some() && token.is_none() {
+        return Err(damage("a lease without a token"));
+    }
+    let disabled = match fields.parsed("disabled_reason")? {
+        Some(reason) => Some(Disablement {
+            reason,
+            by: fields.0.get("disabled_by").map(|&by| by.to_owned()),
+            since: micros(now, fields.required_parsed("disabled_at")?),
+        }),
+        None => None,
+    };
+    Ok(LockRecord { name: name.clone(), token, lease, disabled })
+}
+
+fn micros(later: u64, earlier: u64) -> Duration {
+    Duration::from_micros(later.saturating_sub(earlier))
+}
+
+fn damage(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Corrupt, message)
+}
+
+struct Fields<'a>(HashMap<&'a str, &'a str>);
+
+impl Fields<'_> {
+    fn parsed<T: FromStr<Err: Display>>(&self, field: &str) -> Result<Option<T>> {
+        let parse = |text: &&str| {
+            text.parse().map_err(|error| damage(format!("{field} is wrong: {error}")))
+        };
+        self.0.get(field).map(parse).transpose()
+    }
+
+    fn required(&self, field: &str) -> Result<&str> {
+        self.0.get(field).copied().ok_or_else(|| damage(format!("{field} is missing")))
+    }
+
+    fn required_parsed<T: FromStr<Err: Display>>(&self, field: &str) -> Result<T> {
+        self.parsed(field)?.ok_or_else(|| damage(format!("{field} is missing")))
+    }
+}

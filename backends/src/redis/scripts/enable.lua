@@ -1,0 +1,6 @@
+-- ARGV: channel, name.
+if damaged then return answer('damaged') end
+if not record.disabled_reason then return { 'already' } end
+redis.call('HDEL', key, 'disabled_reason', 'disabled_by', 'disabled_at')
+tell()
+return { 'enabled' }

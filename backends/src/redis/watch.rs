@@ -1,0 +1,103 @@
+//! Hints, from a task of their own: a stream that is not polled keeps nobody waiting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::aio::PubSub;
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::error;
+use super::place::Place;
+use crate::common::limit::{CALL_LIMIT, unanswered};
+use crate::{ErrorKind, Hint, HintStream, LockName, Result};
+
+/// The pauses between attempts, while the server cannot be watched.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// After so long without a word the server is asked for one, since a dead connection says nothing.
+const QUIET: Duration = Duration::from_secs(15);
+
+/// How many hints wait for a stream that is not polled, before the task waits too.
+const WAITING: usize = 256;
+
+/// Begins to watch: what changes from now on is hinted at.
+pub(super) async fn hints(place: Arc<Place>, channel_name: String) -> Result<HintStream> {
+    let listening = listen(&place, &channel_name).await?;
+    let (sender, receiver) = channel(WAITING);
+    let task = Task(tokio::spawn(run(place, channel_name, listening, sender)));
+    Ok(Box::pin(stream::unfold((receiver, task), next)))
+}
+
+async fn next(
+    (mut receiver, task): (Receiver<Hint>, Task),
+) -> Option<(Hint, (Receiver<Hint>, Task))> {
+    receiver.recv().await.map(|hint| (hint, (receiver, task)))
+}
+
+/// Ends with the stream.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn listen(place: &Place, channel_name: &str) -> Result<PubSub> {
+    let listening = async {
+        let mut listening = place.listen().await.map_err(error::connecting)?;
+        listening.subscribe(channel_name).await.map_err(error::connecting)?;
+        Ok(listening)
+    };
+    let listening = timeout(CALL_LIMIT, listening).await;
+    listening.unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable)))
+}
+
+async fn run(place: Arc<Place>, channel_name: String, mut listening: PubSub, sender: Sender<Hint>) {
+    loop {
+        if forward(listening, &sender).await.is_none() {
+            return;
+        }
+        tracing::warn!("the watch was interrupted");
+        listening = reopen(&place, &channel_name).await;
+        if sender.send(Hint::Anything).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Until the connection fails; none when nobody listens any more.
+async fn forward(listening: PubSub, sender: &Sender<Hint>) -> Option<()> {
+    let (mut sink, mut messages) = listening.split();
+    loop {
+        match timeout(QUIET, messages.next()).await {
+            Ok(Some(message)) => {
+                let name = message.get_payload::<String>().ok();
+                let name = name.and_then(|name| LockName::new(name).ok());
+                sender.send(name.map_or(Hint::Anything, Hint::Name)).await.ok()?;
+            }
+            Ok(None) => return Some(()),
+            Err(_) => match timeout(CALL_LIMIT, sink.ping::<::redis::Value>()).await {
+                Ok(Ok(_)) => {}
+                _ => return Some(()),
+            },
+        }
+    }
+}
+
+async fn reopen(place: &Place, channel_name: &str) -> PubSub {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // With jitter, so that the clients of a server that comes back do not come all at once.
+        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+        match listen(place, channel_name).await {
+            Ok(listening) => return listening,
+            Err(error) => tracing::debug!(%error, "the watch cannot go on yet"),
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,108 @@
+//! Redis and Valkey, in containers or given by `LEASEHOLD_TEST_REDIS_URL` and
+//! `LEASEHOLD_TEST_VALKEY_URL`.
+
+mod own;
+mod place;
+mod probes;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use leasehold::redis::RedisStore;
+use leasehold::{OpenOptions, Schema};
+use leasehold_conformance::servers::Image;
+use leasehold_conformance::{Backend, OwnCase, Probes};
+use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
+use tokio::sync::Mutex;
+
+use place::Place;
+
+/// One of the two products, which are tested alike.
+pub(crate) struct Redis {
+    image: &'static Image,
+    place: Mutex<Option<Arc<Place>>>,
+}
+
+/// What is particular to them.
+pub(crate) const CASES: &[OwnCase<Redis>] = own::CASES;
+
+fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Unavailable, "the test's own work failed").with_source(source)
+}
+
+fn options(namespace: &Namespace) -> OpenOptions {
+    OpenOptions { namespace: namespace.clone(), schema: Schema::Create }
+}
+
+impl Redis {
+    /// The server of that image.
+    pub(crate) fn of(image: &'static Image) -> Self {
+        Self { image, place: Mutex::default() }
+    }
+
+    async fn place(&self) -> Result<Arc<Place>> {
+        let place = self.place.lock().await;
+        place.clone().ok_or_else(|| Error::invalid("the suite starts a backend before it uses it"))
+    }
+}
+
+#[async_trait]
+impl Backend for Redis {
+    fn name(&self) -> &str {
+        self.image.name
+    }
+
+    async fn start(&self) -> Result<()> {
+        let mut place = self.place.lock().await;
+        if place.is_none() {
+            *place = Some(Arc::new(Place::shared(self.image).await?));
+        }
+        Ok(())
+    }
+
+    async fn stop(&self) {
+        self.place.lock().await.take();
+    }
+
+    async fn server(&self) -> Result<Option<String>> {
+        let place = self.place.lock().await.clone();
+        let Some(place) = place else { return Ok(None) };
+        place.version().await.map(Some)
+    }
+
+    async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
+        let place = self.place().await?;
+        Ok(Arc::new(RedisStore::connect(place.url(), &options(namespace)).await?))
+    }
+
+    async fn clean(&self, namespace: &Namespace) -> Result<()> {
+        let place = self.place().await?;
+        let mut connection = place.connection().await?;
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(&cursor).arg("MATCH").arg(format!("{namespace}:*")).arg("COUNT").arg(1000);
+            let (next, keys): (_, Vec<Vec<u8>>) =
+                scan.query_async(&mut connection).await.map_err(broken)?;
+            if !keys.is_empty() {
+                let mut delete = redis::cmd("DEL");
+                delete.arg(keys).query_async::<i64>(&mut connection).await.map_err(broken)?;
+            }
+            cursor = next;
+            if cursor == "0" {
+                return Ok(());
+            }
+        }
+    }
+
+    fn probes(&self) -> Probes<'_> {
+        Probes {
+            other_processes: Some(self),
+            delete_record: Some(self),
+            round_trips: Some(self),
+            own_pool: Some(self),
+            outages: Some(self),
+            ..Probes::default()
+        }
+    }
+}
