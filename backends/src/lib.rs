@@ -79,6 +79,11 @@
 //! |---|---|---|
 //! | (none) | [`MemoryStore`] | one process is all there is, as in tests |
 //! | `sqlite` | `sqlite::SqliteStore` | all instances run on one machine |
+//! | `postgres` | `postgres::PostgresStore` | the application has PostgreSQL |
+//! | `mysql` | `mysql::MySqlStore` | the application has MySQL or MariaDB |
+//! | `redis` | `redis::RedisStore` | the application has Redis or Valkey, and fences what a failover must not hurt |
+//! | `mongodb` | `mongodb::MongoStore` | the application has MongoDB |
+//! | `etcd` | `etcd::EtcdStore` | the application has etcd, and leases of 2 s or more will do |
 //!
 #![cfg_attr(
     feature = "sqlite",

@@ -5,6 +5,13 @@
 //! | `memory:` | this process's memory; each opening is a store of its own |
 //! | `sqlite:PATH`, `sqlite://PATH` | an SQLite file, with feature `sqlite` |
 //! | `sqlite::memory:` | an SQLite database in this process's memory, with feature `sqlite` |
+//! | `postgres://USER:PASSWORD@HOST/DATABASE`, `postgresql://…` | PostgreSQL, with feature `postgres` |
+//! | `mysql://USER:PASSWORD@HOST/DATABASE`, `mariadb://…` | MySQL or MariaDB, with feature `mysql` |
+//! | `redis://…`, `rediss://…`, `valkey://…`, `redis+cluster://…`, `redis+sentinel://…` | Redis or Valkey, with feature `redis` |
+//! | `mongodb://HOST/DATABASE`, `mongodb+srv://…` | MongoDB, with feature `mongodb` |
+//! | `etcd://HOST:PORT,HOST:PORT`, `etcds://…` | etcd, with feature `etcd` |
+//!
+//! Options such as those of TLS are each driver's own; the folder `docs/backends` has a page for each.
 //!
 //! The PATH of an SQLite file is taken literally, relative to the working folder unless it starts
 //! with `/`: nothing in it is percent-decoded, and `?` and `#` are characters like others. Schemes

@@ -28,12 +28,16 @@ struct Parts<'a> {
     wait_replicas: u32,
 }
 
+/// The driver takes the process's provider, and panics where rustls cannot choose one. An
+/// application that has set its own keeps it.
+pub(super) fn provide_cryptography() {
+    _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 pub(super) fn parse(url: &str) -> Result<Config> {
     let parts = Parts::of(url)?;
     if parts.tls {
-        // The driver takes the process's provider, and panics where rustls cannot choose one.
-        // An application that has set its own keeps it.
-        _ = rustls::crypto::ring::default_provider().install_default();
+        provide_cryptography();
     }
     let place = match parts.kind {
         "" => parts.single()?,

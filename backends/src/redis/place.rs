@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::redis::aio::PubSub;
 use ::redis::cluster::ClusterClient;
 use ::redis::sentinel::SentinelClient;
-use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult};
+use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, RedisError, RedisResult};
 use tokio::sync::Mutex;
 
 use super::link::Connection;
@@ -38,6 +38,18 @@ impl Place {
 
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(..))
+    }
+
+    /// Whether the application's own client uses TLS.
+    pub(super) fn has_tls(&self) -> bool {
+        let tls = |client: &Client| {
+            matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
+        };
+        match self {
+            Self::Single(client) => tls(client),
+            Self::Cluster(_, nodes) => nodes.iter().any(tls),
+            Self::Sentinel(..) => false,
+        }
     }
 
     pub(super) async fn connect(&self) -> RedisResult<Connection> {

@@ -61,7 +61,7 @@ impl RedisStore {
         let config = config::parse(url).map_err(|error| error.during("open"))?;
         if config.wait_replicas > 0 && config.place.is_cluster() {
             return Err(Error::invalid("wait_replicas does not go with a cluster")
-                .with_fix("see cluster-allow-replica-migration and min-replicas-to-write instead")
+                .with_fix("see the server's own setting min-replicas-to-write instead")
                 .during("open"));
         }
         Self::open(config, options).await
@@ -108,6 +108,9 @@ impl RedisStore {
     }
 
     async fn open(config: config::Config, options: &OpenOptions) -> Result<Self> {
+        if config.place.has_tls() {
+            config::provide_cryptography();
+        }
         let config::Config { place, label, wait_replicas } = config;
         let namespace = &options.namespace;
         let shared = Shared {
