@@ -2,8 +2,12 @@
 #![allow(dead_code, unused_imports, reason = "which parts are used depends on the features")]
 
 mod about;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod damage;
 pub(crate) mod limit;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod pooled;
 
 pub(crate) use about::about;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub(crate) use damage::Damage;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::mysql::{MySql, MySqlRow};
 use sqlx::{Decode, Row, Type};
 
+use crate::common::Damage;
 use crate::{
     Disablement, Error, ErrorKind, FencingToken, LeaseId, LeaseRecord, LockName, LockRecord,
     Reason, Result,
@@ -91,27 +92,6 @@ fn left(expires_at: i64, clock: i64) -> Result<Option<Duration>, Damage> {
 fn since(then: i64, clock: i64) -> Result<Duration, Damage> {
     let then = u64::try_from(then).map_err(|_| Damage::new(format!("{then} is no time")))?;
     Ok(Duration::from_micros(clock.unsigned_abs().saturating_sub(then)))
-}
-
-/// What is wrong with a row, before the table is named.
-pub(super) struct Damage(Error);
-
-impl Damage {
-    pub(super) fn new(message: impl Into<String>) -> Self {
-        Self(Error::new(ErrorKind::Corrupt, message))
-    }
-
-    pub(super) fn in_table(self, table: &str) -> Error {
-        Error::new(ErrorKind::Corrupt, format!("the table {table:?} has a damaged row"))
-            .with_source(self.0)
-            .with_fix("repair or delete it; fencing tokens grow all the same")
-    }
-}
-
-impl From<Error> for Damage {
-    fn from(error: Error) -> Self {
-        Self(error)
-    }
 }
 
 /// A column as the server gives it.

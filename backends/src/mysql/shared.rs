@@ -8,8 +8,9 @@ use sqlx::query::Query;
 use tokio::time::sleep;
 
 use super::error;
-use super::row::{self, Damage};
+use super::row;
 use super::sql::Sql;
+use crate::common::Damage;
 use crate::common::limit::CALL_LIMIT;
 use crate::common::pooled::{self, CallError};
 use crate::{Clock, Error, ErrorKind, LockName, LockRecord, Moment, Result, SystemClock};

@@ -8,6 +8,7 @@ use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{Decode, Row, Type};
 
 use super::clock::{MachineClock, Now};
+use crate::common::Damage;
 use crate::{
     Disablement, Error, ErrorKind, FencingToken, LeaseId, LeaseRecord, LockName, LockRecord,
     Reason, Result,
@@ -89,27 +90,6 @@ fn disabled(row: &SqliteRow, now: Now) -> Result<Option<Disablement>, Damage> {
 fn since(wall: i64, now: Now) -> Result<Duration, Damage> {
     let wall = u64::try_from(wall).map_err(|_| Damage::new(format!("{wall} is no time")))?;
     Ok(Duration::from_micros(now.wall.unsigned_abs().saturating_sub(wall)))
-}
-
-/// What is wrong with a row, before the table is named.
-pub(super) struct Damage(Error);
-
-impl Damage {
-    pub(super) fn new(message: impl Into<String>) -> Self {
-        Self(Error::new(ErrorKind::Corrupt, message))
-    }
-
-    pub(super) fn in_table(self, table: &str) -> Error {
-        Error::new(ErrorKind::Corrupt, format!("the table {table:?} has a damaged row"))
-            .with_source(self.0)
-            .with_fix("repair or delete it; fencing tokens grow all the same")
-    }
-}
-
-impl From<Error> for Damage {
-    fn from(error: Error) -> Self {
-        Self(error)
-    }
 }
 
 /// A column as SQLite gives it.

@@ -6,9 +6,10 @@ use tokio::sync::Mutex;
 
 use super::clock::{MachineClock, Now};
 use super::error;
-use super::row::{self, Damage};
+use super::row;
 use super::sql::Sql;
 use crate::common;
+use crate::common::Damage;
 use crate::{Error, LeaseId, LockName, LockRecord, Reach, RenewOutcome, Result};
 
 pub(super) struct Shared {

@@ -1,0 +1,24 @@
+//! A row that Leasehold did not write.
+
+use crate::{Error, ErrorKind};
+
+/// What is wrong with a row, before the table is named.
+pub(crate) struct Damage(pub(crate) Error);
+
+impl Damage {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(Error::new(ErrorKind::Corrupt, message))
+    }
+
+    pub(crate) fn in_table(self, table: &str) -> Error {
+        Error::new(ErrorKind::Corrupt, format!("the table {table:?} has a damaged row"))
+            .with_source(self.0)
+            .with_fix("repair or delete it; fencing tokens grow all the same")
+    }
+}
+
+impl From<Error> for Damage {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
