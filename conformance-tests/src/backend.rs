@@ -1,6 +1,7 @@
 //! What the suite must be able to do with a datastore, and what it may be able to do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use leasehold_core::{LockName, LockStore, Namespace, Result};
@@ -58,8 +59,10 @@ pub struct Probes<'a> {
     pub schema: Option<&'a dyn Schema>,
     /// For stores on a pool that the application has.
     pub own_pool: Option<&'a dyn OwnPool>,
-    /// For replies that do not come.
+    /// For links that are slow or cut, and replies that do not come.
     pub outages: Option<&'a dyn Outages>,
+    /// For servers that stop and freeze.
+    pub own_server: Option<&'a dyn OwnServer>,
 }
 
 /// Reaching the same datastore from another process.
@@ -143,8 +146,32 @@ pub trait Link: Send + Sync {
     fn store(&self) -> Arc<dyn LockStore>;
     /// Lets requests through and withholds the replies, from now.
     async fn swallow_replies(&self);
+    /// Lets everything through, each part of it that much later, from now.
+    async fn slow(&self, delay: Duration);
     /// Ends all connections and accepts no others, from now.
     async fn cut(&self);
     /// Lets everything through again, on new connections if need be.
     async fn restore(&self);
+}
+
+/// Servers that a case may do anything to.
+#[async_trait]
+pub trait OwnServer: Send + Sync {
+    /// Starts a server that nothing else uses, whose data outlast a restart.
+    async fn start_server(&self) -> Result<Box<dyn Victim>>;
+}
+
+/// A server of a case's own, gone when it is dropped.
+#[async_trait]
+pub trait Victim: Send + Sync {
+    /// Opens another independent client.
+    async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>>;
+    /// Stops it in order.
+    async fn stop(&self) -> Result<()>;
+    /// Starts it again, at the same address, and waits until it answers.
+    async fn start_again(&self) -> Result<()>;
+    /// Has it answer nothing, from now.
+    async fn freeze(&self) -> Result<()>;
+    /// Lets it go on.
+    async fn resume(&self) -> Result<()>;
 }

@@ -72,6 +72,8 @@ pub enum Need {
     OwnPool,
     /// Cutting a client off.
     Outages,
+    /// Servers to stop and freeze.
+    OwnServer,
     /// A clock that goes on whatever happens to the data.
     CalendarClock,
 }
@@ -88,6 +90,7 @@ impl Need {
             Self::Schema => probes.schema.is_some(),
             Self::OwnPool => probes.own_pool.is_some(),
             Self::Outages => probes.outages.is_some(),
+            Self::OwnServer => probes.own_server.is_some(),
             Self::CalendarClock => capabilities.clock != StoreClock::Process,
         };
         (!met).then_some(self)
@@ -103,6 +106,7 @@ impl fmt::Display for Need {
             Self::Schema => "it has no schema apart from the store",
             Self::OwnPool => "it has no pools",
             Self::Outages => "its clients cannot be cut off",
+            Self::OwnServer => "it has no server that a case may stop",
             Self::CalendarClock => "its clock ends with its data",
         })
     }

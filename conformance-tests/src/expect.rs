@@ -54,6 +54,15 @@ pub fn extended(outcome: RenewOutcome) -> Duration {
     left
 }
 
+/// Nothing: no lease of that id is in force.
+///
+/// # Panics
+/// When it is another answer.
+#[track_caller]
+pub fn lost(outcome: RenewOutcome) {
+    assert_eq!(outcome, RenewOutcome::Lost, "expected that the lease is lost");
+}
+
 /// Why the lease is not extended, and what is left of it.
 ///
 /// # Panics

@@ -10,22 +10,30 @@ use std::pin::pin;
 use std::sync::Once;
 use std::task::Poll;
 
+use crate::Verdict;
+
 /// What a case returns.
 pub type CaseResult<T = ()> = Result<T, Failure>;
 
-/// Why a case failed.
+/// Why a case failed, or could not be run.
 ///
 /// Every error turns into one by `?`, which notes the place.
 #[derive(Clone)]
 pub struct Failure {
     message: String,
     place: Option<String>,
+    ignored: bool,
 }
 
 impl Failure {
     /// A failure with no place of its own.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: None }
+        Self { message: message.into(), place: None, ignored: false }
+    }
+
+    /// No failure: the case finds that it cannot be run here, and counts as ignored.
+    pub fn ignored(reason: impl Into<String>) -> Self {
+        Self { ignored: true, ..Self::new(reason) }
     }
 
     fn of_panic(payload: &(dyn Any + Send)) -> Self {
@@ -47,7 +55,17 @@ impl<E: StdError> From<E> for Failure {
             message.push_str(&error.to_string());
             cause = error.source();
         }
-        Self { message, place: Some(Location::caller().to_string()) }
+        Self { place: Some(Location::caller().to_string()), ..Self::new(message) }
+    }
+}
+
+impl From<CaseResult> for Verdict {
+    fn from(result: CaseResult) -> Self {
+        match result {
+            Ok(()) => Self::Passed,
+            Err(failure) if failure.ignored => Self::Ignored(failure.message),
+            Err(failure) => Self::Failed(failure),
+        }
     }
 }
 

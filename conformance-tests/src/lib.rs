@@ -55,8 +55,8 @@ mod trace;
 mod worker;
 
 pub use backend::{
-    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, Pooled, Probes, RoundTrips,
-    Schema,
+    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, Probes,
+    RoundTrips, Schema, Victim,
 };
 pub use case::{Case, Need, Verdict};
 pub use client::{Client, Taken};

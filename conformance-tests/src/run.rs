@@ -106,13 +106,10 @@ impl Subject {
         let outcome = timeout(TIME_LIMIT, spawn((case.run)(ctx.clone())).join()).await;
         let cleaned = timeout(TIME_LIMIT, self.clean(&ctx)).await;
         let failures = [
-            outcome.unwrap_or_else(|_| Err(Failure::new(format!("it hangs: {TIME_LIMIT:?}")))),
+            outcome.unwrap_or_else(|_| Err(hangs())),
             cleaned.unwrap_or_else(|_| Err(Failure::new("cleaning up hangs"))),
         ];
-        match failures.into_iter().find_map(Result::err) {
-            None => Verdict::Passed,
-            Some(failure) => Verdict::Failed(failure),
-        }
+        failures.into_iter().collect::<CaseResult>().into()
     }
 
     /// Runs a case that only this backend has.
@@ -123,11 +120,8 @@ impl Subject {
         if let Err(failure) = self.start().await {
             return Verdict::Failed(failure);
         }
-        match timeout(TIME_LIMIT, spawn(run()).join()).await {
-            Ok(Ok(())) => Verdict::Passed,
-            Ok(Err(failure)) => Verdict::Failed(failure),
-            Err(_) => Verdict::Failed(Failure::new(format!("it hangs: {TIME_LIMIT:?}"))),
-        }
+        let outcome = timeout(TIME_LIMIT, spawn(run()).join()).await;
+        outcome.unwrap_or_else(|_| Err(hangs())).into()
     }
 
     async fn clean(&self, ctx: &Ctx) -> CaseResult {
@@ -139,6 +133,10 @@ impl Subject {
         })
         .await
     }
+}
+
+fn hangs() -> Failure {
+    Failure::new(format!("it hangs: {TIME_LIMIT:?}"))
 }
 
 /// Runs the case of that name, such as `fencing::token_increases_after_expiry`, on a backend.

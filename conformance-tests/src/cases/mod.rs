@@ -20,6 +20,7 @@ modules! {
     release,
     server_time,
     unknown,
+    outages,
     disable,
     hints,
     names,

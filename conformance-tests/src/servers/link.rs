@@ -1,6 +1,7 @@
 //! A client's way to a server, through a proxy.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use leasehold_core::LockStore;
@@ -25,6 +26,10 @@ impl Link for ProxiedLink {
 
     async fn swallow_replies(&self) {
         self.proxy.set(Conduct::SwallowReplies);
+    }
+
+    async fn slow(&self, delay: Duration) {
+        self.proxy.set(Conduct::Slow(delay));
     }
 
     async fn cut(&self) {

@@ -47,6 +47,19 @@ impl Server {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn start_with(image: &Image, more: &[&str]) -> Result<Self> {
+        Self::start_with_files(image, more, &[]).await
+    }
+
+    /// As [`start_with`](Self::start_with), with files that are there from the start: for each its
+    /// path and what it has. They belong to root, and everybody may read them.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with_files(
+        image: &Image,
+        more: &[&str],
+        files: &[(&str, &str)],
+    ) -> Result<Self> {
         let (name, tag) = image.chosen();
         // Fixed, since Docker gives a restarted container another port where it had the choice.
         let port = free_port().map_err(broken)?;
@@ -56,6 +69,9 @@ impl Server {
             .with_labels([LABEL]);
         for (key, value) in image.environment {
             request = request.with_env_var(*key, *value);
+        }
+        for (path, text) in files {
+            request = request.with_copy_to(*path, text.as_bytes().to_vec());
         }
         if !image.command.is_empty() || !more.is_empty() {
             request = request.with_cmd(image.command.iter().chain(more).copied());

@@ -121,6 +121,10 @@ impl Link for BrokenLink {
         self.0.link.store(1, Ordering::SeqCst);
     }
 
+    async fn slow(&self, _: Duration) {
+        // Its calls cross no wire.
+    }
+
     async fn cut(&self) {
         self.0.link.store(2, Ordering::SeqCst);
     }

@@ -119,6 +119,7 @@ impl Backend for Etcd {
             round_trips: Some(self),
             own_pool: Some(self),
             outages: Some(self),
+            own_server: ETCD.given_url().is_none().then_some(self as _),
             ..Probes::default()
         }
     }

@@ -8,12 +8,14 @@ use leasehold::etcd::EtcdStore;
 use leasehold_conformance::servers::catalog::ETCD;
 use leasehold_conformance::servers::{ProxiedLink, Proxy};
 use leasehold_conformance::{
-    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, Pooled, RoundTrips,
+    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, RoundTrips,
+    Victim,
 };
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 
 use super::metrics::Counted;
 use super::{Etcd, broken, options, start_server};
+use crate::victim::Container;
 
 #[async_trait]
 impl OtherProcesses for Etcd {
@@ -95,5 +97,12 @@ impl Outages for Etcd {
         let url = ETCD.url_at(&proxy.address());
         let store = Arc::new(EtcdStore::connect(&url, &options(namespace)).await?);
         Ok(Arc::new(ProxiedLink { store, proxy }))
+    }
+}
+
+#[async_trait]
+impl OwnServer for Etcd {
+    async fn start_server(&self) -> Result<Box<dyn Victim>> {
+        Ok(Box::new(Container::start(&ETCD, &[]).await?))
     }
 }

@@ -13,6 +13,7 @@ use ::mongodb::bson::doc;
 use async_trait::async_trait;
 use leasehold::mongodb::MongoStore;
 use leasehold::{OpenOptions, Schema};
+use leasehold_conformance::servers::catalog::MONGODB;
 use leasehold_conformance::{Backend, OwnCase, Probes};
 use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
 use tokio::sync::Mutex as AsyncMutex;
@@ -101,6 +102,7 @@ impl Backend for MongoDb {
             round_trips: Some(self),
             own_pool: Some(self),
             outages: Some(self),
+            own_server: MONGODB.given_url().is_none().then_some(self as _),
             ..Probes::default()
         }
     }

@@ -6,9 +6,11 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use leasehold::mongodb::MongoStore;
+use leasehold_conformance::servers::catalog::MONGODB;
 use leasehold_conformance::servers::{ProxiedLink, Proxy};
 use leasehold_conformance::{
-    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, Pooled, RoundTrips,
+    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, RoundTrips,
+    Victim,
 };
 use leasehold_core::{Error, LockName, LockStore, Namespace, Result};
 use mongodb::bson::{Document, doc};
@@ -19,6 +21,7 @@ use mongodb::{Client, Database};
 
 use super::place::Place;
 use super::{MongoDb, broken, options};
+use crate::victim::Container;
 
 /// A client as an application has one.
 pub(super) async fn application(
@@ -108,5 +111,12 @@ impl Outages for MongoDb {
         let url = place.url_by(&proxy.address());
         let store = Arc::new(MongoStore::connect(&url, &options(namespace)).await?);
         Ok(Arc::new(ProxiedLink { store, proxy }))
+    }
+}
+
+#[async_trait]
+impl OwnServer for MongoDb {
+    async fn start_server(&self) -> Result<Box<dyn Victim>> {
+        Ok(Box::new(Container::start(&MONGODB, &[]).await?))
     }
 }

@@ -148,6 +148,7 @@ impl Backend for MySql {
             schema: Some(self),
             own_pool: Some(self),
             outages: Some(self),
+            own_server: self.image.given_url().is_none().then_some(self as _),
         }
     }
 }

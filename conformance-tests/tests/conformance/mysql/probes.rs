@@ -8,13 +8,15 @@ use leasehold::Schema as OnMissing;
 use leasehold::mysql::MySqlStore;
 use leasehold_conformance::servers::{ProxiedLink, Proxy};
 use leasehold_conformance::{
-    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, Pooled, RoundTrips, Schema,
+    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, RoundTrips,
+    Schema, Victim,
 };
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlPoolOptions;
 
 use super::{MySql, broken, options};
+use crate::victim::Container;
 
 #[async_trait]
 impl OtherProcesses for MySql {
@@ -140,5 +142,12 @@ impl MySql {
         let options = options(namespace, OnMissing::Create);
         let store = Arc::new(MySqlStore::connect(&url, &options).await?);
         Ok(ProxiedLink { store, proxy })
+    }
+}
+
+#[async_trait]
+impl OwnServer for MySql {
+    async fn start_server(&self) -> Result<Box<dyn Victim>> {
+        Ok(Box::new(Container::start(self.image, &[]).await?))
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
 
+mod failover;
 mod opening;
 mod own;
 mod pooler;
@@ -16,7 +17,7 @@ use leasehold::postgres::PostgresStore;
 use leasehold::{OpenOptions, Schema};
 use leasehold_conformance::servers::catalog::POSTGRES;
 use leasehold_conformance::servers::{Server, until_ready};
-use leasehold_conformance::{Backend, Probes};
+use leasehold_conformance::{Backend, CaseResult, Failure, Probes};
 use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgPool, PgPoolOptions};
@@ -97,13 +98,12 @@ impl Postgres {
         format!("{}{separator}{option}", self.url())
     }
 
-    /// Whether the server is a container whose image has that program.
-    async fn has(&self, program: &str) -> bool {
+    /// For a case that starts containers of its own, whose image has to have that program.
+    async fn needs(&self, program: &str) -> CaseResult {
         match &*self.container.lock().await {
-            Some(server) => {
-                server.run(&["which", program]).await.is_ok_and(|path| path.contains(program))
-            }
-            None => false,
+            None => Err(Failure::ignored("a server given by URL is not started or stopped")),
+            Some(server) if server.run(&["which", program]).await?.contains(program) => Ok(()),
+            Some(_) => Err(Failure::ignored(format!("the image does not have {program}"))),
         }
     }
 
@@ -173,6 +173,7 @@ impl Backend for Postgres {
             schema: Some(self),
             own_pool: Some(self),
             outages: Some(self),
+            own_server: POSTGRES.given_url().is_none().then_some(self as _),
         }
     }
 }

@@ -8,7 +8,7 @@ use leasehold::postgres::PostgresStore;
 use leasehold_conformance::{Client, OwnCase};
 use leasehold_core::{LockName, Namespace, Result};
 
-use super::{Postgres, opening, options, pooler, rows, trouble};
+use super::{Postgres, failover, opening, options, pooler, rows, trouble};
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
@@ -47,12 +47,12 @@ cases! {
         forgotten_statements_are_prepared_again,
         a_missing_table_is_reported_and_its_return_noticed;
     trouble:
-        a_restart_is_survived,
-        a_frozen_server_ends_calls_and_trust,
-        a_slow_server_is_waited_for,
         a_terminated_session_is_replaced,
         a_watch_that_nobody_reads_does_no_harm,
         a_closed_pool_ends_the_watch;
+    failover:
+        tokens_grow_though_a_failover_lost_the_last_grant,
+        a_standby_is_told_from_a_primary;
     pooler:
         a_pooler_of_transactions_serves;
 }

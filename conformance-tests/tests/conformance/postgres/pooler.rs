@@ -33,10 +33,7 @@ const POOLED: Image = Image {
 };
 
 pub(super) async fn a_pooler_of_transactions_serves(backend: Arc<Postgres>) -> CaseResult {
-    if !backend.has("pgbouncer").await {
-        eprintln!("postgres: nothing was tried with PgBouncer, which this image does not have");
-        return Ok(());
-    }
+    backend.needs("pgbouncer").await?;
     let server = Server::start(&POOLED).await?;
     let url = POOLED.url_at(&server.address());
     let namespace = fresh();

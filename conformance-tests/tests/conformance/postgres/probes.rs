@@ -6,15 +6,18 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use leasehold::Schema as OnMissing;
 use leasehold::postgres::PostgresStore;
+use leasehold_conformance::servers::catalog::POSTGRES;
 use leasehold_conformance::servers::{ProxiedLink, Proxy};
 use leasehold_conformance::{
-    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, Pooled, RoundTrips, Schema,
+    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, RoundTrips,
+    Schema, Victim,
 };
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPoolOptions;
 
 use super::{Postgres, broken, options};
+use crate::victim::Container;
 
 #[async_trait]
 impl OtherProcesses for Postgres {
@@ -135,5 +138,12 @@ impl Postgres {
         let options = options(namespace, OnMissing::Create);
         let store = Arc::new(PostgresStore::connect(&url, &options).await?);
         Ok(ProxiedLink { store, proxy })
+    }
+}
+
+#[async_trait]
+impl OwnServer for Postgres {
+    async fn start_server(&self) -> Result<Box<dyn Victim>> {
+        Ok(Box::new(Container::start(&POSTGRES, &[]).await?))
     }
 }

@@ -102,6 +102,7 @@ impl Backend for Redis {
             round_trips: Some(self),
             own_pool: Some(self),
             outages: Some(self),
+            own_server: self.image.given_url().is_none().then_some(self as _),
             ..Probes::default()
         }
     }

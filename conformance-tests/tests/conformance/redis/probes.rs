@@ -7,12 +7,14 @@ use futures_util::future::BoxFuture;
 use leasehold::redis::RedisStore;
 use leasehold_conformance::servers::{ProxiedLink, Proxy};
 use leasehold_conformance::{
-    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, Pooled, RoundTrips,
+    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, RoundTrips,
+    Victim,
 };
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 
 use super::place::Place;
 use super::{Redis, broken, options};
+use crate::victim::Container;
 
 #[async_trait]
 impl OtherProcesses for Redis {
@@ -81,5 +83,12 @@ impl Outages for Redis {
         let url = place.url_by(&proxy.address());
         let store = Arc::new(RedisStore::connect(&url, &options(namespace)).await?);
         Ok(Arc::new(ProxiedLink { store, proxy }))
+    }
+}
+
+#[async_trait]
+impl OwnServer for Redis {
+    async fn start_server(&self) -> Result<Box<dyn Victim>> {
+        Ok(Box::new(Container::start(self.image, &[]).await?))
     }
 }

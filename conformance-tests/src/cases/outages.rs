@@ -1,0 +1,154 @@
+//! What a server may do at worst: stop, start again, freeze, be slow, be out of reach. No call outlives
+//! its limit, no lease is trusted past its deadline, and nothing needs a restart of the application.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold_core::{Client as Engine, ErrorKind, Guard, LeaseId, LockStoreExt, Settings};
+use tokio::time::{sleep, timeout};
+
+use super::engine::ttl;
+use super::unknown::{PATIENCE, over_link};
+use crate::expect::{extended, granted};
+use crate::{CaseResult, Client, Ctx, Failure, Victim, spawn};
+
+crate::case::cases![
+    a_restart_is_survived[OwnServer],
+    a_frozen_server_ends_calls_and_trust[OwnServer],
+    a_slow_server_is_waited_for[Outages],
+    whoever_follows_a_cut_off_holder_comes_after_its_trust[Outages],
+];
+
+async fn server(ctx: &Ctx) -> CaseResult<Box<dyn Victim>> {
+    let probes = ctx.backend().probes();
+    let probe = probes.own_server.ok_or_else(|| Failure::new("the probe is gone"))?;
+    Ok(probe.start_server().await?)
+}
+
+async fn engine(ctx: &Ctx, server: &dyn Victim, ttl: Duration) -> CaseResult<Engine> {
+    let store = server.open(ctx.namespace()).await?;
+    Ok(Engine::builder(store).settings(Settings::new().ttl(ctx.in_steps(ttl))).build()?)
+}
+
+/// Tries until it is had: the first calls may meet dead connections.
+async fn take(engine: &Engine, lock: &str) -> CaseResult<Guard> {
+    let taking = async {
+        loop {
+            match engine.lock(lock)?.acquire(PATIENCE).await {
+                Ok(guard) => return Ok(guard),
+                Err(error) if error.is_transient() => sleep(Duration::from_millis(100)).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    };
+    in_time("the lock is never had", taking).await?
+}
+
+async fn in_time<T>(otherwise: &str, future: impl Future<Output = T>) -> CaseResult<T> {
+    timeout(PATIENCE, future).await.map_err(|_| Failure::new(otherwise))
+}
+
+async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
+    let server = server(&ctx).await?;
+    // One lease outlasts the restart, the other does not.
+    let patient = engine(&ctx, &*server, Duration::from_secs(60)).await?;
+    let hasty = engine(&ctx, &*server, Duration::from_secs(3)).await?;
+    let kept = take(&patient, "kept").await?;
+    let lost = take(&hasty, "lost").await?;
+    // Polled all the time, as the engine does.
+    let mut hints = hasty.store().watch().await?;
+    let hinted = spawn(async move { Ok(hints.next().await) });
+    server.stop().await?;
+    in_time("its loss is never told", lost.lost()).await?;
+    assert!(!lost.is_held());
+    assert!(kept.is_held(), "its lease lasts longer than the outage");
+    let asked = in_time("a call to a stopped server never ends", hasty.status("kept")).await?;
+    let error = asked.expect_err("nobody answers");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    server.start_again().await?;
+    // The same clients go on, and so does the watch, which knows that it missed something.
+    let hint = in_time("the watch is dead", hinted.join()).await??;
+    assert!(hint.is_some(), "the watch ended");
+    let next = take(&hasty, "lost").await?;
+    assert!(next.token() > lost.token());
+    assert!(next.is_held() && !lost.is_held());
+    let left = kept.remaining();
+    let renewed = async {
+        while kept.is_held() && kept.remaining() <= left {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    in_time("its heartbeats do not go on", renewed).await?;
+    assert!(kept.is_held(), "the server forgot a lease that was in force");
+    assert!(hasty.lock("kept")?.try_acquire().await?.is_none());
+    let token = kept.token();
+    kept.release().await?;
+    assert!(take(&hasty, "kept").await?.token() > token);
+    Ok(())
+}
+
+async fn a_frozen_server_ends_calls_and_trust(ctx: Ctx) -> CaseResult {
+    let server = server(&ctx).await?;
+    let holder = engine(&ctx, &*server, Duration::from_secs(5)).await?;
+    let client = Client::new(server.open(ctx.namespace()).await?);
+    let guard = take(&holder, "job").await?;
+    let (other, lease, long) = (ctx.name("other"), LeaseId::new(), ctx.long_ttl());
+    let taken = client.take(&ctx.name("held"), long).await?;
+    server.freeze().await?;
+    let options = client.options(lease, long);
+    let calls = async {
+        tokio::join!(
+            client.store().acquire(&other, &options),
+            client.store().renew_one(&taken.name, taken.lease, long),
+            client.store().get(&other),
+        )
+    };
+    let (acquired, renewed, read) = in_time("a call to a frozen server never ends", calls).await?;
+    for error in [acquired.map(drop), renewed.map(drop)] {
+        let error = error.expect_err("nobody answers");
+        assert!(error.is_transient(), "{error:?}");
+    }
+    assert_eq!(read.expect_err("nobody answers").kind(), ErrorKind::Unavailable);
+    in_time("its loss is never told", guard.lost()).await?;
+    assert!(!guard.is_held());
+    server.resume().await?;
+    assert!(take(&holder, "job").await?.token() > guard.token());
+    // The same client goes on, and its retry is told of the grant if there was one.
+    granted(client.acquire(&other, lease, long).await?);
+    extended(client.renew(&taken.name, taken.lease, long).await?);
+    Ok(())
+}
+
+async fn a_slow_server_is_waited_for(ctx: Ctx) -> CaseResult {
+    let (link, client) = over_link(&ctx).await?;
+    link.slow(Duration::from_millis(150)).await;
+    let taken = client.take(&ctx.name("job"), ctx.long_ttl()).await?;
+    extended(client.renew(&taken.name, taken.lease, ctx.long_ttl()).await?);
+    client.give_back(&taken).await?;
+    // And one that is too slow is given up.
+    link.slow(PATIENCE * 2).await;
+    let options = client.options(LeaseId::new(), ctx.long_ttl());
+    let asked = client.store().acquire(&taken.name, &options);
+    let error = in_time("a call never ends", asked).await?.expect_err("it is too slow");
+    assert!(error.is_transient(), "{error:?}");
+    Ok(())
+}
+
+async fn whoever_follows_a_cut_off_holder_comes_after_its_trust(ctx: Ctx) -> CaseResult {
+    let near = ctx.open().await?;
+    let (link, far) = over_link(&ctx).await?;
+    let settings = Settings::new().ttl(ttl(&ctx));
+    let engine = Engine::builder(far.store().clone()).settings(settings).build()?;
+    let guard = engine.lock("job")?.acquire(PATIENCE).await?;
+    link.cut().await;
+    let (name, long) = (ctx.name("job"), ctx.long_ttl());
+    let next = near.take_when_free(&name, long);
+    let next = in_time("nobody ever follows", next).await??;
+    assert!(!guard.is_held(), "two hold the lock");
+    assert!(next.token > guard.token());
+    in_time("its loss is never told", guard.lost()).await?;
+    link.restore().await;
+    near.give_back(&next).await?;
+    assert!(take(&engine, "job").await?.token() > next.token);
+    Ok(())
+}

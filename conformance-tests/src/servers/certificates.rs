@@ -1,0 +1,63 @@
+//! Certificates for servers that are reached over TLS, made anew by each run.
+
+use leasehold_core::{Error, ErrorKind, Result};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
+
+/// An authority, and what it has signed; all in PEM.
+#[derive(Debug)]
+pub struct Certificates {
+    /// The authority's certificate, for those who are to trust the other two.
+    pub authority: String,
+    /// For a server at the loopback interface.
+    pub server: Signed,
+    /// For a client, whose common name is `leasehold`.
+    pub client: Signed,
+}
+
+/// A certificate and its private key.
+#[derive(Debug)]
+pub struct Signed {
+    /// The certificate.
+    pub certificate: String,
+    /// The key, in PKCS #8.
+    pub key: String,
+}
+
+impl Certificates {
+    /// Makes them all.
+    ///
+    /// # Errors
+    /// When the machine has no randomness.
+    pub fn new() -> Result<Self> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "leasehold test authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().map_err(broken)?;
+        let authority = CertifiedIssuer::self_signed(params, key).map_err(broken)?;
+        Ok(Self {
+            server: signed(&authority, "localhost", &["localhost", "127.0.0.1"])?,
+            client: signed(&authority, "leasehold", &[])?,
+            authority: authority.pem(),
+        })
+    }
+}
+
+fn signed(
+    authority: &CertifiedIssuer<'_, KeyPair>,
+    common_name: &str,
+    names: &[&str],
+) -> Result<Signed> {
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).map_err(broken)?;
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    let key = KeyPair::generate().map_err(broken)?;
+    let certificate = params.signed_by(&key, authority).map_err(broken)?;
+    Ok(Signed { certificate: certificate.pem(), key: key.serialize_pem() })
+}
+
+fn broken(source: rcgen::Error) -> Error {
+    Error::new(ErrorKind::Unsupported, "no certificate can be made").with_source(source)
+}
