@@ -7,6 +7,8 @@ mod damage;
 pub(crate) mod limit;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod pooled;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub(crate) mod row;
 
 pub(crate) use about::about;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]

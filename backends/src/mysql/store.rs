@@ -15,6 +15,7 @@ use super::shared::{Shared, pause};
 use super::sql::{EXTENDED, KEPT, Sql};
 use super::{config, error, row, schema, watch};
 use crate::common::limit::CALL_LIMIT;
+use crate::common::row::get;
 use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
@@ -377,7 +378,7 @@ impl LockStore for MySqlStore {
             let rows = shared.read(statement).await?;
             // Names of one prefix stand together, so the others are at the end.
             let of_prefix = |row: &&MySqlRow| {
-                row::get::<&[u8]>(row, "name").map_or(true, |name| name.starts_with(prefix))
+                get::<MySqlRow, &[u8]>(row, "name").map_or(true, |name| name.starts_with(prefix))
             };
             let rows = rows.iter().take_while(of_prefix);
             rows.map(|row| row::record(row, &shared.sql.table)).collect::<Result<Vec<_>>>()

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::stream;
 use tokio::time::sleep;
 
-use super::row;
 use super::shared::Shared;
+use crate::common::row::get;
 use crate::{Hint, HintStream, Result};
 
 /// How long a hint takes at most, in ordinary operation.
@@ -36,7 +36,7 @@ impl Shared {
         let rows = self.read(|| sqlx::query(self.sql.signals.clone()).bind(after)).await?;
         let mut look = Look { clock: since, signals: HashMap::new() };
         for row in &rows {
-            let read = || Ok((row::get(row, "name")?, row::get(row, "signal")?));
+            let read = || Ok((get(row, "name")?, get(row, "signal")?));
             let (name, at): (Vec<u8>, i64) = read().map_err(|damage| self.damaged(damage))?;
             if name.is_empty() {
                 look.clock = at;

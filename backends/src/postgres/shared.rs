@@ -13,6 +13,7 @@ use super::watch::Hub;
 use crate::common::Damage;
 use crate::common::limit::CALL_LIMIT;
 use crate::common::pooled::{self, CallError};
+use crate::common::row::get;
 use crate::{Clock, Error, ErrorKind, LockName, LockRecord, Result, SystemClock};
 
 /// A statement with its arguments.
@@ -87,7 +88,7 @@ impl Shared {
         for round in 1.. {
             let rows = self.write(&statement).await?;
             if let Some(row) = rows.first() {
-                let done = row::get(row, "done").map_err(|damage| self.damaged(damage))?;
+                let done = get(row, "done").map_err(|damage| self.damaged(damage))?;
                 if let Some(answer) = answer(done, row::record(row, &self.sql.table)?) {
                     return Ok(answer);
                 }

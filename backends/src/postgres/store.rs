@@ -15,6 +15,7 @@ use super::shared::Shared;
 use super::sql::Sql;
 use super::watch::Hub;
 use super::{config, error, row, schema};
+use crate::common::row::get;
 use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
@@ -284,7 +285,7 @@ impl LockStore for PostgresStore {
             let rows = shared.read(statement).await?;
             // Names of one prefix stand together, so the others are at the end.
             let of_prefix = |row: &&PgRow| {
-                row::get::<&str>(row, "name").map_or(true, |name| name.starts_with(prefix))
+                get::<PgRow, &str>(row, "name").map_or(true, |name| name.starts_with(prefix))
             };
             let rows = rows.iter().take_while(of_prefix);
             rows.map(|row| row::record(row, &shared.sql.table)).collect::<Result<Vec<_>>>()

@@ -10,6 +10,7 @@ use super::row;
 use super::sql::Sql;
 use crate::common;
 use crate::common::Damage;
+use crate::common::row::{get, parsed, present};
 use crate::{Error, LeaseId, LockName, LockRecord, Reach, RenewOutcome, Result};
 
 pub(super) struct Shared {
@@ -106,13 +107,13 @@ impl Shared {
     ) -> Result<((LockName, LeaseId), RenewOutcome)> {
         let name = row::name(row, &self.sql.table)?;
         let parse = || {
-            let left = self.clock.left(self.clock.boot(), row::get(row, "expires_at")?, now)?;
+            let left = self.clock.left(self.clock.boot(), get(row, "expires_at")?, now)?;
             let left = left.ok_or_else(|| Damage::new("a lease was extended into the past"))?;
-            let outcome = match row::optional_text(row, "ending")? {
+            let outcome = match parsed("ending", get(row, "ending")?)? {
                 Some(reason) => RenewOutcome::Disabled { reason, left },
                 None => RenewOutcome::Extended { left },
             };
-            Ok((row::text(row, "lease")?, outcome))
+            Ok((present("lease", parsed("lease", get(row, "lease")?)?)?, outcome))
         };
         let (lease, outcome) = parse().map_err(|damage| self.damaged(damage).for_lock(&name))?;
         Ok(((name, lease), outcome))

@@ -14,7 +14,8 @@ use super::clock::{MachineClock, Now, duration, ttl_micros};
 use super::config::Location;
 use super::shared::Shared;
 use super::sql::Sql;
-use super::{error, row, schema, watch};
+use super::{error, schema, watch};
+use crate::common::row::{get, token};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions, LockName, LockRecord,
@@ -177,7 +178,8 @@ impl LockStore for SqliteStore {
                 .await
                 .map_err(error::writing)?;
             if let Some(row) = granted {
-                let token = row::token(&row).map_err(|damage| shared.damaged(damage))?;
+                let token = get(&row, "token").and_then(token);
+                let token = token.map_err(|damage| shared.damaged(damage))?;
                 let token = token.ok_or_else(|| shared.contradiction())?;
                 let left = duration(ttl);
                 return Ok(AcquireOutcome::Granted(Grant { token, left }));
@@ -323,7 +325,8 @@ impl LockStore for SqliteStore {
             let now = shared.clock.now();
             // Names of one prefix stand together, so the others are at the end.
             let of_prefix = |row: &&SqliteRow| {
-                row::get::<&str>(row, "name").map_or(true, |name| name.starts_with(&options.prefix))
+                get::<SqliteRow, &str>(row, "name")
+                    .map_or(true, |name| name.starts_with(&options.prefix))
             };
             let rows = rows.iter().take_while(of_prefix);
             rows.map(|row| shared.record(row, now)).collect::<Result<Vec<_>>>()

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::row;
 use super::shared::Shared;
+use crate::common::row::get;
 use crate::{Hint, HintStream, Result};
 
 /// How long a hint takes at most, in ordinary operation.
@@ -73,7 +74,7 @@ impl Watch {
         for row in rows {
             let name = row::name(row, &self.shared.sql.table);
             self.hints.push_back(name.map_or(Hint::Anything, Hint::Name));
-            self.seen = row::get(row, "signal").unwrap_or(self.seen);
+            self.seen = get(row, "signal").unwrap_or(self.seen);
         }
     }
 }

@@ -1,0 +1,113 @@
+//! Reading the rows of the SQL stores back, strictly: what Leasehold did not write is an error,
+//! never a guess.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::{ColumnIndex, Decode, Row, Type};
+
+use super::Damage;
+use crate::{Disablement, Error, ErrorKind, FencingToken, LeaseRecord, Reason};
+
+/// A column as the server gives it.
+pub(crate) fn get<'r, R, T>(row: &'r R, column: &'static str) -> Result<T, Damage>
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+    T: Decode<'r, R::Database> + Type<R::Database>,
+{
+    row.try_get(column).map_err(|source| {
+        Damage(
+            Error::new(ErrorKind::Corrupt, format!("{column} cannot be read")).with_source(source),
+        )
+    })
+}
+
+/// What the text of a column stands for; none for NULL.
+pub(crate) fn parsed<T>(column: &str, text: Option<String>) -> Result<Option<T>, Damage>
+where
+    T: FromStr<Err: Display>,
+{
+    let Some(text) = text else { return Ok(None) };
+    text.parse().map(Some).map_err(|error| Damage::new(format!("{column} is wrong: {error}")))
+}
+
+/// A value that may not be NULL.
+pub(crate) fn present<T>(column: &str, value: Option<T>) -> Result<T, Damage> {
+    value.ok_or_else(|| Damage::new(format!("{column} is NULL")))
+}
+
+/// A token; none for 0, which a name has that was disabled before its first grant.
+pub(crate) fn token(number: i64) -> Result<Option<FencingToken>, Damage> {
+    if number == 0 {
+        return Ok(None);
+    }
+    u64::try_from(number)
+        .map_err(|_| Damage::new(format!("{number} is no fencing token")))
+        .and_then(|number| Ok(Some(FencingToken::new(number)?)))
+}
+
+/// The columns of a lease: all are NULL, or none but `ending`.
+pub(crate) struct LeaseColumns {
+    pub(crate) lease: Option<String>,
+    pub(crate) holder: Option<String>,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) granted_at: Option<i64>,
+    pub(crate) ending: Option<String>,
+}
+
+impl LeaseColumns {
+    /// The lease, if it is in force; one that is over is read all the same. `clock` is the one of
+    /// `granted_at`, and `left` knows that of `expires_at`.
+    pub(crate) fn record(
+        self,
+        clock: i64,
+        left: impl FnOnce(i64) -> Result<Option<Duration>, Damage>,
+    ) -> Result<Option<LeaseRecord>, Damage> {
+        let (id, ending) = (parsed("lease", self.lease)?, parsed("ending", self.ending)?);
+        match (id, self.holder, self.expires_at, self.granted_at, ending) {
+            (Some(id), Some(holder), Some(expires_at), Some(granted_at), ending) => {
+                let holder = serde_json::from_str(&holder).map_err(|source| {
+                    let wrong = Error::new(ErrorKind::Corrupt, "holder is not as it was written");
+                    Damage(wrong.with_source(source))
+                })?;
+                let held_for = since(granted_at, clock)?;
+                let left = left(expires_at)?;
+                Ok(left.map(|left| LeaseRecord { id, holder, held_for, left, ending }))
+            }
+            (None, None, None, None, None) => Ok(None),
+            _ => Err(Damage::new("a part of a lease stands without the others")),
+        }
+    }
+}
+
+/// The columns of a disablement: all are NULL, or none but perhaps `disabled_by`.
+pub(crate) fn disabled(
+    reason: Option<String>,
+    by: Option<String>,
+    at: Option<i64>,
+    clock: i64,
+) -> Result<Option<Disablement>, Damage> {
+    match (parsed::<Reason>("disabled_reason", reason)?, by, at) {
+        (Some(reason), by, Some(at)) => {
+            Ok(Some(Disablement { reason, by, since: since(at, clock)? }))
+        }
+        (None, None, None) => Ok(None),
+        _ => Err(Damage::new("a part of a disablement stands without the others")),
+    }
+}
+
+/// What is left until then; none when it is over.
+pub(crate) fn left(expires_at: i64, clock: i64) -> Result<Option<Duration>, Damage> {
+    let left = expires_at
+        .checked_sub(clock)
+        .ok_or_else(|| Damage::new(format!("{expires_at} is no time")))?;
+    Ok(u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_micros))
+}
+
+/// For display only; zero if the clock was set back meanwhile.
+fn since(then: i64, clock: i64) -> Result<Duration, Damage> {
+    let then = u64::try_from(then).map_err(|_| Damage::new(format!("{then} is no time")))?;
+    Ok(Duration::from_micros(clock.unsigned_abs().saturating_sub(then)))
+}
