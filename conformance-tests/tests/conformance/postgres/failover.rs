@@ -16,6 +16,7 @@ use super::own::{LONG, fresh, name};
 use super::{Postgres, options, pool, ready, start};
 
 /// A copy of the server at the address that follows the command, kept up to date by streaming.
+/// A standby must allow as many connections as its primary.
 const STANDBY: Image = Image {
     command: &[
         "sh",
@@ -23,7 +24,7 @@ const STANDBY: Image = Image {
         "export PGPASSWORD=secret; \
          install -d -o postgres -g postgres -m 700 /tmp/data; \
          exec runuser -u postgres -- sh -c \"pg_basebackup -h $0 -U postgres -D /tmp/data -R \
-         && exec postgres -D /tmp/data -k /tmp -c listen_addresses='*'\"",
+         && exec postgres -D /tmp/data -k /tmp -c listen_addresses='*' -c max_connections=500\"",
     ],
     ..POSTGRES
 };
