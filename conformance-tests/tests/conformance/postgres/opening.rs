@@ -2,18 +2,16 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use leasehold::postgres::PostgresStore;
 use leasehold::{Schema, url};
 use leasehold_conformance::{Backend, CaseResult, Failure};
 use leasehold_core::{Error, ErrorKind, LeaseId, Namespace};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::own::{LONG, fresh, name};
-use super::{Postgres, broken, options};
+use super::{Postgres, options};
+use crate::stranger::{Conduct, Stranger};
 
 async fn refusal(url: &str, schema: Schema) -> Error {
     let opened = url::open(url, &options(&fresh(), schema)).await;
@@ -181,61 +179,29 @@ pub(super) async fn the_search_path_says_where_the_table_is(backend: Arc<Postgre
     Ok(())
 }
 
-/// How a server that is none behaves.
-#[derive(Clone, Copy)]
-enum Stranger {
-    Says(&'static [u8]),
-    Closes,
-    IsSilent,
-}
-
-async fn serve(listener: TcpListener, stranger: Stranger) {
-    while let Ok((mut connection, _)) = listener.accept().await {
-        match stranger {
-            Stranger::Says(text) => {
-                _ = connection.write_all(text).await;
-                tokio::spawn(async move {
-                    sleep(Duration::from_secs(1)).await;
-                    drop(connection);
-                });
-            }
-            Stranger::Closes => drop(connection),
-            Stranger::IsSilent => {
-                tokio::spawn(async move {
-                    sleep(LONG).await;
-                    drop(connection);
-                });
-            }
-        }
-    }
-}
-
 pub(super) async fn what_is_no_postgres_server_is_named(_: Arc<Postgres>) -> CaseResult {
     // What MySQL greets with, and what HTTP and Redis answer; an encrypted connection is refused
     // first by 'N', and an end comes in the middle of a message.
     let mysql = b"\x4a\0\0\0\x0a8.4.0\0\x08\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xdf\x15\0";
     let strangers = [
-        (Stranger::Says(mysql), ErrorKind::Invalid),
-        (Stranger::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), ErrorKind::Invalid),
-        (Stranger::Says(b"-ERR unknown command\r\n"), ErrorKind::Invalid),
-        (Stranger::Says(b"N-ERR unknown command\r\n"), ErrorKind::Invalid),
-        (Stranger::Says(b"NR\0\0\0\x05\0"), ErrorKind::Invalid),
-        (Stranger::Closes, ErrorKind::Unavailable),
-        (Stranger::IsSilent, ErrorKind::Unavailable),
+        (Conduct::Says(mysql), ErrorKind::Invalid),
+        (Conduct::HTTP, ErrorKind::Invalid),
+        (Conduct::Says(b"-ERR unknown command\r\n"), ErrorKind::Invalid),
+        (Conduct::Says(b"N-ERR unknown command\r\n"), ErrorKind::Invalid),
+        (Conduct::Says(b"NR\0\0\0\x05\0"), ErrorKind::Invalid),
+        (Conduct::Closes, ErrorKind::Unavailable),
+        (Conduct::IsSilent, ErrorKind::Unavailable),
     ];
-    for (number, (stranger, kind)) in strangers.into_iter().enumerate() {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(broken)?;
-        let address = listener.local_addr().map_err(broken)?;
-        let serving = tokio::spawn(serve(listener, stranger));
-        let url = format!("postgres://app:secret@{address}/app");
+    for (number, (conduct, kind)) in strangers.into_iter().enumerate() {
+        let stranger = Stranger::start(conduct).await?;
+        let url = format!("postgres://app:secret@{}/app", stranger.address());
         let error = timeout(LONG / 2, refusal(&url, Schema::Create))
             .await
             .map_err(|_| Failure::new("opening never ends"))?;
-        serving.abort();
         assert_eq!(error.kind(), kind, "{number}: {error:?}");
-        assert!(error.to_string().contains(&address.to_string()), "{error}");
+        assert!(error.to_string().contains(&stranger.address()), "{error}");
         assert!(!format!("{error:?}").contains("secret"), "{error:?}");
-        assert!(error.source().is_some() || matches!(stranger, Stranger::IsSilent), "{error:?}");
+        assert!(error.source().is_some() || matches!(conduct, Conduct::IsSilent), "{error:?}");
     }
     Ok(())
 }

@@ -8,48 +8,32 @@ use leasehold::OpenOptions;
 use leasehold::mongodb::MongoStore;
 use leasehold_conformance::expect::{extended, granted};
 use leasehold_conformance::servers::catalog::MONGODB;
-use leasehold_conformance::servers::{Conduct, Proxy};
+use leasehold_conformance::servers::{Conduct as ProxyConduct, Proxy};
 use leasehold_conformance::{CaseResult, Client};
 use leasehold_core::{Client as Engine, ErrorKind, LeaseId, LockName, LockStoreExt, Settings};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 use super::super::place::Place;
 use super::super::{MongoDb, options};
 use super::{PATIENCE, TTL, new_namespace, open};
+use crate::stranger::{Conduct, Stranger};
 
 /// Longer than any call takes, shorter than a hang.
 const CALL: Duration = Duration::from_secs(30);
 
 pub(super) async fn no_mongodb() -> CaseResult {
-    let mut tries = Vec::new();
-    for conduct in ["closes", "is silent", "speaks HTTP"] {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let url = format!("mongodb://user:secret@{}/app", listener.local_addr()?);
-        let server = leasehold_conformance::spawn(async move {
-            let mut open = Vec::new();
-            while let Ok((mut connection, _)) = listener.accept().await {
-                if conduct == "speaks HTTP" {
-                    _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
-                }
-                if conduct != "closes" {
-                    open.push(connection);
-                }
-            }
-            Ok(())
-        });
-        let opening = async move {
-            let opened = MongoStore::connect(&url, &OpenOptions::default()).await;
-            (conduct, opened.map(drop), server)
-        };
-        tries.push(timeout(CALL, opening));
-    }
+    let tries = [Conduct::Closes, Conduct::IsSilent, Conduct::HTTP].map(|conduct| async move {
+        let stranger = Stranger::start(conduct).await?;
+        let url = format!("mongodb://user:secret@{}/app", stranger.address());
+        let options = OpenOptions::default();
+        let opened = timeout(CALL, MongoStore::connect(&url, &options)).await?;
+        CaseResult::Ok((conduct, opened.map(drop)))
+    });
     for tried in futures_util::future::join_all(tries).await {
-        let (conduct, opened, _server) = tried?;
+        let (conduct, opened) = tried?;
         let error = opened.expect_err("this is no MongoDB");
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "a server that {conduct}: {error}");
-        assert!(error.to_string().contains("MongoDB"), "a server that {conduct}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{conduct:?}: {error}");
+        assert!(error.to_string().contains("MongoDB"), "{conduct:?}: {error}");
         assert!(!super::said(&error).contains("secret"), "{error}");
     }
     Ok(())
@@ -129,27 +113,27 @@ pub(super) async fn slow_and_cut(this: Arc<MongoDb>) -> CaseResult {
     let (name, ttl) = (LockName::new("job")?, PATIENCE / 12);
     let first = far.take(&name, TTL).await?;
 
-    proxy.set(Conduct::Slow(Duration::from_millis(200)));
+    proxy.set(ProxyConduct::Slow(Duration::from_millis(200)));
     extended(far.renew(&name, first.lease, TTL).await?);
-    proxy.set(Conduct::Slow(PATIENCE * 2));
+    proxy.set(ProxyConduct::Slow(PATIENCE * 2));
     let started = Instant::now();
     let error = far.store().renew_one(&name, first.lease, TTL).await;
     assert_eq!(error.expect_err("no answer can come").kind(), ErrorKind::OutcomeUnknown);
     assert!(started.elapsed() < CALL);
-    proxy.set(Conduct::Cut);
+    proxy.set(ProxyConduct::Cut);
     sleep(Duration::from_millis(200)).await;
-    proxy.set(Conduct::Pass);
+    proxy.set(ProxyConduct::Pass);
     far.give_back(&first).await?;
 
     // Cut for good: whoever comes next comes after the holder stopped trusting its lease.
     let engine = engine(&far, ttl)?;
     let guard = engine.lock("job")?.acquire(PATIENCE).await?;
-    proxy.set(Conduct::Cut);
+    proxy.set(ProxyConduct::Cut);
     let next = timeout(PATIENCE, near.take_when_free(&name, TTL)).await??;
     assert!(!guard.is_held(), "two hold the lock");
     assert!(next.token > guard.token());
     timeout(PATIENCE, guard.lost()).await?;
-    proxy.set(Conduct::Pass);
+    proxy.set(ProxyConduct::Pass);
     near.give_back(&next).await?;
     assert!(engine.lock("job")?.acquire(PATIENCE).await?.token() > next.token);
     Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
