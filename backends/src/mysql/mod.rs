@@ -42,8 +42,11 @@
 //! # }
 //! ```
 
+mod bell;
 mod config;
 mod error;
+mod listen;
+mod ring;
 mod row;
 mod schema;
 mod shared;

@@ -7,6 +7,7 @@ use sqlx::mysql::{MySql, MySqlArguments, MySqlConnection, MySqlPool, MySqlRow};
 use sqlx::query::Query;
 use tokio::time::sleep;
 
+use super::bell::Bells;
 use super::error;
 use super::row;
 use super::sql::Sql;
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     pub(super) label: String,
     pub(super) pool: MySqlPool,
     pub(super) sql: Sql,
+    pub(super) bells: Bells,
 }
 
 impl Shared {

@@ -2,18 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
-use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnection, MySqlPool, MySqlRow};
 
 use super::shared::{Shared, pause};
 use super::sql::{EXTENDED, KEPT, Sql};
-use super::{config, error, row, schema, watch};
+use super::{bell, config, error, row, schema, watch};
 use crate::common::limit::CALL_LIMIT;
 use crate::common::row::get;
 use crate::common::{about, limit};
@@ -53,12 +50,7 @@ impl MySqlStore {
         let label = config::label(&connect);
         // One connection beforehand says what is wrong; a pool would say that it took too long.
         let check = async {
-            // sqlx panics at some messages that no server sends: strangers must not get that far.
-            let mut connection = AssertUnwindSafe(connect.connect())
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an impossible message".into())))
-                .map_err(error::connecting)?;
+            let mut connection = bell::connect(&connect).await.map_err(error::connecting)?;
             prepare(&mut connection, options).await
         };
         let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
@@ -90,7 +82,8 @@ impl MySqlStore {
     }
 
     fn build(pool: MySqlPool, label: String, sql: Sql) -> Self {
-        Self { shared: Arc::new(Shared { label, pool, sql }) }
+        let bells = bell::Bells::new(&pool, &sql.table);
+        Self { shared: Arc::new(Shared { label, pool, sql, bells }) }
     }
 
     /// The statement that creates the table of that namespace, for an application's migrations.
@@ -316,7 +309,9 @@ impl LockStore for MySqlStore {
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         let about = self.shared.about("acquire", Some(name));
         check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
-        self.shared.acquire(name, options).await.map_err(about)
+        let outcome = self.shared.acquire(name, options).await.map_err(about)?;
+        self.shared.bells.asked(name, options, &outcome);
+        Ok(outcome)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
@@ -326,23 +321,27 @@ impl LockStore for MySqlStore {
             check_ttl(lease.ttl, &self.capabilities())
                 .map_err(|error| about(error.for_lock(&lease.name)))?;
         }
-        match leases {
-            [] => Ok(Vec::new()),
-            [lease] => shared.renew_one(lease).await.map(|outcome| vec![outcome]).map_err(about),
-            leases => shared.renew_many(leases).await.map_err(about),
-        }
+        let outcomes = match leases {
+            [] => Vec::new(),
+            [lease] => vec![shared.renew_one(lease).await.map_err(about)?],
+            leases => shared.renew_many(leases).await.map_err(about)?,
+        };
+        shared.bells.renewed(leases, &outcomes);
+        Ok(outcomes)
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
         let shared = &*self.shared;
-        let lease = lease.to_string();
+        let id = lease.to_string();
         let statement = || {
             sqlx::query(shared.sql.release.clone())
                 .bind(name.as_str().as_bytes())
-                .bind(lease.as_bytes())
+                .bind(id.as_bytes())
         };
         let done = shared.write(statement).await.map_err(shared.about("release", Some(name)))?;
-        Ok(if done > 0 { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld })
+        let outcome = if done > 0 { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld };
+        shared.bells.released(lease, outcome);
+        Ok(outcome)
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {

@@ -1,12 +1,13 @@
-//! Hints by looking again, five times a second, at what was signalled since.
+//! Hints by looking again at what was signalled since: five times a second, and when a bell rings.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::listen::Attention;
 use super::shared::Shared;
 use crate::common::row::get;
 use crate::{Hint, HintStream, Result};
@@ -20,6 +21,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A signal's time is read before its commit, so that one may appear after a later one did. Each look
 /// reaches back that far, in microseconds.
 const OVERLAP: i64 = 2_000_000;
+
+/// Bells that ring all the time cause no more looks than take a tenth of the time.
+const RESTS: u32 = 9;
+const LEAST_REST: Duration = Duration::from_millis(2);
 
 /// What one look found.
 pub(super) struct Look {
@@ -49,17 +54,22 @@ impl Shared {
 }
 
 struct Watch {
+    bells: Attention,
     shared: Arc<Shared>,
     seen: Look,
     hints: VecDeque<Hint>,
     pause: Duration,
+    /// Before then no bell makes it look.
+    rest: Instant,
 }
 
 /// Hints at everything that is signalled from now on.
 pub(super) async fn hints(shared: Arc<Shared>) -> Result<HintStream> {
+    let bells = shared.bells.ears.attend();
     let now = shared.look(i64::MAX).await?;
     let seen = shared.look(now.clock).await?;
-    let watch = Watch { shared, seen, hints: VecDeque::new(), pause: INTERVAL };
+    let (hints, pause, rest) = (VecDeque::new(), INTERVAL, Instant::now());
+    let watch = Watch { bells, shared, seen, hints, pause, rest };
     Ok(Box::pin(stream::unfold(watch, Watch::next)))
 }
 
@@ -73,8 +83,16 @@ impl Watch {
                 return None;
             }
             // Out of step with other clients, also when a server starts again.
-            sleep(self.pause.mul_f64(0.75 + fastrand::f64() / 4.0)).await;
-            match self.look().await {
+            let pause = self.pause.mul_f64(0.75 + fastrand::f64() / 4.0);
+            let (bells, rest) = (&mut self.bells, self.rest);
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = async { bells.rang().await; sleep_until(rest).await } => {}
+            }
+            let begun = Instant::now();
+            let looked = self.look().await;
+            self.rest = Instant::now() + (begun.elapsed() * RESTS).clamp(LEAST_REST, INTERVAL);
+            match looked {
                 Ok(Some(look)) => self.learn(look),
                 Ok(None) => {}
                 Err(error) => {

@@ -1,7 +1,10 @@
 //! MySQL and MariaDB, each in a container or given by URL.
 
+mod bells;
+mod opening;
 mod own;
 mod probes;
+mod rows;
 
 use std::sync::{Arc, OnceLock};
 

@@ -56,7 +56,8 @@ impl MySql {
 }
 
 /// A user of its own sends nothing but what is counted. Preparing is done once per connection, and
-/// sqlx pings a connection after it was given back, when no call waits any more.
+/// sqlx pings a connection after it was given back, when no call waits any more. Nor does a call wait
+/// for its store's bell, which is rung by `DO` on another connection afterwards: no call sends one.
 #[async_trait]
 impl RoundTrips for MySql {
     async fn open_counted(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
@@ -74,7 +75,7 @@ impl RoundTrips for MySql {
              FROM performance_schema.events_statements_summary_by_user_by_event_name \
              WHERE user = ? AND event_name NOT IN \
                  ('statement/com/Prepare', 'statement/com/Close stmt', 'statement/com/Quit', \
-                 'statement/com/Ping')",
+                 'statement/com/Ping', 'statement/sql/do')",
         )
         .bind(namespace.as_str())
         .fetch_one(self.admin())

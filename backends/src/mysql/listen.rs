@@ -1,0 +1,232 @@
+//! The waiter's side of bells: a few connections per store, on which it stands in line for the bells
+//! of those who hold what it was refused.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use super::bell::{Heard, Line, Tower};
+use crate::LockName;
+
+/// The most holders that a store listens for at once; for others' releases it polls.
+const MOST_LINES: usize = 3;
+
+/// How long a connection is kept that nobody is listened for on.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The pauses after an answer that came at once: there is no bell, or it is rung all the time.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
+
+/// The longest pause after an error.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// An answer that comes sooner was not waited for.
+const AT_ONCE: Duration = Duration::from_millis(5);
+
+/// Listens for bells, in tasks that live while there is a watch and somebody to listen for.
+pub(super) struct Ears(Arc<Inner>);
+
+struct Inner {
+    tower: Tower,
+    state: Mutex<State>,
+    /// Wakes a task that has nobody to listen for.
+    wake: Notify,
+    rang: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct State {
+    watches: usize,
+    /// What was refused: who holds it, and until when unless that is renewed. Whoever still waits
+    /// then asks again.
+    wanted: HashMap<LockName, (Uuid, Instant)>,
+    /// Those whom a task listens for.
+    heeded: HashSet<Uuid>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl State {
+    /// Whom no task listens for yet.
+    fn unheeded(&self) -> Option<Uuid> {
+        let mut holders = self.wanted.values().map(|(holder, _)| *holder);
+        holders.find(|holder| !self.heeded.contains(holder))
+    }
+}
+
+impl Ears {
+    pub(super) fn new(tower: Tower) -> Self {
+        let (state, wake, rang) = (Mutex::default(), Notify::new(), watch::Sender::new(()));
+        Self(Arc::new(Inner { tower, state, wake, rang }))
+    }
+
+    /// For a watch: while it lives, bells are listened for.
+    pub(super) fn attend(&self) -> Attention {
+        self.0.state().watches += 1;
+        Attention { inner: Arc::clone(&self.0), rang: self.0.rang.subscribe() }
+    }
+
+    /// The name is held by that holder.
+    pub(super) fn refused(&self, name: &LockName, holder: Uuid, left: Duration) {
+        let mut state = self.0.state();
+        if state.watches == 0 {
+            return;
+        }
+        state.wanted.insert(name.clone(), (holder, Instant::now() + left));
+        if state.heeded.contains(&holder) {
+            return;
+        }
+        // A task may have gone with its runtime.
+        state.tasks.retain(|task| !task.is_finished());
+        if state.tasks.len() > state.heeded.len() {
+            self.0.wake.notify_one();
+        } else if state.tasks.len() < MOST_LINES {
+            let task = tokio::spawn(run(Arc::clone(&self.0)));
+            state.tasks.push(task.abort_handle());
+        }
+    }
+
+    /// The name was had, or is not to be had by waiting for its holder.
+    pub(super) fn forget(&self, name: &LockName) {
+        self.0.state().wanted.remove(name);
+    }
+
+    /// Has the watches look.
+    pub(super) fn rang(&self) {
+        self.0.rang.send_replace(());
+    }
+}
+
+impl Drop for Ears {
+    fn drop(&mut self) {
+        self.0.state().tasks.drain(..).for_each(|task| task.abort());
+    }
+}
+
+/// A watch's share in listening.
+pub(super) struct Attention {
+    inner: Arc<Inner>,
+    rang: watch::Receiver<()>,
+}
+
+impl Attention {
+    /// Returns when a bell rang since the last return.
+    pub(super) async fn rang(&mut self) {
+        // The sender lives as long as this does.
+        _ = self.rang.changed().await;
+    }
+}
+
+impl Drop for Attention {
+    fn drop(&mut self) {
+        let mut state = self.inner.state();
+        state.watches -= 1;
+        if state.watches == 0 {
+            state.wanted.clear();
+        }
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anything is still wanted that this holder has.
+    fn wants(&self, holder: Uuid) -> bool {
+        let now = Instant::now();
+        self.state().wanted.values().any(|(of, until)| *of == holder && *until > now)
+    }
+
+    /// Whom to listen for next.
+    fn choose(&self) -> Option<Heeded<'_>> {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.wanted.retain(|_, (_, until)| *until > now);
+        let holder = state.unheeded()?;
+        state.heeded.insert(holder);
+        if state.unheeded().is_some() {
+            self.wake.notify_one();
+        }
+        Some(Heeded { inner: self, holder })
+    }
+}
+
+/// A holder who is listened for, until this is dropped.
+struct Heeded<'a> {
+    inner: &'a Inner,
+    holder: Uuid,
+}
+
+impl Drop for Heeded<'_> {
+    fn drop(&mut self) {
+        self.inner.state().heeded.remove(&self.holder);
+    }
+}
+
+async fn run(inner: Arc<Inner>) {
+    let mut line = None;
+    let closed = inner.tower.pool.close_event();
+    tokio::select! {
+        () = serve(&inner, &mut line) => {}
+        () = closed => {}
+    }
+    if let Some(line) = line {
+        line.close().await;
+    }
+}
+
+async fn serve(inner: &Inner, line: &mut Option<Line>) {
+    loop {
+        match inner.choose() {
+            Some(heeded) => heed(&heeded, line).await,
+            None => {
+                if timeout(LINGER, inner.wake.notified()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Listens for one holder while anything of theirs is wanted.
+async fn heed(heeded: &Heeded<'_>, line: &mut Option<Line>) {
+    let Heeded { inner, holder } = heeded;
+    let bell = inner.tower.bell(*holder);
+    let (mut pause, longest) = PAUSES;
+    while inner.wants(*holder) {
+        let asked = Instant::now();
+        let most = match listen(&inner.tower, line, &bell).await {
+            Ok(heard) => {
+                if heard == Heard::Ring {
+                    inner.rang.send_replace(());
+                }
+                if heard != Heard::NoBell && asked.elapsed() >= AT_ONCE {
+                    pause = PAUSES.0;
+                    continue;
+                }
+                // Whatever answers, it is not asked all the time.
+                if heard == Heard::Ring { super::watch::INTERVAL } else { longest }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no bell can be listened for: waiters poll meanwhile");
+                *line = None;
+                LONGEST_PAUSE
+            }
+        };
+        sleep(pause.min(most).mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+        pause = (pause * 2).min(most);
+    }
+}
+
+async fn listen(tower: &Tower, line: &mut Option<Line>, bell: &str) -> sqlx::Result<Heard> {
+    let line = match line {
+        Some(line) => line,
+        empty => empty.insert(Line::open(tower).await?),
+    };
+    line.listen(bell).await
+}

@@ -1,0 +1,296 @@
+//! Bells: what wakes a waiter at once, and what does no harm where it does not.
+//!
+//! A watch looks five times a second by itself, so a bell shows in how soon waiters are woken: a
+//! median over many is far below the mean of polls, even on a busy machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold::mysql::MySqlStore;
+use leasehold::{Client as Locks, Schema};
+use leasehold_conformance::expect::held;
+use leasehold_conformance::{Backend, CaseResult, Client, Failure, race, spawn};
+use leasehold_core::{Hint, LeaseId, LockName, Namespace};
+use sqlx::{AssertSqlSafe, Executor};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::own::{LONG, fresh, name};
+use super::{MySql, options};
+
+/// As long as anything may take that has no time of its own.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The median of waits for polls is twice that at least.
+const PROMPT: Duration = Duration::from_millis(45);
+
+/// Until bells are hung, and those who wait stand in line.
+const SETTLED: Duration = Duration::from_millis(400);
+
+const ROUNDS: usize = 15;
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// A holder, and another who is refused the name and watches.
+struct Pair {
+    namespace: Namespace,
+    url: String,
+    holder: Client,
+    waiter: Client,
+}
+
+impl Pair {
+    /// With a user of their own, by whom their sessions are known.
+    async fn open(backend: &MySql) -> CaseResult<Self> {
+        let namespace = fresh();
+        backend.connect(backend.url(), &namespace).await?;
+        let url = backend.user_of_table(&namespace).await?;
+        let holder = backend.connect(&url, &namespace).await?;
+        let waiter = backend.connect(&url, &namespace).await?;
+        Ok(Self { namespace, url, holder, waiter })
+    }
+
+    /// The times from a release to its hint, of names of their own.
+    async fn woken_after(&self, rounds: usize) -> CaseResult<Vec<Duration>> {
+        let mut times = Vec::new();
+        for round in 0..rounds {
+            let job = name(&format!("job {round} {:x}", fastrand::u32(..)));
+            let taken = self.holder.take(&job, LONG).await?;
+            let watching = Watching::begin(&self.waiter, &job).await?;
+            self.holder.give_back(&taken).await?;
+            times.push(watching.since(Instant::now()).await?);
+        }
+        Ok(times)
+    }
+}
+
+/// A waiter that watches for one name.
+struct Watching(leasehold_conformance::Task<Instant>);
+
+impl Watching {
+    /// Stands in line before it returns, in ordinary operation.
+    async fn begin(waiter: &Client, job: &LockName) -> CaseResult<Self> {
+        let mut hints = waiter.watch().await?;
+        held(waiter.acquire(job, LeaseId::new(), LONG).await?);
+        let job = job.clone();
+        let task = spawn(async move {
+            while let Some(hint) = hints.next().await {
+                if hint == Hint::Name(job.clone()) {
+                    return Ok(Instant::now());
+                }
+            }
+            Err(Failure::new("the watch ended"))
+        });
+        sleep(SETTLED).await;
+        Ok(Self(task))
+    }
+
+    /// How long after that the hint came.
+    async fn since(self, then: Instant) -> CaseResult<Duration> {
+        let woken = timeout(PATIENCE, self.0.join()).await;
+        let woken = woken.map_err(|_| Failure::new("the waiter is never woken"))??;
+        Ok(woken.saturating_duration_since(then))
+    }
+}
+
+impl MySql {
+    /// The sessions of that user, and what each is doing.
+    async fn sessions(&self, user: &Namespace) -> CaseResult<Vec<(i64, String)>> {
+        let query = "SELECT CAST(id AS SIGNED), CAST(COALESCE(info, '') AS CHAR) \
+             FROM information_schema.processlist WHERE user = ?";
+        Ok(sqlx::query_as(query).bind(user.as_str()).fetch_all(self.admin()).await?)
+    }
+
+    /// Who keeps the bells of that namespace's holders.
+    async fn keepers(&self, pair: &Pair) -> CaseResult<Vec<i64>> {
+        let holder = pair.holder.holder().instance.simple().to_string();
+        // The name's other part is the place, which any session of theirs tells.
+        let mut keepers = Vec::new();
+        let watching = pair.waiter.watch().await?;
+        let job = name("who keeps it");
+        let taken = pair.holder.take(&job, LONG).await?;
+        let waiting = Watching::begin(&pair.waiter, &job).await?;
+        for (_, doing) in self.sessions(&pair.namespace).await? {
+            let bell = doing.split('\'').find(|part| part.ends_with(&holder));
+            if let Some(bell) = bell {
+                let query = "SELECT CAST(IS_USED_LOCK(?) AS SIGNED)";
+                let keeper: Option<i64> =
+                    sqlx::query_scalar(query).bind(bell).fetch_one(self.admin()).await?;
+                keepers.extend(keeper);
+            }
+        }
+        pair.holder.give_back(&taken).await?;
+        drop((waiting, watching));
+        Ok(keepers)
+    }
+}
+
+pub(super) async fn a_release_wakes_a_waiter_long_before_it_polls(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let pair = Pair::open(&backend).await?;
+    let times = pair.woken_after(ROUNDS).await?;
+    let median = median(times.clone());
+    assert!(median < PROMPT, "waiters are woken after {median:?}: {times:?}");
+    backend.clean(&pair.namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_bell_rings_after_the_release_and_not_before(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let pair = Pair::open(&backend).await?;
+    let mut times = Vec::new();
+    for round in 0..ROUNDS {
+        let job = name(&format!("job {round}"));
+        let taken = pair.holder.take(&job, LONG).await?;
+        let watching = Watching::begin(&pair.waiter, &job).await?;
+        // The release waits for the row, and the lease is not over before that.
+        let mut transaction = backend.admin().begin().await?;
+        let lock =
+            format!("SELECT 1 FROM {}_locks WHERE name = '{job}' FOR UPDATE", pair.namespace);
+        transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
+        let releasing = spawn({
+            let holder = pair.holder.clone();
+            async move { holder.give_back(&taken).await }
+        });
+        sleep(Duration::from_millis(150)).await;
+        transaction.rollback().await?;
+        releasing.join().await?;
+        times.push(watching.since(Instant::now()).await?);
+    }
+    let median = median(times.clone());
+    assert!(median < PROMPT, "waiters are woken after {median:?}: {times:?}");
+    backend.clean(&pair.namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn without_a_bell_nobody_asks_all_the_time(backend: Arc<MySql>) -> CaseResult {
+    let pair = Pair::open(&backend).await?;
+    let job = name("job");
+    // Held by a client that is gone, and so is its bell.
+    pair.holder.take(&job, LONG).await?;
+    let Pair { namespace, url, holder, waiter } = pair;
+    drop(holder);
+    sleep(SETTLED).await;
+    let statements = || async {
+        let query = "SELECT CAST(COALESCE(SUM(count_star), 0) AS SIGNED) \
+             FROM performance_schema.events_statements_summary_by_user_by_event_name \
+             WHERE user = ?";
+        let count: i64 =
+            sqlx::query_scalar(query).bind(namespace.as_str()).fetch_one(backend.admin()).await?;
+        Ok::<_, sqlx::Error>(count)
+    };
+    let watching = Watching::begin(&waiter, &job).await?;
+    let before = statements().await?;
+    sleep(Duration::from_secs(2)).await;
+    let asked = statements().await? - before;
+    // A watch looks ten times in that time, with a ping each.
+    assert!((1..60).contains(&asked), "{asked} statements in two seconds");
+    drop((watching, waiter, url));
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_bell_whose_session_is_killed_is_hung_again(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let pair = Pair::open(&backend).await?;
+    pair.woken_after(1).await?;
+    let keepers = backend.keepers(&pair).await?;
+    let keeper = *keepers.first().ok_or_else(|| Failure::new("nobody keeps the bell"))?;
+    backend.execute(format!("KILL {keeper}")).await?;
+    // The first ring finds the connection dead, which its waiter does not notice: it polls.
+    pair.woken_after(1).await?;
+    let times = pair.woken_after(ROUNDS).await?;
+    let median = median(times.clone());
+    assert!(median < PROMPT, "waiters are woken after {median:?}: {times:?}");
+    // So is who listens.
+    for (session, doing) in backend.sessions(&pair.namespace).await? {
+        if doing.contains("GET_LOCK") {
+            _ = backend.execute(format!("KILL {session}")).await;
+        }
+    }
+    pair.woken_after(1).await?;
+    backend.clean(&pair.namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn many_waiters_of_one_holder_all_come_through(backend: Arc<MySql>) -> CaseResult {
+    let namespace = fresh();
+    let open = || async {
+        let options = options(&namespace, Schema::Create);
+        Ok::<_, Failure>(Locks::new(MySqlStore::connect(backend.url(), &options).await?)?)
+    };
+    let first = open().await?;
+    let guard = first.lock("job")?.acquire(PATIENCE).await?;
+    let mut waiters = Vec::new();
+    for _ in 0..20 {
+        waiters.push(open().await?.lock("job")?);
+    }
+    let released = spawn(async move {
+        sleep(SETTLED * 3).await;
+        guard.release().await?;
+        Ok(())
+    });
+    race(waiters.into_iter().map(|lock| async move {
+        let guard = lock.acquire(PATIENCE).await?;
+        sleep(Duration::from_millis(5)).await;
+        guard.release().await?;
+        Ok(())
+    }))
+    .await?;
+    released.join().await?;
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn connections_for_bells_are_few_and_go_away(backend: Arc<MySql>) -> CaseResult {
+    let pair = Pair::open(&backend).await?;
+    let mut holders = Vec::new();
+    for number in 0..8 {
+        let holder = backend.connect(backend.url(), &pair.namespace).await?;
+        holder.take(&name(&format!("job {number}")), LONG).await?;
+        holders.push(holder);
+    }
+    let mut hints = pair.waiter.watch().await?;
+    for number in 0..8 {
+        let job = name(&format!("job {number}"));
+        held(pair.waiter.acquire(&job, LeaseId::new(), LONG).await?);
+    }
+    let following = spawn(async move {
+        while hints.next().await.is_some() {}
+        Ok(())
+    });
+    let (mut most, mut all) = (0, 0);
+    for _ in 0..10 {
+        sleep(SETTLED / 4).await;
+        let sessions = backend.sessions(&pair.namespace).await?;
+        most = most.max(sessions.iter().filter(|(_, doing)| doing.contains("GET_LOCK")).count());
+        all = sessions.len();
+    }
+    assert!((1..=3).contains(&most), "{most} connections stand in line");
+    drop(following);
+    // Nobody waits any more, and then the stores are gone.
+    let gone = |limit: usize, what: &'static str| {
+        let (backend, user) = (Arc::clone(&backend), pair.namespace.clone());
+        async move {
+            let gone = async {
+                while backend.sessions(&user).await?.len() > limit {
+                    sleep(Duration::from_millis(100)).await;
+                }
+                Ok(())
+            };
+            timeout(PATIENCE, gone).await.unwrap_or_else(|_| Err(Failure::new(what)))
+        }
+    };
+    // Those of the pools stay.
+    gone(all - most, "connections for bells stay though nobody waits").await?;
+    drop((holders, pair.holder, pair.waiter));
+    gone(0, "connections stay though the stores are gone").await?;
+    backend.clean(&pair.namespace).await?;
+    Ok(())
+}

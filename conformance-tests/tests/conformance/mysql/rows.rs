@@ -1,0 +1,117 @@
+//! Rows: damaged ones, ones that are waited for, and the sessions that read and write them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::Schema;
+use leasehold::mysql::MySqlStore;
+use leasehold_conformance::expect::{extended, granted};
+use leasehold_conformance::{Backend, CaseResult, Client, spawn};
+use leasehold_core::{ErrorKind, LeaseId, ReleaseOutcome, RenewOptions, RenewOutcome};
+use sqlx::mysql::MySqlPoolOptions;
+use sqlx::{AssertSqlSafe, Executor};
+use tokio::time::sleep;
+
+use super::own::{LONG, fresh, name};
+use super::{MySql, options};
+
+pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<MySql>) -> CaseResult {
+    let namespace = fresh();
+    let client = backend.connect(backend.url(), &namespace).await?;
+    let sound = client.take(&name("sound"), LONG).await?;
+    let damages = ["token = -7", "holder = 'no JSON'", "holder = NULL", "lease = 'x'"];
+    for (number, damage) in damages.into_iter().enumerate() {
+        let job = name(&format!("job {number}"));
+        let taken = client.take(&job, LONG).await?;
+        backend
+            .execute(format!("UPDATE {namespace}_locks SET {damage} WHERE name = '{job}'"))
+            .await?;
+        let told =
+            [client.get(&job).await.err(), client.acquire(&job, LeaseId::new(), LONG).await.err()];
+        for error in told {
+            let error = error.expect("it is told");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error:?}");
+            assert!(error.to_string().contains(job.as_str()), "{damage}: {error}");
+        }
+        let batch = [&taken, &sound].map(|taken| RenewOptions {
+            name: taken.name.clone(),
+            lease: taken.lease,
+            ttl: LONG,
+        });
+        let renewed = client.store().renew(&batch).await?;
+        assert!(matches!(renewed[1], RenewOutcome::Extended { .. }), "{damage}: {renewed:?}");
+    }
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_wait_revives_no_lease(backend: Arc<MySql>) -> CaseResult {
+    let job = name("job");
+    for releases in [false, true] {
+        let namespace = fresh();
+        let client = backend.connect(backend.url(), &namespace).await?;
+        let taken = client.take(&job, Duration::from_millis(1500)).await?;
+        let mut transaction = backend.admin().begin().await?;
+        let lock = format!("SELECT 1 FROM {namespace}_locks WHERE name = 'job' FOR UPDATE");
+        transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
+        let locked = spawn(async move {
+            sleep(Duration::from_millis(2500)).await;
+            transaction.rollback().await?;
+            Ok(())
+        });
+        if releases {
+            let released = client.release(&job, taken.lease).await?;
+            assert_eq!(released, ReleaseOutcome::NotHeld);
+        } else {
+            let renewed = client.renew(&job, taken.lease, LONG).await?;
+            assert_eq!(renewed, RenewOutcome::Lost, "it was in force when the wait began only");
+        }
+        locked.join().await?;
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn settings_of_the_session_do_no_harm(backend: Arc<MySql>) -> CaseResult {
+    for setting in [
+        "sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES,NO_UNSIGNED_SUBTRACTION'".to_owned(),
+        "sql_mode = '', time_zone = '-11:30'".to_owned(),
+        "NAMES latin1".to_owned(),
+        "SESSION transaction_isolation = 'SERIALIZABLE'".to_owned(),
+        "SESSION transaction_isolation = 'READ-UNCOMMITTED', sql_safe_updates = 1".to_owned(),
+    ] {
+        let namespace = fresh();
+        let set = format!("SET {setting}");
+        let pool = MySqlPoolOptions::new().max_connections(3).after_connect(move |session, _| {
+            let set = set.clone();
+            Box::pin(async move {
+                session.execute(sqlx::raw_sql(AssertSqlSafe(set))).await?;
+                Ok(())
+            })
+        });
+        let pool = pool.connect(backend.url()).await?;
+        let store = MySqlStore::from_pool(pool, &options(&namespace, Schema::Create)).await?;
+        let client = Client::new(Arc::new(store));
+        let job = name("jöb 🚧");
+        let lease = LeaseId::new();
+        let first = granted(client.acquire(&job, lease, LONG).await?);
+        let again = granted(client.acquire(&job, lease, LONG).await?);
+        assert_eq!(first.token, again.token, "{setting}");
+        assert!(again.left <= LONG && again.left > LONG / 2, "{setting}: {:?}", again.left);
+        let left = extended(client.renew(&job, lease, LONG).await?);
+        assert!(left <= LONG, "{setting}");
+        client.disable(&job, "größer 🚧").await?;
+        let plain = backend.connect(backend.url(), &namespace).await?;
+        let record = plain.get(&job).await?.expect("it is there");
+        assert_eq!(
+            record.disabled.map(|d| d.reason.as_str().to_owned()).as_deref(),
+            Some("größer 🚧")
+        );
+        assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::Released);
+        client.enable(&job).await?;
+        let next = client.take(&job, LONG).await?;
+        assert!(next.token > first.token, "{setting}");
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
