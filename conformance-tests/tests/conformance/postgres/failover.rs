@@ -69,12 +69,12 @@ pub(super) async fn tokens_grow_though_a_failover_lost_the_last_grant(
     let primary = backend.connect(&pair.primary.1, &namespace).await?;
     let first = primary.take(&job, LONG).await?;
     pair.caught_up().await?;
-    primary.give_back(&first).await?;
     // From here on nothing reaches the standby.
     pair.on_standby("ALTER SYSTEM SET primary_conninfo = ''").await?;
     pair.on_standby("SELECT pg_reload_conf()").await?;
     let no_receiver = "SELECT 1 / (count(*) = 0)::int FROM pg_stat_wal_receiver";
     until_ready(|| pair.on_standby(no_receiver)).await?;
+    primary.give_back(&first).await?;
     let last = primary.take(&job, LONG).await?;
     pair.primary.0.stop().await?;
     pair.on_standby("SELECT pg_promote()").await?;
