@@ -61,7 +61,7 @@ async fn measure(name: &str, url: &str) -> Result<()> {
     let floor = floor::two_writes(url, WARM_UP, ROUNDS).await?;
     let handover = hand_over(url).await?;
     let ratio = ours.as_secs_f64() / floor.as_secs_f64();
-    println!("{name:10} {ours:>18.0?} {floor:>18.0?} {ratio:>7.2} {handover:>12.2?}");
+    println!("{name:10} {ours:>18.2?} {floor:>18.2?} {ratio:>7.2} {handover:>12.2?}");
     Ok(())
 }
 
