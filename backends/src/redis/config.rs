@@ -1,11 +1,11 @@
 //! From a URL to the place that it names.
 
 use ::redis::cluster::ClusterClient;
-use ::redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisError, TlsMode};
-use tokio::sync::Mutex;
+use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisError};
 
+use super::options::Options;
 use super::place::Place;
+use super::sentinel::Sentinels;
 use crate::{Error, Result};
 
 /// What a URL says.
@@ -24,8 +24,7 @@ struct Parts<'a> {
     login: &'a str,
     hosts: Vec<&'a str>,
     path: &'a str,
-    query: String,
-    wait_replicas: u32,
+    options: Options,
 }
 
 /// The driver takes the process's provider, and panics where rustls cannot choose one. An
@@ -44,7 +43,7 @@ pub(super) fn parse(url: &str) -> Result<Config> {
         "cluster" => parts.cluster()?,
         _ => parts.sentinel()?,
     };
-    Ok(Config { place, label: parts.label(), wait_replicas: parts.wait_replicas })
+    Ok(Config { place, label: parts.label(), wait_replicas: parts.options.wait_replicas })
 }
 
 impl<'a> Parts<'a> {
@@ -69,42 +68,43 @@ impl<'a> Parts<'a> {
         if hosts.iter().any(|host| host.is_empty()) || (kind.is_empty() && hosts.len() > 1) {
             return Err(unreadable());
         }
-        if !matches!(fragment, "" | "insecure") {
-            return Err(unreadable());
-        }
-        let mut wait_replicas = 0;
-        let mut others = Vec::new();
-        for option in query.split('&').filter(|option| !option.is_empty()) {
-            match option.split_once('=') {
-                Some(("wait_replicas", number)) => {
-                    wait_replicas = number.parse().map_err(|_| {
-                        Error::invalid("wait_replicas in the URL is no number")
-                            .with_fix("write how many replicas a grant is to reach")
-                    })?;
-                }
-                _ => others.push(option),
-            }
-        }
-        let mut query = others.join("&");
-        if !query.is_empty() {
-            query.insert(0, '?');
-        }
         if !fragment.is_empty() {
-            query.push_str("#insecure");
+            return Err(Error::invalid("the URL has a part after #, which would be left unread")
+                .with_fix("to trust a certificate of your own, name its authority: ?ca=FILE"));
         }
-        Ok(Self { tls, kind, login, hosts, path, query, wait_replicas })
+        let options = Options::of(query)?;
+        if options.certificates.is_some() && !tls {
+            return Err(Error::invalid("the URL names certificates, and no TLS")
+                .with_fix("write rediss:// instead of redis://"));
+        }
+        if options.sentinel_password.is_some() && kind != "sentinel" {
+            return Err(Error::invalid("the URL has a password of sentinels, and no sentinels")
+                .with_fix(FORM));
+        }
+        Ok(Self { tls, kind, login, hosts, path, options })
     }
 
     fn info(&self, login: &str, host: &str, database: &str) -> Result<ConnectionInfo> {
         let scheme = if self.tls { "rediss" } else { "redis" };
-        let url = format!("{scheme}://{login}{host}/{database}{}", self.query);
+        let mut url = format!("{scheme}://{login}{host}/{database}");
+        if let Some(protocol) = &self.options.protocol {
+            url.extend(["?protocol=", protocol]);
+        }
         // The driver's message may repeat parts of the URL.
         url.into_connection_info().map_err(|_| unreadable())
     }
 
+    fn client(&self, info: ConnectionInfo) -> Result<Client> {
+        let client = match &self.options.certificates {
+            Some(certificates) => Client::build_with_tls(info, certificates.clone()),
+            None => Client::open(info),
+        };
+        client.map_err(refused)
+    }
+
     fn single(&self) -> Result<Place> {
         let info = self.info(self.login, self.hosts[0], self.path)?;
-        Ok(Place::Single(Box::new(Client::open(info).map_err(refused)?)))
+        Ok(Place::Single(Box::new(self.client(info)?)))
     }
 
     fn cluster(&self) -> Result<Place> {
@@ -115,15 +115,16 @@ impl<'a> Parts<'a> {
         let infos: Result<Vec<_>> =
             self.hosts.iter().map(|host| self.info(self.login, host, "")).collect();
         let infos = infos?;
-        let nodes = infos.iter().cloned().map(Client::open).collect::<Result<Vec<_>, _>>();
-        let nodes = nodes.map_err(refused)?;
+        let nodes = infos.iter().cloned().map(|info| self.client(info)).collect::<Result<_>>()?;
         // The driver would repeat what may have been done.
-        let client = ClusterClient::builder(infos)
+        let mut client = ClusterClient::builder(infos)
             .retries(0)
             .connection_timeout(super::place::PATIENCE)
-            .response_timeout(crate::common::limit::CALL_LIMIT)
-            .build();
-        Ok(Place::Cluster(Box::new(client.map_err(refused)?), nodes))
+            .response_timeout(crate::common::limit::CALL_LIMIT);
+        if let Some(certificates) = &self.options.certificates {
+            client = client.certs(certificates.clone());
+        }
+        Ok(Place::Cluster(Box::new(client.build().map_err(refused)?), nodes))
     }
 
     fn sentinel(&self) -> Result<Place> {
@@ -132,30 +133,26 @@ impl<'a> Parts<'a> {
             return Err(Error::invalid("the URL names no service of the sentinels")
                 .with_fix("write redis+sentinel://HOST:PORT,HOST:PORT/SERVICE"));
         }
-        // User and password are the server's; the sentinels are asked without.
-        let node = self.info(self.login, self.hosts[0], database)?;
-        let sentinels: Result<Vec<_>> = self
-            .hosts
-            .iter()
-            .map(|host| {
-                let port = if host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
-                    ""
-                } else {
-                    ":26379"
-                };
-                self.info("", &format!("{host}{port}"), "")
-            })
-            .collect();
-        let mut to_node = SentinelNodeConnectionInfo::default()
-            .set_redis_connection_info(node.redis_settings().clone());
-        if self.tls {
-            let insecure = self.query.ends_with("#insecure");
-            to_node =
-                to_node.set_tls_mode(if insecure { TlsMode::Insecure } else { TlsMode::Secure });
-        }
-        let client =
-            SentinelClient::build(sentinels?, service, Some(to_node), SentinelServerType::Master);
-        Ok(Place::Sentinel(Box::new(Mutex::new(client.map_err(refused)?))))
+        // User and password of the URL are the server's; the sentinels have their own, or none.
+        let node = self.client(self.info(self.login, self.hosts[0], database)?)?;
+        let sentinel = |host: &&str| {
+            let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
+            let port = if has_port { "" } else { ":26379" };
+            let info = self.info("", &format!("{host}{port}"), "")?;
+            let mut login = info.redis_settings().clone();
+            if let Some(user) = &self.options.sentinel_username {
+                login = login.set_username(user);
+            }
+            if let Some(password) = &self.options.sentinel_password {
+                login = login.set_password(password);
+            }
+            self.client(info.set_redis_settings(login))
+        };
+        Ok(Place::Sentinel(Box::new(Sentinels {
+            clients: self.hosts.iter().map(sentinel).collect::<Result<_>>()?,
+            service: service.to_owned(),
+            node: node.get_connection_info().clone(),
+        })))
     }
 
     fn label(&self) -> String {
@@ -167,11 +164,12 @@ impl<'a> Parts<'a> {
     }
 }
 
+const FORM: &str =
+    "write redis://USER:PASSWORD@HOST:PORT/DB, redis+cluster://HOST:PORT,HOST:PORT or \
+     redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, with user and password percent-encoded";
+
 fn unreadable() -> Error {
-    Error::invalid("the URL is not one of Redis's").with_fix(
-        "write redis://USER:PASSWORD@HOST:PORT/DB, redis+cluster://HOST:PORT,HOST:PORT or \
-         redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, with user and password percent-encoded",
-    )
+    Error::invalid("the URL is not one of Redis's").with_fix(FORM)
 }
 
 fn refused(cause: RedisError) -> Error {
@@ -197,6 +195,14 @@ mod tests {
             "redis://user:secret@one,two",
             "redis://user:secret@host/database",
             "redis://user:secret@host?wait_replicas=many",
+            "redis://user:secret@host?wait_replica=1",
+            "redis://user:secret@host?ca=/nowhere",
+            "rediss://user:secret@host?ca=/nowhere",
+            "rediss://user:secret@host?ca=Cargo.toml",
+            "rediss://user:secret@host?cert=Cargo.toml",
+            "rediss://user:secret@host/#insecure",
+            "redis://user:secret@host?sentinel_password=secret",
+            "redis+sentinel://one/main?sentinel_username=user",
             "redis+cluster://user:secret@one,two/1",
             "redis+sentinel://user:secret@one,two",
             "redis+sentinel://user:secret@one,,two/main",
@@ -222,5 +228,9 @@ mod tests {
             assert_eq!(parse(url).unwrap().label, label);
         }
         assert_eq!(parse("redis://h?wait_replicas=2").unwrap().wait_replicas, 2);
+        let sentinels = "redis+sentinel://a/main?sentinel_username=u&sentinel_password=p%26+";
+        let Place::Sentinel(sentinels) = parse(sentinels).unwrap().place else { panic!("others") };
+        let login = sentinels.clients[0].get_connection_info().redis_settings();
+        assert_eq!((login.username(), login.password()), (Some("u"), Some("p&+")));
     }
 }

@@ -32,19 +32,64 @@ pub(super) fn is_no_script(cause: &RedisError) -> bool {
 /// Another connection may have a better answer: of the primary, after a failover.
 pub(super) fn is_of_connection(cause: &RedisError) -> bool {
     !matches!(cause.kind(), CauseKind::Server(_) | CauseKind::Extension)
-        || matches!(cause.code(), Some("READONLY" | "MASTERDOWN" | "LOADING" | "NOAUTH"))
+        || matches!(code(cause), "READONLY" | "MASTERDOWN" | "LOADING" | "NOAUTH")
+}
+
+/// The user lacks the right to ask, or what answers does not know the command.
+pub(super) fn may_not_ask(cause: &RedisError) -> bool {
+    let detail = cause.detail().unwrap_or_default();
+    cause.code() == Some("NOPERM") || detail.contains("unknown command")
+}
+
+/// What was asked was not done, since the slot is another node's, now or soon.
+pub(super) fn is_elsewhere(cause: &RedisError) -> bool {
+    matches!(cause.code(), Some("MOVED" | "TRYAGAIN"))
+}
+
+const NO_PASSWORD: (&str, &str) = (
+    "the server wants a password",
+    "put it into the URL: redis://USER:PASSWORD@HOST, or redis://:PASSWORD@HOST",
+);
+
+const REPLICA: (&str, &str) = (
+    "this server is a replica, and what it is told does not reach the others",
+    "name the primary in the URL, or its sentinels; after a failover, wait for it",
+);
+
+pub(super) fn replica() -> Error {
+    Error::new(ErrorKind::Unavailable, REPLICA.0).with_fix(REPLICA.1)
+}
+
+pub(super) fn sentinel() -> Error {
+    Error::new(ErrorKind::Unavailable, "this is a sentinel, which keeps no data")
+        .with_fix("write redis+sentinel://HOST:PORT,HOST:PORT/SERVICE")
+}
+
+/// The text of the driver's error within.
+pub(super) fn cause_of(error: &Error) -> Option<String> {
+    std::error::Error::source(error).map(ToString::to_string)
+}
+
+/// The server's word for what is wrong. Redis 6 puts it behind that of scripts.
+fn code(cause: &RedisError) -> &str {
+    let code = cause.code().unwrap_or_default();
+    let detail = cause.detail().unwrap_or_default();
+    let within = ["READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "WRONGTYPE"];
+    match code {
+        "ERR" => within
+            .into_iter()
+            .find(|word| detail.contains(&format!("-{word} ")))
+            .unwrap_or(code),
+        code => code,
+    }
 }
 
 fn described(cause: RedisError, broken: ErrorKind) -> Error {
     use ErrorKind::{Corrupt, Denied, Invalid, Unavailable, Unsupported};
-    let code = cause.code().unwrap_or_default().to_owned();
+    let code = code(&cause).to_owned();
     let detail = cause.detail().unwrap_or_default().to_owned();
     let (kind, message, fix) = match code.as_str() {
-        "NOAUTH" => (
-            Denied,
-            "the server wants a password",
-            "put it into the URL: redis://USER:PASSWORD@HOST, or redis://:PASSWORD@HOST",
-        ),
+        "NOAUTH" => (Denied, NO_PASSWORD.0, NO_PASSWORD.1),
         "WRONGPASS" => {
             (Denied, "the server did not accept the user and password", "check those in the URL")
         }
@@ -53,10 +98,12 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             "the user lacks a right",
             "grant what the page of this backend lists: ACL SETUSER USER ~NAMESPACE:lock:* &NAMESPACE:hints +@scripting …",
         ),
-        "READONLY" => (
+        "READONLY" => (Unavailable, REPLICA.0, REPLICA.1),
+        "DENIED" => (
             Denied,
-            "this server is a replica, and takes no writes",
-            "name the primary in the URL, or its sentinels",
+            "the server is in protected mode, and serves its own machine alone",
+            "set a password (requirepass, or ACL SETUSER), or protected-mode no where nobody else \
+             can reach it",
         ),
         "WRONGTYPE" => (
             Corrupt,
@@ -90,6 +137,12 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             "the user lacks a right that a script uses",
             "grant what the page of this backend lists",
         ),
+        _ if detail.contains("Authentication required") => (Denied, NO_PASSWORD.0, NO_PASSWORD.1),
+        _ if detail.contains("DB index") || detail.contains("SELECT is not allowed") => (
+            Invalid,
+            "the server has no database of the number in the URL",
+            "take one below its `databases`; a cluster has number 0 alone",
+        ),
         _ if detail.contains("unknown command") => (
             Unsupported,
             "the server lacks a command that leasehold uses",
@@ -103,11 +156,6 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
                 Denied,
                 "the server did not accept the user and password",
                 "check those in the URL",
-            ),
-            CauseKind::MasterNameNotFoundBySentinel => (
-                Unavailable,
-                "no sentinel knows a primary of that name that is up",
-                "check the name in the URL, and the sentinels",
             ),
             CauseKind::Server(_) | CauseKind::Extension => {
                 (Unavailable, "the server refused", "the cause says why")

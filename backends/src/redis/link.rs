@@ -9,13 +9,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::redis::aio::{ConnectionLike, MultiplexedConnection};
-use ::redis::cluster_async::ClusterConnection;
 use ::redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
-use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
-use futures_util::future::{BoxFuture, FutureExt, Shared, join_all};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use ::redis::{Cmd, RedisResult, Value};
+use futures_util::future::{BoxFuture, FutureExt, Shared};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::connection::Connection;
 use super::error;
 use super::place::Place;
 use super::record::strange;
@@ -26,16 +25,6 @@ use crate::{Error, ErrorKind, Result};
 /// A call that was dropped after it had waited so long leaves its connection, which may be dead
 /// without anybody having said so, to those that wait on it already.
 const DOUBT: Duration = Duration::from_millis(500);
-
-/// How often a command follows its slot to another node, and how long after it was told.
-const MOVES: u32 = 10;
-const MOVE_PAUSE: Duration = Duration::from_millis(50);
-
-#[derive(Clone)]
-pub(super) enum Connection {
-    Single(MultiplexedConnection),
-    Cluster(ClusterConnection),
-}
 
 /// A slot of the primary that is meant; none where there is one server.
 pub(super) type Node = Option<u16>;
@@ -81,8 +70,8 @@ impl Call {
 }
 
 impl Link {
-    pub(super) fn new(place: Place) -> Self {
-        Self { place: Arc::new(place), current: Mutex::new((0, None)) }
+    pub(super) fn new(place: Arc<Place>) -> Self {
+        Self { place, current: Mutex::new((0, None)) }
     }
 
     pub(super) fn place(&self) -> &Arc<Place> {
@@ -233,7 +222,7 @@ impl Link {
 fn open(place: Arc<Place>) -> Opening {
     let task = tokio::spawn(async move {
         match timeout(place.patience(), place.connect()).await {
-            Ok(connected) => connected.map_err(error::connecting),
+            Ok(connected) => connected,
             Err(_) => Err(Error::new(
                 ErrorKind::Unavailable,
                 format!("the server did not answer within {:?}", place.patience()),
@@ -268,56 +257,6 @@ impl Drop for Doubt<'_> {
     fn drop(&mut self) {
         if !self.answered && self.since.elapsed() > DOUBT {
             self.link.discard(self.generation);
-        }
-    }
-}
-
-impl Connection {
-    async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
-        let cluster = match self {
-            Self::Single(connection) => {
-                return connection.req_packed_command(command).await?.extract_error();
-            }
-            Self::Cluster(connection) => connection,
-        };
-        // The driver retries nothing, since it would repeat what may have been done. What a node
-        // passed on to another was not done, and the driver has asked who has the slot now.
-        for _ in 0..MOVES {
-            match cluster.req_packed_command(command).await.and_then(Value::extract_error) {
-                Err(cause) if matches!(cause.code(), Some("MOVED" | "ASK" | "TRYAGAIN")) => {
-                    sleep(MOVE_PAUSE).await;
-                }
-                answer => return answer,
-            }
-        }
-        cluster.req_packed_command(command).await?.extract_error()
-    }
-
-    /// In one round trip; in a cluster by way of one connection for each command.
-    async fn ask_all(&mut self, commands: &[Cmd]) -> RedisResult<Vec<RedisResult<Value>>> {
-        match self {
-            Self::Single(connection) => {
-                let mut pipeline = Pipeline::with_capacity(commands.len());
-                for command in commands {
-                    pipeline.add_command(command.clone());
-                }
-                let count = commands.len();
-                let values = connection.req_packed_commands(&pipeline, 0, count).await?;
-                if values.len() != count {
-                    return Err(RedisError::from((
-                        ::redis::ErrorKind::Parse,
-                        "answers are missing",
-                    )));
-                }
-                Ok(values.into_iter().map(Value::extract_error).collect())
-            }
-            Self::Cluster(connection) => {
-                let asked = commands.iter().map(|command| {
-                    let mut connection = Self::Cluster(connection.clone());
-                    async move { connection.ask(command).await }
-                });
-                Ok(join_all(asked).await)
-            }
         }
     }
 }

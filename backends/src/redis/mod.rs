@@ -33,13 +33,17 @@
 //! ```
 
 mod config;
+mod connection;
 mod error;
 mod link;
 mod list;
+mod options;
 mod place;
 mod record;
 mod scripts;
+mod sentinel;
 mod store;
+mod waiting;
 mod watch;
 
 use std::sync::Arc;

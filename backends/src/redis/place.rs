@@ -3,20 +3,26 @@
 use std::fmt;
 use std::time::Duration;
 
-use ::redis::aio::PubSub;
+use ::redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use ::redis::cluster::ClusterClient;
-use ::redis::sentinel::SentinelClient;
-use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, RedisError, RedisResult};
-use tokio::sync::Mutex;
+use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, RedisResult, Value};
+use tokio::time::timeout;
 
-use super::link::Connection;
+use super::connection::Connection;
+use super::error;
+use super::sentinel::Sentinels;
+use crate::common::limit::unanswered;
+use crate::{Error, ErrorKind, Result};
 
 /// How long connecting may take: less than a call, so that what was not sent is known not to be.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a node of a cluster may take, before another is listened at.
+const NODE_PATIENCE: Duration = Duration::from_secs(2);
+
 pub(super) enum Place {
     Single(Box<Client>),
-    Sentinel(Box<Mutex<SentinelClient>>),
+    Sentinel(Box<Sentinels>),
     /// With the nodes to watch at, any of which tells of all.
     Cluster(Box<ClusterClient>, Vec<Client>),
 }
@@ -52,39 +58,64 @@ impl Place {
         }
     }
 
-    pub(super) async fn connect(&self) -> RedisResult<Connection> {
-        // The link bounds both.
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    pub(super) async fn connect(&self) -> Result<Connection> {
         Ok(match self {
-            Self::Single(client) => Connection::Single(
-                client.get_multiplexed_async_connection_with_config(&config).await?,
-            ),
-            Self::Sentinel(client) => Connection::Single(
-                client.lock().await.get_async_connection_with_config(&config).await?,
-            ),
-            Self::Cluster(client, _) => Connection::Cluster(client.get_async_connection().await?),
+            Self::Single(client) => Connection::Single(primary(client).await?),
+            Self::Sentinel(sentinels) => Connection::Single(sentinels.primary().await?.1),
+            Self::Cluster(client, _) => {
+                let connection = client.get_async_connection().await;
+                Connection::Cluster(connection.map_err(error::connecting)?)
+            }
         })
     }
 
-    pub(super) async fn listen(&self) -> RedisResult<PubSub> {
+    pub(super) async fn listen(&self) -> Result<PubSub> {
         match self {
-            Self::Single(client) => client.get_async_pubsub().await,
-            Self::Sentinel(client) => {
-                let client = client.lock().await.async_get_client().await?;
-                client.get_async_pubsub().await
+            Self::Single(client) => client.get_async_pubsub().await.map_err(error::connecting),
+            Self::Sentinel(sentinels) => {
+                let (client, _) = sentinels.primary().await?;
+                client.get_async_pubsub().await.map_err(error::connecting)
             }
             Self::Cluster(_, nodes) => {
-                let mut failed = RedisError::from((ErrorKind::Client, "no node to watch at"));
+                let mut failed = Error::invalid("no node is given to watch at");
                 let first = fastrand::usize(..nodes.len().max(1));
                 for node in nodes[first..].iter().chain(&nodes[..first]) {
-                    match node.get_async_pubsub().await {
-                        Ok(listening) => return Ok(listening),
-                        Err(cause) => failed = cause,
+                    // One that is out of reach must not use up the time of the others.
+                    match timeout(NODE_PATIENCE, node.get_async_pubsub()).await {
+                        Ok(Ok(listening)) => return Ok(listening),
+                        Ok(Err(cause)) => failed = error::connecting(cause),
+                        Err(_) => failed = unanswered(ErrorKind::Unavailable),
                     }
                 }
                 Err(failed)
             }
         }
+    }
+}
+
+/// A connection without limits, since the link bounds both.
+pub(super) async fn plain(client: &Client) -> RedisResult<MultiplexedConnection> {
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// A connection to a server that is a primary.
+///
+/// A replica that takes writes, if any, keeps them to itself: they must not decide about locks.
+/// Where the user may not ask, or something in between does not know the command, a replica still
+/// refuses to write, as is its default.
+pub(super) async fn primary(client: &Client) -> Result<MultiplexedConnection> {
+    let mut connection = plain(client).await.map_err(error::connecting)?;
+    let answer = connection.req_packed_command(&::redis::cmd("ROLE")).await;
+    match answer.and_then(Value::extract_error) {
+        Ok(Value::Array(role)) => match role.first() {
+            Some(Value::BulkString(role)) if role == b"slave" => Err(error::replica()),
+            Some(Value::BulkString(role)) if role == b"sentinel" => Err(error::sentinel()),
+            _ => Ok(connection),
+        },
+        Ok(_) => Ok(connection),
+        Err(cause) if error::may_not_ask(&cause) => Ok(connection),
+        Err(cause) => Err(error::connecting(cause)),
     }
 }

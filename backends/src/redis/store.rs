@@ -12,6 +12,7 @@ use super::link::{Call, Link};
 use super::place::Place;
 use super::record::{Answer, strange};
 use super::scripts::{self, Script};
+use super::waiting::Waiting;
 use super::{config, error, list, watch};
 use crate::common::about;
 use crate::{
@@ -40,6 +41,7 @@ struct Shared {
     channel: String,
     wait_replicas: u32,
     link: Link,
+    waiting: Waiting,
 }
 
 impl RedisStore {
@@ -48,7 +50,8 @@ impl RedisStore {
     /// The URL is one of `redis://USER:PASSWORD@HOST:PORT/DB`, `redis+cluster://HOST:PORT,HOST:PORT`
     /// and `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB`; with `rediss` instead of `redis` for
     /// TLS, and `valkey` and `valkeys` alike. `?wait_replicas=N` lets a grant wait until so many
-    /// replicas have it.
+    /// replicas have it; `ca`, `cert` and `key` name files in PEM for TLS, and
+    /// `sentinel_username` and `sentinel_password` are the sentinels' own.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for a URL that is none;
@@ -112,10 +115,11 @@ impl RedisStore {
             config::provide_cryptography();
         }
         let config::Config { place, label, wait_replicas } = config;
-        let namespace = &options.namespace;
+        let (namespace, place) = (&options.namespace, Arc::new(place));
         let shared = Shared {
             keys: format!("{namespace}:lock:"),
             channel: format!("{namespace}:hints"),
+            waiting: Waiting::new(Arc::clone(&place)),
             link: Link::new(place),
             wait_replicas,
             label,
@@ -170,7 +174,7 @@ impl Shared {
         } else {
             let mut wait = ::redis::cmd("WAIT");
             wait.arg(self.wait_replicas).arg(REPLICA_PATIENCE.as_millis().to_string());
-            let (answer, reached) = self.link.call_and(&call, &wait).await?;
+            let (answer, reached) = self.waiting.call_and(&call, &wait).await?;
             (answer, Some(reached))
         };
         let answer = whole(name, answer)?;

@@ -49,7 +49,7 @@ impl Drop for Task {
 
 async fn listen(place: &Place, channel_name: &str) -> Result<PubSub> {
     let listening = async {
-        let mut listening = place.listen().await.map_err(error::connecting)?;
+        let mut listening = place.listen().await?;
         listening.subscribe(channel_name).await.map_err(error::connecting)?;
         Ok(listening)
     };

@@ -1,30 +1,44 @@
 //! Redis and Valkey, in containers or given by `LEASEHOLD_TEST_REDIS_URL` and
 //! `LEASEHOLD_TEST_VALKEY_URL`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
+
+mod cluster;
+mod keys;
+mod meter;
+mod nodes;
+mod opening;
 mod own;
 mod place;
 mod probes;
+mod replicas;
+mod sentinel;
+mod tls;
+mod trouble;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use leasehold::redis::RedisStore;
 use leasehold::{OpenOptions, Schema};
 use leasehold_conformance::servers::Image;
-use leasehold_conformance::{Backend, OwnCase, Probes};
+use leasehold_conformance::{Backend, CaseResult, Failure, Probes};
 use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
 use tokio::sync::Mutex;
 
+use meter::Meter;
 use place::Place;
+
+pub(crate) use own::CASES;
 
 /// One of the two products, which are tested alike.
 pub(crate) struct Redis {
     image: &'static Image,
     place: Mutex<Option<Arc<Place>>>,
+    /// What counts the round trips of a namespace.
+    meters: Mutex<HashMap<Namespace, Meter>>,
 }
-
-/// What is particular to them.
-pub(crate) const CASES: &[OwnCase<Redis>] = own::CASES;
 
 fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Unavailable, "the test's own work failed").with_source(source)
@@ -37,7 +51,15 @@ fn options(namespace: &Namespace) -> OpenOptions {
 impl Redis {
     /// The server of that image.
     pub(crate) fn of(image: &'static Image) -> Self {
-        Self { image, place: Mutex::default() }
+        Self { image, place: Mutex::default(), meters: Mutex::default() }
+    }
+
+    /// For a case that starts containers of its own.
+    fn needs_containers(&self) -> CaseResult {
+        match self.image.given_url() {
+            Some(_) => Err(Failure::ignored("a server given by URL is not started or stopped")),
+            None => Ok(()),
+        }
     }
 
     async fn place(&self) -> Result<Arc<Place>> {

@@ -1,0 +1,89 @@
+//! What stands after the question mark of a URL.
+
+use std::fs;
+
+use ::redis::{ClientTlsConfig, TlsCertificates};
+use url::form_urlencoded;
+
+use crate::{Error, Result};
+
+/// Read, and with the files that are named.
+#[derive(Debug, Default)]
+pub(super) struct Options {
+    pub(super) wait_replicas: u32,
+    /// Whose certificates are trusted instead of the system's, and our own.
+    pub(super) certificates: Option<TlsCertificates>,
+    /// What the driver reads for itself.
+    pub(super) protocol: Option<String>,
+    pub(super) sentinel_username: Option<String>,
+    pub(super) sentinel_password: Option<String>,
+}
+
+impl Options {
+    /// No message repeats more than an option's name, or the name of a file.
+    pub(super) fn of(query: &str) -> Result<Self> {
+        let mut options = Self::default();
+        let (mut ca, mut cert, mut key) = (None, None, None);
+        // A plus is a plus, in passwords and in the names of files.
+        for (name, value) in form_urlencoded::parse(query.replace('+', "%2B").as_bytes()) {
+            match &*name {
+                "wait_replicas" => {
+                    options.wait_replicas = value.parse().map_err(|_| {
+                        Error::invalid("wait_replicas in the URL is no number")
+                            .with_fix("write how many replicas a grant is to reach")
+                    })?;
+                }
+                "protocol" => options.protocol = Some(value.into_owned()),
+                "ca" => ca = Some(value.into_owned()),
+                "cert" => cert = Some(value.into_owned()),
+                "key" => key = Some(value.into_owned()),
+                "sentinel_username" => options.sentinel_username = Some(value.into_owned()),
+                "sentinel_password" => options.sentinel_password = Some(value.into_owned()),
+                _ => {
+                    let name: String = name.chars().take(20).collect();
+                    let message = format!("the URL has an option {name:?} that is none");
+                    return Err(Error::invalid(message).with_fix(
+                        "the options are wait_replicas, protocol, ca, cert, key, \
+                         sentinel_username and sentinel_password",
+                    ));
+                }
+            }
+        }
+        if cert.is_some() != key.is_some() {
+            return Err(Error::invalid("the URL has one of cert and key without the other")
+                .with_fix("name both files, or neither"));
+        }
+        if options.sentinel_username.is_some() && options.sentinel_password.is_none() {
+            return Err(Error::invalid("the URL has a sentinel_username without a password")
+                .with_fix("add sentinel_password"));
+        }
+        if ca.is_some() || cert.is_some() {
+            let root_cert = ca.as_deref().map(|file| read(file, "CERTIFICATE-----")).transpose()?;
+            let client_tls = match cert.zip(key) {
+                Some((cert, key)) => Some(ClientTlsConfig {
+                    client_cert: read(&cert, "CERTIFICATE-----")?,
+                    client_key: read(&key, "PRIVATE KEY-----")?,
+                }),
+                None => None,
+            };
+            options.certificates = Some(TlsCertificates { client_tls, root_cert });
+        }
+        Ok(options)
+    }
+}
+
+/// A file in PEM that has such a part: without, nothing would be trusted, which is hard to tell
+/// from a wrong authority.
+fn read(file: &str, part: &str) -> Result<Vec<u8>> {
+    let text = fs::read(file).map_err(|source| {
+        Error::invalid(format!("the file {file:?} cannot be read"))
+            .with_fix("check the file's name in the URL, and who may read it")
+            .with_source(source)
+    })?;
+    if text.windows(part.len()).any(|window| window == part.as_bytes()) {
+        return Ok(text);
+    }
+    let what = part.trim_end_matches('-').to_ascii_lowercase();
+    Err(Error::invalid(format!("the file {file:?} has no {what} in PEM"))
+        .with_fix("ca and cert name certificates, and key a private key"))
+}

@@ -1,0 +1,194 @@
+//! A cluster of three primaries, with a replica each.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold_conformance::expect::{extended, granted};
+use leasehold_conformance::{CaseResult, Client, Failure, spawn};
+use leasehold_core::{Hint, LeaseId, ListOptions, LockName, LockStoreExt, Namespace, RenewOptions};
+use tokio::time::timeout;
+
+use super::Redis;
+use super::nodes::{Nodes, patiently};
+use super::own::{LONG, fresh, name, open};
+
+const PORTS: [u16; 6] = [7001, 7002, 7003, 7004, 7005, 7006];
+
+async fn start(backend: &Arc<Redis>) -> CaseResult<Nodes> {
+    let nodes = Nodes::new(backend).await?;
+    for port in PORTS {
+        let more = "--cluster-enabled yes --cluster-node-timeout 2000 --save '\"\"'";
+        nodes.start(port, more).await?;
+    }
+    let hosts = PORTS.map(|port| nodes.at(port));
+    let mut create = vec!["--cluster", "create"];
+    create.extend(hosts.iter().map(String::as_str));
+    create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
+    let said = nodes.ask(7001, &create).await?;
+    if !said.contains("All 16384 slots covered") {
+        return Err(Failure::new(format!("there is no cluster: {said}")));
+    }
+    for port in PORTS {
+        nodes.until(port, &["CLUSTER", "INFO"], "cluster_state:ok").await?;
+        nodes.until(port, &["CLUSTER", "INFO"], "cluster_known_nodes:6").await?;
+    }
+    Ok(nodes)
+}
+
+fn url(nodes: &Nodes, ports: &[u16]) -> String {
+    let hosts: Vec<_> = ports.iter().map(|port| nodes.at(*port)).collect();
+    format!("redis+cluster://{}", hosts.join(","))
+}
+
+/// The ports and ids of the primaries, each with whether it has the slot.
+async fn primaries(nodes: &Nodes, ask: u16, slot: u16) -> CaseResult<Vec<(u16, String, bool)>> {
+    let said = nodes.ask(ask, &["CLUSTER", "NODES"]).await?;
+    let lines = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let primary = |words: &Vec<&str>| words[2].contains("master") && !words[2].contains("fail");
+    let one = |words: Vec<&str>| {
+        let address = words[1].split('@').next()?;
+        let port = address.rsplit(':').next()?.parse().ok()?;
+        let has = words[8..].iter().any(|range| {
+            let (from, to) = range.split_once('-').unwrap_or((range, range));
+            from.parse().is_ok_and(|from: u16| from <= slot) && to.parse().is_ok_and(|to: u16| slot <= to)
+        });
+        Some((port, words[0].to_owned(), has))
+    };
+    Ok(lines.filter(primary).filter_map(one).collect())
+}
+
+async fn slot_of(nodes: &Nodes, namespace: &Namespace, name: &LockName) -> CaseResult<u16> {
+    let key = format!("{namespace}:lock:{name}");
+    Ok(nodes.ask(7001, &["CLUSTER", "KEYSLOT", &key]).await?.parse()?)
+}
+
+/// How often the servers have read something from a client so far.
+async fn reads(nodes: &Nodes) -> CaseResult<u64> {
+    let mut sum = 0;
+    for port in PORTS {
+        let said = nodes.ask(port, &["INFO", "stats"]).await?;
+        let reads = said.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+        sum += reads.unwrap_or_default().trim().parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+async fn hint_of(client: &Client, wanted: LockName) -> CaseResult<impl Future<Output = CaseResult>> {
+    let mut hints = client.watch().await?;
+    let hinted = spawn(async move {
+        while let Some(hint) = hints.next().await {
+            if hint == Hint::Name(wanted.clone()) {
+                return Ok(());
+            }
+        }
+        Err(Failure::new("the watch ended"))
+    });
+    Ok(async move {
+        let hinted = timeout(Duration::from_secs(30), hinted.join()).await;
+        hinted.map_err(|_| Failure::new("no hint comes"))?
+    })
+}
+
+pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResult {
+    let (nodes, namespace) = (start(&backend).await?, fresh());
+    let client = open(&url(&nodes, &[7001]), &namespace).await?;
+    let mut names: Vec<_> = (0..296).map(|number| name(&format!("job {number:03}"))).collect();
+    names.extend(["{a}", "{a}b", "a{a}}", "{}"].map(name));
+    let (mut batch, mut slots) = (Vec::new(), BTreeSet::new());
+    for name in &names {
+        let taken = client.take(name, LONG).await?;
+        batch.push(RenewOptions { name: name.clone(), lease: taken.lease, ttl: LONG });
+    }
+    for name in &names[..20] {
+        slots.insert(slot_of(&nodes, &namespace, name).await?);
+    }
+    assert!(slots.len() > 5, "they are in one slot");
+    // All go out without waiting for each other: a server reads several at once.
+    let mut least = u64::MAX;
+    for _ in 0..3 {
+        let before = reads(&nodes).await?;
+        client.store().renew(&batch).await?.into_iter().for_each(|one| _ = extended(one));
+        least = least.min(reads(&nodes).await? - before);
+    }
+    println!("{}: {least} reads for 300 renewals at 3 nodes", backend.image.name);
+    assert!(least < 100, "the servers read {least} times for 300 renewals");
+    names.sort();
+    assert_eq!(client.names("").await?, names);
+    assert_eq!(client.names("{a}").await?.len(), 2);
+    // Whichever node has the lock, and whichever one listens at.
+    for port in PORTS {
+        let listener = open(&url(&nodes, &[port]), &namespace).await?;
+        let mut hinted = Vec::new();
+        let some = batch.split_off(batch.len() - 6);
+        for one in &some {
+            hinted.push(hint_of(&listener, one.name.clone()).await?);
+        }
+        for one in &some {
+            client.release(&one.name, one.lease).await?;
+        }
+        for hinted in hinted {
+            hinted.await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_slot_that_moves_is_followed(backend: Arc<Redis>) -> CaseResult {
+    let (nodes, namespace) = (start(&backend).await?, fresh());
+    let client = open(&url(&nodes, &PORTS[..3]), &namespace).await?;
+    let (here, there) = (name("{slot} here"), name("{slot} there"));
+    let taken = client.take(&here, LONG).await?;
+    let slot = slot_of(&nodes, &namespace, &here).await?;
+    let all = primaries(&nodes, 7001, slot).await?;
+    let (from, from_id, _) = all.iter().find(|(_, _, has)| *has).expect("somebody has it");
+    let (to, to_id, _) = all.iter().find(|(_, _, has)| !has).expect("somebody does not");
+    let slot = slot.to_string();
+    let renew = || client.renew(&here, taken.lease, LONG);
+    nodes.ask(*to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", from_id]).await?;
+    nodes.ask(*from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", to_id]).await?;
+    // What is there still is served there, and what is not yet is made at the other.
+    extended(renew().await?);
+    let options = client.options(LeaseId::new(), LONG);
+    let other = granted(client.store().acquire(&there, &options).await?);
+    let key = format!("{namespace}:lock:{here}");
+    let port = to.to_string();
+    nodes.ask(*from, &["MIGRATE", &nodes.host, &port, &key, "0", "5000"]).await?;
+    extended(renew().await?);
+    for port in [*to, *from] {
+        nodes.ask(port, &["CLUSTER", "SETSLOT", &slot, "NODE", to_id]).await?;
+    }
+    extended(renew().await?);
+    let again = granted(client.store().acquire(&there, &options).await?);
+    assert_eq!(again.token, other.token);
+    nodes.until(7001, &["CLUSTER", "NODES"], to_id).await?;
+    client.give_back(&taken).await?;
+    assert!(client.take(&here, LONG).await?.token > taken.token);
+    Ok(())
+}
+
+pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> CaseResult {
+    let (nodes, namespace) = (start(&backend).await?, fresh());
+    let client = open(&url(&nodes, &PORTS), &namespace).await?;
+    let taken = client.take(&name("job"), LONG).await?;
+    let other = client.take(&name("other"), LONG).await?;
+    let slot = slot_of(&nodes, &namespace, &taken.name).await?;
+    let all = primaries(&nodes, 7001, slot).await?;
+    let (victim, _, _) = all.iter().find(|(_, _, has)| *has).expect("somebody has it");
+    nodes.signal(*victim, "KILL").await?;
+    let store = client.store();
+    extended(patiently(|| store.renew_one(&taken.name, taken.lease, LONG)).await?);
+    let batch =
+        [&taken, &other].map(|t| RenewOptions { name: t.name.clone(), lease: t.lease, ttl: LONG });
+    let renewed = patiently(|| store.renew(&batch)).await?;
+    renewed.into_iter().for_each(|one| _ = extended(one));
+    patiently(|| store.release(&taken.name, taken.lease)).await?;
+    let all_names = ListOptions::default();
+    let names = patiently(|| store.list(&all_names)).await?;
+    assert_eq!(names.len(), 2);
+    let options = client.options(LeaseId::new(), LONG);
+    let next = granted(patiently(|| store.acquire(&taken.name, &options)).await?);
+    assert!(next.token > taken.token);
+    Ok(())
+}

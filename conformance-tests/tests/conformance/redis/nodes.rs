@@ -1,0 +1,105 @@
+//! Several servers in one container, reached at its own address.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_conformance::servers::{Image, Server, until_ready};
+use leasehold_conformance::{CaseResult, Failure};
+use tokio::time::{Instant, sleep};
+
+use super::Redis;
+
+pub(super) struct Nodes {
+    server: Server,
+    /// Host of all.
+    pub(super) host: String,
+    product: &'static str,
+}
+
+impl Nodes {
+    /// None runs yet.
+    pub(super) async fn new(backend: &Arc<Redis>) -> CaseResult<Self> {
+        backend.needs_containers()?;
+        let idle = Image { command: &["sleep", "infinity"], ..*backend.image };
+        let server = Server::start(&idle).await?;
+        let host = server.run(&["hostname", "-i"]).await?.trim().to_owned();
+        Ok(Self { server, host, product: backend.image.name })
+    }
+
+    pub(super) fn at(&self, port: u16) -> String {
+        format!("{}:{port}", self.host)
+    }
+
+    pub(super) fn url(&self, port: u16) -> String {
+        format!("redis://{}", self.at(port))
+    }
+
+    /// Starts a server, with more options, and waits until it listens.
+    pub(super) async fn start(&self, port: u16, more: &str) -> CaseResult {
+        let product = self.product;
+        self.shell(&format!(
+            "mkdir -p /tmp/{port} && {product}-server --port {port} --bind '*' --protected-mode no \
+             --dir /tmp/{port} --pidfile /tmp/{port}/pid --daemonize yes \
+             --repl-diskless-sync-delay 0 {more}"
+        ))
+        .await?;
+        self.until(port, &["PING"], "").await
+    }
+
+    /// Starts a sentinel with those lines in its file.
+    pub(super) async fn start_sentinel(&self, port: u16, lines: &str) -> CaseResult {
+        let product = self.product;
+        self.shell(&format!(
+            "mkdir -p /tmp/{port} && cd /tmp/{port} && printf 'port {port}\nprotected-mode no\n\
+             daemonize yes\npidfile /tmp/{port}/pid\ndir /tmp/{port}\n{lines}\n' > sentinel.conf \
+             && {product}-sentinel sentinel.conf"
+        ))
+        .await?;
+        Ok(())
+    }
+
+    /// Sends a signal to the server at that port.
+    pub(super) async fn signal(&self, port: u16, signal: &str) -> CaseResult {
+        self.shell(&format!("kill -{signal} $(cat /tmp/{port}/pid)")).await.map(drop)
+    }
+
+    /// What a command answers, as the product's own client prints it.
+    pub(super) async fn ask(&self, port: u16, words: &[&str]) -> CaseResult<String> {
+        let (client, port) = (format!("{}-cli", self.product), port.to_string());
+        let command = [&[client.as_str(), "-p", port.as_str()], words].concat();
+        Ok(self.server.run(&command).await?.trim().to_owned())
+    }
+
+    /// Waits until a command's answer has that part, and is one at all.
+    pub(super) async fn until(&self, port: u16, words: &[&str], part: &str) -> CaseResult {
+        let ask = || async {
+            match self.ask(port, words).await {
+                Ok(answer) if !answer.is_empty() && answer.contains(part) => Ok(()),
+                Ok(answer) => Err(answer),
+                Err(failure) => Err(failure.to_string()),
+            }
+        };
+        Ok(until_ready(ask).await?)
+    }
+
+    pub(super) async fn shell(&self, line: &str) -> CaseResult<String> {
+        Ok(self.server.run(&["sh", "-c", line]).await?)
+    }
+}
+
+/// Repeats the call while its errors are transient: no longer than a failover takes.
+pub(super) async fn patiently<T, F>(mut call: impl FnMut() -> F) -> CaseResult<T>
+where
+    F: Future<Output = leasehold_core::Result<T>>,
+{
+    let end = Instant::now() + Duration::from_secs(40);
+    loop {
+        match call().await {
+            Ok(value) => return Ok(value),
+            Err(error) if error.is_transient() && Instant::now() < end => {
+                sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => return Err(Failure::new(format!("{error:?}"))),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! TLS with an authority of one's own.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use leasehold_conformance::servers::{Certificates, Server, until_ready};
+use leasehold_conformance::{CaseResult, Failure};
+use leasehold_core::ErrorKind;
+use tempfile::TempDir;
+
+use super::Redis;
+use super::own::{LONG, fresh, name, open, refusal};
+
+struct Secured {
+    server: Server,
+    files: TempDir,
+}
+
+impl Secured {
+    /// Whether clients need a certificate is `yes` or `no`.
+    async fn start(backend: &Arc<Redis>, clients: &str) -> CaseResult<Self> {
+        backend.needs_containers()?;
+        let (signed, strange) = (Certificates::new()?, Certificates::new()?);
+        let options = [
+            "--port", "0", "--tls-port", "6379", "--tls-cert-file", "/tmp/cert", "--tls-key-file",
+            "/tmp/key", "--tls-ca-cert-file", "/tmp/ca", "--tls-auth-clients", clients,
+        ];
+        let there = [
+            ("/tmp/cert", signed.server.certificate.as_str()),
+            ("/tmp/key", signed.server.key.as_str()),
+            ("/tmp/ca", signed.authority.as_str()),
+        ];
+        let server = Server::start_with_files(backend.image, &options, &there).await?;
+        let files = TempDir::new()?;
+        for (file, text) in [
+            ("ca", &signed.authority),
+            ("strange_ca", &strange.authority),
+            ("cert", &signed.client.certificate),
+            ("key", &signed.client.key),
+            ("strange_cert", &strange.client.certificate),
+            ("strange_key", &strange.client.key),
+        ] {
+            fs::write(files.path().join(file), text)?;
+        }
+        Ok(Self { server, files })
+    }
+
+    /// With options whose values are files of ours.
+    fn url(&self, scheme: &str, options: &[(&str, &str)]) -> String {
+        let file = |file: &str| Path::join(self.files.path(), file).display().to_string();
+        let options = options.iter().map(|(name, value)| format!("{name}={}", file(value)));
+        let options = options.collect::<Vec<_>>().join("&");
+        format!("{scheme}://{}?{options}", self.server.address())
+    }
+}
+
+pub(super) async fn a_private_authority_is_trusted(backend: Arc<Redis>) -> CaseResult {
+    let secured = Secured::start(&backend, "no").await?;
+    let good = secured.url("rediss", &[("ca", "ca")]);
+    let client = until_ready(|| async { open(&good, &fresh()).await }).await?;
+    let _hints = client.watch().await?;
+    let taken = client.take(&name("job"), LONG).await?;
+    client.give_back(&taken).await?;
+    for (url, kind, part) in [
+        (secured.url("rediss", &[]), ErrorKind::Denied, "certificate"),
+        (secured.url("rediss", &[("ca", "strange_ca")]), ErrorKind::Denied, "certificate"),
+        (secured.url("redis", &[]), ErrorKind::Unavailable, "TLS"),
+        (secured.url("redis", &[("ca", "ca")]), ErrorKind::Invalid, "rediss://"),
+        (secured.url("rediss", &[("ca", "none")]), ErrorKind::Invalid, "cannot be read"),
+        (secured.url("rediss", &[("ca", "key")]), ErrorKind::Invalid, "no certificate"),
+    ] {
+        let (error, said) = refusal(&url).await;
+        assert_eq!(error.kind(), kind, "{url}: {said}");
+        assert!(error.to_string().contains(part), "{url}: {said}");
+    }
+    Ok(())
+}
+
+pub(super) async fn clients_have_certificates(backend: Arc<Redis>) -> CaseResult {
+    let secured = Secured::start(&backend, "yes").await?;
+    let good = secured.url("rediss", &[("ca", "ca"), ("cert", "cert"), ("key", "key")]);
+    let client = until_ready(|| async { open(&good, &fresh()).await }).await?;
+    client.take(&name("job"), LONG).await?;
+    let strange =
+        secured.url("rediss", &[("ca", "ca"), ("cert", "strange_cert"), ("key", "strange_key")]);
+    for url in [secured.url("rediss", &[("ca", "ca")]), strange] {
+        let (error, said) = refusal(&url).await;
+        assert_eq!(error.kind(), ErrorKind::Denied, "{url}: {said}");
+        assert!(error.to_string().contains("cert"), "{url}: {said}");
+    }
+    let half = secured.url("rediss", &[("ca", "ca"), ("cert", "cert")]);
+    let (error, said) = refusal(&half).await;
+    if error.kind() != ErrorKind::Invalid {
+        return Err(Failure::new(said));
+    }
+    Ok(())
+}
