@@ -164,8 +164,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-const FORM: &str =
-    "write redis://USER:PASSWORD@HOST:PORT/DB, redis+cluster://HOST:PORT,HOST:PORT or \
+const FORM: &str = "write redis://USER:PASSWORD@HOST:PORT/DB, redis+cluster://HOST:PORT,HOST:PORT or \
      redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, with user and password percent-encoded";
 
 fn unreadable() -> Error {

@@ -76,10 +76,9 @@ fn code(cause: &RedisError) -> &str {
     let detail = cause.detail().unwrap_or_default();
     let within = ["READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "WRONGTYPE"];
     match code {
-        "ERR" => within
-            .into_iter()
-            .find(|word| detail.contains(&format!("-{word} ")))
-            .unwrap_or(code),
+        "ERR" => {
+            within.into_iter().find(|word| detail.contains(&format!("-{word} "))).unwrap_or(code)
+        }
         code => code,
     }
 }

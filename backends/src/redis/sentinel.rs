@@ -44,10 +44,8 @@ impl Sentinels {
         let tried = Mutex::default();
         let mut ways: FuturesUnordered<_> =
             self.clients.iter().map(|sentinel| self.by(sentinel, &tried)).collect();
-        let mut failed = (
-            Step::Repeated,
-            Error::invalid("the URL names no sentinel").with_fix(NAME_SENTINELS),
-        );
+        let mut failed =
+            (Step::Repeated, Error::invalid("the URL names no sentinel").with_fix(NAME_SENTINELS));
         while let Some(way) = ways.next().await {
             match way {
                 Ok(found) => return Ok(found),
@@ -79,9 +77,8 @@ impl Sentinels {
         if !tried.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone()) {
             return Err((Step::Repeated, silent("no primary answers")));
         }
-        let client = self.client(address).map_err(|cause| {
-            (Step::Answered, error::connecting(cause))
-        })?;
+        let client =
+            self.client(address).map_err(|cause| (Step::Answered, error::connecting(cause)))?;
         let connected = match timeout(STEP, place::primary(&client)).await {
             Ok(connected) => connected,
             Err(_) => Err(silent("the primary that the sentinels name does not answer")),
@@ -111,8 +108,9 @@ fn silent(message: &str) -> Error {
 }
 
 fn unknown() -> Error {
-    Error::new(ErrorKind::Unavailable, "the sentinels know no service of that name")
-        .with_fix("check the name after the slash in the URL: SENTINEL MASTERS lists those they know")
+    Error::new(ErrorKind::Unavailable, "the sentinels know no service of that name").with_fix(
+        "check the name after the slash in the URL: SENTINEL MASTERS lists those they know",
+    )
 }
 
 fn refused(cause: RedisError) -> (Step, Error) {
@@ -132,7 +130,12 @@ fn refused(cause: RedisError) -> (Step, Error) {
             .with_source(error);
         return (Step::Asked, error);
     }
-    (Step::Reached, Error::new(ErrorKind::Unavailable, "no sentinel can be asked")
-        .with_fix("are they up, reachable from here, and does the URL say whether they speak TLS?")
-        .with_source(error))
+    (
+        Step::Reached,
+        Error::new(ErrorKind::Unavailable, "no sentinel can be asked")
+            .with_fix(
+                "are they up, reachable from here, and does the URL say whether they speak TLS?",
+            )
+            .with_source(error),
+    )
 }

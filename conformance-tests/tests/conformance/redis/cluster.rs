@@ -52,7 +52,8 @@ async fn primaries(nodes: &Nodes, ask: u16, slot: u16) -> CaseResult<Vec<(u16, S
         let port = address.rsplit(':').next()?.parse().ok()?;
         let has = words[8..].iter().any(|range| {
             let (from, to) = range.split_once('-').unwrap_or((range, range));
-            from.parse().is_ok_and(|from: u16| from <= slot) && to.parse().is_ok_and(|to: u16| slot <= to)
+            from.parse().is_ok_and(|from: u16| from <= slot)
+                && to.parse().is_ok_and(|to: u16| slot <= to)
         });
         Some((port, words[0].to_owned(), has))
     };
@@ -75,7 +76,10 @@ async fn reads(nodes: &Nodes) -> CaseResult<u64> {
     Ok(sum)
 }
 
-async fn hint_of(client: &Client, wanted: LockName) -> CaseResult<impl Future<Output = CaseResult>> {
+async fn hint_of(
+    client: &Client,
+    wanted: LockName,
+) -> CaseResult<impl Future<Output = CaseResult>> {
     let mut hints = client.watch().await?;
     let hinted = spawn(async move {
         while let Some(hint) = hints.next().await {

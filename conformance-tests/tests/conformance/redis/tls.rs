@@ -23,8 +23,18 @@ impl Secured {
         backend.needs_containers()?;
         let (signed, strange) = (Certificates::new()?, Certificates::new()?);
         let options = [
-            "--port", "0", "--tls-port", "6379", "--tls-cert-file", "/tmp/cert", "--tls-key-file",
-            "/tmp/key", "--tls-ca-cert-file", "/tmp/ca", "--tls-auth-clients", clients,
+            "--port",
+            "0",
+            "--tls-port",
+            "6379",
+            "--tls-cert-file",
+            "/tmp/cert",
+            "--tls-key-file",
+            "/tmp/key",
+            "--tls-ca-cert-file",
+            "/tmp/ca",
+            "--tls-auth-clients",
+            clients,
         ];
         let there = [
             ("/tmp/cert", signed.server.certificate.as_str()),
