@@ -41,6 +41,12 @@ pub(super) fn may_not_ask(cause: &RedisError) -> bool {
     cause.code() == Some("NOPERM") || detail.contains("unknown command")
 }
 
+/// The driver passes on what rustls says as text.
+fn is_of_certificates(cause: &RedisError) -> bool {
+    let said = cause.to_string().to_ascii_lowercase();
+    said.contains("certificate") || said.contains("received fatal alert")
+}
+
 /// What was asked was not done, since the slot is another node's, now or soon.
 pub(super) fn is_elsewhere(cause: &RedisError) -> bool {
     matches!(cause.code(), Some("MOVED" | "TRYAGAIN"))
@@ -159,10 +165,17 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             CauseKind::Server(_) | CauseKind::Extension => {
                 (Unavailable, "the server refused", "the cause says why")
             }
+            CauseKind::Io if is_of_certificates(&cause) => (
+                Denied,
+                "this client and the server do not trust each other's certificates",
+                "name the authority's in the URL, and this client's own if the server wants one: \
+                 ?ca=FILE&cert=FILE&key=FILE",
+            ),
             CauseKind::Io if broken == Unavailable => (
                 Unavailable,
                 "the server cannot be reached",
-                "is it up, reachable from here, and does the URL say whether it speaks TLS?",
+                "is it up, reachable from here, not in protected mode, and does the URL say whether \
+                 it speaks TLS?",
             ),
             _ if broken == Unavailable => (
                 Unavailable,

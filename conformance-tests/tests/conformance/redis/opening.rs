@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_conformance::{CaseResult, Failure};
-use leasehold_core::ErrorKind;
+use leasehold_core::{ErrorKind, ReleaseOutcome};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -55,7 +55,8 @@ pub(super) async fn protected_mode_is_named(backend: Arc<Redis>) -> CaseResult {
     let nodes = Nodes::new(&backend).await?;
     nodes.start(7001, "--protected-mode yes").await?;
     let (error, said) = refusal(&nodes.url(7001)).await;
-    assert_eq!(error.kind(), ErrorKind::Denied, "{said}");
+    // It closes the connection right after it said so, and that may be noticed first.
+    assert!(matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unavailable), "{said}");
     assert!(error.to_string().contains("protected mode"), "{said}");
     Ok(())
 }
@@ -78,8 +79,11 @@ pub(super) async fn a_replica_is_refused(backend: Arc<Redis>) -> CaseResult {
     let client = open(&nodes.url(7003), &namespace).await?;
     let taken = client.take(&name("job"), LONG).await?;
     nodes.ask(7003, &["REPLICAOF", &nodes.host, "7001"]).await?;
-    let error = client.store().release(&taken.name, taken.lease).await.expect_err("no writes");
-    assert!(error.is_transient(), "{error:?}");
+    match client.store().release(&taken.name, taken.lease).await {
+        Err(error) => assert!(error.is_transient(), "{error:?}"),
+        // It took over the data of its primary already, which know nothing of the lease.
+        Ok(outcome) => assert_eq!(outcome, ReleaseOutcome::NotHeld),
+    }
     nodes.ask(7003, &["REPLICAOF", "NO", "ONE"]).await?;
     client.take(&name("other"), LONG).await?;
     Ok(())
