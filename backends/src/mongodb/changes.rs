@@ -1,6 +1,7 @@
 //! What a watch looks at: a change stream, or what was signalled lately.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use mongodb::bson::Document;
 use mongodb::change_stream::ChangeStream;
@@ -19,6 +20,9 @@ const WINDOW: i64 = 15_000;
 /// The most names whose latest signal is remembered.
 const REMEMBERED: usize = 10_000;
 
+/// How long a server waits for a change before it says that there is none.
+pub(super) const AWAIT: Duration = Duration::from_secs(1);
+
 pub(super) enum Changes {
     Pushed(Pushed),
     Polled(Polled),
@@ -29,7 +33,7 @@ impl Changes {
     pub(super) async fn open(shared: &Shared) -> Result<Self> {
         if shared.push {
             let watch = shared.collection.watch().pipeline(pipeline::signalled());
-            match watch.read_concern(ReadConcern::majority()).await {
+            match watch.read_concern(ReadConcern::majority()).max_await_time(AWAIT).await {
                 Ok(stream) => {
                     let signals = HashMap::new();
                     return Ok(Self::Pushed(Pushed { stream: stream.with_type(), signals }));

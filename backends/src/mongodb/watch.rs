@@ -1,5 +1,6 @@
 //! Hints, from a task of their own: a stream that is not polled keeps no connection waiting.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::changes::Changes;
+use super::changes::{AWAIT, Changes};
 use super::shared::Shared;
 use crate::common::limit::{CALL_LIMIT, unanswered};
 use crate::{ErrorKind, Hint, HintStream, Result};
@@ -16,9 +17,14 @@ use crate::{ErrorKind, Hint, HintStream, Result};
 /// How long a hint takes at most, where the server does not push.
 pub(super) const INTERVAL: Duration = Duration::from_millis(250);
 
-/// The pauses between attempts, while the server cannot be watched.
+/// The pauses between attempts, while the server cannot be watched. An attempt waits for a server
+/// that is not there, so they need not be long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A look takes so long only where something is wrong: servers answer within [`AWAIT`], though
+/// nothing changed.
+const LATE: Duration = AWAIT.saturating_mul(2);
 
 /// How many hints wait for a stream that is not polled, before the task waits too.
 const WAITING: usize = 64;
@@ -48,7 +54,7 @@ impl Drop for Task {
 
 async fn run(shared: Arc<Shared>, mut changes: Changes, sender: Sender<Hint>) {
     loop {
-        let error = match changes.look(&shared).await {
+        let error = match look(&shared, &mut changes, &sender).await {
             Ok(hints) => {
                 for hint in hints {
                     if sender.send(hint).await.is_err() {
@@ -63,16 +69,39 @@ async fn run(shared: Arc<Shared>, mut changes: Changes, sender: Sender<Hint>) {
             Err(error) => error,
         };
         tracing::warn!(%error, store = shared.label, "the watch was interrupted");
-        changes = reopen(&shared).await;
+        changes = reopen(&shared, &sender).await;
         if sender.send(Hint::Anything).await.is_err() {
             return;
         }
     }
 }
 
-async fn reopen(shared: &Shared) -> Changes {
+/// Looks once, and sees to it that waiters look for themselves where that takes too long.
+///
+/// The driver resumes a change stream that broke off without a word, and takes as long for it as
+/// it takes the server to come back.
+async fn look(
+    shared: &Shared,
+    changes: &mut Changes,
+    sender: &Sender<Hint>,
+) -> Result<Vec<Hint>> {
+    let mut looking = pin!(changes.look(shared));
+    let mut late = false;
+    loop {
+        match timeout(LATE, &mut looking).await {
+            Ok(hints) if late => return hints.map(|hints| [hints, vec![Hint::Anything]].concat()),
+            Ok(hints) => return hints,
+            Err(_) => late = true,
+        }
+        tell_meanwhile(sender);
+    }
+}
+
+/// Begins anew as soon as the server lets it.
+async fn reopen(shared: &Shared, sender: &Sender<Hint>) -> Changes {
     let mut pause = FIRST_PAUSE;
     loop {
+        tell_meanwhile(sender);
         // With jitter, so that the clients of a server that comes back do not come all at once.
         sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
         let opening = timeout(CALL_LIMIT, Changes::open(shared)).await;
@@ -82,4 +111,9 @@ async fn reopen(shared: &Shared) -> Changes {
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Has waiters look for themselves, unless they have as much to read already.
+fn tell_meanwhile(sender: &Sender<Hint>) {
+    _ = sender.try_send(Hint::Anything);
 }
