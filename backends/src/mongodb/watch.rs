@@ -80,11 +80,7 @@ async fn run(shared: Arc<Shared>, mut changes: Changes, sender: Sender<Hint>) {
 ///
 /// The driver resumes a change stream that broke off without a word, and takes as long for it as
 /// it takes the server to come back.
-async fn look(
-    shared: &Shared,
-    changes: &mut Changes,
-    sender: &Sender<Hint>,
-) -> Result<Vec<Hint>> {
+async fn look(shared: &Shared, changes: &mut Changes, sender: &Sender<Hint>) -> Result<Vec<Hint>> {
     let mut looking = pin!(changes.look(shared));
     let mut late = false;
     loop {

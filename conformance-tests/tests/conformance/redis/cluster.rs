@@ -19,7 +19,7 @@ const PORTS: [u16; 6] = [7001, 7002, 7003, 7004, 7005, 7006];
 async fn start(backend: &Arc<Redis>) -> CaseResult<Nodes> {
     let nodes = Nodes::new(backend).await?;
     for port in PORTS {
-        let more = "--cluster-enabled yes --cluster-node-timeout 2000 --save '\"\"'";
+        let more = "--cluster-enabled yes --cluster-node-timeout 2000 --save ''";
         nodes.start(port, more).await?;
     }
     let hosts = PORTS.map(|port| nodes.at(port));
