@@ -8,6 +8,7 @@ mod mysql;
 mod postgres;
 mod redis;
 mod sqlite;
+mod stranger;
 mod victim;
 
 use std::process::ExitCode;
