@@ -61,8 +61,8 @@ fn leaves_doubt(error: &sqlx::Error) -> bool {
     }
 }
 
-/// An error of the first connection of all: what answers may be no server of this kind. Later on
-/// the same is an outage, of a proxy on the way for example.
+/// An error of the first connection of all: what answers may be no server of this kind, or none that
+/// is to be trusted. Later on the same is an outage, of a proxy on the way for example.
 pub(super) fn connecting(error: sqlx::Error) -> Error {
     let another = |error| {
         Error::invalid("what answers there does not speak MySQL's protocol")
@@ -71,7 +71,15 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
     };
     match error {
         sqlx::Error::Protocol(_) | sqlx::Error::Decode(_) => another(error),
-        sqlx::Error::Io(ref cause) if cause.kind() == io::ErrorKind::InvalidData => another(error),
+        // So says TLS what it does not accept, after the server said that it speaks TLS.
+        sqlx::Error::Io(ref cause) if cause.kind() == io::ErrorKind::InvalidData => {
+            unencrypted(error)
+        }
+        sqlx::Error::Io(ref cause) if cause.kind() == io::ErrorKind::NotFound => {
+            Error::invalid("a file that the URL names is not there")
+                .with_source(error)
+                .with_fix("look at socket, ssl-ca, ssl-cert and ssl-key in the URL")
+        }
         sqlx::Error::Io(ref cause)
             if matches!(
                 cause.kind(),
@@ -82,11 +90,15 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
                 .with_source(error)
                 .with_fix(ANOTHER_SERVER)
         }
-        sqlx::Error::Tls(_) => Error::new(ErrorKind::Denied, "no encrypted connection can be made")
-            .with_source(error)
-            .with_fix("look at ssl-mode and ssl-ca in the URL, and at the server's certificate"),
+        sqlx::Error::Tls(_) => unencrypted(error),
         error => unwritten(error),
     }
+}
+
+fn unencrypted(error: sqlx::Error) -> Error {
+    Error::new(ErrorKind::Denied, "no encrypted connection can be made to a server that is trusted")
+        .with_source(error)
+        .with_fix("look at ssl-mode and ssl-ca in the URL, and at the server's certificate")
 }
 
 /// An error that left the database as it was.
@@ -134,7 +146,13 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
                 "GRANT SELECT, INSERT, UPDATE on the table of locks to it, or CREATE on the \
                  database to let it create that",
             ),
-            1290 | 1792 | 1836 | 3170 => (Denied, READ_ONLY, USE_PRIMARY),
+            3159 | 4150 => (
+                Denied,
+                "the server accepts encrypted connections only",
+                "let the URL have no ssl-mode, or one that encrypts",
+            ),
+            // Another server may become the primary, and the name lead to it.
+            1290 | 1792 | 1836 | 3170 => (Unavailable, READ_ONLY, USE_PRIMARY),
             1049 => (Invalid, "there is no such database", "create it, or name another"),
             1046 => (Invalid, "no database is chosen", "name one in the URL"),
             1146 | 1051 => (Invalid, "the table of locks is missing", CREATE_IT),

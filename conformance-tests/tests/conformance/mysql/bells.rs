@@ -97,13 +97,6 @@ impl Watching {
 }
 
 impl MySql {
-    /// The sessions of that user, and what each is doing.
-    async fn sessions(&self, user: &Namespace) -> CaseResult<Vec<(i64, String)>> {
-        let query = "SELECT CAST(id AS SIGNED), CAST(COALESCE(info, '') AS CHAR) \
-             FROM information_schema.processlist WHERE user = ?";
-        Ok(sqlx::query_as(query).bind(user.as_str()).fetch_all(self.admin()).await?)
-    }
-
     /// Who keeps the bells of that namespace's holders.
     async fn keepers(&self, pair: &Pair) -> CaseResult<Vec<i64>> {
         let holder = pair.holder.holder().instance.simple().to_string();

@@ -1,10 +1,13 @@
 //! MySQL and MariaDB, each in a container or given by URL.
 
 mod bells;
+mod flags;
 mod opening;
 mod own;
 mod probes;
 mod rows;
+mod tls;
+mod trouble;
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +15,7 @@ use async_trait::async_trait;
 use leasehold::mysql::MySqlStore;
 use leasehold::{OpenOptions, Schema};
 use leasehold_conformance::servers::{Image, Server, until_ready};
-use leasehold_conformance::{Backend, Probes};
+use leasehold_conformance::{Backend, CaseResult, Failure, Probes};
 use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
@@ -87,6 +90,21 @@ impl MySql {
     fn url_of(&self, user: &str) -> String {
         let rest = self.url().rsplit_once('@').map(|(_, rest)| rest).unwrap_or_default();
         format!("mysql://{user}:secret@{rest}")
+    }
+
+    /// For a case that starts servers of its own.
+    fn may_start_servers(&self) -> CaseResult {
+        match self.image.given_url() {
+            None => Ok(()),
+            Some(_) => Err(Failure::ignored("beside a server given by URL no other is started")),
+        }
+    }
+
+    /// The sessions of that user, and what each is doing.
+    async fn sessions(&self, user: &Namespace) -> CaseResult<Vec<(i64, String)>> {
+        let query = "SELECT CAST(id AS SIGNED), CAST(COALESCE(info, '') AS CHAR) \
+             FROM information_schema.processlist WHERE user = ?";
+        Ok(sqlx::query_as(query).bind(user.as_str()).fetch_all(self.admin()).await?)
     }
 
     async fn execute(&self, sql: impl Into<String>) -> Result<()> {

@@ -1,15 +1,18 @@
 //! What can be wrong when a store is opened.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
-use leasehold::Schema;
 use leasehold::mysql::MySqlStore;
-use leasehold_conformance::{Backend, CaseResult};
-use leasehold_core::ErrorKind;
+use leasehold::{Schema, url};
+use leasehold_conformance::{Backend, CaseResult, Client, Failure};
+use leasehold_core::{ErrorKind, LeaseId};
 use sqlx::AssertSqlSafe;
+use tokio::time::timeout;
 
-use super::own::fresh;
-use super::{MySql, options};
+use super::own::{LONG, fresh, name};
+use super::{MySql, options, pool, start};
+use crate::stranger::{Conduct, Stranger};
 
 pub(super) async fn a_wrong_password_is_denied_and_not_shown(backend: Arc<MySql>) -> CaseResult {
     let url = backend.url_of("root").replace(":secret@", ":wr0ngpassword@");
@@ -77,6 +80,98 @@ pub(super) async fn a_foreign_table_is_left_alone(backend: Arc<MySql>) -> CaseRe
             assert_eq!(rows, 1, "it is as it was");
         }
         backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_user_who_may_only_read_is_told_so(backend: Arc<MySql>) -> CaseResult {
+    let namespace = fresh();
+    let full = backend.connect(backend.url(), &namespace).await?;
+    full.take(&name("job"), LONG).await?;
+    let url = backend.user_of_table(&namespace).await?;
+    backend.execute(format!("REVOKE INSERT, UPDATE ON {namespace}_locks FROM {namespace}")).await?;
+    let reader = backend.connect(&url, &namespace).await?;
+    assert!(reader.get(&name("job")).await?.is_some());
+    let refused = [
+        reader.acquire(&name("other"), LeaseId::new(), LONG).await.err(),
+        reader.renew(&name("job"), LeaseId::new(), LONG).await.err(),
+        reader.release(&name("job"), LeaseId::new()).await.err(),
+        reader.disable(&name("job"), "upkeep").await.err(),
+        reader.enable(&name("job")).await.err(),
+    ];
+    for error in refused {
+        let error = error.expect("it may not write");
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+        assert!(error.to_string().contains("GRANT"), "{error}");
+    }
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_server_that_accepts_no_writes_is_refused(backend: Arc<MySql>) -> CaseResult {
+    backend.may_start_servers()?;
+    let (_server, root) = start(backend.image, &[]).await?;
+    let admin = pool(&root)?;
+    let run = |sql: &'static str| sqlx::raw_sql(sql).execute(&admin);
+    // The administrator may write all the same, but not other users.
+    run("CREATE USER app IDENTIFIED BY 'secret'; GRANT ALL ON leasehold.* TO app").await?;
+    let url = root.replace("root:", "app:");
+    let namespace = fresh();
+    let store = MySqlStore::connect(&url, &options(&namespace, Schema::Create)).await?;
+    let client = Client::new(Arc::new(store));
+    let taken = client.take(&name("job"), LONG).await?;
+    let settings = if backend.name() == "mysql" { "super_read_only" } else { "read_only" };
+    for setting in ["read_only", settings] {
+        sqlx::raw_sql(AssertSqlSafe(format!("SET GLOBAL {setting} = 1"))).execute(&admin).await?;
+        for url in [&root, &url] {
+            let error = backend.connect(url, &namespace).await.expect_err("it accepts no writes");
+            assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+            assert!(error.to_string().contains("primary"), "{error}");
+        }
+        // As when the primary becomes a replica while the store is open: another may become it.
+        let asked = client.options(LeaseId::new(), LONG);
+        let asked = client.store().acquire(&name("other"), &asked).await;
+        let renewed = client.store().release(&taken.name, taken.lease).await;
+        for error in [asked.expect_err("no writes"), renewed.expect_err("no writes")] {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            assert!(error.to_string().contains("primary"), "{error}");
+        }
+        assert!(client.get(&taken.name).await?.is_some(), "what is there can be read");
+    }
+    run("SET GLOBAL read_only = 0").await?;
+    client.give_back(&taken).await?;
+    Ok(())
+}
+
+pub(super) async fn what_is_no_mysql_server_is_named(_: Arc<MySql>) -> CaseResult {
+    // Of a server of MySQL's the first message is a greeting; this one's version is 9.
+    let newer = b"\x4a\0\0\0\x099.0.0\0\x08\0\0\0abcdefgh\0";
+    let strangers = [
+        // It waits to be spoken to, and so does a client of MySQL's.
+        (Conduct::HTTP, ErrorKind::Unavailable),
+        (
+            Conduct::Says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+            ErrorKind::Invalid,
+        ),
+        (Conduct::Says(b"-ERR unknown command\r\n"), ErrorKind::Invalid),
+        // How PostgreSQL ends a conversation that it does not follow.
+        (Conduct::Says(b"E\0\0\0\x0cSFATAL\0\0"), ErrorKind::Invalid),
+        (Conduct::Says(newer), ErrorKind::Invalid),
+        (Conduct::Closes, ErrorKind::Unavailable),
+        (Conduct::IsSilent, ErrorKind::Unavailable),
+    ];
+    for (number, (conduct, kind)) in strangers.into_iter().enumerate() {
+        let stranger = Stranger::start(conduct).await?;
+        let url = format!("mysql://app:secret@{}/app", stranger.address());
+        let error = timeout(LONG / 2, url::open(&url, &options(&fresh(), Schema::Create)))
+            .await
+            .map_err(|_| Failure::new("opening never ends"))?
+            .expect_err("it cannot be opened");
+        assert_eq!(error.kind(), kind, "{number}: {error:?}");
+        assert!(error.to_string().contains(&stranger.address()), "{error}");
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        let mute = matches!(conduct, Conduct::IsSilent | Conduct::Answers(_));
+        assert!(error.source().is_some() || mute, "{error:?}");
     }
     Ok(())
 }

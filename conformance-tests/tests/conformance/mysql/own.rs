@@ -8,7 +8,7 @@ use leasehold::mysql::MySqlStore;
 use leasehold_conformance::{Client, OwnCase};
 use leasehold_core::{LockName, Namespace, Result};
 
-use super::{MySql, bells, opening, options, rows};
+use super::{MySql, bells, flags, opening, options, rows, tls, trouble};
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
@@ -28,11 +28,24 @@ cases! {
         a_missing_database_is_named,
         a_missing_table_is_not_created_when_it_is_required,
         a_user_who_may_not_create_is_told_so,
-        a_foreign_table_is_left_alone;
+        a_user_who_may_only_read_is_told_so,
+        a_server_that_accepts_no_writes_is_refused,
+        a_foreign_table_is_left_alone,
+        what_is_no_mysql_server_is_named;
     rows:
         a_damaged_row_costs_only_its_own_name,
         a_wait_revives_no_lease,
+        batches_in_opposite_orders_do_not_fail,
         settings_of_the_session_do_no_harm;
+    flags:
+        answers_do_not_depend_on_how_rows_are_counted;
+    trouble:
+        a_killed_session_is_replaced,
+        a_watch_that_nobody_reads_does_no_harm,
+        a_closed_pool_ends_the_watch;
+    tls:
+        a_lock_is_had_over_tls,
+        a_server_that_is_not_to_be_trusted_is_refused;
     bells:
         a_release_wakes_a_waiter_long_before_it_polls,
         a_bell_rings_after_the_release_and_not_before,

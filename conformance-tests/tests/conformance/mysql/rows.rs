@@ -6,7 +6,7 @@ use std::time::Duration;
 use leasehold::Schema;
 use leasehold::mysql::MySqlStore;
 use leasehold_conformance::expect::{extended, granted};
-use leasehold_conformance::{Backend, CaseResult, Client, spawn};
+use leasehold_conformance::{Backend, CaseResult, Client, race, spawn};
 use leasehold_core::{ErrorKind, LeaseId, ReleaseOutcome, RenewOptions, RenewOutcome};
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{AssertSqlSafe, Executor};
@@ -113,5 +113,49 @@ pub(super) async fn settings_of_the_session_do_no_harm(backend: Arc<MySql>) -> C
         assert!(next.token > first.token, "{setting}");
         backend.clean(&namespace).await?;
     }
+    Ok(())
+}
+
+pub(super) async fn batches_in_opposite_orders_do_not_fail(backend: Arc<MySql>) -> CaseResult {
+    let namespace = fresh();
+    let client = backend.connect(backend.url(), &namespace).await?;
+    let mut batch = Vec::new();
+    for number in 0..60 {
+        let taken = client.take(&name(&format!("job {number}")), LONG).await?;
+        batch.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: LONG });
+    }
+    // An operator's own statement takes the rows' locks in the other order, so that some are rolled
+    // back for the sake of others.
+    let mut disturbing = backend.admin().acquire().await?.detach();
+    let backwards =
+        format!("SELECT COUNT(*) FROM {namespace}_locks FORCE INDEX (PRIMARY) ORDER BY name DESC");
+    let operator = spawn(async move {
+        let lock = format!("SELECT name FROM ({backwards} FOR UPDATE) AS x");
+        let lock = lock.replace("COUNT(*)", "name");
+        loop {
+            // It may be the one that is rolled back.
+            _ = disturbing.execute(sqlx::raw_sql(AssertSqlSafe(lock.clone()))).await;
+            sleep(Duration::from_millis(1)).await;
+        }
+        #[allow(unreachable_code, reason = "it ends with the case")]
+        Ok(())
+    });
+    race((0..8).map(|turn| {
+        let (client, mut batch) = (client.clone(), batch.clone());
+        async move {
+            for _ in 0..15 {
+                if turn % 2 == 0 {
+                    batch.reverse();
+                }
+                for outcome in client.store().renew(&batch).await? {
+                    extended(outcome);
+                }
+            }
+            Ok(())
+        }
+    }))
+    .await?;
+    drop(operator);
+    backend.clean(&namespace).await?;
     Ok(())
 }
