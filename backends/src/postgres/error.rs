@@ -80,6 +80,13 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
         sqlx::Error::Protocol(_) | sqlx::Error::Decode(_) => {
             another("what answers there does not speak PostgreSQL's protocol", error)
         }
+        // So says TLS what it does not accept, and sqlx what it cannot read.
+        sqlx::Error::Io(ref cause) if is_of_certificates(cause) => unencrypted(error),
+        sqlx::Error::Io(ref cause) if cause.kind() == io::ErrorKind::NotFound => {
+            Error::invalid("a file that the URL names is not there")
+                .with_source(error)
+                .with_fix("look at the host, if it is a socket, sslrootcert, sslcert and sslkey")
+        }
         sqlx::Error::Io(ref cause) if cause.kind() == io::ErrorKind::InvalidData => {
             another("what answers there does not speak PostgreSQL's protocol", error)
         }
@@ -91,13 +98,20 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
         {
             closed(error)
         }
-        sqlx::Error::Tls(_) => Error::new(ErrorKind::Denied, "no encrypted connection can be made")
-            .with_source(error)
-            .with_fix(
-                "look at sslmode and sslrootcert in the URL, and at the server's certificate",
-            ),
+        sqlx::Error::Tls(_) => unencrypted(error),
         error => unwritten(error),
     }
+}
+
+fn is_of_certificates(cause: &io::Error) -> bool {
+    let said = cause.to_string();
+    said.contains("certificate") || said.contains("received fatal alert")
+}
+
+fn unencrypted(error: sqlx::Error) -> Error {
+    Error::new(ErrorKind::Denied, "no encrypted connection can be made to a server that is trusted")
+        .with_source(error)
+        .with_fix("look at sslmode and sslrootcert in the URL, and at the server's certificate")
 }
 
 /// An error that left the database as it was.

@@ -1,10 +1,12 @@
 //! What a server may do at worst: stop, start again, freeze, be slow, be out of reach. No call outlives
 //! its limit, no lease is trusted past its deadline, and nothing needs a restart of the application.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use leasehold_core::{Client as Engine, ErrorKind, Guard, LeaseId, LockStoreExt, Settings};
+use leasehold_core::{Client as Engine, ErrorKind, Guard, Hint, LeaseId, LockStoreExt, Settings};
 use tokio::time::{sleep, timeout};
 
 use super::engine::ttl;
@@ -57,7 +59,14 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     let lost = take(&hasty, "lost").await?;
     // Polled all the time, as the engine does.
     let mut hints = hasty.store().watch().await?;
-    let hinted = spawn(async move { Ok(hints.next().await) });
+    let told = Arc::new(AtomicBool::new(false));
+    let (heard, name) = (Arc::clone(&told), ctx.name("lost"));
+    let _listening = spawn(async move {
+        while let Some(hint) = hints.next().await {
+            heard.fetch_or(hint == Hint::Name(name.clone()), Ordering::Relaxed);
+        }
+        Ok(())
+    });
     server.stop().await?;
     in_time("its loss is never told", lost.lost()).await?;
     assert!(!lost.is_held());
@@ -71,8 +80,14 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     assert!(next.token() > lost.token());
     assert!(next.is_held() && !lost.is_held());
     next.release().await?;
-    let hint = in_time("the watch is dead", hinted.join()).await??;
-    assert!(hint.is_some(), "the watch ended");
+    let released = async {
+        while !told.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(100)).await;
+            take(&hasty, "lost").await?.release().await?;
+        }
+        Ok::<_, Failure>(())
+    };
+    in_time("the watch is dead", released).await??;
     let left = kept.remaining();
     let renewed = async {
         while kept.is_held() && kept.remaining() <= left {

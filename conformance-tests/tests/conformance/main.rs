@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod etcd;
+mod files;
 mod memory;
 mod mongodb;
 mod mysql;

@@ -3,6 +3,7 @@
 mod metrics;
 mod own;
 mod probes;
+mod tls;
 
 use std::collections::HashMap;
 use std::fmt::Display;

@@ -1,7 +1,7 @@
 //! What is particular to etcd, each on a server of its own.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use leasehold::etcd::EtcdStore;
 use leasehold_conformance::expect::{extended, granted, held};
@@ -15,33 +15,32 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use super::{Etcd, broken, client, options, start_server};
+use super::{Etcd, broken, client, options, start_server, tls};
 
 /// Cases of etcd alone.
 pub(crate) const CASES: &[OwnCase<Etcd>] = &[
     ("own::users_need_their_password_and_the_right_to_the_prefix", |b| Box::pin(users(b))),
     ("own::what_is_no_etcd_is_one_clear_error", |b| Box::pin(no_etcd(b))),
     ("own::foreign_and_damaged_keys_are_left_alone", |b| Box::pin(damage(b))),
-    ("own::a_store_outlives_a_restart_of_its_server", |b| Box::pin(restart(b))),
-    ("own::calls_to_a_frozen_server_end", |b| Box::pin(frozen(b))),
-    ("own::a_slow_server_is_waited_for", |b| Box::pin(slow(b))),
+    ("own::a_lock_is_had_over_tls", |b| Box::pin(tls::a_lock_is_had_over_tls(b))),
+    ("own::clients_have_certificates", |b| Box::pin(tls::clients_have_certificates(b))),
     ("own::a_killed_leader_costs_no_lease", |b| Box::pin(killed_leader(b))),
     ("own::a_compaction_ends_no_watch", |b| Box::pin(compaction(b))),
 ];
 
 /// Longer than any call takes.
-const PATIENCE: Duration = Duration::from_secs(60);
-const TTL: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const TTL: Duration = Duration::from_secs(60);
 
-fn namespace() -> CaseResult<Namespace> {
+pub(super) fn namespace() -> CaseResult<Namespace> {
     Ok(Namespace::new(format!("own_{:016x}", fastrand::u64(..)))?)
 }
 
-fn name(name: &str) -> LockName {
+pub(super) fn name(name: &str) -> LockName {
     LockName::new(name).expect("a lock name")
 }
 
-async fn connect(url: &str, namespace: &Namespace) -> leasehold_core::Result<Client> {
+pub(super) async fn connect(url: &str, namespace: &Namespace) -> leasehold_core::Result<Client> {
     Ok(Client::new(Arc::new(EtcdStore::connect(url, &options(namespace)).await?)))
 }
 
@@ -194,79 +193,6 @@ async fn damage(backend: Arc<Etcd>) -> CaseResult {
         store.store().renew_one(&name("sound"), LeaseId::new(), TTL).await?,
         RenewOutcome::Lost
     );
-    Ok(())
-}
-
-async fn restart(_: Arc<Etcd>) -> CaseResult {
-    let server = start_server().await?;
-    let (namespace, url) = (namespace()?, ETCD.url_at(&server.address()));
-    let store = EtcdStore::connect(&url, &options(&namespace)).await?;
-    let engine = leasehold::Client::new(store)?;
-    let guard = engine.lock("long")?.acquire(PATIENCE).await?;
-    let first = guard.token();
-    let own = connect(&url, &namespace).await?;
-    let taken = own.take(&name("job"), TTL).await?;
-    server.stop().await?;
-    let error = own.store().acquire(&name("x"), &own.options(LeaseId::new(), TTL)).await;
-    let kind = error.as_ref().unwrap_err().kind();
-    assert!(matches!(kind, ErrorKind::Unavailable | ErrorKind::OutcomeUnknown), "{error:?}");
-    // It is not trusted for longer than it was granted for, whatever the server does.
-    timeout(PATIENCE, guard.lost()).await.expect("the lease is lost in time");
-    assert!(!guard.is_held());
-    drop(guard);
-    server.start_again().await?;
-    // The same objects work again.
-    until_ready(|| own.store().renew_one(&taken.name, taken.lease, TTL)).await?;
-    extended(own.renew(&taken.name, taken.lease, TTL).await?);
-    let again = async {
-        loop {
-            if let Ok(guard) = engine.lock("long")?.acquire(PATIENCE).await {
-                return Ok::<_, leasehold_core::Error>(guard);
-            }
-        }
-    };
-    let guard = timeout(PATIENCE * 2, again).await.expect("it is had again")?;
-    assert!(guard.token() > first);
-    guard.release().await?;
-    Ok(())
-}
-
-async fn frozen(_: Arc<Etcd>) -> CaseResult {
-    let server = start_server().await?;
-    let (namespace, url) = (namespace()?, ETCD.url_at(&server.address()));
-    let store = connect(&url, &namespace).await?;
-    let taken = store.take(&name("job"), TTL).await?;
-    server.freeze().await?;
-    let (job, options) = (name("other"), store.options(LeaseId::new(), TTL));
-    let began = Instant::now();
-    let (acquired, renewed, released, read) = tokio::join!(
-        timeout(PATIENCE, store.store().acquire(&job, &options)),
-        timeout(PATIENCE, store.store().renew_one(&taken.name, taken.lease, TTL)),
-        timeout(PATIENCE, store.store().release(&taken.name, taken.lease)),
-        timeout(PATIENCE, store.store().get(&job)),
-    );
-    server.resume().await?;
-    assert!(began.elapsed() < PATIENCE);
-    assert!(acquired.expect("it ends").unwrap_err().is_transient());
-    assert!(renewed.expect("it ends").unwrap_err().is_transient());
-    assert!(released.expect("it ends").unwrap_err().is_outcome_unknown());
-    assert!(read.expect("it ends").unwrap_err().is_unavailable());
-    let after = until_ready(|| store.store().get_grant("after")).await?;
-    assert!(after > taken.token.get());
-    Ok(())
-}
-
-async fn slow(backend: Arc<Etcd>) -> CaseResult {
-    let namespace = namespace()?;
-    let proxy = Proxy::start(&backend.address()).await.map_err(broken)?;
-    let store = connect(&ETCD.url_at(&proxy.address()), &namespace).await?;
-    proxy.set(Conduct::Slow(Duration::from_millis(200)));
-    let lease = LeaseId::new();
-    let grant = granted(store.acquire(&name("job"), lease, TTL).await?);
-    // What the grant took on its way is no more left of it.
-    assert!(grant.left < TTL, "{:?} left", grant.left);
-    extended(store.renew(&name("job"), lease, TTL).await?);
-    store.release(&name("job"), lease).await?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod damage;
 mod outages;
 mod rights;
 mod settings;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +31,7 @@ pub(super) const CASES: &[OwnCase<MongoDb>] = &[
     ("own::concerns_of_the_application_do_not_matter", |this| Box::pin(settings::concerns(this))),
     ("own::values_are_no_expressions", |this| Box::pin(settings::values(this))),
     ("own::what_is_no_mongodb_is_said_so", |_| Box::pin(outages::no_mongodb())),
-    ("own::a_server_that_restarts", |_| Box::pin(outages::a_restart())),
-    ("own::a_server_that_hangs", |_| Box::pin(outages::a_freeze())),
-    ("own::a_slow_and_a_cut_connection", |this| Box::pin(outages::slow_and_cut(this))),
+    ("own::a_lock_is_had_over_tls", |_| Box::pin(tls::a_lock_is_had_over_tls())),
 ];
 
 const TTL: Duration = Duration::from_secs(90);

@@ -8,6 +8,7 @@ mod own;
 mod pooler;
 mod probes;
 mod rows;
+mod tls;
 mod trouble;
 
 use std::sync::{Arc, OnceLock};

@@ -8,7 +8,7 @@ use leasehold::postgres::PostgresStore;
 use leasehold_conformance::{Client, OwnCase};
 use leasehold_core::{LockName, Namespace, Result};
 
-use super::{Postgres, failover, opening, options, pooler, rows, trouble};
+use super::{Postgres, failover, opening, options, pooler, rows, tls, trouble};
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
@@ -53,6 +53,10 @@ cases! {
     failover:
         tokens_grow_though_a_failover_lost_the_last_grant,
         a_standby_is_told_from_a_primary;
+    tls:
+        a_lock_is_had_over_tls,
+        clients_have_certificates,
+        a_server_that_is_not_to_be_trusted_is_refused;
     pooler:
         a_pooler_of_transactions_serves;
 }

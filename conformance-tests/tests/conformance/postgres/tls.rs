@@ -1,0 +1,147 @@
+//! Servers that are reached over TLS, each of a case's own.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use leasehold::postgres::PostgresStore;
+use leasehold::{OpenOptions, Schema, url};
+use leasehold_conformance::expect::extended;
+use leasehold_conformance::servers::catalog::POSTGRES;
+use leasehold_conformance::servers::{Server, until_ready};
+use leasehold_conformance::{CaseResult, Client};
+use leasehold_core::{Error, ErrorKind, Hint};
+use sqlx::AssertSqlSafe;
+
+use super::own::{LONG, fresh, name};
+use super::{Postgres, options, pool, ready};
+use crate::files::Files;
+
+/// A server with a certificate, which lets in over the network only who has one too, or is encrypted.
+struct Secured {
+    _server: Server,
+    url: String,
+    files: Files,
+}
+
+impl Secured {
+    /// What `pg_hba.conf` says of clients over the network, after the user.
+    async fn start(backend: &Postgres, clients: &str) -> CaseResult<Self> {
+        backend.needs("postgres").await?;
+        let files = Files::new()?;
+        let signed = &files.certificates;
+        let there = [
+            ("/certificates/ca.pem", signed.authority.as_str()),
+            ("/certificates/server.pem", signed.server.certificate.as_str()),
+            ("/certificates/key.pem", signed.server.key.as_str()),
+        ];
+        let server = Server::start_with_files(&POSTGRES, &[], &there).await?;
+        let url = POSTGRES.url_at(&server.address());
+        ready(&url).await?;
+        // The key must be the server's own; who connects next is let in by the new rules.
+        let hba = format!("hostssl all all all scram-sha-256 {clients}");
+        let command = format!(
+            "install -o postgres -m 600 /certificates/key.pem $PGDATA/key.pem \
+             && echo 'local all all trust\n{hba}' > $PGDATA/pg_hba.conf"
+        );
+        let admin = pool(&url)?;
+        for setting in [
+            "ssl_key_file = 'key.pem'",
+            "ssl_cert_file = '/certificates/server.pem'",
+            "ssl_ca_file = '/certificates/ca.pem'",
+            "ssl = on",
+        ] {
+            let set = AssertSqlSafe(format!("ALTER SYSTEM SET {setting}"));
+            sqlx::raw_sql(set).execute(&admin).await?;
+        }
+        server.run(&["sh", "-c", &command]).await?;
+        sqlx::raw_sql("SELECT pg_reload_conf()").execute(&admin).await?;
+        let secured = Self { _server: server, url, files };
+        let own = secured.url_for("verify-full", "ca.pem") + &secured.own_certificate();
+        until_ready(|| async { url::open(&own, &OpenOptions::default()).await }).await?;
+        Ok(secured)
+    }
+
+    /// The server's URL for a client that trusts that authority.
+    fn url_for(&self, mode: &str, authority: &str) -> String {
+        format!("{}?sslmode={mode}&sslrootcert={}", self.url, self.files.path(authority))
+    }
+
+    /// What names the client's own certificate in a URL.
+    fn own_certificate(&self) -> String {
+        let [cert, key] = ["cert.pem", "key.pem"].map(|file| self.files.path(file));
+        format!("&sslcert={cert}&sslkey={key}")
+    }
+
+    async fn refusal(&self, url: &str) -> Error {
+        let opened = url::open(url, &OpenOptions::default()).await;
+        let error = opened.expect_err("it cannot be opened");
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        error
+    }
+}
+
+/// Takes, hears of and gives back a lock, and tells whether all sessions are encrypted.
+async fn use_lock(url: &str) -> CaseResult<bool> {
+    let store = PostgresStore::connect(url, &options(&fresh(), Schema::Create)).await?;
+    let client = Client::new(Arc::new(store.clone()));
+    let mut hints = client.watch().await?;
+    let taken = client.take(&name("job"), LONG).await?;
+    extended(client.renew(&taken.name, taken.lease, LONG).await?);
+    client.give_back(&taken).await?;
+    assert_eq!(hints.next().await, Some(Hint::Name(taken.name)));
+    let query = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                 WHERE backend_type = 'client backend' AND client_addr IS NOT NULL";
+    Ok(sqlx::query_scalar(query).fetch_one(store.pool()).await?)
+}
+
+pub(super) async fn a_lock_is_had_over_tls(backend: Arc<Postgres>) -> CaseResult {
+    let server = Secured::start(&backend, "").await?;
+    let by_name = server.url_for("verify-full", "ca.pem").replace("127.0.0.1", "localhost");
+    for url in [
+        server.url_for("verify-full", "ca.pem"),
+        by_name,
+        server.url_for("verify-ca", "ca.pem"),
+        format!("{}?sslmode=require", server.url),
+        // Without a mode it is encrypted if that is offered, whoever offers it.
+        server.url.clone(),
+    ] {
+        assert!(use_lock(&url).await?, "{url}");
+    }
+    // Not encrypted, it is not let in.
+    let error = server.refusal(&format!("{}?sslmode=disable", server.url)).await;
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    assert!(error.to_string().contains("pg_hba.conf"), "{error}");
+    Ok(())
+}
+
+pub(super) async fn clients_have_certificates(backend: Arc<Postgres>) -> CaseResult {
+    let server = Secured::start(&backend, "clientcert=verify-ca").await?;
+    let url = server.url_for("verify-full", "ca.pem");
+    assert!(use_lock(&(url.clone() + &server.own_certificate())).await?);
+    let error = server.refusal(&url).await;
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    Ok(())
+}
+
+pub(super) async fn a_server_that_is_not_to_be_trusted_is_refused(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let server = Secured::start(&backend, "").await?;
+    let plain = format!("{}?sslmode=require", backend.url());
+    for url in [
+        server.url_for("verify-full", "other.pem"),
+        server.url_for("verify-ca", "other.pem"),
+        // The machine's own authorities have not signed it either.
+        format!("{}?sslmode=verify-ca", server.url),
+        // It does not speak TLS at all.
+        plain,
+    ] {
+        let error = server.refusal(&url).await;
+        assert_eq!(error.kind(), ErrorKind::Denied, "{url}: {error:?}");
+        assert!(error.to_string().contains("sslrootcert"), "{url}: {error}");
+    }
+    let missing = server.refusal(&server.url_for("verify-ca", "nowhere.pem")).await;
+    assert_eq!(missing.kind(), ErrorKind::Invalid, "{missing:?}");
+    assert!(missing.to_string().contains("sslrootcert"), "{missing}");
+    Ok(())
+}
