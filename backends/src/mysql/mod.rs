@@ -22,7 +22,9 @@
 //! after the row's lock is had, so that a lease that ran out meanwhile is not revived.
 //!
 //! [`watch`](crate::LockStore::watch) looks five times a second at what was released, disabled or
-//! enabled since.
+//! enabled since. After a release a store rings its holder's *bell*, a user-level lock, on which those
+//! wait whom it kept out: they look at once. That takes a few connections beside the pool's: one for a
+//! store that holds leases, and up to three for one that waits.
 //!
 //! ```no_run
 //! use leasehold::mysql::MySqlStore;
