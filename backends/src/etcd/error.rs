@@ -136,6 +136,12 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
         | code::NOT_FOUND
         | code::FAILED_PRECONDITION
         | code::OUT_OF_RANGE => (Unavailable, etcd_said, ""),
+        _ if is_of_certificates(status) => (
+            Denied,
+            "this client and etcd do not trust each other's certificates".to_owned(),
+            "name the authority's in the URL, and this client's own if etcd wants one: \
+             etcds://HOST?ca=FILE&cert=FILE&key=FILE",
+        ),
         _ if has("not supported for learner") => {
             (Unavailable, "this member is a learner".to_owned(), "name members that vote")
         }
@@ -145,6 +151,12 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
         }
         _ => (otherwise, "the connection to etcd failed".to_owned(), IS_IT_UP),
     }
+}
+
+/// tonic passes on what rustls says deep within.
+fn is_of_certificates(status: &impl std::fmt::Debug) -> bool {
+    let said = format!("{status:?}");
+    said.contains("invalid peer certificate") || said.contains("received fatal alert")
 }
 
 pub(super) const IS_IT_UP: &str = "is etcd up, and reachable from here over HTTP/2 with this URL?";

@@ -84,7 +84,8 @@ fn classify(cause: &Cause) -> (ErrorKind, String, &'static str) {
         CauseKind::ServerSelection { .. } => (
             Unavailable,
             "no MongoDB server that takes writes answered in time",
-            "is it up and reachable from here, is it MongoDB, and has its replica set a primary?",
+            "is it up and reachable from here, is it MongoDB, does the URL say how it speaks TLS \
+             (tls=true, tlsCAFile), and has its replica set a primary?",
         ),
         CauseKind::Authentication { .. } => (
             Denied,

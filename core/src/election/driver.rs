@@ -199,13 +199,16 @@ impl Driver {
             cancellation: CancellationToken::new(),
             commands,
         };
-        self.running = Some(Running::start(self.job.clone(), leadership));
         let holder = engine.holder.clone();
+        // Before the job starts, on another thread perhaps: whoever learns of the term from the job
+        // finds it in the status, and can resign from it.
         self.publish.send_modify(|status| {
+            status.standing = Standing::Leading;
             status.terms += 1;
             status.token = Some(token);
             status.leader = Some(holder);
         });
+        self.running = Some(Running::start(self.job.clone(), leadership));
     }
 
     fn with_running(&mut self, act: impl FnOnce(&mut Running)) {

@@ -21,7 +21,6 @@ const SECURED: Image = Image {
         "--advertise-client-urls=https://127.0.0.1:2379",
         "--cert-file=/certificates/server.pem",
         "--key-file=/certificates/key.pem",
-        "--trusted-ca-file=/certificates/ca.pem",
     ],
     ..ETCD
 };
@@ -94,7 +93,8 @@ pub(super) async fn a_lock_is_had_over_tls(_: Arc<Etcd>) -> CaseResult {
 }
 
 pub(super) async fn clients_have_certificates(_: Arc<Etcd>) -> CaseResult {
-    let server = Secured::start(&["--client-cert-auth"]).await?;
+    let server =
+        Secured::start(&["--client-cert-auth", "--trusted-ca-file=/certificates/ca.pem"]).await?;
     use_lock(&server.url("etcds", &[("ca", "ca.pem"), ("cert", "cert.pem"), ("key", "key.pem")]))
         .await?;
     let error = refusal(&server.url("etcds", &[("ca", "ca.pem")])).await?;

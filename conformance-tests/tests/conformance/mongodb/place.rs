@@ -70,12 +70,6 @@ impl Place {
         }
     }
 
-    /// Starts the stopped server again, with its data.
-    pub(super) async fn restart(&self) -> Result<()> {
-        self.server()?.start_again().await?;
-        until_ready(|| self.prepare(&MONGODB)).await
-    }
-
     pub(super) fn url(&self) -> &str {
         &self.url
     }
