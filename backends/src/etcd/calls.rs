@@ -1,13 +1,15 @@
 //! Calls to etcd, each within the time that a store waits for its server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{Client, Error as EtcdError, LeaseGrantOptions, Txn, TxnResponse};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{self, Fate};
+use super::keep_alive::{KeepAlives, Kept};
 use crate::common::limit::{self, CALL_LIMIT};
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// How often a request is repeated that no connection was had for: another member may be up.
 const TRIES: u32 = 6;
@@ -18,6 +20,7 @@ const DISCARDED_AFTER: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(super) struct Etcd {
     client: Client,
+    keep_alives: Arc<KeepAlives>,
 }
 
 /// An answer that etcd gave, or its error, in the caller's words.
@@ -25,7 +28,8 @@ pub(super) type Answer<T> = std::result::Result<T, EtcdError>;
 
 impl Etcd {
     pub(super) fn new(client: Client) -> Self {
-        Self { client }
+        let keep_alives = Arc::new(KeepAlives::new(client.clone()));
+        Self { client, keep_alives }
     }
 
     pub(super) fn client(&self) -> Client {
@@ -46,13 +50,15 @@ impl Etcd {
     }
 
     pub(super) fn call(&self) -> Call {
-        Call { client: self.client(), end: Instant::now() + CALL_LIMIT }
+        let keep_alives = Arc::clone(&self.keep_alives);
+        Call { client: self.client(), keep_alives, end: Instant::now() + CALL_LIMIT }
     }
 }
 
 /// One operation, of one or more requests that share its time.
 pub(super) struct Call {
     client: Client,
+    keep_alives: Arc<KeepAlives>,
     end: Instant,
 }
 
@@ -110,17 +116,17 @@ impl Call {
 
     /// Extends an etcd lease by its own ttl.
     pub(super) async fn keep_alive(&self, lease: i64) -> Result<std::result::Result<(), NoLease>> {
-        let kept = self.write(async |mut client: Client| client.lease_keep_alive(lease).await);
+        let kept = self.write(async |_| match self.keep_alives.ask(lease).await {
+            Kept::Failed(error) => Err(error),
+            kept => Ok(kept),
+        });
         match kept.await? {
-            Ok((keeper, mut answers)) => {
-                // Ends the stream in order, not with a reset, and waits for nobody.
-                drop(keeper);
-                tokio::spawn(async move {
-                    timeout_at(Instant::now() + CALL_LIMIT, answers.message()).await
-                });
-                Ok(Ok(()))
+            Ok(Kept::Extended) => Ok(Ok(())),
+            Ok(Kept::NoLease) => Ok(Err(NoLease)),
+            Ok(Kept::Unanswered | Kept::Failed(_)) => {
+                Err(Error::new(ErrorKind::OutcomeUnknown, "the stream of keep-alives broke off")
+                    .with_fix(error::IS_IT_UP))
             }
-            Err(error) if error::is_no_lease(&error) => Ok(Err(NoLease)),
             Err(error) => Err(error::writing(error)),
         }
     }

@@ -19,8 +19,8 @@
 //! An acquire is a `LeaseGrant` and then one transaction that puts the keys of the lock, attached to
 //! that etcd lease, unless the name is held or disabled. Ended by release or expiry, the keys vanish,
 //! which watchers are told of. A renewal reads the keys of the whole batch in one transaction, and
-//! then sends keep-alives for the leases that are in force, all at once: a keep-alive takes no
-//! conditions, so one round trip would also extend a lease that its holder is to give up.
+//! then sends keep-alives for the leases that are in force, all at once and over one stream, which the
+//! store keeps open: a keep-alive takes no conditions, so one round trip would also extend a lease that its holder is to give up.
 //!
 //! ```no_run
 //! use leasehold::etcd::EtcdStore;
@@ -38,6 +38,7 @@
 mod calls;
 mod config;
 mod error;
+mod keep_alive;
 mod keys;
 mod record;
 mod renew;

@@ -38,6 +38,12 @@ impl Counted {
     }
 }
 
+/// How many streams of keep-alives a server was asked for so far.
+pub(super) async fn streams(server: &Server) -> Result<u64> {
+    let text = metrics(&server.address()).await?;
+    Ok(sum(&text, "grpc_server_started_total", &["LeaseKeepAlive"]))
+}
+
 async fn metrics(address: &str) -> Result<String> {
     let get = async {
         let mut server = TcpStream::connect(address).await?;

@@ -9,19 +9,20 @@ use leasehold_conformance::servers::catalog::ETCD;
 use leasehold_conformance::servers::{Conduct, Image, Proxy, Server, until_ready};
 use leasehold_conformance::{CaseResult, Client, OwnCase};
 use leasehold_core::{
-    ErrorKind, LeaseId, LockName, LockStore, LockStoreExt, Namespace, RenewOutcome,
+    ErrorKind, LeaseId, LockName, LockStore, LockStoreExt, Namespace, RenewOptions, RenewOutcome,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use super::{Etcd, broken, client, options, start_server, tls};
+use super::{Etcd, broken, client, metrics, options, start_server, tls};
 
 /// Cases of etcd alone.
 pub(crate) const CASES: &[OwnCase<Etcd>] = &[
     ("own::users_need_their_password_and_the_right_to_the_prefix", |b| Box::pin(users(b))),
     ("own::what_is_no_etcd_is_one_clear_error", |b| Box::pin(no_etcd(b))),
     ("own::foreign_and_damaged_keys_are_left_alone", |b| Box::pin(damage(b))),
+    ("own::keep_alives_share_one_stream", |b| Box::pin(one_stream(b))),
     ("own::a_lock_is_had_over_tls", |b| Box::pin(tls::a_lock_is_had_over_tls(b))),
     ("own::clients_have_certificates", |b| Box::pin(tls::clients_have_certificates(b))),
     ("own::a_killed_leader_costs_no_lease", |b| Box::pin(killed_leader(b))),
@@ -266,5 +267,36 @@ async fn killed_leader(_: Arc<Etcd>) -> CaseResult {
     store.give_back(&held_before).await?;
     assert!(other.take(&held_before.name, TTL).await?.token > told.token);
     assert_ne!(raw.status().await.map_err(broken)?.leader(), leader, "the leader was killed");
+    Ok(())
+}
+
+async fn one_stream(_: Arc<Etcd>) -> CaseResult {
+    let server = start_server().await?;
+    let client = connect(&ETCD.url_at(&server.address()), &namespace()?).await?;
+    let mut leases = Vec::new();
+    for number in 0..200 {
+        let taken = client.take(&name(&format!("job {number}")), TTL).await?;
+        leases.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: TTL });
+    }
+    for _ in 0..3 {
+        // Twice at once, so that several requests for one lease are under way.
+        let (one, other) =
+            tokio::join!(client.store().renew(&leases), client.store().renew(&leases));
+        for outcome in one?.into_iter().chain(other?) {
+            extended(outcome);
+        }
+    }
+    // One that is over is told so, and takes nobody else's answer.
+    let gone = RenewOptions { lease: LeaseId::new(), ..leases[0].clone() };
+    client.release(&leases[1].name, leases[1].lease).await?;
+    let outcomes = client.store().renew(&[gone, leases[1].clone(), leases[2].clone()]).await?;
+    assert!(
+        matches!(
+            outcomes[..],
+            [RenewOutcome::Lost, RenewOutcome::Lost, RenewOutcome::Extended { .. }]
+        ),
+        "{outcomes:?}"
+    );
+    assert_eq!(metrics::streams(&server).await?, 1);
     Ok(())
 }
