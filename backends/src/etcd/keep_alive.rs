@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use etcd_client::{
     Client, Error as EtcdError, LeaseKeepAliveResponse, LeaseKeepAliveStream, LeaseKeeper,
@@ -14,6 +15,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error;
 use crate::common::limit::CALL_LIMIT;
+
+/// A stream that owes answers and gives none for so long is left for another, to another member
+/// perhaps: a member that hangs must not cost the leases of a cluster that is well.
+const STALL: Duration = Duration::from_secs(1);
 
 /// What came of a keep-alive.
 pub(super) enum Kept {
@@ -69,12 +74,13 @@ impl KeepAlives {
 
 /// Until the store is gone.
 async fn run(mut client: Client, mut asks: mpsc::UnboundedReceiver<Ask>) {
-    while let Some(Ask { lease, answer }) = asks.recv().await {
-        if answer.is_closed() {
-            continue;
-        }
-        // A stream opens with its first request.
-        let opened = timeout(CALL_LIMIT, client.lease_keep_alive(lease)).await;
+    while let Some(Ask { lease, mut answer }) = asks.recv().await {
+        // A stream opens with its first request. Whoever gave up holds up nobody.
+        let opened = tokio::select! {
+            biased;
+            () = answer.closed() => continue,
+            opened = timeout(CALL_LIMIT, client.lease_keep_alive(lease)) => opened,
+        };
         let (kept, stream) = match opened {
             Ok(Ok(stream)) => (Kept::Extended, Some(stream)),
             Ok(Err(error)) if error::is_no_lease(&error) => (Kept::NoLease, None),
@@ -105,7 +111,7 @@ async fn serve(
                 }
                 waiting.add(lease, answer);
                 keeper.id = lease;
-                if !matches!(timeout(CALL_LIMIT, keeper.keep_alive()).await, Ok(Ok(()))) {
+                if !matches!(timeout(STALL, keeper.keep_alive()).await, Ok(Ok(()))) {
                     return;
                 }
             }
@@ -117,7 +123,7 @@ async fn serve(
                     return;
                 }
             },
-            () = sleep_until(waiting.since + CALL_LIMIT), if !waiting.asks.is_empty() => return,
+            () = sleep_until(waiting.since + STALL), if !waiting.asks.is_empty() => return,
         }
     }
 }

@@ -139,7 +139,9 @@ impl Inner {
     /// Whether anything is still wanted that this holder has.
     fn wants(&self, holder: Uuid) -> bool {
         let now = Instant::now();
-        self.state().wanted.values().any(|(of, until)| *of == holder && *until > now)
+        let mut state = self.state();
+        state.wanted.retain(|_, (_, until)| *until > now);
+        state.wanted.values().any(|(of, _)| *of == holder)
     }
 
     /// Whom to listen for next.

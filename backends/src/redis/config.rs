@@ -119,7 +119,7 @@ impl<'a> Parts<'a> {
         // The driver would repeat what may have been done.
         let mut client = ClusterClient::builder(infos)
             .retries(0)
-            .connection_timeout(super::place::PATIENCE)
+            .connection_timeout(super::place::NODE_PATIENCE)
             .response_timeout(crate::common::limit::CALL_LIMIT);
         if let Some(certificates) = &self.options.certificates {
             client = client.certs(certificates.clone());

@@ -87,8 +87,13 @@ impl Link {
         .await
     }
 
-    /// Runs the script, and a command right after it in the same round trip.
-    pub(super) async fn call_and(&self, call: &Call, then: &Cmd) -> Result<(Value, Value)> {
+    /// Runs the script, and a command right after it in the same round trip, which may fail though the
+    /// script was run.
+    pub(super) async fn call_and(
+        &self,
+        call: &Call,
+        then: &Cmd,
+    ) -> Result<(Value, RedisResult<Value>)> {
         self.asking(async |connection| {
             let commands = [call.cached(), then.clone()];
             let mut answers = connection.ask_all(&commands).await?;
@@ -97,7 +102,7 @@ impl Link {
             }
             let second = answers.pop().unwrap_or(Ok(Value::Nil));
             let first = answers.pop().unwrap_or(Ok(Value::Nil))?;
-            Ok((first, second?))
+            Ok((first, second))
         })
         .await
     }

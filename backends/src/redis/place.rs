@@ -15,10 +15,10 @@ use crate::common::limit::unanswered;
 use crate::{Error, ErrorKind, Result};
 
 /// How long connecting may take: less than a call, so that what was not sent is known not to be.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a node of a cluster may take, before another is listened at.
-const NODE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long one node of a cluster may take, so that others are reached in time where one hangs.
+pub(super) const NODE_PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) enum Place {
     Single(Box<Client>),

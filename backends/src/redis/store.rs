@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::cluster::ClusterClient;
-use ::redis::{Client, Value};
+use ::redis::{Client, RedisResult, Value};
 use async_trait::async_trait;
 
 use super::link::{Call, Link};
@@ -182,7 +182,7 @@ impl Shared {
             "granted" => {
                 let token = FencingToken::new(answer.number(0)?)?;
                 if let Some(reached) = reached {
-                    self.check_replicas(name, options.lease, &reached).await?;
+                    self.check_replicas(name, options.lease, reached).await?;
                 }
                 Ok(AcquireOutcome::Granted(Grant { token, left: answer.duration(1)? }))
             }
@@ -200,9 +200,19 @@ impl Shared {
     }
 
     /// Gives a grant back that too few replicas have.
-    async fn check_replicas(&self, name: &LockName, lease: LeaseId, reached: &Value) -> Result<()> {
+    async fn check_replicas(
+        &self,
+        name: &LockName,
+        lease: LeaseId,
+        reached: RedisResult<Value>,
+    ) -> Result<()> {
         let wanted = i64::from(self.wait_replicas);
-        let Value::Int(reached) = *reached else { return Err(strange()) };
+        let (reached, cause) = match reached {
+            Ok(Value::Int(reached)) => (reached, None),
+            Ok(_) => (0, None),
+            // As when the primary was made a replica meanwhile.
+            Err(cause) => (0, Some(cause)),
+        };
         if reached >= wanted {
             return Ok(());
         }
@@ -213,11 +223,15 @@ impl Shared {
             )
             .with_source(cause)
         })?;
-        Err(Error::new(
+        let error = Error::new(
             ErrorKind::Unavailable,
             format!("{reached} of the {wanted} replicas that wait_replicas asks for had the grant in time"),
         )
-        .with_fix("are they up and connected (INFO replication)? Or ask for fewer"))
+        .with_fix("are they up and connected (INFO replication), and may this user WAIT? Or ask for fewer");
+        Err(match cause {
+            Some(cause) => error.with_source(cause),
+            None => error,
+        })
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::redis::{Cmd, Value};
+use ::redis::{Cmd, RedisResult, Value};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -32,7 +32,11 @@ impl Waiting {
     /// Runs the script, and after it the command that waits, in one round trip.
     ///
     /// A connection whose call is dropped is closed with it: it may wait for a while.
-    pub(super) async fn call_and(&self, call: &Call, then: &Cmd) -> Result<(Value, Value)> {
+    pub(super) async fn call_and(
+        &self,
+        call: &Call,
+        then: &Cmd,
+    ) -> Result<(Value, RedisResult<Value>)> {
         // What waited in vain for a connection was never sent.
         let Ok(Ok(_permit)) = timeout(CALL_LIMIT / 2, self.permits.acquire()).await else {
             return Err(unanswered(ErrorKind::Unavailable));

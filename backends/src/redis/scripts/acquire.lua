@@ -2,7 +2,11 @@
 if damaged then return answer('damaged') end
 if record.disabled_reason then return answer('disabled') end
 if left then
-  if record.lease == ARGV[3] then return { 'granted', record.token, whole(left) } end
+  if record.lease == ARGV[3] then
+    -- A write that changes nothing, so that a WAIT after it waits until replicas have the grant.
+    redis.call('HSET', key, 'token', record.token)
+    return { 'granted', record.token, whole(left) }
+  end
   return answer('held')
 end
 local token = whole(math.max((number(record.token) or 0) + 1, now))
