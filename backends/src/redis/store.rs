@@ -14,7 +14,7 @@ use super::record::{Answer, strange};
 use super::scripts::{self, Script};
 use super::waiting::Waiting;
 use super::{config, error, list, watch};
-use crate::common::about;
+use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, ErrorKind, FencingToken, Grant, Held, HintStream, LeaseId, ListOptions, LockName,
@@ -357,7 +357,7 @@ impl LockStore for RedisStore {
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         let about = about("acquire", self.label(), Some(name));
         check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
-        self.shared.acquire(name, options).await.map_err(about)
+        limit::writing(self.shared.acquire(name, options)).await.map_err(about)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
