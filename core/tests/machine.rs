@@ -29,7 +29,7 @@ fn asked(sent: u64, reply: AskReply) -> Event {
 
 fn leader() -> Machine {
     let mut machine = Machine::new(timing(), at(0));
-    assert_eq!(machine.handle(Event::Tick, at(0)), [Action::Ask(Attempt(1))]);
+    assert_eq!(machine.handle(Event::Tick, at(0)), [Action::Ask(Attempt::New)]);
     let actions = machine.handle(granted(0, 1), at(10));
     assert!(matches!(actions[..], [Action::Start { .. }, Action::Renew(_)]), "{actions:?}");
     machine
@@ -40,10 +40,10 @@ fn an_unknown_attempt_is_retried_under_its_own_id() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::Tick, at(0));
     machine.handle(asked(0, AskReply::Failed), at(10));
-    assert_eq!(machine.handle(Event::Tick, at(60_000)), [Action::Ask(Attempt(1))]);
+    assert_eq!(machine.handle(Event::Tick, at(60_000)), [Action::Ask(Attempt::Same)]);
     // Once it is known to have failed, the next attempt is another.
     machine.handle(asked(60_000, AskReply::Held { left: Duration::ZERO }), at(60_010));
-    assert_eq!(machine.handle(Event::Tick, at(120_000)), [Action::Ask(Attempt(2))]);
+    assert_eq!(machine.handle(Event::Tick, at(120_000)), [Action::Ask(Attempt::New)]);
 }
 
 #[test]

@@ -37,7 +37,6 @@ pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
         publish,
         job,
         claim: None,
-        asked: Attempt::default(),
         asking: None,
         renewing: None,
         releasing: None,
@@ -60,7 +59,6 @@ struct Driver {
     publish: watch::Sender<Status>,
     /// The latest attempt's claim, unless a call has it.
     claim: Option<Claim>,
-    asked: Attempt,
     asking: Option<BoxFuture<'static, (Claim, Answer<AcquireOutcome>)>>,
     renewing: Option<BoxFuture<'static, Answer<RenewOutcome>>>,
     releasing: Option<BoxFuture<'static, (Claim, Result<ReleaseOutcome>)>>,
@@ -139,10 +137,9 @@ impl Driver {
         let Election { engine, name, timing } = &self.election;
         match action {
             Action::Ask(attempt) => {
-                let retried = self.claim.take().filter(|_| self.asked == attempt);
+                let last = self.claim.take().filter(|_| attempt == Attempt::Same);
                 let claim =
-                    retried.unwrap_or_else(|| Claim::new(engine.clone(), name.clone(), timing));
-                self.asked = attempt;
+                    last.unwrap_or_else(|| Claim::new(engine.clone(), name.clone(), timing));
                 self.asking = Some(claim.ask(timing.ttl).boxed());
             }
             Action::Renew(beat) => {

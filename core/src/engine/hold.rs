@@ -33,7 +33,28 @@ pub struct Beat {
     pub until: Moment,
 }
 
+impl Beat {
+    /// The same with every moment that much earlier.
+    pub(crate) fn earlier(&self, by: Duration) -> Self {
+        Self {
+            from: self.from.saturating_sub(by),
+            due: self.due.saturating_sub(by),
+            until: self.until.saturating_sub(by),
+        }
+    }
+}
+
 impl Hold {
+    /// The same with every moment that much earlier.
+    pub(crate) fn earlier(&self, by: Duration) -> Self {
+        Self {
+            confirmed: self.confirmed.saturating_sub(by),
+            deadline: self.deadline.saturating_sub(by),
+            due: self.due.saturating_sub(by),
+            ..self.clone()
+        }
+    }
+
     /// The lease that a request sent at `sent` was granted, with `left` of it then.
     #[must_use]
     pub fn granted(timing: Timing, sent: Moment, left: Duration) -> Self {

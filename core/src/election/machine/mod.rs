@@ -3,11 +3,19 @@
 //! It does no I/O and has no clock or randomness of its own, so that the same code runs under
 //! tokio, under a model checker and in simulation. An [`Election`](super::Election) drives one.
 
+mod action;
+mod event;
+mod phase;
+
 use std::time::Duration;
 
+pub use action::{Action, Attempt, Wake};
+pub use event::{AskReply, Event, RenewReply};
+use phase::{Phase, Rest};
+
 use super::StopReason;
-use crate::engine::{Beat, Hold};
-use crate::{AcquireOutcome, Error, FencingToken, Grant, Moment, Reason, RenewOutcome, Timing};
+use crate::engine::Hold;
+use crate::{Grant, Moment, Timing};
 
 /// One instance's part in one election.
 ///
@@ -25,169 +33,12 @@ use crate::{AcquireOutcome, Error, FencingToken, Grant, Moment, Reason, RenewOut
 pub struct Machine {
     timing: Timing,
     phase: Phase,
-    /// The latest attempt; a retry of one whose outcome is unknown carries the same number.
-    attempt: Attempt,
     /// The latest attempt may have been granted without our knowing.
     uncertain: bool,
     /// Attempts that failed in a row.
     failures: u32,
     /// Shut down as soon as what is under way allows.
     leaving: bool,
-}
-
-/// The number of an acquisition attempt; each stands for one lease id.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Attempt(pub u64);
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Phase {
-    Waiting { until: Moment, spread: Duration, deaf: bool },
-    Asking { hinted: bool },
-    Leading { hold: Hold, beat: Beat, hinted: bool },
-    Stopping { reason: StopReason, lease_ends: Moment, stop_until: Moment, aborted: bool },
-    Releasing { lease_ends: Moment, retry: Option<Moment>, tries: u32, rest: Rest },
-    Ended,
-}
-
-/// What an instance does after a term, before it campaigns again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Rest {
-    /// Ask again at once.
-    None,
-    /// Wait a little, since the store failed.
-    Short,
-    /// Let others have the lead first.
-    Long,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Event {
-    /// The moment of [`Machine::wake`] has come, or may have.
-    Tick,
-    /// The store answered, or failed to answer, an [`Action::Ask`] that was sent at `sent`.
-    Asked {
-        /// Just before the request went out.
-        sent: Moment,
-        /// The answer.
-        reply: AskReply,
-    },
-    /// The store answered, or failed to answer, an [`Action::Renew`].
-    Renewed {
-        /// Just before the request went out.
-        sent: Moment,
-        /// The answer.
-        reply: RenewReply,
-    },
-    /// An [`Action::Release`] came to its end: whether the store has confirmed it.
-    Released(bool),
-    /// The job's `start` failed or panicked.
-    StartFailed(String),
-    /// The job's `start` and `stop` have both come to their end, aborted or not.
-    JobEnded,
-    /// The store hints that the name may have become free, disabled or enabled.
-    Hint,
-    /// The leader is to give up the lead, and stay a candidate.
-    Resign,
-    /// This instance is to leave the election.
-    ShutDown,
-}
-
-/// What an ask came to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum AskReply {
-    /// The lease is ours.
-    Granted(Grant),
-    /// Another's lease is in the way.
-    Held {
-        /// For how much longer.
-        left: Duration,
-    },
-    /// The name is disabled.
-    Disabled,
-    /// It failed, or its outcome is unknown.
-    Failed,
-}
-
-impl From<&Result<AcquireOutcome, Error>> for AskReply {
-    fn from(outcome: &Result<AcquireOutcome, Error>) -> Self {
-        match outcome {
-            Ok(AcquireOutcome::Granted(grant)) => Self::Granted(*grant),
-            Ok(AcquireOutcome::Held(held)) => Self::Held { left: held.left },
-            Ok(AcquireOutcome::Disabled(_)) => Self::Disabled,
-            Err(_) => Self::Failed,
-        }
-    }
-}
-
-/// What a heartbeat came to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum RenewReply {
-    /// The lease was extended.
-    Extended {
-        /// What is left of it.
-        left: Duration,
-    },
-    /// The lease is no more.
-    Lost,
-    /// The name was disabled and the lease not extended.
-    Disabled {
-        /// Why, as the operator wrote.
-        reason: Reason,
-    },
-    /// It failed, or its outcome is unknown.
-    Failed,
-}
-
-impl From<&Result<RenewOutcome, Error>> for RenewReply {
-    fn from(outcome: &Result<RenewOutcome, Error>) -> Self {
-        match outcome {
-            Ok(RenewOutcome::Extended { left }) => Self::Extended { left: *left },
-            Ok(RenewOutcome::Lost) => Self::Lost,
-            Ok(RenewOutcome::Disabled { reason, .. }) => Self::Disabled { reason: reason.clone() },
-            Err(_) => Self::Failed,
-        }
-    }
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Ask the store for the lease of this attempt: a new id for a new number, the same for the
-    /// same. One [`Event::Asked`] follows.
-    Ask(Attempt),
-    /// Renew the lease at this beat. It takes the place of a renewal that is under way, whose
-    /// answer is ignored from here on. One [`Event::Renewed`] follows, or none.
-    Renew(Beat),
-    /// Give back the lease of the latest attempt, with this much time for the call. One
-    /// [`Event::Released`] follows.
-    Release(Duration),
-    /// A term begins: call the job's `start`.
-    Start {
-        /// The term.
-        token: FencingToken,
-        /// Until when the lease may be trusted.
-        deadline: Moment,
-    },
-    /// The lease may be trusted until then.
-    Trust(Moment),
-    /// The lease is not to be trusted from now on.
-    Distrust,
-    /// The term ends: cancel what `start` does and call the job's `stop`.
-    Stop(StopReason),
-    /// The lease is over: abort what `start` left running. `stop` goes on.
-    AbortStart,
-    /// The grace is over: abort what is left of `start` and `stop`.
-    AbortAll,
-}
-
-/// When a [`Machine`] wants its next [`Event::Tick`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Wake {
-    /// Not before this moment.
-    pub at: Moment,
-    /// And within this time after it, at random, so that instances do not all act at once.
-    pub spread: Duration,
 }
 
 /// Where a [`Machine`] stands.
@@ -213,11 +64,19 @@ impl Machine {
         Self {
             timing,
             phase: Phase::Waiting { until, spread: Duration::ZERO, deaf: true },
-            attempt: Attempt(0),
             uncertain: false,
             failures: 0,
             leaving: false,
         }
+    }
+
+    /// The same machine with every moment that much earlier, or at the clock's origin.
+    ///
+    /// What it does depends on how far its moments are from the present alone. So a model checker
+    /// can keep the present where it is and move everything else, and meet the same state again.
+    #[must_use]
+    pub fn earlier(&self, by: Duration) -> Self {
+        Self { phase: self.phase.earlier(by), ..self.clone() }
     }
 
     /// Where it stands.
@@ -289,13 +148,11 @@ impl Machine {
     }
 
     fn ask(&mut self, actions: &mut Vec<Action>) {
-        if !self.uncertain {
-            self.attempt.0 += 1;
-        }
+        let attempt = if self.uncertain { Attempt::Same } else { Attempt::New };
         // From here until an answer says otherwise.
         self.uncertain = true;
         self.phase = Phase::Asking { hinted: false };
-        actions.push(Action::Ask(self.attempt));
+        actions.push(Action::Ask(attempt));
     }
 
     fn wait(&mut self, now: Moment, wait: Duration, spread: Duration, deaf: bool) {
