@@ -20,6 +20,12 @@ impl Moment {
         Self(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// The moment that many seconds after the clock's origin.
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1_000_000_000))
+    }
+
     /// How long after the clock's origin this is.
     #[must_use]
     pub fn since_origin(self) -> Duration {

@@ -41,9 +41,17 @@ fn an_unknown_attempt_is_retried_under_its_own_id() {
     machine.handle(Event::Tick, at(0));
     machine.handle(asked(0, AskReply::Failed), at(10));
     assert_eq!(machine.handle(Event::Tick, at(60_000)), [Action::Ask(Attempt::Same)]);
-    // Once it is known to have failed, the next attempt is another.
+    // Another's lease was in the way now, but the first request may still arrive and be granted.
     machine.handle(asked(60_000, AskReply::Held { left: Duration::ZERO }), at(60_010));
-    assert_eq!(machine.handle(Event::Tick, at(120_000)), [Action::Ask(Attempt::New)]);
+    assert_eq!(machine.handle(Event::Tick, at(120_000)), [Action::Ask(Attempt::Same)]);
+}
+
+#[test]
+fn an_attempt_that_was_refused_is_followed_by_another() {
+    let mut machine = Machine::new(timing(), at(0));
+    machine.handle(Event::Tick, at(0));
+    machine.handle(asked(0, AskReply::Held { left: Duration::ZERO }), at(10));
+    assert_eq!(machine.handle(Event::Tick, at(60_000)), [Action::Ask(Attempt::New)]);
 }
 
 #[test]

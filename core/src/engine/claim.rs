@@ -43,6 +43,11 @@ impl Claim {
         self.lease
     }
 
+    /// Whether the lease may be in force, or may yet be granted.
+    pub(crate) fn may_be_held(&self) -> bool {
+        self.may_be_held
+    }
+
     /// Asks the store for the lease, or again for the same one.
     ///
     /// # Cancel safety
@@ -60,9 +65,11 @@ impl Claim {
                 AcquireOptions { lease: self.lease, holder: self.engine.holder.clone(), ttl };
             let answer = self.engine.calls.acquire(&self.name, &options, self.limit).await;
             match answer.outcome {
-                Ok(AcquireOutcome::Held(_)) => self.may_be_held = false,
-                // It says nothing of a lease that was granted before the name was disabled.
-                Ok(AcquireOutcome::Disabled(_)) => self.may_be_held = before,
+                // It says nothing of an earlier request, given up on, that may still arrive; nor
+                // of a lease that was granted before the name was disabled.
+                Ok(AcquireOutcome::Held(_) | AcquireOutcome::Disabled(_)) => {
+                    self.may_be_held = before;
+                }
                 Ok(AcquireOutcome::Granted(_)) | Err(_) => {}
             }
             // If nobody waits any more, the claim comes back here and is dropped.

@@ -34,8 +34,9 @@ pub struct Beat {
 }
 
 impl Beat {
-    /// The same with every moment that much earlier.
-    pub(crate) fn earlier(&self, by: Duration) -> Self {
+    /// The same with every moment that much earlier, or at the clock's origin.
+    #[must_use]
+    pub fn earlier(&self, by: Duration) -> Self {
         Self {
             from: self.from.saturating_sub(by),
             due: self.due.saturating_sub(by),

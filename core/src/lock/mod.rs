@@ -127,8 +127,10 @@ impl Lock {
                     last = error.to_string();
                     self.timing.backoff(failures)
                 }
-                (_, Refused::Taken { left, why }) => {
-                    claim = self.claim();
+                (same, Refused::Taken { left, why }) => {
+                    // An earlier request, given up on, may still be granted: under a new id we
+                    // would be kept out by ourselves.
+                    claim = if same.may_be_held() { same } else { self.claim() };
                     failures = 0;
                     last = why;
                     let wait = left.unwrap_or(Duration::MAX).min(self.timing.poll_interval);

@@ -33,7 +33,7 @@ use crate::{Grant, Moment, Timing};
 pub struct Machine {
     timing: Timing,
     phase: Phase,
-    /// The latest attempt may have been granted without our knowing.
+    /// The latest attempt may have been granted, or be granted yet, without our knowing.
     uncertain: bool,
     /// Attempts that failed in a row.
     failures: u32,
@@ -149,9 +149,9 @@ impl Machine {
 
     fn ask(&mut self, actions: &mut Vec<Action>) {
         let attempt = if self.uncertain { Attempt::Same } else { Attempt::New };
+        self.phase = Phase::Asking { hinted: false, again: self.uncertain };
         // From here until an answer says otherwise.
         self.uncertain = true;
-        self.phase = Phase::Asking { hinted: false };
         actions.push(Action::Ask(attempt));
     }
 
@@ -160,9 +160,13 @@ impl Machine {
     }
 
     fn asked(&mut self, sent: Moment, reply: AskReply, now: Moment, actions: &mut Vec<Action>) {
-        let Phase::Asking { hinted } = self.phase else { return };
+        let Phase::Asking { hinted, again } = self.phase else { return };
         let (poll, spread) = (self.timing.poll_interval, self.timing.spread());
-        self.uncertain = matches!(reply, AskReply::Granted(_) | AskReply::Failed);
+        self.uncertain = match reply {
+            AskReply::Granted(_) | AskReply::Failed => true,
+            // It was refused now; but an earlier request of it, given up on, may still arrive.
+            AskReply::Held { .. } | AskReply::Disabled => again,
+        };
         self.failures = match reply {
             AskReply::Failed => self.failures.saturating_add(1),
             _ => 0,
@@ -238,7 +242,7 @@ impl Machine {
     fn hinted(&mut self, now: Moment, actions: &mut Vec<Action>) {
         match &mut self.phase {
             Phase::Waiting { deaf: false, .. } => self.ask(actions),
-            Phase::Asking { hinted } => *hinted = true,
+            Phase::Asking { hinted, .. } => *hinted = true,
             // Perhaps it was disabled: the heartbeat will say so. One is enough for many hints.
             Phase::Leading { hold, beat, hinted } if !*hinted => {
                 *hinted = true;

@@ -9,7 +9,7 @@ use crate::engine::{Beat, Hold};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Phase {
     Waiting { until: Moment, spread: Duration, deaf: bool },
-    Asking { hinted: bool },
+    Asking { hinted: bool, again: bool },
     Leading { hold: Hold, beat: Beat, hinted: bool },
     Stopping { reason: StopReason, lease_ends: Moment, stop_until: Moment, aborted: bool },
     Releasing { lease_ends: Moment, retry: Option<Moment>, tries: u32, rest: Rest },

@@ -1,0 +1,20 @@
+//! Safety rules that can be removed, to show that the model misses them.
+
+/// A rule that is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flaw {
+    /// The holder trusts its lease until the store lets it go.
+    NoMargin,
+    /// The store extends a lease that has run out.
+    RevivedLease,
+    /// The store's renewal inserts or overwrites what is there.
+    UpsertedRenewal,
+    /// The store extends the lease of a name that was disabled.
+    RenewedThoughDisabled,
+    /// The lease is released when the job is told to stop, not when it has.
+    ReleaseBeforeStop,
+    /// A retry of an attempt whose outcome is unknown has a lease id of its own.
+    NewIdForRetry,
+    /// Trust is counted from when the answer came, not from when the request went out.
+    TrustFromReply,
+}
