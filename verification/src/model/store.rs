@@ -93,7 +93,10 @@ impl Store {
         }
         match self.live() {
             Some(lease) if lease.id == id => Reply::Granted { token: self.token, left: lease.left },
-            Some(lease) => Reply::Held { by_itself: lease.id.owner == id.owner, left: lease.left },
+            Some(lease) => {
+                let by_itself = id.owner.is_some() && lease.id.owner == id.owner;
+                Reply::Held { by_itself, left: lease.left }
+            }
             None => {
                 self.token += 1;
                 self.lease = Some(Lease { id, left: TTL, ending: false });
