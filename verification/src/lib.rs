@@ -1,3 +1,16 @@
 //! Evidence about Leasehold's engine: what ships, under a model checker and in simulation.
 
 pub mod model;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+/// Prints a figure, and appends it to the file in which a larger run collects them.
+pub fn tell(line: &str) {
+    println!("{line}");
+    let Some(file) = std::env::var_os("LEASEHOLD_TEST_COUNTS") else { return };
+    let file = OpenOptions::new().append(true).create(true).open(file);
+    if let Err(error) = file.and_then(|mut file| writeln!(file, "{line}")) {
+        eprintln!("the figure cannot be noted: {error}");
+    }
+}

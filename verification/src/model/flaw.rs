@@ -18,3 +18,16 @@ pub enum Flaw {
     /// Trust is counted from when the answer came, not from when the request went out.
     TrustFromReply,
 }
+
+impl Flaw {
+    /// Each of them.
+    pub const ALL: [Self; 7] = [
+        Self::NoMargin,
+        Self::RevivedLease,
+        Self::UpsertedRenewal,
+        Self::RenewedThoughDisabled,
+        Self::ReleaseBeforeStop,
+        Self::NewIdForRetry,
+        Self::TrustFromReply,
+    ];
+}

@@ -9,6 +9,7 @@
 //! Nothing is late of itself: a message arrives, a timer fires and a job ends within the unit of
 //! time in which it can, in any order, unless a fault is spent on it.
 
+mod explore;
 mod flaw;
 mod step;
 mod store;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use leasehold_core::{LockStore, MemoryStore, Moment, Result, Settings, Timing};
 use stateright::{Model, Property};
 
+pub use explore::Explored;
 pub use flaw::Flaw;
 pub use step::Step;
 pub use store::{Call, Lease, Reply, Store};

@@ -1,0 +1,85 @@
+//! The election's state machine, in every order of events that a few faults and commands allow;
+//! and that the search finds what is wrong when a rule is missing.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::num::NonZeroUsize;
+
+use leasehold_verification::model::{Election, Explored, Flaw, Limits};
+use leasehold_verification::tell;
+
+fn explore(instances: usize, faults: u8, commands: u8, depth: Option<usize>) -> Explored {
+    let election = Election::new(instances, Limits { faults, commands }).unwrap();
+    let explored = election.explore(depth.and_then(NonZeroUsize::new));
+    tell(&format!(
+        "model: {instances} instances, {faults} faults, {commands} commands: {explored}"
+    ));
+    assert!(explored.counterexamples.is_empty(), "{explored}");
+    explored
+}
+
+#[test]
+fn two_instances_and_two_faults() {
+    assert!(explore(2, 2, 0, None).whole);
+}
+
+#[test]
+fn two_instances_a_fault_and_a_command() {
+    assert!(explore(2, 1, 1, None).whole);
+}
+
+#[test]
+fn two_instances_and_two_commands() {
+    assert!(explore(2, 0, 2, None).whole);
+}
+
+#[test]
+fn three_instances_to_a_depth() {
+    assert!(!explore(3, 2, 1, Some(13)).whole);
+}
+
+/// Without that rule the search comes upon one of these.
+fn breaks(flaw: Flaw, faults: u8, commands: u8, rules: &[&str]) {
+    let election = Election::new(2, Limits { faults, commands }).unwrap().without(flaw);
+    let explored = election.explore(None);
+    let broken: Vec<_> = explored.counterexamples.iter().map(|(rule, _)| *rule).collect();
+    println!("{flaw:?}: {explored}");
+    assert!(rules.iter().any(|rule| broken.contains(rule)), "{flaw:?} breaks {broken:?}");
+}
+
+const EXCLUSION: [&str; 2] =
+    ["whoever trusts its lease has it", "at most one instance trusts its lease"];
+
+#[test]
+fn no_margin() {
+    breaks(Flaw::NoMargin, 2, 0, &EXCLUSION);
+}
+
+#[test]
+fn revived_lease() {
+    breaks(Flaw::RevivedLease, 2, 0, &["a lease that is over stays over"]);
+}
+
+#[test]
+fn renewal_that_inserts() {
+    breaks(Flaw::UpsertedRenewal, 2, 0, &["a lease that is over stays over"]);
+}
+
+#[test]
+fn renewal_of_a_disabled_name() {
+    breaks(Flaw::RenewedThoughDisabled, 0, 1, &["nobody leads a disabled name past its lease"]);
+}
+
+#[test]
+fn release_before_stop() {
+    breaks(Flaw::ReleaseBeforeStop, 0, 1, &EXCLUSION);
+}
+
+#[test]
+fn new_id_for_a_retry() {
+    breaks(Flaw::NewIdForRetry, 1, 0, &["nobody stands in its own way"]);
+}
+
+#[test]
+fn trust_counted_from_the_reply() {
+    breaks(Flaw::TrustFromReply, 2, 0, &EXCLUSION);
+}
