@@ -159,7 +159,8 @@ impl ClientBuilder {
         Self { clock, ..self }
     }
 
-    /// Draws all jitter from this seed, so that a simulation can be repeated.
+    /// Draws jitter and lease ids from this seed, so that a simulation can be repeated. For tests
+    /// alone: two instances with one seed would take each other's leases for their own.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }

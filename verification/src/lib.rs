@@ -1,6 +1,10 @@
-//! Evidence about Leasehold's engine: what ships, under a model checker and in simulation.
+//! Evidence about Leasehold's engine: what ships, under a model checker and in simulation, and
+//! judged by checkers of histories.
 
+pub mod checkers;
+pub mod history;
 pub mod model;
+pub mod simulation;
 
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -71,9 +71,14 @@ impl Driver {
     async fn run(mut self) {
         while self.machine.standing() != Standing::Ended {
             let event = self.next_event().await;
+            let job_ended = event == Event::JobEnded;
             let actions = self.machine.handle(event, self.election.engine.now());
             for action in actions {
                 self.perform(action);
+            }
+            if job_ended {
+                // Not earlier: whoever has kept the leadership is told that it is over.
+                self.running = None;
             }
             self.publish();
         }
@@ -108,10 +113,7 @@ impl Driver {
             },
             outcome = running(&mut self.running) => match outcome {
                 Outcome::StartFailed(error) => Event::StartFailed(error),
-                Outcome::Ended => {
-                    self.running = None;
-                    Event::JobEnded
-                }
+                Outcome::Ended => Event::JobEnded,
             },
             (claim, answer) = under_way(&mut self.asking) => {
                 self.claim = Some(claim);

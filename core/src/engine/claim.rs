@@ -32,7 +32,8 @@ impl Claim {
     /// A new attempt; called within a runtime.
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: &Timing) -> Self {
         let (runtime, limit) = (Handle::current(), timing.call_limit());
-        Self { engine, runtime, name, lease: LeaseId::new(), may_be_held: false, limit }
+        let lease = engine.lease_id();
+        Self { engine, runtime, name, lease, may_be_held: false, limit }
     }
 
     pub(crate) fn name(&self) -> &LockName {
@@ -81,7 +82,7 @@ impl Claim {
                 .during("acquire")
                 .for_lock(&name)
                 .on_store(engine.calls.store().label());
-            let lease = LeaseId::new();
+            let lease = engine.lease_id();
             let claim = Self { engine, runtime, name, lease, may_be_held: false, limit };
             (claim, Answer { sent, outcome: Err(error) })
         })

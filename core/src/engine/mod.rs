@@ -7,7 +7,7 @@ mod hold;
 mod hub;
 mod trust;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(crate) use calls::{Answer, Calls};
@@ -18,7 +18,9 @@ pub(crate) use hub::{Hub, Subscription};
 pub use trust::Loss;
 pub(crate) use trust::Trust;
 
-use crate::{Clock, Holder, LockStore, Moment};
+use uuid::Uuid;
+
+use crate::{Clock, Holder, LeaseId, LockStore, Moment};
 
 /// The shared parts of one client.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(crate) struct Engine {
     pub(crate) heartbeat: Heartbeat,
     pub(crate) hub: Arc<Hub>,
     random: Mutex<fastrand::Rng>,
+    seeded: bool,
 }
 
 impl Engine {
@@ -44,6 +47,7 @@ impl Engine {
             calls,
             holder,
             random: Mutex::new(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)),
+            seeded: seed.is_some(),
         }
     }
 
@@ -53,7 +57,18 @@ impl Engine {
 
     /// A random part of `spread`, to keep instances from acting at the same moment.
     pub(crate) fn jitter(&self, spread: Duration) -> Duration {
-        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
-        spread.mul_f64(random.f64())
+        spread.mul_f64(self.random().f64())
+    }
+
+    /// The id of a new attempt: from the seed, if there is one.
+    pub(crate) fn lease_id(&self) -> LeaseId {
+        match self.seeded {
+            true => LeaseId::from_uuid(Uuid::from_u128(self.random().u128(..))),
+            false => LeaseId::new(),
+        }
+    }
+
+    fn random(&self) -> MutexGuard<'_, fastrand::Rng> {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

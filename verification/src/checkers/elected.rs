@@ -1,0 +1,40 @@
+//! Nobody leads or holds what the store has not granted it.
+
+use std::collections::HashSet;
+
+use super::Found;
+use crate::history::{Fact, History};
+
+pub(super) fn check(history: &History) -> Found {
+    let mut granted = HashSet::new();
+    for (now, fact) in &history.events {
+        match fact {
+            Fact::Granted(process, name, token) => {
+                granted.insert((process, name, token));
+            }
+            Fact::Started(process, name, token) | Fact::Trusts(process, name, token, _)
+                if !granted.contains(&(process, name, token)) =>
+            {
+                return Err((*now, format!("nobody elected {process} to {token} of {name}")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_nobody_elected() {
+        let started = (2.0, Fact::Started(1, 0, 10));
+        let elect = |process, name, token| (1.0, Fact::Granted(process, name, token));
+        let found = |granted| check(&History::of(&[granted, started.clone()]).unwrap());
+        assert!(found(elect(1, 0, 10)).is_ok());
+        assert!(found(elect(2, 0, 10)).is_err());
+        assert!(found(elect(1, 1, 10)).is_err());
+        assert!(found(elect(1, 0, 9)).is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! Heartbeats cost no more than they may: within any one interval an instance sends, for all its
+//! leases together, one call for each try that retries allow, and one for each hint and grant.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::Found;
+use crate::history::{Fact, History, Process};
+
+pub(super) fn check(history: &History) -> Found {
+    let window = history.timing.heartbeat_interval;
+    let tries = window.as_nanos().div_ceil(history.timing.retry_interval().as_nanos().max(1));
+    // The beat at either end of the window, and its retries in between.
+    let usual = usize::try_from(tries).unwrap_or(usize::MAX).saturating_add(2);
+    let mut recent: HashMap<Process, (VecDeque<Duration>, VecDeque<Duration>)> = HashMap::new();
+    for (now, fact) in &history.events {
+        let Some(process) = fact.process() else { continue };
+        let (calls, causes) = recent.entry(process).or_default();
+        match fact {
+            Fact::Renewed(_) => calls.push_back(*now),
+            // Thawed, an instance catches up at once.
+            Fact::Hinted(_) | Fact::Granted(..) | Fact::Thawed(_) => causes.push_back(*now),
+            _ => continue,
+        }
+        calls.retain(|at| *at + window > *now);
+        // What a cause brings about may be under way for a while.
+        causes.retain(|at| *at + window * 3 > *now);
+        if calls.len() > usual + causes.len() {
+            let what = format!("{process} renews {} times within {window:?}", calls.len());
+            return Err((*now, what));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(every: f64, hints: usize) -> Found {
+        let mut events = vec![(0.0, Fact::Hinted(1)); hints];
+        events.extend((0..10).map(|at| (f64::from(at) * every, Fact::Renewed(1))));
+        check(&History::of(&events).unwrap())
+    }
+
+    #[test]
+    fn a_heart_that_races() {
+        assert!(found(3.0, 0).is_ok());
+        assert!(found(1.5, 0).is_ok());
+        assert!(found(0.5, 0).is_err());
+        assert!(found(0.5, 6).is_ok());
+    }
+}

@@ -1,0 +1,76 @@
+//! The job of one term has ended before that of the next begins, on instances that were not frozen
+//! meanwhile: no lease can stop one that wakes late.
+
+use std::collections::HashMap;
+
+use super::Found;
+use crate::history::{Fact, History, Name, Process};
+
+/// A term at work: its tasks that have not ended, and whether its instance was frozen.
+#[derive(Debug, Default)]
+struct Term {
+    start: bool,
+    stop: bool,
+    frozen: bool,
+}
+
+pub(super) fn check(history: &History) -> Found {
+    let mut terms: HashMap<(Process, Name, u64), Term> = HashMap::new();
+    for (now, fact) in &history.events {
+        match fact {
+            Fact::Started(process, name, token) => {
+                let other = terms.iter().find(|((_, led, _), term)| {
+                    led == name && (term.start || term.stop) && !term.frozen
+                });
+                if let Some(((holder, _, before), _)) = other {
+                    let what = format!(
+                        "{process} starts {token} of {name} while {holder} has not ended {before}"
+                    );
+                    return Err((*now, what));
+                }
+                let term = Term { start: true, stop: true, frozen: false };
+                terms.insert((*process, *name, *token), term);
+            }
+            Fact::StartEnded(process, name, token) => {
+                if let Some(term) = terms.get_mut(&(*process, *name, *token)) {
+                    term.start = false;
+                }
+            }
+            Fact::Stopped(process, name, token) => {
+                if let Some(term) = terms.get_mut(&(*process, *name, *token)) {
+                    term.stop = false;
+                }
+            }
+            Fact::Froze(frozen) => {
+                let its = terms.iter_mut().filter(|((process, ..), _)| process == frozen);
+                its.for_each(|(_, term)| term.frozen = true);
+            }
+            Fact::Crashed(gone) => terms.retain(|(process, ..), _| process != gone),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(between: &[Fact]) -> Found {
+        let mut events = vec![(1.0, Fact::Started(1, 0, 10))];
+        events.extend(between.iter().map(|fact| (2.0, fact.clone())));
+        events.push((3.0, Fact::Started(2, 0, 11)));
+        check(&History::of(&events).unwrap())
+    }
+
+    #[test]
+    fn a_job_that_goes_on() {
+        let (start, stop) = (Fact::StartEnded(1, 0, 10), Fact::Stopped(1, 0, 10));
+        assert!(found(&[]).is_err());
+        assert!(found(&[start.clone()]).is_err());
+        assert!(found(&[stop.clone()]).is_err());
+        assert!(found(&[start, stop]).is_ok());
+        assert!(found(&[Fact::Froze(1)]).is_ok());
+        assert!(found(&[Fact::Crashed(1)]).is_ok());
+    }
+}

@@ -1,0 +1,145 @@
+//! A name is without a leader no longer than a lease, a call that hangs and the pause after it
+//! explain, while somebody could lead it and nothing is in the way.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::Found;
+use crate::history::{Fact, History, Name, Process};
+
+/// What a checker of leaders has to know of a moment.
+#[derive(Debug, Default)]
+pub(super) struct Scene {
+    /// Those that campaign, whose way to the store is in order, and that are not frozen.
+    running: HashSet<Process>,
+    cut: HashSet<Process>,
+    frozen: HashSet<Process>,
+    pub(super) led: HashMap<Name, (Process, u64)>,
+    pub(super) disabled: HashSet<Name>,
+    /// Since when nothing has gone wrong.
+    pub(super) calm_since: Duration,
+}
+
+impl Scene {
+    pub(super) fn able(&self) -> impl Iterator<Item = Process> {
+        let kept = |process: &Process| self.cut.contains(process) || self.frozen.contains(process);
+        self.running.iter().copied().filter(move |process| !kept(process))
+    }
+
+    pub(super) fn see(&mut self, now: Duration, fact: &Fact) {
+        match fact {
+            Fact::Booted(process) => {
+                self.running.insert(*process);
+            }
+            Fact::Crashed(gone) | Fact::Leaving(gone) => {
+                self.running.remove(gone);
+                if matches!(fact, Fact::Leaving(_)) {
+                    return;
+                }
+                self.led.retain(|_, (leader, _)| leader != gone);
+            }
+            Fact::Froze(process) => {
+                self.frozen.insert(*process);
+            }
+            Fact::Thawed(process) => {
+                self.frozen.remove(process);
+            }
+            Fact::Cut(process) => {
+                self.cut.insert(*process);
+            }
+            Fact::Mended(process) => {
+                self.cut.remove(process);
+            }
+            Fact::Disabled(name) => {
+                self.disabled.insert(*name);
+            }
+            Fact::Enabled(name) => {
+                self.disabled.remove(name);
+            }
+            Fact::Mishap => {}
+            Fact::Started(process, name, token) => {
+                self.led.insert(*name, (*process, *token));
+                return;
+            }
+            Fact::Stopping(process, name, token, _) => {
+                if self.led.get(name) == Some(&(*process, *token)) {
+                    self.led.remove(name);
+                }
+                return;
+            }
+            _ => return,
+        }
+        self.calm_since = now;
+    }
+}
+
+pub(super) fn check(history: &History) -> Found {
+    let timing = &history.timing;
+    // The pause after a failure, or after one's own term, is at most a poll interval and its
+    // jitter; what the last tenth allows for is drift and the way to the store.
+    let longest = (timing.ttl + timing.call_limit() + timing.poll_interval * 3 / 2).mul_f64(1.1);
+    let led_names = names_that_are_led(history);
+    let mut scene = Scene::default();
+    let mut vacant: HashMap<Name, Duration> = HashMap::new();
+    for (now, fact) in &history.events {
+        for name in &led_names {
+            let since = vacant.get(name).copied().unwrap_or_default().max(scene.calm_since);
+            let ought = !scene.disabled.contains(name) && scene.able().next().is_some();
+            if ought && !scene.led.contains_key(name) && *now > since + longest {
+                return Err((*now, format!("nobody leads {name} since {since:?}")));
+            }
+        }
+        scene.see(*now, fact);
+        for name in &led_names {
+            if scene.led.contains_key(name) {
+                vacant.remove(name);
+            } else {
+                vacant.entry(*name).or_insert(*now);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names that anybody led: others are locked only.
+fn names_that_are_led(history: &History) -> HashSet<Name> {
+    let started = |(_, fact): &(Duration, Fact)| match fact {
+        Fact::Started(_, name, _) => Some(*name),
+        _ => None,
+    };
+    history.events.iter().filter_map(started).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The leader is gone at 1 s; by default settings another leads within 35 s.
+    fn found(then: Fact, until: f64) -> Found {
+        let events = [
+            (0.0, Fact::Booted(1)),
+            (0.0, Fact::Booted(2)),
+            (0.0, Fact::Started(1, 0, 10)),
+            (1.0, Fact::Crashed(1)),
+            (20.0, then),
+            (until, Fact::Started(2, 0, 11)),
+        ];
+        check(&History::of(&events).unwrap())
+    }
+
+    #[test]
+    fn nobody_takes_over() {
+        let nothing = Fact::Hinted(2);
+        assert!(found(nothing.clone(), 35.0).is_ok());
+        assert!(found(nothing, 37.0).is_err());
+    }
+
+    #[test]
+    fn what_excuses_it() {
+        for excuse in [Fact::Mishap, Fact::Disabled(0), Fact::Cut(2), Fact::Froze(2)] {
+            assert!(found(excuse.clone(), 37.0).is_ok(), "{excuse:?}");
+        }
+        assert!(found(Fact::Mishap, 57.0).is_err());
+        assert!(found(Fact::Enabled(0), 57.0).is_err());
+    }
+}

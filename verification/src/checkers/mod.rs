@@ -1,0 +1,67 @@
+//! Checkers of histories: one invariant a file, each with histories that violate it.
+
+mod elected;
+mod heartbeats;
+mod job_overlap;
+mod leaderless;
+mod leftovers;
+mod notice;
+mod stale_writes;
+mod start_stop;
+mod takeover;
+mod token_order;
+mod trust_overlap;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::history::History;
+
+/// An invariant that a history does not keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The name of the checker.
+    pub checker: &'static str,
+    /// When.
+    pub at: Duration,
+    /// What is wrong.
+    pub what: String,
+}
+
+type Found = Result<(), (Duration, String)>;
+
+/// Every checker, by its name.
+const CHECKERS: [(&str, fn(&History) -> Found); 11] = [
+    ("trust_overlap", trust_overlap::check),
+    ("job_overlap", job_overlap::check),
+    ("token_order", token_order::check),
+    ("stale_writes", stale_writes::check),
+    ("start_stop", start_stop::check),
+    ("elected", elected::check),
+    ("notice", notice::check),
+    ("leaderless", leaderless::check),
+    ("takeover", takeover::check),
+    ("heartbeats", heartbeats::check),
+    ("leftovers", leftovers::check),
+];
+
+/// Judges a history by all checkers.
+///
+/// # Errors
+/// The first violation that each of them finds.
+pub fn check(history: &History) -> Result<(), Vec<Violation>> {
+    let violations: Vec<_> = CHECKERS
+        .iter()
+        .filter_map(|(checker, check)| {
+            let (at, what) = check(history).err()?;
+            Some(Violation { checker, at, what })
+        })
+        .collect();
+    if violations.is_empty() { Ok(()) } else { Err(violations) }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {:.6}: {}", self.checker, self.at.as_secs_f64(), self.what)
+    }
+}

@@ -1,0 +1,49 @@
+//! Nobody leads a disabled name past the lease it had: none lasts longer than a ttl after the
+//! disable.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::Found;
+use crate::history::{Fact, History, Name};
+
+pub(super) fn check(history: &History) -> Found {
+    let mut disabled: HashMap<Name, Duration> = HashMap::new();
+    for (now, fact) in &history.events {
+        match fact {
+            Fact::Disabled(name) => {
+                disabled.entry(*name).or_insert(*now);
+            }
+            Fact::Enabled(name) => {
+                disabled.remove(name);
+            }
+            Fact::Trusts(process, name, token, until) => {
+                let Some(since) = disabled.get(name) else { continue };
+                if *until > *since + history.timing.ttl {
+                    let what = format!(
+                        "{process} trusts {token} of {name} until {until:?}, disabled at {since:?}"
+                    );
+                    return Err((*now, what));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_leads_on() {
+        let trusts = |until| (3.0, Fact::Trusts(1, 0, 10, Duration::from_secs(until)));
+        let found = |fact, until| {
+            check(&History::of(&[(1.0, Fact::Disabled(0)), fact, trusts(until)]).unwrap())
+        };
+        assert!(found((2.0, Fact::Mishap), 17).is_err());
+        assert!(found((2.0, Fact::Mishap), 16).is_ok());
+        assert!(found((2.0, Fact::Enabled(0)), 17).is_ok());
+    }
+}

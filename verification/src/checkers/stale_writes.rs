@@ -1,0 +1,73 @@
+//! What refuses smaller tokens than it has seen takes no stale write, and nobody but a granted
+//! holder writes to it.
+//!
+//! A write whose outcome is unknown may have taken effect: then it counts as seen, or not.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Found;
+use crate::history::{Fact, History, Name, Process, Write};
+
+pub(super) fn check(history: &History) -> Found {
+    let mut granted: HashSet<(Process, Name, u64)> = HashSet::new();
+    // The largest token that took effect, and the largest that may have.
+    let mut seen: HashMap<Name, (u64, u64)> = HashMap::new();
+    for (now, fact) in &history.events {
+        match fact {
+            Fact::Granted(process, name, token) => {
+                granted.insert((*process, *name, *token));
+            }
+            Fact::Wrote(process, name, token, outcome) => {
+                if !granted.contains(&(*process, *name, *token)) {
+                    let what =
+                        format!("{process} writes under {token} of {name}, never granted to it");
+                    return Err((*now, what));
+                }
+                let (surely, perhaps) = seen.entry(*name).or_default();
+                match outcome {
+                    Write::Accepted if token < surely => {
+                        let what =
+                            format!("a write under {token} of {name} is taken after {surely}");
+                        return Err((*now, what));
+                    }
+                    Write::Accepted => *surely = (*token).max(*surely),
+                    Write::Refused if *token >= (*perhaps).max(*surely) => {
+                        let what = format!(
+                            "a write under {token} of {name} is refused, and it is the largest"
+                        );
+                        return Err((*now, what));
+                    }
+                    Write::Refused => {}
+                    Write::Unknown => *perhaps = (*token).max(*perhaps),
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(writes: &[(Process, u64, Write)]) -> Found {
+        let mut events = vec![(0.0, Fact::Granted(1, 0, 10)), (0.0, Fact::Granted(2, 0, 11))];
+        let writes = writes.iter().map(|(who, token, w)| (1.0, Fact::Wrote(*who, 0, *token, *w)));
+        events.extend(writes);
+        check(&History::of(&events).unwrap())
+    }
+
+    #[test]
+    fn stale_and_foreign_writes() {
+        use Write::{Accepted, Refused, Unknown};
+        assert!(found(&[(2, 11, Accepted), (1, 10, Accepted)]).is_err());
+        assert!(found(&[(2, 11, Accepted), (1, 10, Refused)]).is_ok());
+        assert!(found(&[(1, 10, Refused)]).is_err());
+        assert!(found(&[(1, 11, Accepted)]).is_err());
+        // It has or has not: both later answers are possible.
+        assert!(found(&[(2, 11, Unknown), (1, 10, Accepted)]).is_ok());
+        assert!(found(&[(2, 11, Unknown), (1, 10, Refused)]).is_ok());
+        assert!(found(&[(2, 11, Unknown), (2, 11, Refused)]).is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! A lead that was given up is taken over at once by one that waits for it: a release is hinted
+//! at, and nobody has to wait for a poll.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::Found;
+use super::leaderless::Scene;
+use crate::history::{Fact, History, Name, Process};
+
+/// What a release, a hint and an acquire take together, far beyond what is usual.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+pub(super) fn check(history: &History) -> Found {
+    let timing = &history.timing;
+    // For so long before, nothing may have gone wrong, lest somebody is still busy with it.
+    let rest = timing.call_limit() + timing.poll_interval * 2;
+    let mut scene = Scene::default();
+    let mut ended: HashMap<(Name, Process), Duration> = HashMap::new();
+    let mut half_ended = HashSet::new();
+    // Names that were given up just now, to somebody who waited.
+    let mut given_up: HashMap<Name, Duration> = HashMap::new();
+    for (now, fact) in &history.events {
+        let late = given_up.iter().find(|(_, since)| *now > **since + AT_ONCE);
+        if let Some((name, since)) = late {
+            return Err((*now, format!("nobody takes {name} over, given up at {since:?}")));
+        }
+        scene.see(*now, fact);
+        if let Fact::Stopping(process, name, ..) = fact {
+            ended.insert((*name, *process), *now);
+        }
+        let (Fact::Stopped(process, name, token) | Fact::StartEnded(process, name, token)) = fact
+        else {
+            if let Fact::Started(_, name, _) = fact {
+                given_up.remove(name);
+            }
+            // Whatever goes wrong meanwhile is an excuse.
+            if scene.calm_since == *now {
+                given_up.clear();
+            }
+            continue;
+        };
+        // The lease is released when both have come to their end.
+        let over = !half_ended.insert((*process, *name, *token));
+        if over && !scene.led.contains_key(name) && !scene.disabled.contains(name) {
+            let waits = |candidate: &Process| {
+                let own = ended.get(&(*name, *candidate));
+                candidate != process && own.is_none_or(|ended| *ended + rest < *now)
+            };
+            let calm = scene.calm_since + rest < *now;
+            if calm && scene.able().any(|candidate| waits(&candidate)) {
+                given_up.insert(*name, *now);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The leader gives up the lead at 60 s.
+    fn found(then: Fact, again: f64) -> Found {
+        let events = [
+            (0.0, Fact::Booted(1)),
+            (0.0, Fact::Booted(2)),
+            (0.0, Fact::Started(1, 0, 10)),
+            (60.0, Fact::Stopping(1, 0, 10, "resigned")),
+            (60.0, Fact::StartEnded(1, 0, 10)),
+            (60.1, Fact::Stopped(1, 0, 10)),
+            (60.2, then),
+            (again, Fact::Started(2, 0, 11)),
+        ];
+        check(&History::of(&events).unwrap())
+    }
+
+    #[test]
+    fn one_that_waits_for_its_poll() {
+        assert!(found(Fact::Renewed(1), 60.3).is_ok());
+        assert!(found(Fact::Renewed(1), 64.0).is_err());
+        assert!(found(Fact::Froze(2), 64.0).is_ok());
+        assert!(found(Fact::Disabled(0), 64.0).is_ok());
+    }
+}

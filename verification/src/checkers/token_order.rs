@@ -1,0 +1,54 @@
+//! The tokens of one name grow from grant to grant and from term to term.
+
+use std::collections::HashMap;
+
+use super::Found;
+use crate::history::{Fact, History, Name, Process};
+
+pub(super) fn check(history: &History) -> Found {
+    let mut granted: HashMap<Name, (u64, Process)> = HashMap::new();
+    let mut started: HashMap<Name, u64> = HashMap::new();
+    for (now, fact) in &history.events {
+        match fact {
+            // A retry is granted the same again.
+            Fact::Granted(process, name, token) => {
+                let last = granted.insert(*name, (*token, *process));
+                if let Some(last) =
+                    last.filter(|last| *last >= (*token, 0) && *last != (*token, *process))
+                {
+                    let what = format!("{token} of {name} is granted to {process} after {last:?}");
+                    return Err((*now, what));
+                }
+            }
+            Fact::Started(_, name, token) => {
+                let last = started.insert(*name, *token);
+                if let Some(last) = last.filter(|last| last >= token) {
+                    return Err((*now, format!("term {token} of {name} begins after term {last}")));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(first: Fact, second: Fact) -> Found {
+        check(&History::of(&[(1.0, first), (2.0, second)]).unwrap())
+    }
+
+    #[test]
+    fn smaller_or_the_same() {
+        assert!(found(Fact::Granted(1, 0, 10), Fact::Granted(2, 0, 9)).is_err());
+        assert!(found(Fact::Granted(1, 0, 10), Fact::Granted(2, 0, 10)).is_err());
+        assert!(found(Fact::Granted(1, 0, 10), Fact::Granted(1, 0, 10)).is_ok());
+        assert!(found(Fact::Granted(1, 0, 10), Fact::Granted(1, 0, 9)).is_err());
+        assert!(found(Fact::Granted(1, 0, 10), Fact::Granted(2, 1, 10)).is_ok());
+        assert!(found(Fact::Started(1, 0, 10), Fact::Started(2, 0, 9)).is_err());
+        assert!(found(Fact::Started(1, 0, 10), Fact::Started(1, 0, 10)).is_err());
+        assert!(found(Fact::Started(1, 0, 10), Fact::Started(1, 0, 11)).is_ok());
+    }
+}

@@ -1,0 +1,63 @@
+//! A clock that runs fast or slow, and whose timers stand still while its instance is frozen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use leasehold_core::{Clock, Moment};
+use tokio::time::Instant;
+
+use super::gate::Gate;
+
+/// A clock that is some parts in a million faster than the time outside, or slower.
+#[derive(Clone, Debug)]
+pub(super) struct DriftingClock {
+    begun: Instant,
+    rate: f64,
+    gate: Arc<Gate>,
+}
+
+impl DriftingClock {
+    /// Two clocks of this kind drift apart by less than one part in [`Timing::DRIFT`].
+    ///
+    /// [`Timing::DRIFT`]: leasehold_core::Timing::DRIFT
+    pub(super) const FASTEST: i32 = 900;
+
+    pub(super) fn new(begun: Instant, ppm: i32, gate: Arc<Gate>) -> Self {
+        Self { begun, rate: 1.0 + f64::from(ppm) / 1e6, gate }
+    }
+
+    /// When that moment comes, by the time outside.
+    pub(super) fn outside(&self, moment: Moment) -> Duration {
+        moment.since_origin().div_f64(self.rate)
+    }
+
+    /// Waits by this clock, as the instance's own code does.
+    pub(super) async fn sleep(&self, time: Duration) {
+        self.sleep_until(self.now() + time).await;
+    }
+}
+
+impl Clock for DriftingClock {
+    fn now(&self) -> Moment {
+        Moment::from_origin(self.begun.elapsed().mul_f64(self.rate))
+    }
+
+    fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()> {
+        let this = self.clone();
+        async move {
+            let mut at = this.begun + this.outside(moment);
+            loop {
+                tokio::time::sleep_until(at).await;
+                this.gate.passed().await;
+                if this.now() >= moment {
+                    return;
+                }
+                // Rounding left it a little early.
+                at = Instant::now() + Duration::from_millis(1);
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,117 @@
+//! What the leaders of a run do: work, fail, panic, ignore that they are cancelled.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use leasehold_core::{Job, JobError, Leadership, Moment, StopReason};
+
+use super::process::Instance;
+use crate::history::{Fact, Name};
+
+/// One of many ways to lead, drawn for each term.
+pub(super) struct WorkJob {
+    instance: Arc<Instance>,
+    name: Name,
+    grace: Duration,
+    token: AtomicU64,
+}
+
+impl WorkJob {
+    pub(super) fn new(instance: Arc<Instance>, name: Name, grace: Duration) -> Self {
+        Self { instance, name, grace, token: AtomicU64::new(0) }
+    }
+
+    /// Writes until it is told to stop, and perhaps for longer.
+    async fn work(&self, leadership: &Leadership, heed: bool) {
+        let (clock, token) = (&self.instance.clock, leadership.token().get());
+        loop {
+            if leadership.is_held() {
+                self.instance.write(self.name, token).await;
+            }
+            let pause = clock.sleep(self.instance.up_to(Duration::from_millis(1_500)));
+            tokio::select! {
+                biased;
+                () = leadership.cancelled(), if heed => return,
+                () = pause => {}
+            }
+        }
+    }
+}
+
+/// Writes that down when it is dropped: at the end of a task, aborted or not.
+struct AtEnd<'a>(&'a Instance, Fact);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.note(self.1.clone());
+    }
+}
+
+#[async_trait]
+impl Job for WorkJob {
+    async fn start(&self, leadership: Leadership) -> Result<(), JobError> {
+        let (it, name, token) = (&*self.instance, self.name, leadership.token().get());
+        self.token.store(token, Ordering::SeqCst);
+        it.note(Fact::Started(it.id, name, token));
+        let _end = AtEnd(it, Fact::StartEnded(it.id, name, token));
+        tokio::spawn(record_trust(self.instance.clone(), name, leadership.clone()));
+        match it.draw(12) {
+            0 => Err("no luck".into()),
+            // Unlike a panic, it is not told to the terminal.
+            1 => std::panic::resume_unwind(Box::new("no luck")),
+            2 => Ok(()),
+            3 => {
+                self.work(&leadership, false).await;
+                Ok(())
+            }
+            4 => {
+                it.clock.sleep(it.up_to(self.grace * 3)).await;
+                leadership.resign();
+                self.work(&leadership, true).await;
+                Ok(())
+            }
+            _ => {
+                self.work(&leadership, true).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn stop(&self, reason: &StopReason) {
+        let (it, name, token) = (&*self.instance, self.name, self.token.load(Ordering::SeqCst));
+        it.note(Fact::Stopping(it.id, name, token, word(reason)));
+        let _end = AtEnd(it, Fact::Stopped(it.id, name, token));
+        match it.draw(10) {
+            0 => std::future::pending().await,
+            1 => std::panic::resume_unwind(Box::new("no luck")),
+            2..6 => it.clock.sleep(it.up_to(self.grace.mul_f64(0.9))).await,
+            _ => {}
+        }
+    }
+}
+
+fn word(reason: &StopReason) -> &'static str {
+    match reason {
+        StopReason::Resigned => "resigned",
+        StopReason::ShutDown => "shut down",
+        StopReason::Disabled { .. } => "disabled",
+        StopReason::Lost => "lost",
+        StopReason::HeartbeatsFailed => "heartbeats failed",
+        StopReason::Failed { .. } => "failed",
+        _ => "something else",
+    }
+}
+
+/// Writes down until when a term's lease is trusted, as it changes; it is no part of the instance.
+async fn record_trust(instance: Arc<Instance>, name: Name, leadership: Leadership) {
+    let token = leadership.token().get();
+    let mut deadline = leadership.deadline();
+    while deadline != Moment::ORIGIN {
+        let until = instance.clock.outside(deadline);
+        instance.note(Fact::Trusts(instance.id, name, token, until));
+        deadline = leadership.deadline_after(deadline).await;
+    }
+    instance.note(Fact::Distrusts(instance.id, name, token));
+}

@@ -1,0 +1,153 @@
+//! Does a plan's deeds to a cluster.
+
+use std::time::Duration;
+
+use leasehold_core::{DisableOptions, LockName, LockStore, Reason, Result};
+
+use super::process::{Names, Running, World};
+use super::{Deed, Plan, Weather};
+use crate::history::{Fact, Name, Process};
+
+/// Everything that runs.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) world: World,
+    pub(super) running: Vec<Running>,
+    random: fastrand::Rng,
+    booted: Process,
+    /// What is to be undone, and when.
+    pending: Vec<(Duration, Undo)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Undo {
+    Thaw(Process),
+    Mend(Process),
+    Enable(Name),
+}
+
+impl Cluster {
+    pub(super) fn boot(world: World, plan: &Plan) -> Result<Self> {
+        let random = fastrand::Rng::with_seed(plan.seed);
+        let mut cluster =
+            Self { world, running: Vec::new(), random, booted: 0, pending: Vec::new() };
+        for _ in 0..plan.instances {
+            let instance = cluster.next(plan)?;
+            cluster.running.push(instance);
+        }
+        Ok(cluster)
+    }
+
+    fn next(&mut self, plan: &Plan) -> Result<Running> {
+        self.booted += 1;
+        Running::boot(&self.world, plan, self.booted, self.random.u64(..))
+    }
+
+    fn note(&self, fact: Fact) {
+        self.world.recorder.note(fact);
+    }
+
+    /// Waits until then, and undoes meanwhile what is due.
+    pub(super) async fn until(&mut self, then: Duration) -> Result<()> {
+        loop {
+            let next = self.pending.iter().enumerate().min_by_key(|(at, (due, _))| (*due, *at));
+            let Some((at, &(due, undo))) = next.filter(|(_, (due, _))| *due <= then) else { break };
+            self.pending.remove(at);
+            tokio::time::sleep_until(self.world.begun + due).await;
+            self.undo(undo).await?;
+        }
+        tokio::time::sleep_until(self.world.begun + then).await;
+        Ok(())
+    }
+
+    /// Undoes everything at once.
+    pub(super) async fn undo_all(&mut self) -> Result<()> {
+        for (_, undo) in std::mem::take(&mut self.pending) {
+            self.undo(undo).await?;
+        }
+        Ok(())
+    }
+
+    async fn undo(&mut self, undo: Undo) -> Result<()> {
+        match undo {
+            Undo::Thaw(id) => {
+                if let Some(running) = self.find(id) {
+                    running.instance.gate.set_open(true);
+                    self.note(Fact::Thawed(id));
+                }
+            }
+            Undo::Mend(id) => {
+                if let Some(running) = self.find(id) {
+                    running.instance.link.set(Weather::Fair);
+                    self.note(Fact::Mended(id));
+                }
+            }
+            Undo::Enable(name) => {
+                self.world.referee.store.enable(&LockName::new(Names::name(name))?).await?;
+                self.note(Fact::Enabled(name));
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, id: Process) -> Option<&Running> {
+        self.running.iter().find(|running| running.instance.id == id)
+    }
+
+    pub(super) async fn act(&mut self, deed: Deed, plan: &Plan) -> Result<()> {
+        let now = self.world.recorder.now();
+        match deed {
+            Deed::Crash(place) => {
+                let next = self.next(plan)?;
+                std::mem::replace(&mut self.running[place], next).crash();
+            }
+            Deed::Replace(place) => {
+                // One that is frozen cannot be told.
+                if self.running[place].instance.gate.is_open() {
+                    let next = self.next(plan)?;
+                    tokio::spawn(std::mem::replace(&mut self.running[place], next).leave());
+                }
+            }
+            Deed::Freeze(place, time) => {
+                let instance = &self.running[place].instance;
+                if instance.gate.is_open() {
+                    instance.gate.set_open(false);
+                    self.note(Fact::Froze(instance.id));
+                    self.pending.push((now + time, Undo::Thaw(instance.id)));
+                }
+            }
+            Deed::Weather(place, weather, time) => self.cut(place, weather, now + time),
+            Deed::Outage(time) => {
+                (0..self.running.len())
+                    .for_each(|place| self.cut(place, Weather::Away, now + time));
+            }
+            Deed::Resign(name) => {
+                let leader = self.running.iter().find(|running| {
+                    running.instance.gate.is_open() && running.elections[name].status().is_leading()
+                });
+                if let Some(leader) = leader {
+                    // Without waiting for it: a first poll sends the command.
+                    futures_util::FutureExt::now_or_never(leader.elections[name].resign());
+                }
+            }
+            Deed::Disable(name, time) => {
+                let name_itself = LockName::new(Names::name(name))?;
+                let options = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+                self.world.referee.store.disable(&name_itself, &options).await?;
+                self.note(Fact::Disabled(name));
+                self.pending.retain(|(_, undo)| !matches!(undo, Undo::Enable(n) if *n == name));
+                self.pending.push((now + time, Undo::Enable(name)));
+            }
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, place: usize, weather: Weather, until: Duration) {
+        let instance = &self.running[place].instance;
+        let id = instance.id;
+        instance.link.set(weather);
+        self.note(Fact::Cut(id));
+        self.pending.retain(|(_, undo)| !matches!(undo, Undo::Mend(process) if *process == id));
+        self.pending.push((until, Undo::Mend(id)));
+    }
+}

@@ -1,0 +1,145 @@
+//! What happens to a cluster from outside, drawn from a seed.
+
+use std::fmt;
+use std::time::Duration;
+
+use leasehold_core::{LockStore, MemoryStore, Result, Settings, Timing};
+
+use crate::history::Name;
+
+/// A run, but for what the same seed decides on the way.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// All of the run is drawn from this.
+    pub seed: u64,
+    /// How many instances there are at a time; one takes the place of one that is gone.
+    pub instances: usize,
+    /// How many names are led by one of them.
+    pub led: usize,
+    /// The settings of every instance.
+    pub settings: Settings,
+    /// What happens, and when.
+    pub deeds: Vec<(Duration, Deed)>,
+    /// What is wrong with the store or the clocks, to show that it is noticed.
+    pub defect: Option<Defect>,
+}
+
+/// Something that happens to a cluster. Instances are named by their place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// An instance is gone from one moment to the next, and another boots in its place.
+    Crash(usize),
+    /// An instance leaves in order, and another boots in its place.
+    Replace(usize),
+    /// None of its code runs for that long.
+    Freeze(usize, Duration),
+    /// Its way to the store is like that for so long.
+    Weather(usize, Weather, Duration),
+    /// The store is away for that long.
+    Outage(Duration),
+    /// The leader resigns.
+    Resign(Name),
+    /// The name is disabled for that long.
+    Disable(Name, Duration),
+}
+
+/// How an instance's way to the store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// Everything arrives soon, in any order.
+    Fair,
+    /// Some is lost, some refused, all of it late.
+    Rough,
+    /// Everything arrives, after seconds.
+    Slow,
+    /// Every call is refused.
+    Away,
+    /// No call is ever answered, though some arrive.
+    Silent,
+}
+
+/// A promise that is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// The store grants a name that is held, now and then.
+    GrantsTwice,
+    /// The store begins with the tokens anew, now and then.
+    ForgetsTokens,
+    /// The store extends leases of disabled names.
+    RenewsDisabled,
+    /// The store never hints at anything.
+    NeverHints,
+    /// The instances' clocks are slower than the store's by a tenth.
+    SlowClocks,
+}
+
+impl Plan {
+    /// For how long deeds are done.
+    const BUSY: Duration = Duration::from_secs(100);
+
+    /// What that seed draws.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let ttl = Duration::from_secs([3, 5, 9, 15][random.usize(0..4)]);
+        let settings = Settings::new().ttl(ttl);
+        let (instances, led) = (random.usize(2..6), random.usize(1..4));
+        let mut at = Duration::ZERO;
+        let mut deeds = Vec::new();
+        // Some runs are calm, some have hardly a second without a mishap.
+        let longest_pause = [4_000, 15_000, 40_000][random.usize(0..3)];
+        loop {
+            at += Duration::from_millis(random.u64(0..longest_pause));
+            if at > Self::BUSY {
+                break;
+            }
+            let long = Duration::from_millis(random.u64(0..25_000));
+            let place = random.usize(0..instances);
+            let name = random.usize(0..led);
+            deeds.push((
+                at,
+                match random.u32(0..16) {
+                    0 | 1 => Deed::Crash(place),
+                    2 | 3 => Deed::Replace(place),
+                    4..7 => Deed::Freeze(place, long),
+                    7 => Deed::Outage(long / 2),
+                    8..10 => Deed::Resign(name),
+                    10 | 11 => Deed::Disable(name, long),
+                    12 => Deed::Weather(place, Weather::Slow, long),
+                    13 => Deed::Weather(place, Weather::Away, long),
+                    14 => Deed::Weather(place, Weather::Silent, long),
+                    _ => Deed::Weather(place, Weather::Rough, long),
+                },
+            ));
+        }
+        Self { seed, instances, led, settings, deeds, defect: None }
+    }
+
+    /// The same with something wrong.
+    #[must_use]
+    pub fn with(self, defect: Defect) -> Self {
+        Self { defect: Some(defect), ..self }
+    }
+
+    /// The settings, with every default filled in.
+    ///
+    /// # Errors
+    /// When they contradict each other.
+    pub fn timing(&self) -> Result<Timing> {
+        self.settings.resolve(&MemoryStore::new().capabilities())
+    }
+
+    /// How many names are locked, beside those that are led.
+    pub(super) const LOCKED: usize = 2;
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, instances, led, .. } = self;
+        writeln!(f, "seed {seed}: {instances} instances, {led} names led")?;
+        for (at, deed) in &self.deeds {
+            writeln!(f, "{:>12.3}  {deed:?}", at.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}

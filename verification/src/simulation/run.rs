@@ -1,0 +1,76 @@
+//! Runs a plan, and judges the history that comes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::Result;
+use tokio::runtime::{Builder, Handle};
+use tokio::time::Instant;
+
+use super::clock::DriftingClock;
+use super::gate::Gate;
+use super::link::LONGEST_WAY;
+use super::operate::Cluster;
+use super::process::World;
+use super::referee::Referee;
+use super::register::Registers;
+use super::{Defect, Plan};
+use crate::checkers::{self, Violation};
+use crate::history::{Fact, History, Recorder};
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What happened.
+    pub history: History,
+    /// What should not have.
+    pub violations: Vec<Violation>,
+}
+
+/// Runs a plan.
+///
+/// # Errors
+/// When the plan's settings contradict each other, or no runtime is to be had.
+pub fn run(plan: &Plan) -> Result<Outcome> {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.map_err(|error| {
+        leasehold_core::Error::invalid("there is no runtime").with_source(error)
+    })?;
+    let history = runtime.block_on(play(plan))?;
+    let violations = checkers::check(&history).err().unwrap_or_default();
+    Ok(Outcome { history, violations })
+}
+
+async fn play(plan: &Plan) -> Result<History> {
+    let timing = plan.timing()?;
+    let begun = Instant::now();
+    let recorder = Recorder::new(timing.clone());
+    let mut random = fastrand::Rng::with_seed(plan.seed ^ 0x5eed);
+    let ppm = match plan.defect {
+        Some(Defect::SlowClocks) => 0,
+        _ => random.i32(-DriftingClock::FASTEST..=DriftingClock::FASTEST),
+    };
+    let clock = DriftingClock::new(begun, ppm, Arc::new(Gate::default()));
+    let referee = Referee::new(clock, recorder.clone(), plan.defect, random.u64(..));
+    let registers = Arc::new(Registers::default());
+    let world = World { referee, recorder: recorder.clone(), registers, begun };
+    let mut cluster = Cluster::boot(world, plan)?;
+    for (at, deed) in &plan.deeds {
+        cluster.until(*at).await?;
+        cluster.act(*deed, plan).await?;
+    }
+    let settled = recorder.now() + Duration::from_secs(1);
+    cluster.until(settled).await?;
+    cluster.undo_all().await?;
+    // Long enough for a leader that is missing to be missed.
+    let patience = (timing.ttl + timing.call_limit() + timing.poll_interval * 2) * 2;
+    tokio::time::sleep(LONGEST_WAY + patience).await;
+    let Cluster { running, world, .. } = cluster;
+    futures_util::future::join_all(running.into_iter().map(super::process::Running::leave)).await;
+    // What is under way arrives, and what watches notices that nobody listens.
+    tokio::time::sleep(LONGEST_WAY + timing.ttl * 2).await;
+    drop(world);
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    recorder.note(Fact::Ended { tasks });
+    Ok(recorder.history())
+}
