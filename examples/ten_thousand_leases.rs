@@ -87,7 +87,7 @@ async fn measure(store: Arc<dyn LockStore>, leases: usize) -> leasehold::Result<
     };
     memory("acquired");
 
-    // The first interval is told apart: in it, leases acquired within a quarter of it come together.
+    // The first interval is told apart: in it, leases acquired within it come together.
     let mut least = TTL;
     let interrupted = guards.len() < leases;
     for beats in [1, BEATS].into_iter().filter(|_| !interrupted) {

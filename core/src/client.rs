@@ -159,8 +159,8 @@ impl ClientBuilder {
         Self { clock, ..self }
     }
 
-    /// Draws jitter and lease ids from this seed, so that a simulation can be repeated. For tests
-    /// alone: two instances with one seed would take each other's leases for their own.
+    /// Draws jitter from this seed, and lease ids from it and the [`holder`](Self::holder), so that
+    /// a simulation can be repeated.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }

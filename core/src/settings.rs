@@ -95,7 +95,7 @@ impl Settings {
 
     /// How often a lease is renewed (the original's `heartbeatInterval`).
     ///
-    /// A heartbeat may go out up to a quarter early, and the first at any time, to share a batch with
+    /// A heartbeat may go out up to a half early, and the first at any time, to share a batch with
     /// others.
     #[must_use]
     pub fn heartbeat_interval(self, interval: Duration) -> Self {

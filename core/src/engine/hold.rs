@@ -98,14 +98,16 @@ impl Hold {
 
     /// The store extended the lease: asked at `sent`, it said that `left` is left.
     pub fn extended(&mut self, sent: Moment, left: Duration) {
-        let early = self.timing.heartbeat_interval / 4;
+        // Half: so any two groups of leases meet, wherever in the interval each of them beats.
+        let early = self.timing.heartbeat_interval / 2;
         *self = Self { early, ..Self::granted(self.timing.clone(), sent, left) };
     }
 
     /// A heartbeat failed or took too long, by `now`.
     pub fn failed(&mut self, now: Moment) {
         self.failures = self.failures.saturating_add(1);
-        self.early = Duration::ZERO;
+        // Leases that failed at about the same time are retried together.
+        self.early = self.timing.retry_interval() / 2;
         // Not `now + …`: retries keep their pace whether an attempt failed at once or hung.
         self.due = (self.due + self.timing.retry_interval()).max(now);
     }
@@ -145,9 +147,9 @@ mod tests {
         let mut hold = hold();
         assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(1000), at(4000)));
         hold.extended(at(2000), Duration::from_secs(15));
-        assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(4250), at(5000)));
+        assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(3500), at(5000)));
         hold.failed(at(5100));
-        assert_eq!(hold.next_beat().from, hold.next_beat().due);
+        assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(5750), at(6500)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
-use crate::{Hint, HintStream, LockName, LockStore};
+use crate::{Error, ErrorKind, Hint, HintStream, LockName, LockStore, Result};
 
 /// Hands the store's hints to whoever waits for a name.
 ///
@@ -38,6 +38,9 @@ pub(crate) struct Subscription {
 impl Hub {
     /// The pause after a watch that broke, doubled each time up to the second.
     const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+    /// How long a watch may take to begin.
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(store: Arc<dyn LockStore>) -> Self {
         Self { store, state: Mutex::default(), deserted: Notify::new() }
@@ -165,6 +168,16 @@ impl Watching {
     }
 }
 
+/// Begins a watch, but does not wait for ever: without one, everybody polls.
+async fn begin(store: &Arc<dyn LockStore>) -> Result<HintStream> {
+    let late = |_| {
+        Err(Error::new(ErrorKind::Unavailable, format!("no answer within {:?}", Hub::PATIENCE))
+            .during("watch")
+            .on_store(store.label()))
+    };
+    tokio::time::timeout(Hub::PATIENCE, store.watch()).await.unwrap_or_else(late)
+}
+
 async fn watch(mut watching: Watching, delay: Duration) {
     let hub = watching.hub.clone();
     let (shortest, longest) = Hub::PAUSES;
@@ -175,7 +188,7 @@ async fn watch(mut watching: Watching, delay: Duration) {
             () = watching.deserted() => return,
             begun = async {
                 tokio::time::sleep(pause).await;
-                hub.store.watch().await
+                begin(&hub.store).await
             } => begun,
         };
         pause = (pause * 2).clamp(shortest, longest);

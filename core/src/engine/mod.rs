@@ -60,12 +60,14 @@ impl Engine {
         spread.mul_f64(self.random().f64())
     }
 
-    /// The id of a new attempt: from the seed, if there is one.
+    /// The id of a new attempt: from the seed, if there is one, and then from who we are as well,
+    /// lest two instances with one seed take each other's leases for their own.
     pub(crate) fn lease_id(&self) -> LeaseId {
-        match self.seeded {
-            true => LeaseId::from_uuid(Uuid::from_u128(self.random().u128(..))),
-            false => LeaseId::new(),
+        if !self.seeded {
+            return LeaseId::new();
         }
+        let drawn = self.random().u128(..);
+        LeaseId::from_uuid(Uuid::from_u128(self.holder.instance.as_u128() ^ drawn))
     }
 
     fn random(&self) -> MutexGuard<'_, fastrand::Rng> {

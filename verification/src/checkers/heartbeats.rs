@@ -1,5 +1,6 @@
 //! Heartbeats cost no more than they may: within any one interval an instance sends, for all its
-//! leases together, one call for each try that retries allow, and one for each hint and grant.
+//! leases together, one call for each try that retries allow; and as many for what a hint or a
+//! grant has just set going by itself, until it has joined the others.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -23,9 +24,9 @@ pub(super) fn check(history: &History) -> Found {
             _ => continue,
         }
         calls.retain(|at| *at + window > *now);
-        // What a cause brings about may be under way for a while.
-        causes.retain(|at| *at + window * 3 > *now);
-        if calls.len() > usual + causes.len() {
+        // While no answer comes, a lease does not join the others before it is over.
+        causes.retain(|at| *at + history.timing.ttl > *now);
+        if calls.len() > usual.saturating_mul(1 + causes.len()) {
             let what = format!("{process} renews {} times within {window:?}", calls.len());
             return Err((*now, what));
         }
@@ -48,6 +49,7 @@ mod tests {
         assert!(found(3.0, 0).is_ok());
         assert!(found(1.5, 0).is_ok());
         assert!(found(0.5, 0).is_err());
-        assert!(found(0.5, 6).is_ok());
+        assert!(found(0.5, 1).is_ok());
+        assert!(found(0.3, 1).is_err());
     }
 }

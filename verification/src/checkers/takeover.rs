@@ -11,10 +11,13 @@ use crate::history::{Fact, History, Name, Process};
 /// What a release, a hint and an acquire take together, far beyond what is usual.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
+/// How long a watch that hangs is waited for, and the pause before it is begun again.
+const WATCH_AGAIN: Duration = Duration::from_secs(15);
+
 pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
     // For so long before, nothing may have gone wrong, lest somebody is still busy with it.
-    let rest = timing.call_limit() + timing.poll_interval * 2;
+    let rest = WATCH_AGAIN + timing.call_limit() + timing.poll_interval * 2;
     let mut scene = Scene::default();
     let mut ended: HashMap<(Name, Process), Duration> = HashMap::new();
     let mut half_ended = HashSet::new();

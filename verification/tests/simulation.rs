@@ -1,0 +1,69 @@
+//! Thousands of seeded histories of the whole engine, judged by all checkers; and that a promise
+//! that is not kept is noticed.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Instant;
+
+use leasehold_verification::simulation::{Defect, Found, Plan, run, search};
+use leasehold_verification::tell;
+
+fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[test]
+fn two_thousand_seeds() {
+    let begun = Instant::now();
+    let found = search(0..2000, jobs(), None);
+    let speed = found.runs as f64 / begun.elapsed().as_secs_f64();
+    tell(&format!("simulation: {found}, {speed:.0} seeds a second"));
+    assert!(found.failure.is_none());
+    // Much must have happened for this to say anything.
+    assert!(found.runs == 2000 && found.terms > 10_000, "too little happened: {found}");
+}
+
+#[test]
+fn a_seed_gives_the_same_history_again() {
+    for seed in 0..40 {
+        let plan = Plan::draw(seed);
+        let [first, second] = [(), ()].map(|()| run(&plan).unwrap().history.to_string());
+        let differs = first.lines().zip(second.lines()).find(|(one, other)| one != other);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!(first.len(), second.len(), "seed {seed}");
+    }
+}
+
+/// Some seed of the first 300 has a history with that defect that the checker finds fault with.
+fn notices(defect: Defect, checker: &str) {
+    let found = search(0..300, jobs(), Some(defect));
+    let Found { runs, failure, .. } = found;
+    let (plan, outcome) = failure.unwrap();
+    println!("{defect:?}: after {runs} runs, with {} deeds", plan.deeds.len());
+    let checkers: Vec<_> = outcome.violations.iter().map(|v| v.checker).collect();
+    assert!(checkers.contains(&checker), "{defect:?} is noticed by {checkers:?} only");
+}
+
+#[test]
+fn a_store_that_grants_twice() {
+    notices(Defect::GrantsTwice, "trust_overlap");
+}
+
+#[test]
+fn a_store_that_forgets_its_tokens() {
+    notices(Defect::ForgetsTokens, "token_order");
+}
+
+#[test]
+fn a_store_that_renews_what_is_disabled() {
+    notices(Defect::RenewsDisabled, "notice");
+}
+
+#[test]
+fn a_store_that_never_hints() {
+    notices(Defect::NeverHints, "takeover");
+}
+
+#[test]
+fn clocks_that_drift_beyond_the_margin() {
+    notices(Defect::SlowClocks, "trust_overlap");
+}
