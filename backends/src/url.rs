@@ -90,6 +90,9 @@ pub(crate) type Opening<'a> = BoxFuture<'a, Result<Arc<dyn LockStore>>>;
 pub(crate) struct Driver {
     pub(crate) open: for<'a> fn(&'a str, &'a OpenOptions) -> Opening<'a>,
     pub(crate) schema: fn(&Namespace) -> Result<String>,
+    /// Reads the URL, and connects to nothing.
+    #[cfg(fuzzing)]
+    pub(crate) label: fn(&str) -> Result<String>,
 }
 
 /// Whether this build has a backend.
@@ -153,6 +156,8 @@ const MEMORY: Driver = Driver {
         })
     },
     schema: |_| Ok(String::new()),
+    #[cfg(fuzzing)]
+    label: |url| Ok(url.to_ascii_lowercase()),
 };
 
 /// The scheme and what comes after its colon.
@@ -161,7 +166,7 @@ pub(crate) fn split(url: &str) -> Option<(&str, &str)> {
 }
 
 /// No message shows more of the URL than its scheme, since the rest may hold a password.
-fn driver(url: &str) -> Result<Driver> {
+pub(crate) fn driver(url: &str) -> Result<Driver> {
     let Some((scheme, _)) = split(url) else {
         return Err(Error::invalid("a store URL has no scheme").with_fix(forms()));
     };

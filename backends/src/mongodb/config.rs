@@ -15,6 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The client for that URL, which connects when it is used, and the store's name in messages.
 pub(super) async fn client(url: &str) -> Result<(Database, String)> {
+    let (options, database) = read(url).await?;
+    let label = label(&options, &database);
+    let client = Client::with_options(options).map_err(error::reading)?;
+    Ok((client.database(&database), label))
+}
+
+/// What the URL says, completed, and the database that it names.
+async fn read(url: &str) -> Result<(ClientOptions, String)> {
     ConnectionString::parse(url).map_err(|cause| bad_url(url, cause))?;
     let mut options = ClientOptions::parse(url).await.map_err(|cause| {
         let error = error::reading(cause);
@@ -26,15 +34,31 @@ pub(super) async fn client(url: &str) -> Result<(Database, String)> {
     options.max_connecting.get_or_insert(AT_ONCE);
     options.max_pool_size.get_or_insert(AT_ONCE * 2);
     options.app_name.get_or_insert_with(|| "leasehold".to_owned());
-    let Some(database) = options.default_database.clone() else {
-        return Err(Error::invalid("the URL names no database").with_fix(
+    match options.default_database.clone() {
+        Some(database) => Ok((options, database)),
+        None => Err(Error::invalid("the URL names no database").with_fix(
             "write mongodb://HOST/DATABASE; a user of another database needs ?authSource=THAT",
-        ));
-    };
+        )),
+    }
+}
+
+/// The store's name in messages.
+fn label(options: &ClientOptions, database: &str) -> String {
     let hosts: Vec<_> = options.hosts.iter().map(ToString::to_string).collect();
-    let label = format!("mongodb://{}/{database}", hosts.join(","));
-    let client = Client::with_options(options).map_err(error::reading)?;
-    Ok((client.database(&database), label))
+    format!("mongodb://{}/{database}", hosts.join(","))
+}
+
+/// The name of that URL's store; of one whose servers DNS would have to name, nothing.
+#[cfg(fuzzing)]
+pub(super) fn label_of(url: &str) -> Result<String> {
+    use futures_util::FutureExt as _;
+
+    if url.to_ascii_lowercase().starts_with("mongodb+srv") {
+        let checked = ConnectionString::parse(url).map_err(|cause| bad_url(url, cause));
+        return checked.map(|_| String::new());
+    }
+    let read = read(url).now_or_never().ok_or_else(unreadable)?;
+    read.map(|(options, database)| label(&options, &database))
 }
 
 fn unreadable() -> Error {

@@ -312,7 +312,7 @@ fn whole(name: &LockName, value: Value) -> Result<Answer> {
 }
 
 /// A damaged record must not cost the others their leases: its own is as good as lost.
-fn renewed(name: &LockName, value: Result<Value>) -> Result<RenewOutcome> {
+pub(super) fn renewed(name: &LockName, value: Result<Value>) -> Result<RenewOutcome> {
     let answer = match value.and_then(|value| whole(name, value)) {
         Ok(answer) => answer,
         Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
