@@ -23,6 +23,7 @@ pub(super) async fn client(url: &str) -> Result<(Database, String)> {
 
 /// What the URL says, completed, and the database that it names.
 async fn read(url: &str) -> Result<(ClientOptions, String)> {
+    let url = &as_driver_reads(url);
     ConnectionString::parse(url).map_err(|cause| bad_url(url, cause))?;
     let mut options = ClientOptions::parse(url).await.map_err(|cause| {
         let error = error::reading(cause);
@@ -42,6 +43,12 @@ async fn read(url: &str) -> Result<(ClientOptions, String)> {
     }
 }
 
+/// The driver takes a scheme in lower case alone.
+fn as_driver_reads(url: &str) -> String {
+    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+    format!("{}:{rest}", scheme.to_ascii_lowercase())
+}
+
 /// The store's name in messages.
 fn label(options: &ClientOptions, database: &str) -> String {
     let hosts: Vec<_> = options.hosts.iter().map(ToString::to_string).collect();
@@ -53,7 +60,8 @@ fn label(options: &ClientOptions, database: &str) -> String {
 pub(super) fn label_of(url: &str) -> Result<String> {
     use futures_util::FutureExt as _;
 
-    if url.to_ascii_lowercase().starts_with("mongodb+srv") {
+    let url = &as_driver_reads(url);
+    if url.starts_with("mongodb+srv:") {
         let checked = ConnectionString::parse(url).map_err(|cause| bad_url(url, cause));
         return checked.map(|_| String::new());
     }
@@ -113,7 +121,7 @@ mod tests {
     #[tokio::test]
     async fn the_label_has_hosts_and_database() {
         let (database, label) =
-            client("mongodb://user:secret@one,two:1234/app?authSource=admin").await.unwrap();
+            client("MongoDB://user:secret@one,two:1234/app?authSource=admin").await.unwrap();
         assert_eq!(label, "mongodb://one:27017,two:1234/app");
         assert_eq!(database.name(), "app");
     }
