@@ -171,17 +171,22 @@ pub(crate) fn split(url: &str) -> Option<(&str, &str)> {
 /// is not percent-encoded: what stands before these would be taken for a host, and what follows, for
 /// a path or an option, which messages show.
 #[cfg_attr(
-    not(any(feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis")),
+    not(any(
+        feature = "etcd",
+        feature = "mongodb",
+        feature = "mysql",
+        feature = "postgres",
+        feature = "redis"
+    )),
     allow(dead_code, reason = "these use it")
 )]
 pub(crate) fn check_login(url: &str) -> Result<()> {
     let rest = split(url).map_or("", |(_, rest)| rest.strip_prefix("//").unwrap_or(rest));
     match rest.split_once(['/', '?', '#']) {
-        Some((_, behind)) if behind.contains('@') => {
-            Err(Error::invalid("the URL has an @ behind its host").with_fix(
-                "percent-encode what stands in it: / as %2F, ? as %3F, # as %23 and @ as %40",
-            ))
-        }
+        Some((_, behind)) if behind.contains('@') => Err(Error::invalid(
+            "the URL has an @ behind its host",
+        )
+        .with_fix("percent-encode what stands in it: / as %2F, ? as %3F, # as %23 and @ as %40")),
         _ => Ok(()),
     }
 }
@@ -260,7 +265,7 @@ mod tests {
     #[test]
     fn a_password_that_is_not_encoded_is_not_taken_for_a_path() {
         for rest in ["/secret@h/d", "12/secret@h/d", "?secret@h", "?ca=secret@h", "#secret@h/d"] {
-            for scheme in ["redis", "rediss", "redis+sentinel", "etcd", "postgres", "mysql"] {
+            for scheme in ["redis", "redis+sentinel", "etcd", "postgres", "mysql", "mongodb"] {
                 let error = check_login(&format!("{scheme}://u:{rest}")).unwrap_err();
                 assert!(error.is_invalid() && !error.to_string().contains("secret"), "{error}");
             }

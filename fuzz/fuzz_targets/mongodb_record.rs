@@ -107,7 +107,8 @@ fn document(record: &LockRecord) -> Document {
 
 fn damaged(mut document: Document, damage: &[Damage<'_>]) -> Document {
     for damage in damage {
-        let of = |field: u8| document.keys().nth(usize::from(field) % document.len().max(1)).cloned();
+        let of =
+            |field: u8| document.keys().nth(usize::from(field) % document.len().max(1)).cloned();
         match damage {
             Damage::Edit(field, edits) => {
                 let field = of(*field).unwrap_or_default();

@@ -18,7 +18,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         assert_eq!(
             namespace,
-            fits(32) && text.chars().all(plain) && text.starts_with(|c: char| c.is_ascii_lowercase())
+            fits(32)
+                && text.chars().all(plain)
+                && text.starts_with(|c: char| c.is_ascii_lowercase())
         );
         if let Ok(id) = LeaseId::from_str(text) {
             assert_eq!(id.to_string(), text);

@@ -119,7 +119,8 @@ async fn run(store: &SqliteStore, boot: &str, input: &Input<'_>) {
     }
     for operation in operations {
         perform(store, record, operation).await;
-        plausible(store.get(&record.name).await);
+        let read = plausible(store.get(&record.name).await).flatten();
+        assert!(read.is_none_or(|read| read.lease.is_none() || read.token.is_some()));
     }
 }
 
@@ -154,9 +155,7 @@ async fn perform(store: &SqliteStore, record: &LockRecord, operation: &Operation
 }
 
 fn plausible<T>(answer: leasehold::Result<T>) -> Option<T> {
-    answer
-        .inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}"))
-        .ok()
+    answer.inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}")).ok()
 }
 
 /// As the store writes it, in the order of the columns.

@@ -57,7 +57,7 @@ fn passwords(url: &str) -> Vec<Range<usize>> {
         let name = "password=";
         let start = query + url[query..].find(name)? + name.len();
         let before = url[query..start].trim_end_matches(name).trim_end_matches("sentinel_");
-        before.ends_with(['?', '&']).then_some(start..start)
+        (before == "?" || before.ends_with('&')).then_some(start..start)
     });
     login.into_iter().chain(option).collect()
 }

@@ -20,11 +20,7 @@ impl<'a> Arbitrary<'a> for Written {
             false => None,
         };
         let disabled = match u.arbitrary()? {
-            true => Some(Disablement {
-                reason: reason(u)?,
-                by: u.arbitrary()?,
-                since: millis(u)?,
-            }),
+            true => Some(Disablement { reason: reason(u)?, by: u.arbitrary()?, since: millis(u)? }),
             false => None,
         };
         Ok(Self(LockRecord { name: name(u)?, token, lease, disabled }))

@@ -71,7 +71,8 @@ fn set_up() -> Result<()> {
 }
 
 fn run_all(targets: &[String], seconds: u32) -> Result<()> {
-    let mut table = format!("{:15} {:>10} {:>8} {:>6}\n", "target", "executions", "a second", "edges");
+    let mut table =
+        format!("{:15} {:>10} {:>8} {:>6}\n", "target", "executions", "a second", "edges");
     let mut failed = Vec::new();
     for target in targets {
         eprintln!("fuzzing {target} for {seconds} s");

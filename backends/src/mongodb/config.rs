@@ -7,6 +7,7 @@ use mongodb::{Client, Database};
 
 use super::error;
 use super::shared::AT_ONCE;
+use crate::url::check_login;
 use crate::{Error, Result};
 
 /// How long a call waits for a server that takes writes, or for a connection, unless the URL says
@@ -23,7 +24,8 @@ pub(super) async fn client(url: &str) -> Result<(Database, String)> {
 
 /// What the URL says, completed, and the database that it names.
 async fn read(url: &str) -> Result<(ClientOptions, String)> {
-    let url = &as_driver_reads(url);
+    check_login(url)?;
+    let url = &as_driver_reads(url)?;
     ConnectionString::parse(url).map_err(|cause| bad_url(url, cause))?;
     let mut options = ClientOptions::parse(url).await.map_err(|cause| {
         let error = error::reading(cause);
@@ -43,10 +45,14 @@ async fn read(url: &str) -> Result<(ClientOptions, String)> {
     }
 }
 
-/// The driver takes a scheme in lower case alone.
-fn as_driver_reads(url: &str) -> String {
+/// The driver takes a scheme in lower case alone, and panics at a `%` close before a character that
+/// is not ASCII.
+fn as_driver_reads(url: &str) -> Result<String> {
+    if url.split('%').skip(1).any(|code| !code.is_char_boundary(code.len().min(2))) {
+        return Err(unreadable());
+    }
     let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
-    format!("{}:{rest}", scheme.to_ascii_lowercase())
+    Ok(format!("{}:{rest}", scheme.to_ascii_lowercase()))
 }
 
 /// The store's name in messages.
@@ -60,7 +66,8 @@ fn label(options: &ClientOptions, database: &str) -> String {
 pub(super) fn label_of(url: &str) -> Result<String> {
     use futures_util::FutureExt as _;
 
-    let url = &as_driver_reads(url);
+    check_login(url)?;
+    let url = &as_driver_reads(url)?;
     if url.starts_with("mongodb+srv:") {
         let checked = ConnectionString::parse(url).map_err(|cause| bad_url(url, cause));
         return checked.map(|_| String::new());
@@ -102,6 +109,7 @@ mod tests {
             "mongodb://host/",
             "mongodb://user:se/cret@host/db",
             "mongodb://user:se@cret@host/db",
+            "mongodb://user:se%4écret@host/db",
             "mongodb://user:se:cret@host/db",
             "mongodb://user:secret@host:port/db",
             "mongodb://user:secret@host/db?tls=perhaps",

@@ -328,10 +328,9 @@ fn told(name: &LockName, value: Value) -> Result<RenewOutcome> {
     match &*answer.word {
         "extended" => Ok(RenewOutcome::Extended { left: answer.duration(0)? }),
         "lost" => Ok(RenewOutcome::Lost),
-        "ending" => Ok(RenewOutcome::Disabled {
-            reason: answer.reason(name)?,
-            left: answer.duration(1)?,
-        }),
+        "ending" => {
+            Ok(RenewOutcome::Disabled { reason: answer.reason(name)?, left: answer.duration(1)? })
+        }
         _ => Err(strange()),
     }
 }
@@ -421,6 +420,8 @@ mod tests {
             assert_eq!(ending(damaged).unwrap(), RenewOutcome::Lost);
         }
         let told = ending(b"upkeep").unwrap();
-        assert!(matches!(told, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep"));
+        assert!(
+            matches!(told, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")
+        );
     }
 }
