@@ -111,6 +111,9 @@ pub use leasehold_core::*;
 mod common;
 #[cfg(feature = "etcd")]
 pub mod etcd;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
 #[cfg(feature = "mysql")]

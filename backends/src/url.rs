@@ -13,6 +13,8 @@
 //!
 //! Options such as those of TLS are each driver's own; the folder `docs/backends` has a page for each.
 //!
+//! User and password are percent-encoded, and so is an `@` anywhere behind the host (`%40`).
+//!
 //! The PATH of an SQLite file is taken literally, relative to the working folder unless it starts
 //! with `/`: nothing in it is percent-decoded, and `?` and `#` are characters like others. Schemes
 //! are read without regard to case.
@@ -90,6 +92,9 @@ pub(crate) type Opening<'a> = BoxFuture<'a, Result<Arc<dyn LockStore>>>;
 pub(crate) struct Driver {
     pub(crate) open: for<'a> fn(&'a str, &'a OpenOptions) -> Opening<'a>,
     pub(crate) schema: fn(&Namespace) -> Result<String>,
+    /// Reads the URL, and connects to nothing.
+    #[cfg(fuzzing)]
+    pub(crate) label: fn(&str) -> Result<String>,
 }
 
 /// Whether this build has a backend.
@@ -153,6 +158,8 @@ const MEMORY: Driver = Driver {
         })
     },
     schema: |_| Ok(String::new()),
+    #[cfg(fuzzing)]
+    label: |url| Ok(url.to_ascii_lowercase()),
 };
 
 /// The scheme and what comes after its colon.
@@ -160,8 +167,32 @@ pub(crate) fn split(url: &str) -> Option<(&str, &str)> {
     url.split_once(':')
 }
 
+/// Refuses an `@` behind the host. It most likely ends a password with a `/`, `?` or `#` in it that
+/// is not percent-encoded: what stands before these would be taken for a host, and what follows, for
+/// a path or an option, which messages show.
+#[cfg_attr(
+    not(any(
+        feature = "etcd",
+        feature = "mongodb",
+        feature = "mysql",
+        feature = "postgres",
+        feature = "redis"
+    )),
+    allow(dead_code, reason = "these use it")
+)]
+pub(crate) fn check_login(url: &str) -> Result<()> {
+    let rest = split(url).map_or("", |(_, rest)| rest.strip_prefix("//").unwrap_or(rest));
+    match rest.split_once(['/', '?', '#']) {
+        Some((_, behind)) if behind.contains('@') => Err(Error::invalid(
+            "the URL has an @ behind its host",
+        )
+        .with_fix("percent-encode what stands in it: / as %2F, ? as %3F, # as %23 and @ as %40")),
+        _ => Ok(()),
+    }
+}
+
 /// No message shows more of the URL than its scheme, since the rest may hold a password.
-fn driver(url: &str) -> Result<Driver> {
+pub(crate) fn driver(url: &str) -> Result<Driver> {
     let Some((scheme, _)) = split(url) else {
         return Err(Error::invalid("a store URL has no scheme").with_fix(forms()));
     };
@@ -228,6 +259,19 @@ mod tests {
             let text = error.to_string();
             assert!(text.contains("sqlite:PATH") && text.contains("memory:"), "{text}");
             assert!(!text.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_not_taken_for_a_path() {
+        for rest in ["/secret@h/d", "12/secret@h/d", "?secret@h", "?ca=secret@h", "#secret@h/d"] {
+            for scheme in ["redis", "redis+sentinel", "etcd", "postgres", "mysql", "mongodb"] {
+                let error = check_login(&format!("{scheme}://u:{rest}")).unwrap_err();
+                assert!(error.is_invalid() && !error.to_string().contains("secret"), "{error}");
+            }
+        }
+        for url in ["etcd://u:p@h/a%40b", "redis://u:p@h", "redis://h?ca=/a", "postgres:", ""] {
+            assert!(check_login(url).is_ok(), "{url}");
         }
     }
 

@@ -46,10 +46,12 @@ impl fmt::Display for LeaseId {
 impl FromStr for LeaseId {
     type Err = Error;
 
+    /// Reads what `Display` writes. UUIDs have other forms, but stores compare ids as text: one in
+    /// another form would be found to be held here, and not there.
     fn from_str(text: &str) -> Result<Self> {
-        Uuid::parse_str(text).map(Self).map_err(|error| {
-            Error::new(ErrorKind::Corrupt, format!("{text:?} is no lease id")).with_source(error)
-        })
+        let wrong = || Error::new(ErrorKind::Corrupt, format!("{text:?} is no lease id"));
+        let id = Uuid::parse_str(text).map(Self).map_err(|error| wrong().with_source(error))?;
+        if id.to_string() == text { Ok(id) } else { Err(wrong()) }
     }
 }
 
@@ -61,7 +63,7 @@ impl FromStr for LeaseId {
 ///
 /// Tokens stay below 2⁵³, so that Lua, JavaScript and JSON carry them exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct FencingToken(u64);
 
 impl FencingToken {
@@ -85,6 +87,14 @@ impl FencingToken {
     #[must_use]
     pub fn get(self) -> u64 {
         self.0
+    }
+}
+
+impl TryFrom<u64> for FencingToken {
+    type Error = Error;
+
+    fn try_from(number: u64) -> Result<Self> {
+        Self::new(number)
     }
 }
 
@@ -117,5 +127,26 @@ mod tests {
         assert!(FencingToken::new(FencingToken::LIMIT).is_err());
         let last = FencingToken::new(FencingToken::LIMIT - 1).unwrap().get();
         assert_eq!(last as f64 as u64, last);
+    }
+
+    #[test]
+    fn tokens_read_from_json_are_checked_too() {
+        for (json, is_token) in [("7", true), ("0", false), ("9007199254740992", false)] {
+            assert_eq!(serde_json::from_str::<FencingToken>(json).is_ok(), is_token, "{json}");
+        }
+        assert_eq!(serde_json::to_string(&FencingToken::new(7).unwrap()).unwrap(), "7");
+    }
+
+    #[test]
+    fn a_lease_id_has_one_form() {
+        let id = LeaseId::new();
+        let text = id.to_string();
+        assert_eq!(text.parse::<LeaseId>().unwrap(), id);
+        for other in [format!("{{{text}}}"), format!("urn:uuid:{text}"), text.replace('-', "")] {
+            assert_eq!(other.parse::<LeaseId>().unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        let capitals = "01890A5D-AC96-774B-BCCE-B302099A8057";
+        assert!(capitals.parse::<LeaseId>().is_err());
+        assert!(capitals.to_lowercase().parse::<LeaseId>().is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! All automation of this repository: `cargo xtask …`.
 
 mod docker;
+mod fuzz;
 mod images;
 mod setup;
 mod test;
@@ -27,6 +28,8 @@ enum Task {
     Fix,
     /// Sets up what the tests need, and runs every test.
     Test(test::Options),
+    /// Throws arbitrary input at what reads URLs, names, settings and records.
+    Fuzz(fuzz::Options),
     /// Measures what a lock costs on each server, and how promptly it is handed over.
     Cost(test::Options),
     /// Builds the images of the servers from Debian's packages, for where none can be pulled.
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Verify => verify::verify(),
         Task::Fix => verify::fix(),
         Task::Test(options) => test::test(&options),
+        Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Cost(options) => test::cost(&options),
         Task::Images { servers } => images(&servers),
     };

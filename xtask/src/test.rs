@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::{cargo, docker, images, root, setup};
+use crate::{cargo, docker, fuzz, images, root, setup};
+
+/// Each target is fuzzed for so long: what is easy to find is found at once.
+const FUZZ_SECONDS: u32 = 5;
 
 /// What to test.
 #[derive(Args)]
@@ -29,6 +32,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         eprintln!("{name}: skipped, as asked");
     }
     tested?;
+    fuzz::all(FUZZ_SECONDS)?;
     eprintln!("all tests passed");
     Ok(())
 }

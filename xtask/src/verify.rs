@@ -12,10 +12,14 @@ const CLIPPY: [&[&str]; 2] = [
 
 const DOC: &[&str] = &["doc", "--workspace", "--all-features", "--no-deps"];
 
+/// The targets of the fuzzer are a workspace of their own.
+const FUZZ_FMT: [&str; 3] = ["fmt", "--manifest-path", "fuzz/Cargo.toml"];
+
 /// Checks, and changes nothing.
 pub(crate) fn verify() -> Result<()> {
     setup::c_compiler()?;
     cargo(&["fmt", "--all", "--check"], &[])?;
+    cargo(&[&FUZZ_FMT[..], &["--check"]].concat(), &[])?;
     for lint in CLIPPY {
         cargo(lint, &[])?;
     }
@@ -28,5 +32,6 @@ pub(crate) fn verify() -> Result<()> {
 pub(crate) fn fix() -> Result<()> {
     let mend = ["clippy", "--workspace", "--all-targets", "--all-features", "--fix"];
     cargo(&[&mend[..], &["--allow-dirty", "--allow-staged"]].concat(), &[])?;
-    cargo(&["fmt", "--all"], &[])
+    cargo(&["fmt", "--all"], &[])?;
+    cargo(&FUZZ_FMT, &[])
 }

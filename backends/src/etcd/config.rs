@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::error;
 use crate::common::limit::{self, CALL_LIMIT};
+use crate::url::check_login;
 use crate::{Error, ErrorKind, Result};
 
 const FORM: &str = "write etcd://USER:PASSWORD@HOST:PORT,HOST:PORT/PREFIX?OPTIONS, where all but one HOST \
@@ -52,6 +53,7 @@ impl std::fmt::Debug for Password {
 impl Location {
     /// Reads `etcd://` and `etcds://` URLs. No message repeats more than the name of an option.
     pub(super) fn from_url(url: &str) -> Result<Self> {
+        check_login(url)?;
         let Some((scheme, rest)) = url.split_once("://") else { return Err(wrong("no host")) };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -219,6 +221,8 @@ mod tests {
             "etcd://u:secret@h,,h",
             "etcd://u:secret@h?tls=1",
             "etcd://u:sec/ret@h",
+            "etcd://u:1/secret@h",
+            "etcd://u:1?secret@h",
         ] {
             let error = Location::from_url(url).unwrap_err();
             assert!(error.is_invalid(), "{url}: {error}");

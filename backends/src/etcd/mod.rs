@@ -38,6 +38,8 @@
 mod calls;
 mod config;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod keep_alive;
 mod keys;
 mod record;
@@ -59,4 +61,6 @@ pub(crate) const DRIVER: Driver = Driver {
         })
     },
     schema: EtcdStore::schema,
+    #[cfg(fuzzing)]
+    label: |url| Ok(config::Location::from_url(url)?.label()),
 };

@@ -50,6 +50,8 @@ mod changes;
 mod collection;
 mod config;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod pipeline;
 mod record;
 mod shared;
@@ -71,4 +73,6 @@ pub(crate) const DRIVER: Driver = Driver {
         })
     },
     schema: |namespace| Ok(MongoStore::schema(namespace)),
+    #[cfg(fuzzing)]
+    label: config::label_of,
 };

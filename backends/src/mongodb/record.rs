@@ -22,12 +22,11 @@ pub(super) fn name(document: &Document, collection: &str) -> Result<LockName> {
 pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<LockRecord> {
     let name = name(document, collection)?;
     let parse = || {
-        Ok(LockRecord {
-            name: name.clone(),
-            token: token(document)?,
-            lease: lease(document, now)?,
-            disabled: disabled(document, now)?,
-        })
+        let (token, lease) = (token(document)?, lease(document, now)?);
+        if lease.is_some() && token.is_none() {
+            return Err(Damage::new("a lease has no token"));
+        }
+        Ok(LockRecord { name: name.clone(), token, lease, disabled: disabled(document, now)? })
     };
     parse().map_err(|damage: Damage| damage.in_collection(collection).for_lock(&name))
 }
@@ -165,5 +164,15 @@ mod tests {
             damaged.insert(field, value);
             assert_eq!(read(&damaged).unwrap_err().kind(), ErrorKind::Corrupt, "{damaged}");
         }
+        let mut held = free;
+        held.extend(doc! {
+            "lease": LeaseId::new().to_string(),
+            "holder": serde_json::to_string(&crate::Holder::current()).unwrap(),
+            "granted": 0_i64,
+            "expires": 2_000_i64,
+        });
+        assert!(read(&held).unwrap().lease.is_some());
+        held.insert("token", 0_i64);
+        assert_eq!(read(&held).unwrap_err().kind(), ErrorKind::Corrupt, "{held}");
     }
 }

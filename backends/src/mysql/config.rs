@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::Executor;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
+use crate::url::check_login;
 use crate::{Error, Result};
 
 /// How long a call waits for a connection of the pool.
@@ -16,6 +17,7 @@ const MAX_CONNECTIONS: u32 = 5;
 
 /// Reads a URL as sqlx does. `mariadb://` is the same as `mysql://`.
 pub(super) fn from_url(url: &str) -> Result<MySqlConnectOptions> {
+    check_login(url)?;
     let wrong = |message: &str| {
         Error::invalid(message).with_fix("write mysql://USER:PASSWORD@HOST:PORT/DATABASE")
     };
@@ -79,6 +81,7 @@ mod tests {
             "mysql://u:secret@h:port/d",
             "mysql://u:secret@h/d?ssl-mode=maybe",
             "mysql://u:secret@h1,h2/d",
+            "mysql://u:1/secret@h/d",
             "mysql://u:secret@h",
         ] {
             let error = from_url(url).unwrap_err();

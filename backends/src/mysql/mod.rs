@@ -71,4 +71,6 @@ pub(crate) const DRIVER: Driver = Driver {
         })
     },
     schema: MySqlStore::schema,
+    #[cfg(fuzzing)]
+    label: |url| Ok(config::label(&config::from_url(url)?)),
 };

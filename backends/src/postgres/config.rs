@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+use crate::url::check_login;
 use crate::{Error, Result};
 
 /// How long a call waits for a connection of the pool.
@@ -15,6 +16,7 @@ const MAX_CONNECTIONS: u32 = 5;
 
 /// Reads a URL as libpq does, as far as sqlx knows its options.
 pub(super) fn from_url(url: &str) -> Result<PgConnectOptions> {
+    check_login(url)?;
     let wrong = |message: &str| {
         Error::invalid(message).with_fix("write postgres://USER:PASSWORD@HOST:PORT/DATABASE")
     };
@@ -78,6 +80,7 @@ mod tests {
             "postgres://u:secret@h:port/d",
             "postgres://u:secret@h/d?sslmode=maybe",
             "postgres://u:secret@h1,h2/d",
+            "postgres://u:/secret@h/d",
         ] {
             let Err(error) = from_url(url) else { continue };
             assert!(error.is_invalid(), "{url}: {error}");

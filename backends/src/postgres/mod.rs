@@ -67,4 +67,6 @@ pub(crate) const DRIVER: Driver = Driver {
         })
     },
     schema: PostgresStore::schema,
+    #[cfg(fuzzing)]
+    label: |url| Ok(config::label(&config::from_url(url)?)),
 };

@@ -6,6 +6,7 @@ use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisError};
 use super::options::Options;
 use super::place::Place;
 use super::sentinel::Sentinels;
+use crate::url::check_login;
 use crate::{Error, Result};
 
 /// What a URL says.
@@ -34,6 +35,7 @@ pub(super) fn provide_cryptography() {
 }
 
 pub(super) fn parse(url: &str) -> Result<Config> {
+    check_login(url)?;
     let parts = Parts::of(url)?;
     if parts.tls {
         provide_cryptography();
@@ -200,6 +202,7 @@ mod tests {
             "rediss://user:secret@host?ca=Cargo.toml",
             "rediss://user:secret@host?cert=Cargo.toml",
             "rediss://user:secret@host/#insecure",
+            "redis://user:?secret@host",
             "redis://user:secret@host?sentinel_password=secret",
             "redis+sentinel://one/main?sentinel_username=user",
             "redis+cluster://user:secret@one,two/1",

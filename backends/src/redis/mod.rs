@@ -35,6 +35,8 @@
 mod config;
 mod connection;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod link;
 mod list;
 mod options;
@@ -61,4 +63,6 @@ pub(crate) const DRIVER: Driver = Driver {
         })
     },
     schema: |namespace| Ok(RedisStore::schema(namespace)),
+    #[cfg(fuzzing)]
+    label: |url| Ok(config::parse(url)?.label),
 };

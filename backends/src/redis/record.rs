@@ -8,7 +8,7 @@ use std::time::Duration;
 use ::redis::Value;
 
 use crate::{
-    Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Result,
+    Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Reason, Result,
 };
 
 /// A script's answer: a word, and what belongs to it.
@@ -27,7 +27,7 @@ impl Answer {
         Ok(Self { word, rest: values.collect() })
     }
 
-    pub(super) fn text(&self, at: usize) -> Result<&str> {
+    fn text(&self, at: usize) -> Result<&str> {
         self.rest.get(at).and_then(text).ok_or_else(strange)
     }
 
@@ -47,13 +47,25 @@ impl Answer {
             "damaged" => Err(damage("its parts do not belong together")),
             _ => Ok(record),
         });
-        parsed.map_err(|cause| {
-            Error::new(ErrorKind::Corrupt, "the key of this lock holds a damaged record")
-                .with_source(cause)
-                .with_fix("repair or delete it; fencing tokens grow all the same")
-                .for_lock(name)
-        })
+        parsed.map_err(|cause| damaged(name, cause))
     }
+
+    /// Why the lease is to end, which stands first. It is part of the record, where it may be damaged.
+    pub(super) fn reason(&self, name: &LockName) -> Result<Reason> {
+        let reason = self.rest.first().ok_or_else(strange)?;
+        let reason = text(reason).ok_or_else(|| damage("the reason is no UTF-8"));
+        let reason = reason.and_then(|reason| {
+            Reason::new(reason).map_err(|error| damage(format!("the reason is wrong: {error}")))
+        });
+        reason.map_err(|cause| damaged(name, cause))
+    }
+}
+
+fn damaged(name: &LockName, cause: Error) -> Error {
+    Error::new(ErrorKind::Corrupt, "the key of this lock holds a damaged record")
+        .with_source(cause)
+        .with_fix("repair or delete it; fencing tokens grow all the same")
+        .for_lock(name)
 }
 
 pub(super) fn strange() -> Error {

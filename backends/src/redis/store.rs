@@ -18,7 +18,7 @@ use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, ErrorKind, FencingToken, Grant, Held, HintStream, LeaseId, ListOptions, LockName,
-    LockRecord, LockStore, Namespace, OpenOptions, Reach, Reason, ReleaseOutcome, RenewOptions,
+    LockRecord, LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions,
     RenewOutcome, Result, StoreClock, Wake, check_ttl,
 };
 
@@ -312,23 +312,25 @@ fn whole(name: &LockName, value: Value) -> Result<Answer> {
 }
 
 /// A damaged record must not cost the others their leases: its own is as good as lost.
-fn renewed(name: &LockName, value: Result<Value>) -> Result<RenewOutcome> {
-    let answer = match value.and_then(|value| whole(name, value)) {
-        Ok(answer) => answer,
-        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
-        Err(error) => {
+pub(super) fn renewed(name: &LockName, value: Result<Value>) -> Result<RenewOutcome> {
+    match value.and_then(|value| told(name, value)) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
             let error = error.for_lock(name);
             tracing::error!(%error, "a lease cannot be renewed");
-            return Ok(RenewOutcome::Lost);
+            Ok(RenewOutcome::Lost)
         }
-    };
+        outcome => outcome,
+    }
+}
+
+fn told(name: &LockName, value: Value) -> Result<RenewOutcome> {
+    let answer = whole(name, value)?;
     match &*answer.word {
         "extended" => Ok(RenewOutcome::Extended { left: answer.duration(0)? }),
         "lost" => Ok(RenewOutcome::Lost),
-        "ending" => Ok(RenewOutcome::Disabled {
-            reason: Reason::new(answer.text(0)?)?,
-            left: answer.duration(1)?,
-        }),
+        "ending" => {
+            Ok(RenewOutcome::Disabled { reason: answer.reason(name)?, left: answer.duration(1)? })
+        }
         _ => Err(strange()),
     }
 }
@@ -400,5 +402,26 @@ impl LockStore for RedisStore {
         let place = Arc::clone(self.shared.link.place());
         let hints = watch::hints(place, self.shared.channel.clone()).await;
         hints.map_err(about("watch", self.label(), None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_reason_costs_no_other_its_lease() {
+        let name = LockName::new("a").unwrap();
+        let ending = |reason: &[u8]| {
+            let parts = [b"ending", reason, b"5"].map(|part| Value::BulkString(part.to_vec()));
+            renewed(&name, Ok(Value::Array(parts.to_vec())))
+        };
+        for damaged in [&b""[..], b"\xff", b"a\0b", &[b'x'; 1025]] {
+            assert_eq!(ending(damaged).unwrap(), RenewOutcome::Lost);
+        }
+        let told = ending(b"upkeep").unwrap();
+        assert!(
+            matches!(told, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")
+        );
     }
 }

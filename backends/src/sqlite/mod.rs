@@ -62,4 +62,6 @@ pub(crate) const DRIVER: Driver = Driver {
         })
     },
     schema: SqliteStore::schema,
+    #[cfg(fuzzing)]
+    label: |url| Ok(config::Location::from_url(url)?.label()),
 };

@@ -38,13 +38,14 @@ pub(super) fn record(
         let left = |expires_at| -> Result<Option<Duration>, Damage> {
             Ok(clock.left(&boot.unwrap_or_default(), expires_at, now)?)
         };
+        let token = row::token(get(row, "token")?)?;
+        let lease = columns.record(now.wall, left)?;
+        if lease.is_some() && token.is_none() {
+            return Err(Damage::new("a lease has no token"));
+        }
         let (reason, by) = (get(row, "disabled_reason")?, get(row, "disabled_by")?);
-        Ok(LockRecord {
-            name: name.clone(),
-            token: row::token(get(row, "token")?)?,
-            lease: columns.record(now.wall, left)?,
-            disabled: row::disabled(reason, by, get(row, "disabled_at")?, now.wall)?,
-        })
+        let disabled = row::disabled(reason, by, get(row, "disabled_at")?, now.wall)?;
+        Ok(LockRecord { name: name.clone(), token, lease, disabled })
     };
     parse().map_err(|damage: Damage| damage.in_table(table).for_lock(&name))
 }

@@ -9,6 +9,7 @@ use crate::{asking, disabling, grant, name, open, place, sql};
 const DAMAGE: &[&str] = &[
     "token = -1",
     "token = 9007199254740992",
+    "token = 0",
     "lease = 'no uuid'",
     "lease = NULL",
     "holder = '{'",

@@ -1,0 +1,150 @@
+//! Whatever Redis answers is a record, or is reported as damage; a record as it was written is read
+//! as just that.
+#![no_main]
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use leasehold::{ErrorKind, LockRecord, fuzzing};
+use leasehold_fuzz::{Edit, Written, edited};
+use redis::Value;
+
+#[derive(Debug, Arbitrary)]
+struct Input<'a> {
+    written: Written,
+    word: Word<'a>,
+    damage: Vec<Damage<'a>>,
+    strange: Option<Strange>,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Word<'a> {
+    Record,
+    Damaged,
+    Extended,
+    Ending,
+    Lost,
+    Other(&'a str),
+}
+
+impl Word<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Record => "record",
+            Self::Damaged => "damaged",
+            Self::Extended => "extended",
+            Self::Ending => "ending",
+            Self::Lost => "lost",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+#[derive(Debug, Arbitrary)]
+enum Damage<'a> {
+    /// Of a field's value.
+    Edit(u8, Vec<Edit<'a>>),
+    Remove(u8),
+    Add(&'a str, &'a [u8]),
+    /// Of any element of the list of fields and values.
+    Replace(u8, Strange),
+    /// Of the time.
+    Now(&'a [u8]),
+}
+
+/// Any value that the protocol has.
+#[derive(Debug)]
+struct Strange(Value);
+
+impl<'a> Arbitrary<'a> for Strange {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Self(match u.int_in_range(0..=7)? {
+            0 => Value::Nil,
+            1 => Value::Int(u.arbitrary()?),
+            2 => Value::BulkString(u.arbitrary()?),
+            3 => Value::SimpleString(u.arbitrary()?),
+            4 => Value::Okay,
+            5 => Value::Double(u.arbitrary()?),
+            6 => Value::Boolean(u.arbitrary()?),
+            _ => {
+                let values: Vec<Self> = u.arbitrary()?;
+                Value::Array(values.into_iter().map(|value| value.0).collect())
+            }
+        }))
+    }
+}
+
+libfuzzer_sys::fuzz_target!(|input: Input<'_>| {
+    let Input { written: Written(record), word, damage, strange } = input;
+    let intact = damage.is_empty() && strange.is_none() && !matches!(word, Word::Damaged);
+    let answer = strange.map_or_else(|| answer(&record, &word, &damage), |strange| strange.0);
+
+    match fuzzing::redis::renewed(&record.name, answer.clone()) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}"),
+    }
+    match fuzzing::redis::record(&record.name, answer) {
+        Ok((_, read)) if intact => assert_eq!(read, record),
+        Ok((_, read)) => assert!(read.lease.is_none() || read.token.is_some(), "{read:?}"),
+        Err(error) if intact => panic!("{record:?} is answered with {error:?}"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}"),
+    }
+});
+
+const NOW: u64 = 1_700_000_000_000_000;
+
+/// As the scripts write it, then damaged.
+fn answer(record: &LockRecord, word: &Word<'_>, damage: &[Damage<'_>]) -> Value {
+    let mut fields = fields(record);
+    let mut now = NOW.to_string().into_bytes();
+    for damage in damage {
+        let of = |field: u8| usize::from(field) % fields.len().max(1);
+        match damage {
+            Damage::Edit(field, edits) => {
+                let field = of(*field);
+                if let Some((_, value)) = fields.get_mut(field) {
+                    *value = edited(value, edits);
+                }
+            }
+            Damage::Remove(field) => _ = fields.drain(of(*field)..).next(),
+            Damage::Add(name, value) => fields.push(((*name).to_owned(), value.to_vec())),
+            Damage::Now(bytes) => now = bytes.to_vec(),
+            Damage::Replace(..) => {}
+        }
+    }
+    let mut flat: Vec<_> = fields
+        .into_iter()
+        .flat_map(|(name, value)| [name.into_bytes(), value])
+        .map(Value::BulkString)
+        .collect();
+    for damage in damage {
+        if let Damage::Replace(at, value) = damage {
+            let at = usize::from(*at) % flat.len().max(1);
+            flat.splice(at..flat.len().min(at + 1), [value.0.clone()]);
+        }
+    }
+    let word = Value::BulkString(word.as_str().into());
+    Value::Array(vec![word, Value::BulkString(now), Value::Array(flat)])
+}
+
+fn fields(record: &LockRecord) -> Vec<(String, Vec<u8>)> {
+    let mut fields = Vec::new();
+    let mut put = |name: &str, value: String| fields.push((name.to_owned(), value.into_bytes()));
+    let micros = |duration: std::time::Duration| duration.as_micros() as u64;
+    put("token", record.token.map_or(0, leasehold::FencingToken::get).to_string());
+    if let Some(lease) = &record.lease {
+        put("lease", lease.id.to_string());
+        put("holder", serde_json::to_string(&lease.holder).unwrap());
+        put("granted_at", (NOW - micros(lease.held_for)).to_string());
+        put("expires_at", (NOW + micros(lease.left)).to_string());
+        if let Some(reason) = &lease.ending {
+            put("ending", reason.to_string());
+        }
+    }
+    if let Some(disabled) = &record.disabled {
+        put("disabled_reason", disabled.reason.to_string());
+        put("disabled_at", (NOW - micros(disabled.since)).to_string());
+        if let Some(by) = &disabled.by {
+            put("disabled_by", by.clone());
+        }
+    }
+    fields
+}

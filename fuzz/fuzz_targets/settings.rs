@@ -1,0 +1,135 @@
+//! Whatever the settings and the store, they are refused, or they fit together as documented.
+#![no_main]
+
+use std::time::Duration;
+
+use arbitrary::Arbitrary;
+use leasehold::{Capabilities, MAX_TTL, Reach, Settings, StoreClock, Timing, Wake};
+
+#[derive(Debug, Arbitrary)]
+struct Input {
+    min_ttl: Length,
+    ttl_step: Length,
+    ttl: Option<Length>,
+    margin: Option<Length>,
+    stop_grace: Option<Length>,
+    tolerance: Option<Length>,
+    heartbeat_interval: Option<Length>,
+    heartbeat_retries: Option<u32>,
+    few_retries: Option<u8>,
+    poll_interval: Option<Length>,
+    start_delay: Option<Length>,
+}
+
+/// A duration, most often one of a size that is of use.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+enum Length {
+    Nanos(u32),
+    Micros(u32),
+    Millis(u16),
+    Seconds(u16),
+    Any(Duration),
+}
+
+impl From<Length> for Duration {
+    fn from(length: Length) -> Self {
+        match length {
+            Length::Nanos(nanos) => Self::from_nanos(nanos.into()),
+            Length::Micros(micros) => Self::from_micros(micros.into()),
+            Length::Millis(millis) => Self::from_millis(millis.into()),
+            Length::Seconds(seconds) => Self::from_secs(seconds.into()),
+            Length::Any(duration) => duration,
+        }
+    }
+}
+
+libfuzzer_sys::fuzz_target!(|input: Input| {
+    let capabilities = Capabilities {
+        min_ttl: input.min_ttl.into(),
+        ttl_step: input.ttl_step.into(),
+        clock: StoreClock::Server,
+        reach: Reach::Network,
+        wake: Wake::Push,
+        renew_batch: 1,
+    };
+    let timing = match settings(&input).resolve(&capabilities) {
+        Ok(timing) => timing,
+        Err(error) => {
+            assert!(error.is_invalid(), "{error}");
+            return;
+        }
+    };
+    check(&timing, &capabilities);
+    kept(&timing, &input);
+    assert_eq!(as_given(&timing).resolve(&capabilities).unwrap(), timing);
+});
+
+fn settings(input: &Input) -> Settings {
+    type Set = fn(Settings, Duration) -> Settings;
+    let set = |settings, set: Set, length: Option<Length>| match length {
+        Some(length) => set(settings, length.into()),
+        None => settings,
+    };
+    let mut settings = set(Settings::new(), Settings::ttl, input.ttl);
+    settings = set(settings, Settings::margin, input.margin);
+    settings = set(settings, Settings::stop_grace, input.stop_grace);
+    settings = set(settings, Settings::tolerance, input.tolerance);
+    settings = set(settings, Settings::heartbeat_interval, input.heartbeat_interval);
+    settings = set(settings, Settings::poll_interval, input.poll_interval);
+    settings = set(settings, Settings::start_delay, input.start_delay);
+    match retries(input) {
+        Some(retries) => settings.heartbeat_retries(retries),
+        None => settings,
+    }
+}
+
+fn retries(input: &Input) -> Option<u32> {
+    input.few_retries.map(u32::from).or(input.heartbeat_retries)
+}
+
+/// What the documentation of `Settings` and `Timing` says.
+fn check(timing: &Timing, capabilities: &Capabilities) {
+    let fits = (capabilities.min_ttl..=MAX_TTL).contains(&timing.ttl);
+    assert!(fits, "the store does not grant {timing:?}");
+    let used = timing.tolerance + timing.stop_grace + timing.margin;
+    assert!(used <= timing.ttl, "stopping does not end within the ttl: {timing:?}");
+    let retries = timing.retry_interval() * (timing.heartbeat_retries + 1);
+    let last_ends = timing.heartbeat_interval + retries;
+    assert!(last_ends <= timing.tolerance, "the last retry ends too late: {timing:?}");
+    // In nanoseconds, whose fractions no clock shows.
+    assert!(timing.margin.as_nanos() >= timing.ttl.as_nanos() / u128::from(Timing::DRIFT));
+    for interval in [timing.heartbeat_interval, timing.poll_interval] {
+        assert!((Duration::from_millis(1)..=MAX_TTL).contains(&interval), "{timing:?}");
+    }
+    assert!(timing.start_delay <= MAX_TTL);
+    assert!(!timing.call_limit().is_zero() && timing.call_limit() <= timing.tolerance);
+}
+
+/// No value that was given is replaced by another.
+fn kept(timing: &Timing, input: &Input) {
+    for (given, used) in [
+        (input.ttl, timing.ttl),
+        (input.margin, timing.margin),
+        (input.stop_grace, timing.stop_grace),
+        (input.tolerance, timing.tolerance),
+        (input.heartbeat_interval, timing.heartbeat_interval),
+        (input.poll_interval, timing.poll_interval),
+        (input.start_delay, timing.start_delay),
+    ] {
+        assert!(given.is_none_or(|given| Duration::from(given) == used), "{timing:?}");
+    }
+    assert!(retries(input).is_none_or(|given| given == timing.heartbeat_retries));
+}
+
+/// The same settings, with no default left to fill in.
+fn as_given(timing: &Timing) -> Settings {
+    Settings::new()
+        .ttl(timing.ttl)
+        .margin(timing.margin)
+        .stop_grace(timing.stop_grace)
+        .tolerance(timing.tolerance)
+        .heartbeat_interval(timing.heartbeat_interval)
+        .heartbeat_retries(timing.heartbeat_retries)
+        .poll_interval(timing.poll_interval)
+        .start_delay(timing.start_delay)
+}

@@ -1,0 +1,212 @@
+//! Whatever stands in an SQLite table, each operation of the store answers, or reports damage.
+#![no_main]
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use arbitrary::Arbitrary;
+use leasehold::sqlite::SqliteStore;
+use leasehold::{
+    AcquireOptions, Clock as _, DisableOptions, ErrorKind, Holder, LeaseId, ListOptions, LockName,
+    LockRecord, LockStore, OpenOptions, Reason, RenewOptions, SystemClock,
+};
+use leasehold_fuzz::{Edit, Written, edited};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+#[derive(Debug, Arbitrary)]
+struct Input<'a> {
+    // What decides most comes first, since an input may end early.
+    operations: [Operation; 2],
+    /// Another boot's.
+    elsewhere: bool,
+    damage: Vec<Damage<'a>>,
+    written: Written,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Damage<'a> {
+    Edit(u8, Vec<Edit<'a>>),
+    Replace(u8, Cell),
+}
+
+#[derive(Debug, Arbitrary)]
+enum Operation {
+    List,
+    /// By the lease in the table, or by another.
+    Acquire(bool),
+    Renew(bool),
+    Release(bool),
+    Disable,
+    Enable,
+    Watch,
+}
+
+/// What SQLite can keep in a column.
+#[derive(Clone, Debug, Arbitrary)]
+enum Cell {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(Vec<u8>),
+    Blob(Vec<u8>),
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+/// The columns, any of which takes anything: what the schema's own refuses, those of another
+/// database may have.
+const TABLE: &str = "DROP TABLE leasehold_locks; CREATE TABLE leasehold_locks \
+    (name PRIMARY KEY, token, lease, holder, boot, expires_at, granted_at, ending, \
+     disabled_reason, disabled_by, disabled_at, signal)";
+
+const INSERT: &str = "INSERT INTO leasehold_locks VALUES \
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+
+struct Database {
+    runtime: Runtime,
+    store: SqliteStore,
+    boot: String,
+}
+
+thread_local! {
+    static DATABASE: RefCell<Option<Database>> = const { RefCell::new(None) };
+}
+
+libfuzzer_sys::fuzz_target!(|input: Input<'_>| {
+    DATABASE.with_borrow_mut(|database| {
+        let Database { runtime, store, boot } = database.get_or_insert_with(open);
+        runtime.block_on(run(store, boot, &input));
+    });
+});
+
+fn open() -> Database {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = runtime.block_on(async {
+        let store = SqliteStore::in_memory(&OpenOptions::default()).await.unwrap();
+        sqlx::raw_sql(TABLE).execute(store.pool()).await.unwrap();
+        store
+    });
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    Database { runtime, store, boot: boot.trim().to_owned() }
+}
+
+async fn run(store: &SqliteStore, boot: &str, input: &Input<'_>) {
+    let Input { written: Written(record), damage, operations, elsewhere } = input;
+    let mut row = row(record, if *elsewhere { "another boot" } else { boot });
+    damaged(&mut row, damage);
+    let intact = damage.is_empty() && !elsewhere;
+
+    sqlx::raw_sql("DELETE FROM leasehold_locks").execute(store.pool()).await.unwrap();
+    let mut insert = sqlx::query(INSERT);
+    for cell in row {
+        insert = match cell {
+            Cell::Null => insert.bind(None::<i64>),
+            Cell::Integer(number) => insert.bind(number),
+            Cell::Real(number) => insert.bind(number),
+            Cell::Text(text) => insert.bind(String::from_utf8_lossy(&text).into_owned()),
+            Cell::Blob(bytes) => insert.bind(bytes),
+        };
+    }
+    insert.execute(store.pool()).await.unwrap();
+
+    let read = plausible(store.get(&record.name).await);
+    if intact {
+        assert_same(read.flatten().unwrap(), record);
+    }
+    for operation in operations {
+        perform(store, record, operation).await;
+    }
+    let read = plausible(store.get(&record.name).await).flatten();
+    assert!(read.is_none_or(|read| read.lease.is_none() || read.token.is_some()));
+}
+
+async fn perform(store: &SqliteStore, record: &LockRecord, operation: &Operation) {
+    let name = &record.name;
+    let ttl = Duration::from_secs(10);
+    let id = |known: &bool| match &record.lease {
+        Some(lease) if *known => lease.id,
+        _ => LeaseId::from_uuid(Uuid::from_u128(1)),
+    };
+    match operation {
+        Operation::List => _ = plausible(store.list(&ListOptions::default()).await),
+        Operation::Acquire(known) => {
+            let holder = Holder { instance: Uuid::nil(), host: "h".into(), pid: 1, label: None };
+            let options = AcquireOptions { lease: id(known), holder, ttl };
+            plausible(store.acquire(name, &options).await);
+        }
+        Operation::Renew(known) => {
+            let renewal = RenewOptions { name: name.clone(), lease: id(known), ttl };
+            let other = RenewOptions { name: LockName::new("other").unwrap(), ..renewal.clone() };
+            let renewed = store.renew(&[renewal, other]).await;
+            assert_eq!(renewed.expect("a damaged row is as good as lost").len(), 2);
+        }
+        Operation::Release(known) => _ = plausible(store.release(name, id(known)).await),
+        Operation::Disable => {
+            let options = DisableOptions { reason: Reason::new("r").unwrap(), by: None };
+            plausible(store.disable(name, &options).await);
+        }
+        Operation::Enable => _ = plausible(store.enable(name).await),
+        Operation::Watch => _ = plausible(store.watch().await.map(drop)),
+    }
+}
+
+fn plausible<T>(answer: leasehold::Result<T>) -> Option<T> {
+    answer.inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}")).ok()
+}
+
+/// As the store writes it, in the order of the columns.
+fn row(record: &LockRecord, boot: &str) -> [Cell; 12] {
+    let micros = |duration: Duration| duration.as_micros() as i64;
+    let wall = micros(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap());
+    let uptime = micros(SystemClock.now().since_origin());
+    let mut row = [const { Cell::Null }; 12];
+    row[0] = Cell::from(record.name.as_str());
+    row[1] = Cell::Integer(record.token.map_or(0, i64::from));
+    if let Some(lease) = &record.lease {
+        row[2] = Cell::from(lease.id.to_string().as_str());
+        row[3] = Cell::from(serde_json::to_string(&lease.holder).unwrap().as_str());
+        row[4] = Cell::from(boot);
+        row[5] = Cell::Integer(uptime + micros(lease.left) + SLACK);
+        row[6] = Cell::Integer(wall - micros(lease.held_for));
+        row[7] = lease.ending.as_ref().map_or(Cell::Null, |reason| Cell::from(reason.as_str()));
+    }
+    if let Some(disabled) = &record.disabled {
+        row[8] = Cell::from(disabled.reason.as_str());
+        row[9] = disabled.by.as_deref().map_or(Cell::Null, Cell::from);
+        row[10] = Cell::Integer(wall - micros(disabled.since));
+    }
+    row[11] = Cell::Integer(0);
+    row
+}
+
+/// What a lease lasts longer, so that it is in force when it is read.
+const SLACK: i64 = 30_000_000;
+
+fn damaged(row: &mut [Cell; 12], damage: &[Damage<'_>]) {
+    for damage in damage {
+        match damage {
+            Damage::Edit(column, edits) => {
+                if let Cell::Text(text) = &mut row[usize::from(*column) % 12] {
+                    *text = edited(text, edits);
+                }
+            }
+            Damage::Replace(column, cell) => row[usize::from(*column) % 12] = cell.clone(),
+        }
+    }
+}
+
+/// But for the time that has passed.
+fn assert_same(mut read: LockRecord, written: &LockRecord) {
+    if let (Some(read), Some(written)) = (&mut read.lease, &written.lease) {
+        (read.held_for, read.left) = (written.held_for, written.left);
+    }
+    if let (Some(read), Some(written)) = (&mut read.disabled, &written.disabled) {
+        read.since = written.since;
+    }
+    assert_eq!(read, *written);
+}

@@ -1,0 +1,63 @@
+//! Any text as a store's URL is read without a panic, and what is said of it keeps its password.
+#![no_main]
+
+use std::error::Error;
+use std::ops::Range;
+
+use leasehold::fuzzing::label;
+
+/// Written into a password, so that it can be told whether that is repeated.
+const SECRET: &str = "s3cr3t";
+
+libfuzzer_sys::fuzz_target!(|url: &str| {
+    let read = said(url);
+    if let Some((scheme, rest)) = url.split_once(':') {
+        let same = said(&format!("{}:{rest}", scheme.to_ascii_uppercase()));
+        assert_eq!(read.is_ok(), same.is_ok(), "the case of the scheme counts: {read:?} {same:?}");
+    }
+    if url.contains(SECRET) {
+        return;
+    }
+    for password in passwords(url) {
+        for at in [password.start, password.end] {
+            let url = format!("{}{SECRET}{}", &url[..at], &url[at..]);
+            let (Ok(said) | Err(said)) = said(&url);
+            assert!(!said.contains(SECRET), "{url:?} is answered with {said}");
+        }
+    }
+});
+
+/// The label, or all that the error says.
+fn said(url: &str) -> Result<String, String> {
+    label(url).map_err(|error| {
+        assert!(error.is_invalid(), "{error:?}");
+        let mut said = format!("{error} {error:?}");
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            said += &format!(" {error} {error:?}");
+            cause = error.source();
+        }
+        said
+    })
+}
+
+/// Where passwords stand as whoever wrote the URL meant them, characters included that should have
+/// been percent-encoded: before the last `@`, and in options.
+fn passwords(url: &str) -> Vec<Range<usize>> {
+    let (scheme, rest) = url.split_once(':').unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("sqlite") || !rest.starts_with("//") {
+        return Vec::new();
+    }
+    let start = scheme.len() + "://".len();
+    let login = url.rfind('@').filter(|end| *end > start).and_then(|end| {
+        let colon = start + url[start..end].find(':')?;
+        Some(colon + 1..end)
+    });
+    let option = url.find('?').and_then(|query| {
+        let name = "password=";
+        let start = query + url[query..].find(name)? + name.len();
+        let before = url[query..start].trim_end_matches(name).trim_end_matches("sentinel_");
+        (before == "?" || before.ends_with('&')).then_some(start..start)
+    });
+    login.into_iter().chain(option).collect()
+}

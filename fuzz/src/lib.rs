@@ -1,0 +1,95 @@
+//! What the targets share: records as Leasehold writes them, and damage to them.
+
+use std::time::Duration;
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use leasehold::{
+    Disablement, FencingToken, Holder, LeaseId, LeaseRecord, LockName, LockRecord, Reason,
+};
+use uuid::Uuid;
+
+/// A record that a store may hold. Its durations are whole milliseconds.
+#[derive(Clone, Debug)]
+pub struct Written(pub LockRecord);
+
+impl<'a> Arbitrary<'a> for Written {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let lease: Option<LeaseRecord> = u.ratio(2, 3)?.then(|| lease(u)).transpose()?;
+        let token = match lease.is_some() || u.arbitrary()? {
+            true => Some(token(u)?),
+            false => None,
+        };
+        let disabled = match u.arbitrary()? {
+            true => Some(Disablement { reason: reason(u)?, by: u.arbitrary()?, since: millis(u)? }),
+            false => None,
+        };
+        Ok(Self(LockRecord { name: name(u)?, token, lease, disabled }))
+    }
+}
+
+fn lease(u: &mut Unstructured<'_>) -> Result<LeaseRecord> {
+    let ending = match u.arbitrary()? {
+        true => Some(reason(u)?),
+        false => None,
+    };
+    Ok(LeaseRecord {
+        id: LeaseId::from_uuid(Uuid::from_u128(u.arbitrary()?)),
+        holder: Holder {
+            instance: Uuid::from_u128(u.arbitrary()?),
+            host: u.arbitrary()?,
+            pid: u.arbitrary()?,
+            label: u.arbitrary()?,
+        },
+        held_for: millis(u)?,
+        left: Duration::from_millis(1) + millis(u)?,
+        ending,
+    })
+}
+
+fn token(u: &mut Unstructured<'_>) -> Result<FencingToken> {
+    Ok(FencingToken::new(u.int_in_range(1..=FencingToken::LIMIT - 1)?).unwrap())
+}
+
+/// At most a day, as leases are.
+fn millis(u: &mut Unstructured<'_>) -> Result<Duration> {
+    u.int_in_range(0..=86_399_000).map(Duration::from_millis)
+}
+
+fn name(u: &mut Unstructured<'_>) -> Result<LockName> {
+    Ok(LockName::new(text(u, LockName::MAX_BYTES)?).unwrap())
+}
+
+fn reason(u: &mut Unstructured<'_>) -> Result<Reason> {
+    Ok(Reason::new(text(u, Reason::MAX_BYTES)?).unwrap())
+}
+
+/// Of 1 to `most` bytes, without NUL.
+fn text(u: &mut Unstructured<'_>, most: usize) -> Result<String> {
+    let mut text: String = u.arbitrary::<&str>()?.replace('\0', "0");
+    while text.len() > most {
+        text.pop();
+    }
+    if text.is_empty() {
+        text.push('x');
+    }
+    Ok(text)
+}
+
+/// Some bytes taken out of a value, and others put there.
+#[derive(Clone, Debug, Arbitrary)]
+pub struct Edit<'a> {
+    at: u8,
+    take: u8,
+    put: &'a [u8],
+}
+
+/// The value, damaged.
+pub fn edited(value: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {
+    let mut value = value.to_vec();
+    for Edit { at, take, put } in edits {
+        let start = usize::from(*at) % (value.len() + 1);
+        let end = value.len().min(start + usize::from(*take));
+        value.splice(start..end, put.iter().copied());
+    }
+    value
+}
