@@ -5,6 +5,7 @@ pub mod checkers;
 pub mod history;
 pub mod model;
 pub mod simulation;
+pub mod soak;
 
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -1,0 +1,161 @@
+//! Locks and elections that come and go in every way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold::election::job_fn;
+use leasehold::{Client, Leadership, LockStore, Result, Settings};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// So many tasks take locks, on twice as many names.
+const LOCKERS: u64 = 400;
+/// So many names are led, by one of three candidates each.
+const ELECTIONS: u64 = 60;
+/// Clients, each an instance of the application.
+const CLIENTS: usize = 4;
+const TTL: Duration = Duration::from_secs(6);
+
+/// Something that is planted, to show that a soak notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leak {
+    /// A task that never ends, with every lock.
+    Tasks,
+    /// Memory, with every lock.
+    Memory,
+    /// An open file, with every hundredth lock.
+    Files,
+}
+
+/// Everything that churns.
+#[derive(Debug)]
+pub(super) struct Churn {
+    tasks: JoinSet<()>,
+    ending: CancellationToken,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    locks: AtomicU64,
+    terms: AtomicU64,
+}
+
+impl Churn {
+    pub(super) fn begin(store: Arc<dyn LockStore>, leak: Option<Leak>) -> Result<Self> {
+        let settings = Settings::new().ttl(TTL);
+        let client = || Client::builder(store.clone()).settings(settings.clone()).build();
+        let clients = (0..CLIENTS).map(|_| client()).collect::<Result<Vec<_>>>()?;
+        let (counts, ending) = (Arc::new(Counts::default()), CancellationToken::new());
+        let mut tasks = JoinSet::new();
+        for number in 0..LOCKERS {
+            let client = clients[number as usize % CLIENTS].clone();
+            tasks.spawn(until(ending.clone(), lock(client, counts.clone(), number, leak)));
+        }
+        for number in 0..ELECTIONS * 3 {
+            let client = clients[number as usize % CLIENTS].clone();
+            let name = number / 3;
+            tasks.spawn(campaign(client, counts.clone(), name, ending.clone()));
+        }
+        for number in 0..10 {
+            let client = clients[number as usize % CLIENTS].clone();
+            tasks.spawn(until(ending.clone(), observe(client.clone(), number)));
+            tasks.spawn(until(ending.clone(), disable(client, number)));
+        }
+        Ok(Self { tasks, ending, counts })
+    }
+
+    /// Ends everything in order; how many locks were had, and terms led.
+    pub(super) async fn end(mut self) -> (u64, u64) {
+        self.ending.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        (self.counts.locks.load(Ordering::Relaxed), self.counts.terms.load(Ordering::Relaxed))
+    }
+}
+
+async fn until(ending: CancellationToken, work: impl Future<Output = ()>) {
+    // Dropped wherever it is: that is one of the ways to go.
+    ending.run_until_cancelled_owned(work).await;
+}
+
+async fn pause(most: u64) {
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..most))).await;
+}
+
+async fn lock(client: Client, counts: Arc<Counts>, number: u64, leak: Option<Leak>) {
+    loop {
+        // A neighbour may have it.
+        let name = format!("lock-{}", (number * 2 + fastrand::u64(0..3)) % (LOCKERS * 2));
+        let Ok(lock) = client.lock(name) else { return };
+        let patience = Duration::from_millis(fastrand::u64(0..2_000));
+        // Sometimes it is dropped half-way.
+        let impatience = Duration::from_millis(fastrand::u64(1..4_000));
+        let taken = tokio::time::timeout(impatience, lock.acquire(patience)).await;
+        if let Ok(Ok(guard)) = taken {
+            let had = counts.locks.fetch_add(1, Ordering::Relaxed);
+            plant(leak, had);
+            pause(1_000).await;
+            match fastrand::u32(0..3) {
+                0 => drop(guard),
+                _ => drop(guard.release().await),
+            }
+        }
+        pause(300).await;
+    }
+}
+
+fn plant(leak: Option<Leak>, had: u64) {
+    match leak {
+        Some(Leak::Tasks) => drop(tokio::spawn(std::future::pending::<()>())),
+        Some(Leak::Memory) => std::mem::forget(std::hint::black_box(vec![1_u8; 20_000])),
+        Some(Leak::Files) if had.is_multiple_of(100) => {
+            std::mem::forget(std::fs::File::open("/proc/self/status"));
+        }
+        Some(Leak::Files) | None => {}
+    }
+}
+
+async fn campaign(client: Client, counts: Arc<Counts>, name: u64, ending: CancellationToken) {
+    while !ending.is_cancelled() {
+        let Ok(election) = client.election(format!("election-{name}")) else { return };
+        let counts = counts.clone();
+        let handle = election.spawn(job_fn(move |leadership: Leadership| {
+            counts.terms.fetch_add(1, Ordering::Relaxed);
+            async move {
+                match fastrand::u32(0..4) {
+                    0 => return Err("no luck".into()),
+                    1 => leadership.resign(),
+                    _ => {}
+                }
+                leadership.cancelled().await;
+                Ok(())
+            }
+        }));
+        ending.run_until_cancelled(pause(5_000)).await;
+        match fastrand::u32(0..3) {
+            0 => drop(handle),
+            1 => handle.resign().await,
+            _ => handle.shutdown().await,
+        }
+    }
+}
+
+async fn observe(client: Client, name: u64) {
+    loop {
+        let Ok(mut seen) = client.observe(format!("election-{name}")) else { return };
+        for _ in 0..20 {
+            let _ = tokio::time::timeout(Duration::from_secs(1), seen.next()).await;
+        }
+    }
+}
+
+async fn disable(client: Client, name: u64) {
+    loop {
+        pause(4_000).await;
+        let _ = client.disable(format!("election-{name}"), "a soak").await;
+        pause(500).await;
+        let _ = client.enable(format!("election-{name}")).await;
+    }
+}

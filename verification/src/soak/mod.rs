@@ -1,0 +1,63 @@
+//! Thousands of locks and elections, come and gone for minutes, while what they use is watched:
+//! memory, tasks, files and connections must not grow.
+
+mod churn;
+mod meter;
+mod verdict;
+
+use std::fmt;
+use std::time::Duration;
+
+use leasehold::{OpenOptions, Result, url};
+use tokio::time::Instant;
+
+use churn::Churn;
+pub use churn::Leak;
+use meter::Meter;
+pub use meter::Sample;
+pub use verdict::{Growth, growth};
+
+/// What came of a soak.
+#[derive(Clone, Debug)]
+pub struct Soaked {
+    /// Locks that were had.
+    pub locks: u64,
+    /// Terms that were led.
+    pub terms: u64,
+    /// What was in use, second by second.
+    pub samples: Vec<Sample>,
+    /// Tasks that were left when everything was shut down.
+    pub left: usize,
+}
+
+/// Churns locks and elections on that store for so long.
+///
+/// # Errors
+/// When the store cannot be opened.
+pub async fn soak(store: &str, time: Duration, leak: Option<Leak>) -> Result<Soaked> {
+    let mut meter = Meter::new();
+    let churn = Churn::begin(url::open(store, &OpenOptions::default()).await?, leak)?;
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        meter.sample();
+    }
+    let (locks, terms) = churn.end().await;
+    Ok(Soaked { locks, terms, samples: meter.samples, left: meter::tasks_left().await })
+}
+
+impl fmt::Display for Soaked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { locks, terms, samples, left } = self;
+        let seconds = samples.len();
+        write!(f, "{locks} locks and {terms} terms in {seconds} s, {left} tasks left; ")?;
+        let Sample { memory, tasks, files, connections } =
+            samples.last().copied().unwrap_or_default();
+        write!(
+            f,
+            "at the end {} MiB, {tasks} tasks, {files} files, {connections} connections",
+            memory / 1024
+        )?;
+        growth(samples).iter().try_for_each(|growth| write!(f, "\n{growth}"))
+    }
+}

@@ -1,0 +1,84 @@
+//! Whether what is in use grows.
+
+use std::fmt;
+
+use super::Sample;
+
+/// Something that grows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Growth {
+    /// What.
+    pub what: &'static str,
+    /// Of it, in the middle of the run.
+    pub before: u64,
+    /// Of it, at its end.
+    pub after: u64,
+}
+
+/// A measure: its name, how to read it, and by how much more than a tenth it may differ by chance.
+type Measure = (&'static str, fn(&Sample) -> u64, u64);
+
+const MEASURES: [Measure; 4] = [
+    ("memory (KiB)", |sample| sample.memory, 6 * 1024),
+    ("tasks", |sample| sample.tasks, 100),
+    ("files", |sample| sample.files, 4),
+    ("connections", |sample| sample.connections, 4),
+];
+
+/// What grew from the second third of the samples to the last; in the first, things warm up.
+#[must_use]
+pub fn growth(samples: &[Sample]) -> Vec<Growth> {
+    let third = samples.len() / 3;
+    let grown = MEASURES.iter().filter_map(|(what, read, slack)| {
+        let before = median(&samples[third..third * 2], *read);
+        let after = median(&samples[third * 2..], *read);
+        let most = before + before / 10 + slack;
+        (after > most).then_some(Growth { what, before, after })
+    });
+    grown.collect()
+}
+
+fn median(samples: &[Sample], read: fn(&Sample) -> u64) -> u64 {
+    let mut values: Vec<_> = samples.iter().map(read).collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+impl fmt::Display for Growth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} grew from {} to {}", self.what, self.before, self.after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grows(read: impl Fn(u64) -> Sample) -> Vec<&'static str> {
+        let samples: Vec<_> = (0..60).map(read).collect();
+        growth(&samples).into_iter().map(|growth| growth.what).collect()
+    }
+
+    #[test]
+    fn each_measure_by_itself() {
+        let none = Sample::default();
+        assert_eq!(grows(|_| none), [""; 0]);
+        assert_eq!(grows(|at| Sample { memory: at * 1024, ..none }), ["memory (KiB)"]);
+        assert_eq!(grows(|at| Sample { tasks: at * 10, ..none }), ["tasks"]);
+        assert_eq!(grows(|at| Sample { files: at, ..none }), ["files"]);
+        assert_eq!(grows(|at| Sample { connections: at, ..none }), ["connections"]);
+    }
+
+    #[test]
+    fn what_warms_up_and_what_wavers() {
+        let none = Sample::default();
+        assert_eq!(grows(|at| Sample { tasks: at.min(15) * 1000, ..none }), [""; 0]);
+        assert_eq!(grows(|at| Sample { tasks: 1000 + at % 7 * 50, ..none }), [""; 0]);
+    }
+
+    #[test]
+    fn too_little_to_judge() {
+        assert_eq!(growth(&[]), []);
+        assert_eq!(growth(&[Sample::default()]), []);
+    }
+}

@@ -1,0 +1,27 @@
+//! A minute of churn in which nothing grows; and what is planted is noticed.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use leasehold_verification::soak::{Leak, growth, soak};
+use leasehold_verification::tell;
+
+/// One after the other, since they share a process whose memory is watched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_grows_in_a_minute_and_leaks_are_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("sqlite:{}", folder.path().join("soak.db").display());
+    for (what, store) in [("memory", "memory:"), ("SQLite", &*file)] {
+        let soaked = soak(store, Duration::from_secs(30), None).await.unwrap();
+        tell(&format!("soak on {what}: {soaked}"));
+        assert_eq!((growth(&soaked.samples), soaked.left), (Vec::new(), 0), "{soaked}");
+        assert!(soaked.locks > 1000 && soaked.terms > 100, "too little happened: {soaked}");
+    }
+    for (leak, what) in
+        [(Leak::Files, "files"), (Leak::Memory, "memory (KiB)"), (Leak::Tasks, "tasks")]
+    {
+        let soaked = soak("memory:", Duration::from_secs(9), Some(leak)).await.unwrap();
+        let grown = growth(&soaked.samples);
+        assert!(grown.iter().any(|growth| growth.what == what), "{leak:?}: {soaked}");
+    }
+}
