@@ -354,3 +354,69 @@ async fn a_lost_lease_ends_the_work_at_once() {
     println!("{:?} {:?}", e.status().standing, f.status().standing);
     assert!(active.load(SeqCst) <= 1, "two jobs work, one with a lease known to be lost");
 }
+
+/// Found by the model checker: "nobody stands in its own way".
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_was_refused_after_an_unknown_attempt_is_asked_for_under_the_same_id() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone());
+    let lock = client(&odd, clock.clone(), Settings::new()).lock("a").unwrap();
+    odd.k.acquire_deaf.store(true, SeqCst);
+    let waiting = tokio::spawn(async move { lock.acquire(secs(60)).await.map(drop) });
+    tokio::time::sleep(ms(10)).await;
+    // The first request is not answered, and another's lease is in the way of the second.
+    let name = LockName::new("a").unwrap();
+    let first = odd.k.asked.lock().unwrap()[0];
+    odd.inner.release(&name, first).await.unwrap();
+    let other = client(&odd, clock, Settings::new()).lock("a").unwrap();
+    odd.k.acquire_deaf.store(false, SeqCst);
+    let guard = other.acquire(Duration::ZERO).await.unwrap();
+    tokio::time::sleep(secs(20)).await;
+    guard.release().await.unwrap();
+    waiting.await.unwrap().unwrap();
+    // The first request might have arrived in the meantime, and be what a new id is refused for.
+    let asked = odd.k.asked.lock().unwrap();
+    let own: Vec<_> = asked.iter().filter(|id| **id == first).collect();
+    assert_eq!(own.len() + 1, asked.len(), "{asked:?}");
+}
+
+/// Found by simulation, seed 0: the lease was released, and a leadership that the job had kept was
+/// trusted for the rest of it.
+#[tokio::test(start_paused = true)]
+async fn a_leadership_that_was_kept_is_over_with_its_term() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone());
+    let client = client(&odd, clock, Settings::new());
+    let kept = Arc::new(std::sync::Mutex::new(None));
+    let keep = kept.clone();
+    let job = job_fn(move |leadership: Leadership| {
+        *keep.lock().unwrap() = Some(leadership);
+        std::future::ready(Ok(()))
+    });
+    let election = client.election("a").unwrap().spawn(job);
+    election.watch().wait_for(Status::is_leading).await.unwrap();
+    tokio::time::sleep(ms(10)).await;
+    let leadership = kept.lock().unwrap().take().unwrap();
+    assert!(leadership.is_held());
+    election.resign().await;
+    assert!(!leadership.is_held(), "{leadership:?}");
+}
+
+/// Found by simulation, seed 414: a watch that never began was waited for for ever.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_hangs_is_begun_anew() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone()).watching(Watch::Hang);
+    let lock = client(&odd, clock.clone(), Settings::new()).lock("a").unwrap();
+    let other = client(&odd, clock.clone(), Settings::new()).lock("a").unwrap();
+    let guard = other.acquire(Duration::ZERO).await.unwrap();
+    let waiting = tokio::spawn(async move { lock.acquire(secs(600)).await.map(drop) });
+    tokio::time::sleep(secs(1)).await;
+    *odd.k.watch.lock().unwrap() = Watch::Inner;
+    tokio::time::sleep(secs(20)).await;
+    // On paused time, a hint takes none.
+    let released = clock.now();
+    guard.release().await.unwrap();
+    waiting.await.unwrap().unwrap();
+    assert_eq!(clock.now(), released);
+}

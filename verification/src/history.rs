@@ -44,6 +44,8 @@ pub enum Fact {
     Mishap,
     /// The store granted the name to an instance.
     Granted(Process, Name, u64),
+    /// The store took a lease of the name back.
+    Freed(Name),
     /// The store was asked to renew leases, in one call.
     Renewed(Process),
     /// A hint reached an instance.
@@ -175,7 +177,11 @@ impl Fact {
             | Self::StartEnded(process, ..)
             | Self::Stopped(process, ..)
             | Self::Wrote(process, ..) => Some(*process),
-            Self::Mishap | Self::Disabled(_) | Self::Enabled(_) | Self::Ended { .. } => None,
+            Self::Mishap
+            | Self::Freed(_)
+            | Self::Disabled(_)
+            | Self::Enabled(_)
+            | Self::Ended { .. } => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! All automation of this repository: `cargo xtask …`.
 
 mod docker;
+mod evidence;
 mod fuzz;
 mod images;
 mod setup;
@@ -30,6 +31,12 @@ enum Task {
     Test(test::Options),
     /// Throws arbitrary input at what reads URLs, names, settings and records.
     Fuzz(fuzz::Options),
+    /// Searches the model: INSTANCES FAULTS COMMANDS [DEPTH [FLAW]]
+    Model(evidence::Given),
+    /// Runs seeds of the simulation: --seeds N --jobs J, or --seed S --trace
+    Sim(evidence::Given),
+    /// Churns locks and elections and watches what they use: --minutes M [--store URL]…
+    Soak(evidence::Given),
     /// Measures what a lock costs on each server, and how promptly it is handed over.
     Cost(test::Options),
     /// Builds the images of the servers from Debian's packages, for where none can be pulled.
@@ -45,6 +52,9 @@ fn main() -> ExitCode {
         Task::Fix => verify::fix(),
         Task::Test(options) => test::test(&options),
         Task::Fuzz(options) => fuzz::fuzz(&options),
+        Task::Model(given) => evidence::run("model", &given),
+        Task::Sim(given) => evidence::run("sim", &given),
+        Task::Soak(given) => evidence::run("soak", &given),
         Task::Cost(options) => test::cost(&options),
         Task::Images { servers } => images(&servers),
     };

@@ -41,6 +41,8 @@ enum Refused {
         left: Option<Duration>,
         why: String,
     },
+    /// It was granted, but the answer took too long for the lease to be trusted.
+    TooLate,
     Failed(Error),
 }
 
@@ -75,7 +77,7 @@ impl Lock {
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
         match self.attempt(self.claim()).await {
             Ok(guard) => Ok(Some(guard)),
-            Err((_, Refused::Taken { .. })) => Ok(None),
+            Err((_, Refused::Taken { .. } | Refused::TooLate)) => Ok(None),
             Err((_, Refused::Failed(error))) => Err(error),
         }
     }
@@ -127,6 +129,14 @@ impl Lock {
                     last = error.to_string();
                     self.timing.backoff(failures)
                 }
+                (late, Refused::TooLate) => {
+                    // Given back.
+                    drop(late);
+                    claim = self.claim();
+                    failures = 0;
+                    last = "the grant came too late to be used".to_owned();
+                    self.engine.jitter(self.timing.spread())
+                }
                 (same, Refused::Taken { left, why }) => {
                     // An earlier request, given up on, may still be granted: under a new id we
                     // would be kept out by ourselves.
@@ -158,10 +168,7 @@ impl Lock {
         match outcome {
             Ok(AcquireOutcome::Granted(grant)) => {
                 let guard = Guard::new(self.engine.clone(), claim, &self.timing, sent, grant);
-                guard.map_err(|claim| {
-                    let why = "the grant came too late to be used".to_owned();
-                    (claim, Refused::Taken { left: Some(Duration::ZERO), why })
-                })
+                guard.map_err(|claim| (claim, Refused::TooLate))
             }
             Ok(AcquireOutcome::Held(held)) => {
                 let why = format!("{} holds it for another {:.1?}", held.holder, held.left);

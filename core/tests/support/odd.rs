@@ -30,6 +30,8 @@ pub(crate) struct Knobs {
     pub(crate) zero_left: AtomicBool,
     pub(crate) renews: AtomicU64,
     pub(crate) acquires: AtomicU64,
+    /// The lease id of each acquire.
+    pub(crate) asked: Mutex<Vec<LeaseId>>,
     pub(crate) gets: AtomicU64,
     pub(crate) watches: AtomicU64,
 }
@@ -72,6 +74,7 @@ impl LockStore for Odd {
     }
     async fn acquire(&self, n: &LockName, o: &AcquireOptions) -> Result<AcquireOutcome> {
         self.k.acquires.fetch_add(1, SeqCst);
+        self.k.asked.lock().unwrap().push(o.lease);
         self.hang().await;
         let a = self.inner.acquire(n, o).await;
         if self.k.acquire_deaf.load(SeqCst) {

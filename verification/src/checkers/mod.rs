@@ -6,6 +6,7 @@ mod job_overlap;
 mod leaderless;
 mod leftovers;
 mod notice;
+mod orphans;
 mod stale_writes;
 mod start_stop;
 mod takeover;
@@ -31,7 +32,7 @@ pub struct Violation {
 type Found = Result<(), (Duration, String)>;
 
 /// Every checker, by its name.
-const CHECKERS: [(&str, fn(&History) -> Found); 11] = [
+const CHECKERS: [(&str, fn(&History) -> Found); 12] = [
     ("trust_overlap", trust_overlap::check),
     ("job_overlap", job_overlap::check),
     ("token_order", token_order::check),
@@ -39,6 +40,7 @@ const CHECKERS: [(&str, fn(&History) -> Found); 11] = [
     ("start_stop", start_stop::check),
     ("elected", elected::check),
     ("notice", notice::check),
+    ("orphans", orphans::check),
     ("leaderless", leaderless::check),
     ("takeover", takeover::check),
     ("heartbeats", heartbeats::check),

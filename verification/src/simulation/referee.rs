@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Clock, FencingToken, Grant, LeaseId, LockName, LockStore,
-    MemoryStore, RenewOptions, RenewOutcome, Result,
+    MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 use super::Defect;
@@ -71,12 +71,12 @@ impl Referee {
         Ok(outcomes)
     }
 
-    pub(super) async fn release(
-        &self,
-        name: &LockName,
-        lease: LeaseId,
-    ) -> Result<leasehold_core::ReleaseOutcome> {
-        self.store.release(name, lease).await
+    pub(super) async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let outcome = self.store.release(name, lease).await?;
+        if outcome == ReleaseOutcome::Released {
+            self.recorder.note(Fact::Freed(Names::number(name)));
+        }
+        Ok(outcome)
     }
 
     fn now_and_then(&self) -> bool {

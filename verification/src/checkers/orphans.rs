@@ -1,0 +1,80 @@
+//! No lease is left behind: what was granted to an instance that does not use it, such as one that
+//! gave up waiting half-way, is given back as soon as nothing is in the way.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::Found;
+use crate::history::{Fact, History, Name, Process};
+
+/// What an answer and a release take together, far beyond what is usual.
+const SOON: Duration = Duration::from_secs(1);
+
+pub(super) fn check(history: &History) -> Found {
+    // Grants that nobody has relied on, and since when that is for no other reason.
+    let mut unused: HashMap<Name, (Process, u64, Duration)> = HashMap::new();
+    let mut mishap = None;
+    let mut out = HashSet::new();
+    // A retry is granted what is left of the same lease.
+    let mut seen = HashSet::new();
+    for (now, fact) in &history.events {
+        let orphan = unused.iter().find(|(_, (.., since))| *now > *since + SOON);
+        if let Some((name, (process, token, since))) = orphan {
+            let what =
+                format!("{process} neither uses nor releases {token} of {name} since {since:?}");
+            return Err((*now, what));
+        }
+        match fact {
+            // What is late on its way there is late on its way back.
+            Fact::Granted(_, name, token) if mishap == Some(*now) => {
+                seen.insert((*name, *token));
+            }
+            // Nor does one use it that is frozen, or gone.
+            Fact::Granted(process, name, token) if out.contains(process) => {
+                seen.insert((*name, *token));
+            }
+            Fact::Granted(process, name, token) if seen.insert((*name, *token)) => {
+                unused.insert(*name, (*process, *token, *now));
+            }
+            Fact::Trusts(_, name, token, _) => {
+                unused.retain(|held, (_, term, _)| held != name || term != token);
+            }
+            Fact::Freed(name) => {
+                unused.remove(name);
+            }
+            // A crash leaves its leases to run out, and whatever goes wrong is an excuse.
+            Fact::Crashed(process) | Fact::Froze(process) => {
+                out.insert(*process);
+                unused.clear();
+            }
+            Fact::Thawed(process) => {
+                out.remove(process);
+            }
+            Fact::Mishap | Fact::Cut(_) => {
+                mishap = Some(*now);
+                unused.clear();
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(then: Fact) -> Found {
+        let events = [(1.0, Fact::Granted(1, 0, 10)), (1.5, then), (3.0, Fact::Renewed(1))];
+        check(&History::of(&events).unwrap())
+    }
+
+    #[test]
+    fn a_lease_that_nobody_uses() {
+        assert!(found(Fact::Renewed(1)).is_err());
+        assert!(found(Fact::Freed(1)).is_err());
+        assert!(found(Fact::Freed(0)).is_ok());
+        assert!(found(Fact::Trusts(1, 0, 10, Duration::from_secs(9))).is_ok());
+        assert!(found(Fact::Crashed(1)).is_ok());
+    }
+}
