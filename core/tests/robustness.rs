@@ -412,7 +412,7 @@ async fn a_watch_that_hangs_is_begun_anew() {
     let guard = other.acquire(Duration::ZERO).await.unwrap();
     let waiting = tokio::spawn(async move { lock.acquire(secs(600)).await.map(drop) });
     tokio::time::sleep(secs(1)).await;
-    *odd.k.watch.lock().unwrap() = Watch::Inner;
+    odd.watch_as(Watch::Inner);
     tokio::time::sleep(secs(20)).await;
     // On paused time, a hint takes none.
     let released = clock.now();

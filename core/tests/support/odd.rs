@@ -1,4 +1,5 @@
 //! A store that misbehaves on command.
+#![allow(dead_code, reason = "each test has its own choice")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -42,6 +43,7 @@ pub(crate) enum Watch {
     Manual,
     Empty,
     Hang,
+    Refused,
     PanicOnce,
 }
 
@@ -50,8 +52,11 @@ impl Odd {
         Self { inner: MemoryStore::with_clock(clock), k: Arc::default() }
     }
     pub(crate) fn watching(self, w: Watch) -> Self {
-        *self.k.watch.lock().unwrap() = w;
+        self.watch_as(w);
         self
+    }
+    pub(crate) fn watch_as(&self, w: Watch) {
+        *self.k.watch.lock().unwrap() = w;
     }
     pub(crate) fn hint(&self) {
         for h in &*self.k.hints.lock().unwrap() {
@@ -129,6 +134,7 @@ impl LockStore for Odd {
             Watch::Inner => self.inner.watch().await,
             Watch::Empty => Ok(Box::pin(stream::empty())),
             Watch::Hang => std::future::pending().await,
+            Watch::Refused => Err(Error::new(ErrorKind::Unavailable, "no watch is to be had")),
             Watch::PanicOnce if n == 0 => panic!("watch"),
             Watch::PanicOnce => self.inner.watch().await,
             Watch::Manual => {
