@@ -10,8 +10,8 @@ use crate::history::{Fact, History, Name, Process};
 /// What a checker of leaders has to know of a moment.
 #[derive(Debug, Default)]
 pub(super) struct Scene {
-    /// Those that campaign, whose way to the store is in order, and that are not frozen.
-    running: HashSet<Process>,
+    /// Those that campaign, and since when.
+    running: HashMap<Process, Duration>,
     cut: HashSet<Process>,
     frozen: HashSet<Process>,
     pub(super) led: HashMap<Name, (Process, u64)>,
@@ -21,15 +21,21 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub(super) fn able(&self) -> impl Iterator<Item = Process> {
+    /// Those whose way to the store is in order and that are not frozen, and since when they run.
+    pub(super) fn able(&self) -> impl Iterator<Item = (Process, Duration)> {
         let kept = |process: &Process| self.cut.contains(process) || self.frozen.contains(process);
-        self.running.iter().copied().filter(move |process| !kept(process))
+        let running = self.running.iter().map(|(process, since)| (*process, *since));
+        running.filter(move |(process, _)| !kept(process))
     }
 
     pub(super) fn see(&mut self, now: Duration, fact: &Fact) {
         match fact {
             Fact::Booted(process) => {
-                self.running.insert(*process);
+                let first = self.able().next().is_none();
+                self.running.insert(*process, now);
+                if !first {
+                    return;
+                }
             }
             Fact::Crashed(gone) | Fact::Leaving(gone) => {
                 self.running.remove(gone);

@@ -12,6 +12,7 @@ mod start_stop;
 mod takeover;
 mod token_order;
 mod trust_overlap;
+mod trust_returns;
 
 use std::fmt;
 use std::time::Duration;
@@ -31,9 +32,12 @@ pub struct Violation {
 
 type Found = Result<(), (Duration, String)>;
 
+type Checker = (&'static str, fn(&History) -> Found);
+
 /// Every checker, by its name.
-const CHECKERS: [(&str, fn(&History) -> Found); 12] = [
+const CHECKERS: [Checker; 13] = [
     ("trust_overlap", trust_overlap::check),
+    ("trust_returns", trust_returns::check),
     ("job_overlap", job_overlap::check),
     ("token_order", token_order::check),
     ("stale_writes", stale_writes::check),

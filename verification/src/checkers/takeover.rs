@@ -11,6 +11,9 @@ use crate::history::{Fact, History, Name, Process};
 /// What a release, a hint and an acquire take together, far beyond what is usual.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
+/// When one that has booted waits and watches at the latest.
+const SETTLED: Duration = Duration::from_secs(1);
+
 /// How long a watch that hangs is waited for, and the pause before it is begun again.
 const WATCH_AGAIN: Duration = Duration::from_secs(15);
 
@@ -18,6 +21,8 @@ pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
     // For so long before, nothing may have gone wrong, lest somebody is still busy with it.
     let rest = WATCH_AGAIN + timing.call_limit() + timing.poll_interval * 2;
+    // One that has given the lead up itself lets others go first for a poll interval.
+    let own_rest = timing.poll_interval.mul_f64(1.2) + SETTLED;
     let mut scene = Scene::default();
     let mut ended: HashMap<(Name, Process), Duration> = HashMap::new();
     let mut half_ended = HashSet::new();
@@ -45,13 +50,16 @@ pub(super) fn check(history: &History) -> Found {
         };
         // The lease is released when both have come to their end.
         let over = !half_ended.insert((*process, *name, *token));
+        ended.insert((*name, *process), *now);
         if over && !scene.led.contains_key(name) && !scene.disabled.contains(name) {
-            let waits = |candidate: &Process| {
-                let own = ended.get(&(*name, *candidate));
-                candidate != process && own.is_none_or(|ended| *ended + rest < *now)
+            let waits = |(candidate, since): (Process, Duration)| {
+                let own = ended.get(&(*name, candidate));
+                candidate != *process
+                    && since + SETTLED < *now
+                    && own.is_none_or(|ended| *ended + own_rest < *now)
             };
             let calm = scene.calm_since + rest < *now;
-            if calm && scene.able().any(|candidate| waits(&candidate)) {
+            if calm && scene.able().any(waits) {
                 given_up.insert(*name, *now);
             }
         }

@@ -147,6 +147,9 @@ impl Model for Election {
             Property::always("nobody stands in its own way", |_, world: &World| {
                 world.broken != Some(Rule::OwnWay)
             }),
+            Property::always("trust that is over does not come back", |_, world: &World| {
+                world.broken != Some(Rule::TrustReturns)
+            }),
             Property::always("once faults cease, somebody leads", |model: &Self, world: &World| {
                 world.leaderless <= model.patience()
             }),

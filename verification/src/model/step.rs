@@ -315,7 +315,16 @@ impl Election {
                     world.broken = Some(Rule::StartStop);
                 }
             }
-            Action::Trust(deadline) => with(world, at, |it| it.trust = deadline),
+            Action::Trust(deadline) => {
+                let mut trusted = false;
+                with(world, at, |it| {
+                    trusted = it.trusts();
+                    it.trust = deadline;
+                });
+                if !trusted {
+                    world.broken = Some(Rule::TrustReturns);
+                }
+            }
             Action::Distrust => with(world, at, |it| it.trust = Moment::ORIGIN),
             Action::Stop(_) => {
                 let mut started = false;

@@ -37,6 +37,8 @@ pub enum Rule {
     StartStop,
     /// An instance was refused because of its own attempt.
     OwnWay,
+    /// A lease is trusted again that was not.
+    TrustReturns,
 }
 
 /// The id of an attempt, by whose it is.

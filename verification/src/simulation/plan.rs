@@ -86,8 +86,9 @@ impl Plan {
         let (instances, led) = (random.usize(2..6), random.usize(1..4));
         let mut at = Duration::ZERO;
         let mut deeds = Vec::new();
-        // Some runs are calm, some have hardly a second without a mishap.
+        // Some runs have hardly a second without a mishap; some have none, and much is handed over.
         let longest_pause = [4_000, 15_000, 40_000][random.usize(0..3)];
+        let calm = random.u32(0..4) == 0;
         loop {
             at += Duration::from_millis(random.u64(0..longest_pause));
             if at > Self::BUSY {
@@ -99,8 +100,9 @@ impl Plan {
             deeds.push((
                 at,
                 match random.u32(0..16) {
-                    0 | 1 => Deed::Crash(place),
-                    2 | 3 => Deed::Replace(place),
+                    0 | 1 => Deed::Replace(place),
+                    _ if calm => Deed::Resign(name),
+                    2 | 3 => Deed::Crash(place),
                     4..7 => Deed::Freeze(place, long),
                     7 => Deed::Outage(long / 2),
                     8..10 => Deed::Resign(name),
