@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use leasehold_core::Result;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::Instant;
@@ -11,12 +12,15 @@ use super::clock::DriftingClock;
 use super::gate::Gate;
 use super::link::LONGEST_WAY;
 use super::operate::Cluster;
-use super::process::World;
+use super::process::{Running, World};
 use super::referee::Referee;
 use super::register::Registers;
 use super::{Defect, Plan};
 use crate::checkers::{self, Violation};
 use crate::history::{Fact, History, Recorder};
+
+/// How long it may take to shut everything down.
+const LONGEST_LEAVE: Duration = Duration::from_secs(600);
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -66,7 +70,9 @@ async fn play(plan: &Plan) -> Result<History> {
     let patience = (timing.ttl + timing.call_limit() + timing.poll_interval * 2) * 2;
     tokio::time::sleep(LONGEST_WAY + patience).await;
     let Cluster { running, world, .. } = cluster;
-    futures_util::future::join_all(running.into_iter().map(super::process::Running::leave)).await;
+    let leaving = join_all(running.into_iter().map(Running::leave));
+    // Whoever does not come to an end is found among the tasks that are left.
+    let _ = tokio::time::timeout(LONGEST_LEAVE, leaving).await;
     // What is under way arrives, and what watches notices that nobody listens.
     tokio::time::sleep(LONGEST_WAY + timing.ttl * 2).await;
     drop(world);
