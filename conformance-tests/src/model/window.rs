@@ -69,7 +69,9 @@ impl End {
     }
 }
 
-/// Whether a lease that was asked for with that ttl may last so long.
+/// Whether a lease that was asked for with that ttl may last so long. A store may decide first and
+/// then read what is left.
 pub(super) fn lasts(left: Duration, ttl: Duration, at: Window) -> bool {
-    left.abs_diff(ttl) <= at.precision.slack(ttl)
+    let (slack, took) = (at.precision.slack(ttl), at.after.duration_since(at.before));
+    left <= ttl + slack && ttl <= left + slack + took
 }
