@@ -53,7 +53,7 @@ pub struct LeaseId {
 /// One that campaigns: the machine that ships, and around it what its driver does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Instance {
-    /// With all its moments relative to [`NOW`].
+    /// With all its moments relative to the present.
     pub machine: Machine,
     /// Of the latest attempt.
     pub lease: Option<LeaseId>,
