@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use leasehold_verification::simulation::{Defect, Found, Plan, run, search};
+use leasehold_verification::simulation::{Defect, Plan, run, search, shrink};
 use leasehold_verification::tell;
 
 fn jobs() -> usize {
@@ -14,7 +14,7 @@ fn jobs() -> usize {
 #[test]
 fn two_thousand_seeds() {
     let begun = Instant::now();
-    let found = search(0..2000, jobs(), None);
+    let found = search(0..2000, jobs());
     let speed = found.runs as f64 / begun.elapsed().as_secs_f64();
     tell(&format!("simulation: {found}, {speed:.0} seeds a second"));
     assert!(found.failure.is_none());
@@ -33,14 +33,18 @@ fn a_seed_gives_the_same_history_again() {
     }
 }
 
-/// Some seed of the first 300 has a history with that defect that the checker finds fault with.
+/// Some seed of the first hundred has a history with that defect that the checker finds fault
+/// with, and a smaller plan has one too.
 fn notices(defect: Defect, checker: &str) {
-    let found = search(0..300, jobs(), Some(defect));
-    let Found { runs, failure, .. } = found;
-    let (plan, outcome) = failure.unwrap();
-    println!("{defect:?}: after {runs} runs, with {} deeds", plan.deeds.len());
-    let checkers: Vec<_> = outcome.violations.iter().map(|v| v.checker).collect();
-    assert!(checkers.contains(&checker), "{defect:?} is noticed by {checkers:?} only");
+    let noticed = (0..100).map(|seed| Plan::draw(seed).with(defect)).find(|plan| {
+        let outcome = run(plan).unwrap();
+        outcome.violations.iter().any(|violation| violation.checker == checker)
+    });
+    let plan = noticed.unwrap();
+    let smaller = shrink(&plan, checker, 100);
+    let [before, after] = [&plan, &smaller].map(|plan| plan.deeds.len());
+    println!("{defect:?}: seed {}, shrunk from {before} deeds to {after}", plan.seed);
+    assert!(after < before || before <= 1, "{smaller}");
 }
 
 #[test]

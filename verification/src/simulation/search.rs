@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{Defect, Outcome, Plan, run, shrink};
+use super::{Outcome, Plan, run, shrink};
 
 /// What came of many seeds.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +29,7 @@ const SHRINKING: usize = 200;
 
 /// Runs the seeds in that many threads, until one fails.
 #[must_use]
-pub fn search(seeds: Range<u64>, jobs: usize, defect: Option<Defect>) -> Found {
+pub fn search(seeds: Range<u64>, jobs: usize) -> Found {
     let next = AtomicU64::new(seeds.start);
     let found = Mutex::new(Found::default());
     let work = || {
@@ -38,7 +38,7 @@ pub fn search(seeds: Range<u64>, jobs: usize, defect: Option<Defect>) -> Found {
             if seed >= seeds.end {
                 return;
             }
-            let plan = Plan { defect, ..Plan::draw(seed) };
+            let plan = Plan::draw(seed);
             let outcome = run(&plan);
             let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             found.runs += 1;
@@ -78,6 +78,6 @@ impl fmt::Display for Found {
             writeln!(f, "again, with all of it: cargo xtask sim --seed {} --trace", plan.seed)?;
         }
         let Self { runs, facts, terms, .. } = self;
-        writeln!(f, "{runs} histories, {facts} facts, {terms} terms")
+        write!(f, "{runs} histories, {facts} facts, {terms} terms")
     }
 }
