@@ -9,7 +9,7 @@ use config::{File as Parsed, FileFormat, Map, Source, Value, ValueKind};
 use super::keys::{KEYS, Key, SECTION, nearest};
 use super::layer::{Layer, Place};
 use super::origin::{Origin, Words};
-use super::value::{composite, wrong};
+use super::value::{Why, composite, wrong};
 use crate::{Error, Result};
 
 /// Of our configuration file, in the working folder.
@@ -169,7 +169,7 @@ fn set(
 ) -> Result<()> {
     let place = Place { origin: Origin::File { path: path.to_owned(), key: name }, words };
     if let Some(what) = composite(&value.kind) {
-        return Err(wrong(key, &place, what));
+        return Err(wrong(key, &place, what, Why::Evident));
     }
     // JSON's null is as good as nothing.
     if value.kind != ValueKind::Nil {

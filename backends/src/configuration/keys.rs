@@ -70,6 +70,22 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What one is called.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Store => "store's URL",
+            Self::Namespace => "namespace",
+            Self::LockName => "lock name",
+            Self::Label => "label",
+            Self::Duration => "duration",
+            Self::Count => "count",
+            Self::Switch => "switch",
+            Self::Text => "text",
+            Self::LogFormat => "log format",
+        }
+    }
+
     /// What is accepted, to be read after "use".
     #[must_use]
     pub fn accepted(self) -> &'static str {

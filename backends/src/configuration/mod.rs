@@ -102,8 +102,8 @@ pub struct Setting {
     pub value: Option<String>,
     /// Where it comes from.
     pub origin: Origin,
-    /// Whether it is a span of time.
-    pub is_duration: bool,
+    /// The value of a setting that is a span of time.
+    pub duration: Option<Duration>,
 }
 
 /// Reads the settings of this process from its environment and its files, and checks them.

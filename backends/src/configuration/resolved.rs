@@ -1,13 +1,14 @@
 //! From values to a configuration: filled in, checked, and shown.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::keys::{KEYS, Kind};
+use super::keys::KEYS;
 use super::layer::Merged;
 use super::origin::Origin;
 use super::original;
 use super::{Configuration, Setting};
-use crate::{Error, LockStore, MemoryStore, Result, Settings, Timing};
+use crate::{Error, LockStore, MemoryStore, Result, Settings};
 
 /// Reads every value that holds, and checks that they fit together.
 pub(super) fn configuration(
@@ -35,14 +36,17 @@ pub(super) fn configuration(
         shown: Vec::new(),
         timing,
     };
-    let shown = KEYS.iter().map(|key| Setting {
-        key: key.name,
-        value: value(&configuration, key.name),
-        origin: match (key.name, &derived) {
+    let shown = KEYS.iter().map(|key| {
+        let (value, duration) = match value(&configuration, key.name) {
+            Shown::Nothing => (None, None),
+            Shown::Text(text) => (Some(text), None),
+            Shown::Duration(span) => (Some(format!("{span:?}")), Some(span)),
+        };
+        let origin = match (key.name, &derived) {
             ("ttl", Some(from)) => Origin::Derived(from.clone()),
             (name, _) => merged.origin(name),
-        },
-        is_duration: key.kind == Kind::Duration,
+        };
+        Setting { key: key.name, value, origin, duration }
     });
     configuration.shown = shown.collect();
     Ok(configuration)
@@ -110,37 +114,33 @@ fn contradiction(merged: &Merged, error: &Error) -> Error {
     Error::invalid(format!("{error} ({})", set.join(", ")))
 }
 
-/// The value as it would be written; none where there is none.
-fn value(configuration: &Configuration, name: &str) -> Option<String> {
-    let Timing {
-        ttl,
-        margin,
-        stop_grace,
-        tolerance,
-        heartbeat_interval,
-        heartbeat_retries,
-        poll_interval,
-        start_delay,
-        ..
-    } = &configuration.timing;
-    let span = |span: &std::time::Duration| Some(format!("{span:?}"));
+/// A value, to be shown.
+enum Shown {
+    Nothing,
+    Text(String),
+    Duration(Duration),
+}
+
+fn value(configuration: &Configuration, name: &str) -> Shown {
+    let timing = &configuration.timing;
+    let text = |text: Option<String>| text.map_or(Shown::Nothing, Shown::Text);
     match name {
-        "store" => configuration.store.as_ref().map(ToString::to_string),
-        "namespace" => Some(configuration.namespace.to_string()),
-        "label" => configuration.label.clone(),
-        "lock_name" => configuration.lock_name.as_ref().map(ToString::to_string),
-        "ttl" => span(ttl),
-        "margin" => span(margin),
-        "stop_grace" => span(stop_grace),
-        "tolerance" => span(tolerance),
-        "heartbeat_interval" => span(heartbeat_interval),
-        "heartbeat_retries" => Some(heartbeat_retries.to_string()),
-        "poll_interval" => span(poll_interval),
-        "start_delay" => span(start_delay),
-        "wait" => configuration.wait.as_ref().and_then(span),
-        "respawn" => Some(configuration.respawn.to_string()),
-        "log" => configuration.log.clone(),
-        "log_format" => Some(configuration.log_format.as_str().to_owned()),
-        _ => None,
+        "store" => text(configuration.store.as_ref().map(ToString::to_string)),
+        "namespace" => Shown::Text(configuration.namespace.to_string()),
+        "label" => text(configuration.label.clone()),
+        "lock_name" => text(configuration.lock_name.as_ref().map(ToString::to_string)),
+        "ttl" => Shown::Duration(timing.ttl),
+        "margin" => Shown::Duration(timing.margin),
+        "stop_grace" => Shown::Duration(timing.stop_grace),
+        "tolerance" => Shown::Duration(timing.tolerance),
+        "heartbeat_interval" => Shown::Duration(timing.heartbeat_interval),
+        "heartbeat_retries" => Shown::Text(timing.heartbeat_retries.to_string()),
+        "poll_interval" => Shown::Duration(timing.poll_interval),
+        "start_delay" => Shown::Duration(timing.start_delay),
+        "wait" => configuration.wait.map_or(Shown::Nothing, Shown::Duration),
+        "respawn" => Shown::Text(configuration.respawn.to_string()),
+        "log" => text(configuration.log.clone()),
+        "log_format" => Shown::Text(configuration.log_format.as_str().to_owned()),
+        _ => Shown::Nothing,
     }
 }

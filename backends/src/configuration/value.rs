@@ -44,24 +44,25 @@ impl Merged {
     }
 
     pub(super) fn store(&self) -> Result<Option<StoreUrl>> {
-        self.read("store", |value, _| text(value).map(StoreUrl::new))
+        self.read("store", |value, _| Ok(StoreUrl::new(text(value)?)))
     }
 
     pub(super) fn namespace(&self) -> Result<Option<Namespace>> {
-        self.read("namespace", |value, _| Namespace::new(text(value)?).ok())
+        self.read("namespace", |value, _| Namespace::new(text(value)?).map_err(|_| Why::Evident))
     }
 
     pub(super) fn lock_name(&self) -> Result<Option<LockName>> {
-        self.read("lock_name", |value, _| LockName::new(text(value)?).ok())
+        self.read("lock_name", |value, _| LockName::new(text(value)?).map_err(Why::Refused))
     }
 
     pub(super) fn label(&self) -> Result<Option<String>> {
         self.read("label", |value, place| {
             let label = match place.words {
                 Words::Ours => text(value)?,
-                Words::Originals => original::label(&text(value).or_else(|| digits(value))?),
+                Words::Originals => original::label(&text(value).or_else(|_| digits(value))?),
             };
-            (label.len() <= 255 && !label.contains('\0')).then_some(label)
+            let fits = label.len() <= 255 && !label.contains('\0');
+            if fits { Ok(label) } else { Err(Why::Evident) }
         })
     }
 
@@ -72,58 +73,72 @@ impl Merged {
     pub(super) fn duration(&self, name: &'static str) -> Result<Option<Duration>> {
         self.read(name, |value, place| match place.words {
             Words::Ours => duration(&text(value)?),
-            Words::Originals => Some(Duration::from_millis(whole(value)?)),
+            Words::Originals => Ok(Duration::from_millis(whole(value)?)),
         })
     }
 
     pub(super) fn count(&self, name: &'static str) -> Result<Option<u32>> {
-        self.read(name, |value, _| whole(value)?.try_into().ok())
+        self.read(name, |value, _| whole(value)?.try_into().map_err(|_| Why::Evident))
     }
 
     pub(super) fn switch(&self, name: &'static str) -> Result<Option<bool>> {
         self.read(name, |value, _| match value {
-            ValueKind::Boolean(switch) => Some(*switch),
-            ValueKind::String(text) => text.trim().parse().ok(),
-            _ => None,
+            ValueKind::Boolean(switch) => Ok(*switch),
+            ValueKind::String(text) => text.trim().parse().map_err(|_| Why::Evident),
+            _ => Err(Why::Evident),
         })
     }
 
     pub(super) fn log_format(&self) -> Result<Option<LogFormat>> {
         self.read("log_format", |value, _| match text(value)?.as_str() {
-            "text" => Some(LogFormat::Text),
-            "json" => Some(LogFormat::Json),
-            _ => None,
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(Why::Evident),
         })
     }
 
     fn read<T>(
         &self,
         name: &'static str,
-        parse: impl FnOnce(&ValueKind, &Place) -> Option<T>,
+        parse: impl FnOnce(&ValueKind, &Place) -> std::result::Result<T, Why>,
     ) -> Result<Option<T>> {
         let Some((place, value)) = self.0.get(name) else { return Ok(None) };
-        match parse(value, place) {
-            Some(value) => Ok(Some(value)),
-            None => Err(key(name).map_or_else(
-                || Error::invalid(format!("{name} is no setting")),
-                |key| wrong(key, place, &shown(key, value)),
-            )),
-        }
+        parse(value, place).map(Some).map_err(|why| match key(name) {
+            Some(key) => wrong(key, place, &shown(key, value), why),
+            None => Error::invalid(format!("{name} is no setting")),
+        })
     }
 }
 
+/// Why a value cannot be one.
+#[derive(Debug)]
+pub(super) enum Why {
+    /// What is accepted says it.
+    Evident,
+    Negative,
+    Refused(Error),
+}
+
 /// The error for a value that cannot be one: its source, its key, and what is accepted.
-pub(super) fn wrong(key: &Key, place: &Place, value: &str) -> Error {
-    let name = match &place.origin {
-        Origin::Option(_) | Origin::Variable(_) => format!(" for {}", key.name),
-        Origin::File { .. } if place.words == Words::Originals => format!(" for {}", key.name),
-        _ => String::new(),
+pub(super) fn wrong(key: &Key, place: &Place, value: &str, why: Why) -> Error {
+    let (noun, accepted) = match (key.kind, place.words) {
+        (Kind::Duration, Words::Originals) => ("number of milliseconds", MILLISECONDS),
+        (kind, _) => (kind.noun(), kind.accepted()),
     };
-    let accepted = match (key.kind, place.words) {
-        (Kind::Duration, Words::Originals) => MILLISECONDS,
-        (kind, _) => kind.accepted(),
+    // Our names say what they are of.
+    let key = match place.words {
+        Words::Ours => String::new(),
+        Words::Originals => format!(" for {}", key.name),
     };
-    Error::invalid(format!("{}: {value} is no value{name}", place.origin))
+    let why = match why {
+        Why::Evident => String::new(),
+        Why::Negative => ": it is negative".to_owned(),
+        // The error's own fix is as good as what is accepted.
+        Why::Refused(error) => {
+            format!(": {}", error.to_string().split(';').next().unwrap_or_default())
+        }
+    };
+    Error::invalid(format!("{}: {value} is no {noun}{key}{why}", place.origin))
         .with_fix(format!("use {accepted}"))
 }
 
@@ -153,31 +168,33 @@ pub(super) fn composite(value: &ValueKind) -> Option<&'static str> {
     }
 }
 
-fn text(value: &ValueKind) -> Option<String> {
+fn text(value: &ValueKind) -> std::result::Result<String, Why> {
     match value {
-        ValueKind::String(text) => Some(text.clone()),
-        _ => None,
+        ValueKind::String(text) => Ok(text.clone()),
+        _ => Err(Why::Evident),
     }
 }
 
-fn digits(value: &ValueKind) -> Option<String> {
+fn digits(value: &ValueKind) -> std::result::Result<String, Why> {
     whole(value).map(|number| number.to_string())
 }
 
 /// A whole number; as text too, since that is what an environment has.
-fn whole(value: &ValueKind) -> Option<u64> {
-    match value {
+fn whole(value: &ValueKind) -> std::result::Result<u64, Why> {
+    let number = match value {
         ValueKind::I64(number) => (*number).try_into().ok(),
         ValueKind::I128(number) => (*number).try_into().ok(),
         ValueKind::U64(number) => Some(*number),
         ValueKind::U128(number) => (*number).try_into().ok(),
         ValueKind::String(text) => text.trim().parse().ok(),
         _ => None,
-    }
+    };
+    number.ok_or(Why::Evident)
 }
 
-fn duration(text: &str) -> Option<Duration> {
-    Duration::try_from(text.trim().parse::<SignedDuration>().ok()?).ok()
+fn duration(text: &str) -> std::result::Result<Duration, Why> {
+    let span: SignedDuration = text.trim().parse().map_err(|_| Why::Evident)?;
+    Duration::try_from(span).map_err(|_| Why::Negative)
 }
 
 #[cfg(test)]
@@ -189,10 +206,10 @@ mod tests {
         for (text, millis) in
             [("15s", 15_000), ("1m30s", 90_000), ("250ms", 250), ("0s", 0), ("1h", 3_600_000)]
         {
-            assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(millis), "{text}");
         }
         for text in ["", "15", "-1s", "1s ago", "soon", "1 fortnight", "99999999999999999999h"] {
-            assert_eq!(duration(text), None, "{text}");
+            assert!(duration(text).is_err(), "{text}");
         }
     }
 
@@ -200,7 +217,7 @@ mod tests {
     fn what_debug_prints_is_read_again() {
         for nanos in [0, 1, 1500, 9_250_000_000, 15_000_000_000, 86_400_000_000_001] {
             let span = Duration::from_nanos(nanos);
-            assert_eq!(duration(&format!("{span:?}")), Some(span), "{span:?}");
+            assert_eq!(duration(&format!("{span:?}")).unwrap(), span);
         }
     }
 }

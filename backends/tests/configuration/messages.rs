@@ -20,33 +20,33 @@ const A_DURATION: &str = "use a duration with its unit, such as 250ms, 15s or 1m
 #[test]
 fn wrong_values_in_our_file() {
     for (text, said) in [
-        ("ttl = 15", format!("ttl in leasehold.toml: 15 is no value; {A_DURATION}")),
-        ("ttl = 'soon'", format!("ttl in leasehold.toml: \"soon\" is no value; {A_DURATION}")),
-        ("wait = -1.5", format!("wait in leasehold.toml: -1.5 is no value; {A_DURATION}")),
-        ("ttl = ['15s']", format!("ttl in leasehold.toml: a list is no value; {A_DURATION}")),
-        ("[ttl]\nx = 1", format!("ttl in leasehold.toml: a table is no value; {A_DURATION}")),
+        ("ttl = 15", format!("ttl in leasehold.toml: 15 is no duration; {A_DURATION}")),
+        ("ttl = 'soon'", format!("ttl in leasehold.toml: \"soon\" is no duration; {A_DURATION}")),
+        ("wait = -1.5", format!("wait in leasehold.toml: -1.5 is no duration; {A_DURATION}")),
+        ("ttl = ['15s']", format!("ttl in leasehold.toml: a list is no duration; {A_DURATION}")),
+        ("[ttl]\nx = 1", format!("ttl in leasehold.toml: a table is no duration; {A_DURATION}")),
         (
             "heartbeat_retries = -1",
-            "heartbeat_retries in leasehold.toml: -1 is no value; use a whole number, such as 3"
+            "heartbeat_retries in leasehold.toml: -1 is no count; use a whole number, such as 3"
                 .into(),
         ),
         (
             "namespace = 'A b'",
-            "namespace in leasehold.toml: \"A b\" is no value; \
+            "namespace in leasehold.toml: \"A b\" is no namespace; \
              use 1 to 32 of a-z, 0-9 and _, starting with a letter"
                 .into(),
         ),
         (
             "respawn = 'yes'",
-            "respawn in leasehold.toml: \"yes\" is no value; use true or false".into(),
+            "respawn in leasehold.toml: \"yes\" is no switch; use true or false".into(),
         ),
         (
             "log_format = 'xml'",
-            "log_format in leasehold.toml: \"xml\" is no value; use text or json".into(),
+            "log_format in leasehold.toml: \"xml\" is no log format; use text or json".into(),
         ),
         (
             "lock_name = ''",
-            "lock_name in leasehold.toml: \"\" is no value; use text of 1 to 255 bytes without NUL"
+            "lock_name in leasehold.toml: \"\" is no lock name: the lock name is empty; use text of 1 to 255 bytes without NUL"
                 .into(),
         ),
     ] {
@@ -63,8 +63,8 @@ fn wrong_values_in_the_originals_file() {
         assert_eq!(
             refusal("config.json", &text),
             format!(
-                "masterJobExecutor.heartbeatInterval in config.json: {shown} is no value for \
-                 heartbeat_interval; use a whole number of milliseconds, such as 8000"
+                "masterJobExecutor.heartbeatInterval in config.json: {shown} is no number of \
+                 milliseconds for heartbeat_interval; use a whole number of milliseconds, such as 8000"
             )
         );
     }
@@ -78,17 +78,17 @@ fn wrong_values_in_the_originals_file() {
 fn wrong_values_in_the_environment_and_of_options() {
     assert_eq!(
         variable_refusal("LEASEHOLD_TTL", "15"),
-        format!("environment variable LEASEHOLD_TTL: \"15\" is no value for ttl; {A_DURATION}")
+        format!("environment variable LEASEHOLD_TTL: \"15\" is no duration; {A_DURATION}")
     );
     assert_eq!(
         variable_refusal("MASTER_JOB_TOLERANCE", "24s"),
-        "environment variable MASTER_JOB_TOLERANCE: \"24s\" is no value for tolerance; \
+        "environment variable MASTER_JOB_TOLERANCE: \"24s\" is no number of milliseconds for tolerance; \
          use a whole number of milliseconds, such as 8000"
     );
     let error = Loader::empty().option_shown_as("wait", "--wait", "-1s").load().unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("option --wait: \"-1s\" is no value for wait; {A_DURATION}")
+        format!("option --wait: \"-1s\" is no duration: it is negative; {A_DURATION}")
     );
 }
 
@@ -101,7 +101,7 @@ fn what_is_not_utf_8_in_the_environment() {
     assert_eq!(
         loader.load().unwrap_err().to_string(),
         format!(
-            "environment variable LEASEHOLD_TTL: what is not UTF-8 is no value for ttl; {A_DURATION}"
+            "environment variable LEASEHOLD_TTL: what is not UTF-8 is no duration; {A_DURATION}"
         )
     );
     loader.option("ttl", "20s").load().unwrap();
