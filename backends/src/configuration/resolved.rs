@@ -40,6 +40,7 @@ pub(super) fn configuration(
         let (value, duration) = match value(&configuration, key.name) {
             Shown::Nothing => (None, None),
             Shown::Text(text) => (Some(text), None),
+            Shown::Duration(Duration::ZERO) => (Some("0s".to_owned()), Some(Duration::ZERO)),
             Shown::Duration(span) => (Some(format!("{span:?}")), Some(span)),
         };
         let origin = match (key.name, &derived) {
