@@ -1,20 +1,25 @@
 //! What can be asked on the command line.
 
 use std::ffi::OsString;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use jiff::SignedDuration;
 
 use crate::exit::Failure;
+use crate::settings::{CommonArgs, RunSettings};
 
 const AFTER_HELP: &str = "\
 Stores:
   sqlite:PATH   an SQLite file, for the processes of one machine
   memory:       this process's own memory, for trying things out
-  Without --store: the environment variable LEASEHOLD_STORE, else an SQLite file in
-  the user's state folder ($XDG_STATE_HOME/leasehold, else ~/.local/state/leasehold).
+  Without any: an SQLite file in the user's state folder ($XDG_STATE_HOME/leasehold, else
+  ~/.local/state/leasehold).
+
+Settings:
+  Each comes from the first that has it: its option (--stop-grace 5s), its environment variable
+  (LEASEHOLD_STOP_GRACE), the configuration file (stop_grace = \"5s\"), its default.
+  `leasehold config` shows them all, and where each comes from.
 
 Exit statuses:
   0         done
@@ -26,21 +31,15 @@ Exit statuses:
   126, 127  run: the command cannot be run; does not exist
   other     run: the command's own status, or 128+N when signal N ended it
 
-Logging: LEASEHOLD_LOG=info (or debug, or a filter by module) on standard error.";
+Colours are for terminals, and not where NO_COLOR is set.";
 
 /// Named locks and leader election on the datastore you already have.
 #[derive(Debug, Parser)]
 #[command(name = "leasehold", version, after_help = AFTER_HELP, max_term_width = 100)]
 #[command(arg_required_else_help = false)]
 pub(crate) struct Args {
-    /// The store's URL, such as sqlite:PATH [default: $LEASEHOLD_STORE, else a file in the user's
-    /// state folder]
-    #[arg(long, global = true, value_name = "URL")]
-    pub(crate) store: Option<String>,
-
-    /// The namespace of the locks in the store, where applications share one
-    #[arg(long, global = true, value_name = "NS")]
-    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -59,6 +58,12 @@ pub(crate) enum Command {
     Enable(EnableArgs),
     /// Print the statements that create what the store needs, for your own migrations
     Schema(SchemaArgs),
+    /// Show every setting, its value and where it comes from
+    Config(ConfigArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print a manual page
+    Man(ManArgs),
 }
 
 const RUN_HELP: &str = "\
@@ -79,29 +84,8 @@ Durations are written as 250ms, 15s, 1m30s. Exit statuses: see `leasehold --help
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// The lock's name
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    pub(crate) lock: String,
-
-    /// How long the lease lasts without a heartbeat: after a crash, another takes over that much
-    /// later
-    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
-    #[arg(allow_hyphen_values = true)]
-    pub(crate) ttl: Duration,
-
-    /// How long to wait for the lock [default: as long as it takes]; 0s tries once
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
-    pub(crate) wait: Option<Duration>,
-
-    /// How long the command has from SIGTERM to SIGKILL [default: 5s, or a third of the ttl if
-    /// that is less]
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
-    pub(crate) stop_grace: Option<Duration>,
-
-    /// When the lock is lost or disabled, campaign again and run the command anew, instead of
-    /// exiting with 76
-    #[arg(long)]
-    pub(crate) respawn: bool,
+    #[command(flatten)]
+    pub(crate) settings: RunSettings,
 
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -132,6 +116,10 @@ pub(crate) struct DisableArgs {
     /// Why, for those who find it disabled
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) reason: String,
+
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -139,6 +127,10 @@ pub(crate) struct EnableArgs {
     /// The lock's name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -146,6 +138,38 @@ pub(crate) struct SchemaArgs {
     /// Create it in the store instead, where it is missing
     #[arg(long)]
     pub(crate) apply: bool,
+
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigArgs {
+    #[command(flatten)]
+    pub(crate) settings: RunSettings,
+
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// The page of this command [default: that of leasehold itself]
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
+
+    /// Write all pages into this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// Reads the command line; help and version are printed here.
@@ -176,13 +200,6 @@ fn in_one_line(text: &str) -> String {
     line + "; see 'leasehold --help'"
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    const FORMS: &str = "write it as 250ms, 15s or 1m30s";
-    let parsed: SignedDuration =
-        text.trim().parse().map_err(|_| format!("this is no duration; {FORMS}"))?;
-    Duration::try_from(parsed).map_err(|_| format!("a duration cannot be negative; {FORMS}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,17 +207,5 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         <Args as clap::CommandFactory>::command().debug_assert();
-    }
-
-    #[test]
-    fn durations() {
-        for (text, millis) in
-            [("15s", 15_000), ("1m30s", 90_000), ("250ms", 250), ("0s", 0), ("1h", 3_600_000)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["", "15", "-1s", "1s ago", "soon", "1 fortnight", "99999999999999999999h"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
     }
 }
