@@ -14,7 +14,7 @@ pub(super) fn check(history: &History) -> Found {
     // Grants that nobody has relied on, and since when that is for no other reason.
     let mut unused: HashMap<Name, (Process, u64, Duration)> = HashMap::new();
     let mut mishap = None;
-    let mut out = HashSet::new();
+    let (mut out, mut cut) = (HashSet::new(), HashSet::new());
     // A retry is granted what is left of the same lease.
     let mut seen = HashSet::new();
     for (now, fact) in &history.events {
@@ -29,8 +29,10 @@ pub(super) fn check(history: &History) -> Found {
             Fact::Granted(_, name, token) if mishap == Some(*now) => {
                 seen.insert((*name, *token));
             }
-            // Nor does one use it that is frozen, or gone.
-            Fact::Granted(process, name, token) if out.contains(process) => {
+            // Nor does one use it in time that is frozen, cut off or gone.
+            Fact::Granted(process, name, token)
+                if out.contains(process) || cut.contains(process) =>
+            {
                 seen.insert((*name, *token));
             }
             Fact::Granted(process, name, token) if seen.insert((*name, *token)) => {
@@ -47,10 +49,17 @@ pub(super) fn check(history: &History) -> Found {
                 out.insert(*process);
                 unused.clear();
             }
+            Fact::Cut(process) => {
+                cut.insert(*process);
+                unused.clear();
+            }
             Fact::Thawed(process) => {
                 out.remove(process);
             }
-            Fact::Mishap | Fact::Cut(_) => {
+            Fact::Mended(process) => {
+                cut.remove(process);
+            }
+            Fact::Mishap => {
                 mishap = Some(*now);
                 unused.clear();
             }
