@@ -161,6 +161,9 @@ impl ClientBuilder {
 
     /// Draws jitter from this seed, and lease ids from it and the [`holder`](Self::holder), so that
     /// a simulation can be repeated.
+    ///
+    /// For tests: two clients with one seed and one holder, such as a restart under the same
+    /// instance id, would take each other's leases for their own.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }

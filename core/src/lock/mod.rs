@@ -67,7 +67,8 @@ impl Lock {
         &self.name
     }
 
-    /// Asks for the lock once; `None` when another holds it or it is disabled.
+    /// Asks for the lock once; `None` when another holds it, when it is disabled, and when the answer
+    /// took too long for the lease to be of use.
     ///
     /// # Errors
     /// What the store reports. Whatever was granted in spite of it is given back.

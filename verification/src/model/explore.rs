@@ -15,7 +15,7 @@ pub struct Explored {
     pub states: usize,
     /// Steps that led to them.
     pub steps: usize,
-    /// Steps from the beginning to the farthest state.
+    /// States on the way from the first to the farthest, both counted.
     pub depth: usize,
     /// No state was left out: the search did not end at a depth that it was given.
     pub whole: bool,
@@ -26,7 +26,11 @@ pub struct Explored {
 }
 
 impl Election {
-    /// Searches every state, or every state up to a number of steps, until a rule is broken.
+    /// Searches every state until a rule is broken, or those up to a depth.
+    ///
+    /// The depth is counted in states, the first among them, and those at the depth itself are no
+    /// longer judged: of depth 13, that is every path of 11 steps. Several threads do not search
+    /// level by level, so a state that is met on a longer path first may be left out.
     #[must_use]
     pub fn explore(self, depth: Option<NonZeroUsize>) -> Explored {
         let begun = Instant::now();

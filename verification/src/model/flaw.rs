@@ -5,7 +5,8 @@
 pub enum Flaw {
     /// The holder trusts its lease until the store lets it go.
     NoMargin,
-    /// The store extends a lease that has run out.
+    /// The store extends a lease that has run out. It breaks the store's own rule; no instance
+    /// comes to trust such a lease, since trust that is over does not come back.
     RevivedLease,
     /// The store's renewal inserts or overwrites what is there.
     UpsertedRenewal,

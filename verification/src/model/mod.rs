@@ -2,7 +2,8 @@
 //! faults and commands.
 //!
 //! What is checked is [`Machine`](leasehold_core::election::machine::Machine), the code that
-//! ships. Around it stand the store as the contract has it, a network that loses and delays, and
+//! ships. What drives it, which keeps lease ids and sends its requests, is a model of the driver
+//! that ships. Around it stand the store as the contract has it, a network that loses and delays, and
 //! clocks. Time comes in whole units, and a state knows moments only as they are from the
 //! present, so that states recur and a search comes to an end.
 //!

@@ -284,12 +284,7 @@ impl Election {
             }
             Action::Renew(beat) => {
                 // It takes the place of the one under way.
-                for message in &mut world.network {
-                    if message.waiting == Some(at) && message.call == Call::Renew {
-                        message.waiting = None;
-                    }
-                }
-                forget(world);
+                ignore(world, at, Some(Call::Renew));
                 with(world, at, |it| it.beat = Some(beat));
             }
             Action::Release(limit) => {
@@ -336,12 +331,7 @@ impl Election {
                 if !started {
                     world.broken = Some(Rule::StartStop);
                 }
-                for message in &mut world.network {
-                    if message.waiting == Some(at) && message.call == Call::Renew {
-                        message.waiting = None;
-                    }
-                }
-                forget(world);
+                ignore(world, at, Some(Call::Renew));
                 let lease = world.instances[at].as_ref().and_then(|it| it.lease);
                 if let (Some(lease), Some(Flaw::ReleaseBeforeStop)) = (lease, self.flaw) {
                     send(world, None, Call::Release, lease, NOW);
@@ -380,14 +370,9 @@ impl Step {
 }
 
 fn with(world: &mut World, at: usize, act: impl FnOnce(&mut Instance)) {
-    world.instances[at].iter_mut().for_each({
-        let mut act = Some(act);
-        move |instance| {
-            if let Some(act) = act.take() {
-                act(instance);
-            }
-        }
-    });
+    if let Some(instance) = &mut world.instances[at] {
+        act(instance);
+    }
 }
 
 fn send(world: &mut World, waiting: Option<usize>, call: Call, lease: LeaseId, until: Moment) {
@@ -413,20 +398,21 @@ fn hint(world: &mut World) {
 /// An instance is gone; what it sent is still under way.
 fn leave(world: &mut World, at: usize) {
     let lease = world.instances[at].as_ref().and_then(|it| it.lease);
-    for message in &mut world.network {
-        if message.waiting == Some(at) {
-            message.waiting = None;
-        }
-    }
-    forget(world);
+    ignore(world, at, None);
     if let Some(lease) = lease {
         world.give_up(lease);
     }
     world.instances[at] = None;
 }
 
-/// Replies that nobody waits for are no more; requests are alike whenever they were sent.
-fn forget(world: &mut World) {
+/// An instance waits no longer for replies, to that kind of call if one is named. Replies that
+/// nobody waits for are no more; such requests are alike whenever they were sent.
+fn ignore(world: &mut World, at: usize, kind: Option<Call>) {
+    for message in &mut world.network {
+        if message.waiting == Some(at) && kind.is_none_or(|kind| message.call == kind) {
+            message.waiting = None;
+        }
+    }
     world.network.retain(|message| message.waiting.is_some() || message.stage == Stage::Request);
     for message in world.network.iter_mut().filter(|message| message.waiting.is_none()) {
         (message.sent, message.until) = (Moment::ORIGIN, Moment::ORIGIN);

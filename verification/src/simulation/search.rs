@@ -41,8 +41,9 @@ pub fn search(seeds: Range<u64>, jobs: usize) -> Found {
             let plan = Plan::draw(seed);
             let outcome = run(&plan);
             let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            found.runs += 1;
+            // One that could not be run is none of those that were.
             let Ok(outcome) = outcome else { continue };
+            found.runs += 1;
             found.facts += outcome.history.events.len() as u64;
             found.terms += outcome.history.terms() as u64;
             if !outcome.violations.is_empty() {
@@ -75,7 +76,7 @@ impl fmt::Display for Found {
             let at = outcome.violations.first().map_or(Duration::MAX, |violation| violation.at);
             writeln!(f, "{plan}\n{}", outcome.history.up_to(at, FACTS_SHOWN))?;
             outcome.violations.iter().try_for_each(|violation| writeln!(f, "{violation}"))?;
-            writeln!(f, "again, with all of it: cargo xtask sim --seed {} --trace", plan.seed)?;
+            writeln!(f, "again, the whole plan: cargo xtask sim --seed {} --trace", plan.seed)?;
         }
         let Self { runs, facts, terms, .. } = self;
         write!(f, "{runs} histories, {facts} facts, {terms} terms")
