@@ -120,7 +120,7 @@ impl Running {
             .clock(Arc::new(clock))
             .settings(plan.settings.clone())
             .holder(holder)
-            .seed(random.u64(..))
+            .repeatable(random.u64(..))
             .build()?;
         let grace = plan.timing()?.stop_grace;
         let mut elections = Vec::new();
