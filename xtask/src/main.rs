@@ -31,7 +31,7 @@ enum Task {
     Test(test::Options),
     /// Throws arbitrary input at what reads URLs, names, settings and records.
     Fuzz(fuzz::Options),
-    /// Searches the model: give INSTANCES FAULTS COMMANDS, and DEPTH (0 for all) and FLAW if wanted
+    /// Searches the model: give INSTANCES FAULTS COMMANDS, and STEPS (0 for all) and FLAW if wanted
     Model(evidence::Given),
     /// Runs seeds of the simulation: give --seeds N --jobs J, or --seed S --trace
     Sim(evidence::Given),

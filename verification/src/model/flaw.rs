@@ -16,19 +16,22 @@ pub enum Flaw {
     ReleaseBeforeStop,
     /// A retry of an attempt whose outcome is unknown has a lease id of its own.
     NewIdForRetry,
+    /// An attempt is given up when it is refused, though an earlier request of it may arrive yet.
+    NewIdAfterRefusal,
     /// Trust is counted from when the answer came, not from when the request went out.
     TrustFromReply,
 }
 
 impl Flaw {
     /// Each of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NoMargin,
         Self::RevivedLease,
         Self::UpsertedRenewal,
         Self::RenewedThoughDisabled,
         Self::ReleaseBeforeStop,
         Self::NewIdForRetry,
+        Self::NewIdAfterRefusal,
         Self::TrustFromReply,
     ];
 }

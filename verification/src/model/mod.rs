@@ -10,10 +10,13 @@
 //! Nothing is late of itself: a message arrives, a timer fires and a job ends within the unit of
 //! time in which it can, in any order, unless a fault is spent on it.
 
+mod driver;
 mod explore;
 mod flaw;
+mod network;
 mod step;
 mod store;
+mod take;
 mod world;
 
 use std::time::Duration;
@@ -80,11 +83,12 @@ impl Election {
         Self { flaw: Some(flaw), ..self }
     }
 
-    /// For how long, in units, a name may be without a leader once nothing is in the way: the
-    /// lease of one that is gone runs out, while a call is waited for that was lost, and after
-    /// that comes the pause after a failure.
-    fn patience(&self) -> u8 {
-        let longest = self.timing.ttl + self.timing.call_limit() + self.timing.poll_interval;
+    /// For how long, in units, a name may be without a leader once nothing is in the way. The lease
+    /// of one that is gone runs out, and whoever waits knows when. Only where more went wrong is a
+    /// call waited for that was lost, and after that comes the pause after a failure.
+    fn patience(&self, world: &World) -> u8 {
+        let mishaps = self.timing.call_limit() + self.timing.poll_interval;
+        let longest = self.timing.ttl + if world.mishaps { mishaps } else { Duration::ZERO };
         u8::try_from(longest.as_secs()).unwrap_or(u8::MAX) + 1
     }
 }
@@ -101,6 +105,7 @@ impl Model for Election {
             left: self.limits,
             started: 0,
             leaderless: 0,
+            mishaps: false,
             broken: None,
         }]
     }
@@ -152,7 +157,7 @@ impl Model for Election {
                 world.broken != Some(Rule::TrustReturns)
             }),
             Property::always("once faults cease, somebody leads", |model: &Self, world: &World| {
-                world.leaderless <= model.patience()
+                world.leaderless <= model.patience(world)
             }),
         ]
     }
