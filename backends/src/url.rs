@@ -200,17 +200,18 @@ pub(crate) fn check_login(url: &str) -> Result<()> {
 
 /// No message shows more of the URL than its scheme, since the rest may hold a password.
 pub(crate) fn driver(url: &str) -> Result<Driver> {
-    let Some((scheme, _)) = split(url) else {
+    // What has other characters is none, and may be anything: it is not shown.
+    let of_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    let scheme =
+        split(url).map(|(scheme, _)| scheme).filter(|scheme| scheme.chars().all(of_scheme));
+    let Some(scheme) = scheme else {
         return Err(Error::invalid("a store URL has no scheme").with_fix(forms()));
     };
     let known = |schemes: &[&str]| schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme));
     let Some((_, _, support)) = BACKENDS.iter().find(|(schemes, ..)| known(schemes)) else {
         let shown: String = scheme.chars().take(20).collect();
-        return Err(Error::invalid(format!(
-            "no store has URLs that start with \"{}:\"",
-            shown.escape_debug()
-        ))
-        .with_fix(forms()));
+        return Err(Error::invalid(format!("no store has URLs that start with \"{shown}:\""))
+            .with_fix(forms()));
     };
     match support {
         Support::Built(driver) => Ok(*driver),
@@ -258,9 +259,16 @@ mod tests {
 
     #[test]
     fn what_is_no_store_url_lists_the_forms_and_keeps_the_password() {
-        for url in
-            ["", "/var/lib/locks.db", "postgress://u:secret@h", ":", "\u{0}:", "é:x", "C:\\x"]
-        {
+        for url in [
+            "",
+            "/var/lib/locks.db",
+            "postgress://u:secret@h",
+            ":",
+            "\u{0}:",
+            "é:x",
+            "C:\\x",
+            "h?p=secret:",
+        ] {
             let error = refusal(url);
             assert!(error.is_invalid(), "{url}: {error}");
             let text = error.to_string();
