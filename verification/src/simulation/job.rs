@@ -68,6 +68,7 @@ impl Job for WorkJob {
             }
             4 => {
                 it.clock.sleep(it.up_to(self.grace * 3)).await;
+                it.note(Fact::Resigns(it.id, name, token));
                 leadership.resign();
                 self.work(&leadership, true).await;
                 Ok(())

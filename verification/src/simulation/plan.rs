@@ -99,22 +99,45 @@ impl Plan {
             let name = random.usize(0..led);
             deeds.push((
                 at,
-                match random.u32(0..16) {
+                match random.u32(0..17) {
                     0 | 1 => Deed::Replace(place),
                     _ if calm => Deed::Resign(name),
                     2 | 3 => Deed::Crash(place),
                     4..7 => Deed::Freeze(place, long),
                     7 => Deed::Outage(long / 2),
                     8..10 => Deed::Resign(name),
-                    10 | 11 => Deed::Disable(name, long),
+                    10 | 11 => Deed::Disable(random.usize(0..led + Self::LOCKED), long),
                     12 => Deed::Weather(place, Weather::Slow, long),
                     13 => Deed::Weather(place, Weather::Away, long),
                     14 => Deed::Weather(place, Weather::Silent, long),
+                    15 => {
+                        deeds.extend(Self::wake_late(place, at, ttl, &mut random));
+                        continue;
+                    }
                     _ => Deed::Weather(place, Weather::Rough, long),
                 },
             ));
         }
+        deeds.sort_by_key(|(at, _)| *at);
         Self { seed, instances, led, settings, deeds, defect: None }
+    }
+
+    /// Has an instance fail to renew its leases, then freeze with a heartbeat under way, and go on
+    /// when its trust has ended or is about to: by itself, this would hardly ever come about.
+    fn wake_late(
+        place: usize,
+        at: Duration,
+        ttl: Duration,
+        random: &mut fastrand::Rng,
+    ) -> [(Duration, Deed); 3] {
+        let mut part = |from: f64, to: f64| ttl.mul_f64(from + (to - from) * random.f64());
+        let (away, freeze, frozen) = (part(0.2, 0.5), part(0.0, 0.15), part(0.3, 0.8));
+        let rough = Deed::Weather(place, Weather::Rough, freeze + frozen);
+        [
+            (at, Deed::Weather(place, Weather::Away, ttl)),
+            (at + away, rough),
+            (at + away + freeze, Deed::Freeze(place, frozen)),
+        ]
     }
 
     /// The same with something wrong.

@@ -93,7 +93,7 @@ impl Instance {
 impl Running {
     pub(super) fn boot(world: &World, plan: &Plan, id: Process, seed: u64) -> Result<Self> {
         let mut random = fastrand::Rng::with_seed(seed);
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(random.bool()));
         let ppm = match plan.defect {
             Some(Defect::SlowClocks) => -100_000,
             _ => random.i32(-DriftingClock::FASTEST..=DriftingClock::FASTEST),

@@ -1,6 +1,7 @@
 //! The one store of a run: the memory store, which writes down what it grants, and may be broken.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Clock, FencingToken, Grant, LeaseId, LockName, LockStore,
@@ -9,7 +10,7 @@ use leasehold_core::{
 
 use super::Defect;
 use super::process::Names;
-use crate::history::{Fact, Process, Recorder};
+use crate::history::{Fact, Name, Process, Recorder};
 
 /// What every instance's link leads to.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub(super) struct Referee {
     pub(super) recorder: Recorder,
     pub(super) defect: Option<Defect>,
     random: Arc<Mutex<fastrand::Rng>>,
+    /// Under which token each lease was granted.
+    tokens: Arc<Mutex<HashMap<LeaseId, u64>>>,
 }
 
 impl Referee {
@@ -29,7 +32,7 @@ impl Referee {
     ) -> Self {
         let store = MemoryStore::with_clock(Arc::new(clock));
         let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
-        Self { store, recorder, defect, random }
+        Self { store, recorder, defect, random, tokens: Arc::default() }
     }
 
     pub(super) async fn acquire(
@@ -53,13 +56,18 @@ impl Referee {
             _ => {}
         }
         if let AcquireOutcome::Granted(grant) = &outcome {
-            let granted = Fact::Granted(process, Names::number(name), grant.token.get());
-            self.recorder.note(granted);
+            let token = grant.token.get();
+            self.tokens().insert(options.lease, token);
+            self.recorder.note(Fact::Granted(process, Names::number(name), token));
         }
         Ok(outcome)
     }
 
-    pub(super) async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+    pub(super) async fn renew(
+        &self,
+        process: Process,
+        leases: &[RenewOptions],
+    ) -> Result<Vec<RenewOutcome>> {
         let mut outcomes = self.store.renew(leases).await?;
         if self.defect == Some(Defect::RenewsDisabled) {
             for (outcome, asked) in outcomes.iter_mut().zip(leases) {
@@ -68,15 +76,35 @@ impl Referee {
                 }
             }
         }
+        for (outcome, asked) in outcomes.iter().zip(leases) {
+            if matches!(outcome, RenewOutcome::Extended { .. }) {
+                let (name, token) = self.known(asked);
+                self.recorder.note(Fact::Extended(process, name, token));
+            }
+        }
         Ok(outcomes)
     }
 
     pub(super) async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
         let outcome = self.store.release(name, lease).await?;
         if outcome == ReleaseOutcome::Released {
-            self.recorder.note(Fact::Freed(Names::number(name)));
+            let token = self.token(lease);
+            self.recorder.note(Fact::Freed(Names::number(name), token));
         }
         Ok(outcome)
+    }
+
+    /// The name and the token of a lease that is to be renewed.
+    pub(super) fn known(&self, renewal: &RenewOptions) -> (Name, u64) {
+        (Names::number(&renewal.name), self.token(renewal.lease))
+    }
+
+    fn token(&self, lease: LeaseId) -> u64 {
+        self.tokens().get(&lease).copied().unwrap_or_default()
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, HashMap<LeaseId, u64>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now_and_then(&self) -> bool {
