@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold_core::{Job, JobError, Leadership, Moment, StopReason};
 
+use super::Defect;
 use super::process::Instance;
 use crate::history::{Fact, Name};
 
@@ -82,6 +83,9 @@ impl Job for WorkJob {
 
     async fn stop(&self, reason: &StopReason) {
         let (it, name, token) = (&*self.instance, self.name, self.token.load(Ordering::SeqCst));
+        if it.defect == Some(Defect::ForgetsStops) && it.draw(10) == 0 {
+            return;
+        }
         it.note(Fact::Stopping(it.id, name, token, word(reason)));
         let _end = AtEnd(it, Fact::Stopped(it.id, name, token));
         match it.draw(10) {

@@ -69,6 +69,16 @@ pub enum Defect {
     RenewsDisabled,
     /// The store never hints at anything.
     NeverHints,
+    /// The store says of a lease that is in the way that it lasts for another ttl.
+    OverstatesLeases,
+    /// The store says that it takes a lease back, and does not.
+    IgnoresReleases,
+    /// The store grants nothing any more, after a while.
+    GrantsNoMore,
+    /// The store renews nothing any more, after a while.
+    RenewsNoMore,
+    /// Jobs are not told to stop, now and then.
+    ForgetsStops,
     /// The instances' clocks are slower than the store's by a tenth.
     SlowClocks,
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use leasehold_core::{
-    AcquireOptions, AcquireOutcome, Clock, FencingToken, Grant, LeaseId, LockName, LockStore,
-    MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOptions, AcquireOutcome, Clock, Error, ErrorKind, FencingToken, Grant, LeaseId,
+    LockName, LockStore, MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 use super::Defect;
@@ -41,8 +42,14 @@ impl Referee {
         name: &LockName,
         options: &AcquireOptions,
     ) -> Result<AcquireOutcome> {
+        if self.defect == Some(Defect::GrantsNoMore) {
+            self.tires()?;
+        }
         let mut outcome = self.store.acquire(name, options).await?;
-        match (&outcome, self.defect) {
+        match (&mut outcome, self.defect) {
+            (AcquireOutcome::Held(held), Some(Defect::OverstatesLeases)) => {
+                held.left += options.ttl
+            }
             (AcquireOutcome::Held(held), Some(Defect::GrantsTwice)) if self.now_and_then() => {
                 let token = FencingToken::new(held.token.get() + 1)?;
                 outcome = AcquireOutcome::Granted(Grant { token, left: options.ttl });
@@ -68,6 +75,9 @@ impl Referee {
         process: Process,
         leases: &[RenewOptions],
     ) -> Result<Vec<RenewOutcome>> {
+        if self.defect == Some(Defect::RenewsNoMore) {
+            self.tires()?;
+        }
         let mut outcomes = self.store.renew(leases).await?;
         if self.defect == Some(Defect::RenewsDisabled) {
             for (outcome, asked) in outcomes.iter_mut().zip(leases) {
@@ -86,12 +96,23 @@ impl Referee {
     }
 
     pub(super) async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        if self.defect == Some(Defect::IgnoresReleases) {
+            return Ok(ReleaseOutcome::Released);
+        }
         let outcome = self.store.release(name, lease).await?;
         if outcome == ReleaseOutcome::Released {
             let token = self.token(lease);
             self.recorder.note(Fact::Freed(Names::number(name), token));
         }
         Ok(outcome)
+    }
+
+    fn tires(&self) -> Result<()> {
+        const AFTER: Duration = Duration::from_secs(40);
+        if self.recorder.now() < AFTER {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the store is tired"))
     }
 
     /// The name and the token of a lease that is to be renewed.
