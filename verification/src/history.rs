@@ -66,12 +66,16 @@ pub enum Fact {
     GaveBack(Process, Name, u64),
     /// An instance trusts its lease until then, unless more is said.
     Trusts(Process, Name, u64, Duration),
-    /// It does so no more.
+    /// It was told that its lease is held, and relies on that.
+    Relies(Process, Name, u64),
+    /// It trusts its lease no more.
     Distrusts(Process, Name, u64),
     /// A leader was asked to give up the lead.
     Resigns(Process, Name, u64),
     /// A job's `start` was called.
     Started(Process, Name, u64),
+    /// A job was told by its leadership that the term is to end.
+    Cancelled(Process, Name, u64),
     /// A job's `stop` was called.
     Stopping(Process, Name, u64, &'static str),
     /// `start` has come to its end, of itself or aborted.
@@ -168,6 +172,7 @@ impl History {
                     | Fact::Renewed(..)
                     | Fact::Extended(..)
                     | Fact::Hinted(..)
+                    | Fact::Relies(..)
                     | Fact::Wrote(..)
             );
             *at <= then && !usual
@@ -203,6 +208,8 @@ impl Fact {
             | Self::GaveBack(process, ..)
             | Self::Resigns(process, ..)
             | Self::Trusts(process, ..)
+            | Self::Relies(process, ..)
+            | Self::Cancelled(process, ..)
             | Self::Distrusts(process, ..)
             | Self::Started(process, ..)
             | Self::Stopping(process, ..)

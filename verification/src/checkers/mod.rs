@@ -1,5 +1,6 @@
 //! Checkers of histories: one invariant a file, each with histories that violate it.
 
+mod cancelled;
 mod due_beats;
 mod elected;
 mod expiry;
@@ -13,6 +14,7 @@ mod notice;
 mod orphans;
 mod panics;
 mod reasons;
+mod relied;
 mod stale_writes;
 mod start_stop;
 mod stray_beats;
@@ -44,14 +46,16 @@ type Found = Result<(), (Duration, String)>;
 type Checker = (&'static str, fn(&History) -> Found);
 
 /// Every checker, by its name.
-const CHECKERS: [Checker; 20] = [
+const CHECKERS: [Checker; 22] = [
     ("trust_overlap", trust_overlap::check),
     ("trust_returns", trust_returns::check),
+    ("relied", relied::check),
     ("lost", lost::check),
     ("job_overlap", job_overlap::check),
     ("token_order", token_order::check),
     ("stale_writes", stale_writes::check),
     ("start_stop", start_stop::check),
+    ("cancelled", cancelled::check),
     ("reasons", reasons::check),
     ("elected", elected::check),
     ("notice", notice::check),

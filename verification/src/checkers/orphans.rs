@@ -1,5 +1,6 @@
 //! No lease is left behind: what was granted to an instance that does not use it, such as one that
-//! gave up waiting half-way, is given back as soon as nothing is in the way.
+//! gave up waiting half-way, and what it uses no more, is given back as soon as nothing is in the
+//! way.
 //!
 //! A call that timed out has unknown effect to the instance, which must then expect the grant; so
 //! what counts here is what the store did, and not what anybody was told.
@@ -20,6 +21,7 @@ pub(super) fn check(history: &History) -> Found {
     let (mut out, mut cut) = (HashSet::new(), HashSet::new());
     // A retry is granted what is left of the same lease.
     let mut seen = HashSet::new();
+    let mut trusted: HashMap<(Name, u64), Duration> = HashMap::new();
     for (now, fact) in &history.events {
         let orphan = unused.iter().find(|(_, (.., since))| *now > *since + SOON);
         if let Some((name, (process, token, since))) = orphan {
@@ -41,10 +43,18 @@ pub(super) fn check(history: &History) -> Found {
             Fact::Granted(process, name, token) if seen.insert((*name, *token)) => {
                 unused.insert(*name, (*process, *token, *now));
             }
-            Fact::Trusts(_, name, token, _) => {
+            Fact::Distrusts(process, name, token) => {
+                let runs_on = trusted.get(&(*name, *token)).is_some_and(|until| until > now);
+                if runs_on && !out.contains(process) && !cut.contains(process) {
+                    unused.insert(*name, (*process, *token, *now));
+                }
+            }
+            Fact::Trusts(_, name, token, until) => {
+                trusted.insert((*name, *token), *until);
                 unused.retain(|held, (_, term, _)| held != name || term != token);
             }
-            Fact::Freed(name, _) => {
+            Fact::Freed(name, token) => {
+                trusted.remove(&(*name, *token));
                 unused.remove(name);
             }
             // A crash leaves its leases to run out, and what goes wrong for an instance excuses
@@ -92,5 +102,21 @@ mod tests {
             assert!(found(excuse(1)).is_ok());
             assert!(found(excuse(2)).is_err(), "another's trouble is no excuse");
         }
+    }
+
+    #[test]
+    fn a_lease_that_is_used_no_more() {
+        let found = |until, then| {
+            let events = [
+                (1.0, Fact::Trusts(1, 0, 10, Duration::from_secs(until))),
+                (2.0, Fact::Distrusts(1, 0, 10)),
+                (2.5, then),
+                (4.0, Fact::Hinted(1, None)),
+            ];
+            check(&History::of(&events).unwrap())
+        };
+        assert!(found(9, Fact::Hinted(1, None)).is_err());
+        assert!(found(2, Fact::Hinted(1, None)).is_ok());
+        assert!(found(9, Fact::Freed(0, 10)).is_ok());
     }
 }

@@ -109,14 +109,28 @@ fn word(reason: &StopReason) -> &'static str {
     }
 }
 
-/// Writes down until when a term's lease is trusted, as it changes; it is no part of the instance.
+/// Writes down until when a term's lease is trusted, as it changes, and when the job is told that
+/// the term is to end; it is no part of the instance.
 async fn record_trust(instance: Arc<Instance>, name: Name, leadership: Leadership) {
     let token = leadership.token().get();
     let mut deadline = leadership.deadline();
+    let mut cancelled = false;
     while deadline != Moment::ORIGIN {
         let until = instance.clock.outside(deadline);
         instance.note(Fact::Trusts(instance.id, name, token, until));
-        deadline = leadership.deadline_after(deadline).await;
+        loop {
+            tokio::select! {
+                biased;
+                () = leadership.cancelled(), if !cancelled => {
+                    cancelled = true;
+                    instance.note(Fact::Cancelled(instance.id, name, token));
+                }
+                next = leadership.deadline_after(deadline) => {
+                    deadline = next;
+                    break;
+                }
+            }
+        }
     }
     instance.note(Fact::Distrusts(instance.id, name, token));
 }

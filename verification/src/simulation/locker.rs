@@ -86,7 +86,7 @@ async fn record_loss(it: &Instance, name: Name, guard: &Guard) {
         _ => "something else",
     };
     it.note(Fact::Lost(it.id, name, guard.token().get(), why));
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Writes down until when the lease is trusted, as it changes; does not return, and is no part of

@@ -78,9 +78,10 @@ impl Instance {
         most.mul_f64(share)
     }
 
-    /// Writes to what the name protects; on its way the instance may freeze, and the answer be
-    /// lost.
+    /// Writes to what the name protects, by one who was just told that the lease is held; on its
+    /// way the instance may freeze, and the answer be lost.
     pub(super) async fn write(&self, name: Name, token: u64) {
+        self.note(Fact::Relies(self.id, name, token));
         self.clock.sleep(self.up_to(Duration::from_millis(50))).await;
         if !self.alive.load(Ordering::SeqCst) {
             return;

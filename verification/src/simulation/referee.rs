@@ -48,7 +48,7 @@ impl Referee {
         let mut outcome = self.store.acquire(name, options).await?;
         match (&mut outcome, self.defect) {
             (AcquireOutcome::Held(held), Some(Defect::OverstatesLeases)) => {
-                held.left += options.ttl
+                held.left += options.ttl;
             }
             (AcquireOutcome::Held(held), Some(Defect::GrantsTwice)) if self.now_and_then() => {
                 let token = FencingToken::new(held.token.get() + 1)?;
