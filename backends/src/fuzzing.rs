@@ -7,6 +7,26 @@ pub fn label(url: &str) -> Result<String> {
     (crate::url::driver(url)?.label)(url)
 }
 
+/// Of PostgreSQL, MySQL and MariaDB, whose rows nobody but their drivers can make: what reads them
+/// takes any database's.
+#[cfg(feature = "sqlite")]
+pub mod server_row {
+    use sqlx::sqlite::SqliteRow;
+
+    use crate::common::row;
+    use crate::{LockRecord, Result};
+
+    /// The row, its text as PostgreSQL gives it.
+    pub fn with_text(row: &SqliteRow) -> Result<LockRecord> {
+        row::record(row, "t", row::text)
+    }
+
+    /// The row, its text as MySQL gives it.
+    pub fn with_bytes(row: &SqliteRow) -> Result<LockRecord> {
+        row::record(row, "t", row::text_of_bytes)
+    }
+}
+
 /// Of etcd.
 #[cfg(feature = "etcd")]
 pub mod etcd {

@@ -1,10 +1,12 @@
-//! Whatever stands in an SQLite table, each operation of the store answers, or reports damage.
+//! Whatever stands in an SQL table, each operation of the SQLite store answers, or reports damage;
+//! and so does what reads the rows of servers.
 #![no_main]
 
 use std::cell::RefCell;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
+use leasehold::fuzzing::server_row;
 use leasehold::sqlite::SqliteStore;
 use leasehold::{
     AcquireOptions, Clock as _, DisableOptions, ErrorKind, Holder, LeaseId, ListOptions, LockName,
@@ -117,6 +119,17 @@ async fn run(store: &SqliteStore, boot: &str, input: &Input<'_>) {
     let read = plausible(store.get(&record.name).await);
     if intact {
         assert_same(read.flatten().unwrap(), record);
+    }
+    // With the clock that its lease runs by.
+    let select = "SELECT *, ?1 AS clock FROM leasehold_locks";
+    let clock = SystemClock.now().since_origin().as_micros() as i64;
+    let row = sqlx::query(select).bind(clock).fetch_one(store.pool()).await.unwrap();
+    for read in [server_row::with_text(&row), server_row::with_bytes(&row)] {
+        let read = plausible(read);
+        assert!(read.as_ref().is_none_or(|read| read.lease.is_none() || read.token.is_some()));
+        if intact {
+            assert_same(read.unwrap(), record);
+        }
     }
     for operation in operations {
         perform(store, record, operation).await;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::Damage;
-use crate::{Disablement, Error, ErrorKind, FencingToken, LeaseRecord, Reason};
+use crate::{
+    Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Reason, Result,
+};
 
 /// A column as the server gives it.
 pub(crate) fn get<'r, R, T>(row: &'r R, column: &'static str) -> Result<T, Damage>
@@ -22,6 +24,67 @@ where
             Error::new(ErrorKind::Corrupt, format!("{column} cannot be read")).with_source(source),
         )
     })
+}
+
+/// How a server's columns of text are read; none for NULL.
+pub(crate) type Text<R> = fn(&R, &'static str) -> Result<Option<String>, Damage>;
+
+/// Text that comes as such.
+pub(crate) fn text<R>(row: &R, column: &'static str) -> Result<Option<String>, Damage>
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+    for<'r> String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    get(row, column)
+}
+
+/// Text that comes as bytes, whatever character set a connection has.
+pub(crate) fn text_of_bytes<R>(row: &R, column: &'static str) -> Result<Option<String>, Damage>
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+    for<'r> Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let Some(bytes) = get::<_, Option<Vec<u8>>>(row, column)? else { return Ok(None) };
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|error| Damage::new(format!("{column} is no UTF-8: {error}")))
+}
+
+/// The name in the row's column `name`.
+pub(crate) fn name<R>(row: &R, table: &str, text: Text<R>) -> Result<LockName> {
+    let name = || present("name", parsed("name", text(row, "name")?)?);
+    name().map_err(|damage: Damage| damage.in_table(table))
+}
+
+/// The whole row of a server, as of its column `clock`, by which leases run there.
+pub(crate) fn record<R>(row: &R, table: &str, text: Text<R>) -> Result<LockRecord>
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+    for<'r> i64: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let name = name(row, table, text)?;
+    let parse = || {
+        let clock = get(row, "clock")?;
+        let token = token(get(row, "token")?)?;
+        let columns = LeaseColumns {
+            lease: text(row, "lease")?,
+            holder: text(row, "holder")?,
+            expires_at: get(row, "expires_at")?,
+            granted_at: get(row, "granted_at")?,
+            ending: text(row, "ending")?,
+        };
+        let lease = columns.record(clock, |expires_at| left(expires_at, clock))?;
+        if lease.is_some() && token.is_none() {
+            return Err(Damage::new("a lease has no token"));
+        }
+        let (reason, by) = (text(row, "disabled_reason")?, text(row, "disabled_by")?);
+        let disabled = disabled(reason, by, get(row, "disabled_at")?, clock)?;
+        Ok(LockRecord { name: name.clone(), token, lease, disabled })
+    };
+    parse().map_err(|damage: Damage| damage.in_table(table).for_lock(&name))
 }
 
 /// What the text of a column stands for; none for NULL.

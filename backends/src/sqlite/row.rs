@@ -6,13 +6,12 @@ use sqlx::sqlite::SqliteRow;
 
 use super::clock::{MachineClock, Now};
 use crate::common::Damage;
-use crate::common::row::{self, LeaseColumns, get, parsed, present};
+use crate::common::row::{self, LeaseColumns, get, text};
 use crate::{LockName, LockRecord, Result};
 
 /// The name in the row's column `name`.
 pub(super) fn name(row: &SqliteRow, table: &str) -> Result<LockName> {
-    let name = || present("name", parsed("name", get(row, "name")?)?);
-    name().map_err(|damage| damage.in_table(table))
+    row::name(row, table, text)
 }
 
 /// The whole row.
