@@ -7,6 +7,9 @@ use super::Found;
 use super::trouble::Trouble;
 use crate::history::{Fact, History, Name, Process};
 
+/// What a timer may be off, far beyond what is usual.
+const SOON: Duration = Duration::from_millis(100);
+
 /// What happened that may end terms.
 #[derive(Debug, Default)]
 struct Causes {
@@ -43,12 +46,15 @@ pub(super) fn check(history: &History) -> Found {
                     let end = seen.leases.get(&lease).copied().unwrap_or_default();
                     seen.freed.contains(&lease) || end <= *now
                 }
-                // All tries have failed, and for a cause.
+                // All tries have failed, for a cause; and `stop` has its grace, but after a freeze.
                 "heartbeats failed" => {
                     let until = seen.trusted.get(&lease).copied().unwrap_or_default();
                     let asked = until.saturating_sub(timing.ttl - timing.margin);
                     let calm = seen.trouble.over_since(*process);
-                    calm.is_none_or(|at| at + timing.ttl > *now) && asked + tries <= *now
+                    let latest = until.saturating_sub(timing.stop_grace);
+                    let latest = latest.max(seen.trouble.last_thaw(*process)) + SOON;
+                    let has_cause = calm.is_none_or(|at| at + timing.ttl > *now);
+                    has_cause && asked + tries <= *now && *now <= latest
                 }
                 _ => false,
             };
@@ -132,6 +138,9 @@ mod tests {
     fn heartbeats_that_were_not_all_tried() {
         assert!(found(Fact::Mishap(1), "heartbeats failed", 56.8).is_ok());
         assert!(found(Fact::Mishap(1), "heartbeats failed", 56.7).is_err());
+        assert!(found(Fact::Mishap(1), "heartbeats failed", 59.3).is_ok());
+        assert!(found(Fact::Mishap(1), "heartbeats failed", 59.4).is_err());
+        assert!(found(Fact::Thawed(1), "heartbeats failed", 50.0).is_err());
         assert!(found(Fact::Mishap(2), "heartbeats failed", 58.0).is_err());
     }
 }

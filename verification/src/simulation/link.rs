@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, ErrorKind, Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore,
@@ -14,27 +13,26 @@ use leasehold_core::{
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
+use super::Weather;
 use super::fate::{Fate, Passage};
 use super::gate::Gate;
-use super::process::Names;
 use super::referee::Referee;
-use super::{Defect, Weather};
 use crate::history::{Fact, Process};
 
 /// The store as one instance sees it.
 #[derive(Clone, Debug)]
-pub(super) struct Link(Arc<Way>);
+pub(super) struct Link(pub(super) Arc<Way>);
 
 #[derive(Debug)]
-struct Way {
-    referee: Referee,
-    process: Process,
-    gate: Arc<Gate>,
+pub(super) struct Way {
+    pub(super) referee: Referee,
+    pub(super) process: Process,
+    pub(super) gate: Arc<Gate>,
     weather: Mutex<Weather>,
     random: Mutex<fastrand::Rng>,
     answered: Notify,
     /// The instance has crashed: whatever it still does is not done.
-    dead: AtomicBool,
+    pub(super) dead: AtomicBool,
 }
 
 impl Link {
@@ -58,11 +56,11 @@ impl Link {
         self.0.dead.store(true, Ordering::SeqCst);
     }
 
-    fn weather(&self) -> Weather {
+    pub(super) fn weather(&self) -> Weather {
         *self.0.weather.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fate(&self) -> Fate {
+    pub(super) fn fate(&self) -> Fate {
         let mut random = self.0.random.lock().unwrap_or_else(PoisonError::into_inner);
         Fate::draw(self.weather(), &mut random)
     }
@@ -73,16 +71,8 @@ impl Link {
         }
     }
 
-    fn note(&self, fact: Fact) {
+    pub(super) fn note(&self, fact: Fact) {
         self.0.referee.recorder.note(fact);
-    }
-
-    fn note_hint(&self, hint: &Hint) {
-        let name = match hint {
-            Hint::Name(name) => Some(Names::number(name)),
-            Hint::Anything => None,
-        };
-        self.note(Fact::Hinted(self.0.process, name));
     }
 
     /// Returns when an answer to a heartbeat has reached the engine, which deals with it next.
@@ -131,39 +121,6 @@ impl Link {
         let Ok(reply) = receive.await else { return std::future::pending().await };
         self.0.gate.let_message_in().await;
         reply
-    }
-
-    /// Hands hints on as the weather has it: late, in another order, twice or not at all.
-    async fn hand_on(self, mut hints: HintStream, to: mpsc::UnboundedSender<Hint>) {
-        let silent = self.0.referee.defect == Some(Defect::NeverHints);
-        loop {
-            let hint = tokio::select! {
-                biased;
-                () = to.closed() => return,
-                hint = hints.next() => match hint {
-                    Some(hint) => hint,
-                    None => return,
-                },
-            };
-            let weather = self.weather();
-            if self.0.dead.load(Ordering::SeqCst) || weather == Weather::Away {
-                return;
-            }
-            let (first, again) = (self.fate(), self.fate());
-            let repeated = weather == Weather::Rough && again.request == Passage::Refused;
-            for fate in [Some(first), repeated.then_some(again)].into_iter().flatten() {
-                if silent || fate.request != Passage::Arrives {
-                    continue;
-                }
-                let (this, to, hint) = (self.clone(), to.clone(), hint.clone());
-                tokio::spawn(async move {
-                    tokio::time::sleep(fate.there).await;
-                    this.0.gate.let_message_in().await;
-                    this.note_hint(&hint);
-                    let _ = to.send(hint);
-                });
-            }
-        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod clock;
 mod fate;
 mod gate;
+mod hints;
 mod job;
 mod link;
 mod locker;

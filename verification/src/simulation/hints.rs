@@ -1,0 +1,56 @@
+//! What becomes of the store's hints on an instance's way to it.
+
+use std::sync::atomic::Ordering;
+
+use futures_util::StreamExt;
+use leasehold_core::{Hint, HintStream};
+use tokio::sync::mpsc;
+
+use super::fate::Passage;
+use super::link::Link;
+use super::process::Names;
+use super::{Defect, Weather};
+use crate::history::Fact;
+
+impl Link {
+    pub(super) fn note_hint(&self, hint: &Hint) {
+        let name = match hint {
+            Hint::Name(name) => Some(Names::number(name)),
+            Hint::Anything => None,
+        };
+        self.note(Fact::Hinted(self.0.process, name));
+    }
+
+    /// Hands hints on as the weather has it: late, in another order, twice or not at all.
+    pub(super) async fn hand_on(self, mut hints: HintStream, to: mpsc::UnboundedSender<Hint>) {
+        let silent = self.0.referee.defect == Some(Defect::NeverHints);
+        loop {
+            let hint = tokio::select! {
+                biased;
+                () = to.closed() => return,
+                hint = hints.next() => match hint {
+                    Some(hint) => hint,
+                    None => return,
+                },
+            };
+            let weather = self.weather();
+            if self.0.dead.load(Ordering::SeqCst) || weather == Weather::Away {
+                return;
+            }
+            let (first, again) = (self.fate(), self.fate());
+            let repeated = weather == Weather::Rough && again.request == Passage::Refused;
+            for fate in [Some(first), repeated.then_some(again)].into_iter().flatten() {
+                if silent || fate.request != Passage::Arrives {
+                    continue;
+                }
+                let (this, to, hint) = (self.clone(), to.clone(), hint.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(fate.there).await;
+                    this.0.gate.let_message_in().await;
+                    this.note_hint(&hint);
+                    let _ = to.send(hint);
+                });
+            }
+        }
+    }
+}
