@@ -36,7 +36,7 @@ fn name(row: &MySqlRow, table: &str) -> Result<LockName> {
 }
 
 /// A column of bytes that are UTF-8.
-fn text(row: &MySqlRow, column: &'static str) -> Result<Option<String>, Damage> {
+pub(super) fn text(row: &MySqlRow, column: &'static str) -> Result<Option<String>, Damage> {
     let Some(bytes) = get::<_, Option<Vec<u8>>>(row, column)? else { return Ok(None) };
     String::from_utf8(bytes)
         .map(Some)
