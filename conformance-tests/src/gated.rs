@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore, ReleaseOutcome,
-    RenewOptions, RenewOutcome, Result,
+    HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, Presence,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// Does what its store does, but hangs while it is shut. Clones share the door.
 #[derive(Clone, Debug)]
@@ -117,6 +118,18 @@ impl LockStore for GatedStore {
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         self.through(self.store.list(options)).await
+    }
+
+    async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
+        self.through(self.store.announce(presence, ttl)).await
+    }
+
+    async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        self.through(self.store.withdraw(instance)).await
+    }
+
+    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        self.through(self.store.instances()).await
     }
 
     async fn watch(&self) -> Result<HintStream> {

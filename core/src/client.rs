@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::observer::{self, Observations};
 use crate::{
-    Clock, DisableOptions, DisableOutcome, Election, EnableOutcome, Error, Holder, Lock, LockName,
-    LockRecord, LockStore, Reason, Result, Settings, SystemClock, Timing,
+    Clock, DisableOptions, DisableOutcome, Election, EnableOutcome, Error, Holder, InstanceRecord,
+    Lock, LockName, LockRecord, LockStore, Reason, Result, Settings, SystemClock, Timing,
 };
 
 /// One application instance on one store.
@@ -116,6 +116,15 @@ impl Client {
         Ok(record.unwrap_or_else(|| LockRecord::unused(name)))
     }
 
+    /// The instances that campaign in elections on this store, as they have made themselves known;
+    /// one that died is known until its record runs out, a ttl after its last heartbeat.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        self.engine.calls.instances(self.timing.call_limit()).await
+    }
+
     /// What the store knows of every name.
     ///
     /// # Errors
@@ -188,7 +197,8 @@ impl ClientBuilder {
                 .with_fix(format!("use at most {LONGEST_LABEL} bytes without NUL")));
         }
         let timing = self.settings.resolve(&self.store.capabilities())?;
-        let engine = Engine::new(self.store, self.clock, self.holder, self.seed, self.repeatable);
+        let engine =
+            Engine::new(self.store, self.clock, self.holder, &timing, self.seed, self.repeatable);
         Ok(Client { engine: Arc::new(engine), timing })
     }
 }

@@ -21,6 +21,7 @@ mod lock;
 mod memory;
 mod name;
 mod observer;
+mod presence;
 mod record;
 mod settings;
 mod store;
@@ -42,6 +43,7 @@ pub use lock::{Guard, Lock};
 pub use memory::MemoryStore;
 pub use name::{LockName, Namespace, Reason};
 pub use observer::{Leader, Observation, Observations};
+pub use presence::{InstanceRecord, Presence};
 pub use record::{Disablement, LeaseRecord, LockRecord, LockState};
 pub use settings::{Settings, Timing};
 pub use store::{

@@ -9,12 +9,14 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
+use uuid::Uuid;
 
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
-    Disablement, EnableOutcome, FencingToken, Grant, Held, Hint, HintStream, Holder, LeaseId,
-    LeaseRecord, ListOptions, LockName, LockRecord, LockStore, Moment, Reach, Reason,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, SystemClock, Wake, check_ttl,
+    Disablement, EnableOutcome, FencingToken, Grant, Held, Hint, HintStream, Holder,
+    InstanceRecord, LeaseId, LeaseRecord, ListOptions, LockName, LockRecord, LockStore, Moment,
+    Presence, Reach, Reason, ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock,
+    SystemClock, Wake, check_ttl,
 };
 
 /// Locks in this process's memory, by this process's clock.
@@ -29,6 +31,8 @@ pub struct MemoryStore {
 struct Shared {
     clock: Arc<dyn Clock>,
     entries: Mutex<BTreeMap<LockName, Entry>>,
+    /// Until when each is known.
+    instances: Mutex<BTreeMap<Uuid, (Presence, Moment)>>,
     hints: broadcast::Sender<LockName>,
 }
 
@@ -91,12 +95,22 @@ impl MemoryStore {
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
         let (hints, _) = broadcast::channel(Self::HINTS_KEPT);
-        Self { shared: Arc::new(Shared { clock, entries: Mutex::default(), hints }) }
+        let (entries, instances) = (Mutex::default(), Mutex::default());
+        Self { shared: Arc::new(Shared { clock, entries, instances, hints }) }
     }
 
     /// No code panics while it holds the lock, so a poisoned one is as good as another.
     fn entries(&self) -> MutexGuard<'_, BTreeMap<LockName, Entry>> {
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those that are known still.
+    fn instances(&self) -> MutexGuard<'_, BTreeMap<Uuid, (Presence, Moment)>> {
+        let now = self.now();
+        let known = self.shared.instances.lock();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, (_, until)| now < *until);
+        known
     }
 
     fn now(&self) -> Moment {
@@ -263,6 +277,27 @@ impl LockStore for MemoryStore {
             .take(options.limit)
             .map(|(name, entry)| record(name, entry, now))
             .collect()
+    }
+
+    async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
+        check_ttl(ttl, &self.capabilities())?;
+        let until = self.now() + ttl;
+        self.instances().insert(presence.holder.instance, (presence.clone(), until));
+        Ok(())
+    }
+
+    async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        self.instances().remove(&instance);
+        Ok(())
+    }
+
+    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        let now = self.now();
+        let record = |(presence, until): &(Presence, Moment)| InstanceRecord {
+            presence: presence.clone(),
+            left: until.saturating_since(now),
+        };
+        Ok(Self::instances(self).values().map(record).collect())
     }
 
     async fn watch(&self) -> Result<HintStream> {

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_core::Stream;
+use uuid::Uuid;
 
 use crate::{
-    Capabilities, Disablement, Error, FencingToken, Holder, LeaseId, LockName, LockRecord, Reason,
-    Result,
+    Capabilities, Disablement, Error, ErrorKind, FencingToken, Holder, InstanceRecord, LeaseId,
+    LockName, LockRecord, Presence, Reason, Result,
 };
 
 /// The longest lease that is granted by any store: one day.
@@ -112,6 +113,37 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// What the store knows of all names, in the byte order of names, a page at a time.
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>>;
 
+    /// Makes an instance known for that long from now, in place of what it said before.
+    ///
+    /// Nothing is decided by it, so watchers are not told.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), for ever, from a store that keeps no
+    /// instances; this is what a store does that implements none of the three.
+    async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
+        let _ = (presence, ttl);
+        Err(no_instances())
+    }
+
+    /// Forgets an instance, known or not.
+    ///
+    /// # Errors
+    /// As [`announce`](Self::announce).
+    async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        let _ = instance;
+        Err(no_instances())
+    }
+
+    /// The instances that are known, in the order of their ids.
+    ///
+    /// Records that are over are not among them, and go by and by.
+    ///
+    /// # Errors
+    /// As [`announce`](Self::announce).
+    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        Err(no_instances())
+    }
+
     /// Hints that a name may have become free, disabled or enabled.
     ///
     /// * Nothing depends on a hint: it may be lost, repeated or late, and the stream may end.
@@ -120,6 +152,10 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// * A change made after this method returned, and while the stream is polled, is hinted at
     ///   in ordinary operation.
     async fn watch(&self) -> Result<HintStream>;
+}
+
+fn no_instances() -> Error {
+    Error::new(ErrorKind::Unsupported, "the store keeps no instances")
 }
 
 /// A stream of hints; see [`LockStore::watch`].

@@ -4,6 +4,7 @@
 mod about;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod damage;
+pub(crate) mod instance;
 pub(crate) mod limit;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod pooled;

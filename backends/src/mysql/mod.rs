@@ -47,6 +47,7 @@
 mod bell;
 mod config;
 mod error;
+mod instances;
 mod listen;
 mod ring;
 mod row;

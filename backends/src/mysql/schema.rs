@@ -1,4 +1,4 @@
-//! Checking that the table is in place, and creating it where it is not.
+//! Checking that the tables are in place, and creating those that are not.
 
 use std::time::Duration;
 
@@ -7,31 +7,35 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
 use super::error;
-use super::sql::{EXPECTED, Sql};
+use super::sql::{Column, Sql};
 use crate::{Error, ErrorKind, Result, Schema};
 
 /// How often creating is tried, while others create the same.
 const TRIES: u32 = 10;
 
-/// Makes sure that the server can be used and that the table is there; it writes nothing, and needs
-/// no right to create, where it is.
+/// Makes sure that the server can be used and that the tables are there; it writes nothing, and
+/// needs no right to create, where they are.
 pub(super) async fn ensure(
     connection: &mut MySqlConnection,
     sql: &Sql,
     schema: Schema,
 ) -> Result<()> {
     check_server(connection).await?;
-    let missing = || {
-        Error::invalid(format!("the table `{}` is missing", sql.table)).with_fix(error::CREATE_IT)
-    };
-    if is_there(connection, sql).await? {
-        return Ok(());
+    for (table, create_it, columns) in sql.tables() {
+        let missing =
+            || Error::invalid(format!("the table `{table}` is missing")).with_fix(error::CREATE_IT);
+        if is_there(connection, table, columns).await? {
+            continue;
+        }
+        if schema == Schema::Require {
+            return Err(missing());
+        }
+        create(connection, create_it).await?;
+        if !is_there(connection, table, columns).await? {
+            return Err(missing());
+        }
     }
-    if schema == Schema::Require {
-        return Err(missing());
-    }
-    create(connection, sql).await?;
-    if is_there(connection, sql).await? { Ok(()) } else { Err(missing()) }
+    Ok(())
 }
 
 async fn check_server(connection: &mut MySqlConnection) -> Result<()> {
@@ -85,9 +89,9 @@ async fn check_server(connection: &mut MySqlConnection) -> Result<()> {
 }
 
 /// `IF NOT EXISTS` is atomic; what still collides, such as a migration, is tried again.
-async fn create(connection: &mut MySqlConnection, sql: &Sql) -> Result<()> {
+async fn create(connection: &mut MySqlConnection, create: &str) -> Result<()> {
     for round in 1.. {
-        match connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.create.clone()))).await {
+        match connection.execute(sqlx::raw_sql(AssertSqlSafe(create.to_owned()))).await {
             Ok(_) => break,
             Err(error) if error::is_creation_race(&error) && round < TRIES => {
                 sleep(Duration::from_millis(fastrand::u64(5..50))).await;
@@ -99,7 +103,11 @@ async fn create(connection: &mut MySqlConnection, sql: &Sql) -> Result<()> {
 }
 
 /// Whether the table is there; an error when what is there is not Leasehold's.
-async fn is_there(connection: &mut MySqlConnection, sql: &Sql) -> Result<bool> {
+async fn is_there(
+    connection: &mut MySqlConnection,
+    table: &str,
+    expected: &[Column],
+) -> Result<bool> {
     let columns = sqlx::query(
         "SELECT CAST(c.column_name AS BINARY) AS name, CAST(c.column_type AS BINARY) AS kind, \
              c.is_nullable = 'NO' AS filled, \
@@ -109,23 +117,24 @@ async fn is_there(connection: &mut MySqlConnection, sql: &Sql) -> Result<bool> {
                  SELECT 1 FROM information_schema.statistics AS s \
                  WHERE s.table_schema = c.table_schema AND s.table_name = c.table_name \
                      AND s.index_name = 'PRIMARY' \
-                 HAVING COUNT(*) = 1 AND MIN(s.column_name) = 'name' \
+                 HAVING COUNT(*) = 1 AND MIN(s.column_name) = ? \
                      AND MIN(COALESCE(s.sub_part, 0)) = 0) AS is_key \
          FROM information_schema.columns AS c JOIN information_schema.tables AS t \
              ON t.table_schema = c.table_schema AND t.table_name = c.table_name \
          WHERE c.table_schema = DATABASE() AND c.table_name = ?",
     )
-    .bind(&sql.table)
+    .bind(expected.first().map(|(key, ..)| *key))
+    .bind(table)
     .fetch_all(connection)
     .await
     .map_err(error::unwritten)?;
     if columns.is_empty() {
         return Ok(false);
     }
-    match difference(&columns).map_err(error::unwritten)? {
+    match difference(&columns, expected).map_err(error::unwritten)? {
         None => Ok(true),
         Some(difference) => {
-            let message = format!("`{}` is not as leasehold creates it: {difference}", sql.table);
+            let message = format!("`{table}` is not as leasehold creates it: {difference}");
             Err(Error::new(ErrorKind::Corrupt, message).with_fix(
                 "compare it with the schema that leasehold prints, or use another namespace",
             ))
@@ -134,8 +143,9 @@ async fn is_there(connection: &mut MySqlConnection, sql: &Sql) -> Result<bool> {
 }
 
 /// What is not as expected. Further columns do no harm, unless they must be filled.
-fn difference(columns: &[MySqlRow]) -> sqlx::Result<Option<String>> {
-    let mut missing: Vec<_> = EXPECTED.to_vec();
+fn difference(columns: &[MySqlRow], expected: &[Column]) -> sqlx::Result<Option<String>> {
+    let key = expected.first().map_or("", |(name, ..)| name);
+    let mut missing = expected.to_vec();
     for column in columns {
         let text = |name: &str| -> sqlx::Result<String> {
             Ok(String::from_utf8_lossy(&column.try_get::<Vec<u8>, _>(name)?).into_owned())
@@ -146,8 +156,8 @@ fn difference(columns: &[MySqlRow]) -> sqlx::Result<Option<String>> {
             return Ok(Some(format!("its engine is {engine}, not InnoDB")));
         }
         let (name, filled) = (text("name")?, flag("filled")?);
-        let known = missing.iter().position(|(expected, _)| *expected == name);
-        let Some((name, expected)) = known.map(|at| missing.swap_remove(at)) else {
+        let known = missing.iter().position(|(expected, ..)| *expected == name);
+        let Some((name, expected, always)) = known.map(|at| missing.swap_remove(at)) else {
             if filled && !flag("given")? {
                 return Ok(Some(format!("its column {name} must be filled")));
             }
@@ -163,12 +173,12 @@ fn difference(columns: &[MySqlRow]) -> sqlx::Result<Option<String>> {
         if expected == "longtext" && charset != "utf8mb4" {
             return Ok(Some(format!("its column {name} is of {charset}, not utf8mb4")));
         }
-        if filled != matches!(name, "name" | "token" | "signal") {
+        if filled != always {
             return Ok(Some(format!("NULL in its column {name}")));
         }
         if !flag("is_key")? {
-            return Ok(Some("its names are not its primary key".to_owned()));
+            return Ok(Some(format!("its {key}s are not its primary key")));
         }
     }
-    Ok(missing.first().map(|(name, _)| format!("it has no column {name}")))
+    Ok(missing.first().map(|(name, ..)| format!("it has no column {name}")))
 }

@@ -23,10 +23,11 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
+use super::instances;
 use crate::Namespace;
 
 /// The server's clock in microseconds since 1970, now.
-const CLOCK: &str = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) \
+pub(super) const CLOCK: &str = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) \
      + MOD(TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) + 8100000000, 1800000000) - 900000000)";
 
 /// What [`row`](super::row) reads, of the table `l`: as bytes, whatever the connection's character set.
@@ -63,7 +64,13 @@ pub(super) struct Sql {
     pub(super) list: SqlStr,
     /// time: the clock under an empty name, and names signalled since, with when.
     pub(super) signals: SqlStr,
+
+    pub(super) instances: instances::Statements,
 }
+
+/// A column of a table: its name, its type, and whether it is always filled. The first of a table is
+/// its key.
+pub(super) type Column = (&'static str, &'static str, bool);
 
 /// The answer of a renewal that extended the lease.
 pub(super) const EXTENDED: u64 = 1;
@@ -148,8 +155,18 @@ impl Sql {
                 "SELECT CAST('' AS BINARY) AS name, {CLOCK} AS `signal` \
                  UNION ALL SELECT name, `signal` FROM {table} WHERE `signal` > ?"
             )),
+            instances: instances::Statements::new(namespace),
             table,
         }
+    }
+
+    /// Each table: its name, the statement that creates it, and its columns.
+    pub(super) fn tables(&self) -> [(&str, &str, &'static [Column]); 2] {
+        let instances = &self.instances;
+        [
+            (self.table.as_str(), self.create.as_str(), &EXPECTED),
+            (instances.table.as_str(), instances.create.as_str(), &instances::COLUMNS),
+        ]
     }
 }
 
@@ -176,18 +193,18 @@ fn create(table: &str) -> String {
     )
 }
 
-/// The columns of the table: name and type.
-pub(super) const EXPECTED: [(&str, &str); 12] = [
-    ("name", "varbinary(255)"),
-    ("token", "bigint"),
-    ("lease", "varbinary(36)"),
-    ("holder", "longtext"),
-    ("expires_at", "bigint"),
-    ("granted_at", "bigint"),
-    ("ending", "longtext"),
-    ("disabled_reason", "longtext"),
-    ("disabled_by", "longtext"),
-    ("disabled_at", "bigint"),
-    ("signal", "bigint"),
-    ("attempt", "bigint"),
+/// The columns of the table of locks.
+const EXPECTED: [Column; 12] = [
+    ("name", "varbinary(255)", true),
+    ("token", "bigint", true),
+    ("lease", "varbinary(36)", false),
+    ("holder", "longtext", false),
+    ("expires_at", "bigint", false),
+    ("granted_at", "bigint", false),
+    ("ending", "longtext", false),
+    ("disabled_reason", "longtext", false),
+    ("disabled_by", "longtext", false),
+    ("disabled_at", "bigint", false),
+    ("signal", "bigint", true),
+    ("attempt", "bigint", false),
 ];

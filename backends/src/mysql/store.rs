@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::mysql::{MySqlConnection, MySqlPool, MySqlRow};
+use uuid::Uuid;
 
 use super::shared::{Shared, pause};
 use super::sql::{EXTENDED, KEPT, Sql};
@@ -16,9 +17,10 @@ use crate::common::row::get;
 use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
-    EnableOutcome, Error, FencingToken, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions,
-    LockName, LockRecord, LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result, StoreClock, SystemClock, Wake, check_ttl,
+    EnableOutcome, Error, FencingToken, Grant, Held, HintStream, InstanceRecord, LeaseId,
+    LeaseRecord, ListOptions, LockName, LockRecord, LockStore, Namespace, OpenOptions, Presence,
+    Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, SystemClock, Wake,
+    check_ttl,
 };
 
 /// Locks in a MySQL or MariaDB database; see the [module](super) for what they guarantee.
@@ -86,12 +88,13 @@ impl MySqlStore {
         Self { shared: Arc::new(Shared { label, pool, sql, bells }) }
     }
 
-    /// The statement that creates the table of that namespace, for an application's migrations.
+    /// The statements that create the tables of that namespace, for an application's migrations.
     ///
     /// # Errors
     /// None: every namespace can be used.
     pub fn schema(namespace: &Namespace) -> Result<String> {
-        Ok(format!("{};\n", Sql::new(namespace).create))
+        let sql = Sql::new(namespace);
+        Ok(sql.tables().map(|(_, create, _)| format!("{create};\n")).concat())
     }
 
     /// The table of locks. An application may read its columns `name` and `token`, which stay, to
@@ -383,6 +386,20 @@ impl LockStore for MySqlStore {
             rows.map(|row| row::record(row, &shared.sql.table)).collect::<Result<Vec<_>>>()
         };
         list.await.map_err(shared.about("list", None))
+    }
+
+    async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
+        let about = self.shared.about("announce", None);
+        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
+        self.shared.announce(presence, ttl_micros(ttl)).await.map_err(about)
+    }
+
+    async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        self.shared.withdraw(instance).await.map_err(self.shared.about("withdraw", None))
+    }
+
+    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        self.shared.instances().await.map_err(self.shared.about("instances", None))
     }
 
     async fn watch(&self) -> Result<HintStream> {

@@ -44,6 +44,7 @@
 
 mod config;
 mod error;
+mod instances;
 mod listen;
 mod row;
 mod schema;

@@ -1,4 +1,4 @@
-//! Checking that the table is in place, and creating it where it is not.
+//! Checking that the tables are in place, and creating those that are not.
 
 use std::time::Duration;
 
@@ -7,27 +7,32 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
 use super::error;
-use super::sql::{EXPECTED, Sql};
+use super::sql::{Column, Sql};
 use crate::{Error, ErrorKind, Result, Schema};
 
 /// How often creating is tried, while others create the same.
 const TRIES: u32 = 10;
 
-/// Makes sure that the server can be used and that the table is there; it writes nothing, and needs
-/// no right to create, where it is.
+/// Makes sure that the server can be used and that the tables are there; it writes nothing, and
+/// needs no right to create, where they are.
 pub(super) async fn ensure(connection: &mut PgConnection, sql: &Sql, schema: Schema) -> Result<()> {
     check_server(connection).await?;
-    let missing = || {
-        Error::invalid(format!("the table \"{}\" is missing", sql.table)).with_fix(error::CREATE_IT)
-    };
-    if is_there(connection, sql).await? {
-        return Ok(());
+    for (table, create_it, columns) in sql.tables() {
+        let missing = || {
+            Error::invalid(format!("the table \"{table}\" is missing")).with_fix(error::CREATE_IT)
+        };
+        if is_there(connection, table, columns).await? {
+            continue;
+        }
+        if schema == Schema::Require {
+            return Err(missing());
+        }
+        create(connection, table, create_it).await?;
+        if !is_there(connection, table, columns).await? {
+            return Err(missing());
+        }
     }
-    if schema == Schema::Require {
-        return Err(missing());
-    }
-    create(connection, sql).await?;
-    if is_there(connection, sql).await? { Ok(()) } else { Err(missing()) }
+    Ok(())
 }
 
 async fn check_server(connection: &mut PgConnection) -> Result<()> {
@@ -53,11 +58,10 @@ async fn check_server(connection: &mut PgConnection) -> Result<()> {
 
 /// Starters queue for an advisory lock, since `IF NOT EXISTS` alone is not safe against others who
 /// create the same. What still collides, such as a migration, is tried again.
-async fn create(connection: &mut PgConnection, sql: &Sql) -> Result<()> {
+async fn create(connection: &mut PgConnection, table: &str, create: &str) -> Result<()> {
     // One message of two statements is one transaction.
     let script = format!(
-        "SELECT pg_advisory_xact_lock(hashtext('leasehold'), hashtext('{}')); {}",
-        sql.table, sql.create
+        "SELECT pg_advisory_xact_lock(hashtext('leasehold'), hashtext('{table}')); {create}"
     );
     for round in 1.. {
         match connection.execute(sqlx::raw_sql(AssertSqlSafe(script.clone()))).await {
@@ -72,7 +76,7 @@ async fn create(connection: &mut PgConnection, sql: &Sql) -> Result<()> {
 }
 
 /// Whether the table is there; an error when what is there is not Leasehold's.
-async fn is_there(connection: &mut PgConnection, sql: &Sql) -> Result<bool> {
+async fn is_there(connection: &mut PgConnection, table: &str, expected: &[Column]) -> Result<bool> {
     // As the statements find it: by the connection's search path.
     let columns = sqlx::query(
         "SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type, \
@@ -86,17 +90,17 @@ async fn is_there(connection: &mut PgConnection, sql: &Sql) -> Result<bool> {
          WHERE c.oid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped",
     )
     .persistent(false)
-    .bind(&sql.table)
+    .bind(table)
     .fetch_all(connection)
     .await
     .map_err(error::unwritten)?;
     if columns.is_empty() {
         return Ok(false);
     }
-    match difference(&columns).map_err(error::unwritten)? {
+    match difference(&columns, expected).map_err(error::unwritten)? {
         None => Ok(true),
         Some(difference) => {
-            let message = format!("\"{}\" is not as leasehold creates it: {difference}", sql.table);
+            let message = format!("\"{table}\" is not as leasehold creates it: {difference}");
             Err(Error::new(ErrorKind::Corrupt, message).with_fix(
                 "compare it with the schema that leasehold prints, or use another namespace",
             ))
@@ -105,8 +109,9 @@ async fn is_there(connection: &mut PgConnection, sql: &Sql) -> Result<bool> {
 }
 
 /// What is not as expected. Further columns do no harm, unless they must be filled.
-fn difference(columns: &[PgRow]) -> sqlx::Result<Option<String>> {
-    let mut missing: Vec<_> = EXPECTED.to_vec();
+fn difference(columns: &[PgRow], expected: &[Column]) -> sqlx::Result<Option<String>> {
+    let key = expected.first().map(|(name, ..)| *name);
+    let mut missing = expected.to_vec();
     for column in columns {
         if !column.try_get::<bool, _>("is_table")? {
             return Ok(Some("it is no table".to_owned()));
@@ -114,8 +119,8 @@ fn difference(columns: &[PgRow]) -> sqlx::Result<Option<String>> {
         let name: &str = column.try_get("name")?;
         let kind: &str = column.try_get("type")?;
         let filled: bool = column.try_get("filled")?;
-        let known = missing.iter().position(|(expected, _)| *expected == name);
-        let Some((_, expected)) = known.map(|at| missing.swap_remove(at)) else {
+        let known = missing.iter().position(|(expected, ..)| *expected == name);
+        let Some((_, expected, always)) = known.map(|at| missing.swap_remove(at)) else {
             if filled && !column.try_get::<bool, _>("given")? {
                 return Ok(Some(format!("its column {name} must be filled")));
             }
@@ -124,18 +129,18 @@ fn difference(columns: &[PgRow]) -> sqlx::Result<Option<String>> {
         if kind != expected {
             return Ok(Some(format!("its column {name} is {kind}, not {expected}")));
         }
-        if filled != matches!(name, "name" | "token") {
+        if filled != always {
             return Ok(Some(format!("NULL in its column {name}")));
         }
-        if name == "name" {
+        if key == Some(name) {
             let collation: &str = column.try_get("collation")?;
-            if !matches!(collation, "C" | "POSIX") {
-                return Ok(Some(format!("its names compare as {collation:?}, not as \"C\"")));
+            if expected == "text" && !matches!(collation, "C" | "POSIX") {
+                return Ok(Some(format!("its {name}s compare as {collation:?}, not as \"C\"")));
             }
             if !column.try_get::<bool, _>("is_key")? {
-                return Ok(Some("its names are not unique".to_owned()));
+                return Ok(Some(format!("its {name}s are not unique")));
             }
         }
     }
-    Ok(missing.first().map(|(name, _)| format!("it has no column {name}")))
+    Ok(missing.first().map(|(name, ..)| format!("it has no column {name}")))
 }

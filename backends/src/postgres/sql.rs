@@ -22,10 +22,11 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
+use super::instances;
 use crate::Namespace;
 
 /// The server's clock in microseconds since 1970.
-const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+pub(super) const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
 /// What [`row`](super::row) reads, of the table `l`.
 const COLUMNS: &str = "l.name, l.token, l.lease::text AS lease, l.holder, l.expires_at, \
@@ -53,7 +54,13 @@ pub(super) struct Sql {
     pub(super) find: SqlStr,
     /// first name, a name to leave out or NULL, limit: their columns.
     pub(super) list: SqlStr,
+
+    pub(super) instances: instances::Statements,
 }
+
+/// A column of a table: its name, its type, and whether it is always filled. The first of a table is
+/// its key.
+pub(super) type Column = (&'static str, &'static str, bool);
 
 impl Sql {
     pub(super) fn new(namespace: &Namespace) -> Self {
@@ -132,8 +139,18 @@ impl Sql {
                 "{standing} WHERE l.name >= $1 AND l.name IS DISTINCT FROM $2 \
                  ORDER BY l.name LIMIT $3"
             )),
+            instances: instances::Statements::new(namespace),
             table,
         }
+    }
+
+    /// Each table: its name, the statement that creates it, and its columns.
+    pub(super) fn tables(&self) -> [(&str, &str, &'static [Column]); 2] {
+        let instances = &self.instances;
+        [
+            (self.table.as_str(), self.create.as_str(), &EXPECTED),
+            (instances.table.as_str(), instances.create.as_str(), &instances::COLUMNS),
+        ]
     }
 }
 
@@ -158,18 +175,18 @@ fn create(table: &str) -> String {
     )
 }
 
-/// The columns of the table: name and type.
-pub(super) const EXPECTED: [(&str, &str); 10] = [
-    ("name", "text"),
-    ("token", "bigint"),
-    ("lease", "uuid"),
-    ("holder", "text"),
-    ("expires_at", "bigint"),
-    ("granted_at", "bigint"),
-    ("ending", "text"),
-    ("disabled_reason", "text"),
-    ("disabled_by", "text"),
-    ("disabled_at", "bigint"),
+/// The columns of the table of locks.
+const EXPECTED: [Column; 10] = [
+    ("name", "text", true),
+    ("token", "bigint", true),
+    ("lease", "uuid", false),
+    ("holder", "text", false),
+    ("expires_at", "bigint", false),
+    ("granted_at", "bigint", false),
+    ("ending", "text", false),
+    ("disabled_reason", "text", false),
+    ("disabled_by", "text", false),
+    ("disabled_at", "bigint", false),
 ];
 
 #[cfg(test)]
@@ -179,7 +196,7 @@ mod tests {
     #[test]
     fn the_columns_expected_are_those_created() {
         let created = create("t");
-        for (name, kind) in EXPECTED {
+        for (name, kind, _) in EXPECTED {
             assert!(created.contains(&format!("    {name} {kind}")), "{name}");
         }
         assert_eq!(created.lines().count(), EXPECTED.len() + 2);

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
+use uuid::Uuid;
 
 use super::shared::Shared;
 use super::sql::Sql;
@@ -19,9 +20,9 @@ use crate::common::row::get;
 use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions, LockName, LockRecord,
-    LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
-    StoreClock, Wake, check_ttl,
+    Error, Grant, Held, HintStream, InstanceRecord, LeaseId, LeaseRecord, ListOptions, LockName,
+    LockRecord, LockStore, Namespace, OpenOptions, Presence, Reach, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, StoreClock, Wake, check_ttl,
 };
 
 /// Locks in a PostgreSQL database; see the [module](super) for what they guarantee.
@@ -93,12 +94,13 @@ impl PostgresStore {
         Self { shared: Arc::new(Shared { label, pool, sql, hub: Hub::default() }) }
     }
 
-    /// The statement that creates the table of that namespace, for an application's migrations.
+    /// The statements that create the tables of that namespace, for an application's migrations.
     ///
     /// # Errors
     /// None: every namespace can be used.
     pub fn schema(namespace: &Namespace) -> Result<String> {
-        Ok(format!("{};\n", Sql::new(namespace).create))
+        let sql = Sql::new(namespace);
+        Ok(sql.tables().map(|(_, create, _)| format!("{create};\n")).concat())
     }
 
     /// The table of locks. An application may read its columns `name` and `token`, which stay, to
@@ -291,6 +293,20 @@ impl LockStore for PostgresStore {
             rows.map(|row| row::record(row, &shared.sql.table)).collect::<Result<Vec<_>>>()
         };
         list.await.map_err(shared.about("list", None))
+    }
+
+    async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
+        let about = self.shared.about("announce", None);
+        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
+        self.shared.announce(presence, ttl_micros(ttl)).await.map_err(about)
+    }
+
+    async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        self.shared.withdraw(instance).await.map_err(self.shared.about("withdraw", None))
+    }
+
+    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        self.shared.instances().await.map_err(self.shared.about("instances", None))
     }
 
     async fn watch(&self) -> Result<HintStream> {

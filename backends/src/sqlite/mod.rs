@@ -40,6 +40,7 @@
 mod clock;
 mod config;
 mod error;
+mod instances;
 mod row;
 mod schema;
 mod shared;

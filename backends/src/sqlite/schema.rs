@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
-use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::sleep;
 
 use super::error;
@@ -58,16 +58,14 @@ pub(super) async fn use_write_ahead_log(pool: &SqlitePool) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that the table and its index are there, without a write where they are.
+/// Makes sure that the tables and their index are there, without a write where they are.
 pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Result<()> {
-    let missing = || {
-        Error::invalid(format!("the table \"{}\" or its index is missing", sql.table))
-            .with_fix(error::CREATE_IT)
-    };
+    let missing =
+        |name: &str| Error::invalid(format!("\"{name}\" is missing")).with_fix(error::CREATE_IT);
     match patiently(|| find(pool, sql)).await? {
         Found::Complete => return Ok(()),
-        Found::Missing if schema == Schema::Require => return Err(missing()),
-        Found::Missing => {}
+        Found::Missing(name) if schema == Schema::Require => return Err(missing(&name)),
+        Found::Missing(_) => {}
         Found::Other(why) => return Err(why),
     }
     patiently(|| async move {
@@ -81,14 +79,14 @@ pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Resu
     .await?;
     match patiently(|| find(pool, sql)).await? {
         Found::Complete => Ok(()),
-        Found::Missing => Err(missing()),
+        Found::Missing(name) => Err(missing(&name)),
         Found::Other(why) => Err(why),
     }
 }
 
 enum Found {
     Complete,
-    Missing,
+    Missing(String),
     /// It is there and cannot be used.
     Other(Error),
 }
@@ -103,22 +101,23 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<Found> {
             Error::new(ErrorKind::Unsupported, message).with_fix("use a database in UTF-8"),
         ));
     }
-    let rows = sqlx::query("SELECT name, sql FROM sqlite_schema WHERE name IN (?1, ?2)")
-        .bind(&sql.table)
-        .bind(&sql.index)
-        .fetch_all(&mut *connection)
-        .await?;
-    for row in &rows {
-        let (name, definition): (String, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
-        let expected = if name == sql.table { &sql.create_table } else { &sql.create_index };
-        if !definition.is_some_and(|definition| same(&definition, expected)) {
+    let mut missing = None;
+    for (name, create) in sql.objects() {
+        let definition = sqlx::query_scalar("SELECT sql FROM sqlite_schema WHERE name = ?1");
+        let definition: Option<Option<String>> =
+            definition.bind(name).fetch_optional(&mut *connection).await?;
+        let Some(definition) = definition else {
+            missing.get_or_insert_with(|| name.to_owned());
+            continue;
+        };
+        if !definition.is_some_and(|definition| same(&definition, create)) {
             let message = format!("\"{name}\" is not as leasehold creates it");
             return Ok(Found::Other(Error::new(ErrorKind::Corrupt, message).with_fix(
                 "compare it with the schema that leasehold prints, or use another namespace",
             )));
         }
     }
-    Ok(if rows.len() == 2 { Found::Complete } else { Found::Missing })
+    Ok(missing.map_or(Found::Complete, Found::Missing))
 }
 
 /// SQLite keeps a definition as it was written; a migration may have laid it out otherwise.

@@ -6,6 +6,7 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
+use super::instances;
 use crate::{Error, Namespace, Result};
 
 /// What [`row`](super::row) reads.
@@ -41,6 +42,8 @@ pub(super) struct Sql {
     pub(super) signals: SqlStr,
     /// The latest signal.
     pub(super) latest_signal: SqlStr,
+
+    pub(super) instances: instances::Statements,
 }
 
 impl Sql {
@@ -113,6 +116,7 @@ impl Sql {
                 "SELECT name, signal FROM {table} WHERE signal > ?1 ORDER BY signal"
             )),
             latest_signal: statement(format!("SELECT coalesce(max(signal), 0) FROM {table}")),
+            instances: instances::Statements::new(namespace),
             table,
             index,
         })
@@ -120,15 +124,23 @@ impl Sql {
 
     /// The schema as a script that does nothing where it is in place.
     pub(super) fn script(&self) -> String {
-        let [table, index] = self.create_if_missing();
-        format!("{table};\n{index};\n")
+        self.create_if_missing().map(|statement| format!("{statement};\n")).concat()
     }
 
     /// The statements of [`script`](Self::script).
-    pub(super) fn create_if_missing(&self) -> [String; 2] {
+    pub(super) fn create_if_missing(&self) -> [String; 3] {
+        self.objects().map(|(_, create)| {
+            let create = create.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
+            create.replacen("CREATE INDEX", "CREATE INDEX IF NOT EXISTS", 1)
+        })
+    }
+
+    /// The tables and the index: the name of each, and the statement that creates it.
+    pub(super) fn objects(&self) -> [(&str, &str); 3] {
         [
-            self.create_table.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1),
-            self.create_index.replacen("CREATE INDEX", "CREATE INDEX IF NOT EXISTS", 1),
+            (&self.table, &self.create_table),
+            (&self.index, &self.create_index),
+            (&self.instances.table, &self.instances.create),
         ]
     }
 }

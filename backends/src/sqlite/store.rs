@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use super::clock::{MachineClock, Now, duration, ttl_micros};
 use super::config::Location;
@@ -18,9 +19,9 @@ use super::{error, schema, watch};
 use crate::common::row::{get, token};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions, LockName, LockRecord,
-    LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
-    Schema, StoreClock, Wake, check_ttl,
+    Error, Grant, Held, HintStream, InstanceRecord, LeaseId, LeaseRecord, ListOptions, LockName,
+    LockRecord, LockStore, Namespace, OpenOptions, Presence, Reach, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, Schema, StoreClock, Wake, check_ttl,
 };
 
 /// Locks in an SQLite database; see the [module](super) for what they guarantee.
@@ -332,6 +333,20 @@ impl LockStore for SqliteStore {
             rows.map(|row| shared.record(row, now)).collect::<Result<Vec<_>>>()
         };
         list.await.map_err(shared.about("list", None))
+    }
+
+    async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
+        let about = self.shared.about("announce", None);
+        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
+        self.shared.announce(presence, ttl_micros(ttl)).await.map_err(about)
+    }
+
+    async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        self.shared.withdraw(instance).await.map_err(self.shared.about("withdraw", None))
+    }
+
+    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        self.shared.instances().await.map_err(self.shared.about("instances", None))
     }
 
     async fn watch(&self) -> Result<HintStream> {

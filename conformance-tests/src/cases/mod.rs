@@ -38,6 +38,7 @@ modules! {
     heartbeat,
     waiting,
     settings,
+    presence,
     properties,
 }
 

@@ -93,7 +93,9 @@ impl Backend for Sqlite {
 
     async fn clean(&self, namespace: &Namespace) -> Result<()> {
         // The files go with the folder.
-        self.execute(namespace, format!("DROP TABLE IF EXISTS {namespace}_locks")).await
+        let tables = ["locks", "instances"];
+        let drop = tables.map(|table| format!("DROP TABLE IF EXISTS {namespace}_{table};"));
+        self.execute(namespace, drop.concat()).await
     }
 
     fn probes(&self) -> Probes<'_> {

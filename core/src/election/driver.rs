@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use super::machine::{Action, Attempt, Event, Machine, Standing, Wake};
 use super::running::{Outcome, Running};
 use super::{Election, ElectionHandle, Job, Leadership, Status};
-use crate::engine::{Answer, Claim, Subscription, Trust};
+use crate::engine::{Answer, Campaign, Claim, Subscription, Trust};
 use crate::{
     AcquireOutcome, FencingToken, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
@@ -31,6 +31,7 @@ pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
     let driver = Driver {
         machine: Machine::new(election.timing.clone(), now),
         hints: election.engine.hub.subscribe(election.name.clone()),
+        _campaign: election.engine.announcer.campaign(election.name.clone()),
         commands: commands.downgrade(),
         received,
         abandoned: false,
@@ -53,6 +54,7 @@ struct Driver {
     machine: Machine,
     job: Arc<dyn Job>,
     hints: Subscription,
+    _campaign: Campaign,
     commands: mpsc::WeakUnboundedSender<Command>,
     received: mpsc::UnboundedReceiver<Command>,
     abandoned: bool,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use uuid::Uuid;
 
 use crate::{
     AcquireOptions, AcquireOutcome, Clock, DisableOptions, DisableOutcome, EnableOutcome, Error,
-    ErrorKind, LeaseId, LockName, LockRecord, LockStore, LockStoreExt, Moment, ReleaseOutcome,
-    RenewOptions, RenewOutcome, Result,
+    ErrorKind, InstanceRecord, LeaseId, LockName, LockRecord, LockStore, LockStoreExt, Moment,
+    Presence, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// What the store said, and when it was asked: trust is counted from then.
@@ -86,6 +87,26 @@ impl Calls {
     pub(crate) async fn get(&self, name: &LockName, limit: Duration) -> Result<Option<LockRecord>> {
         let call = self.store.get(name);
         self.bounded("get", Some(name), limit, ErrorKind::Unavailable, call).await.outcome
+    }
+
+    pub(crate) async fn announce(
+        &self,
+        presence: &Presence,
+        ttl: Duration,
+        limit: Duration,
+    ) -> Result<()> {
+        let call = self.store.announce(presence, ttl);
+        self.bounded("announce", None, limit, ErrorKind::OutcomeUnknown, call).await.outcome
+    }
+
+    pub(crate) async fn withdraw(&self, instance: Uuid, limit: Duration) -> Result<()> {
+        let call = self.store.withdraw(instance);
+        self.bounded("withdraw", None, limit, ErrorKind::OutcomeUnknown, call).await.outcome
+    }
+
+    pub(crate) async fn instances(&self, limit: Duration) -> Result<Vec<InstanceRecord>> {
+        let call = self.store.instances();
+        self.bounded("instances", None, limit, ErrorKind::Unavailable, call).await.outcome
     }
 
     pub(crate) async fn list(&self, limit: Duration) -> Result<Vec<LockRecord>> {

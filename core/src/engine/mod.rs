@@ -1,5 +1,6 @@
 //! What locks and elections of one client share: calls with a time limit, one heartbeat, one watch.
 
+mod announcer;
 mod calls;
 mod claim;
 mod heartbeat;
@@ -10,6 +11,7 @@ mod trust;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(crate) use announcer::{Announcer, Campaign};
 pub(crate) use calls::{Answer, Calls};
 pub(crate) use claim::Claim;
 pub(crate) use heartbeat::Heartbeat;
@@ -20,7 +22,7 @@ pub(crate) use trust::Trust;
 
 use uuid::Uuid;
 
-use crate::{Clock, Holder, LeaseId, LockStore, Moment};
+use crate::{Clock, Holder, LeaseId, LockStore, Moment, Timing};
 
 /// The shared parts of one client.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub(crate) struct Engine {
     pub(crate) holder: Holder,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) announcer: Arc<Announcer>,
     random: Mutex<fastrand::Rng>,
     /// Lease ids are random like the rest, so that a simulation can be repeated.
     repeatable: bool,
@@ -39,6 +42,7 @@ impl Engine {
         store: Arc<dyn LockStore>,
         clock: Arc<dyn Clock>,
         holder: Holder,
+        timing: &Timing,
         seed: Option<u64>,
         repeatable: bool,
     ) -> Self {
@@ -46,6 +50,7 @@ impl Engine {
         Self {
             heartbeat: Heartbeat::new(calls.clone()),
             hub: Arc::new(Hub::new(store)),
+            announcer: Arc::new(Announcer::new(calls.clone(), holder.clone(), timing)),
             calls,
             holder,
             random: Mutex::new(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)),

@@ -156,7 +156,7 @@ impl Backend for MySql {
 
     async fn clean(&self, namespace: &Namespace) -> Result<()> {
         self.execute(format!(
-            "DROP TABLE IF EXISTS {namespace}_locks; DROP USER IF EXISTS {namespace}"
+            "DROP TABLE IF EXISTS {namespace}_locks, {namespace}_instances; DROP USER IF EXISTS {namespace}"
         ))
         .await
     }

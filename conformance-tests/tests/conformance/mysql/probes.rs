@@ -48,7 +48,8 @@ impl MySql {
     pub(super) async fn user_of_table(&self, namespace: &Namespace) -> Result<String> {
         self.execute(format!(
             "DROP USER IF EXISTS {namespace}; CREATE USER {namespace} IDENTIFIED BY 'secret'; \
-             GRANT SELECT, INSERT, UPDATE ON {namespace}_locks TO {namespace}"
+             GRANT SELECT, INSERT, UPDATE ON {namespace}_locks TO {namespace}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON {namespace}_instances TO {namespace}"
         ))
         .await?;
         Ok(self.url_of(namespace.as_str()))

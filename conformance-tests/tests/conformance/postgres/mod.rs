@@ -161,7 +161,7 @@ impl Backend for Postgres {
 
     async fn clean(&self, namespace: &Namespace) -> Result<()> {
         self.execute(format!(
-            "DROP TABLE IF EXISTS {namespace}_locks; DROP ROLE IF EXISTS {namespace}"
+            "DROP TABLE IF EXISTS {namespace}_locks, {namespace}_instances; DROP ROLE IF EXISTS {namespace}"
         ))
         .await
     }

@@ -50,7 +50,8 @@ impl Postgres {
         self.execute(format!("DROP OWNED BY {namespace}; DROP ROLE {namespace};")).await.ok();
         self.execute(format!(
             "CREATE ROLE {namespace} LOGIN PASSWORD 'secret'; \
-             GRANT SELECT, INSERT, UPDATE ON {namespace}_locks TO {namespace}"
+             GRANT SELECT, INSERT, UPDATE ON {namespace}_locks TO {namespace}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON {namespace}_instances TO {namespace}"
         ))
         .await?;
         Ok(self.url_of(namespace.as_str()))

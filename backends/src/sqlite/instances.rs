@@ -1,0 +1,111 @@
+//! The instances of the application: one row each, which its heartbeat overwrites.
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+use uuid::Uuid;
+
+use super::clock::{MachineClock, Now};
+use super::error;
+use super::shared::Shared;
+use crate::common::row::get;
+use crate::common::{Damage, instance};
+use crate::{InstanceRecord, Namespace, Presence, Result};
+
+/// The statements on one namespace's table of instances.
+#[derive(Clone)]
+pub(super) struct Statements {
+    /// The table's name, safe to put into SQL as it is.
+    pub(super) table: String,
+    pub(super) create: String,
+    /// instance, presence, boot, uptime, ttl.
+    announce: SqlStr,
+    /// boot, uptime: removes what others have left behind.
+    sweep: SqlStr,
+    /// instance.
+    withdraw: SqlStr,
+    list: SqlStr,
+}
+
+impl Statements {
+    pub(super) fn new(namespace: &Namespace) -> Self {
+        let table = format!("{namespace}_instances");
+        let statement = |text: String| AssertSqlSafe(text).into_sql_str();
+        Self {
+            create: create(&table),
+            announce: statement(format!(
+                "INSERT INTO {table} (instance, presence, boot, expires_at) \
+                 VALUES (?1, ?2, ?3, ?4 + ?5) ON CONFLICT (instance) DO UPDATE SET \
+                     presence = ?2, boot = ?3, expires_at = ?4 + ?5"
+            )),
+            sweep: statement(format!("DELETE FROM {table} WHERE boot <> ?1 OR expires_at <= ?2")),
+            withdraw: statement(format!("DELETE FROM {table} WHERE instance = ?1")),
+            list: statement(format!(
+                "SELECT instance, presence, boot, expires_at FROM {table} ORDER BY instance"
+            )),
+            table,
+        }
+    }
+}
+
+/// `expires_at` is in microseconds since the boot that `boot` names, like that of a lease.
+fn create(table: &str) -> String {
+    format!(
+        "CREATE TABLE {table} (
+    instance TEXT NOT NULL PRIMARY KEY COLLATE BINARY,
+    presence TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID"
+    )
+}
+
+impl Shared {
+    pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
+        let statements = &self.sql.instances;
+        let (id, text) = (presence.holder.instance.to_string(), instance::written(presence)?);
+        let work = async |connection: &mut SqliteConnection, now: Now| {
+            let announce = sqlx::query(statements.announce.clone())
+                .bind(id)
+                .bind(text)
+                .bind(self.clock.boot())
+                .bind(now.uptime)
+                .bind(ttl);
+            announce.execute(&mut *connection).await.map_err(error::writing)?;
+            let sweep =
+                sqlx::query(statements.sweep.clone()).bind(self.clock.boot()).bind(now.uptime);
+            sweep.execute(connection).await.map_err(error::writing)
+        };
+        self.write(work).await.map(drop)
+    }
+
+    pub(super) async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        let work = async |connection: &mut SqliteConnection, _: Now| {
+            let withdraw = sqlx::query(self.sql.instances.withdraw.clone());
+            withdraw.bind(instance.to_string()).execute(connection).await.map_err(error::writing)
+        };
+        self.write(work).await.map(drop)
+    }
+
+    pub(super) async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        let statements = &self.sql.instances;
+        let rows = sqlx::query(statements.list.clone()).fetch_all(&self.pool);
+        let rows = rows.await.map_err(error::unwritten)?;
+        let now = self.clock.now();
+        let records = rows.iter().filter_map(|row| {
+            let record = record(row, &self.clock, now);
+            record.map_err(|damage| damage.in_table(&statements.table)).transpose()
+        });
+        Ok(instance::readable(records))
+    }
+}
+
+/// The row's instance, unless it is known no more.
+fn record(
+    row: &SqliteRow,
+    clock: &MachineClock,
+    now: Now,
+) -> Result<Option<InstanceRecord>, Damage> {
+    let left = clock.left(get(row, "boot")?, get(row, "expires_at")?, now)?;
+    let Some(left) = left else { return Ok(None) };
+    Ok(Some(instance::read(get(row, "instance")?, get(row, "presence")?, left)?))
+}

@@ -1,0 +1,232 @@
+//! Instances make themselves known, by one record each; nothing is decided by it.
+
+use std::time::{Duration, Instant};
+
+use leasehold_core::{
+    ErrorKind, Holder, InstanceRecord, ListOptions, LockName, MAX_TTL, Presence, Result,
+};
+use uuid::Uuid;
+
+use super::engine::{campaign, client};
+use crate::client::patiently;
+use crate::ledger::{Conduct, Ledger};
+use crate::{CaseResult, Client, Ctx, Failure};
+
+crate::case::cases![
+    an_instance_is_known_to_all,
+    what_it_says_last_counts,
+    one_that_says_nothing_more_is_forgotten,
+    one_that_withdraws_is_forgotten_and_no_other,
+    the_most_that_can_be_said_comes_back,
+    instances_of_another_namespace_are_not_known,
+    many_at_once_are_all_known,
+    no_lock_is_touched,
+    an_impossible_ttl_is_refused,
+    elections_make_their_instance_known,
+];
+
+fn presence(campaigns: &[&str]) -> Presence {
+    let campaigns = campaigns.iter().map(|name| LockName::new(name).unwrap()).collect();
+    Presence { holder: Holder::current(), campaigns, unlisted: 0 }
+}
+
+/// Like the client's other calls; a store that keeps no instances has no such cases.
+async fn announce(client: &Client, presence: &Presence, ttl: Duration) -> CaseResult {
+    let store = client.store();
+    match patiently!(store.announce(presence, ttl), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown)
+    {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            Err(Failure::ignored("the store keeps no instances"))
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+async fn withdraw(client: &Client, instance: Uuid) -> Result<()> {
+    let store = client.store();
+    patiently!(store.withdraw(instance), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown)
+}
+
+async fn known(client: &Client) -> Result<Vec<InstanceRecord>> {
+    let store = client.store();
+    patiently!(store.instances(), ErrorKind::Unavailable)
+}
+
+async fn said(client: &Client) -> Result<Vec<Presence>> {
+    Ok(known(client).await?.into_iter().map(|record| record.presence).collect())
+}
+
+async fn an_instance_is_known_to_all(ctx: Ctx) -> CaseResult {
+    let (first, second) = (ctx.open().await?, ctx.open().await?);
+    let (here, ttl) = (presence(&["a", "b"]), ctx.long_ttl());
+    announce(&first, &here, ttl).await?;
+    let asked = Instant::now();
+    for client in [&first, &second] {
+        let known = known(client).await?;
+        assert_eq!(known.len(), 1, "{known:?}");
+        assert_eq!(known[0].presence, here);
+        let most = ttl + ctx.coarseness();
+        assert!(known[0].left <= most, "{:?} is left of {ttl:?}", known[0].left);
+        let least = ttl.saturating_sub(asked.elapsed() + Duration::from_secs(5));
+        assert!(known[0].left >= least, "{:?} is left of {ttl:?}", known[0].left);
+    }
+    Ok(())
+}
+
+async fn what_it_says_last_counts(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let mut here = presence(&["a"]);
+    announce(&client, &here, ctx.long_ttl()).await?;
+    here.campaigns = presence(&["b", "c"]).campaigns;
+    here.unlisted = 7;
+    announce(&client, &here, ctx.long_ttl() * 2).await?;
+    let known = known(&client).await?;
+    assert_eq!(known.len(), 1, "{known:?}");
+    assert_eq!(known[0].presence, here);
+    assert!(known[0].left > ctx.long_ttl(), "it is known for {:?}", known[0].left);
+    Ok(())
+}
+
+async fn one_that_says_nothing_more_is_forgotten(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let (silent, other, ttl) = (presence(&["a"]), presence(&["a"]), ctx.short_ttl());
+    announce(&client, &other, ctx.long_ttl()).await?;
+    let asked = Instant::now();
+    announce(&client, &silent, ttl).await?;
+    while said(&client).await?.contains(&silent) {
+        let late = asked.elapsed() > ttl + ctx.end_noticed() + Duration::from_secs(20);
+        assert!(!late, "it is known though it says nothing");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(asked.elapsed() + ctx.coarseness() >= ttl, "it was forgotten early");
+    assert_eq!(said(&client).await?, [other]);
+    // It may come back, as after a pause.
+    announce(&client, &silent, ctx.long_ttl()).await?;
+    assert_eq!(known(&client).await?.len(), 2);
+    Ok(())
+}
+
+async fn one_that_withdraws_is_forgotten_and_no_other(ctx: Ctx) -> CaseResult {
+    let (first, second) = (ctx.open().await?, ctx.open().await?);
+    let (leaving, staying) = (presence(&["a"]), presence(&["a"]));
+    announce(&first, &leaving, ctx.long_ttl()).await?;
+    announce(&second, &staying, ctx.long_ttl()).await?;
+    for _ in 0..2 {
+        withdraw(&second, leaving.holder.instance).await?;
+        assert_eq!(said(&first).await?, [staying.clone()]);
+    }
+    withdraw(&first, Uuid::now_v7()).await?;
+    assert_eq!(said(&first).await?, [staying]);
+    Ok(())
+}
+
+async fn the_most_that_can_be_said_comes_back(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let names = (0..Presence::LISTED).map(|number| LockName::new(format!("{number:\"<255}")));
+    let holder = Holder {
+        host: "h\u{f6}st'\"\\ {}$".to_owned(),
+        ..Holder::current().with_label("\u{1F512} '; --\n\t".repeat(15))
+    };
+    let campaigns = names.collect::<Result<Vec<_>>>()?;
+    let here = Presence { holder, campaigns, unlisted: usize::MAX >> 12 };
+    announce(&client, &here, ctx.long_ttl()).await?;
+    assert_eq!(said(&client).await?, [here]);
+    Ok(())
+}
+
+async fn instances_of_another_namespace_are_not_known(ctx: Ctx) -> CaseResult {
+    let here = ctx.open().await?;
+    let there = ctx.open_in(&ctx.another_namespace()?).await?;
+    let present = presence(&["a"]);
+    announce(&here, &present, ctx.long_ttl()).await?;
+    assert_eq!(known(&there).await?, []);
+    withdraw(&there, present.holder.instance).await?;
+    assert_eq!(said(&here).await?, [present]);
+    Ok(())
+}
+
+async fn many_at_once_are_all_known(ctx: Ctx) -> CaseResult {
+    let clients = ctx.open_many(8).await?;
+    announce(&clients[0], &presence(&["a"]), ctx.long_ttl()).await?;
+    withdraw(&clients[0], said(&clients[0]).await?[0].holder.instance).await?;
+    let ttl = ctx.long_ttl();
+    let announcing = (0..64).map(|number| {
+        let client = clients[number % clients.len()].clone();
+        tokio::spawn(async move {
+            let here = presence(&["a"]);
+            // Each says it twice, as heartbeats do.
+            announce(&client, &here, ttl).await?;
+            announce(&client, &here, ttl).await?;
+            CaseResult::Ok(here.holder.instance)
+        })
+    });
+    let mut announced = Vec::new();
+    for announcing in announcing.collect::<Vec<_>>() {
+        announced.push(announcing.await.unwrap()?);
+    }
+    announced.sort();
+    let known: Vec<_> = said(&clients[0]).await?.into_iter().map(|it| it.holder.instance).collect();
+    assert_eq!(known, announced, "in the order of their ids");
+    Ok(())
+}
+
+async fn no_lock_is_touched(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let (name, here) = (ctx.name("a"), presence(&["a", "b"]));
+    let taken = client.take(&name, ctx.long_ttl()).await?;
+    announce(&client, &here, ctx.long_ttl()).await?;
+    let listed = client.store().list(&ListOptions::default()).await?;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(client.holder_of(&name).await?, Some(taken.lease));
+    withdraw(&client, here.holder.instance).await?;
+    assert_eq!(client.holder_of(&name).await?, Some(taken.lease));
+    client.give_back(&taken).await
+}
+
+async fn an_impossible_ttl_is_refused(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let here = presence(&["a"]);
+    announce(&client, &here, ctx.long_ttl()).await?;
+    for ttl in [Duration::ZERO, MAX_TTL + Duration::from_nanos(1), Duration::MAX] {
+        let error = client.store().announce(&here, ttl).await.expect_err("it is impossible");
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{ttl:?}: {error}");
+        assert_eq!(said(&client).await?, [here.clone()]);
+    }
+    Ok(())
+}
+
+async fn elections_make_their_instance_known(ctx: Ctx) -> CaseResult {
+    let (leader, heir) = (client(&ctx).await?, client(&ctx).await?);
+    let observer = ctx.open().await?;
+    // Ignored here where the store keeps none.
+    announce(&observer, &presence(&["z"]), ctx.in_steps(Duration::ZERO)).await?;
+    let (ledger, works) = (Ledger::default(), || Conduct::Works(Duration::ZERO));
+    let first = campaign(leader.election("job")?, &ledger, 1, works());
+    let other = campaign(leader.election("another")?, &ledger, 1, works());
+    let second = campaign(heir.election("job")?, &ledger, 2, works());
+    let of = |client: &leasehold_core::Client, names: &[&str]| {
+        let campaigns = presence(names).campaigns;
+        Presence { holder: client.holder().clone(), campaigns, unlisted: 0 }
+    };
+    let both = [of(&leader, &["another", "job"]), of(&heir, &["job"])];
+    until(&observer, |said| both.iter().all(|one| said.contains(one))).await?;
+    other.shutdown().await;
+    until(&observer, |said| said.contains(&of(&leader, &["job"]))).await?;
+    first.shutdown().await;
+    // It does not wait for its record to run out.
+    until(&observer, |said| said.iter().all(|one| one.holder != *leader.holder())).await?;
+    second.shutdown().await;
+    until(&observer, |said| said.iter().all(|one| one.holder != *heir.holder())).await
+}
+
+async fn until(client: &Client, holds: impl Fn(&[Presence]) -> bool) -> CaseResult {
+    let begun = Instant::now();
+    loop {
+        let said = said(client).await?;
+        if holds(&said) {
+            return Ok(());
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "after so long, known are {said:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

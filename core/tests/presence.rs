@@ -1,0 +1,101 @@
+//! Instances make themselves known at the heartbeat's pace, and no election depends on it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/odd.rs"]
+mod odd;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::{Client, Clock, Job, LockStore, MemoryStore, Presence, TokioClock, job_fn};
+use odd::Odd;
+
+fn client(store: impl LockStore, clock: &Arc<dyn Clock>) -> Client {
+    Client::builder(Arc::new(store)).clock(clock.clone()).build().unwrap()
+}
+
+fn job() -> impl Job {
+    job_fn(|leadership| async move {
+        leadership.cancelled().await;
+        Ok(())
+    })
+}
+
+async fn names_of(observer: &Client, client: &Client) -> Option<Vec<String>> {
+    let known = observer.instances().await.unwrap();
+    let own = known.into_iter().find(|it| it.presence.holder == *client.holder())?;
+    Some(own.presence.campaigns.iter().map(ToString::to_string).collect())
+}
+
+async fn soon() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_is_known_by_what_it_campaigns_for_now() {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+    let store = MemoryStore::with_clock(clock.clone());
+    let (leader, observer) = (client(store.clone(), &clock), client(store, &clock));
+    assert_eq!(names_of(&observer, &leader).await, None);
+    let first = leader.election("a").unwrap().spawn(job());
+    let second = leader.election("b").unwrap().spawn(job());
+    let twice = leader.election("b").unwrap().spawn(job());
+    soon().await;
+    assert_eq!(names_of(&observer, &leader).await.unwrap(), ["a", "b"]);
+    // Far longer than one announcement lasts.
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(names_of(&observer, &leader).await.unwrap(), ["a", "b"]);
+    second.shutdown().await;
+    first.shutdown().await;
+    soon().await;
+    assert_eq!(names_of(&observer, &leader).await.unwrap(), ["b"]);
+    twice.shutdown().await;
+    soon().await;
+    assert_eq!(names_of(&observer, &leader).await, None);
+    // And again, after the last.
+    let again = leader.election("c").unwrap().spawn(job());
+    soon().await;
+    assert_eq!(names_of(&observer, &leader).await.unwrap(), ["c"]);
+    again.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_gone_is_known_for_a_ttl() {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+    let store = MemoryStore::with_clock(clock.clone());
+    let observer = client(store.clone(), &clock);
+    let gone = client(store.clone(), &clock);
+    let presence = Presence { holder: gone.holder().clone(), campaigns: Vec::new(), unlisted: 0 };
+    store.announce(&presence, Duration::from_secs(15)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(14_999)).await;
+    assert!(names_of(&observer, &gone).await.is_some());
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(names_of(&observer, &gone).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_are_bounded() {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+    let store = MemoryStore::with_clock(clock.clone());
+    let (leader, observer) = (client(store.clone(), &clock), client(store, &clock));
+    let handles: Vec<_> = (0..Presence::LISTED + 7)
+        .map(|number| leader.election(format!("{number:05}")).unwrap().spawn(job()))
+        .collect();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let known = observer.instances().await.unwrap().remove(0).presence;
+    assert_eq!((known.campaigns.len(), known.unlisted), (Presence::LISTED, 7));
+    drop(handles);
+}
+
+/// The store of this test implements none of it.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_keeps_no_instances_has_elections_all_the_same() {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+    let leader = client(Odd::new(clock.clone()), &clock);
+    let election = leader.election("a").unwrap().spawn(job());
+    election.watch().wait_for(|status| status.is_leading()).await.unwrap();
+    assert!(leader.instances().await.unwrap_err().is_unsupported());
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert!(election.status().is_leading());
+    election.shutdown().await;
+}
