@@ -14,6 +14,9 @@ use crate::{Error, ErrorKind, Result};
 /// How often a request is repeated that no connection was had for: another member may be up.
 const TRIES: u32 = 6;
 
+/// The longest answer in bytes, where the driver's own limit of 4 MiB is too little.
+const MUCH: usize = 256 << 20;
+
 const DISCARDED_AFTER: Duration = Duration::from_secs(2);
 
 /// The client.
@@ -88,6 +91,15 @@ impl Call {
         done.await?.map_err(error::reading)
     }
 
+    /// The same of one whose answer may be long.
+    pub(super) async fn look_at_much(&self, txn: Txn) -> Result<TxnResponse> {
+        let done = self.read(|client| {
+            let (txn, client) = (txn.clone(), client.kv_client());
+            async move { client.max_decoding_message_size(MUCH).txn(txn).await }
+        });
+        done.await?.map_err(error::reading)
+    }
+
     /// A transaction that writes. The inner error is that an etcd lease named in it is over.
     pub(super) async fn commit(
         &self,
@@ -128,6 +140,15 @@ impl Call {
                     .with_fix(error::IS_IT_UP))
             }
             Err(error) => Err(error::writing(error)),
+        }
+    }
+
+    /// Ends an etcd lease, and the keys that are on it, unless it is over.
+    pub(super) async fn revoke(&self, lease: i64) -> Result<()> {
+        let revoked = self.write(async |mut client: Client| client.lease_revoke(lease).await);
+        match revoked.await? {
+            Err(error) if !error::is_no_lease(&error) => Err(error::writing(error)),
+            _ => Ok(()),
         }
     }
 

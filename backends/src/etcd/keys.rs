@@ -3,7 +3,12 @@
 //! All start with `/NAMESPACE/` and the name of a family; what follows is the lock's name, byte for
 //! byte. Since no family's name begins another's, no two locks share a key.
 
+use uuid::Uuid;
+
 use crate::{LockName, Namespace};
+
+/// Where instances make themselves known: no family of locks, and not watched with them.
+const INSTANCE: &str = "instance/";
 
 /// What is kept under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,15 +67,19 @@ impl Keys {
 
     /// The first key behind all of the family whose names start with `prefix`.
     pub(super) fn end(&self, family: Family, prefix: &str) -> Vec<u8> {
-        let mut end = self.start(family, prefix);
-        // Ends at the family's own slash at the latest, which is no 0xff.
-        while end.last() == Some(&0xff) {
-            end.pop();
-        }
-        if let Some(last) = end.last_mut() {
-            *last += 1;
-        }
-        end
+        after(self.start(family, prefix))
+    }
+
+    /// The key of that instance.
+    pub(super) fn instance(&self, instance: Uuid) -> Vec<u8> {
+        format!("{}{INSTANCE}{instance}", self.root).into_bytes()
+    }
+
+    /// From the first to behind the last key of all instances.
+    pub(super) fn instances(&self) -> (Vec<u8>, Vec<u8>) {
+        let start = format!("{}{INSTANCE}", self.root).into_bytes();
+        let end = after(start.clone());
+        (start, end)
     }
 
     /// Which family's and whose key it is; none for what Leasehold never writes.
@@ -80,6 +89,18 @@ impl Keys {
         let name = std::str::from_utf8(&rest[family.as_str().len()..]).ok()?;
         Some((family, name))
     }
+}
+
+/// The first key behind all that begin so.
+fn after(mut prefix: Vec<u8>) -> Vec<u8> {
+    // Ends at a slash of ours at the latest, which is no 0xff.
+    while prefix.last() == Some(&0xff) {
+        prefix.pop();
+    }
+    if let Some(last) = prefix.last_mut() {
+        *last += 1;
+    }
+    prefix
 }
 
 #[cfg(test)]
@@ -98,6 +119,20 @@ mod tests {
         }
         assert_eq!(keys.parse(b"/a/other/x"), None);
         assert_eq!(keys.parse(b"/ab/lease/x"), None);
+    }
+
+    #[test]
+    fn instances_are_apart_from_locks() {
+        let keys = Keys::new("/p", &Namespace::new("a").unwrap());
+        let instance = Uuid::from_u128(0xab);
+        let key = keys.instance(instance);
+        assert_eq!(key, b"/p/a/instance/00000000-0000-0000-0000-0000000000ab");
+        assert_eq!(keys.parse(&key), None);
+        let (start, end) = keys.instances();
+        assert!(start < key && key < end);
+        for family in Family::ALL {
+            assert!(key < keys.start(family, "") || key >= keys.end(family, ""));
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@
 //! which watchers are told of. A renewal reads the keys of the whole batch in one transaction, and
 //! then sends keep-alives for the leases that are in force, all at once and over one stream, which the
 //! store keeps open: a keep-alive takes no conditions, so one round trip would also extend a lease that its holder is to give up.
+//! What an instance says of itself is a key on an etcd lease of its own, kept alive alike.
 //!
 //! ```no_run
 //! use leasehold::etcd::EtcdStore;
@@ -42,6 +43,7 @@ mod error;
 pub(crate) mod fuzzing;
 mod keep_alive;
 mod keys;
+mod presence;
 mod record;
 mod renew;
 mod store;

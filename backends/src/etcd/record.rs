@@ -5,8 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use etcd_client::KeyValue;
 use serde_json::{Value, json};
 
+use super::keys::Keys;
 use crate::{
-    DisableOptions, Disablement, Error, ErrorKind, FencingToken, Holder, LeaseId, Reason, Result,
+    DisableOptions, Disablement, Error, ErrorKind, FencingToken, Holder, LeaseId, Presence, Reason,
+    Result,
 };
 
 /// Everything that stands of one name, before what is left of its lease is known.
@@ -80,6 +82,24 @@ pub(super) fn disabled_value(options: &DisableOptions) -> Vec<u8> {
     json!({ "reason": reason, "by": by, "at": now() }).to_string().into_bytes()
 }
 
+/// What an instance says, and the etcd lease that it is on.
+pub(super) fn instance(kv: &KeyValue, keys: &Keys) -> Result<(Presence, i64)> {
+    let presence: Presence = serde_json::from_slice(kv.value())
+        .map_err(|error| damaged(kv, "it tells no instance").with_source(error))?;
+    if keys.instance(presence.holder.instance) != kv.key() {
+        return Err(damaged(kv, "it tells of another instance"));
+    }
+    if kv.lease() == 0 {
+        return Err(damaged(kv, "it is attached to no lease of etcd, and would never end"));
+    }
+    Ok((presence, kv.lease()))
+}
+
+pub(super) fn presence_value(presence: &Presence) -> Result<Vec<u8>> {
+    serde_json::to_vec(presence)
+        .map_err(|error| Error::invalid("the instance is no JSON").with_source(error))
+}
+
 /// Microseconds of this machine's calendar clock: shown to people, and nothing is decided by it.
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -107,4 +127,41 @@ fn damaged(kv: &KeyValue, what: &str) -> Error {
     let key = String::from_utf8_lossy(kv.key());
     Error::new(ErrorKind::Corrupt, format!("the key {key:?} is not as leasehold writes it: {what}"))
         .with_fix("delete it, or use another namespace; fencing tokens grow all the same")
+}
+
+#[cfg(test)]
+mod tests {
+    use etcd_client::proto::PbKeyValue;
+
+    use super::*;
+    use crate::{LockName, Namespace};
+
+    fn kv(key: &[u8], value: &[u8], lease: i64) -> KeyValue {
+        let (key, value) = (key.to_vec(), value.to_vec());
+        KeyValue(PbKeyValue { key, value, lease, ..PbKeyValue::default() })
+    }
+
+    #[test]
+    fn an_instance_is_read_as_it_was_written_or_not_at_all() {
+        let keys = Keys::new("", &Namespace::new("a").unwrap());
+        let campaigns = vec![LockName::new("a").unwrap()];
+        let presence = Presence { holder: Holder::current(), campaigns, unlisted: 3 };
+        let (key, said) =
+            (keys.instance(presence.holder.instance), presence_value(&presence).unwrap());
+        let read = instance(&kv(&key, &said, 7), &keys).unwrap();
+        assert_eq!(read, (presence, 7));
+        let other = keys.instance(uuid::Uuid::now_v7());
+        for (key, said, lease) in [
+            (&key, &said[..], 0),
+            (&key, b"{}", 7),
+            (&key, b"no JSON", 7),
+            (&key, b"\xff", 7),
+            (&other, &said, 7),
+            (&key.to_ascii_uppercase(), &said, 7),
+        ] {
+            let error = instance(&kv(key, said, lease), &keys).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            assert!(error.to_string().contains(std::str::from_utf8(key).unwrap()), "{error}");
+        }
+    }
 }

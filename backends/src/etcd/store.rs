@@ -13,18 +13,19 @@ use etcd_client::{
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::calls::{Call, Etcd, NoLease};
 use super::config::Location;
 use super::keys::{Family, Keys};
 use super::record::{self, Standing};
-use super::{renew, watch};
+use super::{presence, renew, watch};
 use crate::common::about;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, ErrorKind, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions, LockName,
-    LockRecord, LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result, StoreClock, Wake, check_ttl,
+    Error, ErrorKind, Grant, Held, HintStream, InstanceRecord, LeaseId, LeaseRecord, ListOptions,
+    LockName, LockRecord, LockStore, Namespace, OpenOptions, Presence, Reach, ReleaseOutcome,
+    RenewOptions, RenewOutcome, Result, StoreClock, Wake, check_ttl,
 };
 
 /// etcd grants nothing shorter at its default election timeout of a second.
@@ -36,7 +37,7 @@ const STEP: Duration = Duration::from_secs(1);
 const TRIES: usize = 32;
 
 /// How many leases of a list are asked for at once for what is left of them.
-const ASKED_AT_ONCE: usize = 64;
+pub(super) const ASKED_AT_ONCE: usize = 64;
 
 /// The most names that are remembered as refused.
 const REFUSED: usize = 10_000;
@@ -443,6 +444,22 @@ impl LockStore for EtcdStore {
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         self.shared.list(options).await.map_err(self.shared.about("list", None))
+    }
+
+    async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
+        let about = self.shared.about("announce", None);
+        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
+        presence::announce(&self.shared, presence, ttl).await.map_err(about)
+    }
+
+    async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        let withdrawn = presence::withdraw(&self.shared, instance).await;
+        withdrawn.map_err(self.shared.about("withdraw", None))
+    }
+
+    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        let known = presence::known(&self.shared).await;
+        known.map_err(self.shared.about("instances", None))
     }
 
     async fn watch(&self) -> Result<HintStream> {

@@ -1,4 +1,4 @@
-//! The collection of locks: nothing to create, since the first write does, but much to refuse.
+//! The collection of locks, and that of instances: nothing to create, since the first write does, but much to refuse.
 
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
@@ -11,6 +11,11 @@ const FIX: &str = "take another namespace, or remove it";
 
 pub(super) fn name(namespace: &Namespace) -> String {
     format!("{namespace}_locks")
+}
+
+/// Where instances make themselves known.
+pub(super) fn of_instances(namespace: &Namespace) -> String {
+    format!("{namespace}_instances")
 }
 
 /// Whether the server has change streams, after a look at what stands under the collection's name.

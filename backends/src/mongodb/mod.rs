@@ -19,7 +19,8 @@
 //!
 //! Each operation is one `findAndModify` of one document, found by its `_id`, whose condition and
 //! change are computed on the server from `$$NOW`: nothing is read first and written later.
-//! Refused operations write nothing. A whole batch of renewals is one `update` command with a
+//! Refused operations write nothing. What instances say of themselves stands in a collection beside
+//! that of the locks. A whole batch of renewals is one `update` command with a
 //! statement per lease, and one read for the answers.
 //!
 //! `$$NOW` is the server's time when the command began, and stays that when the command has to
@@ -53,6 +54,7 @@ mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod pipeline;
+mod presence;
 mod record;
 mod shared;
 mod store;

@@ -5,6 +5,7 @@
 //! nor free, and stays as it is to be reported.
 
 use mongodb::bson::{Bson, Document, doc};
+use uuid::Uuid;
 
 use crate::{DisableOptions, LeaseId, LockName};
 
@@ -172,6 +173,31 @@ pub(super) fn signals(window: i64) -> Vec<Document> {
         doc! { "$match": { "signal": { "$type": "long" }, "$expr": { "$gt": ["$signal", since] } } },
         doc! { "$project": { "signal": 1 } },
     ]
+}
+
+/// What that instance said, whatever it is.
+pub(super) fn instance(instance: Uuid) -> Document {
+    doc! { "_id": instance.to_string() }
+}
+
+/// Keeps what an instance says, in place of anything that was there.
+pub(super) fn announce(said: &str, ttl: i64) -> Vec<Document> {
+    let kept = doc! {
+        "_id": "$_id",
+        "presence": literal(said),
+        "expires": { "$add": [now(), ttl] },
+    };
+    vec![doc! { "$replaceWith": kept }]
+}
+
+/// Instances that said nothing more in time.
+pub(super) fn over() -> Document {
+    doc! { "expires": { "$type": "long" }, "$expr": { "$lte": ["$expires", now()] } }
+}
+
+/// Reads the others, with the server's time in the field `now`.
+pub(super) fn known() -> Vec<Document> {
+    read(doc! { "$nor": [over()] })
 }
 
 /// Of a change stream, what may concern those who wait: heartbeats change no signal.

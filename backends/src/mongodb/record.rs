@@ -7,8 +7,8 @@ use std::time::Duration;
 use mongodb::bson::{Bson, Document};
 
 use crate::{
-    Disablement, Error, ErrorKind, FencingToken, LeaseId, LeaseRecord, LockName, LockRecord,
-    Reason, Result,
+    Disablement, Error, ErrorKind, FencingToken, InstanceRecord, LeaseId, LeaseRecord, LockName,
+    LockRecord, Presence, Reason, Result,
 };
 
 /// The name that the document is of.
@@ -29,6 +29,31 @@ pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<
         Ok(LockRecord { name: name.clone(), token, lease, disabled: disabled(document, now)? })
     };
     parse().map_err(|damage: Damage| damage.in_collection(collection).for_lock(&name))
+}
+
+/// What an instance said, as of the server's time that was read with it.
+pub(super) fn instance(document: &Document, collection: &str) -> Result<InstanceRecord> {
+    let parse = || {
+        let Some(Bson::String(said)) = document.get("presence") else {
+            return Err(Damage::new("presence is no text"));
+        };
+        let presence: Presence = serde_json::from_str(said).map_err(|source| {
+            let wrong = Error::new(ErrorKind::Corrupt, "presence is not as it was written");
+            Damage(wrong.with_source(source))
+        })?;
+        let id = document.get_str("_id").unwrap_or_default();
+        if id != presence.holder.instance.to_string() {
+            return Err(Damage::new("presence tells of another instance"));
+        }
+        let expires = number(document, "expires")?;
+        let expires = expires.ok_or_else(|| Damage::new("expires is missing"))?;
+        Ok(InstanceRecord { presence, left: millis_between(now(document)?, expires) })
+    };
+    parse().map_err(|Damage(cause)| {
+        let id = document.get("_id").unwrap_or(&Bson::Null);
+        let message = format!("the collection {collection:?} has a damaged document {id}");
+        Error::new(ErrorKind::Corrupt, message).with_source(cause).with_fix("delete it")
+    })
 }
 
 /// The server's time that was read with the document.
@@ -174,5 +199,34 @@ mod tests {
         assert!(read(&held).unwrap().lease.is_some());
         held.insert("token", 0_i64);
         assert_eq!(read(&held).unwrap_err().kind(), ErrorKind::Corrupt, "{held}");
+    }
+
+    #[test]
+    fn an_instance_is_read_as_it_was_written_or_not_at_all() {
+        let holder = crate::Holder::current();
+        let (id, campaigns) = (holder.instance.to_string(), vec![LockName::new("a").unwrap()]);
+        let presence = Presence { holder, campaigns, unlisted: 3 };
+        let said = serde_json::to_string(&presence).unwrap();
+        let good = doc! { "_id": &id, "presence": &said, "expires": 1_007_i64, "now": 1_000_i64 };
+        let left = Duration::from_millis(7);
+        assert_eq!(instance(&good, "c").unwrap(), InstanceRecord { presence, left });
+        for (field, value) in [
+            ("_id", Bson::from(LeaseId::new().to_string())),
+            ("_id", Bson::from(id.to_uppercase())),
+            ("_id", Bson::Int32(1)),
+            ("presence", Bson::Null),
+            ("presence", Bson::from("{}")),
+            ("presence", Bson::from(doc! {})),
+            ("expires", Bson::Null),
+            ("expires", Bson::Int32(7)),
+            ("now", Bson::Null),
+        ] {
+            let mut damaged = good.clone();
+            damaged.insert(field, value);
+            let error = instance(&damaged, "c").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{damaged}");
+            let named = damaged.get("_id").unwrap().to_string();
+            assert!(error.to_string().contains(&named), "{error}");
+        }
     }
 }

@@ -30,13 +30,15 @@ pub(super) const AT_ONCE: u32 = 8;
 const TURN_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(6));
 
 /// How often an upsert is tried that others keep overtaking.
-const TRIES: u64 = 10;
+pub(super) const TRIES: u64 = 10;
 
 pub(super) struct Shared {
     pub(super) label: String,
     pub(super) database: Database,
     /// With concerns of its own: what the application chose for its client is for its data.
     pub(super) collection: Collection<Document>,
+    /// Beside it, of what instances say of themselves.
+    pub(super) instances: Collection<Document>,
     /// Whether the server has change streams.
     pub(super) push: bool,
     pub(super) turns: Semaphore,
@@ -57,7 +59,7 @@ fn write_concern() -> WriteConcern {
 }
 
 impl Shared {
-    async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>> {
         let turn = timeout(TURN_LIMIT, self.turns.acquire()).await;
         turn.ok().and_then(std::result::Result::ok).ok_or_else(|| {
             let message = format!("earlier calls are under way for {TURN_LIMIT:?} already");
@@ -128,11 +130,21 @@ impl Shared {
         failed.map_or(Ok(()), |failed| Err(partly(failed)))
     }
 
-    /// Runs an aggregation that reads at most `limit` documents, in one round trip if they fit.
+    /// Runs an aggregation that reads at most `limit` locks, in one round trip if they fit.
     pub(super) async fn read(&self, stages: Vec<Document>, limit: usize) -> Result<Vec<Document>> {
+        self.read_of(&self.collection, stages, limit).await
+    }
+
+    /// The same of any collection.
+    pub(super) async fn read_of(
+        &self,
+        collection: &Collection<Document>,
+        stages: Vec<Document>,
+        limit: usize,
+    ) -> Result<Vec<Document>> {
         let batch = u32::try_from(limit.saturating_add(1)).unwrap_or(u32::MAX).min(10_000);
         let _turn = self.turn().await?;
-        let cursor = self.collection.aggregate(stages).batch_size(batch).max_time(COMMAND_LIMIT);
+        let cursor = collection.aggregate(stages).batch_size(batch).max_time(COMMAND_LIMIT);
         cursor.await.map_err(error::reading)?.try_collect().await.map_err(error::reading)
     }
 

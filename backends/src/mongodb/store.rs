@@ -16,9 +16,9 @@ use super::{collection, config, pipeline, record, watch};
 use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, ErrorKind, Grant, Held, HintStream, LeaseId, LeaseRecord, ListOptions, LockName,
-    LockRecord, LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result, StoreClock, Wake, check_ttl,
+    Error, ErrorKind, Grant, Held, HintStream, InstanceRecord, LeaseId, LeaseRecord, ListOptions,
+    LockName, LockRecord, LockStore, Namespace, OpenOptions, Presence, Reach, ReleaseOutcome,
+    RenewOptions, RenewOutcome, Result, StoreClock, Wake, check_ttl,
 };
 
 /// How often an acquire looks again at a name that changed between decision and answer.
@@ -79,8 +79,11 @@ impl MongoStore {
         let name = collection::name(&options.namespace);
         let push = collection::check(&database, &name).await?;
         let collection = shared::collection(&database, &name);
+        let name = collection::of_instances(&options.namespace);
+        let instances = shared::collection(&database, &name);
         let turns = Semaphore::new(shared::AT_ONCE as usize);
-        Ok(Self { shared: Arc::new(Shared { label, database, collection, push, turns }) })
+        let shared = Shared { label, database, collection, instances, push, turns };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The statements that create the schema of that namespace: none, since MongoDB creates a
@@ -291,6 +294,22 @@ impl LockStore for MongoStore {
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let found = limit::reading(self.shared.list(options)).await;
         found.map_err(about("list", &self.shared.label, None))
+    }
+
+    async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
+        let about = about("announce", &self.shared.label, None);
+        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
+        limit::writing(self.shared.announce(presence, millis(ttl))).await.map_err(about)
+    }
+
+    async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        let withdrawn = limit::writing(self.shared.withdraw(instance)).await;
+        withdrawn.map_err(about("withdraw", &self.shared.label, None))
+    }
+
+    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        let known = limit::reading(self.shared.known()).await;
+        known.map_err(about("instances", &self.shared.label, None))
     }
 
     async fn watch(&self) -> Result<HintStream> {

@@ -101,7 +101,7 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
         "NOPERM" => (
             Denied,
             "the user lacks a right",
-            "grant what the page of this backend lists: ACL SETUSER USER ~NAMESPACE:lock:* &NAMESPACE:hints +@scripting …",
+            "grant what the page of this backend lists: ACL SETUSER USER ~NAMESPACE:lock:* ~NAMESPACE:instance:* &NAMESPACE:hints +@scripting …",
         ),
         "READONLY" => (Unavailable, REPLICA.0, REPLICA.1),
         "DENIED" => (

@@ -121,13 +121,7 @@ impl Link {
                     answers[i] = answer;
                 }
             }
-            match answers
-                .iter()
-                .find(|answer| answer.as_ref().err().is_some_and(error::is_of_connection))
-            {
-                Some(Err(cause)) => Err(cause.clone()),
-                _ => Ok(answers),
-            }
+            of_connection(answers)
         });
         let answers = answers.await?.into_iter();
         Ok(answers.map(|answer| answer.map_err(error::calling)).collect())
@@ -136,6 +130,16 @@ impl Link {
     /// One command that is no script.
     pub(super) async fn command(&self, command: &Cmd) -> Result<Value> {
         self.asking(async |connection| connection.ask(command).await).await
+    }
+
+    /// Many that are no scripts, with an answer each. In a cluster each goes to its node, all at once.
+    pub(super) async fn command_all(&self, commands: &[Cmd]) -> Result<Vec<Result<Value>>> {
+        let answers = self.asking(async |connection| {
+            let answers = connection.ask_all(commands).await?;
+            of_connection(answers)
+        });
+        let answers = answers.await?.into_iter();
+        Ok(answers.map(|answer| answer.map_err(error::calling)).collect())
     }
 
     /// Where to begin a scan: each primary, with its first cursor.
@@ -220,6 +224,16 @@ impl Link {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, (u64, Option<Opening>)> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The answers, unless one of them says that the connection is no good.
+fn of_connection(answers: Vec<RedisResult<Value>>) -> RedisResult<Vec<RedisResult<Value>>> {
+    let is_bad =
+        |answer: &&RedisResult<Value>| answer.as_ref().err().is_some_and(error::is_of_connection);
+    match answers.iter().find(is_bad) {
+        Some(Err(cause)) => Err(cause.clone()),
+        _ => Ok(answers),
     }
 }
 

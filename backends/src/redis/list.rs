@@ -1,4 +1,4 @@
-//! The names of all locks, from every primary.
+//! The names of all locks, and other keys, from every primary.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,20 @@ use crate::{LockName, Result};
 const STEP: u32 = 1000;
 
 /// All names under that prefix of keys that begin with `wanted`.
-pub(super) async fn names(link: &Link, keys: &str, wanted: &str) -> Result<BTreeSet<LockName>> {
-    let pattern = format!("{keys}{}*", escaped(wanted));
-    let mut names = BTreeSet::new();
+pub(super) async fn names(link: &Link, prefix: &str, wanted: &str) -> Result<BTreeSet<LockName>> {
+    let found = keys(link, prefix, wanted).await?;
+    // What is no name under our prefix is not ours.
+    let names = found.iter().filter_map(|key| {
+        let name = str::from_utf8(key.strip_prefix(prefix.as_bytes())?).ok()?;
+        LockName::new(name).ok()
+    });
+    Ok(names.collect())
+}
+
+/// All keys under that prefix that go on with `wanted`.
+pub(super) async fn keys(link: &Link, prefix: &str, wanted: &str) -> Result<BTreeSet<Vec<u8>>> {
+    let pattern = format!("{prefix}{}*", escaped(wanted));
+    let mut keys = BTreeSet::new();
     let mut cursors = link.scan_starts().await?;
     while let Some((node, cursor)) = cursors.pop() {
         let mut scan = ::redis::cmd("SCAN");
@@ -24,15 +35,13 @@ pub(super) async fn names(link: &Link, keys: &str, wanted: &str) -> Result<BTree
             <(String, Vec<Value>)>::from_redis_value(answer).map_err(|_| strange())?;
         for key in found {
             let Value::BulkString(key) = key else { return Err(strange()) };
-            // What is no name under our prefix is not ours.
-            let name = key.strip_prefix(keys.as_bytes()).and_then(|n| str::from_utf8(n).ok());
-            names.extend(name.and_then(|name| LockName::new(name).ok()));
+            keys.insert(key);
         }
         if next != "0" {
             cursors.push((node, next));
         }
     }
-    Ok(names)
+    Ok(keys)
 }
 
 /// Without meaning in a pattern of Redis.

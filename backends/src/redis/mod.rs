@@ -10,16 +10,17 @@
 //!   with the append-only file (`appendfsync everysec`), nothing with `appendfsync always`. A lock
 //!   whose lease is lost so is granted again at once.
 //! * A server with an **eviction policy** of `allkeys-…` may throw records away. Take `noeviction`,
-//!   or one of `volatile-…`: the keys have no expiry.
+//!   or one of `volatile-…`: the keys of locks have no expiry.
 //! * Leases run by the **clock of the primary**, in microseconds. Setting it forward ends leases
 //!   early; so does a failover to a server whose clock is ahead.
-//! * Records are never deleted or left to expire.
+//! * Records of locks are never deleted or left to expire.
 //!
 //! # How it works
 //!
 //! Each operation is one Lua script on one key, `NAMESPACE:lock:NAME`, which the server runs with
 //! nothing in between. The time is read inside of it, so nothing waits between clock and decision.
-//! Scripts that change who may have a lock publish its name on `NAMESPACE:hints`.
+//! Scripts that change who may have a lock publish its name on `NAMESPACE:hints`. What instances say
+//! of themselves is at `NAMESPACE:instance:ID`, until it expires.
 //!
 //! ```no_run
 //! use leasehold::redis::RedisStore;
@@ -41,6 +42,7 @@ mod link;
 mod list;
 mod options;
 mod place;
+mod presence;
 mod record;
 mod scripts;
 mod sentinel;

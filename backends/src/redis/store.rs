@@ -7,9 +7,11 @@ use std::time::Duration;
 use ::redis::cluster::ClusterClient;
 use ::redis::{Client, RedisResult, Value};
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::link::{Call, Link};
 use super::place::Place;
+use super::presence::Instances;
 use super::record::{Answer, strange};
 use super::scripts::{self, Script};
 use super::waiting::Waiting;
@@ -17,9 +19,9 @@ use super::{config, error, list, watch};
 use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, ErrorKind, FencingToken, Grant, Held, HintStream, LeaseId, ListOptions, LockName,
-    LockRecord, LockStore, Namespace, OpenOptions, Reach, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result, StoreClock, Wake, check_ttl,
+    Error, ErrorKind, FencingToken, Grant, Held, HintStream, InstanceRecord, LeaseId, ListOptions,
+    LockName, LockRecord, LockStore, Namespace, OpenOptions, Presence, Reach, ReleaseOutcome,
+    RenewOptions, RenewOutcome, Result, StoreClock, Wake, check_ttl,
 };
 
 /// How long a grant waits for the replicas that the URL asks for.
@@ -39,6 +41,7 @@ struct Shared {
     keys: String,
     /// Of the hints.
     channel: String,
+    instances: Instances,
     wait_replicas: u32,
     link: Link,
     waiting: Waiting,
@@ -119,6 +122,7 @@ impl RedisStore {
         let shared = Shared {
             keys: format!("{namespace}:lock:"),
             channel: format!("{namespace}:hints"),
+            instances: Instances::new(namespace),
             waiting: Waiting::new(Arc::clone(&place)),
             link: Link::new(place),
             wait_replicas,
@@ -401,6 +405,24 @@ impl LockStore for RedisStore {
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let found = self.shared.list(options).await.map_err(error::reading);
         found.map_err(about("list", self.label(), None))
+    }
+
+    async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
+        let about = about("announce", self.label(), None);
+        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
+        let Shared { instances, link, .. } = &*self.shared;
+        instances.announce(link, presence, ttl).await.map_err(about)
+    }
+
+    async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        let withdrawn = self.shared.instances.withdraw(&self.shared.link, instance).await;
+        withdrawn.map_err(about("withdraw", self.label(), None))
+    }
+
+    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        let Shared { instances, link, label, .. } = &*self.shared;
+        let known = instances.known(link, label).await.map_err(error::reading);
+        known.map_err(about("instances", label, None))
     }
 
     async fn watch(&self) -> Result<HintStream> {

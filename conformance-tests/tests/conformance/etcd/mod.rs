@@ -1,5 +1,6 @@
 //! etcd.
 
+mod instances;
 mod metrics;
 mod own;
 mod probes;

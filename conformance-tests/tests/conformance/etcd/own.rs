@@ -15,13 +15,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use super::{Etcd, broken, client, metrics, options, start_server, tls};
+use super::{Etcd, broken, client, instances, metrics, options, start_server, tls};
 
 /// Cases of etcd alone.
 pub(crate) const CASES: &[OwnCase<Etcd>] = &[
     ("own::users_need_their_password_and_the_right_to_the_prefix", |b| Box::pin(users(b))),
     ("own::what_is_no_etcd_is_one_clear_error", |b| Box::pin(no_etcd(b))),
     ("own::foreign_and_damaged_keys_are_left_alone", |b| Box::pin(damage(b))),
+    ("own::a_damaged_instance_hides_no_other", |b| Box::pin(instances::damage(b))),
+    ("own::an_instance_has_one_lease_and_leaves_none", |b| Box::pin(instances::leases(b))),
+    ("own::long_instances_are_all_known", |b| Box::pin(instances::long(b))),
     ("own::keep_alives_share_one_stream", |b| Box::pin(one_stream(b))),
     ("own::a_lock_is_had_over_tls", |b| Box::pin(tls::a_lock_is_had_over_tls(b))),
     ("own::clients_have_certificates", |b| Box::pin(tls::clients_have_certificates(b))),
@@ -88,6 +91,13 @@ async fn users(_: Arc<Etcd>) -> CaseResult {
     app.give_back(&taken).await?;
     app.enable(&taken.name).await?;
     assert_eq!(app.names("").await?, [taken.name]);
+    let here = instances::presence();
+    app.store().announce(&here, TTL).await?;
+    app.store().announce(&here, TTL).await?;
+    app.store().announce(&here, TTL * 2).await?;
+    assert_eq!(app.store().instances().await?.len(), 1);
+    app.store().withdraw(here.holder.instance).await?;
+    assert_eq!(app.store().instances().await?, []);
     let hint = timeout(PATIENCE, futures_util::StreamExt::next(&mut hints)).await;
     assert!(hint.is_ok_and(|hint| hint.is_some()));
     // A token that etcd forgot, as it does after five minutes, is asked for anew.

@@ -84,15 +84,17 @@ impl Backend for MongoDb {
     }
 
     async fn clean(&self, namespace: &Namespace) -> Result<()> {
-        let drop = doc! { "drop": format!("{namespace}_locks") };
-        match self.database().await?.run_command(drop).await {
-            Ok(_) => Ok(()),
-            // There is no such collection.
-            Err(cause) if matches!(&*cause.kind, mongodb::error::ErrorKind::Command(e) if e.code == 26) => {
-                Ok(())
+        for collection in ["locks", "instances"] {
+            let drop = doc! { "drop": format!("{namespace}_{collection}") };
+            match self.database().await?.run_command(drop).await {
+                Ok(_) => {}
+                // There is no such collection.
+                Err(cause) if matches!(&*cause.kind, mongodb::error::ErrorKind::Command(e) if e.code == 26) =>
+                    {}
+                Err(cause) => return Err(broken(cause)),
             }
-            Err(cause) => Err(broken(cause)),
         }
+        Ok(())
     }
 
     fn probes(&self) -> Probes<'_> {

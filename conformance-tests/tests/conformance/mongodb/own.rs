@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
 
 mod damage;
+mod instances;
 mod outages;
 mod rights;
 mod settings;
@@ -26,6 +27,8 @@ pub(super) const CASES: &[OwnCase<MongoDb>] = &[
     ("own::a_damaged_document_costs_its_own_lock", |this| {
         Box::pin(damage::damaged_documents(this))
     }),
+    ("own::a_damaged_instance_hides_no_other", |this| Box::pin(instances::damage(this))),
+    ("own::instances_that_are_over_are_removed", |this| Box::pin(instances::removal(this))),
     ("own::tokens_outlive_the_collection", |this| Box::pin(damage::a_dropped_collection(this))),
     ("own::a_standalone_server_is_polled", |_| Box::pin(settings::a_standalone_server())),
     ("own::concerns_of_the_application_do_not_matter", |this| Box::pin(settings::concerns(this))),

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::Redis;
 use super::nodes::{Nodes, patiently};
-use super::own::{LONG, fresh, name, open};
+use super::own::{LONG, fresh, name, open, presence};
 
 const PORTS: [u16; 6] = [7001, 7002, 7003, 7004, 7005, 7006];
 
@@ -136,6 +136,30 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
             hinted.await?;
         }
     }
+    Ok(())
+}
+
+pub(super) async fn instances_are_known_of_all_nodes(backend: Arc<Redis>) -> CaseResult {
+    let (nodes, namespace) = (start(&backend).await?, fresh());
+    let client = open(&url(&nodes, &[7001]), &namespace).await?;
+    let (mut announced, mut slots) = (Vec::new(), BTreeSet::new());
+    for _ in 0..30 {
+        let here = presence();
+        client.store().announce(&here, LONG).await?;
+        let key = format!("{namespace}:instance:{}", here.holder.instance);
+        let slot: u16 = nodes.ask(7001, &["CLUSTER", "KEYSLOT", &key]).await?.parse()?;
+        slots.insert(slot / (16384 / 3));
+        announced.push(here);
+    }
+    assert!(slots.len() > 1, "they are all at one node");
+    let known = client.store().instances().await?;
+    let known: Vec<_> = known.into_iter().map(|record| record.presence).collect();
+    announced.sort_by_key(|here| here.holder.instance);
+    assert_eq!(known, announced);
+    for here in announced {
+        client.store().withdraw(here.holder.instance).await?;
+    }
+    assert_eq!(client.store().instances().await?, []);
     Ok(())
 }
 

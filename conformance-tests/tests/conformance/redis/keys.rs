@@ -7,7 +7,7 @@ use leasehold_conformance::expect::extended;
 use leasehold_core::{ErrorKind, RenewOptions, RenewOutcome};
 
 use super::Redis;
-use super::own::{LONG, fresh, name, open};
+use super::own::{LONG, fresh, name, open, presence};
 use super::place::Place;
 
 pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseResult {
@@ -33,6 +33,40 @@ pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseR
     assert!(matches!(renewed[0], RenewOutcome::Extended { .. }), "{renewed:?}");
     assert!(renewed[1..].iter().all(|one| *one == RenewOutcome::Lost), "{renewed:?}");
     place.run(&["DEL", &key("text"), &key("hash"), &key("half"), &key("good")]).await?;
+    Ok(())
+}
+
+pub(super) async fn a_damaged_instance_hides_no_other(backend: Arc<Redis>) -> CaseResult {
+    let (place, namespace) = (backend.place().await?, fresh());
+    let client = open(place.url(), &namespace).await?;
+    let (good, here) = (presence(), presence());
+    client.store().announce(&good, LONG).await?;
+    let key = format!("{namespace}:instance:{}", here.holder.instance);
+    let (said, other) = (serde_json::to_string(&here)?, serde_json::to_string(&good)?);
+    for damage in [
+        // Attached to no time to live, no JSON, another's words, another type, no instance's key.
+        vec!["SET", &key, &said],
+        vec!["SET", &key, "mine", "PX", "100000"],
+        vec!["SET", &key, &other, "PX", "100000"],
+        vec!["HSET", &key, "mine", "1"],
+        vec!["SET", &format!("{key}:mine"), &said, "PX", "100000"],
+    ] {
+        place.run(&damage).await?;
+        let before = place.run(&["DUMP", damage[1]]).await?;
+        let known = client.store().instances().await?;
+        assert_eq!(known.len(), 1, "{damage:?}: {known:?}");
+        assert_eq!(known[0].presence, good);
+        assert_eq!(place.run(&["DUMP", damage[1]]).await?, before, "{damage:?}");
+        place.run(&["DEL", damage[1]]).await?;
+    }
+    // What an instance says counts in place of anything.
+    place.run(&["HSET", &key, "mine", "1"]).await?;
+    client.store().announce(&here, LONG).await?;
+    assert_eq!(client.store().instances().await?.len(), 2);
+    for instance in [here.holder.instance, good.holder.instance] {
+        client.store().withdraw(instance).await?;
+    }
+    assert_eq!(client.store().instances().await?, []);
     Ok(())
 }
 

@@ -11,16 +11,18 @@ use tokio::time::{sleep, timeout};
 
 use super::Redis;
 use super::nodes::Nodes;
-use super::own::{LONG, fresh, name, open, refusal};
+use super::own::{LONG, fresh, name, open, presence, refusal};
 use super::place::Place;
 
 pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis>) -> CaseResult {
     backend.needs_containers()?;
     let (place, namespace) = (Place::start(backend.image, &[]).await?, fresh());
-    let (keys, channel) = (format!("~{namespace}:lock:*"), format!("&{namespace}:hints"));
+    let keys = format!("~{namespace}:lock:* ~{namespace}:instance:*");
+    let channel = format!("&{namespace}:hints");
     // The line of the operator's page.
     let line = "ACL SETUSER leasehold reset on >secret KEYS CHANNEL -@all +eval +evalsha +time \
-                +hgetall +hset +hdel +publish +subscribe +unsubscribe +ping +scan +role";
+                +hgetall +hset +hdel +set +get +pttl +del +publish +subscribe +unsubscribe +ping \
+                +scan +role";
     let line = line.replace("KEYS", &keys).replace("CHANNEL", &channel);
     place.run(&line.split_whitespace().collect::<Vec<_>>()).await?;
     let url = place.url_as("leasehold", "secret");
@@ -32,6 +34,11 @@ pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis
         let taken = client.take(&name("job"), LONG).await?;
         client.names("").await?;
         client.give_back(&taken).await?;
+        let here = presence();
+        client.store().announce(&here, LONG).await?;
+        assert_eq!(client.store().instances().await?.len(), 1);
+        client.store().withdraw(here.holder.instance).await?;
+        assert_eq!(client.store().instances().await?, []);
     }
     let wrong = place.url_as("leasehold", "wrong");
     let other_namespace = refusal(&url).await;

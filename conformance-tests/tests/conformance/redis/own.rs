@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use leasehold::redis::RedisStore;
 use leasehold_conformance::{Client, OwnCase};
-use leasehold_core::{Error, LockName, Namespace, Result};
+use leasehold_core::{Error, Holder, LockName, Namespace, Presence, Result};
 
 use super::{Redis, cluster, keys, opening, options, replicas, sentinel, tls, trouble};
 
@@ -30,6 +30,7 @@ cases! {
         what_is_no_redis_server_is_named;
     keys:
         what_is_not_ours_is_left_alone,
+        a_damaged_instance_hides_no_other,
         forgotten_scripts_come_back;
     trouble:
         without_memory_leases_are_kept,
@@ -43,6 +44,7 @@ cases! {
         what_is_wrong_with_sentinels_is_named;
     cluster:
         a_cluster_serves_all_slots,
+        instances_are_known_of_all_nodes,
         a_slot_that_moves_is_followed,
         a_failover_in_a_cluster_is_survived;
     tls:
@@ -57,6 +59,11 @@ pub(super) fn fresh() -> Namespace {
 
 pub(super) fn name(name: &str) -> LockName {
     LockName::new(name).expect("it is one")
+}
+
+/// What an instance says of itself that campaigns for nothing.
+pub(super) fn presence() -> Presence {
+    Presence { holder: Holder::current(), campaigns: Vec::new(), unlisted: 0 }
 }
 
 /// Longer than a case takes.

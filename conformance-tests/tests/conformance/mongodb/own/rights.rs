@@ -14,10 +14,14 @@ use tokio::time::timeout;
 
 use super::super::place::{GUARDED, Place};
 use super::super::probes::application;
+use super::instances::presence;
 use super::{PATIENCE, TTL, said};
 
 /// What a user needs at least.
-const ACTIONS: [&str; 4] = ["find", "insert", "update", "changeStream"];
+const ACTIONS: [(&str, [&str; 4]); 2] = [
+    ("leasehold_locks", ["find", "insert", "update", "changeStream"]),
+    ("leasehold_instances", ["find", "insert", "update", "remove"]),
+];
 
 pub(super) async fn users_and_their_rights() -> CaseResult {
     let place = Place::start(&GUARDED).await?;
@@ -57,9 +61,11 @@ async fn create_users(place: &Place) -> CaseResult {
     let database = application(&root, |_| ()).await?;
     let any = database.collection::<Document>("any");
     until_ready(|| async { any.find_one(doc! {}).await }).await?;
-    let resource = doc! { "db": database.name(), "collection": "leasehold_locks" };
-    let privilege = doc! { "resource": resource, "actions": ACTIONS.to_vec() };
-    let role = doc! { "createRole": "locks", "privileges": [privilege], "roles": [] };
+    let privileges = ACTIONS.map(|(collection, actions)| {
+        let resource = doc! { "db": database.name(), "collection": collection };
+        doc! { "resource": resource, "actions": actions.to_vec() }
+    });
+    let role = doc! { "createRole": "locks", "privileges": privileges.to_vec(), "roles": [] };
     database.run_command(role).await?;
     for (user, role) in [("full", "readWrite"), ("reader", "read"), ("least", "locks")] {
         let user = doc! { "createUser": user, "pwd": "secret", "roles": [role] };
@@ -108,5 +114,11 @@ async fn use_all(client: &Client, job: &str) -> CaseResult {
     refused(client.acquire(&name, LeaseId::new(), TTL).await?);
     client.enable(&name).await?;
     assert_eq!(client.names(job).await?.len(), 2);
+    let here = presence();
+    client.store().announce(&here, TTL).await?;
+    client.store().announce(&here, TTL).await?;
+    assert_eq!(client.store().instances().await?.len(), 1);
+    client.store().withdraw(here.holder.instance).await?;
+    assert_eq!(client.store().instances().await?, []);
     Ok(())
 }
