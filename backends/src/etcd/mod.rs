@@ -41,9 +41,9 @@ mod config;
 mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod instances;
 mod keep_alive;
 mod keys;
-mod presence;
 mod record;
 mod renew;
 mod store;

@@ -19,7 +19,7 @@ use super::calls::{Call, Etcd, NoLease};
 use super::config::Location;
 use super::keys::{Family, Keys};
 use super::record::{self, Standing};
-use super::{presence, renew, watch};
+use super::{instances, renew, watch};
 use crate::common::about;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
@@ -449,16 +449,16 @@ impl LockStore for EtcdStore {
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
         let about = self.shared.about("announce", None);
         check_ttl(ttl, &self.capabilities()).map_err(&about)?;
-        presence::announce(&self.shared, presence, ttl).await.map_err(about)
+        instances::announce(&self.shared, presence, ttl).await.map_err(about)
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        let withdrawn = presence::withdraw(&self.shared, instance).await;
+        let withdrawn = instances::withdraw(&self.shared, instance).await;
         withdrawn.map_err(self.shared.about("withdraw", None))
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        let known = presence::known(&self.shared).await;
+        let known = instances::known(&self.shared).await;
         known.map_err(self.shared.about("instances", None))
     }
 

@@ -53,8 +53,8 @@ mod config;
 mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod instances;
 mod pipeline;
-mod presence;
 mod record;
 mod shared;
 mod store;

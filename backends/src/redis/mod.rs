@@ -38,11 +38,11 @@ mod connection;
 mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod instances;
 mod link;
 mod list;
 mod options;
 mod place;
-mod presence;
 mod record;
 mod scripts;
 mod sentinel;

@@ -9,9 +9,9 @@ use ::redis::{Client, RedisResult, Value};
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::instances::Instances;
 use super::link::{Call, Link};
 use super::place::Place;
-use super::presence::Instances;
 use super::record::{Answer, strange};
 use super::scripts::{self, Script};
 use super::waiting::Waiting;
