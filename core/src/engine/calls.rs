@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 
 use crate::{
     AcquireOptions, AcquireOutcome, Clock, DisableOptions, DisableOutcome, EnableOutcome, Error,
-    ErrorKind, LeaseId, LockName, LockRecord, LockStore, LockStoreExt, Moment, ReleaseOutcome,
-    RenewOptions, RenewOutcome, Result,
+    ErrorKind, LeaseId, ListOptions, LockName, LockRecord, LockStore, LockStoreExt, Moment,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// What the store said, and when it was asked: trust is counted from then.
@@ -90,6 +90,15 @@ impl Calls {
 
     pub(crate) async fn list(&self, limit: Duration) -> Result<Vec<LockRecord>> {
         let call = self.store.list_all("");
+        self.bounded("list", None, limit, ErrorKind::Unavailable, call).await.outcome
+    }
+
+    pub(crate) async fn list_page(
+        &self,
+        options: &ListOptions,
+        limit: Duration,
+    ) -> Result<Vec<LockRecord>> {
+        let call = self.store.list(options);
         self.bounded("list", None, limit, ErrorKind::Unavailable, call).await.outcome
     }
 
