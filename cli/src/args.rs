@@ -1,6 +1,8 @@
 //! What can be asked on the command line.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -59,6 +61,48 @@ pub(crate) enum Command {
     Enable(EnableArgs),
     /// Print the statements that create what the store needs, for your own migrations
     Schema(SchemaArgs),
+    /// Serve the HTTP control API
+    #[command(after_help = SERVE_HELP)]
+    Serve(ServeArgs),
+}
+
+const SERVE_HELP: &str = "\
+Without a token only this machine is answered, and only a loopback address can be listened at. The
+token is read from --token-file, else from the environment: LEASEHOLD_ADMIN_TOKEN has the token
+itself, LEASEHOLD_ADMIN_TOKEN_FILE the name of its file. Make one with: openssl rand -hex 32
+
+The API describes itself at /openapi.json.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen; port 0 chooses one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7475")]
+    pub(crate) listen: SocketAddr,
+
+    /// The file that has the token which callers must show
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// The server's certificate and those above it, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// The most reads a second, all callers together
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) max_reads: u32,
+
+    /// The most writes a second, all callers together
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) max_writes: u32,
+
+    /// The most connections at a time
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    #[arg(value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub(crate) max_connections: usize,
 }
 
 const RUN_HELP: &str = "\

@@ -7,6 +7,7 @@ mod exit;
 mod output;
 mod run;
 mod schema;
+mod serve;
 mod status;
 mod store;
 
@@ -40,6 +41,7 @@ async fn dispatch(args: Args) -> Result<u8, Failure> {
         Command::Disable(args) => control::disable(&store, args).await,
         Command::Enable(args) => control::enable(&store, args).await,
         Command::Schema(args) => schema::schema(&store, args).await,
+        Command::Serve(args) => serve::serve(&store, args).await,
     }
 }
 
