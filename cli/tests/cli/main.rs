@@ -7,6 +7,7 @@ mod control;
 mod endings;
 mod guard;
 mod passing;
+mod serve;
 mod status;
 mod support;
 mod takeover;
