@@ -2,9 +2,11 @@
 
 use leasehold::{DisableOptions, DisableOutcome, EnableOutcome, Holder, LockName, Reason};
 
+use serde_json::json;
+
 use crate::args::{DisableArgs, EnableArgs};
 use crate::exit::Failure;
-use crate::output::{print, visible};
+use crate::output::{print, print_json, visible};
 use crate::store::StoreChoice;
 
 pub(crate) async fn disable(store: &StoreChoice, args: DisableArgs) -> Result<u8, Failure> {
@@ -12,6 +14,17 @@ pub(crate) async fn disable(store: &StoreChoice, args: DisableArgs) -> Result<u8
     let (name, reason) = (LockName::new(args.name)?, Reason::new(args.reason)?);
     let options = DisableOptions { reason, by: Some(operator()) };
     let outcome = store.open().await?.disable(&name, &options).await?;
+    if args.json {
+        let (outcome, before) = match &outcome {
+            DisableOutcome::Disabled => ("disabled", None),
+            DisableOutcome::AlreadyDisabled(first) => ("already_disabled", Some(first)),
+        };
+        let reason = before.map_or(&options.reason, |first| &first.reason);
+        let by = before.map_or(options.by.as_deref(), |first| first.by.as_deref());
+        let fields = json!({ "name": name, "outcome": outcome, "reason": reason, "by": by });
+        print_json(&fields)?;
+        return Ok(0);
+    }
     let name = visible(name.as_str());
     print(&match outcome {
         DisableOutcome::Disabled => format!("Flagged {name} as disabled\n"),
@@ -30,6 +43,14 @@ pub(crate) async fn enable(store: &StoreChoice, args: EnableArgs) -> Result<u8, 
         Some(store) => store.enable(&name).await?,
         None => EnableOutcome::AlreadyEnabled,
     };
+    if args.json {
+        let outcome = match outcome {
+            EnableOutcome::Enabled => "enabled",
+            EnableOutcome::AlreadyEnabled => "already_enabled",
+        };
+        print_json(&json!({ "name": name, "outcome": outcome }))?;
+        return Ok(0);
+    }
     let name = visible(name.as_str());
     print(&match outcome {
         EnableOutcome::Enabled => format!("{name} is flagged for (re)enablement\n"),
