@@ -56,6 +56,9 @@ pub(crate) enum Command {
     Disable(DisableArgs),
     /// Let a disabled lock be granted again
     Enable(EnableArgs),
+    /// Have the leader of a lock step down in order, so that the lead moves on
+    #[command(after_help = RESIGN_HELP)]
+    Resign(ResignArgs),
     /// Print the statements that create what the store needs, for your own migrations
     Schema(SchemaArgs),
     /// Serve the HTTP control API
@@ -143,6 +146,28 @@ pub(crate) struct EnableArgs {
     /// The lock's name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const RESIGN_HELP: &str = "\
+It is a disable followed at once by an enable, so that whoever holds the lock stops as at a disable,
+and may lead again later. A lock that nobody holds, or that is disabled already, is left as it is.
+
+If this command is ended between the two, or the store stays away, the lock stays disabled with that
+reason until it is enabled.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResignArgs {
+    /// The lock's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Why, for its leader
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, default_value = "resign")]
+    pub(crate) reason: String,
 
     /// Write JSON
     #[arg(long)]
