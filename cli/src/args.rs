@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::exit::Failure;
-use crate::settings::{CommonArgs, RunSettings};
+use crate::settings::{CommonArgs, RunSettings, ServeSettings};
 
 const AFTER_HELP: &str = "\
 Stores:
@@ -56,14 +56,33 @@ pub(crate) enum Command {
     Disable(DisableArgs),
     /// Let a disabled lock be granted again
     Enable(EnableArgs),
+    /// Have the leader of a lock step down in order, so that the lead moves on
+    #[command(after_help = RESIGN_HELP)]
+    Resign(ResignArgs),
     /// Print the statements that create what the store needs, for your own migrations
     Schema(SchemaArgs),
+    /// Serve the HTTP control API
+    #[command(after_help = SERVE_HELP)]
+    Serve(ServeArgs),
     /// Show every setting, its value and where it comes from
     Config(ConfigArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
     /// Print a manual page
     Man(ManArgs),
+}
+
+const SERVE_HELP: &str = "\
+Without a token only this machine is answered, and only a loopback address can be listened at. The
+token is in --token-file, or is itself the environment variable LEASEHOLD_ADMIN_TOKEN, which goes
+before a configuration file's admin_token_file. Make one with: openssl rand -hex 32
+
+The API describes itself at /openapi.json.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) settings: ServeSettings,
 }
 
 const RUN_HELP: &str = "\
@@ -133,6 +152,28 @@ pub(crate) struct EnableArgs {
     pub(crate) json: bool,
 }
 
+const RESIGN_HELP: &str = "\
+It is a disable followed at once by an enable, so that whoever holds the lock stops as at a disable,
+and may lead again later. A lock that nobody holds, or that is disabled already, is left as it is.
+
+If this command is ended between the two, or the store stays away, the lock stays disabled with that
+reason until it is enabled.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResignArgs {
+    /// The lock's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Why, for its leader
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, default_value = "resign")]
+    pub(crate) reason: String,
+
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct SchemaArgs {
     /// Create it in the store instead, where it is missing
@@ -147,7 +188,10 @@ pub(crate) struct SchemaArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConfigArgs {
     #[command(flatten)]
-    pub(crate) settings: RunSettings,
+    pub(crate) run: RunSettings,
+
+    #[command(flatten)]
+    pub(crate) serve: ServeSettings,
 
     /// Write JSON
     #[arg(long)]

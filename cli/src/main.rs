@@ -10,6 +10,7 @@ mod log;
 mod output;
 mod run;
 mod schema;
+mod serve;
 mod settings;
 mod status;
 mod store;
@@ -54,7 +55,9 @@ async fn dispatch(args: Args, configuration: &Configuration) -> Result<u8, Failu
         Command::Status(args) => status::status(&store, args).await,
         Command::Disable(args) => control::disable(&store, args).await,
         Command::Enable(args) => control::enable(&store, args).await,
+        Command::Resign(args) => control::resign(&store, args).await,
         Command::Schema(args) => schema::schema(&store, args).await,
+        Command::Serve(_) => serve::serve(&store, configuration).await,
         Command::Config(_) | Command::Completions(_) | Command::Man(_) => Ok(0),
     }
 }

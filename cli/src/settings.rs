@@ -88,8 +88,44 @@ pub(crate) struct RunSettings {
     start_delay: Option<String>,
 }
 
+/// The options of `serve` that are settings.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "HTTP control API")]
+pub(crate) struct ServeSettings {
+    /// Where to listen; port 0 chooses one [default: 127.0.0.1:7475]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+
+    /// The file that has the token which callers must show
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<String>,
+
+    /// The server's certificate and those above it, as PEM
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+
+    /// The certificate's private key, as PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+
+    /// The most reads a second, all callers together [default: 200]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    max_reads: Option<String>,
+
+    /// The most writes a second, all callers together [default: 20]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    max_writes: Option<String>,
+
+    /// The most connections at a time [default: 512]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    max_connections: Option<String>,
+}
+
+/// The name of a setting, its option, and what was given.
+type Given<'a> = (&'static str, &'static str, Option<&'a String>);
+
 impl CommonArgs {
-    fn options(&self) -> [(&'static str, &'static str, Option<&String>); 4] {
+    fn options(&self) -> [Given<'_>; 4] {
         [
             ("store", "--store", self.store.as_ref()),
             ("namespace", "--namespace", self.namespace.as_ref()),
@@ -100,7 +136,7 @@ impl CommonArgs {
 }
 
 impl RunSettings {
-    fn options(&self) -> [(&'static str, &'static str, Option<&String>); 12] {
+    fn options(&self) -> [Given<'_>; 12] {
         [
             ("lock_name", "--lock", self.lock.as_ref()),
             ("ttl", "--ttl", self.ttl.as_ref()),
@@ -118,19 +154,35 @@ impl RunSettings {
     }
 }
 
+impl ServeSettings {
+    fn options(&self) -> [Given<'_>; 7] {
+        [
+            ("listen", "--listen", self.listen.as_ref()),
+            ("admin_token_file", "--token-file", self.token_file.as_ref()),
+            ("tls_cert", "--tls-cert", self.tls_cert.as_ref()),
+            ("tls_key", "--tls-key", self.tls_key.as_ref()),
+            ("max_reads", "--max-reads", self.max_reads.as_ref()),
+            ("max_writes", "--max-writes", self.max_writes.as_ref()),
+            ("max_connections", "--max-connections", self.max_connections.as_ref()),
+        ]
+    }
+}
+
 /// Reads all settings, and checks them.
 pub(crate) fn load(args: &Args) -> Result<Configuration, Failure> {
     let mut loader = Loader::new();
     if let Some(file) = &args.common.config {
         loader = loader.file_shown_as("--config", file);
     }
-    let of_command = match &args.command {
-        Command::Run(args) => Some(&args.settings),
-        Command::Config(args) => Some(&args.settings),
-        _ => None,
+    let (run, serve) = match &args.command {
+        Command::Run(args) => (Some(&args.settings), None),
+        Command::Serve(args) => (None, Some(&args.settings)),
+        Command::Config(args) => (Some(&args.run), Some(&args.serve)),
+        _ => (None, None),
     };
-    let of_command = of_command.into_iter().flat_map(RunSettings::options);
-    for (name, shown, value) in args.common.options().into_iter().chain(of_command) {
+    let run = run.into_iter().flat_map(RunSettings::options);
+    let serve = serve.into_iter().flat_map(ServeSettings::options);
+    for (name, shown, value) in args.common.options().into_iter().chain(run).chain(serve) {
         if let Some(value) = value {
             loader = loader.option_shown_as(name, shown, value.as_str());
         }
@@ -145,21 +197,20 @@ mod tests {
 
     use super::*;
 
-    /// `config` takes what `run` takes; both take every setting.
+    /// `config` takes every setting, and each is one of `run` or of `serve`.
     #[test]
     fn every_setting_is_an_option() {
         let mut command = Args::command();
         command.build();
-        for name in ["run", "config"] {
-            let options: Vec<_> = command
-                .find_subcommand(name)
-                .unwrap()
-                .get_arguments()
-                .filter_map(|argument| argument.get_long().map(|long| format!("--{long}")))
-                .collect();
-            for key in KEYS {
-                assert!(options.contains(&key.flag()), "{name} has no {}", key.flag());
-            }
+        let options = |name: &str| -> Vec<_> {
+            let command = command.find_subcommand(name).unwrap();
+            let longs = command.get_arguments().filter_map(|argument| argument.get_long());
+            longs.map(|long| format!("--{long}")).collect()
+        };
+        let (config, run, serve) = (options("config"), options("run"), options("serve"));
+        for flag in KEYS.iter().map(leasehold::configuration::Key::flag) {
+            assert!(config.contains(&flag), "config has no {flag}");
+            assert!(run.contains(&flag) || serve.contains(&flag), "no command has {flag}");
         }
     }
 }

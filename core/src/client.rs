@@ -1,12 +1,14 @@
 //! An application's access to one store: who it is, and everything it makes from it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::observer::{self, Observations};
 use crate::{
-    Clock, DisableOptions, DisableOutcome, Election, EnableOutcome, Error, Holder, InstanceRecord,
-    Lock, LockName, LockRecord, LockStore, Reason, Result, Settings, SystemClock, Timing,
+    Clock, DisableOptions, DisableOutcome, Disablement, Election, EnableOutcome, Error, ErrorKind,
+    Holder, InstanceRecord, ListOptions, Lock, LockName, LockRecord, LockStore, Reason, Result,
+    Settings, SystemClock, Timing,
 };
 
 /// One application instance on one store.
@@ -106,6 +108,80 @@ impl Client {
         self.engine.calls.enable(&name, self.timing.call_limit()).await
     }
 
+    /// Has the leader of that name step down in order, so that the lead moves on.
+    ///
+    /// It is a [`disable`](Self::disable), which marks the lease in force as ending, followed at
+    /// once by an [`enable`](Self::enable), which does not undo that. Whoever holds the lease when
+    /// the disable arrives stops with that reason; it may lead again later, like any candidate.
+    ///
+    /// A name that is disabled already is left as it is: its holder stops anyway.
+    ///
+    /// # What may remain
+    /// Between the two calls, for a round trip, the name is disabled. When this process dies then,
+    /// or the store becomes unreachable for longer than the retries last, the name stays disabled
+    /// with that reason until somebody enables it. Another's disable that falls between the two is
+    /// answered with this one's reason, and undone.
+    ///
+    /// # Cancel safety
+    /// Once begun it goes on by itself when the future is dropped.
+    ///
+    /// # Errors
+    /// For a name or a reason that cannot be one, and what the store reports. The message says so
+    /// when the name may have been left disabled.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn resign(
+        &self,
+        name: impl AsRef<str>,
+        reason: impl AsRef<str>,
+    ) -> Result<ResignOutcome> {
+        let name = LockName::new(name)?;
+        let reason = Reason::new(reason).map_err(|error| error.for_lock(&name))?;
+        let client = self.clone();
+        let task = tokio::spawn(async move { client.disable_and_enable(&name, &reason).await });
+        task.await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::OutcomeUnknown, "the runtime shut down meanwhile")
+                .during("resign")
+                .with_fix("look whether the lock is left disabled"))
+        })
+    }
+
+    async fn disable_and_enable(&self, name: &LockName, reason: &Reason) -> Result<ResignOutcome> {
+        /// An enable that did not arrive leaves the name disabled, so it is worth some patience.
+        const ATTEMPTS: u32 = 4;
+        const PAUSE: Duration = Duration::from_millis(250);
+
+        let record = self.status(name).await?;
+        if let Some(disabled) = record.disabled {
+            return Ok(ResignOutcome::Disabled(disabled));
+        }
+        let Some(lease) = record.lease else { return Ok(ResignOutcome::NotHeld) };
+        if let DisableOutcome::AlreadyDisabled(disabled) = self
+            .disable(name, reason)
+            .await
+            .map_err(|error| error.with_fix("look whether the lock is left disabled"))?
+        {
+            return Ok(ResignOutcome::Disabled(disabled));
+        }
+        let mut attempt = 1;
+        loop {
+            match self.enable(name).await {
+                Ok(_) => return Ok(ResignOutcome::Resigning(lease.holder)),
+                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
+                    let clock = self.engine.calls.clock();
+                    clock.sleep_until(clock.now() + PAUSE * attempt).await;
+                    attempt += 1;
+                }
+                Err(error) => {
+                    return Err(error.with_fix(
+                        "the leader steps down, but the lock is left disabled: enable it",
+                    ));
+                }
+            }
+        }
+    }
+
     /// What the store knows of a name.
     ///
     /// # Errors
@@ -132,6 +208,25 @@ impl Client {
     pub async fn list(&self) -> Result<Vec<LockRecord>> {
         self.engine.calls.list(self.timing.call_limit()).await
     }
+
+    /// What the store knows of one page of names.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn list_page(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
+        self.engine.calls.list_page(options, self.timing.call_limit()).await
+    }
+}
+
+/// What became of a [`Client::resign`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResignOutcome {
+    /// The lease in force is marked as ending; it was this holder's a moment before.
+    Resigning(Holder),
+    /// Nobody held the name, and nothing changed.
+    NotHeld,
+    /// The name was disabled already, so that its holder stops anyway; nothing changed.
+    Disabled(Disablement),
 }
 
 /// Makes a [`Client`].

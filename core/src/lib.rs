@@ -29,7 +29,7 @@ mod store_ext;
 
 pub use async_trait::async_trait;
 pub use capabilities::{Capabilities, Reach, StoreClock, Wake};
-pub use client::{Client, ClientBuilder};
+pub use client::{Client, ClientBuilder, ResignOutcome};
 pub use clock::{Clock, Moment, SystemClock, TokioClock};
 pub use election::{
     Election, ElectionHandle, Job, JobError, Leadership, Standing, Status, StopReason, job_fn,

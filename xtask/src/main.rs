@@ -1,5 +1,6 @@
 //! All automation of this repository: `cargo xtask …`.
 
+mod api;
 mod docker;
 mod evidence;
 mod fuzz;
@@ -29,6 +30,8 @@ enum Task {
     Fix,
     /// Sets up what the tests need, and runs every test.
     Test(test::Options),
+    /// Checks the HTTP API against its own description.
+    Api,
     /// Throws arbitrary input at what reads URLs, names, settings and records.
     Fuzz(fuzz::Options),
     /// Searches the model: give INSTANCES FAULTS COMMANDS, and STEPS (0 for all) and FLAW if wanted
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Verify => verify::verify(),
         Task::Fix => verify::fix(),
         Task::Test(options) => test::test(&options),
+        Task::Api => api::check(),
         Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Model(given) => evidence::run("model", &given),
         Task::Sim(given) => evidence::run("sim", &given),

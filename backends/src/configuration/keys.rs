@@ -28,6 +28,7 @@ impl Key {
     pub fn flag(&self) -> String {
         match self.name {
             "lock_name" => "--lock".to_owned(),
+            "admin_token_file" => "--token-file".to_owned(),
             name => format!("--{}", name.replace('_', "-")),
         }
     }
@@ -67,6 +68,10 @@ pub enum Kind {
     Text,
     /// How the log is written.
     LogFormat,
+    /// Where to listen.
+    Address,
+    /// The path of a file.
+    Path,
 }
 
 impl Kind {
@@ -83,6 +88,8 @@ impl Kind {
             Self::Switch => "switch",
             Self::Text => "text",
             Self::LogFormat => "log format",
+            Self::Address => "address",
+            Self::Path => "path",
         }
     }
 
@@ -99,6 +106,8 @@ impl Kind {
             Self::Switch => "true or false",
             Self::Text => "text",
             Self::LogFormat => "text or json",
+            Self::Address => "an IP address and a port, such as 127.0.0.1:7475 or [::1]:0",
+            Self::Path => "the path of a file, without NUL",
         }
     }
 }
@@ -254,10 +263,62 @@ pub const KEYS: &[Key] = &[
         original: None,
         documentation: "`leasehold`: how the log is written, as `text` or `json`.",
     },
+    Key {
+        name: "listen",
+        kind: Kind::Address,
+        default: "127.0.0.1:7475",
+        original: None,
+        documentation: "`leasehold serve`: where to listen; port 0 chooses one.",
+    },
+    Key {
+        name: "admin_token_file",
+        kind: Kind::Path,
+        default: "none: only this machine is answered",
+        original: None,
+        documentation: "`leasehold serve`: the file that has the token which callers must show.",
+    },
+    Key {
+        name: "tls_cert",
+        kind: Kind::Path,
+        default: "none: no TLS",
+        original: None,
+        documentation: "`leasehold serve`: the server's certificate and those above it, as PEM.",
+    },
+    Key {
+        name: "tls_key",
+        kind: Kind::Path,
+        default: "none",
+        original: None,
+        documentation: "`leasehold serve`: the certificate's private key, as PEM.",
+    },
+    Key {
+        name: "max_reads",
+        kind: Kind::Count,
+        default: "200",
+        original: None,
+        documentation: "`leasehold serve`: the most reads a second, all callers together.",
+    },
+    Key {
+        name: "max_writes",
+        kind: Kind::Count,
+        default: "20",
+        original: None,
+        documentation: "`leasehold serve`: the most writes a second, all callers together.",
+    },
+    Key {
+        name: "max_connections",
+        kind: Kind::Count,
+        default: "512",
+        original: None,
+        documentation: "`leasehold serve`: the most connections at a time.",
+    },
 ];
 
 /// Environment variables with our prefix that are no settings.
-pub(super) const OTHER_VARIABLES: &[&str] = &[FILE_VARIABLE, "LEASEHOLD_LOCK", "LEASEHOLD_TOKEN"];
+///
+/// The token of the HTTP API is a secret that no output may show, so it is none either.
+pub(super) const OTHER_VARIABLES: &[&str] =
+    &[FILE_VARIABLE, "LEASEHOLD_LOCK", "LEASEHOLD_TOKEN", "LEASEHOLD_ADMIN_TOKEN"];
 
 /// The setting of that name.
 pub(super) fn key(name: &str) -> Option<&'static Key> {

@@ -46,6 +46,7 @@ mod origin;
 mod original;
 mod reference;
 mod resolved;
+mod serve;
 mod store_url;
 mod value;
 
@@ -56,6 +57,7 @@ pub use keys::{KEYS, Key, Kind, Original};
 pub use loader::{Loader, OptionValue};
 pub use origin::Origin;
 pub use reference::reference;
+pub use serve::Serve;
 pub use store_url::StoreUrl;
 pub use value::LogFormat;
 
@@ -83,6 +85,8 @@ pub struct Configuration {
     pub log: Option<String>,
     /// How the command line logs.
     pub log_format: LogFormat,
+    /// How the command line serves the HTTP control API.
+    pub serve: Serve,
     /// The files that were read.
     pub files: Vec<PathBuf>,
     /// What is most likely a mistake, a sentence each, such as a variable `LEASEHOLD_TTTL`.

@@ -58,5 +58,7 @@ fn short(kind: Kind) -> &'static str {
         Kind::Switch => "true, false",
         Kind::Text => "text",
         Kind::LogFormat => "text, json",
+        Kind::Address => "IP:PORT",
+        Kind::Path => "path",
     }
 }

@@ -7,6 +7,7 @@ use super::keys::KEYS;
 use super::layer::Merged;
 use super::origin::Origin;
 use super::original;
+use super::serve::Serve;
 use super::{Configuration, Setting};
 use crate::{Error, LockStore, MemoryStore, Result, Settings};
 
@@ -31,6 +32,7 @@ pub(super) fn configuration(
         respawn: merged.switch("respawn")?.unwrap_or_default(),
         log: merged.text("log")?,
         log_format: merged.log_format()?.unwrap_or_default(),
+        serve: Serve::new(merged)?,
         files,
         warnings,
         shown: Vec::new(),
@@ -142,6 +144,6 @@ fn value(configuration: &Configuration, name: &str) -> Shown {
         "respawn" => Shown::Text(configuration.respawn.to_string()),
         "log" => text(configuration.log.clone()),
         "log_format" => Shown::Text(configuration.log_format.as_str().to_owned()),
-        _ => Shown::Nothing,
+        other => text(configuration.serve.shown(other)),
     }
 }

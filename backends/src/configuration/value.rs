@@ -1,5 +1,7 @@
 //! From what stands in a source to a value, or to a message that says what would do.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use config::ValueKind;
@@ -94,6 +96,18 @@ impl Merged {
             "text" => Ok(LogFormat::Text),
             "json" => Ok(LogFormat::Json),
             _ => Err(Why::Evident),
+        })
+    }
+
+    pub(super) fn address(&self, name: &'static str) -> Result<Option<SocketAddr>> {
+        self.read(name, |value, _| text(value)?.trim().parse().map_err(|_| Why::Evident))
+    }
+
+    pub(super) fn path(&self, name: &'static str) -> Result<Option<PathBuf>> {
+        self.read(name, |value, _| {
+            let path = text(value)?;
+            let fits = !path.is_empty() && !path.contains('\0');
+            if fits { Ok(path.into()) } else { Err(Why::Evident) }
         })
     }
 

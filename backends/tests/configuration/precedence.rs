@@ -50,6 +50,8 @@ fn value(key: &Key, n: usize) -> (String, String, String) {
         Kind::Switch => same(format!("{}", n.is_multiple_of(2))),
         Kind::Text => same(format!("info,a{n}=debug")),
         Kind::LogFormat => same(if n.is_multiple_of(2) { "json" } else { "text" }.to_owned()),
+        Kind::Address => same(format!("127.0.0.1:{}", 7000 + n)),
+        Kind::Path => same(format!("dir/file {n}.pem")),
         other => panic!("a kind without values: {other:?}"),
     }
 }

@@ -1,8 +1,10 @@
 //! Locks as a table for people.
 
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use leasehold::{LockRecord, LockState};
 
-use super::view::ago;
 use crate::output::{columns, visible};
 
 const HEAD: [&str; 7] = ["NAME", "STATE", "HOLDER", "TOKEN", "SINCE", "LEFT", "REASON"];
@@ -29,6 +31,12 @@ fn row(record: &LockRecord) -> [String; HEAD.len()] {
         lease.map_or_else(none, |lease| format!("{:.1}s", lease.left.as_secs_f64())),
         reason.map_or_else(String::new, |reason| visible(reason.as_str())),
     ]
+}
+
+/// The calendar time so long before now.
+fn ago(duration: Duration) -> Timestamp {
+    let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+    Timestamp::now().checked_sub(duration).unwrap_or(Timestamp::MIN)
 }
 
 fn state(state: LockState) -> &'static str {

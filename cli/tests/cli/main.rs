@@ -9,6 +9,7 @@ mod endings;
 mod guard;
 mod passing;
 mod scripting;
+mod serve;
 mod status;
 mod support;
 mod takeover;

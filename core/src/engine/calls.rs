@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::{
     AcquireOptions, AcquireOutcome, Clock, DisableOptions, DisableOutcome, EnableOutcome, Error,
-    ErrorKind, InstanceRecord, LeaseId, LockName, LockRecord, LockStore, LockStoreExt, Moment,
-    Presence, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    ErrorKind, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, LockStoreExt,
+    Moment, Presence, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// What the store said, and when it was asked: trust is counted from then.
@@ -111,6 +111,15 @@ impl Calls {
 
     pub(crate) async fn list(&self, limit: Duration) -> Result<Vec<LockRecord>> {
         let call = self.store.list_all("");
+        self.bounded("list", None, limit, ErrorKind::Unavailable, call).await.outcome
+    }
+
+    pub(crate) async fn list_page(
+        &self,
+        options: &ListOptions,
+        limit: Duration,
+    ) -> Result<Vec<LockRecord>> {
+        let call = self.store.list(options);
         self.bounded("list", None, limit, ErrorKind::Unavailable, call).await.outcome
     }
 

@@ -1,0 +1,265 @@
+//! Who is answered, and which writes are refused since a page of another site caused them.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use leasehold_core::{Error, Result};
+use subtle::ConstantTimeEq;
+
+use crate::api;
+use crate::problem::Problem;
+
+/// Who is answered.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Access {
+    /// This machine only, by its own names, and not through a proxy.
+    ///
+    /// The peer's address must be a loopback one, which an application tells by serving with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`; nobody is answered otherwise. The
+    /// header `Host` must be `localhost` or a loopback address, lest a page of another site reach
+    /// the API by a name of its own (DNS rebinding).
+    #[default]
+    Loopback,
+    /// Whoever shows the token.
+    Token(Token),
+    /// Everybody: the application lets nobody through to the router who may not use it.
+    ///
+    /// Writes that a page of another site caused are refused all the same.
+    Application,
+}
+
+/// A bearer token; never shown, and compared in a time that does not depend on where two differ.
+#[derive(Clone)]
+pub struct Token(Arc<[u8]>);
+
+impl Token {
+    /// The shortest that is accepted, in bytes: shorter ones can be guessed.
+    pub const MIN_BYTES: usize = 16;
+
+    /// The longest that is accepted, in bytes.
+    pub const MAX_BYTES: usize = 1024;
+
+    /// Checks the token: 16 to 1024 printable ASCII characters without blanks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](leasehold_core::ErrorKind::Invalid), without the token in it.
+    pub fn new(token: impl AsRef<str>) -> Result<Self> {
+        let token = token.as_ref().as_bytes();
+        let length = (Self::MIN_BYTES..=Self::MAX_BYTES).contains(&token.len());
+        if length && token.iter().all(u8::is_ascii_graphic) {
+            Ok(Self(Arc::from(token)))
+        } else {
+            Err(Error::invalid("the token cannot be one").with_fix(format!(
+                "use {} to {} printable ASCII characters without blanks, such as what \
+                 `openssl rand -hex 32` prints",
+                Self::MIN_BYTES,
+                Self::MAX_BYTES
+            )))
+        }
+    }
+
+    fn is_shown_in(&self, headers: &HeaderMap) -> bool {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return false };
+        let Some((scheme, shown)) = value.as_bytes().split_first_chunk::<7>() else { return false };
+        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(self.0.ct_eq(shown))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// Lets a request through, or says why not.
+pub(crate) async fn guard(
+    State(state): State<Arc<api::State>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let admitted = admit(&state.access, peer, request.uri(), request.headers()).and_then(|()| {
+        let reads = [Method::GET, Method::HEAD].contains(request.method());
+        if reads { Ok(()) } else { refuse_cross_site(request.uri(), request.headers()) }
+    });
+    match admitted {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn admit(
+    access: &Access,
+    peer: Option<IpAddr>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    match access {
+        Access::Application => Ok(()),
+        Access::Token(token) if token.is_shown_in(headers) => Ok(()),
+        Access::Token(_) => Err(Problem::unauthorized()),
+        Access::Loopback => {
+            if !peer.is_some_and(is_loopback) || is_forwarded(headers) {
+                return Err(Problem::forbidden(
+                    "without a token only this machine is answered, and not through a proxy",
+                ));
+            }
+            if !authority(uri, headers).is_some_and(|name| names_loopback(name.host())) {
+                return Err(Problem::forbidden(
+                    "without a token the host must be called localhost, 127.0.0.1 or [::1]",
+                ));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    const OTHERS: [&str; 2] = ["x-forwarded-for", "x-forwarded-host"];
+    headers.contains_key(FORWARDED) || OTHERS.iter().any(|name| headers.contains_key(*name))
+}
+
+fn names_loopback(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(is_loopback)
+}
+
+/// Whom the request is addressed to; none when it does not say, or says two things.
+fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host: Option<Authority> = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Some(host.as_bytes().try_into().ok()?),
+        (None, _) => None,
+        (Some(_), Some(_)) => return None,
+    };
+    match (uri.authority().cloned(), host) {
+        (Some(target), Some(host)) => (target == host).then_some(host),
+        (target, host) => target.or(host),
+    }
+}
+
+/// Browsers tell where a request came from in one of these headers; programs send neither.
+fn refuse_cross_site(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let refused = || Err(Problem::forbidden("a write from a page of another site"));
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    if !sites.all(|site| site == "same-origin" || site == "none") {
+        return refused();
+    }
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let own = authority(uri, headers);
+    let same = |origin: &axum::http::HeaderValue| {
+        let origin: Option<Uri> = origin.as_bytes().try_into().ok();
+        let web = origin
+            .as_ref()
+            .is_some_and(|origin| matches!(origin.scheme_str(), Some("http" | "https")));
+        web && own.is_some() && origin.as_ref().and_then(Uri::authority) == own.as_ref()
+    };
+    if origins.all(same) { Ok(()) } else { refused() }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use axum::http::header::HeaderName;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair =
+            |&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs.iter().map(pair) {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+
+    #[test]
+    fn a_token_is_shown_whole_or_not_at_all() {
+        let token = Token::new("0123456789abcdef").unwrap();
+        let shown = |value| token.is_shown_in(&headers(&[("authorization", value)]));
+        assert!(shown("Bearer 0123456789abcdef") && shown("bearer 0123456789abcdef"));
+        for wrong in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer 0123456789abcde",
+            "Bearer 0123456789abcdef0",
+            "Bearer 0123456789abcdeg",
+            "Bearer  0123456789abcdef",
+            "Basic 0123456789abcdef",
+            "0123456789abcdef",
+        ] {
+            assert!(!shown(wrong), "{wrong}");
+        }
+        let twice = ("authorization", "Bearer 0123456789abcdef");
+        assert!(!token.is_shown_in(&headers(&[twice, twice])));
+        assert!(!token.is_shown_in(&headers(&[])));
+        assert_eq!(format!("{token:?}"), "Token(…)");
+    }
+
+    #[test]
+    fn a_token_that_can_be_guessed_is_none() {
+        for bad in ["", "short", "0123456789abcde\n", "0123456789 abcdef", &"x".repeat(1025)] {
+            let error = Token::new(bad).unwrap_err().to_string();
+            assert!(bad.is_empty() || !error.contains(bad), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_a_token_only_this_machine_by_its_own_names() {
+        let uri = Uri::from_static("/v1/locks");
+        let admitted =
+            |peer, pairs: &[_]| admit(&Access::Loopback, peer, &uri, &headers(pairs)).is_ok();
+        for host in ["localhost", "LOCALHOST:7475", "127.0.0.1:7475", "127.9.9.9", "[::1]:1"] {
+            assert!(admitted(HERE, &[("host", host)]), "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "10.0.0.1", ""] {
+            assert!(!admitted(HERE, &[("host", host)]), "{host}");
+        }
+        let host = ("host", "localhost");
+        assert!(!admitted(None, &[host]), "no peer is known");
+        assert!(!admitted("10.0.0.1".parse().ok(), &[host]), "a peer elsewhere");
+        assert!(admitted("::ffff:127.0.0.1".parse().ok(), &[host]), "a mapped address");
+        assert!(!admitted(HERE, &[]), "no host");
+        assert!(!admitted(HERE, &[host, ("host", "evil.example")]), "two hosts");
+        assert!(!admitted(HERE, &[host, ("x-forwarded-for", "10.0.0.1")]), "through a proxy");
+        let absolute = Uri::from_static("http://evil.example/v1/locks");
+        assert!(admit(&Access::Loopback, HERE, &absolute, &headers(&[host])).is_err());
+    }
+
+    #[test]
+    fn a_write_from_another_site_is_refused() {
+        let uri = Uri::from_static("/v1/locks/a/enable");
+        let refused = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = [&[("host", "localhost:7475")], pairs].concat();
+            refuse_cross_site(&uri, &headers(&pairs)).is_err()
+        };
+        assert!(!refused(&[]));
+        assert!(!refused(&[("sec-fetch-site", "same-origin")]));
+        assert!(!refused(&[("origin", "http://localhost:7475")]));
+        for site in ["cross-site", "same-site", "else"] {
+            assert!(refused(&[("sec-fetch-site", site)]), "{site}");
+        }
+        for origin in
+            ["null", "", "http://evil.example", "http://localhost:80", "file://localhost:7475"]
+        {
+            assert!(refused(&[("origin", origin)]), "{origin}");
+        }
+    }
+}

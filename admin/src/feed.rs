@@ -1,0 +1,181 @@
+//! One look at the store, again and again, shared by all who follow the changes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold_core::{Client, Error, HintStream, LockName, LockRecord};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::Limits;
+use crate::problem::Problem;
+
+/// How often to look when no hint tells to: grants are not hinted at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Hints may come in crowds.
+const LEAST_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A look that takes long is followed by a pause of so many times that, so that a large store is
+/// not kept busy by being looked at.
+const REST: u32 = 9;
+
+/// How long a watch may take to begin.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the store knew a moment ago, and whether it answered since.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) records: Arc<BTreeMap<LockName, LockRecord>>,
+    pub(crate) error: Option<Error>,
+}
+
+/// The looks, taken while anybody follows them.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    client: Client,
+    seats: Arc<Semaphore>,
+    looks: watch::Sender<Option<Arc<Look>>>,
+    looking: Mutex<bool>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// One who follows. Whoever is slow misses the looks in between, and costs no more than the last.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    _seat: OwnedSemaphorePermit,
+    looks: watch::Receiver<Option<Arc<Look>>>,
+}
+
+impl Feed {
+    pub(crate) fn new(client: Client, limits: &Limits, shutdown: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            seats: Arc::new(Semaphore::new(limits.listeners)),
+            looks: watch::Sender::new(None),
+            looking: Mutex::new(false),
+            shutdown,
+        })
+    }
+
+    /// Takes a seat, and begins to look if nobody did.
+    pub(crate) fn follow(self: &Arc<Self>) -> Result<Follower, Problem> {
+        let seat = self.seats.clone().try_acquire_owned();
+        let seat = seat.map_err(|_| Problem::busy("followers of the changes"))?;
+        let mut looking = self.looking();
+        let looks = self.looks.subscribe();
+        if !std::mem::replace(&mut *looking, true) {
+            tokio::spawn(Looking { feed: self.clone(), said: false }.run());
+        }
+        drop(looking);
+        Ok(Follower { _seat: seat, looks })
+    }
+
+    fn looking(&self) -> MutexGuard<'_, bool> {
+        self.looking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Follower {
+    /// The next look that is not yet seen; none when there will be no more.
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Option<Arc<Look>> {
+        loop {
+            self.looks.changed().await.ok()?;
+            if let Some(look) = self.looks.borrow_and_update().clone() {
+                return Some(look);
+            }
+        }
+    }
+}
+
+/// The task that looks: said to be over however it ends.
+struct Looking {
+    feed: Arc<Feed>,
+    said: bool,
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        if !self.said {
+            *self.feed.looking() = false;
+        }
+    }
+}
+
+impl Looking {
+    async fn run(mut self) {
+        let mut hints = None;
+        // A look from before would be taken for the present.
+        self.feed.looks.send_replace(None);
+        while !self.stop_if_deserted() {
+            let begun = Instant::now();
+            self.look(&mut hints).await;
+            let rest = (begun.elapsed() * REST).max(LEAST_INTERVAL);
+            let expiry = self.first_expiry().unwrap_or(INTERVAL).min(INTERVAL);
+            let shutdown = self.feed.shutdown.clone();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = self.feed.looks.closed() => {}
+                () = async {
+                    sleep(rest).await;
+                    tokio::select! {
+                        () = hint(&mut hints) => {}
+                        () = sleep(expiry.saturating_sub(rest)) => {}
+                    }
+                } => {}
+            }
+        }
+    }
+
+    /// Decided and said in one step, lest a newcomer rely on looks that end.
+    fn stop_if_deserted(&mut self) -> bool {
+        let mut looking = self.feed.looking();
+        if self.feed.looks.receiver_count() == 0 {
+            *looking = false;
+            self.said = true;
+        }
+        self.said
+    }
+
+    async fn look(&self, hints: &mut Option<HintStream>) {
+        let Feed { client, looks, .. } = &*self.feed;
+        if hints.is_none() {
+            // Before the look, so that no change falls between the two. Without hints, poll.
+            *hints = timeout(PATIENCE, client.store().watch()).await.ok().and_then(Result::ok);
+        }
+        let look = match client.list().await {
+            Ok(records) => {
+                let records = records.into_iter().map(|record| (record.name.clone(), record));
+                Look { records: Arc::new(records.collect()), error: None }
+            }
+            Err(error) => {
+                let last = looks.borrow().clone().unwrap_or_default();
+                Look { records: last.records.clone(), error: Some(error) }
+            }
+        };
+        looks.send_replace(Some(Arc::new(look)));
+    }
+
+    fn first_expiry(&self) -> Option<Duration> {
+        let look = self.feed.looks.borrow();
+        let leases = look.iter().flat_map(|look| look.records.values());
+        leases.filter_map(|record| record.lease.as_ref()).map(|lease| lease.left).min()
+    }
+}
+
+/// Returns when something may have changed; never when nothing will tell.
+async fn hint(hints: &mut Option<HintStream>) {
+    if let Some(stream) = hints {
+        if stream.next().await.is_some() {
+            return;
+        }
+        *hints = None;
+    }
+    std::future::pending::<()>().await;
+}

@@ -1,0 +1,49 @@
+//! Leasehold's HTTP control API: see who leads, disable and enable names, move the lead on.
+//!
+//! [`AdminApi`] makes an [`axum::Router`] to mount in an application; the feature `serve` (on by
+//! default) adds [`Server`], which serves it by itself, with bounds on everything a client can
+//! hold on to. `docs/http.md` has each endpoint with a command line to try it.
+//!
+//! ```
+//! use leasehold_admin::{Access, AdminApi, Token};
+//! use leasehold_core::{Client, MemoryStore};
+//!
+//! # fn main() -> Result<(), leasehold_core::Error> {
+//! let client = Client::new(MemoryStore::new())?;
+//! let token = Token::new("0123456789abcdef-0123456789abcdef")?;
+//! let api = AdminApi::new(client).access(Access::Token(token));
+//! let app: axum::Router = axum::Router::new().nest("/leasehold", api.router());
+//! # let _ = app;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Safe by default
+//! Without a [`Token`] only this machine is answered: see [`Access`]. No answer carries CORS
+//! headers, and writes that a page of another site caused are refused.
+//!
+//! # What it does not do
+//! It does not run elections. It decides nothing by what it shows, which is old when it arrives;
+//! neither should its readers.
+
+mod access;
+mod api;
+mod events;
+mod extract;
+mod feed;
+mod health;
+mod limits;
+mod lock;
+mod locks;
+mod openapi;
+mod original;
+mod problem;
+#[cfg(feature = "serve")]
+mod server;
+
+pub use access::{Access, Token};
+pub use api::AdminApi;
+pub use limits::Limits;
+pub use lock::{HolderView, LockView};
+#[cfg(feature = "serve")]
+pub use server::{Server, Tls};

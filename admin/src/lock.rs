@@ -1,0 +1,106 @@
+//! A lock as JSON, in the one form that the API and `leasehold status --json` have. Fields may be
+//! added, but not renamed or removed.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use leasehold_core::{Disablement, FencingToken, Holder, LockRecord, LockState, Reason};
+use serde::Serialize;
+
+/// A lock as JSON, as the API and `leasehold status --json` write it.
+///
+/// Every field is always there; what does not apply is null. Fields may be added in later versions.
+///
+/// ```
+/// use leasehold_admin::LockView;
+/// use leasehold_core::{LockName, LockRecord};
+///
+/// let record = LockRecord::unused(LockName::new("nightly")?);
+/// let json = serde_json::to_value(LockView::from(&record))?;
+/// assert_eq!((&json["name"], &json["state"]), (&"nightly".into(), &"free".into()));
+/// assert!(json["holder"].is_null());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Serialize)]
+pub struct LockView<'a> {
+    name: &'a str,
+    state: LockState,
+    holder: Option<HolderView<'a>>,
+    /// Of the latest grant, which may have ended.
+    token: Option<u64>,
+    /// For display: by the calendar clocks of the store and of this machine.
+    held_since: Option<String>,
+    held_for_ms: Option<u64>,
+    left_ms: Option<u64>,
+    /// Why the holder is to stop.
+    ending: Option<&'a str>,
+    disabled: Option<DisabledView<'a>>,
+}
+
+/// Who holds a lock, as JSON: part of a [`LockView`].
+#[derive(Debug, Serialize)]
+pub struct HolderView<'a> {
+    instance: String,
+    host: &'a str,
+    pid: u32,
+    label: Option<&'a str>,
+}
+
+/// Why a lock is disabled, and since when.
+#[derive(Debug, Serialize)]
+pub(crate) struct DisabledView<'a> {
+    reason: &'a str,
+    by: Option<&'a str>,
+    since: String,
+    for_ms: u64,
+}
+
+impl<'a> From<&'a LockRecord> for LockView<'a> {
+    fn from(record: &'a LockRecord) -> Self {
+        let lease = record.lease.as_ref();
+        Self {
+            name: record.name.as_str(),
+            state: record.state(),
+            holder: lease.map(|lease| HolderView::from(&lease.holder)),
+            token: record.token.map(FencingToken::get),
+            held_since: lease.map(|lease| moment_before(lease.held_for)),
+            held_for_ms: lease.map(|lease| millis(lease.held_for)),
+            left_ms: lease.map(|lease| millis(lease.left)),
+            ending: lease.and_then(|lease| lease.ending.as_ref()).map(Reason::as_str),
+            disabled: record.disabled.as_ref().map(DisabledView::from),
+        }
+    }
+}
+
+impl<'a> From<&'a Holder> for HolderView<'a> {
+    fn from(holder: &'a Holder) -> Self {
+        Self {
+            instance: holder.instance.to_string(),
+            host: &holder.host,
+            pid: holder.pid,
+            label: holder.label.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a Disablement> for DisabledView<'a> {
+    fn from(disabled: &'a Disablement) -> Self {
+        Self {
+            reason: disabled.reason.as_str(),
+            by: disabled.by.as_deref(),
+            since: moment_before(disabled.since),
+            for_ms: millis(disabled.since),
+        }
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+fn moment_before(duration: Duration) -> String {
+    let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+    let at = Timestamp::now().checked_sub(duration).unwrap_or(Timestamp::MIN);
+    format!("{at:.3}")
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

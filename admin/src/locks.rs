@@ -1,0 +1,149 @@
+//! Locks as resources: list, look, disable, enable, resign.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use leasehold_core::{DisableOutcome, EnableOutcome, ListOptions, LockName, Reason, ResignOutcome};
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use crate::api;
+use crate::extract::{Body, Json, Name, Query};
+use crate::lock::{DisabledView, HolderView, LockView};
+use crate::problem::Problem;
+
+type Shared = State<Arc<api::State>>;
+type Answer = Result<Response, Problem>;
+
+/// The most locks on one page.
+const MOST: usize = 500;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    #[serde(default)]
+    prefix: String,
+    after: Option<LockName>,
+    #[serde(default = "fifty")]
+    limit: usize,
+}
+
+fn fifty() -> usize {
+    50
+}
+
+#[derive(Debug, Serialize)]
+struct Locks<'a> {
+    locks: Vec<LockView<'a>>,
+    /// What to give as `after` for the next page; null on the last one.
+    next: Option<&'a LockName>,
+}
+
+/// `GET /v1/locks`
+pub(crate) async fn list(State(state): Shared, Query(page): Query<Page>) -> Answer {
+    check_prefix(&page.prefix)?;
+    if !(1..=MOST).contains(&page.limit) {
+        return Err(Problem::invalid(format!("the query: limit is 1 to {MOST}")));
+    }
+    let _permit = state.gate.read()?;
+    // One more than asked for, to know whether there is another page.
+    let options =
+        ListOptions { prefix: page.prefix, after: page.after, limit: page.limit.saturating_add(1) };
+    let mut records = state.client.list_page(&options).await?;
+    let more = records.len() > page.limit;
+    records.truncate(page.limit);
+    let next = records.last().filter(|_| more).map(|record| &record.name);
+    json(&Locks { locks: records.iter().map(LockView::from).collect(), next })
+}
+
+/// A prefix that no name can have is a mistake.
+pub(crate) fn check_prefix(prefix: &str) -> Result<(), Problem> {
+    if prefix.is_empty() {
+        return Ok(());
+    }
+    LockName::new(prefix)
+        .map(drop)
+        .map_err(|_| Problem::invalid("the query: no lock's name can start with this prefix"))
+}
+
+/// `GET /v1/locks/{name}`
+pub(crate) async fn get(State(state): Shared, Name(name): Name) -> Answer {
+    let _permit = state.gate.read()?;
+    json(&LockView::from(&state.client.status(&name).await?))
+}
+
+/// The body of `disable` and `resign`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Why {
+    reason: Reason,
+}
+
+/// The body of `enable`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+#[derive(Debug, Serialize)]
+struct Done<'a> {
+    name: &'a LockName,
+    outcome: &'static str,
+    /// For `already_disabled`: why, as was said first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled: Option<DisabledView<'a>>,
+    /// For `resigning`: who is to stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<HolderView<'a>>,
+}
+
+impl<'a> Done<'a> {
+    fn new(name: &'a LockName, outcome: &'static str) -> Self {
+        Self { name, outcome, disabled: None, holder: None }
+    }
+}
+
+/// `POST /v1/locks/{name}/disable`
+pub(crate) async fn disable(State(state): Shared, Name(name): Name, body: Body<Why>) -> Answer {
+    let _permit = state.gate.write()?;
+    let outcome = state.client.disable(&name, &body.0.reason).await?;
+    info!(lock = %name, reason = %body.0.reason, ?outcome, "disable over HTTP");
+    json(&match &outcome {
+        DisableOutcome::Disabled => Done::new(&name, "disabled"),
+        DisableOutcome::AlreadyDisabled(first) => {
+            Done { disabled: Some(first.into()), ..Done::new(&name, "already_disabled") }
+        }
+    })
+}
+
+/// `POST /v1/locks/{name}/enable`
+pub(crate) async fn enable(State(state): Shared, Name(name): Name, _: Body<Nothing>) -> Answer {
+    let _permit = state.gate.write()?;
+    let outcome = state.client.enable(&name).await?;
+    info!(lock = %name, ?outcome, "enable over HTTP");
+    json(&match outcome {
+        EnableOutcome::Enabled => Done::new(&name, "enabled"),
+        EnableOutcome::AlreadyEnabled => Done::new(&name, "already_enabled"),
+    })
+}
+
+/// `POST /v1/locks/{name}/resign`
+pub(crate) async fn resign(State(state): Shared, Name(name): Name, body: Body<Why>) -> Answer {
+    let _permit = state.gate.write()?;
+    let outcome = state.client.resign(&name, &body.0.reason).await?;
+    info!(lock = %name, reason = %body.0.reason, ?outcome, "resign over HTTP");
+    match &outcome {
+        ResignOutcome::Resigning(holder) => {
+            json(&Done { holder: Some(holder.into()), ..Done::new(&name, "resigning") })
+        }
+        ResignOutcome::NotHeld => json(&Done::new(&name, "not_held")),
+        ResignOutcome::Disabled(first) => Err(Problem::conflict(format!(
+            "the lock is disabled, so its leader stops anyway: {}",
+            first.reason
+        ))),
+    }
+}
+
+fn json(value: &impl Serialize) -> Answer {
+    Ok(Json(value).into_response())
+}

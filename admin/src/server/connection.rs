@@ -1,0 +1,81 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+use tracing::debug;
+
+use super::GRACE;
+use super::patience::Patience;
+use crate::{Limits, Tls};
+
+/// The most that is buffered of a request's head, in bytes.
+const HEAD: usize = 16 * 1024;
+
+/// The most headers of a request.
+const HEADERS: usize = 64;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Connections {
+    pub(super) router: Router,
+    pub(super) tls: Option<Tls>,
+    pub(super) limits: Limits,
+    pub(super) stop: CancellationToken,
+}
+
+impl Connections {
+    pub(super) async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        let idle = self.limits.idle_time;
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.tls else { return self.speak(stream, peer).await };
+        let handshake = timeout(idle, tls.acceptor.accept(stream));
+        let shaken = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return,
+            shaken = handshake => shaken,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.speak(stream, peer).await,
+            Ok(Err(error)) => debug!(%peer, %error, "no TLS"),
+            Err(_) => debug!(%peer, "no TLS in time"),
+        }
+    }
+
+    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
+        let idle = self.limits.idle_time;
+        let answer = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let answer = self.router.clone().call(request);
+            async { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(HEAD);
+        http.max_headers(HEADERS);
+        let stream = TokioIo::new(Patience::new(stream, idle));
+        let mut connection = std::pin::pin!(http.serve_connection(stream, answer));
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                timeout(GRACE, connection).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%peer, %error, "a connection broke");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! TLS from files.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use leasehold_core::{Error, ErrorKind, Result};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+
+/// A certificate and its key.
+#[derive(Clone)]
+pub struct Tls {
+    pub(super) acceptor: TlsAcceptor,
+}
+
+impl Tls {
+    /// Reads a chain of certificates, the server's own first, and its key, both as PEM.
+    ///
+    /// They are read once: a server is restarted when its certificate is renewed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] for a file that cannot be read, [`ErrorKind::Invalid`] for one that
+    /// does not hold what it should, or a key that is not the certificate's.
+    pub fn from_pem_files(certificates: &Path, key: &Path) -> Result<Self> {
+        let chain = CertificateDer::pem_file_iter(certificates)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| unreadable(certificates, "certificate", error))?;
+        if chain.is_empty() {
+            return Err(Error::invalid(format!("{certificates:?} has no certificate")));
+        }
+        let secret = PrivateKeyDer::from_pem_file(key)
+            .map_err(|error| unreadable(key, "private key", error))?;
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map(|config| config.with_no_client_auth().with_single_cert(chain, secret))
+            .and_then(|config| config)
+            .map_err(|error| {
+                Error::invalid(format!("{key:?} and {certificates:?} do not make a server"))
+                    .with_source(error)
+            })?;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls(…)")
+    }
+}
+
+fn unreadable(file: &Path, what: &str, error: pem::Error) -> Error {
+    match error {
+        pem::Error::Io(error) => {
+            Error::new(ErrorKind::Denied, format!("{file:?} cannot be read")).with_source(error)
+        }
+        error => Error::invalid(format!("{file:?} does not hold a {what}")).with_source(error),
+    }
+}

@@ -1,0 +1,113 @@
+//! Who is answered: tokens, hosts, pages of other sites.
+
+use leasehold_admin::{Access, AdminApi, Server, Token};
+use leasehold_core::{Client, MemoryStore};
+
+use crate::support::{Bench, JSON};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+async fn with_token() -> Bench {
+    Bench::with(|api| api.access(Access::Token(Token::new(TOKEN).unwrap()))).await
+}
+
+#[tokio::test]
+async fn only_the_token_opens() {
+    let bench = with_token().await;
+    let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
+    let most = &TOKEN[..TOKEN.len() - 1];
+    for headers in [
+        String::new(),
+        bearer(""),
+        bearer(most),
+        bearer(&format!("{TOKEN}0")),
+        bearer(&format!("{most}0")),
+        bearer(&TOKEN.to_uppercase()),
+        bearer(&"x".repeat(8000)),
+        bearer(TOKEN) + &bearer(TOKEN),
+        format!("authorization: Basic {TOKEN}\r\n"),
+        format!("authorization: {TOKEN}\r\n"),
+    ] {
+        for line in ["GET /v1/locks", "GET /v1/events", "GET /nothing", "GET /openapi.json"] {
+            let answer = bench.send(line, &headers, "").await;
+            answer.problem(401, "unauthorized");
+            assert!(answer.header("www-authenticate").unwrap().starts_with("bearer"));
+        }
+        let headers = headers + JSON;
+        for path in ["/v1/locks/a/disable", "/api/mastercontrols/disable"] {
+            let body = r#"{"lockName":"a","reason":"x"}"#;
+            let answer = bench.send(&format!("POST {path}"), &headers, body).await;
+            answer.problem(401, "unauthorized");
+        }
+    }
+    assert!(bench.client.status("a").await.unwrap().disabled.is_none());
+
+    bench.send("GET /v1/locks", &bearer(TOKEN), "").await.ok();
+    // By whatever name the server is known, and through whatever proxy.
+    let headers = bearer(TOKEN) + "host: locks.example\r\nx-forwarded-for: 10.0.0.1\r\n";
+    bench.send("GET /v1/locks", &headers, "").await.ok();
+    bench.get("/health/ready").await.ok();
+    bench.send("GET /nothing", &bearer(TOKEN), "").await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn without_a_token_the_host_is_this_machine() {
+    let bench = Bench::new().await;
+    for host in ["localhost", "localhost:1", "127.0.0.1", "[::1]:7475"] {
+        bench.send("GET /v1/locks", &format!("host: {host}\r\n"), "").await.ok();
+    }
+    for host in ["evil.example", "localhost.evil.example:7475", "10.0.0.1", "[::2]"] {
+        let answer = bench.send("GET /v1/locks", &format!("host: {host}\r\n"), "").await;
+        answer.problem(403, "forbidden");
+    }
+    let forwarded = "forwarded: for=10.0.0.1\r\n";
+    bench.send("GET /v1/locks", forwarded, "").await.problem(403, "forbidden");
+    bench.raw("GET /v1/locks HTTP/1.0\r\n\r\n").await.problem(403, "forbidden");
+    let absolute = "GET http://evil.example/v1/locks HTTP/1.1\r\nhost: localhost\r\n\
+                    connection: close\r\n\r\n";
+    bench.raw(absolute).await.problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_changes_nothing() {
+    let bench = Bench::new().await;
+    let write = async |headers: &str| {
+        let headers = format!("{JSON}{headers}");
+        bench.send("POST /v1/locks/a/disable", &headers, r#"{"reason":"x"}"#).await
+    };
+    for headers in [
+        "sec-fetch-site: cross-site\r\n",
+        "sec-fetch-site: same-site\r\n",
+        "origin: https://evil.example\r\n",
+        "origin: null\r\n",
+        "origin: http://localhost:1\r\n",
+    ] {
+        write(headers).await.problem(403, "forbidden");
+    }
+    // What a form can send.
+    let form = "content-type: text/plain\r\n";
+    let answer = bench.send("POST /v1/locks/a/disable", form, r#"{"reason":"x"}"#).await;
+    answer.problem(415, "unsupported-media-type");
+    // No page is told that it may ask.
+    let ask = "origin: https://evil.example\r\naccess-control-request-method: POST\r\n";
+    let answer = bench.send("OPTIONS /v1/locks/a/disable", ask, "").await;
+    answer.problem(403, "forbidden");
+    assert!(bench.client.status("a").await.unwrap().disabled.is_none());
+    write("sec-fetch-site: same-origin\r\n").await.ok();
+    write(&format!("origin: http://{}\r\n", bench.address)).await.ok();
+}
+
+#[tokio::test]
+async fn nobody_else_is_let_in_without_a_token() {
+    for access in [Access::Loopback, Access::Application] {
+        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+            let client = Client::new(MemoryStore::new()).unwrap();
+            let api = AdminApi::new(client).access(access.clone());
+            let error = Server::bind(api, address.parse().unwrap(), None).await.unwrap_err();
+            assert!(error.is_invalid() && error.to_string().contains("token"), "{error}");
+        }
+    }
+    let client = Client::new(MemoryStore::new()).unwrap();
+    let api = AdminApi::new(client).access(Access::Token(Token::new(TOKEN).unwrap()));
+    Server::bind(api, "0.0.0.0:0".parse().unwrap(), None).await.unwrap();
+}

@@ -1,0 +1,140 @@
+//! The stream of changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_admin::Limits;
+use leasehold_core::{Client, LockStore, MemoryStore, Settings};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::{Bench, PATIENCE};
+
+/// One who follows.
+pub(crate) struct Events(Lines<BufReader<TcpStream>>);
+
+impl Events {
+    pub(crate) async fn follow(bench: &Bench, query: &str) -> Self {
+        let mut stream = bench.connect().await;
+        let request = format!("GET /v1/events{query} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        Self(BufReader::new(stream).lines())
+    }
+
+    /// The next event; none at the end of the stream.
+    pub(crate) async fn next(&mut self) -> Option<(String, Value)> {
+        let mut kind = String::new();
+        let read = async {
+            while let Some(line) = self.0.next_line().await.unwrap_or_default() {
+                if let Some(said) = line.strip_prefix("event: ") {
+                    kind = said.to_owned();
+                } else if let Some(data) = line.strip_prefix("data: ") {
+                    return Some((kind, serde_json::from_str(data).unwrap()));
+                }
+            }
+            None
+        };
+        timeout(PATIENCE, read).await.expect("no event")
+    }
+
+    /// Waits for an event of a lock that is as said.
+    async fn lock(&mut self, name: &str, is: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let (kind, data) = self.next().await.expect("the stream ended");
+            if kind == "lock" && data["name"] == name && is(&data) {
+                return data;
+            }
+        }
+    }
+}
+
+fn client(store: &Arc<dyn LockStore>, label: &str) -> Client {
+    let settings = Settings::default().ttl(Duration::from_secs(2));
+    Client::builder(store.clone()).label(label).settings(settings).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_takeover_and_a_disable_are_seen() {
+    let store: Arc<dyn LockStore> = Arc::new(MemoryStore::new());
+    let bench = Bench::on(store.clone(), |api| api, None).await;
+    bench.client.disable("other", "x").await.unwrap();
+    let first = client(&store, "first").lock("job").unwrap();
+    let guard = first.acquire(Duration::ZERO).await.unwrap();
+
+    let mut events = Events::follow(&bench, "").await;
+    let (mut one, mut two) = (events.next().await.unwrap(), events.next().await.unwrap());
+    assert_eq!((one.0.as_str(), two.0.as_str()), ("lock", "lock"));
+    one.1["left_ms"].take();
+    let mut status = bench.get("/v1/locks/job").await.ok();
+    for of in [&mut one.1, &mut status] {
+        for field in ["left_ms", "held_for_ms", "held_since"] {
+            of[field].take();
+        }
+    }
+    assert_eq!(one.1, status, "as the lock itself says");
+    assert_eq!(two.1["state"].take(), "disabled");
+    assert_eq!(events.next().await.unwrap().0, "complete");
+
+    guard.release().await.unwrap();
+    let second = client(&store, "second").lock("job").unwrap();
+    let guard = second.acquire(PATIENCE).await.unwrap();
+    let held = events.lock("job", |lock| lock["holder"]["label"] == "second").await;
+    assert_eq!(held["token"], guard.token().get());
+
+    bench.client.disable("job", "maintenance").await.unwrap();
+    let ending = events.lock("job", |lock| lock["disabled"].is_object()).await;
+    assert_eq!(ending["disabled"]["reason"], "maintenance");
+    // The guard is never released, so the lease runs out.
+    guard.lost().await;
+    events.lock("job", |lock| lock["state"] == "disabled").await;
+    bench.client.enable("job").await.unwrap();
+    events.lock("job", |lock| lock["state"] == "free").await;
+}
+
+#[tokio::test]
+async fn only_what_starts_with_the_prefix() {
+    let bench = Bench::new().await;
+    for name in ["a", "a%1", "a%2", "b"] {
+        bench.client.disable(name, "x").await.unwrap();
+    }
+    let mut events = Events::follow(&bench, "?prefix=a%25").await;
+    let mut names = Vec::new();
+    while let (kind, data) = events.next().await.unwrap()
+        && kind == "lock"
+    {
+        names.push(data["name"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(names, ["a%1", "a%2"]);
+    bench.client.enable("b").await.unwrap();
+    bench.client.enable("a%2").await.unwrap();
+    assert_eq!(events.next().await.unwrap().1["name"], "a%2");
+}
+
+#[tokio::test]
+async fn so_many_and_no_more_and_seats_come_free() {
+    let bench = Bench::with(|api| api.limits(Limits::default().listeners(2))).await;
+    let mut events = [Events::follow(&bench, "").await, Events::follow(&bench, "").await];
+    for events in &mut events {
+        assert_eq!(events.next().await.unwrap().0, "complete");
+    }
+    bench.get("/v1/events").await.problem(503, "busy");
+    let [first, mut second] = events;
+    drop(first);
+    bench.client.disable("a", "x").await.unwrap();
+    second.lock("a", |_| true).await;
+    // The server notices that one is gone when it next writes to it.
+    let mut third = timeout(PATIENCE, async {
+        loop {
+            let mut third = Events::follow(&bench, "").await;
+            if let Some((kind, _)) = third.next().await {
+                assert_eq!(kind, "lock");
+                return third;
+            }
+        }
+    })
+    .await
+    .expect("no seat comes free");
+    assert_eq!(third.next().await.unwrap().0, "complete");
+}

@@ -1,0 +1,97 @@
+//! Hostile input: clear answers, bounded memory, and elections that do not notice.
+
+use std::time::Duration;
+
+use leasehold_admin::Limits;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+
+use crate::support::{Bench, JSON, PATIENCE};
+
+#[tokio::test]
+async fn a_body_that_is_too_large() {
+    let bench = Bench::new().await;
+    let line = "POST /v1/locks/a/disable";
+    bench.send(line, JSON, vec![b' '; 16 * 1024 + 1]).await.problem(413, "too-large");
+    // It is refused by its announcement: not a byte of it is waited for.
+    let announced = format!(
+        "{line} HTTP/1.1\r\nhost: localhost\r\n{JSON}content-length: 1099511627776\r\n\r\n"
+    );
+    bench.raw(announced).await.problem(413, "too-large");
+    let chunk = "4000\r\n".to_owned() + &" ".repeat(0x4000) + "\r\n";
+    let chunked = format!(
+        "{line} HTTP/1.1\r\nhost: localhost\r\n{JSON}transfer-encoding: chunked\r\n\r\n{}",
+        chunk.repeat(8)
+    );
+    bench.raw(chunked).await.problem(413, "too-large");
+    // As large as is allowed.
+    let body = format!(r#"{{"reason":"x"{}}}"#, " ".repeat(16 * 1024 - 14));
+    bench.post("/v1/locks/a/disable", body).await.ok();
+    // Deep rather than long.
+    bench.post("/v1/locks/a/enable", "[".repeat(10_000)).await.problem(400, "malformed");
+    let deep = r#"{"lockName":"a","x":"#.to_owned() + &"[".repeat(10_000);
+    bench.post("/api/mastercontrols/enable", deep).await.problem(400, "malformed");
+}
+
+#[tokio::test]
+async fn what_is_no_http() {
+    let bench = Bench::new().await;
+    let many = "a: b\r\n".repeat(1000);
+    let long = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(100_000));
+    for bytes in [
+        "\0\0\0\0\r\n\r\n".to_owned(),
+        "hello\r\n\r\n".to_owned(),
+        "GET /v1/locks HTTP/9.9\r\n\r\n".to_owned(),
+        "GET /v1/locks\u{e9} \u{e9}\r\n\r\n".to_owned(),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
+        "POST /v1/locks/a/enable HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n"
+            .to_owned(),
+        "GET / HTTP/1.1\r\nhost: localhost\r\nx: a\0b\r\n\r\n".to_owned(),
+        format!("GET / HTTP/1.1\r\nhost: localhost\r\n{many}\r\n"),
+        long,
+    ] {
+        let status = bench.raw(&bytes).await.status;
+        let start: String = bytes.chars().take(40).collect();
+        // The connection is cut where not even an answer makes sense.
+        assert!(matches!(status, 0 | 400..500 | 505), "{status}: {start:?}");
+    }
+    bench.get("/v1/locks").await.ok();
+}
+
+#[tokio::test]
+async fn slow_callers_are_given_up() {
+    let short = Duration::from_millis(300);
+    let bench = Bench::with(|api| api.limits(Limits::default().times(short, short))).await;
+    // Nothing at all; half a head; a second request that does not come.
+    for bytes in [
+        "",
+        "GET /v1/locks HTTP/1.1\r\nhost: loc",
+        "GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    ] {
+        bench.raw(bytes).await;
+    }
+    // A body that does not arrive.
+    let half = format!(
+        "POST /v1/locks/a/disable HTTP/1.1\r\nhost: localhost\r\n{JSON}content-length: 20\r\n\r\n{{"
+    );
+    bench.raw(half).await.problem(408, "slow-body");
+}
+
+/// Someone asks for large answers and reads none of them.
+#[tokio::test]
+async fn who_does_not_read_is_given_up() {
+    let short = Duration::from_millis(300);
+    let limits = Limits::default().times(short, short).reads_per_second(100_000);
+    let bench = Bench::with(|api| api.limits(limits)).await;
+    for nth in 0..500 {
+        bench.client.disable(format!("{nth}"), "x".repeat(1024)).await.unwrap();
+    }
+    let mut stream = bench.connect().await;
+    let request = "GET /v1/locks?limit=500 HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(200);
+    let sent = timeout(PATIENCE, async {
+        // Its buffers and the server's fill up, then the server goes.
+        while stream.write_all(request.as_bytes()).await.is_ok() {}
+    });
+    sent.await.expect("the server still waits");
+    bench.get("/v1/locks").await.ok();
+}

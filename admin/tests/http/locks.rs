@@ -1,0 +1,91 @@
+//! Locks as resources.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::Bench;
+
+#[tokio::test]
+async fn a_lock_from_its_first_use_to_its_resignation() {
+    let bench = Bench::new().await;
+    let free = bench.get("/v1/locks/job").await.ok();
+    let none = json!({
+        "name": "job", "state": "free", "holder": null, "token": null, "held_since": null,
+        "held_for_ms": null, "left_ms": null, "ending": null, "disabled": null,
+    });
+    assert_eq!(free, none);
+
+    let guard = bench.client.lock("job").unwrap().acquire(Duration::ZERO).await.unwrap();
+    let held = bench.get("/v1/locks/job").await.ok();
+    assert_eq!(held["state"], "held");
+    assert_eq!(held["token"], guard.token().get());
+    assert_eq!(held["holder"]["label"], "admin");
+    assert_eq!(held["holder"]["pid"], std::process::id());
+    assert!(held["left_ms"].as_u64().unwrap() > 0 && held["held_since"].is_string(), "{held}");
+
+    let done = bench.post("/v1/locks/job/resign", r#"{"reason":"deploy"}"#).await.ok();
+    assert_eq!(done["outcome"], "resigning");
+    assert_eq!(done["holder"], held["holder"]);
+    guard.lost().await;
+    let after = bench.get("/v1/locks/job").await.ok();
+    assert_eq!(after["disabled"], json!(null), "{after}");
+    if after["state"] == "ending" {
+        assert_eq!(after["ending"], "deploy");
+    }
+    drop(guard);
+}
+
+#[tokio::test]
+async fn disable_and_enable_say_what_changed() {
+    let bench = Bench::new().await;
+    let disable = |reason: &str| format!(r#"{{"reason":"{reason}"}}"#);
+    let done = bench.post("/v1/locks/a/disable", disable("one")).await.ok();
+    assert_eq!(done, json!({ "name": "a", "outcome": "disabled" }));
+    let done = bench.post("/v1/locks/a/disable", disable("two")).await.ok();
+    assert_eq!(done["outcome"], "already_disabled");
+    assert_eq!(done["disabled"]["reason"], "one");
+    assert_eq!(done["disabled"]["by"], bench.client.holder().to_string());
+    let lock = bench.get("/v1/locks/a").await.ok();
+    assert_eq!((&lock["state"], &lock["disabled"]["reason"]), (&json!("disabled"), &json!("one")));
+    assert!(lock["disabled"]["for_ms"].is_u64() && lock["disabled"]["since"].is_string());
+
+    let problem = bench.post("/v1/locks/a/resign", disable("x")).await.problem(409, "disabled");
+    assert!(problem["detail"].as_str().unwrap().contains("one"), "{problem}");
+
+    let done = bench.post("/v1/locks/a/enable", "{}").await.ok();
+    assert_eq!(done, json!({ "name": "a", "outcome": "enabled" }));
+    let done = bench.post("/v1/locks/a/enable", "{}").await.ok();
+    assert_eq!(done["outcome"], "already_enabled");
+    let done = bench.post("/v1/locks/a/resign", disable("x")).await.ok();
+    assert_eq!(done, json!({ "name": "a", "outcome": "not_held" }));
+}
+
+#[tokio::test]
+async fn pages_are_in_byte_order_and_end() {
+    let bench = Bench::new().await;
+    for name in ["a/1", "a/2", "a/3", "a%", "b", "Z", "á"] {
+        bench.client.disable(name, "x").await.unwrap();
+    }
+    let names = |page: &serde_json::Value| {
+        let locks = page["locks"].as_array().unwrap().iter();
+        locks.map(|lock| lock["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let all = bench.get("/v1/locks").await.ok();
+    assert_eq!(names(&all), ["Z", "a%", "a/1", "a/2", "a/3", "b", "á"]);
+    assert_eq!(all["next"], json!(null));
+
+    let first = bench.get("/v1/locks?prefix=a%2F&limit=2").await.ok();
+    assert_eq!((names(&first), &first["next"]), (vec!["a/1".into(), "a/2".into()], &json!("a/2")));
+    let last = bench.get("/v1/locks?prefix=a/&limit=2&after=a/2").await.ok();
+    assert_eq!((names(&last), &last["next"]), (vec!["a/3".into()], &json!(null)));
+    assert_eq!(names(&bench.get("/v1/locks?prefix=a%25").await.ok()), ["a%"]);
+    bench.get("/v1/locks?prefix=%C3").await.problem(400, "malformed");
+}
+
+#[tokio::test]
+async fn health_says_so() {
+    let bench = Bench::new().await;
+    assert_eq!(bench.get("/health/live").await.ok(), json!({ "status": "live" }));
+    assert_eq!(bench.get("/health/ready").await.ok(), json!({ "status": "ready" }));
+}

@@ -1,0 +1,13 @@
+//! The API as its callers have it: real requests to a server that listens.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod access;
+mod events;
+mod hostile;
+mod locks;
+mod names;
+mod original;
+mod problems;
+mod shutdown;
+mod support;
+mod tls;

@@ -1,0 +1,137 @@
+//! Every error in its one form.
+
+use std::sync::Arc;
+
+use leasehold_admin::Limits;
+use leasehold_core::{
+    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, Error,
+    ErrorKind, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore, MemoryStore,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result, async_trait,
+};
+
+use crate::support::{Bench, JSON};
+
+#[tokio::test]
+async fn what_the_caller_got_wrong() {
+    let bench = Bench::new().await;
+    bench.get("/").await.problem(404, "not-found");
+    bench.get("/v1/nothing").await.problem(404, "not-found");
+    let answer = bench.post("/v1/locks", "{}").await;
+    answer.problem(405, "method-not-allowed");
+    assert_eq!(answer.header("allow"), Some("get,head"));
+    let answer = bench.get("/v1/locks/a/enable").await;
+    answer.problem(405, "method-not-allowed");
+    assert_eq!(answer.header("allow"), Some("post"));
+    bench.post("/health/live", "{}").await.problem(405, "method-not-allowed");
+
+    for query in ["limit=0", "limit=501", "limit=x", "limit=-1", "after=", "what=1", "prefix=%00"] {
+        bench.get(&format!("/v1/locks?{query}")).await.problem(422, "invalid");
+    }
+    bench.get("/v1/locks?prefix=%zz").await.problem(400, "malformed");
+    bench.get("/v1/events?what=1").await.problem(422, "invalid");
+
+    let disable = "/v1/locks/a/disable";
+    for body in ["{", "{\"reason\":\"x\"", "reason=x", "{\"reason\":\"\\ud800\"}"] {
+        bench.post(disable, body).await.problem(400, "malformed");
+    }
+    bench.post(disable, b"{\"reason\":\"\xFF\"}").await.problem(400, "malformed");
+    bench.send(&format!("POST {disable}"), JSON, "").await.problem(400, "malformed");
+    for body in
+        ["{}", "[]", r#"["x"]"#, r#"{"reason":""}"#, r#"{"reason":"\u0000"}"#, r#"{"reason":1}"#]
+    {
+        bench.post(disable, body).await.problem(422, "invalid");
+    }
+    bench.post(disable, r#"{"reason":"x","more":1}"#).await.problem(422, "invalid");
+    let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(1025));
+    bench.post(disable, long).await.problem(422, "invalid");
+    for kind in
+        ["", "content-type: text/plain\r\n", "content-type: text/plain; application/json\r\n"]
+    {
+        let answer = bench.send(&format!("POST {disable}"), kind, r#"{"reason":"x"}"#).await;
+        answer.problem(415, "unsupported-media-type");
+    }
+    assert!(bench.client.status("a").await.unwrap().disabled.is_none());
+}
+
+#[tokio::test]
+async fn too_many_writes_do_not_keep_anybody_from_reading() {
+    let bench = Bench::with(|api| api.limits(Limits::default().writes_per_second(0))).await;
+    let answer = bench.post("/v1/locks/a/enable", "{}").await;
+    answer.problem(429, "too-many-requests");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    bench.get("/v1/locks/a").await.ok();
+}
+
+#[tokio::test]
+async fn what_the_store_reports() {
+    for (kind, status, name, wait) in [
+        (ErrorKind::Unavailable, 503, "store-unavailable", Some("1")),
+        (ErrorKind::Denied, 503, "store-denied", Some("30")),
+        (ErrorKind::OutcomeUnknown, 504, "outcome-unknown", None),
+        (ErrorKind::Corrupt, 500, "store-corrupt", None),
+        (ErrorKind::Unsupported, 501, "unsupported", None),
+    ] {
+        let bench = Bench::on(Arc::new(Broken(kind, MemoryStore::new())), |api| api, None).await;
+        for answer in [
+            bench.get("/v1/locks").await,
+            bench.get("/v1/locks/a").await,
+            bench.post("/v1/locks/a/disable", r#"{"reason":"x"}"#).await,
+            bench.post("/v1/locks/a/enable", "{}").await,
+            bench.post("/v1/locks/a/resign", r#"{"reason":"x"}"#).await,
+            bench.post("/api/mastercontrols/enable", r#"{"lockName":"a"}"#).await,
+        ] {
+            let problem = answer.problem(status, name);
+            assert!(problem["detail"].as_str().unwrap().contains("as it was told"), "{problem}");
+            assert_eq!(answer.header("retry-after"), wait);
+        }
+        // Whoever asks this need show no token, and is not told what the store says.
+        let ready = bench.get("/health/ready").await;
+        ready.problem(503, "store-unavailable");
+        assert!(!ready.body.contains("as it was told"), "{ready:?}");
+        assert_eq!(bench.get("/health/live").await.status, 200);
+    }
+}
+
+/// A store that does nothing but fail, in one way.
+#[derive(Debug)]
+struct Broken(ErrorKind, MemoryStore);
+
+impl Broken {
+    fn fail<T>(&self) -> Result<T> {
+        Err(Error::new(self.0, "it fails as it was told"))
+    }
+}
+
+#[async_trait]
+impl LockStore for Broken {
+    fn label(&self) -> &str {
+        "broken"
+    }
+    fn capabilities(&self) -> leasehold_core::Capabilities {
+        self.1.capabilities()
+    }
+    async fn acquire(&self, _: &LockName, _: &AcquireOptions) -> Result<AcquireOutcome> {
+        self.fail()
+    }
+    async fn renew(&self, _: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+        self.fail()
+    }
+    async fn release(&self, _: &LockName, _: LeaseId) -> Result<ReleaseOutcome> {
+        self.fail()
+    }
+    async fn disable(&self, _: &LockName, _: &DisableOptions) -> Result<DisableOutcome> {
+        self.fail()
+    }
+    async fn enable(&self, _: &LockName) -> Result<EnableOutcome> {
+        self.fail()
+    }
+    async fn get(&self, _: &LockName) -> Result<Option<LockRecord>> {
+        self.fail()
+    }
+    async fn list(&self, _: &ListOptions) -> Result<Vec<LockRecord>> {
+        self.fail()
+    }
+    async fn watch(&self) -> Result<HintStream> {
+        self.fail()
+    }
+}

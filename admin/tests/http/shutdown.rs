@@ -1,0 +1,19 @@
+//! The end of a server.
+
+use tokio::net::TcpStream;
+
+use crate::events::Events;
+use crate::support::Bench;
+
+#[tokio::test]
+async fn streams_and_idle_connections_end() {
+    let bench = Bench::new().await;
+    let mut events = Events::follow(&bench, "").await;
+    assert_eq!(events.next().await.unwrap().0, "complete");
+    let address = bench.address;
+    let idle = TcpStream::connect(address).await.unwrap();
+    bench.shut_down().await;
+    assert!(events.next().await.is_none());
+    assert!(TcpStream::connect(address).await.is_err());
+    drop(idle);
+}

@@ -1,0 +1,81 @@
+//! `Client::resign`: the leader steps down in order, and the lead moves on.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::{
+    Client, DisableOutcome, Leadership, LockState, LockStore, MemoryStore, ResignOutcome,
+    TokioClock, job_fn,
+};
+use tokio::time::timeout;
+
+fn client(store: &Arc<dyn LockStore>) -> Client {
+    Client::builder(store.clone()).clock(Arc::new(TokioClock::new())).seed(1).build().unwrap()
+}
+
+fn store() -> Arc<dyn LockStore> {
+    Arc::new(MemoryStore::with_clock(Arc::new(TokioClock::new())))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lead_moves_on_and_the_name_stays_enabled() {
+    let store = store();
+    let client = client(&store);
+    let job = job_fn(|leadership: Leadership| async move {
+        leadership.cancelled().await;
+        Ok(())
+    });
+    let election = client.election("a").unwrap().spawn(job);
+    let first = grant_after(&client, 0).await;
+
+    let outcome = client.resign("a", "deploying").await.unwrap();
+    assert_eq!(outcome, ResignOutcome::Resigning(client.holder().clone()));
+    let record = client.status("a").await.unwrap();
+    assert!(record.disabled.is_none(), "{record:?}");
+    assert!(grant_after(&client, first).await > first);
+    election.shutdown().await;
+}
+
+/// Waits for a lease in force under another token.
+async fn grant_after(client: &Client, token: u64) -> u64 {
+    let granted = async {
+        loop {
+            let record = client.status("a").await.unwrap();
+            match record.token.filter(|_| record.lease.is_some()) {
+                Some(now) if now.get() != token => return now.get(),
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    timeout(Duration::from_secs(60), granted).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_holds_or_is_disabled_is_left_alone() {
+    let client = client(&store());
+    assert_eq!(client.resign("a", "x").await.unwrap(), ResignOutcome::NotHeld);
+    assert_eq!(client.status("a").await.unwrap().state(), LockState::Free);
+
+    assert_eq!(client.disable("a", "first").await.unwrap(), DisableOutcome::Disabled);
+    let outcome = client.resign("a", "x").await.unwrap();
+    assert!(
+        matches!(&outcome, ResignOutcome::Disabled(by) if by.reason.as_str() == "first"),
+        "{outcome:?}"
+    );
+    assert_eq!(client.status("a").await.unwrap().state(), LockState::Disabled);
+    assert!(client.resign("", "x").await.unwrap_err().is_invalid());
+    assert!(client.resign("a", "").await.unwrap_err().is_invalid());
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_on_when_nobody_waits_for_it() {
+    let client = client(&store());
+    let guard = client.lock("a").unwrap().acquire(Duration::ZERO).await.unwrap();
+    // Polled once, then dropped.
+    let _ = timeout(Duration::ZERO, client.resign("a", "x")).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let record = client.status("a").await.unwrap();
+    assert!(record.disabled.is_none(), "{record:?}");
+    drop(guard);
+}

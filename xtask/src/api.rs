@@ -1,0 +1,100 @@
+//! The HTTP API against its own description: schemathesis asks a running server all sorts of things.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{cargo, root, setup};
+
+const SCHEMATHESIS: &str = "4.32.5";
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Checks the whole description but the stream of changes, whose answer has no end.
+pub(crate) fn check() -> Result<()> {
+    let schemathesis = install()?;
+    cargo(&["build", "--package", "leasehold-cli", "--all-features"], &[])?;
+    let server = Server::start()?;
+    eprintln!("\nschemathesis {SCHEMATHESIS} on {}", server.url);
+    let status = Command::new(schemathesis)
+        .args(["run", &format!("{}/openapi.json", server.url), "--url", &server.url])
+        .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
+        .args(["--exclude-path", "/v1/events", "--phases", "examples,coverage,fuzzing"])
+        // Lengths are in bytes here, and in characters there.
+        .args(["--generation-codec", "ascii"])
+        .args(["--max-examples", "50", "--seed", "1", "--continue-on-failure"])
+        .current_dir(target()?)
+        .status()
+        .context("cannot run schemathesis")?;
+    if !status.success() {
+        bail!("the API is not what its description says ({status})");
+    }
+    Ok(())
+}
+
+/// Into an environment of its own, unless it is there.
+fn install() -> Result<PathBuf> {
+    if !setup::runs("python3", &["--version"]) {
+        bail!("there is no python3, which schemathesis needs to check the HTTP API; install it");
+    }
+    let venv = target()?.join(format!("schemathesis-{SCHEMATHESIS}"));
+    let program = venv.join("bin/schemathesis");
+    if !setup::runs(&program.to_string_lossy(), &["--version"]) {
+        eprintln!("installing schemathesis {SCHEMATHESIS} with pip");
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))
+            .context("python3 cannot make an environment; is its module venv installed?")?;
+        let package = format!("schemathesis=={SCHEMATHESIS}");
+        run(Command::new(venv.join("bin/python")).args(["-m", "pip", "install", "-q", &package]))?;
+    }
+    Ok(program)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} failed ({status})");
+    }
+    Ok(())
+}
+
+/// `leasehold serve`, ended when dropped.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start() -> Result<Self> {
+        let mut child = Command::new(target()?.join("debug/leasehold"))
+            .args(["--store", "memory:", "serve", "--listen", "127.0.0.1:0"])
+            .args(["--max-reads", "1000000", "--max-writes", "1000000"])
+            .env("LEASEHOLD_ADMIN_TOKEN", TOKEN)
+            .env_remove("LEASEHOLD_ADMIN_TOKEN_FILE")
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot run leasehold serve")?;
+        let mut said = String::new();
+        let stdout = child.stdout.take();
+        let mut server = Self { child, url: String::new() };
+        if let Some(stdout) = stdout {
+            BufReader::new(stdout).read_line(&mut said)?;
+        }
+        let url = said.trim().strip_prefix("listening on ");
+        server.url = url.with_context(|| format!("serve said {said:?}"))?.to_owned();
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn target() -> Result<PathBuf> {
+    let chosen = std::env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty());
+    Ok(root()?.join(chosen.as_deref().map_or(Path::new("target"), Path::new)))
+}
