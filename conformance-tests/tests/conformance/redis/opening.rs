@@ -40,6 +40,23 @@ pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis
         client.store().withdraw(here.holder.instance).await?;
         assert_eq!(client.store().instances().await?, []);
     }
+    // Without the rights that are for instances alone, locks work all the same.
+    let client = open(&url, &namespace).await?;
+    let here = presence();
+    for right in ["set", "get", "pttl", "del"] {
+        client.store().announce(&here, LONG).await?;
+        place.run(&["ACL", "SETUSER", "leasehold", &format!("-{right}")]).await?;
+        let announced = client.store().announce(&here, LONG).await;
+        let known = client.store().instances().await.map(drop);
+        let withdrawn = client.store().withdraw(here.holder.instance).await;
+        let errors: Vec<_> =
+            [announced, known, withdrawn].into_iter().filter_map(Result::err).collect();
+        assert!(!errors.is_empty(), "{right} is not needed");
+        assert!(errors.iter().all(|error| error.kind() == ErrorKind::Denied), "{errors:?}");
+        let taken = client.take(&name("job"), LONG).await?;
+        client.give_back(&taken).await?;
+        place.run(&["ACL", "SETUSER", "leasehold", &format!("+{right}")]).await?;
+    }
     let wrong = place.url_as("leasehold", "wrong");
     let other_namespace = refusal(&url).await;
     place.run(&["ACL", "SETUSER", "default", "resetpass", ">other"]).await?;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::Redis;
 use super::nodes::{Nodes, patiently};
-use super::own::{LONG, fresh, name, open, refusal};
+use super::own::{LONG, fresh, name, open, presence, refusal};
 
 const SENTINELS: [u16; 3] = [7011, 7012, 7013];
 
@@ -61,6 +61,11 @@ pub(super) async fn a_failover_by_sentinels_is_survived(backend: Arc<Redis>) -> 
     let options = client.options(LeaseId::new(), LONG);
     let next = patiently(|| store.acquire(&last.name, &options)).await?;
     assert!(granted(next).token > last.token);
+    let here = presence();
+    store.announce(&here, LONG).await?;
+    assert_eq!(store.instances().await?.len(), 1);
+    store.withdraw(here.holder.instance).await?;
+    assert_eq!(store.instances().await?, []);
     let hint = timeout(Duration::from_secs(30), hinted.join()).await;
     let hint = hint.map_err(|_| Failure::new("the watch is dead"))??;
     assert_eq!(hint, Some(Hint::Anything));
