@@ -42,10 +42,10 @@ impl Engine {
         seed: Option<u64>,
         repeatable: bool,
     ) -> Self {
-        let calls = Calls::new(store.clone(), clock);
+        let calls = Calls::new(store, clock);
         Self {
             heartbeat: Heartbeat::new(calls.clone()),
-            hub: Arc::new(Hub::new(store)),
+            hub: Arc::new(Hub::new(calls.clone())),
             calls,
             holder,
             random: Mutex::new(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 use crate::engine::{Answer, Claim, Engine, Hold, Loss, Subscription, Trust};
+use crate::telemetry::Raised;
 use crate::{FencingToken, Grant, LockName, Moment, RenewOptions, RenewOutcome, Result, Timing};
 
 /// A held lock, kept by the client's heartbeat until it is released or dropped.
@@ -46,6 +47,7 @@ impl Guard {
         let keeper = Keeper {
             renewal: RenewOptions { name: name.clone(), lease: claim.lease(), ttl: timing.ttl },
             hints: engine.hub.subscribe(name.clone()),
+            _held: engine.calls.meters().holding(),
             engine: engine.clone(),
             trust: trust.clone(),
             hold,
@@ -130,14 +132,24 @@ struct Keeper {
     hints: Subscription,
     trust: Arc<Trust>,
     hold: Hold,
+    _held: Raised,
 }
 
 impl Keeper {
     async fn keep(mut self) {
+        let loss = self.keep_until_lost().await;
+        self.engine.calls.meters().lost(&loss);
+        match loss {
+            Loss::Disabled { .. } => self.trust.give_notice(loss),
+            Loss::Expired | Loss::Gone => self.trust.end(Some(loss)),
+        }
+    }
+
+    async fn keep_until_lost(&mut self) -> Loss {
         loop {
             let Some(Answer { sent, outcome }) = self.beat().await else {
                 if !self.trust.is_held() {
-                    return self.trust.end(Some(Loss::Expired));
+                    return Loss::Expired;
                 }
                 self.hold.failed(self.engine.now());
                 continue;
@@ -145,16 +157,15 @@ impl Keeper {
             match outcome {
                 // The answer came when the lease was no longer trusted: trust does not come back.
                 Ok(RenewOutcome::Extended { .. }) if !self.trust.is_held() => {
-                    return self.trust.end(Some(Loss::Expired));
+                    return Loss::Expired;
                 }
                 Ok(RenewOutcome::Extended { left }) => {
+                    self.engine.calls.meters().confirmed(self.trust.remaining());
                     self.hold.extended(sent, left);
                     self.trust.extend(self.hold.deadline());
                 }
-                Ok(RenewOutcome::Lost) => return self.trust.end(Some(Loss::Gone)),
-                Ok(RenewOutcome::Disabled { reason, .. }) => {
-                    return self.trust.give_notice(Loss::Disabled { reason });
-                }
+                Ok(RenewOutcome::Lost) => return Loss::Gone,
+                Ok(RenewOutcome::Disabled { reason, .. }) => return Loss::Disabled { reason },
                 Err(error) => {
                     tracing::warn!(%error, "a heartbeat failed and is retried");
                     self.hold.failed(self.engine.now());
