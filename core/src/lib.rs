@@ -26,6 +26,7 @@ mod record;
 mod settings;
 mod store;
 mod store_ext;
+pub mod telemetry;
 
 pub use async_trait::async_trait;
 pub use capabilities::{Capabilities, Reach, StoreClock, Wake};

@@ -7,7 +7,9 @@ mod odd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{Client, Clock, Job, LockStore, MemoryStore, Presence, TokioClock, job_fn};
+use leasehold_core::{
+    Client, Clock, Job, LockStore, MemoryStore, Presence, Status, TokioClock, job_fn,
+};
 use odd::Odd;
 
 fn client(store: impl LockStore, clock: &Arc<dyn Clock>) -> Client {
@@ -93,7 +95,7 @@ async fn a_store_that_keeps_no_instances_has_elections_all_the_same() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let leader = client(Odd::new(clock.clone()), &clock);
     let election = leader.election("a").unwrap().spawn(job());
-    election.watch().wait_for(|status| status.is_leading()).await.unwrap();
+    election.watch().wait_for(Status::is_leading).await.unwrap();
     assert!(leader.instances().await.unwrap_err().is_unsupported());
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert!(election.status().is_leading());

@@ -12,6 +12,7 @@ use super::machine::{Action, Attempt, Event, Machine, Standing, Wake};
 use super::running::{Outcome, Running};
 use super::{Election, ElectionHandle, Job, Leadership, Status};
 use crate::engine::{Answer, Campaign, Claim, Subscription, Trust};
+use crate::telemetry::ElectionMeters;
 use crate::{
     AcquireOutcome, FencingToken, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
@@ -43,6 +44,7 @@ pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
         releasing: None,
         running: None,
         wake: None,
+        meters: ElectionMeters::new(&election.name),
         election,
     };
     tokio::spawn(driver.run());
@@ -67,6 +69,7 @@ struct Driver {
     running: Option<Running>,
     /// The machine's wish, and the moment that was drawn for it.
     wake: Option<(Wake, Moment)>,
+    meters: ElectionMeters,
 }
 
 impl Driver {
@@ -123,6 +126,11 @@ impl Driver {
                 Event::Asked { sent: answer.sent, reply: (&answer.outcome).into() }
             }
             answer = under_way(&mut self.renewing) => {
+                if let (Ok(RenewOutcome::Extended { .. }), Some(running)) =
+                    (&answer.outcome, &self.running)
+                {
+                    engine.calls.meters().confirmed(running.leadership.remaining());
+                }
                 self.heard(&answer.outcome);
                 Event::Renewed { sent: answer.sent, reply: (&answer.outcome).into() }
             }
@@ -170,6 +178,7 @@ impl Driver {
             Action::Stop(reason) => {
                 self.renewing = None;
                 info!(lock = name.as_str(), %reason, "stepping down");
+                self.meters.ends(&reason);
                 self.with_running(|running| running.stop(reason));
             }
             Action::AbortStart => {
@@ -183,6 +192,7 @@ impl Driver {
                     "the job did not stop in time and is aborted; what it does without awaiting \
                      goes on, and only its fencing token can stop that"
                 );
+                self.meters.overran();
                 self.publish.send_modify(|status| status.overruns += 1);
                 self.with_running(|running| running.abort_all());
             }
@@ -209,7 +219,8 @@ impl Driver {
             status.token = Some(token);
             status.leader = Some(holder);
         });
-        self.running = Some(Running::start(self.job.clone(), leadership));
+        let leading = self.meters.began();
+        self.running = Some(Running::start(self.job.clone(), leadership, leading));
     }
 
     fn with_running(&mut self, act: impl FnOnce(&mut Running)) {
@@ -227,6 +238,11 @@ impl Driver {
             Ok(AcquireOutcome::Granted(_)) => (None, None),
             Err(_) => return,
         };
+        self.meters.saw_disabled(disabled.is_some());
+        let here = self.election.engine.holder.instance;
+        if leader.as_ref().is_some_and(|leader| leader.instance != here) {
+            self.meters.saw_another();
+        }
         self.publish.send_modify(|status| {
             status.leader = leader;
             status.disabled = disabled;

@@ -8,8 +8,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, info_span};
 
 use super::{Job, JobError, Leadership, StopReason};
+use crate::telemetry::Raised;
 
 /// What became of a term's tasks.
 pub(super) enum Outcome {
@@ -30,11 +32,15 @@ pub(super) struct Running {
     /// Cancelled when `start` has been called, or never will be.
     begun: CancellationToken,
     stop_abort: CancellationToken,
+    span: Span,
+    _leading: Raised,
 }
 
 impl Running {
     /// Calls `start`.
-    pub(super) fn start(job: Arc<dyn Job>, leadership: Leadership) -> Self {
+    pub(super) fn start(job: Arc<dyn Job>, leadership: Leadership, leading: Raised) -> Self {
+        let (lock, token) = (leadership.name.as_str(), leadership.token.get());
+        let span = info_span!("term", lock, token);
         let begun = CancellationToken::new();
         let start = tokio::spawn({
             let (job, leadership) = (job.clone(), leadership.clone());
@@ -49,6 +55,7 @@ impl Running {
                     Poll::Pending => work.await,
                 }
             }
+            .instrument(span.clone())
         });
         let start_abort = start.abort_handle();
         Self {
@@ -60,6 +67,8 @@ impl Running {
             stopping: false,
             begun,
             stop_abort: CancellationToken::new(),
+            span,
+            _leading: leading,
         }
     }
 
@@ -68,7 +77,7 @@ impl Running {
         self.leadership.cancellation.cancel();
         let job = self.job.clone();
         let (begun, aborted) = (self.begun.clone(), self.stop_abort.clone());
-        self.stop = Some(tokio::spawn(async move {
+        let stop = async move {
             tokio::select! {
                 biased;
                 () = begun.cancelled() => {}
@@ -80,7 +89,8 @@ impl Running {
                 () = job.stop(&reason) => {}
                 () = aborted.cancelled() => {}
             }
-        }));
+        };
+        self.stop = Some(tokio::spawn(stop.instrument(self.span.clone())));
         self.stopping = true;
     }
 

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tracing::field::Empty;
+use tracing::{Instrument, debug_span};
 use uuid::Uuid;
 
+use crate::telemetry::{Meters, call_outcome};
 use crate::{
     AcquireOptions, AcquireOutcome, Clock, DisableOptions, DisableOutcome, EnableOutcome, Error,
     ErrorKind, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, LockStoreExt,
@@ -25,11 +28,12 @@ pub(crate) struct Answer<T> {
 pub(crate) struct Calls {
     store: Arc<dyn LockStore>,
     clock: Arc<dyn Clock>,
+    meters: Arc<Meters>,
 }
 
 impl Calls {
     pub(crate) fn new(store: Arc<dyn LockStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+        Self { store, clock, meters: Arc::new(Meters::new()) }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn LockStore> {
@@ -38,6 +42,10 @@ impl Calls {
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    pub(crate) fn meters(&self) -> &Arc<Meters> {
+        &self.meters
     }
 
     pub(crate) async fn acquire(
@@ -148,19 +156,39 @@ impl Calls {
         call: impl Future<Output = Result<T>>,
     ) -> Answer<T> {
         let sent = self.clock.now();
-        let outcome = tokio::select! {
-            biased;
-            outcome = AssertUnwindSafe(call).catch_unwind() => outcome.unwrap_or_else(|_| {
-                Err(Error::new(late, "the store panicked"))
-            }),
-            () = self.clock.sleep_until(sent + limit) => {
-                Err(Error::new(late, format!("no answer within {limit:?}")))
+        let answer = async {
+            tokio::select! {
+                biased;
+                outcome = AssertUnwindSafe(call).catch_unwind() => outcome.unwrap_or_else(|_| {
+                    Err(Error::new(late, "the store panicked"))
+                }),
+                () = self.clock.sleep_until(sent + limit) => {
+                    Err(Error::new(late, format!("no answer within {limit:?}")))
+                }
             }
         };
-        let outcome = outcome.map_err(|error| {
+        let outcome = self.told(operation, name, answer).await.map_err(|error| {
             let error = error.during(operation).on_store(self.store.label());
             name.map_or(error.clone(), |name| error.for_lock(name))
         });
         Answer { sent, outcome }
+    }
+
+    /// The call's answer, with its span and its metrics; nothing is told of a call that is dropped.
+    pub(crate) async fn told<T>(
+        &self,
+        operation: &'static str,
+        name: Option<&LockName>,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let lock = name.map(LockName::as_str);
+        let store = self.store.label();
+        let span = debug_span!("store_call", operation, lock, store, outcome = Empty);
+        let sent = self.clock.now();
+        let answer = call.instrument(span.clone()).await;
+        let outcome = call_outcome(&answer);
+        span.record("outcome", outcome);
+        self.meters.called(operation, outcome, self.clock.now().saturating_since(sent));
+        answer
     }
 }

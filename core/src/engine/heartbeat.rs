@@ -137,6 +137,7 @@ async fn send(calls: Calls, batch: Vec<Renewal>) {
     let (leases, answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|renewal| (renewal.options, renewal.answer)).unzip();
     let Answer { sent, outcome } = calls.renew(&leases, until.saturating_since(now)).await;
+    calls.meters().renewed(leases.len(), &outcome);
     match outcome {
         Ok(outcomes) => {
             for (answer, outcome) in answers.into_iter().zip(outcomes) {

@@ -8,14 +8,15 @@ use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
-use crate::{Error, ErrorKind, Hint, HintStream, LockName, LockStore, Result};
+use super::Calls;
+use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
 
 /// Hands the store's hints to whoever waits for a name.
 ///
 /// The watch runs while anybody waits, in the runtime of the first who did.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    store: Arc<dyn LockStore>,
+    calls: Calls,
     state: Mutex<State>,
     deserted: Notify,
 }
@@ -42,8 +43,8 @@ impl Hub {
     /// How long a watch may take to begin.
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    pub(crate) fn new(store: Arc<dyn LockStore>) -> Self {
-        Self { store, state: Mutex::default(), deserted: Notify::new() }
+    pub(crate) fn new(calls: Calls) -> Self {
+        Self { calls, state: Mutex::default(), deserted: Notify::new() }
     }
 
     /// Called within a runtime.
@@ -169,13 +170,16 @@ impl Watching {
 }
 
 /// Begins a watch, but does not wait for ever: without one, everybody polls.
-async fn begin(store: &Arc<dyn LockStore>) -> Result<HintStream> {
+async fn begin(calls: &Calls) -> Result<HintStream> {
+    let store = calls.store();
     let late = |_| {
         Err(Error::new(ErrorKind::Unavailable, format!("no answer within {:?}", Hub::PATIENCE))
             .during("watch")
             .on_store(store.label()))
     };
-    tokio::time::timeout(Hub::PATIENCE, store.watch()).await.unwrap_or_else(late)
+    let begun =
+        async { tokio::time::timeout(Hub::PATIENCE, store.watch()).await.unwrap_or_else(late) };
+    calls.told("watch", None, begun).await
 }
 
 async fn watch(mut watching: Watching, delay: Duration) {
@@ -188,7 +192,7 @@ async fn watch(mut watching: Watching, delay: Duration) {
             () = watching.deserted() => return,
             begun = async {
                 tokio::time::sleep(pause).await;
-                begin(&hub.store).await
+                begin(&hub.calls).await
             } => begun,
         };
         pause = (pause * 2).clamp(shortest, longest);
@@ -204,7 +208,7 @@ async fn watch(mut watching: Watching, delay: Duration) {
                 if from.elapsed() > longest {
                     pause = shortest;
                 }
-                debug!(store = hub.store.label(), "the watch ended and is begun anew");
+                debug!(store = hub.calls.store().label(), "the watch ended and is begun anew");
             }
             Err(error) => warn!(%error, "no watch on the store: waiters poll meanwhile"),
         }
@@ -214,11 +218,12 @@ async fn watch(mut watching: Watching, delay: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MemoryStore;
+    use crate::{MemoryStore, SystemClock};
 
     #[tokio::test]
     async fn nothing_is_kept_of_names_that_nobody_waits_for() {
-        let hub = Arc::new(Hub::new(Arc::new(MemoryStore::new())));
+        let hub =
+            Arc::new(Hub::new(Calls::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock))));
         for number in 0..100 {
             let name = LockName::new(format!("lock-{number}")).unwrap();
             let [first, second] = [(); 2].map(|()| hub.subscribe(name.clone()));

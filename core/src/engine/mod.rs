@@ -46,10 +46,10 @@ impl Engine {
         seed: Option<u64>,
         repeatable: bool,
     ) -> Self {
-        let calls = Calls::new(store.clone(), clock);
+        let calls = Calls::new(store, clock);
         Self {
             heartbeat: Heartbeat::new(calls.clone()),
-            hub: Arc::new(Hub::new(store)),
+            hub: Arc::new(Hub::new(calls.clone())),
             announcer: Arc::new(Announcer::new(calls.clone(), holder.clone(), timing)),
             calls,
             holder,

@@ -50,6 +50,7 @@ impl Guard {
             trust: trust.clone(),
             hold,
         };
+        keeper.engine.calls.meters().holds();
         let keeper = tokio::spawn(keeper.keep()).abort_handle();
         let release_limit = timing.call_limit();
         Ok(Self { engine, claim, name, token: grant.token, trust, keeper, release_limit })
@@ -132,12 +133,18 @@ struct Keeper {
     hold: Hold,
 }
 
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.engine.calls.meters().holds_no_more();
+    }
+}
+
 impl Keeper {
     async fn keep(mut self) {
         loop {
             let Some(Answer { sent, outcome }) = self.beat().await else {
                 if !self.trust.is_held() {
-                    return self.trust.end(Some(Loss::Expired));
+                    return self.lost(Loss::Expired);
                 }
                 self.hold.failed(self.engine.now());
                 continue;
@@ -145,21 +152,30 @@ impl Keeper {
             match outcome {
                 // The answer came when the lease was no longer trusted: trust does not come back.
                 Ok(RenewOutcome::Extended { .. }) if !self.trust.is_held() => {
-                    return self.trust.end(Some(Loss::Expired));
+                    return self.lost(Loss::Expired);
                 }
                 Ok(RenewOutcome::Extended { left }) => {
+                    self.engine.calls.meters().confirmed(self.trust.remaining());
                     self.hold.extended(sent, left);
                     self.trust.extend(self.hold.deadline());
                 }
-                Ok(RenewOutcome::Lost) => return self.trust.end(Some(Loss::Gone)),
+                Ok(RenewOutcome::Lost) => return self.lost(Loss::Gone),
                 Ok(RenewOutcome::Disabled { reason, .. }) => {
-                    return self.trust.give_notice(Loss::Disabled { reason });
+                    return self.lost(Loss::Disabled { reason });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a heartbeat failed and is retried");
                     self.hold.failed(self.engine.now());
                 }
             }
+        }
+    }
+
+    fn lost(&self, loss: Loss) {
+        self.engine.calls.meters().lost(&loss);
+        match loss {
+            Loss::Disabled { .. } => self.trust.give_notice(loss),
+            Loss::Expired | Loss::Gone => self.trust.end(Some(loss)),
         }
     }
 

@@ -97,6 +97,14 @@ impl Lock {
     /// # Cancel safety
     /// Safe: what was granted to a dropped call is given back. The place in the waiting is lost.
     pub async fn acquire(&self, limit: Duration) -> Result<Guard> {
+        let calls = &self.engine.calls;
+        let wait = calls.meters().wait(&**calls.clock());
+        let acquired = self.acquire_within(limit).await;
+        wait.ended(&acquired);
+        acquired
+    }
+
+    async fn acquire_within(&self, limit: Duration) -> Result<Guard> {
         let clock = self.engine.calls.clock().clone();
         let give_up = clock.now() + limit;
         if limit.is_zero() {

@@ -1,0 +1,170 @@
+//! Every metric: its name, unit, labels and meaning.
+
+use metrics::{Unit, with_recorder};
+
+/// What there is to know of a metric before it has a value.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Metric {
+    /// Its name, in the form that Prometheus recommends.
+    pub name: &'static str,
+    /// What its values are.
+    pub kind: MetricKind,
+    /// What they are counted in.
+    pub unit: Unit,
+    /// What it is told apart by.
+    pub labels: &'static [&'static str],
+    /// What it means.
+    pub help: &'static str,
+    /// For a histogram, the upper bounds of buckets that fit its values: an exporter that is not
+    /// told of any may show quantiles instead, which cannot be added up over instances.
+    pub buckets: &'static [f64],
+}
+
+/// What the values of a metric are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetricKind {
+    /// A number that only grows.
+    Counter,
+    /// A number that rises and falls.
+    Gauge,
+    /// How values are distributed.
+    Histogram,
+}
+
+/// The names, for those who record.
+pub(crate) mod names {
+    pub(crate) const LEADING: &str = "leasehold_leading";
+    pub(crate) const DISABLED: &str = "leasehold_disabled";
+    pub(crate) const TERMS: &str = "leasehold_terms_total";
+    pub(crate) const TERMS_ENDED: &str = "leasehold_terms_ended_total";
+    pub(crate) const TAKEOVERS: &str = "leasehold_takeovers_total";
+    pub(crate) const OVERRUNS: &str = "leasehold_term_overruns_total";
+    pub(crate) const LOCKS_HELD: &str = "leasehold_locks_held";
+    pub(crate) const LOCKS_LOST: &str = "leasehold_locks_lost_total";
+    pub(crate) const WAITING: &str = "leasehold_acquires_waiting";
+    pub(crate) const WAIT: &str = "leasehold_acquire_wait_seconds";
+    pub(crate) const RENEWALS: &str = "leasehold_renewals_total";
+    pub(crate) const LEFT: &str = "leasehold_renewal_time_to_deadline_seconds";
+    pub(crate) const CALLS: &str = "leasehold_store_calls_total";
+    pub(crate) const CALL: &str = "leasehold_store_call_seconds";
+}
+
+/// Bounds for what takes milliseconds, and at most 10 s.
+const CALL_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Bounds for what is left of a lease: fine where it is a matter of seconds.
+const LEFT_BUCKETS: &[f64] =
+    &[0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 12.5, 15.0, 20.0, 30.0, 60.0, 300.0];
+
+/// Bounds for a wait that may be nothing or hours.
+const WAIT_BUCKETS: &[f64] =
+    &[0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0];
+
+const fn counter(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: MetricKind::Counter, unit: Unit::Count, labels, help, buckets: &[] }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Gauge, unit: Unit::Count, labels, help, buckets: &[] }
+}
+
+const fn seconds(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    buckets: &'static [f64],
+) -> Metric {
+    Metric { name, kind: MetricKind::Histogram, unit: Unit::Seconds, labels, help, buckets }
+}
+
+/// Every metric, in the order in which `docs/metrics.md` has them.
+pub const METRICS: &[Metric] = &[
+    gauge(
+        names::LEADING,
+        &["lock"],
+        "Elections of this process that lead: 1 from the start of a term until its job has \
+         stopped, 0 for a candidate.",
+    ),
+    gauge(
+        names::DISABLED,
+        &["lock"],
+        "Elections of this process that found their name disabled at their latest attempt.",
+    ),
+    counter(names::TERMS, &["lock"], "Terms that this process began to lead."),
+    counter(
+        names::TERMS_ENDED,
+        &["lock", "reason"],
+        "Terms whose job was told to stop: resigned, shut_down, disabled, failed (the job's \
+         start), lost or heartbeats_failed.",
+    ),
+    counter(
+        names::TAKEOVERS,
+        &["lock"],
+        "Terms that began after another instance was seen to hold the name: the lead moved here, \
+         in order or after a crash.",
+    ),
+    counter(
+        names::OVERRUNS,
+        &["lock"],
+        "Terms whose job did not stop within its grace and was aborted.",
+    ),
+    gauge(names::LOCKS_HELD, &[], "Locks that are held through guards and kept by heartbeats."),
+    counter(
+        names::LOCKS_LOST,
+        &["reason"],
+        "Locks that could not be kept while a guard held them: expired, gone or disabled.",
+    ),
+    gauge(names::WAITING, &[], "Calls of Lock::acquire that wait."),
+    seconds(
+        names::WAIT,
+        &["outcome"],
+        "How long calls of Lock::acquire took, by how they ended: acquired, timed_out, failed or \
+         cancelled.",
+        WAIT_BUCKETS,
+    ),
+    counter(
+        names::RENEWALS,
+        &["outcome"],
+        "Renewals of single leases, elections' and guards', by the answer: extended, lost, \
+         disabled or failed (none came).",
+    ),
+    seconds(
+        names::LEFT,
+        &[],
+        "What was left of the trust in a lease when its renewal was confirmed.",
+        LEFT_BUCKETS,
+    ),
+    counter(
+        names::CALLS,
+        &["operation", "outcome"],
+        "Calls to the store that came to an end: ok, or the kind of the error.",
+    ),
+    seconds(
+        names::CALL,
+        &["operation"],
+        "How long calls to the store took, failed ones included.",
+        CALL_BUCKETS,
+    ),
+];
+
+/// Tells the recorder the unit and meaning of every metric.
+///
+/// A [`Client`](crate::Client) does so when it is made.
+pub fn describe() {
+    with_recorder(|recorder| {
+        for metric in METRICS {
+            let describe = match metric.kind {
+                MetricKind::Counter => metrics::Recorder::describe_counter,
+                MetricKind::Gauge => metrics::Recorder::describe_gauge,
+                MetricKind::Histogram => metrics::Recorder::describe_histogram,
+            };
+            describe(recorder, metric.name.into(), Some(metric.unit), metric.help.into());
+        }
+    });
+}

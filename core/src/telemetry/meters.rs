@@ -1,0 +1,300 @@
+//! The recording of metrics. Handles are looked up once: a heartbeat of ten thousand leases only
+//! adds to numbers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use super::names;
+use crate::{
+    Clock, Error, ErrorKind, LockName, Loss, Moment, RenewOutcome, Result, StopReason, telemetry,
+};
+
+/// The meters of one client.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    /// Those of the operations that were called so far.
+    calls: Mutex<BTreeMap<&'static str, Arc<CallMeters>>>,
+    renewals: Each<Counter>,
+    left: Histogram,
+    held: Gauge,
+    lost: Each<Counter>,
+    waiting: Gauge,
+    waits: Each<Histogram>,
+}
+
+#[derive(Debug)]
+struct CallMeters {
+    outcomes: Each<Counter>,
+    seconds: Histogram,
+}
+
+/// One handle for each value of a label, of which there are few.
+#[derive(Debug)]
+struct Each<T>(Vec<(&'static str, T)>);
+
+impl<T> Each<T> {
+    fn new<const N: usize>(
+        values: [&'static str; N],
+        register: impl Fn(&'static str) -> T,
+    ) -> Self {
+        Self(values.into_iter().map(|value| (value, register(value))).collect())
+    }
+
+    /// Does something with the handle of that value.
+    fn with(&self, value: &'static str, act: impl FnOnce(&T)) {
+        if let Some((_, handle)) = self.0.iter().find(|(known, _)| *known == value) {
+            act(handle);
+        }
+    }
+}
+
+impl Meters {
+    /// With the recorder that is installed now.
+    pub(crate) fn new() -> Self {
+        telemetry::describe();
+        Self {
+            calls: Mutex::default(),
+            renewals: Each::new(
+                ["extended", "lost", "disabled", "failed"],
+                |outcome| counter!(names::RENEWALS, "outcome" => outcome),
+            ),
+            left: histogram!(names::LEFT),
+            held: gauge!(names::LOCKS_HELD),
+            lost: Each::new(
+                ["expired", "gone", "disabled"],
+                |reason| counter!(names::LOCKS_LOST, "reason" => reason),
+            ),
+            waiting: gauge!(names::WAITING),
+            waits: Each::new(
+                ["acquired", "timed_out", "failed", "cancelled"],
+                |outcome| histogram!(names::WAIT, "outcome" => outcome),
+            ),
+        }
+    }
+
+    /// A call to the store came to an end.
+    pub(crate) fn called(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+        let meters = {
+            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            calls.entry(operation).or_insert_with(|| Arc::new(CallMeters::new(operation))).clone()
+        };
+        meters.outcomes.with(outcome, |counter| counter.increment(1));
+        meters.seconds.record(took);
+    }
+
+    /// The store answered a batch of so many renewals, or failed to.
+    pub(crate) fn renewed(&self, leases: usize, answers: &Result<Vec<RenewOutcome>>) {
+        let (mut extended, mut lost, mut disabled, mut failed) = (0, 0, 0, 0);
+        match answers {
+            Ok(answers) => answers.iter().for_each(|answer| match answer {
+                RenewOutcome::Extended { .. } => extended += 1,
+                RenewOutcome::Lost => lost += 1,
+                RenewOutcome::Disabled { .. } => disabled += 1,
+            }),
+            Err(_) => failed = leases as u64,
+        }
+        let counts =
+            [("extended", extended), ("lost", lost), ("disabled", disabled), ("failed", failed)];
+        for (outcome, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            self.renewals.with(outcome, |counter| counter.increment(count));
+        }
+    }
+
+    /// A renewal was confirmed when that much was left of the trust. With none left it came too
+    /// late to be one.
+    pub(crate) fn confirmed(&self, left: Duration) {
+        if !left.is_zero() {
+            self.left.record(left);
+        }
+    }
+
+    /// A guard holds a lock.
+    pub(crate) fn holds(&self) {
+        self.held.increment(1.0);
+    }
+
+    /// That lock is released, or cannot be kept.
+    pub(crate) fn holds_no_more(&self) {
+        self.held.decrement(1.0);
+    }
+
+    /// A guard's lock cannot be kept.
+    pub(crate) fn lost(&self, loss: &Loss) {
+        let reason = match loss {
+            Loss::Expired => "expired",
+            Loss::Gone => "gone",
+            Loss::Disabled { .. } => "disabled",
+        };
+        self.lost.with(reason, |counter| counter.increment(1));
+    }
+
+    /// Somebody waits for a lock until this is dropped.
+    pub(crate) fn wait<'a>(&'a self, clock: &'a dyn Clock) -> Wait<'a> {
+        let waiting = Raised::new(&self.waiting);
+        Wait { meters: self, clock, from: clock.now(), outcome: "cancelled", _waiting: waiting }
+    }
+}
+
+impl CallMeters {
+    fn new(operation: &'static str) -> Self {
+        let outcomes = [
+            "ok",
+            "outcome_unknown",
+            "unavailable",
+            "invalid",
+            "unsupported",
+            "denied",
+            "corrupt",
+            "timed_out",
+        ];
+        Self {
+            outcomes: Each::new(
+                outcomes,
+                |outcome| counter!(names::CALLS, "operation" => operation, "outcome" => outcome),
+            ),
+            seconds: histogram!(names::CALL, "operation" => operation),
+        }
+    }
+}
+
+/// How a call ended, as a label has it.
+pub(crate) fn call_outcome<T>(outcome: &Result<T>) -> &'static str {
+    match outcome.as_ref().map_err(Error::kind) {
+        Ok(_) => "ok",
+        Err(ErrorKind::OutcomeUnknown) => "outcome_unknown",
+        Err(ErrorKind::Unavailable) => "unavailable",
+        Err(ErrorKind::Invalid) => "invalid",
+        Err(ErrorKind::Unsupported) => "unsupported",
+        Err(ErrorKind::Denied) => "denied",
+        Err(ErrorKind::Corrupt) => "corrupt",
+        Err(ErrorKind::TimedOut) => "timed_out",
+    }
+}
+
+/// A wait for a lock; one that is dropped without an end was cancelled.
+pub(crate) struct Wait<'a> {
+    meters: &'a Meters,
+    clock: &'a dyn Clock,
+    from: Moment,
+    outcome: &'static str,
+    _waiting: Raised,
+}
+
+impl Wait<'_> {
+    pub(crate) fn ended<T>(mut self, with: &Result<T>) {
+        self.outcome = match with {
+            Ok(_) => "acquired",
+            Err(error) if error.is_timed_out() => "timed_out",
+            Err(_) => "failed",
+        };
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let waited = self.clock.now().saturating_since(self.from);
+        self.meters.waits.with(self.outcome, |histogram| histogram.record(waited));
+    }
+}
+
+/// The meters of one election.
+#[derive(Debug)]
+pub(crate) struct ElectionMeters {
+    leading: Gauge,
+    disabled: Gauge,
+    is_disabled: Option<Raised>,
+    /// Another instance held the name at the latest attempt that told.
+    others: bool,
+    terms: Counter,
+    ended: Each<Counter>,
+    takeovers: Counter,
+    overruns: Counter,
+}
+
+impl ElectionMeters {
+    /// With the recorder that is installed now.
+    pub(crate) fn new(lock: &LockName) -> Self {
+        let lock: Arc<str> = lock.as_str().into();
+        let reasons = ["resigned", "shut_down", "disabled", "failed", "lost", "heartbeats_failed"];
+        Self {
+            leading: gauge!(names::LEADING, "lock" => lock.clone()),
+            disabled: gauge!(names::DISABLED, "lock" => lock.clone()),
+            is_disabled: None,
+            others: false,
+            terms: counter!(names::TERMS, "lock" => lock.clone()),
+            ended: Each::new(
+                reasons,
+                |reason| counter!(names::TERMS_ENDED, "lock" => lock.clone(), "reason" => reason),
+            ),
+            takeovers: counter!(names::TAKEOVERS, "lock" => lock.clone()),
+            overruns: counter!(names::OVERRUNS, "lock" => lock.clone()),
+        }
+    }
+
+    /// Another instance holds the name.
+    pub(crate) fn saw_another(&mut self) {
+        self.others = true;
+    }
+
+    /// Whether the latest attempt found the name disabled.
+    pub(crate) fn saw_disabled(&mut self, disabled: bool) {
+        match (disabled, &self.is_disabled) {
+            (true, None) => self.is_disabled = Some(Raised::new(&self.disabled)),
+            (false, Some(_)) => self.is_disabled = None,
+            _ => {}
+        }
+    }
+
+    /// A term begins; it lasts while this lives.
+    pub(crate) fn began(&mut self) -> Raised {
+        self.terms.increment(1);
+        if std::mem::take(&mut self.others) {
+            self.takeovers.increment(1);
+        }
+        Raised::new(&self.leading)
+    }
+
+    /// The job is told to stop.
+    pub(crate) fn ends(&self, reason: &StopReason) {
+        let reason = match reason {
+            StopReason::Resigned => "resigned",
+            StopReason::ShutDown => "shut_down",
+            StopReason::Disabled { .. } => "disabled",
+            StopReason::Failed { .. } => "failed",
+            StopReason::Lost => "lost",
+            StopReason::HeartbeatsFailed => "heartbeats_failed",
+        };
+        self.ended.with(reason, |counter| counter.increment(1));
+    }
+
+    /// The job did not stop in time.
+    pub(crate) fn overran(&self) {
+        self.overruns.increment(1);
+    }
+}
+
+/// A gauge that is one higher while this lives.
+pub(crate) struct Raised(Gauge);
+
+impl Raised {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+impl fmt::Debug for Raised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Raised")
+    }
+}

@@ -1,0 +1,403 @@
+//! Each metric moves for the event that it stands for, and no other moves with it, on paused time.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/odd.rs"]
+mod odd;
+#[path = "support/recorder.rs"]
+mod recorder;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use leasehold_core::{
+    Client, ElectionHandle, Guard, Job, LockName, LockStore, Settings, Status, TokioClock, job_fn,
+    start_stop,
+};
+use metrics::{LocalRecorderGuard, set_default_local_recorder};
+use odd::{Odd, Watch};
+use recorder::Recorder;
+use tokio::time::{sleep, timeout};
+
+const TTL: Duration = Duration::from_secs(15);
+const BEAT: Duration = Duration::from_secs(3);
+/// From one moment at which nothing happens to the next.
+const SOON: Duration = Duration::from_millis(500);
+
+/// A store, and the metrics of what is done with it.
+struct World {
+    recorder: &'static Recorder,
+    _installed: LocalRecorderGuard<'static>,
+    store: Odd,
+    clock: Arc<TokioClock>,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = Arc::new(TokioClock::new());
+        let store = Odd::new(clock.clone());
+        let recorder: &Recorder = Box::leak(Box::default());
+        Self { recorder, _installed: set_default_local_recorder(recorder), store, clock }
+    }
+
+    /// Another instance.
+    fn client(&self) -> Client {
+        let settings = Settings::new().ttl(TTL).heartbeat_interval(BEAT);
+        let builder = Client::builder(Arc::new(self.store.clone())).settings(settings);
+        builder.clock(self.clock.clone()).seed(1).build().unwrap()
+    }
+
+    /// What moved since the last call, but for calls to the store.
+    fn moved(&self) -> Vec<(String, f64)> {
+        let moved = self.recorder.moved().into_iter();
+        moved.filter(|(key, _)| !key.starts_with("store_call")).collect()
+    }
+
+    /// The calls to the store since the last call, by operation and outcome.
+    fn calls(&self) -> Vec<(String, f64)> {
+        let moved = self.recorder.moved().into_iter();
+        let calls = moved.filter_map(|(key, value)| {
+            let labels = key.strip_prefix("store_calls_total{operation=")?.strip_suffix('}')?;
+            Some((labels.replace(",outcome=", " "), value))
+        });
+        calls.collect()
+    }
+
+    /// A guard of `a`, by an instance of its own, with nothing left to be told of it.
+    async fn held(&self) -> Guard {
+        let guard = self.client().lock("a").unwrap().acquire(TTL).await.unwrap();
+        self.recorder.moved();
+        guard
+    }
+
+    /// An election of `a` that leads, with nothing left to be told of it.
+    async fn leading(&self, job: impl Job) -> ElectionHandle {
+        let election = self.elect(&self.client(), job);
+        leads(&election).await;
+        self.recorder.moved();
+        election
+    }
+
+    fn elect(&self, client: &Client, job: impl Job) -> ElectionHandle {
+        client.election("a").unwrap().spawn(job)
+    }
+
+    /// Takes the lease away behind its holder's back.
+    async fn take_away(&self) {
+        let lease = *self.store.k.asked.lock().unwrap().last().unwrap();
+        self.store.inner.release(&LockName::new("a").unwrap(), lease).await.unwrap();
+    }
+}
+
+async fn leads(election: &ElectionHandle) {
+    election.watch().wait_for(Status::is_leading).await.unwrap();
+}
+
+fn job() -> impl Job {
+    job_fn(|leadership: leasehold_core::Leadership| async move {
+        leadership.cancelled().await;
+        Ok(())
+    })
+}
+
+fn moved<const N: usize>(changes: [(&str, f64); N]) -> Vec<(String, f64)> {
+    changes.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_term_from_its_begin_to_its_end() {
+    let world = World::new();
+    let election = world.elect(&world.client(), job());
+    leads(&election).await;
+    assert_eq!(world.moved(), moved([("leading{lock=a}", 1.0), ("terms_total{lock=a}", 1.0)]));
+    sleep(BEAT * 4 + SOON).await;
+    let renewals = moved([
+        ("renewal_time_to_deadline_seconds", 4.0),
+        ("renewals_total{outcome=extended}", 4.0),
+    ]);
+    assert_eq!(world.moved(), renewals);
+    election.shutdown().await;
+    let ended =
+        moved([("leading{lock=a}", 0.0), ("terms_ended_total{lock=a,reason=shut_down}", 1.0)]);
+    assert_eq!(world.moved(), ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_at_a_renewal_is_what_the_interval_has_not_used() {
+    let world = World::new();
+    let election = world.leading(job()).await;
+    sleep(BEAT + SOON).await;
+    world.store.k.renew_away.store(true, SeqCst);
+    sleep(BEAT).await;
+    world.store.k.renew_away.store(false, SeqCst);
+    sleep(BEAT / 2).await;
+    let left = world.recorder.recorded("renewal_time_to_deadline_seconds");
+    // The ttl without its margin of a twentieth, the interval, and the half of one until the retry.
+    let expected = [14.25 - 3.0, 14.25 - 4.5];
+    let near = |(left, expected): (&f64, f64)| (left - expected).abs() < 0.01;
+    assert!(left.len() == 2 && left.iter().zip(expected).all(near), "{left:?}");
+    election.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_that_fail() {
+    let world = World::new();
+    let election = world.leading(job()).await;
+    world.store.k.renew_away.store(true, SeqCst);
+    let standing = |status: &Status| !status.is_leading();
+    election.watch().wait_for(standing).await.unwrap();
+    let failed = moved([
+        ("leading{lock=a}", 0.0),
+        ("renewals_total{outcome=failed}", 4.0),
+        ("terms_ended_total{lock=a,reason=heartbeats_failed}", 1.0),
+    ]);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(world.moved(), failed);
+    election.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_lost() {
+    let world = World::new();
+    let election = world.leading(job()).await;
+    world.take_away().await;
+    sleep(SOON).await;
+    let lost = moved([
+        ("renewals_total{outcome=lost}", 1.0),
+        ("terms_ended_total{lock=a,reason=lost}", 1.0),
+        ("terms_total{lock=a}", 1.0),
+    ]);
+    assert_eq!(world.moved(), lost, "it leads again");
+    election.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_disabled_and_enabled() {
+    let world = World::new();
+    let client = world.client();
+    let election = world.leading(job()).await;
+    client.disable("a", "upgrade").await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let disabled = moved([
+        ("disabled{lock=a}", 1.0),
+        ("leading{lock=a}", 0.0),
+        ("renewals_total{outcome=disabled}", 1.0),
+        ("terms_ended_total{lock=a,reason=disabled}", 1.0),
+    ]);
+    assert_eq!(world.moved(), disabled);
+    client.enable("a").await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let enabled =
+        moved([("disabled{lock=a}", 0.0), ("leading{lock=a}", 1.0), ("terms_total{lock=a}", 1.0)]);
+    assert_eq!(world.moved(), enabled);
+    client.disable("a", "upgrade").await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    election.shutdown().await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.recorder.value("disabled{lock=a}"), Some(0.0), "it has left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_takes_too_long() {
+    let world = World::new();
+    let stuck = start_stop(|_| async { Ok(()) }, |_| std::future::pending::<()>());
+    let election = world.leading(stuck).await;
+    let stopping = tokio::spawn(election.shutdown());
+    sleep(Duration::from_secs(1)).await;
+    let asked = moved([("terms_ended_total{lock=a,reason=shut_down}", 1.0)]);
+    assert_eq!(world.moved(), asked, "it still runs");
+    stopping.await.unwrap();
+    let aborted = moved([("leading{lock=a}", 0.0), ("term_overruns_total{lock=a}", 1.0)]);
+    assert_eq!(world.moved(), aborted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_and_a_resignation() {
+    let world = World::new();
+    let failing = job_fn(|_| async { Err("no config".into()) });
+    let election = world.elect(&world.client(), failing);
+    sleep(Duration::from_millis(1)).await;
+    let failed =
+        moved([("terms_ended_total{lock=a,reason=failed}", 1.0), ("terms_total{lock=a}", 1.0)]);
+    assert_eq!(world.moved(), failed);
+    election.shutdown().await;
+    let election = world.leading(job()).await;
+    election.resign().await;
+    let resigned =
+        moved([("leading{lock=a}", 0.0), ("terms_ended_total{lock=a,reason=resigned}", 1.0)]);
+    assert_eq!(world.moved(), resigned);
+    election.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_takeover_is_a_term_after_another_instance() {
+    let world = World::new();
+    let first = world.leading(job()).await;
+    let second = world.elect(&world.client(), job());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.moved(), []);
+    first.shutdown().await;
+    leads(&second).await;
+    let taken_over = moved([
+        ("takeovers_total{lock=a}", 1.0),
+        ("terms_ended_total{lock=a,reason=shut_down}", 1.0),
+        ("terms_total{lock=a}", 1.0),
+    ]);
+    assert_eq!(world.moved(), taken_over);
+    // Its own next term follows its own.
+    second.resign().await;
+    leads(&second).await;
+    assert_eq!(world.recorder.value("takeovers_total{lock=a}"), Some(1.0));
+    assert_eq!(world.recorder.value("terms_total{lock=a}"), Some(3.0));
+    second.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_from_its_acquire_to_its_release() {
+    let world = World::new();
+    let lock = world.client().lock("a").unwrap();
+    let guard = lock.acquire(TTL).await.unwrap();
+    let held = moved([("acquire_wait_seconds{outcome=acquired}", 1.0), ("locks_held", 1.0)]);
+    assert_eq!(world.moved(), held);
+    sleep(BEAT + SOON).await;
+    let renewed = moved([
+        ("renewal_time_to_deadline_seconds", 1.0),
+        ("renewals_total{outcome=extended}", 1.0),
+    ]);
+    assert_eq!(world.moved(), renewed);
+    guard.release().await.unwrap();
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(world.moved(), moved([("locks_held", 0.0)]));
+    // Asking once is no wait.
+    let guard = lock.try_acquire().await.unwrap().unwrap();
+    assert_eq!(world.moved(), moved([("locks_held", 1.0)]));
+    drop(guard);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(world.moved(), moved([("locks_held", 0.0)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn guards_whose_lease_cannot_be_kept() {
+    let world = World::new();
+    let gone = world.held().await;
+    world.take_away().await;
+    gone.lost().await;
+    let lost = moved([
+        ("locks_held", 0.0),
+        ("locks_lost_total{reason=gone}", 1.0),
+        ("renewals_total{outcome=lost}", 1.0),
+    ]);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(world.moved(), lost);
+    drop(gone);
+
+    let disabled = world.held().await;
+    world.client().disable("a", "upgrade").await.unwrap();
+    disabled.lost().await;
+    let lost = moved([
+        ("locks_held", 0.0),
+        ("locks_lost_total{reason=disabled}", 1.0),
+        ("renewals_total{outcome=disabled}", 1.0),
+    ]);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(world.moved(), lost);
+    disabled.release().await.unwrap();
+    world.client().enable("a").await.unwrap();
+
+    let expired = world.held().await;
+    world.store.k.renew_away.store(true, SeqCst);
+    expired.lost().await;
+    sleep(Duration::from_millis(1)).await;
+    let lost = world.moved();
+    assert!(lost.contains(&("locks_lost_total{reason=expired}".to_owned(), 1.0)), "{lost:?}");
+    assert!(lost.contains(&("locks_held".to_owned(), 0.0)), "{lost:?}");
+    assert!(lost.iter().any(|(key, _)| key == "renewals_total{outcome=failed}"), "{lost:?}");
+    assert_eq!(lost.len(), 3, "{lost:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_by_how_they_end() {
+    let world = World::new();
+    let guard = world.held().await;
+    let lock = world.client().lock("a").unwrap();
+    let waiting = {
+        let lock = lock.clone();
+        tokio::spawn(async move { lock.acquire(TTL * 4).await })
+    };
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.moved(), moved([("acquires_waiting", 1.0)]));
+    guard.release().await.unwrap();
+    let guard = waiting.await.unwrap().unwrap();
+    sleep(Duration::from_millis(1)).await;
+    let acquired =
+        moved([("acquire_wait_seconds{outcome=acquired}", 1.0), ("acquires_waiting", 0.0)]);
+    assert_eq!(world.moved(), acquired);
+    let waits = world.recorder.recorded("acquire_wait_seconds{outcome=acquired}");
+    assert!((1.0..1.3).contains(waits.last().unwrap()), "{waits:?}");
+
+    let another = world.client().lock("a").unwrap();
+    another.acquire(Duration::from_secs(2)).await.unwrap_err();
+    assert_eq!(world.recorder.recorded("acquire_wait_seconds{outcome=timed_out}"), [2.0]);
+    timeout(Duration::from_secs(1), another.acquire(TTL)).await.unwrap_err();
+    assert_eq!(world.recorder.recorded("acquire_wait_seconds{outcome=cancelled}"), [1.0]);
+    assert_eq!(world.recorder.value("acquires_waiting"), Some(0.0));
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_to_the_store_by_operation_and_outcome() {
+    let world = World::new();
+    let client = world.client();
+    client.status("a").await.unwrap();
+    client.list().await.unwrap();
+    client.disable("a", "upgrade").await.unwrap();
+    client.enable("a").await.unwrap();
+    let calls = moved([("disable ok", 1.0), ("enable ok", 1.0), ("get ok", 1.0), ("list ok", 1.0)]);
+    assert_eq!(world.calls(), calls);
+
+    let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    sleep(BEAT + SOON).await;
+    world.store.k.renew_away.store(true, SeqCst);
+    sleep(BEAT).await;
+    world.store.k.renew_away.store(false, SeqCst);
+    guard.release().await.unwrap();
+    let calls = moved([
+        ("acquire ok", 1.0),
+        ("release ok", 1.0),
+        // One when the watch stood, since something may have happened before.
+        ("renew ok", 2.0),
+        ("renew unavailable", 1.0),
+        ("watch ok", 1.0),
+    ]);
+    assert_eq!(world.calls(), calls);
+
+    world.store.k.all_hang.store(true, SeqCst);
+    client.lock("b").unwrap().try_acquire().await.unwrap_err();
+    assert_eq!(world.calls(), moved([("acquire outcome_unknown", 1.0)]));
+    let took = world.recorder.recorded("store_call_seconds{operation=acquire}");
+    assert_eq!(took, [0.0, 9.25], "by the client's clock");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_cannot_be_had() {
+    let world = World::new();
+    world.store.watch_as(Watch::Refused);
+    let guard = world.client().lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    sleep(Duration::from_millis(10)).await;
+    assert!(world.calls().contains(&("watch unavailable".to_owned(), 1.0)));
+    guard.release().await.unwrap();
+}
+
+/// Of ten thousand locks nobody wants ten thousand series.
+#[tokio::test(start_paused = true)]
+async fn locks_are_not_told_apart() {
+    let world = World::new();
+    let client = world.client();
+    for number in 0..50 {
+        let lock = client.lock(format!("order-{number}")).unwrap();
+        lock.acquire(TTL).await.unwrap().release().await.unwrap();
+    }
+    let series = world.recorder.series();
+    assert!(series.iter().all(|key| !key.contains("order-")), "{series:?}");
+    assert!(series.len() < 60, "{} series", series.len());
+}

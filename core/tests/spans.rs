@@ -1,0 +1,63 @@
+//! What is logged while a term lasts says which one it is, and each call to the store has a span.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use leasehold_core::{Client, MemoryStore, Status, TokioClock, start_stop};
+use tracing_subscriber::fmt::format::FmtSpan;
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_job_runs_in_its_terms_span_and_calls_have_their_own() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _subscriber = tracing::subscriber::set_default(subscriber);
+
+    let clock = Arc::new(TokioClock::new());
+    let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+    let client = Client::builder(store).clock(clock).build().unwrap();
+    let election = client.election("a").unwrap().spawn(start_stop(
+        |_| async {
+            tracing::info!("starts");
+            Ok(())
+        },
+        |_| async { tracing::info!("stops") },
+    ));
+    election.watch().wait_for(Status::is_leading).await.unwrap();
+    let token = election.status().token.unwrap();
+    election.shutdown().await;
+    drop(client);
+
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let term = format!("term{{lock=\"a\" token={token}}}");
+    for word in ["starts", "stops"] {
+        let line = log.lines().find(|line| line.ends_with(word)).unwrap();
+        assert!(line.contains(&term), "{line}");
+    }
+    for operation in ["acquire", "release"] {
+        let call = format!("store_call{{operation=\"{operation}\" lock=\"a\" store=");
+        let line = log.lines().find(|line| line.contains(&call)).unwrap();
+        assert!(line.contains("outcome=\"ok\"}"), "{line}");
+        assert!(!line.contains("term{"), "{line}");
+    }
+    assert!(log.lines().any(|line| line.contains(&term) && line.contains("close")), "{log}");
+}
