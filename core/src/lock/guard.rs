@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 use crate::engine::{Answer, Claim, Engine, Hold, Loss, Subscription, Trust};
-use crate::telemetry::Raised;
 use crate::{FencingToken, Grant, LockName, Moment, RenewOptions, RenewOutcome, Result, Timing};
 
 /// A held lock, kept by the client's heartbeat until it is released or dropped.
@@ -47,11 +46,11 @@ impl Guard {
         let keeper = Keeper {
             renewal: RenewOptions { name: name.clone(), lease: claim.lease(), ttl: timing.ttl },
             hints: engine.hub.subscribe(name.clone()),
-            _held: engine.calls.meters().holding(),
             engine: engine.clone(),
             trust: trust.clone(),
             hold,
         };
+        keeper.engine.calls.meters().holds();
         let keeper = tokio::spawn(keeper.keep()).abort_handle();
         let release_limit = timing.call_limit();
         Ok(Self { engine, claim, name, token: grant.token, trust, keeper, release_limit })
@@ -132,24 +131,20 @@ struct Keeper {
     hints: Subscription,
     trust: Arc<Trust>,
     hold: Hold,
-    _held: Raised,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.engine.calls.meters().holds_no_more();
+    }
 }
 
 impl Keeper {
     async fn keep(mut self) {
-        let loss = self.keep_until_lost().await;
-        self.engine.calls.meters().lost(&loss);
-        match loss {
-            Loss::Disabled { .. } => self.trust.give_notice(loss),
-            Loss::Expired | Loss::Gone => self.trust.end(Some(loss)),
-        }
-    }
-
-    async fn keep_until_lost(&mut self) -> Loss {
         loop {
             let Some(Answer { sent, outcome }) = self.beat().await else {
                 if !self.trust.is_held() {
-                    return Loss::Expired;
+                    return self.lost(Loss::Expired);
                 }
                 self.hold.failed(self.engine.now());
                 continue;
@@ -157,20 +152,30 @@ impl Keeper {
             match outcome {
                 // The answer came when the lease was no longer trusted: trust does not come back.
                 Ok(RenewOutcome::Extended { .. }) if !self.trust.is_held() => {
-                    return Loss::Expired;
+                    return self.lost(Loss::Expired);
                 }
                 Ok(RenewOutcome::Extended { left }) => {
                     self.engine.calls.meters().confirmed(self.trust.remaining());
                     self.hold.extended(sent, left);
                     self.trust.extend(self.hold.deadline());
                 }
-                Ok(RenewOutcome::Lost) => return Loss::Gone,
-                Ok(RenewOutcome::Disabled { reason, .. }) => return Loss::Disabled { reason },
+                Ok(RenewOutcome::Lost) => return self.lost(Loss::Gone),
+                Ok(RenewOutcome::Disabled { reason, .. }) => {
+                    return self.lost(Loss::Disabled { reason });
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a heartbeat failed and is retried");
                     self.hold.failed(self.engine.now());
                 }
             }
+        }
+    }
+
+    fn lost(&self, loss: Loss) {
+        self.engine.calls.meters().lost(&loss);
+        match loss {
+            Loss::Disabled { .. } => self.trust.give_notice(loss),
+            Loss::Expired | Loss::Gone => self.trust.end(Some(loss)),
         }
     }
 

@@ -112,9 +112,14 @@ impl Meters {
         }
     }
 
-    /// A guard holds a lock while this lives.
-    pub(crate) fn holding(&self) -> Raised {
-        Raised::new(&self.held)
+    /// A guard holds a lock.
+    pub(crate) fn holds(&self) {
+        self.held.increment(1.0);
+    }
+
+    /// That lock is released, or cannot be kept.
+    pub(crate) fn holds_no_more(&self) {
+        self.held.decrement(1.0);
     }
 
     /// A guard's lock cannot be kept.
