@@ -4,6 +4,7 @@ mod docker;
 mod evidence;
 mod fuzz;
 mod images;
+mod monitoring;
 mod setup;
 mod test;
 mod verify;
@@ -31,6 +32,8 @@ enum Task {
     Test(test::Options),
     /// Throws arbitrary input at what reads URLs, names, settings and records.
     Fuzz(fuzz::Options),
+    /// Checks the example alert rules with Prometheus's promtool.
+    Monitoring,
     /// Searches the model: give INSTANCES FAULTS COMMANDS, and STEPS (0 for all) and FLAW if wanted
     Model(evidence::Given),
     /// Runs seeds of the simulation: give --seeds N --jobs J, or --seed S --trace
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Fix => verify::fix(),
         Task::Test(options) => test::test(&options),
         Task::Fuzz(options) => fuzz::fuzz(&options),
+        Task::Monitoring => monitoring::check(),
         Task::Model(given) => evidence::run("model", &given),
         Task::Sim(given) => evidence::run("sim", &given),
         Task::Soak(given) => evidence::run("soak", &given),

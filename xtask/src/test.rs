@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::{cargo, docker, fuzz, images, root, setup};
+use crate::{cargo, docker, fuzz, images, monitoring, root, setup};
 
 /// Each target is fuzzed for so long: what is easy to find is found at once.
 const FUZZ_SECONDS: u32 = 5;
@@ -32,6 +32,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         eprintln!("{name}: skipped, as asked");
     }
     tested?;
+    monitoring::check()?;
     fuzz::all(FUZZ_SECONDS)?;
     eprintln!("all tests passed");
     Ok(())
