@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Task::Verify => verify::verify(),
         Task::Fix => verify::fix(),
         Task::Test(options) => test::test(&options),
-        Task::Api => api::check(),
+        Task::Api => api::api(),
         Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Monitoring => monitoring::check(),
         Task::Model(given) => evidence::run("model", &given),

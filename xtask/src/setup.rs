@@ -23,15 +23,26 @@ pub(crate) fn c_compiler() -> Result<()> {
     program("cc", "a C compiler", &["gcc", "libc6-dev"])
 }
 
+/// Python with what makes environments, which Debian has in a package of its own.
+pub(crate) fn python() -> Result<()> {
+    let line = ["-c", "import ensurepip, venv"];
+    provide("python3", &line, "Python with its module venv", &["python3", "python3-venv"])
+}
+
 /// A program that Debian has in those packages: installed where that is possible.
 pub(crate) fn program(program: &str, what: &str, packages: &[&str]) -> Result<()> {
-    if runs(program, &["--version"]) {
+    provide(program, &["--version"], what, packages)
+}
+
+/// What is there if the program runs with those arguments.
+fn provide(program: &str, arguments: &[&str], what: &str, packages: &[&str]) -> Result<()> {
+    if runs(program, arguments) {
         return Ok(());
     }
     if !runs("apt-get", &["--version"]) {
-        bail!("there is no {program}; install {what}");
+        bail!("there is no {what} ({program}); install it");
     }
-    eprintln!("there is no {program}: installing {} with apt-get", packages.join(" "));
+    eprintln!("there is no {what}: installing {} with apt-get", packages.join(" "));
     apt_get(&["update"])?;
     apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }
