@@ -74,7 +74,9 @@ impl AdminApi {
         Self { shutdown, ..self }
     }
 
-    /// All of it, to be served as it is or mounted with [`Router::nest`].
+    /// All of it, to be served as it is or mounted: with [`Router::nest_service`] at a path with
+    /// and without a slash at the end, with [`Router::nest`] only without, where it matters to the
+    /// dashboard.
     pub fn router(&self) -> Router {
         let state = self.state();
         let guarded = Router::new()
@@ -87,7 +89,7 @@ impl AdminApi {
             .route("/v1/events", get(events::events))
             .route("/openapi.json", get(openapi::document))
             .merge(original::routes())
-            .fallback(dashboard::page_or_nothing)
+            .fallback(async || Problem::not_found())
             .layer(middleware::from_fn_with_state(state.clone(), access::guard));
         let open = Router::new()
             .route("/health/live", get(health::live))

@@ -10,8 +10,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use crate::problem::Problem;
-
 const FRAME: &str = include_str!("index.html");
 
 const STYLE: &str = include_str!("style.css");
@@ -41,7 +39,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// `GET /`
+/// `GET /`; where the router is nested, the very path that it is nested at.
 pub(crate) async fn page() -> Response {
     let mut response = PAGE.as_str().into_response();
     let headers = response.headers_mut();
@@ -50,12 +48,6 @@ pub(crate) async fn page() -> Response {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
     response
-}
-
-/// What no route has. Where the router is nested at `/leasehold`, its `/` is the path without a
-/// slash at the end, and the one with it comes here.
-pub(crate) async fn page_or_nothing(request: Request) -> Response {
-    if is_asked_for(&request) { page().await } else { Problem::not_found().into_response() }
 }
 
 /// The page holds nothing secret: it is what asks for the token.

@@ -13,7 +13,7 @@ use crate::stage::{Stage, campaign, leads, stops};
 pub(crate) async fn phone_and_dark(browser: &Browser) {
     let stage = Stage::new().await;
     let troupe = Troupe::on(&stage).await;
-    let url = format!("{}/", mount(&stage, troupe.instances()).await);
+    let url = format!("{}/leasehold/", mount(&stage, troupe.instances()).await);
     browser.size(1280, 560, false).await;
     browser.colours("light").await;
     browser.open_live(&url).await;

@@ -12,23 +12,25 @@ use tokio::net::TcpListener;
 use crate::browser::Browser;
 use crate::stage::{Stage, leads};
 
-const INSTANCES: &str = "/leasehold/v1/instances";
+const INSTANCES: &str = "/v1/instances";
 
-/// The stage's API under `/leasehold`, with those instances; the URL of the application.
+/// The stage's API under two paths, with those instances; the URL of the application.
 pub(crate) async fn mount(stage: &Stage, instances: serde_json::Value) -> String {
     let told = json!({ "instances": instances }).to_string();
-    let app = Router::new().nest("/leasehold", stage.api.router());
+    let app = Router::new()
+        .nest_service("/leasehold", stage.api.router())
+        .nest("/nested", stage.api.router());
     let app = app.layer(from_fn(move |request: Request, next: Next| {
         let told = told.clone();
         async move {
-            if request.uri().path() == INSTANCES { answer(told) } else { next.run(request).await }
+            if request.uri().path().ends_with(INSTANCES) { answer(told) } else { next.run(request).await }
         }
     }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, app).await });
-    format!("http://{address}/leasehold")
+    format!("http://{address}")
 }
 
 fn answer(told: String) -> Response {
@@ -55,8 +57,8 @@ pub(crate) async fn standbys(browser: &Browser) {
     ]);
     let url = mount(&stage, instances).await;
     // With the slash at the end and without.
-    for url in [format!("{url}/"), url] {
-        browser.open_live(&url).await;
+    for path in ["/nested", "/leasehold/", "/leasehold"] {
+        browser.open_live(&format!("{url}{path}")).await;
         let heirs = browser.until_row("led", ".standbys", "heir").await;
         assert_eq!(heirs, "<i>heir</i>");
         browser.until_row("lonely", ".standbys", "nobody would take over").await;
