@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use leasehold_core::{Error, Result};
 use subtle::ConstantTimeEq;
 
-use crate::{api, dashboard};
 use crate::problem::Problem;
+use crate::{api, dashboard};
 
 /// Who is answered.
 #[derive(Clone, Debug, Default)]

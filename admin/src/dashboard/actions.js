@@ -9,7 +9,7 @@ const VERBS = {
   },
   enable: {
     title: "Enable",
-    what: (entry) => entry && note(entry),
+    what: (entry) => entry && `It is ${since(entry)}: ${why(entry)}`,
   },
   resign: {
     title: "Resign",
@@ -85,13 +85,13 @@ function drawDetails() {
   const { holder } = lock;
   const others = standbys(entry);
   const ms = left(entry);
-  const since = holder && moment(clock(entry.at - lock.held_for_ms));
   fill($("details").querySelector("dl"), [
-    ["State", [SAID[lock.state], note(entry)].filter(Boolean).join("; ")],
+    ["State", since(entry) || SAID[lock.state]],
+    ["Reason", why(entry)],
     ["Holder", holder ? who(holder) : "nobody"],
     ["Host and process", holder && plain(`${holder.host}, pid ${holder.pid}`)],
     ["Instance", holder?.instance],
-    ["Held", holder && `since ${since} (${span(grown(entry, lock.held_for_ms))})`],
+    ["Held", holder && heldSince(entry)],
     ["Time left", ms === null ? null : span(ms)],
     ["Fencing token", lock.token === null ? "none was granted yet" : String(lock.token)],
     ["Standbys", others && (others.map(who).join("; ") || "none")],
@@ -104,6 +104,11 @@ function drawDetails() {
   said.forEach((text, index) => {
     setText(list.children[index] ?? list.appendChild(document.createElement("li")), text);
   });
+}
+
+function heldSince(entry) {
+  const { held_for_ms: ms } = entry.lock;
+  return `since ${moment(clock(entry.at - ms))} (${span(grown(entry, ms))})`;
 }
 
 /** Pairs of words; those without the second are left out. */

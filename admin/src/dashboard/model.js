@@ -69,12 +69,18 @@ function tell(lock, at, gap) {
   seeTerm(entry, gap);
 }
 
+/** Whether both tell of the same state; durations always differ. */
+function same(one, other) {
+  const told = ({ token, state, holder, ending, disabled }) =>
+    JSON.stringify([token, state, holder?.instance, ending, disabled?.reason, disabled?.by]);
+  return told(one) === told(other);
+}
+
 /** A renewal is no event: what is left is read now and then, and taken if nothing else changed. */
 function renewed(lock, at) {
   const entry = locks.get(lock.name);
-  const same = entry && entry.lock.token === lock.token && entry.lock.state === lock.state;
-  if (same && entry.lock.holder?.instance === lock.holder?.instance && entry.at < at) {
-    entry.lock = { ...entry.lock, left_ms: lock.left_ms, held_for_ms: lock.held_for_ms };
+  if (entry !== undefined && entry.at < at && same(entry.lock, lock)) {
+    entry.lock = lock;
     entry.full = Math.max(entry.full, lock.left_ms ?? 0);
     entry.at = at;
   }

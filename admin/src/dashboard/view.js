@@ -86,7 +86,8 @@ function makeRow(name) {
     tr,
     name: part(".name"),
     state: part(".state"),
-    note: part(".note"),
+    why: part(".why"),
+    since: part(".since"),
     who: part(".who"),
     where: part(".where"),
     token: part(".token"),
@@ -112,7 +113,8 @@ function drawRow(row, entry) {
   const { holder, state, disabled } = lock;
   setClass(row.tr, state);
   setText(row.state, SAID[state] ?? plain(String(state)));
-  setText(row.note, note(entry));
+  setText(row.why, why(entry));
+  setText(row.since, since(entry));
   setText(row.who, holder ? who(holder) : "–");
   setText(row.where, holder ? where(holder) : "");
   setText(row.token, lock.token === null ? "–" : String(lock.token));
@@ -194,7 +196,7 @@ function drawAround(names, chosen) {
       said.push(`${count[state]} ${word}`);
     }
   }
-  setText($("summary"), shown.complete || names.length > 0 ? said.join(" · ") : "");
+  setText($("summary"), shown.complete ? said.join(" · ") : "connecting…");
   drawWindow();
   $("nothing").hidden = chosen.length > 0 || !shown.complete;
   setText($("nothing"), names.length > 0 ? "No lock is like that." : "No lock was ever used.");
@@ -206,7 +208,8 @@ function drawAround(names, chosen) {
 }
 
 function drawWindow() {
-  setText($("window"), `Terms in the last ${span(windowMs()).replace(" 00 s", "")}`);
+  const minutes = windowMs() / 60_000;
+  setText($("window"), `Terms in the last ${minutes === 1 ? "minute" : `${minutes} minutes`}`);
 }
 
 /** Moves what moves by itself. */
@@ -221,7 +224,7 @@ function tick(count) {
     }
     drawLeft(row, entry);
     if (count % 8 === 0) {
-      setText(row.note, note(entry));
+      setText(row.since, since(entry));
       drawStrip(row.strip, entry);
     }
   }

@@ -39,16 +39,18 @@ const SAID = {
   disabled: "disabled",
 };
 
-/** Why and by whom it is disabled, or why its holder is to stop. */
-function note(entry) {
+/** Why it is disabled, or why its holder is to stop. */
+const why = ({ lock }) => plain(lock.disabled?.reason ?? lock.ending ?? "");
+
+/** By whom it is disabled and since when, or that its holder is to stop. */
+function since(entry) {
   const { disabled, ending } = entry.lock;
-  if (disabled !== null) {
-    const forMs = grown(entry, disabled.for_ms);
-    const since = moment(clock(entry.at - disabled.for_ms));
-    const by = disabled.by === null ? "" : `by ${plain(disabled.by)} `;
-    return `disabled ${by}since ${since} (${span(forMs)}): ${plain(disabled.reason)}`;
+  if (disabled === null) {
+    return ending === null ? "" : "its holder is told to stop";
   }
-  return ending === null ? "" : `told to stop: ${plain(ending)}`;
+  const by = disabled.by === null ? "" : ` by ${plain(disabled.by)}`;
+  const at = moment(clock(entry.at - disabled.for_ms));
+  return `disabled${by} since ${at} (${span(grown(entry, disabled.for_ms))})`;
 }
 
 function termSaid({ token, holder, from, to, unsure }) {

@@ -135,7 +135,7 @@ impl Browser {
 
     pub(crate) async fn until_live(&self) {
         let live = "return !document.body.classList.contains('stale') \
-                    && document.querySelector('#summary').textContent !== '' && banner() === ''";
+                    && banner() === ''";
         self.until("the page is live", live, &[]).await;
     }
 

@@ -34,12 +34,12 @@ pub(crate) async fn token(browser: &Browser) {
     browser.keys(TOKEN).await;
     browser.keys("\u{E007}").await;
     browser.until_live().await;
-    browser.until_row(NAME, ".note", "secret").await;
+    browser.until_row(NAME, ".why", "secret").await;
     browser.until_closed("ask").await;
 
     // It is kept for the tab, and nowhere else.
     browser.open_live(&stage.url()).await;
-    browser.until_row(NAME, ".note", "secret").await;
+    browser.until_row(NAME, ".why", "secret").await;
     let kept = "return [localStorage.length, document.cookie, location.href.includes('0123')]";
     assert_eq!(browser.js(kept, &[]).await, json!([0, "", false]));
     browser.click("#forget").await;
@@ -108,7 +108,7 @@ pub(crate) async fn server_gone(browser: &Browser) {
     browser.click("#retry-now").await;
     browser.until_live().await;
     browser.until_row(NAME, ".who", "second").await;
-    browser.until_row("new", ".note", "meanwhile").await;
+    browser.until_row("new", ".why", "meanwhile").await;
     browser.click_row(NAME, ".name").await;
     let told = "return document.querySelector('#details-terms').textContent";
     let told = browser.js(told, &[]).await;

@@ -29,13 +29,13 @@ pub(crate) async fn text_is_text(browser: &Browser) {
 
     for name in MARKUP.into_iter().chain([long.as_str()]) {
         browser.until_row(name, ".name", name).await;
-        browser.until_row(name, ".note", MARKUP[1]).await;
-        browser.until_row(name, ".note", MARKUP[0]).await;
+        browser.until_row(name, ".why", MARKUP[1]).await;
+        browser.until_row(name, ".since", MARKUP[0]).await;
     }
     // What turns the text around it, or cannot be seen, is spelt out.
     let shown = browser.until_row(turned, ".name", "invoice").await;
     assert_eq!(shown, "invoice\\u{202e}gnp.exe\\u{200b}");
-    browser.until_row("lines", ".note", "one\\u{a}two\\u{202e}\\u{7}").await;
+    browser.until_row("lines", ".why", "one\\u{a}two\\u{202e}\\u{7}").await;
     browser.until_row("led", ".who", &MARKUP[0].repeat(3)).await;
 
     for (width, phone) in [(1280, false), (360, true)] {
@@ -79,14 +79,30 @@ pub(crate) async fn names(browser: &Browser) {
     let stage = Stage::new().await;
     let client = stage.client("x");
     let names = [
-        ".", "..", "../..", "a/b", "a%2Fb", "a?b=c#d", "%", "%00", " a ", "a+b", "\\", "á", "a\u{301}",
-        "𝒳", "\u{FFFD}", "v1/locks", "//evil.example/",
+        ".",
+        "..",
+        "../..",
+        "a/b",
+        "a%2Fb",
+        "a?b=c#d",
+        "%",
+        "%00",
+        " a ",
+        "a+b",
+        "\\",
+        "á",
+        "a\u{301}",
+        "𝒳",
+        "\u{FFFD}",
+        "v1/locks",
+        "//evil.example/",
     ];
     for name in names {
         client.disable(name, "first").await.unwrap();
     }
     browser.open_live(&stage.url()).await;
-    let order = "return [...document.querySelectorAll('tr[data-lock]')].map((tr) => tr.dataset.lock)";
+    let order =
+        "return [...document.querySelectorAll('tr[data-lock]')].map((tr) => tr.dataset.lock)";
     let mut sorted = names.map(Value::from);
     sorted.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
     assert_eq!(browser.js(order, &[]).await, json!(sorted), "in the server's order");

@@ -54,7 +54,7 @@ pub(crate) async fn all_by_keys(browser: &Browser) {
     browser.until_focus("act-reason").await;
     browser.keys("by keys").await;
     browser.keys(ENTER).await;
-    browser.until_row("beta", ".note", "by keys").await;
+    browser.until_row("beta", ".why", "by keys").await;
 
     // What is there to be used has a name to be called by.
     let nameless = "return [...document.querySelectorAll('button, input, select')] \

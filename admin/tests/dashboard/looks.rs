@@ -14,7 +14,7 @@ pub(crate) async fn phone_and_dark(browser: &Browser) {
     let stage = Stage::new().await;
     let troupe = Troupe::on(&stage).await;
     let url = format!("{}/leasehold/", mount(&stage, troupe.instances()).await);
-    browser.size(1280, 560, false).await;
+    browser.size(1280, 640, false).await;
     browser.colours("light").await;
     browser.open_live(&url).await;
     browser.until_row("billing/nightly", ".standbys", "api-3").await;
@@ -66,15 +66,17 @@ struct Troupe {
 
 impl Troupe {
     async fn on(stage: &Stage) -> Self {
-        let operator = stage.client("ops@console");
+        // Not the machine's own name, which pictures would show.
+        let of = |host: &str| Holder { host: host.to_owned(), ..Holder::current() };
+        let operator = Client::builder(stage.store.clone()).holder(of("desk-4"));
+        let operator = operator.label("ops@console").build().unwrap();
         operator.disable("reports/monthly", "the ledger is migrated until Friday").await.unwrap();
         operator.disable("cleanup", "x").await.unwrap();
         operator.enable("cleanup").await.unwrap();
         let mut members = Vec::new();
         for number in 0..3 {
-            // Not the machine's own name, which pictures would show.
-            let holder = Holder { host: format!("node-{number}"), ..Holder::current() };
-            let client = Client::builder(stage.store.clone()).holder(holder);
+            let client = Client::builder(stage.store.clone());
+            let client = client.holder(of(&format!("node-{number}")));
             let client = client.label(format!("api-{}", number + 1)).build().unwrap();
             // Each leads one name, and all but the last name have others who would.
             let mut campaigns = Vec::new();
@@ -116,7 +118,8 @@ impl Troupe {
             }
             let name = NAMES[*place];
             let all = self.members.iter().flat_map(|(_, campaigns)| campaigns);
-            let mut leaders = all.filter(|(of, campaign)| *of == name && campaign.status().is_leading());
+            let mut leaders =
+                all.filter(|(of, campaign)| *of == name && campaign.status().is_leading());
             if let Some((_, leader)) = leaders.next() {
                 leader.resign().await;
                 stops(leader).await;

@@ -37,13 +37,24 @@ pub(crate) async fn two_thousand(browser: &Browser) {
     ";
     browser.js(typed, &["1999".into()]).await;
     let typed = browser.until("it is filtered", "return window.typed", &[]).await;
-    browser.until("both are found", "return document.querySelectorAll('tr[data-lock]').length === 2", &[]).await;
+    browser
+        .until(
+            "both are found",
+            "return document.querySelectorAll('tr[data-lock]').length === 2",
+            &[],
+        )
+        .await;
     // What is left is read, though the lock stands on the last page.
     let renewed = "window.low ??= 99; const left = parseInt(text(arguments[0], '.seconds')); \
                    window.low = Math.min(window.low, left); return left > window.low";
     browser.until("the time left goes up again", renewed, &["job/1999/led".into()]).await;
-    browser.js("document.querySelector('#filter').value = ''; \
-        document.querySelector('#filter').dispatchEvent(new Event('input'))", &[]).await;
+    browser
+        .js(
+            "document.querySelector('#filter').value = ''; \
+        document.querySelector('#filter').dispatchEvent(new Event('input'))",
+            &[],
+        )
+        .await;
     browser.until_row("job/0000", ".state", "disabled").await;
     browser.click("#next").await;
     browser.until_row("job/0050", ".state", "disabled").await;

@@ -23,7 +23,11 @@ pub(crate) async fn mount(stage: &Stage, instances: serde_json::Value) -> String
     let app = app.layer(from_fn(move |request: Request, next: Next| {
         let told = told.clone();
         async move {
-            if request.uri().path().ends_with(INSTANCES) { answer(told) } else { next.run(request).await }
+            if request.uri().path().ends_with(INSTANCES) {
+                answer(told)
+            } else {
+                next.run(request).await
+            }
         }
     }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -45,8 +49,7 @@ pub(crate) fn instance(instance: &str, label: &str, campaigns: &[&str]) -> serde
 pub(crate) async fn standbys(browser: &Browser) {
     let stage = Stage::new().await;
     let client = stage.client("leader");
-    let [led, lonely] =
-        ["led", "lonely"].map(|name| crate::stage::campaign(&client, name));
+    let [led, lonely] = ["led", "lonely"].map(|name| crate::stage::campaign(&client, name));
     leads(&led).await;
     leads(&lonely).await;
     stage.client("x").disable("off", "x").await.unwrap();

@@ -24,8 +24,13 @@ pub(crate) async fn disable_and_enable(browser: &Browser) {
     browser.until_closed("act").await;
     stops(&leader).await;
     browser.until_row(NAME, ".state", "disabled").await;
-    let note = browser.until_row(NAME, ".note", "migration of the ledger").await;
-    assert!(note.starts_with("disabled by ops@console") && note.contains(" since "), "{note}");
+    browser.until_row(NAME, ".why", "migration of the ledger").await;
+    let since = browser.until_row(NAME, ".since", " since ").await;
+    assert!(since.starts_with("disabled by ops@console"), "{since}");
+    // By the page's own clock, not by a time that the server says.
+    let grows = "window.first ??= text(arguments[0], '.since'); \
+                 return text(arguments[0], '.since') !== window.first";
+    browser.until("it is disabled for longer", grows, &[NAME.into()]).await;
     browser.until_row(NAME, ".who", "–").await;
     let said = "return document.querySelector('#said').textContent";
     let said = browser.until("the outcome is said", said, &[]).await;
@@ -40,7 +45,7 @@ pub(crate) async fn disable_and_enable(browser: &Browser) {
     leads(&leader).await;
     browser.until_row(NAME, ".state", "held").await;
     browser.until_row(NAME, ".who", "worker").await;
-    assert_eq!(browser.js("return text('report', '.note')", &[]).await, "");
+    assert_eq!(browser.js("return text('report', '.why')", &[]).await, "");
     leader.shutdown().await;
 }
 
