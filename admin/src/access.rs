@@ -36,9 +36,19 @@ pub enum Access {
     Application,
 }
 
-/// A bearer token; never shown, and compared in a time that does not depend on where two differ.
+/// A bearer token; never shown, and compared in a time that tells neither where two differ nor how
+/// long it is.
 #[derive(Clone)]
-pub struct Token(Arc<[u8]>);
+pub struct Token(Arc<Padded>);
+
+/// A token with zeros behind it, of which it has none itself.
+type Padded = [u8; Token::MAX_BYTES];
+
+fn padded(token: &[u8]) -> Option<Padded> {
+    let mut padded = [0; Token::MAX_BYTES];
+    padded.get_mut(..token.len())?.copy_from_slice(token);
+    Some(padded)
+}
 
 impl Token {
     /// The shortest that is accepted, in bytes: shorter ones can be guessed.
@@ -53,24 +63,23 @@ impl Token {
     /// [`ErrorKind::Invalid`](leasehold_core::ErrorKind::Invalid), without the token in it.
     pub fn new(token: impl AsRef<str>) -> Result<Self> {
         let token = token.as_ref().as_bytes();
-        let length = (Self::MIN_BYTES..=Self::MAX_BYTES).contains(&token.len());
-        if length && token.iter().all(u8::is_ascii_graphic) {
-            Ok(Self(Arc::from(token)))
-        } else {
-            Err(Error::invalid("the token cannot be one").with_fix(format!(
+        let fits = token.len() >= Self::MIN_BYTES && token.iter().all(u8::is_ascii_graphic);
+        padded(token).filter(|_| fits).map(|padded| Self(Arc::new(padded))).ok_or_else(|| {
+            Error::invalid("the token cannot be one").with_fix(format!(
                 "use {} to {} printable ASCII characters without blanks, such as what \
                  `openssl rand -hex 32` prints",
                 Self::MIN_BYTES,
                 Self::MAX_BYTES
-            )))
-        }
+            ))
+        })
     }
 
     fn is_shown_in(&self, headers: &HeaderMap) -> bool {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return false };
         let Some((scheme, shown)) = value.as_bytes().split_first_chunk::<7>() else { return false };
-        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(self.0.ct_eq(shown))
+        let Some(shown) = padded(shown) else { return false };
+        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(self.0.ct_eq(&shown))
     }
 }
 

@@ -45,5 +45,6 @@ mod server;
 pub use access::{Access, Token};
 pub use api::AdminApi;
 pub use limits::Limits;
+pub use lock::{HolderView, LockView};
 #[cfg(feature = "serve")]
 pub use server::{Server, Tls};

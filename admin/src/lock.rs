@@ -1,5 +1,5 @@
-//! A lock as JSON, as `leasehold status --json` writes it. Fields may be added, but not renamed or
-//! removed.
+//! A lock as JSON, in the one form that the API and `leasehold status --json` have. Fields may be
+//! added, but not renamed or removed.
 
 use std::time::Duration;
 
@@ -7,9 +7,22 @@ use jiff::{SignedDuration, Timestamp};
 use leasehold_core::{Disablement, FencingToken, Holder, LockRecord, LockState, Reason};
 use serde::Serialize;
 
-/// One lock. Every field is always there; what does not apply is null.
+/// A lock as JSON, as the API and `leasehold status --json` write it.
+///
+/// Every field is always there; what does not apply is null. Fields may be added in later versions.
+///
+/// ```
+/// use leasehold_admin::LockView;
+/// use leasehold_core::{LockName, LockRecord};
+///
+/// let record = LockRecord::unused(LockName::new("nightly")?);
+/// let json = serde_json::to_value(LockView::from(&record))?;
+/// assert_eq!((&json["name"], &json["state"]), (&"nightly".into(), &"free".into()));
+/// assert!(json["holder"].is_null());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Serialize)]
-pub(crate) struct LockView<'a> {
+pub struct LockView<'a> {
     name: &'a str,
     state: LockState,
     holder: Option<HolderView<'a>>,
@@ -24,9 +37,9 @@ pub(crate) struct LockView<'a> {
     disabled: Option<DisabledView<'a>>,
 }
 
-/// Who holds a lock.
+/// Who holds a lock, as JSON: part of a [`LockView`].
 #[derive(Debug, Serialize)]
-pub(crate) struct HolderView<'a> {
+pub struct HolderView<'a> {
     instance: String,
     host: &'a str,
     pid: u32,

@@ -70,6 +70,11 @@
 //! For each term `start` is called once, on the leader, and then `stop` exactly once, on that same
 //! instance, before another starts. [`Settings`] has one knob, the ttl, and consistent defaults.
 //!
+//! # Settings from outside
+//!
+//! With feature `config`, `configuration::load()` reads and checks settings from environment
+//! variables and files, and the module says which hold.
+//!
 //! # The choice of a backend
 //!
 //! Each is a cargo feature and a module; [`url`] lists the URLs, and each module takes the
@@ -109,6 +114,8 @@ assert!(client.lock("nightly-report")?.try_acquire().await?.is_some());
 pub use leasehold_core::*;
 
 mod common;
+#[cfg(feature = "config")]
+pub mod configuration;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 #[cfg(fuzzing)]

@@ -13,7 +13,8 @@
 //!
 //! Options such as those of TLS are each driver's own; the folder `docs/backends` has a page for each.
 //!
-//! User and password are percent-encoded, and so is an `@` anywhere behind the host (`%40`).
+//! User and password are percent-encoded, and so is an `@` behind the host (`%40`), but for one in an
+//! option's value where the host has its login before it, or neither login nor port.
 //!
 //! The PATH of an SQLite file is taken literally, relative to the working folder unless it starts
 //! with `/`: nothing in it is percent-decoded, and `?` and `#` are characters like others. Schemes
@@ -167,9 +168,9 @@ pub(crate) fn split(url: &str) -> Option<(&str, &str)> {
     url.split_once(':')
 }
 
-/// Refuses an `@` behind the host. It most likely ends a password with a `/`, `?` or `#` in it that
-/// is not percent-encoded: what stands before these would be taken for a host, and what follows, for
-/// a path or an option, which messages show.
+/// Refuses an `@` behind the host, unless it is plainly part of an option's value. It most likely
+/// ends a password with a `/`, `?` or `#` in it that is not percent-encoded: what stands before these
+/// would be taken for a host, and what follows, for a path or an option, which messages show.
 #[cfg_attr(
     not(any(
         feature = "etcd",
@@ -182,28 +183,35 @@ pub(crate) fn split(url: &str) -> Option<(&str, &str)> {
 )]
 pub(crate) fn check_login(url: &str) -> Result<()> {
     let rest = split(url).map_or("", |(_, rest)| rest.strip_prefix("//").unwrap_or(rest));
-    match rest.split_once(['/', '?', '#']) {
-        Some((_, behind)) if behind.contains('@') => Err(Error::invalid(
-            "the URL has an @ behind its host",
-        )
-        .with_fix("percent-encode what stands in it: / as %2F, ? as %3F, # as %23 and @ as %40")),
-        _ => Ok(()),
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (path, query) = behind.split_once('?').unwrap_or((behind, ""));
+    let no_password = authority.contains('@') || !authority.contains(':');
+    let option = |option: &str| {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        name.contains('@') || value.contains('#') || (value.contains('@') && !no_password)
+    };
+    if path.contains('@') || (query.contains('@') && query.split('&').any(option)) {
+        return Err(Error::invalid("the URL has an @ behind its host").with_fix(
+            "percent-encode what stands in it: / as %2F, ? as %3F, # as %23 and @ as %40",
+        ));
     }
+    Ok(())
 }
 
 /// No message shows more of the URL than its scheme, since the rest may hold a password.
 pub(crate) fn driver(url: &str) -> Result<Driver> {
-    let Some((scheme, _)) = split(url) else {
+    // What has other characters is none, and may be anything: it is not shown.
+    let of_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    let scheme =
+        split(url).map(|(scheme, _)| scheme).filter(|scheme| scheme.chars().all(of_scheme));
+    let Some(scheme) = scheme else {
         return Err(Error::invalid("a store URL has no scheme").with_fix(forms()));
     };
     let known = |schemes: &[&str]| schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme));
     let Some((_, _, support)) = BACKENDS.iter().find(|(schemes, ..)| known(schemes)) else {
         let shown: String = scheme.chars().take(20).collect();
-        return Err(Error::invalid(format!(
-            "no store has URLs that start with \"{}:\"",
-            shown.escape_debug()
-        ))
-        .with_fix(forms()));
+        return Err(Error::invalid(format!("no store has URLs that start with \"{shown}:\""))
+            .with_fix(forms()));
     };
     match support {
         Support::Built(driver) => Ok(*driver),
@@ -251,9 +259,16 @@ mod tests {
 
     #[test]
     fn what_is_no_store_url_lists_the_forms_and_keeps_the_password() {
-        for url in
-            ["", "/var/lib/locks.db", "postgress://u:secret@h", ":", "\u{0}:", "é:x", "C:\\x"]
-        {
+        for url in [
+            "",
+            "/var/lib/locks.db",
+            "postgress://u:secret@h",
+            ":",
+            "\u{0}:",
+            "é:x",
+            "C:\\x",
+            "h?p=secret:",
+        ] {
             let error = refusal(url);
             assert!(error.is_invalid(), "{url}: {error}");
             let text = error.to_string();
@@ -270,8 +285,19 @@ mod tests {
                 assert!(error.is_invalid() && !error.to_string().contains("secret"), "{error}");
             }
         }
-        for url in ["etcd://u:p@h/a%40b", "redis://u:p@h", "redis://h?ca=/a", "postgres:", ""] {
+        for url in [
+            "etcd://u:p@h/a%40b",
+            "redis://u:p@h",
+            "redis://h?ca=/a",
+            "postgres://h/d?user=me@corp",
+            "mongodb://u:p@h:10255/?ssl=true&appName=@account@",
+            "postgres:",
+            "",
+        ] {
             assert!(check_login(url).is_ok(), "{url}");
+        }
+        for url in ["mongodb://u:p@a/d@b?c=@d", "mongodb://u:p@a?b@c", "mongodb://u:p@a?b=c#d@e"] {
+            assert!(check_login(url).is_err(), "{url}");
         }
     }
 

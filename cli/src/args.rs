@@ -1,22 +1,25 @@
 //! What can be asked on the command line.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use jiff::SignedDuration;
 
 use crate::exit::Failure;
+use crate::settings::{CommonArgs, RunSettings, ServeSettings};
 
 const AFTER_HELP: &str = "\
 Stores:
   sqlite:PATH   an SQLite file, for the processes of one machine
   memory:       this process's own memory, for trying things out
-  Without --store: the environment variable LEASEHOLD_STORE, else an SQLite file in
-  the user's state folder ($XDG_STATE_HOME/leasehold, else ~/.local/state/leasehold).
+  Without any: an SQLite file in the user's state folder ($XDG_STATE_HOME/leasehold, else
+  ~/.local/state/leasehold).
+
+Settings:
+  Each comes from the first that has it: its option (--stop-grace 5s), its environment variable
+  (LEASEHOLD_STOP_GRACE), the configuration file (stop_grace = \"5s\"), its default.
+  `leasehold config` shows them all, and where each comes from.
 
 Exit statuses:
   0         done
@@ -28,21 +31,15 @@ Exit statuses:
   126, 127  run: the command cannot be run; does not exist
   other     run: the command's own status, or 128+N when signal N ended it
 
-Logging: LEASEHOLD_LOG=info (or debug, or a filter by module) on standard error.";
+Colours are for terminals, and not where NO_COLOR is set.";
 
 /// Named locks and leader election on the datastore you already have.
 #[derive(Debug, Parser)]
 #[command(name = "leasehold", version, after_help = AFTER_HELP, max_term_width = 100)]
 #[command(arg_required_else_help = false)]
 pub(crate) struct Args {
-    /// The store's URL, such as sqlite:PATH [default: $LEASEHOLD_STORE, else a file in the user's
-    /// state folder]
-    #[arg(long, global = true, value_name = "URL")]
-    pub(crate) store: Option<String>,
-
-    /// The namespace of the locks in the store, where applications share one
-    #[arg(long, global = true, value_name = "NS")]
-    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -59,50 +56,33 @@ pub(crate) enum Command {
     Disable(DisableArgs),
     /// Let a disabled lock be granted again
     Enable(EnableArgs),
+    /// Have the leader of a lock step down in order, so that the lead moves on
+    #[command(after_help = RESIGN_HELP)]
+    Resign(ResignArgs),
     /// Print the statements that create what the store needs, for your own migrations
     Schema(SchemaArgs),
     /// Serve the HTTP control API
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
+    /// Show every setting, its value and where it comes from
+    Config(ConfigArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print a manual page
+    Man(ManArgs),
 }
 
 const SERVE_HELP: &str = "\
 Without a token only this machine is answered, and only a loopback address can be listened at. The
-token is read from --token-file, else from the environment: LEASEHOLD_ADMIN_TOKEN has the token
-itself, LEASEHOLD_ADMIN_TOKEN_FILE the name of its file. Make one with: openssl rand -hex 32
+token is in --token-file, or is itself the environment variable LEASEHOLD_ADMIN_TOKEN, which goes
+before a configuration file's admin_token_file. Make one with: openssl rand -hex 32
 
 The API describes itself at /openapi.json.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
-    /// Where to listen; port 0 chooses one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7475")]
-    pub(crate) listen: SocketAddr,
-
-    /// The file that has the token which callers must show
-    #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-
-    /// The server's certificate and those above it, as PEM
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    pub(crate) tls_cert: Option<PathBuf>,
-
-    /// The certificate's private key, as PEM
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub(crate) tls_key: Option<PathBuf>,
-
-    /// The most reads a second, all callers together
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    pub(crate) max_reads: u32,
-
-    /// The most writes a second, all callers together
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub(crate) max_writes: u32,
-
-    /// The most connections at a time
-    #[arg(long, value_name = "N", default_value_t = 512)]
-    #[arg(value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
-    pub(crate) max_connections: usize,
+    #[command(flatten)]
+    pub(crate) settings: ServeSettings,
 }
 
 const RUN_HELP: &str = "\
@@ -123,29 +103,8 @@ Durations are written as 250ms, 15s, 1m30s. Exit statuses: see `leasehold --help
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// The lock's name
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    pub(crate) lock: String,
-
-    /// How long the lease lasts without a heartbeat: after a crash, another takes over that much
-    /// later
-    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
-    #[arg(allow_hyphen_values = true)]
-    pub(crate) ttl: Duration,
-
-    /// How long to wait for the lock [default: as long as it takes]; 0s tries once
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
-    pub(crate) wait: Option<Duration>,
-
-    /// How long the command has from SIGTERM to SIGKILL [default: 5s, or a third of the ttl if
-    /// that is less]
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
-    pub(crate) stop_grace: Option<Duration>,
-
-    /// When the lock is lost or disabled, campaign again and run the command anew, instead of
-    /// exiting with 76
-    #[arg(long)]
-    pub(crate) respawn: bool,
+    #[command(flatten)]
+    pub(crate) settings: RunSettings,
 
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -176,6 +135,10 @@ pub(crate) struct DisableArgs {
     /// Why, for those who find it disabled
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) reason: String,
+
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -183,6 +146,32 @@ pub(crate) struct EnableArgs {
     /// The lock's name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const RESIGN_HELP: &str = "\
+It is a disable followed at once by an enable, so that whoever holds the lock stops as at a disable,
+and may lead again later. A lock that nobody holds, or that is disabled already, is left as it is.
+
+If this command is ended between the two, or the store stays away, the lock stays disabled with that
+reason until it is enabled.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResignArgs {
+    /// The lock's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Why, for its leader
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, default_value = "resign")]
+    pub(crate) reason: String,
+
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -190,6 +179,41 @@ pub(crate) struct SchemaArgs {
     /// Create it in the store instead, where it is missing
     #[arg(long)]
     pub(crate) apply: bool,
+
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigArgs {
+    #[command(flatten)]
+    pub(crate) run: RunSettings,
+
+    #[command(flatten)]
+    pub(crate) serve: ServeSettings,
+
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// The page of this command [default: that of leasehold itself]
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
+
+    /// Write all pages into this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// Reads the command line; help and version are printed here.
@@ -220,13 +244,6 @@ fn in_one_line(text: &str) -> String {
     line + "; see 'leasehold --help'"
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    const FORMS: &str = "write it as 250ms, 15s or 1m30s";
-    let parsed: SignedDuration =
-        text.trim().parse().map_err(|_| format!("this is no duration; {FORMS}"))?;
-    Duration::try_from(parsed).map_err(|_| format!("a duration cannot be negative; {FORMS}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,17 +251,5 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         <Args as clap::CommandFactory>::command().debug_assert();
-    }
-
-    #[test]
-    fn durations() {
-        for (text, millis) in
-            [("15s", 15_000), ("1m30s", 90_000), ("250ms", 250), ("0s", 0), ("1h", 3_600_000)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["", "15", "-1s", "1s ago", "soon", "1 fortnight", "99999999999999999999h"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
     }
 }

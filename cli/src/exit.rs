@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use leasehold::configuration::LogFormat;
 use leasehold::{Error, ErrorKind};
 
 /// Something failed that none of the others names, such as a store that does not answer.
@@ -93,8 +94,22 @@ pub(crate) fn chain(error: &dyn StdError) -> String {
 /// Writes one line to standard error. Whoever closed it does not want to know.
 pub(crate) fn say(message: &str) {
     use std::io::Write;
-    let line = format!("leasehold: {}\n", one_line(message));
+    let line = match crate::log::format() {
+        LogFormat::Json => in_json(message),
+        _ => format!("leasehold: {}\n", one_line(message)),
+    };
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// The line as the log would write it.
+fn in_json(message: &str) -> String {
+    let line = serde_json::json!({
+        "timestamp": format!("{:.6}", jiff::Timestamp::now()),
+        "level": "WARN",
+        "fields": { "message": message },
+        "target": "leasehold",
+    });
+    format!("{line}\n")
 }
 
 /// The text without line breaks and other control characters.

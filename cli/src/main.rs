@@ -2,12 +2,16 @@
 //! its locks. `leasehold --help` is its manual.
 
 mod args;
+mod config;
 mod control;
 mod exit;
+mod generate;
+mod log;
 mod output;
 mod run;
 mod schema;
 mod serve;
+mod settings;
 mod status;
 mod store;
 
@@ -15,6 +19,7 @@ use std::process::ExitCode;
 
 use args::{Args, Command};
 use exit::Failure;
+use leasehold::configuration::Configuration;
 use store::StoreChoice;
 
 fn main() -> ExitCode {
@@ -22,40 +27,37 @@ fn main() -> ExitCode {
     if let Some(code) = run::hidden_command(std::env::args_os()) {
         return code;
     }
-    let status = args::parse().and_then(|args| {
-        log();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let status = runtime.block_on(dispatch(args));
-        // A call to a store that hangs must not keep the process.
-        runtime.shutdown_background();
-        status
-    });
-    ExitCode::from(status.unwrap_or_else(Failure::report))
+    ExitCode::from(args::parse().and_then(execute).unwrap_or_else(Failure::report))
 }
 
-async fn dispatch(args: Args) -> Result<u8, Failure> {
-    let store = StoreChoice::new(args.store, args.namespace.as_deref())?;
+fn execute(args: Args) -> Result<u8, Failure> {
+    match &args.command {
+        Command::Completions(args) => return generate::completions(args),
+        Command::Man(args) => return generate::man(args),
+        _ => {}
+    }
+    let configuration = settings::load(&args)?;
+    log::begin(&configuration)?;
+    if let Command::Config(args) = &args.command {
+        return config::config(&configuration, args);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let status = runtime.block_on(dispatch(args, &configuration));
+    // A call to a store that hangs must not keep the process.
+    runtime.shutdown_background();
+    status
+}
+
+async fn dispatch(args: Args, configuration: &Configuration) -> Result<u8, Failure> {
+    let store = StoreChoice::new(configuration)?;
     match args.command {
-        Command::Run(args) => run::run(&store, args).await,
+        Command::Run(args) => run::run(&store, configuration, args).await,
         Command::Status(args) => status::status(&store, args).await,
         Command::Disable(args) => control::disable(&store, args).await,
         Command::Enable(args) => control::enable(&store, args).await,
+        Command::Resign(args) => control::resign(&store, args).await,
         Command::Schema(args) => schema::schema(&store, args).await,
-        Command::Serve(args) => serve::serve(&store, args).await,
+        Command::Serve(_) => serve::serve(&store, configuration).await,
+        Command::Config(_) | Command::Completions(_) | Command::Man(_) => Ok(0),
     }
-}
-
-/// The engine's log goes to standard error, filtered by `LEASEHOLD_LOG`.
-fn log() {
-    use tracing_subscriber::EnvFilter;
-    // Of the engine only what nobody may miss: `run` tells in its own words when a store fails.
-    let default = "warn,leasehold_core=error,leasehold::sqlite=error";
-    let filter = std::env::var("LEASEHOLD_LOG").ok().filter(|filter| !filter.is_empty());
-    let filter = EnvFilter::new(filter.as_deref().unwrap_or(default));
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal)
-        .init();
 }

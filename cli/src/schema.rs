@@ -1,16 +1,25 @@
 //! `leasehold schema`.
 
+use serde_json::json;
+
 use crate::args::SchemaArgs;
 use crate::exit::Failure;
-use crate::output::print;
+use crate::output::{print, print_json};
 use crate::store::StoreChoice;
 
 pub(crate) async fn schema(store: &StoreChoice, args: SchemaArgs) -> Result<u8, Failure> {
     if args.apply {
         let store = store.open().await?;
-        print(&format!("The schema is in place in {}\n", store.label()))?;
+        match args.json {
+            true => print_json(&json!({ "store": store.label(), "applied": true }))?,
+            false => print(&format!("The schema is in place in {}\n", store.label()))?,
+        }
     } else {
-        print(&store.schema()?)?;
+        let statements = store.schema()?;
+        match args.json {
+            true => print_json(&json!({ "statements": statements }))?,
+            false => print(&statements)?,
+        }
     }
     Ok(0)
 }

@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcetera::BaseStrategy;
+use leasehold::configuration::Configuration;
 use leasehold::{Error, LockStore, Namespace, OpenOptions, Result, Schema, url};
 
 use crate::exit::Failure;
-
-/// The environment variable that names the store.
-const VARIABLE: &str = "LEASEHOLD_STORE";
 
 /// The store that was asked for, not yet opened.
 #[derive(Clone, Debug)]
@@ -22,10 +20,10 @@ pub(crate) struct StoreChoice {
 }
 
 impl StoreChoice {
-    pub(crate) fn new(url: Option<String>, namespace: Option<&str>) -> Result<Self, Failure> {
-        let namespace = namespace.map(Namespace::new).transpose()?.unwrap_or_default();
-        let (url, default) = match url.map_or_else(from_environment, |url| Ok(Some(url)))? {
-            Some(url) => (url, None),
+    pub(crate) fn new(configuration: &Configuration) -> Result<Self, Failure> {
+        let namespace = configuration.namespace.clone();
+        let (url, default) = match &configuration.store {
+            Some(url) => (url.as_str().to_owned(), None),
             None => {
                 let path = default_path()?;
                 let text = path.to_str().ok_or_else(|| {
@@ -35,6 +33,11 @@ impl StoreChoice {
             }
         };
         Ok(Self { url, namespace, default })
+    }
+
+    /// Its URL, which may hold a password.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Opens it, and creates what is missing.
@@ -69,14 +72,6 @@ impl StoreChoice {
 
     fn options(&self, schema: Schema) -> OpenOptions {
         OpenOptions { namespace: self.namespace.clone(), schema }
-    }
-}
-
-fn from_environment() -> Result<Option<String>, Failure> {
-    match std::env::var(VARIABLE) {
-        Ok(url) => Ok(Some(url).filter(|url| !url.is_empty())),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(error) => Err(Failure::usage(format!("{VARIABLE}: {error}"))),
     }
 }
 

@@ -63,8 +63,10 @@ macro_rules! patiently {
     }};
 }
 
+pub(crate) use patiently;
+
 impl Client {
-    const PATIENCE: Duration = Duration::from_secs(20);
+    pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
     /// A client on that store.
     #[must_use]

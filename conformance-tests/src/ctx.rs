@@ -145,6 +145,17 @@ impl Ctx {
         self.capabilities().ttl_step
     }
 
+    /// How late the store may notice that a lease is over: one that counts in long steps may look
+    /// only now and then.
+    #[must_use]
+    pub fn end_noticed(&self) -> Duration {
+        if self.coarseness() < Duration::from_secs(1) {
+            Duration::ZERO
+        } else {
+            Self::EXPIRY_NOTICED
+        }
+    }
+
     /// How long to wait for a hint that comes in ordinary operation.
     #[must_use]
     pub fn hint_patience(&self) -> Duration {

@@ -45,8 +45,10 @@ mod failure;
 mod gated;
 mod ledger;
 mod lossy;
+mod model;
 mod process;
 mod run;
+mod sequences;
 #[cfg(feature = "servers")]
 pub mod servers;
 mod suite;

@@ -6,6 +6,7 @@ mod broken;
 use std::sync::Arc;
 
 use broken::{Broken, Fault};
+use futures_util::{StreamExt, stream};
 use leasehold_conformance::{Verdict, run_case};
 
 async fn assert_caught(fault: Fault, case: &str) {
@@ -108,6 +109,69 @@ caught! {
         by "round_trips::a_batch_takes_as_many_whatever_its_size",
     mixed_up_namespaces: MixesUpNamespaces
         by "rights::namespaces_are_apart",
+}
+
+/// Faults that show in what single calls answer.
+const IN_ANSWERS: &[Fault] = &[
+    Fault::EndsEarly,
+    Fault::TokenRestartsAfterRelease,
+    Fault::TokenRestartsAfterExpiry,
+    Fault::RetryIsANewGrant,
+    Fault::RetryExtends,
+    Fault::RenewRevives,
+    Fault::RenewInserts,
+    Fault::RenewIgnoresTheId,
+    Fault::RenewExtendsAll,
+    Fault::BatchAnswersInAnotherOrder,
+    Fault::ReleaseIgnoresTheId,
+    Fault::ClientClock,
+    Fault::ReleaseForgetsDisable,
+    Fault::RenewForgetsDisable,
+    Fault::GrantForgetsDisable,
+    Fault::HolderOutlivesDisable,
+    Fault::EnableForgetsTheEnd,
+    Fault::DisableReplacesTheReason,
+    Fault::EnableInserts,
+    Fault::FoldsCase,
+];
+
+/// Each of them is found in random sequences, and shown in one of a few steps.
+async fn assert_found_in_sequences(faults: &[Fault], case: &'static str) {
+    let sound = run_case(Arc::new(Broken::new(None)), case).await;
+    assert!(matches!(sound, Verdict::Passed), "{case} on a sound store: {sound:?}");
+    let runs = faults.iter().map(|fault| async move {
+        (fault, run_case(Arc::new(Broken::new(Some(*fault))), case).await)
+    });
+    // A few at a time, so that what is found is due to the fault and not to a machine that is slow.
+    let verdicts: Vec<_> = stream::iter(runs).buffer_unordered(6).collect().await;
+    let mut lengths = Vec::new();
+    for (fault, verdict) in verdicts {
+        let Verdict::Failed(failure) = verdict else {
+            panic!("{case} does not catch {fault:?}: {verdict:?}")
+        };
+        let story = failure.to_string();
+        println!("{fault:?}: {story}\n");
+        assert!(story.contains("That cannot be."), "{fault:?}: {story}");
+        lengths.push(story.lines().filter(|line| line.contains(" ms  ")).count());
+    }
+    lengths.sort_unstable();
+    assert!(lengths[lengths.len() / 2] <= 4, "they are shown in so many steps: {lengths:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_are_found_in_sequences() {
+    assert_found_in_sequences(IN_ANSWERS, "properties::each_answer_in_a_sequence_is_the_models")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_are_found_in_sequences_though_answers_get_lost() {
+    let faults = [Fault::RetryIsANewGrant, Fault::RenewRevives, Fault::EnableForgetsTheEnd];
+    assert_found_in_sequences(
+        &faults,
+        "properties::each_answer_is_the_models_though_others_get_lost",
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ impl Client {
             clock: Arc::new(SystemClock),
             settings: Settings::default(),
             seed: None,
+            repeatable: false,
         }
     }
 
@@ -227,6 +228,7 @@ pub struct ClientBuilder {
     clock: Arc<dyn Clock>,
     settings: Settings,
     seed: Option<u64>,
+    repeatable: bool,
 }
 
 impl ClientBuilder {
@@ -254,11 +256,18 @@ impl ClientBuilder {
         Self { clock, ..self }
     }
 
-    /// Draws jitter from this seed, and lease ids from it and the [`holder`](Self::holder), so that
-    /// a simulation can be repeated.
+    /// Draws jitter from this seed, for tests.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }
+    }
+
+    /// Draws lease ids from this seed too, so that a simulation can be repeated. Two clients with
+    /// one such seed would take each other's leases for their own.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn repeatable(self, seed: u64) -> Self {
+        Self { repeatable: true, ..self.seed(seed) }
     }
 
     /// The client.
@@ -274,7 +283,7 @@ impl ClientBuilder {
                 .with_fix(format!("use at most {LONGEST_LABEL} bytes without NUL")));
         }
         let timing = self.settings.resolve(&self.store.capabilities())?;
-        let engine = Engine::new(self.store, self.clock, self.holder, self.seed);
+        let engine = Engine::new(self.store, self.clock, self.holder, self.seed, self.repeatable);
         Ok(Client { engine: Arc::new(engine), timing })
     }
 }

@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind, Result};
 /// It is the holder's secret proof: renew and release touch only the lease of that id. A retry of
 /// the same attempt carries the same id and gets the same grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct LeaseId(Uuid);
 
 impl LeaseId {
@@ -52,6 +52,20 @@ impl FromStr for LeaseId {
         let wrong = || Error::new(ErrorKind::Corrupt, format!("{text:?} is no lease id"));
         let id = Uuid::parse_str(text).map(Self).map_err(|error| wrong().with_source(error))?;
         if id.to_string() == text { Ok(id) } else { Err(wrong()) }
+    }
+}
+
+impl TryFrom<String> for LeaseId {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<LeaseId> for String {
+    fn from(id: LeaseId) -> Self {
+        id.to_string()
     }
 }
 
@@ -142,8 +156,11 @@ mod tests {
         let id = LeaseId::new();
         let text = id.to_string();
         assert_eq!(text.parse::<LeaseId>().unwrap(), id);
+        assert_eq!(serde_json::to_value(id).unwrap(), text.as_str());
+        assert_eq!(serde_json::from_value::<LeaseId>(text.as_str().into()).unwrap(), id);
         for other in [format!("{{{text}}}"), format!("urn:uuid:{text}"), text.replace('-', "")] {
             assert_eq!(other.parse::<LeaseId>().unwrap_err().kind(), ErrorKind::Corrupt);
+            assert!(serde_json::from_value::<LeaseId>(other.into()).is_err());
         }
         let capitals = "01890A5D-AC96-774B-BCCE-B302099A8057";
         assert!(capitals.parse::<LeaseId>().is_err());

@@ -103,7 +103,8 @@ impl Settings {
     }
 
     /// How often a failed heartbeat is retried, half an interval apart, before the leader steps
-    /// down (the original's `maxHeartbeatRetryCount`).
+    /// down (the original's `maxHeartbeatRetryCount`). A retry may go out a quarter of an interval
+    /// early to share a batch with others.
     #[must_use]
     pub fn heartbeat_retries(self, retries: u32) -> Self {
         Self { heartbeat_retries: retries, ..self }

@@ -94,7 +94,8 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// Keeps the name from being granted, from now until it is enabled, whether or not it was ever
     /// used.
     ///
-    /// * A lease in force stays until it ends, but renews no more.
+    /// * A lease in force stays until it ends, but renews no more; its holder is told the reason of
+    ///   the latest disable.
     /// * A name that is disabled already keeps its first reason.
     /// * Watchers are told.
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome>;

@@ -47,6 +47,18 @@ fn an_unknown_attempt_is_retried_under_its_own_id() {
 }
 
 #[test]
+fn what_may_have_been_granted_before_a_disable_is_given_back() {
+    let mut machine = Machine::new(timing(), at(0));
+    machine.handle(Event::Tick, at(0));
+    machine.handle(asked(0, AskReply::Failed), at(10));
+    machine.handle(Event::Tick, at(60_000));
+    let actions = machine.handle(asked(60_000, AskReply::Disabled), at(60_010));
+    assert!(matches!(actions[..], [Action::Release(_)]), "{actions:?}");
+    machine.handle(Event::Released(true), at(60_020));
+    assert_eq!(machine.handle(Event::Tick, at(60_020)), [Action::Ask(Attempt::New)]);
+}
+
+#[test]
 fn an_attempt_that_was_refused_is_followed_by_another() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::Tick, at(0));

@@ -380,6 +380,29 @@ async fn a_lock_that_was_refused_after_an_unknown_attempt_is_asked_for_under_the
     assert_eq!(own.len() + 1, asked.len(), "{asked:?}");
 }
 
+/// A lease of before the disable is ending; taken for a grant, it would be lost at once.
+#[tokio::test(start_paused = true)]
+async fn a_lock_granted_unheard_before_a_disable_is_asked_for_anew() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone());
+    let c = client(&odd, clock, Settings::new());
+    let lock = c.lock("a").unwrap();
+    odd.k.acquire_deaf.store(true, SeqCst);
+    let waiting = tokio::spawn(async move { lock.acquire(secs(60)).await });
+    tokio::time::sleep(ms(10)).await;
+    c.disable("a", "why").await.unwrap();
+    odd.k.acquire_deaf.store(false, SeqCst);
+    let asked = || odd.k.asked.lock().unwrap().len();
+    let before = asked();
+    while asked() == before {
+        tokio::time::sleep(ms(1)).await;
+    }
+    c.enable("a").await.unwrap();
+    let guard = waiting.await.unwrap().unwrap();
+    let lost = tokio::time::timeout(secs(60), guard.lost()).await;
+    assert!(lost.is_err(), "a lease that was ending was taken for a grant: {lost:?}");
+}
+
 /// Found by simulation, seed 0: the lease was released, and a leadership that the job had kept was
 /// trusted for the rest of it.
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Searches the model: `model INSTANCES FAULTS COMMANDS [DEPTH [FLAW]]`.
+//! Searches the model: `model INSTANCES FAULTS COMMANDS [STEPS [FLAW]]`.
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -9,10 +9,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize| arguments.get(at).and_then(|given| given.parse::<u8>().ok());
     let (Some(instances), Some(faults), Some(commands)) = (number(0), number(1), number(2)) else {
-        eprintln!("usage: model INSTANCES FAULTS COMMANDS [DEPTH [FLAW]]");
+        eprintln!("usage: model INSTANCES FAULTS COMMANDS [STEPS [FLAW]]");
         return ExitCode::from(2);
     };
-    let depth = number(3).and_then(|depth| NonZeroUsize::new(depth.into()));
+    let steps = number(3).and_then(|steps| NonZeroUsize::new(steps.into()));
     let flaw = arguments.get(4).map(|given| {
         Flaw::ALL.into_iter().find(|flaw| format!("{flaw:?}").eq_ignore_ascii_case(given))
     });
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let explored = election.explore(depth);
+    let explored = election.explore(steps);
     println!("{explored}");
     if explored.counterexamples.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -57,10 +57,10 @@ fn main() -> ExitCode {
         };
     }
     let begun = Instant::now();
-    let found = search(first..first.saturating_add(seeds), jobs, None);
+    let found = search(first..first.saturating_add(seeds), jobs);
     let took = begun.elapsed();
     println!(
-        "{found}{:.0} seeds a second, {jobs} at a time",
+        "{found}, {:.0} seeds a second, {jobs} at a time",
         found.runs as f64 / took.as_secs_f64()
     );
     ExitCode::from(u8::from(found.failure.is_some()))

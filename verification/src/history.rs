@@ -40,22 +40,42 @@ pub enum Fact {
     Cut(Process),
     /// It is in order again.
     Mended(Process),
-    /// A message was lost, refused, or late beyond what is usual; or one that was late took effect.
-    Mishap,
-    /// The store granted the name to an instance.
+    /// A message to or from an instance was lost, refused, or late beyond what is usual; or one
+    /// that was late took effect.
+    Mishap(Process),
+    /// The store granted the name to an instance. Like all that the store does, it is so whether
+    /// or not the answer arrives: to the instance, a call that timed out is unknown.
     Granted(Process, Name, u64),
+    /// The store extended an instance's lease to a whole ttl from now.
+    Extended(Process, Name, u64),
     /// The store took a lease of the name back.
-    Freed(Name),
-    /// The store was asked to renew leases, in one call.
-    Renewed(Process),
-    /// A hint reached an instance.
-    Hinted(Process),
+    Freed(Name, u64),
+    /// An instance asked the store to renew these leases, in one call.
+    Renewed(Process, Vec<(Name, u64)>),
+    /// A hint at that name reached an instance, or one at any name.
+    Hinted(Process, Option<Name>),
+    /// An instance waits for a lock.
+    Waits(Process, Name),
+    /// It has the lock, or waits no more.
+    WaitsNoMore(Process, Name),
+    /// It has a lock's guard in its hands.
+    Took(Process, Name, u64),
+    /// The guard says that the lease cannot be kept, and why.
+    Lost(Process, Name, u64, &'static str),
+    /// The guard is released or dropped.
+    GaveBack(Process, Name, u64),
     /// An instance trusts its lease until then, unless more is said.
     Trusts(Process, Name, u64, Duration),
-    /// It does so no more.
+    /// It was told that its lease is held, and relies on that.
+    Relies(Process, Name, u64),
+    /// It trusts its lease no more.
     Distrusts(Process, Name, u64),
+    /// A leader was asked to give up the lead.
+    Resigns(Process, Name, u64),
     /// A job's `start` was called.
     Started(Process, Name, u64),
+    /// A job was told by its leadership that the term is to end.
+    Cancelled(Process, Name, u64),
     /// A job's `stop` was called.
     Stopping(Process, Name, u64, &'static str),
     /// `start` has come to its end, of itself or aborted.
@@ -69,6 +89,8 @@ pub enum Fact {
     Disabled(Name),
     /// An operator enabled it.
     Enabled(Name),
+    /// Some code panicked, with these words.
+    Panicked(String),
     /// Everything was shut down, and so many tasks were left.
     Ended {
         /// Tasks that no one waits for.
@@ -144,8 +166,15 @@ impl History {
     #[must_use]
     pub fn up_to(&self, then: Duration, most: usize) -> Self {
         let telling = |(at, fact): &&(Duration, Fact)| {
-            let usual =
-                matches!(fact, Fact::Mishap | Fact::Renewed(_) | Fact::Hinted(_) | Fact::Wrote(..));
+            let usual = matches!(
+                fact,
+                Fact::Mishap(_)
+                    | Fact::Renewed(..)
+                    | Fact::Extended(..)
+                    | Fact::Hinted(..)
+                    | Fact::Relies(..)
+                    | Fact::Wrote(..)
+            );
             *at <= then && !usual
         };
         let telling: Vec<_> = self.events.iter().filter(telling).cloned().collect();
@@ -167,20 +196,30 @@ impl Fact {
             | Self::Thawed(process)
             | Self::Cut(process)
             | Self::Mended(process)
-            | Self::Renewed(process)
-            | Self::Hinted(process)
+            | Self::Mishap(process)
+            | Self::Renewed(process, _)
+            | Self::Hinted(process, _)
             | Self::Granted(process, ..)
+            | Self::Extended(process, ..)
+            | Self::Waits(process, _)
+            | Self::WaitsNoMore(process, _)
+            | Self::Took(process, ..)
+            | Self::Lost(process, ..)
+            | Self::GaveBack(process, ..)
+            | Self::Resigns(process, ..)
             | Self::Trusts(process, ..)
+            | Self::Relies(process, ..)
+            | Self::Cancelled(process, ..)
             | Self::Distrusts(process, ..)
             | Self::Started(process, ..)
             | Self::Stopping(process, ..)
             | Self::StartEnded(process, ..)
             | Self::Stopped(process, ..)
             | Self::Wrote(process, ..) => Some(*process),
-            Self::Mishap
-            | Self::Freed(_)
+            Self::Freed(..)
             | Self::Disabled(_)
             | Self::Enabled(_)
+            | Self::Panicked(_)
             | Self::Ended { .. } => None,
         }
     }

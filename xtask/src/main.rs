@@ -34,11 +34,11 @@ enum Task {
     Api,
     /// Throws arbitrary input at what reads URLs, names, settings and records.
     Fuzz(fuzz::Options),
-    /// Searches the model: INSTANCES FAULTS COMMANDS [DEPTH [FLAW]]
+    /// Searches the model: give INSTANCES FAULTS COMMANDS, and STEPS (0 for all) and FLAW if wanted
     Model(evidence::Given),
-    /// Runs seeds of the simulation: --seeds N --jobs J, or --seed S --trace
+    /// Runs seeds of the simulation: give --seeds N --jobs J, or --seed S --trace
     Sim(evidence::Given),
-    /// Churns locks and elections and watches what they use: --minutes M [--store URL]…
+    /// Churns locks and elections and watches what they use: give --minutes M, and --store URL if wanted
     Soak(evidence::Given),
     /// Measures what a lock costs on each server, and how promptly it is handed over.
     Cost(test::Options),

@@ -50,6 +50,23 @@ async fn only_the_token_opens() {
     bench.send("GET /nothing", &bearer(TOKEN), "").await.problem(404, "not-found");
 }
 
+/// Every wrong token has the same answer: nothing in it tells how wrong, or how long it should be.
+#[tokio::test]
+async fn a_refusal_tells_nothing_about_the_token() {
+    let bench = with_token().await;
+    let mut answers = std::collections::BTreeSet::new();
+    let mut wrong: Vec<_> = (0..=TOKEN.len() + 1).map(|length| "x".repeat(length)).collect();
+    wrong.extend((0..TOKEN.len()).map(|length| TOKEN[..length].to_owned()));
+    wrong.extend([format!("{TOKEN}{TOKEN}"), "x".repeat(1024), "x".repeat(1025)]);
+    for token in wrong {
+        let headers = format!("authorization: Bearer {token}\r\n");
+        let answer = bench.send("GET /v1/locks", &headers, "").await;
+        assert_eq!(answer.status, 401);
+        answers.insert(answer.without("date"));
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
 #[tokio::test]
 async fn without_a_token_the_host_is_this_machine() {
     let bench = Bench::new().await;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_admin::Limits;
-use leasehold_core::{Client, LockStore, MemoryStore, Settings};
+use leasehold_core::{Client, ErrorKind, LockStore, MemoryStore, Settings};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::fault_store::FaultStore;
 use crate::support::{Bench, PATIENCE};
 
 /// One who follows.
@@ -137,4 +138,43 @@ async fn so_many_and_no_more_and_seats_come_free() {
     .await
     .expect("no seat comes free");
     assert_eq!(third.next().await.unwrap().0, "complete");
+}
+
+/// What changed meanwhile is told when the store is back, and nothing is told twice.
+#[tokio::test]
+async fn a_store_that_is_away_and_a_lock_that_is_gone() {
+    let store = Arc::new(FaultStore::default());
+    let bench = Bench::on(store.clone(), |api| api, None).await;
+    for name in ["a", "b", "c"] {
+        bench.client.disable(name, "x").await.unwrap();
+    }
+    let mut events = Events::follow(&bench, "").await;
+    let mut kinds = Vec::new();
+    for _ in 0..4 {
+        kinds.push(events.next().await.unwrap().0);
+    }
+    assert_eq!(kinds, ["lock", "lock", "lock", "complete"]);
+
+    store.forget("b");
+    let gone = events.next().await.unwrap();
+    assert_eq!(gone, ("removed".to_owned(), serde_json::json!({ "name": "b" })));
+
+    store.fail(ErrorKind::Unavailable);
+    let (kind, problem) = events.next().await.unwrap();
+    assert_eq!((kind.as_str(), &problem["status"]), ("unavailable", &503.into()));
+    assert_eq!(problem["type"], "urn:leasehold:problem:store-unavailable");
+    // Who comes now is told the last that is known, that it is old, and not that it is complete.
+    let mut late = Events::follow(&bench, "?prefix=c").await;
+    assert_eq!(late.next().await.unwrap().0, "lock");
+    assert_eq!(late.next().await.unwrap().0, "unavailable");
+
+    store.forget("c");
+    store.fail(None);
+    assert_eq!(events.next().await.unwrap().0, "available");
+    assert_eq!(events.next().await.unwrap().0, "removed");
+    assert_eq!(late.next().await.unwrap().0, "available");
+    assert_eq!(late.next().await.unwrap().0, "removed");
+    assert_eq!(late.next().await.unwrap().0, "complete");
+    bench.client.enable("a").await.unwrap();
+    assert_eq!(events.next().await.unwrap().1["name"], "a");
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod events;
+mod fault_store;
 mod hostile;
 mod locks;
 mod names;

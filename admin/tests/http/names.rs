@@ -53,3 +53,56 @@ async fn a_path_as_it_is_sent() {
     bench.get(&format!("/v1/locks/{}", "a".repeat(256))).await.problem(422, "invalid");
     bench.get(&format!("/v1/locks/{}", encode(&"á".repeat(128)))).await.problem(422, "invalid");
 }
+
+/// However a name is dressed up, it is a name or it is refused; it never leads elsewhere.
+#[tokio::test]
+async fn a_name_is_no_way_to_another_route() {
+    let bench = Bench::new().await;
+    for (path, name) in [
+        ("..%2f", "../"),
+        ("..%2f..%2fhealth%2flive", "../../health/live"),
+        ("%2e%2e%2f%2e%2e%2fopenapi.json", "../../openapi.json"),
+        ("a%2Fdisable", "a/disable"),
+        ("%2F%2F", "//"),
+        ("..%5c..%5chealth", "..\\..\\health"),
+        ("a%3Flimit=0", "a?limit=0"),
+        ("a%23b", "a#b"),
+        ("a%0d%0ax-evil:%201", "a\r\nx-evil: 1"),
+        ("..%252f", "..%2f"),
+    ] {
+        let answer = bench.get(&format!("/v1/locks/{path}")).await;
+        assert_eq!(answer.ok()["name"], name, "{path}");
+        assert_eq!(answer.header("x-evil"), None);
+    }
+    for path in [
+        "//v1/locks",
+        "/v1//locks",
+        "/v1/locks//",
+        "/v1/locks//a",
+        "/v1/locks/a//",
+        "/v1/./locks",
+        "/v1/../v1/locks",
+        "/v1/locks/../../health/live",
+        "/v1/locks/%2e%2e/%2e%2e/health/live",
+        "/V1/locks",
+        "/v1%2flocks",
+        "/%761/locks",
+        "/v1\\locks",
+    ] {
+        bench.get(path).await.problem(404, "not-found");
+    }
+    // The encoded slash makes it a name, which has no such method.
+    bench
+        .post("/v1/locks/a%2fdisable", r#"{"reason":"x"}"#)
+        .await
+        .problem(405, "method-not-allowed");
+    bench.post("/v1/locks//disable", r#"{"reason":"x"}"#).await.problem(422, "invalid");
+    bench.post("/v1/locks/a%00/disable", r#"{"reason":"x"}"#).await.problem(422, "invalid");
+    // Overlong forms of `/`, `.` and NUL, which are no UTF-8.
+    for path in ["%C0%AF", "%C0%AE%C0%AE", "%C0%80", "%E0%80%AF", "%F0%80%80%AF"] {
+        bench.get(&format!("/v1/locks/{path}")).await.problem(400, "malformed");
+    }
+    let long = "%61".repeat(3000);
+    bench.get(&format!("/v1/locks/{long}")).await.problem(422, "invalid");
+    assert_eq!(bench.client.list().await.unwrap(), []);
+}

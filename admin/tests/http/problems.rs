@@ -3,18 +3,15 @@
 use std::sync::Arc;
 
 use leasehold_admin::Limits;
-use leasehold_core::{
-    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, Error,
-    ErrorKind, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore, MemoryStore,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result, async_trait,
-};
+use leasehold_core::ErrorKind;
+use tokio::time::timeout;
 
-use crate::support::{Bench, JSON};
+use crate::fault_store::FaultStore;
+use crate::support::{Bench, JSON, PATIENCE};
 
 #[tokio::test]
 async fn what_the_caller_got_wrong() {
     let bench = Bench::new().await;
-    bench.get("/").await.problem(404, "not-found");
     bench.get("/v1/nothing").await.problem(404, "not-found");
     let answer = bench.post("/v1/locks", "{}").await;
     answer.problem(405, "method-not-allowed");
@@ -63,6 +60,31 @@ async fn too_many_writes_do_not_keep_anybody_from_reading() {
 }
 
 #[tokio::test]
+async fn too_many_reads_are_told_so_until_there_are_fewer() {
+    let bench = Bench::with(|api| api.limits(Limits::default().reads_per_second(1))).await;
+    for path in ["/v1/locks", "/v1/locks/a"] {
+        let refused = async {
+            loop {
+                let answer = bench.get(path).await;
+                if answer.status != 200 {
+                    return answer;
+                }
+            }
+        };
+        let refused = timeout(PATIENCE, refused).await.expect("all are answered");
+        refused.problem(429, "too-many-requests");
+        assert_eq!(refused.header("retry-after"), Some("1"));
+        // Nobody else is kept from writing, or from asking after the server's health.
+        bench.post("/v1/locks/a/enable", "{}").await.ok();
+        assert_eq!(bench.get("/health/live").await.status, 200);
+        let answered = async { while bench.get(path).await.status != 200 {} };
+        timeout(PATIENCE, answered).await.expect("nobody is answered any more");
+    }
+    let bench = Bench::with(|api| api.limits(Limits::default().reads_per_second(0))).await;
+    bench.get("/v1/events").await.problem(429, "too-many-requests");
+}
+
+#[tokio::test]
 async fn what_the_store_reports() {
     for (kind, status, name, wait) in [
         (ErrorKind::Unavailable, 503, "store-unavailable", Some("1")),
@@ -71,7 +93,9 @@ async fn what_the_store_reports() {
         (ErrorKind::Corrupt, 500, "store-corrupt", None),
         (ErrorKind::Unsupported, 501, "unsupported", None),
     ] {
-        let bench = Bench::on(Arc::new(Broken(kind, MemoryStore::new())), |api| api, None).await;
+        let store = Arc::new(FaultStore::default());
+        store.fail(kind);
+        let bench = Bench::on(store, |api| api, None).await;
         for answer in [
             bench.get("/v1/locks").await,
             bench.get("/v1/locks/a").await,
@@ -89,49 +113,5 @@ async fn what_the_store_reports() {
         ready.problem(503, "store-unavailable");
         assert!(!ready.body.contains("as it was told"), "{ready:?}");
         assert_eq!(bench.get("/health/live").await.status, 200);
-    }
-}
-
-/// A store that does nothing but fail, in one way.
-#[derive(Debug)]
-struct Broken(ErrorKind, MemoryStore);
-
-impl Broken {
-    fn fail<T>(&self) -> Result<T> {
-        Err(Error::new(self.0, "it fails as it was told"))
-    }
-}
-
-#[async_trait]
-impl LockStore for Broken {
-    fn label(&self) -> &str {
-        "broken"
-    }
-    fn capabilities(&self) -> leasehold_core::Capabilities {
-        self.1.capabilities()
-    }
-    async fn acquire(&self, _: &LockName, _: &AcquireOptions) -> Result<AcquireOutcome> {
-        self.fail()
-    }
-    async fn renew(&self, _: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        self.fail()
-    }
-    async fn release(&self, _: &LockName, _: LeaseId) -> Result<ReleaseOutcome> {
-        self.fail()
-    }
-    async fn disable(&self, _: &LockName, _: &DisableOptions) -> Result<DisableOutcome> {
-        self.fail()
-    }
-    async fn enable(&self, _: &LockName) -> Result<EnableOutcome> {
-        self.fail()
-    }
-    async fn get(&self, _: &LockName) -> Result<Option<LockRecord>> {
-        self.fail()
-    }
-    async fn list(&self, _: &ListOptions) -> Result<Vec<LockRecord>> {
-        self.fail()
-    }
-    async fn watch(&self) -> Result<HintStream> {
-        self.fail()
     }
 }

@@ -132,6 +132,12 @@ impl Answer {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
+    /// All of it but one header.
+    pub(crate) fn without(&self, name: &str) -> String {
+        let kept = self.head.lines().filter(|line| !line.starts_with(&format!("{name}: ")));
+        kept.collect::<Vec<_>>().join("\n") + "\n\n" + &self.body
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }

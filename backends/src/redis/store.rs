@@ -311,25 +311,30 @@ fn whole(name: &LockName, value: Value) -> Result<Answer> {
     Ok(answer)
 }
 
-/// A damaged record must not cost the others their leases: its own is as good as lost.
+/// A damaged record must not cost the others their leases: its own is as good as lost. An answer
+/// that is none of the script's says nothing of the lease.
 pub(super) fn renewed(name: &LockName, value: Result<Value>) -> Result<RenewOutcome> {
-    match value.and_then(|value| told(name, value)) {
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            let error = error.for_lock(name);
-            tracing::error!(%error, "a lease cannot be renewed");
-            Ok(RenewOutcome::Lost)
-        }
-        outcome => outcome,
-    }
-}
-
-fn told(name: &LockName, value: Value) -> Result<RenewOutcome> {
-    let answer = whole(name, value)?;
+    let as_good_as_lost = |error: Error| {
+        let error = error.for_lock(name);
+        tracing::error!(%error, "a lease cannot be renewed");
+        RenewOutcome::Lost
+    };
+    let answer = match value {
+        // What is at the key is not ours.
+        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(as_good_as_lost(error)),
+        value => Answer::new(value?)?,
+    };
     match &*answer.word {
         "extended" => Ok(RenewOutcome::Extended { left: answer.duration(0)? }),
         "lost" => Ok(RenewOutcome::Lost),
         "ending" => {
-            Ok(RenewOutcome::Disabled { reason: answer.reason(name)?, left: answer.duration(1)? })
+            let left = answer.duration(1)?;
+            let reason = answer.reason(name);
+            Ok(reason
+                .map_or_else(as_good_as_lost, |reason| RenewOutcome::Disabled { reason, left }))
+        }
+        "damaged" => {
+            answer.record(name).map_or_else(|e| Ok(as_good_as_lost(e)), |_| Err(strange()))
         }
         _ => Err(strange()),
     }
@@ -419,6 +424,8 @@ mod tests {
         for damaged in [&b""[..], b"\xff", b"a\0b", &[b'x'; 1025]] {
             assert_eq!(ending(damaged).unwrap(), RenewOutcome::Lost);
         }
+        let strange = Value::Array(vec![Value::BulkString(b"what".to_vec())]);
+        assert!(renewed(&name, Ok(strange)).is_err());
         let told = ending(b"upkeep").unwrap();
         assert!(
             matches!(told, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")

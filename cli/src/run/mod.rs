@@ -22,8 +22,10 @@ mod term;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use leasehold::{Client, LockName, LockStore, MemoryStore, Settings};
+use leasehold::configuration::Configuration;
+use leasehold::{Capabilities, Client, LockStore, MemoryStore, Settings};
 
 use crate::args::RunArgs;
 use crate::exit::Failure;
@@ -34,29 +36,44 @@ use opening::Opened;
 use signals::Signals;
 use supervisor::Supervisor;
 
-pub(crate) async fn run(store: &StoreChoice, args: RunArgs) -> Result<u8, Failure> {
+pub(crate) async fn run(
+    store: &StoreChoice,
+    configuration: &Configuration,
+    args: RunArgs,
+) -> Result<u8, Failure> {
     let mut signals = Signals::new()?;
     // All that can be known to be wrong is refused before a store is opened, and perhaps created.
-    let name = LockName::new(&args.lock)?;
-    let mut settings = Settings::new().ttl(args.ttl);
-    if let Some(grace) = args.stop_grace {
-        settings = settings.stop_grace(grace);
-    }
-    settings.resolve(&MemoryStore::new().capabilities())?;
+    let name = configuration.required_lock_name()?.clone();
+    with_engine_grace(&configuration.settings, &MemoryStore::new().capabilities())?;
     let command = CommandLine::new(args.command)?;
 
-    let opened = opening::open(store, args.wait, &mut signals).await?;
+    let opened = opening::open(store, configuration.wait, &mut signals).await?;
     let Opened { store, wait } = opened;
-    let timing = settings.resolve(&store.capabilities())?;
-    // The engine gives the job a little longer than the command has, to see it dead.
-    let least = job::least_engine_grace(timing.ttl);
-    let engine_grace = timing.stop_grace.max(least);
-    let settings = settings.stop_grace(engine_grace);
-    let client = Client::builder(store).settings(settings).build()?;
-    let plan = Plan { name: name.clone(), command, grace: timing.stop_grace, engine_grace };
+    let (settings, grace, engine_grace) =
+        with_engine_grace(&configuration.settings, &store.capabilities())?;
+    let mut builder = Client::builder(store).settings(settings);
+    if let Some(label) = &configuration.label {
+        builder = builder.label(label);
+    }
+    let client = builder.build()?;
+    let plan = Plan { name: name.clone(), command, grace, engine_grace };
     let (job, events, inbox) = CommandJob::new(Arc::new(plan));
     let election = client.election(&name)?.spawn(job);
-    Supervisor::new(name, election, events, inbox, signals, wait, args.respawn).run().await
+    let respawn = configuration.respawn;
+    Supervisor::new(name, election, events, inbox, signals, wait, respawn).run().await
+}
+
+/// The settings with which the engine gives the job a little longer than the command has, to see
+/// it dead; and both times.
+fn with_engine_grace(
+    settings: &Settings,
+    capabilities: &Capabilities,
+) -> Result<(Settings, Duration, Duration), Failure> {
+    let timing = settings.resolve(capabilities)?;
+    let engine_grace = timing.stop_grace.max(job::least_engine_grace(timing.ttl));
+    let settings = settings.clone().stop_grace(engine_grace);
+    settings.resolve(capabilities)?;
+    Ok((settings, timing.stop_grace, engine_grace))
 }
 
 /// Runs one of the processes that a supervisor starts, if the arguments ask for it.

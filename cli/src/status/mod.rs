@@ -1,10 +1,10 @@
 //! `leasehold status`.
 
 mod table;
-mod view;
 mod watch;
 
 use leasehold::{LockName, LockRecord, LockStore, LockStoreExt, Result};
+use leasehold_admin::LockView;
 
 use crate::args::StatusArgs;
 use crate::exit::Failure;
@@ -52,7 +52,7 @@ impl Query {
         if !self.json {
             return Ok(table::table(records));
         }
-        let views: Vec<_> = records.iter().map(view::View::new).collect();
+        let views: Vec<_> = records.iter().map(LockView::from).collect();
         let text = match (&self.name, &*views) {
             (Some(_), [only]) => serde_json::to_string(only),
             _ => serde_json::to_string(&views),

@@ -1,33 +1,20 @@
 //! Locks as a table for people.
 
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use leasehold::{LockRecord, LockState};
 
-use super::view::ago;
-use crate::output::visible;
+use crate::output::{columns, visible};
 
 const HEAD: [&str; 7] = ["NAME", "STATE", "HOLDER", "TOKEN", "SINCE", "LEFT", "REASON"];
 const NONE: &str = "-";
 
-/// The table with its head; each line ends in a line break and without trailing blanks.
+/// The table with its head.
 pub(super) fn table(records: &[LockRecord]) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(records.iter().map(row));
-    let mut widths = [0; HEAD.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            line.push_str(&format!("{cell:width$}  "));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    columns(&rows)
 }
 
 fn row(record: &LockRecord) -> [String; HEAD.len()] {
@@ -44,6 +31,12 @@ fn row(record: &LockRecord) -> [String; HEAD.len()] {
         lease.map_or_else(none, |lease| format!("{:.1}s", lease.left.as_secs_f64())),
         reason.map_or_else(String::new, |reason| visible(reason.as_str())),
     ]
+}
+
+/// The calendar time so long before now.
+fn ago(duration: Duration) -> Timestamp {
+    let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+    Timestamp::now().checked_sub(duration).unwrap_or(Timestamp::MIN)
 }
 
 fn state(state: LockState) -> &'static str {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use sqlx::{Connection, SqliteConnection};
 
-use crate::support::{Bench, is_alive, leasehold, measured, stdout, wait_until};
+use crate::support::{Bench, assert_refused, is_alive, leasehold, measured, stdout, wait_until};
 
 #[test]
 fn disable_and_enable_say_what_they_did() {
@@ -20,6 +20,49 @@ fn disable_and_enable_say_what_they_did() {
     assert!(again.starts_with("X is already flagged as disabled: first, by "), "{again}");
     assert_eq!(said(&["enable", "X"]), "X is flagged for (re)enablement\n");
     assert_eq!(said(&["enable", "X"]), "X was not disabled; nothing changed\n");
+}
+
+#[test]
+fn resign_says_what_it_did() {
+    let bench = Bench::new();
+    let said = |args: &[&str]| {
+        let output = bench.output(&[&["resign"], args].concat());
+        assert!(output.status.success(), "{output:?}");
+        stdout(&output)
+    };
+    bench.output(&["schema", "--apply"]);
+    assert_eq!(said(&["X"]), "X is held by nobody; nothing changed\n");
+    assert!(said(&["X", "--json"]).contains("\"not_held\""));
+    bench.output(&["disable", "X", "--reason", "first"]);
+    let disabled = said(&["X", "--reason", "second"]);
+    assert!(disabled.starts_with("X is flagged as disabled"), "{disabled}");
+    assert!(disabled.contains(": first, by "), "{disabled}");
+    assert_refused(&bench.output(&["resign", "X", "--reason", ""]), 2, &["reason"]);
+    assert_refused(&bench.output(&["resign", ""]), 2, &["name"]);
+}
+
+#[test]
+fn resigning_moves_the_lead_on() {
+    let bench = Bench::new();
+    let mut first = bench.printer(&[]);
+    let leader = bench.next_leader(0);
+    let _standby = bench.printer(&[]);
+    let start = Instant::now();
+    let output = bench.output(&["resign", "hello", "--reason", "deploy", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&said["outcome"], &said["reason"]), (&"resigning".into(), &"deploy".into()));
+    assert_eq!(said["holder"]["pid"], leader.supervisor);
+    let next = bench.next_leader(leader.token);
+    measured("another's start after resign", start, Duration::from_secs(1));
+    assert_ne!(next.supervisor, leader.supervisor);
+    assert_eq!(first.exit(), 76);
+    assert_eq!(first.said(), "leasehold: lost lock \"hello\": disabled: deploy\n");
+    let status = stdout(&bench.output(&["status", "hello", "--json"]));
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["state"], "held");
+
+    let said = stdout(&bench.output(&["resign", "hello"]));
+    assert!(said.starts_with("The leader of hello steps down: "), "{said}");
 }
 
 #[test]

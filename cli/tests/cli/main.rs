@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod config;
 mod contention;
 mod control;
 mod endings;
 mod guard;
 mod passing;
+mod scripting;
 mod serve;
 mod status;
 mod support;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -12,8 +12,11 @@ use crate::support::{Bench, code, stderr, stdout};
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 fn start(bench: &Bench, args: &[&str]) -> (Child, String) {
-    let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
-    let mut child = bench.leasehold(&args).stdout(Stdio::piped()).spawn().unwrap();
+    started(&mut bench.leasehold(&[&["serve", "--listen", "127.0.0.1:0"], args].concat()))
+}
+
+fn started(command: &mut Command) -> (Child, String) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("listening on http://").expect(&line).to_owned();
@@ -66,6 +69,56 @@ fn a_token_is_asked_for() {
     end(child);
 }
 
+/// As the settings of every command: an option, the environment, a file, the default.
+#[test]
+fn its_settings_come_from_everywhere() {
+    let bench = Bench::new();
+    let (in_file, of_variable) = ("f".repeat(32), "v".repeat(32));
+    fs::write(bench.path("token"), &in_file).unwrap();
+    let text = "listen = '127.0.0.1:0'\nadmin_token_file = 'token'\nmax_reads = 0\n";
+    fs::write(bench.path("leasehold.toml"), text).unwrap();
+    let shows = |address: &str, token: &str, status: &str| {
+        let answer = get(address, &format!("authorization: Bearer {token}\r\n"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    };
+    let (child, address) = started(&mut bench.leasehold(&["serve"]));
+    shows(&address, &in_file, "429");
+    end(child);
+
+    let (child, address) = started(
+        bench
+            .leasehold(&["serve"])
+            .env("LEASEHOLD_MAX_READS", "9")
+            .env("LEASEHOLD_ADMIN_TOKEN", &of_variable),
+    );
+    shows(&address, &in_file, "401");
+    shows(&address, &of_variable, "200");
+    end(child);
+
+    let (child, address) = started(
+        bench
+            .leasehold(&["serve", "--token-file", "token", "--max-reads", "9"])
+            .env("LEASEHOLD_MAX_READS", "0")
+            .env("LEASEHOLD_ADMIN_TOKEN", &of_variable),
+    );
+    shows(&address, &of_variable, "401");
+    shows(&address, &in_file, "200");
+    end(child);
+
+    let shown = stdout(&bench.output(&["config", "--max-writes", "3", "--json"]));
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    for (key, value, source) in [
+        ("listen", serde_json::json!("127.0.0.1:0"), "file"),
+        ("max_reads", 0.into(), "file"),
+        ("max_writes", 3.into(), "option"),
+        ("max_connections", 512.into(), "default"),
+        ("tls_cert", serde_json::Value::Null, "default"),
+    ] {
+        let setting = &shown["settings"][key];
+        assert_eq!((&setting["value"], &setting["source"]), (&value, &source.into()), "{key}");
+    }
+}
+
 #[test]
 fn what_would_not_be_safe_is_refused() {
     let bench = Bench::new();
@@ -74,7 +127,10 @@ fn what_would_not_be_safe_is_refused() {
         (&["--listen", "0.0.0.0:0"][..], "there is no token"),
         (&["--token-file", "short"], "token cannot be one"),
         (&["--token-file", "missing"], "cannot be read"),
-        (&["--tls-cert", "short"], "--tls-key"),
+        (&["--tls-cert", "short"], "tls_cert is set (option --tls-cert), but not tls_key"),
+        (&["--max-connections", "0"], "use 1 or more"),
+        (&["--max-reads", "-1"], "option --max-reads: \"-1\" is no count"),
+        (&["--listen", "localhost"], "use an IP address and a port"),
         (&["--tls-cert", "short", "--tls-key", "short"], "no certificate"),
     ] {
         let output = bench.output(&[&["serve"], args].concat());

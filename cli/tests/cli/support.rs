@@ -12,10 +12,26 @@ use tempfile::TempDir;
 /// What a busy machine may add to any time that is measured here.
 pub(crate) const SLACK: Duration = Duration::from_secs(5);
 
+const ORIGINALS: [&str; 7] = [
+    "INIT_DELAY",
+    "MASTER_JOB_EXEC_INIT_DELAY",
+    "CHECK_MASTER_INTERVAL",
+    "MASTER_JOB_HEARTBEAT_INTERVAL",
+    "MASTER_JOB_MAX_HEARTBEAT_RETRY_COUNT",
+    "MASTER_JOB_TOLERANCE",
+    "PORT",
+];
+
 /// The program under test, without what the environment could tell it.
 pub(crate) fn leasehold() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leasehold"));
-    command.env_remove("LEASEHOLD_STORE").env_remove("LEASEHOLD_LOG").stdin(Stdio::null());
+    // Settings: ours, the original's, and the user's own file.
+    let ours =
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LEASEHOLD"));
+    for name in ours.map(|(name, _)| name).chain(ORIGINALS.map(Into::into)) {
+        command.env_remove(name);
+    }
+    command.env("XDG_CONFIG_HOME", "/nonexistent").stdin(Stdio::null());
     command
 }
 

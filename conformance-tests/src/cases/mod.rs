@@ -38,6 +38,7 @@ modules! {
     heartbeat,
     waiting,
     settings,
+    properties,
 }
 
 /// All cases, in the order of the promises.

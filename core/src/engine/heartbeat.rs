@@ -16,8 +16,8 @@ use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome};
 ///
 /// Each renewal says from when and until when it may go out. When the first one is due, all go
 /// that may: new leases join the next beat, and those that were renewed together stay together, so
-/// ten thousand leases cost as many calls per interval as they fill batches. The task runs while there is a client, in the runtime of the first
-/// renewal.
+/// ten thousand leases cost as many calls per interval as they fill batches. The task runs while
+/// there is a client, in the runtime of the first renewal.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     calls: Calls,

@@ -34,7 +34,8 @@ pub struct Beat {
 }
 
 impl Beat {
-    /// The same with every moment that much earlier, or at the clock's origin.
+    /// The same with every moment that much earlier, or at the clock's origin: for a model checker.
+    #[doc(hidden)]
     #[must_use]
     pub fn earlier(&self, by: Duration) -> Self {
         Self {
@@ -106,8 +107,12 @@ impl Hold {
     /// A heartbeat failed or took too long, by `now`.
     pub fn failed(&mut self, now: Moment) {
         self.failures = self.failures.saturating_add(1);
-        // Leases that failed at about the same time are retried together.
-        self.early = self.timing.retry_interval() / 2;
+        // Leases that failed at about the same time are retried together; but the last retry waits
+        // for its time, lest an outage be survived for less long than the settings say.
+        self.early = match self.failures < self.timing.heartbeat_retries {
+            true => self.timing.retry_interval() / 2,
+            false => Duration::ZERO,
+        };
         // Not `now + …`: retries keep their pace whether an attempt failed at once or hung.
         self.due = (self.due + self.timing.retry_interval()).max(now);
     }
@@ -150,6 +155,9 @@ mod tests {
         assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(3500), at(5000)));
         hold.failed(at(5100));
         assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(5750), at(6500)));
+        hold.failed(at(6500));
+        hold.failed(at(8000));
+        assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(9500), at(9500)));
     }
 
     #[test]

@@ -210,3 +210,22 @@ async fn watch(mut watching: Watching, delay: Duration) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryStore;
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_names_that_nobody_waits_for() {
+        let hub = Arc::new(Hub::new(Arc::new(MemoryStore::new())));
+        for number in 0..100 {
+            let name = LockName::new(format!("lock-{number}")).unwrap();
+            let [first, second] = [(); 2].map(|()| hub.subscribe(name.clone()));
+            drop(first);
+            assert_eq!(hub.state().waiters.len(), 1);
+            drop(second);
+            assert!(hub.state().waiters.is_empty());
+        }
+    }
+}

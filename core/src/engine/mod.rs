@@ -30,7 +30,8 @@ pub(crate) struct Engine {
     pub(crate) heartbeat: Heartbeat,
     pub(crate) hub: Arc<Hub>,
     random: Mutex<fastrand::Rng>,
-    seeded: bool,
+    /// Lease ids are random like the rest, so that a simulation can be repeated.
+    repeatable: bool,
 }
 
 impl Engine {
@@ -39,6 +40,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
         holder: Holder,
         seed: Option<u64>,
+        repeatable: bool,
     ) -> Self {
         let calls = Calls::new(store.clone(), clock);
         Self {
@@ -47,7 +49,7 @@ impl Engine {
             calls,
             holder,
             random: Mutex::new(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)),
-            seeded: seed.is_some(),
+            repeatable,
         }
     }
 
@@ -60,14 +62,13 @@ impl Engine {
         spread.mul_f64(self.random().f64())
     }
 
-    /// The id of a new attempt: from the seed, if there is one, and then from who we are as well,
-    /// lest two instances with one seed take each other's leases for their own.
+    /// The id of a new attempt.
     pub(crate) fn lease_id(&self) -> LeaseId {
-        if !self.seeded {
-            return LeaseId::new();
+        if self.repeatable {
+            LeaseId::from_uuid(Uuid::from_u128(self.random().u128(..)))
+        } else {
+            LeaseId::new()
         }
-        let drawn = self.random().u128(..);
-        LeaseId::from_uuid(Uuid::from_u128(self.holder.instance.as_u128() ^ drawn))
     }
 
     fn random(&self) -> MutexGuard<'_, fastrand::Rng> {

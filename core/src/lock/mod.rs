@@ -67,7 +67,8 @@ impl Lock {
         &self.name
     }
 
-    /// Asks for the lock once; `None` when another holds it or it is disabled.
+    /// Asks for the lock once; `None` when another holds it, when it is disabled, and when the answer
+    /// took too long for the lease to be of use.
     ///
     /// # Errors
     /// What the store reports. Whatever was granted in spite of it is given back.
@@ -139,8 +140,10 @@ impl Lock {
                 }
                 (same, Refused::Taken { left, why }) => {
                     // An earlier request, given up on, may still be granted: under a new id we
-                    // would be kept out by ourselves.
-                    claim = if same.may_be_held() { same } else { self.claim() };
+                    // would be kept out by ourselves. But what was granted before the name was
+                    // disabled is ending, and is given back.
+                    let disabled = left.is_none();
+                    claim = if same.may_be_held() && !disabled { same } else { self.claim() };
                     failures = 0;
                     last = why;
                     let wait = left.unwrap_or(Duration::MAX).min(self.timing.poll_interval);

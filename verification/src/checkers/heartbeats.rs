@@ -18,9 +18,9 @@ pub(super) fn check(history: &History) -> Found {
         let Some(process) = fact.process() else { continue };
         let (calls, causes) = recent.entry(process).or_default();
         match fact {
-            Fact::Renewed(_) => calls.push_back(*now),
+            Fact::Renewed(..) => calls.push_back(*now),
             // Thawed, an instance catches up at once.
-            Fact::Hinted(_) | Fact::Granted(..) | Fact::Thawed(_) => causes.push_back(*now),
+            Fact::Hinted(..) | Fact::Granted(..) | Fact::Thawed(_) => causes.push_back(*now),
             _ => continue,
         }
         calls.retain(|at| *at + window > *now);
@@ -39,8 +39,8 @@ mod tests {
     use super::*;
 
     fn found(every: f64, hints: usize) -> Found {
-        let mut events = vec![(0.0, Fact::Hinted(1)); hints];
-        events.extend((0..10).map(|at| (f64::from(at) * every, Fact::Renewed(1))));
+        let mut events = vec![(0.0, Fact::Hinted(1, None)); hints];
+        events.extend((0..10).map(|at| (f64::from(at) * every, Fact::Renewed(1, vec![]))));
         check(&History::of(&events).unwrap())
     }
 

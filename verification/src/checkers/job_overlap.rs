@@ -67,8 +67,8 @@ mod tests {
     fn a_job_that_goes_on() {
         let (start, stop) = (Fact::StartEnded(1, 0, 10), Fact::Stopped(1, 0, 10));
         assert!(found(&[]).is_err());
-        assert!(found(&[start.clone()]).is_err());
-        assert!(found(&[stop.clone()]).is_err());
+        assert!(found(std::slice::from_ref(&start)).is_err());
+        assert!(found(std::slice::from_ref(&stop)).is_err());
         assert!(found(&[start, stop]).is_ok());
         assert!(found(&[Fact::Froze(1)]).is_ok());
         assert!(found(&[Fact::Crashed(1)]).is_ok());

@@ -1,5 +1,6 @@
 //! A name is without a leader no longer than a lease, a call that hangs and the pause after it
-//! explain, while somebody could lead it and nothing is in the way.
+//! explain, while somebody could lead it and nothing is in the way. One that is frozen leads for as
+//! long as it trusts its lease.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -15,6 +16,10 @@ pub(super) struct Scene {
     cut: HashSet<Process>,
     frozen: HashSet<Process>,
     pub(super) led: HashMap<Name, (Process, u64)>,
+    /// Until when those that led last trust their leases.
+    trusted: HashMap<Name, (u64, Duration)>,
+    /// Since when the names are vacant that nobody leads.
+    vacant: HashMap<Name, Duration>,
     pub(super) disabled: HashSet<Name>,
     /// Since when nothing has gone wrong.
     pub(super) calm_since: Duration,
@@ -26,6 +31,15 @@ impl Scene {
         let kept = |process: &Process| self.cut.contains(process) || self.frozen.contains(process);
         let running = self.running.iter().map(|(process, since)| (*process, *since));
         running.filter(move |(process, _)| !kept(process))
+    }
+
+    /// Since when nobody leads the name; a leader that no longer trusts its lease does not.
+    fn vacant_since(&self, name: Name, now: Duration) -> Option<Duration> {
+        let Some((_, token)) = self.led.get(&name) else {
+            return Some(self.vacant.get(&name).copied().unwrap_or_default());
+        };
+        let (_, until) = self.trusted.get(&name).filter(|(trusted, _)| trusted == token)?;
+        (*until < now).then_some(*until)
     }
 
     pub(super) fn see(&mut self, now: Duration, fact: &Fact) {
@@ -42,7 +56,9 @@ impl Scene {
                 if matches!(fact, Fact::Leaving(_)) {
                     return;
                 }
-                self.led.retain(|_, (leader, _)| leader != gone);
+                for (name, _) in self.led.extract_if(|_, (leader, _)| leader == gone) {
+                    self.vacant.insert(name, now);
+                }
             }
             Fact::Froze(process) => {
                 self.frozen.insert(*process);
@@ -62,13 +78,22 @@ impl Scene {
             Fact::Enabled(name) => {
                 self.disabled.remove(name);
             }
-            Fact::Mishap => {}
+            Fact::Mishap(_) => {}
             Fact::Started(process, name, token) => {
                 self.led.insert(*name, (*process, *token));
                 return;
             }
+            Fact::Trusts(process, name, token, until) => {
+                if self.led.get(name) == Some(&(*process, *token)) {
+                    self.trusted.insert(*name, (*token, *until));
+                }
+                return;
+            }
             Fact::Stopping(process, name, token, _) => {
                 if self.led.get(name) == Some(&(*process, *token)) {
+                    // One that led on without a lease has left it vacant before.
+                    let since = self.vacant_since(*name, now).unwrap_or(now);
+                    self.vacant.insert(*name, since);
                     self.led.remove(name);
                 }
                 return;
@@ -86,23 +111,16 @@ pub(super) fn check(history: &History) -> Found {
     let longest = (timing.ttl + timing.call_limit() + timing.poll_interval * 3 / 2).mul_f64(1.1);
     let led_names = names_that_are_led(history);
     let mut scene = Scene::default();
-    let mut vacant: HashMap<Name, Duration> = HashMap::new();
     for (now, fact) in &history.events {
         for name in &led_names {
-            let since = vacant.get(name).copied().unwrap_or_default().max(scene.calm_since);
+            let Some(vacant) = scene.vacant_since(*name, *now) else { continue };
+            let since = vacant.max(scene.calm_since);
             let ought = !scene.disabled.contains(name) && scene.able().next().is_some();
-            if ought && !scene.led.contains_key(name) && *now > since + longest {
+            if ought && *now > since + longest {
                 return Err((*now, format!("nobody leads {name} since {since:?}")));
             }
         }
         scene.see(*now, fact);
-        for name in &led_names {
-            if scene.led.contains_key(name) {
-                vacant.remove(name);
-            } else {
-                vacant.entry(*name).or_insert(*now);
-            }
-        }
     }
     Ok(())
 }
@@ -135,17 +153,35 @@ mod tests {
 
     #[test]
     fn nobody_takes_over() {
-        let nothing = Fact::Hinted(2);
+        let nothing = Fact::Hinted(2, None);
         assert!(found(nothing.clone(), 35.0).is_ok());
         assert!(found(nothing, 37.0).is_err());
     }
 
     #[test]
+    fn one_that_is_frozen_leads_no_longer_than_its_lease() {
+        let found = |until| {
+            let trusts = Fact::Trusts(1, 0, 10, Duration::from_secs(10));
+            let events = [
+                (0.0, Fact::Booted(1)),
+                (0.0, Fact::Booted(2)),
+                (0.0, Fact::Started(1, 0, 10)),
+                (0.0, trusts),
+                (2.0, Fact::Froze(1)),
+                (until, Fact::Started(2, 0, 11)),
+            ];
+            check(&History::of(&events).unwrap())
+        };
+        assert!(found(44.0).is_ok());
+        assert!(found(47.0).is_err());
+    }
+
+    #[test]
     fn what_excuses_it() {
-        for excuse in [Fact::Mishap, Fact::Disabled(0), Fact::Cut(2), Fact::Froze(2)] {
+        for excuse in [Fact::Mishap(2), Fact::Disabled(0), Fact::Cut(2), Fact::Froze(2)] {
             assert!(found(excuse.clone(), 37.0).is_ok(), "{excuse:?}");
         }
-        assert!(found(Fact::Mishap, 57.0).is_err());
+        assert!(found(Fact::Mishap(2), 57.0).is_err());
         assert!(found(Fact::Enabled(0), 57.0).is_err());
     }
 }

@@ -1,18 +1,29 @@
 //! Checkers of histories: one invariant a file, each with histories that violate it.
 
+mod cancelled;
+mod due_beats;
 mod elected;
+mod expiry;
+mod handover;
 mod heartbeats;
 mod job_overlap;
 mod leaderless;
 mod leftovers;
+mod lost;
 mod notice;
 mod orphans;
+mod panics;
+mod reasons;
+mod relied;
 mod stale_writes;
 mod start_stop;
+mod stray_beats;
 mod takeover;
 mod token_order;
+mod trouble;
 mod trust_overlap;
 mod trust_returns;
+mod waiting;
 
 use std::fmt;
 use std::time::Duration;
@@ -35,20 +46,29 @@ type Found = Result<(), (Duration, String)>;
 type Checker = (&'static str, fn(&History) -> Found);
 
 /// Every checker, by its name.
-const CHECKERS: [Checker; 13] = [
+const CHECKERS: [Checker; 22] = [
     ("trust_overlap", trust_overlap::check),
     ("trust_returns", trust_returns::check),
+    ("relied", relied::check),
+    ("lost", lost::check),
     ("job_overlap", job_overlap::check),
     ("token_order", token_order::check),
     ("stale_writes", stale_writes::check),
     ("start_stop", start_stop::check),
+    ("cancelled", cancelled::check),
+    ("reasons", reasons::check),
     ("elected", elected::check),
     ("notice", notice::check),
     ("orphans", orphans::check),
     ("leaderless", leaderless::check),
     ("takeover", takeover::check),
+    ("handover", handover::check),
+    ("expiry", expiry::check),
     ("heartbeats", heartbeats::check),
+    ("due_beats", due_beats::check),
+    ("stray_beats", stray_beats::check),
     ("leftovers", leftovers::check),
+    ("panics", panics::check),
 ];
 
 /// Judges a history by all checkers.

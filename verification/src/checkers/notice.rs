@@ -42,8 +42,8 @@ mod tests {
         let found = |fact, until| {
             check(&History::of(&[(1.0, Fact::Disabled(0)), fact, trusts(until)]).unwrap())
         };
-        assert!(found((2.0, Fact::Mishap), 17).is_err());
-        assert!(found((2.0, Fact::Mishap), 16).is_ok());
+        assert!(found((2.0, Fact::Mishap(1)), 17).is_err());
+        assert!(found((2.0, Fact::Mishap(1)), 16).is_ok());
         assert!(found((2.0, Fact::Enabled(0)), 17).is_ok());
     }
 }

@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn one_that_waits_for_its_poll() {
-        assert!(found(Fact::Renewed(1), 60.3).is_ok());
-        assert!(found(Fact::Renewed(1), 64.0).is_err());
+        assert!(found(Fact::Hinted(1, None), 60.3).is_ok());
+        assert!(found(Fact::Hinted(1, None), 64.0).is_err());
         assert!(found(Fact::Froze(2), 64.0).is_ok());
         assert!(found(Fact::Disabled(0), 64.0).is_ok());
     }

@@ -1,5 +1,5 @@
 //! Trust that is over does not come back: whoever was told once that a lease is not held may rely
-//! on it. Of terms only: what a lock's holder trusts is noted when it looks.
+//! on it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,12 +11,8 @@ pub(super) fn check(history: &History) -> Found {
     let mut trusted: HashMap<_, Duration> = HashMap::new();
     for (now, fact) in &history.events {
         match fact {
-            Fact::Started(process, name, token) => {
-                trusted.insert((process, name, token), Duration::MAX);
-            }
             Fact::Trusts(process, name, token, until) => {
-                let last = trusted.get_mut(&(process, name, token));
-                let last = last.map(|last| std::mem::replace(last, *until));
+                let last = trusted.insert((process, name, token), *until);
                 if let Some(last) = last.filter(|last| last <= now) {
                     let what =
                         format!("{process} trusts {token} of {name} again, since {last:?} over");
@@ -40,14 +36,10 @@ mod tests {
     fn trust_that_comes_back() {
         let trusts = |until| Fact::Trusts(1, 0, 10, Duration::from_secs(until));
         let found = |between: (f64, Fact), again| {
-            let started = Fact::Started(1, 0, 10);
-            check(
-                &History::of(&[(1.0, started), (1.0, trusts(5)), between, (again, trusts(9))])
-                    .unwrap(),
-            )
+            check(&History::of(&[(1.0, trusts(5)), between, (again, trusts(9))]).unwrap())
         };
-        assert!(found((2.0, Fact::Mishap), 4.0).is_ok());
-        assert!(found((2.0, Fact::Mishap), 5.0).is_err());
+        assert!(found((2.0, Fact::Mishap(1)), 4.0).is_ok());
+        assert!(found((2.0, Fact::Mishap(1)), 5.0).is_err());
         assert!(found((2.0, Fact::Distrusts(1, 0, 10)), 4.0).is_err());
         assert!(found((2.0, Fact::Distrusts(1, 0, 9)), 4.0).is_ok());
     }

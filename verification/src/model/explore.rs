@@ -13,9 +13,9 @@ use super::{Election, Step};
 pub struct Explored {
     /// Different states.
     pub states: usize,
-    /// Steps that led to them.
-    pub steps: usize,
-    /// Steps from the beginning to the farthest state.
+    /// Transitions that led to them.
+    pub transitions: usize,
+    /// Steps from the first state to the farthest.
     pub depth: usize,
     /// No state was left out: the search did not end at a depth that it was given.
     pub whole: bool,
@@ -26,26 +26,40 @@ pub struct Explored {
 }
 
 impl Election {
-    /// Searches every state, or every state up to a number of steps, until a rule is broken.
+    /// Searches every state until a rule is broken, or those that so many steps lead to.
     #[must_use]
-    pub fn explore(self, depth: Option<NonZeroUsize>) -> Explored {
+    pub fn explore(self, steps: Option<NonZeroUsize>) -> Explored {
+        self.search(steps, HasDiscoveries::AnyFailures)
+    }
+
+    /// Searches every state until that rule is broken, whatever else is.
+    #[must_use]
+    pub fn seek(self, rule: &'static str) -> Explored {
+        self.search(None, HasDiscoveries::AnyOf([rule].into()))
+    }
+
+    fn search(self, steps: Option<NonZeroUsize>, until: HasDiscoveries) -> Explored {
         let begun = Instant::now();
-        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let checker = self.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures);
-        let checker = match depth {
-            Some(depth) => checker.target_max_depth(depth.get()),
-            None => checker,
+        let checker = self.checker().finish_when(until);
+        let checker = match steps {
+            // Several threads do not search level by level, and would miss a state that is met on
+            // a longer path first. The library counts states, and judges none at the last level.
+            Some(steps) => checker.threads(1).target_max_depth(steps.get() + 2),
+            None => {
+                let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+                checker.threads(threads)
+            }
         };
         let checker = checker.spawn_bfs().join();
-        let steps =
+        let path =
             |(rule, path): (&'static str, stateright::Path<_, Step>)| (rule, path.into_actions());
-        let counterexamples: Vec<_> = checker.discoveries().into_iter().map(steps).collect();
+        let counterexamples: Vec<_> = checker.discoveries().into_iter().map(path).collect();
+        let depth = checker.max_depth().saturating_sub(1);
         Explored {
             states: checker.unique_state_count(),
-            steps: checker.state_count(),
-            depth: checker.max_depth(),
-            whole: counterexamples.is_empty()
-                && depth.is_none_or(|depth| checker.max_depth() < depth.get()),
+            transitions: checker.state_count(),
+            depth: steps.map_or(depth, |steps| depth.min(steps.get())),
+            whole: counterexamples.is_empty() && steps.is_none_or(|steps| depth <= steps.get()),
             counterexamples,
             took: begun.elapsed(),
         }
@@ -54,9 +68,12 @@ impl Election {
 
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { states, steps, depth, .. } = self;
+        let Self { states, transitions, depth, took, .. } = self;
         let extent = if self.whole { "all there are" } else { "no further" };
-        write!(f, "{states} states, {steps} steps, depth {depth} ({extent}), {:.1?}", self.took)?;
+        write!(
+            f,
+            "{states} states, {transitions} transitions, {depth} steps deep ({extent}), {took:.1?}"
+        )?;
         for (rule, path) in &self.counterexamples {
             write!(f, "\nbroken: {rule}\n  {path:?}")?;
         }

@@ -5,7 +5,8 @@
 pub enum Flaw {
     /// The holder trusts its lease until the store lets it go.
     NoMargin,
-    /// The store extends a lease that has run out.
+    /// The store extends a lease that has run out. It breaks the store's own rule; no instance
+    /// comes to trust such a lease, since trust that is over does not come back.
     RevivedLease,
     /// The store's renewal inserts or overwrites what is there.
     UpsertedRenewal,
@@ -15,19 +16,22 @@ pub enum Flaw {
     ReleaseBeforeStop,
     /// A retry of an attempt whose outcome is unknown has a lease id of its own.
     NewIdForRetry,
+    /// An attempt is given up when it is refused, though an earlier request of it may arrive yet.
+    NewIdAfterRefusal,
     /// Trust is counted from when the answer came, not from when the request went out.
     TrustFromReply,
 }
 
 impl Flaw {
     /// Each of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NoMargin,
         Self::RevivedLease,
         Self::UpsertedRenewal,
         Self::RenewedThoughDisabled,
         Self::ReleaseBeforeStop,
         Self::NewIdForRetry,
+        Self::NewIdAfterRefusal,
         Self::TrustFromReply,
     ];
 }

@@ -2,17 +2,21 @@
 //! faults and commands.
 //!
 //! What is checked is [`Machine`](leasehold_core::election::machine::Machine), the code that
-//! ships. Around it stand the store as the contract has it, a network that loses and delays, and
+//! ships. What drives it, which keeps lease ids and sends its requests, is a model of the driver
+//! that ships. Around it stand the store as the contract has it, a network that loses and delays, and
 //! clocks. Time comes in whole units, and a state knows moments only as they are from the
 //! present, so that states recur and a search comes to an end.
 //!
 //! Nothing is late of itself: a message arrives, a timer fires and a job ends within the unit of
 //! time in which it can, in any order, unless a fault is spent on it.
 
+mod driver;
 mod explore;
 mod flaw;
+mod network;
 mod step;
 mod store;
+mod take;
 mod world;
 
 use std::time::Duration;
@@ -79,11 +83,12 @@ impl Election {
         Self { flaw: Some(flaw), ..self }
     }
 
-    /// For how long, in units, a name may be without a leader once nothing is in the way: the
-    /// lease of one that is gone runs out, while a call is waited for that was lost, and after
-    /// that comes the pause after a failure.
-    fn patience(&self) -> u8 {
-        let longest = self.timing.ttl + self.timing.call_limit() + self.timing.poll_interval;
+    /// For how long, in units, a name may be without a leader once nothing is in the way. The lease
+    /// of one that is gone runs out, and whoever waits knows when. Only where more went wrong is a
+    /// call waited for that was lost, and after that comes the pause after a failure.
+    fn patience(&self, world: &World) -> u8 {
+        let mishaps = self.timing.call_limit() + self.timing.poll_interval;
+        let longest = self.timing.ttl + if world.mishaps { mishaps } else { Duration::ZERO };
         u8::try_from(longest.as_secs()).unwrap_or(u8::MAX) + 1
     }
 }
@@ -100,6 +105,7 @@ impl Model for Election {
             left: self.limits,
             started: 0,
             leaderless: 0,
+            mishaps: false,
             broken: None,
         }]
     }
@@ -151,7 +157,7 @@ impl Model for Election {
                 world.broken != Some(Rule::TrustReturns)
             }),
             Property::always("once faults cease, somebody leads", |model: &Self, world: &World| {
-                world.leaderless <= model.patience()
+                world.leaderless <= model.patience(world)
             }),
         ]
     }

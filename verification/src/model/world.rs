@@ -6,6 +6,7 @@ use leasehold_core::election::Beat;
 use leasehold_core::election::machine::Machine;
 use leasehold_core::{Moment, Timing};
 
+use super::network::ignore;
 use super::store::{Call, Reply, Store};
 use super::{Limits, NOW};
 
@@ -24,6 +25,8 @@ pub struct World {
     pub started: u8,
     /// For how long the name has had no leader though nothing is in the way.
     pub leaderless: u8,
+    /// Something has gone wrong other than that instances crashed.
+    pub mishaps: bool,
     /// A rule that the last step has broken.
     pub broken: Option<Rule>,
 }
@@ -35,7 +38,8 @@ pub enum Rule {
     TokensGrow,
     /// Something else than start, stop, end, in this order.
     StartStop,
-    /// An instance was refused because of its own attempt.
+    /// An instance was refused because of an earlier attempt of its own, of which no term has come
+    /// and which it has not given back, nor tried to.
     OwnWay,
     /// A lease is trusted again that was not.
     TrustReturns,
@@ -44,7 +48,8 @@ pub enum Rule {
 /// The id of an attempt, by whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId {
-    /// The instance that relies on it; none once it was given up or its instance crashed.
+    /// The instance that asked for it; none once it was given back, as far as that goes, or its
+    /// instance is gone.
     pub owner: Option<usize>,
     /// Told apart from others that are still known.
     pub number: u8,
@@ -53,10 +58,12 @@ pub struct LeaseId {
 /// One that campaigns: the machine that ships, and around it what its driver does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Instance {
-    /// With all its moments relative to [`NOW`].
+    /// With all its moments relative to the present.
     pub machine: Machine,
-    /// Of the latest attempt.
+    /// Of the latest attempt, while it may be in force or granted yet.
     pub lease: Option<LeaseId>,
+    /// The latest attempt was not the first under its lease id.
+    pub retried: bool,
     /// A renewal that has not gone out.
     pub beat: Option<Beat>,
     /// What the job has been told.
@@ -121,6 +128,7 @@ impl Instance {
         Self {
             machine: Machine::new(timing.clone(), NOW),
             lease: None,
+            retried: false,
             beat: None,
             job: Job::None,
             trust: Moment::ORIGIN,
@@ -179,8 +187,23 @@ impl World {
     /// Whether the name ought to have a leader by and by, and has none.
     pub(super) fn lacks_a_leader(&self) -> bool {
         let able = self.running().any(|(_, instance)| !instance.paused);
-        let led = self.running().any(|(_, instance)| instance.job == Job::Started);
+        // One that no longer trusts its lease, since it is paused perhaps, is no leader.
+        let leads = |it: &Instance| it.job == Job::Started && it.trusts();
+        let led = self.running().any(|(_, instance)| leads(instance));
         able && !led && !self.store.disabled
+    }
+
+    pub(super) fn with(&mut self, at: usize, act: impl FnOnce(&mut Instance)) {
+        if let Some(instance) = &mut self.instances[at] {
+            act(instance);
+        }
+    }
+
+    /// An instance is gone; what it sent is still under way.
+    pub(super) fn leave(&mut self, at: usize) {
+        ignore(self, at, None);
+        self.instances[at] = None;
+        self.disown(at);
     }
 
     /// Brings the state into the one form that stands for all that differ in names only.
@@ -215,20 +238,29 @@ impl World {
         self.network.sort_unstable();
     }
 
-    /// Nobody relies on that lease any more, though it may be in force.
+    /// That lease was given back, or its instance can do no more to give it back.
     pub(super) fn give_up(&mut self, id: LeaseId) {
         if id.owner.is_none() {
             return;
         }
         let ghost = LeaseId { owner: None, number: self.unused(None) };
-        let lost = |other: &mut LeaseId| {
-            if *other == id {
-                *other = ghost;
-            }
-        };
-        self.network.iter_mut().for_each(|message| lost(&mut message.lease));
-        self.store.lease.iter_mut().for_each(|lease| lost(&mut lease.id));
-        self.instances.iter_mut().flatten().filter_map(|it| it.lease.as_mut()).for_each(lost);
+        for known in self.lease_ids().filter(|known| **known == id) {
+            *known = ghost;
+        }
+    }
+
+    /// So it is with every lease of an instance that is gone.
+    fn disown(&mut self, at: usize) {
+        let own: Vec<_> =
+            self.lease_ids().map(|id| *id).filter(|id| id.owner == Some(at)).collect();
+        own.into_iter().for_each(|id| self.give_up(id));
+    }
+
+    fn lease_ids(&mut self) -> impl Iterator<Item = &mut LeaseId> {
+        let kept = self.store.lease.iter_mut().map(|lease| &mut lease.id);
+        let sent = self.network.iter_mut().map(|message| &mut message.lease);
+        let instances = self.instances.iter_mut().flatten();
+        kept.chain(sent).chain(instances.filter_map(|instance| instance.lease.as_mut()))
     }
 
     /// The least number that no known lease id of that owner has.

@@ -50,7 +50,7 @@ impl Clock for DriftingClock {
             let mut at = this.begun + this.outside(moment);
             loop {
                 tokio::time::sleep_until(at).await;
-                this.gate.passed().await;
+                this.gate.let_timer_fire().await;
                 if this.now() >= moment {
                     return;
                 }

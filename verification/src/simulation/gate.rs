@@ -8,29 +8,51 @@ use tokio::sync::Notify;
 /// Open as long as the instance runs.
 ///
 /// Those that wait go on in the order in which they came; of tokio's `watch` they would do so in
-/// an order drawn at random.
-#[derive(Debug, Default)]
+/// an order drawn at random. But an instance that goes on has either timers or messages first: by
+/// which of the two it learns first how long it was frozen is not for it to choose.
+#[derive(Debug)]
 pub(super) struct Gate {
     closed: AtomicBool,
-    opened: Notify,
+    messages_first: bool,
+    messages: Notify,
+    timers: Notify,
 }
 
 impl Gate {
+    pub(super) fn new(messages_first: bool) -> Self {
+        let (messages, timers) = (Notify::new(), Notify::new());
+        Self { closed: AtomicBool::new(false), messages_first, messages, timers }
+    }
+
     pub(super) fn set_open(&self, open: bool) {
         self.closed.store(!open, Ordering::SeqCst);
-        if open {
-            self.opened.notify_waiters();
+        if !open {
+            return;
         }
+        if self.messages_first {
+            self.messages.notify_waiters();
+        }
+        self.timers.notify_waiters();
+        self.messages.notify_waiters();
     }
 
     pub(super) fn is_open(&self) -> bool {
         !self.closed.load(Ordering::SeqCst)
     }
 
-    /// Returns when it is open.
-    pub(super) async fn passed(&self) {
+    /// Lets a message in when it is open.
+    pub(super) async fn let_message_in(&self) {
+        self.passed(&self.messages).await;
+    }
+
+    /// Lets a timer fire when it is open.
+    pub(super) async fn let_timer_fire(&self) {
+        self.passed(&self.timers).await;
+    }
+
+    async fn passed(&self, opened: &Notify) {
         loop {
-            let mut opened = pin!(self.opened.notified());
+            let mut opened = pin!(opened.notified());
             opened.as_mut().enable();
             if self.is_open() {
                 return;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold_core::{Job, JobError, Leadership, Moment, StopReason};
 
+use super::Defect;
 use super::process::Instance;
 use crate::history::{Fact, Name};
 
@@ -68,6 +69,7 @@ impl Job for WorkJob {
             }
             4 => {
                 it.clock.sleep(it.up_to(self.grace * 3)).await;
+                it.note(Fact::Resigns(it.id, name, token));
                 leadership.resign();
                 self.work(&leadership, true).await;
                 Ok(())
@@ -81,6 +83,9 @@ impl Job for WorkJob {
 
     async fn stop(&self, reason: &StopReason) {
         let (it, name, token) = (&*self.instance, self.name, self.token.load(Ordering::SeqCst));
+        if it.defect == Some(Defect::ForgetsStops) && it.draw(10) == 0 {
+            return;
+        }
         it.note(Fact::Stopping(it.id, name, token, word(reason)));
         let _end = AtEnd(it, Fact::Stopped(it.id, name, token));
         match it.draw(10) {
@@ -104,14 +109,28 @@ fn word(reason: &StopReason) -> &'static str {
     }
 }
 
-/// Writes down until when a term's lease is trusted, as it changes; it is no part of the instance.
+/// Writes down until when a term's lease is trusted, as it changes, and when the job is told that
+/// the term is to end; it is no part of the instance.
 async fn record_trust(instance: Arc<Instance>, name: Name, leadership: Leadership) {
     let token = leadership.token().get();
     let mut deadline = leadership.deadline();
+    let mut cancelled = false;
     while deadline != Moment::ORIGIN {
         let until = instance.clock.outside(deadline);
         instance.note(Fact::Trusts(instance.id, name, token, until));
-        deadline = leadership.deadline_after(deadline).await;
+        loop {
+            tokio::select! {
+                biased;
+                () = leadership.cancelled(), if !cancelled => {
+                    cancelled = true;
+                    instance.note(Fact::Cancelled(instance.id, name, token));
+                }
+                next = leadership.deadline_after(deadline) => {
+                    deadline = next;
+                    break;
+                }
+            }
+        }
     }
     instance.note(Fact::Distrusts(instance.id, name, token));
 }

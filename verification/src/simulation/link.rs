@@ -11,11 +11,12 @@ use leasehold_core::{
     Error, ErrorKind, Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore,
     ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::fate::{Fate, Passage};
 use super::gate::Gate;
+use super::process::Names;
 use super::referee::Referee;
 use super::{Defect, Weather};
 use crate::history::{Fact, Process};
@@ -31,6 +32,7 @@ struct Way {
     gate: Arc<Gate>,
     weather: Mutex<Weather>,
     random: Mutex<fastrand::Rng>,
+    answered: Notify,
     /// The instance has crashed: whatever it still does is not done.
     dead: AtomicBool,
 }
@@ -43,6 +45,7 @@ impl Link {
             gate,
             weather: Mutex::new(Weather::Fair),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            answered: Notify::new(),
             dead: AtomicBool::new(false),
         }))
     }
@@ -66,8 +69,25 @@ impl Link {
 
     fn mishap(&self, weather: Weather) {
         if weather != Weather::Fair {
-            self.0.referee.recorder.note(Fact::Mishap);
+            self.note(Fact::Mishap(self.0.process));
         }
+    }
+
+    fn note(&self, fact: Fact) {
+        self.0.referee.recorder.note(fact);
+    }
+
+    fn note_hint(&self, hint: &Hint) {
+        let name = match hint {
+            Hint::Name(name) => Some(Names::number(name)),
+            Hint::Anything => None,
+        };
+        self.note(Fact::Hinted(self.0.process, name));
+    }
+
+    /// Returns when an answer to a heartbeat has reached the engine, which deals with it next.
+    pub(super) async fn answered(&self) {
+        self.0.answered.notified().await;
     }
 
     fn refused(&self) -> Error {
@@ -109,7 +129,7 @@ impl Link {
             };
         });
         let Ok(reply) = receive.await else { return std::future::pending().await };
-        self.0.gate.passed().await;
+        self.0.gate.let_message_in().await;
         reply
     }
 
@@ -138,8 +158,8 @@ impl Link {
                 let (this, to, hint) = (self.clone(), to.clone(), hint.clone());
                 tokio::spawn(async move {
                     tokio::time::sleep(fate.there).await;
-                    this.0.gate.passed().await;
-                    this.0.referee.recorder.note(Fact::Hinted(this.0.process));
+                    this.0.gate.let_message_in().await;
+                    this.note_hint(&hint);
                     let _ = to.send(hint);
                 });
             }
@@ -164,10 +184,14 @@ impl LockStore for Link {
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         if !self.0.dead.load(Ordering::SeqCst) {
-            self.0.referee.recorder.note(Fact::Renewed(self.0.process));
+            let named = leases.iter().map(|renewal| self.0.referee.known(renewal)).collect();
+            self.note(Fact::Renewed(self.0.process, named));
         }
         let (way, leases) = (self.0.clone(), leases.to_vec());
-        self.pass(async move { way.referee.renew(&leases).await }).await
+        let renewal = async move { way.referee.renew(way.process, &leases).await };
+        let answer = self.pass(renewal).await;
+        self.0.answered.notify_waiters();
+        answer
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
@@ -200,6 +224,8 @@ impl LockStore for Link {
         let hints = self.pass(async move { way.referee.store.watch().await }).await?;
         let (to, handed_on) = mpsc::unbounded_channel();
         tokio::spawn(self.clone().hand_on(hints, to));
+        // The engine wakes whoever waits: what happened before was not hinted at.
+        self.note_hint(&Hint::Anything);
         Ok(Box::pin(UnboundedReceiverStream::new(handed_on)))
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{Client, Guard};
+use leasehold_core::{Client, Clock, Guard, Loss};
 
 use super::Plan;
 use super::process::{Instance, Names};
@@ -18,46 +18,93 @@ pub(super) async fn take_locks(it: Arc<Instance>, client: Client, first: Name) {
         let Ok(lock) = client.lock(Names::name(name)) else { return };
         let patience = it.up_to(Duration::from_secs(20));
         let impatience = it.up_to(Duration::from_secs(30));
+        it.note(Fact::Waits(it.id, name));
+        let waiting = OnDrop(&it, [Fact::WaitsNoMore(it.id, name)]);
         let taken = tokio::select! {
             biased;
             taken = lock.acquire(patience) => taken,
             // In the midst of it.
             () = it.clock.sleep(impatience) => continue,
         };
+        drop(waiting);
         if let Ok(guard) = taken {
             hold(&it, name, guard).await;
         }
     }
 }
 
-/// Says that the lease is no longer relied on when it is dropped.
-struct Held<'a>(&'a Instance, Name, u64);
+/// Writes that down when it is dropped, as it is when its task is aborted.
+struct OnDrop<'a, const N: usize>(&'a Instance, [Fact; N]);
 
-impl Drop for Held<'_> {
+impl<const N: usize> Drop for OnDrop<'_, N> {
     fn drop(&mut self) {
-        self.0.note(Fact::Distrusts(self.0.id, self.1, self.2));
+        self.1.iter().for_each(|fact| self.0.note(fact.clone()));
     }
 }
 
 async fn hold(it: &Instance, name: Name, guard: Guard) {
     let token = guard.token().get();
-    let held = Held(it, name, token);
-    for _ in 0..it.draw(20) {
-        if !guard.is_held() {
-            break;
-        }
-        let until = it.clock.outside(leasehold_core::Clock::now(&it.clock) + guard.remaining());
-        it.note(Fact::Trusts(it.id, name, token, until));
-        it.write(name, token).await;
-        tokio::select! {
-            biased;
-            _ = guard.lost() => break,
-            () = it.clock.sleep(it.up_to(Duration::from_secs(2))) => {}
-        }
+    it.note(Fact::Took(it.id, name, token));
+    // Whoever gives a lease back no longer relies on it, from the call on.
+    let over = [Fact::Distrusts(it.id, name, token), Fact::GaveBack(it.id, name, token)];
+    let held = OnDrop(it, over);
+    tokio::select! {
+        biased;
+        () = record_loss(it, name, &guard) => {}
+        () = record_trust(it, name, &guard) => {}
+        () = work(it, name, &guard) => {}
     }
-    // From the call on.
     drop(held);
     if it.draw(2) == 0 {
         let _ = guard.release().await;
+    }
+}
+
+/// Writes for as long as the lock is held; some hold it on when they are told that it is lost.
+async fn work(it: &Instance, name: Name, guard: &Guard) {
+    let heeds = it.draw(4) != 0;
+    for _ in 0..it.draw(20) {
+        if guard.is_held() {
+            it.write(name, guard.token().get()).await;
+        } else if heeds {
+            return;
+        }
+        tokio::select! {
+            biased;
+            _ = guard.lost(), if heeds => return,
+            () = it.clock.sleep(it.up_to(Duration::from_secs(2))) => {}
+        }
+    }
+}
+
+/// Writes down when the guard says that its lease is lost; does not return.
+async fn record_loss(it: &Instance, name: Name, guard: &Guard) {
+    let why = match guard.lost().await {
+        Loss::Expired => "expired",
+        Loss::Gone => "gone",
+        Loss::Disabled { .. } => "disabled",
+        _ => "something else",
+    };
+    it.note(Fact::Lost(it.id, name, guard.token().get(), why));
+    std::future::pending::<()>().await;
+}
+
+/// Writes down until when the lease is trusted, as it changes; does not return, and is no part of
+/// the instance. A guard does not tell its deadline, so it is asked whenever that may have changed.
+async fn record_trust(it: &Instance, name: Name, guard: &Guard) {
+    let mut last = None;
+    loop {
+        let left = guard.remaining();
+        let deadline = (!left.is_zero()).then(|| it.clock.now() + left);
+        if let Some(deadline) = deadline.filter(|deadline| last != Some(*deadline)) {
+            last = Some(deadline);
+            let until = it.clock.outside(deadline);
+            it.note(Fact::Trusts(it.id, name, guard.token().get(), until));
+        }
+        it.link.answered().await;
+        // The answer goes from the heartbeat to the guard's keeper, at the same moment.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
     }
 }

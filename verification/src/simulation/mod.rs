@@ -10,6 +10,7 @@ mod job;
 mod link;
 mod locker;
 mod operate;
+mod panics;
 mod plan;
 mod process;
 mod referee;
@@ -20,5 +21,5 @@ mod shrink;
 
 pub use plan::{Deed, Defect, Plan, Weather};
 pub use run::{Outcome, run};
-pub use search::{Found, search};
+pub use search::{Failure, Found, search};
 pub use shrink::shrink;

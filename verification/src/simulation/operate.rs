@@ -126,6 +126,9 @@ impl Cluster {
                     running.instance.gate.is_open() && running.elections[name].status().is_leading()
                 });
                 if let Some(leader) = leader {
+                    if let Some(token) = leader.elections[name].status().token {
+                        self.note(Fact::Resigns(leader.instance.id, name, token.get()));
+                    }
                     // Without waiting for it: a first poll sends the command.
                     futures_util::FutureExt::now_or_never(leader.elections[name].resign());
                 }

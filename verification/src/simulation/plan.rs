@@ -69,6 +69,16 @@ pub enum Defect {
     RenewsDisabled,
     /// The store never hints at anything.
     NeverHints,
+    /// The store says of a lease that is in the way that it lasts for another ttl.
+    OverstatesLeases,
+    /// The store says that it takes a lease back, and does not.
+    IgnoresReleases,
+    /// The store grants nothing any more, after a while.
+    GrantsNoMore,
+    /// The store renews nothing any more, after a while.
+    RenewsNoMore,
+    /// Jobs are not told to stop, now and then.
+    ForgetsStops,
     /// The instances' clocks are slower than the store's by a tenth.
     SlowClocks,
 }
@@ -99,22 +109,45 @@ impl Plan {
             let name = random.usize(0..led);
             deeds.push((
                 at,
-                match random.u32(0..16) {
+                match random.u32(0..17) {
                     0 | 1 => Deed::Replace(place),
                     _ if calm => Deed::Resign(name),
                     2 | 3 => Deed::Crash(place),
                     4..7 => Deed::Freeze(place, long),
                     7 => Deed::Outage(long / 2),
                     8..10 => Deed::Resign(name),
-                    10 | 11 => Deed::Disable(name, long),
+                    10 | 11 => Deed::Disable(random.usize(0..led + Self::LOCKED), long),
                     12 => Deed::Weather(place, Weather::Slow, long),
                     13 => Deed::Weather(place, Weather::Away, long),
                     14 => Deed::Weather(place, Weather::Silent, long),
+                    15 => {
+                        deeds.extend(Self::wake_late(place, at, ttl, &mut random));
+                        continue;
+                    }
                     _ => Deed::Weather(place, Weather::Rough, long),
                 },
             ));
         }
+        deeds.sort_by_key(|(at, _)| *at);
         Self { seed, instances, led, settings, deeds, defect: None }
+    }
+
+    /// Has an instance fail to renew its leases, then freeze with a heartbeat under way, and go on
+    /// when its trust has ended or is about to: by itself, this would hardly ever come about.
+    fn wake_late(
+        place: usize,
+        at: Duration,
+        ttl: Duration,
+        random: &mut fastrand::Rng,
+    ) -> [(Duration, Deed); 3] {
+        let mut part = |from: f64, to: f64| ttl.mul_f64(from + (to - from) * random.f64());
+        let (away, freeze, frozen) = (part(0.2, 0.5), part(0.0, 0.15), part(0.3, 0.8));
+        let rough = Deed::Weather(place, Weather::Rough, freeze + frozen);
+        [
+            (at, Deed::Weather(place, Weather::Away, ttl)),
+            (at + away, rough),
+            (at + away + freeze, Deed::Freeze(place, frozen)),
+        ]
     }
 
     /// The same with something wrong.

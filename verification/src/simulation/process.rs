@@ -25,6 +25,7 @@ pub(super) struct Instance {
     pub(super) clock: DriftingClock,
     pub(super) gate: Arc<Gate>,
     pub(super) link: Link,
+    pub(super) defect: Option<Defect>,
     recorder: Recorder,
     registers: Arc<Registers>,
     random: Mutex<fastrand::Rng>,
@@ -77,9 +78,10 @@ impl Instance {
         most.mul_f64(share)
     }
 
-    /// Writes to what the name protects; on its way the instance may freeze, and the answer be
-    /// lost.
+    /// Writes to what the name protects, by one who was just told that the lease is held; on its
+    /// way the instance may freeze, and the answer be lost.
     pub(super) async fn write(&self, name: Name, token: u64) {
+        self.note(Fact::Relies(self.id, name, token));
         self.clock.sleep(self.up_to(Duration::from_millis(50))).await;
         if !self.alive.load(Ordering::SeqCst) {
             return;
@@ -93,7 +95,7 @@ impl Instance {
 impl Running {
     pub(super) fn boot(world: &World, plan: &Plan, id: Process, seed: u64) -> Result<Self> {
         let mut random = fastrand::Rng::with_seed(seed);
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(random.bool()));
         let ppm = match plan.defect {
             Some(Defect::SlowClocks) => -100_000,
             _ => random.i32(-DriftingClock::FASTEST..=DriftingClock::FASTEST),
@@ -105,6 +107,7 @@ impl Running {
             clock: clock.clone(),
             gate,
             link: link.clone(),
+            defect: plan.defect,
             recorder: world.recorder.clone(),
             registers: world.registers.clone(),
             random: Mutex::new(random.fork()),
@@ -120,7 +123,7 @@ impl Running {
             .clock(Arc::new(clock))
             .settings(plan.settings.clone())
             .holder(holder)
-            .seed(random.u64(..))
+            .repeatable(random.u64(..))
             .build()?;
         let grace = plan.timing()?.stop_grace;
         let mut elections = Vec::new();

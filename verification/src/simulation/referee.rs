@@ -1,15 +1,17 @@
 //! The one store of a run: the memory store, which writes down what it grants, and may be broken.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use leasehold_core::{
-    AcquireOptions, AcquireOutcome, Clock, FencingToken, Grant, LeaseId, LockName, LockStore,
-    MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOptions, AcquireOutcome, Clock, Error, ErrorKind, FencingToken, Grant, LeaseId,
+    LockName, LockStore, MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 use super::Defect;
 use super::process::Names;
-use crate::history::{Fact, Process, Recorder};
+use crate::history::{Fact, Name, Process, Recorder};
 
 /// What every instance's link leads to.
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Referee {
     pub(super) recorder: Recorder,
     pub(super) defect: Option<Defect>,
     random: Arc<Mutex<fastrand::Rng>>,
+    /// Under which token each lease was granted.
+    tokens: Arc<Mutex<HashMap<LeaseId, u64>>>,
 }
 
 impl Referee {
@@ -29,7 +33,7 @@ impl Referee {
     ) -> Self {
         let store = MemoryStore::with_clock(Arc::new(clock));
         let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
-        Self { store, recorder, defect, random }
+        Self { store, recorder, defect, random, tokens: Arc::default() }
     }
 
     pub(super) async fn acquire(
@@ -38,8 +42,14 @@ impl Referee {
         name: &LockName,
         options: &AcquireOptions,
     ) -> Result<AcquireOutcome> {
+        if self.defect == Some(Defect::GrantsNoMore) {
+            self.tires()?;
+        }
         let mut outcome = self.store.acquire(name, options).await?;
-        match (&outcome, self.defect) {
+        match (&mut outcome, self.defect) {
+            (AcquireOutcome::Held(held), Some(Defect::OverstatesLeases)) => {
+                held.left += options.ttl;
+            }
             (AcquireOutcome::Held(held), Some(Defect::GrantsTwice)) if self.now_and_then() => {
                 let token = FencingToken::new(held.token.get() + 1)?;
                 outcome = AcquireOutcome::Granted(Grant { token, left: options.ttl });
@@ -53,13 +63,21 @@ impl Referee {
             _ => {}
         }
         if let AcquireOutcome::Granted(grant) = &outcome {
-            let granted = Fact::Granted(process, Names::number(name), grant.token.get());
-            self.recorder.note(granted);
+            let token = grant.token.get();
+            self.tokens().insert(options.lease, token);
+            self.recorder.note(Fact::Granted(process, Names::number(name), token));
         }
         Ok(outcome)
     }
 
-    pub(super) async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+    pub(super) async fn renew(
+        &self,
+        process: Process,
+        leases: &[RenewOptions],
+    ) -> Result<Vec<RenewOutcome>> {
+        if self.defect == Some(Defect::RenewsNoMore) {
+            self.tires()?;
+        }
         let mut outcomes = self.store.renew(leases).await?;
         if self.defect == Some(Defect::RenewsDisabled) {
             for (outcome, asked) in outcomes.iter_mut().zip(leases) {
@@ -68,15 +86,46 @@ impl Referee {
                 }
             }
         }
+        for (outcome, asked) in outcomes.iter().zip(leases) {
+            if matches!(outcome, RenewOutcome::Extended { .. }) {
+                let (name, token) = self.known(asked);
+                self.recorder.note(Fact::Extended(process, name, token));
+            }
+        }
         Ok(outcomes)
     }
 
     pub(super) async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        if self.defect == Some(Defect::IgnoresReleases) {
+            return Ok(ReleaseOutcome::Released);
+        }
         let outcome = self.store.release(name, lease).await?;
         if outcome == ReleaseOutcome::Released {
-            self.recorder.note(Fact::Freed(Names::number(name)));
+            let token = self.token(lease);
+            self.recorder.note(Fact::Freed(Names::number(name), token));
         }
         Ok(outcome)
+    }
+
+    fn tires(&self) -> Result<()> {
+        const AFTER: Duration = Duration::from_secs(40);
+        if self.recorder.now() < AFTER {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the store is tired"))
+    }
+
+    /// The name and the token of a lease that is to be renewed.
+    pub(super) fn known(&self, renewal: &RenewOptions) -> (Name, u64) {
+        (Names::number(&renewal.name), self.token(renewal.lease))
+    }
+
+    fn token(&self, lease: LeaseId) -> u64 {
+        self.tokens().get(&lease).copied().unwrap_or_default()
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, HashMap<LeaseId, u64>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now_and_then(&self) -> bool {

@@ -15,7 +15,7 @@ use super::operate::Cluster;
 use super::process::{Running, World};
 use super::referee::Referee;
 use super::register::Registers;
-use super::{Defect, Plan};
+use super::{Defect, Plan, panics};
 use crate::checkers::{self, Violation};
 use crate::history::{Fact, History, Recorder};
 
@@ -40,7 +40,10 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
     let runtime = runtime.map_err(|error| {
         leasehold_core::Error::invalid("there is no runtime").with_source(error)
     })?;
-    let history = runtime.block_on(play(plan))?;
+    let (history, panics) = panics::heard(move || runtime.block_on(play(plan)));
+    let mut history = history?;
+    let ended = history.events.last().map_or(Duration::ZERO, |(at, _)| *at);
+    history.events.extend(panics.into_iter().map(|words| (ended, Fact::Panicked(words))));
     let violations = checkers::check(&history).err().unwrap_or_default();
     Ok(Outcome { history, violations })
 }
@@ -54,7 +57,7 @@ async fn play(plan: &Plan) -> Result<History> {
         Some(Defect::SlowClocks) => 0,
         _ => random.i32(-DriftingClock::FASTEST..=DriftingClock::FASTEST),
     };
-    let clock = DriftingClock::new(begun, ppm, Arc::new(Gate::default()));
+    let clock = DriftingClock::new(begun, ppm, Arc::new(Gate::new(false)));
     let referee = Referee::new(clock, recorder.clone(), plan.defect, random.u64(..));
     let registers = Arc::new(Registers::default());
     let world = World { referee, recorder: recorder.clone(), registers, begun };

@@ -6,7 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{Defect, Outcome, Plan, run, shrink};
+use leasehold_core::Result;
+
+use super::{Outcome, Plan, run, shrink};
 
 /// What came of many seeds.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +20,16 @@ pub struct Found {
     /// Terms that began in them.
     pub terms: u64,
     /// The failure of the smallest seed that failed, made small.
-    pub failure: Option<(Plan, Outcome)>,
+    pub failure: Option<Failure>,
+}
+
+/// A plan that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The plan.
+    pub plan: Plan,
+    /// What came of it; an error when it cannot even be run, which says nothing for the engine.
+    pub outcome: Result<Outcome>,
 }
 
 /// How many facts of a failure to show.
@@ -29,7 +40,11 @@ const SHRINKING: usize = 200;
 
 /// Runs the seeds in that many threads, until one fails.
 #[must_use]
-pub fn search(seeds: Range<u64>, jobs: usize, defect: Option<Defect>) -> Found {
+pub fn search(seeds: Range<u64>, jobs: usize) -> Found {
+    search_in(seeds, jobs, Plan::draw)
+}
+
+fn search_in(seeds: Range<u64>, jobs: usize, draw: impl Fn(u64) -> Plan + Sync) -> Found {
     let next = AtomicU64::new(seeds.start);
     let found = Mutex::new(Found::default());
     let work = || {
@@ -38,20 +53,21 @@ pub fn search(seeds: Range<u64>, jobs: usize, defect: Option<Defect>) -> Found {
             if seed >= seeds.end {
                 return;
             }
-            let plan = Plan { defect, ..Plan::draw(seed) };
+            let plan = draw(seed);
             let outcome = run(&plan);
             let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            found.runs += 1;
-            let Ok(outcome) = outcome else { continue };
-            found.facts += outcome.history.events.len() as u64;
-            found.terms += outcome.history.terms() as u64;
-            if !outcome.violations.is_empty() {
-                // Nothing later is begun; what is under way may have a smaller seed.
-                next.store(seeds.end, Ordering::SeqCst);
-                let first = found.failure.as_ref().is_none_or(|(plan, _)| seed < plan.seed);
-                if first {
-                    found.failure = Some((plan, outcome));
+            if let Ok(outcome) = &outcome {
+                found.runs += 1;
+                found.facts += outcome.history.events.len() as u64;
+                found.terms += outcome.history.terms() as u64;
+                if outcome.violations.is_empty() {
+                    continue;
                 }
+            }
+            // Nothing later is begun; what is under way may have a smaller seed.
+            next.store(seeds.end, Ordering::SeqCst);
+            if found.failure.as_ref().is_none_or(|failure| seed < failure.plan.seed) {
+                found.failure = Some(Failure { plan, outcome });
             }
         }
     };
@@ -59,7 +75,7 @@ pub fn search(seeds: Range<u64>, jobs: usize, defect: Option<Defect>) -> Found {
         (0..jobs.max(1)).for_each(|_| drop(scope.spawn(work)));
     });
     let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some((plan, outcome)) = &mut found.failure {
+    if let Some(Failure { plan, outcome: Ok(outcome) }) = &mut found.failure {
         let checker = outcome.violations[0].checker;
         let smaller = shrink(plan, checker, SHRINKING);
         if let Ok(again) = run(&smaller) {
@@ -71,13 +87,35 @@ pub fn search(seeds: Range<u64>, jobs: usize, defect: Option<Defect>) -> Found {
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((plan, outcome)) = &self.failure {
+        if let Some(Failure { plan, outcome: Err(error) }) = &self.failure {
+            writeln!(f, "{plan}\nit cannot be run: {error}")?;
+        }
+        if let Some(Failure { plan, outcome: Ok(outcome) }) = &self.failure {
             let at = outcome.violations.first().map_or(Duration::MAX, |violation| violation.at);
             writeln!(f, "{plan}\n{}", outcome.history.up_to(at, FACTS_SHOWN))?;
             outcome.violations.iter().try_for_each(|violation| writeln!(f, "{violation}"))?;
-            writeln!(f, "again, with all of it: cargo xtask sim --seed {} --trace", plan.seed)?;
+            writeln!(f, "again, the whole plan: cargo xtask sim --seed {} --trace", plan.seed)?;
         }
         let Self { runs, facts, terms, .. } = self;
-        writeln!(f, "{runs} histories, {facts} facts, {terms} terms")
+        write!(f, "{runs} histories, {facts} facts, {terms} terms")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_core::Settings;
+
+    use super::*;
+
+    #[test]
+    fn a_plan_that_cannot_be_run_is_a_failure() {
+        let none = Settings::new().ttl(Duration::ZERO);
+        let draw = |seed| match seed {
+            1 => Plan { settings: none.clone(), ..Plan::draw(seed) },
+            _ => Plan::draw(seed),
+        };
+        let found = search_in(0..3, 1, draw);
+        assert_eq!(found.runs, 1);
+        assert!(found.failure.as_ref().is_some_and(|failure| failure.outcome.is_err()), "{found}");
     }
 }

@@ -1,5 +1,6 @@
 //! Thousands of locks and elections, come and gone for minutes, while what they use is watched:
-//! memory, tasks, files and connections must not grow.
+//! memory, tasks, files and connections must not grow. Names recur, since a store keeps a record of
+//! each for its tokens.
 
 mod churn;
 mod meter;

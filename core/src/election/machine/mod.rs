@@ -74,6 +74,7 @@ impl Machine {
     ///
     /// What it does depends on how far its moments are from the present alone. So a model checker
     /// can keep the present where it is and move everything else, and meet the same state again.
+    #[doc(hidden)]
     #[must_use]
     pub fn earlier(&self, by: Duration) -> Self {
         Self { phase: self.phase.earlier(by), ..self.clone() }
@@ -173,6 +174,11 @@ impl Machine {
         };
         match reply {
             AskReply::Granted(grant) => return self.granted(sent, grant, now, actions),
+            // An earlier request of it may have been granted before the name was disabled: such a
+            // lease is ending, and must not be taken for ours when the name is enabled again.
+            AskReply::Disabled if again => {
+                return self.release(now + self.timing.ttl, Rest::None, now, actions);
+            }
             // Something changed after the store decided, perhaps.
             AskReply::Held { .. } | AskReply::Disabled if hinted => {
                 self.wait(now, Duration::ZERO, Duration::ZERO, false);

@@ -1,0 +1,82 @@
+//! A store that fails when it is told to, and forgets what it is told to.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use leasehold_core::{
+    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
+    Error, ErrorKind, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore,
+    MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result, async_trait,
+};
+
+/// Memory, but for that.
+#[derive(Debug, Default)]
+pub(crate) struct FaultStore {
+    inner: MemoryStore,
+    fault: Mutex<Option<ErrorKind>>,
+    gone: Mutex<BTreeSet<String>>,
+}
+
+impl FaultStore {
+    /// From now on every call fails in that way; none for no way.
+    pub(crate) fn fail(&self, kind: impl Into<Option<ErrorKind>>) {
+        *self.fault.lock().unwrap() = kind.into();
+    }
+
+    /// From now on no list has that name, as if somebody had deleted its record.
+    pub(crate) fn forget(&self, name: &str) {
+        self.gone.lock().unwrap().insert(name.to_owned());
+    }
+
+    fn check(&self) -> Result<()> {
+        match *self.fault.lock().unwrap() {
+            Some(kind) => Err(Error::new(kind, "it fails as it was told")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl LockStore for FaultStore {
+    fn label(&self) -> &str {
+        "faults"
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
+        self.check()?;
+        self.inner.acquire(name, options).await
+    }
+    async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+        self.check()?;
+        self.inner.renew(leases).await
+    }
+    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        self.check()?;
+        self.inner.release(name, lease).await
+    }
+    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
+        self.check()?;
+        self.inner.disable(name, options).await
+    }
+    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
+        self.check()?;
+        self.inner.enable(name).await
+    }
+    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        self.check()?;
+        self.inner.get(name).await
+    }
+    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
+        self.check()?;
+        let mut records = self.inner.list(options).await?;
+        let gone = self.gone.lock().unwrap();
+        records.retain(|record| !gone.contains(record.name.as_str()));
+        Ok(records)
+    }
+    async fn watch(&self) -> Result<HintStream> {
+        self.check()?;
+        self.inner.watch().await
+    }
+}

@@ -1,0 +1,204 @@
+//! Which files are looked for, and what stands in them.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use config::{File as Parsed, FileFormat, Map, Source, Value, ValueKind};
+
+use super::keys::{KEYS, Key, SECTION, nearest};
+use super::layer::{Layer, Place};
+use super::origin::{Origin, Words};
+use super::value::{Why, composite, wrong};
+use crate::{Error, Result};
+
+/// Of our configuration file, in the working folder.
+pub(super) const OURS: &str = "leasehold.toml";
+/// Of the original's, in the working folder.
+pub(super) const ORIGINALS: &str = "config.json";
+
+const LONGEST: u64 = 1 << 20;
+
+/// What the files say: the original's, then ours, which goes first.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    pub(super) layers: Vec<Layer>,
+    pub(super) read: Vec<PathBuf>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Files {
+    /// The one file that was named.
+    pub(super) fn named(path: &Path, by: &Origin) -> Result<Self> {
+        let text = read(path).map_err(|error| {
+            Error::invalid(format!("{by}: {} cannot be read", path.display())).with_source(error)
+        })?;
+        let layer = if is_json(path) {
+            originals(path, &text)?.ok_or_else(|| {
+                Error::invalid(format!("{} has no {SECTION:?}", path.display()))
+                    .with_fix(format!("name a {OURS}, or a {ORIGINALS} with that object"))
+            })?
+        } else {
+            ours(path, &text)?
+        };
+        Ok(Self { layers: vec![layer], read: vec![path.to_owned()], warnings: Vec::new() })
+    }
+
+    /// What is found: the first of ours, and the original's.
+    pub(super) fn found(working: Option<&Path>, folders: &[PathBuf]) -> Result<Self> {
+        let mut found = Self::default();
+        if let Some(path) = working.map(|folder| folder.join(ORIGINALS)) {
+            match read(&path) {
+                Ok(text) => {
+                    if let Some(layer) = originals(&path, &text)? {
+                        found.layers.push(layer);
+                        found.read.push(path);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // Many programs have a file of that name; this one may be anybody's.
+                Err(error) => {
+                    found.warnings.push(format!("{} is passed over: {error}", path.display()));
+                }
+            }
+        }
+        let ours_are = working.into_iter().chain(folders.iter().map(PathBuf::as_path));
+        for path in ours_are.map(|folder| folder.join(OURS)) {
+            match read(&path) {
+                Ok(text) => {
+                    found.layers.push(ours(&path, &text)?);
+                    found.read.push(path);
+                    break;
+                }
+                Err(error) if is_absent(&error) => {}
+                Err(error) => {
+                    return Err(Error::invalid(format!("{} cannot be read", path.display()))
+                        .with_source(error));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+}
+
+/// All of a file, which is UTF-8 and of a size that settings have.
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(std::io::Error::other(format!("it is longer than {LONGEST} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        std::io::Error::new(ErrorKind::InvalidData, format!("it is not UTF-8 at byte {at}"))
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// The settings of a `leasehold.toml`.
+fn ours(path: &Path, text: &str) -> Result<Layer> {
+    let table = parse(path, text, FileFormat::Toml, "TOML")?;
+    let mut layer = Layer::default();
+    for (name, value) in table {
+        let key = KEYS.iter().find(|key| key.name == name).ok_or_else(|| {
+            let known = KEYS.iter().flat_map(|key| {
+                let original = key.original.and_then(|original| original.option);
+                [Some(key.name), original].into_iter().flatten().map(|known| (known, key.name))
+            });
+            let known: Vec<_> = known.map(|(known, meant)| (known.to_owned(), meant)).collect();
+            unknown(path, &name, nearest(&name, known), || {
+                KEYS.iter().map(|key| key.name).collect()
+            })
+        })?;
+        set(&mut layer, key, path, name, Words::Ours, value)?;
+    }
+    Ok(layer)
+}
+
+/// The settings in the original's `config.json`; none, if the file is not of the original.
+fn originals(path: &Path, text: &str) -> Result<Option<Layer>> {
+    if !text.contains(SECTION) {
+        return Ok(None);
+    }
+    let mut root = parse(path, text, FileFormat::Json, "JSON")?;
+    let Some(section) = root.remove(SECTION) else { return Ok(None) };
+    let ValueKind::Table(section) = section.kind else {
+        return Err(Error::invalid(format!("{SECTION} in {} is no object", path.display()))
+            .with_fix("use an object of settings"));
+    };
+    let mut layer = Layer::default();
+    let paths = || {
+        KEYS.iter().filter_map(|key| {
+            let name = key.original?.path?;
+            Some((key, name, name.strip_prefix(SECTION)?.strip_prefix('.')?))
+        })
+    };
+    for (name, value) in section {
+        let (key, full, _) = paths().find(|(_, _, known)| *known == name).ok_or_else(|| {
+            let known = paths().map(|(_, _, known)| (known.to_owned(), known));
+            let likely = nearest(&name, known);
+            unknown(path, &name, likely, || paths().map(|(_, _, known)| known).collect())
+        })?;
+        set(&mut layer, key, path, full.to_owned(), Words::Originals, value)?;
+    }
+    for key in KEYS {
+        if let Some(name) = key.original.and_then(|original| original.path)
+            && let Some(value) = root.remove(name)
+        {
+            set(&mut layer, key, path, name.to_owned(), Words::Originals, value)?;
+        }
+    }
+    Ok(Some(layer))
+}
+
+fn set(
+    layer: &mut Layer,
+    key: &'static Key,
+    path: &Path,
+    name: String,
+    words: Words,
+    value: Value,
+) -> Result<()> {
+    let place = Place { origin: Origin::File { path: path.to_owned(), key: name }, words };
+    if let Some(what) = composite(&value.kind) {
+        return Err(wrong(key, &place, what, Why::Evident));
+    }
+    // JSON's null is as good as nothing.
+    if value.kind != ValueKind::Nil {
+        layer.set(key, place, value.kind);
+    }
+    Ok(())
+}
+
+fn parse(path: &Path, text: &str, format: FileFormat, what: &str) -> Result<Map<String, Value>> {
+    Parsed::from_str(text, format).collect().map_err(|error| {
+        // Between the first line and the last stands the text itself, perhaps with a password.
+        let said = error.to_string();
+        let mut lines = said.lines().filter(|line| !line.trim().is_empty());
+        let first = lines.next().unwrap_or_default();
+        let last = lines.next_back().map(|last| format!(": {last}")).unwrap_or_default();
+        Error::invalid(format!("{} is not {what}: {first}{last}", path.display()))
+    })
+}
+
+fn unknown(
+    path: &Path,
+    name: &str,
+    likely: Option<&str>,
+    known: impl FnOnce() -> Vec<&'static str>,
+) -> Error {
+    let name: String = name.chars().take(60).collect();
+    let error = Error::invalid(format!("{} has an unknown key {name:?}", path.display()));
+    match likely {
+        Some(likely) => error.with_fix(format!("is {likely} meant?")),
+        None => error.with_fix(format!("the keys are {}", known().join(", "))),
+    }
+}

@@ -1,0 +1,346 @@
+//! The table of settings. Names, units, defaults and documentation follow from it.
+
+/// A setting.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Key {
+    /// Its name in `leasehold.toml`, and of the option of [`Loader::option`](super::Loader::option).
+    pub name: &'static str,
+    /// What its values are.
+    pub kind: Kind,
+    /// What holds where it is not set, in words.
+    pub default: &'static str,
+    /// What the original, oe-master-job-executor, calls it.
+    pub original: Option<Original>,
+    /// What it is for, in one sentence.
+    pub documentation: &'static str,
+}
+
+impl Key {
+    /// The environment variable, such as `LEASEHOLD_TTL`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.name.to_ascii_uppercase())
+    }
+
+    /// The option of the command line, such as `--stop-grace`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        match self.name {
+            "lock_name" => "--lock".to_owned(),
+            "admin_token_file" => "--token-file".to_owned(),
+            name => format!("--{}", name.replace('_', "-")),
+        }
+    }
+}
+
+/// What the original calls a setting. Its durations are whole numbers of milliseconds.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Original {
+    /// Among the options of `startMaster`.
+    pub option: Option<&'static str>,
+    /// In `config.json`, with the object that it stands in.
+    pub path: Option<&'static str>,
+    /// Environment variables, the first one first.
+    pub variables: &'static [&'static str],
+}
+
+/// What the values of a setting are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The URL of a store.
+    Store,
+    /// A namespace.
+    Namespace,
+    /// The name of a lock.
+    LockName,
+    /// What an instance is called.
+    Label,
+    /// A span of time.
+    Duration,
+    /// A whole number.
+    Count,
+    /// True or false.
+    Switch,
+    /// Any text.
+    Text,
+    /// How the log is written.
+    LogFormat,
+    /// Where to listen.
+    Address,
+    /// The path of a file.
+    Path,
+}
+
+impl Kind {
+    /// What one is called.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Store => "store's URL",
+            Self::Namespace => "namespace",
+            Self::LockName => "lock name",
+            Self::Label => "label",
+            Self::Duration => "duration",
+            Self::Count => "count",
+            Self::Switch => "switch",
+            Self::Text => "text",
+            Self::LogFormat => "log format",
+            Self::Address => "address",
+            Self::Path => "path",
+        }
+    }
+
+    /// What is accepted, to be read after "use".
+    #[must_use]
+    pub fn accepted(self) -> &'static str {
+        match self {
+            Self::Store => "the URL of a store as text, such as sqlite:PATH or postgres://…",
+            Self::Namespace => "1 to 32 of a-z, 0-9 and _, starting with a letter",
+            Self::LockName => "text of 1 to 255 bytes without NUL",
+            Self::Label => "text of at most 255 bytes without NUL",
+            Self::Duration => "a duration with its unit, such as 250ms, 15s or 1m30s",
+            Self::Count => "a whole number, such as 3",
+            Self::Switch => "true or false",
+            Self::Text => "text",
+            Self::LogFormat => "text or json",
+            Self::Address => "an IP address and a port, such as 127.0.0.1:7475 or [::1]:0",
+            Self::Path => "the path of a file, without NUL",
+        }
+    }
+}
+
+/// What the original's durations accept, to be read after "use".
+pub(super) const MILLISECONDS: &str = "a whole number of milliseconds, such as 8000";
+
+/// Of our environment variables.
+pub(super) const PREFIX: &str = "LEASEHOLD_";
+
+/// Names the configuration file.
+pub(super) const FILE_VARIABLE: &str = "LEASEHOLD_CONFIG";
+
+/// The object of the original's settings in its `config.json`.
+pub(super) const SECTION: &str = "masterJobExecutor";
+
+/// Every setting, in the order in which they are shown.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "store",
+        kind: Kind::Store,
+        default: "`leasehold`: a file in the user's state folder; the library: none",
+        original: None,
+        documentation: "The store's URL.",
+    },
+    Key {
+        name: "namespace",
+        kind: Kind::Namespace,
+        default: "leasehold",
+        original: None,
+        documentation: "The namespace of the locks in the store, where applications share one.",
+    },
+    Key {
+        name: "label",
+        kind: Kind::Label,
+        default: "none",
+        original: Some(Original { option: None, path: Some("port"), variables: &["PORT"] }),
+        documentation: "What this instance is called where its locks are shown. \
+                        From a port of the original it becomes `HOST:PORT`.",
+    },
+    Key {
+        name: "lock_name",
+        kind: Kind::LockName,
+        default: "none",
+        original: Some(Original { option: Some("lockName"), path: None, variables: &[] }),
+        documentation: "The lock's name.",
+    },
+    Key {
+        name: "ttl",
+        kind: Kind::Duration,
+        default: "15s; with the original's heartbeat or tolerance what these need",
+        original: None,
+        documentation: "How long a lease lasts without a heartbeat: after a crash, another takes \
+                        over that much later.",
+    },
+    Key {
+        name: "margin",
+        kind: Kind::Duration,
+        default: "ttl / 20",
+        original: None,
+        documentation: "How much earlier than the store the holder stops trusting its lease.",
+    },
+    Key {
+        name: "stop_grace",
+        kind: Kind::Duration,
+        default: "ttl / 3, at most 5s",
+        original: None,
+        documentation: "How long a job may take to stop before it is aborted.",
+    },
+    Key {
+        name: "tolerance",
+        kind: Kind::Duration,
+        default: "ttl - margin - stop_grace",
+        original: Some(Original {
+            option: Some("tolerance"),
+            path: Some("masterJobExecutor.masterJobTolerance"),
+            variables: &["MASTER_JOB_TOLERANCE"],
+        }),
+        documentation: "For how long after its last good heartbeat a leader bears with failing \
+                        ones before it steps down.",
+    },
+    Key {
+        name: "heartbeat_interval",
+        kind: Kind::Duration,
+        default: "tolerance * 2 / (heartbeat_retries + 3), at most ttl / 5",
+        original: Some(Original {
+            option: Some("heartbeatInterval"),
+            path: Some("masterJobExecutor.heartbeatInterval"),
+            variables: &["MASTER_JOB_HEARTBEAT_INTERVAL"],
+        }),
+        documentation: "How often a lease is renewed.",
+    },
+    Key {
+        name: "heartbeat_retries",
+        kind: Kind::Count,
+        default: "3",
+        original: Some(Original {
+            option: Some("maxHeartbeatRetryCount"),
+            path: Some("masterJobExecutor.maxHeartbeatRetryCount"),
+            variables: &["MASTER_JOB_MAX_HEARTBEAT_RETRY_COUNT"],
+        }),
+        documentation: "How often a failed heartbeat is retried before the leader steps down.",
+    },
+    Key {
+        name: "poll_interval",
+        kind: Kind::Duration,
+        default: "ttl / 3",
+        original: Some(Original {
+            option: Some("checkMasterInterval"),
+            path: Some("masterJobExecutor.checkMasterInterval"),
+            variables: &["CHECK_MASTER_INTERVAL"],
+        }),
+        documentation: "How often a waiting instance looks at the name when no hint tells it to.",
+    },
+    Key {
+        name: "start_delay",
+        kind: Kind::Duration,
+        default: "0s",
+        original: Some(Original {
+            option: Some("initDelay"),
+            path: Some("masterJobExecutor.initDelay"),
+            variables: &["MASTER_JOB_EXEC_INIT_DELAY", "INIT_DELAY"],
+        }),
+        documentation: "How long an election waits before its first attempt.",
+    },
+    Key {
+        name: "wait",
+        kind: Kind::Duration,
+        default: "as long as it takes",
+        original: None,
+        documentation: "`leasehold run`: how long to wait for the lock; 0s tries once.",
+    },
+    Key {
+        name: "respawn",
+        kind: Kind::Switch,
+        default: "false",
+        original: None,
+        documentation: "`leasehold run`: when the lock is lost or disabled, campaign again and \
+                        run the command anew.",
+    },
+    Key {
+        name: "log",
+        kind: Kind::Text,
+        default: "warnings",
+        original: None,
+        documentation: "`leasehold`: what is logged, such as `info`, `debug`, or a filter by \
+                        module.",
+    },
+    Key {
+        name: "log_format",
+        kind: Kind::LogFormat,
+        default: "text",
+        original: None,
+        documentation: "`leasehold`: how the log is written, as `text` or `json`.",
+    },
+    Key {
+        name: "listen",
+        kind: Kind::Address,
+        default: "127.0.0.1:7475",
+        original: None,
+        documentation: "`leasehold serve`: where to listen; port 0 chooses one.",
+    },
+    Key {
+        name: "admin_token_file",
+        kind: Kind::Path,
+        default: "none: only this machine is answered",
+        original: None,
+        documentation: "`leasehold serve`: the file that has the token which callers must show.",
+    },
+    Key {
+        name: "tls_cert",
+        kind: Kind::Path,
+        default: "none: no TLS",
+        original: None,
+        documentation: "`leasehold serve`: the server's certificate and those above it, as PEM.",
+    },
+    Key {
+        name: "tls_key",
+        kind: Kind::Path,
+        default: "none",
+        original: None,
+        documentation: "`leasehold serve`: the certificate's private key, as PEM.",
+    },
+    Key {
+        name: "max_reads",
+        kind: Kind::Count,
+        default: "200",
+        original: None,
+        documentation: "`leasehold serve`: the most reads a second, all callers together.",
+    },
+    Key {
+        name: "max_writes",
+        kind: Kind::Count,
+        default: "20",
+        original: None,
+        documentation: "`leasehold serve`: the most writes a second, all callers together.",
+    },
+    Key {
+        name: "max_connections",
+        kind: Kind::Count,
+        default: "512",
+        original: None,
+        documentation: "`leasehold serve`: the most connections at a time.",
+    },
+];
+
+/// Environment variables with our prefix that are no settings.
+///
+/// The token of the HTTP API is a secret that no output may show, so it is none either.
+pub(super) const OTHER_VARIABLES: &[&str] =
+    &[FILE_VARIABLE, "LEASEHOLD_LOCK", "LEASEHOLD_TOKEN", "LEASEHOLD_ADMIN_TOKEN"];
+
+/// The setting of that name.
+pub(super) fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The name among these that is most like that one, if any is at all.
+pub(super) fn nearest<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = (String, &'a str)>,
+) -> Option<&'a str> {
+    let name = plain(name);
+    known
+        .into_iter()
+        .map(|(known, meant)| (strsim::damerau_levenshtein(&name, &plain(&known)), meant))
+        .filter(|(distance, _)| *distance <= (name.len() / 3).min(4))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, meant)| meant)
+}
+
+/// As names are compared: without regard to case and to what stands between words. No name is
+/// longer than this, and what is longer is like none.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(80).collect()
+}

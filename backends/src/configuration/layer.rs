@@ -1,0 +1,69 @@
+//! One source of settings, and how they are laid over each other.
+
+use std::collections::BTreeMap;
+
+use config::{Config, ConfigError, Map, Source, Value, ValueKind};
+
+use super::keys::{KEYS, Key};
+use super::origin::{Origin, Words};
+use crate::{Error, Result};
+
+/// The values that one source has, each with where it stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Layer {
+    values: Vec<(&'static Key, Place, ValueKind)>,
+}
+
+/// Where a value stands, and in whose words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) origin: Origin,
+    pub(super) words: Words,
+}
+
+impl Layer {
+    /// Adds a value. Of two for one setting, the later holds.
+    pub(super) fn set(&mut self, key: &'static Key, place: Place, value: ValueKind) {
+        self.values.push((key, place, value));
+    }
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> std::result::Result<Map<String, Value>, ConfigError> {
+        let entry = |(key, place, value): &(&'static Key, Place, ValueKind)| {
+            (key.name.to_owned(), Value::new(Some(&place.origin.to_string()), value.clone()))
+        };
+        Ok(self.values.iter().map(entry).collect())
+    }
+}
+
+/// What holds of each setting that somebody has set.
+#[derive(Debug, Default)]
+pub(super) struct Merged(pub(super) BTreeMap<&'static str, (Place, ValueKind)>);
+
+impl Merged {
+    /// Lays each layer over those before it.
+    pub(super) fn new(layers: Vec<Layer>) -> Result<Self> {
+        let mut places = BTreeMap::new();
+        let mut builder = Config::builder();
+        for layer in layers {
+            let of_layer = layer.values.iter().map(|(_, place, _)| place);
+            places.extend(of_layer.map(|place| (place.origin.to_string(), place.clone())));
+            builder = builder.add_source(layer);
+        }
+        let failed = |error: ConfigError| {
+            Error::invalid("the settings cannot be laid over each other").with_source(error)
+        };
+        let mut values = builder.build().and_then(|all| all.cache.into_table()).map_err(failed)?;
+        let merged = KEYS.iter().filter_map(|key| {
+            let value = values.remove(key.name)?;
+            let place = value.origin().and_then(|origin| places.get(origin))?.clone();
+            Some((key.name, (place, value.kind)))
+        });
+        Ok(Self(merged.collect()))
+    }
+}

@@ -1,0 +1,296 @@
+//! The sources, and the call that reads them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::ValueKind;
+use etcetera::BaseStrategy;
+
+use super::files::Files;
+use super::keys::{FILE_VARIABLE, KEYS, Key, OTHER_VARIABLES, PREFIX, key, nearest};
+use super::layer::{Layer, Merged, Place};
+use super::origin::{Origin, Words};
+use super::{Configuration, resolved};
+use crate::{Error, Result};
+
+/// Reads settings from options, the environment and files.
+///
+/// [`new`](Self::new) has this process's environment and the usual folders;
+/// [`empty`](Self::empty) has nothing, for tests.
+///
+/// ```
+/// use std::time::Duration;
+/// use leasehold::configuration::Loader;
+///
+/// let configuration = Loader::empty()
+///     .environment([("LEASEHOLD_TTL", "30s"), ("CHECK_MASTER_INTERVAL", "20000")])
+///     .option("lock_name", "JOB-SCHEDULER")
+///     .option("checkMasterInterval", 60_000)
+///     .load()?;
+/// assert_eq!(configuration.timing().ttl, Duration::from_secs(30));
+/// assert_eq!(configuration.timing().poll_interval, Duration::from_secs(60));
+/// # Ok::<(), leasehold::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Loader {
+    options: Vec<(String, String, OptionValue)>,
+    variables: BTreeMap<OsString, OsString>,
+    file: Option<(PathBuf, Origin)>,
+    working_folder: Option<PathBuf>,
+    config_folders: Vec<PathBuf>,
+}
+
+/// The value of an option that the program itself gives.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum OptionValue {
+    /// As it would be written in `leasehold.toml`, or in an environment variable.
+    Text(String),
+    /// A count, or the milliseconds of an option of the original.
+    Number(i128),
+    /// A span of time.
+    Duration(Duration),
+    /// True or false.
+    Switch(bool),
+}
+
+impl From<&str> for OptionValue {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for OptionValue {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+macro_rules! from_numbers {
+    ($($number:ty),+) => {$(
+        impl From<$number> for OptionValue {
+            fn from(number: $number) -> Self {
+                Self::Number(number.into())
+            }
+        }
+    )+};
+}
+
+from_numbers!(i32, i64, u32, u64);
+
+impl From<Duration> for OptionValue {
+    fn from(span: Duration) -> Self {
+        Self::Duration(span)
+    }
+}
+
+impl From<bool> for OptionValue {
+    fn from(switch: bool) -> Self {
+        Self::Switch(switch)
+    }
+}
+
+impl Loader {
+    /// With this process's environment, its working folder, and the user's and the system's folders
+    /// of configuration.
+    #[must_use]
+    pub fn new() -> Self {
+        let user = etcetera::choose_base_strategy().ok();
+        let user = user.map(|folders| folders.config_dir().join("leasehold"));
+        let system = cfg!(unix).then(|| PathBuf::from("/etc/leasehold"));
+        Self {
+            variables: std::env::vars_os().collect(),
+            working_folder: Some(PathBuf::new()),
+            config_folders: user.into_iter().chain(system).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// With nothing: no environment, and no folder in which a file could be found.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Sets a setting, above all other sources. Its name is one of [`KEYS`](super::KEYS), or of an
+    /// option of the original's `startMaster`, whose numbers are milliseconds.
+    #[must_use]
+    pub fn option(self, name: &str, value: impl Into<OptionValue>) -> Self {
+        self.option_shown_as(name, name, value)
+    }
+
+    /// [`option`](Self::option), called something else in messages, such as `--ttl`.
+    #[must_use]
+    pub fn option_shown_as(
+        mut self,
+        name: &str,
+        shown: &str,
+        value: impl Into<OptionValue>,
+    ) -> Self {
+        self.options.push((name.to_owned(), shown.to_owned(), value.into()));
+        self
+    }
+
+    /// Replaces the environment.
+    #[must_use]
+    pub fn environment<N, V>(self, variables: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Self { variables: variables.collect(), ..self }
+    }
+
+    /// Reads this file instead of looking for one: a `leasehold.toml` of any name, or, if its name
+    /// ends in `.json`, a `config.json` of the original.
+    #[must_use]
+    pub fn file(self, path: impl Into<PathBuf>) -> Self {
+        self.file_shown_as("file", path)
+    }
+
+    /// [`file`](Self::file), whose option is called something else in messages, such as `--config`.
+    #[must_use]
+    pub fn file_shown_as(self, shown: &str, path: impl Into<PathBuf>) -> Self {
+        Self { file: Some((path.into(), Origin::Option(shown.to_owned()))), ..self }
+    }
+
+    /// Looks here for `leasehold.toml` and the original's `config.json`.
+    #[must_use]
+    pub fn working_folder(self, folder: impl Into<PathBuf>) -> Self {
+        Self { working_folder: Some(folder.into()), ..self }
+    }
+
+    /// Looks in these for a `leasehold.toml` where the working folder has none.
+    #[must_use]
+    pub fn config_folders<P: Into<PathBuf>>(self, folders: impl IntoIterator<Item = P>) -> Self {
+        Self { config_folders: folders.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Reads all sources, and checks the values and that they fit together.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a file that cannot be read, for a key
+    /// or value that cannot be one, and for settings that contradict each other. The message names
+    /// the source, the key and what is accepted, or the key that was likely meant. Of several
+    /// sources of a setting only the one that holds has its value read.
+    pub fn load(&self) -> Result<Configuration> {
+        let mut files = self.files()?;
+        let mut layers = std::mem::take(&mut files.layers);
+        let [original, ours] = self.variables();
+        layers.extend([original, ours]);
+        layers.extend(self.options()?);
+        files.warnings.extend(self.likely_mistakes());
+        let merged = Merged::new(layers)?;
+        resolved::configuration(&merged, files.read, files.warnings)
+    }
+
+    fn files(&self) -> Result<Files> {
+        let named = self.file.clone().or_else(|| {
+            let value = self.variables.get(&OsString::from(FILE_VARIABLE))?;
+            let by = Origin::Variable(FILE_VARIABLE.to_owned());
+            (!value.is_empty()).then(|| (PathBuf::from(value), by))
+        });
+        match named {
+            Some((path, by)) => Files::named(&path, &by),
+            None => Files::found(self.working_folder.as_deref(), &self.config_folders),
+        }
+    }
+
+    /// The original's environment variables, and ours.
+    fn variables(&self) -> [Layer; 2] {
+        let (mut originals, mut ours) = (Layer::default(), Layer::default());
+        for key in KEYS {
+            let names = key.original.map_or(&[][..], |original| original.variables);
+            let named = |name: &&str| self.variable(name).is_some();
+            if let Some(name) = names.iter().find(|name| named(name)) {
+                self.add_variable(&mut originals, key, name, Words::Originals);
+            }
+            self.add_variable(&mut ours, key, &key.variable(), Words::Ours);
+        }
+        [originals, ours]
+    }
+
+    /// A variable that is empty is as good as none.
+    fn variable(&self, name: &str) -> Option<&OsString> {
+        self.variables.get(&OsString::from(name)).filter(|value| !value.is_empty())
+    }
+
+    fn add_variable(&self, layer: &mut Layer, key: &'static Key, name: &str, words: Words) {
+        let Some(value) = self.variable(name) else { return };
+        let origin = Origin::Variable(name.to_owned());
+        // Nil stands for what is not UTF-8, and is refused if it is read.
+        let value = value.to_str().map_or(ValueKind::Nil, Into::into);
+        layer.set(key, Place { origin, words }, value);
+    }
+
+    /// The options in the original's words, and in ours.
+    fn options(&self) -> Result<[Layer; 2]> {
+        let (mut originals, mut ours) = (Layer::default(), Layer::default());
+        for (name, shown, value) in &self.options {
+            let of_original = || {
+                let is_it = |key: &&Key| key.original.and_then(|o| o.option) == Some(name);
+                KEYS.iter().find(is_it).map(|key| (key, Words::Originals))
+            };
+            let of_ours = || key(name).map(|key| (key, Words::Ours));
+            // One name is in both: a number is the original's.
+            let found = match value {
+                OptionValue::Number(_) => of_original().or_else(of_ours),
+                _ => of_ours().or_else(of_original),
+            };
+            let (key, words) = found.ok_or_else(|| unknown_option(name))?;
+            let origin = Origin::Option(shown.clone());
+            let value = match (value, words) {
+                (OptionValue::Text(text), _) => text.as_str().into(),
+                (OptionValue::Number(number), _) => ValueKind::I128(*number),
+                (OptionValue::Duration(span), Words::Ours) => format!("{span:?}").into(),
+                (OptionValue::Duration(span), Words::Originals) => {
+                    ValueKind::U128(span.as_millis())
+                }
+                (OptionValue::Switch(switch), _) => (*switch).into(),
+            };
+            let layer = if words == Words::Ours { &mut ours } else { &mut originals };
+            layer.set(key, Place { origin, words }, value);
+        }
+        Ok([originals, ours])
+    }
+
+    /// Variables that look like ours but are not. They may be someone else's, so are no errors:
+    /// Kubernetes gives every container variables that begin with the name of a service.
+    fn likely_mistakes(&self) -> Vec<String> {
+        let ours: Vec<_> = KEYS.iter().map(Key::variable).collect();
+        let names = self.variables.keys().filter_map(|name| name.to_str());
+        let strangers = names
+            .filter(|name| name.starts_with(PREFIX) && !OTHER_VARIABLES.contains(name))
+            .filter(|name| !ours.iter().any(|known| known == name));
+        let mistake = |name: &str| {
+            let known = ours.iter().map(String::as_str).chain(Some(FILE_VARIABLE));
+            let likely = known.map(|known| (tail(known).to_owned(), known));
+            let meant = nearest(tail(name), likely)?;
+            Some(format!("environment variable {name} is not read; is {meant} meant?"))
+        };
+        strangers.filter_map(mistake).collect()
+    }
+}
+
+/// The name of a variable without what all have.
+fn tail(name: &str) -> &str {
+    name.strip_prefix(PREFIX).unwrap_or(name)
+}
+
+fn unknown_option(name: &str) -> Error {
+    let names = KEYS.iter().flat_map(|key| {
+        [Some(key.name), key.original.and_then(|original| original.option)].into_iter().flatten()
+    });
+    let shown: String = name.chars().take(60).collect();
+    let error = Error::invalid(format!("there is no option {shown:?}"));
+    match nearest(name, names.map(|known| (known.to_owned(), known))) {
+        Some(likely) => error.with_fix(format!("is {likely} meant?")),
+        None => {
+            let ours: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+            error.with_fix(format!("the options are {}", ours.join(", ")))
+        }
+    }
+}

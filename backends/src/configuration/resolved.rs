@@ -1,0 +1,149 @@
+//! From values to a configuration: filled in, checked, and shown.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::keys::KEYS;
+use super::layer::Merged;
+use super::origin::Origin;
+use super::original;
+use super::serve::Serve;
+use super::{Configuration, Setting};
+use crate::{Error, LockStore, MemoryStore, Result, Settings};
+
+/// Reads every value that holds, and checks that they fit together.
+pub(super) fn configuration(
+    merged: &Merged,
+    files: Vec<PathBuf>,
+    warnings: Vec<String>,
+) -> Result<Configuration> {
+    let (settings, derived) = settings(merged)?;
+    // What any store can do: the settings are held against their own store when it is opened.
+    let timing = settings
+        .resolve(&MemoryStore::new().capabilities())
+        .map_err(|error| contradiction(merged, &error))?;
+    let mut configuration = Configuration {
+        store: merged.store()?,
+        namespace: merged.namespace()?.unwrap_or_default(),
+        label: merged.label()?,
+        lock_name: merged.lock_name()?,
+        settings,
+        wait: merged.duration("wait")?,
+        respawn: merged.switch("respawn")?.unwrap_or_default(),
+        log: merged.text("log")?,
+        log_format: merged.log_format()?.unwrap_or_default(),
+        serve: Serve::new(merged)?,
+        files,
+        warnings,
+        shown: Vec::new(),
+        timing,
+    };
+    let shown = KEYS.iter().map(|key| {
+        let (value, duration) = match value(&configuration, key.name) {
+            Shown::Nothing => (None, None),
+            Shown::Text(text) => (Some(text), None),
+            Shown::Duration(Duration::ZERO) => (Some("0s".to_owned()), Some(Duration::ZERO)),
+            Shown::Duration(span) => (Some(format!("{span:?}")), Some(span)),
+        };
+        let origin = match (key.name, &derived) {
+            ("ttl", Some(from)) => Origin::Derived(from.clone()),
+            (name, _) => merged.origin(name),
+        };
+        Setting { key: key.name, value, origin, duration }
+    });
+    configuration.shown = shown.collect();
+    Ok(configuration)
+}
+
+/// The settings, and what the ttl was derived from if it was.
+fn settings(merged: &Merged) -> Result<(Settings, Option<String>)> {
+    let mut settings = Settings::new();
+    let margin = merged.duration("margin")?;
+    let stop_grace = merged.duration("stop_grace")?;
+    let tolerance = merged.duration("tolerance")?;
+    let interval = merged.duration("heartbeat_interval")?;
+    let retries = merged.count("heartbeat_retries")?.unwrap_or(3);
+    let mut derived = None;
+    match merged.duration("ttl")? {
+        Some(ttl) => settings = settings.ttl(ttl),
+        None => {
+            // The original has no ttl, and its other settings need not fit our default.
+            let from = ["heartbeat_interval", "tolerance"]
+                .map(|name| merged.is_originals(name).then(|| merged.origin(name).to_string()));
+            let from: Vec<_> = from.into_iter().flatten().collect();
+            if !from.is_empty() {
+                let ttl = original::ttl(interval, retries, tolerance, stop_grace, margin);
+                settings = settings.ttl(ttl);
+                derived = Some(from.join(" and "));
+            }
+        }
+    }
+    settings = settings.heartbeat_retries(retries);
+    if let Some(margin) = margin {
+        settings = settings.margin(margin);
+    }
+    if let Some(grace) = stop_grace {
+        settings = settings.stop_grace(grace);
+    }
+    if let Some(tolerance) = tolerance {
+        settings = settings.tolerance(tolerance);
+    }
+    if let Some(interval) = interval {
+        settings = settings.heartbeat_interval(interval);
+    }
+    if let Some(interval) = merged.duration("poll_interval")? {
+        settings = settings.poll_interval(interval);
+    }
+    if let Some(delay) = merged.duration("start_delay")? {
+        settings = settings.start_delay(delay);
+    }
+    Ok((settings, derived))
+}
+
+/// Of settings that do not fit together: what is wrong, and who set what.
+fn contradiction(merged: &Merged, error: &Error) -> Error {
+    const TIMING: [&str; 8] = [
+        "ttl",
+        "margin",
+        "stop_grace",
+        "tolerance",
+        "heartbeat_interval",
+        "heartbeat_retries",
+        "poll_interval",
+        "start_delay",
+    ];
+    let set = TIMING.iter().filter(|name| merged.0.contains_key(*name));
+    let set: Vec<_> = set.map(|name| format!("{name} from {}", merged.origin(name))).collect();
+    Error::invalid(format!("{error} ({})", set.join(", ")))
+}
+
+/// A value, to be shown.
+enum Shown {
+    Nothing,
+    Text(String),
+    Duration(Duration),
+}
+
+fn value(configuration: &Configuration, name: &str) -> Shown {
+    let timing = &configuration.timing;
+    let text = |text: Option<String>| text.map_or(Shown::Nothing, Shown::Text);
+    match name {
+        "store" => text(configuration.store.as_ref().map(ToString::to_string)),
+        "namespace" => Shown::Text(configuration.namespace.to_string()),
+        "label" => text(configuration.label.clone()),
+        "lock_name" => text(configuration.lock_name.as_ref().map(ToString::to_string)),
+        "ttl" => Shown::Duration(timing.ttl),
+        "margin" => Shown::Duration(timing.margin),
+        "stop_grace" => Shown::Duration(timing.stop_grace),
+        "tolerance" => Shown::Duration(timing.tolerance),
+        "heartbeat_interval" => Shown::Duration(timing.heartbeat_interval),
+        "heartbeat_retries" => Shown::Text(timing.heartbeat_retries.to_string()),
+        "poll_interval" => Shown::Duration(timing.poll_interval),
+        "start_delay" => Shown::Duration(timing.start_delay),
+        "wait" => configuration.wait.map_or(Shown::Nothing, Shown::Duration),
+        "respawn" => Shown::Text(configuration.respawn.to_string()),
+        "log" => text(configuration.log.clone()),
+        "log_format" => Shown::Text(configuration.log_format.as_str().to_owned()),
+        other => text(configuration.serve.shown(other)),
+    }
+}

@@ -1,0 +1,79 @@
+//! A store's URL, which may hold a password.
+
+use std::fmt;
+
+use crate::url::split;
+
+/// The URL of a store. Only [`as_str`](Self::as_str) shows the password in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreUrl(String);
+
+impl StoreUrl {
+    pub(super) fn new(url: String) -> Self {
+        Self(url)
+    }
+
+    /// All of it, for [`url::open`](crate::url::open).
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    /// Without user, password and the values of options.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redacted(&self.0))
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&redacted(&self.0), f)
+    }
+}
+
+/// What stands before the last `@` may be, or belong to, a password, and what stands behind a `?`
+/// or `#` too.
+fn redacted(url: &str) -> String {
+    let Some((scheme, rest)) = split(url) else { return "***".to_owned() };
+    if scheme.eq_ignore_ascii_case("sqlite") || scheme.eq_ignore_ascii_case("memory") {
+        return url.to_owned();
+    }
+    let slashes = if rest.starts_with("//") { "//" } else { "" };
+    let rest = &rest[slashes.len()..];
+    let (login, behind) = match rest.rsplit_once('@') {
+        Some((_, behind)) => ("***@", behind),
+        None => ("", rest),
+    };
+    let (place, more) = match behind.find(['?', '#']) {
+        Some(at) => (&behind[..at], format!("{}***", &behind[at..=at])),
+        None => (behind, String::new()),
+    };
+    format!("{scheme}:{slashes}{login}{place}{more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_password_is_shown() {
+        for (url, shown) in [
+            ("postgres://u:secret@h:5432/d", "postgres://***@h:5432/d"),
+            ("postgres://u:secret@h/d?sslmode=require", "postgres://***@h/d?***"),
+            ("postgres://h/d?password=secret", "postgres://h/d?***"),
+            ("postgress://u:secret@h", "postgress://***@h"),
+            ("redis://:sec/re?t@#secret@h", "redis://***@h"),
+            ("redis:u:secret@h", "redis:***@h"),
+            ("mongodb://h/#secret", "mongodb://h/#***"),
+            ("sqlite:/var/lib/a?b@c.db", "sqlite:/var/lib/a?b@c.db"),
+            ("memory:", "memory:"),
+            ("secret", "***"),
+            ("é:ü@ö?ß", "é:***@ö?***"),
+        ] {
+            assert_eq!(StoreUrl::new(url.into()).to_string(), shown);
+            assert_eq!(format!("{:?}", StoreUrl::new(url.into())), format!("{shown:?}"));
+        }
+    }
+}

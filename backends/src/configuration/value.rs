@@ -1,0 +1,237 @@
+//! From what stands in a source to a value, or to a message that says what would do.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::ValueKind;
+use jiff::SignedDuration;
+
+use super::keys::{Key, Kind, MILLISECONDS, key};
+use super::layer::{Merged, Place};
+use super::origin::{Origin, Words};
+use super::original;
+use super::store_url::StoreUrl;
+use crate::{Error, LockName, Namespace, Result};
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// Its name, `text` or `json`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// A value where somebody set one, read strictly.
+impl Merged {
+    pub(super) fn origin(&self, name: &str) -> Origin {
+        self.0.get(name).map_or(Origin::Default, |(place, _)| place.origin.clone())
+    }
+
+    pub(super) fn is_originals(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|(place, _)| place.words == Words::Originals)
+    }
+
+    pub(super) fn store(&self) -> Result<Option<StoreUrl>> {
+        self.read("store", |value, _| Ok(StoreUrl::new(text(value)?)))
+    }
+
+    pub(super) fn namespace(&self) -> Result<Option<Namespace>> {
+        self.read("namespace", |value, _| Namespace::new(text(value)?).map_err(|_| Why::Evident))
+    }
+
+    pub(super) fn lock_name(&self) -> Result<Option<LockName>> {
+        self.read("lock_name", |value, _| LockName::new(text(value)?).map_err(Why::Refused))
+    }
+
+    pub(super) fn label(&self) -> Result<Option<String>> {
+        self.read("label", |value, place| {
+            let label = match place.words {
+                Words::Ours => text(value)?,
+                Words::Originals => original::label(&text(value).or_else(|_| digits(value))?),
+            };
+            let fits = label.len() <= 255 && !label.contains('\0');
+            if fits { Ok(label) } else { Err(Why::Evident) }
+        })
+    }
+
+    pub(super) fn text(&self, name: &'static str) -> Result<Option<String>> {
+        self.read(name, |value, _| text(value))
+    }
+
+    pub(super) fn duration(&self, name: &'static str) -> Result<Option<Duration>> {
+        self.read(name, |value, place| match place.words {
+            Words::Ours => duration(&text(value)?),
+            Words::Originals => Ok(Duration::from_millis(whole(value)?)),
+        })
+    }
+
+    pub(super) fn count(&self, name: &'static str) -> Result<Option<u32>> {
+        self.read(name, |value, _| whole(value)?.try_into().map_err(|_| Why::Evident))
+    }
+
+    pub(super) fn switch(&self, name: &'static str) -> Result<Option<bool>> {
+        self.read(name, |value, _| match value {
+            ValueKind::Boolean(switch) => Ok(*switch),
+            ValueKind::String(text) => text.trim().parse().map_err(|_| Why::Evident),
+            _ => Err(Why::Evident),
+        })
+    }
+
+    pub(super) fn log_format(&self) -> Result<Option<LogFormat>> {
+        self.read("log_format", |value, _| match text(value)?.as_str() {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(Why::Evident),
+        })
+    }
+
+    pub(super) fn address(&self, name: &'static str) -> Result<Option<SocketAddr>> {
+        self.read(name, |value, _| text(value)?.trim().parse().map_err(|_| Why::Evident))
+    }
+
+    pub(super) fn path(&self, name: &'static str) -> Result<Option<PathBuf>> {
+        self.read(name, |value, _| {
+            let path = text(value)?;
+            let fits = !path.is_empty() && !path.contains('\0');
+            if fits { Ok(path.into()) } else { Err(Why::Evident) }
+        })
+    }
+
+    fn read<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&ValueKind, &Place) -> std::result::Result<T, Why>,
+    ) -> Result<Option<T>> {
+        let Some((place, value)) = self.0.get(name) else { return Ok(None) };
+        parse(value, place).map(Some).map_err(|why| match key(name) {
+            Some(key) => wrong(key, place, &shown(key, value), why),
+            None => Error::invalid(format!("{name} is no setting")),
+        })
+    }
+}
+
+/// Why a value cannot be one.
+#[derive(Debug)]
+pub(super) enum Why {
+    /// What is accepted says it.
+    Evident,
+    Negative,
+    Refused(Error),
+}
+
+/// The error for a value that cannot be one: its source, its key, and what is accepted.
+pub(super) fn wrong(key: &Key, place: &Place, value: &str, why: Why) -> Error {
+    let (noun, accepted) = match (key.kind, place.words) {
+        (Kind::Duration, Words::Originals) => ("number of milliseconds", MILLISECONDS),
+        (kind, _) => (kind.noun(), kind.accepted()),
+    };
+    // Our names say what they are of.
+    let key = match place.words {
+        Words::Ours => String::new(),
+        Words::Originals => format!(" for {}", key.name),
+    };
+    let why = match why {
+        Why::Evident => String::new(),
+        Why::Negative => ": it is negative".to_owned(),
+        // The error's own fix is as good as what is accepted.
+        Why::Refused(error) => {
+            format!(": {}", error.to_string().split(';').next().unwrap_or_default())
+        }
+    };
+    Error::invalid(format!("{}: {value} is no {noun}{key}{why}", place.origin))
+        .with_fix(format!("use {accepted}"))
+}
+
+/// The value in a message: short, in one line, and nothing that may hold a password.
+fn shown(key: &Key, value: &ValueKind) -> String {
+    const LONGEST: usize = 60;
+    match value {
+        ValueKind::Nil => "what is not UTF-8".to_owned(),
+        _ if key.kind == Kind::Store => "this".to_owned(),
+        ValueKind::String(text) if text.chars().count() > LONGEST => {
+            format!("{:?}…", text.chars().take(LONGEST).collect::<String>())
+        }
+        ValueKind::String(text) => format!("{text:?}"),
+        ValueKind::Float(number) => format!("{number:?}"),
+        ValueKind::Table(_) => "a table".to_owned(),
+        ValueKind::Array(_) => "a list".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// In a message, what a value is that holds others.
+pub(super) fn composite(value: &ValueKind) -> Option<&'static str> {
+    match value {
+        ValueKind::Table(_) => Some("a table"),
+        ValueKind::Array(_) => Some("a list"),
+        _ => None,
+    }
+}
+
+fn text(value: &ValueKind) -> std::result::Result<String, Why> {
+    match value {
+        ValueKind::String(text) => Ok(text.clone()),
+        _ => Err(Why::Evident),
+    }
+}
+
+fn digits(value: &ValueKind) -> std::result::Result<String, Why> {
+    whole(value).map(|number| number.to_string())
+}
+
+/// A whole number; as text too, since that is what an environment has.
+fn whole(value: &ValueKind) -> std::result::Result<u64, Why> {
+    let number = match value {
+        ValueKind::I64(number) => (*number).try_into().ok(),
+        ValueKind::I128(number) => (*number).try_into().ok(),
+        ValueKind::U64(number) => Some(*number),
+        ValueKind::U128(number) => (*number).try_into().ok(),
+        ValueKind::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.ok_or(Why::Evident)
+}
+
+fn duration(text: &str) -> std::result::Result<Duration, Why> {
+    let span: SignedDuration = text.trim().parse().map_err(|_| Why::Evident)?;
+    Duration::try_from(span).map_err(|_| Why::Negative)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis) in
+            [("15s", 15_000), ("1m30s", 90_000), ("250ms", 250), ("0s", 0), ("1h", 3_600_000)]
+        {
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for text in ["", "15", "-1s", "1s ago", "soon", "1 fortnight", "99999999999999999999h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_debug_prints_is_read_again() {
+        for nanos in [0, 1, 1500, 9_250_000_000, 15_000_000_000, 86_400_000_000_001] {
+            let span = Duration::from_nanos(nanos);
+            assert_eq!(duration(&format!("{span:?}")).unwrap(), span);
+        }
+    }
+}

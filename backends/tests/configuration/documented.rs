@@ -1,0 +1,45 @@
+//! The documentation says what the table of settings says.
+
+use std::path::PathBuf;
+
+use leasehold::configuration::{KEYS, reference};
+
+const BEGIN: &str = "<!-- settings: begin -->\n";
+const END: &str = "<!-- settings: end -->";
+
+/// With `UPDATE_DOCUMENTATION=1` the page is written anew.
+#[test]
+fn the_page_has_the_table() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(BEGIN).expect("the table's begin");
+    let (_, after) = rest.split_once(END).expect("the table's end");
+    let expected = format!("{before}{BEGIN}\n{}\n{END}{after}", reference());
+    if std::env::var_os("UPDATE_DOCUMENTATION").is_some() {
+        std::fs::write(&path, expected).unwrap();
+    } else {
+        assert!(
+            page == expected,
+            "docs/configuration.md differs from the table of settings; \
+             UPDATE_DOCUMENTATION=1 cargo test -p leasehold --features config documented mends it"
+        );
+    }
+}
+
+#[test]
+fn names_are_there_once() {
+    let mut names: Vec<_> = KEYS.iter().map(|key| key.name.to_owned()).collect();
+    names.extend(KEYS.iter().map(leasehold::configuration::Key::variable));
+    for original in KEYS.iter().filter_map(|key| key.original) {
+        names.extend(original.path.map(str::to_owned));
+        names.extend(original.variables.iter().map(ToString::to_string));
+        names.extend(original.option.filter(|name| *name != "tolerance").map(str::to_owned));
+    }
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    for key in KEYS {
+        assert!(key.documentation.ends_with('.') && !key.default.is_empty(), "{}", key.name);
+    }
+}

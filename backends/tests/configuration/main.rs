@@ -1,0 +1,11 @@
+//! Settings from options, the environment, files and defaults.
+#![cfg(feature = "config")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod arbitrary;
+mod documented;
+mod files;
+mod messages;
+mod originals;
+mod precedence;
+mod validation;

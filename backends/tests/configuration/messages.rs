@@ -1,0 +1,193 @@
+//! What is said about what cannot be right: the source, the key, what is accepted, the nearest.
+
+use leasehold::configuration::Loader;
+
+/// The message for a file of that content, without the folder.
+fn refusal(file: &str, text: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(file), text).unwrap();
+    let error = Loader::empty().working_folder(folder.path()).load().unwrap_err();
+    assert!(error.is_invalid());
+    error.to_string().replace(&format!("{}/", folder.path().display()), "")
+}
+
+fn variable_refusal(name: &str, value: &str) -> String {
+    Loader::empty().environment([(name, value)]).load().unwrap_err().to_string()
+}
+
+const A_DURATION: &str = "use a duration with its unit, such as 250ms, 15s or 1m30s";
+
+#[test]
+fn wrong_values_in_our_file() {
+    for (text, said) in [
+        ("ttl = 15", format!("ttl in leasehold.toml: 15 is no duration; {A_DURATION}")),
+        ("ttl = 'soon'", format!("ttl in leasehold.toml: \"soon\" is no duration; {A_DURATION}")),
+        ("wait = -1.5", format!("wait in leasehold.toml: -1.5 is no duration; {A_DURATION}")),
+        ("ttl = ['15s']", format!("ttl in leasehold.toml: a list is no duration; {A_DURATION}")),
+        ("[ttl]\nx = 1", format!("ttl in leasehold.toml: a table is no duration; {A_DURATION}")),
+        (
+            "heartbeat_retries = -1",
+            "heartbeat_retries in leasehold.toml: -1 is no count; use a whole number, such as 3"
+                .into(),
+        ),
+        (
+            "namespace = 'A b'",
+            "namespace in leasehold.toml: \"A b\" is no namespace; \
+             use 1 to 32 of a-z, 0-9 and _, starting with a letter"
+                .into(),
+        ),
+        (
+            "respawn = 'yes'",
+            "respawn in leasehold.toml: \"yes\" is no switch; use true or false".into(),
+        ),
+        (
+            "log_format = 'xml'",
+            "log_format in leasehold.toml: \"xml\" is no log format; use text or json".into(),
+        ),
+        (
+            "lock_name = ''",
+            "lock_name in leasehold.toml: \"\" is no lock name: the lock name is empty; use text of 1 to 255 bytes without NUL"
+                .into(),
+        ),
+    ] {
+        assert_eq!(refusal("leasehold.toml", text), said);
+    }
+}
+
+#[test]
+fn wrong_values_in_the_originals_file() {
+    for (value, shown) in
+        [("\"8s\"", "\"8s\""), ("-5", "-5"), ("1.5", "1.5"), ("true", "true"), ("1e300", "1e300")]
+    {
+        let text = format!("{{\"masterJobExecutor\": {{\"heartbeatInterval\": {value}}}}}");
+        assert_eq!(
+            refusal("config.json", &text),
+            format!(
+                "masterJobExecutor.heartbeatInterval in config.json: {shown} is no number of \
+                 milliseconds for heartbeat_interval; use a whole number of milliseconds, such as 8000"
+            )
+        );
+    }
+    assert_eq!(
+        refusal("config.json", "{\"masterJobExecutor\": 5}"),
+        "masterJobExecutor in config.json is no object; use an object of settings"
+    );
+}
+
+#[test]
+fn wrong_values_in_the_environment_and_of_options() {
+    assert_eq!(
+        variable_refusal("LEASEHOLD_TTL", "15"),
+        format!("environment variable LEASEHOLD_TTL: \"15\" is no duration; {A_DURATION}")
+    );
+    assert_eq!(
+        variable_refusal("MASTER_JOB_TOLERANCE", "24s"),
+        "environment variable MASTER_JOB_TOLERANCE: \"24s\" is no number of milliseconds for tolerance; \
+         use a whole number of milliseconds, such as 8000"
+    );
+    let error = Loader::empty().option_shown_as("wait", "--wait", "-1s").load().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("option --wait: \"-1s\" is no duration: it is negative; {A_DURATION}")
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_utf_8_in_the_environment() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let loader = Loader::empty().environment([("LEASEHOLD_TTL", OsStr::from_bytes(b"\xff"))]);
+    assert_eq!(
+        loader.load().unwrap_err().to_string(),
+        format!(
+            "environment variable LEASEHOLD_TTL: what is not UTF-8 is no duration; {A_DURATION}"
+        )
+    );
+    loader.option("ttl", "20s").load().unwrap();
+}
+
+#[test]
+fn unknown_keys_and_the_nearest() {
+    for (text, said) in [
+        ("tll = '15s'", "leasehold.toml has an unknown key \"tll\"; is ttl meant?"),
+        (
+            "stop-grace = '1s'",
+            "leasehold.toml has an unknown key \"stop-grace\"; is stop_grace meant?",
+        ),
+        (
+            "heartbeatInterval = 3",
+            "leasehold.toml has an unknown key \"heartbeatInterval\"; is heartbeat_interval meant?",
+        ),
+        (
+            "checkMasterInterval = 3",
+            "leasehold.toml has an unknown key \"checkMasterInterval\"; is poll_interval meant?",
+        ),
+        ("STORE = ''", "leasehold.toml has an unknown key \"STORE\"; is store meant?"),
+    ] {
+        assert_eq!(refusal("leasehold.toml", text), said);
+    }
+    let all = refusal("leasehold.toml", "colour = 'red'");
+    assert!(all.starts_with("leasehold.toml has an unknown key \"colour\"; the keys are store, "));
+
+    let key = |name: &str| {
+        refusal("config.json", &format!("{{\"masterJobExecutor\": {{\"{name}\": 1}}}}"))
+    };
+    assert_eq!(
+        key("heartBeatIntervall"),
+        "config.json has an unknown key \"heartBeatIntervall\"; is heartbeatInterval meant?"
+    );
+    assert!(key("colour").ends_with("maxHeartbeatRetryCount, checkMasterInterval, initDelay"));
+
+    let option = |name: &str| Loader::empty().option(name, "x").load().unwrap_err().to_string();
+    assert_eq!(
+        option("checkMasterInterva"),
+        "there is no option \"checkMasterInterva\"; is checkMasterInterval meant?"
+    );
+    assert!(option("colour").starts_with("there is no option \"colour\"; the options are store, "));
+}
+
+#[test]
+fn variables_that_are_most_likely_mistakes() {
+    let warnings =
+        |name: &str| Loader::empty().environment([(name, "x")]).load().unwrap().warnings.join("\n");
+    assert_eq!(
+        warnings("LEASEHOLD_NAMSPACE"),
+        "environment variable LEASEHOLD_NAMSPACE is not read; is LEASEHOLD_NAMESPACE meant?"
+    );
+    assert!(warnings("LEASEHOLD_HEARTBEATINTERVAL").contains("LEASEHOLD_HEARTBEAT_INTERVAL meant"));
+    assert!(warnings("LEASEHOLD_CONFG").contains("LEASEHOLD_CONFIG meant"));
+    // As Kubernetes sets them for a service, and as `leasehold run` does for its child.
+    for name in [
+        "LEASEHOLD_PORT",
+        "LEASEHOLD_SERVICE_HOST",
+        "LEASEHOLD_PORT_7475_TCP_ADDR",
+        "LEASEHOLD_TOKEN",
+        "LEASEHOLD_LOCK",
+        "LEASEHOLD_TEST_MONGODB_IMAGE",
+    ] {
+        assert_eq!(warnings(name), "", "{name}");
+    }
+}
+
+#[test]
+fn passwords_are_never_shown() {
+    for text in [
+        "store = 'postgres://u:secret@h/d' x",
+        "store = 'postgres://u:secret@h/d",
+        "store = ['postgres://u:secret@h/d']",
+        "store = 'postgres://u:secret@h/d'\nttl = 3",
+        "store = 'postgres://u:secret@h/d'\nstore = 'postgres://u:secret@h/d'",
+        "postgres://u:secret@h/d",
+    ] {
+        let said = refusal("leasehold.toml", text);
+        assert!(!said.contains("secret"), "{said}");
+        assert!(!said.contains('\n'), "{said}");
+    }
+    let loader = Loader::empty().option("store", "postgres://u:secret@h/d?password=secret");
+    let configuration = loader.load().unwrap();
+    assert!(!format!("{configuration:?}").contains("secret"));
+    let shown = configuration.all().iter().find(|setting| setting.key == "store").unwrap();
+    assert_eq!(shown.value.as_deref(), Some("postgres://***@h/d?***"));
+    assert!(configuration.store.unwrap().as_str().contains("secret"));
+}

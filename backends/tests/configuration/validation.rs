@@ -1,0 +1,70 @@
+//! Settings that do not fit together, or not the store, and what is made of those that do.
+
+use leasehold::configuration::Loader;
+
+#[test]
+fn contradictions_name_who_set_what() {
+    let loader = Loader::empty()
+        .environment([("LEASEHOLD_HEARTBEAT_INTERVAL", "8s")])
+        .option_shown_as("ttl", "--ttl", "15s");
+    let said = loader.load().unwrap_err().to_string();
+    assert!(said.contains("a heartbeat interval of 8s with 3 retries does not fit"), "{said}");
+    assert!(said.contains("or a longer ttl"), "{said}");
+    let sources = "(ttl from option --ttl, \
+                   heartbeat_interval from environment variable LEASEHOLD_HEARTBEAT_INTERVAL)";
+    assert!(said.ends_with(sources), "{said}");
+}
+
+#[test]
+fn the_originals_contradictions_are_refused_too() {
+    // Four seconds of tolerance cannot hold three retries of a beat of eight.
+    let loader = Loader::empty()
+        .environment([("MASTER_JOB_TOLERANCE", "4000"), ("MASTER_JOB_HEARTBEAT_INTERVAL", "8000")]);
+    let said = loader.load().unwrap_err().to_string();
+    assert!(said.contains("MASTER_JOB_TOLERANCE") && said.contains("8s"), "{said}");
+    // Nothing is ignored: 0 is out of range.
+    let zero = Loader::empty().environment([("MASTER_JOB_HEARTBEAT_INTERVAL", "0")]);
+    assert!(zero.load().unwrap_err().is_invalid());
+    let huge =
+        Loader::empty().environment([("MASTER_JOB_HEARTBEAT_INTERVAL", u64::MAX.to_string())]);
+    assert!(huge.load().unwrap_err().is_invalid());
+}
+
+#[tokio::test]
+async fn a_client_has_what_was_configured() {
+    let loader = Loader::empty().option("store", "memory:").option("label", "web-7");
+    let configuration = loader.clone().option("lock_name", "a").load().unwrap();
+    let client = configuration.client().await.unwrap();
+    assert_eq!(client.holder().label.as_deref(), Some("web-7"));
+    let lock = client.lock(configuration.required_lock_name().unwrap()).unwrap();
+    assert!(lock.try_acquire().await.unwrap().is_some());
+
+    // What any store could do, this one refuses.
+    let short = loader.option("ttl", "10ms").option("heartbeat_retries", 0).load().unwrap();
+    short.client().await.unwrap();
+    let nothing = Loader::empty().load().unwrap();
+    assert_eq!(
+        nothing.client().await.unwrap_err().to_string(),
+        "no store is set; give the option --store or store, LEASEHOLD_STORE or store in leasehold.toml"
+    );
+    assert_eq!(
+        nothing.required_lock_name().unwrap_err().to_string(),
+        "no lock_name is set; give the option --lock or lock_name, LEASEHOLD_LOCK_NAME or lock_name \
+         in leasehold.toml"
+    );
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_store_of_its_own_namespace() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("locks.db").display());
+    let loader = Loader::empty().environment([("LEASEHOLD_STORE", url)]);
+    let one = loader.clone().option("namespace", "one").load().unwrap().client().await.unwrap();
+    let two = loader.clone().option("namespace", "two").load().unwrap().client().await.unwrap();
+    one.disable("x", "here only").await.unwrap();
+    assert!(two.status("x").await.unwrap().disabled.is_none());
+    // SQLite's least ttl is longer than what any store could do.
+    let short = loader.option("ttl", "20ms").option("heartbeat_retries", 0).load().unwrap();
+    assert!(short.client().await.unwrap_err().is_invalid());
+}

@@ -1,0 +1,161 @@
+//! Where settings come from, and what is shown of them.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Bench, assert_refused, leasehold, stderr, stdout};
+
+/// `leasehold config --json` with those options, in the folder of the bench.
+fn config(bench: &Bench, args: &[&str], variables: &[(&str, &str)]) -> Value {
+    let output = here(bench, &["config", "--json"], variables).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    serde_json::from_str(&stdout(&output)).unwrap()
+}
+
+/// In the folder of the bench, without its store.
+fn here(bench: &Bench, args: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = leasehold();
+    command.args(args).envs(variables.iter().copied()).current_dir(bench.path(""));
+    command
+}
+
+#[test]
+fn each_setting_says_where_it_comes_from() {
+    let bench = Bench::new();
+    fs::write(bench.path("leasehold.toml"), "ttl = '20s'\nstop_grace = '2s'\nrespawn = true\n")
+        .unwrap();
+    fs::write(bench.path("config.json"), r#"{"masterJobExecutor": {"initDelay": 250}}"#).unwrap();
+    let variables = [("LEASEHOLD_TTL", "30s"), ("CHECK_MASTER_INTERVAL", "4000")];
+    let shown = config(&bench, &["--ttl", "40s", "--respawn=false"], &variables);
+    let settings = &shown["settings"];
+    for (key, value, source, from) in [
+        ("ttl", "40s", "option", "option --ttl"),
+        ("stop_grace", "2s", "file", "stop_grace in leasehold.toml"),
+        ("poll_interval", "4s", "environment", "environment variable CHECK_MASTER_INTERVAL"),
+        ("start_delay", "250ms", "file", "masterJobExecutor.initDelay in config.json"),
+        ("margin", "2s", "default", "default"),
+    ] {
+        let setting = &settings[key];
+        assert_eq!((&setting["value"], &setting["source"]), (&value.into(), &source.into()));
+        assert_eq!(setting["from"], from);
+    }
+    assert_eq!(
+        (&settings["ttl"]["ms"], &settings["wait"]["value"]),
+        (&40_000.0.into(), &Value::Null)
+    );
+    assert_eq!(settings["respawn"]["value"], false);
+    assert_eq!(settings["respawn"]["source"], "option");
+    assert_eq!(settings["heartbeat_retries"]["value"], 3);
+    assert_eq!(shown["files"], serde_json::json!(["config.json", "leasehold.toml"]));
+
+    let table = stdout(&here(&bench, &["config"], &variables).output().unwrap());
+    let line = table.lines().find(|line| line.starts_with("ttl ")).unwrap();
+    let words: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(words, ["ttl", "30s", "environment", "variable", "LEASEHOLD_TTL"]);
+    assert!(table.ends_with("read: config.json\nread: leasehold.toml\n"), "{table}");
+    assert!(!table.contains('\u{1b}'));
+}
+
+#[test]
+fn no_password_is_shown() {
+    let bench = Bench::new();
+    fs::write(bench.path("leasehold.toml"), "store = 'postgres://u:secret@h/d?password=secret'")
+        .unwrap();
+    for args in [&["config"][..], &["config", "--json"]] {
+        let output = here(&bench, args, &[]).output().unwrap();
+        let shown = stdout(&output);
+        assert!(shown.contains("postgres://***@h/d?***") && !shown.contains("secret"), "{shown}");
+    }
+}
+
+/// The store is a real one at each level, and which one it is shows in which is disabled.
+#[test]
+fn the_store_of_the_strongest_source_is_opened() {
+    let bench = Bench::new();
+    let url = |name: &str| format!("sqlite:{}", bench.path(name).display());
+    let (option, variable, file) = (url("option"), url("variable"), url("file"));
+    fs::write(bench.path("leasehold.toml"), format!("store = {file:?}\nnamespace = 'ns'")).unwrap();
+    let disable = |args: &[&str], variables: &[(&str, &str)], reason: &str| {
+        let args = [args, &["disable", "x", "--reason", reason]].concat();
+        assert!(here(&bench, &args, variables).status().unwrap().success());
+    };
+    disable(&[], &[], "file");
+    disable(&[], &[("LEASEHOLD_STORE", &variable)], "variable");
+    disable(&["--store", &option], &[("LEASEHOLD_STORE", &variable)], "option");
+    for (store, reason) in [(&file, "file"), (&variable, "variable"), (&option, "option")] {
+        let args = ["--store", store, "status", "x", "--json"];
+        let output = here(&bench, &args, &[]).output().unwrap();
+        let status: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(status["disabled"]["reason"], reason);
+    }
+    let elsewhere = ["--store", &option, "--namespace", "other", "schema", "--apply"];
+    assert!(here(&bench, &elsewhere, &[]).status().unwrap().success());
+}
+
+#[test]
+fn a_run_takes_all_its_settings_from_elsewhere() {
+    let bench = Bench::new();
+    let url = format!("sqlite:{}", bench.path("locks.db").display());
+    fs::write(
+        bench.path("my.toml"),
+        format!(
+            "store = {url:?}\nlock_name = 'from file'\nlabel = 'web-7'\nttl = '3s'\nwait = '0s'"
+        ),
+    )
+    .unwrap();
+    let script = "echo $LEASEHOLD_LOCK; exec $0 --config my.toml status \"$LEASEHOLD_LOCK\" --json";
+    let binary = env!("CARGO_BIN_EXE_leasehold");
+    let run = ["run", "--", "sh", "-c", script, binary];
+    let output = here(&bench, &run, &[("LEASEHOLD_CONFIG", "my.toml")]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = stdout(&output);
+    let (name, status) = said.split_once('\n').unwrap();
+    let status: Value = serde_json::from_str(status).unwrap();
+    assert_eq!((name, &status["holder"]["label"]), ("from file", &"web-7".into()));
+    assert!(status["left_ms"].as_u64().unwrap() <= 3000);
+
+    // Without a wait there is one attempt; an option goes before the file.
+    let held = here(&bench, &["--config", "my.toml", "run", "--", "sleep", "30"], &[]);
+    let _held = crate::support::Running::start(held);
+    crate::support::wait_until("the lock to be held", || {
+        let args = ["--config", "my.toml", "status", "from file"];
+        stdout(&here(&bench, &args, &[]).output().unwrap()).contains("held")
+    });
+    let again = ["--config", "my.toml", "run", "--", "true"];
+    assert_eq!(here(&bench, &again, &[]).output().unwrap().status.code(), Some(75));
+    let other = ["--config", "my.toml", "run", "--lock", "other", "--", "true"];
+    assert_eq!(here(&bench, &other, &[]).output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_source() {
+    let bench = Bench::new();
+    let refused = |args: &[&str], variables: &[(&str, &str)], words: &[&str]| {
+        assert_refused(&here(&bench, args, variables).output().unwrap(), 2, words);
+    };
+    refused(
+        &["status"],
+        &[("LEASEHOLD_TTL", "15")],
+        &["environment variable LEASEHOLD_TTL: \"15\" is no duration; use a duration"],
+    );
+    refused(&["status", "--log", "a=b=c"], &[], &["option --log: ", "is no filter"]);
+    refused(&["status"], &[("LEASEHOLD_LOG_FORMAT", "xml")], &["use text or json"]);
+    refused(&["config", "--config", "absent"], &[], &["option --config: absent cannot be read"]);
+    refused(&["run", "--", "true"], &[], &["--lock", "LEASEHOLD_LOCK_NAME"]);
+    fs::write(bench.path("leasehold.toml"), "heartbeet_interval = '1s'").unwrap();
+    refused(&["config"], &[], &["unknown key", "is heartbeat_interval meant?"]);
+}
+
+#[test]
+fn a_variable_that_resembles_one_is_pointed_out() {
+    let bench = Bench::new();
+    let output = here(&bench, &["config"], &[("LEASEHOLD_NAMSPACE", "x")]).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(
+        stderr(&output),
+        "leasehold: environment variable LEASEHOLD_NAMSPACE is not read; \
+         is LEASEHOLD_NAMESPACE meant?\n"
+    );
+}

@@ -1,0 +1,18 @@
+//! All promises about single calls at once: whatever was called before, in whatever order and by
+//! whichever client, each answer is the one of the model.
+
+use crate::sequences::play_many;
+use crate::{CaseResult, Ctx};
+
+crate::case::cases![
+    each_answer_in_a_sequence_is_the_models,
+    each_answer_is_the_models_though_others_get_lost,
+];
+
+async fn each_answer_in_a_sequence_is_the_models(ctx: Ctx) -> CaseResult {
+    play_many(ctx, false).await
+}
+
+async fn each_answer_is_the_models_though_others_get_lost(ctx: Ctx) -> CaseResult {
+    play_many(ctx, true).await
+}

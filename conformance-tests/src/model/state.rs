@@ -1,0 +1,239 @@
+//! One state of a name, and what each call makes of it.
+
+use std::time::Duration;
+
+use leasehold_core::{
+    AcquireOutcome, DisableOptions, DisableOutcome, Disablement, EnableOutcome, FencingToken,
+    LeaseId, LockRecord, Reason, ReleaseOutcome, RenewOutcome,
+};
+
+use super::window::{End, lasts};
+use super::{Attempt, Heard, Window};
+
+/// One state that a name may be in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// The token of the latest grant.
+    token: Token,
+    /// The lease in force.
+    lease: Option<Lease>,
+    /// Why nobody is granted the name, and by whom.
+    disabled: Option<DisableOptions>,
+    /// Whether it was ever granted or disabled.
+    used: bool,
+}
+
+/// A lease in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Lease {
+    of: Attempt,
+    end: End,
+    /// Why its holder is to stop.
+    ending: Option<Reason>,
+}
+
+/// A token, as far as it is known; there is none before the first grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token {
+    Is(Option<FencingToken>),
+    /// A grant was made whose answer was lost.
+    IsAbove(Option<FencingToken>),
+}
+
+impl Token {
+    /// Whether the store may say that it is this one; from then on it is.
+    fn is(&mut self, told: Option<FencingToken>) -> bool {
+        let agrees = match *self {
+            Self::Is(token) => told == token,
+            // None is below all.
+            Self::IsAbove(token) => told > token,
+        };
+        if agrees {
+            *self = Self::Is(told);
+        }
+        agrees
+    }
+
+    /// Of the next grant.
+    fn next(self) -> Self {
+        match self {
+            Self::Is(token) | Self::IsAbove(token) => Self::IsAbove(token),
+        }
+    }
+}
+
+/// Whether the answer is such a one, if any came.
+macro_rules! answers {
+    ($heard:expr, $answer:pat $(if $agrees:expr)?) => {
+        match $heard {
+            None => true,
+            Some($answer) => true $(&& $agrees)?,
+            Some(_) => false,
+        }
+    };
+}
+
+impl State {
+    pub(super) fn unused() -> Self {
+        Self { token: Token::Is(None), lease: None, disabled: None, used: false }
+    }
+
+    /// What it may have become when a call is decided: leases run out.
+    pub(super) fn as_time_passes(&self, at: Window) -> Vec<Self> {
+        let over = Self { lease: None, ..self.clone() };
+        let Some(Lease { end, .. }) = self.lease else { return vec![over] };
+        let mut possible = Vec::new();
+        if end.may_be_ahead(at) {
+            possible.push(self.clone());
+        }
+        if end.may_be_past(at) {
+            possible.push(over);
+        }
+        possible
+    }
+
+    /// The lease in force, if it is of that id.
+    fn lease_of(&mut self, id: LeaseId) -> Option<&mut Lease> {
+        self.lease.as_mut().filter(|lease| lease.of.id == id)
+    }
+
+    pub(super) fn acquire(
+        &mut self,
+        by: &Attempt,
+        ttl: Duration,
+        heard: Heard<'_, AcquireOutcome>,
+        at: Window,
+    ) -> bool {
+        use AcquireOutcome::{Disabled, Granted, Held};
+        if let Some(disabled) = &self.disabled {
+            return answers!(heard, Disabled(told) if is_told(disabled, told));
+        }
+        let token = &mut self.token;
+        match &self.lease {
+            Some(lease) if lease.of.id == by.id => answers!(
+                heard,
+                Granted(told) if token.is(Some(told.token)) && lease.end.is_in(told.left, at)
+            ),
+            Some(lease) => answers!(
+                heard,
+                Held(told) if token.is(Some(told.token))
+                    && lease.end.is_in(told.left, at)
+                    && lease.of.holder == told.holder
+            ),
+            None => {
+                let left = if let Some(Granted(told)) = heard { told.left } else { ttl };
+                *token = token.next();
+                self.lease =
+                    Some(Lease { of: by.clone(), end: End::after(left, at), ending: None });
+                self.used = true;
+                answers!(
+                    heard,
+                    Granted(told) if token.is(Some(told.token)) && lasts(told.left, ttl, at)
+                )
+            }
+        }
+    }
+
+    pub(super) fn renew(
+        &mut self,
+        id: LeaseId,
+        ttl: Duration,
+        heard: Heard<'_, RenewOutcome>,
+        at: Window,
+    ) -> bool {
+        use RenewOutcome::{Disabled, Extended, Lost};
+        let Some(lease) = self.lease_of(id) else { return answers!(heard, Lost) };
+        match &lease.ending {
+            Some(why) => answers!(
+                heard,
+                Disabled { reason, left } if reason == why && lease.end.is_in(*left, at)
+            ),
+            None => {
+                let left = if let Some(Extended { left }) = heard { *left } else { ttl };
+                lease.end = End::after(left, at);
+                answers!(heard, Extended { left } if lasts(*left, ttl, at))
+            }
+        }
+    }
+
+    pub(super) fn release(&mut self, id: LeaseId, heard: Heard<'_, ReleaseOutcome>) -> bool {
+        if self.lease_of(id).is_none() {
+            return answers!(heard, ReleaseOutcome::NotHeld);
+        }
+        self.lease = None;
+        answers!(heard, ReleaseOutcome::Released)
+    }
+
+    pub(super) fn disable(
+        &mut self,
+        options: &DisableOptions,
+        heard: Heard<'_, DisableOutcome>,
+    ) -> bool {
+        if let Some(disabled) = &self.disabled {
+            return answers!(heard, DisableOutcome::AlreadyDisabled(told) if is_told(disabled, told));
+        }
+        self.disabled = Some(options.clone());
+        self.used = true;
+        if let Some(lease) = &mut self.lease {
+            lease.ending = Some(options.reason.clone());
+        }
+        answers!(heard, DisableOutcome::Disabled)
+    }
+
+    pub(super) fn enable(&mut self, heard: Heard<'_, EnableOutcome>) -> bool {
+        match self.disabled.take() {
+            // The lease in force stays one that is to end.
+            Some(_) => answers!(heard, EnableOutcome::Enabled),
+            None => answers!(heard, EnableOutcome::AlreadyEnabled),
+        }
+    }
+
+    pub(super) fn see(&mut self, record: Option<&LockRecord>, at: Window) -> bool {
+        let Some(record) = record else {
+            // A name that was disabled and enabled, and never granted, may be forgotten.
+            return self.token.is(None) && self.lease.is_none() && self.disabled.is_none();
+        };
+        let lease = match (&self.lease, &record.lease) {
+            (None, None) => true,
+            (Some(lease), Some(told)) => {
+                lease.of.id == told.id
+                    && lease.of.holder == told.holder
+                    && lease.ending == told.ending
+                    && lease.end.is_in(told.left, at)
+            }
+            _ => false,
+        };
+        let disabled = match (&self.disabled, &record.disabled) {
+            (None, None) => true,
+            (Some(disabled), Some(told)) => is_told(disabled, told),
+            _ => false,
+        };
+        self.used && lease && disabled && self.token.is(record.token)
+    }
+
+    /// For who reads that an answer was none of this state.
+    pub(super) fn in_words(&self, at: Window) -> String {
+        let mut words = match &self.lease {
+            Some(Lease { of, end, ending }) => {
+                let ending = ending.as_ref().map(|why| format!(", to end since {why:?}"));
+                format!("held by {}, {}{}", of.number, end.in_words(at), ending.unwrap_or_default())
+            }
+            None if self.used => "free".to_owned(),
+            None => "never used".to_owned(),
+        };
+        match self.token {
+            Token::Is(Some(token)) => words += &format!(", latest token {token}"),
+            Token::IsAbove(Some(token)) => words += &format!(", latest token above {token}"),
+            Token::Is(None) | Token::IsAbove(None) => {}
+        }
+        if let Some(DisableOptions { reason, .. }) = &self.disabled {
+            words += &format!(", disabled since {reason:?}");
+        }
+        words
+    }
+}
+
+/// Whether the name is disabled as the store says. Since when is for display only.
+fn is_told(disabled: &DisableOptions, told: &Disablement) -> bool {
+    disabled.reason == told.reason && disabled.by == told.by
+}

@@ -1,0 +1,91 @@
+//! Random sequences of calls on a store, each answer of which is checked against the
+//! [model](crate::model). One with a wrong answer is shrunk to the steps that it takes.
+
+mod play;
+mod shrink;
+mod step;
+mod words;
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use crate::{CaseResult, Ctx, Failure};
+use play::{Flaw, Played, Stage};
+use step::{CLIENTS, LENGTHS, Move};
+
+/// The seed, unless `LEASEHOLD_SEED` gives another.
+const SEED: u64 = 7;
+
+/// They mostly wait, so many are played at once.
+const AT_ONCE: usize = 24;
+
+/// How often a sequence is played until the store answers each call.
+const TRIES: usize = 10;
+
+/// Plays many sequences; some of their requests and answers get lost if so asked.
+///
+/// # Errors
+/// The shortest sequence found with an answer that cannot be.
+pub(crate) async fn play_many(ctx: Ctx, lossy: bool) -> CaseResult {
+    let seed = match std::env::var("LEASEHOLD_SEED") {
+        Ok(seed) => seed.parse()?,
+        Err(_) => SEED,
+    };
+    // Where a lease lasts seconds at least, so does each sequence.
+    let count = if ctx.short_ttl() < Duration::from_secs(1) { 72 } else { AT_ONCE };
+    let stage = Stage { clients: ctx.open_many(CLIENTS).await?, ctx };
+    let plays = (0..count).map(|number| play(&stage, seed, number, lossy));
+    let plays = stream::iter(plays).buffer_unordered(AT_ONCE);
+    let Err((number, flaw)) = plays.try_collect::<()>().await else { return Ok(()) };
+    let Some(flaw) = flaw else {
+        return Err(Failure::new("the store lost an answer each time that a sequence was played"));
+    };
+    let steps = draw(seed, number, lossy)?;
+    let drawn = steps.len();
+    let (steps, Flaw { story, .. }) =
+        shrink::shrink(&stage, format!("{number}.shrunk"), steps, flaw).await;
+    Err(Failure::new(format!(
+        "a wrong answer (LEASEHOLD_SEED={seed}, sequence {number}, shrunk from {drawn} steps to \
+         {}){story}",
+        steps.len()
+    )))
+}
+
+/// Plays the sequence of that number until each call is answered.
+async fn play(
+    stage: &Stage,
+    seed: u64,
+    number: usize,
+    lossy: bool,
+) -> Result<(), (usize, Option<Flaw>)> {
+    let steps = draw(seed, number, lossy).map_err(|_| (number, None))?;
+    let sequence: Vec<Move> = steps.iter().map(ValueTree::current).collect();
+    for attempt in 0..TRIES {
+        match stage.play(&format!("{number}.{attempt}/"), &sequence).await {
+            Ok(Played::ToItsEnd) => return Ok(()),
+            Ok(Played::UntilAnUnknownOutcome) => {}
+            Err(flaw) => return Err((number, Some(flaw))),
+        }
+    }
+    Err((number, None))
+}
+
+/// The sequence of that number, each step with a way to make it simpler.
+fn draw(
+    seed: u64,
+    number: usize,
+    lossy: bool,
+) -> CaseResult<Vec<impl ValueTree<Value = Move> + Send>> {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&(number as u64).to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let drawn = |reason: proptest::test_runner::Reason| Failure::new(reason.message());
+    let length = LENGTHS.new_tree(&mut runner).map_err(drawn)?.current();
+    let step = step::steps(lossy);
+    (0..length).map(|_| step.new_tree(&mut runner).map_err(drawn)).collect()
+}

@@ -1,0 +1,279 @@
+//! Does what a sequence says, and checks each answer against the model.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use leasehold_core::{
+    AcquireOptions, DisableOptions, Error, ErrorKind, LeaseId, LockName, LockRecord, LockStoreExt,
+    Reason, RenewOptions, Result,
+};
+use tokio::time::sleep;
+
+use super::step::{ATTEMPTS, Fate, Move, NAMES, Renewal, Step, Ttl, name_of};
+use super::words;
+use crate::client::patiently;
+use crate::model::{Attempt, Model, Precision, Window, Wrong};
+use crate::{Client, Ctx};
+
+/// Where sequences are played: on names of their own, by the same clients.
+pub(super) struct Stage {
+    pub(super) clients: Vec<Client>,
+    pub(super) ctx: Ctx,
+}
+
+/// What became of a sequence, unless an answer was wrong.
+#[derive(Debug, PartialEq)]
+pub(super) enum Played {
+    ToItsEnd,
+    /// The store itself lost an answer: that request may take effect at any time.
+    UntilAnUnknownOutcome,
+}
+
+/// A sequence with a wrong answer.
+#[derive(Clone, Debug)]
+pub(super) struct Flaw {
+    /// At which step.
+    pub(super) at: usize,
+    /// What happened until then, and what is wrong, in words.
+    pub(super) story: String,
+}
+
+/// Why a step was not played to its end.
+enum Stop {
+    Unknown,
+    Wrong(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        if error.is_outcome_unknown() { Self::Unknown } else { Self::Wrong(error.to_string()) }
+    }
+}
+
+impl Stage {
+    /// Plays it on names that begin with `prefix`, which no other may use.
+    pub(super) async fn play(
+        &self,
+        prefix: &str,
+        sequence: &[Move],
+    ) -> std::result::Result<Played, Flaw> {
+        let mut play = Play::new(self, prefix);
+        for (at, one) in sequence.iter().enumerate() {
+            let since = play.began.elapsed().as_millis();
+            let _ = write!(play.story, "\n{since:6} ms  {}", words::step(&one.step));
+            match play.step(one).await {
+                Ok(()) => {}
+                Err(Stop::Unknown) => return Ok(Played::UntilAnUnknownOutcome),
+                Err(Stop::Wrong(why)) => {
+                    return Err(Flaw { at, story: format!("{}\n{why}", play.story) });
+                }
+            }
+        }
+        Ok(Played::ToItsEnd)
+    }
+}
+
+struct Play<'a> {
+    stage: &'a Stage,
+    prefix: &'a str,
+    names: Vec<LockName>,
+    models: Vec<Model>,
+    attempts: Vec<Attempt>,
+    began: Instant,
+    story: String,
+}
+
+/// Makes a call that writes, unless its request is to be lost: its answer, or none if that is lost,
+/// and the time around it.
+macro_rules! call {
+    ($play:expr, $fate:expr, $call:expr) => {{
+        let before = Instant::now();
+        let answer = match $fate {
+            Fate::RequestLost => None,
+            Fate::AnswerLost => patiently!($call, ErrorKind::Unavailable).map(|_| None)?,
+            Fate::Answered => patiently!($call, ErrorKind::Unavailable).map(Some)?,
+        };
+        (answer, $play.window(before))
+    }};
+}
+
+impl<'a> Play<'a> {
+    fn new(stage: &'a Stage, prefix: &'a str) -> Self {
+        let attempt = |number: usize| Attempt {
+            number,
+            id: LeaseId::new(),
+            holder: stage.clients[number / NAMES.len() % stage.clients.len()].holder().clone(),
+        };
+        Self {
+            stage,
+            prefix,
+            names: NAMES.iter().map(|name| stage.ctx.name(&format!("{prefix}{name}"))).collect(),
+            models: NAMES.iter().map(|_| Model::unused()).collect(),
+            attempts: (0..ATTEMPTS).map(attempt).collect(),
+            began: Instant::now(),
+            story: String::new(),
+        }
+    }
+
+    fn window(&self, before: Instant) -> Window {
+        let ctx = &self.stage.ctx;
+        let precision = Precision { step: ctx.coarseness(), notices: ctx.end_noticed() };
+        Window { before, after: Instant::now(), precision }
+    }
+
+    fn ttl(&self, ttl: Ttl) -> Duration {
+        let ctx = &self.stage.ctx;
+        match ttl {
+            Ttl::Short => ctx.short_ttl(),
+            Ttl::Double => ctx.in_steps(ctx.short_ttl() * 2),
+            Ttl::Long => ctx.long_ttl(),
+        }
+    }
+
+    /// Adds an answer to the story, or that none came.
+    fn note(&mut self, answer: Option<String>) {
+        self.story += ": ";
+        self.story += answer.as_deref().unwrap_or("no answer");
+    }
+
+    /// That the model agrees with what is known of that name.
+    fn agreed(
+        name: usize,
+        verdict: std::result::Result<(), Wrong>,
+    ) -> std::result::Result<(), Stop> {
+        verdict.map_err(|wrong| {
+            Stop::Wrong(format!("That cannot be. Before, {:?} was {wrong}.", NAMES[name]))
+        })
+    }
+
+    async fn step(&mut self, one: &Move) -> std::result::Result<(), Stop> {
+        let (clients, fate) = (&self.stage.clients, one.fate);
+        match &one.step {
+            Step::Pass { quarters } => {
+                sleep(self.ttl(Ttl::Short) * *quarters / 4).await;
+                Ok(())
+            }
+            Step::Get { client, name } => self.get(&clients[*client], *name).await.map(drop),
+            Step::List { client } => self.list(&clients[*client]).await,
+            Step::Outlast { client, name } => self.outlast(&clients[*client], *name).await,
+            Step::Renew { client, batch } => self.renew(&clients[*client], batch, fate).await,
+            Step::Enable { client, name } => {
+                let (store, lock) = (clients[*client].store(), &self.names[*name]);
+                let (answer, at) = call!(self, fate, store.enable(lock));
+                self.note(answer.as_ref().map(words::enabled));
+                Self::agreed(*name, self.models[*name].enable(answer.as_ref(), at))
+            }
+            Step::Disable { client, name, reason } => {
+                let (store, lock) = (clients[*client].store(), &self.names[*name]);
+                let by = (*client > 0).then(|| format!("operator {client}"));
+                let options = DisableOptions { reason: Reason::new(reason.to_string())?, by };
+                let (answer, at) = call!(self, fate, store.disable(lock, &options));
+                self.note(answer.as_ref().map(words::disabled));
+                Self::agreed(*name, self.models[*name].disable(&options, answer.as_ref(), at))
+            }
+            Step::Release { client, attempt, elsewhere } => {
+                let name = name_of(*attempt, *elsewhere);
+                let (store, lock) = (clients[*client].store(), &self.names[name]);
+                let id = self.attempts[*attempt].id;
+                let (answer, at) = call!(self, fate, store.release(lock, id));
+                self.note(answer.as_ref().map(words::released));
+                Self::agreed(name, self.models[name].release(id, answer.as_ref(), at))
+            }
+            Step::Acquire { client, attempt, ttl } => {
+                let name = name_of(*attempt, false);
+                let (store, lock) = (clients[*client].store(), &self.names[name]);
+                let (by, ttl) = (&self.attempts[*attempt], self.ttl(*ttl));
+                // A retry over another connection is for the same holder.
+                let asked = AcquireOptions { lease: by.id, holder: by.holder.clone(), ttl };
+                let (answer, at) = call!(self, fate, store.acquire(lock, &asked));
+                let verdict = self.models[name].acquire(by, ttl, answer.as_ref(), at);
+                self.note(answer.as_ref().map(words::acquired));
+                Self::agreed(name, verdict)
+            }
+        }
+    }
+
+    async fn renew(
+        &mut self,
+        client: &Client,
+        batch: &[Renewal],
+        fate: Fate,
+    ) -> std::result::Result<(), Stop> {
+        let renewals: Vec<RenewOptions> = batch
+            .iter()
+            .map(|renewal| RenewOptions {
+                name: self.names[name_of(renewal.attempt, renewal.elsewhere)].clone(),
+                lease: self.attempts[renewal.attempt].id,
+                ttl: self.ttl(renewal.ttl),
+            })
+            .collect();
+        let (answers, at) = call!(self, fate, client.store().renew(&renewals));
+        let words = |answers: &Vec<_>| {
+            answers.iter().map(words::renewed).collect::<Vec<String>>().join(" and ")
+        };
+        self.note(answers.as_ref().map(words));
+        if answers.as_ref().is_some_and(|answers| answers.len() != batch.len()) {
+            return Err(Stop::Wrong("That is not one answer to each.".to_owned()));
+        }
+        for (number, (one, asked)) in batch.iter().zip(&renewals).enumerate() {
+            let name = name_of(one.attempt, one.elsewhere);
+            let answer = answers.as_ref().map(|answers| &answers[number]);
+            Self::agreed(name, self.models[name].renew(asked.lease, asked.ttl, answer, at))?;
+        }
+        Ok(())
+    }
+
+    async fn get(
+        &mut self,
+        client: &Client,
+        name: usize,
+    ) -> std::result::Result<Option<LockRecord>, Stop> {
+        let before = Instant::now();
+        let record = client.get(&self.names[name]).await?;
+        self.see(name, record.as_ref(), self.window(before))?;
+        Ok(record)
+    }
+
+    fn see(
+        &mut self,
+        name: usize,
+        record: Option<&LockRecord>,
+        at: Window,
+    ) -> std::result::Result<(), Stop> {
+        let number = |id: LeaseId| {
+            let attempt = self.attempts.iter().find(|attempt| attempt.id == id);
+            attempt.map_or_else(|| "a stranger".to_owned(), |attempt| attempt.number.to_string())
+        };
+        let told = format!("{:?} is {}", NAMES[name], words::record(record, number));
+        self.note(Some(told));
+        Self::agreed(name, self.models[name].see(record, at))
+    }
+
+    async fn list(&mut self, client: &Client) -> std::result::Result<(), Stop> {
+        let before = Instant::now();
+        let listed: Result<Vec<LockRecord>> =
+            patiently!(client.store().list_all(self.prefix), ErrorKind::Unavailable);
+        let (listed, at) = (listed?, self.window(before));
+        let names: Vec<&LockName> = listed.iter().map(|record| &record.name).collect();
+        if !names.is_sorted() || names.iter().any(|name| !self.names.contains(name)) {
+            return Err(Stop::Wrong(format!("{names:?} are listed for {:?}.", self.prefix)));
+        }
+        for name in 0..NAMES.len() {
+            let record = listed.iter().find(|record| record.name == self.names[name]);
+            self.see(name, record, at)?;
+        }
+        Ok(())
+    }
+
+    /// The model says how long this may take.
+    async fn outlast(&mut self, client: &Client, name: usize) -> std::result::Result<(), Stop> {
+        let soon = self.ttl(Ttl::Double) * 2;
+        while let Some(record) = self.get(client, name).await?
+            && let Some(left) = record.lease.map(|lease| lease.left)
+            && left < soon
+        {
+            sleep(left.max(Duration::from_millis(5))).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Steps and answers in few words, for who reads what went wrong.
+
+use leasehold_core::{
+    AcquireOutcome, DisableOutcome, EnableOutcome, LeaseId, LockRecord, ReleaseOutcome,
+    RenewOutcome,
+};
+
+use super::step::{NAMES, Renewal, Step, name_of};
+
+/// What is done, but for how much time passes.
+pub(super) fn step(step: &Step) -> String {
+    match step {
+        Step::Pass { quarters } => format!("{quarters}/4 of a short ttl pass"),
+        Step::Get { client, name } => format!("client {client} gets {:?}", NAMES[*name]),
+        Step::List { client } => format!("client {client} lists all"),
+        Step::Enable { client, name } => format!("client {client} enables {:?}", NAMES[*name]),
+        Step::Disable { client, name, reason } => {
+            format!("client {client} disables {:?} for reason {reason}", NAMES[*name])
+        }
+        Step::Release { client, attempt, elsewhere } => {
+            format!("client {client} releases {}", lease(*attempt, *elsewhere))
+        }
+        Step::Acquire { client, attempt, ttl } => {
+            format!("client {client} acquires {}, {ttl:?}", lease(*attempt, false))
+        }
+        Step::Renew { client, batch } => {
+            let batch: Vec<String> = batch.iter().map(renewal).collect();
+            format!("client {client} renews {}", batch.join(" and "))
+        }
+        Step::Outlast { client, name } => {
+            format!("client {client} waits until {:?} is free", NAMES[*name])
+        }
+    }
+}
+
+fn lease(attempt: usize, elsewhere: bool) -> String {
+    format!("{:?} as {attempt}", NAMES[name_of(attempt, elsewhere)])
+}
+
+fn renewal(renewal: &Renewal) -> String {
+    format!("{}, {:?}", lease(renewal.attempt, renewal.elsewhere), renewal.ttl)
+}
+
+pub(super) fn acquired(outcome: &AcquireOutcome) -> String {
+    match outcome {
+        AcquireOutcome::Granted(grant) => {
+            format!("granted, token {}, {} ms left", grant.token, grant.left.as_millis())
+        }
+        AcquireOutcome::Held(held) => {
+            format!("held, token {}, {} ms left", held.token, held.left.as_millis())
+        }
+        AcquireOutcome::Disabled(why) => format!("disabled since {:?}", why.reason),
+    }
+}
+
+pub(super) fn renewed(outcome: &RenewOutcome) -> String {
+    match outcome {
+        RenewOutcome::Extended { left } => format!("extended, {} ms left", left.as_millis()),
+        RenewOutcome::Lost => "lost".to_owned(),
+        RenewOutcome::Disabled { reason, left } => {
+            format!("to end since {reason:?}, {} ms left", left.as_millis())
+        }
+    }
+}
+
+pub(super) fn released(outcome: &ReleaseOutcome) -> String {
+    match outcome {
+        ReleaseOutcome::Released => "released".to_owned(),
+        ReleaseOutcome::NotHeld => "not held".to_owned(),
+    }
+}
+
+pub(super) fn disabled(outcome: &DisableOutcome) -> String {
+    match outcome {
+        DisableOutcome::Disabled => "disabled".to_owned(),
+        DisableOutcome::AlreadyDisabled(why) => format!("disabled already since {:?}", why.reason),
+    }
+}
+
+pub(super) fn enabled(outcome: &EnableOutcome) -> String {
+    match outcome {
+        EnableOutcome::Enabled => "enabled".to_owned(),
+        EnableOutcome::AlreadyEnabled => "enabled already".to_owned(),
+    }
+}
+
+/// A record, with a way to tell whose lease it is.
+pub(super) fn record(record: Option<&LockRecord>, of: impl Fn(LeaseId) -> String) -> String {
+    let Some(record) = record else { return "no record".to_owned() };
+    let mut words = match &record.lease {
+        Some(lease) => {
+            let ending = lease.ending.as_ref().map(|why| format!(", to end since {why:?}"));
+            let (left, ending) = (lease.left.as_millis(), ending.unwrap_or_default());
+            format!("held by {}, {left} ms left{ending}", of(lease.id))
+        }
+        None => "free".to_owned(),
+    };
+    if let Some(token) = record.token {
+        words += &format!(", token {token}");
+    }
+    if let Some(why) = &record.disabled {
+        words += &format!(", disabled since {:?}", why.reason);
+    }
+    words
+}

@@ -1,0 +1,150 @@
+//! Who waits for a name, and whom it must come to by when.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use leasehold_core::Timing;
+
+use super::Found;
+use super::trouble::Trouble;
+use crate::history::{Fact, Name, Process};
+
+/// When one that has just begun to wait does so in earnest.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// A name that is to be granted, and to whom it may be.
+#[derive(Debug)]
+struct Due {
+    since: Duration,
+    by: Duration,
+    waiters: Vec<Process>,
+}
+
+/// Those who wait, and the names that are due to one of them.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    timing: Timing,
+    trouble: Trouble,
+    led: HashSet<Name>,
+    campaigning: HashMap<Process, Duration>,
+    locking: HashMap<(Process, Name), Duration>,
+    /// Terms whose job has not ended: whether one of `start` and `stop` has.
+    terms: HashMap<(Process, Name), bool>,
+    ended: HashMap<(Process, Name), Duration>,
+    disabled: HashSet<Name>,
+    switched: HashMap<Name, Duration>,
+    due: HashMap<Name, Due>,
+}
+
+impl Waiting {
+    pub(super) fn new(timing: &Timing, events: &[(Duration, Fact)]) -> Self {
+        let led = |(_, fact): &(Duration, Fact)| match fact {
+            Fact::Started(_, name, _) => Some(*name),
+            _ => None,
+        };
+        Self {
+            timing: timing.clone(),
+            trouble: Trouble::default(),
+            led: events.iter().filter_map(led).collect(),
+            campaigning: HashMap::new(),
+            locking: HashMap::new(),
+            terms: HashMap::new(),
+            ended: HashMap::new(),
+            disabled: HashSet::new(),
+            switched: HashMap::new(),
+            due: HashMap::new(),
+        }
+    }
+
+    /// The name is free since then: one of those who wait, and for whom nothing has gone wrong for
+    /// `rest`, must have it by then.
+    pub(super) fn is_free(&mut self, name: Name, since: Duration, rest: Duration, by: Duration) {
+        // One that has led itself lets others go first for a poll interval.
+        let own_rest = self.timing.poll_interval.mul_f64(1.2) + SETTLED;
+        let switched = self.switched.get(&name).is_none_or(|at| *at + own_rest < since);
+        if self.disabled.contains(&name) || !switched {
+            return;
+        }
+        let campaigning = self.campaigning.iter().filter(|_| self.led.contains(&name));
+        let campaigning =
+            campaigning.map(|(process, at)| (*process, *at)).filter(|(process, _)| {
+                let ended = self.ended.get(&(*process, name));
+                !self.terms.contains_key(&(*process, name))
+                    && ended.is_none_or(|at| *at + own_rest < since)
+            });
+        let locking = self.locking.iter().filter(|((_, waits), _)| *waits == name);
+        let locking = locking.map(|((process, _), at)| (*process, *at));
+        let waiters: Vec<_> = campaigning
+            .chain(locking)
+            .filter(|(_, at)| *at + SETTLED < since)
+            .map(|(process, _)| process)
+            .filter(|process| self.trouble.over_since(*process).is_some_and(|at| at + rest < since))
+            .collect();
+        if !waiters.is_empty() {
+            self.due.insert(name, Due { since, by, waiters });
+        }
+    }
+
+    /// Whether a name that is due has not been granted in time.
+    pub(super) fn overdue(&self, now: Duration) -> Found {
+        let overdue = self.due.iter().find(|(_, due)| now > due.by);
+        overdue.map_or(Ok(()), |(name, Due { since, waiters, .. })| {
+            Err((now, format!("nobody of {waiters:?} is granted {name}, free since {since:?}")))
+        })
+    }
+
+    fn excuse(&mut self, process: Process, of: Option<Name>) {
+        for (name, due) in &mut self.due {
+            if of.is_none_or(|of| of == *name) {
+                due.waiters.retain(|waiter| *waiter != process);
+            }
+        }
+        self.due.retain(|_, due| !due.waiters.is_empty());
+    }
+
+    pub(super) fn see(&mut self, now: Duration, fact: &Fact) {
+        if let Some(process) = self.trouble.see(now, fact) {
+            return self.excuse(process, None);
+        }
+        match fact {
+            Fact::Booted(process) => {
+                self.campaigning.insert(*process, now);
+            }
+            Fact::Crashed(process) | Fact::Leaving(process) => {
+                self.campaigning.remove(process);
+                self.locking.retain(|(waiter, _), _| waiter != process);
+                self.excuse(*process, None);
+            }
+            Fact::Waits(process, name) => {
+                self.locking.insert((*process, *name), now);
+            }
+            Fact::WaitsNoMore(process, name) => {
+                self.locking.remove(&(*process, *name));
+                self.excuse(*process, Some(*name));
+            }
+            Fact::Started(process, name, _) => {
+                self.terms.insert((*process, *name), false);
+            }
+            Fact::StartEnded(process, name, _) | Fact::Stopped(process, name, _) => {
+                self.ended.insert((*process, *name), now);
+                if self.terms.insert((*process, *name), true) == Some(true) {
+                    self.terms.remove(&(*process, *name));
+                }
+            }
+            Fact::Disabled(name) | Fact::Enabled(name) => {
+                if matches!(fact, Fact::Disabled(_)) {
+                    self.disabled.insert(*name);
+                } else {
+                    self.disabled.remove(name);
+                }
+                self.switched.insert(*name, now);
+                self.due.remove(name);
+            }
+            // A heartbeat that was late, on a lease that by a slower clock had not run out.
+            Fact::Granted(_, name, _) | Fact::Extended(_, name, _) => {
+                self.due.remove(name);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Hears of panics, which the tasks in which they are raised keep to themselves.
+
+use std::cell::RefCell;
+use std::panic::PanicHookInfo;
+use std::sync::Once;
+
+thread_local! {
+    /// Those raised in this thread, while it listens.
+    static HEARD: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// Runs it, and says what panicked in this thread meanwhile and when it is over.
+pub(super) fn heard<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            note(panic);
+            before(panic);
+        }));
+    });
+    HEARD.set(Some(Vec::new()));
+    let done = run();
+    (done, HEARD.take().unwrap_or_default())
+}
+
+fn note(panic: &PanicHookInfo<'_>) {
+    HEARD.with_borrow_mut(|heard| {
+        if let Some(heard) = heard {
+            heard.push(panic.to_string());
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raised_in_a_task_and_not_by_unwinding_alone() {
+        let play = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let _ = runtime.block_on(async {
+                let unwinds = async { std::panic::resume_unwind(Box::new("no luck")) };
+                let _: Result<(), _> = tokio::spawn(unwinds).await;
+                let panics = async { assert_eq!(1 + 1, 3, "arithmetic") };
+                tokio::spawn(panics).await
+            });
+        };
+        let ((), panics) = heard(play);
+        assert!(panics.len() == 1 && panics[0].contains("arithmetic"), "{panics:?}");
+        assert!(heard(|| ()).1.is_empty());
+    }
+}
