@@ -7,7 +7,7 @@ use std::time::Duration;
 use leasehold::url::{OpenOptions, open};
 use leasehold_admin::{AdminApi, Limits, Server};
 use leasehold_conformance::GatedStore;
-use leasehold_core::election::{ElectionHandle, job_fn};
+use leasehold_core::election::{ElectionHandle, Status, job_fn};
 use leasehold_core::{Client, LockStore, Settings};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -91,7 +91,7 @@ pub(crate) fn campaign(client: &Client, name: &str) -> ElectionHandle {
 
 /// Waits until that instance leads.
 pub(crate) async fn leads(handle: &ElectionHandle) {
-    handle.watch().wait_for(|status| status.is_leading()).await.unwrap();
+    handle.watch().wait_for(Status::is_leading).await.unwrap();
 }
 
 /// Waits until that instance does not lead.

@@ -1,5 +1,6 @@
 //! The lead moves on, and the page shows it.
 
+use leasehold_core::FencingToken;
 use tokio::runtime::Runtime;
 
 use crate::browser::Browser;
@@ -16,7 +17,7 @@ pub(crate) async fn is_seen(browser: &Browser) {
     browser.until_row(NAME, ".who", "first").await;
     browser.until_row(NAME, ".state", "held").await;
     let before = browser.token(NAME).await;
-    assert_eq!(Some(before), first.status().token.map(|token| token.get()));
+    assert_eq!(Some(before), first.status().token.map(FencingToken::get));
 
     // What is left goes down between renewals and up by them, and never beyond the ttl.
     let moved = "const fill = part(arguments[0], '.bar i').style.transform; \
@@ -29,7 +30,7 @@ pub(crate) async fn is_seen(browser: &Browser) {
     browser.until_row(NAME, ".who", "second").await;
     let after = browser.token(NAME).await;
     assert!(after > before, "{after} is not above {before}");
-    assert_eq!(Some(after), second.status().token.map(|token| token.get()));
+    assert_eq!(Some(after), second.status().token.map(FencingToken::get));
 
     // Both terms are drawn, and told.
     let drawn = "return part(arguments[0], '.strip').children.length === 2";
