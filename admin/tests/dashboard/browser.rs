@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use fantoccini::elements::Element;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -76,8 +78,11 @@ pub(crate) struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It takes the browser with it.
-        let _ = self.driver.kill();
+        // Killed alone, it would leave its browser behind.
+        let group = i32::try_from(self.driver.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         let _ = self.driver.wait();
     }
 }
@@ -88,6 +93,7 @@ impl Browser {
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            .process_group(0)
             .spawn()
             .unwrap();
         let said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -105,6 +111,7 @@ impl Browser {
                 "--disable-dev-shm-usage",
                 "--disable-gpu",
                 "--no-first-run",
+                "--disable-crash-reporter",
                 "--disable-background-networking",
                 "--no-proxy-server",
                 "--hide-scrollbars",
