@@ -47,6 +47,12 @@ fn provide(program: &str, arguments: &[&str], what: &str, packages: &[&str]) -> 
     apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }
 
+/// The browser that shows the dashboard, and what drives it.
+pub(crate) fn browser() -> Result<()> {
+    program("chromium", "Chromium", &["chromium"])?;
+    program("chromedriver", "ChromeDriver, of Chromium's version", &["chromium-driver"])
+}
+
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let status = Command::new("apt-get")
         .args(arguments)
