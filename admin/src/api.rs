@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::header::{ALLOW, HeaderName};
+use axum::http::header::{ALLOW, CONTENT_SECURITY_POLICY, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +16,7 @@ use crate::feed::Feed;
 use crate::health::Readiness;
 use crate::limits::Gate;
 use crate::problem::Problem;
-use crate::{Access, Limits, access, events, health, locks, openapi, original};
+use crate::{Access, Limits, access, dashboard, events, health, locks, openapi, original};
 
 /// The HTTP control API of one client's store.
 ///
@@ -74,10 +74,13 @@ impl AdminApi {
         Self { shutdown, ..self }
     }
 
-    /// All of it, to be served as it is or mounted with [`Router::nest`].
+    /// All of it, to be served as it is or mounted: with [`Router::nest_service`] at a path with
+    /// and without a slash at the end, with [`Router::nest`] only without, where it matters to the
+    /// dashboard.
     pub fn router(&self) -> Router {
         let state = self.state();
         let guarded = Router::new()
+            .route("/", get(dashboard::page))
             .route("/v1/locks", get(locks::list))
             .route("/v1/locks/{name}", get(locks::get))
             .route("/v1/locks/{name}/disable", post(locks::disable))
@@ -121,11 +124,11 @@ fn finish(router: Router<Arc<State>>, state: Arc<State>) -> Router {
 }
 
 /// Every answer says that it is not to be kept, framed or guessed at; one to a method that a path
-/// does not have is a problem like any other.
+/// does not have is a problem like any other. The page alone has a policy of its own.
 async fn answer(request: Request, next: Next) -> Response {
     const HEADERS: [(HeaderName, &str); 4] = [
         (axum::http::header::CACHE_CONTROL, "no-store"),
-        (axum::http::header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
         (axum::http::header::REFERRER_POLICY, "no-referrer"),
         (axum::http::header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
@@ -134,8 +137,12 @@ async fn answer(request: Request, next: Next) -> Response {
         let allow = response.headers_mut().remove(ALLOW);
         response = Problem::method_not_allowed().allowing(allow).into_response();
     }
+    let policy = response.headers_mut().remove(CONTENT_SECURITY_POLICY);
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    if let Some(policy) = policy {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     }
     response
 }

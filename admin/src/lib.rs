@@ -28,6 +28,7 @@
 
 mod access;
 mod api;
+mod dashboard;
 mod events;
 mod extract;
 mod feed;

@@ -36,6 +36,12 @@ pub(crate) fn program(program: &str, what: &str, packages: &[&str]) -> Result<()
     apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }
 
+/// The browser that shows the dashboard, and what drives it.
+pub(crate) fn browser() -> Result<()> {
+    program("chromium", "Chromium", &["chromium"])?;
+    program("chromedriver", "ChromeDriver, of Chromium's version", &["chromium-driver"])
+}
+
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let status = Command::new("apt-get")
         .args(arguments)

@@ -22,8 +22,13 @@ pub(crate) struct Options {
 /// Sets up what the tests need and runs them all; the documentation's examples are among them.
 pub(crate) fn test(options: &Options) -> Result<()> {
     let skip = set_up(options)?;
+    setup::browser()?;
     let counts = Counts::new()?;
-    let environment = [skip, ("LEASEHOLD_TEST_COUNTS", counts.0.clone())];
+    let environment = [
+        skip,
+        ("LEASEHOLD_TEST_BROWSER", "required".into()),
+        ("LEASEHOLD_TEST_COUNTS", counts.0.clone()),
+    ];
     let tested = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"], &environment)
         // Without features a URL must say which one to add.
         .and_then(|()| cargo(&["test", "--package", "leasehold", "--no-default-features"], &[]));

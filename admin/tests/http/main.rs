@@ -8,6 +8,7 @@ mod hostile;
 mod locks;
 mod names;
 mod original;
+mod page;
 mod problems;
 mod shutdown;
 mod support;

@@ -12,7 +12,6 @@ use crate::support::{Bench, JSON, PATIENCE};
 #[tokio::test]
 async fn what_the_caller_got_wrong() {
     let bench = Bench::new().await;
-    bench.get("/").await.problem(404, "not-found");
     bench.get("/v1/nothing").await.problem(404, "not-found");
     let answer = bench.post("/v1/locks", "{}").await;
     answer.problem(405, "method-not-allowed");

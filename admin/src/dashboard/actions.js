@@ -1,0 +1,162 @@
+// Dialogs: disable, enable and resign; the details of a lock; the token.
+
+const act = { verb: null, name: null, busy: false };
+
+const VERBS = {
+  disable: {
+    title: "Disable",
+    what: () => "Its holder is told to stop, and nobody is granted it until it is enabled again.",
+  },
+  enable: {
+    title: "Enable",
+    what: (entry) => entry && `It is ${since(entry)}: ${why(entry)}`,
+  },
+  resign: {
+    title: "Resign",
+    what: (entry) =>
+      entry && isAlone(entry)
+        ? "Its holder is told to stop. Nobody else campaigns: nobody would take over."
+        : "Its holder is told to stop in order, and the lead moves on.",
+  },
+};
+
+function openAction(verb, name) {
+  const { title, what } = VERBS[verb];
+  Object.assign(act, { verb, name });
+  setText($("act-title"), `${title} this lock?`);
+  setText($("act-name"), plain(name));
+  setText($("act-what"), what(locks.get(name)) ?? "");
+  setText($("act-do"), title);
+  setText($("act-error"), "");
+  $("act-reason").value = "";
+  $("act-reason").required = verb !== "enable";
+  $("act-why").hidden = verb === "enable";
+  $("act").showModal();
+  (verb === "enable" ? $("act-do") : $("act-reason")).focus();
+}
+
+async function doAction() {
+  if (act.busy) {
+    return;
+  }
+  const { verb, name } = act;
+  const reason = $("act-reason").value;
+  act.busy = true;
+  $("act-do").disabled = true;
+  setText($("act-error"), "");
+  try {
+    const outcome = await write(verb, name, verb === "enable" ? {} : { reason });
+    say(`${plain(name)}: ${OUTCOMES[outcome] ?? plain(String(outcome))}`);
+    $("act").close();
+  } catch (error) {
+    setText($("act-error"), plain(error.message));
+    if (error.status === 401) {
+      askToken(error);
+    }
+  } finally {
+    act.busy = false;
+    $("act-do").disabled = false;
+  }
+}
+
+let saying = 0;
+
+function say(text) {
+  setText($("said"), text);
+  clearTimeout(saying);
+  saying = setTimeout(() => setText($("said"), ""), 15_000);
+}
+
+let detailed = null;
+
+function openDetails(name) {
+  detailed = name;
+  $("details-title").firstElementChild.textContent = plain(name);
+  drawDetails();
+  $("details").showModal();
+}
+
+function drawDetails() {
+  const entry = locks.get(detailed);
+  if (entry === undefined) {
+    return;
+  }
+  const { lock } = entry;
+  const { holder } = lock;
+  const others = standbys(entry);
+  const ms = left(entry);
+  fill($("details").querySelector("dl"), [
+    ["State", since(entry) || SAID[lock.state]],
+    ["Reason", why(entry)],
+    ["Holder", holder ? who(holder) : "nobody"],
+    ["Host and process", holder && plain(`${holder.host}, pid ${holder.pid}`)],
+    ["Instance", holder?.instance],
+    ["Held", holder && heldSince(entry)],
+    ["Time left", ms === null ? null : span(ms)],
+    ["Fencing token", lock.token === null ? "none was granted yet" : String(lock.token)],
+    ["Standbys", others && (others.map(who).join("; ") || "none")],
+  ]);
+  const list = $("details-terms");
+  const said = entry.terms.map(termSaid).reverse();
+  while (list.children.length > said.length) {
+    list.lastElementChild.remove();
+  }
+  said.forEach((text, index) => {
+    setText(list.children[index] ?? list.appendChild(document.createElement("li")), text);
+  });
+}
+
+function heldSince(entry) {
+  const { held_for_ms: ms } = entry.lock;
+  return `since ${moment(clock(entry.at - ms))} (${span(grown(entry, ms))})`;
+}
+
+/** Pairs of words; those without the second are left out. */
+function fill(list, pairs) {
+  const words = pairs.filter(([, said]) => said).flat();
+  while (list.children.length > words.length) {
+    list.lastElementChild.remove();
+  }
+  words.forEach((word, index) => {
+    const kind = index % 2 === 0 ? "dt" : "dd";
+    setText(list.children[index] ?? list.appendChild(document.createElement(kind)), word);
+  });
+}
+
+function askToken(problem) {
+  const refused = token.get() !== null;
+  setText($("ask-error"), refused ? `This token is not accepted: ${plain(problem.detail)}` : "");
+  token.set(null);
+  $("forget").hidden = true;
+  $("ask-token").value = "";
+  if (!$("ask").open) {
+    $("ask").showModal();
+  }
+  $("ask-token").focus();
+}
+
+function startActions() {
+  const submit = (dialog, done) => {
+    $(dialog).querySelector("form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      done();
+    });
+  };
+  submit("act", doAction);
+  submit("ask", () => {
+    token.set($("ask-token").value.trim());
+    $("ask-token").value = "";
+    $("forget").hidden = false;
+    $("ask").close();
+    retryNow();
+  });
+  $("act-cancel").addEventListener("click", () => $("act").close());
+  $("ask-cancel").addEventListener("click", () => $("ask").close());
+  $("details-close").addEventListener("click", () => $("details").close());
+  $("details").addEventListener("close", () => (detailed = null));
+  $("forget").hidden = token.get() === null;
+  $("forget").addEventListener("click", () => {
+    token.set(null);
+    location.reload();
+  });
+}

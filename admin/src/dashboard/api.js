@@ -1,0 +1,108 @@
+// Asking the server. Paths are relative to the page, wherever it is mounted.
+
+const base = location.pathname.endsWith("/") ? location.pathname : `${location.pathname}/`;
+
+/** A write whose answer takes longer is said to have an unknown outcome. */
+const WRITE_MS = 30_000;
+
+const READ_MS = 15_000;
+
+/** The bearer token: in this tab's storage, or in memory alone where a page may have none. */
+const token = {
+  key: `leasehold token ${base}`,
+  memory: null,
+  get() {
+    try {
+      return sessionStorage.getItem(this.key);
+    } catch {
+      return this.memory;
+    }
+  },
+  set(value) {
+    this.memory = value;
+    try {
+      if (value === null) {
+        sessionStorage.removeItem(this.key);
+      } else {
+        sessionStorage.setItem(this.key, value);
+      }
+    } catch {
+      // Kept in memory.
+    }
+  },
+};
+
+/** An answer that is no success. */
+class Problem extends Error {
+  constructor(status, title, detail) {
+    super(detail ? `${title}: ${detail}` : title);
+    this.status = status;
+    this.detail = detail || title;
+  }
+}
+
+/** Resolves to a successful response, else throws: a Problem when the server answered. */
+async function ask(path, { body, signal } = {}) {
+  const headers = new Headers();
+  const shown = token.get();
+  if (shown !== null) {
+    try {
+      headers.set("Authorization", `Bearer ${shown}`);
+    } catch {
+      throw new Problem(401, "no valid token", "a token has printable ASCII characters only");
+    }
+  }
+  const options = { headers, cache: "no-store", signal };
+  if (body !== undefined) {
+    headers.set("Content-Type", "application/json");
+    options.method = "POST";
+    options.body = JSON.stringify(body);
+  }
+  // In the mode "same-origin", Referrer-Policy would have the header Origin be "null".
+  const response = await fetch(base + path, options);
+  if (response.ok) {
+    return response;
+  }
+  let said = {};
+  try {
+    said = await response.json();
+  } catch {
+    // Something in between answered.
+  }
+  throw new Problem(response.status, said?.title || `status ${response.status}`, said?.detail || "");
+}
+
+async function read(path) {
+  const response = await ask(path, { signal: AbortSignal.timeout(READ_MS) });
+  return response.json();
+}
+
+/** Disables, enables or resigns; resolves to what became of it. */
+async function write(verb, name, body) {
+  const signal = AbortSignal.timeout(WRITE_MS);
+  try {
+    if (name === "." || name === "..") {
+      return await writeDots(verb, name, body, signal);
+    }
+    const response = await ask(`v1/locks/${encodeURIComponent(name)}/${verb}`, { body, signal });
+    return (await response.json()).outcome;
+  } catch (error) {
+    if (error instanceof Problem) {
+      throw error;
+    }
+    const detail = "it may have happened; look before you try again";
+    throw new Problem(0, "no answer came", detail);
+  }
+}
+
+/** Browsers take these two names out of paths, even encoded; here they stand in the body. */
+async function writeDots(verb, lockName, { reason }, signal) {
+  const call = (path, body) => ask(`api/mastercontrols/${path}`, { body, signal });
+  if (verb !== "enable") {
+    await call("disable", { lockName, reason });
+  }
+  if (verb !== "disable") {
+    await call("enable", { lockName });
+  }
+  return { disable: "disabled", enable: "enabled", resign: "resigning" }[verb];
+}

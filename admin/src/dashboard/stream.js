@@ -1,0 +1,255 @@
+// Following the changes: connect, take in what is told, and connect again when that ends.
+
+/** A stream that says nothing for so long is dead: the server sends a comment every 15 s. */
+const SILENCE_MS = 40_000;
+
+const LONGEST_PAUSE_MS = 30_000;
+
+/** What is left is read so often, one page at a time: renewals are no events. */
+const RENEWALS_MS = 1000;
+
+const INSTANCES_MS = 5000;
+
+/** Where instances are not told of, they are asked for so often. */
+const NO_INSTANCES_MS = 60_000;
+
+/** The most locks on a page of the API. */
+const MOST = 500;
+
+const TOKEN_NEEDED = "a token is needed";
+
+const link = {
+  /** Aborts the stream that is open. */
+  stop: null,
+  /** Whether what is shown is current. */
+  live: false,
+  /** Why it is not; null while connecting for the first time. */
+  lost: null,
+  /** What the store's silence is put down to. */
+  store: null,
+  /** When the state was last known to be current; null before the first time. */
+  good: null,
+  wake: () => {},
+};
+
+/** Lines of server-sent events, as { kind, data }. */
+async function* events(body, heard) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  let kind = "message";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) {
+      return;
+    }
+    heard();
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) {
+      if (line.startsWith("event: ")) {
+        kind = line.slice(7);
+      } else if (line.startsWith("data: ")) {
+        yield { kind, data: JSON.parse(line.slice(6)) };
+      }
+    }
+  }
+}
+
+async function follow(connected) {
+  const stop = new AbortController();
+  link.stop = stop;
+  let silence;
+  const heard = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => stop.abort(), SILENCE_MS);
+    if (link.live) {
+      link.good = performance.now();
+    }
+  };
+  try {
+    heard();
+    const response = await ask("v1/events", { signal: stop.signal });
+    connected();
+    const seen = new Set();
+    let complete = false;
+    const gap = link.good;
+    for await (const { kind, data } of events(response.body, heard)) {
+      if (kind === "lock") {
+        tell(data, performance.now(), complete ? null : gap);
+        seen.add(data.name);
+      } else if (kind === "removed") {
+        forget(data.name);
+      } else if (kind === "unavailable") {
+        link.store = data?.detail ?? "it does not say why";
+      } else if (kind === "available") {
+        link.store = null;
+      } else if (kind === "complete") {
+        complete = true;
+        [...locks.keys()].filter((name) => !seen.has(name)).forEach(forget);
+      }
+      link.lost = null;
+      judge(complete && link.store === null);
+      draw();
+    }
+    throw new Error("the server ended the connection");
+  } finally {
+    clearTimeout(silence);
+    stop.abort();
+  }
+}
+
+/** Says whether what is shown is current, and stops the clocks when it is not. */
+function judge(live) {
+  link.live = live;
+  if (live) {
+    link.good = performance.now();
+    shown.complete = true;
+  }
+  frozen = live ? null : (link.good ?? performance.now());
+  document.body.classList.toggle("stale", !live);
+  const asOf = link.good === null ? "" : `, showing the state as of ${timeOfDay(clock(link.good))}`;
+  let text = "";
+  if (link.lost !== null) {
+    text = `${link.lost}${asOf}`;
+  } else if (link.store !== null) {
+    text = `the store does not answer${asOf}: ${plain(link.store)}`;
+  }
+  setText($("banner"), text);
+  $("retry").hidden = link.lost === null;
+}
+
+function loss(error) {
+  if (error.status === 401) {
+    return TOKEN_NEEDED;
+  }
+  const first = link.good === null ? "no connection" : "connection lost";
+  return error instanceof Problem ? `${first} (${plain(error.message)})` : first;
+}
+
+async function keepFollowing() {
+  let failures = 0;
+  for (;;) {
+    try {
+      await follow(() => (failures = 0));
+    } catch (error) {
+      failures += 1;
+      link.lost = loss(error);
+      link.store = null;
+      know(null);
+      judge(false);
+      draw();
+      const needsToken = error.status === 401;
+      if (needsToken) {
+        askToken(error);
+      }
+      await pause(needsToken ? null : failures);
+    }
+  }
+}
+
+/** Waits longer from time to time, and not all pages alike; for ever when there is no number. */
+async function pause(failures) {
+  const most = Math.min(LONGEST_PAUSE_MS, 1000 * 2 ** Math.min(failures ?? 0, 10));
+  const ms = most / 2 + (Math.random() * most) / 2;
+  setText($("retry-now"), failures === null ? "Enter the token" : "Try again now");
+  setText($("again"), failures === null ? "" : `The next try is in ${span(ms + 999)}.`);
+  await new Promise((resolve) => {
+    link.wake = resolve;
+    if (failures !== null) {
+      setTimeout(resolve, ms);
+    }
+  });
+  setText($("again"), "Trying…");
+}
+
+function retryNow() {
+  link.wake();
+}
+
+/** Reads anew what is left of the leases whose rows exist. */
+async function readLeft() {
+  const names = ordered();
+  const held = [...rows.keys()].map((name) => locks.get(name)).filter((entry) => entry?.lock.holder);
+  const places = held.map(({ index }) => index).sort((a, b) => a - b);
+  while (places.length > 0 && link.live) {
+    const first = places[0];
+    const count = places.filter((place) => place < first + MOST).length;
+    const [last] = places.splice(0, count).slice(-1);
+    const query = new URLSearchParams({ limit: Math.min(MOST, last - first + 1) });
+    if (first > 0) {
+      query.set("after", names[first - 1]);
+    }
+    const asked = performance.now();
+    const page = await read(`v1/locks?${query}`);
+    page.locks.forEach((lock) => renewed(lock, asked));
+    if (link.live) {
+      link.good = asked;
+    }
+    await sleep(RENEWALS_MS);
+  }
+}
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function keepReadingLeft() {
+  for (;;) {
+    await sleep(RENEWALS_MS);
+    if (!link.live || document.hidden) {
+      continue;
+    }
+    const stop = link.stop;
+    try {
+      await readLeft();
+    } catch (error) {
+      if (error instanceof Problem) {
+        // The stream tells of the store; too many requests are answered by fewer.
+        await sleep(5 * RENEWALS_MS);
+      } else {
+        stop?.abort();
+      }
+    }
+  }
+}
+
+async function keepReadingInstances() {
+  for (;;) {
+    let pause = RENEWALS_MS;
+    if (link.live && !document.hidden) {
+      pause = INSTANCES_MS;
+      try {
+        const { instances } = await read("v1/instances");
+        know(instances);
+      } catch (error) {
+        know(null);
+        // Not every server, nor every store, can tell.
+        pause = [404, 501].includes(error.status) ? NO_INSTANCES_MS : pause;
+      }
+      draw();
+    }
+    await sleep(pause);
+  }
+}
+
+function startStream() {
+  $("retry-now").addEventListener("click", () => {
+    if (token.get() === null && link.lost === TOKEN_NEEDED) {
+      $("ask").showModal();
+    } else {
+      retryNow();
+    }
+  });
+  const retry = () => {
+    if (!document.hidden && link.lost !== TOKEN_NEEDED) {
+      retryNow();
+    }
+  };
+  addEventListener("online", retry);
+  document.addEventListener("visibilitychange", retry);
+  keepFollowing();
+  keepReadingLeft();
+  keepReadingInstances();
+}
+
+startView();
+startActions();
+startStream();

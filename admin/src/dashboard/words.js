@@ -1,0 +1,68 @@
+// How things are said. Names, reasons and labels are anybody's: they reach the page as text only.
+
+/** What cannot be seen, or turns the text around it, is spelt out: names are exact. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+const plain = (text) =>
+  text.replace(INVISIBLE, (one) => `\\u{${one.codePointAt(0).toString(16)}}`);
+
+const two = (number) => String(number).padStart(2, "0");
+
+const timeOfDay = (date) =>
+  `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+
+const day = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+
+const moment = (date) =>
+  (day(date) === day(new Date()) ? "" : `${day(date)} `) + timeOfDay(date);
+
+function span(ms) {
+  const seconds = Math.floor(ms / 1000);
+  const [minutes, hours, days] = [60, 3600, 86_400].map((unit) => Math.floor(seconds / unit));
+  if (days > 0) {
+    return `${days} d ${hours % 24} h`;
+  }
+  if (hours > 0) {
+    return `${hours} h ${two(minutes % 60)} min`;
+  }
+  return minutes > 0 ? `${minutes} min ${two(seconds % 60)} s` : `${seconds} s`;
+}
+
+const who = ({ label, host, pid }) => plain(label ?? `${host}, pid ${pid}`);
+
+const where = ({ label, host, pid }) => (label === null ? "" : plain(`${host}, pid ${pid}`));
+
+const SAID = {
+  held: "held",
+  free: "free",
+  ending: "stopping",
+  disabled: "disabled",
+};
+
+/** Why it is disabled, or why its holder is to stop. */
+const why = ({ lock }) => plain(lock.disabled?.reason ?? lock.ending ?? "");
+
+/** By whom it is disabled and since when, or that its holder is to stop. */
+function since(entry) {
+  const { disabled, ending } = entry.lock;
+  if (disabled === null) {
+    return ending === null ? "" : "its holder is told to stop";
+  }
+  const by = disabled.by === null ? "" : ` by ${plain(disabled.by)}`;
+  const at = moment(clock(entry.at - disabled.for_ms));
+  return `disabled${by} since ${at} (${span(grown(entry, disabled.for_ms))})`;
+}
+
+function termSaid({ token, holder, from, to, unsure }) {
+  const until = to === null ? "now" : (unsure ? "some time after " : "") + moment(clock(to));
+  return `term ${token}: ${who(holder)}, from ${moment(clock(from))} to ${until}`;
+}
+
+const OUTCOMES = {
+  disabled: "is disabled",
+  already_disabled: "was disabled already, and keeps its first reason",
+  enabled: "is enabled",
+  already_enabled: "was enabled already",
+  resigning: "its holder is told to stop",
+  not_held: "nobody held it, so nobody resigns",
+};

@@ -1,0 +1,132 @@
+//! A phone, the dark, and the README's picture.
+
+use std::time::Duration;
+
+use leasehold_core::election::ElectionHandle;
+use leasehold_core::{Client, Holder};
+use serde_json::Value;
+
+use crate::browser::Browser;
+use crate::mounted::{instance, mount};
+use crate::stage::{Stage, campaign, leads, stops};
+
+pub(crate) async fn phone_and_dark(browser: &Browser) {
+    let stage = Stage::new().await;
+    let troupe = Troupe::on(&stage).await;
+    let url = format!("{}/leasehold/", mount(&stage, troupe.instances()).await);
+    browser.size(1280, 640, false).await;
+    browser.colours("light").await;
+    browser.open_live(&url).await;
+    browser.until_row("billing/nightly", ".standbys", "api-3").await;
+    let ground = "return getComputedStyle(document.body).backgroundColor";
+    let light = browser.js(ground, &[]).await;
+    browser.assert_contrast().await;
+    let asked = std::env::var_os("LEASEHOLD_TEST_PICTURE");
+    troupe.hand_over(asked.is_some()).await;
+    let terms = "return part('billing/nightly', '.strip').children.length > 1";
+    browser.until("terms are drawn", terms, &[]).await;
+    let picture = browser.picture("wide-light").await;
+    if let Some(file) = asked {
+        std::fs::copy(picture, file).unwrap();
+    }
+
+    browser.colours("dark").await;
+    let dark = browser.js(ground, &[]).await;
+    assert_ne!(dark, light);
+    browser.assert_contrast().await;
+    browser.picture("wide-dark").await;
+
+    browser.size(390, 844, true).await;
+    let cards = "return getComputedStyle(document.querySelector('thead')).display === 'none' \
+                 && document.documentElement.scrollWidth <= document.documentElement.clientWidth";
+    browser.until("a card for each lock, as wide as the phone", cards, &[]).await;
+    let reached = "return [...document.querySelectorAll('tr[data-lock] .actions button')] \
+        .filter((button) => !button.hidden) \
+        .every((button) => button.getBoundingClientRect().height >= 44)";
+    assert_eq!(browser.js(reached, &[]).await, true, "buttons for thumbs");
+    browser.picture("phone-dark").await;
+    browser.colours("light").await;
+    browser.assert_contrast().await;
+    browser.picture("phone-light").await;
+
+    browser.click_row("billing/nightly", ".switch").await;
+    let within = "const box = document.querySelector('#act').getBoundingClientRect(); \
+                  return box.left >= 0 && box.right <= innerWidth && box.height > 0";
+    browser.until("the dialog fits", within, &[]).await;
+    browser.picture("phone-dialog").await;
+    browser.click("#act-cancel").await;
+}
+
+const NAMES: [&str; 4] = ["billing/nightly", "cache/refresh", "mail/digest", "search/reindex"];
+
+/// Three instances that lead and stand by in turn.
+struct Troupe {
+    members: Vec<(Client, Vec<(&'static str, ElectionHandle)>)>,
+}
+
+impl Troupe {
+    async fn on(stage: &Stage) -> Self {
+        // Not the machine's own name, which pictures would show.
+        let of = |host: &str| Holder { host: host.to_owned(), ..Holder::current() };
+        let operator = Client::builder(stage.store.clone()).holder(of("desk-4"));
+        let operator = operator.label("ops@console").build().unwrap();
+        operator.disable("reports/monthly", "the ledger is migrated until Friday").await.unwrap();
+        operator.disable("cleanup", "x").await.unwrap();
+        operator.enable("cleanup").await.unwrap();
+        let mut members = Vec::new();
+        for number in 0..3 {
+            let client = Client::builder(stage.store.clone());
+            let client = client.holder(of(&format!("node-{number}")));
+            let client = client.label(format!("api-{}", number + 1)).build().unwrap();
+            // Each leads one name, and all but the last name have others who would.
+            let mut campaigns = Vec::new();
+            for (place, name) in NAMES.into_iter().enumerate() {
+                if place == number || (place == 3 && number == 0) {
+                    let campaign = campaign(&client, name);
+                    leads(&campaign).await;
+                    campaigns.push((name, campaign));
+                }
+            }
+            members.push((client, campaigns));
+        }
+        for (client, campaigns) in &mut members {
+            for name in &NAMES[..3] {
+                if campaigns.iter().all(|(other, _)| other != name) {
+                    campaigns.push((name, campaign(client, name)));
+                }
+            }
+        }
+        Self { members }
+    }
+
+    fn instances(&self) -> Value {
+        let told = |(client, campaigns): &(Client, Vec<(&str, ElectionHandle)>)| {
+            let holder = client.holder();
+            let names: Vec<_> = campaigns.iter().map(|(name, _)| *name).collect();
+            let label = holder.label.as_deref().unwrap_or_default();
+            instance(&holder.instance.to_string(), label, &names)
+        };
+        self.members.iter().map(told).collect()
+    }
+
+    /// Leaders resign; for the picture with pauses between, so that there are terms to be seen.
+    async fn hand_over(&self, with_pauses: bool) {
+        let rounds: &[usize] = if with_pauses { &[0, 1, 0, 2, 0] } else { &[0] };
+        for place in rounds {
+            if with_pauses {
+                tokio::time::sleep(Duration::from_secs(7)).await;
+            }
+            let name = NAMES[*place];
+            let all = self.members.iter().flat_map(|(_, campaigns)| campaigns);
+            let mut leaders =
+                all.filter(|(of, campaign)| *of == name && campaign.status().is_leading());
+            if let Some((_, leader)) = leaders.next() {
+                leader.resign().await;
+                stops(leader).await;
+            }
+        }
+        if with_pauses {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Mounted in an application, under a path, on a store that tells who campaigns.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::browser::Browser;
+use crate::stage::{Stage, leads};
+
+const INSTANCES: &str = "/v1/instances";
+
+/// The stage's API under two paths, with those instances; the URL of the application.
+pub(crate) async fn mount(stage: &Stage, instances: serde_json::Value) -> String {
+    let told = json!({ "instances": instances }).to_string();
+    let app = Router::new()
+        .nest_service("/leasehold", stage.api.router())
+        .nest("/nested", stage.api.router());
+    let app = app.layer(from_fn(move |request: Request, next: Next| {
+        let told = told.clone();
+        async move {
+            if request.uri().path().ends_with(INSTANCES) {
+                answer(told)
+            } else {
+                next.run(request).await
+            }
+        }
+    }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    format!("http://{address}")
+}
+
+fn answer(told: String) -> Response {
+    ([("content-type", "application/json")], told).into_response()
+}
+
+pub(crate) fn instance(instance: &str, label: &str, campaigns: &[&str]) -> serde_json::Value {
+    json!({ "instance": instance, "host": "node", "pid": 7, "label": label,
+            "campaigns": campaigns, "left_seconds": 12.5 })
+}
+
+pub(crate) async fn standbys(browser: &Browser) {
+    let stage = Stage::new().await;
+    let client = stage.client("leader");
+    let [led, lonely] = ["led", "lonely"].map(|name| crate::stage::campaign(&client, name));
+    leads(&led).await;
+    leads(&lonely).await;
+    stage.client("x").disable("off", "x").await.unwrap();
+    let own = client.holder().instance.to_string();
+    let instances = json!([
+        instance(&own, "leader", &["led", "lonely"]),
+        instance("018f0000-0000-7000-8000-000000000001", "<i>heir</i>", &["led"]),
+    ]);
+    let url = mount(&stage, instances).await;
+    // With the slash at the end and without.
+    for path in ["/nested", "/leasehold/", "/leasehold"] {
+        browser.open_live(&format!("{url}{path}")).await;
+        let heirs = browser.until_row("led", ".standbys", "heir").await;
+        assert_eq!(heirs, "<i>heir</i>");
+        browser.until_row("lonely", ".standbys", "nobody would take over").await;
+        browser.until_row("off", ".standbys", "–").await;
+        browser.until_row("led", ".resign", "Resign").await;
+    }
+    let only = "const only = document.querySelector('#only'); only.value = 'alone'; \
+                only.dispatchEvent(new Event('change'))";
+    browser.js(only, &[]).await;
+    let one = "return document.querySelectorAll('tr[data-lock]').length === 1 && !!row('lonely')";
+    browser.until("the lonely one is found", one, &[]).await;
+    browser.click_row("lonely", ".switch").await;
+    browser.answer(Some("through the mount")).await;
+    browser.until_closed("act").await;
+    let status = stage.client("x").status("lonely").await.unwrap();
+    assert_eq!(status.disabled.unwrap().reason.as_str(), "through the mount");
+    led.shutdown().await;
+    lonely.shutdown().await;
+}

@@ -1,0 +1,100 @@
+//! A server on an SQLite store, and those who campaign on it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::url::{OpenOptions, open};
+use leasehold_admin::{AdminApi, Limits, Server};
+use leasehold_conformance::GatedStore;
+use leasehold_core::election::{ElectionHandle, job_fn};
+use leasehold_core::{Client, LockStore, Settings};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A server, what it serves, and the door between the two.
+pub(crate) struct Stage {
+    _folder: TempDir,
+    pub(crate) store: Arc<dyn LockStore>,
+    /// What stands between the server and the store.
+    pub(crate) door: GatedStore,
+    pub(crate) api: AdminApi,
+    pub(crate) address: SocketAddr,
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        Self::with(|api| api).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(AdminApi) -> AdminApi) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("locks.db").display());
+        let store = open(&url, &OpenOptions::default()).await.unwrap();
+        let door = GatedStore::new(store.clone());
+        let api = AdminApi::new(client(Arc::new(door.clone()), "ops@console"));
+        let api = change(api.limits(Limits::default().writes_per_second(10_000)));
+        let mut stage = Self {
+            _folder: folder,
+            store,
+            door,
+            api,
+            address: "127.0.0.1:0".parse().unwrap(),
+            stop: CancellationToken::new(),
+            task: None,
+        };
+        stage.serve().await;
+        stage
+    }
+
+    /// Serves at the address, which is a new one the first time.
+    pub(crate) async fn serve(&mut self) {
+        let server = Server::bind(self.api.clone(), self.address, None).await.unwrap();
+        self.address = server.address();
+        self.stop = CancellationToken::new();
+        self.task = Some(tokio::spawn(server.run(self.stop.clone().cancelled_owned())));
+    }
+
+    pub(crate) async fn go_away(&mut self) {
+        self.stop.cancel();
+        self.task.take().unwrap().await.unwrap();
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    pub(crate) fn client(&self, label: &str) -> Client {
+        client(self.store.clone(), label)
+    }
+
+    /// Somebody who campaigns for the lock from now on.
+    pub(crate) fn campaign(&self, label: &str, name: &str) -> ElectionHandle {
+        campaign(&self.client(label), name)
+    }
+}
+
+pub(crate) fn client(store: Arc<dyn LockStore>, label: &str) -> Client {
+    let settings = Settings::default().ttl(Duration::from_secs(3));
+    Client::builder(store).label(label).settings(settings).build().unwrap()
+}
+
+pub(crate) fn campaign(client: &Client, name: &str) -> ElectionHandle {
+    client.election(name).unwrap().spawn(job_fn(async |leadership| {
+        leadership.cancelled().await;
+        Ok(())
+    }))
+}
+
+/// Waits until that instance leads.
+pub(crate) async fn leads(handle: &ElectionHandle) {
+    handle.watch().wait_for(|status| status.is_leading()).await.unwrap();
+}
+
+/// Waits until that instance does not lead.
+pub(crate) async fn stops(handle: &ElectionHandle) {
+    handle.watch().wait_for(|status| !status.is_leading()).await.unwrap();
+}

@@ -1,0 +1,76 @@
+//! The lead moves on, and the page shows it.
+
+use tokio::runtime::Runtime;
+
+use crate::browser::Browser;
+use crate::stage::{Stage, campaign, leads};
+
+const NAME: &str = "billing/nightly";
+
+pub(crate) async fn is_seen(browser: &Browser) {
+    let stage = Stage::new().await;
+    let first = stage.campaign("first", NAME);
+    leads(&first).await;
+    let second = stage.campaign("second", NAME);
+    browser.open_live(&stage.url()).await;
+    browser.until_row(NAME, ".who", "first").await;
+    browser.until_row(NAME, ".state", "held").await;
+    let before = browser.token(NAME).await;
+    assert_eq!(Some(before), first.status().token.map(|token| token.get()));
+
+    // What is left goes down between renewals and up by them, and never beyond the ttl.
+    let moved = "const fill = part(arguments[0], '.bar i').style.transform; \
+                 return fill !== '' && fill !== arguments[1] ? fill : null";
+    let one = browser.until("the bar is drawn", moved, &[NAME.into(), "".into()]).await;
+    browser.until("the bar moves", moved, &[NAME.into(), one]).await;
+    assert!(browser.seconds_left(NAME).await <= 3);
+
+    first.shutdown().await;
+    browser.until_row(NAME, ".who", "second").await;
+    let after = browser.token(NAME).await;
+    assert!(after > before, "{after} is not above {before}");
+    assert_eq!(Some(after), second.status().token.map(|token| token.get()));
+
+    // Both terms are drawn, and told.
+    let drawn = "return part(arguments[0], '.strip').children.length === 2";
+    browser.until("two terms are drawn", drawn, &[NAME.into()]).await;
+    browser.click_row(NAME, ".name").await;
+    let told = "return [...document.querySelectorAll('#details-terms li')] \
+                .map((term) => term.textContent).join('|')";
+    let told = browser.js(told, &[]).await.as_str().unwrap().to_owned();
+    let (new, old) = told.split_once('|').unwrap();
+    assert!(new.starts_with(&format!("term {after}: second, from ")), "{told}");
+    assert!(new.ends_with(" to now") && !old.ends_with(" to now"), "{told}");
+    assert!(old.starts_with(&format!("term {before}: first, from ")), "{told}");
+    browser.click("#details-close").await;
+    browser.until_closed("details").await;
+    second.shutdown().await;
+    browser.until_row(NAME, ".state", "free").await;
+}
+
+/// A leader that dies without a word is followed when its lease has run out.
+pub(crate) async fn of_a_crashed_leader(browser: &Browser) {
+    let stage = Stage::new().await;
+    let victim = Runtime::new().unwrap();
+    let client = stage.client("victim");
+    let first = victim.spawn(async move {
+        let handle = campaign(&client, NAME);
+        leads(&handle).await;
+        handle
+    });
+    // Kept, so that nothing shuts it down in order.
+    let _first = first.await.unwrap();
+    let second = stage.campaign("heir", NAME);
+    browser.open_live(&stage.url()).await;
+    browser.until_row(NAME, ".who", "victim").await;
+    let before = browser.token(NAME).await;
+    // Renewals are no events; the page reads them all the same.
+    let renewed = "window.low ??= 99; const left = parseInt(text(arguments[0], '.seconds')); \
+                   window.low = Math.min(window.low, left); return left > window.low";
+    browser.until("the time left goes up again", renewed, &[NAME.into()]).await;
+
+    victim.shutdown_background();
+    browser.until_row(NAME, ".who", "heir").await;
+    assert!(browser.token(NAME).await > before);
+    second.shutdown().await;
+}
