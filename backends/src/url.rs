@@ -13,8 +13,8 @@
 //!
 //! Options such as those of TLS are each driver's own; the folder `docs/backends` has a page for each.
 //!
-//! User and password are percent-encoded, and so is an `@` behind the host (`%40`), but for one in an
-//! option's value where the host has its login before it, or neither login nor port.
+//! User and password are percent-encoded, and so is an `@` behind the host (`%40`), but for one in the
+//! value of the option `appName`, or of any where the host has neither password nor port before it.
 //!
 //! The PATH of an SQLite file is taken literally, relative to the working folder unless it starts
 //! with `/`: nothing in it is percent-decoded, and `?` and `#` are characters like others. Schemes
@@ -185,12 +185,14 @@ pub(crate) fn check_login(url: &str) -> Result<()> {
     let rest = split(url).map_or("", |(_, rest)| rest.strip_prefix("//").unwrap_or(rest));
     let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let (path, query) = behind.split_once('?').unwrap_or((behind, ""));
-    let no_password = authority.contains('@') || !authority.contains(':');
-    let option = |option: &str| {
+    let no_password = !authority.contains(':');
+    // Azure's MongoDB writes appName=@account@.
+    let plain = |name: &str| no_password || name.eq_ignore_ascii_case("appName");
+    let doubtful = |option: &str| {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        name.contains('@') || value.contains('#') || (value.contains('@') && !no_password)
+        name.contains('@') || value.contains('@') && (!plain(name) || value.contains('#'))
     };
-    if path.contains('@') || (query.contains('@') && query.split('&').any(option)) {
+    if path.contains('@') || query.split('&').any(doubtful) {
         return Err(Error::invalid("the URL has an @ behind its host").with_fix(
             "percent-encode what stands in it: / as %2F, ? as %3F, # as %23 and @ as %40",
         ));
@@ -296,7 +298,13 @@ mod tests {
         ] {
             assert!(check_login(url).is_ok(), "{url}");
         }
-        for url in ["mongodb://u:p@a/d@b?c=@d", "mongodb://u:p@a?b@c", "mongodb://u:p@a?b=c#d@e"] {
+        for url in [
+            "mongodb://u:p@a/d@b?c=@d",
+            "mongodb://u:p@a?b@c",
+            "mongodb://u:p@a?appName=c#d@e",
+            "postgres://u:p@ss?a=word@host/d",
+            "postgres://u:p@h:5432/d?user=me@corp",
+        ] {
             assert!(check_login(url).is_err(), "{url}");
         }
     }

@@ -27,6 +27,10 @@ fn asked(sent: u64, reply: AskReply) -> Event {
     Event::Asked { sent: at(sent), reply }
 }
 
+fn asked_to_renew(reply: RenewReply) -> Event {
+    Event::Renewed { sent: at(4_000), reply }
+}
+
 fn leader() -> Machine {
     let mut machine = Machine::new(timing(), at(0));
     assert_eq!(machine.handle(Event::Tick, at(0)), [Action::Ask(Attempt::New)]);
@@ -119,6 +123,65 @@ fn one_that_wakes_after_its_lease_aborts_its_work_at_once() {
     let actions = machine.handle(Event::Tick, at(3_600_000));
     let stop = Action::Stop(StopReason::HeartbeatsFailed);
     assert_eq!(actions, [stop, Action::Distrust, Action::AbortStart]);
+}
+
+/// However late the step down comes, `stop` ends before another may lead.
+#[test]
+fn one_that_wakes_just_before_its_deadline_has_no_more_grace_than_until_then() {
+    let mut machine = leader();
+    let deadline = 15_000 - 750;
+    machine.handle(Event::Tick, at(deadline - 100));
+    assert_eq!(machine.wake().unwrap().at, at(deadline));
+    assert_eq!(machine.handle(Event::Tick, at(deadline)), [Action::AbortAll]);
+}
+
+#[test]
+fn one_that_resigned_lets_others_have_the_lead_first() {
+    let mut machine = leader();
+    machine.handle(Event::Resign, at(100));
+    machine.handle(Event::JobEnded, at(200));
+    machine.handle(Event::Released(true), at(300));
+    // Its own release is hinted at.
+    assert_eq!(machine.handle(Event::Hint, at(301)), []);
+    assert_eq!(machine.wake().unwrap().at, at(300) + timing().poll_interval);
+}
+
+#[test]
+fn hints_do_not_use_up_the_retries_of_a_heartbeat() {
+    let mut machine = leader();
+    let retry = machine.handle(asked_to_renew(RenewReply::Failed), at(4_100));
+    assert!(matches!(retry[..], [Action::Renew(_)]), "{retry:?}");
+    for hint in 0..10 {
+        assert_eq!(machine.handle(Event::Hint, at(4_101 + hint)), []);
+    }
+    assert_eq!(machine.standing(), Standing::Leading);
+}
+
+#[test]
+fn candidates_are_kept_apart_and_none_begins_before_its_delay() {
+    let mut machine = Machine::new(timing(), at(0));
+    machine.handle(Event::Tick, at(0));
+    machine.handle(asked(0, AskReply::Held { left: Duration::from_secs(1) }), at(10));
+    let wake = machine.wake().unwrap();
+    assert!(wake.at == at(1_010) && !wake.spread.is_zero(), "{wake:?}");
+    let delayed = Settings::new().start_delay(Duration::from_secs(7));
+    let timing = delayed.resolve(&MemoryStore::new().capabilities()).unwrap();
+    let mut machine = Machine::new(timing, at(0));
+    assert_eq!(machine.handle(Event::Hint, at(100)), []);
+    assert_eq!(machine.handle(Event::Tick, at(6_999)), []);
+    assert_eq!(machine.handle(Event::Tick, at(7_000)), [Action::Ask(Attempt::New)]);
+}
+
+#[test]
+fn a_tolerance_that_is_shorter_than_it_might_be_is_kept() {
+    let settings = Settings::new().tolerance(Duration::from_secs(6));
+    let timing = settings.resolve(&MemoryStore::new().capabilities()).unwrap();
+    let mut machine = Machine::new(timing, at(0));
+    machine.handle(Event::Tick, at(0));
+    machine.handle(granted(0, 1), at(10));
+    let stop = Action::Stop(StopReason::HeartbeatsFailed);
+    assert!(!machine.handle(Event::Tick, at(5_999)).contains(&stop));
+    assert!(machine.handle(Event::Tick, at(6_000)).contains(&stop));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use leasehold_core::{
     Client, Clock, Job, Leadership, LockName, LockStore, MAX_TTL, MemoryStore, Settings, Status,
     SystemClock, TokioClock, job_fn, start_stop,
@@ -378,6 +378,29 @@ async fn a_lock_that_was_refused_after_an_unknown_attempt_is_asked_for_under_the
     let asked = odd.k.asked.lock().unwrap();
     let own: Vec<_> = asked.iter().filter(|id| **id == first).collect();
     assert_eq!(own.len() + 1, asked.len(), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_fails_or_is_dropped_is_tried_again_in_the_background() {
+    let clock = Arc::new(TokioClock::new());
+    let odd = Odd::new(clock.clone());
+    let c = client(&odd, clock, Settings::new());
+    let lock = c.lock("a").unwrap();
+    let is_free = async || c.status("a").await.unwrap().lease.is_none();
+
+    let guard = lock.acquire(secs(1)).await.unwrap();
+    odd.k.release_panics.store(true, SeqCst);
+    assert!(guard.release().await.is_err());
+    odd.k.release_panics.store(false, SeqCst);
+    tokio::time::sleep(secs(1)).await;
+    assert!(is_free().await, "it is not tried again");
+
+    let guard = lock.acquire(secs(1)).await.unwrap();
+    odd.k.all_hang.store(true, SeqCst);
+    assert!(guard.release().now_or_never().is_none());
+    odd.k.all_hang.store(false, SeqCst);
+    tokio::time::sleep(secs(1)).await;
+    assert!(is_free().await, "it was dropped and nothing tried");
 }
 
 /// A lease of before the disable is ending; taken for a grant, it would be lost at once.

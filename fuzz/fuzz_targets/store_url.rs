@@ -42,8 +42,8 @@ fn said(url: &str) -> Result<String, String> {
 }
 
 /// Where passwords stand as whoever wrote the URL meant them, characters included that should have
-/// been percent-encoded: before the last `@`, unless that is in an option of a URL whose host has its
-/// login before it or has neither login nor port; and in options.
+/// been percent-encoded: before the last `@` that is not in the value of `appName`, or of any option
+/// where no password stands before the path; and in options.
 fn passwords(url: &str) -> Vec<Range<usize>> {
     let (scheme, rest) = url.split_once(':').unwrap_or_default();
     if scheme.eq_ignore_ascii_case("sqlite") || !rest.starts_with("//") {
@@ -52,12 +52,13 @@ fn passwords(url: &str) -> Vec<Range<usize>> {
     let start = scheme.len() + "://".len();
     let (host, query) = url[start..].split_once('?').unwrap_or((&url[start..], ""));
     let host = host.split(['/', '#']).next().unwrap_or_default();
-    let plain = host.contains('@') || !host.contains(':');
+    let plain = !host.contains(':');
     let in_values = query.split('&').all(|option| {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        !name.contains('@') && !value.contains('#')
+        let plain = plain || name.eq_ignore_ascii_case("appName");
+        !name.contains('@') && (!value.contains('@') || plain && !value.contains('#'))
     });
-    let ends = if plain && in_values { url.find('?').unwrap_or(url.len()) } else { url.len() };
+    let ends = if in_values { url.find('?').unwrap_or(url.len()) } else { url.len() };
     let login = url[..ends].rfind('@').filter(|end| *end > start).and_then(|end| {
         let colon = start + url[start..end].find(':')?;
         Some(colon + 1..end)

@@ -17,9 +17,12 @@ async fn nothing_grows_in_a_minute_and_leaks_are_noticed() {
         assert_eq!((growth(&soaked.samples), soaked.left), (Vec::new(), 0), "{soaked}");
         assert!(soaked.locks > 1000 && soaked.terms > 100, "too little happened: {soaked}");
     }
-    for (leak, what) in
-        [(Leak::Files, "files"), (Leak::Memory, "memory (KiB)"), (Leak::Tasks, "tasks")]
-    {
+    for (leak, what) in [
+        (Leak::Files, "files"),
+        (Leak::Connections, "connections"),
+        (Leak::Memory, "memory (KiB)"),
+        (Leak::Tasks, "tasks"),
+    ] {
         let soaked = soak("memory:", Duration::from_secs(9), Some(leak)).await.unwrap();
         let grown = growth(&soaked.samples);
         assert!(grown.iter().any(|growth| growth.what == what), "{leak:?}: {soaked}");

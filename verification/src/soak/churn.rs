@@ -27,6 +27,8 @@ pub enum Leak {
     Memory,
     /// An open file, with every hundredth lock.
     Files,
+    /// An open socket, with every hundredth lock.
+    Connections,
 }
 
 /// Everything that churns.
@@ -113,7 +115,10 @@ fn plant(leak: Option<Leak>, had: u64) {
         Some(Leak::Files) if had.is_multiple_of(100) => {
             std::mem::forget(std::fs::File::open("/proc/self/status"));
         }
-        Some(Leak::Files) | None => {}
+        Some(Leak::Connections) if had.is_multiple_of(100) => {
+            std::mem::forget(std::net::UdpSocket::bind("127.0.0.1:0"));
+        }
+        Some(Leak::Files | Leak::Connections) | None => {}
     }
 }
 
