@@ -16,7 +16,9 @@ use crate::feed::Feed;
 use crate::health::Readiness;
 use crate::limits::Gate;
 use crate::problem::Problem;
-use crate::{Access, Limits, access, dashboard, events, health, locks, openapi, original};
+use crate::{
+    Access, Limits, access, dashboard, events, health, instances, locks, openapi, original,
+};
 
 /// The HTTP control API of one client's store.
 ///
@@ -86,6 +88,7 @@ impl AdminApi {
             .route("/v1/locks/{name}/disable", post(locks::disable))
             .route("/v1/locks/{name}/enable", post(locks::enable))
             .route("/v1/locks/{name}/resign", post(locks::resign))
+            .route("/v1/instances", get(instances::list))
             .route("/v1/events", get(events::events))
             .route("/openapi.json", get(openapi::document))
             .merge(original::routes())

@@ -33,6 +33,7 @@ mod events;
 mod extract;
 mod feed;
 mod health;
+mod instances;
 mod limits;
 mod lock;
 mod locks;

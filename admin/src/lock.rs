@@ -101,6 +101,6 @@ fn moment_before(duration: Duration) -> String {
     format!("{at:.3}")
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -43,7 +43,7 @@ fn answer(told: String) -> Response {
 
 pub(crate) fn instance(instance: &str, label: &str, campaigns: &[&str]) -> serde_json::Value {
     json!({ "instance": instance, "host": "node", "pid": 7, "label": label,
-            "campaigns": campaigns, "left_seconds": 12.5 })
+            "campaigns": campaigns, "unlisted": 0, "left_ms": 12500 })
 }
 
 pub(crate) async fn standbys(browser: &Browser) {

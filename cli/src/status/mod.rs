@@ -1,26 +1,27 @@
 //! `leasehold status`.
 
+mod standbys;
 mod table;
 mod watch;
 
 use leasehold::{LockName, LockRecord, LockStore, LockStoreExt, Result};
-use leasehold_admin::LockView;
 
 use crate::args::StatusArgs;
 use crate::exit::Failure;
 use crate::output::print;
 use crate::store::StoreChoice;
+use standbys::{View, Watched};
 
 pub(crate) async fn status(store: &StoreChoice, args: StatusArgs) -> Result<u8, Failure> {
     let query = Query { name: args.name.map(LockName::new).transpose()?, json: args.json };
     if args.watch {
         return watch::watch(store, &query).await;
     }
-    let records = match store.open_existing().await? {
+    let locks = match store.open_existing().await? {
         Some(store) => query.read(&*store).await?,
         None => query.nothing(),
     };
-    print(&query.show(&records)?)?;
+    print(&query.show(&locks)?)?;
     Ok(0)
 }
 
@@ -32,27 +33,31 @@ struct Query {
 }
 
 impl Query {
-    async fn read(&self, store: &dyn LockStore) -> Result<Vec<LockRecord>> {
-        match &self.name {
+    async fn read(&self, store: &dyn LockStore) -> Result<Vec<Watched>> {
+        let records = match &self.name {
             Some(name) => {
                 let record = store.get(name).await?;
-                Ok(vec![record.unwrap_or_else(|| LockRecord::unused(name.clone()))])
+                vec![record.unwrap_or_else(|| LockRecord::unused(name.clone()))]
             }
-            None => store.list_all("").await,
-        }
+            None => store.list_all("").await?,
+        };
+        // Without them the rest is worth showing: the store may keep none, or refuse to tell.
+        let instances = store.instances().await.ok();
+        Ok(records.into_iter().map(|record| Watched::new(record, instances.as_deref())).collect())
     }
 
     /// What a store shows that does not exist yet.
-    fn nothing(&self) -> Vec<LockRecord> {
-        self.name.iter().cloned().map(LockRecord::unused).collect()
+    fn nothing(&self) -> Vec<Watched> {
+        let unused = |name: &LockName| Watched::new(LockRecord::unused(name.clone()), None);
+        self.name.iter().map(unused).collect()
     }
 
     /// The text for standard output, with its line break.
-    fn show(&self, records: &[LockRecord]) -> Result<String, Failure> {
+    fn show(&self, locks: &[Watched]) -> Result<String, Failure> {
         if !self.json {
-            return Ok(table::table(records));
+            return Ok(table::table(locks));
         }
-        let views: Vec<_> = records.iter().map(LockView::from).collect();
+        let views: Vec<_> = locks.iter().map(View::from).collect();
         let text = match (&self.name, &*views) {
             (Some(_), [only]) => serde_json::to_string(only),
             _ => serde_json::to_string(&views),

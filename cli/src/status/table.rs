@@ -3,21 +3,23 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use leasehold::{LockRecord, LockState};
+use leasehold::LockState;
 
+use super::standbys::Watched;
 use crate::output::{columns, visible};
 
-const HEAD: [&str; 7] = ["NAME", "STATE", "HOLDER", "TOKEN", "SINCE", "LEFT", "REASON"];
+const HEAD: [&str; 8] = ["NAME", "STATE", "HOLDER", "TOKEN", "SINCE", "LEFT", "STANDBYS", "REASON"];
 const NONE: &str = "-";
 
 /// The table with its head.
-pub(super) fn table(records: &[LockRecord]) -> String {
+pub(super) fn table(locks: &[Watched]) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(records.iter().map(row));
+    rows.extend(locks.iter().map(row));
     columns(&rows)
 }
 
-fn row(record: &LockRecord) -> [String; HEAD.len()] {
+fn row(watched: &Watched) -> [String; HEAD.len()] {
+    let record = &watched.record;
     let lease = record.lease.as_ref();
     let none = || NONE.to_owned();
     let reason = lease.and_then(|lease| lease.ending.as_ref());
@@ -29,6 +31,7 @@ fn row(record: &LockRecord) -> [String; HEAD.len()] {
         record.token.map_or_else(none, |token| token.to_string()),
         lease.map_or_else(none, |lease| format!("{:.0}", ago(lease.held_for))),
         lease.map_or_else(none, |lease| format!("{:.1}s", lease.left.as_secs_f64())),
+        watched.standbys(),
         reason.map_or_else(String::new, |reason| visible(reason.as_str())),
     ]
 }
@@ -50,7 +53,7 @@ fn state(state: LockState) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use leasehold::LockName;
+    use leasehold::{LockName, LockRecord};
 
     use super::*;
 
@@ -58,7 +61,9 @@ mod tests {
     fn columns_line_up_and_names_cannot_break_lines() {
         let names = ["a", "ä\nb", "long name"];
         let records: Vec<_> =
-            names.iter().map(|name| LockRecord::unused(LockName::new(name).unwrap())).collect();
+            names.map(|name| LockRecord::unused(LockName::new(name).unwrap())).to_vec();
+        let records: Vec<_> =
+            records.into_iter().map(|record| Watched::new(record, Some(&[]))).collect();
         let text = table(&records);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 4);

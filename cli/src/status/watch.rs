@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use leasehold::{Error, HintStream, LockRecord, LockStore};
+use leasehold::{Error, HintStream, LockStore};
 
 use super::Query;
+use super::standbys::Watched;
 use crate::exit::{Failure, chain, is_callers_fault, say};
 use crate::output::print;
 use crate::store::StoreChoice;
@@ -27,10 +28,10 @@ pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Fai
     let (mut shown, mut away): (Option<Vec<Essence>>, _) = (None, false);
     loop {
         match source.read().await {
-            Ok(records) => {
+            Ok(locks) => {
                 away = false;
-                let essence: Vec<_> = records.iter().map(Essence::new).collect();
-                let text = query.show(&records)?;
+                let essence: Vec<_> = locks.iter().map(Essence::new).collect();
+                let text = query.show(&locks)?;
                 if terminal {
                     print(&format!("{CLEAR_SCREEN}{text}"))?;
                 } else if shown.as_ref() != Some(&essence) {
@@ -64,7 +65,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    async fn read(&mut self) -> Result<Vec<LockRecord>, Error> {
+    async fn read(&mut self) -> Result<Vec<Watched>, Error> {
         if self.store.is_none() {
             self.store = self.choice.open_existing().await?;
         }
@@ -88,19 +89,20 @@ impl Source<'_> {
     }
 }
 
-/// What makes a change: all of a record but the durations, which always differ.
+/// What makes a change: all but the durations, which always differ.
 #[derive(PartialEq)]
-struct Essence(LockRecord);
+struct Essence(Watched);
 
 impl Essence {
-    fn new(record: &LockRecord) -> Self {
-        let mut record = record.clone();
+    fn new(watched: &Watched) -> Self {
+        let mut watched = watched.clone();
+        let record = &mut watched.record;
         if let Some(lease) = &mut record.lease {
             (lease.held_for, lease.left) = (Duration::ZERO, Duration::ZERO);
         }
         if let Some(disabled) = &mut record.disabled {
             disabled.since = Duration::ZERO;
         }
-        Self(record)
+        Self(watched)
     }
 }

@@ -93,6 +93,12 @@ impl Plan {
         let mut random = fastrand::Rng::with_seed(seed);
         let ttl = Duration::from_secs([3, 5, 9, 15][random.usize(0..4)]);
         let settings = Settings::new().ttl(ttl);
+        // Half of them with less than the most tolerance.
+        let settings = match random.usize(0..4) {
+            0 => settings.tolerance(ttl / 2),
+            1 => settings.stop_grace(ttl / 5).heartbeat_retries(1).tolerance(ttl.mul_f64(0.6)),
+            _ => settings,
+        };
         let (instances, led) = (random.usize(2..6), random.usize(1..4));
         let mut at = Duration::ZERO;
         let mut deeds = Vec::new();
