@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use leasehold_core::{Error, Result};
 use subtle::ConstantTimeEq;
 
+use crate::dashboard;
 use crate::problem::Problem;
-use crate::{api, dashboard};
 
 /// Who is answered.
 #[derive(Clone, Debug, Default)]
@@ -90,17 +90,13 @@ impl fmt::Debug for Token {
 }
 
 /// Lets a request through, or says why not.
-pub(crate) async fn guard(
-    State(state): State<Arc<api::State>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     // The dashboard asks for the token, and shows nothing without it.
-    if matches!(state.access, Access::Token(_)) && dashboard::is_asked_for(&request) {
+    if matches!(access, Access::Token(_)) && dashboard::is_asked_for(&request) {
         return next.run(request).await;
     }
-    let admitted = admit(&state.access, peer, request.uri(), request.headers()).and_then(|()| {
+    let admitted = admit(&access, peer, request.uri(), request.headers()).and_then(|()| {
         let reads = [Method::GET, Method::HEAD].contains(request.method());
         if reads { Ok(()) } else { refuse_cross_site(request.uri(), request.headers()) }
     });

@@ -29,15 +29,16 @@ pub struct AdminApi {
     pub(crate) access: Access,
     pub(crate) limits: Limits,
     pub(crate) shutdown: CancellationToken,
+    #[cfg(feature = "prometheus")]
+    metrics: Option<crate::Metrics>,
 }
 
 /// What the handlers share.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) client: Client,
-    pub(crate) access: Access,
     pub(crate) limits: Limits,
-    pub(crate) gate: Gate,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) readiness: Readiness,
 }
@@ -54,6 +55,8 @@ impl AdminApi {
             access: Access::default(),
             limits: Limits::default(),
             shutdown: CancellationToken::new(),
+            #[cfg(feature = "prometheus")]
+            metrics: None,
         }
     }
 
@@ -76,11 +79,19 @@ impl AdminApi {
         Self { shutdown, ..self }
     }
 
+    /// Shows those metrics at `GET /metrics`, to whoever is answered.
+    #[cfg(feature = "prometheus")]
+    #[must_use]
+    pub fn metrics(self, metrics: crate::Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
     /// All of it, to be served as it is or mounted: with [`Router::nest_service`] at a path with
     /// and without a slash at the end, with [`Router::nest`] only without, where it matters to the
     /// dashboard.
     pub fn router(&self) -> Router {
         let state = self.state();
+        let guard = middleware::from_fn_with_state(self.access.clone(), access::guard);
         let guarded = Router::new()
             .route("/", get(dashboard::page))
             .route("/v1/locks", get(locks::list))
@@ -92,38 +103,50 @@ impl AdminApi {
             .route("/v1/events", get(events::events))
             .route("/openapi.json", get(openapi::document))
             .merge(original::routes())
+            .merge(self.metrics_route(&state))
             .fallback(async || Problem::not_found())
-            .layer(middleware::from_fn_with_state(state.clone(), access::guard));
+            .layer(guard);
         let open = Router::new()
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready));
-        finish(guarded.merge(open), state)
+        finish(guarded.merge(open).with_state(state), &self.limits)
     }
 
     /// Only what the original had, to be merged into an application whose callers know its paths:
     /// `POST /api/MasterControls/disable` and `/enable`, in both spellings.
     pub fn original_router(&self) -> Router {
         let state = self.state();
-        let guard = middleware::from_fn_with_state(state.clone(), access::guard);
-        finish(original::routes().route_layer(guard), state)
+        let guard = middleware::from_fn_with_state(self.access.clone(), access::guard);
+        finish(original::routes().route_layer(guard).with_state(state), &self.limits)
+    }
+
+    #[cfg(feature = "prometheus")]
+    fn metrics_route(&self, state: &State) -> Router<Arc<State>> {
+        let route = |metrics| crate::metrics::route(metrics, state.gate.clone());
+        self.metrics.clone().map_or_else(Router::new, route)
+    }
+
+    #[cfg(not(feature = "prometheus"))]
+    fn metrics_route(&self, _: &State) -> Router<Arc<State>> {
+        Router::new()
     }
 
     fn state(&self) -> Arc<State> {
-        let Self { client, access, limits, shutdown } = self.clone();
+        let Self { client, limits, shutdown, .. } = self.clone();
         Arc::new(State {
-            gate: Gate::new(&limits),
+            gate: Arc::new(Gate::new(&limits)),
             feed: Feed::new(client.clone(), &limits, shutdown),
             readiness: Readiness::default(),
             client,
-            access,
             limits,
         })
     }
 }
 
-fn finish(router: Router<Arc<State>>, state: Arc<State>) -> Router {
-    let limit = DefaultBodyLimit::max(state.limits.body_bytes);
-    router.layer(limit).layer(middleware::from_fn(answer)).with_state(state)
+/// What holds for every answer.
+pub(crate) fn finish(router: Router, limits: &Limits) -> Router {
+    let limit = DefaultBodyLimit::max(limits.body_bytes);
+    router.layer(limit).layer(middleware::from_fn(answer))
 }
 
 /// Every answer says that it is not to be kept, framed or guessed at; one to a method that a path

@@ -2,7 +2,8 @@
 //!
 //! [`AdminApi`] makes an [`axum::Router`] to mount in an application; the feature `serve` (on by
 //! default) adds [`Server`], which serves it by itself, with bounds on everything a client can
-//! hold on to. `docs/http.md` has each endpoint with a command line to try it.
+//! hold on to. The feature `prometheus` (on by default) adds `Metrics` and `Exporter`, which show
+//! what the process measures. `docs/http.md` has each endpoint with a command line to try it.
 //!
 //! ```
 //! use leasehold_admin::{Access, AdminApi, Token};
@@ -30,6 +31,8 @@ mod access;
 mod api;
 mod dashboard;
 mod events;
+#[cfg(feature = "prometheus")]
+mod exporter;
 mod extract;
 mod feed;
 mod health;
@@ -37,6 +40,8 @@ mod instances;
 mod limits;
 mod lock;
 mod locks;
+#[cfg(feature = "prometheus")]
+mod metrics;
 mod openapi;
 mod original;
 mod problem;
@@ -45,7 +50,11 @@ mod server;
 
 pub use access::{Access, Token};
 pub use api::AdminApi;
+#[cfg(feature = "prometheus")]
+pub use exporter::Exporter;
 pub use limits::Limits;
 pub use lock::{HolderView, LockView};
+#[cfg(feature = "prometheus")]
+pub use metrics::Metrics;
 #[cfg(feature = "serve")]
-pub use server::{Server, Tls};
+pub use server::{Server, Site, Tls};

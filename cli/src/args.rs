@@ -77,7 +77,7 @@ Without a token only this machine is answered, and only a loopback address can b
 token is in --token-file, or is itself the environment variable LEASEHOLD_ADMIN_TOKEN, which goes
 before a configuration file's admin_token_file. Make one with: openssl rand -hex 32
 
-The API describes itself at /openapi.json.";
+The API describes itself at /openapi.json; Prometheus fetches this process's metrics at /metrics.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
@@ -98,6 +98,10 @@ its group when it exits is ended too, before the lock is released.
 SIGINT and SIGTERM are passed on, then SIGKILL follows after the stop grace. SIGHUP, SIGQUIT,
 SIGUSR1, SIGUSR2 and SIGWINCH are passed on. A terminal is not given to the command as its
 standard input (it reads /dev/null instead); pipes and files are.
+
+--metrics answers this machine only, unless there is a token: in the file that admin_token_file
+names in leasehold.toml (or LEASEHOLD_ADMIN_TOKEN_FILE), or in LEASEHOLD_ADMIN_TOKEN. With tls_cert
+and tls_key it speaks TLS.
 
 Durations are written as 250ms, 15s, 1m30s. Exit statuses: see `leasehold --help`.";
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::args::ConfigArgs;
 use crate::exit::Failure;
-use crate::output::{columns, print, print_json, visible};
+use crate::output::{Cell, columns, print, print_json, visible};
 use crate::store::StoreChoice;
 
 /// Prints every setting, its value and where it comes from.
@@ -26,12 +26,12 @@ pub(crate) fn config(configuration: &Configuration, args: &ConfigArgs) -> Result
 }
 
 fn as_table(configuration: &Configuration, settings: &[Setting]) -> String {
-    let mut rows = vec![["SETTING", "VALUE", "FROM"].map(str::to_owned)];
+    let mut rows = vec![["SETTING", "VALUE", "FROM"].map(Cell::from)];
     rows.extend(settings.iter().map(|setting| {
         let value = setting.value.as_deref().map_or_else(|| "-".to_owned(), visible);
-        [setting.key.to_owned(), value, visible(&setting.origin.to_string())]
+        [setting.key.into(), value.into(), visible(&setting.origin.to_string()).into()]
     }));
-    let mut text = columns(&rows);
+    let mut text = columns(&rows, false);
     for file in &configuration.files {
         text.push_str(&format!("read: {}\n", visible(&file.display().to_string())));
     }

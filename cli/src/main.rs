@@ -6,6 +6,7 @@ mod config;
 mod control;
 mod exit;
 mod generate;
+mod http;
 mod log;
 mod output;
 mod run;

@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Write};
 
+use anstyle::Style;
+
 use crate::exit::Failure;
 
 /// Writes to standard output at once.
@@ -32,21 +34,47 @@ pub(crate) fn colours(is_terminal: bool) -> bool {
     is_terminal && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// A cell of a table, and how it looks on a terminal that has colours.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cell {
+    pub(crate) text: String,
+    pub(crate) style: Style,
+}
+
+impl Cell {
+    pub(crate) fn styled(self, style: Style) -> Self {
+        Self { style, ..self }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), style: Style::new() }
+    }
+}
+
 /// Rows of cells as text in columns; each line ends in a line break and without trailing blanks.
-pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+pub(crate) fn columns<const N: usize>(rows: &[[Cell; N]], coloured: bool) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(cell.text.chars().count());
         }
     }
     let mut text = String::new();
     for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            line.push_str(&format!("{cell:width$}  "));
+        // Blanks are written before the cell that needs them, so that none trails.
+        let mut blanks = 0;
+        for (Cell { text: cell, style }, width) in row.iter().zip(widths) {
+            if !cell.is_empty() {
+                text.extend(std::iter::repeat_n(' ', std::mem::take(&mut blanks)));
+                match coloured {
+                    true => text.push_str(&format!("{style}{cell}{style:#}")),
+                    false => text.push_str(cell),
+                }
+            }
+            blanks += width - cell.chars().count() + 2;
         }
-        text.push_str(line.trim_end());
         text.push('\n');
     }
     text

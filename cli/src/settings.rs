@@ -59,6 +59,11 @@ pub(crate) struct RunSettings {
     #[arg(default_missing_value = "true")]
     respawn: Option<String>,
 
+    /// Where Prometheus fetches this process's metrics, at /metrics; port 0 chooses one [default:
+    /// nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<String>,
+
     /// What this instance is called where its locks are shown
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = "Fine tuning")]
     label: Option<String>,
@@ -136,13 +141,14 @@ impl CommonArgs {
 }
 
 impl RunSettings {
-    fn options(&self) -> [Given<'_>; 12] {
+    fn options(&self) -> [Given<'_>; 13] {
         [
             ("lock_name", "--lock", self.lock.as_ref()),
             ("ttl", "--ttl", self.ttl.as_ref()),
             ("wait", "--wait", self.wait.as_ref()),
             ("stop_grace", "--stop-grace", self.stop_grace.as_ref()),
             ("respawn", "--respawn", self.respawn.as_ref()),
+            ("metrics", "--metrics", self.metrics.as_ref()),
             ("label", "--label", self.label.as_ref()),
             ("margin", "--margin", self.margin.as_ref()),
             ("tolerance", "--tolerance", self.tolerance.as_ref()),

@@ -2,6 +2,7 @@
 
 mod connection;
 mod patience;
+mod site;
 mod tls;
 
 use std::net::SocketAddr;
@@ -15,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+pub use self::site::Site;
 pub use self::tls::Tls;
-use crate::{Access, AdminApi};
+use crate::Access;
 use connection::Connections;
 
 /// How long connections have to end once the server shuts down.
@@ -25,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// The pause after a connection that could not be accepted: mostly there are no file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves an [`AdminApi`].
+/// Serves an [`AdminApi`](crate::AdminApi), or metrics alone.
 ///
 /// ```no_run
 /// use leasehold_admin::{AdminApi, Server};
@@ -43,7 +45,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    api: AdminApi,
+    site: Site,
     tls: Option<Tls>,
 }
 
@@ -56,8 +58,13 @@ impl Server {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
-    pub async fn bind(api: AdminApi, address: SocketAddr, tls: Option<Tls>) -> Result<Self> {
-        if !address.ip().to_canonical().is_loopback() && !matches!(api.access, Access::Token(_)) {
+    pub async fn bind(
+        site: impl Into<Site>,
+        address: SocketAddr,
+        tls: Option<Tls>,
+    ) -> Result<Self> {
+        let site = site.into();
+        if !address.ip().to_canonical().is_loopback() && !matches!(site.access, Access::Token(_)) {
             return Err(Error::invalid(format!(
                 "others than this machine could reach {address}, and there is no token"
             ))
@@ -69,7 +76,7 @@ impl Server {
         };
         let listener = TcpListener::bind(address).await.map_err(unavailable)?;
         let address = listener.local_addr().map_err(unavailable)?;
-        Ok(Self { listener, address, api, tls })
+        Ok(Self { listener, address, site, tls })
     }
 
     /// Where it listens; with the port that was chosen when 0 was asked for.
@@ -90,11 +97,10 @@ impl Server {
         let stop = CancellationToken::new();
         // Dropping this future ends everything too.
         let _guard = stop.clone().drop_guard();
-        let limits = self.api.limits.clone();
-        let streams = self.api.shutdown.child_token();
+        let Site { router, limits, streams, .. } = self.site;
         let tasks = TaskTracker::new();
         let connections = Arc::new(Connections {
-            router: self.api.shutdown(streams.clone()).router(),
+            router,
             tls: self.tls,
             limits: limits.clone(),
             stop: stop.clone(),

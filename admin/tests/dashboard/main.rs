@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         trial("a_takeover_is_seen", async |browser| takeover::is_seen(browser).await),
         trial("a_crash_is_seen", async |browser| takeover::of_a_crashed_leader(browser).await),
         trial("disable_and_enable", async |browser| operate::disable_and_enable(browser).await),
+        trial("fifty_are_reached", async |browser| operate::fifty(browser).await),
         trial("resign", async |browser| operate::resign(browser).await),
         trial("a_token_is_asked_for", async |browser| errors::token(browser).await),
         trial("the_store_is_away", async |browser| errors::store_away(browser).await),

@@ -1,7 +1,13 @@
 //! Operators click.
 
+use std::time::{Duration, Instant};
+
+use leasehold_core::election::Status;
+use leasehold_core::{Client, Settings};
+use tokio::time::timeout;
+
 use crate::browser::Browser;
-use crate::stage::{Stage, leads, stops};
+use crate::stage::{Stage, campaign, leads, stops};
 
 const NAME: &str = "report";
 
@@ -73,4 +79,44 @@ pub(crate) async fn resign(browser: &Browser) {
     browser.until_row(NAME, ".state", "disabled").await;
     let resign = "return part(arguments[0], '.resign').hidden";
     assert_eq!(browser.js(resign, &[NAME.into()]).await, true);
+}
+
+/// Instances learn of it by a hint: their own heartbeats and looks are minutes apart.
+pub(crate) async fn fifty(browser: &Browser) {
+    let stage = Stage::that_tells().await;
+    let settings = Settings::default().ttl(Duration::from_secs(600));
+    let crowd: Vec<_> = (0..50)
+        .map(|_| {
+            let client = Client::builder(stage.store.clone()).settings(settings.clone());
+            campaign(&client.build().unwrap(), NAME)
+        })
+        .collect();
+    let all = async |what: &str, knows: &dyn Fn(&Status) -> bool| {
+        let start = Instant::now();
+        for election in &crowd {
+            let mut status = election.watch();
+            let known = timeout(Duration::from_secs(20), status.wait_for(knows)).await;
+            assert!(known.is_ok(), "{what}: {:?}", election.status());
+        }
+        println!("{what}: 50 instances know {:.3?} after the dialog is closed", start.elapsed());
+    };
+    let led = |status: &Status| {
+        status.disabled.is_none() && (status.is_leading() || status.leader.is_some())
+    };
+    all("led", &led).await;
+    browser.open_live(&stage.url()).await;
+    browser.until_row(NAME, ".state", "held").await;
+    for _ in 0..2 {
+        browser.click_row(NAME, ".switch").await;
+        browser.answer(Some("stop")).await;
+        browser.until_closed("act").await;
+        all("disabled", &|status| status.disabled.is_some() && !status.is_leading()).await;
+        browser.until_row(NAME, ".state", "disabled").await;
+        browser.click_row(NAME, ".switch").await;
+        browser.answer(None).await;
+        browser.until_closed("act").await;
+        all("enabled", &led).await;
+        assert_eq!(crowd.iter().filter(|it| it.status().is_leading()).count(), 1);
+        browser.until_row(NAME, ".state", "held").await;
+    }
 }

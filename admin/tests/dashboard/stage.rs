@@ -8,14 +8,14 @@ use leasehold::url::{OpenOptions, open};
 use leasehold_admin::{AdminApi, Limits, Server};
 use leasehold_conformance::GatedStore;
 use leasehold_core::election::{ElectionHandle, Status, job_fn};
-use leasehold_core::{Client, LockStore, Settings};
+use leasehold_core::{Client, LockStore, MemoryStore, Settings};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A server, what it serves, and the door between the two.
 pub(crate) struct Stage {
-    _folder: TempDir,
+    _folder: Option<TempDir>,
     pub(crate) store: Arc<dyn LockStore>,
     /// What stands between the server and the store.
     pub(crate) door: GatedStore,
@@ -34,6 +34,19 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("locks.db").display());
         let store = open(&url, &OpenOptions::default()).await.unwrap();
+        Self::on(store, Some(folder), change).await
+    }
+
+    /// On a store that tells of changes at once.
+    pub(crate) async fn that_tells() -> Self {
+        Self::on(Arc::new(MemoryStore::new()), None, |api| api).await
+    }
+
+    async fn on(
+        store: Arc<dyn LockStore>,
+        folder: Option<TempDir>,
+        change: impl FnOnce(AdminApi) -> AdminApi,
+    ) -> Self {
         let door = GatedStore::new(store.clone());
         let api = AdminApi::new(client(Arc::new(door.clone()), "ops@console"));
         let api = change(api.limits(Limits::default().writes_per_second(10_000)));

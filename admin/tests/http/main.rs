@@ -6,6 +6,7 @@ mod events;
 mod fault_store;
 mod hostile;
 mod locks;
+mod metrics;
 mod names;
 mod original;
 mod page;

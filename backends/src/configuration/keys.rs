@@ -264,6 +264,13 @@ pub const KEYS: &[Key] = &[
         documentation: "`leasehold`: how the log is written, as `text` or `json`.",
     },
     Key {
+        name: "metrics",
+        kind: Kind::Address,
+        default: "none: nobody is told",
+        original: None,
+        documentation: "`leasehold run`: where Prometheus fetches metrics (`/metrics`); port 0 chooses one.",
+    },
+    Key {
         name: "listen",
         kind: Kind::Address,
         default: "127.0.0.1:7475",
@@ -275,7 +282,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Path,
         default: "none: only this machine is answered",
         original: None,
-        documentation: "`leasehold serve`: the file that has the token which callers must show.",
+        documentation: "The file that has the token which callers of `leasehold serve`, and of `run`'s metrics, must show.",
     },
     Key {
         name: "tls_cert",

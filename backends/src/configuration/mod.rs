@@ -50,6 +50,7 @@ mod serve;
 mod store_url;
 mod value;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -85,6 +86,8 @@ pub struct Configuration {
     pub log: Option<String>,
     /// How the command line logs.
     pub log_format: LogFormat,
+    /// Where `leasehold run` shows its metrics; none for nowhere.
+    pub metrics: Option<SocketAddr>,
     /// How the command line serves the HTTP control API.
     pub serve: Serve,
     /// The files that were read.

@@ -32,6 +32,7 @@ pub(super) fn configuration(
         respawn: merged.switch("respawn")?.unwrap_or_default(),
         log: merged.text("log")?,
         log_format: merged.log_format()?.unwrap_or_default(),
+        metrics: merged.address("metrics")?,
         serve: Serve::new(merged)?,
         files,
         warnings,
@@ -144,6 +145,7 @@ fn value(configuration: &Configuration, name: &str) -> Shown {
         "respawn" => Shown::Text(configuration.respawn.to_string()),
         "log" => text(configuration.log.clone()),
         "log_format" => Shown::Text(configuration.log_format.as_str().to_owned()),
+        "metrics" => text(configuration.metrics.map(|address| address.to_string())),
         other => text(configuration.serve.shown(other)),
     }
 }

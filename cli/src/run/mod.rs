@@ -10,6 +10,7 @@
 
 mod child;
 mod command;
+mod exporter;
 mod group;
 mod guard;
 mod job;
@@ -47,6 +48,7 @@ pub(crate) async fn run(
     with_engine_grace(&configuration.settings, &MemoryStore::new().capabilities())?;
     let command = CommandLine::new(args.command)?;
 
+    exporter::start(configuration).await?;
     let opened = opening::open(store, configuration.wait, &mut signals).await?;
     let Opened { store, wait } = opened;
     let (settings, grace, engine_grace) =

@@ -1,14 +1,17 @@
 //! `leasehold status`.
 
+mod screen;
 mod standbys;
 mod table;
 mod watch;
+
+use std::io::IsTerminal;
 
 use leasehold::{LockName, LockRecord, LockStore, LockStoreExt, Result};
 
 use crate::args::StatusArgs;
 use crate::exit::Failure;
-use crate::output::print;
+use crate::output::{colours, print};
 use crate::store::StoreChoice;
 use standbys::{View, Watched};
 
@@ -21,7 +24,7 @@ pub(crate) async fn status(store: &StoreChoice, args: StatusArgs) -> Result<u8, 
         Some(store) => query.read(&*store).await?,
         None => query.nothing(),
     };
-    print(&query.show(&locks)?)?;
+    print(&query.show(&locks, colours(std::io::stdout().is_terminal()))?)?;
     Ok(0)
 }
 
@@ -53,9 +56,9 @@ impl Query {
     }
 
     /// The text for standard output, with its line break.
-    fn show(&self, locks: &[Watched]) -> Result<String, Failure> {
+    fn show(&self, locks: &[Watched], coloured: bool) -> Result<String, Failure> {
         if !self.json {
-            return Ok(table::table(locks));
+            return Ok(table::table(locks, coloured));
         }
         let views: Vec<_> = locks.iter().map(View::from).collect();
         let text = match (&self.name, &*views) {

@@ -10,29 +10,37 @@ pub(super) struct Watched {
     pub(super) record: LockRecord,
     /// Those that campaign and do not hold it; none where that is not known.
     pub(super) standbys: Option<Vec<Holder>>,
+    /// Its holder campaigns for it.
+    leads: bool,
 }
 
 impl Watched {
     pub(super) fn new(record: LockRecord, instances: Option<&[InstanceRecord]>) -> Self {
         let holder = record.lease.as_ref().map(|lease| lease.holder.instance);
-        let waits = |it: &&InstanceRecord| {
-            it.presence.campaigns.contains(&record.name)
-                && Some(it.presence.holder.instance) != holder
+        let campaigns = |it: &&InstanceRecord| it.presence.campaigns.contains(&record.name);
+        let holds = |it: &InstanceRecord| Some(it.presence.holder.instance) == holder;
+        let candidates =
+            |all: &[InstanceRecord]| -> Vec<_> { all.iter().filter(campaigns).cloned().collect() };
+        let candidates = instances.map(candidates);
+        let leads = candidates.as_ref().is_some_and(|all| all.iter().any(holds));
+        let others = |all: Vec<InstanceRecord>| {
+            all.into_iter().filter(|it| !holds(it)).map(|it| it.presence.holder).collect()
         };
-        let of = |all: &[InstanceRecord]| {
-            all.iter().filter(waits).map(|it| it.presence.holder.clone()).collect()
-        };
-        Self { standbys: instances.map(of), record }
+        Self { standbys: candidates.map(others), leads, record }
+    }
+
+    /// An election that would be without a leader if this one went. A lock that is held by a guard
+    /// is no election, and one that nobody holds and nobody waits for is at rest.
+    pub(super) fn nobody_would(&self) -> bool {
+        let nobody = self.standbys.as_ref().is_some_and(Vec::is_empty);
+        nobody && self.leads && self.record.state() == LockState::Held
     }
 
     /// In a word, for people.
     pub(super) fn standbys(&self) -> String {
         match &self.standbys {
             None => "-".to_owned(),
-            // A lock that nobody holds and nobody waits for is at rest.
-            Some(none) if none.is_empty() && self.record.state() == LockState::Held => {
-                "nobody".to_owned()
-            }
+            Some(_) if self.nobody_would() => "nobody".to_owned(),
             Some(standbys) => standbys.len().to_string(),
         }
     }

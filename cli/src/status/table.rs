@@ -2,38 +2,53 @@
 
 use std::time::Duration;
 
+use anstyle::{AnsiColor, Style};
 use jiff::{SignedDuration, Timestamp};
 use leasehold::LockState;
 
 use super::standbys::Watched;
-use crate::output::{columns, visible};
+use crate::output::{Cell, columns, visible};
 
 const HEAD: [&str; 8] = ["NAME", "STATE", "HOLDER", "TOKEN", "SINCE", "LEFT", "STANDBYS", "REASON"];
+const STATE: usize = 1;
+const STANDBYS: usize = 6;
 const NONE: &str = "-";
 
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const GOOD: Style = AnsiColor::Green.on_default();
+const WARNING: Style = AnsiColor::Yellow.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+
 /// The table with its head.
-pub(super) fn table(locks: &[Watched]) -> String {
-    let mut rows = vec![HEAD.map(str::to_owned)];
+pub(super) fn table(locks: &[Watched], coloured: bool) -> String {
+    let mut rows = vec![HEAD.map(|title| Cell::from(title).styled(BOLD))];
     rows.extend(locks.iter().map(row));
-    columns(&rows)
+    columns(&rows, coloured)
 }
 
-fn row(watched: &Watched) -> [String; HEAD.len()] {
+fn row(watched: &Watched) -> [Cell; HEAD.len()] {
     let record = &watched.record;
     let lease = record.lease.as_ref();
     let none = || NONE.to_owned();
     let reason = lease.and_then(|lease| lease.ending.as_ref());
     let reason = reason.or(record.disabled.as_ref().map(|disabled| &disabled.reason));
-    [
+    let texts = [
         visible(record.name.as_str()),
-        state(record.state()).to_owned(),
+        String::new(),
         lease.map_or_else(none, |lease| visible(&lease.holder.to_string())),
         record.token.map_or_else(none, |token| token.to_string()),
         lease.map_or_else(none, |lease| format!("{:.0}", ago(lease.held_for))),
         lease.map_or_else(none, |lease| format!("{:.1}s", lease.left.as_secs_f64())),
         watched.standbys(),
         reason.map_or_else(String::new, |reason| visible(reason.as_str())),
-    ]
+    ];
+    let mut cells = texts.map(Cell::from);
+    cells[STATE] = state(record.state());
+    if watched.nobody_would() {
+        cells[STANDBYS].style = WARNING;
+    }
+    cells
 }
 
 /// The calendar time so long before now.
@@ -42,13 +57,14 @@ fn ago(duration: Duration) -> Timestamp {
     Timestamp::now().checked_sub(duration).unwrap_or(Timestamp::MIN)
 }
 
-fn state(state: LockState) -> &'static str {
-    match state {
-        LockState::Free => "free",
-        LockState::Held => "held",
-        LockState::Ending => "ending",
-        LockState::Disabled => "disabled",
-    }
+fn state(state: LockState) -> Cell {
+    let (word, style) = match state {
+        LockState::Free => ("free", DIM),
+        LockState::Held => ("held", GOOD),
+        LockState::Ending => ("ending", WARNING),
+        LockState::Disabled => ("disabled", BAD),
+    };
+    Cell::from(word).styled(style)
 }
 
 #[cfg(test)]
@@ -64,7 +80,7 @@ mod tests {
             names.map(|name| LockRecord::unused(LockName::new(name).unwrap())).to_vec();
         let records: Vec<_> =
             records.into_iter().map(|record| Watched::new(record, Some(&[]))).collect();
-        let text = table(&records);
+        let text = table(&records, false);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 4);
         assert!(lines[0].starts_with("NAME       STATE  HOLDER"), "{text}");

@@ -1,6 +1,5 @@
 //! `leasehold status --watch`: follows changes, through outages of the store too.
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +7,10 @@ use futures_util::StreamExt;
 use leasehold::{Error, HintStream, LockStore};
 
 use super::Query;
+use super::screen::Screen;
 use super::standbys::Watched;
 use crate::exit::{Failure, chain, is_callers_fault, say};
-use crate::output::print;
+use crate::output::{print, visible};
 use crate::store::StoreChoice;
 
 /// How often to look when no hint tells to: grants and expiries are not hinted at.
@@ -19,11 +19,11 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Hints may come in crowds.
 const LEAST_INTERVAL: Duration = Duration::from_millis(50);
 
-const CLEAR_SCREEN: &str = "\u{1b}[2J\u{1b}[H";
-
 /// Ends only with an error: by a signal, or when nobody reads any more.
 pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Failure> {
-    let terminal = !query.json && std::io::stdout().is_terminal();
+    let screen = Screen::new().filter(|_| !query.json);
+    let coloured = screen.as_ref().is_some_and(|screen| screen.coloured);
+    let mut table = String::new();
     let mut source = Source { choice, query, store: None, hints: None };
     let (mut shown, mut away): (Option<Vec<Essence>>, _) = (None, false);
     loop {
@@ -31,21 +31,26 @@ pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Fai
             Ok(locks) => {
                 away = false;
                 let essence: Vec<_> = locks.iter().map(Essence::new).collect();
-                let text = query.show(&locks)?;
-                if terminal {
-                    print(&format!("{CLEAR_SCREEN}{text}"))?;
+                table = query.show(&locks, coloured)?;
+                if let Some(screen) = &screen {
+                    screen.draw(&table)?;
                 } else if shown.as_ref() != Some(&essence) {
-                    print(&text)?;
+                    print(&table)?;
                 }
                 shown = Some(essence);
             }
             // Before the first answer a mistake is more likely than an outage.
             Err(error) if shown.is_none() && is_callers_fault(&error) => return Err(error.into()),
             Err(error) => {
-                if !away {
-                    say(&format!("{}; trying again", chain(&error)));
+                let first = !std::mem::replace(&mut away, true);
+                let trouble = format!("{}; trying again", chain(&error));
+                match &screen {
+                    Some(screen) if shown.is_some() => {
+                        screen.draw(&format!("Out of date: {}\n\n{table}", visible(&trouble)))?;
+                    }
+                    _ if first => say(&trouble),
+                    _ => {}
                 }
-                away = true;
             }
         }
         tokio::time::sleep(LEAST_INTERVAL).await;

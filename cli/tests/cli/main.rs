@@ -7,6 +7,7 @@ mod contention;
 mod control;
 mod endings;
 mod guard;
+mod metrics;
 mod passing;
 mod scripting;
 mod serve;

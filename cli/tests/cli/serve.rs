@@ -24,10 +24,13 @@ fn started(command: &mut Command) -> (Child, String) {
 }
 
 fn get(address: &str, headers: &str) -> String {
+    get_path(address, "/v1/locks/hello", headers)
+}
+
+fn get_path(address: &str, path: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!(
-        "GET /v1/locks/hello HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}\r\n"
-    );
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -55,6 +58,18 @@ fn it_shows_what_status_shows_and_ends_in_order() {
         lock
     };
     assert_eq!(read(body), read(&stdout(&bench.output(&["status", "hello", "--json"]))));
+    end(child);
+}
+
+#[test]
+fn prometheus_is_told_of_its_calls() {
+    let bench = Bench::new();
+    let (child, address) = start(&bench, &[]);
+    get(&address, "");
+    let metrics = get_path(&address, "/metrics", "");
+    assert!(metrics.starts_with("HTTP/1.1 200 "), "{metrics}");
+    let calls = "leasehold_store_calls_total{operation=\"get\",outcome=\"ok\"} 1";
+    assert!(metrics.lines().any(|line| line == calls), "{metrics}");
     end(child);
 }
 

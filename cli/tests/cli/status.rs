@@ -1,8 +1,11 @@
 //! What status shows, to people and to scripts.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
 
 use crate::support::{Bench, Running, stdout};
@@ -31,6 +34,7 @@ fn scripts_get_every_field() {
             "holder",
             "left_ms",
             "name",
+            "standbys",
             "state",
             "token"
         ]
@@ -73,7 +77,7 @@ fn people_get_a_table() {
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), 3, "{table}");
     let head: Vec<_> = lines[0].split_whitespace().collect();
-    assert_eq!(head, ["NAME", "STATE", "HOLDER", "TOKEN", "SINCE", "LEFT", "REASON"]);
+    assert_eq!(head, ["NAME", "STATE", "HOLDER", "TOKEN", "SINCE", "LEFT", "STANDBYS", "REASON"]);
     assert!(lines[1].contains("disabled") && lines[1].ends_with("because"), "{table}");
     assert!(lines[1].starts_with("evil\\u{1b}[2J\\nname "), "{table}");
     for word in ["hello", "held", &format!("pid {}", run.id()), &leader.token.to_string()] {
@@ -121,4 +125,76 @@ fn a_reader_that_leaves_is_no_failure() {
     bench.output(&["disable", "hello", "--reason", "x"]);
     assert_eq!(watching.exit(), 0);
     assert_eq!(watching.said(), "");
+}
+
+/// A terminal of that many columns and rows, as the standard output of a command.
+fn terminal(command: &mut Command, columns: u16, rows: u16) -> File {
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap();
+    let screen = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&screen, size).unwrap();
+    command.stdout(screen);
+    controller.into()
+}
+
+/// Reads from a terminal until it has shown that.
+fn until_shown(terminal: &mut File, what: &str) -> String {
+    let (mut shown, mut chunk) = (String::new(), [0; 4096]);
+    while !shown.contains(what) {
+        let count = terminal.read(&mut chunk).unwrap();
+        shown.push_str(&String::from_utf8_lossy(&chunk[..count]));
+    }
+    shown
+}
+
+#[test]
+fn a_terminal_has_colours_and_a_pipe_has_none() {
+    let bench = Bench::new();
+    bench.output(&["disable", "hello", "--reason", "because"]);
+    let plain = stdout(&bench.output(&["status"]));
+    assert!(plain.contains("hello  disabled  ") && !plain.contains('\u{1b}'), "{plain}");
+
+    let status = |variable: Option<&str>| {
+        let mut command = bench.leasehold(&["status"]);
+        command.env_remove("NO_COLOR").env("TERM", "xterm");
+        command.envs(variable.map(|name| (name, "1")));
+        let mut terminal = terminal(&mut command, 200, 24);
+        let mut running = Running::start(command);
+        let shown = until_shown(&mut terminal, "because");
+        assert_eq!(running.exit(), 0);
+        shown
+    };
+    let coloured = status(None);
+    assert!(coloured.contains("hello  \u{1b}[31mdisabled\u{1b}[0m  "), "{coloured:?}");
+    assert!(!status(Some("NO_COLOR")).contains('\u{1b}'));
+}
+
+#[test]
+fn watching_on_a_terminal_draws_a_live_table_that_fits() {
+    let bench = Bench::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        bench.output(&["disable", name, "--reason", "because it is so"]);
+    }
+    let mut command = bench.leasehold(&["status", "--watch"]);
+    command.env("NO_COLOR", "1");
+    let mut terminal = terminal(&mut command, 20, 6);
+    let _watching = Running::start(command);
+    let shown = until_shown(&mut terminal, "and 3 more");
+    assert!(shown.starts_with("\u{1b}[H"), "{shown:?}");
+    let lines: Vec<_> = shown.lines().map(|line| line.trim_start_matches("\u{1b}[H")).collect();
+    assert!(lines.iter().all(|line| line.trim_end_matches("\u{1b}[K").len() <= 20), "{shown:?}");
+    bench.output(&["enable", "a"]);
+    until_shown(&mut terminal, "free");
+    // What was known is still shown when the store is gone, and that it is old.
+    std::fs::rename(bench.path("locks.db"), bench.path("away.db")).unwrap();
+    std::fs::write(
+        bench.path("locks.db"),
+        "no database, but longer than a header of one is".repeat(9),
+    )
+    .unwrap();
+    let shown = until_shown(&mut terminal, "Out of date");
+    assert!(!shown.is_empty());
 }

@@ -69,6 +69,16 @@ impl Bench {
         Self { folder, store: store.to_owned(), namespace: Some(format!("t{}", &id[..20])) }
     }
 
+    #[allow(dead_code, reason = "for the tests on servers")]
+    pub(crate) fn store(&self) -> &str {
+        &self.store
+    }
+
+    #[allow(dead_code, reason = "for the tests on servers")]
+    pub(crate) fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("leasehold")
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::crowd::{Crowd, Serve};
 use crate::support::{Bench, is_alive, measured, stderr, stdout, wait_until};
 
 type Case = (&'static str, fn(&str));
@@ -13,6 +14,7 @@ pub(crate) const ALL: &[Case] = &[
     ("an_interrupted_leader_hands_over_at_once", an_interrupted_leader_hands_over_at_once),
     ("a_killed_leader_is_followed_when_its_lease_is_over", a_killed_leader_is_followed),
     ("a_disabled_command_ends_until_it_is_enabled", a_disabled_command_ends),
+    ("disable_and_enable_reach_fifty_instances", disable_and_enable_reach_fifty),
     ("the_schema_can_be_printed_and_applied", the_schema_can_be_printed_and_applied),
     ("a_server_that_is_not_there_is_one_line", a_server_that_is_not_there_is_one_line),
 ];
@@ -68,6 +70,37 @@ fn a_disabled_command_ends(url: &str) {
     assert!(bench.output(&["enable", "hello"]).status.success());
     let _second = bench.printer(OPTIONS);
     assert!(bench.next_leader(leader.token).token > leader.token);
+}
+
+/// They learn of it by a hint: their own heartbeats and looks are further apart than the patience
+/// of this test.
+fn disable_and_enable_reach_fifty(url: &str) {
+    let bench = Bench::on(url);
+    let scheme = url.split(':').next().unwrap();
+    let crowd = Crowd::gather(&bench, 50);
+    let serve = Serve::start(&bench);
+    let within_a_second = |what: &str, start| {
+        measured(&format!("{scheme}: {what}, 50 instances"), start, Duration::from_secs(1));
+    };
+    crowd.until_one_leads();
+    for round in 0..2 {
+        let start = Instant::now();
+        assert!(bench.output(&["disable", "hello", "--reason", "x"]).status.success());
+        crowd.until_disabled();
+        within_a_second(&format!("disable {round} by command"), start);
+        let start = Instant::now();
+        assert!(bench.output(&["enable", "hello"]).status.success());
+        crowd.until_one_leads();
+        within_a_second(&format!("enable {round} by command"), start);
+        let start = Instant::now();
+        serve.post("/v1/locks/hello/disable", r#"{"reason":"x"}"#);
+        crowd.until_disabled();
+        within_a_second(&format!("disable {round} by HTTP"), start);
+        let start = Instant::now();
+        serve.post("/v1/locks/hello/enable", "{}");
+        crowd.until_one_leads();
+        within_a_second(&format!("enable {round} by HTTP"), start);
+    }
 }
 
 fn status(bench: &Bench) -> Value {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod cases;
+mod crowd;
 #[path = "../cli/support.rs"]
 #[allow(dead_code, reason = "the tests on SQLite use more of it")]
 mod support;

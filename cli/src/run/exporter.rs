@@ -1,0 +1,19 @@
+//! `run --metrics`: what this process measures, for Prometheus to fetch.
+
+use leasehold::configuration::Configuration;
+use leasehold_admin::{Exporter, Metrics, Server};
+
+use crate::exit::{Failure, say};
+use crate::http;
+
+/// Shows metrics for as long as the process lives, if that is asked for. Call it before the first
+/// client is made.
+pub(super) async fn start(configuration: &Configuration) -> Result<(), Failure> {
+    let Some(address) = configuration.metrics else { return Ok(()) };
+    let (access, tls) = (http::access(configuration)?, http::tls(configuration)?);
+    let exporter = Exporter::new(Metrics::install()?).access(access);
+    let server = Server::bind(exporter, address, tls).await?;
+    say(&format!("metrics at {}/metrics", server.url()));
+    tokio::spawn(server.run(std::future::pending()));
+    Ok(())
+}
