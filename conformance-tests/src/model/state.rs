@@ -148,6 +148,11 @@ impl State {
                 heard,
                 Disabled { reason, left } if reason == why && lease.end.is_in(*left, at)
             ),
+            // Extended, and over by the time at which a store looks what came of it.
+            None if matches!(heard, Some(Lost)) => {
+                self.lease = None;
+                at.outlasts(ttl)
+            }
             None => {
                 let left = if let Some(Extended { left }) = heard { *left } else { ttl };
                 lease.end = End::after(left, at);

@@ -191,6 +191,16 @@ fn a_lease_in_force_is_not_lost() {
     });
 }
 
+/// A store may extend leases with one statement and read with another what came of it.
+#[test]
+fn a_renewal_that_took_longer_than_its_ttl_may_be_lost() {
+    let slow = |told: &Told| told.within(100, 500);
+    let mut told = held();
+    assert!(told.renews(0, Some(RenewOutcome::Lost), slow(&told)));
+    assert!(!told.clone().renews(0, extended(300), told.at(501)), "it is over for good");
+    assert!(told.acquires(1, granted(6, 300), told.at(501)));
+}
+
 #[test]
 fn while_a_lease_may_be_over_either_answer_is_right_but_only_one_of_them() {
     let mut told = held();

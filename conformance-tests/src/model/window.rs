@@ -31,6 +31,14 @@ pub(crate) struct Window {
     pub(crate) precision: Precision,
 }
 
+impl Window {
+    /// Whether a lease of that ttl that was granted or renewed within the call may be over within it.
+    pub(super) fn outlasts(self, ttl: Duration) -> bool {
+        let slack = self.precision.slack(ttl);
+        self.after.duration_since(self.before) + slack >= ttl
+    }
+}
+
 /// When a lease ends, unless it is renewed or released: between the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
