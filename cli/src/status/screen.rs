@@ -33,7 +33,7 @@ impl Screen {
         for line in fitted(text, height.saturating_sub(1)) {
             drawn.push_str(&cut(&line, width));
             drawn.push_str(CLEAR_LINE);
-            drawn.push_str("\r\n");
+            drawn.push('\n');
         }
         print(&(drawn + CLEAR_BELOW))
     }
