@@ -65,12 +65,12 @@ impl Feed {
     pub(crate) fn follow(self: &Arc<Self>) -> Result<Follower, Problem> {
         let seat = self.seats.clone().try_acquire_owned();
         let seat = seat.map_err(|_| Problem::busy("followers of the changes"))?;
-        let mut looking = self.looking();
         let looks = self.looks.subscribe();
-        if !std::mem::replace(&mut *looking, true) {
+        let begin = !std::mem::replace(&mut *self.looking(), true);
+        if begin {
+            // Unlocked: where the runtime shuts down, the task is dropped right here.
             tokio::spawn(Looking { feed: self.clone(), said: false }.run());
         }
-        drop(looking);
         Ok(Follower { _seat: seat, looks })
     }
 

@@ -96,6 +96,9 @@ impl Subscription {
             if !self.hub.ensure_watched(Hub::PAUSES.1) {
                 return;
             }
+            // In a runtime that shuts down a new watch is dropped at once, which wakes this again:
+            // without a pause, for ever, and the runtime would wait for it.
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -217,13 +220,38 @@ async fn watch(mut watching: Watching, delay: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::task::{Context, Waker};
+    use std::thread;
+
     use super::*;
     use crate::{MemoryStore, SystemClock};
 
+    fn hub() -> Arc<Hub> {
+        Arc::new(Hub::new(Calls::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock))))
+    }
+
+    /// It once was, by a waiter that began a watch which was dropped at once, which woke the waiter.
+    #[test]
+    fn a_runtime_that_shuts_down_is_not_kept_from_it() {
+        let (done, waited) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let handle = runtime.handle().clone();
+            let name = LockName::new("job").unwrap();
+            let subscription = runtime.block_on(async { hub().subscribe(name) });
+            drop(runtime);
+            let _entered = handle.enter();
+            let mut changed = std::pin::pin!(subscription.changed());
+            let polled = changed.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            done.send(polled.is_pending()).unwrap();
+        });
+        assert_eq!(waited.recv_timeout(Duration::from_secs(30)), Ok(true));
+    }
+
     #[tokio::test]
     async fn nothing_is_kept_of_names_that_nobody_waits_for() {
-        let hub =
-            Arc::new(Hub::new(Calls::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock))));
+        let hub = hub();
         for number in 0..100 {
             let name = LockName::new(format!("lock-{number}")).unwrap();
             let [first, second] = [(); 2].map(|()| hub.subscribe(name.clone()));
