@@ -8,7 +8,7 @@ use leasehold_admin::HolderView;
 use serde_json::json;
 
 use crate::args::{DisableArgs, EnableArgs, ResignArgs};
-use crate::exit::Failure;
+use crate::exit::{FAILED, Failure};
 use crate::output::{print, print_json, visible};
 use crate::store::StoreChoice;
 
@@ -68,6 +68,8 @@ pub(crate) async fn resign(store: &StoreChoice, args: ResignArgs) -> Result<u8, 
         }
         None => ResignOutcome::NotHeld,
     };
+    // Nobody leads until it is enabled, which is not what was asked for.
+    let status = if matches!(outcome, ResignOutcome::Disabled(_)) { FAILED } else { 0 };
     if args.json {
         let (outcome, holder, reason, by) = match &outcome {
             ResignOutcome::Resigning(holder) => ("resigning", Some(holder), Some(&reason), None),
@@ -80,7 +82,7 @@ pub(crate) async fn resign(store: &StoreChoice, args: ResignArgs) -> Result<u8, 
         print_json(&json!({
             "name": name, "outcome": outcome, "holder": holder, "reason": reason, "by": by,
         }))?;
-        return Ok(0);
+        return Ok(status);
     }
     let name = visible(name.as_str());
     print(&match outcome {
@@ -89,13 +91,11 @@ pub(crate) async fn resign(store: &StoreChoice, args: ResignArgs) -> Result<u8, 
         }
         ResignOutcome::NotHeld => format!("{name} is held by nobody; nothing changed\n"),
         ResignOutcome::Disabled(first) => {
-            format!(
-                "{name} is flagged as disabled, so it has no leader for long: {}\n",
-                why(&first)
-            )
+            let message = format!("{name} is disabled, and nobody leads until it is enabled");
+            return Err(Failure::new(status, format!("{message}: {}", why(&first))));
         }
     })?;
-    Ok(0)
+    Ok(status)
 }
 
 /// Why it is disabled, and by whom.

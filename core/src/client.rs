@@ -108,11 +108,14 @@ impl Client {
         self.engine.calls.enable(&name, self.timing.call_limit()).await
     }
 
-    /// Has the leader of that name step down in order, so that the lead moves on.
+    /// Has the leader of that name step down in order, so that the lead moves on to another
+    /// candidate that is awake.
     ///
     /// It is a [`disable`](Self::disable), which marks the lease in force as ending, followed at
     /// once by an [`enable`](Self::enable), which does not undo that. Whoever holds the lease when
-    /// the disable arrives stops with that reason; it may lead again later, like any candidate.
+    /// the disable arrives stops with that reason. It campaigns again half a second after it has
+    /// stopped (or a poll interval, if that is less), so that others hear of it before; where none
+    /// takes the lead by then, it leads again.
     ///
     /// A name that is disabled already is left as it is: its holder stops anyway.
     ///

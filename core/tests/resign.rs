@@ -1,13 +1,17 @@
 //! `Client::resign`: the leader steps down in order, and the lead moves on.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/odd.rs"]
+mod odd;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_core::{
-    Client, DisableOutcome, Leadership, LockState, LockStore, MemoryStore, ResignOutcome,
-    TokioClock, job_fn,
+    Client, Clock, DisableOutcome, Leadership, LockState, LockStore, MemoryStore, ResignOutcome,
+    Status, TokioClock, job_fn,
 };
+use odd::{Odd, Watch};
 use tokio::time::timeout;
 
 fn client(store: &Arc<dyn LockStore>) -> Client {
@@ -35,6 +39,47 @@ async fn the_lead_moves_on_and_the_name_stays_enabled() {
     assert!(record.disabled.is_none(), "{record:?}");
     assert!(grant_after(&client, first).await > first);
     election.shutdown().await;
+}
+
+/// Also on a store whose hints come some time after: the one who resigned lets others hear first.
+#[tokio::test(start_paused = true)]
+async fn the_lead_moves_on_to_those_who_hear_of_it_later() {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+    let shared = MemoryStore::with_clock(clock.clone());
+    let campaign = || {
+        let store =
+            Odd { inner: shared.clone(), ..Odd::new(clock.clone()) }.watching(Watch::Manual);
+        let client = Client::builder(Arc::new(store.clone())).clock(clock.clone()).build().unwrap();
+        let job = job_fn(|leadership: Leadership| async move {
+            leadership.cancelled().await;
+            Ok(())
+        });
+        (store, client.election("a").unwrap().spawn(job))
+    };
+    let (near, leader) = campaign();
+    leader.watch().wait_for(Status::is_leading).await.unwrap();
+    let (far, standby) = campaign();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let operator = Client::builder(Arc::new(shared.clone())).clock(clock.clone()).build().unwrap();
+    operator.resign("a", "deploying").await.unwrap();
+    near.hint();
+    // As late as where the store is looked at five times a second.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!leader.status().is_leading());
+    far.hint();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(standby.status().is_leading() && !leader.status().is_leading());
+
+    // One that is alone leads again soon.
+    standby.shutdown().await;
+    near.hint();
+    leader.watch().wait_for(Status::is_leading).await.unwrap();
+    operator.resign("a", "deploying").await.unwrap();
+    near.hint();
+    leader.watch().wait_for(|status| !status.is_leading()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(leader.status().is_leading());
 }
 
 /// Waits for a lease in force under another token.

@@ -23,7 +23,13 @@ impl Screen {
     /// None where standard output goes elsewhere.
     pub(super) fn new() -> Option<Self> {
         let terminal = std::io::stdout().is_terminal();
-        terminal.then(|| Self { coloured: colours(terminal) })
+        if !terminal {
+            return None;
+        }
+        // What stands there goes up, out of sight but not away.
+        let (_, height) = size();
+        print(&"\n".repeat(height)).ok()?;
+        Some(Self { coloured: colours(terminal) })
     }
 
     /// Shows that text in place of what was there, without a flicker.

@@ -9,9 +9,10 @@ use leasehold::LockState;
 use super::standbys::Watched;
 use crate::output::{Cell, columns, visible};
 
-const HEAD: [&str; 8] = ["NAME", "STATE", "HOLDER", "TOKEN", "SINCE", "LEFT", "STANDBYS", "REASON"];
+/// What matters most at night comes first: a narrow terminal cuts off the rest.
+const HEAD: [&str; 8] = ["NAME", "STATE", "LEFT", "STANDBYS", "HOLDER", "REASON", "SINCE", "TOKEN"];
 const STATE: usize = 1;
-const STANDBYS: usize = 6;
+const STANDBYS: usize = 3;
 const NONE: &str = "-";
 
 const BOLD: Style = Style::new().bold();
@@ -36,12 +37,12 @@ fn row(watched: &Watched) -> [Cell; HEAD.len()] {
     let texts = [
         visible(record.name.as_str()),
         String::new(),
-        lease.map_or_else(none, |lease| visible(&lease.holder.to_string())),
-        record.token.map_or_else(none, |token| token.to_string()),
-        lease.map_or_else(none, |lease| format!("{:.0}", ago(lease.held_for))),
         lease.map_or_else(none, |lease| format!("{:.1}s", lease.left.as_secs_f64())),
         watched.standbys(),
-        reason.map_or_else(String::new, |reason| visible(reason.as_str())),
+        lease.map_or_else(none, |lease| visible(&lease.holder.to_string())),
+        reason.map_or_else(none, |reason| visible(reason.as_str())),
+        lease.map_or_else(none, |lease| format!("{:.0}", ago(lease.held_for))),
+        record.token.map_or_else(none, |token| token.to_string()),
     ];
     let mut cells = texts.map(Cell::from);
     cells[STATE] = state(record.state());
@@ -83,7 +84,7 @@ mod tests {
         let text = table(&records, false);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 4);
-        assert!(lines[0].starts_with("NAME       STATE  HOLDER"), "{text}");
+        assert!(lines[0].starts_with("NAME       STATE  LEFT"), "{text}");
         assert!(lines[2].starts_with("ä\\nb       free   -"), "{text}");
     }
 }

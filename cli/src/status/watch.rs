@@ -27,7 +27,21 @@ pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Fai
     let mut source = Source { choice, query, store: None, hints: None };
     let (mut shown, mut away): (Option<Vec<Essence>>, _) = (None, false);
     loop {
-        match source.read().await {
+        let read = {
+            let mut reading = std::pin::pin!(source.read());
+            let mut waited = Duration::ZERO;
+            loop {
+                tokio::select! {
+                    read = &mut reading => break read,
+                    () = tokio::time::sleep(INTERVAL) => waited += INTERVAL,
+                }
+                if let Some(screen) = screen.as_ref().filter(|_| shown.is_some()) {
+                    let waited = waited.as_secs();
+                    screen.draw(&format!("Out of date: no answer for {waited} s\n\n{table}"))?;
+                }
+            }
+        };
+        match read {
             Ok(locks) => {
                 away = false;
                 let essence: Vec<_> = locks.iter().map(Essence::new).collect();

@@ -34,9 +34,10 @@ fn resign_says_what_it_did() {
     assert_eq!(said(&["X"]), "X is held by nobody; nothing changed\n");
     assert!(said(&["X", "--json"]).contains("\"not_held\""));
     bench.output(&["disable", "X", "--reason", "first"]);
-    let disabled = said(&["X", "--reason", "second"]);
-    assert!(disabled.starts_with("X is flagged as disabled"), "{disabled}");
-    assert!(disabled.contains(": first, by "), "{disabled}");
+    let refused = bench.output(&["resign", "X", "--reason", "second"]);
+    assert_refused(&refused, 1, &["X is disabled", ": first, by "]);
+    let refused = bench.output(&["resign", "X", "--json"]);
+    assert!(refused.status.code() == Some(1) && stdout(&refused).contains("\"disabled\""));
     assert_refused(&bench.output(&["resign", "X", "--reason", ""]), 2, &["reason"]);
     assert_refused(&bench.output(&["resign", ""]), 2, &["name"]);
 }

@@ -82,3 +82,12 @@ fn a_port_that_is_taken_is_said_before_anything_runs() {
     assert_refused(&refused, 1, &[&address]);
     assert!(!bench.path("ran").exists() && !bench.path("locks.db").exists());
 }
+
+/// An alert that nobody leads needs to know of instances that would, if the store were there.
+#[test]
+fn a_store_that_is_away_does_not_hide_that_nobody_leads() {
+    let bench = Bench::on("postgres://127.0.0.1:1/none");
+    let mut run = Running::start(bench.run(&["--metrics", "127.0.0.1:0"], "true"));
+    let metrics = get(&address(&mut run), "/metrics", "");
+    assert_eq!(value(&metrics, "leasehold_leading{lock=\"hello\"}"), Some(0.0), "{metrics}");
+}

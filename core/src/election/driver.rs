@@ -32,7 +32,7 @@ pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
     let driver = Driver {
         machine: Machine::new(election.timing.clone(), now),
         hints: election.engine.hub.subscribe(election.name.clone()),
-        _campaign: election.engine.announcer.campaign(election.name.clone()),
+        campaign: election.engine.announcer.campaign(election.name.clone()),
         commands: commands.downgrade(),
         received,
         abandoned: false,
@@ -56,7 +56,7 @@ struct Driver {
     machine: Machine,
     job: Arc<dyn Job>,
     hints: Subscription,
-    _campaign: Campaign,
+    campaign: Campaign,
     commands: mpsc::WeakUnboundedSender<Command>,
     received: mpsc::UnboundedReceiver<Command>,
     abandoned: bool,
@@ -87,6 +87,7 @@ impl Driver {
             }
             self.publish();
         }
+        self.campaign.leave().await;
     }
 
     async fn next_event(&mut self) -> Event {

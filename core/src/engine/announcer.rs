@@ -23,6 +23,8 @@ pub(crate) struct Announcer {
     limit: Duration,
     state: Mutex<State>,
     changed: Notify,
+    /// The task has ended.
+    stopped: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +53,7 @@ impl Announcer {
             limit: timing.call_limit(),
             state: Mutex::default(),
             changed: Notify::new(),
+            stopped: Notify::new(),
         }
     }
 
@@ -82,6 +85,26 @@ impl Announcer {
     }
 }
 
+impl Campaign {
+    /// Leaves, and waits until the store has been told, or could not be, if this was the last of
+    /// the client's: a process that exits right after leaves no trace.
+    pub(crate) async fn leave(self) {
+        let announcer = self.announcer.clone();
+        drop(self);
+        loop {
+            let stopped = announcer.stopped.notified();
+            {
+                let state = announcer.state();
+                if !state.running || !state.campaigns.is_empty() {
+                    return;
+                }
+            }
+            // Each call of the task ends in time, and none follows the one that takes it back.
+            stopped.await;
+        }
+    }
+}
+
 impl Drop for Campaign {
     fn drop(&mut self) {
         let mut state = self.announcer.state();
@@ -109,6 +132,7 @@ impl Running {
         if state.unsupported || state.campaigns.is_empty() {
             state.running = false;
             self.said = true;
+            self.announcer.stopped.notify_waiters();
         }
         self.said
     }
@@ -118,6 +142,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         if !self.said {
             self.announcer.state().running = false;
+            self.announcer.stopped.notify_waiters();
         }
     }
 }

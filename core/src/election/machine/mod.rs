@@ -57,6 +57,10 @@ pub enum Standing {
 impl Machine {
     const RELEASE_TRIES: u32 = 3;
 
+    /// By then others have heard that a name may be free, also where a store is looked at for
+    /// hints five times a second. Short of what people wait for after an enable.
+    const HEARD: Duration = Duration::from_millis(500);
+
     /// A candidate, from `now` on.
     #[must_use]
     pub fn new(timing: Timing, now: Moment) -> Self {
@@ -283,7 +287,8 @@ impl Machine {
         let rest = match reason {
             StopReason::Resigned | StopReason::Failed { .. } => Rest::Long,
             StopReason::HeartbeatsFailed => Rest::Short,
-            StopReason::Lost | StopReason::Disabled { .. } | StopReason::ShutDown => Rest::None,
+            StopReason::Disabled { .. } => Rest::Brief,
+            StopReason::Lost | StopReason::ShutDown => Rest::None,
         };
         actions.push(Action::Distrust);
         if *reason == StopReason::Lost {
@@ -317,6 +322,7 @@ impl Machine {
         let poll = self.timing.poll_interval;
         match rest {
             Rest::None => self.wait(now, Duration::ZERO, Duration::ZERO, false),
+            Rest::Brief => self.wait(now, Self::HEARD.min(poll), Duration::ZERO, true),
             Rest::Short => {
                 let pause = self.timing.retry_interval();
                 self.wait(now, pause, pause / 2, true);

@@ -21,6 +21,9 @@ pub(super) enum Phase {
 pub(super) enum Rest {
     /// Ask again at once.
     None,
+    /// Let others hear of it first: an operator who disables and enables a name, as
+    /// [`Client::resign`](crate::Client::resign) does, means the lead to move on.
+    Brief,
     /// Wait a little, since the store failed.
     Short,
     /// Let others have the lead first.
