@@ -16,8 +16,9 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use super::Weather;
 use super::fate::{Fate, Passage};
 use super::gate::Gate;
+use super::process::Names;
 use super::referee::Referee;
-use crate::history::{Fact, Process};
+use crate::history::{Answer, Attempt, Fact, Name, Process};
 
 /// The store as one instance sees it.
 #[derive(Clone, Debug)]
@@ -75,6 +76,20 @@ impl Link {
         self.0.referee.recorder.note(fact);
     }
 
+    /// Writes down what the instance does, unless it is gone.
+    fn note_own(&self, fact: Fact) {
+        if !self.0.dead.load(Ordering::SeqCst) {
+            self.note(fact);
+        }
+    }
+
+    /// An attempt asks for the name.
+    fn asks(&self, name: &LockName, lease: LeaseId) -> Told<'_> {
+        let (name, attempt) = (Names::number(name), self.0.referee.ledger.attempt(lease));
+        self.note_own(Fact::Asks(self.0.process, name, attempt));
+        Told { link: self, name, attempt, answer: Answer::Unknown }
+    }
+
     /// Returns when an answer to a heartbeat has reached the engine, which deals with it next.
     pub(super) async fn answered(&self) {
         self.0.answered.notified().await;
@@ -124,6 +139,21 @@ impl Link {
     }
 }
 
+/// Writes down what an attempt was told when its call is over, waited for or not.
+struct Told<'a> {
+    link: &'a Link,
+    name: Name,
+    attempt: Attempt,
+    answer: Answer,
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        let Self { link, name, attempt, answer } = *self;
+        link.note_own(Fact::Told(link.0.process, name, attempt, answer));
+    }
+}
+
 #[async_trait]
 impl LockStore for Link {
     fn label(&self) -> &str {
@@ -135,15 +165,22 @@ impl LockStore for Link {
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
+        let mut told = self.asks(name, options.lease);
         let (way, name, options) = (self.0.clone(), name.clone(), options.clone());
-        self.pass(async move { way.referee.acquire(way.process, &name, &options).await }).await
+        let request = async move { way.referee.acquire(way.process, &name, &options).await };
+        let outcome = self.pass(request).await;
+        told.answer = match &outcome {
+            Ok(AcquireOutcome::Granted(_)) => Answer::Granted,
+            Ok(AcquireOutcome::Held(_)) => Answer::Refused,
+            Ok(AcquireOutcome::Disabled(_)) => Answer::Disabled,
+            Err(_) => Answer::Unknown,
+        };
+        outcome
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        if !self.0.dead.load(Ordering::SeqCst) {
-            let named = leases.iter().map(|renewal| self.0.referee.known(renewal)).collect();
-            self.note(Fact::Renewed(self.0.process, named));
-        }
+        let named = leases.iter().map(|renewal| self.0.referee.known(renewal)).collect();
+        self.note_own(Fact::Renewed(self.0.process, named));
         let (way, leases) = (self.0.clone(), leases.to_vec());
         let renewal = async move { way.referee.renew(way.process, &leases).await };
         let answer = self.pass(renewal).await;
@@ -152,6 +189,8 @@ impl LockStore for Link {
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let attempt = self.0.referee.ledger.attempt(lease);
+        self.note_own(Fact::GivesBack(self.0.process, Names::number(name), attempt));
         let (way, name) = (self.0.clone(), name.clone());
         self.pass(async move { way.referee.release(&name, lease).await }).await
     }

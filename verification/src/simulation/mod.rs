@@ -8,6 +8,7 @@ mod fate;
 mod gate;
 mod hints;
 mod job;
+mod ledger;
 mod link;
 mod locker;
 mod operate;
