@@ -19,6 +19,7 @@ mod referee;
 mod register;
 mod run;
 mod search;
+mod settings;
 mod shrink;
 
 pub use plan::{Deed, Defect, Plan, Weather};
