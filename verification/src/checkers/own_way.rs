@@ -22,10 +22,10 @@ pub(super) fn check(history: &History) -> Found {
             Fact::Waits(process, name) => {
                 waiting.insert((*process, *name));
             }
-            Fact::Asks(process, name, attempt) => {
-                if !locks.contains(name) || waiting.contains(&(*process, *name)) {
-                    open.insert(*attempt, (*process, *name));
-                }
+            Fact::Asks(process, name, attempt)
+                if !locks.contains(name) || waiting.contains(&(*process, *name)) =>
+            {
+                open.insert(*attempt, (*process, *name));
             }
             Fact::Told(_, _, attempt, Answer::Granted | Answer::Disabled) => {
                 open.remove(attempt);

@@ -111,9 +111,8 @@ impl Causes {
                 self.leases.insert((*name, *token), now + ttl);
             }
             Fact::Trusts(_, name, token, until) => {
-                if self.trusted.insert((*name, *token), *until).is_some() {
-                    self.renewed.insert((*name, *token));
-                }
+                let before = self.trusted.insert((*name, *token), *until);
+                self.renewed.extend(before.map(|_| (*name, *token)));
             }
             Fact::Renewed(_, leases) => self.asked.extend(leases),
             Fact::Hinted(process, _) => {

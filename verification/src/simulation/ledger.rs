@@ -18,6 +18,8 @@ struct Entries {
     attempts: HashMap<LeaseId, Attempt>,
     tokens: HashMap<LeaseId, u64>,
     granted: HashMap<(Name, u64), LeaseId>,
+    /// Under which id those are asked for whose own was forgotten.
+    renamed: HashMap<LeaseId, LeaseId>,
 }
 
 impl Ledger {
@@ -43,6 +45,16 @@ impl Ledger {
     pub(super) fn granted(&self, name: Name, token: u64) -> Option<Attempt> {
         let lease = self.entries().granted.get(&(name, token)).copied();
         lease.map(|lease| self.attempt(lease))
+    }
+
+    /// Has an attempt go on under another id, as if it were a new one.
+    pub(super) fn rename(&self, lease: LeaseId, other: LeaseId) {
+        self.entries().renamed.insert(lease, other);
+    }
+
+    /// The id of that attempt at the store.
+    pub(super) fn renamed(&self, lease: LeaseId) -> LeaseId {
+        self.entries().renamed.get(&lease).copied().unwrap_or(lease)
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {

@@ -78,6 +78,8 @@ pub enum Defect {
     GrantsNoMore,
     /// The store renews nothing any more, after a while.
     RenewsNoMore,
+    /// An attempt that has no answer is not tried again: the next one has another lease id.
+    ForgetsAttempts,
     /// Jobs are not told to stop, now and then.
     ForgetsStops,
     /// The instances' clocks are slower than the store's by a tenth.
