@@ -90,6 +90,35 @@ fn a_grant_that_leaves_no_time_to_stop_is_given_back() {
     assert!(matches!(actions[..], [Action::Release(_)]), "{actions:?}");
 }
 
+/// The first heartbeat was due at 3 s, and would have failed by 4.5 s.
+#[test]
+fn a_grant_that_is_heard_of_late_is_renewed_before_that_can_have_failed() {
+    let settings = Settings::new().heartbeat_retries(0);
+    let timing = settings.resolve(&MemoryStore::new().capabilities()).unwrap();
+    let mut machine = Machine::new(timing, at(0));
+    machine.handle(Event::Tick, at(0));
+    let actions = machine.handle(granted(0, 1), at(6_000));
+    let [Action::Start { .. }, Action::Renew(beat)] = actions[..] else { panic!("{actions:?}") };
+    assert_eq!((beat.due, beat.until), (at(6_000), at(7_500)));
+    assert_eq!(machine.handle(Event::Tick, at(7_499)), []);
+    let stop = Action::Stop(StopReason::HeartbeatsFailed);
+    assert_eq!(machine.handle(Event::Tick, at(7_500)), [stop]);
+}
+
+/// It was granted 8 s before, unheard. The first heartbeat would be due after stepping down is.
+#[test]
+fn a_rest_of_a_lease_is_renewed_before_the_term_would_end() {
+    let mut machine = Machine::new(timing(), at(0));
+    machine.handle(Event::Tick, at(0));
+    machine.handle(asked(0, AskReply::Failed), at(6_000));
+    machine.handle(Event::Tick, at(8_000));
+    let left = Duration::from_secs(7);
+    let grant = Grant { token: FencingToken::new(1).unwrap(), left };
+    let actions = machine.handle(asked(8_000, AskReply::Granted(grant)), at(8_010));
+    let [Action::Start { .. }, Action::Renew(beat)] = actions[..] else { panic!("{actions:?}") };
+    assert_eq!(beat.due, at(8_010));
+}
+
 #[test]
 fn the_lease_is_released_after_the_job_has_ended() {
     let mut machine = leader();

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use fact::{Fact, Name, Process, Write};
+pub use fact::{Answer, Attempt, Fact, Name, Process, Write};
 use leasehold_core::{Settings, Timing};
 
 /// What happened, in the order in which it did.
@@ -78,6 +78,9 @@ impl History {
             let usual = matches!(
                 fact,
                 Fact::Mishap(_)
+                    | Fact::Asks(..)
+                    | Fact::Told(.., Answer::Granted | Answer::Refused | Answer::Disabled)
+                    | Fact::InTheWay(..)
                     | Fact::Renewed(..)
                     | Fact::Extended(..)
                     | Fact::Hinted(..)

@@ -115,6 +115,16 @@ fn a_store_that_renews_no_more() {
 }
 
 #[test]
+fn an_attempt_that_is_not_tried_again() {
+    notices(Defect::ForgetsAttempts, "own_way");
+}
+
+#[test]
+fn an_attempt_that_is_forgotten() {
+    notices(Defect::ForgetsAttempts, "forgotten");
+}
+
+#[test]
 fn a_job_that_is_not_told_to_stop() {
     notices(Defect::ForgetsStops, "start_stop");
 }

@@ -65,7 +65,12 @@ impl Hold {
         // The first heartbeat joins the next that goes out, whenever that is: so however leases
         // were acquired, all of one interval beat together from then on.
         let early = timing.heartbeat_interval;
-        Self { timing, confirmed: sent, early, deadline, failures: 0, due }
+        let hold = Self { timing, confirmed: sent, early, deadline, failures: 0, due };
+        // Of a lease that was granted unheard and asked for again, only a rest is left. It is
+        // renewed sooner, with time for all tries, lest it run out before a heartbeat has failed.
+        let tries = hold.timing.retry_interval() * (hold.timing.heartbeat_retries + 1);
+        let latest = hold.step_down_at().saturating_sub(tries).max(sent);
+        Self { due: due.min(latest), ..hold }
     }
 
     /// Until when the lease may be trusted.
@@ -81,10 +86,11 @@ impl Hold {
         latest.min(self.confirmed + self.timing.tolerance)
     }
 
-    /// The next heartbeat.
+    /// The next heartbeat, as of `now`. One that was due before goes out at once, and its answer
+    /// has the time of any other: else it would have failed unsent, for a grant was heard of late.
     #[must_use]
-    pub fn next_beat(&self) -> Beat {
-        self.beat(self.due.saturating_sub(self.early), self.due)
+    pub fn next_beat(&self, now: Moment) -> Beat {
+        self.beat(self.due.saturating_sub(self.early), self.due.max(now))
     }
 
     /// A heartbeat right now, because something may have happened to the lease.
@@ -150,14 +156,35 @@ mod tests {
     #[test]
     fn the_first_heartbeat_joins_any_other_and_later_ones_keep_their_interval() {
         let mut hold = hold();
-        assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(1000), at(4000)));
+        let next = |hold: &Hold, now| {
+            let beat = hold.next_beat(at(now));
+            (beat.from, beat.due)
+        };
+        assert_eq!(next(&hold, 1000), (at(1000), at(4000)));
         hold.extended(at(2000), Duration::from_secs(15));
-        assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(3500), at(5000)));
+        assert_eq!(next(&hold, 2000), (at(3500), at(5000)));
         hold.failed(at(5100));
-        assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(5750), at(6500)));
+        assert_eq!(next(&hold, 5100), (at(5750), at(6500)));
         hold.failed(at(6500));
         hold.failed(at(8000));
-        assert_eq!((hold.next_beat().from, hold.next_beat().due), (at(9500), at(9500)));
+        assert_eq!(next(&hold, 8000), (at(9500), at(9500)));
+    }
+
+    #[test]
+    fn a_rest_of_a_lease_is_renewed_in_time() {
+        let rest = |secs| Hold::granted(hold().timing, at(1000), Duration::from_secs(secs));
+        // All four tries take 6 s, and stopping and the margin 5.75 s.
+        let due = |secs| rest(secs).next_beat(at(1000)).due;
+        assert_eq!(due(14), at(1000 + 2250));
+        assert_eq!(due(12), at(1000 + 250));
+        assert_eq!(due(11), at(1000));
+        assert_eq!(due(1), at(1000));
+    }
+
+    #[test]
+    fn a_heartbeat_that_was_due_before_has_its_time() {
+        let beat = hold().next_beat(at(7000));
+        assert_eq!((beat.due, beat.until), (at(7000), at(8500)));
     }
 
     #[test]
@@ -169,12 +196,13 @@ mod tests {
     #[test]
     fn retries_keep_their_pace_and_run_out_before_stepping_down_is_due() {
         let mut hold = hold();
-        let mut attempts = 0;
+        let (mut attempts, mut now) = (0, at(1000));
         while !hold.is_exhausted() {
-            let beat = hold.next_beat();
+            let beat = hold.next_beat(now);
             assert!(beat.until <= hold.step_down_at());
             attempts += 1;
-            hold.failed(beat.until);
+            now = beat.until;
+            hold.failed(now);
         }
         assert_eq!(attempts, 4, "one heartbeat and three retries");
     }

@@ -182,7 +182,7 @@ impl Keeper {
     /// One heartbeat; `None` when its answer takes too long or the lease is over.
     async fn beat(&self) -> Option<Answer<RenewOutcome>> {
         let clock = self.engine.calls.clock();
-        let mut beat = self.hold.next_beat();
+        let mut beat = self.hold.next_beat(clock.now());
         let mut hinted = false;
         loop {
             tokio::select! {

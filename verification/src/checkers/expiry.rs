@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     /// The leader's lease runs out at 55 s.
-    fn found(then: Fact, again: f64) -> Found {
+    fn history(then: Fact, again: f64) -> History {
         let events = [
             (0.0, Fact::Booted(1)),
             (0.0, Fact::Booted(2)),
@@ -59,7 +59,22 @@ mod tests {
             (54.0, then),
             (again, Fact::Granted(2, 0, 11)),
         ];
-        check(&History::of(&events).unwrap())
+        History::of(&events).unwrap()
+    }
+
+    fn found(then: Fact, again: f64) -> Found {
+        check(&history(then, again))
+    }
+
+    #[test]
+    fn one_that_has_not_begun() {
+        let found = |start_delay| {
+            let mut history = history(Fact::Hinted(2, None), 60.0);
+            history.timing.start_delay = Duration::from_secs(start_delay);
+            check(&history)
+        };
+        assert!(found(53).is_err());
+        assert!(found(55).is_ok());
     }
 
     #[test]

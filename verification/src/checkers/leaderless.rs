@@ -5,13 +5,16 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use leasehold_core::Timing;
+
 use super::Found;
 use crate::history::{Fact, History, Name, Process};
 
 /// What a checker of leaders has to know of a moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Scene {
-    /// Those that campaign, and since when.
+    start_delay: Duration,
+    /// Those that campaign, and from when on: after their start delay.
     running: HashMap<Process, Duration>,
     cut: HashSet<Process>,
     frozen: HashSet<Process>,
@@ -26,7 +29,23 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// Those whose way to the store is in order and that are not frozen, and since when they run.
+    pub(super) fn new(timing: &Timing) -> Self {
+        Self {
+            // By a slow clock.
+            start_delay: timing.start_delay.mul_f64(1.002),
+            running: HashMap::new(),
+            cut: HashSet::new(),
+            frozen: HashSet::new(),
+            led: HashMap::new(),
+            trusted: HashMap::new(),
+            vacant: HashMap::new(),
+            disabled: HashSet::new(),
+            calm_since: Duration::ZERO,
+        }
+    }
+
+    /// Those whose way to the store is in order and that are not frozen, and from when on they
+    /// campaign.
     pub(super) fn able(&self) -> impl Iterator<Item = (Process, Duration)> {
         let kept = |process: &Process| self.cut.contains(process) || self.frozen.contains(process);
         let running = self.running.iter().map(|(process, since)| (*process, *since));
@@ -46,7 +65,7 @@ impl Scene {
         match fact {
             Fact::Booted(process) => {
                 let first = self.able().next().is_none();
-                self.running.insert(*process, now);
+                self.running.insert(*process, now + self.start_delay);
                 if !first {
                     return;
                 }
@@ -110,13 +129,13 @@ pub(super) fn check(history: &History) -> Found {
     // jitter; what the last tenth allows for is drift and the way to the store.
     let longest = (timing.ttl + timing.call_limit() + timing.poll_interval * 3 / 2).mul_f64(1.1);
     let led_names = names_that_are_led(history);
-    let mut scene = Scene::default();
+    let mut scene = Scene::new(timing);
     for (now, fact) in &history.events {
         for name in &led_names {
             let Some(vacant) = scene.vacant_since(*name, *now) else { continue };
-            let since = vacant.max(scene.calm_since);
-            let ought = !scene.disabled.contains(name) && scene.able().next().is_some();
-            if ought && *now > since + longest {
+            let Some(able) = scene.able().map(|(_, since)| since).min() else { continue };
+            let since = vacant.max(scene.calm_since).max(able);
+            if !scene.disabled.contains(name) && *now > since + longest {
                 return Err((*now, format!("nobody leads {name} since {since:?}")));
             }
         }
@@ -156,6 +175,18 @@ mod tests {
         let nothing = Fact::Hinted(2, None);
         assert!(found(nothing.clone(), 35.0).is_ok());
         assert!(found(nothing, 37.0).is_err());
+    }
+
+    #[test]
+    fn one_that_has_not_begun() {
+        let found = |until| {
+            let events = [(0.0, Fact::Booted(1)), (until, Fact::Started(1, 0, 10))];
+            let mut history = History::of(&events).unwrap();
+            history.timing.start_delay = Duration::from_secs(20);
+            check(&history)
+        };
+        assert!(found(20.0 + 34.0).is_ok());
+        assert!(found(20.0 + 36.0).is_err());
     }
 
     #[test]

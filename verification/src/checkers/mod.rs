@@ -4,6 +4,7 @@ mod cancelled;
 mod due_beats;
 mod elected;
 mod expiry;
+mod forgotten;
 mod handover;
 mod heartbeats;
 mod job_overlap;
@@ -12,6 +13,7 @@ mod leftovers;
 mod lost;
 mod notice;
 mod orphans;
+mod own_way;
 mod panics;
 mod reasons;
 mod relied;
@@ -46,7 +48,7 @@ type Found = Result<(), (Duration, String)>;
 type Checker = (&'static str, fn(&History) -> Found);
 
 /// Every checker, by its name.
-const CHECKERS: [Checker; 22] = [
+const CHECKERS: [Checker; 24] = [
     ("trust_overlap", trust_overlap::check),
     ("trust_returns", trust_returns::check),
     ("relied", relied::check),
@@ -60,6 +62,8 @@ const CHECKERS: [Checker; 22] = [
     ("elected", elected::check),
     ("notice", notice::check),
     ("orphans", orphans::check),
+    ("own_way", own_way::check),
+    ("forgotten", forgotten::check),
     ("leaderless", leaderless::check),
     ("takeover", takeover::check),
     ("handover", handover::check),

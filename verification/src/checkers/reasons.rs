@@ -20,6 +20,11 @@ struct Causes {
     /// Until when a lease is in force, and until when it is trusted.
     leases: HashMap<(Name, u64), Duration>,
     trusted: HashMap<(Name, u64), Duration>,
+    /// Those that were trusted for longer, once at least.
+    renewed: HashSet<(Name, u64)>,
+    /// Those that the store was asked to renew.
+    asked: HashSet<(Name, u64)>,
+    hinted: HashMap<Process, Duration>,
     freed: HashSet<(Name, u64)>,
     granted: HashMap<Name, u64>,
     /// Those that were in force when their name was disabled.
@@ -33,6 +38,9 @@ pub(super) fn check(history: &History) -> Found {
     let tries = timing.heartbeat_interval + timing.retry_interval() * timing.heartbeat_retries;
     // The last of them may go out half an interval early, with another lease's.
     let tries = (tries - timing.retry_interval() / 2).mul_f64(0.998);
+    // When it is not retried, the heartbeat itself is the last: half an interval early at most, but
+    // the first of a lease, and one that a hint sets going, at any time.
+    let no_retry = (timing.heartbeat_interval / 2).mul_f64(0.998);
     let mut seen = Causes::default();
     for (now, fact) in &history.events {
         if let Fact::Stopping(process, name, token, reason) = fact {
@@ -54,7 +62,17 @@ pub(super) fn check(history: &History) -> Found {
                     let latest = until.saturating_sub(timing.stop_grace);
                     let latest = latest.max(seen.trouble.last_thaw(*process)) + SOON;
                     let has_cause = calm.is_none_or(|at| at + timing.ttl > *now);
-                    has_cause && asked + tries <= *now && *now <= latest
+                    // One that was frozen meanwhile need not have come to it.
+                    let thawed = seen.trouble.last_thaw(*process) >= asked;
+                    let was_tried = seen.asked.contains(&lease) || thawed;
+                    let tries = match timing.heartbeat_retries {
+                        0 if seen.renewed.contains(&lease) && !seen.is_hinted(*process, asked) => {
+                            no_retry
+                        }
+                        0 => Duration::ZERO,
+                        _ => tries,
+                    };
+                    has_cause && was_tried && asked + tries <= *now && *now <= latest
                 }
                 _ => false,
             };
@@ -69,6 +87,10 @@ pub(super) fn check(history: &History) -> Found {
 }
 
 impl Causes {
+    fn is_hinted(&self, process: Process, since: Duration) -> bool {
+        self.hinted.get(&process).is_some_and(|at| *at >= since)
+    }
+
     fn see(&mut self, now: Duration, fact: &Fact, ttl: Duration) {
         self.trouble.see(now, fact);
         match fact {
@@ -89,7 +111,12 @@ impl Causes {
                 self.leases.insert((*name, *token), now + ttl);
             }
             Fact::Trusts(_, name, token, until) => {
-                self.trusted.insert((*name, *token), *until);
+                let before = self.trusted.insert((*name, *token), *until);
+                self.renewed.extend(before.map(|_| (*name, *token)));
+            }
+            Fact::Renewed(_, leases) => self.asked.extend(leases),
+            Fact::Hinted(process, _) => {
+                self.hinted.insert(*process, now);
             }
             Fact::Freed(name, token) => {
                 self.freed.insert((*name, *token));
@@ -106,14 +133,20 @@ impl Causes {
 mod tests {
     use super::*;
 
-    fn found(cause: Fact, reason: &'static str, at: f64) -> Found {
+    /// The first heartbeat is due at 53 s.
+    fn term(first_beat: Fact, cause: Fact, reason: &'static str, at: f64) -> History {
         let events = [
             (50.0, Fact::Granted(1, 0, 10)),
             (50.0, Fact::Trusts(1, 0, 10, Duration::from_millis(64_250))),
             (50.0, cause),
+            (53.0, first_beat),
             (at, Fact::Stopping(1, 0, 10, reason)),
         ];
-        check(&History::of(&events).unwrap())
+        History::of(&events).unwrap()
+    }
+
+    fn found(cause: Fact, reason: &'static str, at: f64) -> Found {
+        check(&term(Fact::Renewed(1, vec![(0, 10)]), cause, reason, at))
     }
 
     #[test]
@@ -142,5 +175,28 @@ mod tests {
         assert!(found(Fact::Mishap(1), "heartbeats failed", 59.4).is_err());
         assert!(found(Fact::Thawed(1), "heartbeats failed", 50.0).is_err());
         assert!(found(Fact::Mishap(2), "heartbeats failed", 58.0).is_err());
+    }
+
+    #[test]
+    fn heartbeats_that_were_never_sent() {
+        let found = |first_beat, cause| check(&term(first_beat, cause, "heartbeats failed", 58.0));
+        assert!(found(Fact::Renewed(1, vec![(1, 3), (0, 10)]), Fact::Mishap(1)).is_ok());
+        assert!(found(Fact::Renewed(1, vec![(1, 3)]), Fact::Mishap(1)).is_err());
+        assert!(found(Fact::Thawed(1), Fact::Froze(1)).is_ok());
+    }
+
+    #[test]
+    fn a_heartbeat_that_is_not_retried() {
+        let found = |then, at| {
+            let renewed = Fact::Renewed(1, vec![(0, 10)]);
+            let mut history = term(renewed, Fact::Mishap(1), "heartbeats failed", at);
+            history.events.insert(3, (Duration::from_secs(50), then));
+            history.timing.heartbeat_retries = 0;
+            check(&history)
+        };
+        assert!(found(Fact::Left(2), 53.1).is_ok(), "the first may go out at any time");
+        let renewed = Fact::Trusts(1, 0, 10, Duration::from_millis(66_250));
+        assert!(found(renewed.clone(), 53.4).is_err());
+        assert!(found(renewed, 53.6).is_ok());
     }
 }

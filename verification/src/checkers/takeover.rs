@@ -23,14 +23,14 @@ pub(super) fn check(history: &History) -> Found {
     let rest = WATCH_AGAIN + timing.call_limit() + timing.poll_interval * 2;
     // One that has given the lead up itself lets others go first for a poll interval.
     let own_rest = timing.poll_interval.mul_f64(1.2) + SETTLED;
-    let mut scene = Scene::default();
+    let mut scene = Scene::new(timing);
     let mut ended: HashMap<(Name, Process), Duration> = HashMap::new();
     let mut half_ended = HashSet::new();
-    // Names that were given up just now, to somebody who waited.
-    let mut given_up: HashMap<Name, Duration> = HashMap::new();
+    // Names that were given up just now, and those who waited for them.
+    let mut given_up: HashMap<Name, (Duration, Vec<Process>)> = HashMap::new();
     for (now, fact) in &history.events {
-        let late = given_up.iter().find(|(_, since)| *now > **since + AT_ONCE);
-        if let Some((name, since)) = late {
+        let late = given_up.iter().find(|(_, (since, _))| *now > *since + AT_ONCE);
+        if let Some((name, (since, _))) = late {
             return Err((*now, format!("nobody takes {name} over, given up at {since:?}")));
         }
         scene.see(*now, fact);
@@ -42,6 +42,10 @@ pub(super) fn check(history: &History) -> Found {
             if let Fact::Started(_, name, _) = fact {
                 given_up.remove(name);
             }
+            if let Fact::Leaving(gone) = fact {
+                given_up.values_mut().for_each(|(_, waiters)| waiters.retain(|it| it != gone));
+                given_up.retain(|_, (_, waiters)| !waiters.is_empty());
+            }
             // Whatever goes wrong meanwhile is an excuse.
             if scene.calm_since == *now {
                 given_up.clear();
@@ -52,15 +56,16 @@ pub(super) fn check(history: &History) -> Found {
         let over = !half_ended.insert((*process, *name, *token));
         ended.insert((*name, *process), *now);
         if over && !scene.led.contains_key(name) && !scene.disabled.contains(name) {
-            let waits = |(candidate, since): (Process, Duration)| {
-                let own = ended.get(&(*name, candidate));
-                candidate != *process
-                    && since + SETTLED < *now
+            let waits = |(candidate, since): &(Process, Duration)| {
+                let own = ended.get(&(*name, *candidate));
+                candidate != process
+                    && *since + SETTLED < *now
                     && own.is_none_or(|ended| *ended + own_rest < *now)
             };
             let calm = scene.calm_since + rest < *now;
-            if calm && scene.able().any(waits) {
-                given_up.insert(*name, *now);
+            let waiters: Vec<_> = scene.able().filter(waits).map(|(waiter, _)| waiter).collect();
+            if calm && !waiters.is_empty() {
+                given_up.insert(*name, (*now, waiters));
             }
         }
     }
@@ -72,7 +77,7 @@ mod tests {
     use super::*;
 
     /// The leader gives up the lead at 60 s.
-    fn found(then: Fact, again: f64) -> Found {
+    fn history(then: Fact, again: f64) -> History {
         let events = [
             (0.0, Fact::Booted(1)),
             (0.0, Fact::Booted(2)),
@@ -83,7 +88,22 @@ mod tests {
             (60.2, then),
             (again, Fact::Started(2, 0, 11)),
         ];
-        check(&History::of(&events).unwrap())
+        History::of(&events).unwrap()
+    }
+
+    fn found(then: Fact, again: f64) -> Found {
+        check(&history(then, again))
+    }
+
+    #[test]
+    fn one_that_has_not_begun() {
+        let found = |start_delay| {
+            let mut history = history(Fact::Hinted(1, None), 64.0);
+            history.timing.start_delay = Duration::from_secs(start_delay);
+            check(&history)
+        };
+        assert!(found(58).is_err());
+        assert!(found(60).is_ok());
     }
 
     #[test]
@@ -91,6 +111,8 @@ mod tests {
         assert!(found(Fact::Hinted(1, None), 60.3).is_ok());
         assert!(found(Fact::Hinted(1, None), 64.0).is_err());
         assert!(found(Fact::Froze(2), 64.0).is_ok());
+        assert!(found(Fact::Leaving(2), 64.0).is_ok());
+        assert!(found(Fact::Leaving(1), 64.0).is_err());
         assert!(found(Fact::Disabled(0), 64.0).is_ok());
     }
 }

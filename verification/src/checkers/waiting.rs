@@ -26,6 +26,7 @@ pub(super) struct Waiting {
     timing: Timing,
     trouble: Trouble,
     led: HashSet<Name>,
+    /// From when on each campaigns: after its start delay.
     campaigning: HashMap<Process, Duration>,
     locking: HashMap<(Process, Name), Duration>,
     /// Terms whose job has not ended: whether one of `start` and `stop` has.
@@ -108,7 +109,9 @@ impl Waiting {
         }
         match fact {
             Fact::Booted(process) => {
-                self.campaigning.insert(*process, now);
+                // By a slow clock.
+                let begins = now + self.timing.start_delay.mul_f64(1.002);
+                self.campaigning.insert(*process, begins);
             }
             Fact::Crashed(process) | Fact::Leaving(process) => {
                 self.campaigning.remove(process);

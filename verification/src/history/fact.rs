@@ -8,6 +8,9 @@ pub type Process = usize;
 /// A name that is locked or led, by its number.
 pub type Name = usize;
 
+/// An attempt of an instance at a lease, by its number; one for each lease id.
+pub type Attempt = usize;
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
@@ -30,6 +33,14 @@ pub enum Fact {
     /// A message to or from an instance was lost, refused, or late beyond what is usual; or one
     /// that was late took effect.
     Mishap(Process),
+    /// An instance asks the store for the name, by that attempt.
+    Asks(Process, Name, Attempt),
+    /// A call of that attempt is over for it: answered, or waited for no more.
+    Told(Process, Name, Attempt, Answer),
+    /// An instance asks the store to take back what that attempt was granted, if anything.
+    GivesBack(Process, Name, Attempt),
+    /// The store refused the name to an attempt of an instance, because of another attempt's lease.
+    InTheWay(Process, Name, Attempt, Attempt),
     /// The store granted the name to an instance. Like all that the store does, it is so whether
     /// or not the answer arrives: to the instance, a call that timed out is unknown.
     Granted(Process, Name, u64),
@@ -85,6 +96,19 @@ pub enum Fact {
     },
 }
 
+/// What an instance was told of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It has the lease.
+    Granted,
+    /// This call was granted nothing; an earlier one may have been, or may be yet.
+    Refused,
+    /// The name is disabled: if an earlier call was granted the lease, it is ending.
+    Disabled,
+    /// Nothing that says whether it has the lease.
+    Unknown,
+}
+
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
@@ -112,6 +136,10 @@ impl Fact {
             | Self::Mishap(process)
             | Self::Renewed(process, _)
             | Self::Hinted(process, _)
+            | Self::Asks(process, ..)
+            | Self::Told(process, ..)
+            | Self::GivesBack(process, ..)
+            | Self::InTheWay(process, ..)
             | Self::Granted(process, ..)
             | Self::Extended(process, ..)
             | Self::Waits(process, _)

@@ -12,12 +12,14 @@ use leasehold_core::{
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use uuid::Uuid;
 
-use super::Weather;
 use super::fate::{Fate, Passage};
 use super::gate::Gate;
+use super::process::Names;
 use super::referee::Referee;
-use crate::history::{Fact, Process};
+use super::{Defect, Weather};
+use crate::history::{Answer, Attempt, Fact, Name, Process};
 
 /// The store as one instance sees it.
 #[derive(Clone, Debug)]
@@ -75,6 +77,26 @@ impl Link {
         self.0.referee.recorder.note(fact);
     }
 
+    /// Writes down what the instance does, unless it is gone.
+    fn note_own(&self, fact: Fact) {
+        if !self.0.dead.load(Ordering::SeqCst) {
+            self.note(fact);
+        }
+    }
+
+    fn another_id(&self) -> LeaseId {
+        let mut random = self.0.random.lock().unwrap_or_else(PoisonError::into_inner);
+        LeaseId::from_uuid(Uuid::from_u128(random.u128(..)))
+    }
+
+    /// An attempt asks for the name.
+    fn asks(&self, name: &LockName, lease: LeaseId) -> Told<'_> {
+        let ledger = &self.0.referee.ledger;
+        let (name, attempt) = (Names::number(name), ledger.attempt(ledger.renamed(lease)));
+        self.note_own(Fact::Asks(self.0.process, name, attempt));
+        Told { link: self, name, lease, attempt, answer: Answer::Unknown }
+    }
+
     /// Returns when an answer to a heartbeat has reached the engine, which deals with it next.
     pub(super) async fn answered(&self) {
         self.0.answered.notified().await;
@@ -124,6 +146,26 @@ impl Link {
     }
 }
 
+/// Writes down what an attempt was told when its call is over, waited for or not.
+struct Told<'a> {
+    link: &'a Link,
+    name: Name,
+    lease: LeaseId,
+    attempt: Attempt,
+    answer: Answer,
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        let Self { link, name, lease, attempt, answer } = *self;
+        link.note_own(Fact::Told(link.0.process, name, attempt, answer));
+        let referee = &link.0.referee;
+        if answer == Answer::Unknown && referee.defect == Some(Defect::ForgetsAttempts) {
+            referee.ledger.rename(lease, link.another_id());
+        }
+    }
+}
+
 #[async_trait]
 impl LockStore for Link {
     fn label(&self) -> &str {
@@ -135,16 +177,30 @@ impl LockStore for Link {
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let (way, name, options) = (self.0.clone(), name.clone(), options.clone());
-        self.pass(async move { way.referee.acquire(way.process, &name, &options).await }).await
+        let mut told = self.asks(name, options.lease);
+        let lease = self.0.referee.ledger.renamed(options.lease);
+        let (way, name, options) =
+            (self.0.clone(), name.clone(), AcquireOptions { lease, ..options.clone() });
+        let request = async move { way.referee.acquire(way.process, &name, &options).await };
+        let outcome = self.pass(request).await;
+        told.answer = match &outcome {
+            Ok(AcquireOutcome::Granted(_)) => Answer::Granted,
+            Ok(AcquireOutcome::Held(_)) => Answer::Refused,
+            Ok(AcquireOutcome::Disabled(_)) => Answer::Disabled,
+            Err(_) => Answer::Unknown,
+        };
+        outcome
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        if !self.0.dead.load(Ordering::SeqCst) {
-            let named = leases.iter().map(|renewal| self.0.referee.known(renewal)).collect();
-            self.note(Fact::Renewed(self.0.process, named));
-        }
-        let (way, leases) = (self.0.clone(), leases.to_vec());
+        let ledger = &self.0.referee.ledger;
+        let leases: Vec<_> = leases
+            .iter()
+            .map(|asked| RenewOptions { lease: ledger.renamed(asked.lease), ..asked.clone() })
+            .collect();
+        let named = leases.iter().map(|renewal| self.0.referee.known(renewal)).collect();
+        self.note_own(Fact::Renewed(self.0.process, named));
+        let way = self.0.clone();
         let renewal = async move { way.referee.renew(way.process, &leases).await };
         let answer = self.pass(renewal).await;
         self.0.answered.notify_waiters();
@@ -152,6 +208,9 @@ impl LockStore for Link {
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let lease = self.0.referee.ledger.renamed(lease);
+        let attempt = self.0.referee.ledger.attempt(lease);
+        self.note_own(Fact::GivesBack(self.0.process, Names::number(name), attempt));
         let (way, name) = (self.0.clone(), name.clone());
         self.pass(async move { way.referee.release(&name, lease).await }).await
     }

@@ -8,6 +8,7 @@ mod fate;
 mod gate;
 mod hints;
 mod job;
+mod ledger;
 mod link;
 mod locker;
 mod operate;
@@ -18,6 +19,7 @@ mod referee;
 mod register;
 mod run;
 mod search;
+mod settings;
 mod shrink;
 
 pub use plan::{Deed, Defect, Plan, Weather};

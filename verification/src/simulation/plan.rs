@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use leasehold_core::{LockStore, MemoryStore, Result, Settings, Timing};
 
+use super::settings;
 use crate::history::Name;
 
 /// A run, but for what the same seed decides on the way.
@@ -77,6 +78,8 @@ pub enum Defect {
     GrantsNoMore,
     /// The store renews nothing any more, after a while.
     RenewsNoMore,
+    /// An attempt that has no answer is not tried again: the next one has another lease id.
+    ForgetsAttempts,
     /// Jobs are not told to stop, now and then.
     ForgetsStops,
     /// The instances' clocks are slower than the store's by a tenth.
@@ -92,13 +95,7 @@ impl Plan {
     pub fn draw(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let ttl = Duration::from_secs([3, 5, 9, 15][random.usize(0..4)]);
-        let settings = Settings::new().ttl(ttl);
-        // Half of them with less than the most tolerance.
-        let settings = match random.usize(0..4) {
-            0 => settings.tolerance(ttl / 2),
-            1 => settings.stop_grace(ttl / 5).heartbeat_retries(1).tolerance(ttl.mul_f64(0.6)),
-            _ => settings,
-        };
+        let settings = settings::draw(ttl, &mut random);
         let (instances, led) = (random.usize(2..6), random.usize(1..4));
         let mut at = Duration::ZERO;
         let mut deeds = Vec::new();
@@ -178,6 +175,9 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, instances, led, .. } = self;
         writeln!(f, "seed {seed}: {instances} instances, {led} names led")?;
+        if let Ok(timing) = self.timing() {
+            writeln!(f, "{timing:?}")?;
+        }
         for (at, deed) in &self.deeds {
             writeln!(f, "{:>12.3}  {deed:?}", at.as_secs_f64())?;
         }

@@ -1,7 +1,6 @@
 //! The one store of a run: the memory store, which writes down what it grants, and may be broken.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use leasehold_core::{
@@ -10,6 +9,7 @@ use leasehold_core::{
 };
 
 use super::Defect;
+use super::ledger::Ledger;
 use super::process::Names;
 use crate::history::{Fact, Name, Process, Recorder};
 
@@ -20,8 +20,7 @@ pub(super) struct Referee {
     pub(super) recorder: Recorder,
     pub(super) defect: Option<Defect>,
     random: Arc<Mutex<fastrand::Rng>>,
-    /// Under which token each lease was granted.
-    tokens: Arc<Mutex<HashMap<LeaseId, u64>>>,
+    pub(super) ledger: Arc<Ledger>,
 }
 
 impl Referee {
@@ -33,7 +32,7 @@ impl Referee {
     ) -> Self {
         let store = MemoryStore::with_clock(Arc::new(clock));
         let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
-        Self { store, recorder, defect, random, tokens: Arc::default() }
+        Self { store, recorder, defect, random, ledger: Arc::default() }
     }
 
     pub(super) async fn acquire(
@@ -46,6 +45,13 @@ impl Referee {
             self.tires()?;
         }
         let mut outcome = self.store.acquire(name, options).await?;
+        let number = Names::number(name);
+        if let AcquireOutcome::Held(held) = &outcome
+            && let Some(other) = self.ledger.granted(number, held.token.get())
+        {
+            let attempt = self.ledger.attempt(options.lease);
+            self.recorder.note(Fact::InTheWay(process, number, attempt, other));
+        }
         match (&mut outcome, self.defect) {
             (AcquireOutcome::Held(held), Some(Defect::OverstatesLeases)) => {
                 held.left += options.ttl;
@@ -64,8 +70,8 @@ impl Referee {
         }
         if let AcquireOutcome::Granted(grant) = &outcome {
             let token = grant.token.get();
-            self.tokens().insert(options.lease, token);
-            self.recorder.note(Fact::Granted(process, Names::number(name), token));
+            self.ledger.grant(number, options.lease, token);
+            self.recorder.note(Fact::Granted(process, number, token));
         }
         Ok(outcome)
     }
@@ -101,7 +107,7 @@ impl Referee {
         }
         let outcome = self.store.release(name, lease).await?;
         if outcome == ReleaseOutcome::Released {
-            let token = self.token(lease);
+            let token = self.ledger.token(lease);
             self.recorder.note(Fact::Freed(Names::number(name), token));
         }
         Ok(outcome)
@@ -117,15 +123,7 @@ impl Referee {
 
     /// The name and the token of a lease that is to be renewed.
     pub(super) fn known(&self, renewal: &RenewOptions) -> (Name, u64) {
-        (Names::number(&renewal.name), self.token(renewal.lease))
-    }
-
-    fn token(&self, lease: LeaseId) -> u64 {
-        self.tokens().get(&lease).copied().unwrap_or_default()
-    }
-
-    fn tokens(&self) -> MutexGuard<'_, HashMap<LeaseId, u64>> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+        (Names::number(&renewal.name), self.ledger.token(renewal.lease))
     }
 
     fn now_and_then(&self) -> bool {

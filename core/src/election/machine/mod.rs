@@ -206,7 +206,7 @@ impl Machine {
             let rest = if self.leaving { Rest::None } else { Rest::Short };
             return self.release(sent + grant.left, rest, now, actions);
         }
-        let (deadline, beat) = (hold.deadline(), hold.next_beat());
+        let (deadline, beat) = (hold.deadline(), hold.next_beat(now));
         self.phase = Phase::Leading { hold, beat, hinted: false };
         actions.push(Action::Start { token: grant.token, deadline });
         actions.push(Action::Renew(beat));
@@ -224,7 +224,7 @@ impl Machine {
                 if now >= hold.step_down_at() {
                     return self.step_down(StopReason::HeartbeatsFailed, now, actions);
                 }
-                *beat = hold.next_beat();
+                *beat = hold.next_beat(now);
                 *hinted = false;
                 actions.push(Action::Trust(hold.deadline()));
                 actions.push(Action::Renew(*beat));
@@ -245,7 +245,7 @@ impl Machine {
         }
         // No more hinted heartbeats until one is answered: they would use up the retries.
         *hinted = true;
-        *beat = hold.next_beat();
+        *beat = hold.next_beat(now);
         actions.push(Action::Renew(*beat));
     }
 

@@ -1,0 +1,76 @@
+//! The settings of a run's instances, drawn from its seed: every knob, as far as they agree.
+
+use std::time::Duration;
+
+use leasehold_core::{LockStore, MemoryStore, Settings, Timing};
+
+/// How long a heartbeat may take in fair weather: with less for each try, a lease could not be kept.
+const LEAST_TRY: Duration = Duration::from_millis(100);
+
+/// How often settings are drawn that contradict each other before there are none but the ttl.
+const TRIES: u32 = 100;
+
+/// Settings, a third of which are the defaults.
+pub(super) fn draw(ttl: Duration, random: &mut fastrand::Rng) -> Settings {
+    let defaults = Settings::new().ttl(ttl);
+    if random.u32(0..3) == 0 {
+        return defaults;
+    }
+    let drawn = (0..TRIES).map(|_| attempt(ttl, random));
+    let fits = |settings: &Settings| {
+        let timing = settings.resolve(&MemoryStore::new().capabilities());
+        timing.is_ok_and(|timing| timing.retry_interval() >= LEAST_TRY)
+    };
+    drawn.into_iter().find(fits).unwrap_or(defaults)
+}
+
+/// Some of the knobs turned, each to its own part of the ttl.
+fn attempt(ttl: Duration, random: &mut fastrand::Rng) -> Settings {
+    let mut settings = Settings::new().ttl(ttl);
+    let mut part = |from: f64, to: f64, turn: fn(Settings, Duration) -> Settings| {
+        let part = ttl.mul_f64(from + (to - from) * random.f64());
+        if random.u32(0..3) == 0 {
+            settings = turn(settings.clone(), part);
+        }
+    };
+    let least = 1.0 / f64::from(Timing::DRIFT);
+    part(least, least, Settings::margin);
+    part(least, 0.3, Settings::margin);
+    part(0.0, 0.5, Settings::stop_grace);
+    part(0.2, 0.9, Settings::tolerance);
+    part(0.05, 0.4, Settings::heartbeat_interval);
+    part(0.05, 1.5, Settings::poll_interval);
+    part(0.0, 1.0, Settings::start_delay);
+    if random.bool() { settings.heartbeat_retries(random.u32(0..7)) } else { settings }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_knob_is_turned_and_all_of_them_agree() {
+        let ttl = Duration::from_secs(9);
+        let timing = |seed| {
+            let settings = draw(ttl, &mut fastrand::Rng::with_seed(seed));
+            settings.resolve(&MemoryStore::new().capabilities()).unwrap()
+        };
+        let usual = Settings::new().ttl(ttl).resolve(&MemoryStore::new().capabilities()).unwrap();
+        let drawn: Vec<_> = (0..500).map(timing).collect();
+        let turned = |differs: fn(&Timing, &Timing) -> bool| {
+            drawn.iter().filter(|timing| differs(timing, &usual)).count()
+        };
+        for differing in [
+            turned(|one, other| one.margin != other.margin),
+            turned(|one, other| one.stop_grace != other.stop_grace),
+            turned(|one, other| one.tolerance != other.tolerance),
+            turned(|one, other| one.heartbeat_interval != other.heartbeat_interval),
+            turned(|one, other| one.heartbeat_retries != other.heartbeat_retries),
+            turned(|one, other| one.poll_interval != other.poll_interval),
+            turned(|one, other| one.start_delay != other.start_delay),
+        ] {
+            assert!(differing > 50, "{differing} of 500");
+        }
+        assert!(drawn.iter().filter(|timing| **timing == usual).count() > 100);
+    }
+}
