@@ -100,8 +100,9 @@ pub const METRICS: &[Metric] = &[
     counter(
         names::TERMS_ENDED,
         &["lock", "reason"],
-        "Terms whose job was told to stop: resigned (by the instance itself), shut_down, disabled (also when an operator has the leader resign), failed (the job's \
-         start), lost or heartbeats_failed.",
+        "Terms whose job was told to stop: resigned (by the instance itself), shut_down, disabled \
+         (also when an operator has the leader resign), failed (the job's start), lost or \
+         heartbeats_failed.",
     ),
     counter(
         names::TAKEOVERS,
