@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use leasehold_core::{
-    Client, Clock, Job, Leadership, LockName, LockStore, MAX_TTL, MemoryStore, Settings, Status,
-    SystemClock, TokioClock, job_fn, start_stop,
+    Client, Clock, ElectionHandle, Job, Leadership, LockName, LockStore, MAX_TTL, MemoryStore, Moment,
+    Settings, Status, SystemClock, TokioClock, job_fn, start_stop,
 };
 use odd::{Odd, Watch};
 
@@ -465,4 +466,54 @@ async fn a_watch_that_hangs_is_begun_anew() {
     guard.release().await.unwrap();
     waiting.await.unwrap().unwrap();
     assert_eq!(clock.now(), released);
+}
+
+/// A clock that drops an election's handle when it is looked at for the n-th time.
+#[derive(Debug, Default)]
+struct Trap {
+    looks_left: AtomicU64,
+    handle: Mutex<Option<ElectionHandle>>,
+}
+
+impl Clock for Trap {
+    fn now(&self) -> Moment {
+        let count = |left: u64| left.checked_sub(1);
+        if self.looks_left.fetch_update(SeqCst, SeqCst, count) == Ok(1) {
+            self.handle.lock().unwrap().take();
+        }
+        SystemClock.now()
+    }
+
+    fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()> {
+        SystemClock.sleep_until(moment)
+    }
+}
+
+/// It once led for ever, without a job, when that moment was between the grant's answer and `start`.
+#[tokio::test]
+async fn a_handle_dropped_at_any_moment_ends_its_election() {
+    for looks in 1..1000 {
+        let clock = Arc::new(Trap::default());
+        let store = Arc::new(MemoryStore::new());
+        let client = Client::builder(store).clock(clock.clone()).build().unwrap();
+        let handle = client.election("a").unwrap().spawn(waiting_job());
+        let mut status = handle.watch();
+        *clock.handle.lock().unwrap() = Some(handle);
+        clock.looks_left.store(looks, SeqCst);
+        let ended = async {
+            // Fails when the election has ended.
+            let _ = status.wait_for(Status::is_leading).await;
+            let never_dropped = clock.handle.lock().unwrap().take().is_some();
+            while status.changed().await.is_ok() {}
+            never_dropped
+        };
+        let ended = tokio::time::timeout(secs(30), ended).await;
+        assert!(ended.is_ok(), "the election goes on when it is dropped at look {looks}");
+        assert_eq!(client.status("a").await.unwrap().lease, None, "after look {looks}");
+        if ended == Ok(true) {
+            assert!(looks > 5, "the whole way to the lead was tried");
+            return;
+        }
+    }
+    panic!("it never led");
 }

@@ -33,9 +33,8 @@ pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
         machine: Machine::new(election.timing.clone(), now),
         hints: election.engine.hub.subscribe(election.name.clone()),
         campaign: election.engine.announcer.campaign(election.name.clone()),
-        commands: commands.downgrade(),
+        commands: commands.clone(),
         received,
-        abandoned: false,
         publish,
         job,
         claim: None,
@@ -57,9 +56,9 @@ struct Driver {
     job: Arc<dyn Job>,
     hints: Subscription,
     campaign: Campaign,
-    commands: mpsc::WeakUnboundedSender<Command>,
+    /// Each term's leadership gets one; a handle that is dropped says so by a command.
+    commands: mpsc::UnboundedSender<Command>,
     received: mpsc::UnboundedReceiver<Command>,
-    abandoned: bool,
     publish: watch::Sender<Status>,
     /// The latest attempt's claim, unless a call has it.
     claim: Option<Claim>,
@@ -104,18 +103,13 @@ impl Driver {
         };
         tokio::select! {
             biased;
-            // Without a handle and a leadership nobody can command any more.
-            command = self.received.recv(), if !self.abandoned => match command {
-                Some(Command::Resign(term)) => {
+            Some(command) = self.received.recv() => match command {
+                Command::Resign(term) => {
                     let led = self.running.as_ref().map(|running| running.leadership.token);
                     // A resignation from a term that is over must not end the next one.
                     if Some(term) == led { Event::Resign } else { Event::Tick }
                 }
-                Some(Command::ShutDown) => Event::ShutDown,
-                None => {
-                    self.abandoned = true;
-                    Event::ShutDown
-                }
+                Command::ShutDown => Event::ShutDown,
             },
             outcome = running(&mut self.running) => match outcome {
                 Outcome::StartFailed(error) => Event::StartFailed(error),
@@ -202,14 +196,13 @@ impl Driver {
 
     fn start(&mut self, token: FencingToken, deadline: Moment) {
         let Election { engine, name, .. } = &self.election;
-        let Some(commands) = self.commands.upgrade() else { return };
         info!(lock = name.as_str(), token = token.get(), "leading");
         let leadership = Leadership {
             name: name.clone(),
             token,
             trust: Arc::new(Trust::until(deadline, engine.calls.clock().clone())),
             cancellation: CancellationToken::new(),
-            commands,
+            commands: self.commands.clone(),
         };
         let holder = engine.holder.clone();
         // Before the job starts, on another thread perhaps: whoever learns of the term from the job
