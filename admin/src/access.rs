@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN};
+use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, ORIGIN, VIA};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::Next;
@@ -26,6 +26,9 @@ pub enum Access {
     /// `into_make_service_with_connect_info::<SocketAddr>()`; nobody is answered otherwise. The
     /// header `Host` must be `localhost` or a loopback address, lest a page of another site reach
     /// the API by a name of its own (DNS rebinding).
+    ///
+    /// A proxy on this machine that adds no header such as `Forwarded`, `Via` or `X-Forwarded-For`,
+    /// and asks for `localhost`, cannot be told from this machine itself: set a token behind one.
     #[default]
     Loopback,
     /// Whoever shows the token.
@@ -136,9 +139,15 @@ fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
+/// Whether a proxy says that it passed the request on. One that says nothing cannot be told.
 fn is_forwarded(headers: &HeaderMap) -> bool {
-    const OTHERS: [&str; 2] = ["x-forwarded-for", "x-forwarded-host"];
-    headers.contains_key(FORWARDED) || OTHERS.iter().any(|name| headers.contains_key(*name))
+    const OTHERS: [&str; 4] = ["x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"];
+    let names_one = |name: &HeaderName| {
+        [FORWARDED, VIA].contains(name)
+            || name.as_str().starts_with("x-forwarded-")
+            || OTHERS.contains(&name.as_str())
+    };
+    headers.keys().any(names_one)
 }
 
 fn names_loopback(host: &str) -> bool {
@@ -182,7 +191,6 @@ fn refuse_cross_site(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
-    use axum::http::header::HeaderName;
 
     use super::*;
 
@@ -247,7 +255,9 @@ mod tests {
         assert!(admitted("::ffff:127.0.0.1".parse().ok(), &[host]), "a mapped address");
         assert!(!admitted(HERE, &[]), "no host");
         assert!(!admitted(HERE, &[host, ("host", "evil.example")]), "two hosts");
-        assert!(!admitted(HERE, &[host, ("x-forwarded-for", "10.0.0.1")]), "through a proxy");
+        for by in ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"] {
+            assert!(!admitted(HERE, &[host, (by, "10.0.0.1")]), "through a proxy: {by}");
+        }
         let absolute = Uri::from_static("http://evil.example/v1/locks");
         assert!(admit(&Access::Loopback, HERE, &absolute, &headers(&[host])).is_err());
     }

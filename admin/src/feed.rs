@@ -1,11 +1,12 @@
 //! One look at the store, again and again, shared by all who follow the changes.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use leasehold_core::{Client, Error, HintStream, LockName, LockRecord};
+use leasehold_core::{Client, Error, ErrorKind, HintStream, LockName, LockRecord};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,11 +21,14 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const LEAST_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A look that takes long is followed by a pause of so many times that, so that a large store is
-/// not kept busy by being looked at.
+/// not kept busy by being looked at,
 const REST: u32 = 9;
 
-/// How long a watch may take to begin.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// but not by a longer one than this.
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
+/// How long a watch may take to begin, and a look before the store is said not to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the store knew a moment ago, and whether it answered since.
 #[derive(Debug, Default)]
@@ -115,7 +119,9 @@ impl Looking {
         while !self.stop_if_deserted() {
             let begun = Instant::now();
             self.look(&mut hints).await;
-            let rest = (begun.elapsed() * REST).max(LEAST_INTERVAL);
+            let rest = begun.elapsed().saturating_mul(REST).clamp(LEAST_INTERVAL, LONGEST_REST);
+            // A store that is away is looked for as often as one that answers at once.
+            let rest = if self.is_away() { rest.min(INTERVAL) } else { rest };
             let expiry = self.first_expiry().unwrap_or(INTERVAL).min(INTERVAL);
             let shutdown = self.feed.shutdown.clone();
             tokio::select! {
@@ -149,17 +155,37 @@ impl Looking {
             // Before the look, so that no change falls between the two. Without hints, poll.
             *hints = timeout(PATIENCE, client.store().watch()).await.ok().and_then(Result::ok);
         }
-        let look = match client.list().await {
-            Ok(records) => {
-                let records = records.into_iter().map(|record| (record.name.clone(), record));
-                Look { records: Arc::new(records.collect()), error: None }
-            }
-            Err(error) => {
-                let last = looks.borrow().clone().unwrap_or_default();
-                Look { records: last.records.clone(), error: Some(error) }
+        let mut listing = pin!(client.list());
+        let listed = match timeout(PATIENCE, listing.as_mut()).await {
+            Ok(listed) => listed,
+            // Said before it is given up on: a store that hangs must not look like one at rest.
+            Err(_) => {
+                self.fail(late(client));
+                listing.await
             }
         };
-        looks.send_replace(Some(Arc::new(look)));
+        match listed {
+            Ok(records) => {
+                let records = records.into_iter().map(|record| (record.name.clone(), record));
+                let look = Look { records: Arc::new(records.collect()), error: None };
+                looks.send_replace(Some(Arc::new(look)));
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// What was known stays, and is said to be out of date.
+    fn fail(&self, error: Error) {
+        let looks = &self.feed.looks;
+        let last = looks.borrow().clone().unwrap_or_default();
+        looks.send_replace(Some(Arc::new(Look {
+            records: last.records.clone(),
+            error: Some(error),
+        })));
+    }
+
+    fn is_away(&self) -> bool {
+        self.feed.looks.borrow().as_ref().is_some_and(|look| look.error.is_some())
     }
 
     fn first_expiry(&self) -> Option<Duration> {
@@ -167,6 +193,12 @@ impl Looking {
         let leases = look.iter().flat_map(|look| look.records.values());
         leases.filter_map(|record| record.lease.as_ref()).map(|lease| lease.left).min()
     }
+}
+
+fn late(client: &Client) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("no answer within {PATIENCE:?}"))
+        .during("list")
+        .on_store(client.store().label())
 }
 
 /// Returns when something may have changed; never when nothing will tell.

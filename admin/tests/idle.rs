@@ -12,6 +12,7 @@ use leasehold_admin::Limits;
 use leasehold_core::{
     Client, Leadership, LockStore, MemoryStore, Settings, StopReason, start_stop,
 };
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -24,7 +25,10 @@ async fn idle_connections_disturb_no_election() {
     const WANTED: usize = 10_000;
     const TTL: Duration = Duration::from_secs(30);
     // Both ends of a connection are in this process.
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    let _ = setrlimit(Resource::Nofile, files);
+    let limit = getrlimit(Resource::Nofile).current;
     let free = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX) - 200);
     let count = WANTED.min(free / 2 * 9 / 10);
     if count < WANTED {

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::exit::Failure;
-use crate::settings::{CommonArgs, RunSettings, ServeSettings};
+use crate::settings::{AccessSettings, CommonArgs, RunSettings, ServeSettings};
 
 const AFTER_HELP: &str = "\
 Stores:
@@ -83,6 +83,9 @@ The API describes itself at /openapi.json; Prometheus fetches this process's met
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) settings: ServeSettings,
+
+    #[command(flatten)]
+    pub(crate) access: AccessSettings,
 }
 
 const RUN_HELP: &str = "\
@@ -99,9 +102,9 @@ SIGINT and SIGTERM are passed on, then SIGKILL follows after the stop grace. SIG
 SIGUSR1, SIGUSR2 and SIGWINCH are passed on. A terminal is not given to the command as its
 standard input (it reads /dev/null instead); pipes and files are.
 
---metrics answers this machine only, unless there is a token: in the file that admin_token_file
-names in leasehold.toml (or LEASEHOLD_ADMIN_TOKEN_FILE), or in LEASEHOLD_ADMIN_TOKEN. With tls_cert
-and tls_key it speaks TLS.
+--metrics answers this machine only, unless there is a token: in --token-file, or itself in the
+environment variable LEASEHOLD_ADMIN_TOKEN. With --tls-cert and --tls-key it speaks TLS. The command
+inherits neither that token, nor LEASEHOLD_LOCK_NAME, LEASEHOLD_LABEL and LEASEHOLD_METRICS.
 
 Durations are written as 250ms, 15s, 1m30s. Exit statuses: see `leasehold --help`.";
 
@@ -109,6 +112,9 @@ Durations are written as 250ms, 15s, 1m30s. Exit statuses: see `leasehold --help
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) settings: RunSettings,
+
+    #[command(flatten)]
+    pub(crate) access: AccessSettings,
 
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -193,6 +199,9 @@ pub(crate) struct SchemaArgs {
 pub(crate) struct ConfigArgs {
     #[command(flatten)]
     pub(crate) run: RunSettings,
+
+    #[command(flatten)]
+    pub(crate) access: AccessSettings,
 
     #[command(flatten)]
     pub(crate) serve: ServeSettings,

@@ -10,7 +10,7 @@ use leasehold_admin::{Access, Tls, Token};
 use crate::exit::Failure;
 
 /// The token itself. `LEASEHOLD_TOKEN` is another: the number that `run` gives to its child.
-const TOKEN: &str = "LEASEHOLD_ADMIN_TOKEN";
+pub(crate) const TOKEN: &str = "LEASEHOLD_ADMIN_TOKEN";
 
 /// More than any token has.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -47,9 +47,12 @@ fn token(configuration: &Configuration) -> Result<Option<Token>, Failure> {
         }
         // As everywhere an option goes before the environment, and this before a file.
         (Some(file), Some(Origin::Option(_)), _) | (Some(file), _, None) => {
-            from_file(file).map(Some)
+            let from = origin.map(ToString::to_string).unwrap_or_default();
+            from_file(file, &from).map(Some)
         }
-        (_, _, Some(token)) => Ok(Some(Token::new(token)?)),
+        (_, _, Some(token)) => Token::new(token)
+            .map(Some)
+            .map_err(|error| Failure::usage(format!("environment variable {TOKEN}: {error}"))),
         (None, _, None) => Ok(None),
     }
 }
@@ -65,16 +68,16 @@ fn variable(name: &str) -> Result<Option<String>, Failure> {
     }
 }
 
-fn from_file(file: &Path) -> Result<Token, Failure> {
+fn from_file(file: &Path, from: &str) -> Result<Token, Failure> {
     let denied = |error| {
         leasehold::Error::new(
             ErrorKind::Denied,
-            format!("the token's file {file:?} cannot be read"),
+            format!("{from}: the token's file {file:?} cannot be read"),
         )
         .with_source(error)
     };
     let mut text = String::new();
     let opened = std::fs::File::open(file).map_err(denied)?;
     opened.take(MOST_BYTES).read_to_string(&mut text).map_err(denied)?;
-    Ok(Token::new(text.trim())?)
+    Token::new(text.trim()).map_err(|error| Failure::usage(format!("{from}: in {file:?} {error}")))
 }

@@ -16,13 +16,17 @@ pub(crate) async fn serve(
 ) -> Result<u8, Failure> {
     let settings = &configuration.serve;
     let (access, tls) = (http::access(configuration)?, http::tls(configuration)?);
-    let limits = limits(settings)?;
+    let limits = limits(settings);
     // Before the first line is printed: whoever reads it may end this process at once.
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // Who is called to account for what is disabled is the server, not the instance whose label is
     // configured.
-    let label = format!("leasehold serve {}", settings.listen);
+    let label = match settings.listen {
+        // Which one is chosen is not yet known.
+        any if any.port() == 0 => "leasehold serve".to_owned(),
+        address => format!("leasehold serve {address}"),
+    };
     // Before the client, whose meters are looked up when it is made.
     let metrics = Metrics::install()?;
     let client = Client::builder(choice.open().await?)
@@ -41,15 +45,11 @@ pub(crate) async fn serve(
     Ok(0)
 }
 
-fn limits(settings: &Serve) -> Result<Limits, Failure> {
-    let connections = usize::try_from(settings.max_connections).unwrap_or(usize::MAX);
-    if connections == 0 {
-        return Err(Failure::usage("max_connections is 0, so nobody could connect; use 1 or more"));
-    }
-    Ok(Limits::default()
+fn limits(settings: &Serve) -> Limits {
+    Limits::default()
         .reads_per_second(settings.max_reads)
         .writes_per_second(settings.max_writes)
-        .connections(connections))
+        .connections(usize::try_from(settings.max_connections).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -61,6 +61,6 @@ mod tests {
         let (ours, theirs) = (Serve::default(), Limits::default());
         assert_eq!(ours.max_reads, theirs.reads_per_second);
         assert_eq!(ours.max_writes, theirs.writes_per_second);
-        assert_eq!(limits(&ours).unwrap().connections, theirs.connections);
+        assert_eq!(limits(&ours).connections, theirs.connections);
     }
 }

@@ -93,14 +93,10 @@ pub(crate) struct RunSettings {
     start_delay: Option<String>,
 }
 
-/// The options of `serve` that are settings.
+/// The options of `serve`, and of the metrics of `run`, that say who is answered.
 #[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "HTTP control API")]
-pub(crate) struct ServeSettings {
-    /// Where to listen; port 0 chooses one [default: 127.0.0.1:7475]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<String>,
-
+#[command(next_help_heading = "Access over HTTP")]
+pub(crate) struct AccessSettings {
     /// The file that has the token which callers must show
     #[arg(long, value_name = "FILE")]
     token_file: Option<String>,
@@ -112,6 +108,15 @@ pub(crate) struct ServeSettings {
     /// The certificate's private key, as PEM
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
+}
+
+/// The options of `serve` that are settings.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "HTTP control API")]
+pub(crate) struct ServeSettings {
+    /// Where to listen; port 0 chooses one [default: 127.0.0.1:7475]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
 
     /// The most reads a second, all callers together [default: 200]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
@@ -160,13 +165,20 @@ impl RunSettings {
     }
 }
 
-impl ServeSettings {
-    fn options(&self) -> [Given<'_>; 7] {
+impl AccessSettings {
+    fn options(&self) -> [Given<'_>; 3] {
         [
-            ("listen", "--listen", self.listen.as_ref()),
             ("admin_token_file", "--token-file", self.token_file.as_ref()),
             ("tls_cert", "--tls-cert", self.tls_cert.as_ref()),
             ("tls_key", "--tls-key", self.tls_key.as_ref()),
+        ]
+    }
+}
+
+impl ServeSettings {
+    fn options(&self) -> [Given<'_>; 4] {
+        [
+            ("listen", "--listen", self.listen.as_ref()),
             ("max_reads", "--max-reads", self.max_reads.as_ref()),
             ("max_writes", "--max-writes", self.max_writes.as_ref()),
             ("max_connections", "--max-connections", self.max_connections.as_ref()),
@@ -180,15 +192,17 @@ pub(crate) fn load(args: &Args) -> Result<Configuration, Failure> {
     if let Some(file) = &args.common.config {
         loader = loader.file_shown_as("--config", file);
     }
-    let (run, serve) = match &args.command {
-        Command::Run(args) => (Some(&args.settings), None),
-        Command::Serve(args) => (None, Some(&args.settings)),
-        Command::Config(args) => (Some(&args.run), Some(&args.serve)),
-        _ => (None, None),
+    let (run, access, serve) = match &args.command {
+        Command::Run(args) => (Some(&args.settings), Some(&args.access), None),
+        Command::Serve(args) => (None, Some(&args.access), Some(&args.settings)),
+        Command::Config(args) => (Some(&args.run), Some(&args.access), Some(&args.serve)),
+        _ => (None, None, None),
     };
     let run = run.into_iter().flat_map(RunSettings::options);
+    let access = access.into_iter().flat_map(AccessSettings::options);
     let serve = serve.into_iter().flat_map(ServeSettings::options);
-    for (name, shown, value) in args.common.options().into_iter().chain(run).chain(serve) {
+    let common = args.common.options().into_iter();
+    for (name, shown, value) in common.chain(run).chain(access).chain(serve) {
         if let Some(value) = value {
             loader = loader.option_shown_as(name, shown, value.as_str());
         }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use leasehold_core::{
-    Client, Clock, ElectionHandle, Job, Leadership, LockName, LockStore, MAX_TTL, MemoryStore, Moment,
-    Settings, Status, SystemClock, TokioClock, job_fn, start_stop,
+    Client, Clock, ElectionHandle, Job, Leadership, LockName, LockStore, MAX_TTL, MemoryStore,
+    Moment, Settings, Status, SystemClock, TokioClock, job_fn, start_stop,
 };
 use odd::{Odd, Watch};
 

@@ -97,9 +97,19 @@ async function write(verb, name, body) {
 
 /** Browsers take these two names out of paths, even encoded; here they stand in the body. */
 async function writeDots(verb, lockName, { reason }, signal) {
-  const call = (path, body) => ask(`api/mastercontrols/${path}`, { body, signal });
+  const call = async (path, body) => {
+    const response = await ask(`api/mastercontrols/${path}`, { body, signal });
+    return response.json();
+  };
   if (verb !== "enable") {
-    await call("disable", { lockName, reason });
+    const said = await call("disable", { lockName, reason });
+    if (said.endsWith(" is already flagged as disabled")) {
+      if (verb === "disable") {
+        return "already_disabled";
+      }
+      // An enable would undo what somebody else has disabled.
+      throw new Problem(409, "the lock is disabled", "enable it instead");
+    }
   }
   if (verb !== "disable") {
     await call("enable", { lockName });

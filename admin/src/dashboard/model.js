@@ -18,6 +18,9 @@ let unordered = false;
 /** name => instances that campaign for it; null when that is not known. */
 let campaigns = null;
 
+/** Whether some campaign for more names than they list. */
+let unlisted = false;
+
 /** Since when the state is not known to be current, and the last moment it was. */
 let frozen = null;
 
@@ -126,6 +129,7 @@ const grown = (entry, ms) => ms + Math.max(0, now() - entry.at);
 
 function know(instances) {
   campaigns = instances && new Map();
+  unlisted = (instances ?? []).some((instance) => instance.unlisted > 0);
   for (const instance of instances ?? []) {
     for (const name of instance.campaigns) {
       campaigns.set(name, [...(campaigns.get(name) ?? []), instance]);
@@ -139,9 +143,14 @@ function standbys({ lock }) {
   return campaigns && (campaigns.get(lock.name) ?? []).filter(({ instance }) => instance !== holder);
 }
 
-/** Whether its holder's end would leave it without one. */
+/**
+ * Whether its leader's end would leave it without one, as far as is known: what is held without a
+ * campaign is no election, and who campaigns for more names than are listed may stand by.
+ */
 function isAlone(entry) {
-  return entry.lock.disabled === null && standbys(entry)?.length === 0;
+  const { state, name, holder } = entry.lock;
+  const leads = () => campaigns?.get(name)?.some(({ instance }) => instance === holder.instance);
+  return state === "held" && !unlisted && leads() && standbys(entry).length === 0;
 }
 
 function isShown(entry, filter, only) {

@@ -91,31 +91,35 @@ pub(crate) async fn fifty(browser: &Browser) {
             campaign(&client.build().unwrap(), NAME)
         })
         .collect();
-    let all = async |what: &str, knows: &dyn Fn(&Status) -> bool| {
-        let start = Instant::now();
+    let all = async |what: &str, start: Instant, knows: &dyn Fn(&Status) -> bool| {
         for election in &crowd {
             let mut status = election.watch();
             let known = timeout(Duration::from_secs(20), status.wait_for(knows)).await;
             assert!(known.is_ok(), "{what}: {:?}", election.status());
         }
-        println!("{what}: 50 instances know {:.3?} after the dialog is closed", start.elapsed());
+        println!("{what}: 50 instances know {:.3?} later", start.elapsed());
     };
     let led = |status: &Status| {
         status.disabled.is_none() && (status.is_leading() || status.leader.is_some())
     };
-    all("led", &led).await;
+    all("led", Instant::now(), &led).await;
     browser.open_live(&stage.url()).await;
     browser.until_row(NAME, ".state", "held").await;
     for _ in 0..2 {
         browser.click_row(NAME, ".switch").await;
+        let click = Instant::now();
         browser.answer(Some("stop")).await;
+        all("disabled by a click", click, &|status| {
+            status.disabled.is_some() && !status.is_leading()
+        })
+        .await;
         browser.until_closed("act").await;
-        all("disabled", &|status| status.disabled.is_some() && !status.is_leading()).await;
         browser.until_row(NAME, ".state", "disabled").await;
         browser.click_row(NAME, ".switch").await;
+        let click = Instant::now();
         browser.answer(None).await;
+        all("enabled by a click", click, &led).await;
         browser.until_closed("act").await;
-        all("enabled", &led).await;
         assert_eq!(crowd.iter().filter(|it| it.status().is_leading()).count(), 1);
         browser.until_row(NAME, ".state", "held").await;
     }

@@ -178,3 +178,23 @@ async fn a_store_that_is_away_and_a_lock_that_is_gone() {
     bench.client.enable("a").await.unwrap();
     assert_eq!(events.next().await.unwrap().1["name"], "a");
 }
+
+/// Nothing that comes would look like nothing that happens.
+#[tokio::test]
+async fn a_store_that_hangs_is_said_not_to_answer() {
+    let faults = Arc::new(FaultStore::default());
+    let bench = Bench::on(faults.clone(), |api| api, None).await;
+    bench.client.disable("job", "x").await.unwrap();
+    let mut events = Events::follow(&bench, "").await;
+    for kind in ["lock", "complete"] {
+        assert_eq!(events.next().await.unwrap().0, kind);
+    }
+    faults.hang(true);
+    let (kind, problem) = events.next().await.unwrap();
+    assert_eq!(kind, "unavailable");
+    assert!(problem["detail"].as_str().unwrap().contains("no answer within"), "{problem}");
+    faults.hang(false);
+    assert_eq!(events.next().await.unwrap().0, "available");
+    bench.client.disable("other", "x").await.unwrap();
+    events.lock("other", |lock| lock["state"] == "disabled").await;
+}

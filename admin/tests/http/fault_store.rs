@@ -8,6 +8,7 @@ use leasehold_core::{
     Error, ErrorKind, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore,
     MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result, async_trait,
 };
+use tokio::sync::watch;
 
 /// Memory, but for that.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub(crate) struct FaultStore {
     inner: MemoryStore,
     fault: Mutex<Option<ErrorKind>>,
     gone: Mutex<BTreeSet<String>>,
+    hangs: watch::Sender<bool>,
 }
 
 impl FaultStore {
@@ -26,6 +28,11 @@ impl FaultStore {
     /// From now on no list has that name, as if somebody had deleted its record.
     pub(crate) fn forget(&self, name: &str) {
         self.gone.lock().unwrap().insert(name.to_owned());
+    }
+
+    /// While it hangs, no list is answered.
+    pub(crate) fn hang(&self, hangs: bool) {
+        self.hangs.send_replace(hangs);
     }
 
     fn check(&self) -> Result<()> {
@@ -69,6 +76,7 @@ impl LockStore for FaultStore {
         self.inner.get(name).await
     }
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
+        let _ = self.hangs.subscribe().wait_for(|hangs| !hangs).await;
         self.check()?;
         let mut records = self.inner.list(options).await?;
         let gone = self.gone.lock().unwrap();

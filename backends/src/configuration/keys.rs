@@ -289,14 +289,14 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Path,
         default: "none: no TLS",
         original: None,
-        documentation: "`leasehold serve`: the server's certificate and those above it, as PEM.",
+        documentation: "`leasehold serve`, and `run`'s metrics: the server's certificate and those above it, as PEM.",
     },
     Key {
         name: "tls_key",
         kind: Kind::Path,
         default: "none",
         original: None,
-        documentation: "`leasehold serve`: the certificate's private key, as PEM.",
+        documentation: "`leasehold serve`, and `run`'s metrics: the certificate's private key, as PEM.",
     },
     Key {
         name: "max_reads",
@@ -337,13 +337,22 @@ pub(super) fn nearest<'a>(
     name: &str,
     known: impl IntoIterator<Item = (String, &'a str)>,
 ) -> Option<&'a str> {
+    /// The shortest part of a name that tells which is meant.
+    const PART: usize = 5;
     let name = plain(name);
-    known
-        .into_iter()
-        .map(|(known, meant)| (strsim::damerau_levenshtein(&name, &plain(&known)), meant))
+    let known: Vec<_> = known.into_iter().map(|(known, meant)| (plain(&known), meant)).collect();
+    let alike = known
+        .iter()
+        .map(|(known, meant)| (strsim::damerau_levenshtein(&name, known), *meant))
         .filter(|(distance, _)| *distance <= (name.len() / 3).min(4))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, meant)| meant)
+        .min_by_key(|(distance, _)| *distance);
+    if let Some((_, meant)) = alike {
+        return Some(meant);
+    }
+    // Else the only one that it is a part of, such as "token_file" of "admin_token_file".
+    let mut whole = known.iter().filter(|(known, _)| name.len() >= PART && known.contains(&name));
+    let (_, meant) = whole.next()?;
+    whole.all(|(_, other)| other == meant).then_some(*meant)
 }
 
 /// As names are compared: without regard to case and to what stands between words. No name is

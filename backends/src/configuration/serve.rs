@@ -50,7 +50,7 @@ impl Serve {
             tls_key: merged.path("tls_key")?,
             max_reads: merged.count("max_reads")?.unwrap_or(default.max_reads),
             max_writes: merged.count("max_writes")?.unwrap_or(default.max_writes),
-            max_connections: merged.count("max_connections")?.unwrap_or(default.max_connections),
+            max_connections: merged.positive("max_connections")?.unwrap_or(default.max_connections),
         })
     }
 

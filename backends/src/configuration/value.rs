@@ -12,6 +12,7 @@ use super::layer::{Merged, Place};
 use super::origin::{Origin, Words};
 use super::original;
 use super::store_url::StoreUrl;
+use crate::url::driver;
 use crate::{Error, LockName, Namespace, Result};
 
 /// How the log is written.
@@ -46,7 +47,14 @@ impl Merged {
     }
 
     pub(super) fn store(&self) -> Result<Option<StoreUrl>> {
-        self.read("store", |value, _| Ok(StoreUrl::new(text(value)?)))
+        self.read("store", |value, _| {
+            let url = text(value)?;
+            match driver(&url) {
+                // What this build lacks is said when the store is opened, with the mending.
+                Err(error) if error.is_invalid() => Err(Why::Refused(error)),
+                _ => Ok(StoreUrl::new(url)),
+            }
+        })
     }
 
     pub(super) fn namespace(&self) -> Result<Option<Namespace>> {
@@ -81,6 +89,14 @@ impl Merged {
 
     pub(super) fn count(&self, name: &'static str) -> Result<Option<u32>> {
         self.read(name, |value, _| whole(value)?.try_into().map_err(|_| Why::Evident))
+    }
+
+    /// A count that is not 0.
+    pub(super) fn positive(&self, name: &'static str) -> Result<Option<u32>> {
+        let checked = |count: u32| if count > 0 { Ok(count) } else { Err(Why::Zero) };
+        self.read(name, |value, _| {
+            whole(value)?.try_into().map_err(|_| Why::Evident).and_then(checked)
+        })
     }
 
     pub(super) fn switch(&self, name: &'static str) -> Result<Option<bool>> {
@@ -130,6 +146,7 @@ pub(super) enum Why {
     /// What is accepted says it.
     Evident,
     Negative,
+    Zero,
     Refused(Error),
 }
 
@@ -147,6 +164,7 @@ pub(super) fn wrong(key: &Key, place: &Place, value: &str, why: Why) -> Error {
     let why = match why {
         Why::Evident => String::new(),
         Why::Negative => ": it is negative".to_owned(),
+        Why::Zero => ": nobody could connect".to_owned(),
         // The error's own fix is as good as what is accepted.
         Why::Refused(error) => {
             format!(": {}", error.to_string().split(';').next().unwrap_or_default())

@@ -37,6 +37,17 @@ fn wrong_values_in_our_file() {
                 .into(),
         ),
         (
+            "store = 'postgers://u:secret@h'",
+            "store in leasehold.toml: this is no store's URL: no store has URLs that start with \"postgers:\"; \
+             use the URL of a store as text, such as sqlite:PATH or postgres://…"
+                .into(),
+        ),
+        (
+            "max_connections = 0",
+            "max_connections in leasehold.toml: 0 is no count: nobody could connect; use a whole number, such as 3"
+                .into(),
+        ),
+        (
             "respawn = 'yes'",
             "respawn in leasehold.toml: \"yes\" is no switch; use true or false".into(),
         ),
@@ -123,6 +134,10 @@ fn unknown_keys_and_the_nearest() {
             "checkMasterInterval = 3",
             "leasehold.toml has an unknown key \"checkMasterInterval\"; is poll_interval meant?",
         ),
+        (
+            "token_file = 'x'",
+            "leasehold.toml has an unknown key \"token_file\"; is admin_token_file meant?",
+        ),
         ("STORE = ''", "leasehold.toml has an unknown key \"STORE\"; is store meant?"),
     ] {
         assert_eq!(refusal("leasehold.toml", text), said);
@@ -156,6 +171,7 @@ fn variables_that_are_most_likely_mistakes() {
         "environment variable LEASEHOLD_NAMSPACE is not read; is LEASEHOLD_NAMESPACE meant?"
     );
     assert!(warnings("LEASEHOLD_HEARTBEATINTERVAL").contains("LEASEHOLD_HEARTBEAT_INTERVAL meant"));
+    assert!(warnings("LEASEHOLD_TOKEN_FILE").contains("LEASEHOLD_ADMIN_TOKEN_FILE meant"));
     assert!(warnings("LEASEHOLD_CONFG").contains("LEASEHOLD_CONFIG meant"));
     // As Kubernetes sets them for a service, and as `leasehold run` does for its child.
     for name in [

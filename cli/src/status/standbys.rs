@@ -12,6 +12,8 @@ pub(super) struct Watched {
     pub(super) standbys: Option<Vec<Holder>>,
     /// Its holder campaigns for it.
     leads: bool,
+    /// Some campaign for more names than they list, perhaps for this one.
+    unlisted: bool,
 }
 
 impl Watched {
@@ -26,14 +28,15 @@ impl Watched {
         let others = |all: Vec<InstanceRecord>| {
             all.into_iter().filter(|it| !holds(it)).map(|it| it.presence.holder).collect()
         };
-        Self { standbys: candidates.map(others), leads, record }
+        let unlisted = instances.is_some_and(|all| all.iter().any(|it| it.presence.unlisted > 0));
+        Self { standbys: candidates.map(others), leads, unlisted, record }
     }
 
-    /// An election that would be without a leader if this one went. A lock that is held by a guard
+    /// An election that would be without a leader if this one went, as far as is known. A lock that is held by a guard
     /// is no election, and one that nobody holds and nobody waits for is at rest.
     pub(super) fn nobody_would(&self) -> bool {
         let nobody = self.standbys.as_ref().is_some_and(Vec::is_empty);
-        nobody && self.leads && self.record.state() == LockState::Held
+        nobody && self.leads && !self.unlisted && self.record.state() == LockState::Held
     }
 
     /// In a word, for people.

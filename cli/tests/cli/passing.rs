@@ -36,6 +36,19 @@ fn the_command_knows_its_lock_and_a_token_that_grows() {
     }
 }
 
+/// What is the supervisor's own is not handed on: the secret least of all.
+#[test]
+fn the_command_inherits_the_environment_but_not_what_is_this_process_s_own() {
+    let bench = Bench::new();
+    let mut run = bench.run(&[], "env");
+    for name in ["ADMIN_TOKEN", "LOCK_NAME", "LABEL", "NAMESPACE"] {
+        run.env(format!("LEASEHOLD_{name}"), "handed_down");
+    }
+    let text = stdout(&run.output().unwrap());
+    let handed: Vec<_> = text.lines().filter(|line| line.ends_with("=handed_down")).collect();
+    assert_eq!(handed, ["LEASEHOLD_NAMESPACE=handed_down"]);
+}
+
 #[test]
 fn arguments_pass_as_they_are() {
     let bench = Bench::new();

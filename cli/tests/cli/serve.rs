@@ -143,10 +143,13 @@ fn what_would_not_be_safe_is_refused() {
     fs::write(bench.path("short"), "short").unwrap();
     for (args, says) in [
         (&["--listen", "0.0.0.0:0"][..], "there is no token"),
-        (&["--token-file", "short"], "token cannot be one"),
+        (&["--token-file", "short"], "option --token-file: in \"short\" the token cannot be one"),
         (&["--token-file", "missing"], "cannot be read"),
         (&["--tls-cert", "short"], "tls_cert is set (option --tls-cert), but not tls_key"),
-        (&["--max-connections", "0"], "use 1 or more"),
+        (
+            &["--max-connections", "0"],
+            "option --max-connections: \"0\" is no count: nobody could connect",
+        ),
         (&["--max-reads", "-1"], "option --max-reads: \"-1\" is no count"),
         (&["--listen", "localhost"], "use an IP address and a port"),
         (&["--tls-cert", "short", "--tls-key", "short"], "no certificate"),
