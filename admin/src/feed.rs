@@ -27,8 +27,12 @@ const REST: u32 = 9;
 /// but not by a longer one than this.
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
-/// How long a watch may take to begin, and a look before the store is said not to answer.
+/// How long a look may take, a watch that is begun for it included, before the store is said not to
+/// answer; longer where the look before took long.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a watch may take to begin.
+const WATCH: Duration = Duration::from_secs(2);
 
 /// What the store knew a moment ago, and whether it answered since.
 #[derive(Debug, Default)]
@@ -73,7 +77,7 @@ impl Feed {
         let begin = !std::mem::replace(&mut *self.looking(), true);
         if begin {
             // Unlocked: where the runtime shuts down, the task is dropped right here.
-            tokio::spawn(Looking { feed: self.clone(), said: false }.run());
+            tokio::spawn(Looking { feed: self.clone(), patience: PATIENCE, said: false }.run());
         }
         Ok(Follower { _seat: seat, looks })
     }
@@ -100,6 +104,7 @@ impl Follower {
 /// The task that looks: said to be over however it ends.
 struct Looking {
     feed: Arc<Feed>,
+    patience: Duration,
     said: bool,
 }
 
@@ -117,11 +122,7 @@ impl Looking {
         // A look from before would be taken for the present.
         self.feed.looks.send_replace(None);
         while !self.stop_if_deserted() {
-            let begun = Instant::now();
-            self.look(&mut hints).await;
-            let rest = begun.elapsed().saturating_mul(REST).clamp(LEAST_INTERVAL, LONGEST_REST);
-            // A store that is away is looked for as often as one that answers at once.
-            let rest = if self.is_away() { rest.min(INTERVAL) } else { rest };
+            let rest = self.look(&mut hints).await;
             let expiry = self.first_expiry().unwrap_or(INTERVAL).min(INTERVAL);
             let shutdown = self.feed.shutdown.clone();
             tokio::select! {
@@ -149,28 +150,40 @@ impl Looking {
         self.said
     }
 
-    async fn look(&self, hints: &mut Option<HintStream>) {
-        let Feed { client, looks, .. } = &*self.feed;
-        if hints.is_none() {
-            // Before the look, so that no change falls between the two. Without hints, poll.
-            *hints = timeout(PATIENCE, client.store().watch()).await.ok().and_then(Result::ok);
-        }
-        let mut listing = pin!(client.list());
-        let listed = match timeout(PATIENCE, listing.as_mut()).await {
-            Ok(listed) => listed,
+    /// Looks once; how long to rest then.
+    async fn look(&mut self, hints: &mut Option<HintStream>) -> Duration {
+        let client = self.feed.client.clone();
+        let mut looking = pin!(async {
+            if hints.is_none() {
+                // Before the look, so that no change falls between the two. Without hints, poll.
+                *hints = timeout(WATCH, client.store().watch()).await.ok().and_then(Result::ok);
+            }
+            let begun = Instant::now();
+            (client.list().await, begun.elapsed())
+        });
+        let in_time = timeout(self.patience, looking.as_mut()).await;
+        let was_late = in_time.is_err();
+        let (listed, took) = match in_time {
+            Ok(looked) => looked,
             // Said before it is given up on: a store that hangs must not look like one at rest.
             Err(_) => {
-                self.fail(late(client));
-                listing.await
+                self.fail(late(&self.feed.client, self.patience));
+                looking.await
             }
         };
         match listed {
             Ok(records) => {
+                // A store that is merely large is not said to be away at every look.
+                self.patience = PATIENCE.max(took.saturating_mul(2));
                 let records = records.into_iter().map(|record| (record.name.clone(), record));
                 let look = Look { records: Arc::new(records.collect()), error: None };
-                looks.send_replace(Some(Arc::new(look)));
+                self.feed.looks.send_replace(Some(Arc::new(look)));
+                rest(took, was_late)
             }
-            Err(error) => self.fail(error),
+            Err(error) => {
+                self.fail(error);
+                rest(took, true)
+            }
         }
     }
 
@@ -184,10 +197,6 @@ impl Looking {
         })));
     }
 
-    fn is_away(&self) -> bool {
-        self.feed.looks.borrow().as_ref().is_some_and(|look| look.error.is_some())
-    }
-
     fn first_expiry(&self) -> Option<Duration> {
         let look = self.feed.looks.borrow();
         let leases = look.iter().flat_map(|look| look.records.values());
@@ -195,8 +204,14 @@ impl Looking {
     }
 }
 
-fn late(client: &Client) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("no answer within {PATIENCE:?}"))
+/// How long to rest after a look; one that failed or hung says nothing about the store's size.
+fn rest(took: Duration, failed: bool) -> Duration {
+    let rest = took.saturating_mul(REST).clamp(LEAST_INTERVAL, LONGEST_REST);
+    if failed { rest.min(INTERVAL) } else { rest }
+}
+
+fn late(client: &Client, patience: Duration) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("no answer within {patience:?}"))
         .during("list")
         .on_store(client.store().label())
 }
@@ -210,4 +225,24 @@ async fn hint(hints: &mut Option<HintStream>) {
         *hints = None;
     }
     std::future::pending::<()>().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_long_is_done_less_often_but_what_hung_is_looked_at_soon() {
+        let (ms, secs) = (Duration::from_millis, Duration::from_secs);
+        for (took, rested) in [
+            (ms(0), LEAST_INTERVAL),
+            (ms(20), ms(180)),
+            (ms(500), ms(4500)),
+            (secs(4), LONGEST_REST),
+            (Duration::MAX, LONGEST_REST),
+        ] {
+            assert_eq!(rest(took, false), rested, "{took:?}");
+            assert!(rest(took, true) <= INTERVAL, "{took:?}");
+        }
+    }
 }

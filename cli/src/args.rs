@@ -104,7 +104,7 @@ standard input (it reads /dev/null instead); pipes and files are.
 
 --metrics answers this machine only, unless there is a token: in --token-file, or itself in the
 environment variable LEASEHOLD_ADMIN_TOKEN. With --tls-cert and --tls-key it speaks TLS. The command
-inherits neither that token, nor LEASEHOLD_LOCK_NAME, LEASEHOLD_LABEL and LEASEHOLD_METRICS.
+does not inherit that token then, nor the variables that named the lock and the metrics' address.
 
 Durations are written as 250ms, 15s, 1m30s. Exit statuses: see `leasehold --help`.";
 

@@ -13,10 +13,14 @@ const VERBS = {
   },
   resign: {
     title: "Resign",
-    what: (entry) =>
-      entry && isAlone(entry)
-        ? "Its holder is told to stop. Nobody else campaigns: nobody would take over."
-        : "Its holder is told to stop in order, and the lead moves on.",
+    what: (entry) => {
+      const told = "Its holder is told to stop in order";
+      if (entry && isAlone(entry)) {
+        return `${told}. Nobody else campaigns: nobody would take over.`;
+      }
+      // Of a lock that is no election nobody knows who waits for it.
+      return entry && standbys(entry)?.length > 0 ? `${told}, and the lead moves on.` : `${told}.`;
+    },
   },
 };
 

@@ -108,7 +108,7 @@ async function writeDots(verb, lockName, { reason }, signal) {
         return "already_disabled";
       }
       // An enable would undo what somebody else has disabled.
-      throw new Problem(409, "the lock is disabled", "enable it instead");
+      throw new Problem(409, "the lock is disabled", "so its leader stops anyway");
     }
   }
   if (verb !== "disable") {

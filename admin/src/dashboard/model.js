@@ -18,8 +18,8 @@ let unordered = false;
 /** name => instances that campaign for it; null when that is not known. */
 let campaigns = null;
 
-/** Whether some campaign for more names than they list. */
-let unlisted = false;
+/** Of instances that campaign for more names than they list: the last that they list. */
+let unlisted = [];
 
 /** Since when the state is not known to be current, and the last moment it was. */
 let frozen = null;
@@ -129,7 +129,8 @@ const grown = (entry, ms) => ms + Math.max(0, now() - entry.at);
 
 function know(instances) {
   campaigns = instances && new Map();
-  unlisted = (instances ?? []).some((instance) => instance.unlisted > 0);
+  const more = (instances ?? []).filter((instance) => instance.unlisted > 0);
+  unlisted = more.map((instance) => instance.campaigns.at(-1) ?? "");
   for (const instance of instances ?? []) {
     for (const name of instance.campaigns) {
       campaigns.set(name, [...(campaigns.get(name) ?? []), instance]);
@@ -145,12 +146,14 @@ function standbys({ lock }) {
 
 /**
  * Whether its leader's end would leave it without one, as far as is known: what is held without a
- * campaign is no election, and who campaigns for more names than are listed may stand by.
+ * campaign is no election, and who campaigns for more names than are listed may stand by for those
+ * that come after.
  */
 function isAlone(entry) {
   const { state, name, holder } = entry.lock;
   const leads = () => campaigns?.get(name)?.some(({ instance }) => instance === holder.instance);
-  return state === "held" && !unlisted && leads() && standbys(entry).length === 0;
+  const listed = () => !unlisted.some((last) => byBytes(last, name) < 0);
+  return state === "held" && leads() === true && standbys(entry).length === 0 && listed();
 }
 
 function isShown(entry, filter, only) {

@@ -53,9 +53,16 @@ pub(crate) async fn standbys(browser: &Browser) {
     leads(&led).await;
     leads(&lonely).await;
     stage.client("x").disable("off", "x").await.unwrap();
+    // No election; and one for which somebody may stand by who lists not all names.
+    let guarded = stage.client("x").lock("guarded").unwrap().try_acquire().await.unwrap().unwrap();
+    let perhaps = crate::stage::campaign(&client, "perhaps");
+    leads(&perhaps).await;
     let own = client.holder().instance.to_string();
+    let mut full = instance("018f0000-0000-7000-8000-000000000002", "full", &["lonely-not"]);
+    full["unlisted"] = 3.into();
     let instances = json!([
-        instance(&own, "leader", &["led", "lonely"]),
+        instance(&own, "leader", &["led", "lonely", "perhaps"]),
+        full,
         instance("018f0000-0000-7000-8000-000000000001", "<i>heir</i>", &["led"]),
     ]);
     let url = mount(&stage, instances).await;
@@ -65,7 +72,9 @@ pub(crate) async fn standbys(browser: &Browser) {
         let heirs = browser.until_row("led", ".standbys", "heir").await;
         assert_eq!(heirs, "<i>heir</i>");
         browser.until_row("lonely", ".standbys", "nobody would take over").await;
-        browser.until_row("off", ".standbys", "–").await;
+        for unmarked in ["off", "guarded", "perhaps"] {
+            browser.until_row(unmarked, ".standbys", "–").await;
+        }
         browser.until_row("led", ".resign", "Resign").await;
     }
     let only = "const only = document.querySelector('#only'); only.value = 'alone'; \
@@ -80,4 +89,6 @@ pub(crate) async fn standbys(browser: &Browser) {
     assert_eq!(status.disabled.unwrap().reason.as_str(), "through the mount");
     led.shutdown().await;
     lonely.shutdown().await;
+    perhaps.shutdown().await;
+    guarded.release().await.unwrap();
 }

@@ -30,7 +30,7 @@ impl FaultStore {
         self.gone.lock().unwrap().insert(name.to_owned());
     }
 
-    /// While it hangs, no list is answered.
+    /// While it hangs, no list is answered, and no watch begins.
     pub(crate) fn hang(&self, hangs: bool) {
         self.hangs.send_replace(hangs);
     }
@@ -84,6 +84,7 @@ impl LockStore for FaultStore {
         Ok(records)
     }
     async fn watch(&self) -> Result<HintStream> {
+        let _ = self.hangs.subscribe().wait_for(|hangs| !hangs).await;
         self.check()?;
         self.inner.watch().await
     }

@@ -17,12 +17,6 @@ use super::group::Group;
 use super::job::Plan;
 use super::starter;
 use crate::exit::{FAILED, killed_by};
-use crate::http;
-
-/// What is this process's own: its secret, its address, and the lock that a command which uses
-/// Leasehold itself is not to wait for.
-const OWN_VARIABLES: [&str; 4] =
-    [http::TOKEN, "LEASEHOLD_LOCK_NAME", "LEASEHOLD_LABEL", "LEASEHOLD_METRICS"];
 
 /// The command, or the starter that will become it, as the leader of a process group.
 ///
@@ -44,7 +38,7 @@ impl Child {
         // Both ends are closed on exec: the command inherits neither.
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(this_program()?);
-        for name in OWN_VARIABLES {
+        for name in &plan.kept {
             command.env_remove(name);
         }
         let process = command

@@ -19,6 +19,8 @@ use crate::exit::Failure;
 pub(super) struct Plan {
     pub(super) name: LockName,
     pub(super) command: CommandLine,
+    /// Environment variables that the command does not inherit.
+    pub(super) kept: Vec<String>,
     /// How long the command has from SIGTERM to SIGKILL.
     pub(super) grace: Duration,
     /// After how long the engine aborts the job.

@@ -25,11 +25,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold::configuration::Configuration;
+use leasehold::configuration::{Configuration, Origin};
 use leasehold::{Capabilities, Client, LockStore, MemoryStore, Settings};
 
 use crate::args::RunArgs;
 use crate::exit::Failure;
+use crate::http;
 use crate::store::StoreChoice;
 use command::CommandLine;
 use job::{CommandJob, Plan};
@@ -58,11 +59,26 @@ pub(crate) async fn run(
         builder = builder.label(label);
     }
     let client = builder.build()?;
-    let plan = Plan { name: name.clone(), command, grace, engine_grace };
+    let kept = kept_variables(configuration);
+    let plan = Plan { name: name.clone(), command, kept, grace, engine_grace };
     let (job, events, inbox) = CommandJob::new(Arc::new(plan));
     let election = client.election(&name)?.spawn(job);
     let respawn = configuration.respawn;
     Supervisor::new(name, election, events, inbox, signals, wait, respawn).run().await
+}
+
+/// The variables that were meant for this process, since it has used them: the lock, which a command
+/// that uses Leasehold itself is not to wait for, the address of its metrics, and their secret.
+fn kept_variables(configuration: &Configuration) -> Vec<String> {
+    let from_variable = |key: &&str| match configuration.origin(key) {
+        Some(Origin::Variable(name)) => Some(name.clone()),
+        _ => None,
+    };
+    let mut kept: Vec<_> = ["lock_name", "metrics"].iter().filter_map(from_variable).collect();
+    if configuration.metrics.is_some() {
+        kept.push(http::TOKEN.to_owned());
+    }
+    kept
 }
 
 /// The settings with which the engine gives the job a little longer than the command has, to see

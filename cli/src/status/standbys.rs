@@ -13,7 +13,7 @@ pub(super) struct Watched {
     /// Its holder campaigns for it.
     leads: bool,
     /// Some campaign for more names than they list, perhaps for this one.
-    unlisted: bool,
+    perhaps_others: bool,
 }
 
 impl Watched {
@@ -28,15 +28,20 @@ impl Watched {
         let others = |all: Vec<InstanceRecord>| {
             all.into_iter().filter(|it| !holds(it)).map(|it| it.presence.holder).collect()
         };
-        let unlisted = instances.is_some_and(|all| all.iter().any(|it| it.presence.unlisted > 0));
-        Self { standbys: candidates.map(others), leads, unlisted, record }
+        // Those that are listed come first in the order of names.
+        let ends_before = |it: &InstanceRecord| {
+            let last = it.presence.campaigns.last();
+            it.presence.unlisted > 0 && last.is_none_or(|last| *last < record.name)
+        };
+        let perhaps_others = instances.is_some_and(|all| all.iter().any(ends_before));
+        Self { standbys: candidates.map(others), leads, perhaps_others, record }
     }
 
     /// An election that would be without a leader if this one went, as far as is known. A lock that is held by a guard
     /// is no election, and one that nobody holds and nobody waits for is at rest.
     pub(super) fn nobody_would(&self) -> bool {
         let nobody = self.standbys.as_ref().is_some_and(Vec::is_empty);
-        nobody && self.leads && !self.unlisted && self.record.state() == LockState::Held
+        nobody && self.leads && !self.perhaps_others && self.record.state() == LockState::Held
     }
 
     /// In a word, for people.
@@ -61,5 +66,46 @@ impl<'a> From<&'a Watched> for View<'a> {
     fn from(watched: &'a Watched) -> Self {
         let views = |standbys: &'a Vec<Holder>| standbys.iter().map(HolderView::from).collect();
         Self { lock: (&watched.record).into(), standbys: watched.standbys.as_ref().map(views) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use leasehold::{LeaseId, LeaseRecord, LockName, Presence};
+
+    use super::*;
+
+    fn instance(holder: &Holder, campaigns: &[&str], unlisted: usize) -> InstanceRecord {
+        let campaigns = campaigns.iter().map(|name| LockName::new(name).unwrap()).collect();
+        let presence = Presence { holder: holder.clone(), campaigns, unlisted };
+        InstanceRecord { presence, left: Duration::from_secs(9) }
+    }
+
+    #[test]
+    fn nobody_is_said_only_where_it_is_known() {
+        let [leader, other] = [(); 2].map(|()| Holder::current());
+        let lease = LeaseRecord {
+            id: LeaseId::new(),
+            holder: leader.clone(),
+            held_for: Duration::ZERO,
+            left: Duration::from_secs(9),
+            ending: None,
+        };
+        let held =
+            LockRecord { lease: Some(lease), ..LockRecord::unused(LockName::new("job").unwrap()) };
+        let leads = instance(&leader, &["job"], 0);
+        let said = |others: &[InstanceRecord]| {
+            let all = [std::slice::from_ref(&leads), others].concat();
+            Watched::new(held.clone(), Some(&all)).standbys()
+        };
+        assert_eq!(said(&[]), "nobody");
+        assert_eq!(said(&[instance(&other, &["else"], 0)]), "nobody");
+        assert_eq!(said(&[instance(&other, &["job"], 0)]), "1");
+        assert_eq!(said(&[instance(&other, &["else"], 3)]), "0", "perhaps for this one too");
+        assert_eq!(said(&[instance(&other, &["later"], 3)]), "nobody", "it would be listed");
+        assert_eq!(Watched::new(held.clone(), Some(&[])).standbys(), "0", "no election");
+        assert_eq!(Watched::new(held.clone(), None).standbys(), "-");
     }
 }

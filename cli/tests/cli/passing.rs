@@ -36,17 +36,28 @@ fn the_command_knows_its_lock_and_a_token_that_grows() {
     }
 }
 
-/// What is the supervisor's own is not handed on: the secret least of all.
+/// What `run` has used itself was meant for it: the secret least of all is handed on.
 #[test]
-fn the_command_inherits_the_environment_but_not_what_is_this_process_s_own() {
+fn the_command_inherits_the_environment_but_for_what_run_has_used() {
     let bench = Bench::new();
-    let mut run = bench.run(&[], "env");
-    for name in ["ADMIN_TOKEN", "LOCK_NAME", "LABEL", "NAMESPACE"] {
-        run.env(format!("LEASEHOLD_{name}"), "handed_down");
-    }
-    let text = stdout(&run.output().unwrap());
-    let handed: Vec<_> = text.lines().filter(|line| line.ends_with("=handed_down")).collect();
-    assert_eq!(handed, ["LEASEHOLD_NAMESPACE=handed_down"]);
+    let token = "t".repeat(32);
+    let inherited = |args: &[&str]| {
+        let mut run = bench.leasehold(args);
+        run.args(["--", "env"]).env("LEASEHOLD_ADMIN_TOKEN", &token);
+        run.env("LEASEHOLD_LOCK_NAME", "mine").env("LEASEHOLD_LABEL", "both");
+        let text = stdout(&run.output().unwrap());
+        let of_mine = |line: &&str| ["=mine", "=both", &token].iter().any(|it| line.ends_with(it));
+        let names = text.lines().filter(of_mine).filter_map(|line| line.split_once('='));
+        let mut names: Vec<_> = names.map(|(name, _)| name.to_owned()).collect();
+        names.sort();
+        names
+    };
+    let [token, label, lock, name] =
+        ["ADMIN_TOKEN", "LABEL", "LOCK", "LOCK_NAME"].map(|name| format!("LEASEHOLD_{name}"));
+    // It is LEASEHOLD_LOCK that tells the lock's name.
+    let all_used = inherited(&["run", "--metrics", "127.0.0.1:0"]);
+    assert_eq!(all_used, [label.clone(), lock]);
+    assert_eq!(inherited(&["run", "--lock", "other"]), [token, label, name]);
 }
 
 #[test]
