@@ -28,7 +28,8 @@ pub enum Access {
     /// the API by a name of its own (DNS rebinding).
     ///
     /// A proxy on this machine that adds no header such as `Forwarded`, `Via` or `X-Forwarded-For`,
-    /// and asks for `localhost` or a loopback address, cannot be told from this machine itself: set a token behind one.
+    /// and asks for `localhost` or a loopback address, cannot be told from this machine itself: set
+    /// a token behind one.
     #[default]
     Loopback,
     /// Whoever shows the token.

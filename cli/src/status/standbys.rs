@@ -37,8 +37,8 @@ impl Watched {
         Self { standbys: candidates.map(others), leads, perhaps_others, record }
     }
 
-    /// An election that would be without a leader if this one went, as far as is known. A lock that is held by a guard
-    /// is no election, and one that nobody holds and nobody waits for is at rest.
+    /// An election that would be without a leader if this one went, as far as is known. A lock that
+    /// is held by a guard is no election, and one that nobody holds and nobody waits for is at rest.
     pub(super) fn nobody_would(&self) -> bool {
         let nobody = self.standbys.as_ref().is_some_and(Vec::is_empty);
         nobody && self.leads && !self.perhaps_others && self.record.state() == LockState::Held
