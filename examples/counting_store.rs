@@ -6,8 +6,8 @@ use std::time::Instant;
 use leasehold::async_trait;
 use leasehold::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore, ReleaseOutcome,
-    RenewOptions, RenewOutcome, Result,
+    HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore, PruneOptions,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// One call of [`LockStore::renew`].
@@ -79,6 +79,10 @@ impl LockStore for CountingStore {
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         self.inner.list(options).await
+    }
+
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        self.inner.prune(options).await
     }
 
     async fn watch(&self) -> Result<HintStream> {

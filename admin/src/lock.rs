@@ -35,6 +35,8 @@ pub struct LockView<'a> {
     /// Why the holder is to stop.
     ending: Option<&'a str>,
     disabled: Option<DisabledView<'a>>,
+    /// Why the store cannot read the lock's record; everything else is null then.
+    corrupt: Option<&'a str>,
 }
 
 /// Who holds a lock, as JSON: part of a [`LockView`].
@@ -68,6 +70,7 @@ impl<'a> From<&'a LockRecord> for LockView<'a> {
             left_ms: lease.map(|lease| millis(lease.left)),
             ending: lease.and_then(|lease| lease.ending.as_ref()).map(Reason::as_str),
             disabled: record.disabled.as_ref().map(DisabledView::from),
+            corrupt: record.corrupt.as_deref(),
         }
     }
 }

@@ -20,6 +20,7 @@
 //! with `/`: nothing in it is percent-decoded, and `?` and `#` are characters like others. Schemes
 //! are read without regard to case.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -41,6 +42,11 @@ pub struct OpenOptions {
     pub namespace: Namespace,
     /// What to do where the schema, or a database file, is missing.
     pub schema: Schema,
+    /// The most connections that the store opens for its calls; the store's default when `None`.
+    ///
+    /// PostgreSQL, MySQL and MongoDB have such a pool. One connection for heartbeats and one for
+    /// hints come on top where the store's page says so.
+    pub max_connections: Option<NonZeroU32>,
 }
 
 /// What opening a store does where its schema is missing.

@@ -71,7 +71,7 @@ impl StoreChoice {
     }
 
     fn options(&self, schema: Schema) -> OpenOptions {
-        OpenOptions { namespace: self.namespace.clone(), schema }
+        OpenOptions { namespace: self.namespace.clone(), schema, ..OpenOptions::default() }
     }
 }
 

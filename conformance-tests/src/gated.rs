@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, Presence,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -130,6 +130,10 @@ impl LockStore for GatedStore {
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
         self.through(self.store.instances()).await
+    }
+
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        self.through(self.store.prune(options)).await
     }
 
     async fn watch(&self) -> Result<HintStream> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, ErrorKind, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// Does what its store does, and loses the answers to the next writes when told to.
@@ -78,6 +78,10 @@ impl LockStore for LossyStore {
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         self.store.list(options).await
+    }
+
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        self.deliver(self.store.prune(options).await)
     }
 
     async fn watch(&self) -> Result<HintStream> {

@@ -107,6 +107,16 @@ caught! {
         by "round_trips::an_uncontended_acquire_stays_within_its_budget",
     a_trip_each: BatchTakesATripEach
         by "round_trips::a_batch_takes_as_many_whatever_its_size",
+    prune_removes_held_names: PruneRemovesHeldNames
+        by "prune::names_in_use_are_left",
+    prune_forgets_disable: PruneForgetsDisable
+        by "prune::names_in_use_are_left",
+    prune_ignores_the_age: PruneIgnoresTheAge
+        by "prune::a_name_granted_lately_is_left",
+    dry_run_prunes: DryRunPrunes
+        by "prune::a_dry_run_removes_nothing",
+    token_restarts_after_prune: TokenRestartsAfterDeletion
+        by "prune::an_unused_name_is_pruned_and_its_next_token_is_larger",
     mixed_up_namespaces: MixesUpNamespaces
         by "rights::namespaces_are_apart",
 }

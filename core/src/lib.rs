@@ -49,7 +49,7 @@ pub use record::{Disablement, LeaseRecord, LockRecord, LockState};
 pub use settings::{Settings, Timing};
 pub use store::{
     AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, Grant, Held,
-    Hint, HintStream, ListOptions, LockStore, MAX_TTL, ReleaseOutcome, RenewOptions, RenewOutcome,
-    check_ttl,
+    Hint, HintStream, ListOptions, LockStore, MAX_TTL, PruneOptions, ReleaseOutcome, RenewOptions,
+    RenewOutcome, check_ttl,
 };
 pub use store_ext::LockStoreExt;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
     Disablement, EnableOutcome, FencingToken, Grant, Held, Hint, HintStream, Holder,
     InstanceRecord, LeaseId, LeaseRecord, ListOptions, LockName, LockRecord, LockStore, Moment,
-    Presence, Reach, Reason, ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock,
-    SystemClock, Wake, check_ttl,
+    Presence, PruneOptions, Reach, Reason, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    StoreClock, SystemClock, Wake, check_ttl,
 };
 
 /// Locks in this process's memory, by this process's clock.
@@ -33,12 +34,16 @@ struct Shared {
     entries: Mutex<BTreeMap<LockName, Entry>>,
     /// Until when each is known.
     instances: Mutex<BTreeMap<Uuid, (Presence, Moment)>>,
+    /// The largest token of a removed entry: later grants are above it.
+    pruned: AtomicU64,
     hints: broadcast::Sender<LockName>,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
     token: u64,
+    /// When the latest lease was granted; `None` before the first.
+    granted: Option<Moment>,
     lease: Option<Lease>,
     disabled: Option<Disabled>,
 }
@@ -96,7 +101,15 @@ impl MemoryStore {
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
         let (hints, _) = broadcast::channel(Self::HINTS_KEPT);
         let (entries, instances) = (Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { clock, entries, instances, hints }) }
+        Self {
+            shared: Arc::new(Shared {
+                clock,
+                entries,
+                instances,
+                pruned: AtomicU64::new(0),
+                hints,
+            }),
+        }
     }
 
     /// No code panics while it holds the lock, so a poisoned one is as good as another.
@@ -142,6 +155,7 @@ fn record(name: &LockName, entry: &Entry, now: Moment) -> Result<LockRecord> {
         token: (entry.token > 0).then(|| FencingToken::new(entry.token)).transpose()?,
         lease,
         disabled: entry.disabled.as_ref().map(|disabled| disabled.describe(now)),
+        corrupt: None,
     })
 }
 
@@ -180,7 +194,8 @@ impl LockStore for MemoryStore {
                 AcquireOutcome::Held(Held { holder: lease.holder.clone(), token, left })
             });
         }
-        entry.token += 1;
+        entry.token = entry.token.max(self.shared.pruned.load(Ordering::SeqCst)) + 1;
+        entry.granted = Some(now);
         entry.lease = Some(Lease {
             id: options.lease,
             holder: options.holder.clone(),
@@ -277,6 +292,29 @@ impl LockStore for MemoryStore {
             .take(options.limit)
             .map(|(name, entry)| record(name, entry, now))
             .collect()
+    }
+
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        let mut entries = self.entries();
+        let now = self.now();
+        let after = options.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let unused = |entry: &Entry| {
+            entry.disabled.is_none()
+                && entry.lease.as_ref().is_none_or(|lease| now >= lease.expires)
+                && entry.granted.is_none_or(|at| now.saturating_since(at) >= options.unused_for)
+        };
+        let names: Vec<_> = entries
+            .range::<LockName, _>((after, Bound::Unbounded))
+            .filter(|(_, entry)| unused(entry))
+            .take(options.limit)
+            .map(|(name, _)| name.clone())
+            .collect();
+        if !options.dry_run {
+            for entry in names.iter().filter_map(|name| entries.remove(name)) {
+                self.shared.pruned.fetch_max(entry.token, Ordering::SeqCst);
+            }
+        }
+        Ok(names)
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{FencingToken, Holder, LeaseId, LockName, Reason};
+use crate::{Error, FencingToken, Holder, LeaseId, LockName, Reason};
 
 /// Everything that a store knows of one name, as of one moment on its clock.
 ///
@@ -19,18 +19,36 @@ pub struct LockRecord {
     pub lease: Option<LeaseRecord>,
     /// Set while an operator keeps the name from being granted.
     pub disabled: Option<Disablement>,
+    /// Why the record cannot be read; the other fields are empty then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrupt: Option<String>,
 }
 
 impl LockRecord {
     /// A name that was never granted or disabled.
     #[must_use]
     pub fn unused(name: LockName) -> Self {
-        Self { name, token: None, lease: None, disabled: None }
+        Self { name, token: None, lease: None, disabled: None, corrupt: None }
+    }
+
+    /// A name whose record cannot be read, and why.
+    #[must_use]
+    pub fn unreadable(name: LockName, error: &Error) -> Self {
+        let mut why = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(source) = cause {
+            why = format!("{why}: {source}");
+            cause = source.source();
+        }
+        Self { corrupt: Some(why), ..Self::unused(name) }
     }
 
     /// The state in one word.
     #[must_use]
     pub fn state(&self) -> LockState {
+        if self.corrupt.is_some() {
+            return LockState::Corrupt;
+        }
         match (&self.lease, &self.disabled) {
             (None, None) => LockState::Free,
             (None, Some(_)) => LockState::Disabled,
@@ -52,6 +70,8 @@ pub enum LockState {
     Ending,
     /// Nobody holds it, and it is granted to nobody.
     Disabled,
+    /// The store cannot read its record.
+    Corrupt,
 }
 
 /// A lease in force.

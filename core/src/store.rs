@@ -73,6 +73,8 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     ///   nothing is ever inserted: the answer is [`Lost`](RenewOutcome::Lost).
     /// * A lease of a name that was disabled since it was granted is not extended, even after the
     ///   name was enabled again: its holder is to stop within what is left of it.
+    /// * One lease's trouble is its own: what became of a lease whose server, shard or record fails
+    ///   is [`Unknown`](RenewOutcome::Unknown), and the others are answered.
     /// * It takes a constant number of round trips for up to
     ///   [`renew_batch`](Capabilities::renew_batch) leases, the most a caller hands over at once.
     ///
@@ -111,7 +113,23 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>>;
 
     /// What the store knows of all names, in the byte order of names, a page at a time.
+    ///
+    /// * A record that cannot be read hides no other name: it is listed with
+    ///   [`LockRecord::corrupt`] set.
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>>;
+
+    /// Removes the records of unused names, a page at a time, and returns the names in byte order.
+    ///
+    /// * A name is unused when no lease of it is in force, it is enabled, and its latest grant is
+    ///   at least [`unused_for`](PruneOptions::unused_for) ago by the store's clock.
+    /// * Each record is checked and removed in one atomic operation; a name that is in use again is
+    ///   left alone.
+    /// * The next grant of a removed name has a larger token than every grant before, because
+    ///   tokens follow the store's clock.
+    /// * A corrupt record is left alone.
+    /// * With [`dry_run`](PruneOptions::dry_run) nothing is removed.
+    /// * A store that keeps no record of an unused name returns no names.
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>>;
 
     /// Makes an instance known for that long from now, in place of what it said before.
     ///
@@ -233,6 +251,11 @@ pub enum RenewOutcome {
     },
     /// No lease of that id is in force: it ran out, was released, or never was.
     Lost,
+    /// The store cannot tell whether it extended the lease: the caller retries.
+    Unknown {
+        /// The failure, in words.
+        why: String,
+    },
     /// The lease is in force but not extended, since its holder is to stop.
     Disabled {
         /// Why, as the operator wrote.
@@ -293,6 +316,27 @@ impl Default for ListOptions {
     /// The first 500 names of all.
     fn default() -> Self {
         Self { prefix: String::new(), after: None, limit: 500 }
+    }
+}
+
+/// Which records to prune.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PruneOptions {
+    /// Only names whose latest grant is at least this long ago.
+    pub unused_for: Duration,
+    /// Only names after this one in byte order: the last of the previous page.
+    pub after: Option<LockName>,
+    /// At most this many names; none for 0.
+    pub limit: usize,
+    /// Returns the names that would be removed, and removes nothing.
+    pub dry_run: bool,
+}
+
+impl Default for PruneOptions {
+    /// A dry run over the first 500 names that were not granted for 30 days.
+    fn default() -> Self {
+        let unused_for = Duration::from_secs(30 * 24 * 60 * 60);
+        Self { unused_for, after: None, limit: 500, dry_run: true }
     }
 }
 

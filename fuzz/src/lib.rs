@@ -23,7 +23,7 @@ impl<'a> Arbitrary<'a> for Written {
             true => Some(Disablement { reason: reason(u)?, by: u.arbitrary()?, since: millis(u)? }),
             false => None,
         };
-        Ok(Self(LockRecord { name: name(u)?, token, lease, disabled }))
+        Ok(Self(LockRecord { name: name(u)?, token, lease, disabled, corrupt: None }))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, ErrorKind, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore,
-    MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result, async_trait,
+    MemoryStore, PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result, async_trait,
 };
 use tokio::sync::watch;
 
@@ -83,6 +83,11 @@ impl LockStore for FaultStore {
         records.retain(|record| !gone.contains(record.name.as_str()));
         Ok(records)
     }
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        self.check()?;
+        self.inner.prune(options).await
+    }
+
     async fn watch(&self) -> Result<HintStream> {
         let _ = self.hangs.subscribe().wait_for(|hangs| !hangs).await;
         self.check()?;

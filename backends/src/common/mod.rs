@@ -6,11 +6,15 @@ mod about;
 mod damage;
 pub(crate) mod instance;
 pub(crate) mod limit;
+mod nearest;
+
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod pooled;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) mod row;
+pub(crate) mod url_options;
 
 pub(crate) use about::about;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use damage::Damage;
+pub(crate) use nearest::nearest;

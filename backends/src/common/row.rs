@@ -82,7 +82,7 @@ where
         }
         let (reason, by) = (text(row, "disabled_reason")?, text(row, "disabled_by")?);
         let disabled = disabled(reason, by, get(row, "disabled_at")?, clock)?;
-        Ok(LockRecord { name: name.clone(), token, lease, disabled })
+        Ok(LockRecord { name: name.clone(), token, lease, disabled, corrupt: None })
     };
     parse().map_err(|damage: Damage| damage.in_table(table).for_lock(&name))
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use config::{File as Parsed, FileFormat, Map, Source, Value, ValueKind};
 
-use super::keys::{KEYS, Key, SECTION, nearest};
+use super::keys::{KEYS, Key, SECTION};
 use super::layer::{Layer, Place};
 use super::origin::{Origin, Words};
 use super::value::{Why, composite, wrong};
+use crate::common::nearest;
 use crate::{Error, Result};
 
 /// Of our configuration file, in the working folder.

@@ -9,10 +9,11 @@ use config::ValueKind;
 use etcetera::BaseStrategy;
 
 use super::files::Files;
-use super::keys::{FILE_VARIABLE, KEYS, Key, OTHER_VARIABLES, PREFIX, key, nearest};
+use super::keys::{FILE_VARIABLE, KEYS, Key, OTHER_VARIABLES, PREFIX, key};
 use super::layer::{Layer, Merged, Place};
 use super::origin::{Origin, Words};
 use super::{Configuration, resolved};
+use crate::common::nearest;
 use crate::{Error, Result};
 
 /// Reads settings from options, the environment and files.

@@ -344,7 +344,7 @@ impl Shared {
             (Some(_), None) => return Err(self.contradiction(&name).for_lock(&name)),
             (None, _) => None,
         };
-        Ok(LockRecord { name, token, lease, disabled })
+        Ok(LockRecord { name, token, lease, disabled, corrupt: None })
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
@@ -444,6 +444,10 @@ impl LockStore for EtcdStore {
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         self.shared.list(options).await.map_err(self.shared.about("list", None))
+    }
+
+    async fn prune(&self, _options: &crate::PruneOptions) -> Result<Vec<LockName>> {
+        Err(crate::Error::new(crate::ErrorKind::Unsupported, "this store cannot prune yet"))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {

@@ -26,7 +26,13 @@ pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<
         if lease.is_some() && token.is_none() {
             return Err(Damage::new("a lease has no token"));
         }
-        Ok(LockRecord { name: name.clone(), token, lease, disabled: disabled(document, now)? })
+        Ok(LockRecord {
+            name: name.clone(),
+            token,
+            lease,
+            disabled: disabled(document, now)?,
+            corrupt: None,
+        })
     };
     parse().map_err(|damage: Damage| damage.in_collection(collection).for_lock(&name))
 }

@@ -296,6 +296,10 @@ impl LockStore for MongoStore {
         found.map_err(about("list", &self.shared.label, None))
     }
 
+    async fn prune(&self, _options: &crate::PruneOptions) -> Result<Vec<LockName>> {
+        Err(crate::Error::new(crate::ErrorKind::Unsupported, "this store cannot prune yet"))
+    }
+
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
         let about = about("announce", &self.shared.label, None);
         check_ttl(ttl, &self.capabilities()).map_err(&about)?;

@@ -84,7 +84,7 @@ impl Ringer {
                     }
                 }
                 RenewOutcome::Lost => _ = state.leases.remove(&lease),
-                RenewOutcome::Disabled { .. } => {}
+                RenewOutcome::Disabled { .. } | RenewOutcome::Unknown { .. } => {}
             }
         }
     }

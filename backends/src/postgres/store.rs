@@ -295,6 +295,10 @@ impl LockStore for PostgresStore {
         list.await.map_err(shared.about("list", None))
     }
 
+    async fn prune(&self, _options: &crate::PruneOptions) -> Result<Vec<LockName>> {
+        Err(crate::Error::new(crate::ErrorKind::Unsupported, "this store cannot prune yet"))
+    }
+
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
         let about = self.shared.about("announce", None);
         check_ttl(ttl, &self.capabilities()).map_err(&about)?;

@@ -119,7 +119,7 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
         }),
         None => None,
     };
-    Ok(LockRecord { name: name.clone(), token, lease, disabled })
+    Ok(LockRecord { name: name.clone(), token, lease, disabled, corrupt: None })
 }
 
 fn micros(later: u64, earlier: u64) -> Duration {

@@ -407,6 +407,10 @@ impl LockStore for RedisStore {
         found.map_err(about("list", self.label(), None))
     }
 
+    async fn prune(&self, _options: &crate::PruneOptions) -> Result<Vec<LockName>> {
+        Err(crate::Error::new(crate::ErrorKind::Unsupported, "this store cannot prune yet"))
+    }
+
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
         let about = about("announce", self.label(), None);
         check_ttl(ttl, &self.capabilities()).map_err(&about)?;

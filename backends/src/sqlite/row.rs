@@ -44,7 +44,7 @@ pub(super) fn record(
         }
         let (reason, by) = (get(row, "disabled_reason")?, get(row, "disabled_by")?);
         let disabled = row::disabled(reason, by, get(row, "disabled_at")?, now.wall)?;
-        Ok(LockRecord { name: name.clone(), token, lease, disabled })
+        Ok(LockRecord { name: name.clone(), token, lease, disabled, corrupt: None })
     };
     parse().map_err(|damage: Damage| damage.in_table(table).for_lock(&name))
 }

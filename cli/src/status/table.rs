@@ -40,7 +40,11 @@ fn row(watched: &Watched) -> [Cell; HEAD.len()] {
         lease.map_or_else(none, |lease| format!("{:.1}s", lease.left.as_secs_f64())),
         watched.standbys(),
         lease.map_or_else(none, |lease| visible(&lease.holder.to_string())),
-        reason.map_or_else(none, |reason| visible(reason.as_str())),
+        record
+            .corrupt
+            .as_deref()
+            .or(reason.map(|reason| reason.as_str()))
+            .map_or_else(none, visible),
         lease.map_or_else(none, |lease| format!("{:.0}", ago(lease.held_for))),
         record.token.map_or_else(none, |token| token.to_string()),
     ];
@@ -64,6 +68,7 @@ fn state(state: LockState) -> Cell {
         LockState::Held => ("held", GOOD),
         LockState::Ending => ("ending", WARNING),
         LockState::Disabled => ("disabled", BAD),
+        LockState::Corrupt => ("corrupt", BAD),
     };
     Cell::from(word).styled(style)
 }

@@ -59,6 +59,7 @@ async fn a_thousand_leases_are_answered_in_order(ctx: Ctx) -> CaseResult {
         RenewOutcome::Lost => {
             !taken.name.as_str().starts_with("live") && !taken.name.as_str().starts_with("ending")
         }
+        RenewOutcome::Unknown { .. } => false,
         RenewOutcome::Disabled { reason, .. } => {
             taken.name.as_str().strip_prefix("ending") == reason.as_str().strip_prefix("reason")
         }

@@ -30,6 +30,7 @@ modules! {
     rights,
     own_pool,
     records,
+    prune,
     input,
     processes,
     trust,

@@ -57,6 +57,7 @@ pub(super) fn renewed(outcome: &RenewOutcome) -> String {
     match outcome {
         RenewOutcome::Extended { left } => format!("extended, {} ms left", left.as_millis()),
         RenewOutcome::Lost => "lost".to_owned(),
+        RenewOutcome::Unknown { why } => format!("unknown: {why}"),
         RenewOutcome::Disabled { reason, left } => {
             format!("to end since {reason:?}, {} ms left", left.as_millis())
         }

@@ -71,6 +71,14 @@ pub(crate) enum Fault {
     AcquireTakesThreeTrips,
     /// A batch is renewed one by one.
     BatchTakesATripEach,
+    /// A prune removes names that are held.
+    PruneRemovesHeldNames,
+    /// A prune removes names that are disabled.
+    PruneForgetsDisable,
+    /// A prune removes names that were granted lately.
+    PruneIgnoresTheAge,
+    /// A dry run removes names.
+    DryRunPrunes,
     /// A namespace is cut off at 21 bytes.
     MixesUpNamespaces,
 }

@@ -181,6 +181,7 @@ impl BrokenStore {
                 ending: lease.ending,
             }),
             disabled: entry.disablement(now),
+            corrupt: None,
         })
     }
 

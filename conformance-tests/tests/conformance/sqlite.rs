@@ -70,7 +70,7 @@ impl Sqlite {
 }
 
 fn options(namespace: &Namespace, schema: OnMissing) -> OpenOptions {
-    OpenOptions { namespace: namespace.clone(), schema }
+    OpenOptions { namespace: namespace.clone(), schema, ..OpenOptions::default() }
 }
 
 #[async_trait]

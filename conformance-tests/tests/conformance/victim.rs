@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use leasehold::{OpenOptions, Schema, url};
+use leasehold::{OpenOptions, url};
 use leasehold_conformance::Victim;
 use leasehold_conformance::servers::{Image, Server, catalog, until_ready};
 use leasehold_core::{LockStore, Namespace, Result};
@@ -38,7 +38,7 @@ impl Container {
 #[async_trait]
 impl Victim for Container {
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
-        let options = OpenOptions { namespace: namespace.clone(), schema: Schema::Create };
+        let options = OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() };
         url::open(&self.url, &options).await
     }
 

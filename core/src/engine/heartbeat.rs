@@ -10,7 +10,7 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Answer, Beat, Calls};
-use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome};
+use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
 
 /// Collects renewals and sends them together.
 ///
@@ -141,7 +141,7 @@ async fn send(calls: Calls, batch: Vec<Renewal>) {
     match outcome {
         Ok(outcomes) => {
             for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                drop(answer.send(Answer { sent, outcome: Ok(outcome) }));
+                drop(answer.send(Answer { sent, outcome: known(outcome) }));
             }
         }
         Err(error) => {
@@ -149,6 +149,16 @@ async fn send(calls: Calls, batch: Vec<Renewal>) {
                 drop(answer.send(Answer { sent, outcome: Err(error.clone()) }));
             }
         }
+    }
+}
+
+/// An outcome that the store could not tell is a failed heartbeat of that lease alone.
+fn known(outcome: RenewOutcome) -> Result<RenewOutcome> {
+    match outcome {
+        RenewOutcome::Unknown { why } => {
+            Err(Error::new(ErrorKind::OutcomeUnknown, why).during("renew"))
+        }
+        outcome => Ok(outcome),
     }
 }
 

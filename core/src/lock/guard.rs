@@ -163,6 +163,8 @@ impl Keeper {
                 Ok(RenewOutcome::Disabled { reason, .. }) => {
                     return self.lost(Loss::Disabled { reason });
                 }
+                // The heartbeat has turned it into an error already.
+                Ok(RenewOutcome::Unknown { .. }) => self.hold.failed(self.engine.now()),
                 Err(error) => {
                     tracing::warn!(%error, "a heartbeat failed and is retried");
                     self.hold.failed(self.engine.now());

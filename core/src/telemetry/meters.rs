@@ -94,6 +94,7 @@ impl Meters {
                 RenewOutcome::Extended { .. } => extended += 1,
                 RenewOutcome::Lost => lost += 1,
                 RenewOutcome::Disabled { .. } => disabled += 1,
+                RenewOutcome::Unknown { .. } => failed += 1,
             }),
             Err(_) => failed = leases as u64,
         }

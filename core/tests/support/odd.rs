@@ -10,7 +10,7 @@ use futures_util::stream;
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
     EnableOutcome, Error, ErrorKind, Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord,
-    LockStore, MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    LockStore, MemoryStore, PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// A memory store whose every method can be told to misbehave.
@@ -127,6 +127,10 @@ impl LockStore for Odd {
     async fn list(&self, o: &ListOptions) -> Result<Vec<LockRecord>> {
         self.inner.list(o).await
     }
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        self.inner.prune(options).await
+    }
+
     async fn watch(&self) -> Result<HintStream> {
         let n = self.k.watches.fetch_add(1, SeqCst);
         let w = *self.k.watch.lock().unwrap();

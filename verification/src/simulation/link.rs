@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, ErrorKind, Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -233,6 +233,11 @@ impl LockStore for Link {
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let (way, options) = (self.0.clone(), options.clone());
         self.pass(async move { way.referee.store.list(&options).await }).await
+    }
+
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        let (way, options) = (self.0.clone(), options.clone());
+        self.pass(async move { way.referee.store.prune(&options).await }).await
     }
 
     async fn watch(&self) -> Result<HintStream> {

@@ -1,13 +1,13 @@
 //! The calls of a broken store.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures_util::stream::unfold;
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore, Reach, ReleaseOutcome,
-    RenewOptions, RenewOutcome, Result, StoreClock, Wake, check_ttl,
+    Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore, PruneOptions, Reach,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, Wake, check_ttl,
 };
 use tokio::sync::broadcast;
 use tokio::task::yield_now;
@@ -218,6 +218,31 @@ impl LockStore for BrokenStore {
             found.sort_by_key(|(name, entry)| (entry.created, name.as_str().to_lowercase()));
         }
         found.iter().take(options.limit).map(|(name, entry)| self.record(name, entry)).collect()
+    }
+
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        self.trip().await?;
+        let mut entries = self.shared.entries();
+        let now = self.now();
+        let unused = |entry: &Entry| {
+            let granted = entry.token.max(1) - 1;
+            let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
+            let old = u128::from(clock.saturating_sub(granted)) >= options.unused_for.as_micros();
+            (entry.disabled.is_none() || self.has(Fault::PruneForgetsDisable))
+                && (entry.in_force(now).is_none() || self.has(Fault::PruneRemovesHeldNames))
+                && (old || self.has(Fault::PruneIgnoresTheAge))
+        };
+        let names: Vec<_> = entries
+            .iter()
+            .filter(|(name, _)| options.after.as_ref().is_none_or(|after| *name > after))
+            .filter(|(_, entry)| unused(entry))
+            .take(options.limit)
+            .map(|(name, _)| name.clone())
+            .collect();
+        if !options.dry_run || self.has(Fault::DryRunPrunes) {
+            names.iter().for_each(|name| drop(entries.remove(name)));
+        }
+        Ok(names)
     }
 
     async fn watch(&self) -> Result<HintStream> {

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ::mongodb::Database;
 use ::mongodb::bson::doc;
 use async_trait::async_trait;
+use leasehold::OpenOptions;
 use leasehold::mongodb::MongoStore;
-use leasehold::{OpenOptions, Schema};
 use leasehold_conformance::servers::catalog::MONGODB;
 use leasehold_conformance::{Backend, OwnCase, Probes};
 use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
@@ -35,7 +35,7 @@ fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 fn options(namespace: &Namespace) -> OpenOptions {
-    OpenOptions { namespace: namespace.clone(), schema: Schema::Create }
+    OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() }
 }
 
 impl MongoDb {

@@ -120,7 +120,7 @@ impl MySql {
 }
 
 fn options(namespace: &Namespace, schema: Schema) -> OpenOptions {
-    OpenOptions { namespace: namespace.clone(), schema }
+    OpenOptions { namespace: namespace.clone(), schema, ..OpenOptions::default() }
 }
 
 #[async_trait]

@@ -121,7 +121,7 @@ impl Postgres {
 }
 
 fn options(namespace: &Namespace, schema: Schema) -> OpenOptions {
-    OpenOptions { namespace: namespace.clone(), schema }
+    OpenOptions { namespace: namespace.clone(), schema, ..OpenOptions::default() }
 }
 
 #[async_trait]

@@ -20,8 +20,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use leasehold::OpenOptions;
 use leasehold::redis::RedisStore;
-use leasehold::{OpenOptions, Schema};
 use leasehold_conformance::servers::Image;
 use leasehold_conformance::{Backend, CaseResult, Failure, Probes};
 use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
@@ -45,7 +45,7 @@ fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 fn options(namespace: &Namespace) -> OpenOptions {
-    OpenOptions { namespace: namespace.clone(), schema: Schema::Create }
+    OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() }
 }
 
 impl Redis {

@@ -89,7 +89,7 @@ impl From<&Result<RenewOutcome, Error>> for RenewReply {
             Ok(RenewOutcome::Extended { left }) => Self::Extended { left: *left },
             Ok(RenewOutcome::Lost) => Self::Lost,
             Ok(RenewOutcome::Disabled { reason, .. }) => Self::Disabled { reason: reason.clone() },
-            Err(_) => Self::Failed,
+            Ok(RenewOutcome::Unknown { .. }) | Err(_) => Self::Failed,
         }
     }
 }
