@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
 
+mod addresses;
 mod failover;
+mod notifications;
 mod opening;
 mod own;
 mod pooler;
 mod probes;
 mod rows;
+mod schemas;
 mod tls;
 mod trouble;
 

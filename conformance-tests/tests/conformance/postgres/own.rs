@@ -8,7 +8,10 @@ use leasehold::postgres::PostgresStore;
 use leasehold_conformance::{Client, OwnCase};
 use leasehold_core::{LockName, Namespace, Result};
 
-use super::{Postgres, failover, opening, options, pooler, rows, tls, trouble};
+use super::{
+    Postgres, addresses, failover, notifications, opening, options, pooler, rows, schemas, tls,
+    trouble,
+};
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
@@ -58,7 +61,24 @@ cases! {
         clients_have_certificates,
         a_server_that_is_not_to_be_trusted_is_refused;
     pooler:
-        a_pooler_of_transactions_serves;
+        a_pooler_of_transactions_serves,
+        opening_runs_no_statement_of_other_clients,
+        a_watch_through_a_pooler_listens_on_no_shared_session,
+        one_query_of_a_pooled_watch_serves_all_waiters,
+        a_pooler_that_mixes_up_statements_is_refused,
+        a_pool_without_statements_is_refused_behind_a_pooler,
+        a_pooler_of_sessions_passes_notifications;
+    notifications:
+        a_full_queue_of_notifications_stops_no_change,
+        a_user_who_may_not_notify_can_release,
+        the_listener_uses_the_password_of_the_pool;
+    schemas:
+        connections_with_other_search_paths_grant_a_name_once,
+        tables_say_which_version_of_the_schema_they_have,
+        a_newer_version_of_the_schema_is_refused;
+    addresses:
+        an_address_of_ipv6_serves,
+        a_unix_socket_serves;
 }
 
 /// A namespace that no other case uses.

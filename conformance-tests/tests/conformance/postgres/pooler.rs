@@ -1,46 +1,117 @@
-//! PgBouncer in transaction mode, between a store and its server.
+//! PgBouncer, between a store and its server.
 
+use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use leasehold::Schema;
 use leasehold::postgres::PostgresStore;
-use leasehold_conformance::expect::extended;
+use leasehold_conformance::expect::{extended, held};
 use leasehold_conformance::servers::catalog::POSTGRES;
 use leasehold_conformance::servers::{Image, Server, until_ready};
-use leasehold_conformance::{CaseResult, Client, Failure, race};
-use tokio::time::timeout;
+use leasehold_conformance::{CaseResult, Client, Failure, race, spawn};
+use leasehold_core::{
+    ErrorKind, Hint, LeaseId, LockStore, Namespace, ReleaseOutcome, Result, Settings,
+};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use tokio::time::{sleep, timeout};
 
 use super::own::{LONG, fresh, name};
 use super::{Postgres, options};
 
-/// Server and pooler in one container, where the image has both.
+/// The configuration that the page of PostgreSQL describes.
+const TRANSACTIONS: &str = "pool_mode=transaction max_prepared_statements=100 default_pool_size=4";
+
+/// Server and pooler in one container, where the image has both. The pooler's settings follow.
 const POOLED: Image = Image {
     port: 6432,
     command: &[
         "sh",
         "-c",
         "printf '[databases]\\n* = host=/tmp user=postgres\\n[pgbouncer]\\n\
-         listen_addr=*\\nlisten_port=6432\\nauth_type=any\\npool_mode=transaction\\n\
-         default_pool_size=4\\nmax_prepared_statements=100\\nunix_socket_dir=\\n' > /tmp/pooler.ini; \
+         listen_addr=*\\nlisten_port=6432\\nauth_type=any\\nunix_socket_dir=\\n' > /tmp/pooler.ini; \
+         for setting in $0; do echo $setting >> /tmp/pooler.ini; done; \
          install -d -o postgres /tmp/data; \
          runuser -u postgres -- initdb -D /tmp/data -U postgres -A trust -E UTF8 --no-sync; \
-         runuser -u postgres -- postgres -D /tmp/data -k /tmp -c listen_addresses= & \
+         runuser -u postgres -- postgres -D /tmp/data -k /tmp -c listen_addresses= \
+         -c shared_preload_libraries=pg_stat_statements & \
          exec runuser -u postgres -- pgbouncer /tmp/pooler.ini",
     ],
     ..POSTGRES
 };
 
+struct Pooled {
+    server: Server,
+    url: String,
+    admin: PgPool,
+}
+
+impl Pooled {
+    async fn start(backend: &Postgres, settings: &str) -> CaseResult<Self> {
+        backend.needs("pgbouncer").await?;
+        let server = Server::start_with(&POOLED, &[settings]).await?;
+        let url = POOLED.url_at(&server.address());
+        // A pooler refuses that setting.
+        let connect = PgConnectOptions::from_str(&url)?.extra_float_digits(None);
+        let admin = PgPoolOptions::new().max_connections(8).connect_lazy_with(connect);
+        let pooled = Self { server, url, admin };
+        until_ready(|| pooled.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")).await?;
+        Ok(pooled)
+    }
+
+    async fn open(&self, namespace: &Namespace) -> Result<PostgresStore> {
+        PostgresStore::connect(&self.url, &options(namespace, Schema::Create)).await
+    }
+
+    async fn client(&self, namespace: &Namespace) -> Result<Client> {
+        Ok(Client::new(Arc::new(self.open(namespace).await?)))
+    }
+
+    /// By the simple protocol, as everything here.
+    async fn execute(&self, sql: &str) -> sqlx::Result<()> {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.admin).await?;
+        Ok(())
+    }
+
+    async fn number(&self, sql: &str) -> CaseResult<i64> {
+        use sqlx::Row;
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&self.admin).await?;
+        Ok(rows.first().ok_or_else(|| Failure::new("no row"))?.try_get(0)?)
+    }
+
+    /// How often a statement with that in it has run.
+    async fn calls(&self, pattern: &str) -> CaseResult<i64> {
+        let sql = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query LIKE";
+        self.number(&format!("{sql} '{pattern}'")).await
+    }
+
+    /// How many of the pooler's four sessions listen.
+    async fn listening(&self) -> CaseResult<i64> {
+        use sqlx::{Executor, Row};
+        let (mut transactions, mut sessions, mut listening) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..4 {
+            // Each keeps its session until all are looked at.
+            let mut transaction = self.admin.begin().await?;
+            let query = "SELECT pg_backend_pid(), (SELECT count(*) FROM pg_listening_channels())";
+            let rows = (&mut *transaction).fetch_all(sqlx::raw_sql(query)).await?;
+            sessions.push(rows[0].try_get::<i32, _>(0)?);
+            listening += rows[0].try_get::<i64, _>(1)?;
+            transactions.push(transaction);
+        }
+        sessions.sort_unstable();
+        sessions.dedup();
+        assert_eq!(sessions.len(), 4, "all of its sessions are looked at");
+        Ok(listening)
+    }
+}
+
 pub(super) async fn a_pooler_of_transactions_serves(backend: Arc<Postgres>) -> CaseResult {
-    backend.needs("pgbouncer").await?;
-    let server = Server::start(&POOLED).await?;
-    let url = POOLED.url_at(&server.address());
+    let pooled = Pooled::start(&backend, TRANSACTIONS).await?;
     let namespace = fresh();
-    let open =
-        || async { PostgresStore::connect(&url, &options(&namespace, Schema::Create)).await };
-    let clients =
-        [until_ready(open).await?, open().await?].map(|store| Client::new(Arc::new(store)));
+    let clients = [pooled.client(&namespace).await?, pooled.client(&namespace).await?];
     // Each statement may meet another of the server's sessions.
     race((0..16).map(|contender| {
         let client = clients[contender % 2].clone();
@@ -55,11 +126,196 @@ pub(super) async fn a_pooler_of_transactions_serves(backend: Arc<Postgres>) -> C
         }
     }))
     .await?;
-    // Waiters are told to look, though no notification comes through.
-    let mut hints = clients[1].watch().await?;
-    for _ in 0..5 {
-        let told = timeout(Duration::from_secs(30), hints.next()).await;
-        told.map_err(|_| Failure::new("waiters are not told to look"))?;
+    Ok(())
+}
+
+pub(super) async fn opening_runs_no_statement_of_other_clients(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let pooled = Pooled::start(&backend, TRANSACTIONS).await?;
+    if !pooled.server.run(&["which", "pgbench"]).await?.contains("pgbench") {
+        return Err(Failure::ignored("the image does not have pgbench"));
     }
+    let namespace = fresh();
+    pooled.open(&namespace).await?;
+    pooled.execute("CREATE TABLE application (id bigserial)").await?;
+    let script = "echo 'INSERT INTO application DEFAULT VALUES;' > /tmp/insert.sql";
+    pooled.server.run(&["sh", "-c", script]).await?;
+    let (pooled, over) = (Arc::new(pooled), Arc::new(AtomicBool::new(false)));
+    // Unnamed statements, each in one message: these clients do not disturb each other.
+    let load = spawn({
+        let (pooled, over) = (pooled.clone(), over.clone());
+        async move {
+            let command = "PGAPPNAME=leasehold pgbench -h 127.0.0.1 -p 6432 -U postgres -n \
+                           -M extended -c 6 -t 300 -f /tmp/insert.sql postgres 2>&1";
+            let (mut written, mut runs) = (0, 0);
+            while !over.load(Ordering::Relaxed) || runs == 0 {
+                let said = pooled.server.run(&["sh", "-c", command]).await?;
+                let line = said.lines().find_map(|line| line.split_once("actually processed: "));
+                let count = line.and_then(|(_, counts)| counts.split('/').next());
+                let count: Option<i64> = count.and_then(|count| count.trim().parse().ok());
+                assert_eq!(count, Some(1800), "{said}");
+                written += 1800;
+                runs += 1;
+            }
+            Ok(written)
+        }
+    });
+    race((0..8).map(|_| {
+        let (pooled, namespace) = (pooled.clone(), namespace.clone());
+        async move {
+            for _ in 0..50 {
+                pooled.open(&namespace).await?;
+            }
+            Ok(())
+        }
+    }))
+    .await?;
+    over.store(true, Ordering::Relaxed);
+    let written = load.join().await?;
+    let rows = pooled.number("SELECT count(*) FROM application").await?;
+    assert_eq!(rows, written, "the store has run a statement of another client");
+    Ok(())
+}
+
+pub(super) async fn a_watch_through_a_pooler_listens_on_no_shared_session(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let pooled = Pooled::start(&backend, TRANSACTIONS).await?;
+    let namespace = fresh();
+    let (watcher, operator) = (pooled.open(&namespace).await?, pooled.client(&namespace).await?);
+    let mut hints = watcher.watch().await?;
+    let waiter = Client::new(Arc::new(watcher.clone()));
+    for round in 0..100 {
+        // Once each, since a repeated call would hide an error.
+        let (job, lease) = (name(&format!("job {}", round % 7)), LeaseId::new());
+        waiter.store().acquire(&job, &waiter.options(lease, LONG)).await?;
+        assert_eq!(operator.store().release(&job, lease).await?, ReleaseOutcome::Released);
+        operator.disable(&job, "upkeep").await?;
+        operator.store().enable(&job).await?;
+    }
+    assert_eq!(pooled.listening().await?, 0);
+    assert_eq!(pooled.calls("LISTEN%").await?, 0);
+    // Waiters are told all the same.
+    let told = timeout(LONG / 2, hints.next()).await;
+    told.map_err(|_| Failure::new("waiters are told nothing"))?;
+    Ok(())
+}
+
+/// Waits until the watch has asked so many times more.
+async fn polled(pooled: &Pooled, times: i64) -> CaseResult {
+    let pattern = "SELECT l.name, l.lease::text AS lease, l.disabled_reason IS NOT NULL%";
+    let before = pooled.calls(pattern).await?;
+    let wait = async {
+        while pooled.calls(pattern).await? < before + times {
+            sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    };
+    timeout(LONG / 2, wait).await.map_err(|_| Failure::new("the watch does not ask"))?
+}
+
+pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    const WAITERS: usize = 20;
+    let pooled = Pooled::start(&backend, TRANSACTIONS).await?;
+    let namespace = fresh();
+    let (holder, store) = (pooled.client(&namespace).await?, pooled.open(&namespace).await?);
+    let mut leases = Vec::new();
+    for job in 0..WAITERS {
+        leases.push(holder.take(&name(&format!("job {job}")), LONG * 5).await?);
+    }
+    // Left to themselves, waiters ask again after a hundred seconds.
+    let client = leasehold_core::Client::new(store.clone())?;
+    let settings = Settings::new().ttl(LONG * 3);
+    let waiting: Vec<_> = (0..WAITERS)
+        .map(|job| {
+            let lock = client.lock(format!("job {job}"))?.settings(&settings)?;
+            Ok(spawn(async move { Ok(lock.acquire(LONG).await?.token()) }))
+        })
+        .collect::<Result<_>>()?;
+    polled(&pooled, 2).await?;
+    let acquires = || pooled.calls("WITH standing AS%INSERT INTO%ON CONFLICT%lease = excluded%");
+    let before = acquires().await?;
+    polled(&pooled, 4).await?;
+    assert_eq!(acquires().await?, before, "waiters ask though nothing has changed");
+    // A change is hinted at by name, and to those who wait for it only.
+    holder.give_back(&leases[7]).await?;
+    let mut waiting = waiting;
+    let token = waiting.remove(7).join().await?;
+    assert!(token > leases[7].token);
+    assert!(acquires().await? <= before + 2, "one of the waiters was told");
+    // Further watches share the query.
+    let mut hints = store.watch().await?;
+    polled(&pooled, 2).await?;
+    holder.disable(&name("job 3"), "upkeep").await?;
+    let told = async {
+        while let Some(hint) = hints.next().await {
+            assert!(
+                [name("job 3"), name("job 7")].map(Hint::Name).contains(&hint),
+                "nothing else has changed: {hint:?}"
+            );
+            if hint == Hint::Name(name("job 3")) {
+                break;
+            }
+        }
+    };
+    timeout(LONG / 2, told).await.map_err(|_| Failure::new("the change is not hinted at"))?;
+    Ok(())
+}
+
+pub(super) async fn a_pooler_that_mixes_up_statements_is_refused(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let unaware = "pool_mode=transaction max_prepared_statements=0 default_pool_size=4";
+    let pooled = Pooled::start(&backend, unaware).await?;
+    for _ in 0..5 {
+        let error = pooled.open(&fresh()).await.expect_err("it mixes up statements");
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+        assert!(error.to_string().contains("max_prepared_statements"), "{error}");
+    }
+    // Nothing is left on its sessions.
+    assert_eq!(pooled.number("SELECT count(*) FROM pg_prepared_statements").await?, 0);
+    Ok(())
+}
+
+pub(super) async fn a_pool_without_statements_is_refused_behind_a_pooler(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let pooled = Pooled::start(&backend, TRANSACTIONS).await?;
+    let open = async |url: &str, capacity| {
+        let connect = PgConnectOptions::from_str(url)?.extra_float_digits(None);
+        let connect = connect.statement_cache_capacity(capacity);
+        let pool = PgPoolOptions::new().connect_with(connect).await?;
+        Ok::<_, Failure>(PostgresStore::from_pool(pool, &options(&fresh(), Schema::Create)).await)
+    };
+    let error = open(&pooled.url, 0).await?.expect_err("each call would leave a statement");
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
+    assert!(error.to_string().contains("statement_cache_capacity"), "{error}");
+    open(&pooled.url, 10).await??;
+    Ok(())
+}
+
+pub(super) async fn a_pooler_of_sessions_passes_notifications(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let pooled = Pooled::start(&backend, "pool_mode=session default_pool_size=20").await?;
+    let namespace = fresh();
+    let store = pooled.open(&namespace).await?;
+    let client = Client::new(Arc::new(store.clone()));
+    let mut hints = store.watch().await?;
+    let listening = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%LISTEN \"%'";
+    until_ready(async || match pooled.number(listening).await {
+        Ok(1..) => Ok(()),
+        Ok(_) => Err("no session listens".to_owned()),
+        Err(failure) => Err(failure.to_string()),
+    })
+    .await?;
+    let taken = client.take(&name("job"), LONG).await?;
+    held(client.acquire(&name("job"), LeaseId::new(), LONG).await?);
+    client.give_back(&taken).await?;
+    let told = async { while hints.next().await != Some(Hint::Name(name("job"))) {} };
+    timeout(LONG / 2, told).await.map_err(|_| Failure::new("the release is not hinted at"))?;
     Ok(())
 }
