@@ -10,7 +10,7 @@ use leasehold::fuzzing::server_row;
 use leasehold::sqlite::SqliteStore;
 use leasehold::{
     AcquireOptions, Clock as _, DisableOptions, ErrorKind, Holder, LeaseId, ListOptions, LockName,
-    LockRecord, LockStore, OpenOptions, Reason, RenewOptions, SystemClock,
+    LockRecord, LockStore, OpenOptions, PruneOptions, Reason, RenewOptions, SystemClock,
 };
 use leasehold_fuzz::{Edit, Written, edited};
 use tokio::runtime::Runtime;
@@ -35,6 +35,7 @@ enum Damage<'a> {
 #[derive(Debug, Arbitrary)]
 enum Operation {
     List,
+    Prune,
     /// By the lease in the table, or by another.
     Acquire(bool),
     Renew(bool),
@@ -64,10 +65,10 @@ impl From<&str> for Cell {
 /// database may have.
 const TABLE: &str = "DROP TABLE leasehold_locks; CREATE TABLE leasehold_locks \
     (name PRIMARY KEY, token, lease, holder, boot, expires_at, granted_at, ending, \
-     disabled_reason, disabled_by, disabled_at, signal)";
+     disabled_reason, disabled_by, disabled_at, signal, ttl)";
 
 const INSERT: &str = "INSERT INTO leasehold_locks VALUES \
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 struct Database {
     runtime: Runtime,
@@ -147,6 +148,10 @@ async fn perform(store: &SqliteStore, record: &LockRecord, operation: &Operation
     };
     match operation {
         Operation::List => _ = plausible(store.list(&ListOptions::default()).await),
+        Operation::Prune => {
+            let all = PruneOptions { unused_for: Duration::ZERO, dry_run: false, ..Default::default() };
+            plausible(store.prune(&all).await);
+        }
         Operation::Acquire(known) => {
             let holder = Holder { instance: Uuid::nil(), host: "h".into(), pid: 1, label: None };
             let options = AcquireOptions { lease: id(known), holder, ttl };
@@ -173,11 +178,11 @@ fn plausible<T>(answer: leasehold::Result<T>) -> Option<T> {
 }
 
 /// As the store writes it, in the order of the columns.
-fn row(record: &LockRecord, boot: &str) -> [Cell; 12] {
+fn row(record: &LockRecord, boot: &str) -> [Cell; 13] {
     let micros = |duration: Duration| duration.as_micros() as i64;
     let wall = micros(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap());
     let uptime = micros(SystemClock.now().since_origin());
-    let mut row = [const { Cell::Null }; 12];
+    let mut row = [const { Cell::Null }; 13];
     row[0] = Cell::from(record.name.as_str());
     row[1] = Cell::Integer(record.token.map_or(0, i64::from));
     if let Some(lease) = &record.lease {
@@ -186,6 +191,7 @@ fn row(record: &LockRecord, boot: &str) -> [Cell; 12] {
         row[4] = Cell::from(boot);
         row[5] = Cell::Integer(uptime + micros(lease.left) + SLACK);
         row[6] = Cell::Integer(wall - micros(lease.held_for));
+        row[12] = Cell::Integer(micros(lease.left) + SLACK);
         row[7] = lease.ending.as_ref().map_or(Cell::Null, |reason| Cell::from(reason.as_str()));
     }
     if let Some(disabled) = &record.disabled {
@@ -200,15 +206,15 @@ fn row(record: &LockRecord, boot: &str) -> [Cell; 12] {
 /// What a lease lasts longer, so that it is in force when it is read.
 const SLACK: i64 = 30_000_000;
 
-fn damaged(row: &mut [Cell; 12], damage: &[Damage<'_>]) {
+fn damaged(row: &mut [Cell; 13], damage: &[Damage<'_>]) {
     for damage in damage {
         match damage {
             Damage::Edit(column, edits) => {
-                if let Cell::Text(text) = &mut row[usize::from(*column) % 12] {
+                if let Cell::Text(text) = &mut row[usize::from(*column) % 13] {
                     *text = edited(text, edits);
                 }
             }
-            Damage::Replace(column, cell) => row[usize::from(*column) % 12] = cell.clone(),
+            Damage::Replace(column, cell) => row[usize::from(*column) % 13] = cell.clone(),
         }
     }
 }

@@ -114,6 +114,7 @@ impl Page<'_> {
         let mut after =
             self.after.map(|name| name.as_str().as_bytes().to_vec()).unwrap_or_default();
         while page.len() < self.limit {
+            let before = after.clone();
             let limit = READ.min(self.limit - page.len());
             let statement = sqlx::query(sql.clone()).bind(after.clone());
             let statement = bind(statement.bind(i64::try_from(limit).unwrap_or(i64::MAX)));
@@ -127,7 +128,8 @@ impl Page<'_> {
                 after = name.to_vec();
                 page.extend(keep(row));
             }
-            if rows.len() < limit {
+            // What is no text stands after all text, and nothing comes after it.
+            if rows.len() < limit || after <= before {
                 break;
             }
         }
