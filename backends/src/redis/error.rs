@@ -171,7 +171,7 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             "the server has no database of the number in the URL",
             "take one below its `databases`; a cluster has number 0 alone",
         ),
-        _ if detail.to_ascii_lowercase().contains("unknown redis command") => (
+        _ if detail.contains("Unknown") && detail.contains("called from script") => (
             Unsupported,
             "the server does not know a command that a script uses",
             "remove rename-command for it from the server's configuration; opening names it",

@@ -126,7 +126,7 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
         least = least.min(reads(&nodes).await? - before);
     }
     println!("{}: {least} reads for 300 renewals at 3 nodes", backend.image.name);
-    assert!(least < 30, "the servers read {least} times for 300 renewals");
+    assert!(least < 100, "the servers read {least} times for 300 renewals");
     names.sort();
     assert_eq!(client.names("").await?, names);
     assert_eq!(client.names("{a}").await?.len(), 2);

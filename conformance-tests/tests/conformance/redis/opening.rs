@@ -121,6 +121,7 @@ pub(super) async fn renamed_commands_are_named(backend: Arc<Redis>) -> CaseResul
 }
 
 pub(super) async fn a_unix_socket_is_connected_to(backend: Arc<Redis>) -> CaseResult {
+    backend.needs_containers()?;
     let (place, namespace) = (backend.place().await?, fresh());
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("redis.sock");

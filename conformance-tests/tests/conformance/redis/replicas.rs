@@ -113,7 +113,8 @@ pub(super) async fn a_disable_that_no_replica_has_is_unknown(backend: Arc<Redis>
         assert!(format!("{error:?}").contains("wait_replicas"), "{error:?}");
     }
     nodes.signal(7002, "CONT").await?;
-    let outcome = patiently(|| client.disable(&name("job"), "upkeep")).await?;
+    let job = name("job");
+    let outcome = patiently(|| client.disable(&job, "upkeep")).await?;
     assert_eq!(already_disabled(outcome).reason.as_str(), "upkeep");
     assert_eq!(nodes.ask(7002, &["HGET", &key, "disabled_reason"]).await?, "upkeep");
     Ok(())

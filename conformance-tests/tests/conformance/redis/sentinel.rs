@@ -16,18 +16,25 @@ use super::own::{LONG, fresh, name, open, presence, refusal};
 const SENTINELS: [u16; 3] = [7011, 7012, 7013];
 
 /// A primary at 7001, a replica at 7002, and three sentinels that know them as `main`.
-///
-/// Replica and sentinels connect as the user `peer`, which can be turned off.
 async fn start(backend: &Arc<Redis>) -> CaseResult<Nodes> {
+    start_with(backend, "", "", &[]).await
+}
+
+/// With more options of the servers, more lines of the sentinels, and how to log in to the servers.
+async fn start_with(
+    backend: &Arc<Redis>,
+    options: &str,
+    lines: &str,
+    login: &[&str],
+) -> CaseResult<Nodes> {
     let nodes = Nodes::new(backend).await?;
-    let peers = "--masteruser peer --masterauth p --user 'peer on >p ~* &* +@all'";
-    nodes.start(7001, peers).await?;
-    nodes.start(7002, &format!("--replicaof {} 7001 {peers}", nodes.host)).await?;
-    nodes.until(7001, &["INFO", "replication"], "state=online").await?;
+    nodes.start(7001, options).await?;
+    nodes.start(7002, &format!("--replicaof {} 7001 {options}", nodes.host)).await?;
+    let ask = [login, &["INFO", "replication"]].concat();
+    nodes.until(7001, &ask, "state=online").await?;
     let lines = format!(
         "sentinel monitor main {} 7001 2\nsentinel down-after-milliseconds main 1000\n\
-         sentinel failover-timeout main 6000\n\
-         sentinel auth-user main peer\nsentinel auth-pass main p",
+         sentinel failover-timeout main 6000\n{lines}",
         nodes.host
     );
     for port in SENTINELS {
@@ -40,6 +47,9 @@ async fn start(backend: &Arc<Redis>) -> CaseResult<Nodes> {
     }
     Ok(nodes)
 }
+
+/// How to log in to servers with a password.
+const LOGIN: [&str; 3] = ["-a", "secret", "--no-auth-warning"];
 
 /// By three sentinels, and one that is down.
 fn url(nodes: &Nodes) -> String {
@@ -102,35 +112,36 @@ pub(super) async fn an_old_primary_that_comes_back_is_left(backend: Arc<Redis>) 
     Ok(())
 }
 
-/// Cuts replica and sentinels off from the primary, and not its clients.
-async fn cut_off(nodes: &Nodes, port: u16) -> CaseResult {
+pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
+    backend: Arc<Redis>,
+) -> CaseResult {
+    // Replica and sentinels have a user of their own, which is turned off.
+    let options = "--requirepass secret --masteruser peer --masterauth p \
+                   --user peer on '>p' '~*' '&*' +@all";
+    let lines = "sentinel auth-user main peer\nsentinel auth-pass main p";
+    let nodes = start_with(&backend, options, lines, &LOGIN).await?;
+    let ask = async |port, words: &[&str]| nodes.ask(port, &[&LOGIN, words].concat()).await;
+    let (url, namespace) = (url(&nodes).replace("://", "://:secret@"), fresh());
+    let client = open(&url, &namespace).await?;
+    let mut hints = client.watch().await?;
+    let hinted = spawn(async move { Ok(hints.next().await) });
+    let taken = client.take(&name("job"), LONG).await?;
+    let key = format!("{namespace}:lock:job");
+    nodes.until(7002, &[&LOGIN[..], &["EXISTS", &key]].concat(), "1").await?;
     for words in [
         &["ACL", "SETUSER", "peer", "off"][..],
         &["CLIENT", "KILL", "USER", "peer"],
         &["CLIENT", "KILL", "TYPE", "replica"],
     ] {
-        nodes.ask(port, words).await?;
+        ask(7001, words).await?;
     }
-    nodes.until(7002, &["ROLE"], "master").await
-}
-
-pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
-    backend: Arc<Redis>,
-) -> CaseResult {
-    let (nodes, namespace) = (start(&backend).await?, fresh());
-    let client = open(&url(&nodes), &namespace).await?;
-    let mut hints = client.watch().await?;
-    let hinted = spawn(async move { Ok(hints.next().await) });
-    let taken = client.take(&name("job"), LONG).await?;
-    let key = format!("{namespace}:lock:job");
-    nodes.until(7002, &["EXISTS", &key], "1").await?;
-    cut_off(&nodes, 7001).await?;
-    let ask = ["HGET", &key, "expires_at"];
-    let before = nodes.ask(7002, &ask).await?;
+    nodes.until(7002, &[&LOGIN[..], &["ROLE"]].concat(), "master").await?;
+    let expires = ["HGET", &key, "expires_at"];
+    let before = ask(7002, &expires).await?;
     // The old primary still takes writes. The holder leaves it for the new one, which has its lease.
-    assert_eq!(nodes.ask(7001, &["ROLE"]).await?.lines().next(), Some("master"));
-    let end = Instant::now() + LONG;
-    while nodes.ask(7002, &ask).await? == before {
+    assert!(ask(7001, &["ROLE"]).await?.starts_with("master"));
+    let end = Instant::now() + LONG / 2;
+    while ask(7002, &expires).await? == before {
         if Instant::now() > end {
             return Err(Failure::new("the holder stays with the old primary"));
         }
@@ -138,10 +149,10 @@ pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
         sleep(Duration::from_millis(100)).await;
     }
     // What is written from now on is written there alone.
-    let at_old = nodes.ask(7001, &ask).await?;
+    let at_old = ask(7001, &expires).await?;
     extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
-    assert_eq!(nodes.ask(7001, &ask).await?, at_old);
-    let other = open(&url(&nodes), &namespace).await?;
+    assert_eq!(ask(7001, &expires).await?, at_old);
+    let other = open(&url, &namespace).await?;
     let options = other.options(LeaseId::new(), LONG);
     assert_eq!(held(other.store().acquire(&taken.name, &options).await?).token, taken.token);
     // The watch has moved too.
