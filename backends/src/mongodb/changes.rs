@@ -8,6 +8,7 @@ use mongodb::change_stream::ChangeStream;
 use mongodb::options::ReadConcern;
 use tokio::time::{Instant, timeout};
 
+use super::permits::Purpose;
 use super::shared::Shared;
 use super::{error, pipeline, record};
 use crate::common::limit::{CALL_LIMIT, unanswered};
@@ -134,7 +135,7 @@ impl Polled {
 
 /// What was signalled within the window.
 async fn latest(shared: &Shared) -> Result<HashMap<LockName, i64>> {
-    let found = shared.read(pipeline::signals(WINDOW), 1_000).await?;
+    let found = shared.read(Purpose::Other, pipeline::signals(WINDOW), 1_000).await?;
     let signal = |document: &Document| {
         // A damaged document is reported to those who use it.
         let name = record::name(document, shared.collection.name()).ok()?;

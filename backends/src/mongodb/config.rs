@@ -1,12 +1,14 @@
 //! From a URL to the client that a store opens for itself.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use mongodb::options::{ClientOptions, ConnectionString};
 use mongodb::{Client, Database};
 
 use super::error;
-use super::shared::AT_ONCE;
+use super::permits::Sizes;
+use crate::common::url_options;
 use crate::url::check_login;
 use crate::{Error, Result};
 
@@ -14,18 +16,83 @@ use crate::{Error, Result};
 /// otherwise. Less than a call may take, so that what was not sent is known not to be.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The client for that URL, which connects when it is used, and the store's name in messages.
-pub(super) async fn client(url: &str) -> Result<(Database, String)> {
-    let (options, database) = read(url).await?;
+/// The options that the driver reads from a URL, as built here.
+const OPTIONS: &[&str] = &[
+    "appName",
+    "authMechanism",
+    "authMechanismProperties",
+    "authSource",
+    "compressors",
+    "connectTimeoutMS",
+    "directConnection",
+    "enableOverloadRetargeting",
+    "heartbeatFrequencyMS",
+    "journal",
+    "loadBalanced",
+    "localThresholdMS",
+    "maxAdaptiveRetries",
+    "maxConnecting",
+    "maxIdleTimeMS",
+    "maxPoolSize",
+    "maxStalenessSeconds",
+    "minPoolSize",
+    "readConcernLevel",
+    "readPreference",
+    "readPreferenceTags",
+    "replicaSet",
+    "retryReads",
+    "retryWrites",
+    "serverMonitoringMode",
+    "serverSelectionTimeoutMS",
+    "socketTimeoutMS",
+    "srvMaxHosts",
+    "srvServiceName",
+    "ssl",
+    "tls",
+    "tlsAllowInvalidCertificates",
+    "tlsCAFile",
+    "tlsCertificateKeyFile",
+    "tlsInsecure",
+    "uuidRepresentation",
+    "w",
+    "waitQueueTimeoutMS",
+    "wtimeoutMS",
+    "zlibCompressionLevel",
+];
+
+/// How long a connection that nothing needs is kept, unless the URL says otherwise.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A client that a store has for itself.
+pub(super) struct Opened {
+    pub(super) database: Database,
+    /// The store's name in messages.
+    pub(super) label: String,
+    pub(super) sizes: Sizes,
+}
+
+/// The client for that URL, which connects when it is used.
+pub(super) async fn client(url: &str, max_connections: Option<NonZeroU32>) -> Result<Opened> {
+    let (mut options, database) = read(url).await?;
     let label = label(&options, &database);
+    let sizes = match (max_connections, options.max_pool_size) {
+        (Some(calls), _) => Sizes::of_calls(calls),
+        (None, Some(connections)) => Sizes::of_pool(connections),
+        (None, None) => Sizes::DEFAULT,
+    };
+    options.max_pool_size = Some(sizes.connections);
+    // As many as may be wanted at once, so that none waits for another to be made.
+    options.max_connecting.get_or_insert(sizes.holders.saturating_add(sizes.others));
+    options.max_idle_time.get_or_insert(IDLE);
     let client = Client::with_options(options).map_err(error::reading)?;
-    Ok((client.database(&database), label))
+    Ok(Opened { database: client.database(&database), label, sizes })
 }
 
 /// What the URL says, completed, and the database that it names.
 async fn read(url: &str) -> Result<(ClientOptions, String)> {
     check_login(url)?;
     let url = &as_driver_reads(url)?;
+    check_options(url)?;
     ConnectionString::parse(url).map_err(|cause| bad_url(url, cause))?;
     let mut options = ClientOptions::parse(url).await.map_err(|cause| {
         let error = error::reading(cause);
@@ -33,15 +100,23 @@ async fn read(url: &str) -> Result<(ClientOptions, String)> {
     })?;
     options.server_selection_timeout.get_or_insert(PATIENCE);
     options.connect_timeout.get_or_insert(PATIENCE);
-    // So many at once never queue for a connection, watches included: see `AT_ONCE`.
-    options.max_connecting.get_or_insert(AT_ONCE);
-    options.max_pool_size.get_or_insert(AT_ONCE * 2);
     options.app_name.get_or_insert_with(|| "leasehold".to_owned());
     match options.default_database.clone() {
         Some(database) => Ok((options, database)),
         None => Err(Error::invalid("the URL names no database").with_fix(
             "write mongodb://HOST/DATABASE; a user of another database needs ?authSource=THAT",
         )),
+    }
+}
+
+/// Refuses an option that the driver does not read, in the words of all stores.
+fn check_options(url: &str) -> Result<()> {
+    let (_, query) = url.split_once('?').unwrap_or_default();
+    let names = query.split('&').map(|option| option.split('=').next().unwrap_or_default());
+    let is_known = |name: &str| OPTIONS.iter().any(|known| known.eq_ignore_ascii_case(name));
+    match names.filter(|name| !name.is_empty()).find(|name| !is_known(name)) {
+        Some(name) => Err(url_options::unknown(name, OPTIONS)),
+        None => Ok(()),
     }
 }
 
@@ -116,7 +191,7 @@ mod tests {
             "mongodb://user:secret@host/db?w=-1",
             "mongodb://host/d$b",
         ] {
-            let Err(error) = client(url).await else { panic!("{url} is accepted") };
+            let Err(error) = client(url, None).await else { panic!("{url} is accepted") };
             assert!(error.is_invalid(), "{url}: {error}");
             let mut said = error.to_string();
             if let Some(source) = error.source() {
@@ -128,9 +203,47 @@ mod tests {
 
     #[tokio::test]
     async fn the_label_has_hosts_and_database() {
-        let (database, label) =
-            client("MongoDB://user:secret@one,two:1234/app?authSource=admin").await.unwrap();
-        assert_eq!(label, "mongodb://one:27017,two:1234/app");
-        assert_eq!(database.name(), "app");
+        let url = "MongoDB://user:secret@one,two:1234/app?authSource=admin";
+        let opened = client(url, None).await.unwrap();
+        assert_eq!(opened.label, "mongodb://one:27017,two:1234/app");
+        assert_eq!(opened.database.name(), "app");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_option_is_refused_with_the_nearest_name() {
+        for (option, nearest) in [
+            ("tlsCAfle", "tlsCAFile"),
+            ("tsl", "tls"),
+            ("replicaset_", "replicaSet"),
+            ("tlsAllowInvalidCertificate", "tlsAllowInvalidCertificates"),
+        ] {
+            let url = format!("mongodb://user:pw@host/app?{option}=secret");
+            let Err(error) = client(&url, None).await else { panic!("{url} is accepted") };
+            let said = error.to_string();
+            assert!(error.is_invalid() && said.contains(&format!("{option:?}")), "{said}");
+            assert!(said.contains(&format!("did you mean {nearest:?}")), "{said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_driver_reads_each_known_option() {
+        for option in OPTIONS {
+            // Whatever value it wants, the driver knows its name.
+            let url = format!("mongodb://host/app?{option}=1");
+            if let Err(cause) = ConnectionString::parse(&url) {
+                assert!(!cause.to_string().contains("is an invalid option"), "{option}: {cause}");
+            }
+            check_options(&format!("mongodb://h/a?{}=1", option.to_uppercase())).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_are_as_many_as_asked_for() {
+        let sizes = async |url, calls| client(url, NonZeroU32::new(calls)).await.unwrap().sizes;
+        assert_eq!(sizes("mongodb://h/a", 0).await, Sizes::DEFAULT);
+        assert_eq!(sizes("mongodb://h/a", 1).await.connections, 3);
+        assert_eq!(sizes("mongodb://h/a?maxPoolSize=5", 0).await.connections, 5);
+        assert_eq!(sizes("mongodb://h/a?maxPoolSize=5", 1).await.connections, 3);
     }
 }

@@ -19,14 +19,17 @@ mod code {
     pub(super) const DUPLICATE_KEY: i32 = 11000;
     /// Said before anything is done: not writable primary, and its older forms.
     pub(super) const NOT_PRIMARY: [i32; 3] = [10107, 13435, 10058];
-    /// Said in the middle of something: shutdown, stepped down, a network in between, a write
-    /// concern that is not met.
-    pub(super) const INTERRUPTED: [i32; 14] =
-        [6, 7, 24, 64, 79, 89, 91, 100, 189, 202, 262, 9001, 11600, 11602];
+    /// Said in the middle of something: shutdown, stepped down, recovering, a network in between, a
+    /// write concern that is not met.
+    pub(super) const INTERRUPTED: [i32; 15] =
+        [6, 7, 24, 64, 79, 89, 91, 100, 189, 202, 262, 9001, 11600, 11602, 13436];
 }
 
 /// The label of a write that was retried and did not happen at any try.
 const NO_WRITES: &str = "NoWritesPerformed";
+
+/// The label of a write that the driver tries once more, and did before it gives this error.
+const RETRYABLE_WRITE_ERROR: &str = "RetryableWriteError";
 
 /// An error of a call that changes nothing.
 pub(super) fn reading(cause: Cause) -> Error {
@@ -38,11 +41,20 @@ pub(super) fn reading(cause: Cause) -> Error {
 /// An error of a call that writes.
 pub(super) fn writing(cause: Cause) -> Error {
     let (kind, message, fix) = classify(&cause);
-    let undone = cause.contains_label(NO_WRITES);
-    if kind == ErrorKind::OutcomeUnknown && undone {
-        return described(ErrorKind::Unavailable, message, fix, cause);
-    }
+    let not_primary = code_of(&cause).is_some_and(|code| code::NOT_PRIMARY.contains(&code));
+    let may_be_second = cause.contains_label(RETRYABLE_WRITE_ERROR);
+    let kind = of_write(kind, not_primary && may_be_second, cause.contains_label(NO_WRITES));
     described(kind, message, fix, cause)
+}
+
+/// What is known of a write that failed so. `may_be_second` says that the driver may have tried it
+/// before, and that this tells only of the second try.
+fn of_write(kind: ErrorKind, may_be_second: bool, no_writes: bool) -> ErrorKind {
+    match kind {
+        ErrorKind::OutcomeUnknown if no_writes => ErrorKind::Unavailable,
+        ErrorKind::Unavailable if may_be_second && !no_writes => ErrorKind::OutcomeUnknown,
+        kind => kind,
+    }
 }
 
 /// Another call was at the same document at the same time: nothing was written.
@@ -157,7 +169,7 @@ fn of_code(cause: &Cause, code: i32) -> (ErrorKind, String, &'static str) {
             "this server is not the primary, and takes no writes",
             "if this lasts: name the replica set in the URL, without directConnection",
         ),
-        _ if code::INTERRUPTED.contains(&code) || cause.contains_label("RetryableWriteError") => (
+        _ if code::INTERRUPTED.contains(&code) || cause.contains_label(RETRYABLE_WRITE_ERROR) => (
             OutcomeUnknown,
             "the server gave up in the middle",
             "is it shutting down, or electing another primary?",
@@ -165,4 +177,31 @@ fn of_code(cause: &Cause, code: i32) -> (ErrorKind, String, &'static str) {
         _ => return (Unavailable, format!("the server refused (code {code})"), ""),
     };
     (kind, message.to_owned(), fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_try_that_was_refused_says_nothing_of_the_first() {
+        use ErrorKind::{Denied, OutcomeUnknown, Unavailable};
+        assert_eq!(of_write(Unavailable, false, false), Unavailable);
+        assert_eq!(of_write(Unavailable, true, true), Unavailable);
+        assert_eq!(of_write(Unavailable, true, false), OutcomeUnknown);
+        assert_eq!(of_write(OutcomeUnknown, false, true), Unavailable);
+        assert_eq!(of_write(OutcomeUnknown, false, false), OutcomeUnknown);
+        assert_eq!(of_write(Denied, true, false), Denied);
+    }
+
+    #[test]
+    fn each_code_that_says_not_primary_or_shutting_down_is_known() {
+        for code in [10107, 13435, 10058] {
+            assert!(code::NOT_PRIMARY.contains(&code), "{code}");
+        }
+        // The server's own list of states that a driver leaves a server for.
+        for code in [11600, 11602, 13436, 189, 91] {
+            assert!(code::INTERRUPTED.contains(&code), "{code}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use mongodb::options::ReturnDocument;
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::permits::Purpose;
 use super::shared::{COMMAND_LIMIT, Shared, TRIES};
 use super::{error, pipeline, record};
 use crate::{Error, InstanceRecord, Presence, Result};
@@ -32,7 +33,7 @@ impl Shared {
     async fn put(&self, instance: Uuid, said: &str, ttl: i64) -> Result<bool> {
         let filter = pipeline::instance(instance);
         let change = pipeline::announce(said, ttl);
-        let _turn = self.turn().await?;
+        let _permit = self.permits.get(Purpose::Holder).await?;
         for tries in 1..=TRIES {
             let before = self
                 .instances
@@ -60,12 +61,12 @@ impl Shared {
             "deletes": [{ "q": pipeline::over(), "limit": 0 }],
             "maxTimeMS": limit,
         };
-        let _turn = self.turn().await?;
+        let _permit = self.permits.get(Purpose::Holder).await?;
         self.database.run_command(command).await.map(drop).map_err(error::writing)
     }
 
     pub(super) async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        let _turn = self.turn().await?;
+        let _permit = self.permits.get(Purpose::Holder).await?;
         let deleted = self
             .instances
             .find_one_and_delete(pipeline::instance(instance))
@@ -76,7 +77,7 @@ impl Shared {
     }
 
     pub(super) async fn known(&self) -> Result<Vec<InstanceRecord>> {
-        let found = self.read_of(&self.instances, pipeline::known(), BATCH).await?;
+        let found = self.read_of(&self.instances, Purpose::Other, pipeline::known(), BATCH).await?;
         let mut known: Vec<_> = found.iter().filter_map(|it| self.instance(it)).collect();
         known.sort_by_key(|record| record.presence.holder.instance);
         Ok(known)

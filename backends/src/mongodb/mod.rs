@@ -12,14 +12,15 @@
 //! * The clock counts milliseconds. Setting a primary's clock forward ends leases early.
 //! * A **standalone** server works, without push: the watch looks again every 250 ms. What its
 //!   journal had not synced when the power failed is lost.
-//! * Records are never deleted. Fencing tokens follow the clock, and grow even if an operator
-//!   deletes a record.
+//! * Fencing tokens follow the clock, and grow even where a record is removed.
 //!
 //! # How it works
 //!
 //! Each operation is one `findAndModify` of one document, found by its `_id`, whose condition and
 //! change are computed on the server from `$$NOW`: nothing is read first and written later.
-//! Refused operations write nothing. What instances say of themselves stands in a collection beside
+//! Refused operations write nothing, and a name that was refused lately is read before it is asked
+//! for. Heartbeats, releases and disables have permits and connections of their own, so that
+//! waiters do not hold them up. What instances say of themselves stands in a collection beside
 //! that of the locks. A whole batch of renewals is one `update` command with a
 //! statement per lease, and one read for the answers.
 //!
@@ -54,8 +55,13 @@ mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod instances;
+mod list;
+mod permits;
 mod pipeline;
+mod prune;
 mod record;
+mod refused;
+mod renew;
 mod shared;
 mod store;
 mod watch;

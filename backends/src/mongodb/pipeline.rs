@@ -4,9 +4,12 @@
 //! names the type of each field that it compares: what Leasehold did not write is neither in force
 //! nor free, and stays as it is to be reported.
 
+use std::time::Duration;
+
 use mongodb::bson::{Bson, Document, doc};
 use uuid::Uuid;
 
+use super::record::VERSION;
 use crate::{DisableOptions, LeaseId, LockName};
 
 /// The server's clock at the start of the command, in milliseconds since 1970.
@@ -34,7 +37,12 @@ fn is_new(name: &LockName) -> Document {
 }
 
 fn is_ours() -> Document {
-    doc! { "$and": [is("token", "long"), is("signal", "long")] }
+    doc! { "$and": [is("token", "long"), is("signal", "long"), is_of_our_version()] }
+}
+
+/// What a later version wrote may mean something else, and stays as it is to be reported.
+fn is_of_our_version() -> Document {
+    doc! { "$lte": [{ "$ifNull": ["$version", VERSION] }, VERSION] }
 }
 
 fn is_enabled() -> Document {
@@ -164,6 +172,39 @@ pub(super) fn list(from: &str, after: Option<&str>, limit: i64) -> Vec<Document>
     ];
     stages.push(doc! { "$set": { "now": now() } });
     stages
+}
+
+/// Names that are enabled and not held, and whose latest grant is so long ago: what its token says,
+/// which follows the clock, and which is below the clock.
+fn unused_for(unused_for: Duration) -> Document {
+    /// As good as any longer time, and no number overflows.
+    const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+    let millis = i64::try_from(unused_for.min(CENTURY).as_millis()).unwrap_or(i64::MAX);
+    let before = doc! { "$multiply": [{ "$subtract": [now(), millis] }, 1000_i64] };
+    let long_ago = doc! { "$lt": ["$token", before] };
+    doc! {
+        "disabled": { "$exists": false },
+        "$expr": { "$and": [is_ours(), is_free(), long_ago] },
+    }
+}
+
+/// The name, if it is unused.
+pub(super) fn if_unused(name: &LockName, since: Duration) -> Document {
+    let mut filter = unused_for(since);
+    filter.insert("_id", name.as_str());
+    filter
+}
+
+/// Reads a page of unused names.
+pub(super) fn unused(after: Option<&str>, since: Duration, limit: usize) -> Vec<Document> {
+    let mut filter = unused_for(since);
+    filter.insert("_id", doc! { "$gt": after.unwrap_or_default() });
+    vec![
+        doc! { "$match": filter },
+        doc! { "$sort": { "_id": 1 } },
+        doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
+        doc! { "$project": { "_id": 1 } },
+    ]
 }
 
 /// Reads names and signals of the last so many milliseconds.

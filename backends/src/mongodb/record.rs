@@ -1,4 +1,5 @@
-//! Reading documents back, strictly: what Leasehold did not write is an error, never a guess.
+//! Reading documents back, strictly: what Leasehold did not write is an error, never a guess. Fields
+//! that are added later are ignored, unless the document says that it is of a later version.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -11,6 +12,9 @@ use crate::{
     LockRecord, Presence, Reason, Result,
 };
 
+/// The version of what is written here. A document of version 1 does not say so.
+pub(super) const VERSION: i64 = 1;
+
 /// The name that the document is of.
 pub(super) fn name(document: &Document, collection: &str) -> Result<LockName> {
     let name = text(document, "_id")
@@ -22,6 +26,7 @@ pub(super) fn name(document: &Document, collection: &str) -> Result<LockName> {
 pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<LockRecord> {
     let name = name(document, collection)?;
     let parse = || {
+        check_version(document)?;
         let (token, lease) = (token(document)?, lease(document, now)?);
         if lease.is_some() && token.is_none() {
             return Err(Damage::new("a lease has no token"));
@@ -40,6 +45,7 @@ pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<
 /// What an instance said, as of the server's time that was read with it.
 pub(super) fn instance(document: &Document, collection: &str) -> Result<InstanceRecord> {
     let parse = || {
+        check_version(document)?;
         let Some(Bson::String(said)) = document.get("presence") else {
             return Err(Damage::new("presence is no text"));
         };
@@ -67,6 +73,25 @@ pub(super) fn now(document: &Document) -> Result<i64> {
     document.get_i64("now").map_err(|source| {
         Error::new(ErrorKind::Corrupt, "the server did not tell its time").with_source(source)
     })
+}
+
+fn check_version(document: &Document) -> Result<(), Damage> {
+    let version = match document.get("version") {
+        None => return Ok(()),
+        Some(Bson::Int32(version)) => i64::from(*version),
+        Some(Bson::Int64(version)) => *version,
+        Some(_) => return Err(Damage::new("version is not a whole number")),
+    };
+    if version <= VERSION {
+        return Ok(());
+    }
+    let message = format!(
+        "a later version of leasehold wrote it: it is of version {version}, this one reads {VERSION}"
+    );
+    Err(Damage(
+        Error::new(ErrorKind::Corrupt, message)
+            .with_fix("use the later version of leasehold here, too"),
+    ))
 }
 
 /// None before the first grant, of a name that was disabled before it.
@@ -189,6 +214,7 @@ mod tests {
             ("lease", Bson::from("x")),
             ("expires", Bson::Int64(1)),
             ("disabled", Bson::from("upkeep")),
+            ("version", Bson::from("1")),
             ("disabled", Bson::from(doc! { "reason": "upkeep" })),
         ] {
             let mut damaged = free.clone();
@@ -205,6 +231,26 @@ mod tests {
         assert!(read(&held).unwrap().lease.is_some());
         held.insert("token", 0_i64);
         assert_eq!(read(&held).unwrap_err().kind(), ErrorKind::Corrupt, "{held}");
+    }
+
+    #[test]
+    fn additions_are_ignored_and_later_versions_are_named() {
+        let free = doc! { "_id": "job", "token": 7_i64, "signal": 0_i64 };
+        for (field, value) in
+            [("color", Bson::from("red")), ("version", Bson::Int32(1)), ("version", Bson::Int64(1))]
+        {
+            let mut added = free.clone();
+            added.insert(field, value);
+            assert_eq!(read(&added).unwrap().token.map(FencingToken::get), Some(7), "{added}");
+        }
+        for version in [Bson::Int32(2), Bson::Int64(2)] {
+            let mut later = free.clone();
+            later.insert("version", version);
+            let record =
+                LockRecord::unreadable(LockName::new("job").unwrap(), &read(&later).unwrap_err());
+            let why = record.corrupt.unwrap();
+            assert!(why.contains("a later version of leasehold wrote it"), "{why}");
+        }
     }
 
     #[test]

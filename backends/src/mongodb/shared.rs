@@ -3,31 +3,22 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{
     Acknowledgment, CollectionOptions, ReadConcern, ReadPreference, ReturnDocument,
     SelectionCriteria, WriteConcern,
 };
 use mongodb::{Collection, Database};
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+use super::permits::{Permits, Purpose};
+use super::refused::Refused;
 use super::{error, pipeline, record};
 use crate::common::limit::CALL_LIMIT;
 use crate::{Error, ErrorKind, LockName, LockRecord, Result};
 
 /// What the server is given for one command, a little less than the call.
 pub(super) const COMMAND_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(2));
-
-/// How many commands of one store are under way at once.
-///
-/// The others wait here, not for a connection of the driver's: that queue keeps the places of calls
-/// that were dropped, and serves one place at each of its events, so that a few hundred dropped
-/// calls would hold up the next ones for a minute.
-pub(super) const AT_ONCE: u32 = 8;
-
-/// How long a command waits for its turn.
-const TURN_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(6));
 
 /// How often an upsert is tried that others keep overtaking.
 pub(super) const TRIES: u64 = 10;
@@ -41,7 +32,9 @@ pub(super) struct Shared {
     pub(super) instances: Collection<Document>,
     /// Whether the server has change streams.
     pub(super) push: bool,
-    pub(super) turns: Semaphore,
+    pub(super) permits: Permits,
+    /// Names that are read before they are asked for.
+    pub(super) refused: Refused,
 }
 
 pub(super) fn collection(database: &Database, name: &str) -> Collection<Document> {
@@ -59,30 +52,27 @@ fn write_concern() -> WriteConcern {
 }
 
 impl Shared {
-    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>> {
-        let turn = timeout(TURN_LIMIT, self.turns.acquire()).await;
-        turn.ok().and_then(std::result::Result::ok).ok_or_else(|| {
-            let message = format!("earlier calls are under way for {TURN_LIMIT:?} already");
-            Error::new(ErrorKind::Unavailable, message).with_fix("does the server hang?")
-        })
-    }
-
-    /// Changes the one document that the filter finds, and gives it as it is after that.
+    /// Changes the one document of a holder that the filter finds, and gives it as it is after that.
     pub(super) async fn update(
         &self,
         filter: Document,
         change: Vec<Document>,
     ) -> Result<Option<Document>> {
-        let _turn = self.turn().await?;
+        let _permit = self.permits.get(Purpose::Holder).await?;
         self.modify(&filter, &change, false).await.map_err(error::writing)
     }
 
     /// Changes the document of that name, or creates it, and gives it as it is after that.
     ///
     /// It is never given as it was before: whether this very call changed it stands in it.
-    pub(super) async fn upsert(&self, name: &LockName, change: Vec<Document>) -> Result<Document> {
+    pub(super) async fn upsert(
+        &self,
+        purpose: Purpose,
+        name: &LockName,
+        change: Vec<Document>,
+    ) -> Result<Document> {
         let filter = pipeline::named(name);
-        let _turn = self.turn().await?;
+        let _permit = self.permits.get(purpose).await?;
         for tries in 1..=TRIES {
             match self.modify(&filter, &change, true).await {
                 Ok(Some(document)) => return Ok(document),
@@ -110,8 +100,9 @@ impl Shared {
             .await
     }
 
-    /// Runs several updates in one command, each on its own: one that fails stops no other.
-    pub(super) async fn update_many(&self, updates: Vec<Document>) -> Result<()> {
+    /// Runs several updates in one command, each on its own: one that fails stops no other. Gives
+    /// the numbers of those that failed.
+    pub(super) async fn update_many(&self, updates: Vec<Document>) -> Result<Vec<(usize, Error)>> {
         let limit = i64::try_from(COMMAND_LIMIT.as_millis()).unwrap_or(i64::MAX);
         let command = doc! {
             "update": self.collection.name(),
@@ -120,36 +111,42 @@ impl Shared {
             "writeConcern": { "w": "majority", "wtimeout": limit },
             "maxTimeMS": limit,
         };
-        let _turn = self.turn().await?;
+        let _permit = self.permits.get(Purpose::Holder).await?;
         let answer = self.database.run_command(command).await.map_err(error::writing)?;
         if let Ok(unmet) = answer.get_document("writeConcernError") {
             return Err(partly(unmet));
         }
-        let failed = answer.get_array("writeErrors").ok();
-        let failed = failed.and_then(|failed| failed.first()?.as_document());
-        failed.map_or(Ok(()), |failed| Err(partly(failed)))
+        let failed = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+        failed.iter().map(failed_update).collect()
     }
 
     /// Runs an aggregation that reads at most `limit` locks, in one round trip if they fit.
-    pub(super) async fn read(&self, stages: Vec<Document>, limit: usize) -> Result<Vec<Document>> {
-        self.read_of(&self.collection, stages, limit).await
+    pub(super) async fn read(
+        &self,
+        purpose: Purpose,
+        stages: Vec<Document>,
+        limit: usize,
+    ) -> Result<Vec<Document>> {
+        self.read_of(&self.collection, purpose, stages, limit).await
     }
 
     /// The same of any collection.
     pub(super) async fn read_of(
         &self,
         collection: &Collection<Document>,
+        purpose: Purpose,
         stages: Vec<Document>,
         limit: usize,
     ) -> Result<Vec<Document>> {
         let batch = u32::try_from(limit.saturating_add(1)).unwrap_or(u32::MAX).min(10_000);
-        let _turn = self.turn().await?;
+        let _permit = self.permits.get(purpose).await?;
         let cursor = collection.aggregate(stages).batch_size(batch).max_time(COMMAND_LIMIT);
         cursor.await.map_err(error::reading)?.try_collect().await.map_err(error::reading)
     }
 
     pub(super) async fn find(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        let found = self.read(pipeline::read(pipeline::named(name)), 1).await?;
+        let stages = pipeline::read(pipeline::named(name));
+        let found = self.read(Purpose::Other, stages, 1).await?;
         found.first().map(|document| self.with_time(document)).transpose()
     }
 
@@ -161,7 +158,7 @@ impl Shared {
     /// What a document says as of now: the state is that of its writing, what is left is a moment
     /// newer, hence never too long.
     pub(super) async fn as_of_now(&self, document: &Document) -> Result<LockRecord> {
-        let _turn = self.turn().await?;
+        let _permit = self.permits.get(Purpose::Other).await?;
         let hello = self.database.run_command(doc! { "hello": 1 }).await.map_err(error::reading)?;
         let now = hello.get_datetime("localTime").map_err(|source| {
             Error::new(ErrorKind::Unsupported, "the server does not tell its time")
@@ -173,6 +170,16 @@ impl Shared {
     /// The server found the document to be one way, and this code another.
     pub(super) fn contradiction(&self) -> Error {
         record::Damage::new("its state contradicts itself").in_collection(self.collection.name())
+    }
+}
+
+/// The number of an update that failed, and why.
+fn failed_update(failed: &Bson) -> Result<(usize, Error)> {
+    let failed = failed.as_document();
+    let number = failed.and_then(|it| usize::try_from(it.get_i32("index").ok()?).ok());
+    match (number, failed) {
+        (Some(number), Some(failed)) => Ok((number, partly(failed))),
+        _ => Err(Error::new(ErrorKind::OutcomeUnknown, "the server failed some of the updates")),
     }
 }
 

@@ -7,6 +7,7 @@ mod outages;
 mod rights;
 mod settings;
 mod tls;
+mod waiters;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,11 @@ pub(super) const CASES: &[OwnCase<MongoDb>] = &[
     ("own::a_standalone_server_is_polled", |_| Box::pin(settings::a_standalone_server())),
     ("own::concerns_of_the_application_do_not_matter", |this| Box::pin(settings::concerns(this))),
     ("own::values_are_no_expressions", |this| Box::pin(settings::values(this))),
+    ("own::waiters_do_not_hold_up_heartbeats", |this| Box::pin(waiters::heartbeats(this))),
+    ("own::a_name_that_was_refused_is_read_first", |this| Box::pin(waiters::reads(this))),
+    ("own::connections_are_few_and_given_back", |this| Box::pin(waiters::few_connections(this))),
+    ("own::a_record_of_a_later_version_is_left_alone", |this| Box::pin(damage::versions(this))),
+    ("own::what_is_no_name_hides_no_name", |this| Box::pin(damage::no_names(this))),
     ("own::what_is_no_mongodb_is_said_so", |_| Box::pin(outages::no_mongodb())),
     ("own::a_lock_is_had_over_tls", |_| Box::pin(tls::a_lock_is_had_over_tls())),
 ];

@@ -6,8 +6,8 @@ use leasehold::mongodb::MongoStore;
 use leasehold_conformance::CaseResult;
 use leasehold_conformance::expect::extended;
 use leasehold_core::{
-    DisableOptions, ErrorKind, LeaseId, LockName, LockStoreExt, Reason, ReleaseOutcome,
-    RenewOptions, RenewOutcome,
+    DisableOptions, ErrorKind, LeaseId, ListOptions, LockName, LockState, LockStoreExt,
+    PruneOptions, Reason, ReleaseOutcome, RenewOptions, RenewOutcome,
 };
 use mongodb::bson::{Bson, Document, doc};
 
@@ -65,7 +65,8 @@ pub(super) async fn a_foreign_document(this: Arc<MongoDb>) -> CaseResult {
         let disable = DisableOptions { reason: Reason::new("upkeep")?, by: None };
         let error = client.store().disable(&name, &disable).await.expect_err("it is not ours");
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-        assert_eq!(client.store().renew_one(&name, lease, TTL).await?, RenewOutcome::Lost);
+        let renewal = client.store().renew_one(&name, lease, TTL).await?;
+        assert!(matches!(renewal, RenewOutcome::Unknown { .. }), "{renewal:?}");
         assert_eq!(client.store().release(&name, lease).await?, ReleaseOutcome::NotHeld);
         client.store().enable(&name).await?;
         assert_eq!(locks.find_one(doc! { "_id": "job" }).await?, Some(foreign));
@@ -98,21 +99,88 @@ pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
         for error in [
             client.store().acquire(&name, &asked).await.err(),
             client.store().get(&name).await.err(),
-            client.store().list_all("").await.err(),
         ] {
             let error = error.unwrap_or_else(|| panic!("{field}: {value} is no damage"));
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{field}: {}", said(&error));
             assert!(error.to_string().contains("\"damaged\""), "{field}: {error}");
         }
+        // It is shown as what it is, and hides no other.
+        let records = client.store().list_all("").await?;
+        let shown: Vec<_> = records.iter().map(|it| (it.name.as_str(), it.state())).collect();
+        assert_eq!(shown, [("damaged", LockState::Corrupt), ("sound", LockState::Held)]);
+        let why = records[0].corrupt.as_deref().unwrap_or_default();
+        assert!(why.contains("damaged document"), "{why}");
         let batch = [&taken, &sound].map(|taken| RenewOptions {
             name: taken.name.clone(),
             lease: taken.lease,
             ttl: TTL,
         });
         let outcomes = client.store().renew(&batch).await?;
-        assert_eq!(outcomes[0], RenewOutcome::Lost, "{field}: {value}");
+        let outcome = &outcomes[0];
+        assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{field}: {value}: {outcome:?}");
         extended(outcomes[1].clone());
     }
+    Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
+}
+
+pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
+    let (client, locks, namespace) = new_locks(&this).await?;
+    let (later, added) = (LockName::new("later")?, LockName::new("added")?);
+    let sound = doc! { "token": 7_i64, "signal": 0_i64 };
+    let mut document = doc! { "_id": "later", "version": 2, "more": "anything" };
+    document.extend(sound.clone());
+    locks.insert_one(document.clone()).await?;
+    let mut more = doc! { "_id": "added", "more": "anything" };
+    more.extend(sound);
+    locks.insert_one(more).await?;
+    let asked = client.options(LeaseId::new(), TTL);
+    let disable = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+    for error in [
+        client.store().acquire(&later, &asked).await.err(),
+        client.store().disable(&later, &disable).await.err(),
+        client.store().get(&later).await.err(),
+    ] {
+        let error = error.expect("a later version wrote it");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", said(&error));
+        assert!(said(&error).contains("a later version of leasehold"), "{}", said(&error));
+    }
+    let prune = PruneOptions { dry_run: false, ..PruneOptions::default() };
+    assert_eq!(client.store().prune(&prune).await?, [added.clone()]);
+    assert_eq!(locks.find_one(doc! { "_id": "later" }).await?, Some(document));
+    client.take(&added, TTL).await?;
+    Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
+}
+
+/// Documents whose names are too long, or empty.
+pub(super) async fn no_names(this: Arc<MongoDb>) -> CaseResult {
+    let (client, locks, namespace) = new_locks(&this).await?;
+    let mut expected = Vec::new();
+    for name in ["a", "c"] {
+        let taken = client.take(&LockName::new(name)?, TTL).await?;
+        client.give_back(&taken).await?;
+        expected.push(taken.name);
+    }
+    for long in 0..5 {
+        let name = format!("b{long}{}", "x".repeat(255));
+        locks.insert_one(doc! { "_id": name, "token": 7_i64, "signal": 0_i64 }).await?;
+    }
+    for limit in [1, 2, 500] {
+        let mut page = ListOptions { limit, ..ListOptions::default() };
+        let mut names = Vec::new();
+        loop {
+            let found = client.store().list(&page).await?;
+            names.extend(found.iter().map(|record| record.name.clone()));
+            page.after = found.last().map(|record| record.name.clone());
+            if found.len() < limit {
+                break;
+            }
+        }
+        assert_eq!(names, expected, "in pages of {limit}");
+    }
+    let unused_for = std::time::Duration::ZERO;
+    let prune = PruneOptions { unused_for, limit: 2, dry_run: false, after: None };
+    assert_eq!(client.store().prune(&prune).await?, expected);
+    assert_eq!(locks.count_documents(doc! {}).await?, 5, "what is no name was removed");
     Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
 }
 

@@ -1,0 +1,61 @@
+//! Removing the documents of unused names.
+//!
+//! The token of a grant is at least the server's time of it, so that it tells how long ago that was.
+//! A document is removed only while its token is below the server's time: the next grant, which
+//! starts from that time, has a larger one.
+
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use tokio::time::sleep;
+
+use super::permits::Purpose;
+use super::shared::{COMMAND_LIMIT, Shared};
+use super::{error, pipeline, record};
+use crate::common::limit;
+use crate::{LockName, PruneOptions, Result};
+
+/// A grant of this very millisecond has a token that is not below the server's time yet.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The most names that are looked at together.
+const PAGE: usize = 500;
+
+impl Shared {
+    /// Removes a page of unused names, each in one operation, and gives them.
+    pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        sleep(PAUSE).await;
+        let mut after = options.after.as_ref().map(ToString::to_string);
+        let mut pruned = Vec::new();
+        while pruned.len() < options.limit {
+            let count = (options.limit - pruned.len()).min(PAGE);
+            let stages = pipeline::unused(after.as_deref(), options.unused_for, count);
+            let found = limit::reading(self.read(Purpose::Other, stages, count)).await?;
+            for document in &found {
+                // What is no name is left alone.
+                let Ok(name) = record::name(document, self.collection.name()) else { continue };
+                if options.dry_run || limit::writing(self.remove(&name, options.unused_for)).await?
+                {
+                    pruned.push(name);
+                }
+            }
+            after = found.last().and_then(|last| last.get_str("_id").ok()).map(str::to_owned);
+            if found.len() < count || after.is_none() {
+                break;
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// Whether the name was still unused, and was removed.
+    async fn remove(&self, name: &LockName, unused_for: Duration) -> Result<bool> {
+        let _permit = self.permits.get(Purpose::Other).await?;
+        let removed = self
+            .collection
+            .find_one_and_delete(pipeline::if_unused(name, unused_for))
+            .projection(doc! { "_id": 1 })
+            .max_time(COMMAND_LIMIT)
+            .await;
+        removed.map(|removed| removed.is_some()).map_err(error::writing)
+    }
+}

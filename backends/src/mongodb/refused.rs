@@ -1,0 +1,72 @@
+//! Names that were lately held by others, or disabled.
+//!
+//! An attempt at such a name reads it first, which is one command instead of two. This decides
+//! nothing: what the read says is the answer, and a name that it says is free is asked for.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::{Clock, LockName, Moment, SystemClock};
+
+/// The most names that are remembered.
+const REMEMBERED: usize = 10_000;
+
+/// The names, and until when each is expected to be refused.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    names: Mutex<HashMap<LockName, Moment>>,
+}
+
+impl Refused {
+    /// Whether the name is expected to be refused.
+    pub(super) fn is_expected(&self, name: &LockName) -> bool {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(name).is_some_and(|until| SystemClock.now() < *until)
+    }
+
+    /// The name was refused, and is for that long unless something changes.
+    pub(super) fn add(&self, name: &LockName, left: Duration) {
+        let now = SystemClock.now();
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= REMEMBERED && !names.contains_key(name) {
+            names.retain(|_, until| now < *until);
+            if names.len() >= REMEMBERED {
+                names.clear();
+            }
+        }
+        names.insert(name.clone(), now + left);
+    }
+
+    /// The name was granted.
+    pub(super) fn remove(&self, name: &LockName) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_expected_to_be_refused_until_its_lease_ends() {
+        let (refused, name) = (Refused::default(), LockName::new("job").unwrap());
+        assert!(!refused.is_expected(&name));
+        refused.add(&name, Duration::from_secs(3600));
+        assert!(refused.is_expected(&name));
+        refused.remove(&name);
+        assert!(!refused.is_expected(&name));
+        refused.add(&name, Duration::ZERO);
+        assert!(!refused.is_expected(&name));
+    }
+
+    #[test]
+    fn no_more_names_are_remembered_than_fit() {
+        let refused = Refused::default();
+        for number in 0..=REMEMBERED {
+            let name = LockName::new(number.to_string()).unwrap();
+            refused.add(&name, Duration::from_secs(3600));
+        }
+        assert!(refused.names.lock().unwrap().len() <= REMEMBERED);
+    }
+}

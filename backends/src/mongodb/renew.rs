@@ -1,0 +1,119 @@
+//! Renewals: one command each, or two for a whole batch, with an answer for each lease.
+
+use std::collections::HashMap;
+
+use mongodb::bson::{Document, doc};
+
+use super::permits::Purpose;
+use super::shared::Shared;
+use super::store::{duration, millis};
+use super::{pipeline, record};
+use crate::{
+    Error, ErrorKind, LeaseId, LeaseRecord, LockName, LockRecord, RenewOptions, RenewOutcome,
+    Result,
+};
+
+impl Shared {
+    pub(super) async fn renew_one(&self, renewal: &RenewOptions) -> Result<RenewOutcome> {
+        let RenewOptions { name, lease, ttl } = renewal;
+        let ttl = millis(*ttl);
+        let filter = pipeline::renewable(name, *lease);
+        if self.update(filter, pipeline::renew(ttl)).await?.is_some() {
+            return Ok(RenewOutcome::Extended { left: duration(ttl) });
+        }
+        let stages = pipeline::read(pipeline::named(name));
+        let found = self.read(Purpose::Holder, stages, 1).await?;
+        // In force and not told to end, it would have been extended.
+        Ok(match found.first().map(|document| self.standing(document)) {
+            Some(Standing::Read { lease: of, outcome, .. }) if of == *lease => match outcome {
+                RenewOutcome::Extended { .. } => RenewOutcome::Lost,
+                told => told,
+            },
+            Some(Standing::Damaged { why, .. }) => RenewOutcome::Unknown { why },
+            _ => RenewOutcome::Lost,
+        })
+    }
+
+    pub(super) async fn renew_batch(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+        // Of a lease that is in it twice, the last ttl counts, and each answer tells of that.
+        let last: HashMap<_, _> =
+            leases.iter().map(|l| ((&l.name, l.lease), millis(l.ttl))).collect();
+        let asked: Vec<_> = last.into_iter().collect();
+        let updates = asked.iter().map(|((name, lease), ttl)| {
+            doc! { "q": pipeline::renewable(name, *lease), "u": pipeline::renew(*ttl) }
+        });
+        let failed = self.update_many(updates.collect()).await?;
+        let failed: HashMap<_, _> = failed
+            .into_iter()
+            .filter_map(|(number, error)| Some((asked.get(number)?.0, error)))
+            .collect();
+        if failed.len() == asked.len()
+            && let Some(error) = failed.values().next()
+        {
+            return Err(error.clone());
+        }
+        // What stands there now is what became of it, whoever wrote it: extended if it is in force
+        // and not told to end.
+        let names: Vec<_> = asked.iter().map(|((name, _), _)| name.as_str()).collect();
+        let stages = pipeline::read(doc! { "_id": { "$in": names } });
+        let found = self.read(Purpose::Holder, stages, leases.len()).await.map_err(|error| {
+            let message = "leases were renewed, but it could not be read which";
+            Error::new(ErrorKind::OutcomeUnknown, message).with_source(error)
+        })?;
+        let (mut outcomes, mut damaged) = (HashMap::new(), HashMap::new());
+        for document in &found {
+            match self.standing(document) {
+                Standing::Read { name, lease, outcome } => {
+                    outcomes.insert((name, lease), outcome);
+                }
+                Standing::Damaged { name: Some(name), why } => _ = damaged.insert(name, why),
+                Standing::Damaged { name: None, .. } | Standing::Free => {}
+            }
+        }
+        let answer = |l: &RenewOptions| {
+            if let Some(error) = failed.get(&(&l.name, l.lease)) {
+                return RenewOutcome::Unknown { why: error.to_string() };
+            }
+            if let Some(why) = damaged.get(&l.name) {
+                return RenewOutcome::Unknown { why: why.clone() };
+            }
+            let outcome = outcomes.get(&(l.name.clone(), l.lease));
+            outcome.cloned().unwrap_or(RenewOutcome::Lost)
+        };
+        Ok(leases.iter().map(answer).collect())
+    }
+
+    /// What a document means for a renewal. A damaged one costs no other its lease.
+    fn standing(&self, document: &Document) -> Standing {
+        match self.with_time(document) {
+            Ok(LockRecord { lease: None, .. }) => Standing::Free,
+            Ok(LockRecord { name, lease: Some(LeaseRecord { id, left, ending, .. }), .. }) => {
+                let outcome = match ending {
+                    Some(reason) => RenewOutcome::Disabled { reason, left },
+                    None => RenewOutcome::Extended { left },
+                };
+                Standing::Read { name, lease: id, outcome }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a lease cannot be renewed");
+                let name = record::name(document, self.collection.name()).ok();
+                Standing::Damaged { name, why: error.to_string() }
+            }
+        }
+    }
+}
+
+/// What stands of one name.
+enum Standing {
+    /// No lease of it is in force.
+    Free,
+    Read {
+        name: LockName,
+        lease: LeaseId,
+        outcome: RenewOutcome,
+    },
+    Damaged {
+        name: Option<LockName>,
+        why: String,
+    },
+}

@@ -1,0 +1,172 @@
+//! Many who wait for names in one process, and the connections that this takes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use leasehold::OpenOptions;
+use leasehold::mongodb::MongoStore;
+use leasehold_conformance::expect::{extended, granted, held};
+use leasehold_conformance::servers::catalog::MONGODB;
+use leasehold_conformance::servers::{Conduct, Proxy};
+use leasehold_conformance::{Backend, CaseResult, Client};
+use leasehold_core::{LeaseId, LockName, LockStore, RenewOptions};
+use mongodb::event::EventHandler;
+use mongodb::event::command::CommandEvent;
+use tokio::time::{Instant, sleep};
+
+use super::super::place::Place;
+use super::super::probes::application;
+use super::super::{MongoDb, options};
+use super::{PATIENCE, TTL, new_locks, new_namespace};
+
+/// With so many waiters and such a delay, a queue for all would take longer than any call.
+const WAITERS: usize = 500;
+const DELAY: Duration = Duration::from_millis(50);
+const NAMES: usize = 20;
+
+pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
+    let (place, namespace) = (this.place().await?, new_namespace()?);
+    let proxy = Proxy::start(place.address()).await?;
+    let url = place.url_by(&proxy.address());
+    let store: Arc<dyn LockStore> =
+        Arc::new(MongoStore::connect(&url, &options(&namespace)).await?);
+    let client = Client::new(Arc::clone(&store));
+    let mut leases = Vec::new();
+    for number in 0..NAMES {
+        let taken = client.take(&LockName::new(format!("job {number}"))?, TTL).await?;
+        leases.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: TTL });
+    }
+    proxy.set(Conduct::Slow(DELAY));
+    let ended = Arc::new(AtomicBool::new(false));
+    let waiters: Vec<_> = (0..WAITERS)
+        .map(|number| {
+            let (client, ended) = (client.clone(), Arc::clone(&ended));
+            let name = leases[number % NAMES].name.clone();
+            tokio::spawn(async move {
+                while !ended.load(Ordering::SeqCst) {
+                    // Refused, or too many are waiting: it asks again.
+                    let asked = client.options(LeaseId::new(), TTL);
+                    _ = client.store().acquire(&name, &asked).await;
+                }
+            })
+        })
+        .collect();
+    for _ in 0..10 {
+        store.renew(&leases).await?.into_iter().for_each(|outcome| _ = extended(outcome));
+    }
+    // What an operator does is not held up either, nor is a release.
+    client.store().enable(&leases[0].name).await?;
+    client.store().release(&leases[0].name, leases[0].lease).await?;
+    ended.store(true, Ordering::SeqCst);
+    proxy.set(Conduct::Pass);
+    for waiter in waiters {
+        waiter.await?;
+    }
+    Ok(this.clean(&namespace).await?)
+}
+
+/// The commands by their names.
+type Commands = Arc<Mutex<HashMap<String, usize>>>;
+
+pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
+    let (other, _, namespace) = new_locks(&this).await?;
+    let place = this.place().await?;
+    let commands = Commands::default();
+    let counted = Arc::clone(&commands);
+    let handler = EventHandler::callback(move |event: CommandEvent| {
+        if let CommandEvent::Started(event) = event {
+            let mut commands = counted.lock().unwrap_or_else(PoisonError::into_inner);
+            *commands.entry(event.command_name).or_default() += 1;
+        }
+    });
+    let set = |options: &mut mongodb::options::ClientOptions| {
+        options.command_event_handler = Some(handler);
+    };
+    let database = application(place.url(), set).await?;
+    let store = MongoStore::from_database(database, &options(&namespace)).await?;
+    let client = Client::new(Arc::new(store));
+    let (name, job) = (LockName::new("job")?, LockName::new("off")?);
+    let taken = other.take(&name, TTL).await?;
+    other.disable(&job, "upkeep").await?;
+    let ask = async |name: &LockName| {
+        let asked = client.options(LeaseId::new(), TTL);
+        client.store().acquire(name, &asked).await
+    };
+    held(ask(&name).await?);
+    ask(&job).await?;
+    commands.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    for _ in 0..10 {
+        assert_eq!(held(ask(&name).await?).token, taken.token);
+        ask(&job).await?;
+    }
+    let asked = commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert_eq!(asked, HashMap::from([("aggregate".to_owned(), 20)]));
+    // What is remembered decides nothing.
+    other.give_back(&taken).await?;
+    other.enable(&job).await?;
+    assert!(granted(ask(&name).await?).token > taken.token);
+    granted(ask(&job).await?);
+    Ok(this.clean(&namespace).await?)
+}
+
+/// The connections to the server that are open, by its own table.
+async fn connections(place: &Place) -> CaseResult<usize> {
+    let table = place.server()?.run(&["cat", "/proc/net/tcp", "/proc/net/tcp6"]).await?;
+    let port = format!(":{:04X}", MONGODB.port);
+    let established = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next().is_some_and(|local| local.ends_with(&port)) && fields.nth(1) == Some("01")
+    };
+    Ok(table.lines().filter(established).count())
+}
+
+/// One connection per server, or two, by which the driver watches whether it is there.
+const MONITORS: usize = 2;
+
+pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
+    let place = Place::start(&MONGODB).await?;
+    place.version().await?;
+    let before = connections(&place).await?;
+    assert!(before > 0, "the table is not that of the server");
+    let namespace = new_namespace()?;
+    let url = format!("{}&maxIdleTimeMS=500", place.url());
+    let asked = OpenOptions { max_connections: "1".parse().ok(), ..options(&namespace) };
+    for (asked, most) in [(asked, 3), (options(&namespace), 16)] {
+        let store = MongoStore::connect(&url, &asked).await?;
+        let client = Client::new(Arc::new(store));
+        let hints = client.watch().await?;
+        let names: Vec<_> = (0..40)
+            .map(|number| LockName::new(format!("job {number}")))
+            .collect::<Result<_, _>>()?;
+        for _ in 0..5 {
+            let calls = names.iter().map(async |name| {
+                let taken = client.take(name, TTL).await?;
+                client.give_back(&taken).await
+            });
+            join_all(calls).await.into_iter().collect::<CaseResult>()?;
+            let open = connections(&place).await? - before;
+            assert!(open <= most + MONITORS, "{open} connections");
+        }
+        // Those that nothing needs are given back: one is left, and that of the watch.
+        let begun = Instant::now();
+        loop {
+            let open = connections(&place).await? - before;
+            if open <= 2 + MONITORS {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{open} connections are kept");
+            sleep(Duration::from_millis(100)).await;
+        }
+        drop(hints);
+        drop(client);
+        let begun = Instant::now();
+        while connections(&place).await? > before {
+            assert!(begun.elapsed() < PATIENCE, "connections outlive their store");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+    Ok(())
+}
