@@ -1,7 +1,8 @@
 //! A lock in the MySQL or MariaDB database that the application already has, on its own pool.
 //!
 //! The write is made conditional on the lock's own row, so that a holder that was overtaken changes
-//! nothing. Start it in two or more terminals: they take turns.
+//! nothing. `LOCK IN SHARE MODE` is a part of that: without it the server may read the row, then wait for
+//! another's write, and go on with what it read, while the lock was granted again. Start it in two or more terminals: they take turns.
 //!
 //! ```text
 //! cargo run -p leasehold-examples --example mysql mysql://USER:PASSWORD@HOST/DATABASE
@@ -35,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let guard = lock.acquire(Duration::from_secs(60)).await?;
         let done = sqlx::query(
             "UPDATE report SET runs = runs + 1 WHERE id = 1 AND EXISTS \
-             (SELECT 1 FROM leasehold_locks WHERE name = ? AND token = ?)",
+             (SELECT 1 FROM leasehold_locks WHERE name = ? AND token = ? LOCK IN SHARE MODE)",
         )
         .bind(LOCK)
         .bind(i64::from(guard.token()))

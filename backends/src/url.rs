@@ -7,7 +7,7 @@
 //! | `sqlite::memory:` | an SQLite database in this process's memory, with feature `sqlite` |
 //! | `postgres://USER:PASSWORD@HOST/DATABASE`, `postgresql://…` | PostgreSQL, with feature `postgres` |
 //! | `mysql://USER:PASSWORD@HOST/DATABASE`, `mariadb://…` | MySQL or MariaDB, with feature `mysql` |
-//! | `redis://…`, `rediss://…`, `valkey://…`, `redis+cluster://…`, `redis+sentinel://…` | Redis or Valkey, with feature `redis` |
+//! | `redis://…`, `rediss://…`, `valkey://…`, `redis+unix:///PATH`, `redis+cluster://…`, `redis+sentinel://…` | Redis or Valkey, with feature `redis` |
 //! | `mongodb://HOST/DATABASE`, `mongodb+srv://…` | MongoDB, with feature `mongodb` |
 //! | `etcd://HOST:PORT,HOST:PORT`, `etcds://…` | etcd, with feature `etcd` |
 //!
@@ -134,6 +134,9 @@ const REDIS: &[&str] = &[
     "rediss+cluster",
     "redis+sentinel",
     "rediss+sentinel",
+    "redis+unix",
+    "valkey+unix",
+    "unix",
 ];
 
 /// A function for each backend that is a cargo feature and a module of the same name.

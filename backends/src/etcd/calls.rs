@@ -4,25 +4,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{Client, Error as EtcdError, LeaseGrantOptions, Txn, TxnResponse};
-use tokio::time::{Instant, sleep, timeout_at};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::error::{self, Fate};
 use super::keep_alive::{KeepAlives, Kept};
+use super::members::Members;
 use crate::common::limit::{self, CALL_LIMIT};
-use crate::{Error, ErrorKind, Result};
+use crate::{Clock, Error, ErrorKind, Moment, Result, SystemClock};
 
-/// How often a request is repeated that no connection was had for: another member may be up.
-const TRIES: u32 = 6;
+/// How often a request is repeated that no member took: one may be up again.
+const TRIES: usize = 6;
+
+/// A member that does not answer for so long is left for another one, which is asked as well where
+/// the request changes nothing.
+pub(super) const STALL: Duration = Duration::from_secs(1);
+
+/// The same of a member whose caller gives up.
+const GIVEN_UP: Duration = Duration::from_millis(300);
 
 /// The longest answer in bytes, where the driver's own limit of 4 MiB is too little.
 const MUCH: usize = 256 << 20;
 
 const DISCARDED_AFTER: Duration = Duration::from_secs(2);
 
-/// The client.
+/// The way to etcd.
 #[derive(Clone)]
 pub(super) struct Etcd {
-    client: Client,
+    members: Arc<Members>,
     keep_alives: Arc<KeepAlives>,
 }
 
@@ -30,39 +40,49 @@ pub(super) struct Etcd {
 pub(super) type Answer<T> = std::result::Result<T, EtcdError>;
 
 impl Etcd {
-    pub(super) fn new(client: Client) -> Self {
-        let keep_alives = Arc::new(KeepAlives::new(client.clone()));
-        Self { client, keep_alives }
+    pub(super) fn new(members: Members) -> Self {
+        let members = Arc::new(members);
+        let keep_alives = Arc::new(KeepAlives::new(Arc::clone(&members)));
+        Self { members, keep_alives }
     }
 
-    pub(super) fn client(&self) -> Client {
-        self.client.clone()
+    pub(super) fn members(&self) -> &Arc<Members> {
+        &self.members
     }
 
     /// Ends an etcd lease that nothing is attached to any more, a moment later: not on the way of
     /// those who wait for its name. If this process ends before, it runs out.
     pub(super) fn discard(&self, lease: i64) {
-        let mut client = self.client();
+        let etcd = self.clone();
         tokio::spawn(async move {
             sleep(DISCARDED_AFTER).await;
-            let revoked = tokio::time::timeout(CALL_LIMIT, client.lease_revoke(lease)).await;
-            if let Ok(Err(error)) = revoked {
+            if let Err(error) = etcd.call().revoke(lease).await {
                 tracing::debug!(%error, "an etcd lease is left to run out");
             }
         });
     }
 
     pub(super) fn call(&self) -> Call {
-        let keep_alives = Arc::clone(&self.keep_alives);
-        Call { client: self.client(), keep_alives, end: Instant::now() + CALL_LIMIT }
+        let end = Instant::now() + CALL_LIMIT;
+        Call { etcd: self.clone(), begun: SystemClock.now(), end }
     }
 }
 
 /// One operation, of one or more requests that share its time.
 pub(super) struct Call {
-    client: Client,
-    keep_alives: Arc<KeepAlives>,
+    etcd: Etcd,
+    /// By the clock that leases are trusted by.
+    begun: Moment,
     end: Instant,
+}
+
+/// What a request may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// Nothing, or nothing that anybody relies on: another member may be asked the same.
+    None,
+    /// Something: it is repeated only where it surely did not happen.
+    Write,
 }
 
 impl Call {
@@ -71,7 +91,7 @@ impl Call {
     where
         F: Future<Output = Answer<T>>,
     {
-        self.ask(request, ErrorKind::Unavailable).await
+        self.ask(request, Effect::None).await
     }
 
     /// A request that writes.
@@ -79,7 +99,7 @@ impl Call {
     where
         F: Future<Output = Answer<T>>,
     {
-        self.ask(request, ErrorKind::OutcomeUnknown).await
+        self.ask(request, Effect::Write).await
     }
 
     /// A transaction that only reads.
@@ -126,20 +146,38 @@ impl Call {
         Ok((granted.id(), whole_seconds(granted.ttl())))
     }
 
-    /// Extends an etcd lease by its own ttl.
-    pub(super) async fn keep_alive(&self, lease: i64) -> Result<std::result::Result<(), NoLease>> {
-        let kept = self.write(async |_| match self.keep_alives.ask(lease).await {
-            Kept::Failed(error) => Err(error),
-            kept => Ok(kept),
-        });
-        match kept.await? {
-            Ok(Kept::Extended) => Ok(Ok(())),
-            Ok(Kept::NoLease) => Ok(Err(NoLease)),
-            Ok(Kept::Unanswered | Kept::Failed(_)) => {
-                Err(Error::new(ErrorKind::OutcomeUnknown, "the stream of keep-alives broke off")
-                    .with_fix(error::IS_IT_UP))
+    /// Extends an etcd lease by its own ttl, and tells how long before this call that was: not at
+    /// all, unless the answer is that to an earlier request.
+    pub(super) async fn keep_alive(
+        &self,
+        lease: i64,
+    ) -> Result<std::result::Result<Duration, NoLease>> {
+        let others = self.etcd.members.others();
+        // What one try may have done, a later one that surely did nothing does not undo.
+        let mut unknown = false;
+        let mut tries = 1;
+        loop {
+            let kept = timeout_at(self.end, self.etcd.keep_alives.ask(lease)).await;
+            let error = match kept.map_err(|_| limit::unanswered(ErrorKind::OutcomeUnknown))? {
+                Kept::Extended { asked } => {
+                    return Ok(Ok(self.begun.saturating_since(asked)));
+                }
+                Kept::NoLease => return Ok(Err(NoLease)),
+                Kept::Failed(error) => error::writing(error),
+                Kept::Unanswered => {
+                    let message = "the stream of keep-alives broke off";
+                    Error::new(ErrorKind::OutcomeUnknown, message).with_fix(error::IS_IT_UP)
+                }
+            };
+            unknown |= error.kind() == ErrorKind::OutcomeUnknown;
+            let pause = pause(tries, others);
+            let may_repeat =
+                matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown);
+            if !may_repeat || tries >= TRIES + others || Instant::now() + pause >= self.end {
+                return Err(if unknown { unknown_outcome(error) } else { error });
             }
-            Err(error) => Err(error::writing(error)),
+            sleep(pause).await;
+            tries += 1;
         }
     }
 
@@ -167,30 +205,137 @@ impl Call {
         }
     }
 
-    async fn ask<T, F>(&self, request: impl Fn(Client) -> F, kind: ErrorKind) -> Result<Answer<T>>
+    /// Asks one member after the other, until one takes the request.
+    async fn ask<T, F>(&self, request: impl Fn(Client) -> F, effect: Effect) -> Result<Answer<T>>
     where
         F: Future<Output = Answer<T>>,
     {
-        let mut tries = 1;
+        let (members, others) = (&self.etcd.members, self.etcd.members.others());
+        let attempt = |member, after| attempt(members, member, after, &request);
+        let mut member = members.chosen();
+        let mut asked = FuturesUnordered::from_iter([attempt(member, Duration::ZERO)]);
+        let (mut tries, mut doubled) = (1, 0);
         loop {
-            let asked = timeout_at(self.end, request(self.client.clone())).await;
-            match asked.map_err(|_| limit::unanswered(kind))? {
-                Err(error) if error::fate(&error) == Fate::NotSent && tries < TRIES => {
-                    tries += 1;
-                    let pause = Duration::from_millis(fastrand::u64(5..20) << tries);
-                    if Instant::now() + pause >= self.end {
-                        return Ok(Err(error));
-                    }
-                    sleep(pause).await;
+            let (of, failed) = tokio::select! {
+                biased;
+                Some((of, answer)) = asked.next() => match answer {
+                    Ok(answer) => return Ok(Ok(answer)),
+                    Err(failed) => (of, failed),
+                },
+                () = sleep_until(self.end) => {
+                    let kind = match effect {
+                        Effect::None => ErrorKind::Unavailable,
+                        Effect::Write => ErrorKind::OutcomeUnknown,
+                    };
+                    return Err(limit::unanswered(kind));
                 }
-                answer => return Ok(answer),
+                () = sleep(STALL) => {
+                    members.leave(member);
+                    if effect == Effect::None && doubled < others {
+                        doubled += 1;
+                        member = members.after(member);
+                        asked.push(attempt(member, Duration::ZERO));
+                    }
+                    continue;
+                }
+            };
+            let may_repeat = match failed.fate {
+                Fate::NotSent | Fate::NotTaken => true,
+                Fate::Unknown => effect == Effect::None && tries <= others,
+                Fate::Refused => return Ok(Err(failed.error)),
+            };
+            let pause = pause(tries, others);
+            if may_repeat && tries < TRIES + others && Instant::now() + pause < self.end {
+                members.leave(of);
+                tries += 1;
+                member = members.after(of);
+                asked.push(attempt(member, pause));
+            } else if asked.is_empty() {
+                return Ok(Err(failed.error));
             }
         }
     }
 }
 
+/// How long to wait before a request is repeated: not at all while others were not asked yet.
+fn pause(tries: usize, others: usize) -> Duration {
+    match tries.checked_sub(others) {
+        None | Some(0) => Duration::ZERO,
+        Some(rounds) => Duration::from_millis(fastrand::u64(5..20) << (rounds + 1).min(8)),
+    }
+}
+
+/// Another try was not of use, and an earlier one may have been.
+fn unknown_outcome(error: Error) -> Error {
+    if error.kind() == ErrorKind::OutcomeUnknown {
+        return error;
+    }
+    let message = "etcd may have extended the lease before it failed";
+    Error::new(ErrorKind::OutcomeUnknown, message).with_source(error).with_fix(error::IS_IT_UP)
+}
+
+/// A request that failed.
+struct Failed {
+    error: EtcdError,
+    fate: Fate,
+}
+
+/// Asks one member once.
+async fn attempt<T, F>(
+    members: &Arc<Members>,
+    member: usize,
+    after: Duration,
+    request: &impl Fn(Client) -> F,
+) -> (usize, std::result::Result<T, Failed>)
+where
+    F: Future<Output = Answer<T>>,
+{
+    if !after.is_zero() {
+        sleep(after).await;
+    }
+    let mut asking = Asking { members, member, since: Instant::now(), answered: false };
+    let connected = async {
+        if members.others() == 0 {
+            return members.client(member).await;
+        }
+        // What was not sent may be sent to another.
+        timeout_at(asking.since + STALL, members.client(member)).await.unwrap_or_else(|_| {
+            Err(EtcdError::EndpointError("the member does not answer".to_owned()))
+        })
+    };
+    let answer = match connected.await {
+        Ok(client) => request(client).await.map_err(|error| {
+            let fate = error::fate(&error);
+            Failed { error, fate }
+        }),
+        Err(error @ EtcdError::GRpcStatus(_)) if error::fate(&error) == Fate::Refused => {
+            Err(Failed { error, fate: Fate::Refused })
+        }
+        Err(error) => Err(Failed { error, fate: Fate::NotSent }),
+    };
+    asking.answered = true;
+    (member, answer)
+}
+
+/// A request that a member was asked.
+struct Asking<'a> {
+    members: &'a Arc<Members>,
+    member: usize,
+    since: Instant,
+    answered: bool,
+}
+
+impl Drop for Asking<'_> {
+    /// Whoever gives up waiting asks another member the next time.
+    fn drop(&mut self) {
+        if !self.answered && self.since.elapsed() >= GIVEN_UP {
+            self.members.leave(self.member);
+        }
+    }
+}
+
 /// The bits of an etcd lease's id that tell its ttl in seconds: a day has fewer than 2¹⁷.
-const TTL_BITS: u32 = 17;
+pub(super) const TTL_BITS: u32 = 17;
 
 /// An id for a new etcd lease: random, and telling the ttl that was asked for.
 fn lease_id(seconds: i64) -> i64 {

@@ -3,18 +3,19 @@
 use std::fs;
 use std::time::Duration;
 
-use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
-use tokio::time::timeout;
+use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
 
-use super::error;
-use crate::common::limit::{self, CALL_LIMIT};
+use super::members::Members;
+use crate::common::url_options;
 use crate::url::check_login;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 const FORM: &str = "write etcd://USER:PASSWORD@HOST:PORT,HOST:PORT/PREFIX?OPTIONS, where all but one HOST \
                     can be left out";
 
 const PORT: &str = "2379";
+
+const OPTIONS: &[&str] = &["tls", "ca", "cert", "key", "domain"];
 
 /// The longest that a connection is waited for.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -83,11 +84,8 @@ impl Location {
                 "cert" => location.cert = Some(value),
                 "key" => location.key = Some(value),
                 "domain" => location.domain = Some(value),
-                _ => {
-                    let name: String = name.chars().take(20).collect();
-                    return Err(wrong(&format!("an option {name:?} that is none"))
-                        .with_fix("the options are tls=true, ca, cert, key and domain"));
-                }
+                "tls" => return Err(wrong("a value of tls other than true")),
+                _ => return Err(url_options::unknown(name, OPTIONS)),
             }
         }
         if location.cert.is_some() != location.key.is_some() {
@@ -104,8 +102,8 @@ impl Location {
         format!("{scheme}://{}{}", self.endpoints.join(","), self.path)
     }
 
-    /// A client; with a user, it has asked for a token.
-    pub(super) async fn connect(&self) -> Result<Client> {
+    /// The members, each of which is connected to when it is asked.
+    pub(super) fn members(&self) -> Result<Members> {
         let mut options = ConnectOptions::new()
             .with_connect_timeout(CONNECT_LIMIT)
             .with_keep_alive(PING_INTERVAL, PING_LIMIT)
@@ -120,12 +118,8 @@ impl Location {
             options = options.with_tls(self.tls()?);
         }
         let scheme = if self.tls { "https" } else { "http" };
-        let endpoints: Vec<_> =
-            self.endpoints.iter().map(|endpoint| format!("{scheme}://{endpoint}")).collect();
-        match timeout(CALL_LIMIT, Client::connect(endpoints, Some(options))).await {
-            Ok(connected) => connected.map_err(error::reading),
-            Err(_) => Err(limit::unanswered(ErrorKind::Unavailable)),
-        }
+        let urls = self.endpoints.iter().map(|endpoint| format!("{scheme}://{endpoint}"));
+        Ok(Members::new(urls.collect(), options))
     }
 
     fn tls(&self) -> Result<TlsOptions> {
@@ -205,6 +199,19 @@ mod tests {
         );
         assert!(read("ETCDS://h").tls);
         assert!(!format!("{full:?}{}", full.label()).contains("p@/"));
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused_with_the_nearest_name() {
+        for (option, nearest) in [("tsl", "tls"), ("domian", "domain"), ("certs", "cert")] {
+            let error = Location::from_url(&format!("etcd://h?{option}=secret")).unwrap_err();
+            let said = error.to_string();
+            assert!(error.is_invalid() && said.contains(&format!("{option:?}")), "{said}");
+            assert!(said.contains(&format!("did you mean {nearest:?}")), "{said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+        let error = Location::from_url("etcd://h?colour=red").unwrap_err();
+        assert!(error.to_string().contains("tls, ca, cert, key, domain"), "{error}");
     }
 
     #[test]

@@ -21,6 +21,8 @@ mod code {
 pub(super) enum Fate {
     /// No connection was had, so no request was sent.
     NotSent,
+    /// The member has no leader to pass the request on to, and did nothing. Another may have one.
+    NotTaken,
     /// The server refused, and did nothing.
     Refused,
     /// Anything may have become of it.
@@ -38,6 +40,7 @@ pub(super) fn fate(error: &EtcdError) -> Fate {
             | code::OUT_OF_RANGE
             | code::UNIMPLEMENTED
             | code::UNAUTHENTICATED => Fate::Refused,
+            _ if has_no_leader(status.message()) => Fate::NotTaken,
             // tonic has no other word for it. Where that word changes, the outcome is unknown.
             _ if format!("{status:?}").contains("ConnectError(") => Fate::NotSent,
             _ => Fate::Unknown,
@@ -49,6 +52,13 @@ pub(super) fn fate(error: &EtcdError) -> Fate {
         | EtcdError::EndpointsNotManaged => Fate::Refused,
         _ => Fate::Unknown,
     }
+}
+
+/// Whether a member says, before it does anything, that it knows of no leader: it is cut off from
+/// its peers, or there is an election. A member says it to requests that require a leader, and when
+/// its part of the agreement drops a write that it cannot pass on.
+fn has_no_leader(said: &str) -> bool {
+    matches!(said, "etcdserver: no leader" | "raft proposal dropped")
 }
 
 /// etcd knows no such lease (any more).
@@ -73,7 +83,7 @@ pub(super) fn reading(error: EtcdError) -> Error {
 pub(super) fn writing(error: EtcdError) -> Error {
     let otherwise = match fate(&error) {
         Fate::Unknown => ErrorKind::OutcomeUnknown,
-        Fate::NotSent | Fate::Refused => ErrorKind::Unavailable,
+        Fate::NotSent | Fate::NotTaken | Fate::Refused => ErrorKind::Unavailable,
     };
     described(error, otherwise)
 }
@@ -146,6 +156,11 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
             (Unavailable, "this member is a learner".to_owned(), "name members that vote")
         }
         _ if has("corrupt") => (Unavailable, etcd_said, "replace the member whose data is corrupt"),
+        _ if has_no_leader(status.message()) => (
+            Unavailable,
+            "no member of etcd that was asked has a leader, and nothing was written".to_owned(),
+            "has the cluster a majority, and does the URL name all its members?",
+        ),
         _ if status.message().starts_with("etcdserver") => {
             (otherwise, etcd_said, "has the cluster a leader and a majority?")
         }
@@ -160,3 +175,24 @@ fn is_of_certificates(status: &impl std::fmt::Debug) -> bool {
 }
 
 pub(super) const IS_IT_UP: &str = "is etcd up, and reachable from here over HTTP/2 with this URL?";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_leader_nothing_is_sent_on() {
+        for said in ["etcdserver: no leader", "raft proposal dropped"] {
+            assert!(has_no_leader(said), "{said}");
+        }
+        // Said when the time is over, by which the write may have been sent on.
+        for said in [
+            "etcdserver: request timed out",
+            "etcdserver: request timed out, possibly due to previous leader failure",
+            "etcdserver: leader changed",
+            "etcdserver: server stopped",
+        ] {
+            assert!(!has_no_leader(said), "{said}");
+        }
+    }
+}

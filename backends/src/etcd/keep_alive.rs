@@ -1,29 +1,37 @@
-//! Keep-alives: those of all leases of a store go over one stream.
+//! Keep-alives: those of all leases of a store go over a few streams.
 //!
-//! etcd answers each request on it, in turn and with the id of the etcd lease. So an answer belongs to
-//! the earliest request for that lease that has none yet, also where nobody waits for it any more.
+//! etcd answers each request on a stream, in turn and with the id of the etcd lease. A member that
+//! does not lead passes each of them on to the leader before it takes the next, so that one stream
+//! extends as many leases a second as there are round trips between members. A lease has its
+//! stream, on which at most one request for it is without an answer.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::array;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use etcd_client::{
-    Client, Error as EtcdError, LeaseKeepAliveResponse, LeaseKeepAliveStream, LeaseKeeper,
-};
+use etcd_client::{Error as EtcdError, LeaseKeepAliveStream, LeaseKeeper};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::calls::{STALL, TTL_BITS};
 use super::error;
-use crate::common::limit::CALL_LIMIT;
+use super::members::Members;
+use super::unanswered::Unanswered;
+use crate::{Clock, Moment, SystemClock};
 
-/// A stream that owes answers and gives none for so long is left for another, to another member
-/// perhaps: a member that hangs must not cost the leases of a cluster that is well.
-const STALL: Duration = Duration::from_secs(1);
+/// How many streams a store has at most; each is opened when it is needed.
+const STREAMS: usize = 8;
+
+/// A member whose stream is given up before it opened is left after so long.
+const GIVEN_UP: Duration = Duration::from_millis(300);
 
 /// What came of a keep-alive.
 pub(super) enum Kept {
-    /// The etcd lease lasts its whole ttl from now.
-    Extended,
+    /// The etcd lease lasts its whole ttl from some time after this.
+    Extended {
+        /// When the request was made whose answer this is, which may be an earlier one.
+        asked: Moment,
+    },
     /// It is over.
     NoLease,
     /// No stream was had for it.
@@ -32,22 +40,23 @@ pub(super) enum Kept {
     Unanswered,
 }
 
-/// The one stream of a store, opened when it is needed.
+/// The streams of a store.
 pub(super) struct KeepAlives {
-    client: Client,
-    asks: Mutex<mpsc::UnboundedSender<Ask>>,
+    members: Arc<Members>,
+    streams: [Mutex<mpsc::UnboundedSender<Ask>>; STREAMS],
 }
 
-struct Ask {
-    lease: i64,
-    answer: oneshot::Sender<Kept>,
+/// A request to keep one lease alive.
+pub(super) struct Ask {
+    pub(super) lease: i64,
+    pub(super) answer: oneshot::Sender<Kept>,
 }
 
 impl KeepAlives {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(members: Arc<Members>) -> Self {
         // Closed, so that the first who asks starts the task.
-        let (asks, _) = mpsc::unbounded_channel();
-        Self { client, asks: Mutex::new(asks) }
+        let streams = array::from_fn(|_| Mutex::new(mpsc::unbounded_channel().0));
+        Self { members, streams }
     }
 
     /// Extends an etcd lease by its own ttl.
@@ -61,103 +70,125 @@ impl KeepAlives {
     }
 
     fn send(&self, ask: Ask) {
-        let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(mpsc::error::SendError(ask)) = asks.send(ask) {
+        // The lower bits of all leases of one ttl are alike.
+        let random = usize::try_from(ask.lease >> TTL_BITS).unwrap_or(0);
+        let Some(stream) = self.streams.get(random % STREAMS) else { return };
+        let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(mpsc::error::SendError(ask)) = stream.send(ask) {
             // There is no task yet, or it went with its runtime.
             let (sender, receiver) = mpsc::unbounded_channel();
-            tokio::spawn(run(self.client.clone(), receiver));
+            tokio::spawn(run(Arc::clone(&self.members), receiver));
             _ = sender.send(ask);
-            *asks = sender;
+            *stream = sender;
         }
     }
 }
 
 /// Until the store is gone.
-async fn run(mut client: Client, mut asks: mpsc::UnboundedReceiver<Ask>) {
-    while let Some(Ask { lease, mut answer }) = asks.recv().await {
-        // A stream opens with its first request. Whoever gave up holds up nobody.
-        let opened = tokio::select! {
-            biased;
-            () = answer.closed() => continue,
-            opened = timeout(CALL_LIMIT, client.lease_keep_alive(lease)) => opened,
+async fn run(members: Arc<Members>, mut asks: mpsc::UnboundedReceiver<Ask>) {
+    let mut next = None;
+    loop {
+        let ask = match next.take() {
+            Some(ask) => ask,
+            None => match asks.recv().await {
+                Some(ask) => ask,
+                None => return,
+            },
         };
-        let (kept, stream) = match opened {
-            Ok(Ok(stream)) => (Kept::Extended, Some(stream)),
-            Ok(Err(error)) if error::is_no_lease(&error) => (Kept::NoLease, None),
-            Ok(Err(error)) => (Kept::Failed(error), None),
-            Err(_) => (Kept::Unanswered, None),
-        };
-        // Whoever does not wait any more needs no answer.
-        _ = answer.send(kept);
-        if let Some((keeper, answers)) = stream {
-            serve(keeper, answers, &mut asks).await;
-        }
+        next = open(&members, ask, &mut asks).await;
     }
 }
 
-/// Until the stream breaks off or hangs, which those who wait learn by their answers being dropped.
+/// Opens a stream, which takes a first request, and serves it; gives a request that is to be
+/// served by another stream.
+async fn open(
+    members: &Arc<Members>,
+    Ask { lease, mut answer }: Ask,
+    asks: &mut mpsc::UnboundedReceiver<Ask>,
+) -> Option<Ask> {
+    let (member, asked, begun) = (members.chosen(), SystemClock.now(), Instant::now());
+    let opening = async { members.client(member).await?.lease_keep_alive(lease).await };
+    let opened = tokio::select! {
+        biased;
+        // Whoever gave up holds up nobody.
+        () = answer.closed() => {
+            if begun.elapsed() >= GIVEN_UP {
+                members.leave(member);
+            }
+            return None;
+        }
+        opened = timeout(STALL, opening) => opened,
+    };
+    let (kept, stream) = match opened {
+        Ok(Ok(stream)) => (Kept::Extended { asked }, Some(stream)),
+        Ok(Err(error)) if error::is_no_lease(&error) => (Kept::NoLease, None),
+        Ok(Err(error)) => {
+            members.leave(member);
+            (Kept::Failed(error), None)
+        }
+        Err(_) => {
+            members.leave(member);
+            (Kept::Unanswered, None)
+        }
+    };
+    // Whoever does not wait any more needs no answer.
+    _ = answer.send(kept);
+    let (keeper, answers) = stream?;
+    match serve(members, member, keeper, answers, asks).await {
+        End::Moved(ask) => Some(ask),
+        End::Broken => {
+            members.leave(member);
+            None
+        }
+        End::Closed => None,
+    }
+}
+
+/// Why a stream is not served any more.
+enum End {
+    /// Another member is asked from now on, and nothing is without an answer here.
+    Moved(Ask),
+    /// It broke off or hangs, which those who wait learn by their answers being dropped.
+    Broken,
+    /// The store is gone.
+    Closed,
+}
+
 async fn serve(
+    members: &Arc<Members>,
+    member: usize,
     mut keeper: LeaseKeeper,
     mut answers: LeaseKeepAliveStream,
     asks: &mut mpsc::UnboundedReceiver<Ask>,
-) {
-    let mut waiting = Waiting::default();
+) -> End {
+    let mut unanswered = Unanswered::default();
     loop {
+        let unsent = unanswered.next_unsent();
+        keeper.id = unsent.unwrap_or_default();
         tokio::select! {
-            ask = asks.recv() => {
-                let Some(Ask { lease, answer }) = ask else { return };
-                if answer.is_closed() {
-                    continue;
+            ask = asks.recv() => match ask {
+                None => return End::Closed,
+                Some(ask) if ask.answer.is_closed() => {}
+                Some(ask) if unanswered.is_empty() && members.chosen() != member => {
+                    return End::Moved(ask);
                 }
-                waiting.add(lease, answer);
-                keeper.id = lease;
-                if !matches!(timeout(STALL, keeper.keep_alive()).await, Ok(Ok(()))) {
-                    return;
-                }
-            }
+                Some(ask) => unanswered.add(ask),
+            },
+            sent = keeper.keep_alive(), if unsent.is_some() => match sent {
+                Ok(()) => unanswered.sent(),
+                Err(_) => return End::Broken,
+            },
             answer = answers.message() => match answer {
-                Ok(Some(answer)) => waiting.answer(&answer),
-                Ok(None) => return,
+                Ok(Some(answer)) => unanswered.answer(answer.id(), answer.ttl() > 0),
+                Ok(None) => return End::Broken,
                 Err(error) => {
                     tracing::debug!(%error, "the stream of keep-alives broke off");
-                    return;
+                    return End::Broken;
                 }
             },
-            () = sleep_until(waiting.since + STALL), if !waiting.asks.is_empty() => return,
+            () = sleep_until(unanswered.silent_since() + STALL), if !unanswered.is_empty() => {
+                return End::Broken;
+            }
         }
-    }
-}
-
-/// Who waits for an answer, by etcd lease and in order.
-struct Waiting {
-    asks: HashMap<i64, VecDeque<oneshot::Sender<Kept>>>,
-    /// Since when nothing came though somebody waited.
-    since: Instant,
-}
-
-impl Default for Waiting {
-    fn default() -> Self {
-        Self { asks: HashMap::new(), since: Instant::now() }
-    }
-}
-
-impl Waiting {
-    fn add(&mut self, lease: i64, answer: oneshot::Sender<Kept>) {
-        if self.asks.is_empty() {
-            self.since = Instant::now();
-        }
-        self.asks.entry(lease).or_default().push_back(answer);
-    }
-
-    fn answer(&mut self, answer: &LeaseKeepAliveResponse) {
-        self.since = Instant::now();
-        let Some(asks) = self.asks.get_mut(&answer.id()) else { return };
-        let first = asks.pop_front();
-        if asks.is_empty() {
-            self.asks.remove(&answer.id());
-        }
-        let kept = if answer.ttl() > 0 { Kept::Extended } else { Kept::NoLease };
-        // Whoever does not wait any more needs no answer.
-        _ = first.map(|first| first.send(kept));
     }
 }

@@ -65,6 +65,17 @@ impl Keys {
         [self.root.as_str(), family.as_str(), from].concat().into_bytes()
     }
 
+    /// The key at which names of that family start that come after that one, whatever bytes it has.
+    pub(super) fn behind(&self, family: Family, name: &[u8]) -> Vec<u8> {
+        // Behind a name comes first the one with a NUL more, which no name has.
+        [self.root.as_bytes(), family.as_str().as_bytes(), name, b"\0"].concat()
+    }
+
+    /// The bytes of the name in a key of that family.
+    pub(super) fn name_in<'k>(&self, family: Family, key: &'k [u8]) -> Option<&'k [u8]> {
+        key.strip_prefix(self.root.as_bytes())?.strip_prefix(family.as_str().as_bytes())
+    }
+
     /// The first key behind all of the family whose names start with `prefix`.
     pub(super) fn end(&self, family: Family, prefix: &str) -> Vec<u8> {
         after(self.start(family, prefix))

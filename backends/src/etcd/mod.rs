@@ -13,14 +13,21 @@
 //! * A `disable` that comes between the two steps of a renewal, which are a few milliseconds apart,
 //!   lets that lease be extended one last time; the next renewal tells its holder.
 //! * A name that was disabled, but never granted, is forgotten when it is enabled.
+//! * **etcd before 3.5.13** may end leases that are in force: a leader that stalls and comes back
+//!   revokes them. A store that is opened there warns of it.
 //!
 //! # How it works
 //!
 //! An acquire is a `LeaseGrant` and then one transaction that puts the keys of the lock, attached to
 //! that etcd lease, unless the name is held or disabled. Ended by release or expiry, the keys vanish,
 //! which watchers are told of. A renewal reads the keys of the whole batch in one transaction, and
-//! then sends keep-alives for the leases that are in force, all at once and over one stream, which the
-//! store keeps open: a keep-alive takes no conditions, so one round trip would also extend a lease that its holder is to give up.
+//! then sends keep-alives for the leases that are in force, all at once and over up to eight streams
+//! that the store keeps open: a keep-alive takes no conditions, so one round trip would also extend
+//! a lease that its holder is to give up. Each lease has at most one keep-alive without an answer.
+//!
+//! The member that leads is asked, where the URL names it. One that has no leader did nothing, and
+//! the next is asked at once; one that does not answer for a second is left for the next, which is
+//! asked as well by calls that change nothing and by keep-alives.
 //! What an instance says of itself is a key on an etcd lease of its own, kept alive alike.
 //!
 //! ```no_run
@@ -44,9 +51,14 @@ pub(crate) mod fuzzing;
 mod instances;
 mod keep_alive;
 mod keys;
+mod list;
+mod members;
+mod prune;
 mod record;
 mod renew;
 mod store;
+mod unanswered;
+mod version;
 mod watch;
 
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! What the values of the keys say, read strictly: what Leasehold did not write is an error.
+//! What the values of the keys say, read strictly: what Leasehold did not write is an error. Fields
+//! that are added later are ignored, unless the value says that it is of a later version.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +20,12 @@ pub(super) struct Standing {
     pub(super) ending: Option<Reason>,
     pub(super) token: Option<FencingToken>,
     pub(super) disabled: Option<Disablement>,
+    /// What of it cannot be read.
+    pub(super) corrupt: Option<Error>,
 }
+
+/// The version of what is written here. A value of version 1 does not say so.
+const VERSION: u64 = 1;
 
 /// The key of a lease in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +63,21 @@ pub(super) fn ending(kv: &KeyValue) -> Result<Reason> {
 }
 
 pub(super) fn token(kv: &KeyValue) -> Result<FencingToken> {
+    if let Ok(value) = serde_json::from_slice(kv.value()) {
+        check_version(kv, &value)?;
+    }
     self::token_of(kv.mod_revision())
+}
+
+/// Written with a grant: when that was, by the calendar clock of the one it was granted to.
+pub(super) fn granted_value() -> Vec<u8> {
+    json!({ "at": now() }).to_string().into_bytes()
+}
+
+/// How long ago the grant was; none where it does not say.
+pub(super) fn granted_since(kv: &KeyValue) -> Option<Duration> {
+    let value: Value = serde_json::from_slice(kv.value()).ok()?;
+    since(kv, &value).ok()
 }
 
 pub(super) fn token_of(revision: i64) -> Result<FencingToken> {
@@ -84,7 +104,7 @@ pub(super) fn disabled_value(options: &DisableOptions) -> Vec<u8> {
 
 /// What an instance says, and the etcd lease that it is on.
 pub(super) fn instance(kv: &KeyValue, keys: &Keys) -> Result<(Presence, i64)> {
-    let presence: Presence = serde_json::from_slice(kv.value())
+    let presence: Presence = serde_json::from_value(object(kv)?)
         .map_err(|error| damaged(kv, "it tells no instance").with_source(error))?;
     if keys.instance(presence.holder.instance) != kv.key() {
         return Err(damaged(kv, "it tells of another instance"));
@@ -117,9 +137,29 @@ fn text(kv: &KeyValue) -> Result<&str> {
 
 fn object(kv: &KeyValue) -> Result<Value> {
     match serde_json::from_slice(kv.value()) {
-        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(value @ Value::Object(_)) => check_version(kv, &value).map(|()| value),
         Ok(_) => Err(damaged(kv, "it is no JSON object")),
         Err(error) => Err(damaged(kv, "it is no JSON").with_source(error)),
+    }
+}
+
+/// Refuses what a later version wrote, which may mean something else by it.
+fn check_version(kv: &KeyValue, value: &Value) -> Result<()> {
+    match value.get("version") {
+        None => Ok(()),
+        Some(version) => match version.as_u64() {
+            Some(..=VERSION) => Ok(()),
+            Some(version) => {
+                let key = String::from_utf8_lossy(kv.key());
+                let message = format!("a later version of leasehold wrote the key {key:?}");
+                Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!("{message}: it is of version {version}, this one reads {VERSION}"),
+                )
+                .with_fix("use the later version of leasehold here, too"))
+            }
+            None => Err(damaged(kv, "its version is not a number")),
+        },
     }
 }
 
@@ -138,7 +178,38 @@ mod tests {
 
     fn kv(key: &[u8], value: &[u8], lease: i64) -> KeyValue {
         let (key, value) = (key.to_vec(), value.to_vec());
-        KeyValue(PbKeyValue { key, value, lease, ..PbKeyValue::default() })
+        KeyValue(PbKeyValue { key, value, lease, mod_revision: 7, ..PbKeyValue::default() })
+    }
+
+    #[test]
+    fn additions_are_ignored_and_later_versions_are_named() {
+        let read = |more: &str| {
+            let holder = serde_json::to_string(&Holder::current()).unwrap();
+            let held = format!("{{\"holder\": {holder}, \"at\": 1 {more}}}");
+            let off = format!("{{\"reason\": \"upkeep\", \"by\": null, \"at\": 1 {more}}}");
+            [
+                holder_of(&held),
+                disabled(&kv(b"/a/disabled/x", off.as_bytes(), 0)).map(drop),
+                token(&kv(b"/a/granted/x", off.as_bytes(), 0)).map(drop),
+            ]
+        };
+        for more in ["", ", \"color\": [1]", ", \"version\": 1"] {
+            read(more).into_iter().for_each(|read| read.unwrap());
+        }
+        for more in [", \"version\": 2", ", \"version\": 1e9"] {
+            for read in read(more) {
+                let error = read.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            }
+        }
+        for read in read(", \"version\": 2") {
+            let said = read.unwrap_err().to_string();
+            assert!(said.contains("a later version of leasehold wrote the key"), "{said}");
+        }
+    }
+
+    fn holder_of(value: &str) -> Result<()> {
+        holder(&kv(b"/a/holder/x", value.as_bytes(), 7)).map(drop)
     }
 
     #[test]

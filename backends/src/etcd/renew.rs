@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse};
-use futures_util::future::try_join_all;
+use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp, TxnOpResponse};
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::calls::{Call, NoLease, seconds_of, whole_seconds};
 use super::keys::Family;
 use super::record::{self, Lease};
 use super::store::{Shared, seconds};
-use crate::{LeaseId, LockName, Reason, RenewOptions, RenewOutcome, Result};
+use crate::{ErrorKind, LeaseId, LockName, Reason, RenewOptions, RenewOutcome, Result};
 
-/// The most names in one transaction: etcd allows 128 operations by default.
-pub(super) const BATCH: usize = 120;
+/// The most names in one transaction, which reads two keys of each: etcd allows 128 operations by
+/// default.
+pub(super) const BATCH: usize = 60;
 
 /// How often a change of the ttl is tried while others change the same keys.
 const TRIES: usize = 4;
@@ -26,6 +27,10 @@ struct Found {
     ending: Option<Reason>,
 }
 
+/// Renews each lease on its own: what became of one whose key or member fails is unknown.
+///
+/// # Errors
+/// The first failure, where no lease could be asked for at all.
 pub(super) async fn renew(shared: &Shared, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
     let call = shared.etcd.call();
     // Of a lease that is in it twice, the last ttl counts, and each answer tells of that.
@@ -35,21 +40,45 @@ pub(super) async fn renew(shared: &Shared, leases: &[RenewOptions]) -> Result<Ve
     names.sort_unstable();
     names.dedup();
     let looks = names.chunks(BATCH).map(|names| look(shared, &call, names));
-    let found: HashMap<&LockName, Found> =
-        try_join_all(looks).await?.into_iter().flatten().collect();
+    let found: HashMap<&LockName, Result<Option<Found>>> =
+        join_all(looks).await.into_iter().flatten().collect();
     let renewals = asked.iter().map(|((name, lease), ttl)| {
-        let (call, found) = (&call, found.get(*name).filter(|found| found.lease.id == *lease));
+        let (call, found) = (&call, found.get(*name));
         async move {
             let outcome = match found {
-                Some(found) => one(shared, call, name, found, *ttl).await?,
-                None => RenewOutcome::Lost,
+                Some(Ok(Some(found))) if found.lease.id == *lease => {
+                    one(shared, call, name, found, *ttl).await
+                }
+                Some(Err(error)) => Err(error.clone()),
+                _ => Ok(RenewOutcome::Lost),
             };
-            Ok::<_, crate::Error>(((*name, *lease), outcome))
+            ((*name, *lease), outcome)
         }
     });
-    let outcomes: HashMap<_, _> = try_join_all(renewals).await?.into_iter().collect();
-    let answer = |l: &RenewOptions| outcomes.get(&(&l.name, l.lease)).cloned();
-    Ok(leases.iter().map(|l| answer(l).unwrap_or(RenewOutcome::Lost)).collect())
+    let outcomes: HashMap<_, _> = join_all(renewals).await.into_iter().collect();
+    let mut answers = Vec::with_capacity(leases.len());
+    let mut failed = None;
+    for RenewOptions { name, lease, .. } in leases {
+        answers.push(match outcomes.get(&(name, *lease)) {
+            Some(Ok(outcome)) => outcome.clone(),
+            Some(Err(error)) => {
+                if error.kind() == ErrorKind::Corrupt {
+                    let error = error.clone().for_lock(name).on_store(&shared.label);
+                    tracing::error!(%error, "a lease cannot be renewed");
+                } else {
+                    failed.get_or_insert(error);
+                }
+                RenewOutcome::Unknown { why: error.to_string() }
+            }
+            None => RenewOutcome::Lost,
+        });
+    }
+    match failed {
+        Some(error) if answers.iter().all(|it| matches!(it, RenewOutcome::Unknown { .. })) => {
+            Err(error.clone())
+        }
+        _ => Ok(answers),
+    }
 }
 
 async fn one(
@@ -65,7 +94,9 @@ async fn one(
     let seconds = seconds(ttl);
     if seconds_of(found.lease.etcd) == seconds {
         return Ok(match call.keep_alive(found.lease.etcd).await? {
-            Ok(()) => RenewOutcome::Extended { left: whole_seconds(seconds) },
+            Ok(before) => {
+                RenewOutcome::Extended { left: whole_seconds(seconds).saturating_sub(before) }
+            }
             Err(NoLease) => RenewOutcome::Lost,
         });
     }
@@ -108,8 +139,9 @@ async fn change(
             return Ok(RenewOutcome::Extended { left: granted.saturating_sub(asked.elapsed()) });
         }
         shared.etcd.discard(new);
-        match look(shared, call, &[name]).await?.into_iter().next() {
-            Some((_, found)) if found.lease.id == lease.id => match found.ending {
+        let Some((_, found)) = look(shared, call, &[name]).await.pop() else { break };
+        match found? {
+            Some(found) if found.lease.id == lease.id => match found.ending {
                 Some(reason) => return stopping(call, found.lease, reason).await,
                 None => lease = found.lease,
             },
@@ -119,47 +151,32 @@ async fn change(
     Err(shared.busy())
 }
 
-/// The leases in force of those names, which are in byte order, as of one moment.
+/// What stands of each of those names, as of one moment; none for one that is not held.
 async fn look<'n>(
     shared: &Shared,
     call: &Call,
     names: &[&'n LockName],
-) -> Result<Vec<(&'n LockName, Found)>> {
-    let (Some(first), Some(last)) = (names.first(), names.last()) else { return Ok(Vec::new()) };
-    let mut reads: Vec<_> =
-        names.iter().map(|name| TxnOp::get(shared.keys.key(Family::Lease, name), None)).collect();
-    // Few leases are to end at any time, so all of them between first and last are read at once.
-    let mut end = shared.keys.key(Family::Ending, last);
-    end.push(0);
-    let ending = GetOptions::new().with_range(end);
-    reads.push(TxnOp::get(shared.keys.key(Family::Ending, first), Some(ending)));
-    let answers = call.look(Txn::new().and_then(reads)).await?.op_responses();
-    let mut leases = Vec::new();
-    let mut endings = HashMap::new();
-    for (number, answer) in answers.iter().enumerate() {
-        let TxnOpResponse::Get(got) = answer else { continue };
-        match names.get(number) {
-            Some(name) => leases.extend(got.kvs().first().map(|kv| (*name, record::lease(kv)))),
-            None => {
-                for kv in got.kvs() {
-                    if let Some((Family::Ending, name)) = shared.keys.parse(kv.key()) {
-                        endings.insert(name.to_owned(), record::ending(kv));
-                    }
-                }
-            }
-        }
-    }
-    let mut found = Vec::new();
-    for (name, lease) in leases {
-        let ending = endings.remove(name.as_str()).transpose();
-        match lease.and_then(|lease| Ok(Found { lease, ending: ending? })) {
-            Ok(one) => found.push((name, one)),
-            // A damaged key must not cost the others their leases: its own is as good as lost.
-            Err(error) => {
-                let error = error.for_lock(name).on_store(&shared.label);
-                tracing::error!(%error, "a lease cannot be renewed");
-            }
-        }
-    }
-    Ok(found)
+) -> Vec<(&'n LockName, Result<Option<Found>>)> {
+    // Of each name the very keys, so that no other name's make the answer longer.
+    let reads = names.iter().flat_map(|name| {
+        [Family::Lease, Family::Ending]
+            .map(|family| TxnOp::get(shared.keys.key(family, name), None))
+    });
+    let reads: Vec<_> = reads.collect();
+    let answers = match call.look_at_much(Txn::new().and_then(reads)).await {
+        Ok(answers) => answers.op_responses(),
+        Err(error) => return names.iter().map(|name| (*name, Err(error.clone()))).collect(),
+    };
+    let first = |answer: Option<&TxnOpResponse>| match answer {
+        Some(TxnOpResponse::Get(got)) => got.kvs().first().cloned(),
+        _ => None,
+    };
+    let found = |pair: Option<&[TxnOpResponse]>| {
+        let (lease, ending) = (first(pair?.first()), first(pair?.get(1)));
+        let ending = ending.map(|kv| record::ending(&kv)).transpose();
+        let lease = record::lease(&lease?);
+        Some(lease.and_then(|lease| Ok(Found { lease, ending: ending? })))
+    };
+    let mut pairs = answers.chunks(2);
+    names.iter().map(|name| (*name, found(pairs.next()).transpose())).collect()
 }

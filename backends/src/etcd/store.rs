@@ -1,30 +1,26 @@
 //! The store: each operation is one transaction, and an acquire a grant before it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use etcd_client::{
-    Client, Compare, CompareOp, GetOptions, PutOptions, SortOrder, SortTarget, Txn, TxnOp,
-    TxnOpResponse, TxnResponse,
-};
-use futures_util::StreamExt;
-use futures_util::stream;
+use etcd_client::{Client, Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::calls::{Call, Etcd, NoLease};
 use super::config::Location;
 use super::keys::{Family, Keys};
+use super::members::Members;
 use super::record::{self, Standing};
-use super::{instances, renew, watch};
+use super::{instances, prune, renew, version, watch};
 use crate::common::about;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, ErrorKind, Grant, Held, HintStream, InstanceRecord, LeaseId, LeaseRecord, ListOptions,
-    LockName, LockRecord, LockStore, Namespace, OpenOptions, Presence, Reach, ReleaseOutcome,
+    Error, ErrorKind, Grant, Held, HintStream, InstanceRecord, LeaseId, ListOptions, LockName,
+    LockRecord, LockStore, Namespace, OpenOptions, Presence, PruneOptions, Reach, ReleaseOutcome,
     RenewOptions, RenewOutcome, Result, StoreClock, Wake, check_ttl,
 };
 
@@ -75,8 +71,8 @@ impl EtcdStore {
     pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
         let location = Location::from_url(url)?;
         let open = async {
-            let client = location.connect().await?;
-            Self::build(client, &location.path, location.label(), options).await
+            let members = location.members()?;
+            Self::build(members, &location.path, location.label(), options).await
         };
         open.await.map_err(about("open", &location.label(), None))
     }
@@ -93,24 +89,28 @@ impl EtcdStore {
     /// # Cancel safety
     /// Nothing is left of a dropped call.
     pub async fn from_client(client: Client, options: &OpenOptions) -> Result<Self> {
-        Self::build(client, "", "etcd".to_owned(), options)
+        Self::build(Members::behind(client), "", "etcd".to_owned(), options)
             .await
             .map_err(about("open", "etcd", None))
     }
 
     async fn build(
-        client: Client,
+        members: Members,
         path: &str,
         label: String,
         options: &OpenOptions,
     ) -> Result<Self> {
         let keys = Keys::new(path, &options.namespace);
         let refused = Mutex::new(HashSet::new());
-        let shared = Shared { label, keys, etcd: Etcd::new(client), refused };
+        let shared = Shared { label, keys, etcd: Etcd::new(members), refused };
         // Whether it is etcd that answers, and lets this user in.
         let range = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
         let look = Txn::new().and_then([TxnOp::get(shared.keys.root(), Some(range))]);
-        shared.etcd.call().look(look).await?;
+        let (call, members) = (shared.etcd.call(), shared.etcd.members());
+        let (found, statuses) = tokio::join!(call.look(look), members.locate());
+        found?;
+        let versions = statuses.iter().map(|said| (members.address(said), said.version.as_str()));
+        version::warn_of_old(&shared.label, versions);
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -139,7 +139,7 @@ impl Shared {
         Error::new(ErrorKind::Unavailable, "the keys changed each time that they were read")
     }
 
-    fn contradiction(&self, name: &LockName) -> Error {
+    pub(super) fn contradiction(&self, name: &LockName) -> Error {
         let key = String::from_utf8_lossy(&self.keys.key(Family::Lease, name)).into_owned();
         Error::new(ErrorKind::Corrupt, format!("what stands beside the key {key:?} contradicts it"))
             .with_fix("delete it; fencing tokens grow all the same")
@@ -161,37 +161,8 @@ impl Shared {
     }
 
     /// Reads all that is kept of one name.
-    fn reads(&self, name: &LockName) -> Vec<TxnOp> {
+    pub(super) fn reads(&self, name: &LockName) -> Vec<TxnOp> {
         Family::ALL.into_iter().map(|f| TxnOp::get(self.keys.key(f, name), None)).collect()
-    }
-
-    /// What [`reads`](Self::reads) or ranges of all families told, by name.
-    fn standings(&self, response: &TxnResponse) -> Result<BTreeMap<LockName, Standing>> {
-        let mut standings = BTreeMap::<LockName, Standing>::new();
-        for answer in response.op_responses() {
-            let TxnOpResponse::Get(got) = answer else { continue };
-            for kv in got.kvs() {
-                let Some((family, name)) = self.keys.parse(kv.key()) else { continue };
-                let Ok(name) = LockName::new(name) else { continue };
-                let read = |standing: &mut Standing| {
-                    match family {
-                        Family::Lease => standing.lease = Some(record::lease(kv)?),
-                        Family::Holder => standing.holder = Some(record::holder(kv)?),
-                        Family::Ending => standing.ending = Some(record::ending(kv)?),
-                        Family::Granted => standing.token = Some(record::token(kv)?),
-                        Family::Disabled => standing.disabled = Some(record::disabled(kv)?),
-                    }
-                    Ok(())
-                };
-                read(standings.entry(name.clone()).or_default())
-                    .map_err(|error: Error| error.for_lock(&name))?;
-            }
-        }
-        Ok(standings)
-    }
-
-    fn standing(&self, response: &TxnResponse, name: &LockName) -> Result<Standing> {
-        Ok(self.standings(response)?.remove(name).unwrap_or_default())
     }
 
     /// Why the name cannot be granted to that lease id; none when it can, as far as is known.
@@ -228,6 +199,7 @@ impl Shared {
         }
         let value = options.lease.to_string();
         let holder = record::holder_value(&options.holder);
+        let granted = record::granted_value();
         for _ in 0..TRIES {
             // The lease runs from the grant on, so what is left of it is counted from before that.
             let asked = Instant::now();
@@ -242,7 +214,7 @@ impl Shared {
                 .and_then([
                     TxnOp::put(key(Family::Lease), value.clone(), attached()),
                     TxnOp::put(key(Family::Holder), holder.clone(), attached()),
-                    TxnOp::put(key(Family::Granted), "", None),
+                    TxnOp::put(key(Family::Granted), granted.clone(), None),
                 ])
                 .or_else(self.reads(name));
             let Ok(done) = call.commit(txn).await? else { continue };
@@ -330,58 +302,6 @@ impl Shared {
         let done = self.etcd.call().commit(txn).await?.map_err(|NoLease| self.busy())?;
         Ok(if done.succeeded() { EnableOutcome::Enabled } else { EnableOutcome::AlreadyEnabled })
     }
-
-    async fn record(&self, call: &Call, name: LockName, standing: Standing) -> Result<LockRecord> {
-        let Standing { lease, holder, ending, token, disabled } = standing;
-        let lease = match lease {
-            Some(lease) => call.left(lease.etcd).await?.map(|left| (lease.id, left)),
-            None => None,
-        };
-        let lease = match (lease, holder) {
-            (Some((id, left)), Some((holder, held_for))) => {
-                Some(LeaseRecord { id, holder, held_for, left: left.at_most, ending })
-            }
-            (Some(_), None) => return Err(self.contradiction(&name).for_lock(&name)),
-            (None, _) => None,
-        };
-        Ok(LockRecord { name, token, lease, disabled, corrupt: None })
-    }
-
-    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        let call = self.etcd.call();
-        let found = call.look(Txn::new().and_then(self.reads(name))).await?;
-        match self.standings(&found)?.remove(name) {
-            Some(standing) => Ok(Some(self.record(&call, name.clone(), standing).await?)),
-            None => Ok(None),
-        }
-    }
-
-    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        let ListOptions { prefix, after, limit } = options;
-        let Ok(count @ 1..) = i64::try_from(*limit) else { return Ok(Vec::new()) };
-        let call = self.etcd.call();
-        // Behind a name comes first the one with a NUL more, which no name has.
-        let behind = after.as_ref().map(|name| format!("{name}\0")).unwrap_or_default();
-        let from = prefix.as_str().max(&behind);
-        if !prefix.is_empty() && from > prefix.as_str() && !from.starts_with(prefix.as_str()) {
-            return Ok(Vec::new());
-        }
-        let ranges = Family::ALL.map(|family| {
-            let range = GetOptions::new()
-                .with_range(self.keys.end(family, prefix))
-                .with_sort(SortTarget::Key, SortOrder::Ascend)
-                .with_limit(count);
-            TxnOp::get(self.keys.start(family, from), Some(range))
-        });
-        let found = call.look(Txn::new().and_then(ranges)).await?;
-        let standings = self.standings(&found)?.into_iter().take(*limit);
-        let call = &call;
-        let records = stream::iter(standings)
-            .map(|(name, standing)| async move { self.record(call, name, standing).await })
-            .buffered(ASKED_AT_ONCE)
-            .collect::<Vec<_>>();
-        records.await.into_iter().collect()
-    }
 }
 
 /// Whole seconds, rounded up. A ttl that passed its check fits.
@@ -446,8 +366,8 @@ impl LockStore for EtcdStore {
         self.shared.list(options).await.map_err(self.shared.about("list", None))
     }
 
-    async fn prune(&self, _options: &crate::PruneOptions) -> Result<Vec<LockName>> {
-        Err(crate::Error::new(crate::ErrorKind::Unsupported, "this store cannot prune yet"))
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        prune::prune(&self.shared, options).await.map_err(self.shared.about("prune", None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {

@@ -13,7 +13,6 @@ use tokio::time::{sleep, timeout};
 use super::calls::Etcd;
 use super::error;
 use super::keys::{Family, Keys};
-use crate::common::limit;
 use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
 
 /// How many hints wait to be polled; more become [`Hint::Anything`].
@@ -22,12 +21,15 @@ const WAITING: usize = 1024;
 /// How long a watch may be silent before it is asked whether it lives, and then to answer.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// How long a member is given to open a watch.
+const OPEN_LIMIT: Duration = Duration::from_secs(4);
+
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Hints at everything that changes after this returned.
 pub(super) async fn hints(etcd: Etcd, keys: Keys, label: String) -> Result<HintStream> {
-    let watching = open(&etcd, &keys).await?;
+    let watching = open_somewhere(&etcd, &keys).await?;
     let (hints, polled) = mpsc::channel(WAITING);
     let watch = Watch { etcd, keys, label, hints, missed: false };
     tokio::spawn(watch.run(watching));
@@ -36,34 +38,61 @@ pub(super) async fn hints(etcd: Etcd, keys: Keys, label: String) -> Result<HintS
     })))
 }
 
-/// A stream with two watches, both in place: of leases that end, and of what is disabled or enabled.
-async fn open(etcd: &Etcd, keys: &Keys) -> Result<WatchStream> {
-    let watching = async {
-        let mut client = etcd.client();
-        let ends = WatchOptions::new()
-            .with_range(keys.end(Family::Lease, ""))
-            .with_filters([WatchFilterType::NoPut]);
-        let switched = WatchOptions::new().with_range(keys.end(Family::Disabled, ""));
-        let mut watching = client
-            .watch(keys.start(Family::Lease, ""), Some(ends))
-            .await
-            .map_err(error::reading)?;
-        watching
-            .watch(keys.start(Family::Disabled, ""), Some(switched))
-            .await
-            .map_err(error::reading)?;
-        let mut created = 0;
-        while created < 2 {
-            let message = watching.message().await.map_err(error::reading)?;
-            let message = message.ok_or_else(|| ended("etcd ended the watch"))?;
-            if message.canceled() {
-                return Err(canceled(message.cancel_reason()));
-            }
-            created += u32::from(message.created());
+/// The watch, at the first member that serves it.
+async fn open_somewhere(etcd: &Etcd, keys: &Keys) -> Result<Watching> {
+    for _ in 0..etcd.members().others() {
+        if let Ok(watching) = open(etcd, keys).await {
+            return Ok(watching);
         }
-        Ok(watching)
-    };
-    limit::reading(watching).await
+    }
+    open(etcd, keys).await
+}
+
+/// A stream with two watches, and the member that serves it.
+struct Watching {
+    stream: WatchStream,
+    member: usize,
+}
+
+/// Both watches, in place: of leases that end, and of what is disabled or enabled. A member that
+/// does not serve them is left for another one.
+async fn open(etcd: &Etcd, keys: &Keys) -> Result<Watching> {
+    let member = etcd.members().chosen();
+    let opening = timeout(OPEN_LIMIT, open_at(etcd, keys, member)).await;
+    let opened = opening.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Unavailable, format!("no watch opened within {OPEN_LIMIT:?}")))
+    });
+    match opened {
+        Ok(stream) => Ok(Watching { stream, member }),
+        Err(error) => {
+            etcd.members().leave(member);
+            Err(error)
+        }
+    }
+}
+
+async fn open_at(etcd: &Etcd, keys: &Keys, member: usize) -> Result<WatchStream> {
+    let mut client = etcd.members().client(member).await.map_err(error::reading)?;
+    let ends = WatchOptions::new()
+        .with_range(keys.end(Family::Lease, ""))
+        .with_filters([WatchFilterType::NoPut]);
+    let switched = WatchOptions::new().with_range(keys.end(Family::Disabled, ""));
+    let mut watching =
+        client.watch(keys.start(Family::Lease, ""), Some(ends)).await.map_err(error::reading)?;
+    watching
+        .watch(keys.start(Family::Disabled, ""), Some(switched))
+        .await
+        .map_err(error::reading)?;
+    let mut created = 0;
+    while created < 2 {
+        let message = watching.message().await.map_err(error::reading)?;
+        let message = message.ok_or_else(|| ended("etcd ended the watch"))?;
+        if message.canceled() {
+            return Err(canceled(message.cancel_reason()));
+        }
+        created += u32::from(message.created());
+    }
+    Ok(watching)
 }
 
 fn ended(message: &str) -> Error {
@@ -89,13 +118,16 @@ struct Watch {
 
 impl Watch {
     /// Until nobody holds the stream any more.
-    async fn run(mut self, first: WatchStream) {
+    async fn run(mut self, first: Watching) {
         let mut watching = Some(first);
         let mut pause = SHORTEST_PAUSE;
         loop {
             let error = match watching.take() {
-                Some(stream) => match self.follow(stream).await {
-                    Some(error) => error,
+                Some(Watching { stream, member }) => match self.follow(stream).await {
+                    Some(error) => {
+                        self.etcd.members().leave(member);
+                        error
+                    }
                     None => return,
                 },
                 None => {

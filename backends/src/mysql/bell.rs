@@ -26,9 +26,6 @@ use crate::{
     RenewOutcome,
 };
 
-/// The seconds that a waiter stands in line before it asks whether it still has to.
-const TURN: u32 = 1;
-
 /// The seconds that a holder waits for those in line to pass its bell on.
 const PASSING: u32 = 2;
 
@@ -58,7 +55,7 @@ impl Bells {
             AcquireOutcome::Held(held) => {
                 self.ears.refused(name, held.holder.instance, held.left);
             }
-            AcquireOutcome::Disabled(_) => self.ears.forget(name),
+            AcquireOutcome::Disabled(_) => self.ears.disabled(name),
         }
     }
 
@@ -153,11 +150,11 @@ impl Line {
         self.run(format!("DO RELEASE_LOCK('{bell}')")).await
     }
 
-    /// Stands in line for a moment. What comes is passed on within the same statement, however this
-    /// process or the network fares.
-    pub(super) async fn listen(&mut self, bell: &str) -> sqlx::Result<Heard> {
+    /// Stands in line for so many seconds. What comes is passed on within the same statement, however
+    /// this process or the network fares.
+    pub(super) async fn listen(&mut self, bell: &str, seconds: u32) -> sqlx::Result<Heard> {
         let turn = format!(
-            "SELECT IF(IS_USED_LOCK('{bell}') IS NULL, NULL, GET_LOCK('{bell}', {TURN})), \
+            "SELECT IF(IS_USED_LOCK('{bell}') IS NULL, NULL, GET_LOCK('{bell}', {seconds})), \
                  RELEASE_LOCK('{bell}')"
         );
         Ok(match self.ask(turn).await? {

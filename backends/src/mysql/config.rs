@@ -1,11 +1,13 @@
 //! Where the database is, and the pool of connections that a store opens for itself.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::Executor;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
+use crate::common::url_options;
 use crate::url::check_login;
 use crate::{Error, Result};
 
@@ -15,17 +17,48 @@ const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Each call is one or two short statements, so a few connections serve thousands of leases.
 const MAX_CONNECTIONS: u32 = 5;
 
-/// Reads a URL as sqlx does. `mariadb://` is the same as `mysql://`.
+/// The options that sqlx reads, as it spells them.
+const OPTIONS: &[&str] = &[
+    "ssl-mode",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "socket",
+    "charset",
+    "collation",
+    "time-zone",
+    "statement-cache-capacity",
+    "sslmode",
+    "sslca",
+    "sslcert",
+    "sslkey",
+    "timezone",
+];
+
+const FORM: &str = "write mysql://USER:PASSWORD@HOST:PORT/DATABASE";
+
+/// Reads a URL as sqlx does, and refuses what sqlx would ignore. `mariadb://` is the same as
+/// `mysql://`.
 pub(super) fn from_url(url: &str) -> Result<MySqlConnectOptions> {
     check_login(url)?;
-    let wrong = |message: &str| {
-        Error::invalid(message).with_fix("write mysql://USER:PASSWORD@HOST:PORT/DATABASE")
-    };
-    let options = MySqlConnectOptions::from_str(url)
-        .map_err(|source| wrong("this is no URL of MySQL's").with_source(source))?;
+    let wrong = |message: &str| Error::invalid(message).with_fix(FORM);
+    let no_url = "this is no URL of MySQL's";
+    let url = with_host(url);
+    let parsed = ::url::Url::parse(&url).map_err(|source| wrong(no_url).with_source(source))?;
+    let names: Vec<_> = parsed.query_pairs().map(|(name, _)| name.into_owned()).collect();
+    url_options::check(names.iter().map(String::as_str), OPTIONS)?;
+    let mut options =
+        MySqlConnectOptions::from_str(&url).map_err(|source| wrong(no_url).with_source(source))?;
+    if let Some(address) = options.get_host().strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        let address = address.to_owned();
+        options = options.host(&address);
+    }
     if options.get_host().contains(',') {
         return Err(wrong("a URL with several hosts is not supported")
             .with_fix("name one host that leads to the primary, such as a proxy's"));
+    }
+    if options.get_host().is_empty() && options.get_socket().is_none() {
+        return Err(wrong("the URL names no host"));
     }
     if options.get_database().is_none_or(str::is_empty) {
         return Err(wrong("the URL names no database"));
@@ -33,12 +66,30 @@ pub(super) fn from_url(url: &str) -> Result<MySqlConnectOptions> {
     Ok(options)
 }
 
+/// The URL with a host, where a socket stands for one: no URL has a user and no host.
+fn with_host(url: &str) -> Cow<'_, str> {
+    let Some(start) = url.find("://").map(|at| at + 3) else { return url.into() };
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+    let (before, behind) = url.split_at(end);
+    let query = behind.split_once('?').map_or("", |(_, query)| query);
+    let socket = query.split('&').any(|option| option.starts_with("socket="));
+    if socket && (before.len() == start || before.ends_with('@')) {
+        return format!("{before}localhost{behind}").into();
+    }
+    url.into()
+}
+
 /// The store's name in messages.
 pub(super) fn label(options: &MySqlConnectOptions) -> String {
     let (user, database) = (options.get_username(), options.get_database().unwrap_or_default());
-    match options.get_socket() {
-        Some(socket) => format!("mysql://{user}@/{database}?socket={}", socket.display()),
-        None => format!("mysql://{user}@{}:{}/{database}", options.get_host(), options.get_port()),
+    if let Some(socket) = options.get_socket() {
+        return format!("mysql://{user}@/{database}?socket={}", socket.display());
+    }
+    let (host, port) = (options.get_host(), options.get_port());
+    if host.contains(':') {
+        format!("mysql://{user}@[{host}]:{port}/{database}")
+    } else {
+        format!("mysql://{user}@{host}:{port}/{database}")
     }
 }
 
@@ -69,8 +120,47 @@ mod tests {
             ("mysql://app:secret@db:3307/locks", "mysql://app@db:3307/locks"),
             ("mariadb://app:secret@db/locks", "mysql://app@db:3306/locks"),
             ("MYSQL://app:secret@db/locks", "mysql://app@db:3306/locks"),
+            ("mysql://app:secret@[::1]:3307/locks", "mysql://app@[::1]:3307/locks"),
+            ("mysql://app:secret@/locks?socket=/run/a%20b.sock", SOCKET),
+            ("mysql://app:secret@db/locks?socket=/run/a%20b.sock", SOCKET),
         ] {
             assert_eq!(label(&from_url(url).unwrap()), shown, "{url}");
+        }
+    }
+
+    const SOCKET: &str = "mysql://app@/locks?socket=/run/a b.sock";
+
+    #[test]
+    fn an_address_of_ipv6_is_one_and_a_socket_stands_for_a_host() {
+        assert_eq!(from_url("mysql://u@[::1]/d").unwrap().get_host(), "::1");
+        assert_eq!(from_url("mysql://u@[fe80::2]:1/d").unwrap().get_port(), 1);
+        for url in ["mysql://u@/d?socket=/s", "mysql:///d?socket=/s", "mysql://u@h/d?socket=/s"] {
+            let socket = from_url(url).unwrap().get_socket().map(|path| path.to_owned());
+            assert_eq!(socket.as_deref(), Some(std::path::Path::new("/s")), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused() {
+        for (option, fix) in [
+            ("ssl-mod=REQUIRED", "did you mean \"ssl-mode\"?"),
+            ("SSL-MODE=REQUIRED", "did you mean \"ssl-mode\"?"),
+            ("ssl_mode=REQUIRED", "did you mean \"ssl-mode\"?"),
+            ("sockets=/s", "did you mean \"socket\"?"),
+            ("x=secret", "the known options are ssl-mode, "),
+        ] {
+            let url = format!("mysql://u@h/d?charset=utf8mb4&{option}");
+            let error = from_url(&url).unwrap_err();
+            assert!(error.is_invalid() && error.to_string().contains(fix), "{url}: {error}");
+            assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        }
+        for option in OPTIONS {
+            let value = match *option {
+                "ssl-mode" | "sslmode" => "VERIFY_CA",
+                "statement-cache-capacity" => "10",
+                _ => "x",
+            };
+            from_url(&format!("mysql://u@h/d?{option}={value}")).unwrap();
         }
     }
 
@@ -83,6 +173,7 @@ mod tests {
             "mysql://u:secret@h1,h2/d",
             "mysql://u:1/secret@h/d",
             "mysql://u:secret@h",
+            "mysql:///d",
         ] {
             let error = from_url(url).unwrap_err();
             assert!(error.is_invalid(), "{url}: {error}");

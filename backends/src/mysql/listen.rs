@@ -1,7 +1,7 @@
 //! The waiter's side of bells: a few connections per store, on which it stands in line for the bells
 //! of those who hold what it was refused.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,11 +16,22 @@ use crate::LockName;
 /// The most holders that a store listens for at once; for others' releases it polls.
 const MOST_LINES: usize = 3;
 
+/// The seconds that a waiter waits for a user-level lock before it asks whether it still has to: at
+/// first, and once it is known that somebody keeps it.
+const FIRST_TURN: u32 = 1;
+const TURN: u32 = 5;
+
+/// How long a name is taken for disabled after it was asked for.
+const DISABLED: Duration = Duration::from_secs(120);
+
 /// How long a connection is kept that nobody is listened for on.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The pauses after an answer that came at once: there is no bell, or it is rung all the time.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
+
+/// The longest pause after a bell that came at once.
+const RUNG: Duration = Duration::from_millis(200);
 
 /// The longest pause after an error.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -45,8 +56,11 @@ struct State {
     /// What was refused: who holds it, and until when unless that is renewed. Whoever still waits
     /// then asks again.
     wanted: HashMap<LockName, (Uuid, Instant)>,
-    /// Those whom a task listens for.
-    heeded: HashSet<Uuid>,
+    /// The names that were disabled when they were asked for, and when. No bell tells that one is
+    /// enabled.
+    disabled: HashMap<LockName, Instant>,
+    /// Those whom a task listens for, and whether it waits for their user-level lock.
+    heeded: HashMap<Uuid, bool>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -54,7 +68,7 @@ impl State {
     /// Whom no task listens for yet.
     fn unheeded(&self) -> Option<Uuid> {
         let mut holders = self.wanted.values().map(|(holder, _)| *holder);
-        holders.find(|holder| !self.heeded.contains(holder))
+        holders.find(|holder| !self.heeded.contains_key(holder))
     }
 }
 
@@ -76,8 +90,9 @@ impl Ears {
         if state.watches == 0 {
             return;
         }
+        state.disabled.remove(name);
         state.wanted.insert(name.clone(), (holder, Instant::now() + left));
-        if state.heeded.contains(&holder) {
+        if state.heeded.contains_key(&holder) {
             return;
         }
         // A task may have gone with its runtime.
@@ -90,9 +105,20 @@ impl Ears {
         }
     }
 
-    /// The name was had, or is not to be had by waiting for its holder.
+    /// The name was granted, or this store's own watches are told of its release.
     pub(super) fn forget(&self, name: &LockName) {
-        self.0.state().wanted.remove(name);
+        let mut state = self.0.state();
+        state.wanted.remove(name);
+        state.disabled.remove(name);
+    }
+
+    /// The name is disabled.
+    pub(super) fn disabled(&self, name: &LockName) {
+        let mut state = self.0.state();
+        state.wanted.remove(name);
+        if state.watches > 0 {
+            state.disabled.insert(name.clone(), Instant::now());
+        }
     }
 
     /// Has the watches look.
@@ -119,6 +145,17 @@ impl Attention {
         // The sender lives as long as this does.
         _ = self.rang.changed().await;
     }
+
+    /// Whether something is waited for that no user-level lock will tell of.
+    pub(super) fn waits_untold(&self) -> bool {
+        let now = Instant::now();
+        let mut state = self.inner.state();
+        state.wanted.retain(|_, (_, until)| *until > now);
+        state.disabled.retain(|_, asked| now.duration_since(*asked) < DISABLED);
+        let State { wanted, disabled, heeded, .. } = &*state;
+        let told = |holder| heeded.get(holder).copied().unwrap_or(false);
+        !disabled.is_empty() || wanted.values().any(|(of, _)| !told(of))
+    }
 }
 
 impl Drop for Attention {
@@ -127,6 +164,7 @@ impl Drop for Attention {
         state.watches -= 1;
         if state.watches == 0 {
             state.wanted.clear();
+            state.disabled.clear();
         }
     }
 }
@@ -150,7 +188,7 @@ impl Inner {
         let mut state = self.state();
         state.wanted.retain(|_, (_, until)| *until > now);
         let holder = state.unheeded()?;
-        state.heeded.insert(holder);
+        state.heeded.insert(holder, false);
         if state.unheeded().is_some() {
             self.wake.notify_one();
         }
@@ -162,6 +200,15 @@ impl Inner {
 struct Heeded<'a> {
     inner: &'a Inner,
     holder: Uuid,
+}
+
+impl Heeded<'_> {
+    /// Says whether this holder's user-level lock is waited for.
+    fn waits(&self, waits: bool) {
+        if let Some(heeded) = self.inner.state().heeded.get_mut(&self.holder) {
+            *heeded = waits;
+        }
+    }
 }
 
 impl Drop for Heeded<'_> {
@@ -200,19 +247,25 @@ async fn heed(heeded: &Heeded<'_>, line: &mut Option<Line>) {
     let Heeded { inner, holder } = heeded;
     let bell = inner.tower.bell(*holder);
     let (mut pause, longest) = PAUSES;
+    let mut turn = FIRST_TURN;
     while inner.wants(*holder) {
         let asked = Instant::now();
-        let most = match listen(&inner.tower, line, &bell).await {
+        let answer = listen(&inner.tower, line, &bell, turn).await;
+        let waited = asked.elapsed() >= AT_ONCE;
+        let waits = waited && matches!(answer, Ok(Heard::Ring | Heard::Nothing));
+        heeded.waits(waits);
+        turn = if waits { TURN } else { FIRST_TURN };
+        let most = match answer {
             Ok(heard) => {
                 if heard == Heard::Ring {
                     inner.rang.send_replace(());
                 }
-                if heard != Heard::NoBell && asked.elapsed() >= AT_ONCE {
+                if waits {
                     pause = PAUSES.0;
                     continue;
                 }
                 // Whatever answers, it is not asked all the time.
-                if heard == Heard::Ring { super::watch::INTERVAL } else { longest }
+                if heard == Heard::Ring { RUNG } else { longest }
             }
             Err(error) => {
                 tracing::debug!(%error, "no bell can be listened for: waiters poll meanwhile");
@@ -225,10 +278,15 @@ async fn heed(heeded: &Heeded<'_>, line: &mut Option<Line>) {
     }
 }
 
-async fn listen(tower: &Tower, line: &mut Option<Line>, bell: &str) -> sqlx::Result<Heard> {
+async fn listen(
+    tower: &Tower,
+    line: &mut Option<Line>,
+    bell: &str,
+    turn: u32,
+) -> sqlx::Result<Heard> {
     let line = match line {
         Some(line) => line,
         empty => empty.insert(Line::open(tower).await?),
     };
-    line.listen(bell).await
+    line.listen(bell, turn).await
 }

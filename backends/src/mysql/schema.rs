@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
 use super::error;
-use super::sql::{Column, Sql};
+use super::sql::{Column, SCHEMA, Sql, VERSION};
 use crate::{Error, ErrorKind, Result, Schema};
 
 /// How often creating is tried, while others create the same.
@@ -113,6 +113,7 @@ async fn is_there(
              c.is_nullable = 'NO' AS filled, \
              c.column_default IS NOT NULL OR c.extra <> '' AS given, \
              CAST(COALESCE(c.character_set_name, '') AS BINARY) AS charset, \
+             CAST(COALESCE(t.table_comment, '') AS BINARY) AS comment, \
              CAST(COALESCE(t.engine, 'none') AS BINARY) AS engine, EXISTS ( \
                  SELECT 1 FROM information_schema.statistics AS s \
                  WHERE s.table_schema = c.table_schema AND s.table_name = c.table_name \
@@ -128,8 +129,12 @@ async fn is_there(
     .fetch_all(connection)
     .await
     .map_err(error::unwritten)?;
-    if columns.is_empty() {
-        return Ok(false);
+    let Some(first) = columns.first() else { return Ok(false) };
+    let comment: Vec<u8> = first.try_get("comment").map_err(error::unwritten)?;
+    if let Some(version) = version(&String::from_utf8_lossy(&comment)).filter(|v| *v > SCHEMA) {
+        let message =
+            format!("`{table}` has schema {version}, and this program knows {SCHEMA} at most");
+        return Err(Error::new(ErrorKind::Unsupported, message).with_fix("update this program"));
     }
     match difference(&columns, expected).map_err(error::unwritten)? {
         None => Ok(true),
@@ -140,6 +145,13 @@ async fn is_there(
             ))
         }
     }
+}
+
+/// The schema that a table's comment names.
+fn version(comment: &str) -> Option<u32> {
+    let (_, rest) = comment.split_once(VERSION)?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok()
 }
 
 /// What is not as expected. Further columns do no harm, unless they must be filled.
@@ -181,4 +193,21 @@ fn difference(columns: &[MySqlRow], expected: &[Column]) -> sqlx::Result<Option<
         }
     }
     Ok(missing.first().map(|(name, ..)| format!("it has no column {name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_may_name_a_schema_among_other_things() {
+        for (comment, expected) in [
+            ("", None),
+            ("leasehold schema 1", Some(1)),
+            ("owned by ops; leasehold schema 12, see the wiki", Some(12)),
+            ("leasehold schema x", None),
+        ] {
+            assert_eq!(version(comment), expected, "{comment}");
+        }
+    }
 }

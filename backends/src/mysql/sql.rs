@@ -175,7 +175,8 @@ impl Sql {
 fn create(table: &str) -> String {
     let text = "longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
     format!(
-        "CREATE TABLE IF NOT EXISTS {table} (
+        "-- Where {table} was created without its comment: ALTER TABLE {table} COMMENT = '{VERSION}{SCHEMA}';
+CREATE TABLE IF NOT EXISTS {table} (
     name varbinary(255) NOT NULL PRIMARY KEY,
     token bigint NOT NULL,
     lease varbinary(36),
@@ -189,9 +190,18 @@ fn create(table: &str) -> String {
     `signal` bigint NOT NULL,
     attempt bigint,
     KEY {table}_signal (`signal`)
-) ENGINE = InnoDB ROW_FORMAT = DYNAMIC"
+) {OPTIONS}"
     )
 }
+
+/// The schema that this code creates. A table whose comment names none is of the first.
+pub(super) const SCHEMA: u32 = 1;
+
+/// What a table's comment has before the number of its schema.
+pub(super) const VERSION: &str = "leasehold schema ";
+
+/// What the table of locks is created with. Its comment speaks for the other table too.
+const OPTIONS: &str = "ENGINE = InnoDB ROW_FORMAT = DYNAMIC COMMENT = 'leasehold schema 1'";
 
 /// The columns of the table of locks.
 const EXPECTED: [Column; 12] = [
@@ -208,3 +218,13 @@ const EXPECTED: [Column; 12] = [
     ("signal", "bigint", true),
     ("attempt", "bigint", false),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_comment_of_a_table_names_the_schema() {
+        assert!(OPTIONS.ends_with(&format!("'{VERSION}{SCHEMA}'")));
+    }
+}

@@ -1,4 +1,5 @@
-//! Hints by looking again at what was signalled since: five times a second, and when a bell rings.
+//! Hints by looking again at what was signalled since: when a bell rings, every two seconds, and twice
+//! a second while something is waited for that no bell will tell of. Where answers are slow, less often.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,7 +14,10 @@ use crate::common::row::get;
 use crate::{Hint, HintStream, Result};
 
 /// How long a hint takes at most, in ordinary operation.
-pub(super) const INTERVAL: Duration = Duration::from_millis(200);
+pub(super) const INTERVAL: Duration = Duration::from_secs(2);
+
+/// The pause between looks while something is waited for that no bell will tell of.
+const UNTOLD: Duration = Duration::from_millis(500);
 
 /// The longest pause between attempts while the database cannot be read.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -22,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// reaches back that far, in microseconds.
 const OVERLAP: i64 = 2_000_000;
 
-/// Bells that ring all the time cause no more looks than take a tenth of the time.
+/// Looks take no more than a tenth of the time, also when bells ring all the time.
 const RESTS: u32 = 9;
 const LEAST_REST: Duration = Duration::from_millis(2);
 
@@ -59,6 +63,7 @@ struct Watch {
     seen: Look,
     hints: VecDeque<Hint>,
     pause: Duration,
+    failing: bool,
     /// Before then no bell makes it look.
     rest: Instant,
 }
@@ -68,8 +73,8 @@ pub(super) async fn hints(shared: Arc<Shared>) -> Result<HintStream> {
     let bells = shared.bells.ears.attend();
     let now = shared.look(i64::MAX).await?;
     let seen = shared.look(now.clock).await?;
-    let (hints, pause, rest) = (VecDeque::new(), INTERVAL, Instant::now());
-    let watch = Watch { bells, shared, seen, hints, pause, rest };
+    let (hints, pause, rest) = (VecDeque::new(), UNTOLD, Instant::now());
+    let watch = Watch { bells, shared, seen, hints, pause, failing: false, rest };
     Ok(Box::pin(stream::unfold(watch, Watch::next)))
 }
 
@@ -82,8 +87,9 @@ impl Watch {
             if self.shared.pool.is_closed() {
                 return None;
             }
+            let usual = if self.bells.waits_untold() { UNTOLD } else { INTERVAL };
             // Out of step with other clients, also when a server starts again.
-            let pause = self.pause.mul_f64(0.75 + fastrand::f64() / 4.0);
+            let pause = self.pause.max(usual).mul_f64(0.75 + fastrand::f64() / 4.0);
             let (bells, rest) = (&mut self.bells, self.rest);
             tokio::select! {
                 () = sleep(pause) => {}
@@ -91,15 +97,20 @@ impl Watch {
             }
             let begun = Instant::now();
             let looked = self.look().await;
-            self.rest = Instant::now() + (begun.elapsed() * RESTS).clamp(LEAST_REST, INTERVAL);
+            let rest = (begun.elapsed() * RESTS).max(LEAST_REST);
+            self.rest = Instant::now() + rest.min(UNTOLD);
             match looked {
-                Ok(Some(look)) => self.learn(look),
+                Ok(Some(look)) => {
+                    self.learn(look);
+                    self.pause = rest.min(LONGEST_PAUSE);
+                }
                 Ok(None) => {}
                 Err(error) => {
-                    if self.pause == INTERVAL && !self.shared.pool.is_closed() {
+                    if !std::mem::replace(&mut self.failing, true) && !self.shared.pool.is_closed()
+                    {
                         tracing::warn!(%error, "the watch cannot read the table of locks");
                     }
-                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                    self.pause = (self.pause * 2).clamp(UNTOLD, LONGEST_PAUSE);
                 }
             }
         }
@@ -117,8 +128,7 @@ impl Watch {
     }
 
     fn learn(&mut self, look: Look) {
-        if self.pause > INTERVAL {
-            self.pause = INTERVAL;
+        if std::mem::take(&mut self.failing) {
             self.hints.push_back(Hint::Anything);
         }
         for (name, at) in &look.signals {

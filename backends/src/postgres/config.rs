@@ -1,12 +1,11 @@
 //! Where the database is, and the pool of connections that a store opens for itself.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
-use crate::url::check_login;
-use crate::{Error, Result};
+use super::connect_url;
+use crate::Result;
 
 /// How long a call waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -14,18 +13,9 @@ const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Each call is one short statement, so a few connections serve thousands of leases.
 const MAX_CONNECTIONS: u32 = 5;
 
-/// Reads a URL as libpq does, as far as sqlx knows its options.
+/// The settings of connections to that URL.
 pub(super) fn from_url(url: &str) -> Result<PgConnectOptions> {
-    check_login(url)?;
-    let wrong = |message: &str| {
-        Error::invalid(message).with_fix("write postgres://USER:PASSWORD@HOST:PORT/DATABASE")
-    };
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|source| wrong("this is no URL of PostgreSQL's").with_source(source))?;
-    if options.get_host().contains(',') {
-        return Err(wrong("a URL with several hosts is not supported")
-            .with_fix("name one host that leads to the primary, such as a proxy's"));
-    }
+    let options = connect_url::parse(url)?;
     // PgBouncer refuses to start a session with settings that it does not know.
     let options = options.extra_float_digits(None);
     Ok(match options.get_application_name() {
@@ -42,6 +32,8 @@ pub(super) fn label(options: &PgConnectOptions) -> String {
         Some(socket) => format!("postgres://{user}@/{database}?host={}", socket.display()),
         None => {
             let (host, port) = (options.get_host(), options.get_port());
+            let brackets = host.contains(':') && !host.starts_with('[');
+            let host = if brackets { format!("[{host}]") } else { host.to_owned() };
             format!("postgres://{user}@{host}:{port}/{database}")
         }
     }

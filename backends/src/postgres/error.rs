@@ -18,6 +18,11 @@ pub(super) const READ_ONLY: &str = "the server accepts no writes: it is a replic
 /// What to do about it.
 pub(super) const USE_PRIMARY: &str = "name the primary server in the URL";
 
+/// Why no table can be created.
+pub(super) const NO_SCHEMA: &str = "no schema is there to create the table in";
+/// What to do about it.
+pub(super) const SET_SEARCH_PATH: &str = "set the user's search_path to one that exists";
+
 const REACH: &str = "is the server up, and reachable from here?";
 const ANOTHER_SERVER: &str = "does a PostgreSQL server listen at that host and port?";
 
@@ -138,6 +143,13 @@ pub(super) fn is_stale_statement(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| matches!(code.as_str(), "26000" | "42P05"))
 }
 
+/// The statement was rolled back because of the hint in it: the queue of notifications is full, or
+/// this user may not send any.
+pub(super) fn refuses_hint(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    source.and_then(code).is_some_and(|code| matches!(code.as_str(), "54000" | "42501"))
+}
+
 /// Others are creating the same table just now.
 pub(super) fn is_creation_race(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| {
@@ -162,11 +174,7 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
             ),
             "25006" => (Unavailable, READ_ONLY, USE_PRIMARY),
             "3D000" => (Invalid, "there is no such database", "create it, or name another"),
-            "3F000" => (
-                Invalid,
-                "no schema is there to create the table in",
-                "set the user's search_path to one that exists",
-            ),
+            "3F000" => (Invalid, NO_SCHEMA, SET_SEARCH_PATH),
             "42P01" | "42703" | "42804" | "42883" | "42P10" | "42809" | "0A000" => (
                 Corrupt,
                 "the table of locks is missing or is not as leasehold creates it",

@@ -4,19 +4,18 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use uuid::Uuid;
 
+use super::columns::Column;
 use super::shared::Shared;
-use super::sql::{CLOCK, Column};
+use super::sql::CLOCK;
 use crate::common::row::{self, get};
 use crate::common::{Damage, instance};
-use crate::{InstanceRecord, Namespace, Presence, Result};
+use crate::{InstanceRecord, Presence, Result};
 
 /// The statements on one namespace's table of instances.
 #[derive(Clone)]
 pub(super) struct Statements {
-    /// The table's name, safe to put into SQL as it is.
+    /// The table's name with its schema, safe to put into SQL as it is.
     pub(super) table: String,
-    /// Creates the table where it is missing.
-    pub(super) create: String,
     /// instance, presence, ttl: whether it is new.
     announce: SqlStr,
     /// instance: removes what others have left behind.
@@ -31,11 +30,9 @@ pub(super) const COLUMNS: [Column; 3] =
     [("instance", "uuid", true), ("presence", "text", true), ("expires_at", "bigint", true)];
 
 impl Statements {
-    pub(super) fn new(namespace: &Namespace) -> Self {
-        let table = format!("{namespace}_instances");
+    pub(super) fn new(table: String) -> Self {
         let statement = |text: String| AssertSqlSafe(text).into_sql_str();
         Self {
-            create: create(&table),
             announce: statement(format!(
                 "INSERT INTO {table} AS i (instance, presence, expires_at) \
                  VALUES ($1::uuid, $2, {CLOCK} + $3) ON CONFLICT (instance) DO UPDATE SET \
@@ -51,14 +48,14 @@ impl Statements {
             withdraw: statement(format!("DELETE FROM {table} WHERE instance = $1::uuid")),
             list: statement(format!(
                 "SELECT instance::text AS instance, presence, expires_at, {CLOCK} AS clock \
-                 FROM {table} ORDER BY {table}.instance"
+                 FROM {table} AS instances ORDER BY instances.instance"
             )),
             table,
         }
     }
 }
 
-fn create(table: &str) -> String {
+pub(super) fn create(table: &str) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS {table} (
     instance uuid NOT NULL PRIMARY KEY,

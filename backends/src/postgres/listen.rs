@@ -3,11 +3,12 @@
 use std::mem;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
-use sqlx::{Acquire, Connection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions};
+use sqlx::{Acquire, AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::pooler;
 use crate::common::limit::CALL_LIMIT;
 use crate::{Hint, LeaseId, LockName};
 
@@ -17,17 +18,34 @@ const QUIET: Duration = Duration::from_secs(15);
 /// How long a notification to oneself may take.
 const ECHO_LIMIT: Duration = Duration::from_secs(5);
 
+/// What became of an attempt to listen.
+pub(super) enum Opened {
+    Listens(Ear),
+    /// A pooler shares the server's sessions: nothing was listened to. The connection can be used
+    /// to poll.
+    Shared(PgConnection),
+}
+
 /// Hears the notifications of one table.
 pub(super) struct Ear {
     /// Taken only when it is dropped.
     listener: Option<PgListener>,
     channel: String,
+    /// A second connection, until it has sent a notification that was heard.
+    witness: Option<PgConnection>,
 }
 
 impl Ear {
     /// Connects and listens; what is changed after that is heard.
-    pub(super) async fn open(options: &PgConnectOptions, channel: &str) -> sqlx::Result<Self> {
+    ///
+    /// Behind a pooler that shares sessions it does not listen: the server would send notifications
+    /// to clients that have asked for none, and whose driver takes them for an error.
+    pub(super) async fn open(options: &PgConnectOptions, channel: &str) -> sqlx::Result<Opened> {
         let open = async {
+            let mut witness = options.connect().await?;
+            if pooler::look(&mut witness).await?.renamed {
+                return Ok(Opened::Shared(witness));
+            }
             let pool = PgPoolOptions::new()
                 .max_connections(1)
                 .acquire_timeout(CALL_LIMIT)
@@ -37,9 +55,15 @@ impl Ear {
                 .connect_lazy_with(options.clone());
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.eager_reconnect(false);
-            let mut ear = Self { listener: Some(listener), channel: channel.to_owned() };
+            let mut ear =
+                Self { listener: Some(listener), channel: channel.to_owned(), witness: None };
+            let connection = Acquire::acquire(ear.listener()?).await?;
+            if pooler::share(&mut witness, connection).await? {
+                return Ok(Opened::Shared(witness));
+            }
+            ear.witness = Some(witness);
             ear.listener()?.listen(channel).await?;
-            Ok(ear)
+            Ok(Opened::Listens(ear))
         };
         timeout(CALL_LIMIT, open).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
@@ -48,22 +72,15 @@ impl Ear {
         self.listener.as_mut().ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// Whether notifications from connections of that pool come through. Behind PgBouncer in
-    /// transaction mode they do not: it listened on a connection that others use by now.
-    pub(super) async fn hears(
-        &mut self,
-        pool: &PgPool,
-        meanwhile: impl Fn(Hint),
-    ) -> sqlx::Result<bool> {
+    /// Whether notifications from another connection come through.
+    pub(super) async fn hears(&mut self, meanwhile: impl Fn(Hint)) -> sqlx::Result<bool> {
         let channel = format!("leasehold_echo_{}", LeaseId::new());
+        let Some(mut witness) = self.witness.take() else { return Ok(true) };
         let listener = self.listener()?;
         let echo = async {
             listener.listen(&channel).await?;
-            sqlx::query("SELECT pg_notify($1, 'echo')")
-                .persistent(false)
-                .bind(&channel)
-                .execute(pool)
-                .await?;
+            let notify = format!("SELECT pg_notify('{channel}', 'echo')");
+            witness.execute(sqlx::raw_sql(AssertSqlSafe(notify))).await?;
             loop {
                 match listener.try_recv().await? {
                     Some(heard) if heard.channel() == channel => break,
@@ -71,7 +88,9 @@ impl Ear {
                     None => return Err(sqlx::Error::PoolClosed),
                 }
             }
-            listener.unlisten(&channel).await
+            listener.unlisten(&channel).await?;
+            _ = witness.close().await;
+            Ok(())
         };
         match timeout(ECHO_LIMIT, echo).await {
             Ok(done) => done.map(|()| true),

@@ -21,8 +21,9 @@
 //! ran out meanwhile is not revived. Asking for a name that is held writes nothing.
 //!
 //! [`watch`](crate::LockStore::watch) listens for notifications on one connection of its own, beside
-//! the pool; they are sent by release, disable and enable, never by heartbeats. Where notifications
-//! do not come through (PgBouncer in transaction mode), waiters are told to look once a second.
+//! the pool; they are sent by release, disable and enable, never by heartbeats. Behind a pooler that
+//! shares sessions (PgBouncer in transaction mode) it never listens: one query a second looks for
+//! changes of all the names that this process asks about.
 //!
 //! ```no_run
 //! use leasehold::postgres::PostgresStore;
@@ -42,15 +43,22 @@
 //! # }
 //! ```
 
+mod asked;
+mod columns;
 mod config;
+mod connect_url;
 mod error;
+mod hinting;
 mod instances;
 mod listen;
+mod poll;
+mod pooler;
 mod row;
 mod schema;
 mod shared;
 mod sql;
 mod store;
+mod version;
 mod watch;
 
 use std::sync::Arc;

@@ -1,49 +1,113 @@
 //! Checking that the tables are in place, and creating those that are not.
+//!
+//! Every statement here is sent by the simple protocol, in one message: a pooler in transaction mode
+//! may parse an unnamed statement on one of the server's sessions and run it on another, where it
+//! runs what somebody else has parsed. Nothing is bound, so what the text contains is either a
+//! namespace (`a` to `z`, `0` to `9` and `_`) or was quoted by the server.
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
-use super::error;
-use super::sql::{Column, Sql};
-use crate::{Error, ErrorKind, Result, Schema};
+use super::columns::{self, Column};
+use super::sql::{self, Sql};
+use super::{error, instances, pooler, version};
+use crate::{Error, ErrorKind, Namespace, OpenOptions, Result, Schema};
 
 /// How often creating is tried, while others create the same.
 const TRIES: u32 = 10;
 
+/// A table of a namespace.
+struct Table {
+    /// The name, without the schema that the table is in.
+    name: String,
+    columns: &'static [Column],
+    /// The statement that creates the table of that qualified name where it is missing.
+    create: fn(&str) -> String,
+}
+
+impl Table {
+    fn all(namespace: &Namespace) -> [Self; 2] {
+        [
+            Self {
+                name: format!("{namespace}_locks"),
+                columns: &sql::EXPECTED,
+                create: sql::create,
+            },
+            Self {
+                name: format!("{namespace}_instances"),
+                columns: &instances::COLUMNS,
+                create: instances::create,
+            },
+        ]
+    }
+
+    /// The statements that create it, under that name, and say which version it has.
+    fn script(&self, name: &str) -> String {
+        format!("{};\n{};\n", (self.create)(name), version::comment(name))
+    }
+
+    fn missing(&self) -> Error {
+        Error::invalid(format!("the table \"{}\" is missing", self.name)).with_fix(error::CREATE_IT)
+    }
+}
+
+/// What an application's migrations may contain.
+pub(super) fn text(namespace: &Namespace) -> String {
+    let tables = Table::all(namespace).map(|table| table.script(&table.name));
+    format!("{}{}", version::HEADING, tables.concat())
+}
+
 /// Makes sure that the server can be used and that the tables are there; it writes nothing, and
 /// needs no right to create, where they are.
-pub(super) async fn ensure(connection: &mut PgConnection, sql: &Sql, schema: Schema) -> Result<()> {
+///
+/// The statements that come of it name the schema of each table: the search path may differ between
+/// the connections of a pool, and between the sessions behind a pooler.
+pub(super) async fn open(
+    connection: &mut PgConnection,
+    options: &OpenOptions,
+    connect: &PgConnectOptions,
+) -> Result<Sql> {
     check_server(connection).await?;
-    for (table, create_it, columns) in sql.tables() {
-        let missing = || {
-            Error::invalid(format!("the table \"{table}\" is missing")).with_fix(error::CREATE_IT)
-        };
-        if is_there(connection, table, columns).await? {
-            continue;
-        }
-        if schema == Schema::Require {
-            return Err(missing());
-        }
-        create(connection, table, create_it).await?;
-        if !is_there(connection, table, columns).await? {
-            return Err(missing());
-        }
+    pooler::check(connection, connect).await?;
+    let [locks, instances] = Table::all(&options.namespace);
+    let locks = place(connection, &locks, options.schema).await?;
+    let instances = place(connection, &instances, options.schema).await?;
+    Ok(Sql::new(&options.namespace, locks, instances))
+}
+
+/// Finds or creates the table, and returns its qualified name.
+async fn place(connection: &mut PgConnection, table: &Table, schema: Schema) -> Result<String> {
+    let name = &table.name;
+    if let Some(found) = find(connection, table, &format!("'{name}'")).await? {
+        return Ok(found);
     }
-    Ok(())
+    if schema == Schema::Require {
+        return Err(table.missing());
+    }
+    let here = format!(
+        "SELECT quote_ident(current_schema()) || '.{name}' AS qualified, \
+             quote_literal(quote_ident(current_schema()) || '.{name}') AS literal"
+    );
+    let row = one(connection, here).await?;
+    let missing_schema = || Error::invalid(error::NO_SCHEMA).with_fix(error::SET_SEARCH_PATH);
+    let of = |column| row.try_get::<Option<String>, _>(column).map_err(error::unwritten);
+    let qualified = of("qualified")?.ok_or_else(missing_schema)?;
+    let literal = of("literal")?.ok_or_else(missing_schema)?;
+    let created = create(connection, table, &qualified).await;
+    match find(connection, table, &literal).await? {
+        // Another has created it, and this user may not set its comment.
+        Some(found) => Ok(found),
+        None => Err(created.err().unwrap_or_else(|| table.missing())),
+    }
 }
 
 async fn check_server(connection: &mut PgConnection) -> Result<()> {
-    let row = sqlx::query(
-        "SELECT current_setting('server_encoding') AS encoding, \
-             pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only",
-    )
-    .persistent(false)
-    .fetch_one(connection)
-    .await
-    .map_err(error::unwritten)?;
+    let query = "SELECT current_setting('server_encoding') AS encoding, \
+             pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only";
+    let row = one(connection, query.to_owned()).await?;
     let encoding: String = row.try_get("encoding").map_err(error::unwritten)?;
     if encoding != "UTF8" {
         let message = format!("the database keeps text as {encoding}, which lacks some names");
@@ -58,10 +122,12 @@ async fn check_server(connection: &mut PgConnection) -> Result<()> {
 
 /// Starters queue for an advisory lock, since `IF NOT EXISTS` alone is not safe against others who
 /// create the same. What still collides, such as a migration, is tried again.
-async fn create(connection: &mut PgConnection, table: &str, create: &str) -> Result<()> {
-    // One message of two statements is one transaction.
+async fn create(connection: &mut PgConnection, table: &Table, qualified: &str) -> Result<()> {
+    // One message of several statements is one transaction.
     let script = format!(
-        "SELECT pg_advisory_xact_lock(hashtext('leasehold'), hashtext('{table}')); {create}"
+        "SELECT pg_advisory_xact_lock(hashtext('leasehold'), hashtext('{}')); {}",
+        table.name,
+        table.script(qualified)
     );
     for round in 1.. {
         match connection.execute(sqlx::raw_sql(AssertSqlSafe(script.clone()))).await {
@@ -75,72 +141,67 @@ async fn create(connection: &mut PgConnection, table: &str, create: &str) -> Res
     Ok(())
 }
 
-/// Whether the table is there; an error when what is there is not Leasehold's.
-async fn is_there(connection: &mut PgConnection, table: &str, expected: &[Column]) -> Result<bool> {
-    // As the statements find it: by the connection's search path.
-    let columns = sqlx::query(
-        "SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type, \
-             a.attnotnull AS filled, a.atthasdef AS given, coalesce(o.collname::text, '') AS \
-             collation, c.relkind IN ('r', 'p') AS is_table, EXISTS ( \
-                 SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisunique \
-                     AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL \
-                     AND i.indnatts = 1 AND i.indkey[0] = a.attnum) AS is_key \
-         FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid \
-             LEFT JOIN pg_collation AS o ON o.oid = a.attcollation \
-         WHERE c.oid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped",
-    )
-    .persistent(false)
-    .bind(table)
-    .fetch_all(connection)
-    .await
-    .map_err(error::unwritten)?;
-    if columns.is_empty() {
-        return Ok(false);
-    }
-    match difference(&columns, expected).map_err(error::unwritten)? {
-        None => Ok(true),
+/// The qualified name of the table, if it is there; an error when what is there is not Leasehold's.
+///
+/// `literal` is the table's name as a literal of SQL, qualified or as the search path finds it.
+async fn find(
+    connection: &mut PgConnection,
+    table: &Table,
+    literal: &str,
+) -> Result<Option<String>> {
+    let query = columns::query(literal);
+    let rows = all(connection, query).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let name = &table.name;
+    match columns::difference(&rows, table.columns).map_err(error::unwritten)? {
+        None => {}
         Some(difference) => {
-            let message = format!("\"{table}\" is not as leasehold creates it: {difference}");
-            Err(Error::new(ErrorKind::Corrupt, message).with_fix(
+            let message = format!("\"{name}\" is not as leasehold creates it: {difference}");
+            return Err(Error::new(ErrorKind::Corrupt, message).with_fix(
                 "compare it with the schema that leasehold prints, or use another namespace",
-            ))
+            ));
         }
     }
+    let comment: Option<String> = first.try_get("comment").map_err(error::unwritten)?;
+    version::check(name, comment.as_deref())?;
+    let schema: String = first.try_get("schema").map_err(error::unwritten)?;
+    Ok(Some(format!("{schema}.{name}")))
 }
 
-/// What is not as expected. Further columns do no harm, unless they must be filled.
-fn difference(columns: &[PgRow], expected: &[Column]) -> sqlx::Result<Option<String>> {
-    let key = expected.first().map(|(name, ..)| *name);
-    let mut missing = expected.to_vec();
-    for column in columns {
-        if !column.try_get::<bool, _>("is_table")? {
-            return Ok(Some("it is no table".to_owned()));
+async fn all(connection: &mut PgConnection, query: String) -> Result<Vec<PgRow>> {
+    sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(connection).await.map_err(error::unwritten)
+}
+
+async fn one(connection: &mut PgConnection, query: String) -> Result<PgRow> {
+    let rows = all(connection, query).await?;
+    rows.into_iter().next().ok_or_else(|| error::unwritten(sqlx::Error::RowNotFound))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_namespace_is_safe_in_a_statement() {
+        for refused in ["a'b", "a\"b", "a b", "a;b", "a\\b", "a.b", "a\0", "A", "é", "$a", "-", ""]
+        {
+            assert!(Namespace::new(refused).is_err(), "{refused:?}");
         }
-        let name: &str = column.try_get("name")?;
-        let kind: &str = column.try_get("type")?;
-        let filled: bool = column.try_get("filled")?;
-        let known = missing.iter().position(|(expected, ..)| *expected == name);
-        let Some((_, expected, always)) = known.map(|at| missing.swap_remove(at)) else {
-            if filled && !column.try_get::<bool, _>("given")? {
-                return Ok(Some(format!("its column {name} must be filled")));
-            }
-            continue;
-        };
-        if kind != expected {
-            return Ok(Some(format!("its column {name} is {kind}, not {expected}")));
-        }
-        if filled != always {
-            return Ok(Some(format!("NULL in its column {name}")));
-        }
-        if key == Some(name) {
-            let collation: &str = column.try_get("collation")?;
-            if expected == "text" && !matches!(collation, "C" | "POSIX") {
-                return Ok(Some(format!("its {name}s compare as {collation:?}, not as \"C\"")));
-            }
-            if !column.try_get::<bool, _>("is_key")? {
-                return Ok(Some(format!("its {name}s are not unique")));
+        for accepted in ["a", "z_9", &"a".repeat(32)] {
+            for table in Table::all(&Namespace::new(accepted).unwrap()) {
+                let safe = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+                assert!(table.name.bytes().all(safe) && table.name.len() < 64, "{}", table.name);
             }
         }
     }
-    Ok(missing.first().map(|(name, ..)| format!("it has no column {name}")))
+
+    #[test]
+    fn the_printed_text_says_how_a_table_gets_its_version() {
+        let text = text(&Namespace::new("billing").unwrap());
+        for table in ["billing_locks", "billing_instances"] {
+            let comment = format!("COMMENT ON TABLE {table} IS 'leasehold schema 1';\n");
+            assert!(text.contains(&comment), "{text}");
+        }
+        assert!(text.starts_with("-- "), "{text}");
+    }
 }

@@ -22,6 +22,8 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
+use super::columns::Column;
+use super::hinting::Hinting;
 use super::instances;
 use crate::Namespace;
 
@@ -35,41 +37,39 @@ const COLUMNS: &str = "l.name, l.token, l.lease::text AS lease, l.holder, l.expi
 /// The statements on one namespace's table.
 #[derive(Clone)]
 pub(super) struct Sql {
-    /// The table's name, safe to put into SQL as it is; also that of the channel of notifications.
+    /// The table's name with its schema, safe to put into SQL as it is.
     pub(super) table: String,
-    /// Creates the table where it is missing.
-    pub(super) create: String,
+    /// The channel of notifications, which is safe in SQL as well.
+    pub(super) channel: String,
 
     /// name, lease, holder, ttl: `done` and the row, granted or standing.
     pub(super) acquire: SqlStr,
     /// names, leases, ttls: name, lease, ttl, expires_at, reason and clock of those in force.
     pub(super) renew: SqlStr,
     /// name, lease.
-    pub(super) release: SqlStr,
+    pub(super) release: Hinting,
     /// name, reason, by: `done` and, if it is not, the standing row.
-    pub(super) disable: SqlStr,
+    pub(super) disable: Hinting,
     /// name.
-    pub(super) enable: SqlStr,
+    pub(super) enable: Hinting,
     /// name: its columns.
     pub(super) find: SqlStr,
     /// first name, a name to leave out or NULL, limit: their columns.
     pub(super) list: SqlStr,
+    /// names: name, lease and `disabled` of those that have a row.
+    pub(super) poll: SqlStr,
 
     pub(super) instances: instances::Statements,
 }
 
-/// A column of a table: its name, its type, and whether it is always filled. The first of a table is
-/// its key.
-pub(super) type Column = (&'static str, &'static str, bool);
-
 impl Sql {
-    pub(super) fn new(namespace: &Namespace) -> Self {
-        let table = format!("{namespace}_locks");
+    /// On the tables of those qualified names.
+    pub(super) fn new(namespace: &Namespace, table: String, instances: String) -> Self {
+        // As it always was: the schema is not part of it, which costs a hint too many at most.
+        let channel = format!("{namespace}_locks");
         let statement = |text: String| AssertSqlSafe(text).into_sql_str();
-        let notify = format!("pg_notify('{table}', l.name)::text AS notified");
         let standing = format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {table} AS l");
         Self {
-            create: create(&table),
             // A name that is seen to be held or disabled is not even locked: candidates that look
             // again and again write nothing and wait for nobody.
             acquire: statement(format!(
@@ -105,17 +105,20 @@ impl Sql {
                  RETURNING l.name, l.lease::text AS lease, h.ttl, l.expires_at, h.reason, \
                      {CLOCK} AS clock"
             )),
-            release: statement(format!(
-                "WITH held AS (SELECT l.name, l.expires_at FROM {table} AS l \
+            release: Hinting::new(&channel, |notify| {
+                format!(
+                    "WITH held AS (SELECT l.name, l.expires_at FROM {table} AS l \
                      WHERE l.name = $1 AND l.lease = $2::uuid FOR NO KEY UPDATE) \
                  UPDATE {table} AS l SET lease = NULL, holder = NULL, expires_at = NULL, \
                      granted_at = NULL, ending = NULL \
                  FROM held AS h WHERE l.name = h.name AND h.expires_at > {CLOCK} \
                  RETURNING {notify}"
-            )),
+                )
+            }),
             // A lease that is over is marked too, which nobody sees: the next grant clears it.
-            disable: statement(format!(
-                "WITH done AS ( \
+            disable: Hinting::new(&channel, |notify| {
+                format!(
+                    "WITH done AS ( \
                      INSERT INTO {table} AS l \
                          (name, token, disabled_reason, disabled_by, disabled_at) \
                      VALUES ($1, 0, $2, $3, {CLOCK}) \
@@ -128,29 +131,28 @@ impl Sql {
                  SELECT true AS done, done.* FROM done \
                  UNION ALL SELECT false, NULL, s.* FROM standing AS s \
                  WHERE NOT EXISTS (SELECT FROM done)"
-            )),
-            enable: statement(format!(
-                "UPDATE {table} AS l SET disabled_reason = NULL, disabled_by = NULL, \
+                )
+            }),
+            enable: Hinting::new(&channel, |notify| {
+                format!(
+                    "UPDATE {table} AS l SET disabled_reason = NULL, disabled_by = NULL, \
                      disabled_at = NULL \
                  WHERE l.name = $1 AND l.disabled_reason IS NOT NULL RETURNING {notify}"
-            )),
+                )
+            }),
             find: statement(format!("{standing} WHERE l.name = $1")),
             list: statement(format!(
                 "{standing} WHERE l.name >= $1 AND l.name IS DISTINCT FROM $2 \
                  ORDER BY l.name LIMIT $3"
             )),
-            instances: instances::Statements::new(namespace),
+            poll: statement(format!(
+                "SELECT l.name, l.lease::text AS lease, l.disabled_reason IS NOT NULL AS disabled \
+                 FROM {table} AS l WHERE l.name = ANY($1::text[])"
+            )),
+            instances: instances::Statements::new(instances),
+            channel,
             table,
         }
-    }
-
-    /// Each table: its name, the statement that creates it, and its columns.
-    pub(super) fn tables(&self) -> [(&str, &str, &'static [Column]); 2] {
-        let instances = &self.instances;
-        [
-            (self.table.as_str(), self.create.as_str(), &EXPECTED),
-            (instances.table.as_str(), instances.create.as_str(), &instances::COLUMNS),
-        ]
     }
 }
 
@@ -158,7 +160,7 @@ impl Sql {
 /// pages keep room for the next version of their rows, so that a heartbeat touches no index and
 /// leaves nothing for VACUUM. Times are microseconds since 1970 by the server's clock, the unit of
 /// tokens, which a damaged value cannot take to infinity; `to_timestamp(expires_at / 1e6)` shows one.
-fn create(table: &str) -> String {
+pub(super) fn create(table: &str) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS {table} (
     name text COLLATE \"C\" NOT NULL PRIMARY KEY,
@@ -176,7 +178,7 @@ fn create(table: &str) -> String {
 }
 
 /// The columns of the table of locks.
-const EXPECTED: [Column; 10] = [
+pub(super) const EXPECTED: [Column; 10] = [
     ("name", "text", true),
     ("token", "bigint", true),
     ("lease", "uuid", false),

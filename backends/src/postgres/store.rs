@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnection, PgPool, PgRow};
+use sqlx::postgres::{PgPool, PgRow};
+use sqlx::{ConnectOptions, SqlStr};
 use uuid::Uuid;
 
 use super::shared::Shared;
@@ -59,7 +59,7 @@ impl PostgresStore {
                 .await
                 .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an impossible message".into())))
                 .map_err(error::connecting)?;
-            prepare(&mut connection, options).await
+            schema::open(&mut connection, options, &connect).await
         };
         let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
         Ok(Self::build(config::pool(&connect), label, sql))
@@ -67,9 +67,12 @@ impl PostgresStore {
 
     /// Builds the store on a pool that the application already has.
     ///
-    /// The pool's settings are left as they are. The table is found, and created, by the search path
-    /// of its connections. [`watch`](LockStore::watch) opens one connection more, outside of the
-    /// pool, with the pool's options.
+    /// The pool's settings are left as they are. The tables are found, and created, by the search
+    /// path of the connection that opens the store, and stay where they were found: the search path
+    /// of other connections makes no difference. [`watch`](LockStore::watch) opens one connection
+    /// more, outside of the pool, with the pool's options of that moment.
+    ///
+    /// A pool whose statement cache is off is refused behind a pooler such as PgBouncer.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -80,7 +83,8 @@ impl PostgresStore {
         let label = config::label(&pool.connect_options());
         let check = async {
             let mut connection = pool.acquire().await.map_err(error::connecting)?;
-            let prepared = prepare(&mut connection, options).await;
+            let connect = pool.connect_options();
+            let prepared = schema::open(&mut connection, options, &connect).await;
             if prepared.is_err() {
                 connection.close_on_drop();
             }
@@ -99,11 +103,11 @@ impl PostgresStore {
     /// # Errors
     /// None: every namespace can be used.
     pub fn schema(namespace: &Namespace) -> Result<String> {
-        let sql = Sql::new(namespace);
-        Ok(sql.tables().map(|(_, create, _)| format!("{create};\n")).concat())
+        Ok(schema::text(namespace))
     }
 
-    /// The table of locks. An application may read its columns `name` and `token`, which stay, to
+    /// The table of locks, with its schema and quoted where needed, so that it can be put into SQL as
+    /// it is. An application may read its columns `name` and `token`, which stay, to
     /// make a write in the same database conditional on a token being the latest of its lock.
     #[must_use]
     pub fn table(&self) -> &str {
@@ -115,12 +119,6 @@ impl PostgresStore {
     pub fn pool(&self) -> &PgPool {
         &self.shared.pool
     }
-}
-
-async fn prepare(connection: &mut PgConnection, options: &OpenOptions) -> Result<Sql> {
-    let sql = Sql::new(&options.namespace);
-    schema::ensure(connection, &sql, options.schema).await?;
-    Ok(sql)
 }
 
 /// Exact, since the longest ttl is a day; rounded up to the step.
@@ -158,6 +156,7 @@ impl LockStore for PostgresStore {
         let shared = &*self.shared;
         let about = shared.about("acquire", Some(name));
         check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
+        shared.hub.asked(name);
         let holder = serde_json::to_string(&options.holder)
             .map_err(|e| about(Error::invalid("the holder is no JSON").with_source(e)))?;
         let (lease, ttl) = (options.lease.to_string(), ttl_micros(options.ttl));
@@ -227,16 +226,20 @@ impl LockStore for PostgresStore {
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
         let shared = &*self.shared;
         let lease = lease.to_string();
-        let statement = || sqlx::query(shared.sql.release.clone()).bind(name.as_str()).bind(&lease);
-        let rows = shared.write(statement).await.map_err(shared.about("release", Some(name)))?;
+        let lease = &lease;
+        let release = |sql: SqlStr| {
+            shared.write(move || sqlx::query(sql.clone()).bind(name.as_str()).bind(lease))
+        };
+        let rows = shared.sql.release.run(release).await;
+        let rows = rows.map_err(shared.about("release", Some(name)))?;
         let none = rows.is_empty();
         Ok(if none { ReleaseOutcome::NotHeld } else { ReleaseOutcome::Released })
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
         let shared = &*self.shared;
-        let statement = || {
-            sqlx::query(shared.sql.disable.clone())
+        let statement = |sql: SqlStr| {
+            sqlx::query(sql)
                 .bind(name.as_str())
                 .bind(options.reason.as_str())
                 .bind(options.by.as_deref())
@@ -248,19 +251,23 @@ impl LockStore for PostgresStore {
                 standing.disabled.map(DisableOutcome::AlreadyDisabled)
             }
         };
-        shared.decide(statement, answer).await.map_err(shared.about("disable", Some(name)))
+        let disable = |sql: SqlStr| shared.decide(move || statement(sql.clone()), answer);
+        shared.sql.disable.run(disable).await.map_err(shared.about("disable", Some(name)))
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
         let shared = &*self.shared;
-        let statement = || sqlx::query(shared.sql.enable.clone()).bind(name.as_str());
-        let rows = shared.write(statement).await.map_err(shared.about("enable", Some(name)))?;
+        let enable =
+            |sql: SqlStr| shared.write(move || sqlx::query(sql.clone()).bind(name.as_str()));
+        let rows = shared.sql.enable.run(enable).await;
+        let rows = rows.map_err(shared.about("enable", Some(name)))?;
         let none = rows.is_empty();
         Ok(if none { EnableOutcome::AlreadyEnabled } else { EnableOutcome::Enabled })
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
         let shared = &*self.shared;
+        shared.hub.asked(name);
         let get = async {
             let statement = || sqlx::query(shared.sql.find.clone()).bind(name.as_str());
             let rows = shared.read(statement).await?;

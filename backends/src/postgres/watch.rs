@@ -7,27 +7,27 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::stream;
-use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::postgres::PgPool;
 use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::asked::Asked;
 use super::error;
-use super::listen::Ear;
+use super::listen::{Ear, Opened};
+use super::poll::Poller;
 use super::shared::Shared;
-use crate::{Clock, Hint, HintStream, Moment, Result, SystemClock};
+use super::sql::Sql;
+use crate::{Hint, HintStream, LockName, Result};
 
-/// How often waiters are told to look, while no notifications come through.
-const INTERVAL: Duration = Duration::from_secs(1);
-
-/// The pauses between attempts to listen again.
+/// The pauses between attempts to connect again.
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long a connection that hears nothing is left at that.
-const DEAF: Duration = Duration::from_secs(60);
+/// How many attempts in a row may hear nothing, before the watch polls for good.
+const UNHEARD: u32 = 3;
 
 /// How many hints a stream may lag behind before it is told that anything may have happened.
 const BACKLOG: usize = 1024;
@@ -36,6 +36,7 @@ const BACKLOG: usize = 1024;
 #[derive(Default)]
 pub(super) struct Hub {
     listening: Mutex<Weak<Listening>>,
+    asked: Asked,
 }
 
 /// A task that listens for as long as a stream needs it.
@@ -52,6 +53,11 @@ impl Drop for Listening {
 }
 
 impl Hub {
+    /// Notes that this process has asked about a name, and may wait for it.
+    pub(super) fn asked(&self, name: &LockName) {
+        self.asked.note(name);
+    }
+
     pub(super) async fn watch(&self, shared: &Shared) -> Result<HintStream> {
         if shared.pool.is_closed() {
             return Err(error::unwritten(sqlx::Error::PoolClosed));
@@ -85,73 +91,86 @@ async fn next(
 async fn start(shared: &Shared) -> Listening {
     let (sender, hints) = broadcast::channel(BACKLOG);
     let mut watch = Watch {
-        options: Arc::unwrap_or_clone(shared.pool.connect_options()),
         pool: shared.pool.clone(),
-        channel: shared.sql.table.clone(),
+        sql: shared.sql.clone(),
+        asked: shared.hub.asked.clone(),
         label: shared.label.clone(),
         sender,
         warned: false,
+        unheard: 0,
     };
-    let ear = watch.listen().await;
+    let source = watch.connect().await;
     let task = tokio::spawn(async move {
         let closed = watch.pool.close_event();
         tokio::select! {
-            () = watch.run(ear) => {}
+            () = watch.run(source) => {}
             () = closed => {}
         }
     });
     Listening { hints, task }
 }
 
+/// Where hints come from.
+enum Source {
+    Notifications(Ear),
+    Polled(Poller),
+}
+
 struct Watch {
-    options: PgConnectOptions,
     pool: PgPool,
-    channel: String,
+    sql: Sql,
+    asked: Asked,
     label: String,
     sender: Sender<Hint>,
     /// Whether the present trouble was told of.
     warned: bool,
+    /// How many connections in a row heard nothing.
+    unheard: u32,
 }
 
 impl Watch {
-    /// Runs for ever, through whatever outages.
-    async fn run(&mut self, mut ear: Option<Ear>) {
+    /// Runs through all outages, until it is aborted.
+    async fn run(&mut self, mut source: Option<Source>) {
         let mut pause = PAUSE;
         // A watch that listened from its start has missed nothing.
-        let mut missed = ear.is_none();
+        let mut missed = !matches!(source, Some(Source::Notifications(_)));
         loop {
-            if let Some(open) = ear.as_mut() {
-                match open.hears(&self.pool, |hint| self.hint(hint)).await {
-                    Ok(true) => {
-                        self.warned = false;
-                        pause = PAUSE;
-                        if missed {
-                            self.hint(Hint::Anything);
-                        }
-                        self.warn(&self.relay(open).await.to_string());
-                    }
-                    Ok(false) => {
-                        self.warn("notifications do not come through, as with a pooler");
-                        drop(ear.take());
-                        self.poll_until(SystemClock.now() + DEAF).await;
-                    }
-                    Err(error) => self.warn(&error.to_string()),
+            if let Some(open) = source.as_mut() {
+                let works = match open {
+                    Source::Notifications(ear) => self.listen(ear, missed).await,
+                    Source::Polled(poller) => self.poll(poller).await,
+                };
+                if works {
+                    pause = PAUSE;
                 }
             }
-            drop(ear.take());
+            drop(source.take());
             missed = true;
             self.hint(Hint::Anything);
             // In time for servers that start again, out of step with other clients.
-            let jitter = pause.mul_f64(fastrand::f64() / 2.0);
-            self.poll_until(SystemClock.now() + pause + jitter).await;
+            sleep(pause + pause.mul_f64(fastrand::f64() / 2.0)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            ear = self.listen().await;
+            source = self.connect().await;
         }
     }
 
-    async fn listen(&mut self) -> Option<Ear> {
-        match Ear::open(&self.options, &self.channel).await {
-            Ok(ear) => Some(ear),
+    /// Connects as the pool would now: its password may have changed since it was made.
+    async fn connect(&mut self) -> Option<Source> {
+        let options = self.pool.connect_options();
+        let connected = if self.asked.polled() {
+            Poller::connect(&options).await.map(Source::Polled)
+        } else {
+            match Ear::open(&options, &self.sql.channel).await {
+                Ok(Opened::Listens(ear)) => Ok(Source::Notifications(ear)),
+                Ok(Opened::Shared(connection)) => {
+                    self.poll_for_good("a pooler shares the server's sessions between clients");
+                    Ok(Source::Polled(Poller::new(connection)))
+                }
+                Err(error) => Err(error),
+            }
+        };
+        match connected {
+            Ok(source) => Some(source),
             Err(error) => {
                 self.warn(&error.to_string());
                 None
@@ -159,26 +178,61 @@ impl Watch {
         }
     }
 
-    /// Passes hints on until the connection is lost.
-    async fn relay(&self, ear: &mut Ear) -> sqlx::Error {
-        loop {
-            match ear.next().await {
-                Ok(hint) => self.hint(hint),
-                Err(error) => return error,
+    /// Passes notifications on until the connection is lost; whether any could be heard.
+    async fn listen(&mut self, ear: &mut Ear, missed: bool) -> bool {
+        match ear.hears(|hint| self.hint(hint)).await {
+            Ok(true) => {
+                (self.warned, self.unheard) = (false, 0);
+                if missed {
+                    self.hint(Hint::Anything);
+                }
+                let error = loop {
+                    match ear.next().await {
+                        Ok(hint) => self.hint(hint),
+                        Err(error) => break error,
+                    }
+                };
+                self.warn(&error.to_string());
+                true
+            }
+            Ok(false) => {
+                self.unheard += 1;
+                if self.unheard >= UNHEARD {
+                    self.poll_for_good("notifications do not come through");
+                }
+                false
+            }
+            Err(error) => {
+                self.warn(&error.to_string());
+                false
             }
         }
     }
 
-    /// Tells waiters to look for themselves, meanwhile.
-    async fn poll_until(&self, end: Moment) {
+    /// Asks for changes until the connection is lost; whether any answer came.
+    async fn poll(&mut self, poller: &mut Poller) -> bool {
+        // What waiters asked about before this was not noted.
+        self.hint(Hint::Anything);
+        let mut works = false;
         loop {
-            let left = end.saturating_since(SystemClock.now());
-            if left.is_zero() {
-                return;
+            match poller.ask(&self.sql.poll, &self.asked).await {
+                Ok((hints, pause)) => {
+                    works = true;
+                    hints.into_iter().for_each(|hint| self.hint(hint));
+                    sleep(pause).await;
+                }
+                Err(error) => {
+                    self.warn(&error.to_string());
+                    return works;
+                }
             }
-            sleep(left.min(INTERVAL)).await;
-            self.hint(Hint::Anything);
         }
+    }
+
+    /// Never listens again, for as long as the store lives.
+    fn poll_for_good(&mut self, why: &str) {
+        self.asked.poll();
+        self.warn(why);
     }
 
     fn hint(&self, hint: Hint) {
@@ -192,7 +246,7 @@ impl Watch {
             tracing::warn!(
                 store = self.label,
                 why,
-                "waiters are not woken by the server; they look once a second instead"
+                "waiters are not woken by the server; they find out by asking"
             );
         }
     }

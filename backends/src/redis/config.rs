@@ -1,10 +1,15 @@
 //! From a URL to the place that it names.
 
-use ::redis::cluster::ClusterClient;
-use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisError};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ::redis::{
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError,
+};
+use url::form_urlencoded;
 
 use super::options::Options;
-use super::place::Place;
+use super::place::{Place, Server};
 use super::sentinel::Sentinels;
 use crate::url::check_login;
 use crate::{Error, Result};
@@ -42,6 +47,7 @@ pub(super) fn parse(url: &str) -> Result<Config> {
     }
     let place = match parts.kind {
         "" => parts.single()?,
+        "unix" => parts.socket()?,
         "cluster" => parts.cluster()?,
         _ => parts.sentinel()?,
     };
@@ -52,12 +58,15 @@ impl<'a> Parts<'a> {
     fn of(url: &'a str) -> Result<Self> {
         let (scheme, rest) = url.split_once("://").ok_or_else(unreadable)?;
         let scheme = scheme.to_ascii_lowercase();
-        let (product, kind) = scheme.split_once('+').unwrap_or((&scheme, ""));
+        // Other programs write unix:// alone.
+        let scheme = if scheme == "unix" { "redis+unix" } else { &*scheme };
+        let (product, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
         let tls = matches!(product, "rediss" | "valkeys");
         let kind = match kind {
             "" => "",
             "cluster" => "cluster",
             "sentinel" => "sentinel",
+            "unix" if !tls => "unix",
             _ => return Err(unreadable()),
         };
         let (rest, fragment) =
@@ -67,21 +76,27 @@ impl<'a> Parts<'a> {
         let split = authority.rfind('@').map_or(0, |at| at + 1);
         let (login, hosts) = authority.split_at(split);
         let hosts: Vec<_> = hosts.split(',').collect();
-        if hosts.iter().any(|host| host.is_empty()) || (kind.is_empty() && hosts.len() > 1) {
+        if kind == "unix" {
+            if hosts != [""] || path.is_empty() {
+                return Err(unreadable());
+            }
+        } else if hosts.iter().any(|host| host.is_empty()) || (kind.is_empty() && hosts.len() > 1) {
             return Err(unreadable());
         }
         if !fragment.is_empty() {
             return Err(Error::invalid("the URL has a part after #, which would be left unread")
                 .with_fix("to trust a certificate of your own, name its authority: ?ca=FILE"));
         }
-        let options = Options::of(query)?;
+        let options = Options::of(query, kind == "unix")?;
         if options.certificates.is_some() && !tls {
-            return Err(Error::invalid("the URL names certificates, and no TLS")
+            return Err(Error::invalid("the URL names certificates, but does not ask for TLS")
                 .with_fix("write rediss:// instead of redis://"));
         }
         if options.sentinel_password.is_some() && kind != "sentinel" {
-            return Err(Error::invalid("the URL has a password of sentinels, and no sentinels")
-                .with_fix(FORM));
+            return Err(Error::invalid(
+                "the URL has a password of sentinels, but names no sentinels",
+            )
+            .with_fix(FORM));
         }
         Ok(Self { tls, kind, login, hosts, path, options })
     }
@@ -106,7 +121,32 @@ impl<'a> Parts<'a> {
 
     fn single(&self) -> Result<Place> {
         let info = self.info(self.login, self.hosts[0], self.path)?;
-        Ok(Place::Single(Box::new(self.client(info)?)))
+        Ok(Place::Server(Server::At(Box::new(self.client(info)?))))
+    }
+
+    /// A Unix socket. User and password are where other programs write them: before an `@`, or in
+    /// options.
+    fn socket(&self) -> Result<Place> {
+        let path = PathBuf::from(format!("/{}", decoded(self.path)));
+        let info = ConnectionAddr::Unix(path).into_connection_info().map_err(|_| unreadable())?;
+        let (user, password) = self.login.trim_end_matches('@').split_once(':').unwrap_or_default();
+        let (user, password) = (decoded(user), decoded(password));
+        let user = self.options.user.clone().unwrap_or(user);
+        let password = self.options.pass.clone().unwrap_or(password);
+        let mut settings = info.redis_settings().clone().set_db(self.options.db.unwrap_or(0));
+        if !user.is_empty() {
+            settings = settings.set_username(user);
+        }
+        if !password.is_empty() {
+            settings = settings.set_password(password);
+        }
+        match self.options.protocol.as_deref() {
+            None | Some("2" | "resp2") => {}
+            Some("3" | "resp3") => settings = settings.set_protocol(ProtocolVersion::RESP3),
+            Some(_) => return Err(unreadable()),
+        }
+        let client = self.client(info.set_redis_settings(settings))?;
+        Ok(Place::Server(Server::At(Box::new(client))))
     }
 
     fn cluster(&self) -> Result<Place> {
@@ -114,19 +154,8 @@ impl<'a> Parts<'a> {
             return Err(Error::invalid("the URL of a cluster names a database")
                 .with_fix("leave it out: a cluster has none"));
         }
-        let infos: Result<Vec<_>> =
-            self.hosts.iter().map(|host| self.info(self.login, host, "")).collect();
-        let infos = infos?;
-        let nodes = infos.iter().cloned().map(|info| self.client(info)).collect::<Result<_>>()?;
-        // The driver would repeat what may have been done.
-        let mut client = ClusterClient::builder(infos)
-            .retries(0)
-            .connection_timeout(super::place::NODE_PATIENCE)
-            .response_timeout(crate::common::limit::CALL_LIMIT);
-        if let Some(certificates) = &self.options.certificates {
-            client = client.certs(certificates.clone());
-        }
-        Ok(Place::Cluster(Box::new(client.build().map_err(refused)?), nodes))
+        let node = |host: &&str| self.client(self.info(self.login, host, "")?);
+        Ok(Place::Cluster(self.hosts.iter().map(node).collect::<Result<_>>()?))
     }
 
     fn sentinel(&self) -> Result<Place> {
@@ -150,11 +179,10 @@ impl<'a> Parts<'a> {
             }
             self.client(info.set_redis_settings(login))
         };
-        Ok(Place::Sentinel(Box::new(Sentinels {
-            clients: self.hosts.iter().map(sentinel).collect::<Result<_>>()?,
-            service: service.to_owned(),
-            node: node.get_connection_info().clone(),
-        })))
+        let clients = self.hosts.iter().map(sentinel).collect::<Result<_>>()?;
+        let node = node.get_connection_info().clone();
+        let sentinels = Sentinels::new(clients, service.to_owned(), node);
+        Ok(Place::Server(Server::Sentinels(Arc::new(sentinels))))
     }
 
     fn label(&self) -> String {
@@ -166,11 +194,21 @@ impl<'a> Parts<'a> {
     }
 }
 
-const FORM: &str = "write redis://USER:PASSWORD@HOST:PORT/DB, redis+cluster://HOST:PORT,HOST:PORT or \
-     redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, with user and password percent-encoded";
+const FORM: &str = "write redis://USER:PASSWORD@HOST:PORT/DB, redis+unix:///PATH, \
+     redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, with user \
+     and password percent-encoded";
+
+fn decoded(text: &str) -> String {
+    let literal = text.replace('+', "%2B").replace('&', "%26");
+    let mut pairs = form_urlencoded::parse(literal.as_bytes());
+    // Without an equals sign, the whole is a name; with one, the rest is a value.
+    pairs.next().map_or_else(String::new, |(name, value)| {
+        if literal.contains('=') { format!("{name}={value}") } else { name.into_owned() }
+    })
+}
 
 fn unreadable() -> Error {
-    Error::invalid("the URL is not one of Redis's").with_fix(FORM)
+    Error::invalid("this is not a URL of Redis or Valkey").with_fix(FORM)
 }
 
 fn refused(cause: RedisError) -> Error {
@@ -208,6 +246,12 @@ mod tests {
             "redis+cluster://user:secret@one,two/1",
             "redis+sentinel://user:secret@one,two",
             "redis+sentinel://user:secret@one,,two/main",
+            "redis+unix://user:secret@",
+            "redis+unix://user:secret@host/run/redis.sock",
+            "rediss+unix://user:secret@/run/redis.sock",
+            "redis+unix:///run/redis.sock?pass=secret&db=many",
+            "redis+unix:///run/redis.sock?pass=secret&ca=Cargo.toml",
+            "redis://user:secret@host?db=1",
         ] {
             let Err(error) = parse(url) else { panic!("{url} is accepted") };
             assert!(error.is_invalid(), "{url}: {error}");
@@ -231,8 +275,40 @@ mod tests {
         }
         assert_eq!(parse("redis://h?wait_replicas=2").unwrap().wait_replicas, 2);
         let sentinels = "redis+sentinel://a/main?sentinel_username=u&sentinel_password=p%26+";
-        let Place::Sentinel(sentinels) = parse(sentinels).unwrap().place else { panic!("others") };
-        let login = sentinels.clients[0].get_connection_info().redis_settings();
+        let Place::Server(Server::Sentinels(sentinels)) = parse(sentinels).unwrap().place else {
+            panic!("the URL names other servers")
+        };
+        let login = sentinels.sentinels[0].client.get_connection_info().redis_settings();
         assert_eq!((login.username(), login.password()), (Some("u"), Some("p&+")));
+    }
+
+    #[test]
+    fn an_unknown_option_is_named_with_the_nearest() {
+        for (url, part) in [
+            ("redis://h?wait_replica=1", "did you mean \"wait_replicas\"?"),
+            ("rediss://h?insecure=1", "unknown URL option \"insecure\""),
+            ("unix:///s?database=1", "the known options are wait_replicas, protocol, db"),
+        ] {
+            let error = parse(url).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_has_its_login_and_database() {
+        for url in [
+            "unix:///run/my%20redis.sock?user=me&pass=se%26cret&db=3",
+            "redis+unix://me:se%26cret@/run/my%20redis.sock?db=3&protocol=resp3",
+        ] {
+            let config = parse(url).unwrap();
+            assert_eq!(config.label, "redis+unix:///run/my%20redis.sock");
+            let Place::Server(Server::At(client)) = config.place else { panic!("it is a server") };
+            let info = client.get_connection_info();
+            let addr = ConnectionAddr::Unix(PathBuf::from("/run/my redis.sock"));
+            assert_eq!(*info.addr(), addr);
+            let settings = info.redis_settings();
+            assert_eq!(settings.username(), Some("me"));
+            assert_eq!((settings.password(), settings.db()), (Some("se&cret"), 3));
+        }
     }
 }

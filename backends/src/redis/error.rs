@@ -29,10 +29,15 @@ pub(super) fn is_no_script(cause: &RedisError) -> bool {
     cause.kind() == CauseKind::Server(ServerErrorKind::NoScript)
 }
 
+/// What a server says that is of no use as a primary, now at least. The next connection is opened
+/// to where the address or the sentinels lead by then.
+const OF_CONNECTION: &[&str] =
+    &["READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "NOREPLICAS", "MISCONF", "UNBLOCKED"];
+
 /// Another connection may have a better answer: of the primary, after a failover.
 pub(super) fn is_of_connection(cause: &RedisError) -> bool {
     !matches!(cause.kind(), CauseKind::Server(_) | CauseKind::Extension)
-        || matches!(code(cause), "READONLY" | "MASTERDOWN" | "LOADING" | "NOAUTH")
+        || OF_CONNECTION.contains(&code(cause))
 }
 
 /// The user lacks the right to ask, or what answers does not know the command.
@@ -47,9 +52,20 @@ fn is_of_certificates(cause: &RedisError) -> bool {
     said.contains("certificate") || said.contains("received fatal alert")
 }
 
-/// What was asked was not done, since the slot is another node's, now or soon.
-pub(super) fn is_elsewhere(cause: &RedisError) -> bool {
-    matches!(cause.code(), Some("MOVED" | "TRYAGAIN"))
+/// The command that the server says it does not know.
+fn unknown_command(detail: &str) -> Option<&str> {
+    let (_, named) = detail.split_once("unknown command")?;
+    let quoted = |c: char| matches!(c, '\'' | '`' | '"');
+    named.trim_start().strip_prefix(quoted)?.split(quoted).next()
+}
+
+/// The error for commands that the server does not know.
+pub(super) fn no_command(commands: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("the server does not know the command {commands}"))
+        .with_fix(
+            "remove rename-command for it from the server's configuration; Redis 6.2 and Valkey 7.2, \
+             and later, have it",
+        )
 }
 
 const NO_PASSWORD: (&str, &str) = (
@@ -93,6 +109,9 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
     use ErrorKind::{Corrupt, Denied, Invalid, Unavailable, Unsupported};
     let code = code(&cause).to_owned();
     let detail = cause.detail().unwrap_or_default().to_owned();
+    if let Some(command) = unknown_command(&detail) {
+        return no_command(command).with_source(cause);
+    }
     let (kind, message, fix) = match code.as_str() {
         "NOAUTH" => (Denied, NO_PASSWORD.0, NO_PASSWORD.1),
         "WRONGPASS" => {
@@ -121,7 +140,7 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             "the part of the cluster that has this lock is not available",
             "are its nodes up? (CLUSTER INFO); a cluster wants a redis+cluster:// URL",
         ),
-        "BUSY" => (Unavailable, "the server is busy with somebody's script", "see SCRIPT KILL"),
+        "BUSY" => (Unavailable, "the server is busy with a script", "see SCRIPT KILL"),
         "OOM" => (
             Unavailable,
             "the server is out of memory",
@@ -132,7 +151,11 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             "the server cannot save its data, and takes no writes",
             "look into its log; is its disk full?",
         ),
-        "NOREPLICAS" => (Unavailable, "the server has too few replicas", "are they up?"),
+        "NOREPLICAS" => (
+            Unavailable,
+            "the server has fewer replicas than min-replicas-to-write asks for",
+            "are they up and connected? (INFO replication)",
+        ),
         "NOSCRIPT" => (Unavailable, "the server forgot a script again and again", ""),
         _ if detail.contains("max number of clients") => {
             (Unavailable, "the server has too many clients", "raise maxclients")
@@ -148,10 +171,10 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             "the server has no database of the number in the URL",
             "take one below its `databases`; a cluster has number 0 alone",
         ),
-        _ if detail.contains("unknown command") => (
+        _ if detail.to_ascii_lowercase().contains("unknown redis command") => (
             Unsupported,
-            "the server lacks a command that leasehold uses",
-            "use Redis 6.2 or Valkey 7.2, or later",
+            "the server does not know a command that a script uses",
+            "remove rename-command for it from the server's configuration; opening names it",
         ),
         _ => match cause.kind() {
             CauseKind::InvalidClientConfig => {
@@ -191,4 +214,21 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
     };
     let error = Error::new(kind, message).with_source(cause);
     if fix.is_empty() { error } else { error.with_fix(fix) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_command_is_named() {
+        for (detail, command) in [
+            ("unknown command 'EVALSHA', with args beginning with: 'a'", Some("EVALSHA")),
+            ("unknown command `EVAL`, with args", Some("EVAL")),
+            ("unknown command", None),
+            ("something else", None),
+        ] {
+            assert_eq!(unknown_command(detail), command, "{detail}");
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use ::redis::Value;
 
+use super::operations;
 use super::record::Answer;
-use super::store;
 use crate::{LockName, LockRecord, RenewOutcome, Result};
 
 /// A script's answer that brings a record: its word, and the record.
@@ -15,5 +15,5 @@ pub fn record(name: &LockName, answer: Value) -> Result<(String, LockRecord)> {
 
 /// The answer to a renewal.
 pub fn renewed(name: &LockName, answer: Value) -> Result<RenewOutcome> {
-    store::renewed(name, Ok(answer))
+    operations::renewed(name, Ok(answer))
 }

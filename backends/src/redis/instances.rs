@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use ::redis::{Cmd, Value};
+use ::redis::Value;
 use uuid::Uuid;
 
-use super::link::Link;
 use super::list;
+use super::request::Request;
+use super::servers::{self, Servers};
 use crate::{Error, ErrorKind, InstanceRecord, Presence, Result};
 
 /// How many instances are asked for at once: what one says may be long.
@@ -31,31 +32,36 @@ impl Instances {
     /// One `SET`, which replaces what was said before, and when that ends.
     pub(super) async fn announce(
         &self,
-        link: &Link,
+        servers: &Servers,
         presence: &Presence,
         ttl: Duration,
     ) -> Result<()> {
         let said = serde_json::to_string(presence)
             .map_err(|e| Error::invalid("the instance is no JSON").with_source(e))?;
-        let mut set = ::redis::cmd("SET");
-        set.arg(self.key(presence.holder.instance)).arg(said).arg("PX").arg(millis(ttl));
-        link.command(&set).await.map(drop)
+        let key = self.key(presence.holder.instance);
+        let mut command = ::redis::cmd("SET");
+        command.arg(&key).arg(said).arg("PX").arg(millis(ttl));
+        servers.call(Request::Command { key: key.into(), command }).await.map(drop)
     }
 
-    pub(super) async fn withdraw(&self, link: &Link, instance: Uuid) -> Result<()> {
-        let mut delete = ::redis::cmd("DEL");
-        delete.arg(self.key(instance));
-        link.command(&delete).await.map(drop)
+    pub(super) async fn withdraw(&self, servers: &Servers, instance: Uuid) -> Result<()> {
+        let delete = Request::command("DEL", self.key(instance).as_bytes());
+        servers.call(delete).await.map(drop)
     }
 
     /// All that are known, of every primary.
-    pub(super) async fn known(&self, link: &Link, store: &str) -> Result<Vec<InstanceRecord>> {
-        let keys: Vec<_> = list::keys(link, &self.keys, "").await?.into_iter().collect();
+    pub(super) async fn known(
+        &self,
+        servers: &Servers,
+        store: &str,
+    ) -> Result<Vec<InstanceRecord>> {
+        let keys: Vec<_> = list::keys(servers, &self.keys, "").await?.into_iter().collect();
         let mut known = Vec::new();
         for keys in keys.chunks(AT_ONCE) {
-            let commands: Vec<_> =
-                keys.iter().flat_map(|key| [asked("GET", key), asked("PTTL", key)]).collect();
-            let mut answers = link.command_all(&commands).await?.into_iter();
+            let asked = |key: &Vec<u8>| ["GET", "PTTL"].map(|name| Request::command(name, key));
+            let commands: Vec<_> = keys.iter().flat_map(asked).collect();
+            let answers = servers.call_all(commands, servers::patient).await?;
+            let mut answers = answers.into_iter();
             for key in keys {
                 let (Some(said), Some(left)) = (answers.next(), answers.next()) else { break };
                 match self.record(key, said, left) {
@@ -64,6 +70,10 @@ impl Instances {
                     Err(error) if error.kind() == ErrorKind::Corrupt => {
                         let error = error.during("instances").on_store(store);
                         tracing::error!(%error, "an instance cannot be shown");
+                    }
+                    // A server that failed since must not hide those of the others.
+                    Err(error) if servers.is_cluster() && error.is_transient() => {
+                        tracing::warn!(%error, "an instance cannot be shown");
                     }
                     Err(error) => return Err(error),
                 }
@@ -106,12 +116,6 @@ impl Instances {
         }
         Ok(Some(InstanceRecord { presence, left: Duration::from_millis(left) }))
     }
-}
-
-fn asked(command: &str, key: &[u8]) -> Cmd {
-    let mut command = ::redis::cmd(command);
-    command.arg(key);
-    command
 }
 
 /// Rounded up: keys expire by whole milliseconds.

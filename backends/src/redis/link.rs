@@ -1,24 +1,22 @@
-//! One connection that all calls share, made anew when it breaks.
+//! One connection to one server that all calls share, reopened when it breaks.
 //!
 //! Connecting and asking are told apart, which the driver's own manager does not do: what failed
 //! before it was sent did not happen. Nothing is sent twice, except a script that the server said
 //! it does not have.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ::redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
-use ::redis::{Cmd, RedisResult, Value};
+use ::redis::aio::{ConnectionLike, MultiplexedConnection};
+use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::connection::Connection;
 use super::error;
-use super::place::Place;
-use super::record::strange;
-use super::scripts::Script;
+use super::place::{Opened, Server};
+use super::request::Request;
 use crate::common::limit::{CALL_LIMIT, unanswered};
 use crate::{Error, ErrorKind, Result};
 
@@ -26,191 +24,155 @@ use crate::{Error, ErrorKind, Result};
 /// without anybody having said so, to those that wait on it already.
 const DOUBT: Duration = Duration::from_millis(500);
 
-/// A slot of the primary that is meant; none where there is one server.
-pub(super) type Node = Option<u16>;
+type Opening = Shared<BoxFuture<'static, Result<Opened>>>;
 
-type Opening = Shared<BoxFuture<'static, Result<Connection>>>;
+/// The answers to a batch, and to the command that was sent behind it.
+pub(super) type Replies = (Vec<RedisResult<Value>>, Option<RedisResult<Value>>);
 
 pub(super) struct Link {
-    place: Arc<Place>,
+    server: Server,
+    /// How long connecting may take.
+    patience: Duration,
     current: Mutex<(u64, Option<Opening>)>,
+    /// How long the latest batch took, in microseconds.
+    latency: AtomicU64,
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("Link").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
-/// A script with its key and arguments.
+/// Why a batch has no answers.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
-    pub(super) script: &'static Script,
-    pub(super) key: Vec<u8>,
-    pub(super) arguments: Vec<Vec<u8>>,
+pub(super) enum Failed {
+    /// There is no connection: nothing was sent.
+    Connecting(Error),
+    /// The connection failed after the batch was sent.
+    Broken(RedisError),
+    /// Nothing came back within [`CALL_LIMIT`].
+    Unanswered,
 }
 
-impl Call {
-    fn cached(&self) -> Cmd {
-        self.command("EVALSHA", &self.script.sha)
-    }
-
-    fn whole(&self) -> Cmd {
-        self.command("EVAL", self.script.code)
-    }
-
-    fn command(&self, command: &str, script: &str) -> Cmd {
-        let mut command = ::redis::cmd(command);
-        command.arg(script).arg(1).arg(&self.key);
-        for argument in &self.arguments {
-            command.arg(argument);
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Connecting(error) => error,
+            Failed::Broken(cause) => error::calling(cause),
+            Failed::Unanswered => unanswered(ErrorKind::OutcomeUnknown),
         }
-        command
     }
 }
 
 impl Link {
-    pub(super) fn new(place: Arc<Place>) -> Self {
-        Self { place, current: Mutex::new((0, None)) }
+    pub(super) fn new(server: Server, patience: Duration) -> Self {
+        Self { server, patience, current: Mutex::new((0, None)), latency: AtomicU64::new(0) }
     }
 
-    pub(super) fn place(&self) -> &Arc<Place> {
-        &self.place
+    /// How long the latest batch took.
+    pub(super) fn latency(&self) -> Duration {
+        Duration::from_micros(self.latency.load(Ordering::Relaxed))
     }
 
-    /// Runs the script, with the answer it gave.
-    pub(super) async fn call(&self, call: &Call) -> Result<Value> {
-        self.asking(async |connection| match connection.ask(&call.cached()).await {
-            Err(cause) if error::is_no_script(&cause) => connection.ask(&call.whole()).await,
-            answer => answer,
-        })
-        .await
-    }
-
-    /// Runs the script, and a command right after it in the same round trip, which may fail though the
-    /// script was run.
-    pub(super) async fn call_and(
+    /// Sends the requests in one round trip, and `then` behind them.
+    pub(super) async fn send(
         &self,
-        call: &Call,
-        then: &Cmd,
-    ) -> Result<(Value, RedisResult<Value>)> {
-        self.asking(async |connection| {
-            let commands = [call.cached(), then.clone()];
-            let mut answers = connection.ask_all(&commands).await?;
-            if matches!(&answers[0], Err(cause) if error::is_no_script(cause)) {
-                answers = connection.ask_all(&[call.whole(), then.clone()]).await?;
-            }
-            let second = answers.pop().unwrap_or(Ok(Value::Nil));
-            let first = answers.pop().unwrap_or(Ok(Value::Nil))?;
-            Ok((first, second))
-        })
-        .await
-    }
-
-    /// Runs many, with an answer each. In a cluster each goes to its node, all at once.
-    pub(super) async fn call_all(&self, calls: &[Call]) -> Result<Vec<Result<Value>>> {
-        let answers = self.asking(async |connection| {
-            let cached: Vec<_> = calls.iter().map(Call::cached).collect();
-            let mut answers = connection.ask_all(&cached).await?;
-            let missing: Vec<_> = (0..calls.len().min(answers.len()))
-                .filter(|&i| matches!(&answers[i], Err(cause) if error::is_no_script(cause)))
+        requests: &[Request],
+        then: Option<&Cmd>,
+    ) -> std::result::Result<Replies, Failed> {
+        let begun = Instant::now();
+        let replies = self.asking(async |connection| {
+            let brief = requests.iter().map(Request::brief).chain(then.cloned());
+            let mut replies = exchange(connection, brief).await?;
+            let mut last = then.and_then(|_| replies.pop());
+            let missing: Vec<_> = (0..replies.len())
+                .filter(|&at| matches!(&replies[at], Err(cause) if error::is_no_script(cause)))
                 .collect();
             if !missing.is_empty() {
-                let whole: Vec<_> = missing.iter().map(|&i| calls[i].whole()).collect();
-                for (i, answer) in missing.into_iter().zip(connection.ask_all(&whole).await?) {
-                    answers[i] = answer;
+                let whole = missing.iter().map(|&at| requests[at].whole()).chain(then.cloned());
+                let mut again = exchange(connection, whole).await?;
+                last = then.and_then(|_| again.pop());
+                for (at, reply) in missing.into_iter().zip(again) {
+                    replies[at] = reply;
                 }
             }
-            of_connection(answers)
+            Ok((replies, last))
         });
-        let answers = answers.await?.into_iter();
-        Ok(answers.map(|answer| answer.map_err(error::calling)).collect())
+        let replies = replies.await?;
+        let took = begun.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+        self.latency.store(took, Ordering::Relaxed);
+        Ok(replies)
     }
 
-    /// One command that is no script.
-    pub(super) async fn command(&self, command: &Cmd) -> Result<Value> {
-        self.asking(async |connection| connection.ask(command).await).await
-    }
-
-    /// Many that are no scripts, with an answer each. In a cluster each goes to its node, all at once.
-    pub(super) async fn command_all(&self, commands: &[Cmd]) -> Result<Vec<Result<Value>>> {
-        let answers = self.asking(async |connection| {
-            let answers = connection.ask_all(commands).await?;
-            of_connection(answers)
-        });
-        let answers = answers.await?.into_iter();
-        Ok(answers.map(|answer| answer.map_err(error::calling)).collect())
-    }
-
-    /// Where to begin a scan: each primary, with its first cursor.
-    pub(super) async fn scan_starts(&self) -> Result<Vec<(Node, String)>> {
-        if !self.place.is_cluster() {
-            return Ok(vec![(None, "0".to_owned())]);
-        }
-        let slots = self.command(::redis::cmd("CLUSTER").arg("SLOTS")).await?;
-        let Value::Array(ranges) = slots else { return Err(strange()) };
-        let mut nodes = BTreeMap::new();
-        for range in ranges {
-            // From, to, the primary as host and port and more, the replicas.
-            let Value::Array(range) = range else { return Err(strange()) };
-            let (Some(Value::Int(first)), Some(Value::Array(primary))) =
-                (range.first(), range.get(2))
-            else {
-                return Err(strange());
-            };
-            let first = u16::try_from(*first).map_err(|_| strange())?;
-            nodes.insert(format!("{primary:?}"), first);
-        }
-        Ok(nodes.into_values().map(|slot| (Some(slot), "0".to_owned())).collect())
-    }
-
-    /// One command at the primary that has the slot.
-    pub(super) async fn command_at(&self, node: &Node, command: &Cmd) -> Result<Value> {
-        self.asking(async |connection| match (connection, node) {
-            (Connection::Cluster(cluster), Some(slot)) => {
-                let route = Route::new(*slot, SlotAddr::Master);
-                let route = SingleNodeRoutingInfo::SpecificNode(route);
-                cluster.route_command(command.clone(), RoutingInfo::SingleNode(route)).await
-            }
-            (connection, _) => connection.ask(command).await,
-        })
-        .await
-    }
-
-    async fn asking<T>(
+    /// Sends one request to the server that a slot of a cluster moves to, which serves it only
+    /// right behind the word that it was sent there.
+    pub(super) async fn send_asking(
         &self,
-        work: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>,
-    ) -> Result<T> {
+        request: &Request,
+    ) -> std::result::Result<RedisResult<Value>, Failed> {
+        let replies = self.asking(async |connection| {
+            let asking = || ::redis::cmd("ASKING");
+            let mut replies = exchange(connection, [asking(), request.brief()]).await?;
+            if matches!(&replies[1], Err(cause) if error::is_no_script(cause)) {
+                replies = exchange(connection, [asking(), request.whole()]).await?;
+            }
+            let reply = replies.pop().ok_or_else(missing)?;
+            Ok((vec![reply], None))
+        });
+        replies.await?.0.pop().ok_or_else(|| Failed::Broken(missing()))
+    }
+
+    /// Runs one request.
+    pub(super) async fn call(&self, request: Request) -> Result<Value> {
+        let (mut replies, _) = self.send(&[request], None).await?;
+        let reply = replies.pop().ok_or_else(missing).and_then(|reply| reply);
+        reply.map_err(error::calling)
+    }
+
+    async fn asking(
+        &self,
+        work: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Replies>,
+    ) -> std::result::Result<Replies, Failed> {
         let end = Instant::now() + CALL_LIMIT;
         let (generation, mut connection) = match timeout_at(end, self.connected()).await {
-            Ok(connected) => connected?,
-            Err(_) => return Err(unanswered(ErrorKind::Unavailable)),
+            Ok(connected) => connected.map_err(Failed::Connecting)?,
+            Err(_) => return Err(Failed::Connecting(unanswered(ErrorKind::Unavailable))),
         };
         let doubt = Doubt { link: self, generation, since: Instant::now(), answered: false };
         let result = timeout_at(end, work(&mut connection)).await;
+        let is_bad =
+            |reply: &RedisResult<Value>| reply.as_ref().err().is_some_and(error::is_of_connection);
         doubt.resolve(match &result {
-            Ok(Ok(_)) => true,
+            Ok(Ok((replies, last))) => !replies.iter().chain(last).any(is_bad),
             Ok(Err(cause)) => !error::is_of_connection(cause),
             Err(_) => false,
         });
         match result {
-            Ok(result) => result.map_err(error::calling),
-            Err(_) => Err(unanswered(ErrorKind::OutcomeUnknown)),
+            Ok(result) => result.map_err(Failed::Broken),
+            Err(_) => Err(Failed::Unanswered),
         }
     }
 
-    async fn connected(&self) -> Result<(u64, Connection)> {
-        let (generation, opening) = {
-            let mut current = self.lock();
-            let opening = current.1.take().unwrap_or_else(|| open(Arc::clone(&self.place)));
-            current.1 = Some(opening.clone());
-            (current.0, opening)
-        };
-        match opening.await {
-            Ok(connection) => Ok((generation, connection)),
-            Err(error) => {
-                self.discard(generation);
-                Err(error)
+    async fn connected(&self) -> Result<(u64, MultiplexedConnection)> {
+        loop {
+            let (generation, opening) = {
+                let mut current = self.lock();
+                let opening =
+                    current.1.take().unwrap_or_else(|| open(self.server.clone(), self.patience));
+                current.1 = Some(opening.clone());
+                (current.0, opening)
+            };
+            match opening.await {
+                // The sentinels name another server since this connection was opened.
+                Ok(opened) if !self.server.is_current(opened.address.as_ref()) => {
+                    self.discard(generation);
+                }
+                Ok(opened) => return Ok((generation, opened.connection)),
+                Err(error) => {
+                    self.discard(generation);
+                    return Err(error);
+                }
             }
         }
     }
@@ -227,24 +189,35 @@ impl Link {
     }
 }
 
-/// The answers, unless one of them says that the connection is no good.
-fn of_connection(answers: Vec<RedisResult<Value>>) -> RedisResult<Vec<RedisResult<Value>>> {
-    let is_bad =
-        |answer: &&RedisResult<Value>| answer.as_ref().err().is_some_and(error::is_of_connection);
-    match answers.iter().find(is_bad) {
-        Some(Err(cause)) => Err(cause.clone()),
-        _ => Ok(answers),
+async fn exchange(
+    connection: &mut MultiplexedConnection,
+    commands: impl IntoIterator<Item = Cmd>,
+) -> RedisResult<Vec<RedisResult<Value>>> {
+    let mut pipeline = Pipeline::new();
+    let mut count = 0;
+    for command in commands {
+        pipeline.add_command(command);
+        count += 1;
     }
+    let values = connection.req_packed_commands(&pipeline, 0, count).await?;
+    if values.len() != count {
+        return Err(missing());
+    }
+    Ok(values.into_iter().map(Value::extract_error).collect())
+}
+
+fn missing() -> RedisError {
+    RedisError::from((::redis::ErrorKind::Parse, "answers are missing"))
 }
 
 /// Opens in a task of its own, so that callers with little time do not start it over and over.
-fn open(place: Arc<Place>) -> Opening {
+fn open(server: Server, patience: Duration) -> Opening {
     let task = tokio::spawn(async move {
-        match timeout(place.patience(), place.connect()).await {
+        match timeout(patience, server.connect()).await {
             Ok(connected) => connected,
             Err(_) => Err(Error::new(
                 ErrorKind::Unavailable,
-                format!("the server did not answer within {:?}", place.patience()),
+                format!("the server did not answer within {patience:?}"),
             )
             .with_fix("is it up, and reachable from here?")),
         }

@@ -3,9 +3,10 @@
 //! # What it guarantees, and what not
 //!
 //! * Replication is **asynchronous**: a failover, to a replica of a cluster or by sentinels, can
-//!   lose the last grants, and then two holders have the lock until the first finds out at its next
-//!   heartbeat. `?wait_replicas=N` in the URL narrows that, and does not close it. Fencing tokens
-//!   follow the clock and grow all the same.
+//!   lose the last grants, and a primary that is cut off goes on granting and renewing: then two
+//!   holders have the lock. `min-replicas-to-write 1` with a small `min-replicas-max-lag` on the
+//!   servers bounds that; `?wait_replicas=N` in the URL lets a holder find out that no replica has
+//!   its renewals. Fencing tokens follow the clock and still grow.
 //! * A **restart** loses what was not on disk: everything without persistence, a second by default
 //!   with the append-only file (`appendfsync everysec`), nothing with `appendfsync always`. A lock
 //!   whose lease is lost so is granted again at once.
@@ -13,7 +14,7 @@
 //!   or one of `volatile-…`: the keys of locks have no expiry.
 //! * Leases run by the **clock of the primary**, in microseconds. Setting it forward ends leases
 //!   early; so does a failover to a server whose clock is ahead.
-//! * Records of locks are never deleted or left to expire.
+//! * Records of locks do not expire; `prune` removes those of unused names.
 //!
 //! # How it works
 //!
@@ -33,20 +34,26 @@
 //! # Ok(()) }
 //! ```
 
+mod check;
+mod cluster;
 mod config;
-mod connection;
 mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod instances;
 mod link;
 mod list;
+mod operations;
 mod options;
 mod place;
 mod record;
+mod request;
 mod scripts;
 mod sentinel;
+mod servers;
+mod slots;
 mod store;
+mod votes;
 mod waiting;
 mod watch;
 

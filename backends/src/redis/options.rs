@@ -5,7 +5,15 @@ use std::fs;
 use ::redis::{ClientTlsConfig, TlsCertificates};
 use url::form_urlencoded;
 
+use crate::common::url_options;
 use crate::{Error, Result};
+
+/// The options of every URL.
+const KNOWN: &[&str] =
+    &["wait_replicas", "protocol", "ca", "cert", "key", "sentinel_username", "sentinel_password"];
+
+/// Those that are read from the URL of a Unix socket, which has no place for them elsewhere.
+const OF_SOCKETS: &[&str] = &["wait_replicas", "protocol", "db", "user", "pass"];
 
 /// Read, and with the files that are named.
 #[derive(Debug, Default)]
@@ -17,20 +25,28 @@ pub(super) struct Options {
     pub(super) protocol: Option<String>,
     pub(super) sentinel_username: Option<String>,
     pub(super) sentinel_password: Option<String>,
+    pub(super) db: Option<i64>,
+    pub(super) user: Option<String>,
+    pub(super) pass: Option<String>,
 }
 
 impl Options {
     /// No message repeats more than an option's name, or the name of a file.
-    pub(super) fn of(query: &str) -> Result<Self> {
+    pub(super) fn of(query: &str, of_socket: bool) -> Result<Self> {
+        let known = if of_socket { OF_SOCKETS } else { KNOWN };
         let mut options = Self::default();
         let (mut ca, mut cert, mut key) = (None, None, None);
         // A plus is a plus, in passwords and in the names of files.
         for (name, value) in form_urlencoded::parse(query.replace('+', "%2B").as_bytes()) {
+            if !known.contains(&&*name) {
+                return Err(url_options::unknown(&name, known));
+            }
             match &*name {
                 "wait_replicas" => {
                     options.wait_replicas = value.parse().map_err(|_| {
-                        Error::invalid("wait_replicas in the URL is no number")
-                            .with_fix("write how many replicas a grant is to reach")
+                        Error::invalid("the URL option \"wait_replicas\" is not a number").with_fix(
+                            "write how many replicas a write is to reach, such as wait_replicas=1",
+                        )
                     })?;
                 }
                 "protocol" => options.protocol = Some(value.into_owned()),
@@ -39,14 +55,15 @@ impl Options {
                 "key" => key = Some(value.into_owned()),
                 "sentinel_username" => options.sentinel_username = Some(value.into_owned()),
                 "sentinel_password" => options.sentinel_password = Some(value.into_owned()),
-                _ => {
-                    let name: String = name.chars().take(20).collect();
-                    let message = format!("the URL has an option {name:?} that is none");
-                    return Err(Error::invalid(message).with_fix(
-                        "the options are wait_replicas, protocol, ca, cert, key, \
-                         sentinel_username and sentinel_password",
-                    ));
+                "db" => {
+                    options.db = Some(value.parse().map_err(|_| {
+                        Error::invalid("the URL option \"db\" is not a number")
+                            .with_fix("write the number of a database, such as db=1")
+                    })?);
                 }
+                "user" => options.user = Some(value.into_owned()),
+                "pass" => options.pass = Some(value.into_owned()),
+                _ => return Err(url_options::unknown(&name, known)),
             }
         }
         if cert.is_some() != key.is_some() {

@@ -1,99 +1,164 @@
-//! Where the server is: one, the one that sentinels name, or the nodes of a cluster.
+//! Where the locks are: at one server, at the one that sentinels name, or in a cluster.
 
 use std::fmt;
+use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
-use ::redis::cluster::ClusterClient;
-use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, RedisResult, Value};
-use tokio::time::timeout;
+use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, RedisResult, Value};
+use tokio::time::{sleep, timeout};
 
-use super::connection::Connection;
 use super::error;
-use super::sentinel::Sentinels;
+use super::sentinel::{self, Sentinels};
 use crate::common::limit::unanswered;
 use crate::{Error, ErrorKind, Result};
 
 /// How long connecting may take: less than a call, so that what was not sent is known not to be.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long one node of a cluster may take, so that others are reached in time where one hangs.
 pub(super) const NODE_PATIENCE: Duration = Duration::from_secs(2);
 
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
 pub(super) enum Place {
-    Single(Box<Client>),
-    Sentinel(Box<Sentinels>),
-    /// With the nodes to watch at, any of which tells of all.
-    Cluster(Box<ClusterClient>, Vec<Client>),
+    Server(Server),
+    /// The nodes that the URL names, any of which knows the others and passes hints on.
+    Cluster(Vec<Client>),
+}
+
+/// How one server is found.
+#[derive(Clone)]
+pub(super) enum Server {
+    At(Box<Client>),
+    Sentinels(Arc<Sentinels>),
+}
+
+/// A connection to a primary, and its address where sentinels named it.
+#[derive(Clone)]
+pub(super) struct Opened {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) address: Option<Address>,
 }
 
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(server) => server.fmt(f),
+            Self::Cluster(_) => f.write_str("Cluster"),
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Single(_) => "Single",
-            Self::Sentinel(_) => "Sentinel",
-            Self::Cluster(..) => "Cluster",
+            Self::At(_) => "At",
+            Self::Sentinels(_) => "Sentinels",
         })
     }
 }
 
 impl Place {
-    pub(super) fn patience(&self) -> Duration {
-        PATIENCE
-    }
-
-    pub(super) fn is_cluster(&self) -> bool {
-        matches!(self, Self::Cluster(..))
-    }
-
     /// Whether the application's own client uses TLS.
     pub(super) fn has_tls(&self) -> bool {
         let tls = |client: &Client| {
             matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
         };
         match self {
-            Self::Single(client) => tls(client),
-            Self::Cluster(_, nodes) => nodes.iter().any(tls),
-            Self::Sentinel(..) => false,
+            Self::Server(Server::At(client)) => tls(client),
+            Self::Cluster(nodes) => nodes.iter().any(tls),
+            Self::Server(Server::Sentinels(_)) => false,
         }
     }
 
-    pub(super) async fn connect(&self) -> Result<Connection> {
-        Ok(match self {
-            Self::Single(client) => Connection::Single(primary(client).await?),
-            Self::Sentinel(sentinels) => Connection::Single(sentinels.primary().await?.1),
-            Self::Cluster(client, _) => {
-                let connection = client.get_async_connection().await;
-                Connection::Cluster(connection.map_err(error::connecting)?)
+    /// A connection that hints come on, with the server's address where sentinels named it.
+    pub(super) async fn listen(&self) -> Result<(PubSub, Option<Address>)> {
+        let nodes = match self {
+            Self::Server(Server::At(client)) => {
+                let listening = client.get_async_pubsub().await.map_err(error::connecting)?;
+                return Ok((listening, None));
             }
-        })
+            Self::Server(Server::Sentinels(sentinels)) => {
+                let primary = sentinels.primary().await?;
+                let listening = primary.client.get_async_pubsub().await;
+                return Ok((listening.map_err(error::connecting)?, Some(primary.address)));
+            }
+            Self::Cluster(nodes) => nodes,
+        };
+        let mut failed = Error::invalid("no node of the cluster is given to watch at");
+        let first = fastrand::usize(..nodes.len().max(1));
+        for node in nodes[first..].iter().chain(&nodes[..first]) {
+            // One that is out of reach must not use up the time of the others.
+            match timeout(NODE_PATIENCE, node.get_async_pubsub()).await {
+                Ok(Ok(listening)) => return Ok((listening, None)),
+                Ok(Err(cause)) => failed = error::connecting(cause),
+                Err(_) => failed = unanswered(ErrorKind::Unavailable),
+            }
+        }
+        Err(failed)
     }
 
-    pub(super) async fn listen(&self) -> Result<PubSub> {
-        match self {
-            Self::Single(client) => client.get_async_pubsub().await.map_err(error::connecting),
-            Self::Sentinel(sentinels) => {
-                let (client, _) = sentinels.primary().await?;
-                client.get_async_pubsub().await.map_err(error::connecting)
-            }
-            Self::Cluster(_, nodes) => {
-                let mut failed = Error::invalid("no node is given to watch at");
-                let first = fastrand::usize(..nodes.len().max(1));
-                for node in nodes[first..].iter().chain(&nodes[..first]) {
-                    // One that is out of reach must not use up the time of the others.
-                    match timeout(NODE_PATIENCE, node.get_async_pubsub()).await {
-                        Ok(Ok(listening)) => return Ok(listening),
-                        Ok(Err(cause)) => failed = error::connecting(cause),
-                        Err(_) => failed = unanswered(ErrorKind::Unavailable),
-                    }
-                }
-                Err(failed)
-            }
+    /// Waits until the sentinels name another server than this one.
+    pub(super) async fn left(&self, address: Option<&Address>) {
+        let Self::Server(server) = self else { return pending().await };
+        if address.is_none() {
+            return pending().await;
+        }
+        while server.is_current(address) {
+            sleep(sentinel::INTERVAL).await;
         }
     }
 }
 
-/// A connection without limits, since the link bounds both.
+impl Server {
+    pub(super) async fn connect(&self) -> Result<Opened> {
+        match self {
+            Self::At(client) => Ok(Opened { connection: primary(client).await?, address: None }),
+            Self::Sentinels(sentinels) => {
+                let sentinel::Found { connection, address, .. } = sentinels.primary().await?;
+                Ok(Opened { connection, address: Some(address) })
+            }
+        }
+    }
+
+    /// Whether a server that sentinels named is still the one that they name.
+    pub(super) fn is_current(&self, address: Option<&Address>) -> bool {
+        match (self, address) {
+            (Self::Sentinels(sentinels), Some(address)) => sentinels.is_current(address),
+            _ => true,
+        }
+    }
+}
+
+/// A client for that address that connects as another one does elsewhere.
+pub(super) fn client_at(model: &ConnectionInfo, address: &Address) -> RedisResult<Client> {
+    let (host, port) = (address.host.clone(), address.port);
+    let address = match model.addr() {
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure: *insecure,
+            tls_params: tls_params.clone(),
+        },
+        _ => ConnectionAddr::Tcp(host, port),
+    };
+    Client::open(model.clone().set_addr(address))
+}
+
+/// A connection without limits, since the caller bounds connecting and calls.
 pub(super) async fn plain(client: &Client) -> RedisResult<MultiplexedConnection> {
     let config =
         AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);

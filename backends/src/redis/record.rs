@@ -11,6 +11,9 @@ use crate::{
     Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Reason, Result,
 };
 
+/// The version of records that this build writes and reads, and that a record has which names none.
+const VERSION: &str = "1";
+
 /// A script's answer: a word, and what belongs to it.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -39,6 +42,12 @@ impl Answer {
         self.number(at).map(Duration::from_micros)
     }
 
+    /// A list of words.
+    pub(super) fn words(&self, at: usize) -> Result<Vec<&str>> {
+        let Some(Value::Array(words)) = self.rest.get(at) else { return Err(strange()) };
+        words.iter().map(|word| text(word).ok_or_else(strange)).collect()
+    }
+
     /// The record that came along, as of the server's time that came with it.
     pub(super) fn record(&self, name: &LockName) -> Result<LockRecord> {
         let now = self.number(0)?;
@@ -64,7 +73,7 @@ impl Answer {
 fn damaged(name: &LockName, cause: Error) -> Error {
     Error::new(ErrorKind::Corrupt, "the key of this lock holds a damaged record")
         .with_source(cause)
-        .with_fix("repair or delete it; fencing tokens grow all the same")
+        .with_fix("repair or delete it; fencing tokens still grow")
         .for_lock(name)
 }
 
@@ -89,6 +98,12 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
         fields.insert(field, value);
     }
     let fields = Fields(fields);
+    if let Some(version) = fields.0.get("v").filter(|version| **version != VERSION) {
+        let version: String = version.chars().take(20).collect();
+        return Err(damage(format!(
+            "its version is {version:?}, which a later version of leasehold wrote: update this one"
+        )));
+    }
     let token: u64 = fields.parsed("token")?.ok_or_else(|| damage("token is missing"))?;
     let token = if token == 0 { None } else { Some(FencingToken::new(token)?) };
     let lease = match fields.parsed("lease")? {
@@ -146,5 +161,27 @@ impl Fields<'_> {
 
     fn required_parsed<T: FromStr<Err: Display>>(&self, field: &str) -> Result<T> {
         self.parsed(field)?.ok_or_else(|| damage(format!("{field} is missing")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(fields: &[(&str, &str)]) -> Result<LockRecord> {
+        let bulk = |text: &str| Value::BulkString(text.into());
+        let flat = fields.iter().flat_map(|(field, value)| [bulk(field), bulk(value)]).collect();
+        let answer = Value::Array(vec![bulk("record"), bulk("9"), Value::Array(flat)]);
+        Answer::new(answer)?.record(&LockName::new("a").unwrap())
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_and_later_versions_are_refused() {
+        let plain = record(&[("token", "7")]).unwrap();
+        assert_eq!(record(&[("token", "7"), ("shoe", "9"), ("v", "1")]).unwrap(), plain);
+        let error = record(&[("token", "7"), ("v", "2")]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        let listed = LockRecord::unreadable(plain.name, &error).corrupt.unwrap();
+        assert!(listed.contains("later version"), "{listed}");
     }
 }

@@ -9,11 +9,20 @@ pub(super) struct Script {
     pub(super) sha: String,
 }
 
+impl Script {
+    fn new(code: &'static str) -> Self {
+        Self { code, sha: ::redis::Script::new(code).get_hash().to_owned() }
+    }
+}
+
+/// What opening tries; alone, since the others begin with commands that may be refused.
+pub(super) static CHECK: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/check.lua")));
+
 macro_rules! scripts {
     ($($name:ident $file:literal),+ $(,)?) => {$(
         pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            let code = concat!(include_str!("scripts/common.lua"), include_str!($file));
-            Script { code, sha: ::redis::Script::new(code).get_hash().to_owned() }
+            Script::new(concat!(include_str!("scripts/common.lua"), include_str!($file)))
         });
     )+};
 }
@@ -25,4 +34,5 @@ scripts!(
     DISABLE "scripts/disable.lua",
     ENABLE "scripts/enable.lua",
     READ "scripts/read.lua",
+    PRUNE "scripts/prune.lua",
 );

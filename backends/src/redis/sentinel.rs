@@ -1,108 +1,261 @@
 //! The primary that sentinels name.
 //!
-//! All sentinels are asked at once and the first server that is a primary is taken, so that neither
-//! a sentinel that is down nor one that knows too little keeps anybody waiting.
+//! All sentinels are asked at once. While the store is in use they are asked again every second:
+//! connections to a server that they no longer name are left, though it still answers.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use ::redis::aio::MultiplexedConnection;
-use ::redis::{Client, ConnectionAddr, ConnectionInfo, RedisError};
+use ::redis::aio::{ConnectionLike, MultiplexedConnection};
+use ::redis::{Client, ConnectionInfo, FromRedisValue, Pipeline, RedisError, RedisResult, Value};
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::error;
-use super::place;
+use super::place::{self, Address};
+use super::votes::{self, Vote};
 use crate::{Error, ErrorKind, Result};
 
 /// How long a sentinel may take, and after it the server that it names: together less than
 /// connecting may take.
 const STEP: Duration = Duration::from_secs(2);
 
+/// How long the others are waited for once most sentinels have answered.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// How often the sentinels are asked while the store is in use.
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often in a row most sentinels name another server under a lower epoch until it counts. Right
+/// after a failover those that have not heard of it do so for about two seconds.
+const RENAMED: u32 = 10;
+
 const NAME_SENTINELS: &str =
     "write redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, with the sentinels' own ports";
 
 pub(super) struct Sentinels {
-    pub(super) clients: Vec<Client>,
+    pub(super) sentinels: Vec<Sentinel>,
     pub(super) service: String,
     /// How its servers are connected to, but for the address.
     pub(super) node: ConnectionInfo,
+    state: Mutex<State>,
 }
 
-/// Why a sentinel led to no primary. The last tells most.
+#[derive(Default)]
+struct State {
+    /// What decided last.
+    primary: Option<Vote>,
+    monitor: Option<JoinHandle<()>>,
+}
+
+/// One sentinel, with a connection that is kept between two questions.
+pub(super) struct Sentinel {
+    pub(super) client: Client,
+    open: Mutex<Option<MultiplexedConnection>>,
+}
+
+/// The primary, connected.
+pub(super) struct Found {
+    pub(super) client: Client,
+    pub(super) connection: MultiplexedConnection,
+    pub(super) address: Address,
+}
+
+/// How far the way by the sentinels went. The last tells most.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
-    Repeated,
     Reached,
     Asked,
     Answered,
 }
 
+type Failure = (Step, Error);
+
 impl Sentinels {
-    pub(super) async fn primary(&self) -> Result<(Client, MultiplexedConnection)> {
-        let tried = Mutex::default();
-        let mut ways: FuturesUnordered<_> =
-            self.clients.iter().map(|sentinel| self.by(sentinel, &tried)).collect();
-        let mut failed =
-            (Step::Repeated, Error::invalid("the URL names no sentinel").with_fix(NAME_SENTINELS));
-        while let Some(way) = ways.next().await {
-            match way {
-                Ok(found) => return Ok(found),
-                Err(error) if error.0 > failed.0 => failed = error,
-                Err(_) => {}
+    pub(super) fn new(clients: Vec<Client>, service: String, node: ConnectionInfo) -> Self {
+        let sentinel = |client| Sentinel { client, open: Mutex::default() };
+        let sentinels = clients.into_iter().map(sentinel).collect();
+        Self { sentinels, service, node, state: Mutex::default() }
+    }
+
+    /// Connects to the primary, and has the sentinels asked again from now on.
+    pub(super) async fn primary(self: &Arc<Self>) -> Result<Found> {
+        self.keep_asking();
+        let before = self.state().primary.clone();
+        let (votes, mut failed) = self.survey().await;
+        for Vote { address, epoch } in
+            votes::candidates(&votes, self.sentinels.len(), before.as_ref())
+        {
+            let connected = match place::client_at(&self.node, &address) {
+                Ok(client) => match timeout(STEP, place::primary(&client)).await {
+                    Ok(connected) => connected.map(|connection| (client, connection)),
+                    Err(_) => Err(silent("the primary that the sentinels name does not answer")),
+                },
+                Err(cause) => Err(error::connecting(cause)),
+            };
+            match connected {
+                Ok((client, connection)) => {
+                    self.connected_to(Vote { address: address.clone(), epoch });
+                    return Ok(Found { client, connection, address });
+                }
+                Err(error) => failed = worse(failed, (Step::Answered, error)),
             }
         }
-        Err(failed.1)
+        let nothing = || Error::invalid("the URL names no sentinel").with_fix(NAME_SENTINELS);
+        Err(failed.map_or_else(nothing, |(_, error)| error))
     }
 
-    /// The way by one sentinel.
-    async fn by(
-        &self,
-        sentinel: &Client,
-        tried: &Mutex<HashSet<(String, u16)>>,
-    ) -> std::result::Result<(Client, MultiplexedConnection), (Step, Error)> {
-        let asked = async {
-            let mut connection = place::plain(sentinel).await?;
-            let mut ask = ::redis::cmd("SENTINEL");
-            ask.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.service);
-            ask.query_async::<Option<(String, u16)>>(&mut connection).await
-        };
-        let address = match timeout(STEP, asked).await {
-            Ok(Ok(Some(address))) => address,
-            Ok(Ok(None)) => return Err((Step::Asked, unknown())),
-            Ok(Err(cause)) => return Err(refused(cause)),
-            Err(_) => return Err((Step::Reached, silent("no sentinel answers"))),
-        };
-        if !tried.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone()) {
-            return Err((Step::Repeated, silent("no primary answers")));
-        }
-        let client =
-            self.client(address).map_err(|cause| (Step::Answered, error::connecting(cause)))?;
-        let connected = match timeout(STEP, place::primary(&client)).await {
-            Ok(connected) => connected,
-            Err(_) => Err(silent("the primary that the sentinels name does not answer")),
-        };
-        match connected {
-            Ok(connection) => Ok((client, connection)),
-            Err(error) => Err((Step::Answered, error)),
+    /// Whether that is the server that the sentinels name, as far as is known.
+    pub(super) fn is_current(&self, address: &Address) -> bool {
+        self.state().primary.as_ref().is_none_or(|primary| primary.address == *address)
+    }
+
+    /// Takes note of the primary, unless a later one has become known in between.
+    fn connected_to(&self, primary: Vote) {
+        let mut state = self.state();
+        if state.primary.as_ref().is_none_or(|known| known.epoch <= primary.epoch) {
+            state.primary = Some(primary);
         }
     }
 
-    fn client(&self, (host, port): (String, u16)) -> ::redis::RedisResult<Client> {
-        let address = match self.node.addr() {
-            ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
-                host,
-                port,
-                insecure: *insecure,
-                tls_params: tls_params.clone(),
-            },
-            _ => ConnectionAddr::Tcp(host, port),
+    /// Asks all sentinels. Those that are silent are waited for while too few have answered.
+    async fn survey(&self) -> (Vec<Vote>, Option<Failure>) {
+        let count = self.sentinels.len();
+        let mut asked: FuturesUnordered<_> =
+            self.sentinels.iter().map(|sentinel| sentinel.ask(&self.service)).collect();
+        let (mut votes, mut failed) = (Vec::new(), None);
+        let mut end = Instant::now() + STEP;
+        loop {
+            tokio::select! {
+                answer = asked.next() => match answer {
+                    Some(Ok(vote)) => {
+                        votes.push(vote);
+                        if votes.len() * 2 > count {
+                            end = end.min(Instant::now() + GRACE);
+                        }
+                    }
+                    Some(Err(failure)) => failed = worse(failed, failure),
+                    None => break,
+                },
+                () = sleep_until(end) => {
+                    failed = worse(failed, (Step::Reached, silent("no sentinel answers")));
+                    break;
+                }
+            }
+        }
+        (votes, failed)
+    }
+
+    /// Starts the task that asks the sentinels, unless it runs. It ends with this value.
+    fn keep_asking(self: &Arc<Self>) {
+        let mut state = self.state();
+        // It is over also when the runtime that it ran in is gone.
+        if state.monitor.as_ref().is_none_or(JoinHandle::is_finished) {
+            state.monitor = Some(tokio::spawn(monitor(Arc::downgrade(self))));
+        }
+    }
+
+    /// Takes note of what the sentinels say now; `lower` counts how often they named another server
+    /// under a lower epoch.
+    fn note(&self, votes: &[Vote], lower: &mut u32) {
+        let mut state = self.state();
+        let Some(before) = &state.primary else { return };
+        let count = self.sentinels.len();
+        let renamed = votes::renamed(votes, count, before);
+        *lower = if renamed.is_some() { *lower + 1 } else { 0 };
+        let next = match renamed {
+            Some(renamed) if *lower >= RENAMED => Some(renamed),
+            _ => votes::candidates(votes, count, Some(before)).into_iter().next(),
         };
-        Client::open(self.node.clone().set_addr(address))
+        let Some(next) = next.filter(|next| next != before) else { return };
+        if next.address != before.address {
+            tracing::info!(from = %before.address, to = %next.address, "the sentinels name another primary");
+        }
+        state.primary = Some(next);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Drop for Sentinels {
+    fn drop(&mut self) {
+        if let Some(monitor) = self.state().monitor.take() {
+            monitor.abort();
+        }
+    }
+}
+
+async fn monitor(sentinels: Weak<Sentinels>) {
+    let mut lower = 0;
+    loop {
+        // With jitter, so that the processes of an application do not ask at once.
+        sleep(INTERVAL.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+        let Some(sentinels) = sentinels.upgrade() else { return };
+        let (votes, _) = sentinels.survey().await;
+        sentinels.note(&votes, &mut lower);
+    }
+}
+
+impl Sentinel {
+    async fn ask(&self, service: &str) -> std::result::Result<Vote, Failure> {
+        let kept = self.open().take();
+        let asked = async {
+            let mut connection = match kept {
+                Some(kept) => kept,
+                None => place::plain(&self.client).await?,
+            };
+            let answer = match vote(&mut connection, service).await {
+                Err(cause) if cause.is_io_error() || cause.is_unrecoverable_error() => {
+                    connection = place::plain(&self.client).await?;
+                    vote(&mut connection, service).await
+                }
+                answer => answer,
+            };
+            *self.open() = Some(connection);
+            answer
+        };
+        match timeout(STEP, asked).await {
+            Ok(Ok(Some(vote))) => Ok(vote),
+            Ok(Ok(None)) => Err((Step::Asked, unknown())),
+            Ok(Err(cause)) => {
+                self.open().take();
+                Err(refused(cause))
+            }
+            Err(_) => Err((Step::Reached, silent("no sentinel answers"))),
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Option<MultiplexedConnection>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The server that the sentinel names, and its epoch; 0 where the user may not ask for that.
+async fn vote(connection: &mut MultiplexedConnection, service: &str) -> RedisResult<Option<Vote>> {
+    let mut pipeline = Pipeline::new();
+    pipeline.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(service);
+    pipeline.cmd("SENTINEL").arg("MASTER").arg(service);
+    let mut answers = connection.req_packed_commands(&pipeline, 0, 2).await?.into_iter();
+    let named = answers.next().unwrap_or(Value::Nil).extract_error()?;
+    let Some((host, port)) = Option::<(String, u16)>::from_redis_value(named)? else {
+        return Ok(None);
+    };
+    let details = answers.next().unwrap_or(Value::Nil).extract_error();
+    let details = details.and_then(|value| Ok(HashMap::<String, String>::from_redis_value(value)?));
+    let epoch = details.ok().and_then(|details| details.get("config-epoch")?.parse().ok());
+    Ok(Some(Vote { address: Address { host, port }, epoch: epoch.unwrap_or(0) }))
+}
+
+fn worse(failed: Option<Failure>, other: Failure) -> Option<Failure> {
+    match failed {
+        Some(failed) if failed.0 >= other.0 => Some(failed),
+        _ => Some(other),
+    }
+}
 fn silent(message: &str) -> Error {
     Error::new(ErrorKind::Unavailable, message).with_fix("is it up, and reachable from here?")
 }

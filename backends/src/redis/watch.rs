@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::error;
-use super::place::Place;
+use super::place::{Address, Place};
 use crate::common::limit::{CALL_LIMIT, unanswered};
 use crate::{ErrorKind, Hint, HintStream, LockName, Result};
 
@@ -47,20 +47,33 @@ impl Drop for Task {
     }
 }
 
-async fn listen(place: &Place, channel_name: &str) -> Result<PubSub> {
+/// A subscription, with the server's address where sentinels named it.
+type Listening = (PubSub, Option<Address>);
+
+async fn listen(place: &Place, channel_name: &str) -> Result<Listening> {
     let listening = async {
-        let mut listening = place.listen().await?;
+        let (mut listening, address) = place.listen().await?;
         listening.subscribe(channel_name).await.map_err(error::connecting)?;
-        Ok(listening)
+        Ok((listening, address))
     };
     let listening = timeout(CALL_LIMIT, listening).await;
     listening.unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable)))
 }
 
-async fn run(place: Arc<Place>, channel_name: String, mut listening: PubSub, sender: Sender<Hint>) {
+async fn run(
+    place: Arc<Place>,
+    channel_name: String,
+    mut listening: Listening,
+    sender: Sender<Hint>,
+) {
     loop {
-        if forward(listening, &sender).await.is_none() {
-            return;
+        let (subscription, address) = listening;
+        tokio::select! {
+            forwarded = forward(subscription, &sender) => match forwarded {
+                Some(()) => {}
+                None => return,
+            },
+            () = place.left(address.as_ref()) => {}
         }
         tracing::warn!("the watch was interrupted");
         listening = reopen(&place, &channel_name).await;
@@ -70,7 +83,7 @@ async fn run(place: Arc<Place>, channel_name: String, mut listening: PubSub, sen
     }
 }
 
-/// Until the connection fails; none when nobody listens any more.
+/// Forwards hints until the connection fails; `None` when the stream was dropped.
 async fn forward(listening: PubSub, sender: &Sender<Hint>) -> Option<()> {
     let (mut sink, mut messages) = listening.split();
     loop {
@@ -89,7 +102,7 @@ async fn forward(listening: PubSub, sender: &Sender<Hint>) -> Option<()> {
     }
 }
 
-async fn reopen(place: &Place, channel_name: &str) -> PubSub {
+async fn reopen(place: &Place, channel_name: &str) -> Listening {
     let mut pause = FIRST_PAUSE;
     loop {
         // With jitter, so that the clients of a server that comes back do not come all at once.

@@ -2,9 +2,16 @@
 //!
 //! Every client of an SQLite file runs on one kernel, so one clock can serve them all without
 //! asking a server: `CLOCK_BOOTTIME`, which no one can set, which counts suspend, and which starts
-//! anew with each boot. A row therefore keeps the boot's id beside the time a lease runs out, and a
-//! lease is in force if and only if both fit. A lease of another boot is over, since every process
-//! that could trust it died with that boot.
+//! at zero with each boot. Beside the time when a lease runs out, a row keeps the boot's id and the
+//! lease's ttl.
+//!
+//! A container may have a boot id of its own, mounted over the kernel's, so another id does not mean
+//! another boot. But where the clock is the same, no lease has more than its ttl left. So a lease of
+//! another id is over when its time is, or when more than its ttl is left of it: then it is one of an
+//! earlier boot, whose holder died with that boot. Right after a reboot a lease of the earlier boot can
+//! look as if it were in force, for its ttl at most.
+//!
+//! A time namespace shifts the clock for the processes in it, and the kernel says by how much.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +20,9 @@ use crate::{Clock as _, Error, ErrorKind, MAX_TTL, Result, SystemClock};
 /// Where Linux names the present boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
+/// Where Linux says by how much the time namespace of this process shifts its clocks.
+const OFFSETS: &str = "/proc/self/timens_offsets";
+
 /// What stands for a boot where the calendar clock has to serve.
 const CALENDAR: &str = "calendar";
 
@@ -20,6 +30,8 @@ const CALENDAR: &str = "calendar";
 #[derive(Clone, Debug)]
 pub(super) struct MachineClock {
     boot: String,
+    /// By how much this process's uptime is ahead of the machine's, in microseconds.
+    offset: i64,
 }
 
 /// One reading of the clock, in microseconds.
@@ -41,14 +53,20 @@ impl MachineClock {
     /// [`Unsupported`](ErrorKind::Unsupported) where Linux does not tell its boot's id.
     pub(super) fn detect() -> Result<Self> {
         if !cfg!(target_os = "linux") {
-            return Ok(Self { boot: CALENDAR.to_owned() });
+            return Ok(Self::of_boot(CALENDAR));
         }
         let id = std::fs::read_to_string(BOOT_ID).map_err(|source| {
             Error::new(ErrorKind::Unsupported, format!("{BOOT_ID} cannot be read"))
                 .with_source(source)
                 .with_fix("leases run by the time since boot; mount /proc")
         })?;
-        Ok(Self { boot: id.trim().to_owned() })
+        let offset = std::fs::read_to_string(OFFSETS).map_or(0, |text| boottime_offset(&text));
+        Ok(Self { offset, ..Self::of_boot(id.trim()) })
+    }
+
+    /// The clock of a boot of that id.
+    pub(super) fn of_boot(id: &str) -> Self {
+        Self { boot: id.to_owned(), offset: 0 }
     }
 
     /// What leases of this boot are marked with.
@@ -61,27 +79,63 @@ impl MachineClock {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // On Linux `SystemClock` is CLOCK_BOOTTIME, whose origin all processes share.
         let uptime = if self.boot == CALENDAR { wall } else { SystemClock.now().since_origin() };
-        Now { uptime: micros(uptime), wall: micros(wall) }
+        Now { uptime: micros(uptime).saturating_sub(self.offset), wall: micros(wall) }
     }
 
-    /// What is left at `now` of a lease of that boot: nothing if it is over.
+    /// What is left at `now` of a lease of that boot and ttl: nothing if it is over.
     ///
-    /// More than any lease lasts is damage, or the reading of a clock in another time namespace.
-    pub(super) fn left(&self, boot: &str, expires_at: i64, now: Now) -> Result<Option<Duration>> {
-        if boot != self.boot || expires_at <= now.uptime {
+    /// In this boot, more than any lease lasts is damage.
+    pub(super) fn left(
+        &self,
+        boot: &str,
+        ttl: Option<i64>,
+        expires_at: i64,
+        now: Now,
+    ) -> Result<Option<Duration>> {
+        if expires_at <= now.uptime {
             return Ok(None);
         }
         let left = Duration::from_micros(expires_at.abs_diff(now.uptime));
+        if boot != self.boot {
+            return Ok(Some(left).filter(|left| *left <= longest(ttl)));
+        }
         if left > MAX_TTL + SLACK {
             return Err(Error::new(
                 ErrorKind::Corrupt,
                 format!("a lease is to last another {left:?}, longer than any is granted for"),
             )
-            .with_fix("was it written in another time namespace, or by something else?"));
+            .with_fix("was it written by something else?"));
         }
         Ok(Some(left))
     }
 }
+
+/// The most that can be left of a lease of that ttl where the clock is the same. The statements in
+/// [`sql`](super::sql) decide by this too.
+fn longest(ttl: Option<i64>) -> Duration {
+    duration(ttl.unwrap_or(LONGEST_TTL).min(LONGEST_TTL).saturating_add(TOLERANCE))
+}
+
+/// By how much `/proc/self/timens_offsets` says that the time since boot is ahead, in microseconds.
+fn boottime_offset(text: &str) -> i64 {
+    let read = |line: &str| -> Option<i64> {
+        let mut words = line.split_whitespace();
+        if words.next()? != "boottime" {
+            return None;
+        }
+        let seconds: i64 = words.next()?.parse().ok()?;
+        let nanos: i64 = words.next()?.parse().ok()?;
+        seconds.checked_mul(1_000_000)?.checked_add(nanos / 1000)
+    };
+    text.lines().find_map(read).unwrap_or(0)
+}
+
+/// The longest ttl, in microseconds.
+pub(super) const LONGEST_TTL: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// What a lease may have left beyond its ttl, in microseconds, for clocks that are read on different
+/// processors.
+pub(super) const TOLERANCE: i64 = 1_000_000;
 
 /// Other processors' readings, and a calendar clock that is being slewed, may be a little behind.
 const SLACK: Duration = Duration::from_secs(60);
@@ -123,13 +177,48 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_over_when_its_boot_or_its_time_is() {
-        let clock = MachineClock { boot: "this".into() };
-        let now = Now { uptime: 1_000, wall: 0 };
-        assert_eq!(clock.left("this", 1_000, now).unwrap(), None);
-        assert_eq!(clock.left("this", i64::MIN, now).unwrap(), None);
-        assert_eq!(clock.left("that", 9_000, now).unwrap(), None);
-        assert_eq!(clock.left("this", 1_001, now).unwrap(), Some(Duration::from_micros(1)));
-        assert_eq!(clock.left("this", i64::MAX, now).unwrap_err().kind(), ErrorKind::Corrupt);
+    fn a_lease_of_this_boot_is_over_when_its_time_is() {
+        let clock = MachineClock::of_boot("this");
+        let left = |expires_at| clock.left("this", Some(500), expires_at, NOW).unwrap();
+        assert_eq!(left(1_000), None);
+        assert_eq!(left(i64::MIN), None);
+        assert_eq!(left(1_001), Some(Duration::from_micros(1)));
+        let damaged = clock.left("this", None, i64::MAX, NOW).unwrap_err();
+        assert_eq!(damaged.kind(), ErrorKind::Corrupt);
     }
+
+    #[test]
+    fn a_lease_of_another_boot_is_over_when_its_time_is_or_it_has_more_than_its_ttl_left() {
+        let clock = MachineClock::of_boot("this");
+        let left = |ttl, expires_at| clock.left("that", ttl, expires_at, NOW).unwrap();
+        let longest = NOW.uptime + 500 + TOLERANCE;
+        assert_eq!(left(Some(500), 1_000), None);
+        assert_eq!(left(Some(500), 1_500), Some(Duration::from_micros(500)));
+        assert!(left(Some(500), longest).is_some());
+        assert_eq!(left(Some(500), longest + 1), None);
+        // A row of the first schema has no ttl: it is taken for the longest.
+        assert!(left(None, NOW.uptime + LONGEST_TTL).is_some());
+        for ttl in [None, Some(i64::MAX), Some(i64::MIN)] {
+            assert_eq!(left(ttl, i64::MAX), None);
+        }
+    }
+
+    #[test]
+    fn the_longest_ttl_is_the_one_that_is_granted() {
+        assert_eq!(duration(LONGEST_TTL), MAX_TTL);
+    }
+
+    #[test]
+    fn the_offset_of_a_time_namespace_is_read() {
+        assert_eq!(
+            boottime_offset("monotonic           0         0\nboottime           7  5000\n"),
+            7_000_005
+        );
+        assert_eq!(boottime_offset("monotonic -1 0\nboottime -3 999999000\n"), -2_000_001);
+        for text in ["", "boottime", "boottime x y", "boottime 9223372036854775807 0"] {
+            assert_eq!(boottime_offset(text), 0, "{text}");
+        }
+    }
+
+    const NOW: Now = Now { uptime: 1_000, wall: 0 };
 }

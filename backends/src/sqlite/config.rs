@@ -3,12 +3,16 @@
 use std::fs;
 use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
 use super::error;
+use super::file::DatabaseFile;
 use super::schema::patiently;
 use crate::{Error, ErrorKind, OpenOptions, Result, Schema, url};
 
@@ -21,8 +25,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One connection writes at a time; the others read and watch.
-const MAX_CONNECTIONS: u32 = 4;
+/// One connection writes at a time; the others read. One more is beside the pool.
+const MAX_CONNECTIONS: u32 = 3;
 
 /// Where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +81,6 @@ impl Location {
             .busy_timeout(BUSY_TIMEOUT)
             // Losing the last commits to a power failure is harmless here: see the module's page.
             .synchronous(SqliteSynchronous::Normal)
-            // The watch would log twenty lines a second.
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(POOL_TIMEOUT)
@@ -94,7 +97,41 @@ impl Location {
                 (pool.max_connections(MAX_CONNECTIONS), connection)
             }
         };
-        patiently(|| pool.clone().connect_with(connection.clone())).await
+        let opened = patiently(|| pool.clone().connect_with(connection.clone())).await?;
+        if *self != Self::Memory {
+            // A file that is deleted later is not to be created again.
+            opened.set_connect_options(connection.create_if_missing(false));
+        }
+        Ok(opened)
+    }
+
+    /// Opens a connection beside the pool's, which stays open for as long as the store. `None` where
+    /// the database is in memory, or where that pool's options do not do to open another.
+    pub(super) async fn connect_beside(&self, pool: &SqlitePool) -> Option<SqliteConnection> {
+        if *self == Self::Memory {
+            return None;
+        }
+        let options = Arc::unwrap_or_clone(pool.connect_options());
+        let options = options.create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
+        let options = options.disable_statement_logging();
+        let opened = patiently(|| async {
+            let mut connection = options.connect().await?;
+            // SQLite opens the write-ahead log when the database is read first.
+            sqlx::query("SELECT count(*) FROM sqlite_schema").execute(&mut connection).await?;
+            Ok(connection)
+        });
+        opened
+            .await
+            .inspect_err(|error| tracing::debug!(%error, "no connection beside the pool's"))
+            .ok()
+    }
+
+    /// The file as it is now.
+    pub(super) fn file(&self, keeps_log: bool) -> Option<DatabaseFile> {
+        match self {
+            Self::Memory => None,
+            Self::File(path) => DatabaseFile::now_at(path, keeps_log),
+        }
     }
 }
 

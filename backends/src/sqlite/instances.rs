@@ -4,9 +4,10 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use uuid::Uuid;
 
-use super::clock::{MachineClock, Now};
+use super::clock::{MachineClock, Now, TOLERANCE};
 use super::error;
 use super::shared::Shared;
+use super::table::Column;
 use crate::common::row::get;
 use crate::common::{Damage, instance};
 use crate::{InstanceRecord, Namespace, Presence, Result};
@@ -37,7 +38,10 @@ impl Statements {
                  VALUES (?1, ?2, ?3, ?4 + ?5) ON CONFLICT (instance) DO UPDATE SET \
                      presence = ?2, boot = ?3, expires_at = ?4 + ?5"
             )),
-            sweep: statement(format!("DELETE FROM {table} WHERE boot <> ?1 OR expires_at <= ?2")),
+            sweep: statement(format!(
+                "DELETE FROM {table} WHERE expires_at <= ?2 \
+                     OR (boot <> ?1 AND expires_at - ?2 > {LONGEST} + {TOLERANCE})"
+            )),
             withdraw: statement(format!("DELETE FROM {table} WHERE instance = ?1")),
             list: statement(format!(
                 "SELECT instance, presence, boot, expires_at FROM {table} ORDER BY instance"
@@ -46,6 +50,18 @@ impl Statements {
         }
     }
 }
+
+/// Its columns.
+pub(super) const COLUMNS: [Column; 4] = [
+    ("instance", "TEXT", true),
+    ("presence", "TEXT", true),
+    ("boot", "TEXT", true),
+    ("expires_at", "INTEGER", true),
+];
+
+/// The longest that an instance of another boot id is known for, in microseconds; see
+/// [`clock`](super::clock). Its row has no ttl.
+const LONGEST: i64 = 60 * 60 * 1_000_000;
 
 /// `expires_at` is in microseconds since the boot that `boot` names, like that of a lease.
 fn create(table: &str) -> String {
@@ -99,13 +115,13 @@ impl Shared {
     }
 }
 
-/// The row's instance, unless it is known no more.
+/// The row's instance, unless its time is over.
 fn record(
     row: &SqliteRow,
     clock: &MachineClock,
     now: Now,
 ) -> Result<Option<InstanceRecord>, Damage> {
-    let left = clock.left(get(row, "boot")?, get(row, "expires_at")?, now)?;
+    let left = clock.left(get(row, "boot")?, Some(LONGEST), get(row, "expires_at")?, now)?;
     let Some(left) = left else { return Ok(None) };
     Ok(Some(instance::read(get(row, "instance")?, get(row, "presence")?, left)?))
 }

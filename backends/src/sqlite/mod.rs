@@ -3,16 +3,19 @@
 //! # What it guarantees, and what not
 //!
 //! * All processes must run on **one kernel**: SQLite's write-ahead log needs shared memory, and
-//!   leases run by that machine's own clock. Containers on one host are one kernel. Network file
-//!   systems (NFS, SMB) are not supported, by SQLite nor here. Processes in different Linux *time
-//!   namespaces* see different clocks and must not share a database.
+//!   leases run by that machine's own clock. Containers on one host are one kernel, whatever boot id
+//!   and time namespace they have. Network file systems (NFS, SMB) are not supported, by SQLite nor
+//!   here.
 //! * Leases run by the time since the machine booted, suspend included, which neither NTP nor an
-//!   operator moves. A lease of an earlier boot is over: whoever held it died with that boot.
+//!   operator moves. A lease of an earlier boot is over, since its holder died with that boot; it can
+//!   keep its name for its ttl where the machine had been up for about as long as it is now.
 //!   Where there is no such clock (other than Linux) the calendar clock serves, and
 //!   setting it forward ends leases early.
 //! * A power failure can lose the last writes (`synchronous = NORMAL`). Every lease ends with the
 //!   boot, and fencing tokens follow the calendar clock, so that they grow even then, unless that
 //!   clock was set back. A process that crashes loses nothing.
+//! * The file, and the log beside it, must not be deleted or replaced while a process has it open: a
+//!   store notices it at its next call, and its leases are lost then.
 //!
 //! # How it works
 //!
@@ -20,6 +23,9 @@
 //! statement. The clock is read once SQLite has granted the write lock: a statement that waited
 //! for it with a time read before would revive a lease that ran out meanwhile. Writers of one
 //! store queue in this process, fairly, and only then contend with other processes.
+//!
+//! [`watch`](crate::LockStore::watch) asks the file system twenty times a second whether the database
+//! was written, and reads what was signalled only then.
 //!
 //! ```
 //! use leasehold::sqlite::SqliteStore;
@@ -40,12 +46,15 @@
 mod clock;
 mod config;
 mod error;
+mod file;
 mod instances;
+mod pages;
 mod row;
 mod schema;
 mod shared;
 mod sql;
 mod store;
+mod table;
 mod watch;
 
 use std::sync::Arc;

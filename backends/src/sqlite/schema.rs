@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::sleep;
 
-use super::error;
-use super::sql::Sql;
+use super::sql::{SCHEMA, Sql, VERSION};
+use super::{error, table};
 use crate::{Clock, Error, ErrorKind, Result, Schema, SystemClock};
 
 /// How long to wait for a database that others are opening or creating at the same time.
@@ -58,34 +58,64 @@ pub(super) async fn use_write_ahead_log(pool: &SqlitePool) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that the tables and their index are there, without a write where they are.
-pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Result<()> {
+/// Makes sure that the tables and their index are there, without a write where they are, and tells
+/// whether the table of locks has a column `ttl`.
+///
+/// A table of the first schema lacks it. It is added where that is allowed; otherwise the store does
+/// without.
+pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Result<bool> {
     let missing =
         |name: &str| Error::invalid(format!("\"{name}\" is missing")).with_fix(error::CREATE_IT);
-    match patiently(|| find(pool, sql)).await? {
-        Found::Complete => return Ok(()),
+    let found = patiently(|| find(pool, sql)).await?;
+    match found {
+        Found::Complete => return Ok(true),
+        Found::First if schema == Schema::Require => return Ok(without_ttl(sql, None)),
         Found::Missing(name) if schema == Schema::Require => return Err(missing(&name)),
-        Found::Missing(_) => {}
+        Found::First | Found::Missing(_) => {}
         Found::Other(why) => return Err(why),
     }
-    patiently(|| async move {
+    let created = patiently(|| async move {
         let mut connection = pool.acquire().await?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         for statement in sql.create_if_missing() {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
         }
+        if !has_ttl(&mut transaction, sql).await? {
+            sqlx::raw_sql(AssertSqlSafe(sql.upgrade.clone())).execute(&mut *transaction).await?;
+        }
         transaction.commit().await
     })
-    .await?;
+    .await;
+    match (created, found) {
+        (Ok(()), _) => {}
+        (Err(error), Found::First) => return Ok(without_ttl(sql, Some(&error))),
+        (Err(error), _) => return Err(error),
+    }
     match patiently(|| find(pool, sql)).await? {
-        Found::Complete => Ok(()),
+        Found::Complete => Ok(true),
+        Found::First => Ok(without_ttl(sql, None)),
         Found::Missing(name) => Err(missing(&name)),
         Found::Other(why) => Err(why),
     }
 }
 
+/// Says what a table of the first schema means for a lease.
+fn without_ttl(sql: &Sql, error: Option<&Error>) -> bool {
+    let error = error.map(tracing::field::display);
+    tracing::warn!(
+        error,
+        "the table {} has no column ttl, so that a lease of before a reboot may keep its name for \
+         up to a day; to add it, run: {}",
+        sql.table,
+        sql.upgrade,
+    );
+    false
+}
+
 enum Found {
     Complete,
+    /// Only the column `ttl` is missing.
+    First,
     Missing(String),
     /// It is there and cannot be used.
     Other(Error),
@@ -110,25 +140,48 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<Found> {
             missing.get_or_insert_with(|| name.to_owned());
             continue;
         };
-        if !definition.is_some_and(|definition| same(&definition, create)) {
-            let message = format!("\"{name}\" is not as leasehold creates it");
+        let definition = definition.unwrap_or_default();
+        if let Some(version) = version(&definition).filter(|version| *version > SCHEMA) {
+            let message =
+                format!("\"{name}\" has schema {version}, and this program knows {SCHEMA} at most");
+            return Ok(Found::Other(
+                Error::new(ErrorKind::Unsupported, message).with_fix("update this program"),
+            ));
+        }
+        let difference = match sql.columns(name) {
+            Some(expected) => table::difference(&mut connection, name, expected).await?,
+            None if table::same(&definition, create) => None,
+            None => Some("it is defined otherwise".to_owned()),
+        };
+        if let Some(difference) = difference {
+            let message = format!("\"{name}\" is not as leasehold creates it: {difference}");
             return Ok(Found::Other(Error::new(ErrorKind::Corrupt, message).with_fix(
                 "compare it with the schema that leasehold prints, or use another namespace",
             )));
         }
     }
-    Ok(missing.map_or(Found::Complete, Found::Missing))
+    Ok(match missing {
+        Some(name) => Found::Missing(name),
+        None if has_ttl(&mut connection, sql).await? => Found::Complete,
+        None => Found::First,
+    })
 }
 
-/// SQLite keeps a definition as it was written; a migration may have laid it out otherwise.
-fn same(left: &str, right: &str) -> bool {
-    let normal = |text: &str| -> String {
-        text.chars()
-            .filter(|c| !c.is_whitespace() && !matches!(c, '"' | '`' | '[' | ']'))
-            .map(|c| c.to_ascii_lowercase())
-            .collect()
-    };
-    normal(left) == normal(right)
+async fn has_ttl(connection: &mut SqliteConnection, sql: &Sql) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE name = 'ttl')")
+        .bind(&sql.table)
+        .fetch_one(connection)
+        .await
+}
+
+/// The schema that a definition names, the highest of several.
+fn version(definition: &str) -> Option<u32> {
+    let numbers = definition.split(VERSION).skip(1).filter_map(|rest| {
+        let digits = rest.trim_start();
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        digits[..end].parse().ok()
+    });
+    numbers.max()
 }
 
 #[cfg(test)]
@@ -136,8 +189,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layout_does_not_matter_but_every_word_does() {
-        assert!(same("CREATE TABLE a (b TEXT)", "create table \"a\"(\n  b text\n)"));
-        assert!(!same("CREATE TABLE a (b TEXT)", "CREATE TABLE a (b TEXT COLLATE NOCASE)"));
+    fn the_version_of_a_definition_is_the_highest_that_it_names() {
+        assert_eq!(version("CREATE TABLE a (b TEXT)"), None);
+        assert_eq!(version("CREATE TABLE a (b TEXT /* leasehold schema 2 */)"), Some(2));
+        let both = "CREATE TABLE a (b /* leasehold schema 2 */, c /* leasehold schema 13*/)";
+        assert_eq!(version(both), Some(13));
+        assert_eq!(version("CREATE TABLE a (b /* leasehold schema two */)"), None);
     }
 }

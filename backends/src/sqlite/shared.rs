@@ -6,8 +6,10 @@ use tokio::sync::Mutex;
 
 use super::clock::{MachineClock, Now};
 use super::error;
+use super::file::DatabaseFile;
 use super::row;
 use super::sql::Sql;
+use super::watch::Poll;
 use crate::common;
 use crate::common::Damage;
 use crate::common::row::{get, parsed, present};
@@ -21,6 +23,12 @@ pub(super) struct Shared {
     pub(super) writer: Mutex<()>,
     pub(super) pool: SqlitePool,
     pub(super) sql: Sql,
+    /// The file, where there is one whose identity can be told.
+    pub(super) file: Option<DatabaseFile>,
+    /// A connection beside the pool's, where others can be opened. The poll reads on it, and while
+    /// it is open SQLite keeps the write-ahead log.
+    pub(super) beside: Option<Mutex<SqliteConnection>>,
+    pub(super) poll: Poll,
 }
 
 impl Shared {
@@ -33,6 +41,8 @@ impl Shared {
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> Result<T> {
         let _turn = self.writer.lock().await;
+        // Before the pool opens a connection to the file that is at the path now.
+        self.check_file()?;
         let mut connection = self.pool.acquire().await.map_err(error::unwritten)?;
         let mut broken = false;
         let done = async {
@@ -43,7 +53,15 @@ impl Shared {
                     return Err(error::unwritten(error));
                 }
             };
-            match work(&mut transaction, self.clock.now()).await {
+            let done = match self.check_file() {
+                Ok(()) => work(&mut transaction, self.clock.now()).await,
+                Err(error) => {
+                    // The file changed just now, and this may be a connection to the new one.
+                    broken = true;
+                    return Err(error);
+                }
+            };
+            match done {
                 Ok(value) => transaction.commit().await.map(|()| value).map_err(|error| {
                     broken = !error::is_busy(&error);
                     error::committing(error)
@@ -60,7 +78,20 @@ impl Shared {
             // would refuse every later transaction of this connection as one within another.
             connection.close_on_drop();
         }
-        done
+        done.map_err(|error| self.explained(error))
+    }
+
+    /// The error, or the reason for it where the file was deleted or replaced.
+    pub(super) fn explained(&self, error: Error) -> Error {
+        match self.check_file() {
+            Err(why) if !error.is_outcome_unknown() => why,
+            _ => error,
+        }
+    }
+
+    /// Fails when the database file was deleted or replaced.
+    pub(super) fn check_file(&self) -> Result<()> {
+        self.file.as_ref().map_or(Ok(()), DatabaseFile::check)
     }
 
     pub(super) async fn find(
@@ -107,7 +138,8 @@ impl Shared {
     ) -> Result<((LockName, LeaseId), RenewOutcome)> {
         let name = row::name(row, &self.sql.table)?;
         let parse = || {
-            let left = self.clock.left(self.clock.boot(), get(row, "expires_at")?, now)?;
+            let (boot, ttl) = (get(row, "boot")?, get(row, "ttl")?);
+            let left = self.clock.left(boot, ttl, get(row, "expires_at")?, now)?;
             let left = left.ok_or_else(|| Damage::new("a lease was extended into the past"))?;
             let outcome = match parsed("ending", get(row, "ending")?)? {
                 Some(reason) => RenewOutcome::Disabled { reason, left },
@@ -120,11 +152,21 @@ impl Shared {
     }
 
     pub(super) async fn signals_after(&self, seen: i64) -> Result<Vec<SqliteRow>> {
-        sqlx::query(self.sql.signals.clone())
-            .bind(seen)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(error::unwritten)
+        let signals = sqlx::query(self.sql.signals.clone()).bind(seen);
+        let rows = match &self.beside {
+            Some(beside) => signals.fetch_all(&mut *beside.lock().await).await,
+            None => signals.fetch_all(&self.pool).await,
+        };
+        rows.map_err(error::unwritten)
+    }
+
+    pub(super) async fn latest_signal(&self) -> Result<i64> {
+        let latest = sqlx::query_scalar(self.sql.latest_signal.clone());
+        let signal = match &self.beside {
+            Some(beside) => latest.fetch_one(&mut *beside.lock().await).await,
+            None => latest.fetch_one(&self.pool).await,
+        };
+        signal.map_err(error::unwritten)
     }
 
     /// Completes an error with what it was about.

@@ -1,15 +1,24 @@
 //! The statements, made once per store, since the table's name is part of them.
 //!
-//! Parameters are numbered alike wherever they occur in one statement. The condition
-//! `boot = :boot AND expires_at > :uptime` is what "in force" means; it is written so that a NULL
-//! where none belongs makes it unknown, and the row is then looked at and reported, not overwritten.
+//! Parameters are numbered alike wherever they occur in one statement. A lease is in force until its
+//! time is over; one of another boot id also needs to have no more left than its ttl, see
+//! [`clock`](super::clock). The conditions are written so that a NULL where none belongs makes them
+//! unknown, and the row is then looked at and reported, not overwritten.
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
+use super::clock::{LONGEST_TTL, TOLERANCE};
 use super::instances;
+use super::table::Column;
 use crate::{Error, Namespace, Result};
 
-/// What [`row`](super::row) reads.
+/// The schema that this code creates. The first had no column `ttl`, and named no version.
+pub(super) const SCHEMA: u32 = 2;
+
+/// How a definition names its schema, in a comment that SQLite keeps.
+pub(super) const VERSION: &str = "leasehold schema";
+
+/// What [`row`](super::row) reads, beside the ttl.
 const COLUMNS: &str = "name, token, lease, holder, boot, expires_at, granted_at, ending, \
      disabled_reason, disabled_by, disabled_at";
 
@@ -22,11 +31,13 @@ pub(super) struct Sql {
     pub(super) index: String,
     pub(super) create_table: String,
     pub(super) create_index: String,
+    /// Brings a table of the first schema to the second.
+    pub(super) upgrade: String,
 
     /// name, lease, holder, boot, uptime, ttl, wall: the token if granted.
     pub(super) acquire: SqlStr,
-    /// JSON array of `[name, lease, ttl]`, boot, uptime: name, lease, expires_at, ending of
-    /// those in force.
+    /// JSON array of `[name, lease, ttl]`, boot, uptime: name, lease, boot, ttl, expires_at,
+    /// ending of those in force.
     pub(super) renew: SqlStr,
     /// name, lease, boot, uptime, wall.
     pub(super) release: SqlStr,
@@ -36,8 +47,12 @@ pub(super) struct Sql {
     pub(super) enable: SqlStr,
     /// name: its columns.
     pub(super) find: SqlStr,
-    /// first name, a name to leave out or NULL, limit: their columns.
+    /// a name before the first, limit, the first name: their columns.
     pub(super) list: SqlStr,
+    /// a name before the first, limit, boot, uptime, largest token: the columns of unused names.
+    pub(super) unused: SqlStr,
+    /// JSON array of names: removes them.
+    pub(super) remove: SqlStr,
     /// signal: names and signals after it.
     pub(super) signals: SqlStr,
     /// The latest signal.
@@ -48,6 +63,11 @@ pub(super) struct Sql {
 
 impl Sql {
     pub(super) fn new(namespace: &Namespace) -> Result<Self> {
+        Self::of(namespace, true)
+    }
+
+    /// The statements on a table that has a column `ttl`, or has none yet.
+    pub(super) fn of(namespace: &Namespace, has_ttl: bool) -> Result<Self> {
         let table = format!("{namespace}_locks");
         if table.starts_with("sqlite_") {
             return Err(Error::invalid(format!(
@@ -60,46 +80,66 @@ impl Sql {
         let signal =
             |wall: &str| format!("max({wall}, coalesce((SELECT max(signal) + 1 FROM {table}), 1))");
         let statement = |text: String| AssertSqlSafe(text).into_sql_str();
+        let (ttl, insert, value) =
+            if has_ttl { ("ttl", ", ttl", ", ?6") } else { ("NULL", "", "") };
+        let set_ttl = |ttl: &str| if has_ttl { format!(", ttl = {ttl}") } else { String::new() };
+        let columns = format!("{COLUMNS}, {ttl} AS ttl");
+        let longest = format!("min(coalesce({ttl}, {LONGEST_TTL}), {LONGEST_TTL}) + {TOLERANCE}");
+        let over = |boot: &str, uptime: &str| {
+            format!(
+                "(expires_at <= {uptime} \
+                     OR (boot <> {boot} AND expires_at - {uptime} > {longest}))"
+            )
+        };
+        let in_force =
+            |boot: &str, uptime: &str| format!("boot IS NOT NULL AND NOT {}", over(boot, uptime));
         Ok(Self {
             create_table: create_table(&table),
             create_index: format!("CREATE INDEX {index} ON {table} (signal)"),
+            upgrade: format!("ALTER TABLE {table} ADD COLUMN ttl INTEGER /* {VERSION} {SCHEMA} */"),
             acquire: statement(format!(
-                "INSERT INTO {table} AS l \
-                     (name, token, lease, holder, boot, expires_at, granted_at, signal) \
-                 VALUES (?1, max(?7, 1), ?2, ?3, ?4, ?5 + ?6, ?7, 0) \
+                "INSERT INTO {table} \
+                     (name, token, lease, holder, boot, expires_at, granted_at, signal{insert}) \
+                 VALUES (?1, max(?7, 1), ?2, ?3, ?4, ?5 + ?6, ?7, 0{value}) \
                  ON CONFLICT (name) DO UPDATE SET \
-                     token = max(l.token + 1, ?7), lease = ?2, holder = ?3, boot = ?4, \
-                     expires_at = ?5 + ?6, granted_at = ?7, ending = NULL \
-                 WHERE l.disabled_reason IS NULL \
-                     AND (l.lease IS NULL OR l.boot <> ?4 OR l.expires_at <= ?5) \
-                 RETURNING token"
+                     token = max(token + 1, ?7), lease = ?2, holder = ?3, boot = ?4, \
+                     expires_at = ?5 + ?6, granted_at = ?7, ending = NULL{} \
+                 WHERE disabled_reason IS NULL AND (lease IS NULL OR {}) \
+                 RETURNING token",
+                set_ttl("?6"),
+                over("?4", "?5"),
             )),
             renew: statement(format!(
-                "UPDATE {table} AS l SET expires_at = \
-                     CASE WHEN l.ending IS NULL THEN ?3 + r.ttl ELSE l.expires_at END \
-                 FROM (SELECT value ->> 0 AS name, value ->> 1 AS lease, value ->> 2 AS ttl \
-                     FROM json_each(?1)) AS r \
-                 WHERE l.name = r.name AND l.lease = r.lease \
-                     AND l.boot = ?2 AND l.expires_at > ?3 \
-                 RETURNING name, lease, expires_at, ending"
+                "UPDATE {table} SET \
+                     boot = CASE WHEN ending IS NULL THEN ?2 ELSE boot END, \
+                     expires_at = CASE WHEN ending IS NULL THEN ?3 + asked ELSE expires_at END{} \
+                 FROM (SELECT value ->> 0 AS lock, value ->> 1 AS id, value ->> 2 AS asked \
+                     FROM json_each(?1)) \
+                 WHERE name = lock AND lease = id AND {} \
+                 RETURNING name, lease, boot, {ttl} AS ttl, expires_at, ending",
+                set_ttl("CASE WHEN ending IS NULL THEN asked ELSE ttl END"),
+                in_force("?2", "?3"),
             )),
             release: statement(format!(
                 "UPDATE {table} SET lease = NULL, holder = NULL, boot = NULL, expires_at = NULL, \
-                     granted_at = NULL, ending = NULL, signal = {} \
-                 WHERE name = ?1 AND lease = ?2 AND boot = ?3 AND expires_at > ?4",
-                signal("?5")
+                     granted_at = NULL, ending = NULL, signal = {}{} \
+                 WHERE name = ?1 AND lease = ?2 AND {}",
+                signal("?5"),
+                set_ttl("NULL"),
+                in_force("?3", "?4"),
             )),
             disable: statement(format!(
-                "INSERT INTO {table} AS l \
+                "INSERT INTO {table} \
                      (name, token, disabled_reason, disabled_by, disabled_at, signal) \
                  VALUES (?1, 0, ?2, ?3, ?4, {}) \
                  ON CONFLICT (name) DO UPDATE SET \
                      disabled_reason = ?2, disabled_by = ?3, disabled_at = ?4, \
-                     signal = excluded.signal, ending = CASE \
-                         WHEN l.boot = ?5 AND l.expires_at > ?6 THEN ?2 ELSE l.ending END \
-                 WHERE l.disabled_reason IS NULL \
+                     signal = excluded.signal, \
+                     ending = CASE WHEN {} THEN ?2 ELSE ending END \
+                 WHERE disabled_reason IS NULL \
                  RETURNING 1",
-                signal("?4")
+                signal("?4"),
+                in_force("?5", "?6"),
             )),
             enable: statement(format!(
                 "UPDATE {table} SET disabled_reason = NULL, disabled_by = NULL, \
@@ -107,10 +147,20 @@ impl Sql {
                  WHERE name = ?1 AND disabled_reason IS NOT NULL",
                 signal("?2")
             )),
-            find: statement(format!("SELECT {COLUMNS} FROM {table} WHERE name = ?1")),
+            find: statement(format!("SELECT {columns} FROM {table} WHERE name = ?1")),
             list: statement(format!(
-                "SELECT {COLUMNS} FROM {table} WHERE name >= ?1 AND name IS NOT ?2 \
-                 ORDER BY name LIMIT ?3"
+                "SELECT {columns} FROM {table} \
+                 WHERE name >= CAST(?3 AS TEXT) AND name > CAST(?1 AS TEXT) ORDER BY name LIMIT ?2"
+            )),
+            unused: statement(format!(
+                "SELECT {columns} FROM {table} \
+                 WHERE name > CAST(?1 AS TEXT) AND disabled_reason IS NULL \
+                     AND (lease IS NULL OR {}) AND token <= ?5 \
+                 ORDER BY name LIMIT ?2",
+                over("?3", "?4"),
+            )),
+            remove: statement(format!(
+                "DELETE FROM {table} WHERE name IN (SELECT value FROM json_each(?1))"
             )),
             signals: statement(format!(
                 "SELECT name, signal FROM {table} WHERE signal > ?1 ORDER BY signal"
@@ -122,9 +172,19 @@ impl Sql {
         })
     }
 
-    /// The schema as a script that does nothing where it is in place.
+    /// The schema as a script that does nothing where it is in place. It says how a table of the
+    /// first schema is brought to this one: SQL has no condition for that.
     pub(super) fn script(&self) -> String {
-        self.create_if_missing().map(|statement| format!("{statement};\n")).concat()
+        let mut script = format!(
+            "-- {VERSION} {SCHEMA}. If {} has no column ttl, it is of schema 1; then run once:\n\
+             -- {};\n",
+            self.table, self.upgrade
+        );
+        for statement in self.create_if_missing() {
+            script.push_str(&statement);
+            script.push_str(";\n");
+        }
+        script
     }
 
     /// The statements of [`script`](Self::script).
@@ -133,6 +193,15 @@ impl Sql {
             let create = create.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
             create.replacen("CREATE INDEX", "CREATE INDEX IF NOT EXISTS", 1)
         })
+    }
+
+    /// The columns of the table of that name; `None` for what is no table of these.
+    pub(super) fn columns(&self, name: &str) -> Option<&'static [Column]> {
+        if name == self.table {
+            Some(&COLUMNS_OF_LOCKS)
+        } else {
+            (name == self.instances.table).then_some(&instances::COLUMNS)
+        }
     }
 
     /// The tables and the index: the name of each, and the statement that creates it.
@@ -147,7 +216,7 @@ impl Sql {
 
 /// Without a rowid a lock is one entry of one tree, found by name. No index holds what heartbeats
 /// change. Times are in microseconds: `expires_at` since the boot that `boot` names, the others
-/// since 1970 and for display only.
+/// since 1970 and for display only; `ttl` is what the lease was last granted or extended for.
 fn create_table(table: &str) -> String {
     format!(
         "CREATE TABLE {table} (
@@ -162,7 +231,24 @@ fn create_table(table: &str) -> String {
     disabled_reason TEXT,
     disabled_by TEXT,
     disabled_at INTEGER,
-    signal INTEGER NOT NULL
+    signal INTEGER NOT NULL,
+    ttl INTEGER /* {VERSION} {SCHEMA} */
 ) STRICT, WITHOUT ROWID"
     )
 }
+
+/// The columns of the table of locks, in every schema.
+const COLUMNS_OF_LOCKS: [Column; 12] = [
+    ("name", "TEXT", true),
+    ("token", "INTEGER", true),
+    ("lease", "TEXT", false),
+    ("holder", "TEXT", false),
+    ("boot", "TEXT", false),
+    ("expires_at", "INTEGER", false),
+    ("granted_at", "INTEGER", false),
+    ("ending", "TEXT", false),
+    ("disabled_reason", "TEXT", false),
+    ("disabled_by", "TEXT", false),
+    ("disabled_at", "INTEGER", false),
+    ("signal", "INTEGER", true),
+];

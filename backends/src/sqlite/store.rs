@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -15,13 +15,14 @@ use super::clock::{MachineClock, Now, duration, ttl_micros};
 use super::config::Location;
 use super::shared::Shared;
 use super::sql::Sql;
+use super::watch::Poll;
 use super::{error, schema, watch};
 use crate::common::row::{get, token};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, Grant, Held, HintStream, InstanceRecord, LeaseId, LeaseRecord, ListOptions, LockName,
-    LockRecord, LockStore, Namespace, OpenOptions, Presence, Reach, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result, Schema, StoreClock, Wake, check_ttl,
+    LockRecord, LockStore, Namespace, OpenOptions, Presence, PruneOptions, Reach, ReleaseOutcome,
+    RenewOptions, RenewOutcome, Result, Schema, StoreClock, Wake, check_ttl,
 };
 
 /// Locks in an SQLite database; see the [module](super) for what they guarantee.
@@ -35,7 +36,8 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the database in that file with a pool of its own.
     ///
-    /// The path is taken literally, `:memory:` included. A missing file or schema is created if
+    /// The path is taken literally, `:memory:` included. A file that is deleted or replaced while the
+    /// store is open is noticed: its leases are lost, and all calls fail. A missing file or schema is created if
     /// [`OpenOptions::schema`] allows; then the file is also switched to its write-ahead log.
     ///
     /// # Errors
@@ -64,7 +66,8 @@ impl SqliteStore {
     /// Builds the store on a pool that the application already has.
     ///
     /// The pool's settings and the file's journal mode are left as they are. It must be of one
-    /// database: each connection of a pool on `:memory:` has its own, unless they share a cache.
+    /// database: each connection of a pool on `:memory:` has its own, unless they share a cache. On a
+    /// file the store opens one more connection by the pool's options, and keeps it.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -97,14 +100,35 @@ impl SqliteStore {
     }
 
     async fn build(pool: SqlitePool, location: &Location, options: &OpenOptions) -> Result<Self> {
-        let sql = Sql::new(&options.namespace)?;
-        schema::ensure(&pool, &sql, options.schema).await?;
+        let clock = MachineClock::detect()?;
+        Self::build_with(pool, location, options, clock).await
+    }
+
+    async fn build_with(
+        pool: SqlitePool,
+        location: &Location,
+        options: &OpenOptions,
+        clock: MachineClock,
+    ) -> Result<Self> {
+        let before = location.file(false);
+        let newest = Sql::new(&options.namespace)?;
+        let sql = match schema::ensure(&pool, &newest, options.schema).await? {
+            true => newest,
+            false => Sql::of(&options.namespace, false)?,
+        };
+        let beside = location.connect_beside(&pool).await;
+        let file = location.file(beside.is_some());
+        if let Some(before) = before {
+            before.check()?;
+        }
         let reach = match location {
             Location::Memory => Reach::Process,
             Location::File(_) => Reach::Machine,
         };
-        let (label, clock, writer) = (location.label(), MachineClock::detect()?, Mutex::new(()));
-        Ok(Self { shared: Arc::new(Shared { label, reach, clock, writer, pool, sql }) })
+        let (label, writer, poll) = (location.label(), Mutex::new(()), Poll::default());
+        let beside = beside.map(Mutex::new);
+        let shared = Shared { label, reach, clock, writer, pool, sql, file, beside, poll };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The statements that create the schema of that namespace, for an application's migrations.
@@ -120,6 +144,11 @@ impl SqliteStore {
     #[must_use]
     pub fn table(&self) -> &str {
         &self.shared.sql.table
+    }
+
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// The pool of connections, for the application to close or to use for other tables.
@@ -235,7 +264,15 @@ impl LockStore for SqliteStore {
             };
             Ok(rows.iter().filter_map(renewal).collect::<HashMap<_, _>>())
         };
-        let found = shared.write(work).await.map_err(about)?;
+        let found = match shared.write(work).await {
+            Ok(found) => found,
+            Err(error) => {
+                // What is in a file that others no longer open keeps nobody from a lock.
+                let Err(why) = shared.check_file() else { return Err(about(error)) };
+                tracing::error!(error = %about(why), "all leases of this store are lost");
+                return Ok(vec![RenewOutcome::Lost; leases.len()]);
+            }
+        };
         let answer = |l: &RenewOptions| {
             found.get(&(l.name.clone(), l.lease)).cloned().unwrap_or(RenewOutcome::Lost)
         };
@@ -305,6 +342,7 @@ impl LockStore for SqliteStore {
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
         let shared = &*self.shared;
         let get = async {
+            shared.check_file()?;
             let mut connection = shared.pool.acquire().await.map_err(error::unwritten)?;
             let row = shared.find(&mut connection, name).await?;
             row.map(|row| shared.record(&row, shared.clock.now())).transpose()
@@ -313,30 +351,14 @@ impl LockStore for SqliteStore {
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        let shared = &*self.shared;
-        let after = options.after.as_ref().map(LockName::as_str);
-        let list = async {
-            let rows = sqlx::query(shared.sql.list.clone())
-                .bind(options.prefix.as_str().max(after.unwrap_or_default()))
-                .bind(after)
-                .bind(i64::try_from(options.limit).unwrap_or(i64::MAX))
-                .fetch_all(&shared.pool)
-                .await
-                .map_err(error::unwritten)?;
-            let now = shared.clock.now();
-            // Names of one prefix stand together, so the others are at the end.
-            let of_prefix = |row: &&SqliteRow| {
-                get::<SqliteRow, &str>(row, "name")
-                    .map_or(true, |name| name.starts_with(&options.prefix))
-            };
-            let rows = rows.iter().take_while(of_prefix);
-            rows.map(|row| shared.record(row, now)).collect::<Result<Vec<_>>>()
-        };
-        list.await.map_err(shared.about("list", None))
+        let list = self.shared.list(options);
+        list.await
+            .map_err(|error| self.shared.explained(error))
+            .map_err(self.shared.about("list", None))
     }
 
-    async fn prune(&self, _options: &crate::PruneOptions) -> Result<Vec<LockName>> {
-        Err(crate::Error::new(crate::ErrorKind::Unsupported, "this store cannot prune yet"))
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        self.shared.prune(options).await.map_err(self.shared.about("prune", None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
@@ -354,9 +376,6 @@ impl LockStore for SqliteStore {
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        let shared = &self.shared;
-        let seen = sqlx::query_scalar(shared.sql.latest_signal.clone()).fetch_one(&shared.pool);
-        let seen = seen.await.map_err(error::unwritten).map_err(shared.about("watch", None))?;
-        Ok(watch::hints(Arc::clone(shared), seen))
+        watch::hints(&self.shared).await.map_err(self.shared.about("watch", None))
     }
 }

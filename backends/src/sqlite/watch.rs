@@ -1,12 +1,15 @@
-//! Hints by looking again, twenty times a second, at what was signalled since.
+//! Hints by looking again at what was signalled since: one task per store, for all its watches.
+//!
+//! Twenty times a second the task asks the file system when the database was written, which costs
+//! next to nothing, and reads the database only when it was. Under load it looks less often.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream;
 use sqlx::sqlite::SqliteRow;
-use tokio::time::sleep;
+use tokio::sync::broadcast::{self, Receiver, Sender, WeakSender, error::RecvError};
+use tokio::time::{Instant, sleep};
 
 use super::row;
 use super::shared::Shared;
@@ -19,62 +22,175 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(50);
 /// The longest pause between attempts while the database cannot be read.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-struct Watch {
-    shared: Arc<Shared>,
-    /// The latest signal that was turned into a hint.
-    seen: i64,
-    hints: VecDeque<Hint>,
-    pause: Duration,
+/// The longest time without a look, should a file system not tell when a file was written.
+const LONGEST_UNREAD: Duration = Duration::from_secs(5);
+
+/// Looks take a twentieth of the time at most: the pause after one is so many times as long.
+const RESTS: u32 = 19;
+const LONGEST_REST: Duration = Duration::from_secs(2);
+
+/// The hints that a watch may be behind; one that is further behind is told of anything.
+const KEPT: usize = 1024;
+
+/// The one poll of a store, while it has watches.
+#[derive(Default)]
+pub(super) struct Poll {
+    hints: Mutex<Option<WeakSender<Hint>>>,
+    /// How often the database was read.
+    #[cfg(test)]
+    reads: std::sync::atomic::AtomicUsize,
 }
 
-/// Hints at everything that is signalled after `seen`.
-pub(super) fn hints(shared: Arc<Shared>, seen: i64) -> HintStream {
-    let watch = Watch { shared, seen, hints: VecDeque::new(), pause: INTERVAL };
-    Box::pin(stream::unfold(watch, Watch::next))
+impl Poll {
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<WeakSender<Hint>>> {
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes part in the poll, if it runs.
+    fn join(&self) -> Option<Receiver<Hint>> {
+        self.slot().as_ref()?.upgrade().map(|hints| hints.subscribe())
+    }
+
+    /// Whether the poll may end, as nobody takes part in it. Decided under the lock, so that nobody
+    /// joins a poll that ends.
+    fn ends(&self, hints: &Sender<Hint>) -> bool {
+        let mut slot = self.slot();
+        let ends = hints.receiver_count() == 0;
+        if ends {
+            *slot = None;
+        }
+        ends
+    }
+}
+
+struct Watch {
+    shared: Arc<Shared>,
+    hints: Receiver<Hint>,
+}
+
+/// Hints at everything that is signalled from now on.
+pub(super) async fn hints(shared: &Arc<Shared>) -> Result<HintStream> {
+    let hints = take_part(shared).await?;
+    let watch = Watch { shared: Arc::clone(shared), hints };
+    Ok(Box::pin(stream::unfold(watch, Watch::next)))
+}
+
+async fn take_part(shared: &Arc<Shared>) -> Result<Receiver<Hint>> {
+    if let Some(hints) = shared.poll.join() {
+        return Ok(hints);
+    }
+    let seen = shared.latest_signal().await?;
+    let mut slot = shared.poll.slot();
+    // Another watch may have begun at the same time.
+    if let Some(hints) = slot.as_ref().and_then(WeakSender::upgrade) {
+        return Ok(hints.subscribe());
+    }
+    let (sender, receiver) = broadcast::channel(KEPT);
+    *slot = Some(sender.downgrade());
+    tokio::spawn(poll(Arc::clone(shared), seen, sender));
+    Ok(receiver)
 }
 
 impl Watch {
     async fn next(mut self) -> Option<(Hint, Self)> {
         loop {
-            if let Some(hint) = self.hints.pop_front() {
-                return Some((hint, self));
+            match self.hints.recv().await {
+                Ok(hint) => return Some((hint, self)),
+                Err(RecvError::Lagged(_)) => return Some((Hint::Anything, self)),
+                Err(RecvError::Closed) => {}
             }
             if self.shared.pool.is_closed() {
                 return None;
             }
-            sleep(self.pause).await;
-            match self.look().await {
-                Ok(rows) => self.learn(&rows),
-                Err(error) => {
-                    if self.pause == INTERVAL {
-                        tracing::warn!(%error, "the watch cannot read the SQLite database");
-                    }
-                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            // The poll has ended with the runtime that it ran in: it goes on in this one.
+            sleep(INTERVAL).await;
+            if let Ok(hints) = take_part(&self.shared).await {
+                self.hints = hints;
+                return Some((Hint::Anything, self));
+            }
+            sleep(LONGEST_PAUSE).await;
+        }
+    }
+}
+
+/// Looks until nobody takes part, or the pool is closed.
+async fn poll(shared: Arc<Shared>, mut seen: i64, hints: Sender<Hint>) {
+    let (mut pause, mut failing) = (INTERVAL, false);
+    let (mut written, mut changed, mut read) = (None, true, Instant::now());
+    loop {
+        tokio::select! {
+            () = sleep(pause.mul_f64(0.75 + fastrand::f64() / 4.0)) => {}
+            () = shared.pool.close_event() => return,
+        }
+        if shared.poll.ends(&hints) {
+            return;
+        }
+        let now = shared.file.as_ref().map(|file| file.written());
+        let as_before = now.is_some() && now == written;
+        // A file system's clock ticks: what is written right after a look may leave the same time.
+        // So the look after a change is followed by another.
+        if as_before && !changed && !failing && read.elapsed() < LONGEST_UNREAD {
+            continue;
+        }
+        (written, changed, read) = (now, !as_before, Instant::now());
+        #[cfg(test)]
+        shared.poll.reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        match shared.signals_after(seen).await {
+            Ok(rows) => {
+                if std::mem::take(&mut failing) {
+                    _ = hints.send(Hint::Anything);
                 }
+                pause = (read.elapsed() * RESTS).clamp(INTERVAL, LONGEST_REST);
+                for row in &rows {
+                    _ = hints.send(hint(row, &shared));
+                    seen = get(row, "signal").unwrap_or(seen);
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) && !shared.pool.is_closed() {
+                    tracing::warn!(%error, "the watch cannot read the SQLite database");
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
+}
 
-    /// Runs in a task of its own: a stream that is not polled for a while must not keep a
-    /// connection meanwhile, which may be the only one.
-    async fn look(&self) -> Result<Vec<SqliteRow>> {
-        let (shared, seen) = (Arc::clone(&self.shared), self.seen);
-        match tokio::spawn(async move { shared.signals_after(seen).await }).await {
-            Ok(rows) => rows,
-            // The runtime is shutting down; the pool says so soon enough.
-            Err(_) => Ok(Vec::new()),
-        }
-    }
+fn hint(row: &SqliteRow, shared: &Shared) -> Hint {
+    row::name(row, &shared.sql.table).map_or(Hint::Anything, Hint::Name)
+}
 
-    fn learn(&mut self, rows: &[SqliteRow]) {
-        if self.pause > INTERVAL {
-            self.pause = INTERVAL;
-            self.hints.push_back(Hint::Anything);
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use futures_util::StreamExt;
+    use tokio::time::timeout;
+
+    use super::super::SqliteStore;
+    use super::*;
+    use crate::{DisableOptions, LockName, LockStore, OpenOptions, Reason};
+
+    #[tokio::test]
+    async fn watches_share_one_poll_that_reads_only_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path().join("x.db"), &OpenOptions::default());
+        let store = store.await.unwrap();
+        let mut watches = Vec::new();
+        for _ in 0..50 {
+            let mut hints = store.watch().await.unwrap();
+            watches.push(tokio::spawn(async move { hints.next().await }));
         }
-        for row in rows {
-            let name = row::name(row, &self.shared.sql.table);
-            self.hints.push_back(name.map_or(Hint::Anything, Hint::Name));
-            self.seen = get(row, "signal").unwrap_or(self.seen);
+        // Each watch by itself would read twenty times in that time.
+        sleep(Duration::from_secs(1)).await;
+        let reads = store.shared().poll.reads.load(Ordering::SeqCst);
+        assert!(reads < 20, "{reads} reads of what was not written");
+        let name = LockName::new("a").unwrap();
+        let disable = DisableOptions { reason: Reason::new("x").unwrap(), by: None };
+        store.disable(&name, &disable).await.unwrap();
+        for watch in watches {
+            let hint = timeout(Duration::from_secs(30), watch).await.unwrap().unwrap();
+            assert_eq!(hint, Some(Hint::Name(name.clone())));
         }
     }
 }

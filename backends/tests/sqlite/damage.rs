@@ -1,6 +1,7 @@
 use std::error::Error as _;
+use std::time::Duration;
 
-use leasehold::{ErrorKind, LeaseId, ListOptions, LockStore};
+use leasehold::{ErrorKind, LeaseId, ListOptions, LockStore, PruneOptions};
 use sqlx::AssertSqlSafe;
 
 use crate::{asking, disabling, grant, name, open, place, sql};
@@ -41,14 +42,34 @@ async fn a_damaged_row_is_reported_by_all_that_read_it() {
         let statement = format!("UPDATE leasehold_locks SET {damage}");
         sqlx::query(AssertSqlSafe(statement)).execute(store.pool()).await.unwrap();
 
-        let error = store.list(&ListOptions::default()).await.expect_err(damage);
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error}");
-        assert!(error.to_string().contains("leasehold_locks"), "{damage}: {error}");
-        assert!(error.source().is_some(), "{damage}");
+        // It hides no other name, and is left as it is.
+        let other = LeaseId::new();
+        grant(&store, "b", other).await;
+        store.release(&name("b"), other).await.unwrap();
+        for limit in [1, 500] {
+            let page = ListOptions { limit, ..ListOptions::default() };
+            let page = store.list(&page).await.expect(damage);
+            let sound = page.iter().filter(|record| record.corrupt.is_none());
+            assert_eq!(sound.count(), page.len() - usize::from(!damage.starts_with("name")));
+            if limit > 1 {
+                assert_eq!(page.last().map(|record| &record.name), Some(&name("b")), "{damage}");
+            }
+        }
+        let all = PruneOptions { unused_for: Duration::ZERO, dry_run: false, ..Default::default() };
+        assert_eq!(store.prune(&all).await.unwrap(), [name("b")], "{damage}");
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM leasehold_locks")
+            .fetch_one(store.pool())
+            .await
+            .unwrap();
+        assert_eq!(rows, 1, "{damage}");
         if !damage.starts_with("name") {
+            let listed = store.list(&ListOptions::default()).await.unwrap();
+            let why = listed[0].corrupt.as_deref().expect(damage);
+            assert!(why.contains("leasehold_locks"), "{damage}: {why}");
             let error = store.get(&name("a")).await.expect_err(damage);
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error}");
             assert!(error.to_string().contains("get of lock \"a\""), "{damage}: {error}");
+            assert!(error.source().is_some(), "{damage}");
             let others = ListOptions { prefix: "B".into(), ..ListOptions::default() };
             assert_eq!(store.list(&others).await.unwrap(), [], "{damage}");
         }

@@ -1,25 +1,88 @@
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use leasehold::{
-    AcquireOutcome, Hint, LeaseId, ListOptions, LockStore, RenewOptions, RenewOutcome,
+    AcquireOutcome, LeaseId, ListOptions, LockStore, PruneOptions, RenewOptions, RenewOutcome,
 };
 use sqlx::Row;
-use tokio::time::timeout;
 
 use crate::{TTL, asking, disabling, grant, name, open, place, sql};
 
+/// As a holder in a container with a boot id of its own writes it: the machine's clock is the same.
 #[tokio::test]
-async fn a_lease_of_another_boot_is_over() {
+async fn a_lease_of_another_boot_id_is_in_force_for_its_ttl() {
     let (_folder, path) = place();
     let store = open(&path).await;
     let lease = LeaseId::new();
     let first = grant(&store, "a", lease).await;
     sql(&store, "UPDATE leasehold_locks SET boot = 'another'").await;
+    let outcome = store.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap();
+    assert!(
+        matches!(&outcome, AcquireOutcome::Held(held)
+            if held.token == first.token && held.left <= TTL),
+        "{outcome:?}"
+    );
+    assert!(store.get(&name("a")).await.unwrap().unwrap().lease.is_some());
+    assert_eq!(store.prune(&ALL).await.unwrap(), []);
+    sql(&store, "UPDATE leasehold_locks SET expires_at = expires_at - 30000000").await;
     assert!(store.get(&name("a")).await.unwrap().unwrap().lease.is_none());
     let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
     assert_eq!(store.renew(&[renewal]).await.unwrap(), [RenewOutcome::Lost]);
     assert!(grant(&store, "a", LeaseId::new()).await.token > first.token);
+}
+
+/// As the machine finds it after a reboot: it had been up for longer then.
+#[tokio::test]
+async fn a_lease_of_an_earlier_boot_is_over() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    for _ in 0..2 {
+        let lease = LeaseId::new();
+        let first = grant(&store, "a", lease).await;
+        sql(
+            &store,
+            "UPDATE leasehold_locks SET boot = 'another', expires_at = expires_at + 9000000",
+        )
+        .await;
+        assert!(store.get(&name("a")).await.unwrap().unwrap().lease.is_none());
+        let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+        assert_eq!(store.renew(&[renewal]).await.unwrap(), [RenewOutcome::Lost]);
+        let second = LeaseId::new();
+        assert!(grant(&store, "a", second).await.token > first.token);
+        store.release(&name("a"), second).await.unwrap();
+    }
+}
+
+/// The ttl that counts is the latest.
+#[tokio::test]
+async fn a_lease_of_another_boot_id_has_the_ttl_of_its_latest_renewal() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let lease = LeaseId::new();
+    grant(&store, "a", lease).await;
+    let renewal = RenewOptions { name: name("a"), lease, ttl: TTL * 10 };
+    store.renew(&[renewal]).await.unwrap();
+    sql(&store, "UPDATE leasehold_locks SET boot = 'another'").await;
+    let outcome = store.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap();
+    assert!(matches!(outcome, AcquireOutcome::Held(_)), "{outcome:?}");
+}
+
+/// Whatever is unused now.
+const ALL: PruneOptions =
+    PruneOptions { unused_for: Duration::ZERO, after: None, limit: 100, dry_run: false };
+
+#[tokio::test]
+async fn a_name_whose_token_is_ahead_of_the_clock_is_not_pruned() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    for lock in ["a", "b"] {
+        let lease = LeaseId::new();
+        grant(&store, lock, lease).await;
+        store.release(&name(lock), lease).await.unwrap();
+    }
+    // As if the clock had been set back since: the next token would be smaller.
+    sql(&store, "UPDATE leasehold_locks SET token = token + 60000000 WHERE name = 'a'").await;
+    assert_eq!(store.prune(&ALL).await.unwrap(), [name("b")]);
+    assert!(store.get(&name("a")).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -101,44 +164,6 @@ async fn a_batch_looks_each_lock_up_by_its_name() {
     let plan = plan.fetch_all(store.pool()).await.unwrap();
     let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
     assert!(plan.iter().any(|step| step.contains("SEARCH l USING PRIMARY KEY")), "{plan:?}");
-}
-
-#[tokio::test]
-async fn a_watch_hints_at_what_was_done_elsewhere() {
-    let (_folder, path) = place();
-    let (one, two) = (open(&path).await, open(&path).await);
-    let lease = LeaseId::new();
-    grant(&one, "a", lease).await;
-    let mut hints = two.watch().await.unwrap();
-    one.renew(&[RenewOptions { name: name("a"), lease, ttl: TTL }]).await.unwrap();
-    assert!(timeout(Duration::from_millis(300), hints.next()).await.is_err());
-    for step in ["release", "disable", "enable"] {
-        match step {
-            "release" => drop(one.release(&name("a"), lease).await.unwrap()),
-            "disable" => drop(one.disable(&name("a"), &disabling("x")).await.unwrap()),
-            _ => drop(one.enable(&name("a")).await.unwrap()),
-        }
-        let hint = timeout(Duration::from_secs(5), hints.next()).await.expect(step);
-        assert_eq!(hint, Some(Hint::Name(name("a"))), "{step}");
-    }
-    // Also when the row with the latest signal is gone.
-    sql(&one, "DELETE FROM leasehold_locks").await;
-    one.disable(&name("b"), &disabling("x")).await.unwrap();
-    assert_eq!(hints.next().await, Some(Hint::Name(name("b"))));
-    two.pool().close().await;
-    assert_eq!(hints.next().await, None);
-}
-
-#[tokio::test]
-async fn a_watch_that_is_not_polled_keeps_no_connection() {
-    let store = leasehold::sqlite::SqliteStore::in_memory(&Default::default()).await.unwrap();
-    let mut hints = store.watch().await.unwrap();
-    for _ in 0..20 {
-        // Abandons the stream's future wherever it stands, without dropping it.
-        let pause = Duration::from_millis(fastrand::u64(40..60));
-        assert!(timeout(pause, hints.next()).await.is_err());
-        timeout(Duration::from_secs(2), store.get(&name("a"))).await.unwrap().unwrap();
-    }
 }
 
 /// Not a test: run it with `--release -- --ignored --nocapture` to see what this machine does.

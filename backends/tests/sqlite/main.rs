@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 mod cancel;
+mod containers;
 mod damage;
 mod files;
 mod leases;
+mod replaced;
 mod schema;
+mod watches;
 
 use std::path::PathBuf;
 use std::time::Duration;

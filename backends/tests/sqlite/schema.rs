@@ -1,5 +1,7 @@
 use leasehold::sqlite::SqliteStore;
-use leasehold::{ErrorKind, LeaseId, LockStore, Namespace, OpenOptions, Schema};
+use leasehold::{
+    ErrorKind, LeaseId, LockStore, Namespace, OpenOptions, RenewOptions, RenewOutcome, Schema,
+};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 
 use crate::{grant, name, open, place};
@@ -87,6 +89,135 @@ async fn another_table_of_that_name_is_refused() {
     let options =
         OpenOptions { namespace: Namespace::new("sqlite").unwrap(), ..Default::default() };
     assert!(SqliteStore::open(&path, &options).await.unwrap_err().is_invalid());
+}
+
+/// The schema before it had a version.
+const FIRST: &str = "CREATE TABLE leasehold_locks (
+    name TEXT NOT NULL PRIMARY KEY COLLATE BINARY, token INTEGER NOT NULL, lease TEXT, holder TEXT,
+    boot TEXT, expires_at INTEGER, granted_at INTEGER, ending TEXT, disabled_reason TEXT,
+    disabled_by TEXT, disabled_at INTEGER, signal INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX leasehold_locks_signal ON leasehold_locks (signal);
+CREATE TABLE leasehold_instances (
+    instance TEXT NOT NULL PRIMARY KEY COLLATE BINARY, presence TEXT NOT NULL, boot TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID";
+
+async fn first_schema(path: &std::path::Path, more: &str) -> SqlitePool {
+    let pool = plain_pool(path).await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("{FIRST}; {more}"))).execute(&pool).await.unwrap();
+    pool
+}
+
+async fn definition(pool: &SqlitePool) -> String {
+    sqlx::query_scalar("SELECT sql FROM sqlite_schema WHERE name = 'leasehold_locks'")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_first_schema_is_used_as_it_is_or_brought_to_the_second() {
+    let (_folder, path) = place();
+    let pool = first_schema(&path, "").await;
+    let store = SqliteStore::from_pool(pool.clone(), &REQUIRED()).await.unwrap();
+    let lease = LeaseId::new();
+    let first = grant(&store, "a", lease).await;
+    let renewal = RenewOptions { name: name("a"), lease, ttl: crate::TTL };
+    let renewed = store.renew(&[renewal]).await.unwrap();
+    assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
+    assert_eq!(store.list(&Default::default()).await.unwrap().len(), 1);
+    assert!(!definition(&pool).await.contains("ttl"));
+
+    let stores = [open(&path).await, open(&path).await];
+    assert!(definition(&pool).await.contains("ttl INTEGER /* leasehold schema 2 */"));
+    assert_eq!(grant(&stores[0], "a", lease).await.token, first.token);
+    for store in [&store, &stores[1]] {
+        store.release(&name("a"), lease).await.unwrap();
+        grant(store, "a", lease).await;
+    }
+}
+
+/// Where it may not be changed either, it is used as it is.
+#[tokio::test]
+async fn the_first_schema_is_used_by_who_may_not_change_it() {
+    let (_folder, path) = place();
+    drop(first_schema(&path, "").await);
+    let options = SqliteConnectOptions::new().filename(&path).pragma("query_only", "ON");
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let store = SqliteStore::from_pool(pool, &OpenOptions::default()).await.unwrap();
+    assert_eq!(store.list(&Default::default()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_printed_schema_says_how_to_go_on_from_the_first() {
+    let (_folder, path) = place();
+    let script = SqliteStore::schema(&Namespace::default()).unwrap();
+    let upgrade = script.lines().filter_map(|line| line.strip_prefix("-- "));
+    let upgrade = upgrade.filter(|line| line.starts_with("ALTER TABLE")).collect::<String>();
+    let pool = first_schema(&path, &upgrade).await;
+    assert!(definition(&pool).await.contains("leasehold schema 2"));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(&pool).await.unwrap();
+    grant(&SqliteStore::from_pool(pool, &REQUIRED()).await.unwrap(), "a", LeaseId::new()).await;
+}
+
+#[tokio::test]
+async fn added_columns_do_no_harm_unless_they_must_be_filled() {
+    for (column, harm) in [
+        ("note TEXT", None),
+        ("weight INTEGER NOT NULL DEFAULT 1", None),
+        ("twice INTEGER AS (token * 2)", None),
+        ("ttl INTEGER, note TEXT NOT NULL", Some("note must be filled")),
+    ] {
+        let (_folder, path) = place();
+        let changed = FIRST
+            .replace("signal INTEGER NOT NULL\n", &format!("signal INTEGER NOT NULL, {column}\n"));
+        let pool = plain_pool(&path).await;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(changed)).execute(&pool).await.unwrap();
+        match (SqliteStore::open(&path, &OpenOptions::default()).await, harm) {
+            (Ok(store), None) => drop(grant(&store, "a", LeaseId::new()).await),
+            (Err(error), Some(harm)) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{column}: {error}");
+                assert!(error.to_string().contains(harm), "{column}: {error}");
+            }
+            (opened, _) => panic!("{column}: {opened:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_differs_is_named() {
+    for (from, to, message) in [
+        ("COLLATE BINARY, token", "COLLATE NOCASE, token", "byte for byte"),
+        ("token INTEGER", "token TEXT", "column token is TEXT"),
+        ("lease TEXT,", "lease TEXT NOT NULL,", "column lease differs"),
+        ("boot TEXT, expires_at INTEGER, granted", "boot TEXT, granted", "no column expires_at"),
+        (") STRICT, WITHOUT ROWID;\nCREATE INDEX", ") WITHOUT ROWID;\nCREATE INDEX", "STRICT"),
+        ("(signal)", "(signal DESC)", "defined otherwise"),
+        ("presence TEXT NOT NULL", "presence TEXT", "column presence differs"),
+    ] {
+        let (_folder, path) = place();
+        assert!(FIRST.contains(from), "{from}");
+        let changed = FIRST.replacen(from, to, 1);
+        let pool = plain_pool(&path).await;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(changed)).execute(&pool).await.unwrap();
+        let error = SqliteStore::open(&path, &OpenOptions::default()).await.expect_err(to);
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{to}: {error}");
+        assert!(error.to_string().contains(message), "{to}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_later_schema_is_refused() {
+    let (_folder, path) = place();
+    let later = "ALTER TABLE leasehold_locks ADD COLUMN more TEXT /* leasehold schema 3 */";
+    let pool = first_schema(&path, later).await;
+    for options in [OpenOptions::default(), REQUIRED()] {
+        let error = SqliteStore::from_pool(pool.clone(), &options).await.unwrap_err();
+        assert!(error.is_unsupported(), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("schema 3") && text.contains("update this program"), "{text}");
+    }
 }
 
 #[tokio::test]

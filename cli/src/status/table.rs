@@ -43,7 +43,7 @@ fn row(watched: &Watched) -> [Cell; HEAD.len()] {
         record
             .corrupt
             .as_deref()
-            .or(reason.map(|reason| reason.as_str()))
+            .or(reason.map(leasehold::Reason::as_str))
             .map_or_else(none, visible),
         lease.map_or_else(none, |lease| format!("{:.0}", ago(lease.held_for))),
         record.token.map_or_else(none, |token| token.to_string()),

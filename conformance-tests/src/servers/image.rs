@@ -39,7 +39,8 @@ impl Image {
     }
 
     /// Name and tag of the image to start.
-    pub(super) fn chosen(&self) -> (String, String) {
+    #[must_use]
+    pub fn chosen(&self) -> (String, String) {
         let local = format!("leasehold-test/{}:local", self.name);
         let chosen = self
             .told("IMAGE")

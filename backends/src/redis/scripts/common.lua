@@ -16,10 +16,6 @@ local function number(text)
 end
 
 local LEASE = { 'lease', 'holder', 'granted_at', 'expires_at' }
-local KNOWN = {
-  token = true, lease = true, holder = true, granted_at = true, expires_at = true, ending = true,
-  disabled_reason = true, disabled_by = true, disabled_at = true,
-}
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -29,26 +25,28 @@ local record = {}
 local exists = #flat > 0
 local damaged = false
 
+-- Fields that are not known here are ignored and kept: a later version may have added them.
 for i = 1, #flat, 2 do
   record[flat[i]] = flat[i + 1]
-  damaged = damaged or not KNOWN[flat[i]]
 end
 if exists then
   local parts = 0
   for _, part in ipairs(LEASE) do
     if record[part] then parts = parts + 1 end
   end
-  damaged = damaged
-    or not number(record.token)
+  damaged = not number(record.token)
     or number(record.token) == 9007199254740991
     or not (parts == 0 or parts == #LEASE)
     or (record.expires_at and not number(record.expires_at))
     or (record.ending and not record.lease)
     or (record.disabled_reason == nil) ~= (record.disabled_at == nil)
     or (record.disabled_by and not record.disabled_reason)
+    -- The version of the record: one is in effect where none is written, and later ones are
+    -- not understood here.
+    or (record.v and record.v ~= '1')
 end
 
--- What is left of the lease in force; nil where none is.
+-- What is left of the lease in force; nil when no lease is.
 local left = nil
 if not damaged and record.lease and number(record.expires_at) > now then
   left = number(record.expires_at) - now
@@ -58,6 +56,40 @@ local function answer(word)
   return { word, whole(now), flat }
 end
 
+-- A hint decides nothing: a user that may not publish loses it, and the operation took effect.
 local function tell()
-  redis.call('PUBLISH', ARGV[1], ARGV[2])
+  redis.pcall('PUBLISH', ARGV[1], ARGV[2])
+end
+
+-- A server without memory refuses commands that may take more, but not after a command of the same
+-- script that takes none. For what has to go on there: heartbeats, and the operator's stop.
+local function need_no_memory()
+  redis.call('HDEL', key, '')
+end
+
+-- Removes all fields, and with them the key.
+local function remove()
+  local fields = {}
+  for i = 1, #flat, 2 do
+    fields[#fields + 1] = flat[i]
+  end
+  redis.call('HDEL', key, unpack(fields))
+end
+
+-- Writes the record anew without these fields, which are removed already. A hash that has had a long
+-- value, such as a holder, takes more than twice the memory until it is written anew.
+local function compact(without)
+  -- Lua passes on only so many values at once.
+  if #flat > 1000 then return end
+  local refused = redis.pcall('HSET', key, 'token', record.token)
+  if type(refused) == 'table' then return end
+  local kept = {}
+  for i = 1, #flat, 2 do
+    if not without[flat[i]] then
+      kept[#kept + 1] = flat[i]
+      kept[#kept + 1] = flat[i + 1]
+    end
+  end
+  remove()
+  redis.call('HSET', key, unpack(kept))
 end

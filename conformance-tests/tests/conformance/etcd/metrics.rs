@@ -38,10 +38,14 @@ impl Counted {
     }
 }
 
-/// How many streams of keep-alives a server was asked for so far.
-pub(super) async fn streams(server: &Server) -> Result<u64> {
-    let text = metrics(&server.address()).await?;
-    Ok(sum(&text, "grpc_server_started_total", &["LeaseKeepAlive"]))
+/// How many streams of keep-alives a member was asked for so far.
+pub(super) async fn streams(address: &str) -> Result<u64> {
+    Ok(sum(&metrics(address).await?, "grpc_server_started_total", &["LeaseKeepAlive"]))
+}
+
+/// How many keep-alives a member was sent so far.
+pub(super) async fn keep_alives(address: &str) -> Result<u64> {
+    Ok(sum(&metrics(address).await?, "grpc_server_msg_received_total", &["LeaseKeepAlive"]))
 }
 
 async fn metrics(address: &str) -> Result<String> {

@@ -1,9 +1,12 @@
 //! etcd.
 
+mod cluster;
 mod instances;
+mod members;
 mod metrics;
 mod own;
 mod probes;
+mod records;
 mod tls;
 
 use std::collections::HashMap;

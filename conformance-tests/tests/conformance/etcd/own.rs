@@ -15,17 +15,26 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use super::{Etcd, broken, client, instances, metrics, options, start_server, tls};
+use super::{
+    Etcd, broken, client, instances, members, metrics, options, records, start_server, tls,
+};
 
 /// Cases of etcd alone.
 pub(crate) const CASES: &[OwnCase<Etcd>] = &[
     ("own::users_need_their_password_and_the_right_to_the_prefix", |b| Box::pin(users(b))),
     ("own::what_is_no_etcd_is_one_clear_error", |b| Box::pin(no_etcd(b))),
-    ("own::foreign_and_damaged_keys_are_left_alone", |b| Box::pin(damage(b))),
+    ("own::foreign_and_damaged_keys_are_left_alone", |b| Box::pin(records::damage(b))),
+    ("own::a_record_of_a_later_version_is_named", |b| Box::pin(records::versions(b))),
+    ("own::long_keys_of_other_names_cost_no_renewal", |b| Box::pin(records::long_keys(b))),
+    ("own::what_is_no_name_hides_no_name", |b| Box::pin(records::no_names(b))),
+    ("own::a_grant_without_a_time_is_an_old_one", |b| Box::pin(records::without_time(b))),
+    ("own::a_member_that_is_cut_off_costs_no_call", |b| Box::pin(members::cut_off(b))),
+    ("own::a_frozen_leader_costs_no_call", |b| Box::pin(members::frozen(b))),
+    ("own::keep_alives_go_to_the_leader", |b| Box::pin(members::leader_first(b))),
     ("own::a_damaged_instance_hides_no_other", |b| Box::pin(instances::damage(b))),
     ("own::an_instance_has_one_lease_and_leaves_none", |b| Box::pin(instances::leases(b))),
     ("own::long_instances_are_all_known", |b| Box::pin(instances::long(b))),
-    ("own::keep_alives_share_one_stream", |b| Box::pin(one_stream(b))),
+    ("own::keep_alives_share_a_few_streams", |b| Box::pin(few_streams(b))),
     ("own::a_lock_is_had_over_tls", |b| Box::pin(tls::a_lock_is_had_over_tls(b))),
     ("own::clients_have_certificates", |b| Box::pin(tls::clients_have_certificates(b))),
     ("own::a_killed_leader_costs_no_lease", |b| Box::pin(killed_leader(b))),
@@ -163,50 +172,6 @@ async fn no_etcd(_: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-async fn damage(backend: Arc<Etcd>) -> CaseResult {
-    let namespace = namespace()?;
-    let store = connect(backend.url(), &namespace).await?;
-    let mut raw = client(backend.address()).await.map_err(broken)?;
-    let sound = store.take(&name("sound"), TTL).await?;
-    let foreign = [
-        ("lease/text", "what is this"),
-        // An id, but attached to no etcd lease.
-        ("lease/bare", "01890a5d-ac96-774b-bcce-b302099a8057"),
-        ("disabled/list", "[1, 2]"),
-        ("disabled/empty", "{}"),
-    ];
-    for (key, value) in foreign {
-        raw.put(format!("/{namespace}/{key}"), value, None).await.map_err(broken)?;
-    }
-    raw.put(format!("/{namespace}/unknown"), "x", None).await.map_err(broken)?;
-    for (key, value) in foreign {
-        let lock = name(key.split_once('/').map_or("", |(_, lock)| lock));
-        let options = store.options(LeaseId::new(), TTL);
-        let error = store.store().acquire(&lock, &options).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{key}: {error}");
-        assert!(error.to_string().contains(key), "{error}");
-        let error = store.store().get(&lock).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{key}: {error}");
-        let renewal = store.renew(&lock, LeaseId::new(), TTL).await?;
-        assert_eq!(renewal, RenewOutcome::Lost, "{key}");
-        let kept = raw.get(format!("/{namespace}/{key}"), None).await.map_err(broken)?;
-        assert_eq!(kept.kvs()[0].value(), value.as_bytes(), "{key} was overwritten");
-    }
-    // The damage of one name costs no other its lease.
-    let batch: Vec<_> =
-        [("text", LeaseId::new()), ("sound", sound.lease), ("bare", LeaseId::new())]
-            .map(|(lock, lease)| leasehold_core::RenewOptions { name: name(lock), lease, ttl: TTL })
-            .into();
-    let outcomes = store.store().renew(&batch).await?;
-    assert!(matches!(outcomes[1], RenewOutcome::Extended { .. }), "{outcomes:?}");
-    // Somebody else's etcd lease under a lock's key is no reason to extend it by another's word.
-    assert_eq!(
-        store.store().renew_one(&name("sound"), LeaseId::new(), TTL).await?,
-        RenewOutcome::Lost
-    );
-    Ok(())
-}
-
 async fn compaction(backend: Arc<Etcd>) -> CaseResult {
     let namespace = namespace()?;
     let proxy = Proxy::start(&backend.address()).await.map_err(broken)?;
@@ -280,7 +245,7 @@ async fn killed_leader(_: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-async fn one_stream(_: Arc<Etcd>) -> CaseResult {
+async fn few_streams(_: Arc<Etcd>) -> CaseResult {
     let server = start_server().await?;
     let client = connect(&ETCD.url_at(&server.address()), &namespace()?).await?;
     let mut leases = Vec::new();
@@ -307,6 +272,7 @@ async fn one_stream(_: Arc<Etcd>) -> CaseResult {
         ),
         "{outcomes:?}"
     );
-    assert_eq!(metrics::streams(&server).await?, 1);
+    let streams = metrics::streams(&server.address()).await?;
+    assert!((2..=8).contains(&streams), "{streams} streams");
     Ok(())
 }

@@ -1,13 +1,16 @@
 //! MySQL and MariaDB, each in a container or given by URL.
 
 mod bells;
+mod fence;
 mod flags;
 mod opening;
 mod own;
 mod probes;
 mod rows;
+mod schema;
 mod tls;
 mod trouble;
+mod tunnel;
 
 use std::sync::{Arc, OnceLock};
 

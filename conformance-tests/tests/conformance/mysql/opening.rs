@@ -10,6 +10,7 @@ use sqlx::AssertSqlSafe;
 use tokio::time::timeout;
 
 use super::own::{LONG, fresh, name};
+use super::tunnel::Tunnel;
 use super::{MySql, options, pool, start};
 use crate::stranger::{Conduct, Stranger};
 
@@ -170,5 +171,24 @@ pub(super) async fn what_is_no_mysql_server_is_named(_: Arc<MySql>) -> CaseResul
         Ok(())
     }))
     .await?;
+    Ok(())
+}
+
+pub(super) async fn a_server_is_reached_over_its_socket_and_over_ipv6(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let namespace = fresh();
+    backend.connect(backend.url(), &namespace).await?;
+    let (_, database) = backend.url().rsplit_once('/').expect("it names a database");
+    let login = backend.url().rsplit_once('@').map_or("mysql://root", |(login, _)| login);
+    let tunnel = Tunnel::to(backend.address()).await?;
+    for place in [
+        format!("/{database}?socket={}", tunnel.socket().display()),
+        format!("[::1]:{}/{database}", tunnel.port()),
+    ] {
+        let client = backend.connect(&format!("{login}@{place}"), &namespace).await?;
+        client.take(&name(&place), LONG).await?;
+    }
+    backend.clean(&namespace).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use leasehold::mysql::MySqlStore;
 use leasehold_conformance::{Client, OwnCase};
 use leasehold_core::{LockName, Namespace, Result};
 
-use super::{MySql, bells, flags, opening, options, rows, tls, trouble};
+use super::{MySql, bells, fence, flags, opening, options, rows, schema, tls, trouble};
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
@@ -31,12 +31,18 @@ cases! {
         a_user_who_may_only_read_is_told_so,
         a_server_that_accepts_no_writes_is_refused,
         a_foreign_table_is_left_alone,
-        what_is_no_mysql_server_is_named;
+        what_is_no_mysql_server_is_named,
+        a_server_is_reached_over_its_socket_and_over_ipv6;
     rows:
         a_damaged_row_costs_only_its_own_name,
         a_wait_revives_no_lease,
         batches_in_opposite_orders_do_not_fail,
         settings_of_the_session_do_no_harm;
+    schema:
+        a_table_without_a_version_is_of_the_first_schema,
+        a_later_schema_is_refused;
+    fence:
+        the_write_of_an_overtaken_holder_does_not_take_place;
     flags:
         answers_do_not_depend_on_how_rows_are_counted;
     trouble:
@@ -50,6 +56,7 @@ cases! {
         a_release_wakes_a_waiter_long_before_it_polls,
         a_bell_rings_after_the_release_and_not_before,
         without_a_bell_nobody_asks_all_the_time,
+        a_waiter_whom_a_bell_will_wake_asks_rarely,
         a_bell_whose_session_is_killed_is_hung_again,
         many_waiters_of_one_holder_all_come_through,
         connections_for_bells_are_few_and_go_away;

@@ -1,10 +1,13 @@
 //! What is at our keys, and the scripts that read them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use leasehold_conformance::CaseResult;
 use leasehold_conformance::expect::extended;
-use leasehold_core::{ErrorKind, RenewOptions, RenewOutcome};
+use leasehold_core::{
+    ErrorKind, ListOptions, LockState, LockStoreExt, PruneOptions, RenewOptions, RenewOutcome,
+};
 
 use super::Redis;
 use super::own::{LONG, fresh, name, open, presence};
@@ -31,8 +34,111 @@ pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseR
     }
     let renewed = client.store().renew(&batch).await?;
     assert!(matches!(renewed[0], RenewOutcome::Extended { .. }), "{renewed:?}");
-    assert!(renewed[1..].iter().all(|one| *one == RenewOutcome::Lost), "{renewed:?}");
+    let unknown = |one: &RenewOutcome| matches!(one, RenewOutcome::Unknown { .. });
+    assert!(renewed[1..].iter().all(unknown), "{renewed:?}");
+    // They hide no other name, and are left alone by a prune.
+    let listed = client.store().list_all("").await?;
+    let corrupt: Vec<_> =
+        listed.iter().map(|record| (record.name.as_str(), record.corrupt.is_some())).collect();
+    assert_eq!(corrupt, [("good", false), ("half", true), ("hash", true), ("text", true)]);
+    let unused =
+        PruneOptions { unused_for: Duration::ZERO, dry_run: false, ..PruneOptions::default() };
+    assert_eq!(client.store().prune(&unused).await?, []);
     place.run(&["DEL", &key("text"), &key("hash"), &key("half"), &key("good")]).await?;
+    Ok(())
+}
+
+pub(super) async fn unknown_fields_are_kept_and_later_versions_are_refused(
+    backend: Arc<Redis>,
+) -> CaseResult {
+    let (place, namespace) = (backend.place().await?, fresh());
+    let client = open(place.url(), &namespace).await?;
+    let key = format!("{namespace}:lock:job");
+    let taken = client.take(&name("job"), LONG).await?;
+    place.run(&["HSET", &key, "later", "kept", "v", "1"]).await?;
+    extended(client.renew(&taken.name, taken.lease, LONG).await?);
+    client.disable(&taken.name, "upkeep").await?;
+    client.give_back(&taken).await?;
+    client.enable(&taken.name).await?;
+    let kept = place.run(&["HMGET", &key, "later", "v", "token", "lease", "disabled_at"]).await?;
+    let token = taken.token.to_string();
+    let kept = <Vec<Option<String>> as redis::FromRedisValue>::from_redis_value(kept)?;
+    let kept: Vec<_> = kept.iter().map(Option::as_deref).collect();
+    assert_eq!(kept, [Some("kept"), Some("1"), Some(&*token), None, None]);
+    let again = client.take(&taken.name, LONG).await?;
+    assert!(again.token > taken.token);
+    place.run(&["HSET", &key, "v", "2"]).await?;
+    let error = client.take(&taken.name, LONG).await.expect_err("it is of a later version");
+    assert!(format!("{error:?}").contains("later version"), "{error:?}");
+    let listed = client.store().list_all("").await?;
+    assert_eq!(listed[0].state(), LockState::Corrupt);
+    assert!(listed[0].corrupt.as_ref().is_some_and(|why| why.contains("later version")));
+    assert_eq!(
+        place.run(&["HGET", &key, "later"]).await?,
+        redis::Value::BulkString(b"kept".to_vec())
+    );
+    place.run(&["DEL", &key]).await?;
+    Ok(())
+}
+
+pub(super) async fn a_record_of_a_free_name_is_stored_compactly(backend: Arc<Redis>) -> CaseResult {
+    let (place, namespace) = (backend.place().await?, fresh());
+    let client = open(place.url(), &namespace).await?;
+    let key = format!("{namespace}:lock:job");
+    let encoding = async || place.run(&["OBJECT", "ENCODING", &key]).await;
+    for disabled in [false, true] {
+        let taken = client.take(&name("job"), LONG).await?;
+        assert_eq!(encoding().await?, redis::Value::BulkString(b"hashtable".to_vec()));
+        if disabled {
+            client.disable(&taken.name, &"because ".repeat(20)).await?;
+        }
+        client.give_back(&taken).await?;
+        if disabled {
+            client.enable(&taken.name).await?;
+        }
+        assert_eq!(encoding().await?, redis::Value::BulkString(b"listpack".to_vec()));
+        assert_eq!(client.get(&taken.name).await?.and_then(|one| one.token), Some(taken.token));
+    }
+    place.run(&["DEL", &key]).await?;
+    Ok(())
+}
+
+pub(super) async fn a_listing_scans_the_keys_once(backend: Arc<Redis>) -> CaseResult {
+    backend.needs_containers()?;
+    let (place, namespace) = (Place::start(backend.image, &[]).await?, fresh());
+    let client = open(place.url(), &namespace).await?;
+    let fill = "for i = 1, 5000 do redis.call('SET', 'filler' .. i, i) end \
+                for i = 1, 95 do redis.call('HSET', ARGV[1] .. i, 'token', i) end";
+    place.run(&["EVAL", fill, "0", &format!("{namespace}:lock:job ")]).await?;
+    let scans = async || {
+        let said = place.run(&["INFO", "commandstats"]).await?;
+        let said = <String as redis::FromRedisValue>::from_redis_value(said)?;
+        let scans = said.lines().find_map(|line| line.strip_prefix("cmdstat_scan:calls="));
+        let scans = scans.and_then(|rest| rest.split(',').next()).unwrap_or("0");
+        CaseResult::Ok(scans.parse::<u64>()?)
+    };
+    let pages = async |limit: usize| {
+        let before = scans().await?;
+        let (mut page, mut names) = (ListOptions { limit, ..ListOptions::default() }, Vec::new());
+        loop {
+            let found = client.store().list(&page).await?;
+            page.after = found.last().map(|record| record.name.clone());
+            names.extend(found.into_iter().map(|record| record.name));
+            if page.after.is_none() {
+                break;
+            }
+        }
+        CaseResult::Ok((names, scans().await? - before))
+    };
+    // The last page of each is empty, and begins where one that was not full ended.
+    let (all, once) = pages(1000).await?;
+    let (by_ten, in_pages) = pages(10).await?;
+    println!("{}: {once} scans for one page, {in_pages} for ten", backend.image.name);
+    assert_eq!((all.len(), &by_ten), (95, &all));
+    assert_eq!(in_pages, once, "a page scans again");
+    // A listing that begins sees what is there now.
+    client.take(&name("a new one"), LONG).await?;
+    assert_eq!(pages(10).await?.0.len(), 96);
     Ok(())
 }
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_conformance::{CaseResult, Failure};
-use leasehold_core::{ErrorKind, ReleaseOutcome};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use futures_util::StreamExt;
+use leasehold::{OpenOptions, url};
+use leasehold_conformance::{CaseResult, Client, Failure};
+use leasehold_core::{DisableOutcome, EnableOutcome, ErrorKind, Hint, LeaseId, ReleaseOutcome};
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::time::{sleep, timeout};
 
 use super::Redis;
@@ -64,6 +66,90 @@ pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis
     for (error, said) in [refusal(&wrong).await, other_namespace, none.0, none.1] {
         assert_eq!(error.kind(), ErrorKind::Denied, "{said}");
     }
+    Ok(())
+}
+
+pub(super) async fn without_the_right_to_publish_operations_succeed(
+    backend: Arc<Redis>,
+) -> CaseResult {
+    backend.needs_containers()?;
+    let (place, namespace) = (Place::start(backend.image, &[]).await?, fresh());
+    let line = format!(
+        "ACL SETUSER leasehold reset on >secret ~{namespace}:lock:* &{namespace}:hints -@all +eval \
+         +evalsha +time +hgetall +hset +hdel +scan"
+    );
+    place.run(&line.split_whitespace().collect::<Vec<_>>()).await?;
+    let client = open(&place.url_as("leasehold", "secret"), &namespace).await?;
+    let taken = client.take(&name("job"), LONG).await?;
+    assert_eq!(client.disable(&taken.name, "upkeep").await?, DisableOutcome::Disabled);
+    client.give_back(&taken).await?;
+    assert_eq!(client.enable(&taken.name).await?, EnableOutcome::Enabled);
+    // Without the right to write, everything can still be read, and nothing is written by halves.
+    place.run(&["ACL", "SETUSER", "leasehold", "-hset"]).await?;
+    let client = open(&place.url_as("leasehold", "secret"), &namespace).await?;
+    let before = client.get(&taken.name).await?;
+    assert_eq!(client.names("").await?, [name("job")]);
+    let options = client.options(LeaseId::new(), LONG);
+    let acquired = client.store().acquire(&taken.name, &options).await.map(drop);
+    let disabled = client.disable(&taken.name, "upkeep").await.map(drop);
+    for refused in [acquired, disabled] {
+        let error = refused.expect_err("hset is not allowed");
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    }
+    assert_eq!(client.get(&taken.name).await?, before);
+    // A right without which nothing can be read is named.
+    place.run(&["ACL", "SETUSER", "leasehold", "-hgetall"]).await?;
+    let error = open(&place.url_as("leasehold", "secret"), &namespace).await;
+    let error = error.expect_err("hgetall is not allowed");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    assert!(error.to_string().contains("+hgetall"), "{error}");
+    Ok(())
+}
+
+pub(super) async fn renamed_commands_are_named(backend: Arc<Redis>) -> CaseResult {
+    let nodes = Nodes::new(&backend).await?;
+    let commands = ["EVALSHA", "EVAL", "TIME", "HGETALL", "HSET", "HDEL", "PUBLISH", "SCAN"];
+    for (port, command) in (7001..).zip(commands) {
+        nodes.start(port, &format!("--rename-command {command} other")).await?;
+        let (error, said) = refusal(&nodes.url(port)).await;
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{command}: {said}");
+        let expected = format!("does not know the command {command};");
+        assert!(error.to_string().contains(&expected), "{command}: {said}");
+        assert!(error.to_string().contains("rename-command"), "{command}: {said}");
+    }
+    Ok(())
+}
+
+pub(super) async fn a_unix_socket_is_connected_to(backend: Arc<Redis>) -> CaseResult {
+    let (place, namespace) = (backend.place().await?, fresh());
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("redis.sock");
+    let (listener, address) = (UnixListener::bind(&path)?, place.address().to_owned());
+    let serving = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let address = address.clone();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(address).await?;
+                copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    for scheme in ["redis+unix", "unix"] {
+        let url = format!("{scheme}://{}?db=3", path.display());
+        let options = OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() };
+        let store = url::open(&url, &options).await?;
+        assert_eq!(store.label(), format!("redis+unix://{}", path.display()));
+        let client = Client::new(store);
+        let mut hints = client.watch().await?;
+        let taken = client.take(&name("job"), LONG).await?;
+        client.give_back(&taken).await?;
+        let hint = timeout(LONG, hints.next()).await.ok().flatten();
+        assert_eq!(hint, Some(Hint::Name(name("job"))));
+    }
+    serving.abort();
+    let gone = format!("redis+unix://{}", folder.path().join("other.sock").display());
+    let (error, said) = refusal(&gone).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{said}");
     Ok(())
 }
 

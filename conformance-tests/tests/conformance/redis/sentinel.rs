@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use leasehold_conformance::expect::{extended, granted, held, lost};
 use leasehold_conformance::{CaseResult, Failure, spawn};
 use leasehold_core::{ErrorKind, Hint, LeaseId, LockStoreExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Redis;
 use super::nodes::{Nodes, patiently};
@@ -16,14 +16,18 @@ use super::own::{LONG, fresh, name, open, presence, refusal};
 const SENTINELS: [u16; 3] = [7011, 7012, 7013];
 
 /// A primary at 7001, a replica at 7002, and three sentinels that know them as `main`.
+///
+/// Replica and sentinels connect as the user `peer`, which can be turned off.
 async fn start(backend: &Arc<Redis>) -> CaseResult<Nodes> {
     let nodes = Nodes::new(backend).await?;
-    nodes.start(7001, "").await?;
-    nodes.start(7002, &format!("--replicaof {} 7001", nodes.host)).await?;
+    let peers = "--masteruser peer --masterauth p --user 'peer on >p ~* &* +@all'";
+    nodes.start(7001, peers).await?;
+    nodes.start(7002, &format!("--replicaof {} 7001 {peers}", nodes.host)).await?;
     nodes.until(7001, &["INFO", "replication"], "state=online").await?;
     let lines = format!(
         "sentinel monitor main {} 7001 2\nsentinel down-after-milliseconds main 1000\n\
-         sentinel failover-timeout main 6000",
+         sentinel failover-timeout main 6000\n\
+         sentinel auth-user main peer\nsentinel auth-pass main p",
         nodes.host
     );
     for port in SENTINELS {
@@ -95,6 +99,93 @@ pub(super) async fn an_old_primary_that_comes_back_is_left(backend: Arc<Redis>) 
     let (error, said) = refusal(&nodes.url(7001)).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{said}");
     assert!(said.contains("replica"), "{said}");
+    Ok(())
+}
+
+/// Cuts replica and sentinels off from the primary, and not its clients.
+async fn cut_off(nodes: &Nodes, port: u16) -> CaseResult {
+    for words in [
+        &["ACL", "SETUSER", "peer", "off"][..],
+        &["CLIENT", "KILL", "USER", "peer"],
+        &["CLIENT", "KILL", "TYPE", "replica"],
+    ] {
+        nodes.ask(port, words).await?;
+    }
+    nodes.until(7002, &["ROLE"], "master").await
+}
+
+pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
+    backend: Arc<Redis>,
+) -> CaseResult {
+    let (nodes, namespace) = (start(&backend).await?, fresh());
+    let client = open(&url(&nodes), &namespace).await?;
+    let mut hints = client.watch().await?;
+    let hinted = spawn(async move { Ok(hints.next().await) });
+    let taken = client.take(&name("job"), LONG).await?;
+    let key = format!("{namespace}:lock:job");
+    nodes.until(7002, &["EXISTS", &key], "1").await?;
+    cut_off(&nodes, 7001).await?;
+    let ask = ["HGET", &key, "expires_at"];
+    let before = nodes.ask(7002, &ask).await?;
+    // The old primary still takes writes. The holder leaves it for the new one, which has its lease.
+    assert_eq!(nodes.ask(7001, &["ROLE"]).await?.lines().next(), Some("master"));
+    let end = Instant::now() + LONG;
+    while nodes.ask(7002, &ask).await? == before {
+        if Instant::now() > end {
+            return Err(Failure::new("the holder stays with the old primary"));
+        }
+        extended(patiently(|| client.store().renew_one(&taken.name, taken.lease, LONG)).await?);
+        sleep(Duration::from_millis(100)).await;
+    }
+    // What is written from now on is written there alone.
+    let at_old = nodes.ask(7001, &ask).await?;
+    extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
+    assert_eq!(nodes.ask(7001, &ask).await?, at_old);
+    let other = open(&url(&nodes), &namespace).await?;
+    let options = other.options(LeaseId::new(), LONG);
+    assert_eq!(held(other.store().acquire(&taken.name, &options).await?).token, taken.token);
+    // The watch has moved too.
+    let hint = timeout(LONG, hinted.join()).await;
+    let hint = hint.map_err(|_| Failure::new("the watch stays with the old primary"))??;
+    assert_eq!(hint, Some(Hint::Anything));
+    Ok(())
+}
+
+pub(super) async fn of_sentinels_that_disagree_the_latest_failover_counts(
+    backend: Arc<Redis>,
+) -> CaseResult {
+    let nodes = Nodes::new(&backend).await?;
+    for port in [7001, 7002] {
+        nodes.start(port, "").await?;
+    }
+    // They watch servers that have nothing to do with each other, so they never learn of each other.
+    let host = &nodes.host;
+    let old = format!("sentinel monitor main {host} 7001 9");
+    let new = format!("sentinel monitor main {host} 7002 9\nsentinel config-epoch main 5");
+    for (port, lines) in [(7011, &old), (7012, &old), (7013, &new)] {
+        nodes.start_sentinel(port, lines).await?;
+        nodes.until(port, &["SENTINEL", "MASTER", "main"], "config-epoch").await?;
+    }
+    let opened_at = async |sentinels: &[u16]| {
+        let namespace = fresh();
+        let hosts: Vec<_> = sentinels.iter().map(|port| nodes.at(*port)).collect();
+        let url = format!("redis+sentinel://{}/main", hosts.join(","));
+        let client = open(&url, &namespace).await?;
+        client.take(&name("job"), LONG).await?;
+        let key = format!("{namespace}:lock:job");
+        for port in [7001, 7002] {
+            if nodes.ask(port, &["EXISTS", &key]).await? == "1" {
+                return Ok(port);
+            }
+        }
+        Err(Failure::new("the lock is nowhere"))
+    };
+    for _ in 0..5 {
+        assert_eq!(opened_at(&[7011, 7012, 7013]).await?, 7002, "the highest epoch");
+        // One that is down takes no part.
+        assert_eq!(opened_at(&[7011, 7019, 7013]).await?, 7002, "the highest epoch");
+        assert_eq!(opened_at(&[7011, 7012, 7019]).await?, 7001, "all that answer");
+    }
     Ok(())
 }
 

@@ -1,11 +1,14 @@
 //! A server that has no memory left, or has just been started.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use leasehold_conformance::CaseResult;
-use leasehold_conformance::expect::extended;
-use leasehold_core::{ErrorKind, LeaseId, LockStoreExt};
+use leasehold_conformance::expect::{already_disabled, extended, granted, not_extended};
+use leasehold_core::{DisableOutcome, EnableOutcome, ErrorKind, LeaseId, LockStoreExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use super::Redis;
@@ -25,8 +28,19 @@ pub(super) async fn without_memory_leases_are_kept(backend: Arc<Redis>) -> CaseR
     assert!(refused.to_string().contains("maxmemory"), "{refused}");
     // What holds a lock goes on, and gives it back.
     extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
+    let again = client.store().acquire(&taken.name, &client.options(taken.lease, LONG)).await?;
+    assert_eq!(granted(again).token, taken.token);
     assert_eq!(client.get(&name("other")).await?, None);
+    // The operator's stop works, of a name that is held and of one that is not known yet.
+    for name in [&taken.name, &name("third")] {
+        assert_eq!(client.disable(name, "upkeep").await?, DisableOutcome::Disabled);
+        already_disabled(client.disable(name, "upkeep").await?);
+    }
+    not_extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
     client.give_back(&taken).await?;
+    assert_eq!(client.enable(&taken.name).await?, EnableOutcome::Enabled);
+    let record = client.get(&taken.name).await?.expect("the record is kept");
+    assert_eq!(record.token, Some(taken.token));
     place.run(&["CONFIG", "SET", "maxmemory", "0"]).await?;
     client.take(&name("other"), LONG).await?;
     Ok(())
@@ -50,5 +64,76 @@ pub(super) async fn a_server_that_loads_is_waited_for(backend: Arc<Redis>) -> Ca
     sleep(Duration::from_millis(100)).await;
     let one = patiently(|| client.store().renew_one(&taken.name, taken.lease, LONG));
     extended(one.await?);
+    Ok(())
+}
+
+/// Answers every script with that error, but the one that opening runs.
+async fn refuse(client: TcpStream, error: &str) -> std::io::Result<()> {
+    let (mut checked, mut client) = (false, BufReader::new(client));
+    loop {
+        let mut line = String::new();
+        let mut words = Vec::new();
+        client.read_line(&mut line).await?;
+        let Some(count) = line.trim().strip_prefix('*').and_then(|n| n.parse::<usize>().ok())
+        else {
+            return Ok(());
+        };
+        for _ in 0..count {
+            line.clear();
+            client.read_line(&mut line).await?;
+            let length = line.trim().trim_start_matches('$').parse().unwrap_or(0);
+            let mut word = vec![0_u8; length + 2];
+            client.read_exact(&mut word).await?;
+            words.push(String::from_utf8_lossy(&word[..length]).into_owned());
+        }
+        let answer = match words[0].as_str() {
+            "EVALSHA" if words.iter().any(|word| word.ends_with(":lock:")) => {
+                checked = true;
+                "*3\r\n$7\r\nchecked\r\n*0\r\n*0\r\n".to_owned()
+            }
+            "EVALSHA" => format!("-{error}\r\n"),
+            "SCAN" if checked => "*2\r\n$1\r\n0\r\n*0\r\n".to_owned(),
+            "ROLE" => "*1\r\n$6\r\nmaster\r\n".to_owned(),
+            _ => "+OK\r\n".to_owned(),
+        };
+        client.write_all(answer.as_bytes()).await?;
+    }
+}
+
+pub(super) async fn a_connection_that_is_of_no_use_is_left(_: Arc<Redis>) -> CaseResult {
+    for (error, left) in [
+        ("READONLY You can't write against a read only replica.", true),
+        ("MASTERDOWN Link with MASTER is down", true),
+        ("LOADING Redis is loading the dataset in memory", true),
+        ("MISCONF Redis is configured to save RDB snapshots, but it is unable to", true),
+        ("NOREPLICAS Not enough good replicas to write.", true),
+        ("NOAUTH Authentication required.", true),
+        ("ERR Error running script: -READONLY You can't write against a read only replica.", true),
+        ("BUSY Redis is busy running a script.", false),
+        ("OOM command not allowed when used memory > 'maxmemory'.", false),
+        ("NOPERM this user has no permissions to run the 'hset' command", false),
+    ] {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let url = format!("redis://{}", listener.local_addr()?);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&connections);
+        let serving = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                counting.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move { refuse(client, error).await });
+            }
+        });
+        let client = open(&url, &fresh()).await?;
+        assert_eq!(connections.load(Ordering::SeqCst), 1, "{error}");
+        let options = client.options(LeaseId::new(), LONG);
+        for _ in 0..2 {
+            let refused = client.store().acquire(&name("job"), &options).await;
+            let refused = refused.expect_err("the server refuses");
+            assert_ne!(refused.kind(), ErrorKind::OutcomeUnknown, "{error}: {refused:?}");
+        }
+        let expected = if left { 2 } else { 1 };
+        assert_eq!(connections.load(Ordering::SeqCst), expected, "{error}");
+        serving.abort();
+    }
     Ok(())
 }

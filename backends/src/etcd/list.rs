@@ -1,0 +1,145 @@
+//! What stands of names: read, and shown one by one or a page at a time.
+
+use std::collections::BTreeMap;
+
+use etcd_client::{GetOptions, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse, TxnResponse};
+use futures_util::{StreamExt, stream};
+
+use super::calls::Call;
+use super::keys::Family;
+use super::record::{self, Standing};
+use super::store::{ASKED_AT_ONCE, Shared};
+use crate::{Error, LeaseRecord, ListOptions, LockName, LockRecord, Result};
+
+impl Shared {
+    /// What [`reads`](Self::reads) or ranges of all families told, by name. What of one name cannot
+    /// be read is told with it, and hides no other.
+    fn standings(&self, response: &TxnResponse) -> BTreeMap<LockName, Standing> {
+        let mut standings = BTreeMap::<LockName, Standing>::new();
+        for answer in response.op_responses() {
+            let TxnOpResponse::Get(got) = answer else { continue };
+            for kv in got.kvs() {
+                let Some((family, name)) = self.keys.parse(kv.key()) else { continue };
+                let Ok(name) = LockName::new(name) else { continue };
+                let read = |standing: &mut Standing| {
+                    match family {
+                        Family::Lease => standing.lease = Some(record::lease(kv)?),
+                        Family::Holder => standing.holder = Some(record::holder(kv)?),
+                        Family::Ending => standing.ending = Some(record::ending(kv)?),
+                        Family::Granted => standing.token = Some(record::token(kv)?),
+                        Family::Disabled => standing.disabled = Some(record::disabled(kv)?),
+                    }
+                    Ok(())
+                };
+                let standing = standings.entry(name.clone()).or_default();
+                if let Err(error) = read(standing) {
+                    let error: Error = error;
+                    standing.corrupt.get_or_insert(error.for_lock(&name));
+                }
+            }
+        }
+        standings
+    }
+
+    /// What stands of that name, which must be readable.
+    pub(super) fn standing(&self, response: &TxnResponse, name: &LockName) -> Result<Standing> {
+        let standing = self.standings(response).remove(name).unwrap_or_default();
+        standing.corrupt.clone().map_or(Ok(standing), Err)
+    }
+
+    /// The record of a name. The inner error is that it cannot be read.
+    async fn record(
+        &self,
+        call: &Call,
+        name: &LockName,
+        standing: Standing,
+    ) -> Result<Result<LockRecord>> {
+        let Standing { lease, holder, ending, token, disabled, corrupt } = standing;
+        if let Some(error) = corrupt {
+            return Ok(Err(error));
+        }
+        let lease = match lease {
+            Some(lease) => call.left(lease.etcd).await?.map(|left| (lease.id, left)),
+            None => None,
+        };
+        let lease = match (lease, holder) {
+            (Some((id, left)), Some((holder, held_for))) => {
+                Some(LeaseRecord { id, holder, held_for, left: left.at_most, ending })
+            }
+            (Some(_), None) => return Ok(Err(self.contradiction(name).for_lock(name))),
+            (None, _) => None,
+        };
+        Ok(Ok(LockRecord { name: name.clone(), token, lease, disabled, corrupt: None }))
+    }
+
+    pub(super) async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        let call = self.etcd.call();
+        let found = call.look(Txn::new().and_then(self.reads(name))).await?;
+        match self.standings(&found).remove(name) {
+            Some(standing) => self.record(&call, name, standing).await?.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
+        let ListOptions { prefix, after, limit } = options;
+        let call = self.etcd.call();
+        let mut after = after.as_ref().map(|name| name.as_str().as_bytes().to_vec());
+        let mut standings = BTreeMap::new();
+        while standings.len() < *limit {
+            let (found, next) = self.page(&call, prefix, after.as_deref(), *limit).await?;
+            standings.extend(found);
+            match next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        let call = &call;
+        let records = stream::iter(standings.into_iter().take(*limit))
+            .map(|(name, standing)| async move {
+                let record = self.record(call, &name, standing).await?;
+                Ok(record.unwrap_or_else(|error| LockRecord::unreadable(name, &error)))
+            })
+            .buffered(ASKED_AT_ONCE)
+            .collect::<Vec<_>>();
+        records.await.into_iter().collect()
+    }
+
+    /// What stands of the first names after that one, and the last of them where there are more.
+    /// What is no name is read over.
+    async fn page(
+        &self,
+        call: &Call,
+        prefix: &str,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<(BTreeMap<LockName, Standing>, Option<Vec<u8>>)> {
+        let count = i64::try_from(limit).unwrap_or(i64::MAX);
+        let ranges = Family::ALL.map(|family| {
+            let (start, end) = (self.keys.start(family, prefix), self.keys.end(family, prefix));
+            let start =
+                after.map_or(start.clone(), |name| self.keys.behind(family, name).max(start));
+            // An empty range where the one after which to start has no such prefix.
+            let end = end.max(start.clone());
+            let range = GetOptions::new()
+                .with_range(end)
+                .with_sort(SortTarget::Key, SortOrder::Ascend)
+                .with_limit(count);
+            TxnOp::get(start, Some(range))
+        });
+        let found = call.look_at_much(Txn::new().and_then(ranges)).await?;
+        // Up to where each family was read.
+        let ends =
+            Family::ALL.into_iter().zip(found.op_responses()).filter_map(|(family, answer)| {
+                let TxnOpResponse::Get(got) = answer else { return None };
+                let last = got.kvs().last().filter(|_| got.more())?;
+                self.keys.name_in(family, last.key()).map(<[u8]>::to_vec)
+            });
+        let end: Option<Vec<u8>> = ends.min();
+        let mut standings = self.standings(&found);
+        if let Some(end) = &end {
+            standings.retain(|name, _| name.as_str().as_bytes() <= end.as_slice());
+        }
+        Ok((standings, end))
+    }
+}

@@ -1,0 +1,147 @@
+//! The requests on one stream of keep-alives that have no answer yet.
+
+use std::collections::{HashMap, VecDeque};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::keep_alive::{Ask, Kept};
+use crate::{Clock, Moment, SystemClock};
+
+/// Who waits for an answer, by etcd lease: one request each, whoever else asks meanwhile.
+pub(super) struct Unanswered {
+    requests: HashMap<i64, Request>,
+    /// Those of them that are still to be sent, in order.
+    unsent: VecDeque<i64>,
+    silent_since: Instant,
+}
+
+struct Request {
+    /// By the clock that leases are trusted by.
+    asked: Moment,
+    answers: Vec<oneshot::Sender<Kept>>,
+}
+
+impl Default for Unanswered {
+    fn default() -> Self {
+        let silent_since = Instant::now();
+        Self { requests: HashMap::new(), unsent: VecDeque::new(), silent_since }
+    }
+}
+
+impl Unanswered {
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// Since when nothing came though somebody waited.
+    pub(super) fn silent_since(&self) -> Instant {
+        self.silent_since
+    }
+
+    /// Waits for the answer to the request for that lease: to an earlier one, if there is one.
+    pub(super) fn add(&mut self, Ask { lease, answer }: Ask) {
+        if self.requests.is_empty() {
+            self.silent_since = Instant::now();
+        }
+        let request = self.requests.entry(lease).or_insert_with(|| {
+            self.unsent.push_back(lease);
+            Request { asked: SystemClock.now(), answers: Vec::new() }
+        });
+        request.answers.push(answer);
+    }
+
+    /// The lease to ask for next. Those are left out that nobody waits for any more.
+    pub(super) fn next_unsent(&mut self) -> Option<i64> {
+        while let Some(lease) = self.unsent.front().copied() {
+            let request = self.requests.get(&lease);
+            if request.is_some_and(|it| it.answers.iter().any(|answer| !answer.is_closed())) {
+                return Some(lease);
+            }
+            self.requests.remove(&lease);
+            self.unsent.pop_front();
+        }
+        None
+    }
+
+    /// That one was sent.
+    pub(super) fn sent(&mut self) {
+        self.unsent.pop_front();
+    }
+
+    /// etcd answered the request for that lease.
+    pub(super) fn answer(&mut self, lease: i64, is_extended: bool) {
+        self.silent_since = Instant::now();
+        let Some(Request { asked, answers }) = self.requests.remove(&lease) else { return };
+        for answer in answers {
+            let kept = if is_extended { Kept::Extended { asked } } else { Kept::NoLease };
+            // Whoever does not wait any more needs no answer.
+            _ = answer.send(kept);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(lease: i64) -> (Ask, oneshot::Receiver<Kept>) {
+        let (answer, answered) = oneshot::channel();
+        (Ask { lease, answer }, answered)
+    }
+
+    fn asked(mut answered: oneshot::Receiver<Kept>) -> Moment {
+        match answered.try_recv() {
+            Ok(Kept::Extended { asked }) => asked,
+            _ => panic!("it was not extended"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_asked_for_once_and_both_learn_when_that_was() {
+        let mut unanswered = Unanswered::default();
+        let (first, first_answered) = ask(1);
+        unanswered.add(first);
+        assert_eq!(unanswered.next_unsent(), Some(1));
+        unanswered.sent();
+        let between = SystemClock.now();
+        let (second, second_answered) = ask(1);
+        unanswered.add(second);
+        assert_eq!(unanswered.next_unsent(), None, "it is asked for twice");
+        unanswered.answer(1, true);
+        // The lease was extended after the first request, perhaps before the second.
+        let first = asked(first_answered);
+        assert!(first <= between);
+        assert_eq!(asked(second_answered), first);
+        assert!(unanswered.is_empty());
+        let (third, _answered) = ask(1);
+        unanswered.add(third);
+        assert_eq!(unanswered.next_unsent(), Some(1), "an answered lease is not asked for again");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_not_sent() {
+        let mut unanswered = Unanswered::default();
+        let (first, given_up) = ask(1);
+        let (second, answered) = ask(2);
+        unanswered.add(first);
+        unanswered.add(second);
+        drop(given_up);
+        assert_eq!(unanswered.next_unsent(), Some(2));
+        unanswered.sent();
+        unanswered.answer(2, true);
+        asked(answered);
+        assert!(unanswered.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_waits_for_is_no_others() {
+        let mut unanswered = Unanswered::default();
+        let (one, answered) = ask(1);
+        unanswered.add(one);
+        unanswered.answer(2, true);
+        assert!(!unanswered.is_empty());
+        unanswered.answer(1, false);
+        assert!(matches!(answered.await, Ok(Kept::NoLease)));
+    }
+}

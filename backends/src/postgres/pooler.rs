@@ -1,0 +1,113 @@
+//! Whether a connection leads to a session of its own, or through a pooler to sessions that others
+//! use as well.
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row, SqlSafeStr};
+
+use super::error;
+use crate::{Error, ErrorKind, LeaseId, Result};
+
+/// What one connection shows of what is behind it.
+pub(super) struct Seen {
+    /// The server knows a prepared statement under another name than the driver gave it. PgBouncer
+    /// and its like do this to keep prepared statements apart on sessions that clients share.
+    pub(super) renamed: bool,
+    /// The server has the session's settings from the driver's own greeting, not from a pooler.
+    greeted: bool,
+    /// The driver keeps prepared statements.
+    keeps: bool,
+}
+
+/// Refuses a pooler that would run one client's statement for another.
+pub(super) async fn check(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<()> {
+    let seen = look(connection).await.map_err(error::unwritten)?;
+    let shared = seen.renamed
+        || !seen.greeted && {
+            let mut other = options.connect().await.map_err(error::connecting)?;
+            let shared = share(connection, &mut other).await.map_err(error::unwritten)?;
+            _ = other.close().await;
+            shared
+        };
+    if shared && !seen.renamed {
+        let message = "a pooler shares the server's sessions between clients and does not keep \
+                       their prepared statements apart";
+        return Err(Error::new(ErrorKind::Unsupported, message).with_fix(
+            "PgBouncer in transaction mode needs version 1.21 and max_prepared_statements above 0; \
+             otherwise use its session mode, or connect to the server itself",
+        ));
+    }
+    if shared && !seen.keeps {
+        let message = "the pool keeps no prepared statements, and a pooler shares the server's \
+                       sessions between clients";
+        return Err(Error::invalid(message)
+            .with_fix("leave statement_cache_capacity at its default, or set at least 10"));
+    }
+    if !seen.keeps {
+        tracing::warn!(
+            "the pool keeps no prepared statements: the server keeps one more with every call; \
+             set statement_cache_capacity to at least 10"
+        );
+    }
+    Ok(())
+}
+
+/// Prepares a statement that is never run, and looks at what the server has made of it. All of it
+/// is one transaction, which keeps its session even behind a pooler.
+pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<Seen> {
+    let marker = LeaseId::new();
+    let mut transaction = connection.begin().await?;
+    let text = format!("SELECT '{marker}'");
+    transaction.prepare(AssertSqlSafe(text).into_sql_str()).await?;
+    let keeps = transaction.cached_statements_size() > 0;
+    let query = format!(
+        "SELECT quote_ident(name) AS name, name LIKE 'sqlx\\_s\\_%' AS own_name, \
+             (SELECT coalesce(bool_and(source = 'client'), false) FROM pg_settings \
+              WHERE name IN ('DateStyle', 'TimeZone', 'client_encoding')) AS greeted \
+         FROM pg_prepared_statements WHERE statement = 'SELECT ''{marker}'''"
+    );
+    let rows = simple(&mut transaction, query).await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let renamed = !row.try_get::<bool, _>("own_name")?;
+    let seen = Seen { renamed, greeted: row.try_get("greeted")?, keeps };
+    if !renamed {
+        // On a session that is shared after all, it must not stay behind.
+        let name: &str = row.try_get("name")?;
+        simple(&mut transaction, format!("DEALLOCATE {name}")).await?;
+    }
+    transaction.rollback().await?;
+    Ok(seen)
+}
+
+/// Whether two connections that are open at once share sessions of the server.
+///
+/// Without a pooler, or with one in session mode, each has one session for as long as it is open.
+/// With one that hands out sessions by the transaction, an idle server gives both the same, and on
+/// a busy one they change. No order of use by others gives each its own, again and again, except by
+/// chance; where the statements are renamed, this is not asked at all.
+pub(super) async fn share(one: &mut PgConnection, other: &mut PgConnection) -> sqlx::Result<bool> {
+    let (first, second) = (session(one).await?, session(other).await?);
+    // Repeats and changes of turn, so that no fixed rotation of sessions fits.
+    for turn in [1, 1, 2, 2, 1, 2, 1, 1, 2, 2, 2, 1] {
+        if first == second {
+            return Ok(true);
+        }
+        let changed = match turn {
+            1 => session(one).await? != first,
+            _ => session(other).await? != second,
+        };
+        if changed {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn session(connection: &mut PgConnection) -> sqlx::Result<i32> {
+    let rows = simple(connection, "SELECT pg_backend_pid() AS pid".to_owned()).await?;
+    rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get("pid")
+}
+
+/// Runs statements in one message, which binds nothing.
+async fn simple(connection: &mut PgConnection, query: String) -> sqlx::Result<Vec<PgRow>> {
+    sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(connection).await
+}

@@ -1,0 +1,322 @@
+//! The nodes of a cluster: a connection to each primary, so that one that fails or hangs keeps no
+//! call for another waiting.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::redis::aio::ConnectionLike;
+use ::redis::{Client, ConnectionAddr, RedisError, Value};
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::error;
+use super::link::{Failed, Link};
+use super::place::{self, Address, NODE_PATIENCE, Server};
+use super::request::Request;
+use super::slots::{self, SlotMap};
+use crate::common::limit::unanswered;
+use crate::{Error, ErrorKind, Result};
+
+/// How often a request follows its slot to another node, and how long after it was told.
+const MOVES: u32 = 10;
+const MOVE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long after a node was asked for the slots the next one is asked too.
+const HEDGE: Duration = Duration::from_millis(100);
+
+/// The slots are asked for no more often than this.
+const RECENT: Duration = Duration::from_millis(200);
+
+pub(super) struct Cluster {
+    /// The nodes that the URL names.
+    seeds: Vec<Client>,
+    state: Mutex<State>,
+    /// Locked while the slots are asked for; when that was last done.
+    refreshing: tokio::sync::Mutex<Option<Instant>>,
+    refresh_planned: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    slots: Arc<SlotMap>,
+    links: HashMap<Address, Arc<Link>>,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    pub(super) fn new(seeds: Vec<Client>) -> Self {
+        Self {
+            seeds,
+            state: Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
+            refresh_planned: AtomicBool::new(false),
+        }
+    }
+
+    /// Runs one request at the node that has its key.
+    pub(super) async fn call(self: &Arc<Self>, request: Request) -> Result<Value> {
+        let owner = self.slots().await?.owner(slots::slot(request.key())).cloned();
+        let Some(owner) = owner else { return Err(self.not_covered()) };
+        let mut answers = self.at_node(&owner, &[request]).await;
+        answers.pop().unwrap_or_else(|| Err(not_answered(&owner, Failed::Unanswered)))
+    }
+
+    /// Runs many, each node's in one round trip, with an answer each.
+    ///
+    /// Each node has `limit` of its latency for its answers: those of one that hangs are then
+    /// errors, and those of the others are returned.
+    pub(super) async fn call_all(
+        self: &Arc<Self>,
+        requests: Vec<Request>,
+        limit: impl Fn(Duration) -> Duration,
+    ) -> Result<Vec<Result<Value>>> {
+        let slots = self.slots().await?;
+        let count = requests.len();
+        let mut by_node = BTreeMap::<Address, (Vec<usize>, Vec<Request>)>::new();
+        for (at, request) in requests.into_iter().enumerate() {
+            if let Some(owner) = slots.owner(slots::slot(request.key())) {
+                let (places, requests) = by_node.entry(owner.clone()).or_default();
+                places.push(at);
+                requests.push(request);
+            }
+        }
+        let asked = by_node.into_iter().map(|(owner, (places, requests))| {
+            let limit = limit(self.link(&owner).map_or(Duration::ZERO, |link| link.latency()));
+            let this = Arc::clone(self);
+            async move {
+                let node = owner.clone();
+                // In a task of its own, so that a node that is slow shows how slow it is.
+                let task = tokio::spawn(async move { this.at_node(&node, &requests).await });
+                let answers = match timeout(limit, task).await {
+                    Ok(Ok(answers)) => answers,
+                    Ok(Err(_)) | Err(_) => {
+                        let error = not_answered(&owner, Failed::Unanswered);
+                        vec![Err(error); places.len()]
+                    }
+                };
+                (places, answers)
+            }
+        });
+        let mut all: Vec<_> = (0..count).map(|_| None).collect();
+        for (places, answers) in join_all(asked).await {
+            for (at, answer) in places.into_iter().zip(answers) {
+                all[at] = Some(answer);
+            }
+        }
+        Ok(all.into_iter().map(|one| one.unwrap_or_else(|| Err(self.not_covered()))).collect())
+    }
+
+    /// A connection to each primary.
+    pub(super) async fn primaries(self: &Arc<Self>) -> Result<Vec<Arc<Link>>> {
+        let slots = self.refreshed().await?;
+        slots.primaries().into_iter().map(|address| self.link(address)).collect()
+    }
+
+    async fn at_node(self: &Arc<Self>, node: &Address, requests: &[Request]) -> Vec<Result<Value>> {
+        let sent = match self.link(node) {
+            Ok(link) => link.send(requests, None).await,
+            Err(error) => Err(Failed::Connecting(error)),
+        };
+        match sent {
+            Ok((replies, _)) => {
+                let answers = requests.iter().zip(replies).map(|(request, reply)| async move {
+                    match reply {
+                        Ok(value) => Ok(value),
+                        Err(cause) => self.follow(node.clone(), request, cause).await,
+                    }
+                });
+                join_all(answers).await
+            }
+            Err(failed) => {
+                self.plan_refresh();
+                let error = not_answered(node, failed);
+                requests.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+
+    /// Follows a slot that is another node's, now or soon: what was asked was not done.
+    async fn follow(
+        self: &Arc<Self>,
+        mut node: Address,
+        request: &Request,
+        mut cause: RedisError,
+    ) -> Result<Value> {
+        for _ in 0..MOVES {
+            let code = cause.code().unwrap_or_default().to_owned();
+            let to = cause.redirect_node().and_then(|(text, slot)| {
+                slots::redirected(text, &node.host).map(|address| (address, slot))
+            });
+            let sent = match (code.as_str(), to) {
+                ("MOVED", Some((address, slot))) => {
+                    self.learn(slot, &address);
+                    self.plan_refresh();
+                    if address == node {
+                        sleep(MOVE_PAUSE).await;
+                    }
+                    node = address;
+                    self.link(&node)?.send(std::slice::from_ref(request), None).await
+                }
+                ("ASK", Some((address, _))) => {
+                    let reply = self.link(&address)?.send_asking(request).await;
+                    reply.map(|reply| (vec![reply], None))
+                }
+                ("TRYAGAIN", _) => {
+                    sleep(MOVE_PAUSE).await;
+                    self.link(&node)?.send(std::slice::from_ref(request), None).await
+                }
+                _ => break,
+            };
+            let (mut replies, _) = sent.map_err(|failed| not_answered(&node, failed))?;
+            cause = match replies.pop() {
+                Some(Ok(value)) => return Ok(value),
+                Some(Err(cause)) => cause,
+                None => return Err(not_answered(&node, Failed::Unanswered)),
+            };
+        }
+        if error::is_of_connection(&cause) || cause.code() == Some("CLUSTERDOWN") {
+            self.plan_refresh();
+        }
+        Err(error::calling(cause))
+    }
+
+    fn link(&self, address: &Address) -> Result<Arc<Link>> {
+        let mut state = self.state();
+        if let Some(link) = state.links.get(address) {
+            return Ok(Arc::clone(link));
+        }
+        let seed = self.seeds.first().ok_or_else(no_seeds)?;
+        let client = place::client_at(seed.get_connection_info(), address);
+        let server = Server::At(Box::new(client.map_err(error::connecting)?));
+        let link = Arc::new(Link::new(server, NODE_PATIENCE));
+        state.links.insert(address.clone(), Arc::clone(&link));
+        Ok(link)
+    }
+
+    fn learn(&self, slot: u16, owner: &Address) {
+        let mut state = self.state();
+        Arc::make_mut(&mut state.slots).learn(slot, owner.clone());
+    }
+
+    async fn slots(self: &Arc<Self>) -> Result<Arc<SlotMap>> {
+        let slots = Arc::clone(&self.state().slots);
+        if slots.is_empty() { self.refreshed().await } else { Ok(slots) }
+    }
+
+    /// Asks for the slots soon, in a task of its own.
+    fn plan_refresh(self: &Arc<Self>) {
+        if self.refresh_planned.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let planned = Planned(Arc::clone(self));
+        tokio::spawn(async move {
+            if let Err(error) = planned.0.refreshed().await {
+                tracing::debug!(%error, "no node of the cluster says where the slots are");
+            }
+        });
+    }
+
+    /// The slots, unless they were asked for just now.
+    async fn refreshed(self: &Arc<Self>) -> Result<Arc<SlotMap>> {
+        let mut latest = self.refreshing.lock().await;
+        if let Some(at) = *latest {
+            let slots = Arc::clone(&self.state().slots);
+            if !slots.is_empty() && at.elapsed() < RECENT {
+                return Ok(slots);
+            }
+        }
+        let found = self.ask_nodes().await;
+        *latest = Some(Instant::now());
+        let slots = Arc::new(found?);
+        let mut state = self.state();
+        state.slots = Arc::clone(&slots);
+        let nodes = slots.nodes();
+        state.links.retain(|address, _| nodes.contains(address));
+        Ok(slots)
+    }
+
+    /// Asks one node after the other, without waiting for those that are slow; the first answer
+    /// counts.
+    async fn ask_nodes(&self) -> Result<SlotMap> {
+        let seed = self.seeds.first().ok_or_else(no_seeds)?;
+        let slots = Arc::clone(&self.state().slots);
+        let mut nodes = Vec::new();
+        for address in slots.nodes() {
+            let client = place::client_at(seed.get_connection_info(), address);
+            nodes.push(client.map_err(error::connecting)?);
+        }
+        // The nodes that were known last come first, since the URL may name old ones.
+        fastrand::shuffle(&mut nodes);
+        let known = nodes.len();
+        nodes.extend(self.seeds.iter().cloned());
+        fastrand::shuffle(&mut nodes[known..]);
+        let mut asked: FuturesUnordered<_> = (0..)
+            .zip(&nodes)
+            .map(|(at, node)| async move {
+                sleep(HEDGE * at).await;
+                timeout(NODE_PATIENCE, ask_node(node))
+                    .await
+                    .unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable)))
+            })
+            .collect();
+        let mut failed = no_seeds();
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Ok(slots) if slots.is_empty() => failed = self.not_covered(),
+                Ok(slots) => return Ok(slots),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    fn not_covered(&self) -> Error {
+        Error::new(ErrorKind::Unavailable, "no node of the cluster has the slot of this lock")
+            .with_fix("see CLUSTER INFO: are all slots assigned?")
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets the slots be asked for again, also when the task is cancelled.
+struct Planned(Arc<Cluster>);
+
+impl Drop for Planned {
+    fn drop(&mut self) {
+        self.0.refresh_planned.store(false, Ordering::SeqCst);
+    }
+}
+
+async fn ask_node(node: &Client) -> Result<SlotMap> {
+    let asked = match node.get_connection_info().addr() {
+        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
+        _ => "",
+    };
+    let mut connection = place::plain(node).await.map_err(error::connecting)?;
+    let mut command = ::redis::cmd("CLUSTER");
+    command.arg("SLOTS");
+    let answer = connection.req_packed_command(&command).await.and_then(Value::extract_error);
+    SlotMap::parse(answer.map_err(error::connecting)?, asked)
+}
+
+fn not_answered(node: &Address, failed: Failed) -> Error {
+    let cause = Error::from(failed);
+    Error::new(cause.kind(), format!("the cluster's node {node} did not answer"))
+        .with_fix("is it up, and reachable from here?")
+        .with_source(cause)
+}
+
+fn no_seeds() -> Error {
+    Error::invalid("no node of the cluster is given")
+}

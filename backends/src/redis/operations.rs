@@ -1,0 +1,388 @@
+//! The operations: each is one script on one key.
+
+use std::time::Duration;
+
+use ::redis::Value;
+
+use super::instances::Instances;
+use super::list::Listings;
+use super::record::{Answer, strange};
+use super::request::{Call, Request};
+use super::scripts::{self, Script};
+use super::servers::{self, Servers};
+use super::waiting::{Replicas, Waited};
+use crate::{
+    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, Error,
+    ErrorKind, FencingToken, Grant, Held, LeaseId, ListOptions, LockName, LockRecord, PruneOptions,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+};
+
+/// How long a grant or a disable waits for the replicas that the URL asks for, and a renewal at
+/// most.
+const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many records are read or pruned in one round trip.
+const AT_ONCE: usize = 500;
+
+pub(super) struct Operations {
+    /// Of the keys: what stands before a lock's name.
+    pub(super) keys: String,
+    /// Of the hints.
+    pub(super) channel: String,
+    pub(super) instances: Instances,
+    pub(super) servers: Servers,
+    /// Set when writes wait for replicas.
+    pub(super) replicas: Option<Replicas>,
+    pub(super) listings: Listings,
+}
+
+impl Operations {
+    fn script(&self, script: &'static Script, name: &LockName, more: &[&str]) -> Request {
+        let arguments =
+            [self.channel.as_str(), name.as_str()].into_iter().chain(more.iter().copied());
+        Request::Script(Call {
+            script,
+            key: format!("{}{name}", self.keys).into(),
+            arguments: arguments.map(Into::into).collect(),
+        })
+    }
+
+    async fn run(&self, script: &'static Script, name: &LockName, more: &[&str]) -> Result<Answer> {
+        whole(name, self.servers.call(self.script(script, name, more)).await?)
+    }
+
+    /// As [`run`](Self::run), and why too few replicas have it.
+    async fn run_on_replicas(
+        &self,
+        script: &'static Script,
+        name: &LockName,
+        more: &[&str],
+    ) -> Result<(Answer, Option<Error>)> {
+        let Some(replicas) = &self.replicas else {
+            return Ok((self.run(script, name, more).await?, None));
+        };
+        let request = self.script(script, name, more);
+        let (answer, missing) = replicas.write(request, REPLICA_PATIENCE).await?;
+        Ok((whole(name, answer)?, missing))
+    }
+
+    pub(super) async fn acquire(
+        &self,
+        name: &LockName,
+        options: &AcquireOptions,
+    ) -> Result<AcquireOutcome> {
+        let holder = serde_json::to_string(&options.holder)
+            .map_err(|e| Error::invalid("the holder is not valid JSON").with_source(e))?;
+        let (lease, ttl) = (options.lease.to_string(), micros(options.ttl));
+        let more = [lease.as_str(), &holder, &ttl];
+        let (answer, missing) = self.run_on_replicas(&scripts::ACQUIRE, name, &more).await?;
+        match &*answer.word {
+            "granted" => {
+                let token = FencingToken::new(answer.number(0)?)?;
+                if let Some(error) = missing {
+                    return Err(self.give_back(name, options.lease, error).await);
+                }
+                Ok(AcquireOutcome::Granted(Grant { token, left: answer.duration(1)? }))
+            }
+            "held" => {
+                let LockRecord { token, lease, .. } = answer.record(name)?;
+                let (token, lease) = token.zip(lease).ok_or_else(strange)?;
+                Ok(AcquireOutcome::Held(Held { holder: lease.holder, token, left: lease.left }))
+            }
+            "disabled" => {
+                let disabled = answer.record(name)?.disabled.ok_or_else(strange)?;
+                Ok(AcquireOutcome::Disabled(disabled))
+            }
+            _ => Err(strange()),
+        }
+    }
+
+    /// Gives a grant back that too few replicas have.
+    async fn give_back(&self, name: &LockName, lease: LeaseId, missing: Error) -> Error {
+        match self.release(name, lease).await {
+            Ok(_) => missing,
+            Err(cause) => Error::new(
+                ErrorKind::OutcomeUnknown,
+                "too few replicas have the grant, and it could not be given back",
+            )
+            .with_source(cause),
+        }
+    }
+
+    pub(super) async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let answer = self.run(&scripts::RELEASE, name, &[&lease.to_string()]).await?;
+        match &*answer.word {
+            "released" => Ok(ReleaseOutcome::Released),
+            "not_held" => Ok(ReleaseOutcome::NotHeld),
+            _ => Err(strange()),
+        }
+    }
+
+    pub(super) async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+        let request = |RenewOptions { name, lease, ttl }: &RenewOptions| {
+            self.script(&scripts::RENEW, name, &[&lease.to_string(), &micros(*ttl)])
+        };
+        let requests: Vec<_> = leases.iter().map(request).collect();
+        let shortest = leases.iter().map(|lease| lease.ttl).min().unwrap_or_default();
+        let Waited { answers, missing } = match &self.replicas {
+            // Less than the engine gives a heartbeat by default, so that it is told what is wrong.
+            Some(replicas) => {
+                replicas.renew(&requests, REPLICA_PATIENCE.min(shortest / 12)).await?
+            }
+            None => {
+                let limit = |latency| shard_limit(latency, shortest);
+                let answers = self.servers.call_all(requests, limit).await?;
+                Waited { answers, missing: None }
+            }
+        };
+        let outcomes = leases.iter().zip(answers);
+        let outcomes = outcomes.map(|(lease, answer)| renewed(&lease.name, answer));
+        each(outcomes.collect(), missing.as_ref())
+    }
+
+    pub(super) async fn disable(
+        &self,
+        name: &LockName,
+        options: &DisableOptions,
+    ) -> Result<DisableOutcome> {
+        let mut more = vec![options.reason.as_str()];
+        more.extend(options.by.as_deref());
+        let (answer, missing) = self.run_on_replicas(&scripts::DISABLE, name, &more).await?;
+        let outcome = match &*answer.word {
+            "disabled" => DisableOutcome::Disabled,
+            "already" => {
+                let disabled = answer.record(name)?.disabled.ok_or_else(strange)?;
+                DisableOutcome::AlreadyDisabled(disabled)
+            }
+            _ => return Err(strange()),
+        };
+        match missing {
+            None => Ok(outcome),
+            Some(missing) => Err(Error::new(
+                ErrorKind::OutcomeUnknown,
+                "the lock is disabled, but too few replicas have it: a failover could lose it",
+            )
+            .with_source(missing)
+            .with_fix("repeat it once the replicas are connected (INFO replication)")),
+        }
+    }
+
+    pub(super) async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
+        match &*self.run(&scripts::ENABLE, name, &[]).await?.word {
+            "enabled" => Ok(EnableOutcome::Enabled),
+            "already" => Ok(EnableOutcome::AlreadyEnabled),
+            _ => Err(strange()),
+        }
+    }
+
+    pub(super) async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        let answer = self.run(&scripts::READ, name, &[]).await?;
+        if answer.word == "none" { Ok(None) } else { answer.record(name).map(Some) }
+    }
+
+    pub(super) async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
+        let ListOptions { prefix, after, limit } = options;
+        if *limit == 0 {
+            return Ok(Vec::new());
+        }
+        let (servers, listings) = (&self.servers, &self.listings);
+        let mut names = listings.names(servers, &self.keys, "list", prefix, after.as_ref()).await?;
+        let mut records = Vec::new();
+        while records.len() < *limit {
+            let page = names.take(AT_ONCE.min(limit - records.len()));
+            if page.is_empty() {
+                return Ok(records);
+            }
+            let requests = page.iter().map(|name| self.script(&scripts::READ, name, &[])).collect();
+            let answers = servers.call_all(requests, servers::patient).await?;
+            for (name, answer) in page.iter().zip(answers) {
+                records.extend(self.listed(name, answer)?);
+            }
+        }
+        if let Some(last) = records.last() {
+            listings.keep(names, &last.name);
+        }
+        Ok(records)
+    }
+
+    /// The record of a name that a scan found, if it is still there.
+    fn listed(&self, name: &LockName, answer: Result<Value>) -> Result<Option<LockRecord>> {
+        let record = answer.and_then(|value| whole(name, value)).and_then(|answer| {
+            if answer.word == "none" { Ok(None) } else { answer.record(name).map(Some) }
+        });
+        match record {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                Ok(Some(LockRecord::unreadable(name.clone(), &error)))
+            }
+            Err(error) if self.servers.is_cluster() && error.is_transient() => {
+                tracing::warn!(%error, lock = %name, "a listing lacks a lock of the cluster");
+                Ok(None)
+            }
+            record => record.map_err(|error| error.for_lock(name)),
+        }
+    }
+
+    pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        let PruneOptions { unused_for, after, limit, dry_run } = options;
+        let (servers, listings) = (&self.servers, &self.listings);
+        let mut pruned = Vec::new();
+        if *limit == 0 {
+            return Ok(pruned);
+        }
+        let (unused_for, act) = (micros(*unused_for), if *dry_run { "" } else { "remove" });
+        let mut names = listings.names(servers, &self.keys, "prune", "", after.as_ref()).await?;
+        while pruned.len() < *limit {
+            // No more than may be removed, so that each removed name is returned.
+            let page = names.take(AT_ONCE.min(limit - pruned.len()));
+            if page.is_empty() {
+                return Ok(pruned);
+            }
+            let request = |name| self.script(&scripts::PRUNE, name, &[&unused_for, act]);
+            let requests = page.iter().map(request).collect();
+            let answers = servers.call_all(requests, servers::patient).await?;
+            for (name, answer) in page.iter().zip(answers) {
+                match answer.and_then(Answer::new) {
+                    Ok(answer) if answer.word == "unused" => pruned.push(name.clone()),
+                    Ok(answer) if answer.word == "used" => {}
+                    Ok(_) => return Err(strange()),
+                    // What is at the key is not ours.
+                    Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                    Err(error) if servers.is_cluster() && error.is_transient() => {
+                        tracing::warn!(%error, lock = %name, "a lock of the cluster is not pruned");
+                    }
+                    Err(error) => return Err(error.for_lock(name)),
+                }
+            }
+        }
+        if let Some(last) = pruned.last() {
+            listings.keep(names, last);
+        }
+        Ok(pruned)
+    }
+}
+
+/// The answer to a call for that name, unless the record is damaged.
+fn whole(name: &LockName, value: Value) -> Result<Answer> {
+    let answer = Answer::new(value)?;
+    if answer.word == "damaged" {
+        answer.record(name)?;
+    }
+    Ok(answer)
+}
+
+/// How long a node of a cluster has for a batch of renewals: a small part of the shortest ttl, or
+/// more where the node is known to be slow, so that the answers of the others come in time.
+fn shard_limit(latency: Duration, ttl: Duration) -> Duration {
+    let least = (ttl / 40).clamp(Duration::from_millis(20), Duration::from_secs(1));
+    least.max(latency.saturating_mul(4).min(ttl / 4))
+}
+
+/// Makes what is not known of one renewal its own outcome, unless it is so with all.
+///
+/// What too few replicas have must not be relied on: a failover could lose it.
+fn each(outcomes: Vec<Result<RenewOutcome>>, missing: Option<&Error>) -> Result<Vec<RenewOutcome>> {
+    if outcomes.iter().all(Result::is_err) {
+        return outcomes.into_iter().collect();
+    }
+    let outcomes = outcomes.into_iter().map(|outcome| match (outcome, missing) {
+        (Ok(RenewOutcome::Extended { .. }), Some(missing)) => unknown(missing),
+        (Ok(outcome), _) => outcome,
+        (Err(error), _) => unknown(&error),
+    });
+    Ok(outcomes.collect())
+}
+
+fn unknown(error: &Error) -> RenewOutcome {
+    let mut why = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        why = format!("{why}: {source}");
+        cause = source.source();
+    }
+    RenewOutcome::Unknown { why }
+}
+
+/// The outcome of one renewal. A damaged record must not cost the others their leases: what became
+/// of its own is unknown.
+pub(super) fn renewed(name: &LockName, value: Result<Value>) -> Result<RenewOutcome> {
+    let damaged = |error: Error| {
+        let error = error.for_lock(name);
+        tracing::error!(%error, "a lease cannot be renewed");
+        unknown(&error)
+    };
+    let answer = match value {
+        // What is at the key is not ours.
+        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(damaged(error)),
+        value => Answer::new(value?)?,
+    };
+    match &*answer.word {
+        "extended" => Ok(RenewOutcome::Extended { left: answer.duration(0)? }),
+        "lost" => Ok(RenewOutcome::Lost),
+        "ending" => {
+            let left = answer.duration(1)?;
+            let reason = answer.reason(name);
+            Ok(reason.map_or_else(damaged, |reason| RenewOutcome::Disabled { reason, left }))
+        }
+        "damaged" => answer.record(name).map_or_else(|e| Ok(damaged(e)), |_| Err(strange())),
+        _ => Err(strange()),
+    }
+}
+
+fn micros(ttl: Duration) -> String {
+    ttl.as_nanos().div_ceil(1000).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_reason_costs_no_other_its_lease() {
+        let name = LockName::new("a").unwrap();
+        let ending = |reason: &[u8]| {
+            let parts = [b"ending", reason, b"5"].map(|part| Value::BulkString(part.to_vec()));
+            renewed(&name, Ok(Value::Array(parts.to_vec())))
+        };
+        for damaged in [&b""[..], b"\xff", b"a\0b", &[b'x'; 1025]] {
+            assert!(matches!(ending(damaged), Ok(RenewOutcome::Unknown { .. })));
+        }
+        let strange = Value::Array(vec![Value::BulkString(b"what".to_vec())]);
+        assert!(renewed(&name, Ok(strange)).is_err());
+        let told = ending(b"upkeep").unwrap();
+        assert!(
+            matches!(told, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")
+        );
+    }
+
+    #[test]
+    fn one_failed_renewal_is_unknown_alone() {
+        let failed = || Err(Error::new(ErrorKind::Unavailable, "the shard is down"));
+        let extended = || Ok(RenewOutcome::Extended { left: Duration::from_secs(1) });
+        let outcomes = each(vec![failed(), extended(), Ok(RenewOutcome::Lost)], None).unwrap();
+        let RenewOutcome::Unknown { why } = &outcomes[0] else { panic!("{outcomes:?}") };
+        assert!(why.contains("the shard is down"), "{why}");
+        assert_eq!(outcomes[1..], [extended().unwrap(), RenewOutcome::Lost]);
+        let error = each(vec![failed(), failed()], None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        // What too few replicas have is not relied on; that a lease is lost needs no replica.
+        let missing = Error::new(ErrorKind::Unavailable, "0 of 1 replicas");
+        let outcomes = each(vec![extended(), Ok(RenewOutcome::Lost)], Some(&missing)).unwrap();
+        assert!(matches!(outcomes[0], RenewOutcome::Unknown { .. }), "{outcomes:?}");
+        assert_eq!(outcomes[1], RenewOutcome::Lost);
+    }
+
+    #[test]
+    fn a_slow_node_is_given_more_time_within_the_ttl() {
+        let millis = Duration::from_millis;
+        for (latency, ttl, limit) in [
+            (0, 20_000, 500),
+            (100, 20_000, 500),
+            (1000, 20_000, 4000),
+            (3000, 20_000, 5000),
+            (0, 100_000, 1000),
+            (0, 400, 20),
+        ] {
+            assert_eq!(shard_limit(millis(latency), millis(ttl)), millis(limit), "{latency} {ttl}");
+        }
+    }
+}

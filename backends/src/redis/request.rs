@@ -1,0 +1,63 @@
+//! What is sent to a server: a script or a command, each on one key.
+
+use ::redis::Cmd;
+
+use super::scripts::Script;
+
+/// A script or a command, with the key that says which server of a cluster has it.
+#[derive(Clone, Debug)]
+pub(super) enum Request {
+    Script(Call),
+    Command { key: Vec<u8>, command: Cmd },
+}
+
+/// A script with its key and arguments.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) script: &'static Script,
+    pub(super) key: Vec<u8>,
+    pub(super) arguments: Vec<Vec<u8>>,
+}
+
+impl Request {
+    /// A command whose first argument is its key.
+    pub(super) fn command(name: &str, key: &[u8]) -> Self {
+        let mut command = ::redis::cmd(name);
+        command.arg(key);
+        Self::Command { key: key.to_vec(), command }
+    }
+
+    pub(super) fn key(&self) -> &[u8] {
+        match self {
+            Self::Script(call) => &call.key,
+            Self::Command { key, .. } => key,
+        }
+    }
+
+    /// What is sent first: a script by its hash.
+    pub(super) fn brief(&self) -> Cmd {
+        match self {
+            Self::Script(call) => call.command("EVALSHA", &call.script.sha),
+            Self::Command { command, .. } => command.clone(),
+        }
+    }
+
+    /// What is sent to a server that does not have the script.
+    pub(super) fn whole(&self) -> Cmd {
+        match self {
+            Self::Script(call) => call.command("EVAL", call.script.code),
+            Self::Command { command, .. } => command.clone(),
+        }
+    }
+}
+
+impl Call {
+    fn command(&self, command: &str, script: &str) -> Cmd {
+        let mut command = ::redis::cmd(command);
+        command.arg(script).arg(1).arg(&self.key);
+        for argument in &self.arguments {
+            command.arg(argument);
+        }
+        command
+    }
+}

@@ -1,0 +1,79 @@
+//! All servers of a store: one, or the nodes of a cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::Value;
+
+use super::cluster::Cluster;
+use super::error;
+use super::link::Link;
+use super::place::{PATIENCE, Place, Server};
+use super::request::Request;
+use crate::Result;
+use crate::common::limit::CALL_LIMIT;
+
+#[derive(Clone, Debug)]
+pub(super) enum Servers {
+    One(Arc<Link>),
+    Cluster(Arc<Cluster>),
+}
+
+impl Servers {
+    pub(super) fn new(place: &Place) -> Self {
+        match place {
+            Place::Server(server) => Self::One(Arc::new(one(server))),
+            Place::Cluster(nodes) => Self::Cluster(Arc::new(Cluster::new(nodes.clone()))),
+        }
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+
+    /// Runs one request.
+    pub(super) async fn call(&self, request: Request) -> Result<Value> {
+        match self {
+            Self::One(link) => link.call(request).await,
+            Self::Cluster(cluster) => cluster.call(request).await,
+        }
+    }
+
+    /// Runs many in one round trip for each server, with an answer each.
+    ///
+    /// In a cluster, `limit` says by a node's latency how long its answers are waited for.
+    ///
+    /// # Errors
+    /// When there is no server to ask.
+    pub(super) async fn call_all(
+        &self,
+        requests: Vec<Request>,
+        limit: impl Fn(Duration) -> Duration,
+    ) -> Result<Vec<Result<Value>>> {
+        match self {
+            Self::One(link) => {
+                let (replies, _) = link.send(&requests, None).await?;
+                Ok(replies.into_iter().map(|reply| reply.map_err(error::calling)).collect())
+            }
+            Self::Cluster(cluster) => cluster.call_all(requests, limit).await,
+        }
+    }
+
+    /// A connection to each server that has keys.
+    pub(super) async fn primaries(&self) -> Result<Vec<Arc<Link>>> {
+        match self {
+            Self::One(link) => Ok(vec![Arc::clone(link)]),
+            Self::Cluster(cluster) => cluster.primaries().await,
+        }
+    }
+}
+
+/// A connection of its own to that server.
+pub(super) fn one(server: &Server) -> Link {
+    Link::new(server.clone(), PATIENCE)
+}
+
+/// For calls whose answers are of use together only.
+pub(super) fn patient(_latency: Duration) -> Duration {
+    CALL_LIMIT
+}

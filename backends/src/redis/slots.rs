@@ -1,0 +1,176 @@
+//! Which node of a cluster has a key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ::redis::Value;
+
+use super::place::Address;
+use super::record::strange;
+use crate::Result;
+
+/// How many slots a cluster has.
+const SLOTS: u16 = 16384;
+
+/// The slot of a key: of the part in braces, if there is one.
+pub(super) fn slot(key: &[u8]) -> u16 {
+    let open = key.iter().position(|byte| *byte == b'{').map(|at| at + 1);
+    let tag = open.and_then(|from| {
+        let length = key[from..].iter().position(|byte| *byte == b'}')?;
+        (length > 0).then(|| &key[from..from + length])
+    });
+    crc16(tag.unwrap_or(key)) % SLOTS
+}
+
+/// CRC-16/XMODEM, as the cluster specification has it.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+            if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+        })
+    })
+}
+
+/// Which primary has which slots.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SlotMap {
+    /// By the last slot of each range: the first, and its primary.
+    ranges: BTreeMap<u16, (u16, Address)>,
+    /// Slots that a node said another one has.
+    moved: BTreeMap<u16, Address>,
+    replicas: BTreeSet<Address>,
+}
+
+impl SlotMap {
+    /// Reads the answer to `CLUSTER SLOTS`. A node may leave its own host out.
+    pub(super) fn parse(answer: Value, asked: &str) -> Result<Self> {
+        let Value::Array(ranges) = answer else { return Err(strange()) };
+        let mut map = Self::default();
+        for range in ranges {
+            // The first slot, the last slot, the primary, the replicas.
+            let Value::Array(range) = range else { return Err(strange()) };
+            let [Value::Int(first), Value::Int(last), primary, replicas @ ..] = &range[..] else {
+                return Err(strange());
+            };
+            let (Ok(first), Ok(last)) = (u16::try_from(*first), u16::try_from(*last)) else {
+                return Err(strange());
+            };
+            map.ranges.insert(last, (first, node(primary, asked)?));
+            for replica in replicas {
+                map.replicas.insert(node(replica, asked)?);
+            }
+        }
+        Ok(map)
+    }
+
+    pub(super) fn owner(&self, slot: u16) -> Option<&Address> {
+        self.moved.get(&slot).or_else(|| {
+            let (_, (first, owner)) = self.ranges.range(slot..).next()?;
+            (*first <= slot).then_some(owner)
+        })
+    }
+
+    /// A node said that this one has the slot.
+    pub(super) fn learn(&mut self, slot: u16, owner: Address) {
+        self.moved.insert(slot, owner);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    pub(super) fn primaries(&self) -> BTreeSet<&Address> {
+        self.ranges.values().map(|(_, owner)| owner).chain(self.moved.values()).collect()
+    }
+
+    pub(super) fn nodes(&self) -> BTreeSet<&Address> {
+        self.primaries().into_iter().chain(&self.replicas).collect()
+    }
+}
+
+/// Host, port, and more.
+fn node(value: &Value, asked: &str) -> Result<Address> {
+    let Value::Array(parts) = value else { return Err(strange()) };
+    let host = match parts.first() {
+        Some(Value::BulkString(host)) => str::from_utf8(host).map_err(|_| strange())?,
+        Some(Value::SimpleString(host)) => host,
+        _ => "",
+    };
+    let Some(Value::Int(port)) = parts.get(1) else { return Err(strange()) };
+    let port = u16::try_from(*port).map_err(|_| strange())?;
+    Ok(Address { host: known(host, asked), port })
+}
+
+/// A host that a node names; where it does not know its own, the one that it was asked at.
+fn known(host: &str, asked: &str) -> String {
+    if matches!(host, "" | "?") { asked.to_owned() } else { host.to_owned() }
+}
+
+/// The node in the text of a redirection, `HOST:PORT`.
+pub(super) fn redirected(text: &str, asked: &str) -> Option<Address> {
+    let (host, port) = text.rsplit_once(':')?;
+    let host = host.trim_matches(['[', ']']);
+    Some(Address { host: known(host, asked), port: port.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+        for (key, slot_of) in
+            [("foo", 12182), ("bar", 5061), ("{foo}bar", 12182), ("a{foo}{bar}", 12182)]
+        {
+            assert_eq!(slot(key.as_bytes()), slot_of, "{key}");
+        }
+        // Empty braces are a part of the key like any other.
+        assert_eq!(slot(b"foo{}{bar}"), crc16(b"foo{}{bar}") % SLOTS);
+        assert_eq!(slot(b"{foo"), crc16(b"{foo") % SLOTS);
+    }
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    fn range(first: i64, last: i64, nodes: &[(&str, i64)]) -> Value {
+        let node = |(host, port): &(&str, i64)| {
+            Value::Array(vec![bulk(host), Value::Int(*port), bulk("id"), Value::Array(vec![])])
+        };
+        let mut range = vec![Value::Int(first), Value::Int(last)];
+        range.extend(nodes.iter().map(node));
+        Value::Array(range)
+    }
+
+    #[test]
+    fn each_slot_has_its_owner() {
+        let answer = Value::Array(vec![
+            range(100, 199, &[("b", 2), ("c", 3)]),
+            range(0, 99, &[("", 1)]),
+            range(300, 300, &[("b", 2)]),
+        ]);
+        let mut map = SlotMap::parse(answer, "asked").unwrap();
+        let owner = |map: &SlotMap, slot| map.owner(slot).map(ToString::to_string);
+        for (slot, expected) in [
+            (0, Some("asked:1")),
+            (99, Some("asked:1")),
+            (100, Some("b:2")),
+            (200, None),
+            (300, Some("b:2")),
+            (301, None),
+        ] {
+            assert_eq!(owner(&map, slot).as_deref(), expected, "{slot}");
+        }
+        assert_eq!((map.primaries().len(), map.nodes().len()), (2, 3));
+        map.learn(99, redirected(":7", "same").unwrap());
+        assert_eq!(owner(&map, 99).as_deref(), Some("same:7"));
+        assert_eq!(redirected("[::1]:7", "x").unwrap().host, "::1");
+        for damaged in [
+            Value::Nil,
+            Value::Array(vec![Value::Nil]),
+            Value::Array(vec![range(-1, 0, &[("a", 1)])]),
+        ] {
+            assert!(SlotMap::parse(damaged, "asked").is_err());
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Whether a table is as Leasehold creates it. Further columns do no harm: a later version may add
+//! some.
+
+use sqlx::sqlite::SqliteConnection;
+
+/// A column of a table: its name, its type, and whether it is always filled. The first of a table is
+/// its key.
+pub(super) type Column = (&'static str, &'static str, bool);
+
+/// What is not as expected, if anything.
+pub(super) async fn difference(
+    connection: &mut SqliteConnection,
+    table: &str,
+    expected: &[Column],
+) -> sqlx::Result<Option<String>> {
+    let options: Option<(String, bool, bool)> =
+        sqlx::query_as("SELECT type, wr, strict FROM pragma_table_list(?1) WHERE schema = 'main'")
+            .bind(table)
+            .fetch_optional(&mut *connection)
+            .await?;
+    match options {
+        Some((kind, true, true)) if kind == "table" => {}
+        _ => return Ok(Some("it is no table that is STRICT and WITHOUT ROWID".to_owned())),
+    }
+    let mut missing = expected.to_vec();
+    let columns: Vec<(String, String, bool, bool, i64)> = sqlx::query_as(
+        "SELECT name, type, \"notnull\", dflt_value IS NOT NULL OR hidden <> 0, pk \
+         FROM pragma_table_xinfo(?1)",
+    )
+    .bind(table)
+    .fetch_all(&mut *connection)
+    .await?;
+    let key = expected.first().map_or("", |(name, ..)| name);
+    for (name, kind, filled, given, key_position) in columns {
+        if (name == key) != (key_position == 1) || key_position > 1 {
+            return Ok(Some(format!("its {key}s alone are not its primary key")));
+        }
+        let known = missing.iter().position(|(expected, ..)| *expected == name);
+        let Some((name, expected, always)) = known.map(|at| missing.swap_remove(at)) else {
+            if filled && !given {
+                return Ok(Some(format!("its column {name} must be filled")));
+            }
+            continue;
+        };
+        if !kind.eq_ignore_ascii_case(expected) {
+            return Ok(Some(format!("its column {name} is {kind}, not {expected}")));
+        }
+        if filled != always {
+            return Ok(Some(format!("its column {name} differs in whether it may be NULL")));
+        }
+    }
+    if let Some((name, ..)) = missing.first() {
+        return Ok(Some(format!("it has no column {name}")));
+    }
+    let collation: Option<String> = sqlx::query_scalar(
+        "SELECT x.coll FROM pragma_index_list(?1) AS l JOIN pragma_index_xinfo(l.name) AS x \
+         WHERE l.origin = 'pk' AND x.seqno = 0",
+    )
+    .bind(table)
+    .fetch_optional(connection)
+    .await?;
+    Ok(match collation {
+        Some(collation) if collation.eq_ignore_ascii_case("binary") => None,
+        _ => Some(format!("its {key}s are not compared byte for byte")),
+    })
+}
+
+/// SQLite keeps a definition as it was written; a migration may have laid it out otherwise.
+pub(super) fn same(left: &str, right: &str) -> bool {
+    normal(left) == normal(right)
+}
+
+/// The definition without what does not matter.
+fn normal(definition: &str) -> String {
+    definition
+        .chars()
+        .filter(|c| !c.is_whitespace() && !matches!(c, '"' | '`' | '[' | ']'))
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout_does_not_matter_but_every_word_does() {
+        assert!(same("CREATE INDEX a ON b (c)", "create index \"a\" ON b\n(c)"));
+        assert!(!same("CREATE INDEX a ON b (c)", "CREATE INDEX a ON b (c DESC)"));
+    }
+}

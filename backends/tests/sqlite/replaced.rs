@@ -1,0 +1,120 @@
+//! A database file that is deleted or replaced while it is in use.
+#![cfg(unix)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use leasehold::sqlite::SqliteStore;
+use leasehold::{ErrorKind, LeaseId, LockStore, OpenOptions, RenewOptions, RenewOutcome};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+
+use crate::{TTL, asking, disabling, grant, name, open, place};
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}{suffix}", path.display()))
+}
+
+/// All that can happen to the files, and the file that a message is to name.
+type Change = (&'static str, fn(&Path), &'static str);
+
+const CHANGES: [Change; 5] = [
+    ("rm", |path| fs::remove_file(path).unwrap(), "locks.db\" was deleted"),
+    (
+        "mv of another over it",
+        |path| {
+            let other = beside(path, ".new");
+            fs::copy(path, &other).unwrap();
+            fs::rename(other, path).unwrap();
+        },
+        "locks.db\" was replaced",
+    ),
+    (
+        "rm, and created again",
+        |path| {
+            fs::remove_file(path).unwrap();
+            fs::write(path, "").unwrap();
+        },
+        "locks.db\" was replaced",
+    ),
+    ("rm of -wal", |path| fs::remove_file(beside(path, "-wal")).unwrap(), "-wal\" was deleted"),
+    ("rm of -shm", |path| fs::remove_file(beside(path, "-shm")).unwrap(), "-shm\" was deleted"),
+];
+
+async fn on_own_pool(path: &Path) -> SqliteStore {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    let options = options.journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    SqliteStore::from_pool(pool, &OpenOptions::default()).await.unwrap()
+}
+
+#[tokio::test]
+async fn leases_in_a_file_that_is_deleted_or_replaced_are_lost() {
+    for (what, change, message) in CHANGES {
+        for application in [false, true] {
+            let (_folder, path) = place();
+            let store = if application { on_own_pool(&path).await } else { open(&path).await };
+            let lease = LeaseId::new();
+            grant(&store, "a", lease).await;
+            let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+            let renewed = store.renew(&[renewal.clone()]).await.unwrap();
+            assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{what}");
+
+            change(&path);
+
+            let renewed = store.renew(&[renewal.clone(), renewal]).await.unwrap();
+            assert_eq!(renewed, [RenewOutcome::Lost, RenewOutcome::Lost], "{what}");
+            let errors = [
+                store.acquire(&name("b"), &asking(LeaseId::new())).await.err(),
+                store.disable(&name("a"), &disabling("x")).await.err(),
+                store.get(&name("a")).await.err(),
+                store.list(&Default::default()).await.err(),
+                store.release(&name("a"), lease).await.err(),
+            ];
+            for error in errors {
+                let error = error.unwrap_or_else(|| panic!("{what}: it is not told"));
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+                assert!(error.to_string().contains(message), "{what}: {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_put_back_is_used_on() {
+    let (folder, path) = place();
+    let store = open(&path).await;
+    let lease = LeaseId::new();
+    grant(&store, "a", lease).await;
+    let away = folder.path().join("away.db");
+    fs::rename(&path, &away).unwrap();
+    fs::write(&path, "").unwrap();
+    for _ in 0..8 {
+        store.acquire(&name("b"), &asking(LeaseId::new())).await.unwrap_err();
+    }
+    fs::rename(&away, &path).unwrap();
+    let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+    for _ in 0..8 {
+        let renewed = store.renew(&[renewal.clone()]).await.unwrap();
+        assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
+    }
+}
+
+/// SQLite removes the write-ahead log when the last connection is closed, and creates it again.
+#[tokio::test]
+async fn an_application_may_close_its_connections() {
+    let (_folder, path) = place();
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let options = options.journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let store = SqliteStore::from_pool(pool.clone(), &OpenOptions::default()).await.unwrap();
+    let lease = LeaseId::new();
+    grant(&store, "a", lease).await;
+    for _ in 0..5 {
+        while let Some(connection) = pool.try_acquire() {
+            sqlx::Connection::close(connection.detach()).await.unwrap();
+        }
+        let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+        let renewed = store.renew(&[renewal]).await.unwrap();
+        assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
+    }
+}

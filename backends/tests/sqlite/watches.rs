@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold::{Hint, HintStream, LeaseId, LockStore, RenewOptions};
+use tokio::time::timeout;
+
+use crate::{TTL, disabling, grant, name, open, place, sql};
+
+/// Protects against a hint that never comes.
+const HANG: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_watch_hints_at_what_was_done_elsewhere() {
+    let (_folder, path) = place();
+    let (one, two) = (open(&path).await, open(&path).await);
+    let lease = LeaseId::new();
+    grant(&one, "a", lease).await;
+    let mut hints = two.watch().await.unwrap();
+    one.renew(&[RenewOptions { name: name("a"), lease, ttl: TTL }]).await.unwrap();
+    assert!(timeout(Duration::from_millis(300), hints.next()).await.is_err());
+    for step in ["release", "disable", "enable"] {
+        match step {
+            "release" => drop(one.release(&name("a"), lease).await.unwrap()),
+            "disable" => drop(one.disable(&name("a"), &disabling("x")).await.unwrap()),
+            _ => drop(one.enable(&name("a")).await.unwrap()),
+        }
+        let hint = timeout(Duration::from_secs(5), hints.next()).await.expect(step);
+        assert_eq!(hint, Some(Hint::Name(name("a"))), "{step}");
+    }
+    // Also when the row with the latest signal is gone.
+    sql(&one, "DELETE FROM leasehold_locks").await;
+    one.disable(&name("b"), &disabling("x")).await.unwrap();
+    assert_eq!(hints.next().await, Some(Hint::Name(name("b"))));
+    two.pool().close().await;
+    assert_eq!(hints.next().await, None);
+}
+
+#[tokio::test]
+async fn a_watch_that_is_not_polled_keeps_no_connection() {
+    let store = leasehold::sqlite::SqliteStore::in_memory(&Default::default()).await.unwrap();
+    let mut hints = store.watch().await.unwrap();
+    for _ in 0..20 {
+        // Abandons the stream's future wherever it stands, without dropping it.
+        let pause = Duration::from_millis(fastrand::u64(40..60));
+        assert!(timeout(pause, hints.next()).await.is_err());
+        timeout(Duration::from_secs(2), store.get(&name("a"))).await.unwrap().unwrap();
+    }
+}
+
+async fn hinted(hints: &mut HintStream, lock: &str) {
+    let wait = async {
+        while let Some(hint) = hints.next().await {
+            if hint == Hint::Name(name(lock)) {
+                return;
+            }
+        }
+        panic!("the watch ended");
+    };
+    timeout(HANG, wait).await.unwrap();
+}
+
+#[tokio::test]
+async fn all_watches_of_a_store_are_told_and_so_is_one_after_them() {
+    let (_folder, path) = place();
+    let (one, two) = (open(&path).await, open(&path).await);
+    let mut watches = Vec::new();
+    for _ in 0..20 {
+        watches.push(two.watch().await.unwrap());
+    }
+    one.disable(&name("a"), &disabling("x")).await.unwrap();
+    for hints in &mut watches {
+        hinted(hints, "a").await;
+    }
+    drop(watches);
+    for lock in ["b", "c", "d"] {
+        let mut hints = two.watch().await.unwrap();
+        one.disable(&name(lock), &disabling("x")).await.unwrap();
+        hinted(&mut hints, lock).await;
+    }
+}
+
+#[test]
+fn a_watch_goes_on_when_the_runtime_of_another_ends() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    };
+    let (_folder, path) = place();
+    let (first, second) = (runtime(), runtime());
+    let (store, begun) = first.block_on(async {
+        let store = open(&path).await;
+        let begun = store.watch().await.unwrap();
+        (store, begun)
+    });
+    let mut hints = second.block_on(store.watch()).unwrap();
+    first.shutdown_background();
+    second.block_on(async {
+        store.disable(&name("a"), &disabling("x")).await.unwrap();
+        let wait = async { hints.next().await.unwrap() };
+        timeout(HANG, wait).await.unwrap();
+        store.disable(&name("b"), &disabling("x")).await.unwrap();
+        hinted(&mut hints, "b").await;
+    });
+    drop(begun);
+}

@@ -1,0 +1,181 @@
+//! Keys that Leasehold did not write, or that a later version did.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{Client as Raw, PutOptions};
+use leasehold_conformance::expect::extended;
+use leasehold_conformance::{CaseResult, Client};
+use leasehold_core::{
+    ErrorKind, LeaseId, LockState, LockStoreExt, Namespace, PruneOptions, RenewOptions,
+    RenewOutcome,
+};
+
+use super::own::{TTL, connect, name, namespace};
+use super::{Etcd, broken, client};
+
+/// A store of a new namespace, and a client beside it.
+async fn new_keys(backend: &Etcd) -> CaseResult<(Client, Raw, Namespace)> {
+    let namespace = namespace()?;
+    let store = connect(backend.url(), &namespace).await?;
+    let raw = client(backend.address()).await.map_err(broken)?;
+    Ok((store, raw, namespace))
+}
+
+pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
+    let (store, mut raw, namespace) = new_keys(&backend).await?;
+    let sound = store.take(&name("sound"), TTL).await?;
+    let foreign = [
+        ("lease/text", "what is this"),
+        // An id, but attached to no etcd lease.
+        ("lease/bare", "01890a5d-ac96-774b-bcce-b302099a8057"),
+        ("disabled/list", "[1, 2]"),
+        ("disabled/empty", "{}"),
+    ];
+    for (key, value) in foreign {
+        raw.put(format!("/{namespace}/{key}"), value, None).await.map_err(broken)?;
+    }
+    raw.put(format!("/{namespace}/unknown"), "x", None).await.map_err(broken)?;
+    for (key, value) in foreign {
+        let lock = name(key.split_once('/').map_or("", |(_, lock)| lock));
+        let options = store.options(LeaseId::new(), TTL);
+        let error = store.store().acquire(&lock, &options).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{key}: {error}");
+        assert!(error.to_string().contains(key), "{error}");
+        let error = store.store().get(&lock).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{key}: {error}");
+        let renewal = store.renew(&lock, LeaseId::new(), TTL).await?;
+        match key.starts_with("lease/") {
+            true => assert!(matches!(renewal, RenewOutcome::Unknown { .. }), "{key}: {renewal:?}"),
+            false => assert_eq!(renewal, RenewOutcome::Lost, "{key}"),
+        }
+        let kept = raw.get(format!("/{namespace}/{key}"), None).await.map_err(broken)?;
+        assert_eq!(kept.kvs()[0].value(), value.as_bytes(), "{key} was overwritten");
+    }
+    // The damage of one name costs no other its lease.
+    let batch: Vec<_> =
+        [("text", LeaseId::new()), ("sound", sound.lease), ("bare", LeaseId::new())]
+            .map(|(lock, lease)| RenewOptions { name: name(lock), lease, ttl: TTL })
+            .into();
+    let outcomes = store.store().renew(&batch).await?;
+    assert!(matches!(outcomes[1], RenewOutcome::Extended { .. }), "{outcomes:?}");
+    for number in [0, 2] {
+        let RenewOutcome::Unknown { why } = &outcomes[number] else { panic!("{outcomes:?}") };
+        assert!(why.contains("lease/"), "{why}");
+    }
+    // Somebody else's etcd lease under a lock's key is no reason to extend it by another's word.
+    assert_eq!(
+        store.store().renew_one(&name("sound"), LeaseId::new(), TTL).await?,
+        RenewOutcome::Lost
+    );
+    // Nor does it hide another name.
+    let records = store.store().list_all("").await?;
+    let shown: Vec<_> = records.iter().map(|it| (it.name.as_str(), it.state())).collect();
+    let corrupt = LockState::Corrupt;
+    let expected = [
+        ("bare", corrupt),
+        ("empty", corrupt),
+        ("list", corrupt),
+        ("sound", LockState::Held),
+        ("text", corrupt),
+    ];
+    assert_eq!(shown, expected);
+    let why = records[0].corrupt.as_deref().unwrap_or_default();
+    assert!(why.contains("lease/bare"), "{why}");
+    Ok(())
+}
+
+pub(super) async fn versions(backend: Arc<Etcd>) -> CaseResult {
+    let (store, mut raw, namespace) = new_keys(&backend).await?;
+    let key = |lock: &str| format!("/{namespace}/disabled/{lock}");
+    let value = |more| format!(r#"{{"reason": "upkeep", "by": null, "at": 1{more}}}"#);
+    raw.put(key("added"), value(r#", "color": "red""#), None).await.map_err(broken)?;
+    raw.put(key("later"), value(r#", "version": 2"#), None).await.map_err(broken)?;
+    raw.put(key("this"), value(r#", "version": 1"#), None).await.map_err(broken)?;
+    let records = store.store().list_all("").await?;
+    let shown: Vec<_> = records.iter().map(|it| (it.name.as_str(), it.state())).collect();
+    let off = LockState::Disabled;
+    assert_eq!(shown, [("added", off), ("later", LockState::Corrupt), ("this", off)]);
+    let why = records[1].corrupt.as_deref().unwrap_or_default();
+    assert!(why.contains("a later version of leasehold wrote"), "{why}");
+    Ok(())
+}
+
+/// Together longer than the driver takes in one answer by default.
+pub(super) async fn long_keys(backend: Arc<Etcd>) -> CaseResult {
+    let (store, mut raw, namespace) = new_keys(&backend).await?;
+    let mut leases = Vec::new();
+    for lock in ["a", "z"] {
+        let taken = store.take(&name(lock), TTL).await?;
+        leases.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: TTL });
+    }
+    let long = "x".repeat(1 << 20);
+    for number in 0..6 {
+        let key = format!("/{namespace}/ending/m{number}");
+        raw.put(key, long.as_str(), None).await.map_err(broken)?;
+    }
+    store.store().renew(&leases).await?.into_iter().for_each(|outcome| _ = extended(outcome));
+    // A long key of one's own is reported, and costs no other its lease.
+    let key = format!("/{namespace}/ending/a");
+    raw.put(key, long.as_str(), None).await.map_err(broken)?;
+    let outcomes = store.store().renew(&leases).await?;
+    assert!(matches!(outcomes[0], RenewOutcome::Unknown { .. }), "{:?}", outcomes[0]);
+    extended(outcomes[1].clone());
+    Ok(())
+}
+
+/// Keys whose names are too long, or no text.
+pub(super) async fn no_names(backend: Arc<Etcd>) -> CaseResult {
+    let (store, mut raw, namespace) = new_keys(&backend).await?;
+    let mut expected = Vec::new();
+    for lock in ["a", "d", "g"] {
+        store.disable(&name(lock), "upkeep").await?;
+        let taken = store.take(&name(&format!("{lock}2")), TTL).await?;
+        store.give_back(&taken).await?;
+        expected.extend([name(lock), taken.name]);
+    }
+    for number in 0..70 {
+        let long = format!("b{number}{}", "x".repeat(255));
+        raw.put(format!("/{namespace}/granted/{long}"), "", None).await.map_err(broken)?;
+        let key = [format!("/{namespace}/granted/e").as_bytes(), &[0xff, number]].concat();
+        raw.put(key, "", None).await.map_err(broken)?;
+    }
+    for limit in [1, 2, 3, 500] {
+        let mut page = leasehold_core::ListOptions { limit, ..Default::default() };
+        let mut names = Vec::new();
+        loop {
+            let found = store.store().list(&page).await?;
+            names.extend(found.iter().map(|record| record.name.clone()));
+            page.after = found.last().map(|record| record.name.clone());
+            if found.len() < limit {
+                break;
+            }
+        }
+        assert_eq!(names, expected, "in pages of {limit}");
+    }
+    let unused_for = Duration::ZERO;
+    let prune = PruneOptions { unused_for, dry_run: false, ..PruneOptions::default() };
+    assert_eq!(store.store().prune(&prune).await?, ["a2", "d2", "g2"].map(name));
+    let left = raw
+        .get(format!("/{namespace}/granted/"), Some(etcd_client::GetOptions::new().with_prefix()))
+        .await
+        .map_err(broken)?;
+    assert_eq!(left.count(), 140, "what is no name was removed");
+    Ok(())
+}
+
+pub(super) async fn without_time(backend: Arc<Etcd>) -> CaseResult {
+    let (store, mut raw, namespace) = new_keys(&backend).await?;
+    let taken = store.take(&name("new"), TTL).await?;
+    store.give_back(&taken).await?;
+    let held = store.take(&name("held"), TTL).await?;
+    raw.put(format!("/{namespace}/granted/old"), "", None).await.map_err(broken)?;
+    // What an earlier version wrote for a name that is held now.
+    let key = format!("/{namespace}/granted/held");
+    raw.put(key.as_str(), "", Some(PutOptions::new())).await.map_err(broken)?;
+    let prune = PruneOptions { dry_run: false, ..PruneOptions::default() };
+    assert_eq!(store.store().prune(&prune).await?, [name("old")]);
+    extended(store.renew(&held.name, held.lease, TTL).await?);
+    assert_eq!(store.names("").await?, [name("held"), name("new")]);
+    Ok(())
+}

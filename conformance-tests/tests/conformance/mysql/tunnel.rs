@@ -1,0 +1,56 @@
+//! A server's socket and its address of IPv6, of which a container has none that leads here.
+
+use std::path::PathBuf;
+
+use leasehold_conformance::{CaseResult, Failure, Task, spawn};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+
+/// Passes on what comes, while it lives.
+pub(super) struct Tunnel {
+    folder: TempDir,
+    port: u16,
+    _passing: [Task<()>; 2],
+}
+
+impl Tunnel {
+    pub(super) async fn to(address: String) -> CaseResult<Self> {
+        let folder = tempfile::tempdir()?;
+        let socket = UnixListener::bind(folder.path().join("server.sock"))?;
+        let ipv6 = TcpListener::bind("[::1]:0")
+            .await
+            .map_err(|error| Failure::ignored(format!("there is no IPv6 here: {error}")))?;
+        let port = ipv6.local_addr()?.port();
+        let to = address.clone();
+        let passing = [
+            spawn(async move {
+                loop {
+                    pass(socket.accept().await?.0, to.clone());
+                }
+            }),
+            spawn(async move {
+                loop {
+                    pass(ipv6.accept().await?.0, address.clone());
+                }
+            }),
+        ];
+        Ok(Self { folder, port, _passing: passing })
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.folder.path().join("server.sock")
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+fn pass(mut client: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, address: String) {
+    tokio::spawn(async move {
+        if let Ok(mut server) = TcpStream::connect(address).await {
+            _ = copy_bidirectional(&mut client, &mut server).await;
+        }
+    });
+}
