@@ -2,17 +2,23 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::exit::Failure;
+use crate::exit::{Failure, NOT_HAD};
 use crate::settings::{AccessSettings, CommonArgs, RunSettings, ServeSettings};
 
 const AFTER_HELP: &str = "\
 Stores:
-  sqlite:PATH   an SQLite file, for the processes of one machine
-  memory:       this process's own memory, for trying things out
+  sqlite:PATH                             an SQLite file, for the processes of one machine
+  postgres://USER:PASSWORD@HOST/DATABASE  PostgreSQL
+  mysql://USER:PASSWORD@HOST/DATABASE     MySQL or MariaDB
+  redis://HOST                            Redis or Valkey; also redis+cluster:, redis+sentinel:
+  mongodb://HOST/DATABASE                 MongoDB
+  etcd://HOST:PORT,HOST:PORT              etcd, in a build with the feature etcd
+  memory:                                 this process's own memory, for trying things out
   Without any: an SQLite file in the user's state folder ($XDG_STATE_HOME/leasehold, else
   ~/.local/state/leasehold).
 
@@ -26,9 +32,10 @@ Exit statuses:
   1         the store did not answer, or something else failed
   2         what was asked cannot be right: arguments, settings, or a store that is none
             or may not be written
-  75        run: the lock was not had within --wait
+  75        run: the lock was not acquired within --wait; --conflict-exit-code chooses another
+            status where somebody holds it, or it is disabled
   76        run: the lock was lost, or disabled, while the command ran
-  126, 127  run: the command cannot be run; does not exist
+  126, 127  run: the command, or its interpreter, cannot be run; the command does not exist
   other     run: the command's own status, or 128+N when signal N ended it
 
 Colours are for terminals, and not where NO_COLOR is set.";
@@ -59,6 +66,9 @@ pub(crate) enum Command {
     /// Have the leader of a lock step down in order, so that the lead moves on
     #[command(after_help = RESIGN_HELP)]
     Resign(ResignArgs),
+    /// Remove the records of names that were not used for a while; without --apply print them only
+    #[command(after_help = PRUNE_HELP)]
+    Prune(PruneArgs),
     /// Print the statements that create what the store needs, for your own migrations
     Schema(SchemaArgs),
     /// Serve the HTTP control API
@@ -94,13 +104,25 @@ number that grows with every grant. Pass it to whatever the lock protects, and r
 smaller one than was seen before.
 
 It runs in a process group of its own, which never outlives the lease: a guard process ends the
-group even if this one is stopped, killed or cut off. Only a process that leaves the group
-(setsid), or a guard that is killed in the same moment, escapes. What the command leaves running in
-its group when it exits is ended too, before the lock is released.
+group even if this one is stopped, killed or cut off. A process that leaves the group escapes: with
+setsid, or as a job of an interactive shell. What the command leaves running in its group when it
+exits is ended too, before the lock is released.
+
+On Linux the command itself is killed (SIGKILL) as soon as this process is, even if the guard is
+killed in the same moment; what the command has started then runs on if the guard is gone as well. A
+command with rights of its own (setuid, file capabilities), such as sudo, has only the guard.
 
 SIGINT and SIGTERM are passed on, then SIGKILL follows after the stop grace. SIGHUP, SIGQUIT,
-SIGUSR1, SIGUSR2 and SIGWINCH are passed on. A terminal is not given to the command as its
-standard input (it reads /dev/null instead); pipes and files are.
+SIGUSR1, SIGUSR2 and SIGWINCH are passed on.
+
+On a terminal the command is in the foreground, as under a shell: it reads the keyboard, Ctrl-C goes
+to it alone, and Ctrl-Z suspends it together with this process. The lock is not renewed while
+suspended, so the command is ended when its lease ends. A command in the background that needs the
+terminal waits until it is brought to the foreground, with the lock held, and this process says so.
+
+For cron: --wait 0 --quiet --conflict-exit-code 0 tries once, and tells only what went wrong.
+
+As the first process of a container this one also reaps orphans.
 
 --metrics answers this machine only, unless there is a token: in --token-file, or itself in the
 environment variable LEASEHOLD_ADMIN_TOKEN. With --tls-cert and --tls-key it speaks TLS. The command
@@ -110,6 +132,14 @@ Durations are written as 250ms, 15s, 1m30s. Exit statuses: see `leasehold --help
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
+    /// Say nothing where the lock is not acquired because somebody holds it, or it is disabled
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    /// The exit status where the lock is not acquired because somebody holds it, or it is disabled
+    #[arg(long, short = 'E', value_name = "STATUS", default_value_t = NOT_HAD)]
+    pub(crate) conflict_exit_code: u8,
+
     #[command(flatten)]
     pub(crate) settings: RunSettings,
 
@@ -117,7 +147,7 @@ pub(crate) struct RunArgs {
     pub(crate) access: AccessSettings,
 
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, required = true, value_name = "CMD", help_heading = None::<&str>)]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -184,6 +214,38 @@ pub(crate) struct ResignArgs {
     pub(crate) json: bool,
 }
 
+const PRUNE_HELP: &str = "\
+Names are removed that nobody holds, that are enabled, and whose latest grant is at least that long
+ago by the store's clock. It is safe while others use the store: each record is checked and removed
+in one operation, and the next grant of a removed name has a larger token than every grant before,
+because tokens follow the store's clock. Ended half-way, it has removed the names that it printed,
+and perhaps up to 500 more.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PruneArgs {
+    /// Only names whose latest grant is at least this long ago, such as 12h or 30d
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = age)]
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) unused_for: Duration,
+
+    /// Remove them, and print what was removed
+    #[arg(long)]
+    pub(crate) apply: bool,
+
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A duration that may also be in days and weeks, of 24 hours a day.
+fn age(text: &str) -> Result<Duration, String> {
+    let span: Result<jiff::Span, _> = text.trim().parse();
+    let duration =
+        span.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()));
+    let duration = duration.ok().and_then(|duration| Duration::try_from(duration).ok());
+    duration.ok_or_else(|| "use a duration with its unit, such as 12h or 30d".to_owned())
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct SchemaArgs {
     /// Create it in the store instead, where it is missing
@@ -207,7 +269,7 @@ pub(crate) struct ConfigArgs {
     pub(crate) serve: ServeSettings,
 
     /// Write JSON
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     pub(crate) json: bool,
 }
 
@@ -264,5 +326,15 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn ages_may_be_in_days() {
+        assert_eq!(age("30d"), Ok(Duration::from_secs(30 * 24 * 60 * 60)));
+        assert_eq!(age("1w 12h"), Ok(Duration::from_secs((7 * 24 + 12) * 60 * 60)));
+        assert_eq!(age("0s"), Ok(Duration::ZERO));
+        for wrong in ["", "30", "-1d", "1 month", "soon"] {
+            assert!(age(wrong).is_err(), "{wrong}");
+        }
     }
 }

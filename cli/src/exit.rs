@@ -9,7 +9,7 @@ use leasehold::{Error, ErrorKind};
 pub(crate) const FAILED: u8 = 1;
 /// What was asked cannot be right: arguments, settings, a store that is none.
 pub(crate) const USAGE: u8 = 2;
-/// The lock was not had in time (`EX_TEMPFAIL`).
+/// The lock was not acquired in time (`EX_TEMPFAIL`).
 pub(crate) const NOT_HAD: u8 = 75;
 /// The lock was lost while the command ran.
 pub(crate) const LOST: u8 = 76;

@@ -9,6 +9,7 @@ mod generate;
 mod http;
 mod log;
 mod output;
+mod prune;
 mod run;
 mod schema;
 mod serve;
@@ -57,6 +58,7 @@ async fn dispatch(args: Args, configuration: &Configuration) -> Result<u8, Failu
         Command::Disable(args) => control::disable(&store, args).await,
         Command::Enable(args) => control::enable(&store, args).await,
         Command::Resign(args) => control::resign(&store, args).await,
+        Command::Prune(args) => prune::prune(&store, args).await,
         Command::Schema(args) => schema::schema(&store, args).await,
         Command::Serve(_) => serve::serve(&store, configuration).await,
         Command::Config(_) | Command::Completions(_) | Command::Man(_) => Ok(0),

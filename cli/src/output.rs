@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 
 use anstyle::Style;
+use unicode_width::UnicodeWidthStr;
 
 use crate::exit::Failure;
 
@@ -58,7 +59,7 @@ pub(crate) fn columns<const N: usize>(rows: &[[Cell; N]], coloured: bool) -> Str
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.text.chars().count());
+            *width = (*width).max(cell.text.width());
         }
     }
     let mut text = String::new();
@@ -73,7 +74,7 @@ pub(crate) fn columns<const N: usize>(rows: &[[Cell; N]], coloured: bool) -> Str
                     false => text.push_str(cell),
                 }
             }
-            blanks += width - cell.chars().count() + 2;
+            blanks += width - cell.width() + 2;
         }
         text.push('\n');
     }
@@ -94,6 +95,14 @@ pub(crate) fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A terminal gives two columns to each of some characters, and none to others.
+    #[test]
+    fn columns_line_up_by_what_a_terminal_shows() {
+        let rows = [["夜間バッチ", "held"], ["e\u{301}te\u{301}", "held"], ["job", "free"]];
+        let text = columns(&rows.map(|row| row.map(Cell::from)), false);
+        assert_eq!(text, "夜間バッチ  held\ne\u{301}te\u{301}         held\njob         free\n");
+    }
 
     #[test]
     fn only_what_cannot_be_seen_is_escaped() {

@@ -19,6 +19,11 @@ pub(crate) struct CommonArgs {
     #[arg(long, global = true, value_name = "NS")]
     namespace: Option<String>,
 
+    /// The most connections that the store opens for its calls, where it has a pool [default: the
+    /// store's own]
+    #[arg(long, global = true, value_name = "COUNT", allow_hyphen_values = true)]
+    store_connections: Option<String>,
+
     /// The configuration file [default: ./leasehold.toml, else the user's or the system's]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -44,7 +49,8 @@ pub(crate) struct RunSettings {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     ttl: Option<String>,
 
-    /// How long to wait for the lock [default: as long as it takes]; 0s tries once
+    /// How long to wait for the lock, and before that for the store [default: as long as it takes];
+    /// 0 tries once
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     wait: Option<String>,
 
@@ -87,6 +93,12 @@ pub(crate) struct RunSettings {
     /// How often to look at the lock while waiting, when no hint tells to [default: ttl / 3]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Fine tuning")]
     poll_interval: Option<String>,
+
+    /// Whether the store is asked to tell when the lock becomes free; false looks every poll interval
+    /// [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", help_heading = "Fine tuning")]
+    hints: Option<String>,
 
     /// How long to wait before the first attempt [default: 0s]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Fine tuning")]
@@ -135,10 +147,11 @@ pub(crate) struct ServeSettings {
 type Given<'a> = (&'static str, &'static str, Option<&'a String>);
 
 impl CommonArgs {
-    fn options(&self) -> [Given<'_>; 4] {
+    fn options(&self) -> [Given<'_>; 5] {
         [
             ("store", "--store", self.store.as_ref()),
             ("namespace", "--namespace", self.namespace.as_ref()),
+            ("store_connections", "--store-connections", self.store_connections.as_ref()),
             ("log", "--log", self.log.as_ref()),
             ("log_format", "--log-format", self.log_format.as_ref()),
         ]
@@ -146,7 +159,7 @@ impl CommonArgs {
 }
 
 impl RunSettings {
-    fn options(&self) -> [Given<'_>; 13] {
+    fn options(&self) -> [Given<'_>; 14] {
         [
             ("lock_name", "--lock", self.lock.as_ref()),
             ("ttl", "--ttl", self.ttl.as_ref()),
@@ -160,6 +173,7 @@ impl RunSettings {
             ("heartbeat_interval", "--heartbeat-interval", self.heartbeat_interval.as_ref()),
             ("heartbeat_retries", "--heartbeat-retries", self.heartbeat_retries.as_ref()),
             ("poll_interval", "--poll-interval", self.poll_interval.as_ref()),
+            ("hints", "--hints", self.hints.as_ref()),
             ("start_delay", "--start-delay", self.start_delay.as_ref()),
         ]
     }
@@ -198,6 +212,9 @@ pub(crate) fn load(args: &Args) -> Result<Configuration, Failure> {
         Command::Config(args) => (Some(&args.run), Some(&args.access), Some(&args.serve)),
         _ => (None, None, None),
     };
+    if let Some(needed) = needed(&args.command) {
+        loader = loader.needs(needed);
+    }
     let run = run.into_iter().flat_map(RunSettings::options);
     let access = access.into_iter().flat_map(AccessSettings::options);
     let serve = serve.into_iter().flat_map(ServeSettings::options);
@@ -208,6 +225,25 @@ pub(crate) fn load(args: &Args) -> Result<Configuration, Failure> {
         }
     }
     Ok(loader.load()?)
+}
+
+/// The settings that a command uses, so that a mistake in another stops neither a look nor an
+/// operator's `disable`; `None` for all.
+fn needed(command: &Command) -> Option<Vec<&'static str>> {
+    const COMMON: [&str; 5] = ["store", "namespace", "store_connections", "log", "log_format"];
+    let access = AccessSettings::default();
+    let names = |given: &[Given<'_>]| given.iter().map(|(name, ..)| *name).collect::<Vec<_>>();
+    let more = match command {
+        Command::Config(_) => return None,
+        Command::Run(_) => {
+            [names(&RunSettings::default().options()), names(&access.options())].concat()
+        }
+        Command::Serve(_) => {
+            [names(&ServeSettings::default().options()), names(&access.options())].concat()
+        }
+        _ => Vec::new(),
+    };
+    Some([COMMON.to_vec(), more].concat())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use etcetera::BaseStrategy;
 use leasehold::configuration::Configuration;
-use leasehold::{Error, LockStore, Namespace, OpenOptions, Result, Schema, url};
+use leasehold::{Error, ErrorKind, LockStore, OpenOptions, Result, Schema, url};
 
 use crate::exit::Failure;
 
@@ -14,14 +14,13 @@ use crate::exit::Failure;
 #[derive(Clone, Debug)]
 pub(crate) struct StoreChoice {
     url: String,
-    namespace: Namespace,
+    options: OpenOptions,
     /// The database of the default store, which is made when it is first needed.
     default: Option<PathBuf>,
 }
 
 impl StoreChoice {
     pub(crate) fn new(configuration: &Configuration) -> Result<Self, Failure> {
-        let namespace = configuration.namespace.clone();
         let (url, default) = match &configuration.store {
             Some(url) => (url.as_str().to_owned(), None),
             None => {
@@ -32,7 +31,7 @@ impl StoreChoice {
                 (format!("sqlite:{text}"), Some(path))
             }
         };
-        Ok(Self { url, namespace, default })
+        Ok(Self { url, options: configuration.open_options(), default })
     }
 
     /// Its URL, which may hold a password.
@@ -47,7 +46,7 @@ impl StoreChoice {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
             made.map_err(|error| {
                 Error::new(
-                    leasehold::ErrorKind::Denied,
+                    ErrorKind::Denied,
                     format!("the folder {folder:?} of the default store cannot be made"),
                 )
                 .with_source(error)
@@ -59,8 +58,15 @@ impl StoreChoice {
 
     /// Opens it as it is, creating nothing; none if it is the default one and does not exist yet.
     pub(crate) async fn open_existing(&self) -> Result<Option<Arc<dyn LockStore>>> {
-        if self.default.as_deref().is_some_and(|path| !path.exists()) {
-            return Ok(None);
+        if let Some(path) = self.default.as_deref() {
+            let exists = path.try_exists().map_err(|error| {
+                // Nothing can be said of what it holds.
+                let message = format!("the default store {path:?} cannot be looked at");
+                Error::new(ErrorKind::Denied, message).with_source(error).with_fix("name a --store")
+            })?;
+            if !exists {
+                return Ok(None);
+            }
         }
         url::open(&self.url, &self.options(Schema::Require)).await.map(Some)
     }
@@ -71,7 +77,7 @@ impl StoreChoice {
     }
 
     fn options(&self, schema: Schema) -> OpenOptions {
-        OpenOptions { namespace: self.namespace.clone(), schema, ..OpenOptions::default() }
+        OpenOptions { schema, ..self.options.clone() }
     }
 }
 

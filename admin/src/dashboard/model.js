@@ -66,16 +66,17 @@ function tell(lock, at, gap) {
   entry.full = Math.max(lock.left_ms ?? 0, sameTerm ? entry.full : 0);
   entry.lock = lock;
   entry.at = at;
-  const { holder, disabled, ending } = lock;
-  const texts = [lock.name, holder?.label, holder?.host, disabled?.reason, disabled?.by, ending];
+  const { holder, disabled, ending, corrupt } = lock;
+  const why = [disabled?.reason, disabled?.by, ending, corrupt];
+  const texts = [lock.name, holder?.label, holder?.host, ...why];
   entry.text = texts.filter(Boolean).join("\n").toLowerCase();
   seeTerm(entry, gap);
 }
 
 /** Whether both tell of the same state; durations always differ. */
 function same(one, other) {
-  const told = ({ token, state, holder, ending, disabled }) =>
-    JSON.stringify([token, state, holder?.instance, ending, disabled?.reason, disabled?.by]);
+  const told = ({ token, state, holder, ending, disabled, corrupt }) =>
+    JSON.stringify([token, state, holder?.instance, ending, disabled?.reason, disabled?.by, corrupt]);
   return told(one) === told(other);
 }
 

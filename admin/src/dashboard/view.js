@@ -184,7 +184,7 @@ function drawStrip(strip, { terms }) {
 }
 
 function drawAround(names, chosen) {
-  const count = { held: 0, ending: 0, free: 0, disabled: 0, alone: 0 };
+  const count = { held: 0, ending: 0, free: 0, disabled: 0, corrupt: 0, alone: 0 };
   for (const name of names) {
     const entry = locks.get(name);
     count[entry.lock.state] += 1;

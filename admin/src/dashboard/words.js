@@ -37,14 +37,18 @@ const SAID = {
   free: "free",
   ending: "stopping",
   disabled: "disabled",
+  corrupt: "corrupt",
 };
 
-/** Why it is disabled, or why its holder is to stop. */
-const why = ({ lock }) => plain(lock.disabled?.reason ?? lock.ending ?? "");
+/** Why its record cannot be read, why it is disabled, or why its holder is to stop. */
+const why = ({ lock }) => plain(lock.corrupt ?? lock.disabled?.reason ?? lock.ending ?? "");
 
 /** By whom it is disabled and since when, or that its holder is to stop. */
 function since(entry) {
-  const { disabled, ending } = entry.lock;
+  const { corrupt, disabled, ending } = entry.lock;
+  if (corrupt !== null) {
+    return "the store cannot read its record";
+  }
   if (disabled === null) {
     return ending === null ? "" : "its holder is told to stop";
   }

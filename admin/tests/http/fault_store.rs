@@ -16,6 +16,7 @@ pub(crate) struct FaultStore {
     inner: MemoryStore,
     fault: Mutex<Option<ErrorKind>>,
     gone: Mutex<BTreeSet<String>>,
+    corrupt: Mutex<BTreeSet<String>>,
     hangs: watch::Sender<bool>,
 }
 
@@ -28,6 +29,19 @@ impl FaultStore {
     /// From now on no list has that name, as if somebody had deleted its record.
     pub(crate) fn forget(&self, name: &str) {
         self.gone.lock().unwrap().insert(name.to_owned());
+    }
+
+    /// From now on the record of that name cannot be read.
+    pub(crate) fn corrupt(&self, name: &str) {
+        self.corrupt.lock().unwrap().insert(name.to_owned());
+    }
+
+    fn as_read(&self, record: LockRecord) -> LockRecord {
+        if self.corrupt.lock().unwrap().contains(record.name.as_str()) {
+            let error = Error::new(ErrorKind::Corrupt, "the token is no number");
+            return LockRecord::unreadable(record.name, &error);
+        }
+        record
     }
 
     /// While it hangs, no list is answered, and no watch begins.
@@ -73,7 +87,7 @@ impl LockStore for FaultStore {
     }
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
         self.check()?;
-        self.inner.get(name).await
+        Ok(self.inner.get(name).await?.map(|record| self.as_read(record)))
     }
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let _ = self.hangs.subscribe().wait_for(|hangs| !hangs).await;
@@ -81,7 +95,7 @@ impl LockStore for FaultStore {
         let mut records = self.inner.list(options).await?;
         let gone = self.gone.lock().unwrap();
         records.retain(|record| !gone.contains(record.name.as_str()));
-        Ok(records)
+        Ok(records.into_iter().map(|record| self.as_read(record)).collect())
     }
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
         self.check()?;

@@ -1,9 +1,11 @@
 //! Locks as resources.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
+use crate::fault_store::FaultStore;
 use crate::support::Bench;
 
 #[tokio::test]
@@ -13,6 +15,7 @@ async fn a_lock_from_its_first_use_to_its_resignation() {
     let none = json!({
         "name": "job", "state": "free", "holder": null, "token": null, "held_since": null,
         "held_for_ms": null, "left_ms": null, "ending": null, "disabled": null,
+        "corrupt": null,
     });
     assert_eq!(free, none);
 
@@ -59,6 +62,30 @@ async fn disable_and_enable_say_what_changed() {
     assert_eq!(done["outcome"], "already_enabled");
     let done = bench.post("/v1/locks/a/resign", disable("x")).await.ok();
     assert_eq!(done, json!({ "name": "a", "outcome": "not_held" }));
+}
+
+/// One record that the store cannot read hides no other.
+#[tokio::test]
+async fn a_corrupt_record_is_listed_with_the_reason() {
+    let store = Arc::new(FaultStore::default());
+    let bench = Bench::on(store.clone(), |api| api, None).await;
+    for name in ["a", "b", "c"] {
+        bench.client.disable(name, "x").await.unwrap();
+    }
+    store.corrupt("b");
+    let all = bench.get("/v1/locks").await.ok();
+    let locks = all["locks"].as_array().unwrap();
+    let states: Vec<_> = locks.iter().map(|lock| (&lock["name"], &lock["state"])).collect();
+    let [a, b, c] = ["a", "b", "c"].map(serde_json::Value::from);
+    let [disabled, corrupt] = ["disabled", "corrupt"].map(serde_json::Value::from);
+    assert_eq!(states, [(&a, &disabled), (&b, &corrupt), (&c, &disabled)]);
+    let one = bench.get("/v1/locks/b").await.ok();
+    assert_eq!(one, locks[1]);
+    assert_eq!(one["corrupt"], "the token is no number");
+    for unknown in ["holder", "token", "disabled", "left_ms", "held_since"] {
+        assert_eq!(one[unknown], json!(null));
+    }
+    assert_eq!(locks[0]["corrupt"], json!(null));
 }
 
 #[tokio::test]

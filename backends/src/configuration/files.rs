@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use config::{File as Parsed, FileFormat, Map, Source, Value, ValueKind};
 
-use super::keys::{KEYS, Key, SECTION};
+use super::keys::{FILE_VARIABLE, KEYS, Key, SECTION};
 use super::layer::{Layer, Place};
 use super::origin::{Origin, Words};
+use super::trusted::distrust;
 use super::value::{Why, composite, wrong};
 use crate::common::nearest;
 use crate::{Error, Result};
@@ -48,42 +49,91 @@ impl Files {
     /// What is found: the first of ours, and the original's.
     pub(super) fn found(working: Option<&Path>, folders: &[PathBuf]) -> Result<Self> {
         let mut found = Self::default();
-        if let Some(path) = working.map(|folder| folder.join(ORIGINALS)) {
-            match read(&path) {
-                Ok(text) => {
-                    if let Some(layer) = originals(&path, &text)? {
-                        found.layers.push(layer);
-                        found.read.push(path);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                // Many programs have a file of that name; this one may be anybody's.
-                Err(error) => {
-                    found.warnings.push(format!("{} is passed over: {error}", path.display()));
-                }
+        if let Some(folder) = working {
+            found.originals_in(folder)?;
+            if found.ours_in(folder, Trust::Checked)? {
+                return Ok(found);
             }
         }
-        let ours_are = working.into_iter().chain(folders.iter().map(PathBuf::as_path));
-        for path in ours_are.map(|folder| folder.join(OURS)) {
-            match read(&path) {
-                Ok(text) => {
-                    found.layers.push(ours(&path, &text)?);
-                    found.read.push(path);
-                    break;
-                }
-                Err(error) if is_absent(&error) => {}
-                Err(error) => {
-                    return Err(Error::invalid(format!("{} cannot be read", path.display()))
-                        .with_source(error));
-                }
+        for folder in folders {
+            if found.ours_in(folder, Trust::Given)? {
+                break;
             }
         }
         Ok(found)
     }
+
+    fn originals_in(&mut self, folder: &Path) -> Result<()> {
+        let path = folder.join(ORIGINALS);
+        match read(&path) {
+            Ok(text) => {
+                let Some(layer) = originals(&path, &text)? else { return Ok(()) };
+                match distrust(folder, &path) {
+                    Some(why) => self.pass_over(&path, &why),
+                    None => {
+                        self.layers.push(layer);
+                        self.read.push(path);
+                    }
+                }
+            }
+            Err(error) if is_absent(&path, &error) => {}
+            // Many programs have a file of that name; this one may be anybody's.
+            Err(error) => self.warnings.push(format!("{} is passed over: {error}", path.display())),
+        }
+        Ok(())
+    }
+
+    /// Reads ours in that folder; whether there was one.
+    fn ours_in(&mut self, folder: &Path, trust: Trust) -> Result<bool> {
+        let path = folder.join(OURS);
+        match read(&path) {
+            Ok(text) => {
+                let distrust = match trust {
+                    Trust::Checked => distrust(folder, &path),
+                    Trust::Given => None,
+                };
+                if let Some(why) = distrust {
+                    self.pass_over(&path, &why);
+                    return Ok(false);
+                }
+                self.layers.push(ours(&path, &text)?);
+                self.read.push(path);
+                Ok(true)
+            }
+            Err(error) if is_absent(&path, &error) => Ok(false),
+            Err(error) => {
+                Err(Error::invalid(format!("{} cannot be read", path.display())).with_source(error))
+            }
+        }
+    }
+
+    fn pass_over(&mut self, path: &Path, why: &str) {
+        let path = path.display();
+        self.warnings.push(format!(
+            "{path} is not read, because {why}; to use it, name it with --config or {FILE_VARIABLE}"
+        ));
+    }
 }
 
-fn is_absent(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+/// Whether a folder's files are read whoever may write them.
+#[derive(Clone, Copy, Debug)]
+enum Trust {
+    Given,
+    Checked,
+}
+
+/// Whether there is no such file, as far as this process may know: a folder that may not be searched
+/// has none for it.
+fn is_absent(path: &Path, error: &std::io::Error) -> bool {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => true,
+        // A file that may not be read can be looked at; one in a folder that may not be searched
+        // cannot.
+        ErrorKind::PermissionDenied => {
+            path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+        }
+        _ => false,
+    }
 }
 
 fn is_json(path: &Path) -> bool {

@@ -141,6 +141,13 @@ pub const KEYS: &[Key] = &[
         documentation: "The namespace of the locks in the store, where applications share one.",
     },
     Key {
+        name: "store_connections",
+        kind: Kind::Count,
+        default: "the store's own, which its page names",
+        original: None,
+        documentation: "The most connections that the store opens for its calls, where it has a pool.",
+    },
+    Key {
         name: "label",
         kind: Kind::Label,
         default: "none",
@@ -221,6 +228,14 @@ pub const KEYS: &[Key] = &[
             variables: &["CHECK_MASTER_INTERVAL"],
         }),
         documentation: "How often a waiting instance looks at the name when no hint tells it to.",
+    },
+    Key {
+        name: "hints",
+        kind: Kind::Switch,
+        default: "true",
+        original: None,
+        documentation: "Whether the store is asked to tell when a name becomes free. Without hints a \
+                        waiting instance looks at the name every poll_interval.",
     },
     Key {
         name: "start_delay",

@@ -12,7 +12,7 @@ use super::files::Files;
 use super::keys::{FILE_VARIABLE, KEYS, Key, OTHER_VARIABLES, PREFIX, key};
 use super::layer::{Layer, Merged, Place};
 use super::origin::{Origin, Words};
-use super::{Configuration, resolved};
+use super::{Configuration, resolved, unneeded};
 use crate::common::nearest;
 use crate::{Error, Result};
 
@@ -41,6 +41,7 @@ pub struct Loader {
     file: Option<(PathBuf, Origin)>,
     working_folder: Option<PathBuf>,
     config_folders: Vec<PathBuf>,
+    needed: Option<Vec<&'static str>>,
 }
 
 /// The value of an option that the program itself gives.
@@ -170,6 +171,17 @@ impl Loader {
         Self { config_folders: folders.into_iter().map(Into::into).collect(), ..self }
     }
 
+    /// Says which settings the program uses, by the names of [`KEYS`](super::KEYS); without this call
+    /// it is all of them.
+    ///
+    /// A value that cannot be right is an error only for these. For another setting it is ignored and
+    /// the default holds, with a warning unless it is from an environment variable of the original,
+    /// whose names other programs use too.
+    #[must_use]
+    pub fn needs(self, settings: impl IntoIterator<Item = &'static str>) -> Self {
+        Self { needed: Some(settings.into_iter().collect()), ..self }
+    }
+
     /// Reads all sources, and checks the values and that they fit together.
     ///
     /// # Errors
@@ -184,7 +196,10 @@ impl Loader {
         layers.extend([original, ours]);
         layers.extend(self.options()?);
         files.warnings.extend(self.likely_mistakes());
-        let merged = Merged::new(layers)?;
+        let mut merged = Merged::new(layers)?;
+        if let Some(needed) = &self.needed {
+            files.warnings.extend(unneeded::drop_wrong(&mut merged, needed));
+        }
         resolved::configuration(&merged, files.read, files.warnings)
     }
 

@@ -25,6 +25,11 @@
 //!   `%APPDATA%`), in `/etc/leasehold`;
 //! * `config.json` in the working folder, if it has an object `masterJobExecutor`.
 //!
+//! A folder that does not exist or may not be searched has no such file; a file that exists and
+//! cannot be read is an error. On Unix the files in the working folder are left alone, with a
+//! warning, if others could have written them: the folder and the file must belong to this process's
+//! user or to root, and may not be writable by everybody. A file that is named is always read.
+//!
 //! # Example
 //!
 //! ```no_run
@@ -48,9 +53,12 @@ mod reference;
 mod resolved;
 mod serve;
 mod store_url;
+mod trusted;
+mod unneeded;
 mod value;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -72,12 +80,16 @@ pub struct Configuration {
     pub store: Option<StoreUrl>,
     /// The namespace of the locks in the store.
     pub namespace: Namespace,
+    /// The most connections that the store opens for its calls; the store's default when `None`.
+    pub store_connections: Option<NonZeroU32>,
     /// What this instance is called where its locks are shown.
     pub label: Option<String>,
     /// The lock's name.
     pub lock_name: Option<LockName>,
     /// How leases are taken, kept and given up.
     pub settings: Settings,
+    /// Whether the store is asked to tell when a name becomes free.
+    pub hints: bool,
     /// How long to wait for the lock; none for as long as it takes.
     pub wait: Option<Duration>,
     /// Whether the command line campaigns again when the lock is lost.
@@ -150,7 +162,11 @@ impl Configuration {
     /// How the store is opened.
     #[must_use]
     pub fn open_options(&self) -> OpenOptions {
-        OpenOptions { namespace: self.namespace.clone(), ..OpenOptions::default() }
+        OpenOptions {
+            namespace: self.namespace.clone(),
+            max_connections: self.store_connections,
+            ..OpenOptions::default()
+        }
     }
 
     /// The lock's name.

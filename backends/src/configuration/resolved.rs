@@ -9,7 +9,7 @@ use super::origin::Origin;
 use super::original;
 use super::serve::Serve;
 use super::{Configuration, Setting};
-use crate::{Error, LockStore, MemoryStore, Result, Settings};
+use crate::{Error, LockStore, MemoryStore, Result, Settings, Timing};
 
 /// Reads every value that holds, and checks that they fit together.
 pub(super) fn configuration(
@@ -17,17 +17,15 @@ pub(super) fn configuration(
     files: Vec<PathBuf>,
     warnings: Vec<String>,
 ) -> Result<Configuration> {
-    let (settings, derived) = settings(merged)?;
-    // What any store can do: the settings are held against their own store when it is opened.
-    let timing = settings
-        .resolve(&MemoryStore::new().capabilities())
-        .map_err(|error| contradiction(merged, &error))?;
+    let (settings, derived, timing) = timing(merged)?;
     let mut configuration = Configuration {
         store: merged.store()?,
         namespace: merged.namespace()?.unwrap_or_default(),
+        store_connections: merged.positive("store_connections")?,
         label: merged.label()?,
         lock_name: merged.lock_name()?,
         settings,
+        hints: merged.switch("hints")?.unwrap_or(true),
         wait: merged.duration("wait")?,
         respawn: merged.switch("respawn")?.unwrap_or_default(),
         log: merged.text("log")?,
@@ -101,18 +99,30 @@ fn settings(merged: &Merged) -> Result<(Settings, Option<String>)> {
     Ok((settings, derived))
 }
 
+/// The settings that must fit together.
+pub(super) const TIMING: [&str; 8] = [
+    "ttl",
+    "margin",
+    "stop_grace",
+    "tolerance",
+    "heartbeat_interval",
+    "heartbeat_retries",
+    "poll_interval",
+    "start_delay",
+];
+
+/// The settings, what the ttl was derived from if it was, and all of it with the defaults.
+pub(super) fn timing(merged: &Merged) -> Result<(Settings, Option<String>, Timing)> {
+    let (settings, derived) = settings(merged)?;
+    // What any store can do: the settings are held against their own store when it is opened.
+    let timing = settings
+        .resolve(&MemoryStore::new().capabilities())
+        .map_err(|error| contradiction(merged, &error))?;
+    Ok((settings, derived, timing))
+}
+
 /// Of settings that do not fit together: what is wrong, and who set what.
 fn contradiction(merged: &Merged, error: &Error) -> Error {
-    const TIMING: [&str; 8] = [
-        "ttl",
-        "margin",
-        "stop_grace",
-        "tolerance",
-        "heartbeat_interval",
-        "heartbeat_retries",
-        "poll_interval",
-        "start_delay",
-    ];
     let set = TIMING.iter().filter(|name| merged.0.contains_key(*name));
     let set: Vec<_> = set.map(|name| format!("{name} from {}", merged.origin(name))).collect();
     Error::invalid(format!("{error} ({})", set.join(", ")))
@@ -131,6 +141,7 @@ fn value(configuration: &Configuration, name: &str) -> Shown {
     match name {
         "store" => text(configuration.store.as_ref().map(ToString::to_string)),
         "namespace" => Shown::Text(configuration.namespace.to_string()),
+        "store_connections" => text(configuration.store_connections.map(|most| most.to_string())),
         "label" => text(configuration.label.clone()),
         "lock_name" => text(configuration.lock_name.as_ref().map(ToString::to_string)),
         "ttl" => Shown::Duration(timing.ttl),
@@ -140,6 +151,7 @@ fn value(configuration: &Configuration, name: &str) -> Shown {
         "heartbeat_interval" => Shown::Duration(timing.heartbeat_interval),
         "heartbeat_retries" => Shown::Text(timing.heartbeat_retries.to_string()),
         "poll_interval" => Shown::Duration(timing.poll_interval),
+        "hints" => Shown::Text(configuration.hints.to_string()),
         "start_delay" => Shown::Duration(timing.start_delay),
         "wait" => configuration.wait.map_or(Shown::Nothing, Shown::Duration),
         "respawn" => Shown::Text(configuration.respawn.to_string()),

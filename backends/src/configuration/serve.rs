@@ -1,6 +1,7 @@
 //! The settings of `leasehold serve`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::layer::Merged;
@@ -50,7 +51,9 @@ impl Serve {
             tls_key: merged.path("tls_key")?,
             max_reads: merged.count("max_reads")?.unwrap_or(default.max_reads),
             max_writes: merged.count("max_writes")?.unwrap_or(default.max_writes),
-            max_connections: merged.positive("max_connections")?.unwrap_or(default.max_connections),
+            max_connections: merged
+                .positive("max_connections")?
+                .map_or(default.max_connections, NonZeroU32::get),
         })
     }
 

@@ -1,6 +1,7 @@
 //! From what stands in a source to a value, or to a message that says what would do.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,6 +36,9 @@ impl LogFormat {
         }
     }
 }
+
+/// The counts that may not be 0.
+const POSITIVE: [&str; 2] = ["store_connections", "max_connections"];
 
 /// A value where somebody set one, read strictly.
 impl Merged {
@@ -82,6 +86,8 @@ impl Merged {
 
     pub(super) fn duration(&self, name: &'static str) -> Result<Option<Duration>> {
         self.read(name, |value, place| match place.words {
+            // Zero is the same in every unit.
+            Words::Ours if matches!(value, ValueKind::I64(0)) => Ok(Duration::ZERO),
             Words::Ours => duration(&text(value)?),
             Words::Originals => Ok(Duration::from_millis(whole(value)?)),
         })
@@ -92,8 +98,8 @@ impl Merged {
     }
 
     /// A count that is not 0.
-    pub(super) fn positive(&self, name: &'static str) -> Result<Option<u32>> {
-        let checked = |count: u32| if count > 0 { Ok(count) } else { Err(Why::Zero) };
+    pub(super) fn positive(&self, name: &'static str) -> Result<Option<NonZeroU32>> {
+        let checked = |count: u32| NonZeroU32::new(count).ok_or(Why::Zero);
         self.read(name, |value, _| {
             whole(value)?.try_into().map_err(|_| Why::Evident).and_then(checked)
         })
@@ -125,6 +131,25 @@ impl Merged {
             let fits = !path.is_empty() && !path.contains('\0');
             if fits { Ok(path.into()) } else { Err(Why::Evident) }
         })
+    }
+
+    /// Whether the value of a setting can be read, if it has one.
+    pub(super) fn check(&self, key: &Key) -> Result<()> {
+        let name = key.name;
+        match key.kind {
+            Kind::Store => self.store().map(drop),
+            Kind::Namespace => self.namespace().map(drop),
+            Kind::LockName => self.lock_name().map(drop),
+            Kind::Label => self.label().map(drop),
+            Kind::Duration => self.duration(name).map(drop),
+            Kind::Count if POSITIVE.contains(&name) => self.positive(name).map(drop),
+            Kind::Count => self.count(name).map(drop),
+            Kind::Switch => self.switch(name).map(drop),
+            Kind::Text => self.text(name).map(drop),
+            Kind::LogFormat => self.log_format().map(drop),
+            Kind::Address => self.address(name).map(drop),
+            Kind::Path => self.path(name).map(drop),
+        }
     }
 
     fn read<T>(
@@ -225,6 +250,9 @@ fn whole(value: &ValueKind) -> std::result::Result<u64, Why> {
 }
 
 fn duration(text: &str) -> std::result::Result<Duration, Why> {
+    if text.trim() == "0" {
+        return Ok(Duration::ZERO);
+    }
     let span: SignedDuration = text.trim().parse().map_err(|_| Why::Evident)?;
     Duration::try_from(span).map_err(|_| Why::Negative)
 }
@@ -235,9 +263,14 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, millis) in
-            [("15s", 15_000), ("1m30s", 90_000), ("250ms", 250), ("0s", 0), ("1h", 3_600_000)]
-        {
+        for (text, millis) in [
+            ("15s", 15_000),
+            ("1m30s", 90_000),
+            ("250ms", 250),
+            ("0s", 0),
+            ("0", 0),
+            ("1h", 3_600_000),
+        ] {
             assert_eq!(duration(text).unwrap(), Duration::from_millis(millis), "{text}");
         }
         for text in ["", "15", "-1s", "1s ago", "soon", "1 fortnight", "99999999999999999999h"] {

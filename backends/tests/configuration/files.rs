@@ -92,6 +92,75 @@ fn a_file_that_is_named_must_be_one() {
     assert!(error.to_string().contains("has no \"masterJobExecutor\"; name a "), "{error}");
 }
 
+/// Whoever can write the file, or put another in its place, could choose the store.
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_could_have_written_is_passed_over() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let folders = Folders::new();
+    folders
+        .write("work/leasehold.toml", "namespace = 'work'")
+        .write("work/config.json", r#"{"masterJobExecutor": {"initDelay": 7000}}"#)
+        .write("user/leasehold.toml", "namespace = 'users'");
+    let path = |name: &str| folders.0.path().join(name);
+    let mode = |name: &str, mode| {
+        fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let read = || {
+        let configuration = folders.loader().load().unwrap();
+        (folders.files(&configuration), configuration.warnings.join("\n"))
+    };
+    let both = vec!["work/config.json".to_owned(), "work/leasehold.toml".to_owned()];
+    assert_eq!(read(), (both.clone(), String::new()));
+
+    mode("work", 0o777);
+    let (files, warnings) = read();
+    assert_eq!(files, ["user/leasehold.toml"]);
+    for file in ["work/config.json", "work/leasehold.toml"] {
+        let warning = format!(
+            "{} is not read, because its folder is writable by everybody; to use it, name it with \
+             --config or LEASEHOLD_CONFIG",
+            path(file).display()
+        );
+        assert!(warnings.lines().any(|line| line == warning), "{warnings}");
+    }
+    // With a sticky bit, as /tmp has it, others can still be first.
+    mode("work", 0o1777);
+    assert_eq!(read().0, ["user/leasehold.toml"]);
+    // A group is chosen by the owner.
+    mode("work", 0o775);
+    assert_eq!(read(), (both, String::new()));
+
+    mode("work/leasehold.toml", 0o666);
+    let (files, warnings) = read();
+    assert_eq!(files, ["work/config.json", "user/leasehold.toml"]);
+    assert!(warnings.contains("because it is writable by everybody"), "{warnings}");
+    mode("work/leasehold.toml", 0o644);
+    let named = folders.loader().file(path("work/leasehold.toml"));
+    mode("work", 0o777);
+    assert_eq!(named.load().unwrap().namespace.as_str(), "work");
+    mode("work", 0o755);
+
+    // Only root may give a file away.
+    if chown(path("work"), Some(65534), None).is_ok() {
+        let (files, warnings) = read();
+        assert_eq!(files, ["user/leasehold.toml"]);
+        assert!(warnings.contains("because its folder belongs to user 65534"), "{warnings}");
+    }
+}
+
+/// Many programs have a `config.json`: of another's nothing is said.
+#[cfg(unix)]
+#[test]
+fn anybodys_file_in_a_folder_of_everybody_is_nobodys_concern() {
+    use std::os::unix::fs::PermissionsExt;
+    let folders = Folders::new();
+    folders.write("work/config.json", "{}");
+    let work = folders.0.path().join("work");
+    fs::set_permissions(work, fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(folders.loader().load().unwrap().warnings.is_empty());
+}
+
 #[test]
 fn a_byte_order_mark_and_other_line_ends() {
     let folders = Folders::new();

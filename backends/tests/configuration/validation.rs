@@ -30,6 +30,48 @@ fn the_originals_contradictions_are_refused_too() {
     assert!(huge.load().unwrap_err().is_invalid());
 }
 
+/// What a program does not use may be wrong, or another program's.
+#[test]
+fn only_what_is_needed_is_read_strictly() {
+    let loader = |name: &str, value: &str| {
+        Loader::empty().environment([(name, value)]).needs(["store", "namespace"])
+    };
+    let warnings =
+        |name: &str, value: &str| loader(name, value).load().unwrap().warnings.join("\n");
+    // One by itself, and one that does not fit the others.
+    assert_eq!(warnings("INIT_DELAY", "30s"), "");
+    assert_eq!(warnings("MASTER_JOB_HEARTBEAT_INTERVAL", "0"), "");
+    assert_eq!(
+        warnings("LEASEHOLD_STOP_GRACE", "soon"),
+        "environment variable LEASEHOLD_STOP_GRACE: \"soon\" is no duration; use a duration with its \
+         unit, such as 250ms, 15s or 1m30s (ignored, because it is not used here)"
+    );
+    let warning = warnings("LEASEHOLD_STOP_GRACE", "1h");
+    assert!(warning.contains("stop_grace from environment variable"), "{warning}");
+    for (name, value) in [("LEASEHOLD_MAX_CONNECTIONS", "0"), ("LEASEHOLD_LISTEN", "here")] {
+        assert!(warnings(name, value).contains(name));
+        let configuration = loader(name, value).load().unwrap();
+        assert_eq!(configuration.serve, leasehold::configuration::Serve::default());
+    }
+    assert!(loader("LEASEHOLD_NAMESPACE", "A b").load().unwrap_err().is_invalid());
+    // What is right is there.
+    let right = loader("LEASEHOLD_TTL", "30s").load().unwrap();
+    assert_eq!(right.timing().ttl, std::time::Duration::from_secs(30));
+    assert!(Loader::empty().environment([("INIT_DELAY", "30s")]).load().is_err());
+}
+
+#[test]
+fn connections_and_hints() {
+    let loader = Loader::empty();
+    let default = loader.load().unwrap();
+    assert!(default.hints && default.open_options().max_connections.is_none());
+    let set = loader.option("hints", false).option("store_connections", 3).load().unwrap();
+    assert!(!set.hints);
+    assert_eq!(set.open_options().max_connections.map(std::num::NonZeroU32::get), Some(3));
+    let none = Loader::empty().option("store_connections", 0).load().unwrap_err();
+    assert!(none.is_invalid(), "{none}");
+}
+
 #[tokio::test]
 async fn a_client_has_what_was_configured() {
     let loader = Loader::empty().option("store", "memory:").option("label", "web-7");

@@ -1,7 +1,6 @@
 //! The command's process, from the supervisor's side.
 
-use std::fs::File;
-use std::io::{IoSlice, IsTerminal};
+use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -11,11 +10,11 @@ use std::process::{Command, Stdio};
 
 use leasehold::FencingToken;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 
 use super::group::Group;
 use super::job::Plan;
-use super::starter;
+use super::{orphans, starter};
 use crate::exit::{FAILED, killed_by};
 
 /// The command, or the starter that will become it, as the leader of a process group.
@@ -50,6 +49,7 @@ impl Child {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .process_group(0)
             .spawn()?;
+        orphans::started(process.id());
         let group = i32::try_from(process.id()).ok().and_then(Group::new);
         let group = group.ok_or_else(|| std::io::Error::other("no process has that id"))?;
         Ok((Self { process, group, waited_for: false }, Gate(ours)))
@@ -61,9 +61,8 @@ impl Child {
 
     /// The status that the command has exited with, if it has. Its id stays its own.
     pub(super) fn exited(&self) -> Option<u8> {
-        let pid = Pid::from_raw(self.group.id())?;
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        match waitid(WaitId::Pid(pid), look) {
+        match waitid(WaitId::Pid(self.group.pid()), look) {
             Ok(None) => None,
             Ok(Some(status)) => {
                 let code = status.exit_status().and_then(|code| u8::try_from(code).ok());
@@ -76,10 +75,18 @@ impl Child {
         }
     }
 
+    /// Whether the command was stopped since the last call; by which signal, where that is known.
+    pub(super) fn stopped(&self) -> Option<Option<Signal>> {
+        let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        let status = waitid(WaitId::Pid(self.group.pid()), look).ok()??;
+        Some(status.stopping_signal().and_then(Signal::from_named_raw))
+    }
+
     /// Takes leave of a command that has exited, and kills what is left of its group.
     pub(super) fn wait(mut self) {
         self.group.kill();
         let _ = self.process.wait();
+        orphans::waited_for(self.process.id());
         self.waited_for = true;
     }
 }
@@ -95,13 +102,9 @@ impl Drop for Child {
 
 impl Gate {
     /// Lets the command run, and hands it its standard input.
-    ///
-    /// A terminal is kept from it: in a process group of its own it would be stopped when it reads.
     pub(super) fn open(self) -> std::io::Result<()> {
-        let terminal = std::io::stdin().is_terminal();
-        let nothing = if terminal { Some(File::open("/dev/null")?) } else { None };
         let stdin = std::io::stdin();
-        let input = nothing.as_ref().map_or_else(|| stdin.as_fd(), AsFd::as_fd);
+        let input = stdin.as_fd();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut rights = SendAncillaryBuffer::new(&mut space);
         let inputs = [input];

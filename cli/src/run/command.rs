@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
+use super::interpreter;
 use crate::exit::{Failure, NOT_EXECUTABLE, NOT_FOUND};
 
 /// A command and its arguments, at first sight one that can be run.
@@ -21,13 +22,32 @@ impl CommandLine {
             return Err(Failure::usage("no command is given after --"));
         };
         match find(program) {
-            Err(error) => Err(cannot_run(program, error)),
+            Err(obstacle) => Err(obstacle.failure(program)),
             Ok(()) => Ok(Self(words)),
         }
     }
 
     pub(super) fn words(&self) -> &[OsString] {
         &self.0
+    }
+}
+
+/// Why a program cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Obstacle {
+    System(Errno),
+    /// The file exists; what it says of its interpreter.
+    Interpreter(String),
+}
+
+impl Obstacle {
+    /// With the status that shells give it.
+    fn failure(self, program: &OsStr) -> Failure {
+        let (status, why) = match self {
+            Self::System(error) => return cannot_run(program, error),
+            Self::Interpreter(why) => (NOT_EXECUTABLE, why),
+        };
+        Failure::new(status, format!("cannot run {program:?}: {why}"))
     }
 }
 
@@ -47,31 +67,51 @@ pub(super) fn cannot_run(program: &OsStr, error: Errno) -> Failure {
     Failure::new(status, format!("cannot run {program:?}: {error}"))
 }
 
-fn find(program: &OsStr) -> Result<(), Errno> {
+/// Why the system did not run a program. It says that something does not exist also when that is
+/// not the program itself.
+pub(super) fn not_executed(program: &OsStr, error: Errno) -> Failure {
+    if error != Errno::NOENT {
+        return cannot_run(program, error);
+    }
+    let obstacle = find(program).err().unwrap_or_else(|| {
+        Obstacle::Interpreter(
+            "the program loader that it names does not exist; it was built for another system"
+                .to_owned(),
+        )
+    });
+    obstacle.failure(program)
+}
+
+fn find(program: &OsStr) -> Result<(), Obstacle> {
     if program.is_empty() {
-        return Err(Errno::NOENT);
+        return Err(Obstacle::System(Errno::NOENT));
     }
     if program.as_bytes().contains(&b'/') {
         return check(Path::new(program));
     }
     // What `execvp` takes when there is none.
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-    let mut found = Errno::NOENT;
+    let mut found = Obstacle::System(Errno::NOENT);
     for folder in std::env::split_paths(&path) {
         // An empty entry is the working folder.
         let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
         match check(&folder.join(program)) {
             Ok(()) => return Ok(()),
-            Err(Errno::NOENT | Errno::NOTDIR) => {}
-            Err(error) => found = error,
+            Err(Obstacle::System(Errno::NOENT | Errno::NOTDIR)) => {}
+            // Also of a missing interpreter the system says that something does not exist, and
+            // looks on.
+            Err(obstacle) => found = obstacle,
         }
     }
     Err(found)
 }
 
-fn check(path: &Path) -> Result<(), Errno> {
-    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?;
-    if path.is_dir() { Err(Errno::ISDIR) } else { Ok(()) }
+fn check(path: &Path) -> Result<(), Obstacle> {
+    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).map_err(Obstacle::System)?;
+    if path.is_dir() {
+        return Err(Obstacle::System(Errno::ISDIR));
+    }
+    interpreter::missing(path).map_or(Ok(()), |why| Err(Obstacle::Interpreter(why)))
 }
 
 #[cfg(test)]
@@ -80,11 +120,12 @@ mod tests {
 
     #[test]
     fn programs_are_found_as_exec_finds_them() {
+        let errno = |error| Err(Obstacle::System(error));
         assert_eq!(find(OsStr::new("sh")), Ok(()));
         assert_eq!(find(OsStr::new("/bin/sh")), Ok(()));
-        assert_eq!(find(OsStr::new("")), Err(Errno::NOENT));
-        assert_eq!(find(OsStr::new("no-such-command-here")), Err(Errno::NOENT));
-        assert_eq!(find(OsStr::new("/")), Err(Errno::ISDIR));
-        assert_eq!(find(OsStr::new("/bin/sh/x")), Err(Errno::NOTDIR));
+        assert_eq!(find(OsStr::new("")), errno(Errno::NOENT));
+        assert_eq!(find(OsStr::new("no-such-command-here")), errno(Errno::NOENT));
+        assert_eq!(find(OsStr::new("/")), errno(Errno::ISDIR));
+        assert_eq!(find(OsStr::new("/bin/sh/x")), errno(Errno::NOTDIR));
     }
 }

@@ -22,6 +22,10 @@ impl Group {
         self.0.as_raw_pid()
     }
 
+    pub(super) fn pid(self) -> Pid {
+        self.0
+    }
+
     /// Sends a signal to all of it. A group that is gone is none to complain about.
     pub(super) fn signal(self, signal: Signal) {
         let _ = kill_process_group(self.0, signal);
@@ -30,6 +34,12 @@ impl Group {
     /// Asks all of it to end, and lets what is stopped run, so that it can.
     pub(super) fn terminate(self) {
         self.signal(Signal::TERM);
+        self.signal(Signal::CONT);
+    }
+
+    /// Tells all of it that its terminal is gone, and lets what is stopped run, so that it ends.
+    pub(super) fn hang_up(self) {
+        self.signal(Signal::HUP);
         self.signal(Signal::CONT);
     }
 

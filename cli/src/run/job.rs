@@ -63,6 +63,14 @@ impl Inbox {
         inbox.as_ref().is_some_and(|inbox| inbox.send(signal).is_ok())
     }
 
+    /// Returns when there is no command to receive signals.
+    pub(super) async fn closed(&self) {
+        let inbox = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(inbox) = inbox {
+            inbox.closed().await;
+        }
+    }
+
     fn open(&self) -> mpsc::UnboundedReceiver<Signal> {
         let (sender, receiver) = mpsc::unbounded_channel();
         // The one of the term before has lost its receiver, with the term.

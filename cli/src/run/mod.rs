@@ -13,12 +13,16 @@ mod command;
 mod exporter;
 mod group;
 mod guard;
+mod interpreter;
 mod job;
 mod opening;
+mod orphans;
+mod signal_mask;
 mod signals;
 mod starter;
 mod supervisor;
 mod term;
+mod terminal;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -36,13 +40,15 @@ use command::CommandLine;
 use job::{CommandJob, Plan};
 use opening::Opened;
 use signals::Signals;
-use supervisor::Supervisor;
+use supervisor::{Manner, Supervisor};
 
 pub(crate) async fn run(
     store: &StoreChoice,
     configuration: &Configuration,
     args: RunArgs,
 ) -> Result<u8, Failure> {
+    signal_mask::ignore_background_output();
+    orphans::reap_in_background()?;
     let mut signals = Signals::new()?;
     // All that can be known to be wrong is refused before a store is opened, and perhaps created.
     let name = configuration.required_lock_name()?.clone();
@@ -63,8 +69,13 @@ pub(crate) async fn run(
     let plan = Plan { name: name.clone(), command, kept, grace, engine_grace };
     let (job, events, inbox) = CommandJob::new(Arc::new(plan));
     let election = client.election(&name)?.spawn(job);
-    let respawn = configuration.respawn;
-    Supervisor::new(name, election, events, inbox, signals, wait, respawn).run().await
+    let manner = Manner {
+        wait,
+        respawn: configuration.respawn,
+        quiet: args.quiet,
+        conflict: args.conflict_exit_code,
+    };
+    Supervisor::new(name, election, events, inbox, signals, manner).run().await
 }
 
 /// The variables that were meant for this process, since it has used them: the lock, which a command

@@ -27,26 +27,31 @@ pub(super) async fn open(
         Duration::ZERO => Moment::ORIGIN,
         wait => SystemClock.now() + wait,
     });
+    let limit = wait.filter(|until| *until != Moment::ORIGIN);
     let mut said = false;
     loop {
         let error = tokio::select! {
             opened = choice.open() => match opened {
                 Ok(store) => return Ok(Opened { store, wait }),
                 Err(error) if is_callers_fault(&error) => return Err(error.into()),
-                Err(error) => error,
+                Err(error) => chain(&error),
             },
+            () = SystemClock.sleep_until(limit.unwrap_or_default()), if limit.is_some() => {
+                "the store has not answered within --wait".to_owned()
+            }
             failure = interrupted(signals) => return Err(failure),
         };
-        if wait.is_some_and(|until| until <= SystemClock.now() + PAUSE) {
-            return Err(Failure::new(exit::NOT_HAD, chain(&error)));
-        }
-        if !said {
-            say(&format!("{}; trying again", chain(&error)));
-            said = true;
+        let pause = SystemClock.now() + PAUSE;
+        let last = wait.is_some_and(|until| until <= pause);
+        if !last && !std::mem::replace(&mut said, true) {
+            say(&format!("{error}; trying again"));
         }
         tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
+            () = SystemClock.sleep_until(wait.map_or(pause, |until| until.min(pause))) => {}
             failure = interrupted(signals) => return Err(failure),
+        }
+        if last {
+            return Err(Failure::new(exit::NOT_HAD, error));
         }
     }
 }

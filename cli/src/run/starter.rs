@@ -13,7 +13,8 @@ use std::process::{Command, ExitCode, Stdio};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use super::command::cannot_run;
+use super::command::not_executed;
+use super::signal_mask;
 use crate::exit::{FAILED, Failure, USAGE};
 
 /// The hidden command that this is.
@@ -24,18 +25,59 @@ pub(super) const GO: &[u8] = b"go";
 
 pub(super) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let Some(program) = args.next() else { return ExitCode::from(USAGE) };
+    let bond = Bond::new();
     let input = match wait_for_go() {
-        Ok(Some(input)) => input,
+        Ok(Some(input)) if bond.holds() => input,
         // The supervisor is gone; there is nobody to tell.
-        Ok(None) => return ExitCode::from(FAILED),
+        Ok(_) => return ExitCode::from(FAILED),
         Err(error) => {
             let message = format!("{COMMAND} is for `leasehold run` alone: {error}");
             return ExitCode::from(Failure::usage(message).report());
         }
     };
+    signal_mask::accept_background_output();
     let error = Command::new(&program).args(args).stdin(Stdio::from(input)).exec();
     let error = Errno::from_io_error(&error).unwrap_or(Errno::NOENT);
-    ExitCode::from(cannot_run(&program, error).report())
+    ExitCode::from(not_executed(&program, error).report())
+}
+
+/// The second line of defence, for when the guard is killed together with the supervisor: the
+/// kernel kills this process, and the command that it becomes, when the supervisor's main thread
+/// ends. That thread starts it, so it must not be started from another.
+///
+/// A program with rights of its own (setuid, file capabilities) loses the setting.
+#[cfg(target_os = "linux")]
+struct Bond(Option<rustix::process::Pid>);
+
+#[cfg(target_os = "linux")]
+impl Bond {
+    fn new() -> Self {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        // Where the kernel refuses, the guard remains.
+        let _ = set_parent_process_death_signal(Some(Signal::KILL));
+        let supervisor = rustix::net::sockopt::socket_peercred(std::io::stdin());
+        Self(supervisor.ok().map(|credentials| credentials.pid))
+    }
+
+    /// Whether the supervisor was still there when the setting was made. One that had ended before
+    /// may nevertheless have sent the word to go.
+    fn holds(&self) -> bool {
+        self.0.is_none_or(|supervisor| rustix::process::getppid() == Some(supervisor))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+struct Bond;
+
+#[cfg(not(target_os = "linux"))]
+impl Bond {
+    fn new() -> Self {
+        Self
+    }
+
+    fn holds(&self) -> bool {
+        true
+    }
 }
 
 fn wait_for_go() -> rustix::io::Result<Option<OwnedFd>> {

@@ -1,5 +1,7 @@
 //! What `run` does about events: it waits, tells, passes signals on, and decides the exit status.
 
+use std::time::Duration;
+
 use leasehold::election::{Standing, Status};
 use leasehold::{Clock, ElectionHandle, LockName, Moment, StopReason, SystemClock};
 use rustix::process::Signal;
@@ -18,15 +20,29 @@ pub(super) struct Supervisor {
     events: mpsc::UnboundedReceiver<Event>,
     inbox: Inbox,
     signals: Signals,
-    /// Until when to wait for the first term; at the origin, until it was tried once.
-    wait: Option<Moment>,
-    respawn: bool,
+    manner: Manner,
     /// The term is ending, and the command with it.
     stopping: bool,
     /// The signal that asked to end, and was passed on to the command.
     interrupted: Option<Signal>,
     said: Said,
 }
+
+/// How a run waits for the lock, and what it does without it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// Until when to wait for the first term; at the origin, until it was tried once.
+    pub(super) wait: Option<Moment>,
+    pub(super) respawn: bool,
+    /// Says nothing of a lock that is not acquired because it is held or disabled.
+    pub(super) quiet: bool,
+    /// The exit status of a run that ends for that reason.
+    pub(super) conflict: u8,
+}
+
+/// For how long the lock may be given back once the command is gone: a little longer than the
+/// engine's own bound.
+const GOODBYE: Duration = Duration::from_secs(7);
 
 /// What was said already, and need not be said again.
 #[derive(Debug, Default)]
@@ -44,8 +60,7 @@ impl Supervisor {
         events: mpsc::UnboundedReceiver<Event>,
         inbox: Inbox,
         signals: Signals,
-        wait: Option<Moment>,
-        respawn: bool,
+        manner: Manner,
     ) -> Self {
         Self {
             name,
@@ -54,8 +69,7 @@ impl Supervisor {
             events,
             inbox,
             signals,
-            wait,
-            respawn,
+            manner,
             stopping: false,
             interrupted: None,
             said: Said::default(),
@@ -64,7 +78,7 @@ impl Supervisor {
 
     pub(super) async fn run(mut self) -> Result<u8, Failure> {
         let outcome = loop {
-            let wait = self.wait.filter(|until| *until != Moment::ORIGIN);
+            let wait = self.manner.wait.filter(|until| *until != Moment::ORIGIN);
             let ended = tokio::select! {
                 biased;
                 Some(event) = self.events.recv() => self.event(event),
@@ -95,12 +109,12 @@ impl Supervisor {
                     StopReason::Failed { error } => error,
                     reason => visible(&reason.to_string()),
                 };
-                let again = if self.respawn { "; campaigning again" } else { "" };
+                let again = if self.manner.respawn { "; campaigning again" } else { "" };
                 Failure::new(exit::LOST, format!("lost lock {:?}: {reason}{again}", self.name))
             }
             Event::NotStarted(failure) => failure,
         };
-        if !self.respawn {
+        if !self.manner.respawn {
             return Some(Err(failure));
         }
         // Whoever asked the command to end did not mean it to be run again.
@@ -138,7 +152,7 @@ impl Supervisor {
         self.said.outage = false;
         if status.standing == Standing::Leading {
             (self.said.answered, self.said.waiting) = (true, false);
-            (self.stopping, self.wait) = (false, None);
+            (self.stopping, self.manner.wait) = (false, None);
             return None;
         }
         let obstacle = obstacle(&status)?;
@@ -147,6 +161,7 @@ impl Supervisor {
             return Some(Err(self.not_had(&obstacle)));
         }
         if status.standing == Standing::Candidate
+            && !self.manner.quiet
             && !std::mem::replace(&mut self.said.waiting, true)
         {
             say(&format!("waiting for lock {:?}: {obstacle}", self.name));
@@ -155,33 +170,56 @@ impl Supervisor {
     }
 
     fn tried_enough(&self, terms: u64) -> bool {
-        terms == 0 && self.wait == Some(Moment::ORIGIN)
+        terms == 0 && self.manner.wait == Some(Moment::ORIGIN)
     }
 
     fn wait_is_over(&mut self) -> Option<Result<u8, Failure>> {
-        self.wait = None;
+        self.manner.wait = None;
         let status = self.status.borrow().clone();
         if status.terms > 0 {
             return None;
         }
-        let error = status.error.as_ref().map(|error| chain(error));
-        let obstacle = error.or_else(|| obstacle(&status));
-        Some(Err(self.not_had(obstacle.as_deref().unwrap_or("the store has not answered"))))
+        Some(Err(match (&status.error, obstacle(&status)) {
+            (None, Some(obstacle)) => self.not_had(&obstacle),
+            (Some(error), _) => self.no_answer(&chain(error)),
+            (None, None) => self.no_answer("the store has not answered"),
+        }))
     }
 
+    /// Somebody has the lock, or it is disabled.
     fn not_had(&self, obstacle: &str) -> Failure {
-        let message = format!("lock {:?} was not had in time: {obstacle}", self.name);
-        Failure::new(exit::NOT_HAD, message)
+        match self.manner.quiet {
+            true => Failure::silent(self.manner.conflict),
+            false => Failure::new(self.manner.conflict, self.in_time(obstacle)),
+        }
+    }
+
+    /// Whether the lock is free is not known.
+    fn no_answer(&self, why: &str) -> Failure {
+        Failure::new(exit::NOT_HAD, self.in_time(why))
+    }
+
+    fn in_time(&self, why: &str) -> String {
+        format!("lock {:?} was not acquired in time: {why}", self.name)
     }
 
     /// Leaves the election; the command is ended first, and what was granted is given back.
     async fn leave(self) {
         let Self { election, inbox, mut signals, .. } = self;
         let mut ended = std::pin::pin!(election.shutdown());
+        let mut late = std::pin::pin!(async {
+            // The command has its grace; a store that hangs has not.
+            inbox.closed().await;
+            tokio::time::sleep(GOODBYE).await;
+        });
         loop {
             tokio::select! {
                 biased;
                 () = &mut ended => return,
+                () = &mut late => {
+                    say("the store does not answer; the lock is free when its lease ends");
+                    return;
+                }
                 // Whoever asks again does not want to wait for a store that does not answer.
                 signal = signals.next() => if !inbox.pass_on(signal) && ends_a_wait(signal) {
                     return;

@@ -12,7 +12,9 @@ use tokio::sync::mpsc;
 use super::child::Child;
 use super::guard::{Guard, Order, Report};
 use super::job::Plan;
-use super::signals::asks_to_end;
+use super::orphans;
+use super::signals::{asks_to_end, ends_a_wait};
+use super::terminal::{self, JobControl};
 
 /// How often to look whether what is to end has ended.
 const LOOK: Duration = Duration::from_millis(10);
@@ -34,6 +36,8 @@ pub(super) struct Term {
     plan: Arc<Plan>,
     leadership: Leadership,
     child: Child,
+    /// Dropped after the child, whose group has the terminal.
+    terminal: JobControl,
     guard: Guard,
     signals: mpsc::UnboundedReceiver<Signal>,
     children: unix::Signal,
@@ -59,7 +63,8 @@ impl Term {
         // Before the child, lest its end be missed.
         let children = unix::signal(SignalKind::child())?;
         let deadline = leadership.deadline();
-        reap_former_terms();
+        // No other children are left by now, but for those of aborted terms.
+        orphans::reap_all();
         let (child, gate) = Child::spawn(&plan, leadership.token())?;
         let patience = leadership.remaining();
         let guard = tokio::select! {
@@ -67,8 +72,12 @@ impl Term {
             () = leadership.cancelled() => return Ok(None),
         };
         // From here on, whatever becomes of this process, the group ends in time.
+        let mut terminal = JobControl::new(child.group());
         let opened = match guard {
-            Ok(guard) if leadership.is_held() => gate.open().map(|()| guard),
+            Ok(guard) if leadership.is_held() => {
+                terminal.begin();
+                gate.open().map(|()| guard)
+            }
             other => other,
         };
         if !leadership.is_held() {
@@ -80,6 +89,7 @@ impl Term {
             plan,
             leadership,
             child,
+            terminal,
             guard,
             signals,
             children,
@@ -111,6 +121,9 @@ impl Term {
                 self.step().await;
             }
         }
+        let status = self.status.filter(|_| !self.killed);
+        // What a signal has ended could not restore the terminal's modes.
+        self.terminal.take_back(status.is_none_or(|status| status > 128));
         self.child.wait();
         self.guard.dismiss();
         self.end.unwrap_or(End::Lease)
@@ -119,6 +132,7 @@ impl Term {
     /// Waits for the next thing to happen, and does what it asks for.
     async fn step(&mut self) {
         let (kill_at, looking) = (self.kill_at, self.status.is_some() || self.killed);
+        self.terminal.look(self.leadership.is_held());
         tokio::select! {
             biased;
             _ = self.children.recv() => self.look_at_child(),
@@ -132,6 +146,7 @@ impl Term {
             () = SystemClock.sleep_until(kill_at.unwrap_or_default()),
                 if kill_at.is_some() && !self.killed => self.kill(),
             () = tokio::time::sleep(LOOK), if looking => self.look_at_child(),
+            () = tokio::time::sleep(terminal::LOOK), if self.terminal.is_stopped() => {}
         }
     }
 
@@ -140,6 +155,12 @@ impl Term {
             return;
         }
         self.status = self.child.exited();
+        if self.status.is_none()
+            && self.end.is_none()
+            && let Some(signal) = self.child.stopped()
+        {
+            self.terminal.command_stopped(signal, self.leadership.remaining());
+        }
         if self.status.is_none() || self.end.is_some() {
             return;
         }
@@ -206,9 +227,11 @@ impl Term {
             self.note_terminated();
         }
         self.child.group().signal(signal);
-        if asks_to_end(signal) {
+        if ends_a_wait(signal) {
             // What is stopped is to act on it too.
             self.child.group().signal(Signal::CONT);
+        }
+        if asks_to_end(signal) {
             self.kill_by(SystemClock.now() + self.plan.grace);
         }
     }
@@ -234,11 +257,4 @@ impl Term {
         self.child.group().kill();
         self.killed = true;
     }
-}
-
-/// Takes leave of what aborted terms could not wait for: no other children are left by now.
-fn reap_former_terms() {
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
-    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    while let Ok(Some(_)) = waitid(WaitId::All, ended) {}
 }

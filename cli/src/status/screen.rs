@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use unicode_width::UnicodeWidthChar;
+
 use crate::exit::Failure;
 use crate::output::{colours, print};
 
@@ -64,7 +66,7 @@ fn fitted(text: &str, height: usize) -> Vec<String> {
     lines
 }
 
-/// At most so many characters; colours do not count, and end where the line does.
+/// At most so many columns of a terminal; colours do not count, and end where the line does.
 fn cut(line: &str, width: usize) -> String {
     let (mut shown, mut used, mut in_escape) = (String::new(), 0, false);
     for character in line.chars() {
@@ -72,13 +74,15 @@ fn cut(line: &str, width: usize) -> String {
             in_escape = true;
         } else if in_escape {
             in_escape = character != 'm';
-        } else if used == width {
-            if shown.contains(ESCAPE) {
-                shown.push_str(RESET);
-            }
-            break;
         } else {
-            used += 1;
+            // What is put over the character before it has no width.
+            used += character.width().unwrap_or(0);
+            if used > width {
+                if shown.contains(ESCAPE) {
+                    shown.push_str(RESET);
+                }
+                break;
+            }
         }
         shown.push(character);
     }
@@ -93,6 +97,8 @@ mod tests {
     fn a_line_is_cut_where_the_terminal_ends() {
         assert_eq!(cut("größer", 3), "grö");
         assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("夜間バッチ", 5), "夜間");
+        assert_eq!(cut("e\u{301}te\u{301}", 3), "e\u{301}te\u{301}");
         assert_eq!(cut("a \u{1b}[32mheld\u{1b}[0m x", 4), "a \u{1b}[32mhe\u{1b}[0m");
         assert_eq!(cut("a \u{1b}[32mheld\u{1b}[0m", 6), "a \u{1b}[32mheld\u{1b}[0m");
         assert_eq!(cut("", 0), "");

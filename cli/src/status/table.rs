@@ -75,9 +75,23 @@ fn state(state: LockState) -> Cell {
 
 #[cfg(test)]
 mod tests {
-    use leasehold::{LockName, LockRecord};
+    use leasehold::{Error, ErrorKind, LockName, LockRecord};
 
     use super::*;
+
+    #[test]
+    fn a_corrupt_record_is_shown_with_the_reason() {
+        let error = Error::new(ErrorKind::Corrupt, "the token is\nno number");
+        let record = LockRecord::unreadable(LockName::new("job").unwrap(), &error);
+        let watched = Watched::new(record, Some(&[]));
+        let text = table(std::slice::from_ref(&watched), false);
+        let line = text.lines().nth(1).unwrap();
+        assert!(line.starts_with("job   corrupt  -     0         -"), "{text}");
+        assert!(line.contains("  the token is\\nno number  "), "{text}");
+        let json = serde_json::to_value(super::super::standbys::View::from(&watched)).unwrap();
+        assert_eq!((&json["state"], &json["token"]), (&"corrupt".into(), &serde_json::Value::Null));
+        assert_eq!(json["corrupt"], "the token is\nno number");
+    }
 
     #[test]
     fn columns_line_up_and_names_cannot_break_lines() {

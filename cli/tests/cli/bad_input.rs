@@ -147,14 +147,31 @@ fn commands_that_cannot_be_run() {
     assert_refused(&run("/"), 126, &["directory"]);
     assert!(!exists(&bench.path("locks.db")), "a database was made for nothing");
 
-    // What only shows when it is run: a program that is being written, and one whose interpreter
-    // is not there.
+    // What only shows when it is run: a program that is being written.
     fs::copy("/bin/true", bench.path("busy")).unwrap();
     let written = OpenOptions::new().append(true).open(bench.path("busy")).unwrap();
     assert_refused(&run("./busy"), 126, &["busy"]);
     drop(written);
     assert!(run("./busy").status.success());
-    fs::write(bench.path("odd"), "#!/no/such/interpreter\n").unwrap();
-    fs::set_permissions(bench.path("odd"), fs::Permissions::from_mode(0o755)).unwrap();
-    assert_refused(&run("./odd"), 127, &["odd"]);
+}
+
+/// Of these the system says that they do not exist, which is only true of their interpreters.
+#[test]
+fn scripts_whose_interpreter_is_missing() {
+    let bench = Bench::new();
+    let script = |name: &str, text: &str| {
+        fs::write(bench.path(name), text).unwrap();
+        fs::set_permissions(bench.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    script("gone", "#!/no/such/interpreter -x\n");
+    script("windows", "#!/bin/sh\r\ntrue\r\n");
+    let run = |program: &str| {
+        let mut command = bench.leasehold(&["run", "--lock", "a", "--", program]);
+        command.env("PATH", bench.path("")).output().unwrap()
+    };
+    for program in ["./gone", "gone"] {
+        assert_refused(&run(program), 126, &["\"/no/such/interpreter\", which does not exist"]);
+    }
+    assert_refused(&run("./windows"), 126, &["\"/bin/sh\\r\"", "CRLF", "dos2unix"]);
+    assert!(!exists(&bench.path("locks.db")), "a database was made for nothing");
 }

@@ -1,6 +1,9 @@
 //! Where settings come from, and what is shown of them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -136,7 +139,7 @@ fn what_cannot_be_is_refused_with_its_source() {
         assert_refused(&here(&bench, args, variables).output().unwrap(), 2, words);
     };
     refused(
-        &["status"],
+        &["run", "--lock", "a", "--", "true"],
         &[("LEASEHOLD_TTL", "15")],
         &["environment variable LEASEHOLD_TTL: \"15\" is no duration; use a duration"],
     );
@@ -146,6 +149,87 @@ fn what_cannot_be_is_refused_with_its_source() {
     refused(&["run", "--", "true"], &[], &["--lock", "LEASEHOLD_LOCK_NAME"]);
     fs::write(bench.path("leasehold.toml"), "heartbeet_interval = '1s'").unwrap();
     refused(&["config"], &[], &["unknown key", "is heartbeat_interval meant?"]);
+}
+
+/// An operator's command does not fail because of a setting that it does not use, which may be
+/// another program's.
+#[test]
+fn what_a_command_does_not_use_may_be_wrong() {
+    let bench = Bench::new();
+    let said = |variable: (&str, &str)| {
+        let mut command = bench.leasehold(&["disable", "a", "--reason", "b"]);
+        let output = command.envs([variable]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    assert_eq!(said(("INIT_DELAY", "30s")), "");
+    assert_eq!(said(("MASTER_JOB_HEARTBEAT_INTERVAL", "0")), "");
+    let warning = said(("LEASEHOLD_TTL", "15"));
+    assert!(warning.contains("LEASEHOLD_TTL: \"15\" is no duration"), "{warning}");
+    assert!(warning.contains("(ignored, because it is not used here)"), "{warning}");
+    let warning = said(("LEASEHOLD_STOP_GRACE", "1h"));
+    assert!(warning.contains("stop_grace from environment variable"), "{warning}");
+
+    let run = ["run", "--lock", "a", "--", "true"];
+    let output = bench.leasehold(&run).env("INIT_DELAY", "30s").output().unwrap();
+    assert_refused(&output, 2, &["environment variable INIT_DELAY", "whole number"]);
+    let output = bench.leasehold(&["status"]).env("LEASEHOLD_NAMESPACE", "A b").output().unwrap();
+    assert_refused(&output, 2, &["no namespace"]);
+}
+
+/// As the home of another user, or of anybody under systemd's `ProtectHome=`.
+#[test]
+fn a_folder_that_may_not_be_searched_has_no_file() {
+    let bench = Bench::new();
+    let (home, state) = (bench.path("home"), bench.path("state"));
+    for folder in [home.join("leasehold"), state.join("leasehold")] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    fs::write(home.join("leasehold/leasehold.toml"), "namespace = 'x'").unwrap();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&bench.path(""), 0o755);
+    // Root may search every folder, so this is tried as nobody.
+    let command = |args: &[&str]| {
+        let mut command = leasehold();
+        if rustix::process::getuid().is_root() {
+            command.uid(65534).gid(65534);
+        }
+        command.env("XDG_CONFIG_HOME", &home).env("XDG_STATE_HOME", &state);
+        command.args(args).current_dir("/").output().unwrap()
+    };
+    mode(&home, 0o000);
+    mode(&state, 0o000);
+    let output = command(&["--store", "memory:", "status", "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    // Of the default store nothing is known, which is not the same as that it is empty.
+    assert_refused(&command(&["status"]), 2, &["cannot be looked at", "name a --store"]);
+    // A file that is there and may not be read is a mistake.
+    mode(&home, 0o755);
+    mode(&home.join("leasehold/leasehold.toml"), 0o000);
+    let refused = command(&["--store", "memory:", "status", "--json"]);
+    assert_refused(&refused, 2, &["leasehold.toml cannot be read"]);
+    mode(&state, 0o755);
+}
+
+/// Whoever can write the working folder could choose the store.
+#[test]
+fn a_file_in_a_folder_that_others_may_write_is_not_read() {
+    let bench = Bench::new();
+    fs::write(bench.path("leasehold.toml"), "namespace = 'mine'").unwrap();
+    assert_eq!(config(&bench, &[], &[])["settings"]["namespace"]["value"], "mine");
+    fs::set_permissions(bench.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    let shown = config(&bench, &[], &[]);
+    assert_eq!(shown["settings"]["namespace"]["value"], "leasehold");
+    let said = stderr(&here(&bench, &["config"], &[]).output().unwrap());
+    assert_eq!(
+        said,
+        "leasehold: leasehold.toml is not read, because its folder is writable by everybody; \
+         to use it, name it with --config or LEASEHOLD_CONFIG\n"
+    );
+    let named = config(&bench, &["--config", "leasehold.toml"], &[]);
+    assert_eq!(named["settings"]["namespace"]["value"], "mine");
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use sqlx::{Connection, SqliteConnection};
 
-use crate::support::{Bench, assert_refused, is_alive, leasehold, measured, stdout, wait_until};
+use crate::support::{
+    Bench, assert_refused, is_alive, leasehold, measured, stderr, stdout, wait_until,
+};
 
 #[test]
 fn disable_and_enable_say_what_they_did() {
@@ -131,6 +133,36 @@ fn the_schema_that_is_printed_is_the_one_that_is_applied() {
 }
 
 #[test]
+fn unused_names_are_printed_and_then_removed() {
+    let bench = Bench::new();
+    let names = |args: &[&str]| {
+        let output = bench.output(&[&["prune"], args].concat());
+        assert!(output.status.success(), "{output:?}");
+        (stdout(&output), stderr(&output))
+    };
+    for name in ["b", "a\nb", "c"] {
+        let run = ["run", "--lock", name, "--", "true"];
+        assert!(bench.output(&run).status.success());
+    }
+    bench.output(&["disable", "c", "--reason", "x"]);
+    let listed = || stdout(&bench.output(&["status", "--json"]));
+    let before = listed();
+    assert_eq!(names(&[]), (String::new(), String::new()), "all were used lately");
+    let (out, said) = names(&["--unused-for", "0s"]);
+    assert_eq!(out, "a\\nb\nb\n");
+    assert_eq!(said, "leasehold: 2 unused; nothing was removed; give --apply to remove them\n");
+    assert_eq!(
+        names(&["--unused-for", "0s", "--json"]).0,
+        "{\"applied\":false,\"names\":[\"a\\nb\",\"b\"]}\n"
+    );
+    assert_eq!(listed(), before);
+    assert_eq!(names(&["--unused-for", "0s", "--apply"]), ("a\\nb\nb\n".into(), String::new()));
+    let left: serde_json::Value = serde_json::from_str(&listed()).unwrap();
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["name"]), (1, &"c".into()));
+    assert_refused(&bench.output(&["prune", "--unused-for", "30"]), 2, &["--unused-for", "30d"]);
+}
+
+#[test]
 fn the_default_store_is_in_the_users_state_folder() {
     let bench = Bench::new();
     let command = |args: &[&str]| {
@@ -139,6 +171,8 @@ fn the_default_store_is_in_the_users_state_folder() {
     };
     assert_eq!(stdout(&command(&["status", "--json"])), "[]\n");
     assert_eq!(stdout(&command(&["enable", "a"])), "a was not disabled; nothing changed\n");
+    assert!(!bench.path("state").exists(), "looking is to make nothing");
+    assert_eq!(stdout(&command(&["prune", "--json"])), "{\"applied\":false,\"names\":[]}\n");
     assert!(!bench.path("state").exists(), "looking is to make nothing");
     assert!(command(&["run", "--lock", "a", "--", "true"]).status.success());
     assert!(bench.path("state/leasehold/locks.db").exists());

@@ -21,7 +21,7 @@ fn a_lock_not_had_in_time() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(75), "{said}");
         let last = said.lines().last().unwrap();
-        assert!(last.contains("not had in time: held by") && last.contains("pid"), "{said}");
+        assert!(last.contains("not acquired in time: held by") && last.contains("pid"), "{said}");
     }
     assert!(!bench.text("prints").contains("ran"));
     drop(holder);
@@ -34,6 +34,69 @@ fn one_try_is_enough_for_a_free_lock() {
     bench.output(&["disable", "hello", "--reason", "maintenance"]);
     let output = bench.run(&["--wait", "0s"], "exit 3").output().unwrap();
     assert_refused(&output, 75, &["disabled: maintenance"]);
+}
+
+/// As a line of a crontab: `run --wait 0 --quiet -E 0` mails nothing where another machine runs it.
+#[test]
+fn a_lock_that_is_held_can_be_passed_over_in_silence() {
+    let bench = Bench::new();
+    let holder = bench.printer(&[]);
+    bench.next_leader(0);
+    let run = |options: &[&str]| {
+        let output = bench.run(options, "exit 3").output().unwrap();
+        (output.status.code(), stderr(&output))
+    };
+    for wait in ["0", "100ms"] {
+        assert_eq!(run(&["--wait", wait, "--quiet"]), (Some(75), String::new()));
+        assert_eq!(run(&["--wait", wait, "-q", "-E", "0"]), (Some(0), String::new()));
+    }
+    let (status, said) = run(&["--wait", "0", "--conflict-exit-code", "9"]);
+    assert!(status == Some(9) && said.contains("held by"), "{status:?} {said}");
+    drop(holder);
+
+    bench.output(&["disable", "hello", "--reason", "maintenance"]);
+    assert_eq!(run(&["--wait", "0", "-q", "-E", "4"]), (Some(4), String::new()));
+    bench.output(&["enable", "hello"]);
+    wait_until("the lock", || run(&["--wait", "0", "-q", "-E", "4"]).0 != Some(4));
+    assert_eq!(run(&["--wait", "0", "-q", "-E", "4"]), (Some(3), String::new()));
+}
+
+/// A server that accepts and says nothing is no conflict, and its time is the caller's.
+#[test]
+fn opening_a_store_counts_into_the_wait() {
+    let bench = Bench::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let store = format!("postgres://u@{}/d?sslmode=disable", silent.local_addr().unwrap());
+    let mut command = crate::support::leasehold();
+    command.args(["--store", &store, "run", "--lock", "a", "--wait", "300ms", "-q", "-E", "0"]);
+    let mut run = Running::start({
+        command.args(["--", "touch"]).arg(bench.path("ran"));
+        command
+    });
+    assert_eq!(run.exit(), 75);
+    let said = run.said();
+    assert!(said.contains("has not answered within --wait"), "{said}");
+    assert!(!bench.path("ran").exists());
+}
+
+/// The transaction of another connection keeps the lock from being given back. It is ended only
+/// after the run is.
+#[test]
+fn a_store_that_hangs_does_not_keep_a_run_that_is_told_to_end() {
+    let bench = Bench::new();
+    let mut run = bench.printer(&["--ttl", "1h"]);
+    bench.next_leader(0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use sqlx::{Connection, Executor, SqliteConnection};
+        let file = bench.path("locks.db");
+        let mut other = SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
+        other.execute("BEGIN IMMEDIATE").await.unwrap();
+        run.signal(Signal::TERM);
+        // It waits for half a minute at most.
+        assert_eq!(run.exit(), 143);
+        other.execute("ROLLBACK").await.unwrap();
+    });
 }
 
 #[test]
@@ -119,11 +182,10 @@ fn a_stopped_command_ends_when_asked() {
 #[test]
 fn output_ends_with_the_command_and_not_with_its_guard() {
     let bench = Bench::new();
-    let deaf = "trap '' TERM; echo first; exec >/dev/null 2>&1";
-    let mut command = bench.run(
-        &["--ttl", "3s", "--stop-grace", "1500ms"],
-        &format!("{deaf}; echo $$ > pid; while :; do sleep 0.05; done"),
-    );
+    // The kernel kills the command with its supervisor; what the command has started is the guard's.
+    let child = "trap '' TERM; echo $$ > pid; exec >/dev/null 2>&1; while :; do sleep 0.05; done";
+    let script = format!("echo first; sh -c '{}' & exec sleep 60", child.replace('\'', "'\\''"));
+    let mut command = bench.run(&["--ttl", "3s", "--stop-grace", "1500ms"], &script);
     let mut run = Running::start({
         command.stdout(std::process::Stdio::piped());
         command

@@ -54,3 +54,17 @@ fn a_guard_that_was_held_up_does_not_act_by_an_old_deadline() {
     assert!(is_alive(leader.command));
     assert_eq!(run.guard(), guard);
 }
+
+/// The supervisor and the guard are killed at one moment: the guard is stopped before, so that it
+/// cannot act in between.
+#[test]
+fn a_command_dies_with_its_supervisor_and_guard() {
+    let bench = Bench::new();
+    let run = bench.printer_that("trap '' TERM HUP INT", &["--ttl", "1h"]);
+    let leader = bench.next_leader(0);
+    let guard = run.guard();
+    send(guard, Signal::STOP);
+    run.signal(Signal::KILL);
+    send(guard, Signal::KILL);
+    wait_until("the command's end", || !is_alive(leader.command));
+}

@@ -77,6 +77,24 @@ fn completions_for_each_shell() {
     assert!(checked.is_ok_and(|status| status.success()) || !fs::exists("/bin/bash").unwrap());
 }
 
+/// A heading lists what belongs to it.
+#[test]
+fn help_is_in_order() {
+    let help = |args: &[&str]| stdout(&leasehold().args(args).arg("--help").output().unwrap());
+    let main = help(&[]);
+    for store in ["sqlite:", "postgres:", "mysql:", "redis:", "mongodb:", "etcd:", "memory:"] {
+        assert!(main.contains(&format!("\n  {store}")), "{store} is not in {main}");
+    }
+    let section = |text: &str, heading: &str| {
+        let (_, rest) = text.split_once(&format!("\n{heading}:\n")).unwrap();
+        rest.split("\n\n").next().unwrap().to_owned()
+    };
+    let run = help(&["run"]);
+    assert!(section(&run, "Arguments").contains("<CMD>..."), "{run}");
+    assert!(!section(&run, "Access over HTTP").contains("CMD"), "{run}");
+    assert!(section(&help(&["config"]), "Options").contains("--json"));
+}
+
 #[test]
 fn manual_pages() {
     let bench = Bench::new();

@@ -27,6 +27,7 @@ fn scripts_get_every_field() {
     assert_eq!(
         fields,
         [
+            "corrupt",
             "disabled",
             "ending",
             "held_for_ms",
@@ -47,7 +48,9 @@ fn scripts_get_every_field() {
     assert!(held["left_ms"].as_u64().unwrap() <= 15_000);
     let since = held["held_since"].as_str().unwrap();
     assert!(since.starts_with("20") && since.ends_with('Z') && since.contains('T'), "{since}");
-    assert_eq!((&held["disabled"], &held["ending"]), (&Value::Null, &Value::Null));
+    for field in ["disabled", "ending", "corrupt"] {
+        assert_eq!(held[field], Value::Null);
+    }
 
     bench.output(&["disable", "other", "--reason", "line 1\nline 2"]);
     let all = json(&bench, &["status", "--json"]);

@@ -13,6 +13,7 @@ use tokio::net::unix::pipe::Receiver;
 use super::{ARMED, COMMAND, ENDING, Order};
 use crate::run::child::this_program;
 use crate::run::group::Group;
+use crate::run::orphans;
 
 /// A guard at work. Dropped, it takes the supervisor for gone, and ends the group.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl Guard {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
+        orphans::started(process.id());
         let missing = || io::Error::other("the guard has no pipe");
         let orders = OwnedFd::from(process.stdin.take().ok_or_else(missing)?);
         let reports = OwnedFd::from(process.stdout.take().ok_or_else(missing)?);
@@ -97,6 +99,7 @@ impl Guard {
     pub(in crate::run) fn dismiss(mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        orphans::waited_for(self.process.id());
     }
 
     async fn next_byte(&self) -> io::Result<Option<u8>> {

@@ -1,0 +1,33 @@
+//! Whether others could have written a file that was found in the working folder.
+
+use std::path::Path;
+
+/// Why the file is not to be trusted, if it is not: whoever can write it, or put another in its
+/// place, would decide which store this process uses.
+#[cfg(unix)]
+pub(super) fn distrust(folder: &Path, file: &Path) -> Option<String> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    suspicion("its folder", folder).or_else(|| suspicion("it", file))
+}
+
+#[cfg(unix)]
+fn suspicion(what: &str, path: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    const BY_OTHERS: u32 = 0o002;
+    let Ok(metadata) = path.metadata() else {
+        return Some(format!("the owner of {what} is not known"));
+    };
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != user && owner != 0 {
+        return Some(format!(
+            "{what} belongs to user {owner}, and not to this process's user or root"
+        ));
+    }
+    (metadata.mode() & BY_OTHERS != 0).then(|| format!("{what} is writable by everybody"))
+}
+
+/// Elsewhere that is not told by the file's mode.
+#[cfg(not(unix))]
+pub(super) fn distrust(_: &Path, _: &Path) -> Option<String> {
+    None
+}

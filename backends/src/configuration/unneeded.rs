@@ -1,0 +1,39 @@
+//! Settings that a program does not use, and that therefore may be wrong.
+
+use super::keys::KEYS;
+use super::layer::Merged;
+use super::origin::{Origin, Words};
+use super::resolved::{TIMING, timing};
+
+/// Removes the values that cannot be right of settings that are not needed, and returns the
+/// warnings about them.
+pub(super) fn drop_wrong(merged: &mut Merged, needed: &[&str]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for key in KEYS.iter().filter(|key| !needed.contains(&key.name)) {
+        if let Err(error) = merged.check(key) {
+            warnings.extend((!may_be_anothers(merged, key.name)).then(|| ignored(&error)));
+            merged.0.remove(key.name);
+        }
+    }
+    // Those that contradict each other can each be read.
+    if !TIMING.iter().any(|name| needed.contains(name))
+        && let Err(error) = timing(merged)
+    {
+        let anothers = |name: &&str| may_be_anothers(merged, name);
+        let set = || TIMING.iter().filter(|name| merged.0.contains_key(*name));
+        warnings.extend((!set().all(|name| anothers(&name))).then(|| ignored(&error)));
+        merged.0.retain(|name, _| !TIMING.contains(name));
+    }
+    warnings
+}
+
+/// Whether another program's environment variable may have been read.
+fn may_be_anothers(merged: &Merged, name: &str) -> bool {
+    merged.0.get(name).is_some_and(|(place, _)| {
+        place.words == Words::Originals && matches!(place.origin, Origin::Variable(_))
+    })
+}
+
+fn ignored(error: &crate::Error) -> String {
+    format!("{error} (ignored, because it is not used here)")
+}

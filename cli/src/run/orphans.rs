@@ -1,0 +1,96 @@
+//! Reaping orphans: processes whose parents have ended, and that the kernel has made children of
+//! this one. That happens to the first process of a container.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, waitid};
+use tokio::signal::unix::{self, SignalKind};
+
+/// The processes that this one started itself, and waits for elsewhere.
+static OWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Many end at once when a process with many children does.
+const PAUSE: Duration = Duration::from_millis(50);
+
+fn own() -> MutexGuard<'static, BTreeSet<u32>> {
+    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes a process that was started. Call it before the next `await`.
+pub(super) fn started(id: u32) {
+    own().insert(id);
+}
+
+/// Notes that a process was waited for.
+pub(super) fn waited_for(id: u32) {
+    own().remove(&id);
+}
+
+/// Waits for everything that has ended, also for what aborted terms have started.
+pub(super) fn reap_all() {
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    while let Ok(Some(_)) = waitid(WaitId::All, ended) {}
+    own().clear();
+}
+
+/// Reaps orphans for as long as the runtime runs, if any can come to this process.
+pub(super) fn reap_in_background() -> std::io::Result<()> {
+    if !takes_orphans() {
+        return Ok(());
+    }
+    let mut ended = unix::signal(SignalKind::child())?;
+    tokio::spawn(async move {
+        while ended.recv().await.is_some() {
+            tokio::time::sleep(PAUSE).await;
+            reap();
+        }
+    });
+    Ok(())
+}
+
+fn takes_orphans() -> bool {
+    #[cfg(target_os = "linux")]
+    let is_subreaper = matches!(rustix::process::child_subreaper(), Ok(Some(_)));
+    #[cfg(not(target_os = "linux"))]
+    let is_subreaper = false;
+    getpid().as_raw_pid() == 1 || is_subreaper
+}
+
+/// Reaps what has ended and was not started here.
+///
+/// By their ids, out of `/proc`: to wait for any process would take the status of the command too.
+fn reap() {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return };
+    let this = getpid().as_raw_pid();
+    let ids = processes.flatten().filter_map(|it| it.file_name().to_str()?.parse::<u32>().ok());
+    for id in ids {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| has_ended(&stat, this) && !own().contains(&id)) {
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        }
+    }
+}
+
+/// Whether a line of `/proc/PID/stat` (proc(5)) is about a child of that process that has ended.
+fn has_ended(stat: &str, parent: i32) -> bool {
+    let Some((_, rest)) = stat.rsplit_once(')') else { return false };
+    let mut fields = rest.split_ascii_whitespace();
+    let (state, id) = (fields.next(), fields.next());
+    state == Some("Z") && id.and_then(|id| id.parse().ok()) == Some(parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_children_that_have_ended_are_reaped() {
+        assert!(has_ended("7 (a) b)) Z 1 7 7 0 -1", 1));
+        assert!(!has_ended("7 (a) S 1 7 7 0 -1", 1));
+        assert!(!has_ended("7 (a) Z 8 7 7 0 -1", 1));
+        assert!(!has_ended("", 1));
+    }
+}

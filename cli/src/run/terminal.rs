@@ -1,0 +1,196 @@
+//! The terminal that `run` was started from, handed to the command as a shell does it: its group is
+//! the foreground group while it runs, and this process's own while it does not.
+
+use std::fs::File;
+use std::time::Duration;
+
+use leasehold::{Clock, Moment, SystemClock};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{
+    Pid, Signal, getpgrp, getpid, getsid, kill_current_process_group, test_kill_process_group,
+};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp};
+
+use super::group::Group;
+use crate::exit::say;
+
+/// How often to look whether a stopped command can go on.
+pub(super) const LOOK: Duration = Duration::from_millis(200);
+
+/// The controlling terminal, if this process has one.
+#[derive(Debug)]
+struct Terminal {
+    device: File,
+    own: Pid,
+}
+
+impl Terminal {
+    fn open() -> Option<Self> {
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let device = openat(CWD, "/dev/tty", flags, Mode::empty()).ok()?;
+        Some(Self { device: device.into(), own: getpgrp() })
+    }
+
+    fn has_foreground(&self, group: Pid) -> bool {
+        tcgetpgrp(&self.device) == Ok(group)
+    }
+
+    fn modes(&self) -> Option<Termios> {
+        tcgetattr(&self.device).ok()
+    }
+
+    fn set_modes(&self, modes: Option<&Termios>) {
+        if let Some(modes) = modes {
+            // Not "drain": that waits for as long as somebody keeps the terminal's output stopped.
+            let _ = tcsetattr(&self.device, OptionalActions::Now, modes);
+        }
+    }
+}
+
+/// Which side has the terminal, and whether the command is stopped.
+#[derive(Debug)]
+pub(super) struct JobControl {
+    terminal: Option<Terminal>,
+    group: Group,
+    /// The modes before the command got the terminal, while it has it.
+    lent: Option<Option<Termios>>,
+    stopped: Stopped,
+}
+
+#[derive(Debug)]
+enum Stopped {
+    No,
+    /// It touched the terminal in the background, and goes on when this group is in the foreground.
+    WaitsForTerminal,
+    /// The user suspended it, and this process with it.
+    Suspended {
+        /// When this process has most likely been continued: it does not run while it is stopped.
+        until: Moment,
+        /// The command's own modes.
+        modes: Option<Termios>,
+    },
+}
+
+impl JobControl {
+    /// For the command of that group, which does not run yet.
+    pub(super) fn new(group: Group) -> Self {
+        Self { terminal: Terminal::open(), group, lent: None, stopped: Stopped::No }
+    }
+
+    /// Hands over the terminal where it is also the standard input.
+    ///
+    /// Other commands get it when they first touch it: those that never do leave Ctrl-C to all that
+    /// runs beside them.
+    pub(super) fn begin(&mut self) {
+        // Of another terminal than the controlling one this is an error.
+        if tcgetpgrp(std::io::stdin()).is_ok() {
+            self.lend(None);
+        }
+    }
+
+    /// Whether the command is stopped, and [`look`](Self::look) is to be called now and then.
+    pub(super) fn is_stopped(&self) -> bool {
+        !matches!(self.stopped, Stopped::No)
+    }
+
+    /// Reacts to a stop of the command.
+    pub(super) fn command_stopped(&mut self, signal: Option<Signal>, left: Duration) {
+        let touched = matches!(signal, Some(Signal::TTIN | Signal::TTOU));
+        if self.terminal.is_none() || (!touched && self.lent.is_none()) {
+            say("the command was stopped; the lock stays held until it is continued or ended");
+        } else if !touched {
+            self.suspend(left);
+        } else if self.lend(None) {
+            self.group.signal(Signal::CONT);
+        } else {
+            self.stopped = Stopped::WaitsForTerminal;
+            say("the command was stopped because it needs the terminal; the lock stays held. \
+                 Bring it to the foreground, or end it");
+        }
+    }
+
+    /// Lets a stopped command go on if it can, and if the lease still allows it.
+    pub(super) fn look(&mut self, is_held: bool) {
+        match &mut self.stopped {
+            Stopped::No => {}
+            Stopped::WaitsForTerminal => {
+                if self.lend(None) {
+                    self.stopped = Stopped::No;
+                    self.group.signal(Signal::CONT);
+                } else if self.is_gone() {
+                    self.stopped = Stopped::No;
+                    self.group.hang_up();
+                }
+            }
+            Stopped::Suspended { until, modes } => {
+                if *until <= SystemClock.now() {
+                    let modes = modes.take();
+                    self.stopped = Stopped::No;
+                    if is_held {
+                        self.lend(modes.as_ref());
+                        self.group.signal(Signal::CONT);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the terminal back; with the modes that it had, if the command could not restore them.
+    pub(super) fn take_back(&mut self, restore: bool) {
+        let (Some(terminal), Some(modes)) = (&self.terminal, self.lent.take()) else { return };
+        // A shell takes the terminal from a group that is stopped: it is not taken from the shell.
+        let ours = match tcgetpgrp(&terminal.device) {
+            Ok(group) => group == self.group.pid() || test_kill_process_group(group).is_err(),
+            Err(_) => false,
+        };
+        if ours {
+            let _ = tcsetpgrp(&terminal.device, terminal.own);
+            terminal.set_modes(modes.as_ref().filter(|_| restore));
+        }
+    }
+
+    /// Puts the command in the foreground if this process's group is there; whether it is.
+    fn lend(&mut self, modes: Option<&Termios>) -> bool {
+        let Some(terminal) = &self.terminal else { return false };
+        if !terminal.has_foreground(terminal.own) {
+            return false;
+        }
+        let before = terminal.modes();
+        if tcsetpgrp(&terminal.device, self.group.pid()).is_err() {
+            return false;
+        }
+        terminal.set_modes(modes);
+        self.lent = Some(before);
+        true
+    }
+
+    /// Stops this process's group too, as the shell that started it expects. Its heartbeats stop
+    /// with it, so the guard ends the command when the lease ends.
+    fn suspend(&mut self, left: Duration) {
+        let modes = self.terminal.as_ref().and_then(Terminal::modes);
+        self.take_back(true);
+        // Without a shell above, nobody would continue this process: the command goes on at once.
+        let has_shell = getsid(None) != Ok(getpid());
+        if has_shell {
+            let left = left.as_secs();
+            say(&format!(
+                "suspended; the lock is not renewed while suspended, and the command is ended when \
+                 its lease ends, in {left} s at most"
+            ));
+            let _ = kill_current_process_group(Signal::TSTP);
+        }
+        let pause = if has_shell { LOOK } else { Duration::ZERO };
+        self.stopped = Stopped::Suspended { until: SystemClock.now() + pause, modes };
+    }
+
+    /// Whether the terminal was hung up.
+    fn is_gone(&self) -> bool {
+        self.terminal.as_ref().is_none_or(|terminal| tcgetpgrp(&terminal.device).is_err())
+    }
+}
+
+impl Drop for JobControl {
+    fn drop(&mut self) {
+        self.take_back(true);
+    }
+}

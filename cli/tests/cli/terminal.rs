@@ -1,0 +1,250 @@
+//! Commands that use the terminal: they have it as under a shell, and give it back.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::support::{Bench, is_alive, leasehold, wait_for, wait_until};
+
+/// A session on a terminal of its own.
+struct Session {
+    process: Child,
+    controller: Option<File>,
+    shown: Arc<Mutex<String>>,
+    read_until: usize,
+}
+
+impl Session {
+    /// Starts a program as the leader of a session whose terminal is its standard input,
+    /// output and error. The environment is that of [`leasehold`].
+    fn start(bench: &Bench, program: &[&str]) -> Self {
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let name = ptsname(&controller, Vec::new()).unwrap();
+        let open = || File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        let ours = leasehold();
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait"]).args(program).current_dir(bench.path(""));
+        for (name, value) in ours.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let path = std::env::var_os("PATH").unwrap();
+        let binary = std::path::Path::new(env!("CARGO_BIN_EXE_leasehold")).parent().unwrap();
+        let path = std::iter::once(binary.to_owned()).chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(path).unwrap()).env("PS1", "> ");
+        command.env("LEASEHOLD_STORE", format!("sqlite:{}", bench.path("locks.db").display()));
+        // In a session of its own already, `setsid` forks.
+        command.stdin(open()).stdout(open()).stderr(open());
+        let process = command.spawn().unwrap();
+        drop(command);
+        let controller = File::from(controller);
+        let (mut source, shown) =
+            (controller.try_clone().unwrap(), Arc::<Mutex<String>>::default());
+        let sink = shown.clone();
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(count @ 1..) = source.read(&mut chunk) {
+                sink.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..count]));
+            }
+        });
+        Self { process, controller: Some(controller), shown, read_until: 0 }
+    }
+
+    /// An interactive shell; none where there is no bash.
+    fn shell(bench: &Bench) -> Option<Self> {
+        let is_there = fs::exists("/bin/bash").unwrap();
+        let mut session =
+            is_there.then(|| Self::start(bench, &["/bin/bash", "--norc", "--noprofile", "-i"]))?;
+        session.until("> ");
+        Some(session)
+    }
+
+    fn write(&mut self, text: &str) {
+        self.controller.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits until the terminal shows that, behind what was waited for before.
+    fn until(&mut self, what: &str) {
+        let (shown, from) = (self.shown.clone(), self.read_until);
+        let look = || {
+            let shown = shown.lock().unwrap();
+            shown[from..].find(what).map(|at| from + at + what.len())
+        };
+        let started = std::time::Instant::now();
+        self.read_until = wait_for(what, || {
+            if started.elapsed() > std::time::Duration::from_secs(25) {
+                panic!("{what:?} is not shown: {:?}", shown.lock().unwrap());
+            }
+            look()
+        });
+    }
+
+    fn exit(&mut self) -> i32 {
+        wait_for("the session's end", || self.process.try_wait().unwrap()).code().unwrap()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.controller.take());
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A bench with a script `job`.
+fn bench(job: &str) -> Bench {
+    let bench = Bench::new();
+    fs::write(bench.path("job"), format!("#!/bin/sh\n{job}\n")).unwrap();
+    fs::set_permissions(bench.path("job"), fs::Permissions::from_mode(0o755)).unwrap();
+    bench
+}
+
+const ASKS: &str = "echo $$ > pid; echo ready; read line < /dev/tty; echo got $line";
+
+fn job_id(bench: &Bench) -> u32 {
+    wait_for("the command", || bench.text("pid").trim().parse().ok())
+}
+
+#[test]
+fn a_command_reads_from_the_terminal() {
+    let bench = bench("echo ready; read line; echo got $line");
+    let mut session = Session::start(&bench, &["leasehold", "run", "--lock", "a", "--", "./job"]);
+    session.until("ready");
+    session.write("hello\n");
+    session.until("got hello");
+    assert_eq!(session.exit(), 0);
+}
+
+/// With its standard input elsewhere, a command gets the terminal when it first touches it.
+#[test]
+fn a_command_that_opens_the_terminal_gets_it() {
+    let bench = bench(ASKS);
+    let run = "exec leasehold run --lock a -- ./job < /dev/null";
+    let mut session = Session::start(&bench, &["sh", "-c", run]);
+    session.until("ready");
+    session.write("hello\n");
+    session.until("got hello");
+    assert_eq!(session.exit(), 0);
+}
+
+/// Under `stty tostop` a process in the background is stopped when it writes to the terminal.
+#[test]
+fn a_terminal_that_stops_background_output_stops_neither_process() {
+    let bench = bench("echo written; sleep 2; echo more");
+    // This process writes to the terminal too, while the command is in the foreground.
+    let run = "stty tostop; exec leasehold run --lock a --ttl 1s --log trace -- ./job < /dev/null";
+    let mut session = Session::start(&bench, &["sh", "-c", run]);
+    session.until("written");
+    session.until("more");
+    assert_eq!(session.exit(), 0);
+}
+
+#[test]
+fn the_keyboards_interrupt_goes_to_the_command() {
+    let bench =
+        bench("trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.05; done");
+    let mut session = Session::start(&bench, &["leasehold", "run", "--lock", "a", "--", "./job"]);
+    session.until("ready");
+    session.write("\u{3}");
+    session.until("interrupted");
+    assert_eq!(session.exit(), 5);
+}
+
+#[test]
+fn a_suspended_command_goes_on_in_the_foreground() {
+    let bench = bench(ASKS);
+    let Some(mut shell) = Session::shell(&bench) else { return };
+    shell.write("leasehold run --lock a --ttl 60s -- ./job\n");
+    shell.until("ready");
+    for _ in 0..2 {
+        shell.write("\u{1a}");
+        shell.until("suspended; the lock is not renewed");
+        shell.until("Stopped");
+        shell.until("> ");
+        shell.write("fg\n");
+        shell.until("leasehold run");
+        wait_until("the command to go on", || !is_stopped(job_id(&bench)));
+    }
+    shell.write("hello\n");
+    shell.until("got hello");
+    shell.until("> ");
+    // The shell has its terminal again.
+    shell.write("echo status $?\n");
+    shell.until("status 0");
+}
+
+#[test]
+fn a_command_that_stays_suspended_ends_with_its_lease() {
+    let bench = bench(ASKS);
+    let Some(mut shell) = Session::shell(&bench) else { return };
+    shell.write("leasehold run --lock a --ttl 2s -- ./job\n");
+    shell.until("ready");
+    shell.write("\u{1a}");
+    shell.until("Stopped");
+    let job = job_id(&bench);
+    wait_until("the command's end", || !is_alive(job));
+    shell.write("fg\n");
+    shell.until("lost lock \"a\"");
+    shell.write("echo status $?\n");
+    shell.until("status 76");
+}
+
+#[test]
+fn a_command_in_the_background_waits_for_the_terminal_and_says_so() {
+    let bench = bench(ASKS);
+    let Some(mut shell) = Session::shell(&bench) else { return };
+    shell.write("leasehold run --lock a --ttl 3s -- ./job &\n");
+    shell.until("it needs the terminal");
+    // The lock is renewed.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert!(is_stopped(job_id(&bench)));
+    shell.write("fg\n");
+    wait_until("the command to go on", || !is_stopped(job_id(&bench)));
+    shell.write("hello\n");
+    shell.until("got hello");
+}
+
+#[test]
+fn a_command_does_not_outlive_its_terminal() {
+    for suspended in [false, true] {
+        let bench = bench(ASKS);
+        let Some(mut shell) = Session::shell(&bench) else { return };
+        if suspended {
+            shell.write("leasehold run --lock a --ttl 1h -- ./job\n");
+            shell.until("ready");
+            shell.write("\u{1a}");
+            shell.until("Stopped");
+        } else {
+            shell.write("leasehold run --lock a --ttl 1h -- ./job &\n");
+            shell.until("it needs the terminal");
+        }
+        let job = job_id(&bench);
+        hang_up(&bench, job);
+    }
+}
+
+/// Ends the session of a command as its terminal's end does, and waits for the command's end.
+fn hang_up(bench: &Bench, job: u32) {
+    let stat = fs::read_to_string(format!("/proc/{job}/stat")).unwrap();
+    let session: u32 =
+        stat.rsplit_once(')').unwrap().1.split_whitespace().nth(3).unwrap().parse().unwrap();
+    crate::support::send(session, rustix::process::Signal::HUP);
+    wait_until("the command's end", || !is_alive(job));
+    wait_until("the lock to be free", || {
+        crate::support::stdout(&bench.output(&["status", "a"])).contains("free")
+    });
+}
+
+fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+}
