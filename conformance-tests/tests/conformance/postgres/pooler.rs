@@ -58,7 +58,7 @@ pub(super) async fn a_pooler_of_transactions_serves(backend: Arc<Postgres>) -> C
     // Waiters are told to look, though no notification comes through.
     let mut hints = clients[1].watch().await?;
     for _ in 0..5 {
-        let told = timeout(Duration::from_secs(30), hints.next()).await;
+        let told = timeout(Duration::from_secs(100), hints.next()).await;
         told.map_err(|_| Failure::new("waiters are not told to look"))?;
     }
     Ok(())
