@@ -76,6 +76,8 @@ pub enum Need {
     OwnServer,
     /// A clock that goes on whatever happens to the data.
     CalendarClock,
+    /// A machine that does not stand still: the case is repeated with longer leases if it did.
+    SteadyMachine,
 }
 
 impl Need {
@@ -92,6 +94,8 @@ impl Need {
             Self::Outages => probes.outages.is_some(),
             Self::OwnServer => probes.own_server.is_some(),
             Self::CalendarClock => capabilities.clock != StoreClock::Process,
+            // Known only afterwards.
+            Self::SteadyMachine => true,
         };
         (!met).then_some(self)
     }
@@ -108,6 +112,7 @@ impl fmt::Display for Need {
             Self::Outages => "its clients cannot be cut off",
             Self::OwnServer => "it has no server that a case may stop",
             Self::CalendarClock => "its clock ends with its data",
+            Self::SteadyMachine => "the machine stands still",
         })
     }
 }

@@ -66,7 +66,7 @@ macro_rules! patiently {
 pub(crate) use patiently;
 
 impl Client {
-    pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+    pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
     /// A client on that store.
     #[must_use]
@@ -239,7 +239,8 @@ impl Client {
     /// # Errors
     /// The store's.
     pub async fn names(&self, prefix: &str) -> Result<Vec<LockName>> {
-        let records = self.store.list_all(prefix).await?;
+        let records: Vec<LockRecord> =
+            patiently!(self.store.list_all(prefix), ErrorKind::Unavailable)?;
         Ok(records.into_iter().map(|record| record.name).collect())
     }
 

@@ -17,6 +17,7 @@ pub struct Ctx {
 struct Shared {
     backend: Arc<dyn Backend>,
     capabilities: Capabilities,
+    pace: u32,
     /// The case's own first, then what it asked for; all are cleaned after it.
     namespaces: Mutex<Vec<Namespace>>,
     namespace: Namespace,
@@ -27,15 +28,23 @@ impl Ctx {
     const SHORT: Duration = Duration::from_millis(300);
 
     /// Longer than any case takes.
-    const LONG: Duration = Duration::from_secs(90);
+    const LONG: Duration = Duration::from_secs(330);
 
     /// How late a store may notice that a lease is over.
     const EXPIRY_NOTICED: Duration = Duration::from_secs(20);
 
-    pub(crate) fn new(backend: Arc<dyn Backend>, capabilities: Capabilities) -> CaseResult<Self> {
+    /// How long a lease may outlast what was left of it before a case fails.
+    const OVER_PATIENCE: Duration = Duration::from_secs(90);
+
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        capabilities: Capabilities,
+        pace: u32,
+    ) -> CaseResult<Self> {
         let namespace = new_namespace()?;
         let namespaces = Mutex::new(vec![namespace.clone()]);
-        Ok(Self { shared: Arc::new(Shared { backend, capabilities, namespaces, namespace }) })
+        let shared = Shared { backend, capabilities, pace, namespaces, namespace };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The datastore.
@@ -117,10 +126,16 @@ impl Ctx {
         LockName::new(name).expect("a lock name")
     }
 
+    /// How many times as long short leases last: more than once where the machine stood still.
+    #[must_use]
+    pub fn pace(&self) -> u32 {
+        self.shared.pace
+    }
+
     /// A ttl to wait out.
     #[must_use]
     pub fn short_ttl(&self) -> Duration {
-        self.in_steps(Self::SHORT)
+        self.in_steps(Self::SHORT * self.pace())
     }
 
     /// A ttl that does not run out during a case.
@@ -159,7 +174,7 @@ impl Ctx {
     /// How long to wait for a hint that comes in ordinary operation.
     #[must_use]
     pub fn hint_patience(&self) -> Duration {
-        Duration::from_secs(15)
+        Duration::from_secs(45)
             + match self.capabilities().wake {
                 Wake::Push => Duration::ZERO,
                 Wake::Poll(interval) => interval * 3,
@@ -183,7 +198,7 @@ impl Ctx {
     pub async fn until_over(&self, client: &Client, name: &LockName) -> CaseResult {
         let mut end = None;
         while let Some(lease) = client.lease_of(name).await? {
-            let end = *end.get_or_insert(Instant::now() + lease.left + Self::EXPIRY_NOTICED);
+            let end = *end.get_or_insert(Instant::now() + lease.left + Self::OVER_PATIENCE);
             if Instant::now() > end {
                 return Err(Failure::new(format!("the lease of {name:?} does not run out")));
             }

@@ -46,6 +46,7 @@ mod gated;
 mod ledger;
 mod lossy;
 mod model;
+mod pace;
 mod process;
 mod run;
 mod sequences;

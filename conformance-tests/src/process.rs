@@ -78,6 +78,11 @@ impl Worker {
         if status.success() { Ok(()) } else { Err(Failure::new(format!("a worker: {status}"))) }
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// Kills the worker as a crash would: it gets to do nothing more.
     pub(crate) async fn kill(mut self) -> CaseResult {
         Ok(self.child.kill().await?)

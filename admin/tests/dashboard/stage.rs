@@ -90,8 +90,11 @@ impl Stage {
     }
 }
 
+/// What heartbeats keep beside a browser on a busy machine, and what can be waited out.
+pub(crate) const TTL: Duration = Duration::from_secs(8);
+
 pub(crate) fn client(store: Arc<dyn LockStore>, label: &str) -> Client {
-    let settings = Settings::default().ttl(Duration::from_secs(3));
+    let settings = Settings::default().ttl(TTL);
     Client::builder(store).label(label).settings(settings).build().unwrap()
 }
 

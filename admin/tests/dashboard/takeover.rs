@@ -4,7 +4,7 @@ use leasehold_core::FencingToken;
 use tokio::runtime::Runtime;
 
 use crate::browser::Browser;
-use crate::stage::{Stage, campaign, leads};
+use crate::stage::{Stage, TTL, campaign, leads};
 
 const NAME: &str = "billing/nightly";
 
@@ -24,7 +24,7 @@ pub(crate) async fn is_seen(browser: &Browser) {
                  return fill !== '' && fill !== arguments[1] ? fill : null";
     let one = browser.until("the bar is drawn", moved, &[NAME.into(), "".into()]).await;
     browser.until("the bar moves", moved, &[NAME.into(), one]).await;
-    assert!(browser.seconds_left(NAME).await <= 3);
+    assert!(browser.seconds_left(NAME).await <= TTL.as_secs());
 
     first.shutdown().await;
     browser.until_row(NAME, ".who", "second").await;

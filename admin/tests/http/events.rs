@@ -52,7 +52,8 @@ impl Events {
 }
 
 fn client(store: &Arc<dyn LockStore>, label: &str) -> Client {
-    let settings = Settings::default().ttl(Duration::from_secs(2));
+    // Heartbeats keep it on a busy machine too, and one test waits until it is over.
+    let settings = Settings::default().ttl(Duration::from_secs(8));
     Client::builder(store.clone()).label(label).settings(settings).build().unwrap()
 }
 

@@ -70,7 +70,8 @@ async fn slow_callers_are_given_up() {
     ] {
         bench.raw(bytes).await;
     }
-    // A body that does not arrive.
+    // A body that does not arrive, of a request that may take its time on a busy machine.
+    let bench = Bench::with(|api| api.limits(Limits::default().times(short, PATIENCE))).await;
     let half = format!(
         "POST /v1/locks/a/disable HTTP/1.1\r\nhost: localhost\r\n{JSON}content-length: 20\r\n\r\n{{"
     );
@@ -93,5 +94,7 @@ async fn who_does_not_read_is_given_up() {
         while stream.write_all(request.as_bytes()).await.is_ok() {}
     });
     sent.await.expect("the server still waits");
-    bench.get("/v1/locks").await.ok();
+    // On a busy machine another is given up as well now and then.
+    let answered = async { while bench.get("/v1/locks").await.status != 200 {} };
+    timeout(PATIENCE, answered).await.expect("nobody is answered");
 }

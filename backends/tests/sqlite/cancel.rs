@@ -28,7 +28,7 @@ async fn assert_clean(store: &SqliteStore) {
     for i in 0..8 {
         let lease = LeaseId::new();
         let lock = format!("afterwards-{i}");
-        timeout(Duration::from_secs(10), grant(&other, &lock, lease))
+        timeout(Duration::from_secs(60), grant(&other, &lock, lease))
             .await
             .expect("a lock is left");
         other.release(&name(&lock), lease).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_call_may_be_dropped_after_each_of_its_steps() {
                     }
                 }
                 // Either all of it happened or nothing: the next call finds a sound row.
-                timeout(Duration::from_secs(10), store.get(&name("a"))).await.unwrap().unwrap();
+                timeout(Duration::from_secs(60), store.get(&name("a"))).await.unwrap().unwrap();
                 store.enable(&name("a")).await.unwrap();
                 store.release(&name("a"), lease).await.unwrap();
             }

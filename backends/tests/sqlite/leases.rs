@@ -103,6 +103,17 @@ async fn tokens_grow_although_the_row_is_deleted_or_the_clock_is_back() {
 
 #[tokio::test]
 async fn a_wait_for_the_write_lock_revives_no_lease() {
+    for _ in 0..10 {
+        match renewed_after_a_wait().await {
+            Ok(outcomes) => return assert_eq!(outcomes, [RenewOutcome::Lost]),
+            // On a busy machine the wait was too long.
+            Err(error) => assert!(error.is_unavailable(), "{error}"),
+        }
+    }
+    panic!("no renewal waits for the lock to its end");
+}
+
+async fn renewed_after_a_wait() -> leasehold::Result<Vec<RenewOutcome>> {
     let (_folder, path) = place();
     let (one, two) = (open(&path).await, open(&path).await);
     let lease = LeaseId::new();
@@ -114,7 +125,7 @@ async fn a_wait_for_the_write_lock_revives_no_lease() {
     });
     tokio::time::sleep(Duration::from_millis(400)).await;
     blocker.rollback().await.unwrap();
-    assert_eq!(renewal.await.unwrap().unwrap(), [RenewOutcome::Lost]);
+    renewal.await.unwrap()
 }
 
 #[tokio::test]

@@ -47,9 +47,10 @@ fn resign_says_what_it_did() {
 #[test]
 fn resigning_moves_the_lead_on() {
     let bench = Bench::new();
-    let mut first = bench.printer(&[]);
+    // Only hints tell of it in time.
+    let mut first = bench.printer(&["--ttl", "1h"]);
     let leader = bench.next_leader(0);
-    let _standby = bench.printer(&[]);
+    let _standby = bench.printer(&["--ttl", "1h"]);
     let start = Instant::now();
     let output = bench.output(&["resign", "hello", "--reason", "deploy", "--json"]);
     let said: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
@@ -71,7 +72,8 @@ fn resigning_moves_the_lead_on() {
 #[test]
 fn disabling_stops_the_command_and_enabling_brings_one_back() {
     let bench = Bench::new();
-    let mut once = bench.printer(&[]);
+    // Only hints tell of it in time.
+    let mut once = bench.printer(&["--ttl", "1h"]);
     let leader = bench.next_leader(0);
     let start = Instant::now();
     assert!(bench.output(&["disable", "hello", "--reason", "maintenance"]).status.success());
@@ -80,7 +82,7 @@ fn disabling_stops_the_command_and_enabling_brings_one_back() {
     assert_eq!(once.exit(), 76);
     assert_eq!(once.said(), "leasehold: lost lock \"hello\": disabled: maintenance\n");
 
-    let _standby = bench.printer(&[]);
+    let _standby = bench.printer(&["--ttl", "1h"]);
     std::thread::sleep(Duration::from_millis(500));
     assert!(bench.prints().iter().all(|print| *print == leader), "it was granted all the same");
     let start = Instant::now();

@@ -1,5 +1,6 @@
 //! How runs end that do not simply end: no lock, no patience, no obedience.
 
+use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -13,13 +14,22 @@ fn a_lock_not_had_in_time() {
     let bench = Bench::new();
     let holder = bench.printer(&[]);
     bench.next_leader(0);
-    for (wait, limit) in [("0s", Duration::ZERO), ("300ms", Duration::from_millis(300))] {
-        let start = Instant::now();
-        let output = bench.run(&["--wait", wait], "echo ran >> prints").output().unwrap();
-        measured("giving up", start, limit);
-        assert!(start.elapsed() >= limit, "it gave up too soon");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(75), "{said}");
+    for limit in [Duration::ZERO, Duration::from_millis(300)] {
+        let mut limit = limit;
+        let said = loop {
+            let start = Instant::now();
+            let wait = format!("{}ms", limit.as_millis());
+            let output = bench.run(&["--wait", &wait], "echo ran >> prints").output().unwrap();
+            measured("giving up", start, limit);
+            assert!(start.elapsed() >= limit, "it gave up too soon");
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(75), "{said}");
+            // On a busy machine no answer comes within so short a wait.
+            if said.contains("held by") || limit.is_zero() || limit > Duration::from_secs(30) {
+                break said;
+            }
+            limit *= 2;
+        };
         let last = said.lines().last().unwrap();
         assert!(last.contains("not acquired in time: held by") && last.contains("pid"), "{said}");
     }
@@ -106,10 +116,12 @@ fn a_wait_ends_by_a_signal() {
     bench.next_leader(0);
     for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let mut waiting = Running::start(bench.run(&[], "echo ran >> prints"));
-        std::thread::sleep(Duration::from_millis(300));
+        let mut stderr = BufReader::new(waiting.0.stderr.take().unwrap());
+        let mut said = String::new();
+        stderr.read_line(&mut said).unwrap();
         waiting.signal(signal);
         assert_eq!(waiting.exit(), status);
-        let said = waiting.said();
+        stderr.read_to_string(&mut said).unwrap();
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.contains("waiting for lock \"hello\": held by"), "{said}");
     }

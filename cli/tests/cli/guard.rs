@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Bench, is_alive, send, wait_until};
+use crate::support::{Bench, is_alive, send, wait_until, with_longer_leases};
 
 #[test]
 fn a_guard_that_dies_is_replaced_and_the_command_goes_on() {
     let bench = Bench::new();
-    let run = bench.printer(&["--ttl", "3s"]);
+    let run = bench.printer(&["--ttl", "8s"]);
     let leader = bench.next_leader(0);
     let guard = run.guard();
     send(guard, Signal::KILL);
@@ -17,7 +17,7 @@ fn a_guard_that_dies_is_replaced_and_the_command_goes_on() {
     assert!(is_alive(leader.command));
     // The new one is as good.
     run.signal(Signal::STOP);
-    let second = bench.printer(&["--ttl", "3s"]);
+    let second = bench.printer(&["--ttl", "8s"]);
     assert_eq!(bench.next_leader(leader.token).supervisor, second.id());
     assert!(!is_alive(leader.command));
 }
@@ -25,7 +25,7 @@ fn a_guard_that_dies_is_replaced_and_the_command_goes_on() {
 #[test]
 fn signals_do_not_keep_a_guard_from_its_duty() {
     let bench = Bench::new();
-    let run = bench.printer_that("trap '' TERM", &["--ttl", "2s"]);
+    let run = bench.printer_that("trap '' TERM", &["--ttl", "8s"]);
     let leader = bench.next_leader(0);
     let guard = run.guard();
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
@@ -43,16 +43,18 @@ fn signals_do_not_keep_a_guard_from_its_duty() {
 
 #[test]
 fn a_guard_that_was_held_up_does_not_act_by_an_old_deadline() {
-    let bench = Bench::new();
-    let run = bench.printer(&["--ttl", "1s"]);
-    let leader = bench.next_leader(0);
-    let guard = run.guard();
-    send(guard, Signal::STOP);
-    std::thread::sleep(Duration::from_millis(2500));
-    send(guard, Signal::CONT);
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(is_alive(leader.command));
-    assert_eq!(run.guard(), guard);
+    let goes_on = with_longer_leases(|ttl| {
+        let bench = Bench::new();
+        let run = bench.printer(&["--ttl", &format!("{ttl}s")]);
+        let leader = bench.next_leader(0);
+        let guard = run.guard();
+        send(guard, Signal::STOP);
+        std::thread::sleep(Duration::from_millis(2500) * u32::try_from(ttl).unwrap());
+        send(guard, Signal::CONT);
+        std::thread::sleep(Duration::from_millis(500));
+        is_alive(leader.command) && run.guard() == guard
+    });
+    assert!(goes_on, "the guard ends a command whose lease is kept");
 }
 
 /// The supervisor and the guard are killed at one moment: the guard is stopped before, so that it

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use crate::support::Bench;
 
 /// So long that no heartbeat and no look of its own tells an instance in time.
-const TTL: Duration = Duration::from_secs(120);
+const TTL: Duration = Duration::from_secs(1200);
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// As many connections as servers allow by default are not enough for a pool each.
 const INSTANCES_PER_STORE: usize = 10;

@@ -8,9 +8,10 @@ use crate::gated::GatedStore;
 use crate::ledger::{Conduct, Ledger};
 use crate::{CaseResult, Ctx};
 
-/// A ttl that heartbeats keep on a busy machine, and that can be waited out.
+/// A ttl that heartbeats keep, and that can be waited out. A case that a machine breaks which stands
+/// still for a part of it needs a [steady machine](crate::Need::SteadyMachine).
 pub(super) fn ttl(ctx: &Ctx) -> Duration {
-    ctx.in_steps(Duration::from_secs(3))
+    ctx.in_steps(Duration::from_secs(3) * ctx.pace())
 }
 
 /// How long a `stop` may take in these cases.

@@ -27,9 +27,9 @@ async fn server(ctx: &Ctx) -> CaseResult<Box<dyn Victim>> {
     Ok(probe.start_server().await?)
 }
 
-async fn engine(ctx: &Ctx, server: &dyn Victim, ttl: Duration) -> CaseResult<Engine> {
+async fn engine(ctx: &Ctx, server: &dyn Victim, settings: Settings) -> CaseResult<Engine> {
     let store = server.open(ctx.namespace()).await?;
-    Ok(Engine::builder(store).settings(Settings::new().ttl(ctx.in_steps(ttl))).build()?)
+    Ok(Engine::builder(store).settings(settings).build()?)
 }
 
 /// Tries until it is had: the first calls may meet dead connections.
@@ -53,8 +53,10 @@ async fn in_time<T>(otherwise: &str, future: impl Future<Output = T>) -> CaseRes
 async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     let server = server(&ctx).await?;
     // One lease outlasts the restart, the other does not.
-    let patient = engine(&ctx, &*server, Duration::from_secs(60)).await?;
-    let hasty = engine(&ctx, &*server, Duration::from_secs(3)).await?;
+    let long = Settings::new().ttl(ctx.in_steps(Duration::from_secs(240)));
+    let long = long.heartbeat_interval(Duration::from_secs(5)).heartbeat_retries(60);
+    let patient = engine(&ctx, &*server, long).await?;
+    let hasty = engine(&ctx, &*server, Settings::new().ttl(ttl(&ctx))).await?;
     let kept = take(&patient, "kept").await?;
     let lost = take(&hasty, "lost").await?;
     // Polled all the time, as the engine does.
@@ -107,7 +109,8 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
 
 async fn a_frozen_server_ends_calls_and_trust(ctx: Ctx) -> CaseResult {
     let server = server(&ctx).await?;
-    let holder = engine(&ctx, &*server, Duration::from_secs(5)).await?;
+    let five = Settings::new().ttl(ctx.in_steps(Duration::from_secs(5)));
+    let holder = engine(&ctx, &*server, five).await?;
     let client = Client::new(server.open(ctx.namespace()).await?);
     let guard = take(&holder, "job").await?;
     let (other, lease, long) = (ctx.name("other"), LeaseId::new(), ctx.long_ttl());

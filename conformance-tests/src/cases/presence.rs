@@ -59,8 +59,8 @@ async fn said(client: &Client) -> Result<Vec<Presence>> {
 async fn an_instance_is_known_to_all(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (here, ttl) = (presence(&["a", "b"]), ctx.long_ttl());
-    announce(&first, &here, ttl).await?;
     let asked = Instant::now();
+    announce(&first, &here, ttl).await?;
     for client in [&first, &second] {
         let known = known(client).await?;
         assert_eq!(known.len(), 1, "{known:?}");
@@ -94,7 +94,7 @@ async fn one_that_says_nothing_more_is_forgotten(ctx: Ctx) -> CaseResult {
     let asked = Instant::now();
     announce(&client, &silent, ttl).await?;
     while said(&client).await?.contains(&silent) {
-        let late = asked.elapsed() > ttl + ctx.end_noticed() + Duration::from_secs(20);
+        let late = asked.elapsed() > ttl + ctx.end_noticed() + Duration::from_secs(90);
         assert!(!late, "it is known though it says nothing");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -226,7 +226,7 @@ async fn until(client: &Client, holds: impl Fn(&[Presence]) -> bool) -> CaseResu
         if holds(&said) {
             return Ok(());
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "after so long, known are {said:?}");
+        assert!(begun.elapsed() < Duration::from_secs(120), "after so long, known are {said:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -15,8 +15,9 @@ crate::case::cases![
 /// What a batch may take: the budget of one call, and a second one for what does not fit.
 const BATCH_BUDGET: u64 = 2;
 
-/// How often each is counted. The least counts: a pool may do upkeep in between.
-const TRIES: usize = 5;
+/// How often each is counted. The least counts: a pool may do upkeep in between, and a busy machine
+/// may send what belongs together in pieces.
+const TRIES: usize = 20;
 
 /// A counted client with its connections open and its statements prepared.
 async fn warm<'a>(ctx: &'a Ctx, probe: &'a dyn RoundTrips) -> CaseResult<Client> {
@@ -33,12 +34,14 @@ fn gone() -> Failure {
     Failure::new("the probe is gone")
 }
 
-/// The least round trips of acquire, renew and release.
+/// The least round trips of acquire, renew and release that are counted until all are within their
+/// budgets.
 async fn least(ctx: &Ctx) -> CaseResult<[u64; 3]> {
     let probes = ctx.backend().probes();
     let probe = probes.round_trips.ok_or_else(gone)?;
     let client = warm(ctx, probe).await?;
     let ttl = ctx.long_ttl();
+    let budgets = [probe.acquire_budget(), probe.renew_budget(), 1];
     let mut least = [u64::MAX; 3];
     for number in 0..TRIES {
         let name = ctx.name(&format!("job {number}"));
@@ -50,10 +53,15 @@ async fn least(ctx: &Ctx) -> CaseResult<[u64; 3]> {
         assert_eq!(client.release(&name, taken.lease).await?, ReleaseOutcome::Released);
         counts.push(probe.counted(ctx.namespace()).await?);
         for (least, pair) in least.iter_mut().zip(counts.windows(2)) {
-            *least = (*least).min(pair[1] - pair[0]);
+            // A server may count late, so that one call has none and the next has both.
+            let count = Some(pair[1] - pair[0]).filter(|count| *count > 0);
+            *least = (*least).min(count.unwrap_or(u64::MAX));
+        }
+        if number >= 4 && least.iter().zip(budgets).all(|(least, budget)| *least <= budget) {
+            break;
         }
     }
-    assert!(least.iter().all(|count| *count > 0), "the probe counts nothing: {least:?}");
+    assert!(least.iter().all(|count| *count < u64::MAX), "the probe counts nothing: {least:?}");
     Ok(least)
 }
 
@@ -92,7 +100,10 @@ async fn a_batch_takes_as_many_whatever_its_size(ctx: Ctx) -> CaseResult {
         batch.push(RenewOptions { name: taken.name, lease: taken.lease, ttl });
     }
     let mut least = u64::MAX;
-    for _ in 0..TRIES {
+    for number in 0..TRIES {
+        if number >= 5 && least <= BATCH_BUDGET {
+            break;
+        }
         let before = probe.counted(ctx.namespace()).await?;
         client.store().renew(&batch).await?.into_iter().for_each(|o| _ = extended(o));
         least = least.min(probe.counted(ctx.namespace()).await? - before);

@@ -17,7 +17,7 @@ crate::case::cases![
 
 async fn what_is_left_never_exceeds_the_ttl(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
-    for (name, ttl) in [("short", ctx.in_steps(ctx.short_ttl() * 10)), ("long", ctx.long_ttl())] {
+    for (name, ttl) in [("shorter", ctx.in_steps(ctx.long_ttl() / 4)), ("long", ctx.long_ttl())] {
         let (name, lease) = (ctx.name(name), LeaseId::new());
         let mut seen = vec![
             granted(first.acquire(&name, lease, ttl).await?).left,

@@ -11,9 +11,9 @@ use crate::{CaseResult, Ctx};
 crate::case::cases![
     a_release_is_taken_over_without_waiting_for_the_lease,
     a_crash_is_taken_over_when_the_lease_runs_out,
-    disable_and_enable_move_the_lead_on,
-    many_candidates_have_one_leader_at_a_time,
-    an_observer_sees_who_leads,
+    disable_and_enable_move_the_lead_on[SteadyMachine],
+    many_candidates_have_one_leader_at_a_time[SteadyMachine],
+    an_observer_sees_who_leads[SteadyMachine],
 ];
 
 fn works() -> Conduct {

@@ -10,15 +10,15 @@ use crate::ledger::{Conduct, Entry, Ledger};
 use crate::{CaseResult, Ctx, Failure};
 
 crate::case::cases![
-    heartbeats_that_hang_end_the_term_before_another_starts,
-    a_stop_that_overruns_is_aborted_before_another_starts,
-    a_start_that_fails_is_stopped,
-    a_start_that_panics_is_stopped,
-    resigning_stops_and_another_starts,
-    shutting_down_stops_and_another_starts,
-    disabling_stops_with_the_reason,
-    the_lease_is_released_only_after_stop,
-    a_dropped_handle_stops_and_releases,
+    heartbeats_that_hang_end_the_term_before_another_starts[SteadyMachine],
+    a_stop_that_overruns_is_aborted_before_another_starts[SteadyMachine],
+    a_start_that_fails_is_stopped[SteadyMachine],
+    a_start_that_panics_is_stopped[SteadyMachine],
+    resigning_stops_and_another_starts[SteadyMachine],
+    shutting_down_stops_and_another_starts[SteadyMachine],
+    disabling_stops_with_the_reason[SteadyMachine],
+    the_lease_is_released_only_after_stop[SteadyMachine],
+    a_dropped_handle_stops_and_releases[SteadyMachine],
 ];
 
 fn works() -> Conduct {
@@ -175,6 +175,6 @@ async fn a_dropped_handle_stops_and_releases(ctx: Ctx) -> CaseResult {
     });
     ledger.wait_for(|entry| matches!(entry, Entry::Stopped { .. })).await;
     ledger.assert_in_order();
-    let guard = client.lock("job")?.acquire(Duration::from_secs(20)).await?;
+    let guard = client.lock("job")?.acquire(Duration::from_secs(100)).await?;
     Ok(guard.release().await?)
 }

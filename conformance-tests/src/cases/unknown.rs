@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_core::{
-    DisableOptions, EnableOutcome, ErrorKind, LeaseId, LockStore, LockStoreExt, Reason,
+    DisableOptions, EnableOutcome, ErrorKind, LeaseId, LockName, LockStore, LockStoreExt, Reason,
     ReleaseOutcome,
 };
 use tokio::time::timeout;
@@ -79,7 +79,7 @@ async fn a_retry_settles_a_lost_disable_and_enable(ctx: Ctx) -> CaseResult {
 }
 
 /// Longer than any store waits for a server of its own accord.
-pub(super) const PATIENCE: Duration = Duration::from_secs(40);
+pub(super) const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A client whose link can be cut.
 pub(super) async fn over_link(ctx: &Ctx) -> CaseResult<(Arc<dyn Link>, Client)> {
@@ -129,29 +129,42 @@ async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseRe
 }
 
 async fn a_withheld_reply_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
+    for attempt in 0..5 {
+        // On a busy machine the client may find no connection to ask on: then it knows the outcome.
+        if withheld(&ctx, &ctx.name(&format!("job {attempt}"))).await? {
+            return Ok(());
+        }
+    }
+    Err(Failure::new("the client never asks on the connection that it has"))
+}
+
+/// Whether the reply that is withheld is the one to a request that could grant the name.
+async fn withheld(ctx: &Ctx, name: &LockName) -> CaseResult<bool> {
     let direct = ctx.open().await?;
-    let (link, far) = over_link(&ctx).await?;
-    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    let (link, far) = over_link(ctx).await?;
+    let ttl = ctx.long_ttl();
     far.give_back(&far.take(&ctx.name("first"), ttl).await?).await?;
+    // A pool may still look after a connection that came back.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let lease = LeaseId::new();
     link.swallow_replies().await;
-    let acquired = timeout(PATIENCE, far.store().acquire(&name, &far.options(lease, ttl))).await;
+    let acquired = timeout(PATIENCE, far.store().acquire(name, &far.options(lease, ttl))).await;
     link.restore().await;
     let never = |_| Failure::new("a call without a reply never ends");
     let error = acquired.map_err(never)?.expect_err("no reply came");
-    let record = direct.get(&name).await?;
-    if error.is_unavailable() && in_two_steps(&ctx) {
+    let record = direct.get(name).await?;
+    if error.is_unavailable() && (in_two_steps(ctx) || record.is_none()) {
         // The second step waits for the reply to the first, which grants nothing.
         assert_eq!(record, None, "{error}");
-        granted(far.acquire(&name, lease, ttl).await?);
-        return Ok(());
+        granted(far.acquire(name, lease, ttl).await?);
+        return Ok(in_two_steps(ctx));
     }
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
     // It did happen, and the retry is told so.
     let record = record.expect("the request got through");
     assert_eq!(record.lease.map(|lease| lease.id), Some(lease));
-    assert_eq!(Some(granted(far.acquire(&name, lease, ttl).await?).token), record.token);
-    Ok(())
+    assert_eq!(Some(granted(far.acquire(name, lease, ttl).await?).token), record.token);
+    Ok(true)
 }
 
 async fn a_cut_off_client_says_what_it_knows(ctx: Ctx) -> CaseResult {

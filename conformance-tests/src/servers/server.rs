@@ -60,6 +60,18 @@ impl Server {
         more: &[&str],
         files: &[(&str, &str)],
     ) -> Result<Self> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match Self::start_once(image, more, files).await {
+                // Another program took the port in between, as happens on a busy machine.
+                Err(error) if tries < 5 && format!("{error:?}").contains("already") => {}
+                started => return started,
+            }
+        }
+    }
+
+    async fn start_once(image: &Image, more: &[&str], files: &[(&str, &str)]) -> Result<Self> {
         let (name, tag) = image.chosen();
         // Fixed, since Docker gives a restarted container another port where it had the choice.
         let port = free_port().map_err(broken)?;

@@ -9,6 +9,7 @@ mod mysql;
 mod postgres;
 mod redis;
 mod sqlite;
+mod stopped_clock;
 mod stranger;
 mod victim;
 

@@ -24,7 +24,7 @@ pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
     let (good, here) = (presence(), presence());
     store.store().announce(&good, TTL).await?;
     let (said, other) = (serde_json::to_string(&here)?, serde_json::to_string(&good)?);
-    let foreign = raw.lease_grant(60, None).await.map_err(broken)?.id();
+    let foreign = raw.lease_grant(1200, None).await.map_err(broken)?.id();
     let key = format!("/{namespace}/instance/{}", here.holder.instance);
     let beside = format!("{key}/mine");
     for (key, value, lease) in [

@@ -58,7 +58,7 @@ async fn metrics(address: &str) -> Result<String> {
         server.read_to_end(&mut answer).await?;
         Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer).into_owned())
     };
-    timeout(Duration::from_secs(20), get).await.map_err(broken)?.map_err(broken)
+    timeout(Duration::from_secs(100), get).await.map_err(broken)?.map_err(broken)
 }
 
 /// The sum of that metric over those methods.

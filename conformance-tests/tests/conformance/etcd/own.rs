@@ -43,7 +43,7 @@ pub(crate) const CASES: &[OwnCase<Etcd>] = &[
 
 /// Longer than any call takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-pub(super) const TTL: Duration = Duration::from_secs(60);
+pub(super) const TTL: Duration = Duration::from_secs(400);
 
 pub(super) fn namespace() -> CaseResult<Namespace> {
     Ok(Namespace::new(format!("own_{:016x}", fastrand::u64(..)))?)

@@ -43,7 +43,7 @@ pub(super) const CASES: &[OwnCase<MongoDb>] = &[
     ("own::a_lock_is_had_over_tls", |_| Box::pin(tls::a_lock_is_had_over_tls())),
 ];
 
-const TTL: Duration = Duration::from_secs(90);
+const TTL: Duration = Duration::from_secs(400);
 
 /// Far longer than anything takes that ends at all.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -72,7 +72,7 @@ pub(super) fn name(name: &str) -> LockName {
 }
 
 /// Longer than a case takes.
-pub(super) const LONG: Duration = Duration::from_secs(100);
+pub(super) const LONG: Duration = Duration::from_secs(400);
 
 impl MySql {
     /// Opens that namespace by that URL.

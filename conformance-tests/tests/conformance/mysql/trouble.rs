@@ -15,7 +15,7 @@ use super::own::{LONG, fresh, name};
 use super::{MySql, options};
 
 /// As long as anything may take that has no time of its own.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();

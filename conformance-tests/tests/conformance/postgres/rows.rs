@@ -1,12 +1,12 @@
 //! The rows of the table, and who waits for them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leasehold::Schema;
 use leasehold::postgres::PostgresStore;
 use leasehold_conformance::expect::{extended, granted, held, not_extended, refused};
-use leasehold_conformance::{Backend, CaseResult, Client, race, spawn};
+use leasehold_conformance::{Backend, CLOCK_TOLERANCE, CaseResult, Client, race, spawn};
 use leasehold_core::{ErrorKind, LeaseId, Namespace, ReleaseOutcome, RenewOptions, RenewOutcome};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
@@ -70,23 +70,24 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<Postgres>
 }
 
 /// Keeps the row locked until the lease is over, and then rolls back, so that PostgreSQL does not
-/// look at the conditions again.
+/// look at the conditions again. The task returns the moment before that.
 async fn lock_past_the_end(
     backend: &Postgres,
     namespace: &Namespace,
     commit: bool,
-) -> CaseResult<leasehold_conformance::Task<()>> {
+) -> CaseResult<leasehold_conformance::Task<Instant>> {
     let mut transaction = backend.admin().begin().await?;
     let lock = format!("SELECT FROM {namespace}_locks WHERE name = 'job' FOR UPDATE");
     transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
     Ok(spawn(async move {
         sleep(Duration::from_millis(2500)).await;
+        let ended = Instant::now();
         if commit {
             transaction.commit().await?;
         } else {
             transaction.rollback().await?;
         }
-        Ok(())
+        Ok(ended)
     }))
 }
 
@@ -116,13 +117,13 @@ pub(super) async fn a_grant_counts_from_when_it_was_made(backend: Arc<Postgres>)
     let job = name("job");
     client.give_back(&client.take(&job, LONG).await?).await?;
     let locked = lock_past_the_end(&backend, &namespace, false).await?;
-    let ttl = Duration::from_secs(2);
-    let taken = client.take(&job, ttl).await?;
-    locked.join().await?;
-    // The wait was longer than the ttl.
-    let left = extended(client.renew(&job, taken.lease, ttl).await?);
-    assert!(left <= ttl);
-    held(client.acquire(&job, LeaseId::new(), ttl).await?);
+    let taken = client.take(&job, LONG).await?;
+    let waited_until = locked.join().await?;
+    // Of a lease that counted from when it was asked for, less would be left by the wait.
+    let lease = client.lease_of(&job).await?.expect("the lease is in force");
+    let least = LONG.saturating_sub(waited_until.elapsed() + CLOCK_TOLERANCE);
+    assert!(lease.left >= least, "{:?} is left, {least:?} at least", lease.left);
+    assert_eq!(lease.id, taken.lease);
     backend.clean(&namespace).await?;
     Ok(())
 }

@@ -99,7 +99,7 @@ async fn hint_of(
         Err(Failure::new("the watch ended"))
     });
     Ok(async move {
-        let hinted = timeout(Duration::from_secs(30), hinted.join()).await;
+        let hinted = timeout(Duration::from_secs(100), hinted.join()).await;
         hinted.map_err(|_| Failure::new("no hint comes"))?
     })
 }
@@ -120,7 +120,11 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
     assert!(slots.len() > 5, "they are in one slot");
     // All go out without waiting for each other: a server reads several at once.
     let mut least = u64::MAX;
-    for _ in 0..3 {
+    // On a busy machine they may go out in more pieces.
+    for _ in 0..20 {
+        if least < 100 {
+            break;
+        }
         let before = reads(&nodes).await?;
         client.store().renew(&batch).await?.into_iter().for_each(|one| _ = extended(one));
         least = least.min(reads(&nodes).await? - before);

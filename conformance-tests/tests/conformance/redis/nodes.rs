@@ -92,7 +92,7 @@ pub(super) async fn patiently<T, F>(mut call: impl FnMut() -> F) -> CaseResult<T
 where
     F: Future<Output = leasehold_core::Result<T>>,
 {
-    let end = Instant::now() + Duration::from_secs(40);
+    let end = Instant::now() + Duration::from_secs(100);
     loop {
         match call().await {
             Ok(value) => return Ok(value),

@@ -81,7 +81,7 @@ pub(super) fn presence() -> Presence {
 }
 
 /// Longer than a case takes.
-pub(super) const LONG: Duration = Duration::from_secs(100);
+pub(super) const LONG: Duration = Duration::from_secs(400);
 
 /// Opens that namespace by that URL.
 pub(super) async fn open(url: &str, namespace: &Namespace) -> Result<Client> {

@@ -80,7 +80,7 @@ pub(super) async fn a_failover_by_sentinels_is_survived(backend: Arc<Redis>) -> 
     assert_eq!(store.instances().await?.len(), 1);
     store.withdraw(here.holder.instance).await?;
     assert_eq!(store.instances().await?, []);
-    let hint = timeout(Duration::from_secs(30), hinted.join()).await;
+    let hint = timeout(Duration::from_secs(100), hinted.join()).await;
     let hint = hint.map_err(|_| Failure::new("the watch is dead"))??;
     assert_eq!(hint, Some(Hint::Anything));
     Ok(())

@@ -1,0 +1,58 @@
+//! How long this machine stands still. Where a case depends on a lease that heartbeats keep, a
+//! machine that stands still for longer than the lease allows breaks the case, and not the store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+/// Measures, until it is dropped, by how much tasks of this runtime run too late.
+pub(crate) struct StallMeter {
+    longest: Arc<AtomicU64>,
+    measuring: JoinHandle<()>,
+}
+
+impl StallMeter {
+    const STEP: Duration = Duration::from_millis(10);
+
+    /// Measures from now on.
+    pub(crate) fn start() -> Self {
+        let longest = Arc::new(AtomicU64::new(0));
+        let found = Arc::clone(&longest);
+        let measuring = tokio::spawn(async move {
+            loop {
+                let due = Instant::now() + Self::STEP;
+                tokio::time::sleep(Self::STEP).await;
+                let late = due.elapsed().as_micros();
+                found.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+        });
+        Self { longest, measuring }
+    }
+
+    /// The longest delay so far.
+    pub(crate) fn longest(&self) -> Duration {
+        Duration::from_micros(self.longest.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for StallMeter {
+    fn drop(&mut self) {
+        self.measuring.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_blocked_runtime_is_seen() {
+        let meter = StallMeter::start();
+        tokio::time::sleep(StallMeter::STEP).await;
+        std::thread::sleep(StallMeter::STEP * 10);
+        tokio::time::sleep(StallMeter::STEP).await;
+        assert!(meter.longest() >= StallMeter::STEP * 5, "{:?}", meter.longest());
+    }
+}

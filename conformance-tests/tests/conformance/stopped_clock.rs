@@ -1,0 +1,82 @@
+//! A runtime whose clock stands still. There no timer wakes a task, so whatever wakes one came from
+//! elsewhere, however long that takes on a busy machine.
+
+use std::pin::pin;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use leasehold_conformance::{CaseResult, Failure};
+use tokio::runtime::Builder;
+use tokio::sync::{mpsc as ticks, oneshot};
+use tokio::time::advance;
+
+/// What a task on such a runtime makes of its clock.
+pub(crate) struct StoppedClock(ticks::UnboundedReceiver<()>);
+
+impl StoppedClock {
+    const TICK: Duration = Duration::from_millis(2);
+
+    /// Lets the clock go as it should until the future is ready.
+    pub(crate) async fn go_until<T>(&mut self, future: impl Future<Output = T>) -> T {
+        self.tick_until(1, future).await
+    }
+
+    /// Lets the clock go by 2 ms a second at most until the future is ready.
+    pub(crate) async fn crawl_until<T>(&mut self, future: impl Future<Output = T>) -> T {
+        self.tick_until(500, future).await
+    }
+
+    async fn tick_until<T>(&mut self, every: usize, future: impl Future<Output = T>) -> T {
+        // What ticked while it stood still does not count.
+        while self.0.try_recv().is_ok() {}
+        let mut future = pin!(future);
+        for tick in 1_usize.. {
+            tokio::select! {
+                ready = &mut future => return ready,
+                Some(()) = self.0.recv() => {}
+            }
+            if tick.is_multiple_of(every) {
+                advance(Self::TICK).await;
+            }
+        }
+        future.await
+    }
+}
+
+/// Runs that in a thread of its own, on a runtime whose clock stands still but while it is told to
+/// [go](StoppedClock::go_until). Both end when this is dropped.
+pub(crate) async fn on_stopped_clock<T, F>(
+    run: impl FnOnce(StoppedClock) -> F + Send + 'static,
+) -> CaseResult<T>
+where
+    T: Send + 'static,
+    F: Future<Output = CaseResult<T>>,
+{
+    let (mut told, result) = oneshot::channel();
+    thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
+        let Ok(runtime) = runtime else { return };
+        let (ended, end) = mpsc::channel::<()>();
+        let outcome = runtime.block_on(async {
+            let (tick, clock) = ticks::unbounded_channel();
+            // As long as a blocking task runs, a paused clock does not advance by itself.
+            tokio::task::spawn_blocking(move || {
+                while let Err(mpsc::RecvTimeoutError::Timeout) =
+                    end.recv_timeout(StoppedClock::TICK)
+                {
+                    _ = tick.send(());
+                }
+            });
+            tokio::select! {
+                outcome = run(StoppedClock(clock)) => Some(outcome),
+                () = told.closed() => None,
+            }
+        });
+        drop(ended);
+        if let Some(outcome) = outcome {
+            _ = told.send(outcome);
+        }
+    });
+    result.await.unwrap_or_else(|_| Err(Failure::new("the runtime with a stopped clock panicked")))
+}
