@@ -1,11 +1,14 @@
 //! MySQL and MariaDB, each in a container or given by URL.
 
 mod bells;
+mod calls;
+mod damage;
 mod flags;
 mod opening;
 mod own;
 mod probes;
 mod rows;
+mod switch_over;
 mod tls;
 mod trouble;
 

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
 
+mod calls;
+mod damage;
 mod failover;
 mod opening;
 mod own;
 mod pooler;
 mod probes;
 mod rows;
+mod switch_over;
 mod tls;
 mod trouble;
 
