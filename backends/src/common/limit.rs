@@ -28,3 +28,11 @@ pub(crate) async fn reading<T>(call: impl Future<Output = Result<T>>) -> Result<
 pub(crate) fn unanswered(kind: ErrorKind) -> Error {
     Error::new(kind, format!("the server did not answer within {CALL_LIMIT:?}")).with_fix(FIX)
 }
+
+/// The error of a call that was not sent because so many earlier ones are not answered yet.
+pub(crate) fn too_many_abandoned(count: usize) -> Error {
+    let message =
+        format!("{count} earlier calls were given up, and the server still works on them");
+    Error::new(ErrorKind::Unavailable, message)
+        .with_fix("does something keep the table locked, or does a commit wait for a standby?")
+}

@@ -1,69 +1,292 @@
-//! One call on a connection of a pool, given back clean or not at all.
+//! One call on a connection that is given back clean or not at all.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::Pool;
 use sqlx::pool::PoolConnection;
-use sqlx::{Database, Pool};
 use tokio::time::timeout;
 
+use super::abandoned::{AbandonedCalls, Admission};
+
 use super::limit::CALL_LIMIT;
+use super::own_connections::{OwnConnection, OwnConnections};
+use super::server::{Health, Purpose, Server};
+use crate::{Clock, SystemClock};
+
+/// The most connections that a store opens for its calls, beside those for heartbeats and hints.
+pub(crate) const MOST_CALLS: u32 = 4;
+
+/// The most connections for heartbeats: the second is used while the first has no answer.
+const MOST_HEARTBEATS: usize = 2;
+
+/// How many calls, and how many heartbeats, may be abandoned before they are tried one at a time.
+const MOST_ABANDONED: usize = 3;
+const MOST_ABANDONED_HEARTBEATS: usize = 2;
+
+/// How long a connection for calls is kept that is not used.
+const KEEP: Duration = Duration::from_secs(10);
+
+/// How long the connection for heartbeats is kept without leases to renew.
+const KEEP_HEARTBEATS: Duration = Duration::from_secs(60);
+
+/// A connection that was idle for so long is tested before a call that may not be repeated.
+const TEST_AFTER: Duration = Duration::from_secs(2);
+
+/// A call may be repeated until then; what takes longer is not worth a second wait.
+const REPEAT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How many dead connections of an application's pool a call tries, at most.
+const MOST_TRIES: u32 = 10;
 
 /// Why a call has no answer.
 #[derive(Debug)]
 pub(crate) enum CallError {
     /// There was no connection to ask on: nothing was sent.
     NotSent(sqlx::Error),
+    /// So many earlier calls were given up and are not answered yet: nothing was sent.
+    TooManyAbandoned(usize),
     /// The server refused, or the connection failed on the way.
     Failed(sqlx::Error),
     /// Nothing came back within [`CALL_LIMIT`].
     Unanswered,
 }
 
-/// Runs `work` on a connection of the pool.
-///
-/// A connection on which an answer is still awaited is closed, not given back: when the call is
-/// dropped, times out or breaks off. Whoever got it next would wait for that answer, for as long as
-/// a server hangs or a network swallows packets.
-pub(crate) async fn call<DB: Database, T>(
-    pool: &Pool<DB>,
-    work: impl AsyncFnOnce(&mut DB::Connection) -> sqlx::Result<T>,
-) -> Result<T, CallError> {
-    let connection = match timeout(CALL_LIMIT, pool.acquire()).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return Err(CallError::NotSent(error)),
-        Err(_) => return Err(CallError::NotSent(sqlx::Error::PoolTimedOut)),
-    };
-    let mut lent = Lent(Some(connection));
-    let Some(connection) = lent.0.as_deref_mut() else {
-        return Err(CallError::NotSent(sqlx::Error::PoolClosed));
-    };
-    match timeout(CALL_LIMIT, work(connection)).await {
-        Ok(Ok(value)) => {
-            lent.give_back();
-            Ok(value)
+/// The connections of a store: those for calls, and those for heartbeats, which wait for no call.
+pub(crate) struct Connections<DB: Server> {
+    pool: Pool<DB>,
+    /// Connections of the store's own for calls; the application's pool is used where there are none.
+    calls: Option<OwnConnections<DB>>,
+    heartbeats: OwnConnections<DB>,
+    abandoned_calls: AbandonedCalls,
+    abandoned_heartbeats: AbandonedCalls,
+    /// Whether heartbeats have to use the application's pool, which prepares its sessions.
+    needs_pool: AtomicBool,
+}
+
+impl<DB: Server> Connections<DB> {
+    /// For a store that has its own connections, which are opened as the pool's are.
+    pub(crate) fn own(pool: Pool<DB>, session: DB::Session) -> Self {
+        Self::new(pool, session, true)
+    }
+
+    /// For a store on the application's pool.
+    pub(crate) fn of_application(pool: Pool<DB>, session: DB::Session) -> Self {
+        Self::new(pool, session, false)
+    }
+
+    fn new(pool: Pool<DB>, session: DB::Session, own: bool) -> Self {
+        let session = Arc::new(session);
+        let most = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
+        let calls =
+            own.then(|| OwnConnections::new(pool.clone(), Arc::clone(&session), most, KEEP));
+        Self {
+            heartbeats: OwnConnections::new(
+                pool.clone(),
+                session,
+                MOST_HEARTBEATS,
+                KEEP_HEARTBEATS,
+            ),
+            pool,
+            calls,
+            abandoned_calls: AbandonedCalls::new(MOST_ABANDONED),
+            abandoned_heartbeats: AbandonedCalls::new(MOST_ABANDONED_HEARTBEATS),
+            needs_pool: AtomicBool::new(false),
         }
-        Ok(Err(error)) => {
-            if error.as_database_error().is_some() {
-                lent.give_back();
+    }
+
+    /// Runs what `work` gives on a connection.
+    ///
+    /// A connection on which an answer is still awaited is not given back: when the call is dropped,
+    /// times out or breaks off. The next call on it would wait for that answer, for as long as a
+    /// server hangs or a network swallows packets.
+    ///
+    /// Where a connection that was used before turns out to be of no use, it runs once more on
+    /// another one, if nothing was done or doing it twice does no harm.
+    pub(crate) async fn call<T, W>(
+        &self,
+        purpose: Purpose,
+        work: impl Fn() -> W,
+    ) -> Result<T, CallError>
+    where
+        W: AsyncFnOnce(&mut DB::Connection) -> sqlx::Result<T>,
+    {
+        let give_up = SystemClock.now() + REPEAT_LIMIT;
+        let mut tries_left = None;
+        loop {
+            let mut in_use = self.connection_for(purpose).await?;
+            let Some(connection) = in_use.connection() else {
+                return Err(CallError::NotSent(sqlx::Error::PoolClosed));
+            };
+            let error = match timeout(CALL_LIMIT, work()(connection)).await {
+                Ok(Ok(value)) => {
+                    in_use.give_back();
+                    return Ok(value);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => return Err(CallError::Unanswered),
+            };
+            let from_server = error.as_database_error().is_some();
+            let health = if from_server { DB::health(&error) } else { Health::Unusable };
+            let (is_reused, is_own) = (in_use.is_reused(), in_use.is_own());
+            if from_server && DB::lacks_access(&error) && self.has_to_use_pool(&in_use) {
+                in_use.give_back();
+                tracing::warn!(
+                    %error,
+                    "heartbeats use the application's pool, because a connection that is opened \
+                     by its options may not use the table of locks"
+                );
+                continue;
             }
-            Err(CallError::Failed(error))
+            match health {
+                Health::Usable => in_use.give_back(),
+                Health::Unusable => in_use.close(),
+                Health::AllUnusable => {
+                    in_use.close();
+                    self.close_idle();
+                }
+            }
+            // Where one broke, so did the others that were idle: a restart, or a time-out.
+            if !from_server && is_own {
+                self.close_own();
+            }
+            let tries_left = tries_left
+                .get_or_insert_with(|| if is_own { 1 } else { self.pool.size().min(MOST_TRIES) });
+            let harmless = purpose.is_repeatable() || !DB::leaves_doubt(&error);
+            let in_time = SystemClock.now() < give_up;
+            if health == Health::Usable || !is_reused || !harmless || !in_time || *tries_left == 0 {
+                return Err(CallError::Failed(error));
+            }
+            *tries_left -= 1;
         }
-        Err(_) => Err(CallError::Unanswered),
+    }
+
+    /// A connection for that purpose.
+    async fn connection_for(&self, purpose: Purpose) -> Result<InUse<DB>, CallError> {
+        let test_after = if purpose.is_repeatable() { Duration::MAX } else { TEST_AFTER };
+        let beats =
+            purpose.is_heartbeat() || purpose == Purpose::Presence && self.heartbeats.has_idle();
+        if beats && !self.needs_pool.load(Ordering::Relaxed) {
+            let admission = admit(&self.abandoned_heartbeats).await?;
+            match self.heartbeats.lend(test_after).await {
+                Ok(lent) => return Ok(InUse::new(Source::Heartbeats(lent), admission)),
+                // The server may accept no more connections.
+                Err(error) if self.has_idle() => {
+                    tracing::debug!(%error, "heartbeats have no connection of their own");
+                }
+                Err(error) => return Err(CallError::NotSent(error)),
+            }
+        }
+        let admission = admit(&self.abandoned_calls).await?;
+        let source = match &self.calls {
+            Some(calls) => calls.lend(test_after).await.map(Source::Calls),
+            None => match timeout(CALL_LIMIT, self.pool.acquire()).await {
+                Ok(acquired) => acquired.map(Source::Pool),
+                Err(_) => Err(sqlx::Error::PoolTimedOut),
+            },
+        };
+        Ok(InUse::new(source.map_err(CallError::NotSent)?, admission))
+    }
+
+    /// Whether a connection for calls is at hand.
+    fn has_idle(&self) -> bool {
+        match &self.calls {
+            Some(calls) => calls.has_idle(),
+            None => self.pool.size() > 0,
+        }
+    }
+
+    /// Decides that heartbeats use the application's pool, if the connection was opened in its stead.
+    fn has_to_use_pool(&self, in_use: &InUse<DB>) -> bool {
+        let on_behalf =
+            self.calls.is_none() && matches!(in_use.source, Some(Source::Heartbeats(_)));
+        on_behalf && !self.needs_pool.swap(true, Ordering::Relaxed)
+    }
+
+    fn close_own(&self) {
+        self.heartbeats.close_idle();
+        if let Some(calls) = &self.calls {
+            calls.close_idle();
+        }
+    }
+
+    fn close_idle(&self) {
+        self.close_own();
+        if self.calls.is_none() {
+            for _ in 0..self.pool.num_idle() {
+                let Some(connection) = self.pool.try_acquire() else { break };
+                drop(connection.detach());
+            }
+        }
     }
 }
 
-/// A connection that is closed when it is dropped, unless it was given back.
-struct Lent<DB: Database>(Option<PoolConnection<DB>>);
+async fn admit(abandoned: &AbandonedCalls) -> Result<Admission, CallError> {
+    abandoned.admit().await.map_err(CallError::TooManyAbandoned)
+}
 
-impl<DB: Database> Lent<DB> {
+enum Source<DB: Server> {
+    Heartbeats(OwnConnection<DB>),
+    Calls(OwnConnection<DB>),
+    Pool(PoolConnection<DB>),
+}
+
+/// A connection in use. Dropped on the way, it is left to wait for the answer and is closed then.
+struct InUse<DB: Server> {
+    source: Option<Source<DB>>,
+    admission: Option<Admission>,
+}
+
+impl<DB: Server> InUse<DB> {
+    fn new(source: Source<DB>, admission: Admission) -> Self {
+        Self { source: Some(source), admission: Some(admission) }
+    }
+
+    fn connection(&mut self) -> Option<&mut DB::Connection> {
+        Some(match self.source.as_mut()? {
+            Source::Heartbeats(lent) | Source::Calls(lent) => lent.connection(),
+            Source::Pool(connection) => connection,
+        })
+    }
+
+    /// Whether the connection was used before, as far as is known.
+    fn is_reused(&self) -> bool {
+        match &self.source {
+            Some(Source::Heartbeats(lent) | Source::Calls(lent)) => lent.is_reused,
+            _ => true,
+        }
+    }
+
+    fn is_own(&self) -> bool {
+        !matches!(self.source, Some(Source::Pool(_)))
+    }
+
     fn give_back(&mut self) {
-        drop(self.0.take());
+        match self.source.take() {
+            Some(Source::Heartbeats(lent) | Source::Calls(lent)) => lent.give_back(),
+            Some(Source::Pool(connection)) => drop(connection),
+            None => {}
+        }
+    }
+
+    /// Closes the connection. Skips the orderly close, which could hang.
+    fn close(&mut self) {
+        drop(self.detach());
+    }
+
+    fn detach(&mut self) -> Option<DB::Connection> {
+        Some(match self.source.take()? {
+            Source::Heartbeats(lent) | Source::Calls(lent) => lent.into_connection(),
+            Source::Pool(connection) => connection.detach(),
+        })
     }
 }
 
-impl<DB: Database> Drop for Lent<DB> {
+impl<DB: Server> Drop for InUse<DB> {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            // Without a farewell, which could hang; the socket closes with the value.
-            drop(connection.detach());
+        if let (Some(connection), Some(admission)) = (self.detach(), self.admission.take()) {
+            admission.abandon::<DB>(connection);
         }
     }
 }

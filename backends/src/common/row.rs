@@ -87,6 +87,41 @@ where
     parse().map_err(|damage: Damage| damage.in_table(table).for_lock(&name))
 }
 
+/// A page of a listing.
+pub(crate) struct Page<K> {
+    pub(crate) records: Vec<LockRecord>,
+    /// The last row's name as the server has it, unless the listing ended before that row.
+    pub(crate) last: Option<K>,
+}
+
+/// The records of rows in the order of names, up to the first whose name lacks the prefix. A row that
+/// cannot be read hides no other: its record says why, and a row without a readable name is left out.
+pub(crate) fn listed<'r, R, K>(rows: &'r [R], table: &str, prefix: &str, text: Text<R>) -> Page<K>
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+    for<'x> i64: Decode<'x, R::Database> + Type<R::Database>,
+    K: AsRef<[u8]> + Decode<'r, R::Database> + Type<R::Database>,
+{
+    let mut page = Page { records: Vec::new(), last: None };
+    for row in rows {
+        let key = get::<R, K>(row, "name").ok();
+        if key.as_ref().is_some_and(|key| !key.as_ref().starts_with(prefix.as_bytes())) {
+            page.last = None;
+            break;
+        }
+        page.last = key;
+        let read = record(row, table, text).or_else(|error| {
+            name(row, table, text).map(|name| LockRecord::unreadable(name, &error))
+        });
+        match read {
+            Ok(record) => page.records.push(record),
+            Err(error) => tracing::error!(%error, "a row without a readable name is not listed"),
+        }
+    }
+    page
+}
+
 /// What the text of a column stands for; none for NULL.
 pub(crate) fn parsed<T>(column: &str, text: Option<String>) -> Result<Option<T>, Damage>
 where

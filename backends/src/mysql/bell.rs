@@ -191,6 +191,7 @@ mod tests {
         let bell = |place: &str, holder| {
             let pool = super::super::config::pool(
                 &super::super::config::from_url(&format!("mysql://app@db/{place}")).unwrap(),
+                None,
             );
             Tower::new(&pool, "leasehold_locks").bell(holder)
         };

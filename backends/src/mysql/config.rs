@@ -1,12 +1,13 @@
 //! Where the database is, and the pool of connections that a store opens for itself.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::Executor;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
+use crate::common::pooled::MOST_CALLS;
 use crate::common::url_options;
 use crate::url::check_login;
 use crate::{Error, Result};
@@ -14,8 +15,8 @@ use crate::{Error, Result};
 /// How long a call waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Each call is one or two short statements, so a few connections serve thousands of leases.
-const MAX_CONNECTIONS: u32 = 5;
+/// How long a connection that the application does not use any more is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The options that sqlx reads, as it spells them.
 const OPTIONS: &[&str] = &[
@@ -93,20 +94,13 @@ pub(super) fn label(options: &MySqlConnectOptions) -> String {
     }
 }
 
-/// A pool that connects when it is used first. A call does not test its connection beforehand,
-/// which would cost a round trip: a dead one fails the call and is not used again.
-pub(super) fn pool(options: &MySqlConnectOptions) -> MySqlPool {
+/// A pool for the application's own statements, which connects when it is used first. The store's
+/// calls use connections of their own, as many at most.
+pub(super) fn pool(options: &MySqlConnectOptions, most: Option<NonZeroU32>) -> MySqlPool {
     MySqlPoolOptions::new()
-        .max_connections(MAX_CONNECTIONS)
+        .max_connections(most.map_or(MOST_CALLS, NonZeroU32::get))
         .acquire_timeout(POOL_TIMEOUT)
-        .test_before_acquire(false)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                // A statement that waits longer would outlive the call that sent it.
-                connection.execute("SET innodb_lock_wait_timeout = 8").await?;
-                Ok(())
-            })
-        })
+        .idle_timeout(IDLE_TIMEOUT)
         .connect_lazy_with(options.clone())
 }
 

@@ -24,6 +24,7 @@ const ANOTHER_SERVER: &str = "does a MySQL or MariaDB server listen at that host
 pub(super) fn writing(error: CallError) -> Error {
     match error {
         CallError::NotSent(error) => unwritten(error),
+        CallError::TooManyAbandoned(count) => limit::too_many_abandoned(count),
         CallError::Unanswered => limit::unanswered(ErrorKind::OutcomeUnknown),
         CallError::Failed(error) if leaves_doubt(&error) => {
             Error::new(ErrorKind::OutcomeUnknown, "the connection broke off before the answer came")
@@ -38,6 +39,7 @@ pub(super) fn writing(error: CallError) -> Error {
 pub(super) fn reading(error: CallError) -> Error {
     match error {
         CallError::NotSent(error) | CallError::Failed(error) => unwritten(error),
+        CallError::TooManyAbandoned(count) => limit::too_many_abandoned(count),
         CallError::Unanswered => limit::unanswered(ErrorKind::Unavailable),
     }
 }
@@ -45,11 +47,12 @@ pub(super) fn reading(error: CallError) -> Error {
 /// Whether the write may have been committed.
 ///
 /// An error of the server's means that its statement was rolled back, except for those that end the
-/// session or the commit's replication, and for those that a proxy gives in the server's place.
-fn leaves_doubt(error: &sqlx::Error) -> bool {
+/// session or the commit's replication, and for those that a proxy gives in the server's place. A
+/// session that ends because it was idle (4031) did nothing.
+pub(super) fn leaves_doubt(error: &sqlx::Error) -> bool {
     match number(error) {
         Some(number) => {
-            matches!(number, 1053 | 1077..=1080 | 1158..=1161 | 1180 | 1317 | 1927 | 2000..=2999 | 3100 | 4031 | 9001)
+            matches!(number, 1053 | 1077..=1080 | 1158..=1161 | 1180 | 1317 | 1927 | 2000..=2999 | 3100 | 3169 | 9001)
         }
         None => !matches!(
             error,
@@ -117,7 +120,7 @@ pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
 /// Another transaction was in the way and nothing was done: the same statement may succeed at once.
 pub(super) fn is_conflict(error: &CallError) -> bool {
     let CallError::Failed(error) = error else { return false };
-    number(error).is_some_and(|number| matches!(number, 1020 | 1205 | 1213))
+    number(error).is_some_and(|number| matches!(number, 1020 | 1205 | 1213 | 3101))
 }
 
 /// The server does not know what was prepared on this connection, or it no longer fits. Nothing was
@@ -143,8 +146,8 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
             1044 | 1142 | 1143 | 1227 | 1370 => (
                 Denied,
                 "this user lacks a right",
-                "GRANT SELECT, INSERT, UPDATE on the table of locks to it, or CREATE on the \
-                 database to let it create that",
+                "GRANT SELECT, INSERT, UPDATE on the table of locks to it, DELETE to prune, or \
+                 CREATE on the database to let it create that",
             ),
             3159 | 4150 => (
                 Denied,
@@ -166,10 +169,10 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
                 "the row holds values that leasehold never writes",
                 "repair or delete it; fencing tokens grow all the same",
             ),
-            1205 | 1213 | 1020 => (
+            1205 | 1213 | 1020 | 3101 => (
                 Unavailable,
                 "other transactions are in the way",
-                "does something keep the row locked?",
+                "does a transaction, an ALTER TABLE or a backup keep the row or the table locked?",
             ),
             1021 | 1114 => (Unavailable, "the server's disk is full", "free some"),
             1040 | 1203 | 1226 | 1461 => (
@@ -177,7 +180,11 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
                 "the server accepts no more connections or statements",
                 "raise max_connections or max_prepared_stmt_count",
             ),
-            1053 | 1077..=1080 => (Unavailable, "the server is shutting down", ""),
+            1053 | 1077..=1080 | 3032 | 3168 => (Unavailable, "the server is shutting down", ""),
+            1047 | 3100 => {
+                (Unavailable, "the server is not part of its cluster", "see the cluster's state")
+            }
+            1927 | 3169 | 4031 => (Unavailable, "the server ended the session", ""),
             1129 | 1130 => (Denied, "the server accepts no connections from this host", ""),
             1317 | 1969 | 3024 => {
                 (Unavailable, "the server cancelled the statement", "is it overloaded?")

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::shared::Shared;
 use super::sql::{CLOCK, Column};
 use crate::common::row::{self, get, present, text_of_bytes as text};
+use crate::common::server::Purpose;
 use crate::common::{Damage, instance};
 use crate::{InstanceRecord, Namespace, Presence, Result};
 
@@ -84,8 +85,9 @@ impl Shared {
                 .bind(text)
                 .bind(ttl)
         };
-        if self.write(announce).await? != KNOWN {
-            self.write(|| sqlx::query(statements.sweep.clone()).bind(id)).await?;
+        if self.write(Purpose::Presence, announce).await? != KNOWN {
+            let sweep = || sqlx::query(statements.sweep.clone()).bind(id);
+            self.write(Purpose::Presence, sweep).await?;
         }
         Ok(())
     }
@@ -93,7 +95,7 @@ impl Shared {
     pub(super) async fn withdraw(&self, instance: Uuid) -> Result<()> {
         let id = instance.to_string();
         let withdraw = || sqlx::query(self.sql.instances.withdraw.clone()).bind(id.as_bytes());
-        self.write(withdraw).await.map(drop)
+        self.write(Purpose::Presence, withdraw).await.map(drop)
     }
 
     pub(super) async fn instances(&self) -> Result<Vec<InstanceRecord>> {

@@ -2,10 +2,15 @@
 
 use sqlx::mysql::MySqlRow;
 
-use crate::common::row::{self, text_of_bytes};
+use crate::common::row::{self, Page, text_of_bytes};
 use crate::{LockRecord, Result};
 
 /// The whole row.
 pub(super) fn record(row: &MySqlRow, table: &str) -> Result<LockRecord> {
     row::record(row, table, text_of_bytes)
+}
+
+/// The records of a page.
+pub(super) fn listed(rows: &[MySqlRow], table: &str, prefix: &str) -> Page<Vec<u8>> {
+    row::listed(rows, table, prefix, text_of_bytes)
 }

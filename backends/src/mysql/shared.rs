@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::Connection;
-use sqlx::mysql::{MySql, MySqlArguments, MySqlConnection, MySqlPool, MySqlRow};
+use sqlx::mysql::{MySql, MySqlArguments, MySqlConnection, MySqlPool, MySqlQueryResult, MySqlRow};
 use sqlx::query::Query;
 use tokio::time::sleep;
 
@@ -12,8 +12,8 @@ use super::error;
 use super::row;
 use super::sql::Sql;
 use crate::common::Damage;
-use crate::common::limit::CALL_LIMIT;
-use crate::common::pooled::{self, CallError};
+use crate::common::pooled::{CallError, Connections};
+use crate::common::server::Purpose;
 use crate::{Clock, Error, ErrorKind, LockName, LockRecord, Moment, Result, SystemClock};
 
 /// A statement with its arguments.
@@ -22,19 +22,36 @@ pub(super) type Statement<'q> = Query<'q, MySql, MySqlArguments>;
 /// How often a statement is repeated after the server rolled it back for the sake of another.
 const CONFLICT_TRIES: u32 = 10;
 
+/// A statement is repeated until then; a wait that took longer is not worth a second one.
+const REPEAT_LIMIT: Duration = Duration::from_secs(5);
+
 pub(super) struct Shared {
     pub(super) label: String,
     pub(super) pool: MySqlPool,
+    pub(super) connections: Connections<MySql>,
     pub(super) sql: Sql,
     pub(super) bells: Bells,
 }
 
 impl Shared {
     /// Runs a statement that writes, and gives the number in its answer once it is committed.
-    pub(super) async fn write<'q>(&self, statement: impl Fn() -> Statement<'q>) -> Result<u64> {
-        let give_up = SystemClock.now() + CALL_LIMIT;
+    pub(super) async fn write<'q>(
+        &self,
+        purpose: Purpose,
+        statement: impl Fn() -> Statement<'q>,
+    ) -> Result<u64> {
+        self.execute(purpose, statement).await.map(|done| done.last_insert_id())
+    }
+
+    /// Runs a statement that writes, and gives what the server says of it.
+    pub(super) async fn execute<'q>(
+        &self,
+        purpose: Purpose,
+        statement: impl Fn() -> Statement<'q>,
+    ) -> Result<MySqlQueryResult> {
+        let give_up = SystemClock.now() + REPEAT_LIMIT;
         for round in 1.. {
-            match self.execute(&statement).await {
+            match self.try_execute(purpose, &statement).await {
                 Err(error) if error::is_conflict(&error) && may_repeat(round, give_up) => {
                     pause(round).await;
                 }
@@ -49,37 +66,59 @@ impl Shared {
         &self,
         statement: impl Fn() -> Statement<'q>,
     ) -> Result<Vec<MySqlRow>> {
-        pooled::call(&self.pool, async |connection: &mut MySqlConnection| {
-            match statement().fetch_all(&mut *connection).await {
+        self.read_for(Purpose::Read, statement).await
+    }
+
+    /// Runs a statement that changes nothing, as part of such a call.
+    pub(super) async fn read_for<'q>(
+        &self,
+        purpose: Purpose,
+        statement: impl Fn() -> Statement<'q>,
+    ) -> Result<Vec<MySqlRow>> {
+        let statement = &statement;
+        let work = || {
+            async move |connection: &mut MySqlConnection| match statement()
+                .fetch_all(&mut *connection)
+                .await
+            {
                 Err(error) if error::is_stale_statement(&error) => {
                     connection.clear_cached_statements().await?;
                     statement().fetch_all(connection).await
                 }
                 done => done,
             }
-        })
-        .await
-        .map_err(error::reading)
+        };
+        self.connections.call(purpose, work).await.map_err(error::reading)
     }
 
-    async fn execute<'q>(&self, statement: &impl Fn() -> Statement<'q>) -> Result<u64, CallError> {
-        pooled::call(&self.pool, async |connection: &mut MySqlConnection| {
-            let done = match statement().execute(&mut *connection).await {
+    async fn try_execute<'q>(
+        &self,
+        purpose: Purpose,
+        statement: &impl Fn() -> Statement<'q>,
+    ) -> Result<MySqlQueryResult, CallError> {
+        let work = || {
+            async move |connection: &mut MySqlConnection| match statement()
+                .execute(&mut *connection)
+                .await
+            {
                 Err(error) if error::is_stale_statement(&error) => {
                     connection.clear_cached_statements().await?;
                     statement().execute(connection).await
                 }
                 done => done,
-            };
-            Ok(done?.last_insert_id())
-        })
-        .await
+            }
+        };
+        self.connections.call(purpose, work).await
     }
 
     /// What is known of a name.
-    pub(super) async fn find(&self, name: &LockName) -> Result<Option<LockRecord>> {
+    pub(super) async fn find(
+        &self,
+        purpose: Purpose,
+        name: &LockName,
+    ) -> Result<Option<LockRecord>> {
         let statement = || sqlx::query(self.sql.find.clone()).bind(name.as_str().as_bytes());
-        let Some(row) = self.read(statement).await?.pop() else { return Ok(None) };
+        let Some(row) = self.read_for(purpose, statement).await?.pop() else { return Ok(None) };
         row::record(&row, &self.sql.table).map(Some)
     }
 

@@ -31,7 +31,7 @@ pub(super) const CLOCK: &str = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00
      + MOD(TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) + 8100000000, 1800000000) - 900000000)";
 
 /// What [`row`](super::row) reads, of the table `l`: as bytes, whatever the connection's character set.
-const COLUMNS: &str = "l.name, l.token, l.lease, CAST(l.holder AS BINARY) AS holder, \
+pub(super) const COLUMNS: &str = "l.name, l.token, l.lease, CAST(l.holder AS BINARY) AS holder, \
      l.expires_at, l.granted_at, CAST(l.ending AS BINARY) AS ending, \
      CAST(l.disabled_reason AS BINARY) AS disabled_reason, \
      CAST(l.disabled_by AS BINARY) AS disabled_by, l.disabled_at";

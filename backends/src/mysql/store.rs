@@ -6,21 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::mysql::{MySqlConnection, MySqlPool, MySqlRow};
+use sqlx::mysql::{MySql, MySqlConnection, MySqlPool, MySqlRow};
 use uuid::Uuid;
 
+use super::session::Session;
 use super::shared::{Shared, pause};
 use super::sql::{EXTENDED, KEPT, Sql};
 use super::{bell, config, error, row, schema, watch};
 use crate::common::limit::CALL_LIMIT;
-use crate::common::row::get;
+use crate::common::pooled::Connections;
+use crate::common::server::Purpose;
 use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
     EnableOutcome, Error, FencingToken, Grant, Held, HintStream, InstanceRecord, LeaseId,
     LeaseRecord, ListOptions, LockName, LockRecord, LockStore, Namespace, OpenOptions, Presence,
-    Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, SystemClock, Wake,
-    check_ttl,
+    PruneOptions, Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock,
+    SystemClock, Wake, check_ttl,
 };
 
 /// Locks in a MySQL or MariaDB database; see the [module](super) for what they guarantee.
@@ -56,13 +58,16 @@ impl MySqlStore {
             prepare(&mut connection, options).await
         };
         let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
-        Ok(Self::build(config::pool(&connect), label, sql))
+        let pool = config::pool(&connect, options.max_connections);
+        let connections = Connections::own(pool.clone(), Session::default());
+        Ok(Self::build(pool, connections, label, sql))
     }
 
     /// Builds the store on a pool that the application already has.
     ///
     /// The pool's settings are left as they are. The table is in the database that its connections
-    /// chose. They must be in autocommit mode.
+    /// chose. They must be in autocommit mode. Heartbeats, which must not wait behind the
+    /// application's statements, open one connection outside of the pool, with the pool's options.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -73,19 +78,26 @@ impl MySqlStore {
         let label = config::label(&pool.connect_options());
         let check = async {
             let mut connection = pool.acquire().await.map_err(error::unwritten)?;
-            let prepared = prepare(&mut connection, options).await;
+            let prepared = async {
+                let sql = prepare(&mut connection, options).await?;
+                let database = sqlx::query_scalar("SELECT DATABASE()").fetch_one(&mut *connection);
+                Ok((sql, database.await.map_err(error::unwritten)?))
+            };
+            let prepared = prepared.await;
             if prepared.is_err() {
                 connection.close_on_drop();
             }
             prepared
         };
-        let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
-        Ok(Self::build(pool, label, sql))
+        let opened = limit::reading(check).await.map_err(about("open", &label, None))?;
+        let (sql, database) = opened;
+        let connections = Connections::of_application(pool.clone(), Session { database });
+        Ok(Self::build(pool, connections, label, sql))
     }
 
-    fn build(pool: MySqlPool, label: String, sql: Sql) -> Self {
+    fn build(pool: MySqlPool, connections: Connections<MySql>, label: String, sql: Sql) -> Self {
         let bells = bell::Bells::new(&pool, &sql.table);
-        Self { shared: Arc::new(Shared { label, pool, sql, bells }) }
+        Self { shared: Arc::new(Shared { label, pool, connections, sql, bells }) }
     }
 
     /// The statements that create the tables of that namespace, for an application's migrations.
@@ -104,7 +116,8 @@ impl MySqlStore {
         &self.shared.sql.table
     }
 
-    /// The pool of connections, for the application to close or to use for other tables.
+    /// The pool of connections, for the application to use for other tables. Closing it closes the
+    /// store.
     #[must_use]
     pub fn pool(&self) -> &MySqlPool {
         &self.shared.pool
@@ -175,14 +188,14 @@ impl Shared {
                     .bind(attempt)
                     .bind(attempt)
             };
-            let token = self.write(statement).await?;
+            let token = self.write(Purpose::Acquire, statement).await?;
             if token > 0 {
                 let token = FencingToken::new(token)?;
                 let left = Duration::from_micros(ttl.unsigned_abs());
                 return Ok(AcquireOutcome::Granted(Grant { token, left }));
             }
             // It may have become free meanwhile.
-            if let Some(record) = self.find(name).await?
+            if let Some(record) = self.find(Purpose::Read, name).await?
                 && let Some(answer) = standing(record, options.lease)
             {
                 return Ok(answer);
@@ -204,12 +217,12 @@ impl Shared {
                 .bind(lease.name.as_str().as_bytes())
                 .bind(id.as_bytes())
         };
-        match self.write(statement).await? {
+        match self.write(Purpose::Renew, statement).await? {
             EXTENDED => {
                 Ok(RenewOutcome::Extended { left: Duration::from_micros(ttl.unsigned_abs()) })
             }
             KEPT => {
-                let record = self.find(&lease.name).await?;
+                let record = self.find(Purpose::Renew, &lease.name).await?;
                 Ok(record.map_or(RenewOutcome::Lost, |record| unextended(record, lease.lease)))
             }
             _ => Ok(RenewOutcome::Lost),
@@ -226,8 +239,9 @@ impl Shared {
         let list = serde_json::to_vec(&list)
             .map_err(|e| Error::invalid("the leases are no JSON").with_source(e))?;
         let update = || sqlx::query(self.sql.renew_batch.clone()).bind(&list[..]);
-        self.write(update).await?;
-        let rows = self.read(|| sqlx::query(self.sql.find_batch.clone()).bind(&list[..])).await?;
+        self.write(Purpose::Renew, update).await?;
+        let find = || sqlx::query(self.sql.find_batch.clone()).bind(&list[..]);
+        let rows = self.read_for(Purpose::Renew, find).await?;
         // A damaged row must not cost the others their leases: its own is as good as lost.
         let record = |row: &MySqlRow| match row::record(row, &self.sql.table) {
             Ok(record) => Some((record.name.clone(), record)),
@@ -267,11 +281,13 @@ impl Shared {
                     .bind(attempt)
                     .bind(attempt)
             };
-            if self.write(statement).await? > 0 {
+            if self.write(Purpose::Change, statement).await? > 0 {
                 return Ok(DisableOutcome::Disabled);
             }
             // It may have been enabled meanwhile.
-            if let Some(disabled) = self.find(name).await?.and_then(|record| record.disabled) {
+            if let Some(disabled) =
+                self.find(Purpose::Read, name).await?.and_then(|record| record.disabled)
+            {
                 return Ok(DisableOutcome::AlreadyDisabled(disabled));
             }
             if SystemClock.now() >= give_up {
@@ -341,7 +357,8 @@ impl LockStore for MySqlStore {
                 .bind(name.as_str().as_bytes())
                 .bind(id.as_bytes())
         };
-        let done = shared.write(statement).await.map_err(shared.about("release", Some(name)))?;
+        let done = shared.write(Purpose::Release, statement).await;
+        let done = done.map_err(shared.about("release", Some(name)))?;
         let outcome = if done > 0 { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld };
         shared.bells.released(lease, outcome);
         Ok(outcome)
@@ -355,12 +372,13 @@ impl LockStore for MySqlStore {
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
         let shared = &*self.shared;
         let statement = || sqlx::query(shared.sql.enable.clone()).bind(name.as_str().as_bytes());
-        let done = shared.write(statement).await.map_err(shared.about("enable", Some(name)))?;
+        let done = shared.write(Purpose::Change, statement).await;
+        let done = done.map_err(shared.about("enable", Some(name)))?;
         Ok(if done > 0 { EnableOutcome::Enabled } else { EnableOutcome::AlreadyEnabled })
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        self.shared.find(name).await.map_err(self.shared.about("get", Some(name)))
+        self.shared.find(Purpose::Read, name).await.map_err(self.shared.about("get", Some(name)))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
@@ -368,28 +386,36 @@ impl LockStore for MySqlStore {
         if options.limit == 0 {
             return Ok(Vec::new());
         }
-        let prefix = options.prefix.as_bytes();
-        let after = options.after.as_ref().map(LockName::as_str).unwrap_or_default().as_bytes();
+        let prefix = options.prefix.as_str();
         let list = async {
-            let statement = || {
-                sqlx::query(shared.sql.list.clone())
-                    .bind(prefix)
-                    .bind(after)
-                    .bind(i64::try_from(options.limit).unwrap_or(i64::MAX))
-            };
-            let rows = shared.read(statement).await?;
-            // Names of one prefix stand together, so the others are at the end.
-            let of_prefix = |row: &&MySqlRow| {
-                get::<MySqlRow, &[u8]>(row, "name").map_or(true, |name| name.starts_with(prefix))
-            };
-            let rows = rows.iter().take_while(of_prefix);
-            rows.map(|row| row::record(row, &shared.sql.table)).collect::<Result<Vec<_>>>()
+            let mut records = Vec::new();
+            let after = options.after.as_ref().map(LockName::as_str).unwrap_or_default();
+            let mut after = after.as_bytes().to_vec();
+            loop {
+                let wanted = options.limit - records.len();
+                let statement = || {
+                    sqlx::query(shared.sql.list.clone())
+                        .bind(prefix.as_bytes())
+                        .bind(&after[..])
+                        .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
+                };
+                let rows = shared.read(statement).await?;
+                let page = row::listed(&rows, &shared.sql.table, prefix);
+                records.extend(page.records);
+                // A row whose name cannot be read is left out, and another comes in its place.
+                match page.last {
+                    Some(last) if rows.len() >= wanted && records.len() < options.limit => {
+                        after = last;
+                    }
+                    _ => return Ok(records),
+                }
+            }
         };
         list.await.map_err(shared.about("list", None))
     }
 
-    async fn prune(&self, _options: &crate::PruneOptions) -> Result<Vec<LockName>> {
-        Err(crate::Error::new(crate::ErrorKind::Unsupported, "this store cannot prune yet"))
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        self.shared.prune(options).await.map_err(self.shared.about("prune", None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {

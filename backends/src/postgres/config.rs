@@ -1,17 +1,19 @@
 //! Where the database is, and the pool of connections that a store opens for itself.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::connect_url;
 use crate::Result;
+use crate::common::pooled::MOST_CALLS;
 
 /// How long a call waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Each call is one short statement, so a few connections serve thousands of leases.
-const MAX_CONNECTIONS: u32 = 5;
+/// How long a connection that the application does not use any more is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The settings of connections to that URL.
 pub(super) fn from_url(url: &str) -> Result<PgConnectOptions> {
@@ -39,13 +41,13 @@ pub(super) fn label(options: &PgConnectOptions) -> String {
     }
 }
 
-/// A pool that connects when it is used first. A call does not test its connection beforehand,
-/// which would cost a round trip: a dead one fails the call and is not used again.
-pub(super) fn pool(options: &PgConnectOptions) -> PgPool {
+/// A pool for the application's own statements, which connects when it is used first. The store's
+/// calls use connections of their own, as many at most.
+pub(super) fn pool(options: &PgConnectOptions, most: Option<NonZeroU32>) -> PgPool {
     PgPoolOptions::new()
-        .max_connections(MAX_CONNECTIONS)
+        .max_connections(most.map_or(MOST_CALLS, NonZeroU32::get))
         .acquire_timeout(POOL_TIMEOUT)
-        .test_before_acquire(false)
+        .idle_timeout(IDLE_TIMEOUT)
         .connect_lazy_with(options.clone())
 }
 

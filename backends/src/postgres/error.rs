@@ -30,6 +30,7 @@ const ANOTHER_SERVER: &str = "does a PostgreSQL server listen at that host and p
 pub(super) fn writing(error: CallError) -> Error {
     match error {
         CallError::NotSent(error) => unwritten(error),
+        CallError::TooManyAbandoned(count) => limit::too_many_abandoned(count),
         CallError::Unanswered => limit::unanswered(ErrorKind::OutcomeUnknown),
         CallError::Failed(error) if leaves_doubt(&error) => {
             Error::new(ErrorKind::OutcomeUnknown, "the connection broke off before the answer came")
@@ -44,6 +45,7 @@ pub(super) fn writing(error: CallError) -> Error {
 pub(super) fn reading(error: CallError) -> Error {
     match error {
         CallError::NotSent(error) => unwritten(error),
+        CallError::TooManyAbandoned(count) => limit::too_many_abandoned(count),
         CallError::Unanswered => limit::unanswered(ErrorKind::Unavailable),
         CallError::Failed(error) => unwritten(error),
     }
@@ -53,11 +55,11 @@ pub(super) fn reading(error: CallError) -> Error {
 ///
 /// An error of the server's means that its transaction was rolled back, except for those that end
 /// the session, which can come after the commit and before the answer, and those that a pooler
-/// gives in the server's place.
-fn leaves_doubt(error: &sqlx::Error) -> bool {
+/// gives in the server's place. A session that ends because it was idle (57P05) did nothing.
+pub(super) fn leaves_doubt(error: &sqlx::Error) -> bool {
     match code(error) {
         Some(code) => {
-            matches!(code.as_str(), "40003" | "57P01" | "57P02" | "57P05") || code.starts_with("08")
+            matches!(code.as_str(), "40003" | "57P01" | "57P02") || code.starts_with("08")
         }
         None => !matches!(
             error,
@@ -138,9 +140,9 @@ pub(super) fn is_conflict(error: &CallError) -> bool {
 }
 
 /// The server does not know what was prepared on this connection, or it no longer fits: a
-/// `DEALLOCATE ALL` of the application's, or a pooler. Nothing was done.
+/// `DEALLOCATE ALL` of the application's, a pooler, or a column that was changed. Nothing was done.
 pub(super) fn is_stale_statement(error: &sqlx::Error) -> bool {
-    code(error).is_some_and(|code| matches!(code.as_str(), "26000" | "42P05"))
+    code(error).is_some_and(|code| matches!(code.as_str(), "26000" | "42P05" | "0A000"))
 }
 
 /// The statement was rolled back because of the hint in it: the queue of notifications is full, or
@@ -169,8 +171,8 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
             "42501" => (
                 Denied,
                 "this user lacks a right",
-                "GRANT SELECT, INSERT, UPDATE on the table of locks to it, or CREATE on the schema \
-                 to let it create that",
+                "GRANT SELECT, INSERT, UPDATE on the table of locks to it, DELETE to prune, or CREATE \
+                 on the schema to let it create that",
             ),
             "25006" => (Unavailable, READ_ONLY, USE_PRIMARY),
             "3D000" => (Invalid, "there is no such database", "create it, or name another"),
@@ -188,7 +190,7 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
             "40001" | "40P01" | "55P03" => (
                 Unavailable,
                 "other transactions are in the way",
-                "does something keep the row locked?",
+                "does a transaction, an ALTER TABLE or a backup keep the row or the table locked?",
             ),
             "57014" => (Unavailable, "the server cancelled the statement", "is it overloaded?"),
             "53100" => (Unavailable, "the server's disk is full", "free some"),

@@ -8,6 +8,7 @@ use super::columns::Column;
 use super::shared::Shared;
 use super::sql::CLOCK;
 use crate::common::row::{self, get};
+use crate::common::server::Purpose;
 use crate::common::{Damage, instance};
 use crate::{InstanceRecord, Presence, Result};
 
@@ -70,9 +71,10 @@ impl Shared {
         let statements = &self.sql.instances;
         let (id, text) = (presence.holder.instance.to_string(), instance::written(presence)?);
         let announce = || sqlx::query(statements.announce.clone()).bind(&id).bind(&text).bind(ttl);
-        let rows = self.write(announce).await?;
+        let rows = self.write(Purpose::Presence, announce).await?;
         if rows.first().is_some_and(|row| get(row, "is_new").unwrap_or(false)) {
-            self.write(|| sqlx::query(statements.sweep.clone()).bind(&id)).await?;
+            let sweep = || sqlx::query(statements.sweep.clone()).bind(&id);
+            self.write(Purpose::Presence, sweep).await?;
         }
         Ok(())
     }
@@ -80,7 +82,7 @@ impl Shared {
     pub(super) async fn withdraw(&self, instance: Uuid) -> Result<()> {
         let id = instance.to_string();
         let withdraw = || sqlx::query(self.sql.instances.withdraw.clone()).bind(&id);
-        self.write(withdraw).await.map(drop)
+        self.write(Purpose::Presence, withdraw).await.map(drop)
     }
 
     pub(super) async fn instances(&self) -> Result<Vec<InstanceRecord>> {

@@ -5,12 +5,17 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 
 use crate::common::Damage;
-use crate::common::row::{self, get, parsed, present, text};
+use crate::common::row::{self, Page, get, parsed, present, text};
 use crate::{LeaseId, LockName, LockRecord, RenewOutcome, Result};
 
 /// The whole row.
 pub(super) fn record(row: &PgRow, table: &str) -> Result<LockRecord> {
     row::record(row, table, text)
+}
+
+/// The records of a page.
+pub(super) fn listed(rows: &[PgRow], table: &str, prefix: &str) -> Page<String> {
+    row::listed(rows, table, prefix, text)
 }
 
 /// Whose lease a row of a renewal is, and what became of it.
@@ -32,4 +37,9 @@ pub(super) fn renewal(row: &PgRow, table: &str) -> Result<((LockName, LeaseId), 
     let (lease, outcome) =
         parse().map_err(|damage: Damage| damage.in_table(table).for_lock(&name))?;
     Ok(((name, lease), outcome))
+}
+
+/// The row's name.
+pub(super) fn name(row: &PgRow, table: &str) -> Result<LockName> {
+    row::name(row, table, text)
 }

@@ -12,8 +12,9 @@ use super::sql::Sql;
 use super::watch::Hub;
 use crate::common::Damage;
 use crate::common::limit::CALL_LIMIT;
-use crate::common::pooled::{self, CallError};
+use crate::common::pooled::{CallError, Connections};
 use crate::common::row::get;
+use crate::common::server::Purpose;
 use crate::{Clock, Error, ErrorKind, LockName, LockRecord, Result, SystemClock};
 
 /// A statement with its arguments.
@@ -25,6 +26,7 @@ const CONFLICT_TRIES: u32 = 10;
 pub(super) struct Shared {
     pub(super) label: String,
     pub(super) pool: PgPool,
+    pub(super) connections: Connections<Postgres>,
     pub(super) sql: Sql,
     /// The one listener that all watches of this store share.
     pub(super) hub: Hub,
@@ -34,11 +36,12 @@ impl Shared {
     /// Runs a statement that writes, and gives its rows once it is committed.
     pub(super) async fn write<'q>(
         &self,
+        purpose: Purpose,
         statement: impl Fn() -> Statement<'q>,
     ) -> Result<Vec<PgRow>> {
         let mut round = 1;
         loop {
-            match self.call(&statement).await {
+            match self.call(purpose, &statement).await {
                 Err(error) if error::is_conflict(&error) && round < CONFLICT_TRIES => {
                     round += 1;
                     pause(round).await;
@@ -54,15 +57,19 @@ impl Shared {
         &self,
         statement: impl Fn() -> Statement<'q>,
     ) -> Result<Vec<PgRow>> {
-        self.call(&statement).await.map_err(error::reading)
+        self.call(Purpose::Read, &statement).await.map_err(error::reading)
     }
 
     async fn call<'q>(
         &self,
+        purpose: Purpose,
         statement: &impl Fn() -> Statement<'q>,
     ) -> Result<Vec<PgRow>, CallError> {
-        pooled::call(&self.pool, async |connection: &mut PgConnection| {
-            match statement().fetch_all(&mut *connection).await {
+        let work = || {
+            async move |connection: &mut PgConnection| match statement()
+                .fetch_all(&mut *connection)
+                .await
+            {
                 Err(error) if error::is_stale_statement(&error) => {
                     use sqlx::Connection;
                     connection.clear_cached_statements().await?;
@@ -70,8 +77,8 @@ impl Shared {
                 }
                 done => done,
             }
-        })
-        .await
+        };
+        self.connections.call(purpose, work).await
     }
 
     /// Runs a statement that either does its work or answers with the row that stood against it,
@@ -81,12 +88,13 @@ impl Shared {
     /// row as it was before. That it did change means that somebody else got on.
     pub(super) async fn decide<'q, T>(
         &self,
+        purpose: Purpose,
         statement: impl Fn() -> Statement<'q>,
         answer: impl Fn(bool, LockRecord) -> Option<T>,
     ) -> Result<T> {
         let give_up = SystemClock.now() + CALL_LIMIT;
         for round in 1.. {
-            let rows = self.write(&statement).await?;
+            let rows = self.write(purpose, &statement).await?;
             if let Some(row) = rows.first() {
                 let done = get(row, "done").map_err(|damage| self.damaged(damage))?;
                 if let Some(answer) = answer(done, row::record(row, &self.sql.table)?) {

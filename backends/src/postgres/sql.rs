@@ -31,7 +31,7 @@ use crate::Namespace;
 pub(super) const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
 /// What [`row`](super::row) reads, of the table `l`.
-const COLUMNS: &str = "l.name, l.token, l.lease::text AS lease, l.holder, l.expires_at, \
+pub(super) const COLUMNS: &str = "l.name, l.token, l.lease::text AS lease, l.holder, l.expires_at, \
      l.granted_at, l.ending, l.disabled_reason, l.disabled_by, l.disabled_at";
 
 /// The statements on one namespace's table.

@@ -2,27 +2,27 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
-use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{ConnectOptions, SqlStr};
+use sqlx::SqlStr;
+use sqlx::postgres::{PgConnection, PgPool, PgRow, Postgres};
 use uuid::Uuid;
 
+use super::session::{self, Session};
 use super::shared::Shared;
 use super::sql::Sql;
 use super::watch::Hub;
 use super::{config, error, row, schema};
-use crate::common::row::get;
+use crate::common::pooled::Connections;
+use crate::common::server::Purpose;
 use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, Grant, Held, HintStream, InstanceRecord, LeaseId, LeaseRecord, ListOptions, LockName,
-    LockRecord, LockStore, Namespace, OpenOptions, Presence, Reach, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result, StoreClock, Wake, check_ttl,
+    LockRecord, LockStore, Namespace, OpenOptions, Presence, PruneOptions, Reach, ReleaseOutcome,
+    RenewOptions, RenewOutcome, Result, StoreClock, Wake, check_ttl,
 };
 
 /// Locks in a PostgreSQL database; see the [module](super) for what they guarantee.
@@ -53,24 +53,22 @@ impl PostgresStore {
         let label = config::label(&connect);
         // One connection beforehand says what is wrong; a pool would say that it took too long.
         let check = async {
-            // sqlx panics at some messages that no server sends: strangers must not get that far.
-            let mut connection = AssertUnwindSafe(connect.connect())
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an impossible message".into())))
-                .map_err(error::connecting)?;
+            let mut connection = session::connect(&connect).await.map_err(error::connecting)?;
             schema::open(&mut connection, options, &connect).await
         };
         let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
-        Ok(Self::build(config::pool(&connect), label, sql))
+        let pool = config::pool(&connect, options.max_connections);
+        let connections = Connections::own(pool.clone(), Session::default());
+        Ok(Self::build(pool, connections, label, sql))
     }
 
     /// Builds the store on a pool that the application already has.
     ///
     /// The pool's settings are left as they are. The tables are found, and created, by the search
     /// path of the connection that opens the store, and stay where they were found: the search path
-    /// of other connections makes no difference. [`watch`](LockStore::watch) opens one connection
-    /// more, outside of the pool, with the pool's options of that moment.
+    /// of other connections makes no difference. Heartbeats, which must not wait behind the
+    /// application's statements, and [`watch`](LockStore::watch) open one connection each, outside
+    /// of the pool, with the pool's options of that moment.
     ///
     /// A pool whose statement cache is off is refused behind a pooler such as PgBouncer.
     ///
@@ -91,11 +89,13 @@ impl PostgresStore {
             prepared
         };
         let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
-        Ok(Self::build(pool, label, sql))
+        let connections = Connections::of_application(pool.clone(), Session::default());
+        Ok(Self::build(pool, connections, label, sql))
     }
 
-    fn build(pool: PgPool, label: String, sql: Sql) -> Self {
-        Self { shared: Arc::new(Shared { label, pool, sql, hub: Hub::default() }) }
+    fn build(pool: PgPool, connections: Connections<Postgres>, label: String, sql: Sql) -> Self {
+        let hub = Hub::default();
+        Self { shared: Arc::new(Shared { label, pool, connections, sql, hub }) }
     }
 
     /// The statements that create the tables of that namespace, for an application's migrations.
@@ -114,7 +114,8 @@ impl PostgresStore {
         &self.shared.sql.table
     }
 
-    /// The pool of connections, for the application to close or to use for other tables.
+    /// The pool of connections, for the application to use for other tables. Closing it closes the
+    /// store.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.shared.pool
@@ -183,7 +184,7 @@ impl LockStore for PostgresStore {
                 }
                 (None, ..) => None,
             };
-        shared.decide(statement, answer).await.map_err(about)
+        shared.decide(Purpose::Acquire, statement, answer).await.map_err(about)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
@@ -207,7 +208,7 @@ impl LockStore for PostgresStore {
         }
         let statement =
             || sqlx::query(shared.sql.renew.clone()).bind(&names).bind(&ids).bind(&ttls);
-        let rows = shared.write(statement).await.map_err(about)?;
+        let rows = shared.write(Purpose::Renew, statement).await.map_err(about)?;
         // A damaged row must not cost the others their leases: its own is as good as lost.
         let renewal = |row: &PgRow| match row::renewal(row, &shared.sql.table) {
             Ok(renewal) => Some(renewal),
@@ -228,7 +229,8 @@ impl LockStore for PostgresStore {
         let lease = lease.to_string();
         let lease = &lease;
         let release = |sql: SqlStr| {
-            shared.write(move || sqlx::query(sql.clone()).bind(name.as_str()).bind(lease))
+            let statement = move || sqlx::query(sql.clone()).bind(name.as_str()).bind(lease);
+            shared.write(Purpose::Release, statement)
         };
         let rows = shared.sql.release.run(release).await;
         let rows = rows.map_err(shared.about("release", Some(name)))?;
@@ -251,14 +253,17 @@ impl LockStore for PostgresStore {
                 standing.disabled.map(DisableOutcome::AlreadyDisabled)
             }
         };
-        let disable = |sql: SqlStr| shared.decide(move || statement(sql.clone()), answer);
+        let disable =
+            |sql: SqlStr| shared.decide(Purpose::Change, move || statement(sql.clone()), answer);
         shared.sql.disable.run(disable).await.map_err(shared.about("disable", Some(name)))
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
         let shared = &*self.shared;
-        let enable =
-            |sql: SqlStr| shared.write(move || sqlx::query(sql.clone()).bind(name.as_str()));
+        let enable = |sql: SqlStr| {
+            let statement = move || sqlx::query(sql.clone()).bind(name.as_str());
+            shared.write(Purpose::Change, statement)
+        };
         let rows = shared.sql.enable.run(enable).await;
         let rows = rows.map_err(shared.about("enable", Some(name)))?;
         let none = rows.is_empty();
@@ -285,25 +290,33 @@ impl LockStore for PostgresStore {
             return Ok(Vec::new());
         }
         let list = async {
-            let statement = || {
-                sqlx::query(shared.sql.list.clone())
-                    .bind(prefix.max(after.unwrap_or_default()))
-                    .bind(after)
-                    .bind(i64::try_from(options.limit).unwrap_or(i64::MAX))
-            };
-            let rows = shared.read(statement).await?;
-            // Names of one prefix stand together, so the others are at the end.
-            let of_prefix = |row: &&PgRow| {
-                get::<PgRow, &str>(row, "name").map_or(true, |name| name.starts_with(prefix))
-            };
-            let rows = rows.iter().take_while(of_prefix);
-            rows.map(|row| row::record(row, &shared.sql.table)).collect::<Result<Vec<_>>>()
+            let mut records = Vec::new();
+            let mut after = after.map(str::to_owned);
+            loop {
+                let wanted = options.limit - records.len();
+                let statement = || {
+                    sqlx::query(shared.sql.list.clone())
+                        .bind(prefix.max(after.as_deref().unwrap_or_default()))
+                        .bind(after.as_deref())
+                        .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
+                };
+                let rows = shared.read(statement).await?;
+                let page = row::listed(&rows, &shared.sql.table, prefix);
+                records.extend(page.records);
+                // A row whose name cannot be read is left out, and another comes in its place.
+                match page.last {
+                    Some(last) if rows.len() >= wanted && records.len() < options.limit => {
+                        after = Some(last);
+                    }
+                    _ => return Ok(records),
+                }
+            }
         };
         list.await.map_err(shared.about("list", None))
     }
 
-    async fn prune(&self, _options: &crate::PruneOptions) -> Result<Vec<LockName>> {
-        Err(crate::Error::new(crate::ErrorKind::Unsupported, "this store cannot prune yet"))
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        self.shared.prune(options).await.map_err(self.shared.about("prune", None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {

@@ -30,6 +30,7 @@ pub enum Conduct {
 pub struct Proxy {
     address: SocketAddr,
     conduct: Arc<watch::Sender<Conduct>>,
+    server: Arc<watch::Sender<String>>,
     accepting: JoinHandle<()>,
 }
 
@@ -42,19 +43,26 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let conduct = Arc::new(watch::Sender::new(Conduct::Pass));
-        let (server, told) = (server.to_owned(), conduct.subscribe());
+        let server = Arc::new(watch::Sender::new(server.to_owned()));
+        let (leads_to, told) = (server.subscribe(), conduct.subscribe());
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(client, server.clone(), told.clone()));
+                let server = leads_to.borrow().clone();
+                tokio::spawn(serve(client, server, told.clone()));
             }
         });
-        Ok(Self { address, conduct, accepting })
+        Ok(Self { address, conduct, server, accepting })
     }
 
     /// Where clients connect to.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Leads new connections to that server, from now; present ones stay where they are.
+    pub fn lead_to(&self, server: &str) {
+        self.server.send_replace(server.to_owned());
     }
 
     /// Treats present and new connections that way, from now.

@@ -1,6 +1,8 @@
 //! MySQL and MariaDB, each in a container or given by URL.
 
 mod bells;
+mod calls;
+mod damage;
 mod fence;
 mod flags;
 mod opening;
@@ -8,6 +10,7 @@ mod own;
 mod probes;
 mod rows;
 mod schema;
+mod switch_over;
 mod tls;
 mod trouble;
 mod tunnel;

@@ -8,7 +8,10 @@ use leasehold::mysql::MySqlStore;
 use leasehold_conformance::{Client, OwnCase};
 use leasehold_core::{LockName, Namespace, Result};
 
-use super::{MySql, bells, fence, flags, opening, options, rows, schema, tls, trouble};
+use super::{
+    MySql, bells, calls, damage, fence, flags, opening, options, rows, schema, switch_over, tls,
+    trouble,
+};
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
@@ -49,6 +52,16 @@ cases! {
         a_killed_session_is_replaced,
         a_watch_that_nobody_reads_does_no_harm,
         a_closed_pool_ends_the_watch;
+    calls:
+        calls_that_are_given_up_do_not_fill_the_server,
+        heartbeats_do_not_wait_behind_the_applications_statements,
+        sessions_that_end_while_idle_cost_no_call,
+        connections_are_few_and_given_back;
+    switch_over:
+        after_a_switch_over_the_next_call_follows_the_address;
+    damage:
+        a_damaged_row_hides_no_other_name,
+        a_damaged_row_is_not_pruned;
     tls:
         a_lock_is_had_over_tls,
         a_server_that_is_not_to_be_trusted_is_refused;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
 
 mod addresses;
+mod calls;
+mod damage;
 mod failover;
 mod notifications;
 mod opening;
@@ -11,6 +13,7 @@ mod pooler;
 mod probes;
 mod rows;
 mod schemas;
+mod switch_over;
 mod tls;
 mod trouble;
 

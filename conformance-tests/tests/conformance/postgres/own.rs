@@ -9,8 +9,8 @@ use leasehold_conformance::{Client, OwnCase};
 use leasehold_core::{LockName, Namespace, Result};
 
 use super::{
-    Postgres, addresses, failover, notifications, opening, options, pooler, rows, schemas, tls,
-    trouble,
+    Postgres, addresses, calls, damage, failover, notifications, opening, options, pooler, rows,
+    schemas, switch_over, tls, trouble,
 };
 
 macro_rules! cases {
@@ -60,6 +60,17 @@ cases! {
         a_lock_is_had_over_tls,
         clients_have_certificates,
         a_server_that_is_not_to_be_trusted_is_refused;
+    calls:
+        calls_that_are_given_up_do_not_fill_the_server,
+        heartbeats_do_not_wait_behind_the_applications_statements,
+        heartbeats_survive_the_runtime_that_opened_their_connection,
+        sessions_that_end_while_idle_cost_no_call,
+        connections_are_few_and_given_back;
+    switch_over:
+        after_a_switch_over_the_next_call_follows_the_address;
+    damage:
+        a_damaged_row_hides_no_other_name,
+        a_damaged_row_is_not_pruned;
     pooler:
         a_pooler_of_transactions_serves,
         opening_runs_no_statement_of_other_clients,

@@ -1,0 +1,244 @@
+//! Calls that are given up, heartbeats beside the application's statements, sessions that end while
+//! they are idle, and how many sessions there are.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::Schema;
+use leasehold::mysql::MySqlStore;
+use leasehold_conformance::expect::{extended, granted};
+use leasehold_conformance::{Backend, CaseResult, Client, Failure, race, spawn};
+use leasehold_core::{
+    DisableOptions, ErrorKind, LeaseId, LockStoreExt, Namespace, Reason, ReleaseOutcome,
+};
+use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
+use sqlx::{AssertSqlSafe, Executor};
+use tokio::time::{sleep, timeout};
+
+use super::own::{LONG, fresh, name};
+use super::{MySql, options};
+
+/// As long as anything may take that has no time of its own.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// More than a store has sessions, given-up calls included, and far fewer than the calls made.
+const FEW: usize = 16;
+
+/// Longer than a connection is used without a test.
+const IDLE: Duration = Duration::from_millis(2200);
+
+/// A store on an application's pool.
+async fn on_pool(
+    url: &str,
+    namespace: &Namespace,
+    most: u32,
+    setting: &'static str,
+) -> CaseResult<(MySqlPool, Client)> {
+    let pool = MySqlPoolOptions::new().max_connections(most).test_before_acquire(false);
+    let pool = pool.after_connect(move |connection, _| {
+        Box::pin(async move { connection.execute(setting).await.map(drop) })
+    });
+    let pool = pool.connect(url).await?;
+    let store = MySqlStore::from_pool(pool.clone(), &options(namespace, Schema::Require)).await?;
+    Ok((pool, Client::new(Arc::new(store))))
+}
+
+impl MySql {
+    /// A namespace with its tables, and the URL of a user of its own, by whom sessions are known.
+    async fn with_user(&self) -> CaseResult<(Namespace, String)> {
+        let namespace = fresh();
+        self.connect(self.url(), &namespace).await?;
+        let url = self.user_of_table(&namespace).await?;
+        Ok((namespace, url))
+    }
+
+    async fn kill_sessions(&self, user: &Namespace) -> CaseResult {
+        for (session, _) in self.sessions(user).await? {
+            // It may have ended.
+            _ = self.execute(format!("KILL {session}")).await;
+        }
+        let gone = async {
+            while !self.sessions(user).await?.is_empty() {
+                sleep(Duration::from_millis(20)).await;
+            }
+            Ok::<_, Failure>(())
+        };
+        timeout(PATIENCE, gone).await.map_err(|_| Failure::new("they do not end"))?
+    }
+}
+
+/// Makes many calls that are given up; the most sessions that there were.
+async fn give_calls_up(
+    backend: &MySql,
+    namespace: &Namespace,
+    client: &Client,
+    lease: LeaseId,
+) -> CaseResult<usize> {
+    let mut most = 0;
+    for round in 0..40 {
+        let (other, held) = (name(&format!("job {round}")), name("held"));
+        let options = client.options(LeaseId::new(), LONG);
+        let calls = async {
+            tokio::join!(
+                client.store().acquire(&other, &options),
+                client.store().renew_one(&held, lease, LONG),
+                client.store().get(&held),
+            )
+        };
+        _ = timeout(Duration::from_millis(100), calls).await;
+        most = most.max(backend.sessions(namespace).await?.len());
+    }
+    Ok(most)
+}
+
+async fn works_again(client: &Client) -> CaseResult {
+    let lease = LeaseId::new();
+    let options = client.options(lease, LONG);
+    let (job, store) = (name("afterwards"), client.store());
+    let work = async { while store.acquire(&job, &options).await.is_err() {} };
+    timeout(PATIENCE, work).await.map_err(|_| Failure::new("it never works again"))?;
+    extended(client.renew(&job, lease, LONG).await?);
+    assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::Released);
+    Ok(())
+}
+
+pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    for own in [true, false] {
+        let (namespace, url) = backend.with_user().await?;
+        let client = if own {
+            backend.connect(&url, &namespace).await?
+        } else {
+            on_pool(&url, &namespace, 20, "DO 0").await?.1
+        };
+        let taken = client.take(&name("held"), LONG).await?;
+        let mut locking = backend.admin().acquire().await?.detach();
+        let lock = AssertSqlSafe(format!("LOCK TABLES {namespace}_locks WRITE"));
+        locking.execute(sqlx::raw_sql(lock)).await?;
+        let waits = spawn({
+            let (client, job) = (client.clone(), name("waits"));
+            async move {
+                let options = client.options(LeaseId::new(), LONG);
+                Ok(client.store().acquire(&job, &options).await)
+            }
+        });
+        let most = give_calls_up(&backend, &namespace, &client, taken.lease).await?;
+        assert!(most <= FEW, "{most} sessions, own pool: {own}");
+        let error = waits.join().await?.expect_err("the table is locked");
+        if own {
+            // The server gave the wait up, before the call did: nothing was done.
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        } else {
+            // The application's sessions wait on.
+            let error = client.store().get(&name("held")).await.expect_err("too many wait");
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            assert!(error.to_string().contains("were given up"), "{error}");
+        }
+        locking.execute("UNLOCK TABLES").await?;
+        works_again(&client).await?;
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let (namespace, url) = backend.with_user().await?;
+    let (pool, client) = on_pool(&url, &namespace, 1, "DO 0").await?;
+    let job = name("job");
+    let taken = client.take(&job, LONG).await?;
+    // As a long statement does.
+    let busy = pool.acquire().await?;
+    let beats = async {
+        for _ in 0..3 {
+            extended(client.store().renew_one(&job, taken.lease, LONG).await?);
+        }
+        Ok::<_, Failure>(client.store().release(&job, taken.lease).await?)
+    };
+    let released = timeout(PATIENCE, beats).await.map_err(|_| Failure::new("they wait"))??;
+    assert_eq!(released, ReleaseOutcome::Released);
+    drop(busy);
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn sessions_that_end_while_idle_cost_no_call(backend: Arc<MySql>) -> CaseResult {
+    let upkeep = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+    for own in [true, false] {
+        let (namespace, url) = backend.with_user().await?;
+        let client = if own {
+            backend.connect(&url, &namespace).await?
+        } else {
+            on_pool(&url, &namespace, 3, "SET wait_timeout = 1").await?.1
+        };
+        let job = name("job");
+        let taken = client.take(&job, LONG).await?;
+        for _ in 0..2 {
+            race((0..3).map(|_| {
+                let client = client.clone();
+                async move { client.store().list_all("").await.map(drop).map_err(Failure::from) }
+            }))
+            .await?;
+            let store = client.store();
+            extended(store.renew_one(&job, taken.lease, LONG).await?);
+            sleep(IDLE).await;
+            backend.kill_sessions(&namespace).await?;
+            granted(store.acquire(&job, &client.options(taken.lease, LONG)).await?);
+            extended(store.renew_one(&job, taken.lease, LONG).await?);
+            store.get(&job).await?;
+            if own {
+                // What may not be sent twice is sent on a connection that was tested.
+                sleep(IDLE).await;
+                backend.kill_sessions(&namespace).await?;
+                store.disable(&name("other"), &upkeep).await?;
+                store.enable(&name("other")).await?;
+                assert_eq!(store.release(&job, LeaseId::new()).await?, ReleaseOutcome::NotHeld);
+            }
+        }
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn connections_are_few_and_given_back(backend: Arc<MySql>) -> CaseResult {
+    for most in [1, 3] {
+        let (namespace, url) = backend.with_user().await?;
+        let mut options = options(&namespace, Schema::Require);
+        options.max_connections = NonZeroU32::new(most);
+        let client = Client::new(Arc::new(MySqlStore::connect(&url, &options).await?));
+        let taken = client.take(&name("job"), LONG).await?;
+        // One after the other they need no second connection.
+        for _ in 0..20 {
+            client.get(&taken.name).await?;
+            extended(client.renew(&taken.name, taken.lease, LONG).await?);
+        }
+        let sessions = backend.sessions(&namespace).await?.len();
+        assert!(sessions <= 3, "{sessions}: calls, heartbeats and hints");
+        race((0..50).map(|number| {
+            let client = client.clone();
+            async move {
+                let job = name(&format!("job {number}"));
+                let taken = client.take(&job, LONG).await?;
+                client.give_back(&taken).await
+            }
+        }))
+        .await?;
+        let sessions = backend.sessions(&namespace).await?.len();
+        assert!(sessions <= most as usize + 3, "{sessions}: at most {most} for calls");
+        // A holder at rest: heartbeats and hints.
+        let rest = async {
+            while backend.sessions(&namespace).await?.len() > 2 {
+                sleep(Duration::from_millis(300)).await;
+            }
+            Ok::<_, Failure>(())
+        };
+        if most > 1 {
+            timeout(PATIENCE * 2, rest).await.map_err(|_| Failure::new("they are kept"))??;
+        }
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}

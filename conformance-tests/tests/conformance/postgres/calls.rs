@@ -1,0 +1,267 @@
+//! Calls that are given up, heartbeats beside the application's statements, sessions that end while
+//! they are idle, and how many sessions there are.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::Schema;
+use leasehold::postgres::PostgresStore;
+use leasehold_conformance::expect::{extended, granted};
+use leasehold_conformance::{Backend, CaseResult, Client, Failure, race, spawn};
+use leasehold_core::{ErrorKind, LeaseId, LockStoreExt, Namespace, ReleaseOutcome};
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Executor};
+use tokio::time::{sleep, timeout};
+
+use super::own::{LONG, fresh, name};
+use super::{Postgres, options};
+
+/// As long as anything may take that has no time of its own.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// More than a store has sessions, given-up calls included, and far fewer than the calls made.
+const FEW: i64 = 14;
+
+impl Postgres {
+    /// The sessions of that name.
+    async fn sessions(&self, application: &Namespace) -> CaseResult<i64> {
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+        let count = sqlx::query_scalar(query).bind(application.as_str());
+        Ok(count.fetch_one(self.admin()).await?)
+    }
+
+    /// The URL by which the sessions of a namespace are named after it.
+    fn named_url(&self, namespace: &Namespace) -> String {
+        self.url_with(&format!("application_name={namespace}"))
+    }
+
+    /// A store on an application's pool, whose sessions are named after the namespace.
+    async fn on_pool(
+        &self,
+        namespace: &Namespace,
+        most: u32,
+        option: &str,
+    ) -> CaseResult<(PgPool, Client)> {
+        let url = format!("{}{option}", self.named_url(namespace));
+        let pool = PgPoolOptions::new().max_connections(most).test_before_acquire(false);
+        let pool = pool.connect(&url).await?;
+        let options = options(namespace, Schema::Create);
+        let store = PostgresStore::from_pool(pool.clone(), &options).await?;
+        Ok((pool, Client::new(Arc::new(store))))
+    }
+}
+
+/// Makes many calls that are given up; the most sessions that there were.
+async fn give_calls_up(
+    backend: &Postgres,
+    namespace: &Namespace,
+    client: &Client,
+    lease: LeaseId,
+) -> CaseResult<i64> {
+    let mut most = 0;
+    for round in 0..40 {
+        let (other, held) = (name(&format!("job {round}")), name("held"));
+        let options = client.options(LeaseId::new(), LONG);
+        let calls = async {
+            tokio::join!(
+                client.store().acquire(&other, &options),
+                client.store().renew_one(&held, lease, LONG),
+                client.store().get(&held),
+            )
+        };
+        _ = timeout(Duration::from_millis(100), calls).await;
+        most = most.max(backend.sessions(namespace).await?);
+    }
+    Ok(most)
+}
+
+async fn works_again(client: &Client) -> CaseResult {
+    let lease = LeaseId::new();
+    let options = client.options(lease, LONG);
+    let (job, store) = (name("afterwards"), client.store());
+    let work = async { while store.acquire(&job, &options).await.is_err() {} };
+    timeout(PATIENCE, work).await.map_err(|_| Failure::new("it never works again"))?;
+    extended(client.renew(&job, lease, LONG).await?);
+    assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::Released);
+    Ok(())
+}
+
+pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    for own in [true, false] {
+        let namespace = fresh();
+        let client = if own {
+            backend.connect(&backend.named_url(&namespace), &namespace).await?
+        } else {
+            backend.on_pool(&namespace, 20, "").await?.1
+        };
+        let taken = client.take(&name("held"), LONG).await?;
+        let mut transaction = backend.admin().begin().await?;
+        let lock = format!("LOCK TABLE {namespace}_locks IN ACCESS EXCLUSIVE MODE");
+        transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
+        let waits = spawn({
+            let (client, job) = (client.clone(), name("waits"));
+            async move {
+                let options = client.options(LeaseId::new(), LONG);
+                Ok(client.store().acquire(&job, &options).await)
+            }
+        });
+        let most = give_calls_up(&backend, &namespace, &client, taken.lease).await?;
+        assert!(most <= FEW, "{most} sessions, own pool: {own}");
+        let error = waits.join().await?.expect_err("the table is locked");
+        if own {
+            // The server gave the wait up, before the call did: nothing was done.
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        } else {
+            // The application's sessions wait on.
+            let error = client.store().get(&name("held")).await.expect_err("too many wait");
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            assert!(error.to_string().contains("were given up"), "{error}");
+        }
+        transaction.rollback().await?;
+        works_again(&client).await?;
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let namespace = fresh();
+    let (pool, client) = backend.on_pool(&namespace, 1, "").await?;
+    let job = name("job");
+    let taken = client.take(&job, LONG).await?;
+    // As a long statement does.
+    let busy = pool.acquire().await?;
+    let beats = async {
+        for _ in 0..3 {
+            extended(client.store().renew_one(&job, taken.lease, LONG).await?);
+        }
+        Ok::<_, Failure>(client.store().release(&job, taken.lease).await?)
+    };
+    let released = timeout(PATIENCE, beats).await.map_err(|_| Failure::new("they wait"))??;
+    assert_eq!(released, ReleaseOutcome::Released);
+    drop(busy);
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn heartbeats_survive_the_runtime_that_opened_their_connection(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let namespace = fresh();
+    let client = backend.connect(&backend.named_url(&namespace), &namespace).await?;
+    let job = name("job");
+    let taken = client.take(&job, LONG).await?;
+    // One runtime that is gone, and one that stands still.
+    for keep in [false, true] {
+        let elsewhere = std::thread::spawn({
+            let (client, job, lease) = (client.clone(), job.clone(), taken.lease);
+            move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let renewed = runtime.block_on(client.store().renew_one(&job, lease, LONG));
+                extended(renewed.expect("it is in force"));
+                Ok::<_, std::io::Error>(keep.then_some(runtime))
+            }
+        });
+        let standing = tokio::task::spawn_blocking(|| elsewhere.join()).await?;
+        let standing = standing.expect("it does not panic")?;
+        let renewal = client.store().renew_one(&job, taken.lease, LONG);
+        let renewal = timeout(PATIENCE / 8, renewal).await;
+        if let Some(runtime) = standing {
+            runtime.shutdown_background();
+        }
+        extended(renewal.map_err(|_| Failure::new("it waits for another runtime"))??);
+    }
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn sessions_that_end_while_idle_cost_no_call(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    // Both with three sessions that the server ends after a moment.
+    let ends = "&options=-c%20idle_session_timeout%3D300";
+    for own in [true, false] {
+        let namespace = fresh();
+        let client = if own {
+            let url = format!("{}{ends}", backend.named_url(&namespace));
+            backend.connect(&url, &namespace).await?
+        } else {
+            backend.on_pool(&namespace, 3, ends).await?.1
+        };
+        let job = name("job");
+        let taken = client.take(&job, LONG).await?;
+        for _ in 0..2 {
+            race((0..3).map(|_| {
+                let client = client.clone();
+                async move {
+                    client.store().list_all("").await?;
+                    client.disable(&name("other"), "upkeep").await?;
+                    Ok(())
+                }
+            }))
+            .await?;
+            extended(client.renew(&job, taken.lease, LONG).await?);
+            let gone = async {
+                while backend.sessions(&namespace).await? > 0 {
+                    sleep(Duration::from_millis(50)).await;
+                }
+                Ok::<_, Failure>(())
+            };
+            timeout(PATIENCE, gone).await.map_err(|_| Failure::new("they do not end"))??;
+            let store = client.store();
+            store.acquire(&job, &client.options(taken.lease, LONG)).await.map(granted)?;
+            extended(store.renew_one(&job, taken.lease, LONG).await?);
+            store.get(&job).await?;
+            store.enable(&name("other")).await?;
+        }
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn connections_are_few_and_given_back(backend: Arc<Postgres>) -> CaseResult {
+    for most in [1, 3] {
+        let namespace = fresh();
+        let mut options = options(&namespace, Schema::Create);
+        options.max_connections = NonZeroU32::new(most);
+        let store = PostgresStore::connect(&backend.named_url(&namespace), &options).await?;
+        let client = Client::new(Arc::new(store));
+        let _hints = client.watch().await?;
+        let taken = client.take(&name("job"), LONG).await?;
+        // One after the other they need no second connection.
+        for _ in 0..20 {
+            client.get(&taken.name).await?;
+            extended(client.renew(&taken.name, taken.lease, LONG).await?);
+        }
+        let sessions = backend.sessions(&namespace).await?;
+        assert!(sessions <= 3, "{sessions}: calls, heartbeats and hints");
+        race((0..50).map(|number| {
+            let client = client.clone();
+            async move {
+                let job = name(&format!("job {number}"));
+                let taken = client.take(&job, LONG).await?;
+                client.give_back(&taken).await
+            }
+        }))
+        .await?;
+        let sessions = backend.sessions(&namespace).await?;
+        assert!(sessions <= i64::from(most) + 3, "{sessions}: at most {most} for calls");
+        // A holder at rest: heartbeats and hints.
+        let rest = async {
+            while backend.sessions(&namespace).await? > 2 {
+                sleep(Duration::from_millis(300)).await;
+            }
+            Ok::<_, Failure>(())
+        };
+        if most > 1 {
+            timeout(PATIENCE * 2, rest).await.map_err(|_| Failure::new("they are kept"))??;
+        }
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! A switch-over whose old primary stays up and takes no writes any longer.
+
+use std::sync::Arc;
+
+use leasehold::Schema;
+use leasehold::postgres::PostgresStore;
+use leasehold_conformance::expect::{granted, lost};
+use leasehold_conformance::servers::catalog::POSTGRES;
+use leasehold_conformance::servers::{Proxy, until_ready};
+use leasehold_conformance::{Backend, CaseResult, Client, race};
+use leasehold_core::{DisableOptions, LeaseId, LockStoreExt, Reason};
+use sqlx::postgres::PgPoolOptions;
+
+use super::own::{LONG, fresh, name};
+use super::{Postgres, options, pool, start};
+
+pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    backend.needs("postgres").await?;
+    let (old, old_url) = start(&[]).await?;
+    let (admin, namespace) = (pool(&old_url)?, fresh());
+    let proxy = Proxy::start(&old.address()).await?;
+    let url = POSTGRES.url_at(&proxy.address());
+    backend.open(&namespace).await?;
+    let options = options(&namespace, Schema::Create);
+    let own = PostgresStore::connect(&url, &options).await?;
+    let application = PgPoolOptions::new().max_connections(4).test_before_acquire(false);
+    let on_pool = PostgresStore::from_pool(application.connect(&url).await?, &options).await?;
+    let clients = [own, on_pool].map(|store| Client::new(Arc::new(store)));
+    let mut leases = Vec::new();
+    for client in &clients {
+        // Several connections, all of them to the old primary.
+        race((0..4).map(|_| {
+            let client = client.clone();
+            async move {
+                for _ in 0..5 {
+                    client.store().list_all("").await?;
+                }
+                Ok(())
+            }
+        }))
+        .await?;
+        let taken = client.take(&name(&format!("job {}", leases.len())), LONG).await?;
+        client.renew(&taken.name, taken.lease, LONG).await?;
+        leases.push(taken);
+    }
+    sqlx::query("ALTER SYSTEM SET default_transaction_read_only = on").execute(&admin).await?;
+    sqlx::query("SELECT pg_reload_conf()").execute(&admin).await?;
+    let read_only = "SELECT 1 / (current_setting('transaction_read_only') = 'on')::int";
+    until_ready(|| async { sqlx::query(read_only).execute(&admin).await }).await?;
+    proxy.lead_to(&backend.address());
+    let upkeep = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+    for (client, taken) in clients.iter().zip(leases) {
+        let store = client.store();
+        // The first call already, and none is told an error.
+        lost(store.renew_one(&taken.name, taken.lease, LONG).await?);
+        for _ in 0..6 {
+            let lease = LeaseId::new();
+            let options = client.options(lease, LONG);
+            granted(store.acquire(&taken.name, &options).await?);
+            store.disable(&taken.name, &upkeep).await?;
+            store.enable(&taken.name).await?;
+            store.release(&taken.name, lease).await?;
+        }
+    }
+    backend.clean(&namespace).await?;
+    Ok(())
+}
