@@ -182,7 +182,8 @@ mod tests {
     #[tokio::test]
     async fn watches_share_one_poll_that_reads_only_what_was_written() {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path().join("x.db"), &OpenOptions::default());
+        let options = OpenOptions::default();
+        let store = SqliteStore::open(folder.path().join("x.db"), &options);
         let store = store.await.unwrap();
         let mut watches = Vec::new();
         for _ in 0..50 {
