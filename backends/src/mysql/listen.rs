@@ -16,9 +16,9 @@ use crate::LockName;
 /// The most holders that a store listens for at once; for others' releases it polls.
 const MOST_LINES: usize = 3;
 
-/// The seconds that a waiter waits for a user-level lock before it asks whether it still has to: at
-/// first, and once it is known that somebody keeps it.
-const FIRST_TURN: u32 = 1;
+/// The seconds that a waiter waits for a user-level lock: none at first, which tells whether somebody
+/// keeps it; then so many before it asks whether it still has to.
+const LOOK: u32 = 0;
 const TURN: u32 = 5;
 
 /// How long a name is taken for disabled after it was asked for.
@@ -247,21 +247,27 @@ async fn heed(heeded: &Heeded<'_>, line: &mut Option<Line>) {
     let Heeded { inner, holder } = heeded;
     let bell = inner.tower.bell(*holder);
     let (mut pause, longest) = PAUSES;
-    let mut turn = FIRST_TURN;
+    let mut turn = LOOK;
     while inner.wants(*holder) {
         let asked = Instant::now();
         let answer = listen(&inner.tower, line, &bell, turn).await;
         let waited = asked.elapsed() >= AT_ONCE;
-        let waits = waited && matches!(answer, Ok(Heard::Ring | Heard::Nothing));
+        let waits = match answer {
+            Ok(Heard::Nothing) => waited || turn == LOOK,
+            Ok(Heard::Ring) => waited,
+            Ok(Heard::NoBell) | Err(_) => false,
+        };
         heeded.waits(waits);
-        turn = if waits { TURN } else { FIRST_TURN };
+        turn = if waits { TURN } else { LOOK };
         let most = match answer {
             Ok(heard) => {
                 if heard == Heard::Ring {
                     inner.rang.send_replace(());
                 }
-                if waits {
+                if waited {
                     pause = PAUSES.0;
+                }
+                if waits {
                     continue;
                 }
                 // Whatever answers, it is not asked all the time.

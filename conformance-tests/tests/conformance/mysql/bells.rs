@@ -1,6 +1,6 @@
 //! Bells: what wakes a waiter at once, and what does no harm where it does not.
 //!
-//! A watch looks twice a second by itself. Where its clock stands still it does not, and a bell
+//! While a bell will tell, a watch looks every two seconds by itself. Where its clock stands still it does not, and a bell
 //! alone can wake it, however long that takes on a busy machine.
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(100);
 const BELL_PATIENCE: Duration = Duration::from_secs(45);
 
 /// Until bells are hung, and those who wait stand in line.
-const SETTLED: Duration = Duration::from_millis(400);
+const SETTLED: Duration = Duration::from_millis(600);
 
 const ROUNDS: usize = 3;
 
@@ -273,7 +273,7 @@ pub(super) async fn a_waiter_whom_a_bell_will_wake_asks_rarely(backend: Arc<MySq
     let taken = pair.holder.take(&job, LONG).await?;
     let watching = Watching::begin(&pair.waiter, &job).await?;
     // The first turn is short.
-    sleep(SETTLED * 5).await;
+    sleep(SETTLED * 3).await;
     let before = backend.statements(&pair.namespace).await?;
     sleep(Duration::from_secs(6)).await;
     let asked = backend.statements(&pair.namespace).await? - before;

@@ -13,17 +13,16 @@ use tokio::time::{sleep, timeout};
 use super::MySql;
 use super::own::{LONG, fresh, name};
 
-const EXAMPLE: &str = include_str!("../../../../examples/mysql.rs");
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/mysql.rs");
 
 /// The example's statement, on tables of this case's own.
-fn statement(namespace: &str) -> String {
-    let begin = EXAMPLE.find("UPDATE report").expect("the example has it");
-    let end = begin + EXAMPLE[begin..].find('"').expect("it ends");
-    let words: Vec<_> = EXAMPLE[begin..end].split_whitespace().filter(|w| *w != "\\").collect();
-    words
-        .join(" ")
-        .replace("report", &format!("{namespace}_report"))
-        .replace("leasehold_locks", &format!("{namespace}_locks"))
+fn statement(namespace: &str) -> CaseResult<String> {
+    let example = std::fs::read_to_string(EXAMPLE)?;
+    let begin = example.find("UPDATE report").expect("the example has it");
+    let end = begin + example[begin..].find('"').expect("it ends");
+    let words: Vec<_> = example[begin..end].split_whitespace().filter(|w| *w != "\\").collect();
+    let statement = words.join(" ").replace("report", &format!("{namespace}_report"));
+    Ok(statement.replace("leasehold_locks", &format!("{namespace}_locks")))
 }
 
 /// The holder's write waits for another's while its lease is over: either nobody is granted the lock
@@ -52,7 +51,7 @@ pub(super) async fn the_write_of_an_overtaken_holder_does_not_take_place(
         let mut session = MySqlConnection::connect(backend.url()).await?;
         let set = format!("SET SESSION TRANSACTION ISOLATION LEVEL {isolation}");
         session.execute(sqlx::raw_sql(AssertSqlSafe(set))).await?;
-        let write = statement(namespace.as_str());
+        let write = statement(namespace.as_str())?;
         let writing = spawn({
             let (job, token) = (job.clone(), i64::from(taken.token));
             async move {
