@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use super::attempt::{STALL, attempt, pause};
 use super::error::{self, Fate};
 use super::keep_alive::{KeepAlives, Kept};
 use super::members::Members;
@@ -16,13 +17,6 @@ use crate::{Clock, Error, ErrorKind, Moment, Result, SystemClock};
 
 /// How often a request is repeated that no member took: one may be up again.
 const TRIES: usize = 6;
-
-/// A member that does not answer for so long is left for another one, which is asked as well where
-/// the request changes nothing.
-pub(super) const STALL: Duration = Duration::from_secs(1);
-
-/// The same of a member whose caller gives up.
-const GIVEN_UP: Duration = Duration::from_millis(300);
 
 /// The longest answer in bytes, where the driver's own limit of 4 MiB is too little.
 const MUCH: usize = 256 << 20;
@@ -257,14 +251,6 @@ impl Call {
     }
 }
 
-/// How long to wait before a request is repeated: not at all while others were not asked yet.
-fn pause(tries: usize, others: usize) -> Duration {
-    match tries.checked_sub(others) {
-        None | Some(0) => Duration::ZERO,
-        Some(rounds) => Duration::from_millis(fastrand::u64(5..20) << (rounds + 1).min(8)),
-    }
-}
-
 /// Another try was not of use, and an earlier one may have been.
 fn unknown_outcome(error: Error) -> Error {
     if error.kind() == ErrorKind::OutcomeUnknown {
@@ -272,66 +258,6 @@ fn unknown_outcome(error: Error) -> Error {
     }
     let message = "etcd may have extended the lease before it failed";
     Error::new(ErrorKind::OutcomeUnknown, message).with_source(error).with_fix(error::IS_IT_UP)
-}
-
-/// A request that failed.
-struct Failed {
-    error: EtcdError,
-    fate: Fate,
-}
-
-/// Asks one member once.
-async fn attempt<T, F>(
-    members: &Arc<Members>,
-    member: usize,
-    after: Duration,
-    request: &impl Fn(Client) -> F,
-) -> (usize, std::result::Result<T, Failed>)
-where
-    F: Future<Output = Answer<T>>,
-{
-    if !after.is_zero() {
-        sleep(after).await;
-    }
-    let mut asking = Asking { members, member, since: Instant::now(), answered: false };
-    let connected = async {
-        if members.others() == 0 {
-            return members.client(member).await;
-        }
-        // What was not sent may be sent to another.
-        timeout_at(asking.since + STALL, members.client(member)).await.unwrap_or_else(|_| {
-            Err(EtcdError::EndpointError("the member does not answer".to_owned()))
-        })
-    };
-    let answer = match connected.await {
-        Ok(client) => request(client).await.map_err(|error| {
-            let fate = error::fate(&error);
-            Failed { error, fate }
-        }),
-        Err(error @ EtcdError::GRpcStatus(_)) if error::fate(&error) == Fate::Refused => {
-            Err(Failed { error, fate: Fate::Refused })
-        }
-        Err(error) => Err(Failed { error, fate: Fate::NotSent }),
-    };
-    asking.answered = true;
-    (member, answer)
-}
-
-/// A request that a member was asked.
-struct Asking<'a> {
-    members: &'a Arc<Members>,
-    member: usize,
-    since: Instant,
-    answered: bool,
-}
-
-impl Drop for Asking<'_> {
-    /// Whoever gives up waiting asks another member the next time.
-    fn drop(&mut self) {
-        if !self.answered && self.since.elapsed() >= GIVEN_UP {
-            self.members.leave(self.member);
-        }
-    }
 }
 
 /// The bits of an etcd lease's id that tell its ttl in seconds: a day has fewer than 2¹⁷.

@@ -13,7 +13,8 @@ use etcd_client::{Error as EtcdError, LeaseKeepAliveStream, LeaseKeeper};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::calls::{STALL, TTL_BITS};
+use super::attempt::{GIVEN_UP, STALL};
+use super::calls::TTL_BITS;
 use super::error;
 use super::members::Members;
 use super::unanswered::Unanswered;
@@ -21,9 +22,6 @@ use crate::{Clock, Moment, SystemClock};
 
 /// How many streams a store has at most; each is opened when it is needed.
 const STREAMS: usize = 8;
-
-/// A member whose stream is given up before it opened is left after so long.
-const GIVEN_UP: Duration = Duration::from_millis(300);
 
 /// What came of a keep-alive.
 pub(super) enum Kept {
@@ -84,9 +82,27 @@ impl KeepAlives {
     }
 }
 
+/// How long a member may be silent before its stream is left for another one: longer where answers
+/// take long, so that a cluster that is slow is not taken for one that hangs.
+struct Silence(Duration);
+
+impl Silence {
+    const LONGEST: Duration = Duration::from_secs(8);
+
+    /// It was too long.
+    fn failed(&mut self) {
+        self.0 = (self.0 * 2).min(Self::LONGEST);
+    }
+
+    /// An answer came after so long.
+    fn answered(&mut self, after: Duration) {
+        self.0 = (after * 2).clamp(STALL, Self::LONGEST);
+    }
+}
+
 /// Until the store is gone.
 async fn run(members: Arc<Members>, mut asks: mpsc::UnboundedReceiver<Ask>) {
-    let mut next = None;
+    let (mut next, mut silence) = (None, Silence(STALL));
     loop {
         let ask = match next.take() {
             Some(ask) => ask,
@@ -95,7 +111,7 @@ async fn run(members: Arc<Members>, mut asks: mpsc::UnboundedReceiver<Ask>) {
                 None => return,
             },
         };
-        next = open(&members, ask, &mut asks).await;
+        next = open(&members, ask, &mut asks, &mut silence).await;
     }
 }
 
@@ -105,36 +121,41 @@ async fn open(
     members: &Arc<Members>,
     Ask { lease, mut answer }: Ask,
     asks: &mut mpsc::UnboundedReceiver<Ask>,
+    silence: &mut Silence,
 ) -> Option<Ask> {
     let (member, asked, begun) = (members.chosen(), SystemClock.now(), Instant::now());
     let opening = async { members.client(member).await?.lease_keep_alive(lease).await };
     let opened = tokio::select! {
         biased;
-        // Whoever gave up holds up nobody.
+        // A caller that gave up does not delay the others.
         () = answer.closed() => {
             if begun.elapsed() >= GIVEN_UP {
                 members.leave(member);
             }
             return None;
         }
-        opened = timeout(STALL, opening) => opened,
+        opened = timeout(silence.0, opening) => opened,
     };
     let (kept, stream) = match opened {
-        Ok(Ok(stream)) => (Kept::Extended { asked }, Some(stream)),
+        Ok(Ok(stream)) => {
+            silence.answered(begun.elapsed());
+            (Kept::Extended { asked }, Some(stream))
+        }
         Ok(Err(error)) if error::is_no_lease(&error) => (Kept::NoLease, None),
         Ok(Err(error)) => {
             members.leave(member);
             (Kept::Failed(error), None)
         }
         Err(_) => {
+            silence.failed();
             members.leave(member);
             (Kept::Unanswered, None)
         }
     };
-    // Whoever does not wait any more needs no answer.
+    // A caller that gave up needs no answer.
     _ = answer.send(kept);
     let (keeper, answers) = stream?;
-    match serve(members, member, keeper, answers, asks).await {
+    match serve(members, member, keeper, answers, asks, silence).await {
         End::Moved(ask) => Some(ask),
         End::Broken => {
             members.leave(member);
@@ -160,6 +181,7 @@ async fn serve(
     mut keeper: LeaseKeeper,
     mut answers: LeaseKeepAliveStream,
     asks: &mut mpsc::UnboundedReceiver<Ask>,
+    silence: &mut Silence,
 ) -> End {
     let mut unanswered = Unanswered::default();
     loop {
@@ -179,16 +201,41 @@ async fn serve(
                 Err(_) => return End::Broken,
             },
             answer = answers.message() => match answer {
-                Ok(Some(answer)) => unanswered.answer(answer.id(), answer.ttl() > 0),
+                Ok(Some(answer)) => {
+                    if let Some(after) = unanswered.answer(answer.id(), answer.ttl() > 0) {
+                        silence.answered(after);
+                    }
+                }
                 Ok(None) => return End::Broken,
                 Err(error) => {
                     tracing::debug!(%error, "the stream of keep-alives broke off");
                     return End::Broken;
                 }
             },
-            () = sleep_until(unanswered.silent_since() + STALL), if !unanswered.is_empty() => {
+            () = sleep_until(unanswered.silent_since() + silence.0), if !unanswered.is_empty() => {
+                silence.failed();
                 return End::Broken;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_cluster_is_waited_for_longer() {
+        let mut silence = Silence(STALL);
+        silence.failed();
+        assert_eq!(silence.0, STALL * 2);
+        silence.answered(Duration::from_millis(1_600));
+        assert_eq!(silence.0, Duration::from_millis(3_200));
+        silence.answered(Duration::from_millis(3));
+        assert_eq!(silence.0, STALL);
+        for _ in 0..10 {
+            silence.failed();
+        }
+        assert_eq!(silence.0, Silence::LONGEST);
     }
 }

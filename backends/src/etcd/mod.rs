@@ -43,6 +43,7 @@
 //! # }
 //! ```
 
+mod attempt;
 mod calls;
 mod config;
 mod error;

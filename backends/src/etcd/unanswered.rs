@@ -1,6 +1,7 @@
 //! The requests on one stream of keep-alives that have no answer yet.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 use super::keep_alive::{Ask, Kept};
 use crate::{Clock, Moment, SystemClock};
 
-/// Who waits for an answer, by etcd lease: one request each, whoever else asks meanwhile.
+/// The callers that wait for an answer, by etcd lease: one request each, for any number of callers.
 pub(super) struct Unanswered {
     requests: HashMap<i64, Request>,
     /// Those of them that are still to be sent, in order.
@@ -69,15 +70,16 @@ impl Unanswered {
         self.unsent.pop_front();
     }
 
-    /// etcd answered the request for that lease.
-    pub(super) fn answer(&mut self, lease: i64, is_extended: bool) {
+    /// etcd answered the request for that lease. Gives how long that took.
+    pub(super) fn answer(&mut self, lease: i64, is_extended: bool) -> Option<Duration> {
         self.silent_since = Instant::now();
-        let Some(Request { asked, answers }) = self.requests.remove(&lease) else { return };
+        let Request { asked, answers } = self.requests.remove(&lease)?;
         for answer in answers {
             let kept = if is_extended { Kept::Extended { asked } } else { Kept::NoLease };
-            // Whoever does not wait any more needs no answer.
+            // A caller that gave up needs no answer.
             _ = answer.send(kept);
         }
+        Some(SystemClock.now().saturating_since(asked))
     }
 }
 
@@ -139,7 +141,7 @@ mod tests {
         let mut unanswered = Unanswered::default();
         let (one, answered) = ask(1);
         unanswered.add(one);
-        unanswered.answer(2, true);
+        assert_eq!(unanswered.answer(2, true), None);
         assert!(!unanswered.is_empty());
         unanswered.answer(1, false);
         assert!(matches!(answered.await, Ok(Kept::NoLease)));

@@ -177,7 +177,7 @@ pub(super) fn list(from: &str, after: Option<&str>, limit: i64) -> Vec<Document>
 /// Names that are enabled and not held, and whose latest grant is so long ago: what its token says,
 /// which follows the clock, and which is below the clock.
 fn unused_for(unused_for: Duration) -> Document {
-    /// As good as any longer time, and no number overflows.
+    /// Long enough for any record, and short enough that no number overflows.
     const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
     let millis = i64::try_from(unused_for.min(CENTURY).as_millis()).unwrap_or(i64::MAX);
     let before = doc! { "$multiply": [{ "$subtract": [now(), millis] }, 1000_i64] };

@@ -52,7 +52,7 @@ impl Shared {
         {
             return Err(error.clone());
         }
-        // What stands there now is what became of it, whoever wrote it: extended if it is in force
+        // What stands there now is what became of the lease, whichever call wrote it: extended if it is in force
         // and not told to end.
         let names: Vec<_> = asked.iter().map(|((name, _), _)| name.as_str()).collect();
         let stages = pipeline::read(doc! { "_id": { "$in": names } });
