@@ -88,7 +88,8 @@ impl Pair {
         let held = [self.holder.take(&first, LONG).await?, self.holder.take(&second, LONG).await?];
         let (asks, asked) = oneshot::channel();
         let (stands_still, stood_still) = oneshot::channel();
-        let (url, namespace) = (self.url.clone(), self.namespace.clone());
+        // As another user than the holder, who may wait for its bell as well.
+        let (url, namespace) = (backend.url().to_owned(), self.namespace.clone());
         let waiting = on_stopped_clock(move |mut clock| async move {
             let open = async {
                 let options = options(&namespace, Schema::Require);
@@ -129,12 +130,13 @@ impl Pair {
         woken.map_err(|_| Failure::new("no bell wakes the waiter"))?
     }
 
-    /// Waits until a session waits for a bell that another keeps.
+    /// Waits until a session of another user waits for the holder's bell.
     async fn until_in_line(&self, backend: &MySql) -> CaseResult {
         let query = "SELECT CAST(COUNT(*) AS SIGNED) FROM information_schema.processlist \
-             WHERE user = ? AND state = 'User lock' AND info LIKE '%GET_LOCK%'";
+             WHERE user <> ? AND state = 'User lock' AND info LIKE CONCAT('%', ?, '%')";
+        let bell = self.holder.holder().instance.simple().to_string();
         loop {
-            let waiting = sqlx::query_scalar(query).bind(self.namespace.as_str());
+            let waiting = sqlx::query_scalar(query).bind(self.namespace.as_str()).bind(&bell);
             let waiting: i64 = waiting.fetch_one(backend.admin()).await?;
             if waiting > 0 {
                 return Ok(());
