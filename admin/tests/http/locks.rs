@@ -82,6 +82,8 @@ async fn a_corrupt_record_is_listed_with_the_reason() {
     let one = bench.get("/v1/locks/b").await.ok();
     assert_eq!(one, locks[1]);
     assert_eq!(one["corrupt"], "the token is no number");
+    let page = bench.get("/v1/locks?limit=1&after=a").await.ok();
+    assert_eq!((&page["locks"][0], &page["next"]), (&one, &b));
     for unknown in ["holder", "token", "disabled", "left_ms", "held_since"] {
         assert_eq!(one[unknown], json!(null));
     }

@@ -115,7 +115,7 @@ impl Files {
     }
 }
 
-/// Whether a folder's files are read whoever may write them.
+/// Whether a folder's files are read no matter who may write them.
 #[derive(Clone, Copy, Debug)]
 enum Trust {
     Given,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Why the file is not to be trusted, if it is not: whoever can write it, or put another in its
+/// Why the file is not to be trusted, if it is not: a user who can write it, or put another in its
 /// place, would decide which store this process uses.
 #[cfg(unix)]
 pub(super) fn distrust(folder: &Path, file: &Path) -> Option<String> {

@@ -92,7 +92,7 @@ fn a_file_that_is_named_must_be_one() {
     assert!(error.to_string().contains("has no \"masterJobExecutor\"; name a "), "{error}");
 }
 
-/// Whoever can write the file, or put another in its place, could choose the store.
+/// A user who can write the file, or put another in its place, could choose the store.
 #[cfg(unix)]
 #[test]
 fn a_file_that_others_could_have_written_is_passed_over() {

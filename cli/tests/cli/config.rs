@@ -213,7 +213,7 @@ fn a_folder_that_may_not_be_searched_has_no_file() {
     mode(&state, 0o755);
 }
 
-/// Whoever can write the working folder could choose the store.
+/// A user who can write the working folder could choose the store.
 #[test]
 fn a_file_in_a_folder_that_others_may_write_is_not_read() {
     let bench = Bench::new();

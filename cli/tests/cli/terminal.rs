@@ -4,16 +4,21 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{Bench, is_alive, leasehold, wait_for, wait_until};
+use crate::support::{Bench, is_alive, leasehold, stdout, wait_for, wait_until};
 
 /// A session on a terminal of its own.
 struct Session {
     process: Child,
     controller: Option<File>,
+    reader: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
     shown: Arc<Mutex<String>>,
     read_until: usize,
 }
@@ -22,7 +27,9 @@ impl Session {
     /// Starts a program as the leader of a session whose terminal is its standard input,
     /// output and error. The environment is that of [`leasehold`].
     fn start(bench: &Bench, program: &[&str]) -> Self {
-        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        // A terminal is hung up when nobody has its other side open, so it is not inherited.
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let controller = openpt(flags).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
         let name = ptsname(&controller, Vec::new()).unwrap();
@@ -46,16 +53,43 @@ impl Session {
         let process = command.spawn().unwrap();
         drop(command);
         let controller = File::from(controller);
-        let (mut source, shown) =
-            (controller.try_clone().unwrap(), Arc::<Mutex<String>>::default());
-        let sink = shown.clone();
-        std::thread::spawn(move || {
+        let mut session = Self {
+            process,
+            controller: Some(controller),
+            reader: None,
+            stop: Arc::default(),
+            shown: Arc::default(),
+            read_until: 0,
+        };
+        session.read();
+        session
+    }
+
+    /// Takes in what the terminal shows, in a thread.
+    fn read(&mut self) {
+        let mut source = self.controller.as_ref().unwrap().try_clone().unwrap();
+        let (shown, stop) = (self.shown.clone(), self.stop.clone());
+        self.reader = Some(std::thread::spawn(move || {
             let mut chunk = [0; 4096];
-            while let Ok(count @ 1..) = source.read(&mut chunk) {
-                sink.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..count]));
+            let pause = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+            while !stop.load(Ordering::Relaxed) {
+                let mut sources = [PollFd::new(&source, PollFlags::IN)];
+                if poll(&mut sources, Some(&pause)) == Ok(0) {
+                    continue;
+                }
+                let Ok(count @ 1..) = source.read(&mut chunk) else { break };
+                shown.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..count]));
             }
-        });
-        Self { process, controller: Some(controller), shown, read_until: 0 }
+        }));
+    }
+
+    /// Takes the terminal away, as when a window is closed or a connection is lost.
+    fn hang_up(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        drop(self.controller.take());
     }
 
     /// An interactive shell; none where there is no bash.
@@ -94,7 +128,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        drop(self.controller.take());
+        self.hang_up();
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -182,6 +216,22 @@ fn a_suspended_command_goes_on_in_the_foreground() {
     shell.until("status 0");
 }
 
+/// As in a container: nobody could continue what is suspended.
+#[test]
+fn without_a_shell_a_suspended_command_goes_on_at_once() {
+    let bench = bench(ASKS);
+    let run = ["leasehold", "run", "--lock", "a", "--ttl", "2s", "--", "./job"];
+    let mut session = Session::start(&bench, &run);
+    session.until("ready");
+    session.write("\u{1a}");
+    session.until("^Z");
+    // Longer than the lease of a process that is stopped.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    session.write("hello\n");
+    session.until("got hello");
+    assert_eq!(session.exit(), 0);
+}
+
 #[test]
 fn a_command_that_stays_suspended_ends_with_its_lease() {
     let bench = bench(ASKS);
@@ -228,20 +278,12 @@ fn a_command_does_not_outlive_its_terminal() {
             shell.until("it needs the terminal");
         }
         let job = job_id(&bench);
-        hang_up(&bench, job);
+        shell.hang_up();
+        wait_until("the command's end", || !is_alive(job));
+        wait_until("the lock to be free", || {
+            stdout(&bench.output(&["status", "a"])).contains("free")
+        });
     }
-}
-
-/// Ends the session of a command as its terminal's end does, and waits for the command's end.
-fn hang_up(bench: &Bench, job: u32) {
-    let stat = fs::read_to_string(format!("/proc/{job}/stat")).unwrap();
-    let session: u32 =
-        stat.rsplit_once(')').unwrap().1.split_whitespace().nth(3).unwrap().parse().unwrap();
-    crate::support::send(session, rustix::process::Signal::HUP);
-    wait_until("the command's end", || !is_alive(job));
-    wait_until("the lock to be free", || {
-        crate::support::stdout(&bench.output(&["status", "a"])).contains("free")
-    });
 }
 
 fn is_stopped(pid: u32) -> bool {
