@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::id::new_id;
+
 /// Who holds a lock, for people to read: nothing is decided by it.
 ///
 /// What proves a holder's right is its [`LeaseId`](crate::LeaseId).
@@ -25,7 +27,7 @@ impl Holder {
     /// This process on this host, under a new instance id.
     #[must_use]
     pub fn current() -> Self {
-        Self { instance: Uuid::now_v7(), host: host_name(), pid: std::process::id(), label: None }
+        Self { instance: new_id(), host: host_name(), pid: std::process::id(), label: None }
     }
 
     /// With the application's own name for this instance.

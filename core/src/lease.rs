@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::id::new_id;
 use crate::{Error, ErrorKind, Result};
 
 /// The id of one acquisition attempt, and of the lease if it is granted (a UUIDv7).
@@ -21,7 +22,7 @@ impl LeaseId {
     #[must_use]
     #[allow(clippy::new_without_default, reason = "two calls differ, which no default should")]
     pub fn new() -> Self {
-        Self(Uuid::now_v7())
+        Self(new_id())
     }
 
     /// The id that a store kept.

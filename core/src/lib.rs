@@ -16,6 +16,7 @@ pub mod election;
 mod engine;
 mod error;
 mod holder;
+mod id;
 mod lease;
 mod lock;
 mod memory;

@@ -131,7 +131,7 @@ impl Shared {
         let holder = serde_json::to_string(&options.holder)
             .map_err(|e| Error::invalid("the holder is no JSON").with_source(e))?;
         for _ in 0..LOOKS {
-            let call = Uuid::now_v7().to_string();
+            let call = LeaseId::new().to_string();
             let change = pipeline::acquire(name, options.lease, &holder, ttl, &call);
             let after = self.upsert(Purpose::Other, name, change).await?;
             if after.get_str("call").is_ok_and(|by| by == call) && !after.contains_key("disabled") {
@@ -171,7 +171,7 @@ impl Shared {
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        let call = Uuid::now_v7().to_string();
+        let call = LeaseId::new().to_string();
         let change = pipeline::disable(name, options, &call);
         let after = self.upsert(Purpose::Holder, name, change).await?;
         let by = after.get_document("disabled").and_then(|disabled| disabled.get_str("call"));

@@ -1,0 +1,33 @@
+//! Ids that sort by when they were made.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use uuid::{NoContext, Timestamp, Uuid};
+
+/// A new UUIDv7.
+pub(crate) fn new_id() -> Uuid {
+    id_at(SystemTime::now())
+}
+
+/// `Uuid::now_v7` panics while the calendar clock is before 1970, as on a board without a battery.
+/// Such ids sort as the oldest; their random part keeps them apart.
+fn id_at(now: SystemTime) -> Uuid {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Uuid::new_v7(Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_makes_ids_that_differ() {
+        let early = UNIX_EPOCH - Duration::from_secs(60);
+        let [first, second] = [early; 2].map(id_at);
+        assert_ne!(first, second);
+        assert_eq!(first.get_version_num(), 7);
+        assert!(first < new_id());
+    }
+}
