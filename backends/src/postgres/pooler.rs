@@ -66,7 +66,11 @@ pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<Seen> {
          FROM pg_prepared_statements WHERE statement = 'SELECT ''{marker}'''"
     );
     let rows = simple(&mut transaction, query).await?;
-    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let Some(row) = rows.first() else {
+        // Something in between keeps it, and hands it to a session when it is run.
+        transaction.rollback().await?;
+        return Ok(Seen { renamed: true, greeted: false, keeps });
+    };
     let renamed = !row.try_get::<bool, _>("own_name")?;
     let seen = Seen { renamed, greeted: row.try_get("greeted")?, keeps };
     if !renamed {

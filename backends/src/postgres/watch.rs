@@ -217,7 +217,9 @@ impl Watch {
         loop {
             match poller.ask(&self.sql.poll, &self.asked).await {
                 Ok((hints, pause)) => {
-                    works = true;
+                    if !std::mem::replace(&mut works, true) {
+                        self.warned = false;
+                    }
                     hints.into_iter().for_each(|hint| self.hint(hint));
                     sleep(pause).await;
                 }
@@ -232,6 +234,8 @@ impl Watch {
     /// Never listens again, for as long as the store lives.
     fn poll_for_good(&mut self, why: &str) {
         self.asked.poll();
+        // Told even if an outage before it was told of.
+        self.warned = false;
         self.warn(why);
     }
 
