@@ -151,8 +151,9 @@ impl<DB: Server> Connections<DB> {
             if !from_server && is_own {
                 self.close_own();
             }
-            let tries_left = tries_left
-                .get_or_insert_with(|| if is_own { 1 } else { self.pool.size().min(MOST_TRIES) });
+            // Each of the pool's other connections may be dead as well; the one after them is new.
+            let most = if is_own { 1 } else { (self.pool.size() + 1).min(MOST_TRIES) };
+            let tries_left = tries_left.get_or_insert(most);
             let harmless = purpose.is_repeatable() || !DB::leaves_doubt(&error);
             let in_time = SystemClock.now() < give_up;
             if health == Health::Usable || !is_reused || !harmless || !in_time || *tries_left == 0 {

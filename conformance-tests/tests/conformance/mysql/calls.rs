@@ -132,9 +132,16 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
         } else {
             // The application's sessions wait on.
-            let error = client.store().get(&name("held")).await.expect_err("too many wait");
-            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-            assert!(error.to_string().contains("were given up"), "{error}");
+            let told = async {
+                loop {
+                    let error = client.store().get(&name("held")).await.expect_err("it is locked");
+                    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+                    if error.to_string().contains("were given up") {
+                        return;
+                    }
+                }
+            };
+            timeout(PATIENCE, told).await.map_err(|_| Failure::new("they go on connecting"))?;
         }
         locking.execute("UNLOCK TABLES").await?;
         works_again(&client).await?;
@@ -216,7 +223,7 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<MySql>) -> C
             extended(client.renew(&taken.name, taken.lease, LONG).await?);
         }
         let sessions = backend.sessions(&namespace).await?.len();
-        assert!(sessions <= 3, "{sessions}: calls, heartbeats and hints");
+        assert!(sessions <= 4, "{sessions}: opening, calls, heartbeats and hints");
         race((0..50).map(|number| {
             let client = client.clone();
             async move {
@@ -227,7 +234,7 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<MySql>) -> C
         }))
         .await?;
         let sessions = backend.sessions(&namespace).await?.len();
-        assert!(sessions <= most as usize + 3, "{sessions}: at most {most} for calls");
+        assert!(sessions <= most as usize + 4, "{sessions}: at most {most} for calls");
         // A holder at rest: heartbeats and hints.
         let rest = async {
             while backend.sessions(&namespace).await?.len() > 2 {
