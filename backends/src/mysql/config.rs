@@ -58,9 +58,6 @@ pub(super) fn from_url(url: &str) -> Result<MySqlConnectOptions> {
         return Err(wrong("a URL with several hosts is not supported")
             .with_fix("name one host that leads to the primary, such as a proxy's"));
     }
-    if options.get_host().is_empty() && options.get_socket().is_none() {
-        return Err(wrong("the URL names no host"));
-    }
     if options.get_database().is_none_or(str::is_empty) {
         return Err(wrong("the URL names no database"));
     }
@@ -167,7 +164,7 @@ mod tests {
             "mysql://u:secret@h1,h2/d",
             "mysql://u:1/secret@h/d",
             "mysql://u:secret@h",
-            "mysql:///d",
+            "mysql://u:secret@/d",
         ] {
             let error = from_url(url).unwrap_err();
             assert!(error.is_invalid(), "{url}: {error}");
