@@ -61,7 +61,7 @@ const OPTIONS: &[&str] = &[
 ];
 
 /// How long a connection that nothing needs is kept, unless the URL says otherwise.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(20);
 
 /// A client that a store has for itself.
 pub(super) struct Opened {
