@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Parts};
 use crate::observer::{self, Observations};
 use crate::{
     Clock, DisableOptions, DisableOutcome, Disablement, Election, EnableOutcome, Error, ErrorKind,
@@ -41,6 +41,7 @@ impl Client {
             settings: Settings::default(),
             seed: None,
             repeatable: false,
+            hints: true,
         }
     }
 
@@ -241,6 +242,7 @@ pub struct ClientBuilder {
     settings: Settings,
     seed: Option<u64>,
     repeatable: bool,
+    hints: bool,
 }
 
 impl ClientBuilder {
@@ -262,7 +264,20 @@ impl ClientBuilder {
         Self { settings, ..self }
     }
 
-    /// Another clock than the machine's, for tests.
+    /// Whether the store is watched for hints, as it is by default. Without hints, those who wait
+    /// find out at their next [poll](Settings::poll_interval), and a disabled holder at its next
+    /// heartbeat.
+    ///
+    /// To be turned off where a watch is not to be had or does harm, such as behind a connection
+    /// pooler that shares sessions among clients.
+    #[must_use]
+    pub fn hints(self, hints: bool) -> Self {
+        Self { hints, ..self }
+    }
+
+    /// Another clock than the machine's, for tests. Unless it
+    /// [says otherwise](Clock::is_real_time), heartbeats and elections then run in the runtime of
+    /// the caller.
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
@@ -295,8 +310,9 @@ impl ClientBuilder {
                 .with_fix(format!("use at most {LONGEST_LABEL} bytes without NUL")));
         }
         let timing = self.settings.resolve(&self.store.capabilities())?;
-        let engine =
-            Engine::new(self.store, self.clock, self.holder, &timing, self.seed, self.repeatable);
+        let Self { store, holder, clock, seed, repeatable, hints, .. } = self;
+        let parts = Parts { clock, holder, timing: timing.clone(), seed, repeatable, hints };
+        let engine = Engine::new(store, parts);
         Ok(Client { engine: Arc::new(engine), timing })
     }
 }

@@ -72,6 +72,15 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     ///
     /// Dropping the future is safe.
     fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()>;
+
+    /// Whether its timers fire in every runtime. If so, a client runs its heartbeats and elections
+    /// on Leasehold's own thread, apart from the application's.
+    ///
+    /// `false` by default: under a clock for tests, such as one of paused time, everything stays
+    /// in the runtime of the caller.
+    fn is_real_time(&self) -> bool {
+        false
+    }
 }
 
 /// The machine's clock: `CLOCK_BOOTTIME` on Linux and Android, where its origin is the machine's
@@ -115,6 +124,10 @@ impl SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
         Self::read()
+    }
+
+    fn is_real_time(&self) -> bool {
+        true
     }
 
     fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()> {

@@ -73,7 +73,8 @@ impl Observer {
             let record = match self.engine.calls.get(&self.name, self.timing.call_limit()).await {
                 Ok(record) => record.unwrap_or_else(|| LockRecord::unused(self.name.clone())),
                 Err(error) => {
-                    self.pause = self.timing.poll_interval;
+                    let pause = self.timing.poll_interval;
+                    self.pause = pause + self.engine.jitter(pause / 10);
                     return Err(error);
                 }
             };

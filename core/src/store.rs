@@ -78,8 +78,11 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// * It takes a constant number of round trips for up to
     ///   [`renew_batch`](Capabilities::renew_batch) leases, the most a caller hands over at once.
     ///
+    /// * Several calls may be under way for the same leases: a retry goes out beside a call that is
+    ///   unanswered, and must not wait behind it, so that a connection that hangs costs no lease.
+    ///
     /// A caller names each lease once in a batch; where one is named twice, both answers tell what
-    /// became of it.
+    /// became of it. The call is made in the runtime of Leasehold's own thread.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid), when a ttl is outside of what [`check_ttl`] accepts,

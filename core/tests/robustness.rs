@@ -446,10 +446,11 @@ async fn a_leadership_that_was_kept_is_over_with_its_term() {
     let client = client(&odd, clock, Settings::new());
     let kept = Arc::new(std::sync::Mutex::new(None));
     let keep = kept.clone();
-    let job = job_fn(move |leadership: Leadership| {
+    let start = move |leadership: Leadership| {
         *keep.lock().unwrap() = Some(leadership);
         std::future::ready(Ok(()))
-    });
+    };
+    let job = start_stop(start, |_| std::future::ready(()));
     let election = client.election("a").unwrap().spawn(job);
     election.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(ms(10)).await;

@@ -97,3 +97,8 @@ fn new_id_after_a_refusal() {
 fn trust_counted_from_the_reply() {
     breaks(Flaw::TrustFromReply, 2, 0, EXCLUSION);
 }
+
+#[test]
+fn release_after_an_abort() {
+    breaks(Flaw::ReleaseAfterAbort, 0, 1, "no lease of an aborted job is released");
+}

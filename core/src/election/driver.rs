@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::machine::{Action, Attempt, Event, Machine, Standing, Wake};
 use super::running::{Outcome, Running};
 use super::{Election, ElectionHandle, Job, Leadership, Status};
-use crate::engine::{Answer, Campaign, Claim, Subscription, Trust};
+use crate::engine::{Answer, Campaign, Claim, Renewals, Subscription, Trust};
 use crate::telemetry::ElectionMeters;
 use crate::{
     AcquireOutcome, FencingToken, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
@@ -25,29 +27,39 @@ pub(crate) enum Command {
     ShutDown,
 }
 
+/// Called within the application's runtime, where the job runs. The election runs in the client's
+/// background, so that it does not depend on what the job does to that runtime.
 pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
+    let application = Handle::current();
+    let background = election.engine.background.runtime();
+    let apart = background.id() != application.id();
+    let sentinel = apart.then(|| application.spawn(std::future::pending()));
+    let clock = election.engine.calls.clock().clone();
     let (commands, received) = mpsc::unbounded_channel();
     let (publish, status) = watch::channel(Status::default());
     let now = election.engine.now();
     let driver = Driver {
         machine: Machine::new(election.timing.clone(), now),
         hints: election.engine.hub.subscribe(election.name.clone()),
-        campaign: election.engine.announcer.campaign(election.name.clone()),
+        campaign: Some(election.engine.announcer.campaign(election.name.clone())),
+        leaving: None,
+        application,
+        sentinel,
         commands: commands.clone(),
         received,
         publish,
         job,
         claim: None,
         asking: None,
-        renewing: None,
+        renewals: None,
         releasing: None,
         running: None,
         wake: None,
         meters: ElectionMeters::new(&election.name),
         election,
     };
-    tokio::spawn(driver.run());
-    ElectionHandle { commands, status }
+    background.spawn(driver.run());
+    ElectionHandle { commands, status, clock }
 }
 
 struct Driver {
@@ -55,7 +67,13 @@ struct Driver {
     machine: Machine,
     job: Arc<dyn Job>,
     hints: Subscription,
-    campaign: Campaign,
+    /// `None` once it leaves.
+    campaign: Option<Campaign>,
+    /// The withdrawal of what was announced.
+    leaving: Option<BoxFuture<'static, ()>>,
+    application: Handle,
+    /// Ends with the application's runtime, if that is another than the election's.
+    sentinel: Option<JoinHandle<()>>,
     /// Each term's leadership gets one; a handle that is dropped says so by a command.
     commands: mpsc::UnboundedSender<Command>,
     received: mpsc::UnboundedReceiver<Command>,
@@ -63,7 +81,8 @@ struct Driver {
     /// The latest attempt's claim, unless a call has it.
     claim: Option<Claim>,
     asking: Option<BoxFuture<'static, (Claim, Answer<AcquireOutcome>)>>,
-    renewing: Option<BoxFuture<'static, Answer<RenewOutcome>>>,
+    /// Those of the term's lease, while it is renewed.
+    renewals: Option<Renewals>,
     releasing: Option<BoxFuture<'static, (Claim, Result<ReleaseOutcome>)>>,
     running: Option<Running>,
     /// The machine's wish, and the moment that was drawn for it.
@@ -85,8 +104,23 @@ impl Driver {
                 self.running = None;
             }
             self.publish();
+            if let Some(by) = self.machine.leave_by() {
+                self.leave(by);
+            }
         }
-        self.campaign.leave().await;
+        // What goes on by itself, when the store did not answer in time.
+        (self.asking, self.releasing, self.claim) = (None, None, None);
+        self.leave(self.election.engine.now() + self.election.timing.goodbye_limit());
+        if let Some(leaving) = self.leaving.take() {
+            leaving.await;
+        }
+    }
+
+    /// Takes back what was announced, beside the release of the lease.
+    fn leave(&mut self, by: Moment) {
+        if let Some(campaign) = self.campaign.take() {
+            self.leaving = Some(campaign.leave(by).boxed());
+        }
     }
 
     async fn next_event(&mut self) -> Event {
@@ -111,8 +145,10 @@ impl Driver {
                 }
                 Command::ShutDown => Event::ShutDown,
             },
+            () = ended(&mut self.sentinel) => Event::RuntimeGone,
             outcome = running(&mut self.running) => match outcome {
                 Outcome::StartFailed(error) => Event::StartFailed(error),
+                Outcome::Finished => Event::Finished,
                 Outcome::Ended => Event::JobEnded,
             },
             (claim, answer) = under_way(&mut self.asking) => {
@@ -120,20 +156,22 @@ impl Driver {
                 self.saw(&answer);
                 Event::Asked { sent: answer.sent, reply: (&answer.outcome).into() }
             }
-            answer = under_way(&mut self.renewing) => {
+            (answer, under_way) = renewed(&mut self.renewals) => {
                 if let (Ok(RenewOutcome::Extended { .. }), Some(running)) =
                     (&answer.outcome, &self.running)
                 {
                     engine.calls.meters().confirmed(running.leadership.remaining());
                 }
                 self.heard(&answer.outcome);
-                Event::Renewed { sent: answer.sent, reply: (&answer.outcome).into() }
+                let reply = (&answer.outcome).into();
+                Event::Renewed { sent: answer.sent, reply, under_way }
             }
             (claim, outcome) = under_way(&mut self.releasing) => {
                 self.claim = Some(claim);
                 self.heard(&outcome);
                 Event::Released(outcome.is_ok())
             }
+            () = under_way(&mut self.leaving) => Event::Tick,
             // Before hints, lest a flood of them keep a leader from stepping down.
             () = tick => Event::Tick,
             () = self.hints.changed() => Event::Hint,
@@ -150,11 +188,14 @@ impl Driver {
                 self.asking = Some(claim.ask(timing.ttl).boxed());
             }
             Action::Renew(beat) => {
-                self.renewing = self.claim.as_ref().map(|claim| {
-                    let (engine, lease) = (engine.clone(), claim.lease());
+                if let (Some(claim), None) = (&self.claim, &self.renewals) {
+                    let lease = claim.lease();
                     let renewal = RenewOptions { name: name.clone(), lease, ttl: timing.ttl };
-                    async move { engine.heartbeat.renew(renewal, beat).await }.boxed()
-                });
+                    self.renewals = Some(Renewals::new(engine.clone(), renewal, timing));
+                }
+                if let Some(renewals) = &mut self.renewals {
+                    renewals.ask(beat);
+                }
             }
             Action::Release(limit) => {
                 self.releasing = self.claim.take().map(|mut claim| {
@@ -171,7 +212,7 @@ impl Driver {
             }),
             Action::Distrust => self.with_running(|running| running.leadership.trust.end(None)),
             Action::Stop(reason) => {
-                self.renewing = None;
+                self.renewals = None;
                 info!(lock = name.as_str(), %reason, "stepping down");
                 self.meters.ends(&reason);
                 self.with_running(|running| running.stop(reason));
@@ -185,11 +226,16 @@ impl Driver {
                     lock = name.as_str(),
                     grace = ?timing.stop_grace,
                     "the job did not stop in time and is aborted; what it does without awaiting \
-                     goes on, and only its fencing token can stop that"
+                     may go on, so the lease is not released but runs out"
                 );
                 self.meters.overran();
                 self.publish.send_modify(|status| status.overruns += 1);
                 self.with_running(|running| running.abort_all());
+            }
+            Action::LetExpire => {
+                if let Some(claim) = &mut self.claim {
+                    claim.let_expire();
+                }
             }
         }
     }
@@ -214,7 +260,8 @@ impl Driver {
             status.leader = Some(holder);
         });
         let leading = self.meters.began();
-        self.running = Some(Running::start(self.job.clone(), leadership, leading));
+        let application = self.application.clone();
+        self.running = Some(Running::start(application, self.job.clone(), leadership, leading));
     }
 
     fn with_running(&mut self, act: impl FnOnce(&mut Running)) {
@@ -243,12 +290,9 @@ impl Driver {
         });
     }
 
-    /// Keeps for the status how the store does.
+    /// Keeps for the status how the store does; the log is told once for all of the client.
     fn heard<T>(&mut self, outcome: &Result<T>) {
         let error = outcome.as_ref().err().cloned();
-        if let Some(error) = &error {
-            warn!(%error, "the store failed; trying again");
-        }
         let had = self.publish.borrow().error.is_some();
         if had || error.is_some() {
             self.publish.send_modify(|status| status.error = error);
@@ -269,12 +313,34 @@ impl Driver {
     }
 }
 
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(sentinel) = &self.sentinel {
+            sentinel.abort();
+        }
+    }
+}
+
 /// The end of a call, once; pending when none is under way.
 async fn under_way<T>(call: &mut Option<BoxFuture<'static, T>>) -> T {
     let Some(running) = call else { return std::future::pending().await };
     let ended = running.await;
     *call = None;
     ended
+}
+
+/// The next answer to a renewal, and whether another is unanswered; pending while none is asked for.
+async fn renewed(renewals: &mut Option<Renewals>) -> (Answer<RenewOutcome>, bool) {
+    let Some(renewals) = renewals else { return std::future::pending().await };
+    let answer = renewals.next().await;
+    (answer, renewals.under_way())
+}
+
+/// The end of a task, once; pending when there is none.
+async fn ended(task: &mut Option<JoinHandle<()>>) {
+    let Some(running) = task else { return std::future::pending().await };
+    let _ = running.await;
+    *task = None;
 }
 
 /// What becomes of the job; pending when none runs.

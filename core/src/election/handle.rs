@@ -1,9 +1,12 @@
 //! How an application follows and steers an election that runs.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::sync::{mpsc, watch};
 
 use super::driver::Command;
-use crate::{Disablement, Error, FencingToken, Holder};
+use crate::{Clock, Disablement, Error, FencingToken, Holder};
 
 pub use super::machine::Standing;
 
@@ -58,6 +61,7 @@ impl Status {
 pub struct ElectionHandle {
     pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) status: watch::Receiver<Status>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl ElectionHandle {
@@ -90,11 +94,31 @@ impl ElectionHandle {
     /// Leaves the election: stops the job if it runs, releases the lease, and returns when this is
     /// done.
     ///
+    /// It takes as long as the job does to stop, and after that no longer than the
+    /// [goodbye limit](crate::Timing::goodbye_limit), also when the store hangs: with the default
+    /// settings 5 s for each. A job that neither awaits nor returns keeps it waiting; see
+    /// [`shutdown_within`](Self::shutdown_within).
+    ///
     /// # Cancel safety
     /// Safe: once called, it happens.
     pub async fn shutdown(self) {
         let _ = self.commands.send(Command::ShutDown);
         self.ended().await;
+    }
+
+    /// [`shutdown`](Self::shutdown), but waits no longer than that; returns whether the election
+    /// has ended. If not, it goes on to do so in the background.
+    ///
+    /// # Cancel safety
+    /// Safe: once called, it happens.
+    pub async fn shutdown_within(self, limit: Duration) -> bool {
+        let _ = self.commands.send(Command::ShutDown);
+        let late = self.clock.sleep_until(self.clock.now() + limit);
+        tokio::select! {
+            biased;
+            () = self.ended() => true,
+            () = late => false,
+        }
     }
 
     /// Returns when the election has ended.

@@ -23,8 +23,14 @@ pub trait Job: Send + Sync + 'static {
     /// Begins the term's work.
     ///
     /// It may set things going and return, or work for as long as it leads; the term goes on
-    /// either way. `stop` is called no earlier than at its first await. A long one watches [`Leadership::cancelled`], and hands
+    /// either way, unless the job says [`ends_with_start`](Self::ends_with_start). `stop` is called
+    /// no earlier than at its first await. A long one watches [`Leadership::cancelled`], and hands
     /// [`Leadership::token`] to whatever can refuse an older one.
+    ///
+    /// It runs in the runtime that the election was spawned in. Heartbeats do not: they go on while
+    /// every thread of that runtime computes or blocks, and so does the term, until `stop` can run
+    /// or the lease is over. Work that does not await can be neither cancelled nor aborted; see
+    /// [`stop`](Self::stop) for what follows.
     ///
     /// # Errors
     /// An error ends the term with [`StopReason::Failed`]; this instance campaigns again after a
@@ -41,9 +47,21 @@ pub trait Job: Send + Sync + 'static {
     /// spawned is the job's to end, also when `stop` is aborted: one held in a
     /// [`JoinSet`](tokio::task::JoinSet) that `stop` takes out of the job ends with it.
     ///
+    /// When the two have not ended within the stop grace they are aborted, and the lease is *not*
+    /// released: what they have begun may go on, in `spawn_blocking` or without awaiting, so it
+    /// runs out by itself before another instance leads.
+    ///
     /// # Cancel safety
     /// It runs in a task of its own, which is aborted when the stop grace or the lease is over.
     async fn stop(&self, reason: &StopReason);
+
+    /// Whether the term ends when `start` returns without an error, with
+    /// [`StopReason::Finished`]; this instance campaigns again after a poll interval.
+    ///
+    /// `false` by default: a `start` that returns has set things going.
+    fn ends_with_start(&self) -> bool {
+        false
+    }
 }
 
 /// Why a term ended.
@@ -63,6 +81,8 @@ pub enum StopReason {
     Lost,
     /// Heartbeats failed for too long to go on.
     HeartbeatsFailed,
+    /// The work has come to its end by itself; see [`Job::ends_with_start`].
+    Finished,
     /// `start` failed or panicked.
     Failed {
         /// With this.
@@ -78,13 +98,18 @@ impl fmt::Display for StopReason {
             Self::Disabled { reason } => write!(f, "disabled: {reason}"),
             Self::Lost => f.write_str("the lease was lost"),
             Self::HeartbeatsFailed => f.write_str("heartbeats failed"),
+            Self::Finished => f.write_str("finished"),
             Self::Failed { error } => write!(f, "start failed: {error}"),
         }
     }
 }
 
-/// A job whose `stop` is that its future ends: it does so soon after
-/// [`Leadership::cancelled`], or is aborted when the grace is over.
+/// A job that is one future: the term's work.
+///
+/// It ends soon after [`Leadership::cancelled`], or is aborted when the grace is over. When it ends
+/// earlier, the term ends with it: after `Ok` with [`StopReason::Finished`], after an error with
+/// [`StopReason::Failed`]. Either way this instance campaigns again after a poll interval, so that
+/// another can lead first. A job that only sets things going is a [`start_stop`] or a [`Job`].
 ///
 /// ```
 /// use leasehold_core::election::{job_fn, Leadership};
@@ -106,10 +131,10 @@ where
     F: Fn(Leadership) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), JobError>> + Send + 'static,
 {
-    start_stop(start, |_| std::future::ready(()))
+    Closures { start, stop: |_| std::future::ready(()), ends_with_start: true }
 }
 
-/// A job of two closures.
+/// A job of two closures. The term goes on when `start` returns, until `stop` is called.
 ///
 /// ```
 /// use leasehold_core::election::{start_stop, Leadership, StopReason};
@@ -130,12 +155,13 @@ where
     G: Fn(StopReason) -> Gut + Send + Sync + 'static,
     Gut: Future<Output = ()> + Send + 'static,
 {
-    Closures { start, stop }
+    Closures { start, stop, ends_with_start: false }
 }
 
 struct Closures<F, G> {
     start: F,
     stop: G,
+    ends_with_start: bool,
 }
 
 #[async_trait]
@@ -152,5 +178,9 @@ where
 
     async fn stop(&self, reason: &StopReason) {
         (self.stop)(reason.clone()).await;
+    }
+
+    fn ends_with_start(&self) -> bool {
+        self.ends_with_start
     }
 }

@@ -65,6 +65,10 @@ impl Election {
 
     /// Campaigns, and runs the job whenever this instance leads, in the background.
     ///
+    /// The job runs in the runtime of the caller. The election itself, with its heartbeats, runs on
+    /// Leasehold's own thread. When the caller's runtime is shut down, the
+    /// job goes with it, its `stop` included, and the election leaves: its lease runs out.
+    ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn spawn(self, job: impl Job) -> ElectionHandle {
@@ -76,6 +80,9 @@ impl Election {
     /// # Cancel safety
     /// Dropping the future shuts the election down in the background, in order: the job is
     /// stopped, and the lease released.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub async fn run(self, job: impl Job) {
         self.spawn(job).ended().await;
     }

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info_span};
@@ -17,12 +18,16 @@ use crate::telemetry::Raised;
 pub(super) enum Outcome {
     /// `start` failed or panicked; the term is to end.
     StartFailed(String),
+    /// `start` returned, and with it the work has come to its end.
+    Finished,
     /// `start` and `stop` have both come to their end.
     Ended,
 }
 
 /// The tasks of one term.
 pub(super) struct Running {
+    /// The application's: the job runs there, and the election elsewhere.
+    runtime: Handle,
     job: Arc<dyn Job>,
     pub(super) leadership: Leadership,
     start: Option<JoinHandle<Result<(), JobError>>>,
@@ -38,11 +43,16 @@ pub(super) struct Running {
 
 impl Running {
     /// Calls `start`.
-    pub(super) fn start(job: Arc<dyn Job>, leadership: Leadership, leading: Raised) -> Self {
+    pub(super) fn start(
+        runtime: Handle,
+        job: Arc<dyn Job>,
+        leadership: Leadership,
+        leading: Raised,
+    ) -> Self {
         let (lock, token) = (leadership.name.as_str(), leadership.token.get());
         let span = info_span!("term", lock, token);
         let begun = CancellationToken::new();
-        let start = tokio::spawn({
+        let start = runtime.spawn({
             let (job, leadership) = (job.clone(), leadership.clone());
             let called = begun.clone().drop_guard();
             async move {
@@ -59,6 +69,7 @@ impl Running {
         });
         let start_abort = start.abort_handle();
         Self {
+            runtime,
             job,
             leadership,
             start: Some(start),
@@ -90,7 +101,7 @@ impl Running {
                 () = aborted.cancelled() => {}
             }
         };
-        self.stop = Some(tokio::spawn(stop.instrument(self.span.clone())));
+        self.stop = Some(self.runtime.spawn(stop.instrument(self.span.clone())));
         self.stopping = true;
     }
 
@@ -112,14 +123,15 @@ impl Running {
             tokio::select! {
                 biased;
                 started = finished(&mut self.start) => {
-                    let failure = match started {
+                    let outcome = match started {
+                        Ok(Ok(())) if self.job.ends_with_start() => Some(Outcome::Finished),
                         Ok(Ok(())) => None,
-                        Ok(Err(error)) => Some(error.to_string()),
+                        Ok(Err(error)) => Some(Outcome::StartFailed(error.to_string())),
                         Err(error) if error.is_cancelled() => None,
-                        Err(error) => Some(describe(error)),
+                        Err(error) => Some(Outcome::StartFailed(describe(error))),
                     };
-                    if let Some(error) = failure && !self.stopping {
-                        return Outcome::StartFailed(error);
+                    if let Some(outcome) = outcome && !self.stopping {
+                        return outcome;
                     }
                 }
                 stopped = finished(&mut self.stop) => {

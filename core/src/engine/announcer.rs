@@ -7,16 +7,17 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::debug;
 
-use super::Calls;
-use crate::{ErrorKind, Holder, LockName, Presence, Timing};
+use super::{Background, Calls};
+use crate::{ErrorKind, Holder, LockName, Moment, Presence, Timing};
 
 /// Announces the names that the elections of a client campaign for.
 ///
-/// It runs while there are any, in the runtime of the first. What fails is tried again at the next
-/// beat: no election depends on it.
+/// It runs while there are any, in the client's [background](Background). What fails is tried again
+/// at the next beat: no election depends on it.
 #[derive(Debug)]
 pub(crate) struct Announcer {
     calls: Calls,
+    background: Arc<Background>,
     holder: Holder,
     interval: Duration,
     ttl: Duration,
@@ -44,13 +45,19 @@ pub(crate) struct Campaign {
 }
 
 impl Announcer {
-    pub(crate) fn new(calls: Calls, holder: Holder, timing: &Timing) -> Self {
+    pub(crate) fn new(
+        calls: Calls,
+        background: Arc<Background>,
+        holder: Holder,
+        timing: &Timing,
+    ) -> Self {
         Self {
             calls,
+            background,
             holder,
             interval: timing.heartbeat_interval,
             ttl: timing.ttl,
-            limit: timing.call_limit(),
+            limit: timing.goodbye_limit(),
             state: Mutex::default(),
             changed: Notify::new(),
             stopped: Notify::new(),
@@ -65,7 +72,8 @@ impl Announcer {
         drop(state);
         if begin {
             // With the state unlocked: where there is no runtime, the task is dropped right here.
-            tokio::spawn(announce(Running { announcer: self.clone(), said: false }));
+            let running = Running { announcer: self.clone(), said: false };
+            self.background.runtime().spawn(announce(running));
         }
         self.changed.notify_one();
         Campaign { announcer: self.clone(), name }
@@ -73,6 +81,22 @@ impl Announcer {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when the store has been told that nothing is campaigned for, or could not be; at
+    /// once while something is.
+    async fn until_idle(&self) {
+        loop {
+            let stopped = self.stopped.notified();
+            {
+                let state = self.state();
+                if !state.running || !state.campaigns.is_empty() {
+                    return;
+                }
+            }
+            // No call of the task follows the one that takes back what was announced.
+            stopped.await;
+        }
     }
 
     /// What is to be made known; none when nothing is.
@@ -87,20 +111,16 @@ impl Announcer {
 
 impl Campaign {
     /// Leaves, and waits until the store has been told, or could not be, if this was the last of
-    /// the client's: a process that exits right after leaves no trace.
-    pub(crate) async fn leave(self) {
+    /// the client's: a process that exits right after leaves no trace. It waits until `by` at the
+    /// longest.
+    pub(crate) async fn leave(self, by: Moment) {
         let announcer = self.announcer.clone();
         drop(self);
-        loop {
-            let stopped = announcer.stopped.notified();
-            {
-                let state = announcer.state();
-                if !state.running || !state.campaigns.is_empty() {
-                    return;
-                }
-            }
-            // Each call of the task ends in time, and none follows the one that takes it back.
-            stopped.await;
+        tokio::select! {
+            biased;
+            () = announcer.until_idle() => {}
+            // The store hangs, or nobody drives the runtime that the task is in.
+            () = announcer.calls.clock().sleep_until(by) => {}
         }
     }
 }

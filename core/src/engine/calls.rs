@@ -9,6 +9,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, debug_span};
 use uuid::Uuid;
 
+use super::Outages;
 use crate::telemetry::{Meters, call_outcome};
 use crate::{
     AcquireOptions, AcquireOutcome, Clock, DisableOptions, DisableOutcome, EnableOutcome, Error,
@@ -27,13 +28,26 @@ pub(crate) struct Answer<T> {
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {
     store: Arc<dyn LockStore>,
+    label: Arc<str>,
     clock: Arc<dyn Clock>,
     meters: Arc<Meters>,
+    outages: Arc<Outages>,
 }
 
 impl Calls {
     pub(crate) fn new(store: Arc<dyn LockStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, meters: Arc::new(Meters::new()) }
+        let label: Arc<str> = store.label().into();
+        let outages = Arc::new(Outages::new(label.clone()));
+        Self { store, label, clock, meters: Arc::new(Meters::new()), outages }
+    }
+
+    /// What the store is called in messages.
+    pub(crate) fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    pub(crate) fn outages(&self) -> &Outages {
+        &self.outages
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn LockStore> {
@@ -171,6 +185,10 @@ impl Calls {
             let error = error.during(operation).on_store(self.store.label());
             name.map_or(error.clone(), |name| error.for_lock(name))
         });
+        match &outcome {
+            Ok(_) => self.outages.answered(self.clock.now()),
+            Err(error) => self.outages.failed(error, self.clock.now()),
+        }
         Answer { sent, outcome }
     }
 

@@ -21,7 +21,10 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Claim {
     engine: Arc<Engine>,
-    runtime: Handle,
+    /// Where the lease is asked for.
+    caller: Handle,
+    /// Where it is given back when the claim is dropped: the caller may compute then.
+    background: Handle,
     name: LockName,
     lease: LeaseId,
     may_be_held: bool,
@@ -31,9 +34,9 @@ pub(crate) struct Claim {
 impl Claim {
     /// A new attempt; called within a runtime.
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: &Timing) -> Self {
-        let (runtime, limit) = (Handle::current(), timing.call_limit());
-        let lease = engine.lease_id();
-        Self { engine, runtime, name, lease, may_be_held: false, limit }
+        let (caller, background) = (Handle::current(), engine.background.runtime());
+        let (lease, limit) = (engine.lease_id(), timing.call_limit());
+        Self { engine, caller, background, name, lease, may_be_held: false, limit }
     }
 
     pub(crate) fn name(&self) -> &LockName {
@@ -56,12 +59,12 @@ impl Claim {
     /// instead, the release could overtake it, and the lease would stay held with no holder.
     pub(crate) async fn ask(mut self, ttl: Duration) -> (Self, Answer<AcquireOutcome>) {
         let (send, receive) = oneshot::channel();
-        let runtime = self.runtime.clone();
+        let (caller, background) = (self.caller.clone(), self.background.clone());
         let sent = self.engine.now();
         let (engine, name, limit) = (self.engine.clone(), self.name.clone(), self.limit);
         // An earlier ask of the same lease may have been granted.
         let before = std::mem::replace(&mut self.may_be_held, true);
-        runtime.spawn(async move {
+        self.caller.clone().spawn(async move {
             let options =
                 AcquireOptions { lease: self.lease, holder: self.engine.holder.clone(), ttl };
             let answer = self.engine.calls.acquire(&self.name, &options, self.limit).await;
@@ -83,9 +86,14 @@ impl Claim {
                 .for_lock(&name)
                 .on_store(engine.calls.store().label());
             let lease = engine.lease_id();
-            let claim = Self { engine, runtime, name, lease, may_be_held: false, limit };
+            let claim = Self { engine, caller, background, name, lease, may_be_held: false, limit };
             (claim, Answer { sent, outcome: Err(error) })
         })
+    }
+
+    /// Leaves the lease to run out: it is not given back, now or when the claim is dropped.
+    pub(crate) fn let_expire(&mut self) {
+        self.may_be_held = false;
     }
 
     /// Gives the lease back. On an error it is tried once more when the claim is dropped.
@@ -104,7 +112,7 @@ impl Drop for Claim {
         let (engine, name) = (self.engine.clone(), self.name.clone());
         let (lease, limit) = (self.lease, self.limit);
         // Best effort: a runtime that shuts down drops this, and the lease runs out by itself.
-        self.runtime.spawn(async move {
+        self.background.spawn(async move {
             if let Err(error) = engine.calls.release(&name, lease, limit).await {
                 debug!(%error, "a dropped lease could not be released and will run out");
             }

@@ -1,7 +1,10 @@
 //! One heartbeat for all leases of a client: due renewals go out together, in batches.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -9,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, Beat, Calls};
+use super::{Answer, Background, Beat, Calls};
 use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
 
 /// Collects renewals and sends them together.
@@ -17,10 +20,11 @@ use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
 /// Each renewal says from when and until when it may go out. When the first one is due, all go
 /// that may: new leases join the next beat, and those that were renewed together stay together, so
 /// ten thousand leases cost as many calls per interval as they fill batches. The task runs while
-/// there is a client, in the runtime of the first renewal.
+/// there is a client, in its [background](Background).
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     calls: Calls,
+    background: Arc<Background>,
     /// One per runtime: a task in another may not be driven.
     queues: Mutex<HashMap<runtime::Id, mpsc::UnboundedSender<Renewal>>>,
 }
@@ -29,34 +33,61 @@ pub(crate) struct Heartbeat {
 struct Renewal {
     options: RenewOptions,
     beat: Beat,
+    gone_out: Arc<AtomicBool>,
     answer: oneshot::Sender<Answer<RenewOutcome>>,
 }
 
+/// A renewal that was asked for, and its answer when it comes.
+///
+/// Dropping it takes the renewal back, or ignores its answer when it has gone out.
+#[derive(Debug)]
+pub(crate) struct Renewing {
+    due: Moment,
+    gone_out: Arc<AtomicBool>,
+    answered: oneshot::Receiver<Answer<RenewOutcome>>,
+    store: Arc<str>,
+}
+
+impl Renewing {
+    /// Whether it was sent to the store.
+    pub(crate) fn has_gone_out(&self) -> bool {
+        self.gone_out.load(Ordering::SeqCst)
+    }
+}
+
+impl Future for Renewing {
+    type Output = Answer<RenewOutcome>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // The sender goes without a word only when the runtime shuts down or the store panics.
+        Pin::new(&mut self.answered).poll(context).map(|answer| {
+            answer.unwrap_or_else(|_| Answer {
+                sent: self.due,
+                outcome: Err(Error::new(ErrorKind::OutcomeUnknown, "the heartbeat was cut off")
+                    .during("renew")
+                    .on_store(&self.store)),
+            })
+        })
+    }
+}
+
 impl Heartbeat {
-    pub(crate) fn new(calls: Calls) -> Self {
-        Self { calls, queues: Mutex::default() }
+    pub(crate) fn new(calls: Calls, background: Arc<Background>) -> Self {
+        Self { calls, background, queues: Mutex::default() }
     }
 
-    /// Renews one lease with the next batch that fits.
-    ///
-    /// # Cancel safety
-    /// Dropping the future takes the renewal back, or ignores its answer when it has gone out.
-    pub(crate) async fn renew(&self, options: RenewOptions, beat: Beat) -> Answer<RenewOutcome> {
+    /// Has one lease renewed with the next batch that fits. It is in the queue when this returns.
+    pub(crate) fn renew(&self, options: RenewOptions, beat: Beat) -> Renewing {
         let (answer, answered) = oneshot::channel();
-        self.enqueue(Renewal { options, beat, answer });
-        // The sender goes without a word only when the runtime shuts down or the store panics.
-        answered.await.unwrap_or_else(|_| Answer {
-            sent: beat.due,
-            outcome: Err(Error::new(ErrorKind::OutcomeUnknown, "the heartbeat was cut off")
-                .during("renew")
-                .on_store(self.calls.store().label())),
-        })
+        let gone_out = Arc::new(AtomicBool::new(false));
+        self.enqueue(Renewal { options, beat, gone_out: gone_out.clone(), answer });
+        Renewing { due: beat.due, gone_out, answered, store: self.calls.label().clone() }
     }
 
     fn enqueue(&self, renewal: Renewal) {
-        let here = runtime::Handle::current().id();
+        let runtime = self.background.runtime();
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let renewal = match queues.get(&here) {
+        let renewal = match queues.get(&runtime.id()) {
             // Fails when the runtime that the task ran in is gone.
             Some(open) => match open.send(renewal) {
                 Ok(()) => return,
@@ -65,11 +96,11 @@ impl Heartbeat {
             None => renewal,
         };
         let (open, renewals) = mpsc::unbounded_channel();
-        tokio::spawn(beat(self.calls.clone(), renewals));
+        runtime.spawn(beat(self.calls.clone(), renewals));
         // The task has just begun and holds the other end.
         let _ = open.send(renewal);
         queues.retain(|_, queue| !queue.is_closed());
-        queues.insert(here, open);
+        queues.insert(runtime.id(), open);
     }
 }
 
@@ -119,20 +150,29 @@ impl Waiting {
     fn take_ready(&mut self, now: Moment, most: usize) -> Vec<Vec<Renewal>> {
         self.by_due.retain(|_, renewal| !renewal.answer.is_closed());
         let may_go = self.by_due.extract_if(.., |_, renewal| renewal.beat.from <= now);
-        let mut ready: Vec<_> = may_go.map(|(_, renewal)| renewal).collect();
         let mut batches = Vec::new();
-        while !ready.is_empty() {
-            let rest = ready.split_off(ready.len().min(most.max(1)));
-            batches.push(std::mem::replace(&mut ready, rest));
+        let mut batch = Vec::new();
+        for (_, renewal) in may_go {
+            // From here on it cannot be taken back.
+            renewal.gone_out.store(true, Ordering::SeqCst);
+            if batch.len() == most.max(1) {
+                // A buffer of its own for each, of its own size.
+                batches.push(std::mem::take(&mut batch));
+            }
+            batch.push(renewal);
+        }
+        if !batch.is_empty() {
+            batches.push(batch);
         }
         batches
     }
 }
 
-/// Sends one batch and hands out its answers. An error is everybody's.
+/// Sends one batch and hands out its answers. On error, every renewal in it gets that error.
 async fn send(calls: Calls, batch: Vec<Renewal>) {
     let now = calls.clock().now();
-    // Each waits for as long as it can use an answer; the call lasts as long as the most patient.
+    // Each waits for as long as it can use an answer, and the call lasts as long as any of them:
+    // a retry goes out beside it and does not end it.
     let until = batch.iter().map(|renewal| renewal.beat.until).max().unwrap_or(now);
     let (leases, answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|renewal| (renewal.options, renewal.answer)).unzip();
@@ -141,7 +181,11 @@ async fn send(calls: Calls, batch: Vec<Renewal>) {
     match outcome {
         Ok(outcomes) => {
             for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                drop(answer.send(Answer { sent, outcome: known(outcome) }));
+                let outcome = known(outcome);
+                if let Err(error) = &outcome {
+                    calls.outages().failed(error, calls.clock().now());
+                }
+                drop(answer.send(Answer { sent, outcome }));
             }
         }
         Err(error) => {
@@ -180,8 +224,10 @@ mod tests {
             lease: LeaseId::new(),
             ttl: Duration::from_secs(1),
         };
-        let beat = Beat { from: at(from), due: at(due), until: at(due + 10) };
-        (Renewal { options, beat, answer }, answered)
+        let beat =
+            Beat { from: at(from), due: at(due), retry_at: at(due + 10), until: at(due + 30) };
+        let gone_out = Arc::default();
+        (Renewal { options, beat, gone_out, answer }, answered)
     }
 
     #[test]
@@ -211,6 +257,21 @@ mod tests {
         }
         let sizes: Vec<_> = waiting.take_ready(at(0), 10).iter().map(Vec::len).collect();
         assert_eq!(sizes, [10, 10, 5]);
+    }
+
+    /// Each once kept a buffer for all those that followed.
+    #[test]
+    fn batches_take_no_more_memory_than_their_renewals_need() {
+        let mut waiting = Waiting::default();
+        let mut keep = Vec::new();
+        for _ in 0..10_000 {
+            let (renewal, answered) = renewal(0, 0);
+            keep.push(answered);
+            waiting.add(renewal);
+        }
+        let batches = waiting.take_ready(at(0), 100);
+        let room: usize = batches.iter().map(Vec::capacity).sum();
+        assert!(room <= 2 * 10_000, "room for {room} renewals");
     }
 
     #[test]

@@ -22,14 +22,16 @@ pub struct Hold {
     due: Moment,
 }
 
-/// When a heartbeat is to go out, and how long its answer may take.
+/// When a heartbeat is to go out, and how long its answer is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Beat {
     /// It may go out from here on, to share a batch with others.
     pub from: Moment,
     /// It goes out at the latest here.
     pub due: Moment,
-    /// Without an answer until here it has failed.
+    /// Without an answer until here, a retry goes out beside it.
+    pub retry_at: Moment,
+    /// An answer is of use until here: by itself, it would confirm the lease for no longer.
     pub until: Moment,
 }
 
@@ -41,6 +43,7 @@ impl Beat {
         Self {
             from: self.from.saturating_sub(by),
             due: self.due.saturating_sub(by),
+            retry_at: self.retry_at.saturating_sub(by),
             until: self.until.saturating_sub(by),
         }
     }
@@ -90,7 +93,7 @@ impl Hold {
     /// has the time of any other: else it would have failed unsent, for a grant was heard of late.
     #[must_use]
     pub fn next_beat(&self, now: Moment) -> Beat {
-        self.beat(self.due.saturating_sub(self.early), self.due.max(now))
+        self.beat(self.due.saturating_sub(self.early).max(now), self.due.max(now))
     }
 
     /// A heartbeat right now, because something may have happened to the lease.
@@ -100,11 +103,19 @@ impl Hold {
     }
 
     fn beat(&self, from: Moment, due: Moment) -> Beat {
-        Beat { from, due, until: due + self.timing.retry_interval() }
+        let retry_at = due + self.timing.retry_interval();
+        Beat { from, due, retry_at, until: due + self.timing.tolerance }
     }
 
     /// The store extended the lease: asked at `sent`, it said that `left` is left.
+    ///
+    /// The answer to an older request than the one confirmed last never shortens what is trusted.
     pub fn extended(&mut self, sent: Moment, left: Duration) {
+        if sent < self.confirmed {
+            let deadline = (sent + left).saturating_sub(self.timing.margin);
+            self.deadline = self.deadline.max(deadline);
+            return;
+        }
         // Half: so any two groups of leases meet, wherever in the interval each of them beats.
         let early = self.timing.heartbeat_interval / 2;
         *self = Self { early, ..Self::granted(self.timing.clone(), sent, left) };
@@ -184,7 +195,18 @@ mod tests {
     #[test]
     fn a_heartbeat_that_was_due_before_has_its_time() {
         let beat = hold().next_beat(at(7000));
-        assert_eq!((beat.due, beat.until), (at(7000), at(8500)));
+        assert_eq!((beat.due, beat.retry_at), (at(7000), at(8500)));
+    }
+
+    #[test]
+    fn a_late_answer_to_an_older_request_shortens_nothing() {
+        let mut hold = hold();
+        hold.extended(at(5000), Duration::from_secs(15));
+        let before = hold.clone();
+        hold.extended(at(4000), Duration::from_secs(15));
+        assert_eq!(hold, before);
+        hold.extended(at(4000), Duration::from_secs(17));
+        assert_eq!(hold.deadline(), at(4000 + 17_000 - 750));
     }
 
     #[test]
@@ -199,9 +221,9 @@ mod tests {
         let (mut attempts, mut now) = (0, at(1000));
         while !hold.is_exhausted() {
             let beat = hold.next_beat(now);
-            assert!(beat.until <= hold.step_down_at());
+            assert!(beat.retry_at <= hold.step_down_at());
             attempts += 1;
-            now = beat.until;
+            now = beat.retry_at;
             hold.failed(now);
         }
         assert_eq!(attempts, 4, "one heartbeat and three retries");

@@ -8,15 +8,19 @@ use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
-use super::Calls;
+use super::{Background, Calls, Random};
 use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
 
 /// Hands the store's hints to whoever waits for a name.
 ///
-/// The watch runs while anybody waits, in the runtime of the first who did.
+/// The watch runs while anybody waits, in the client's [background](Background).
 #[derive(Debug)]
 pub(crate) struct Hub {
     calls: Calls,
+    background: Arc<Background>,
+    random: Arc<Random>,
+    /// Whether there is to be a watch; without one, waiters poll.
+    enabled: bool,
     state: Mutex<State>,
     deserted: Notify,
 }
@@ -43,8 +47,14 @@ impl Hub {
     /// How long a watch may take to begin.
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    pub(crate) fn new(calls: Calls) -> Self {
-        Self { calls, state: Mutex::default(), deserted: Notify::new() }
+    pub(crate) fn new(
+        calls: Calls,
+        background: Arc<Background>,
+        random: Arc<Random>,
+        enabled: bool,
+    ) -> Self {
+        let (state, deserted) = (Mutex::default(), Notify::new());
+        Self { calls, background, random, enabled, state, deserted }
     }
 
     /// Called within a runtime.
@@ -60,12 +70,18 @@ impl Hub {
 
     /// Begins the watch if there is none; whether it did.
     fn ensure_watched(self: &Arc<Self>, delay: Duration) -> bool {
-        let begin = !std::mem::replace(&mut self.state().watching, true);
+        let begin = self.enabled && !std::mem::replace(&mut self.state().watching, true);
         if begin {
             // With the state unlocked: where there is no runtime, the task is dropped right here.
-            tokio::spawn(watch(Watching { hub: self.clone(), said: false }, delay));
+            let watching = Watching { hub: self.clone(), said: false };
+            self.background.runtime().spawn(watch(watching, delay));
         }
         begin
+    }
+
+    /// That pause and a random part of half of it, to keep clients apart after an outage.
+    fn jittered(&self, pause: Duration) -> Duration {
+        pause + self.random.part_of(pause / 2)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -189,18 +205,21 @@ async fn watch(mut watching: Watching, delay: Duration) {
     let hub = watching.hub.clone();
     let (shortest, longest) = Hub::PAUSES;
     let mut pause = delay;
+    let mut failures = 0_u64;
     loop {
+        let wait = hub.jittered(pause);
         let begun = tokio::select! {
             biased;
             () = watching.deserted() => return,
             begun = async {
-                tokio::time::sleep(pause).await;
+                tokio::time::sleep(wait).await;
                 begin(&hub.calls).await
             } => begun,
         };
         pause = (pause * 2).clamp(shortest, longest);
         match begun {
             Ok(hints) => {
+                failures = 0;
                 let from = tokio::time::Instant::now();
                 // What happened before the watch stood was not hinted at.
                 hub.hand_out(&Hint::Anything);
@@ -213,7 +232,14 @@ async fn watch(mut watching: Watching, delay: Duration) {
                 }
                 debug!(store = hub.calls.store().label(), "the watch ended and is begun anew");
             }
-            Err(error) => warn!(%error, "no watch on the store: waiters poll meanwhile"),
+            Err(error) => {
+                failures += 1;
+                if failures == 1 {
+                    warn!(%error, "no watch on the store: waiters poll until there is one");
+                } else {
+                    debug!(%error, failures, "no watch on the store");
+                }
+            }
         }
     }
 }
@@ -228,7 +254,9 @@ mod tests {
     use crate::{MemoryStore, SystemClock};
 
     fn hub() -> Arc<Hub> {
-        Arc::new(Hub::new(Calls::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock))))
+        let calls = Calls::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock));
+        let (background, random) = (Background::new(false), Random::new(Some(1)));
+        Arc::new(Hub::new(calls, Arc::new(background), Arc::new(random), true))
     }
 
     /// It once was, by a waiter that began a watch which was dropped at once, which woke the waiter.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
-use crate::engine::{Answer, Claim, Engine, Hold, Loss, Subscription, Trust};
+use crate::engine::{
+    Answer, Beat, Claim, Engine, Hold, Loss, Next, RenewalPlan, Renewals, Subscription, Trust,
+};
 use crate::{FencingToken, Grant, LockName, Moment, RenewOptions, RenewOutcome, Result, Timing};
 
 /// A held lock, kept by the client's heartbeat until it is released or dropped.
@@ -15,8 +17,15 @@ use crate::{FencingToken, Grant, LockName, Moment, RenewOptions, RenewOutcome, R
 /// must not be done twice, watch [`lost`](Self::lost) beside long ones, and hand the
 /// [`token`](Self::token) to whatever can refuse an older one.
 ///
-/// Dropping it releases the lock in the background as far as the runtime lives to do so; a
-/// program that is about to exit calls [`release`](Self::release).
+/// Heartbeats run on a thread of Leasehold's own, and the first is under way before `acquire`
+/// returns: a task that computes or blocks keeps its lock, also on a runtime of one thread. What
+/// that thread cannot help against is a process that is stopped or starved of the processor as a
+/// whole, and a store whose connections are driven by the application's blocked runtime. Under a
+/// [`Clock`](crate::Clock) for tests, heartbeats run in the runtime of the caller, and need it to
+/// be free now and then.
+///
+/// Dropping it releases the lock in the background, at once and without waiting for the task that
+/// dropped it; a program that is about to exit calls [`release`](Self::release).
 #[must_use = "the lock is released as soon as its guard is dropped"]
 pub struct Guard {
     engine: Arc<Engine>,
@@ -37,22 +46,27 @@ impl Guard {
         sent: Moment,
         grant: Grant,
     ) -> Result<Self, Claim> {
-        let hold = Hold::granted(timing.clone(), sent, grant.left);
+        let hold = Hold::granted(timing.without_job(), sent, grant.left);
         let trust = Arc::new(Trust::until(hold.deadline(), engine.calls.clock().clone()));
         if !trust.is_held() {
             return Err(claim);
         }
         let name = claim.name().clone();
+        let lease = RenewOptions { name: name.clone(), lease: claim.lease(), ttl: timing.ttl };
+        let plan = RenewalPlan::for_guard(hold, engine.now());
+        let mut renewals = Renewals::new(engine.clone(), lease, timing);
+        // Here and not in the keeper's task, which may first run when the caller awaits.
+        renewals.ask(plan.beat());
         let keeper = Keeper {
-            renewal: RenewOptions { name: name.clone(), lease: claim.lease(), ttl: timing.ttl },
             hints: engine.hub.subscribe(name.clone()),
             engine: engine.clone(),
             trust: trust.clone(),
-            hold,
+            renewals,
+            plan,
         };
         keeper.engine.calls.meters().holds();
-        let keeper = tokio::spawn(keeper.keep()).abort_handle();
-        let release_limit = timing.call_limit();
+        let keeper = engine.background.runtime().spawn(keeper.keep()).abort_handle();
+        let release_limit = timing.goodbye_limit();
         Ok(Self { engine, claim, name, token: grant.token, trust, keeper, release_limit })
     }
 
@@ -90,7 +104,8 @@ impl Guard {
         self.trust.lost().await
     }
 
-    /// Gives the lock back, so that another can have it at once.
+    /// Gives the lock back, so that another can have it at once. It waits for the store no longer
+    /// than the [goodbye limit](crate::Timing::goodbye_limit): 5 s by default.
     ///
     /// # Errors
     /// What the store reports; then a second try is made in the background, and failing that the
@@ -98,10 +113,22 @@ impl Guard {
     ///
     /// # Cancel safety
     /// Safe: a dropped call releases in the background.
-    pub async fn release(mut self) -> Result<()> {
+    pub async fn release(self) -> Result<()> {
+        let limit = self.release_limit;
+        self.release_within(limit).await
+    }
+
+    /// [`release`](Self::release) with a limit of its own.
+    ///
+    /// # Errors
+    /// As for [`release`](Self::release).
+    ///
+    /// # Cancel safety
+    /// Safe: a dropped call releases in the background.
+    pub async fn release_within(mut self, limit: Duration) -> Result<()> {
         self.keeper.abort();
         self.trust.end(None);
-        self.claim.release(self.release_limit).await?;
+        self.claim.release(limit).await?;
         Ok(())
     }
 }
@@ -127,10 +154,10 @@ impl fmt::Debug for Guard {
 /// Renews one lease until it is lost.
 struct Keeper {
     engine: Arc<Engine>,
-    renewal: RenewOptions,
     hints: Subscription,
     trust: Arc<Trust>,
-    hold: Hold,
+    plan: RenewalPlan,
+    renewals: Renewals,
 }
 
 impl Drop for Keeper {
@@ -142,32 +169,52 @@ impl Drop for Keeper {
 impl Keeper {
     async fn keep(mut self) {
         loop {
-            let Some(Answer { sent, outcome }) = self.beat().await else {
-                if !self.trust.is_held() {
-                    return self.lost(Loss::Expired);
+            let engine = self.engine.clone();
+            let clock = engine.calls.clock();
+            let wake = self.plan.beat().retry_at.min(self.plan.hold().deadline());
+            let next = tokio::select! {
+                biased;
+                answer = self.renewals.next() => match self.answered(answer) {
+                    Ok(next) => next,
+                    Err(loss) => return self.lost(loss),
+                },
+                // Perhaps it was disabled: the heartbeat will say so.
+                () = self.hints.changed(), if self.plan.heeds_hints() => {
+                    self.plan.hinted(clock.now())
                 }
-                self.hold.failed(self.engine.now());
-                continue;
+                () = clock.sleep_until(wake) => self.plan.retry(clock.now()),
             };
-            match outcome {
-                // The answer came when the lease was no longer trusted: trust does not come back.
-                Ok(RenewOutcome::Extended { .. }) if !self.trust.is_held() => {
-                    return self.lost(Loss::Expired);
-                }
-                Ok(RenewOutcome::Extended { left }) => {
-                    self.engine.calls.meters().confirmed(self.trust.remaining());
-                    self.hold.extended(sent, left);
-                    self.trust.extend(self.hold.deadline());
-                }
-                Ok(RenewOutcome::Lost) => return self.lost(Loss::Gone),
-                Ok(RenewOutcome::Disabled { reason, .. }) => {
-                    return self.lost(Loss::Disabled { reason });
-                }
-                // The heartbeat has turned it into an error already.
-                Ok(RenewOutcome::Unknown { .. }) => self.hold.failed(self.engine.now()),
-                Err(error) => {
-                    tracing::warn!(%error, "a heartbeat failed and is retried");
-                    self.hold.failed(self.engine.now());
+            if !self.trust.is_held() {
+                return self.lost(Loss::Expired);
+            }
+            if let Some(beat) = next {
+                self.renewals.ask(beat);
+            }
+        }
+    }
+
+    /// What is to go out next, if anything; an error when the lease cannot be kept.
+    fn answered(
+        &mut self,
+        Answer { sent, outcome }: Answer<RenewOutcome>,
+    ) -> Result<Option<Beat>, Loss> {
+        let (now, under_way) = (self.engine.now(), self.renewals.under_way());
+        match outcome {
+            // The answer came when the lease was no longer trusted: trust does not come back.
+            Ok(RenewOutcome::Extended { .. }) if !self.trust.is_held() => Err(Loss::Expired),
+            Ok(RenewOutcome::Extended { left }) => {
+                self.engine.calls.meters().confirmed(self.trust.remaining());
+                let next = self.plan.extended(sent, left, now, under_way);
+                self.trust.extend(self.plan.hold().deadline());
+                Ok(next)
+            }
+            Ok(RenewOutcome::Lost) => Err(Loss::Gone),
+            Ok(RenewOutcome::Disabled { reason, .. }) => Err(Loss::Disabled { reason }),
+            // The heartbeat turns what is unknown into an error, and tells of errors.
+            Ok(RenewOutcome::Unknown { .. }) | Err(_) => {
+                match self.plan.failed(sent, now, under_way) {
+                    Next::Renew(beat) => Ok(Some(beat)),
+                    Next::Wait | Next::GiveUp => Ok(None),
                 }
             }
         }
@@ -178,26 +225,6 @@ impl Keeper {
         match loss {
             Loss::Disabled { .. } => self.trust.give_notice(loss),
             Loss::Expired | Loss::Gone => self.trust.end(Some(loss)),
-        }
-    }
-
-    /// One heartbeat; `None` when its answer takes too long or the lease is over.
-    async fn beat(&self) -> Option<Answer<RenewOutcome>> {
-        let clock = self.engine.calls.clock();
-        let mut beat = self.hold.next_beat(clock.now());
-        let mut hinted = false;
-        loop {
-            tokio::select! {
-                biased;
-                answer = self.engine.heartbeat.renew(self.renewal.clone(), beat) => {
-                    return Some(answer);
-                }
-                () = self.hints.changed(), if !hinted => {
-                    hinted = true;
-                    beat = self.hold.beat_now(clock.now());
-                }
-                () = clock.sleep_until(beat.until.min(self.hold.deadline())) => return None,
-            }
         }
     }
 }

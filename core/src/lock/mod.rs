@@ -75,6 +75,9 @@ impl Lock {
     ///
     /// # Cancel safety
     /// Safe: what was granted to a dropped call is given back.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
         match self.attempt(self.claim()).await {
             Ok(guard) => Ok(Some(guard)),
@@ -96,6 +99,9 @@ impl Lock {
     ///
     /// # Cancel safety
     /// Safe: what was granted to a dropped call is given back. The place in the waiting is lost.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub async fn acquire(&self, limit: Duration) -> Result<Guard> {
         let calls = &self.engine.calls;
         let wait = calls.meters().wait(&**calls.clock());
@@ -136,7 +142,8 @@ impl Lock {
                     claim = same;
                     failures += 1;
                     last = error.to_string();
-                    self.timing.backoff(failures)
+                    let pause = self.timing.backoff(failures);
+                    pause + self.engine.jitter(pause / 2)
                 }
                 (late, Refused::TooLate) => {
                     // Given back.

@@ -101,8 +101,8 @@ pub const METRICS: &[Metric] = &[
         names::TERMS_ENDED,
         &["lock", "reason"],
         "Terms whose job was told to stop: resigned (by the instance itself), shut_down, disabled \
-         (also when an operator has the leader resign), failed (the job's start), lost or \
-         heartbeats_failed.",
+         (also when an operator has the leader resign), finished (the work is done), failed (the \
+         job's start), lost or heartbeats_failed.",
     ),
     counter(
         names::TAKEOVERS,

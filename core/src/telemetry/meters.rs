@@ -220,7 +220,15 @@ impl ElectionMeters {
     /// With the recorder that is installed now.
     pub(crate) fn new(lock: &LockName) -> Self {
         let lock: Arc<str> = lock.as_str().into();
-        let reasons = ["resigned", "shut_down", "disabled", "failed", "lost", "heartbeats_failed"];
+        let reasons = [
+            "resigned",
+            "shut_down",
+            "disabled",
+            "finished",
+            "failed",
+            "lost",
+            "heartbeats_failed",
+        ];
         Self {
             leading: gauge!(names::LEADING, "lock" => lock.clone()),
             disabled: gauge!(names::DISABLED, "lock" => lock.clone()),
@@ -265,6 +273,7 @@ impl ElectionMeters {
             StopReason::Resigned => "resigned",
             StopReason::ShutDown => "shut_down",
             StopReason::Disabled { .. } => "disabled",
+            StopReason::Finished => "finished",
             StopReason::Failed { .. } => "failed",
             StopReason::Lost => "lost",
             StopReason::HeartbeatsFailed => "heartbeats_failed",

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use futures_util::stream;
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
-    EnableOutcome, Error, ErrorKind, Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord,
-    LockStore, MemoryStore, PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    EnableOutcome, Error, ErrorKind, Hint, HintStream, InstanceRecord, LeaseId, ListOptions,
+    LockName, LockRecord, LockStore, MemoryStore, Presence, PruneOptions, ReleaseOutcome,
+    RenewOptions, RenewOutcome, Result,
 };
 
 /// A memory store whose every method can be told to misbehave.
@@ -24,6 +25,15 @@ pub(crate) struct Knobs {
     pub(crate) watch: Mutex<Watch>,
     pub(crate) hints: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Hint>>>,
     pub(crate) renew_away: AtomicBool,
+    /// Every call fails.
+    pub(crate) all_away: AtomicBool,
+    /// How long the store takes for each call.
+    pub(crate) latency_ms: AtomicU64,
+    /// Instances can make themselves known.
+    pub(crate) announces: AtomicBool,
+    /// Renewals under way, and the most there were.
+    pub(crate) renewing: AtomicU64,
+    pub(crate) most_renewing: AtomicU64,
     pub(crate) renew_panics: AtomicBool,
     pub(crate) release_panics: AtomicBool,
     pub(crate) acquire_deaf: AtomicBool,
@@ -67,6 +77,22 @@ impl Odd {
         if self.k.all_hang.load(SeqCst) {
             std::future::pending::<()>().await;
         }
+        let latency = self.k.latency_ms.load(SeqCst);
+        if latency > 0 {
+            tokio::time::sleep(Duration::from_millis(latency)).await;
+        }
+    }
+    fn reached(&self) -> Result<()> {
+        if self.k.all_away.load(SeqCst) {
+            return Err(Error::new(ErrorKind::Unavailable, "away"));
+        }
+        Ok(())
+    }
+}
+struct UnderWay<'a>(&'a AtomicU64);
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
     }
 }
 #[async_trait]
@@ -81,6 +107,7 @@ impl LockStore for Odd {
         self.k.acquires.fetch_add(1, SeqCst);
         self.k.asked.lock().unwrap().push(o.lease);
         self.hang().await;
+        self.reached()?;
         let a = self.inner.acquire(n, o).await;
         if self.k.acquire_deaf.load(SeqCst) {
             return Err(Error::new(ErrorKind::OutcomeUnknown, "deaf"));
@@ -89,7 +116,11 @@ impl LockStore for Odd {
     }
     async fn renew(&self, l: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         self.k.renews.fetch_add(1, SeqCst);
+        let now = self.k.renewing.fetch_add(1, SeqCst) + 1;
+        self.k.most_renewing.fetch_max(now, SeqCst);
+        let _under_way = UnderWay(&self.k.renewing);
         self.hang().await;
+        self.reached()?;
         if self.k.renew_panics.load(SeqCst) {
             panic!("renew")
         }
@@ -100,6 +131,7 @@ impl LockStore for Odd {
     }
     async fn release(&self, n: &LockName, l: LeaseId) -> Result<ReleaseOutcome> {
         self.hang().await;
+        self.reached()?;
         if self.k.release_panics.load(SeqCst) {
             panic!("release")
         }
@@ -131,6 +163,23 @@ impl LockStore for Odd {
         self.inner.prune(options).await
     }
 
+    async fn announce(&self, p: &Presence, ttl: Duration) -> Result<()> {
+        if !self.k.announces.load(SeqCst) {
+            return Err(Error::new(ErrorKind::Unsupported, "no records of instances"));
+        }
+        self.hang().await;
+        self.inner.announce(p, ttl).await
+    }
+    async fn withdraw(&self, instance: uuid::Uuid) -> Result<()> {
+        self.hang().await;
+        self.inner.withdraw(instance).await
+    }
+    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        if !self.k.announces.load(SeqCst) {
+            return Err(Error::new(ErrorKind::Unsupported, "no records of instances"));
+        }
+        self.inner.instances().await
+    }
     async fn watch(&self) -> Result<HintStream> {
         let n = self.k.watches.fetch_add(1, SeqCst);
         let w = *self.k.watch.lock().unwrap();

@@ -16,6 +16,7 @@ mod orphans;
 mod own_way;
 mod panics;
 mod reasons;
+mod released_after_abort;
 mod relied;
 mod stale_writes;
 mod start_stop;
@@ -48,7 +49,7 @@ type Found = Result<(), (Duration, String)>;
 type Checker = (&'static str, fn(&History) -> Found);
 
 /// Every checker, by its name.
-const CHECKERS: [Checker; 24] = [
+const CHECKERS: [Checker; 25] = [
     ("trust_overlap", trust_overlap::check),
     ("trust_returns", trust_returns::check),
     ("relied", relied::check),
@@ -62,6 +63,7 @@ const CHECKERS: [Checker; 24] = [
     ("elected", elected::check),
     ("notice", notice::check),
     ("orphans", orphans::check),
+    ("released_after_abort", released_after_abort::check),
     ("own_way", own_way::check),
     ("forgotten", forgotten::check),
     ("leaderless", leaderless::check),

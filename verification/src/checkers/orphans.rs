@@ -22,6 +22,8 @@ pub(super) fn check(history: &History) -> Found {
     // A retry is granted what is left of the same lease.
     let mut seen = HashSet::new();
     let mut trusted: HashMap<(Name, u64), Duration> = HashMap::new();
+    // Their leases run out by themselves.
+    let mut aborted = HashSet::new();
     for (now, fact) in &history.events {
         let orphan = unused.iter().find(|(_, (.., since))| *now > *since + SOON);
         if let Some((name, (process, token, since))) = orphan {
@@ -45,13 +47,17 @@ pub(super) fn check(history: &History) -> Found {
             }
             Fact::Distrusts(process, name, token) => {
                 let runs_on = trusted.get(&(*name, *token)).is_some_and(|until| until > now);
-                if runs_on && !out.contains(process) && !cut.contains(process) {
+                let expires = aborted.contains(&(*name, *token));
+                if runs_on && !expires && !out.contains(process) && !cut.contains(process) {
                     unused.insert(*name, (*process, *token, *now));
                 }
             }
             Fact::Trusts(_, name, token, until) => {
                 trusted.insert((*name, *token), *until);
                 unused.retain(|held, (_, term, _)| held != name || term != token);
+            }
+            Fact::Aborted(_, name, token) => {
+                aborted.insert((*name, *token));
             }
             Fact::Freed(name, token) => {
                 trusted.remove(&(*name, *token));
@@ -118,5 +124,12 @@ mod tests {
         assert!(found(9, Fact::Hinted(1, None)).is_err());
         assert!(found(2, Fact::Hinted(1, None)).is_ok());
         assert!(found(9, Fact::Freed(0, 10)).is_ok());
+        let aborted = [
+            (1.0, Fact::Trusts(1, 0, 10, Duration::from_secs(9))),
+            (2.0, Fact::Aborted(1, 0, 10)),
+            (2.0, Fact::Distrusts(1, 0, 10)),
+            (4.0, Fact::Hinted(1, None)),
+        ];
+        assert!(check(&History::of(&aborted).unwrap()).is_ok());
     }
 }

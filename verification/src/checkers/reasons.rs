@@ -49,7 +49,7 @@ pub(super) fn check(history: &History) -> Found {
                 "resigned" => seen.resigned.contains(&term),
                 "shut down" => seen.leaving.contains(process),
                 "disabled" => seen.disabled.contains(&lease),
-                "failed" => seen.start_ended.contains(&term),
+                "failed" | "finished" => seen.start_ended.contains(&term),
                 "lost" => {
                     let end = seen.leases.get(&lease).copied().unwrap_or_default();
                     seen.freed.contains(&lease) || end <= *now

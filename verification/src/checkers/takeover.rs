@@ -26,6 +26,8 @@ pub(super) fn check(history: &History) -> Found {
     let mut scene = Scene::new(timing);
     let mut ended: HashMap<(Name, Process), Duration> = HashMap::new();
     let mut half_ended = HashSet::new();
+    // Their leases run out by themselves.
+    let mut aborted = HashSet::new();
     // Names that were given up just now, and those who waited for them.
     let mut given_up: HashMap<Name, (Duration, Vec<Process>)> = HashMap::new();
     for (now, fact) in &history.events {
@@ -42,6 +44,9 @@ pub(super) fn check(history: &History) -> Found {
             if let Fact::Started(_, name, _) = fact {
                 given_up.remove(name);
             }
+            if let Fact::Aborted(_, name, token) = fact {
+                aborted.insert((*name, *token));
+            }
             if let Fact::Leaving(gone) = fact {
                 given_up.values_mut().for_each(|(_, waiters)| waiters.retain(|it| it != gone));
                 given_up.retain(|_, (_, waiters)| !waiters.is_empty());
@@ -55,7 +60,8 @@ pub(super) fn check(history: &History) -> Found {
         // The lease is released when both have come to their end.
         let over = !half_ended.insert((*process, *name, *token));
         ended.insert((*name, *process), *now);
-        if over && !scene.led.contains_key(name) && !scene.disabled.contains(name) {
+        let expires = aborted.contains(&(*name, *token));
+        if over && !expires && !scene.led.contains_key(name) && !scene.disabled.contains(name) {
             let waits = |(candidate, since): &(Process, Duration)| {
                 let own = ended.get(&(*name, *candidate));
                 candidate != process
@@ -104,6 +110,13 @@ mod tests {
         };
         assert!(found(58).is_err());
         assert!(found(60).is_ok());
+    }
+
+    #[test]
+    fn one_whose_job_was_aborted() {
+        let mut history = history(Fact::Hinted(1, None), 64.0);
+        history.events.insert(5, (Duration::from_millis(60_100), Fact::Aborted(1, 0, 10)));
+        assert!(check(&history).is_ok());
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub enum Fact {
     StartEnded(Process, Name, u64),
     /// `stop` has.
     Stopped(Process, Name, u64),
+    /// `start` or `stop` was cut off, so that what it has begun may go on.
+    Aborted(Process, Name, u64),
     /// Something was written under that token to what the lock protects, which refuses smaller
     /// ones than it has seen.
     Wrote(Process, Name, u64, Write),
@@ -155,6 +157,7 @@ impl Fact {
             | Self::Started(process, ..)
             | Self::Stopping(process, ..)
             | Self::StartEnded(process, ..)
+            | Self::Aborted(process, ..)
             | Self::Stopped(process, ..)
             | Self::Wrote(process, ..) => Some(*process),
             Self::Freed(..)

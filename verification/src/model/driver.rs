@@ -9,12 +9,15 @@ use super::world::{Instance, Job, LeaseId, Message, Rule, World};
 use super::{Election, Flaw, NOW};
 
 impl Election {
-    /// What the driver makes of a reply, or of none.
-    pub(super) fn event(&self, message: &Message, reply: Option<Reply>) -> Event {
+    /// What the driver makes of a reply, or of none, when its message has left the network.
+    pub(super) fn event(&self, world: &World, message: &Message, reply: Option<Reply>) -> Event {
         let sent = if self.flaw == Some(Flaw::TrustFromReply) { NOW } else { message.sent };
         match message.call {
             Call::Acquire => Event::Asked { sent, reply: asked(reply) },
-            Call::Renew => Event::Renewed { sent, reply: renewed(reply) },
+            Call::Renew => {
+                let under_way = message.waiting.is_some_and(|at| renewals(world, at) > 0);
+                Event::Renewed { sent, reply: renewed(reply), under_way }
+            }
             Call::Release => Event::Released(reply.is_some()),
         }
     }
@@ -44,6 +47,7 @@ impl Election {
         if world.instances[at].as_ref().is_some_and(ended) {
             let lease = world.instances[at].as_ref().and_then(|it| it.lease);
             if let Some(lease) = lease.filter(|lease| lease.owner.is_some()) {
+                give_back(world, at);
                 send(world, None, Call::Release, lease, NOW);
             }
             world.leave(at);
@@ -61,6 +65,7 @@ impl Election {
                         let kept = last.filter(|last| last.owner.is_some());
                         if let (Some(last), Attempt::New) = (kept, attempt) {
                             // What the driver's claim does when it is dropped.
+                            give_back(world, at);
                             send(world, None, Call::Release, last, NOW);
                         }
                         LeaseId { owner: Some(at), number: world.unused(Some(at)) }
@@ -73,11 +78,12 @@ impl Election {
                 send(world, Some(at), Call::Acquire, lease, NOW + self.timing.call_limit());
             }
             Action::Renew(beat) => {
-                // It takes the place of the one under way.
-                ignore(world, at, Some(Call::Renew));
-                world.with(at, |it| it.beat = Some(beat));
+                // It takes the place of one that has not gone out, beside those under way.
+                let room = renewals(world, at) <= self.timing.heartbeat_retries as usize;
+                world.with(at, |it| it.beat = room.then_some(beat));
             }
             Action::Release(limit) => {
+                give_back(world, at);
                 if let Some(lease) = world.instances[at].as_ref().and_then(|it| it.lease) {
                     send(world, Some(at), Call::Release, lease, NOW + limit);
                 }
@@ -94,6 +100,7 @@ impl Election {
                     it.job = Job::Started;
                     it.trust = deadline;
                     it.paused_in_term = false;
+                    it.aborted = false;
                 });
                 if !idle {
                     world.broken = Some(Rule::StartStop);
@@ -126,8 +133,29 @@ impl Election {
                     send(world, None, Call::Release, lease, NOW);
                 }
             }
-            Action::AbortStart => {}
-            Action::AbortAll => world.with(at, |it| it.job = Job::Aborted),
+            Action::AbortStart => world.with(at, |it| it.aborted = true),
+            Action::AbortAll => world.with(at, |it| {
+                it.job = Job::Aborted;
+                it.aborted = true;
+            }),
+            Action::LetExpire if self.flaw == Some(Flaw::ReleaseAfterAbort) => {}
+            Action::LetExpire => {
+                let lease = world.instances[at].as_mut().and_then(|it| it.lease.take());
+                lease.into_iter().for_each(|lease| world.give_up(lease));
+            }
         }
+    }
+}
+
+/// The renewals of an instance that are under way.
+fn renewals(world: &World, at: usize) -> usize {
+    let its = |message: &&Message| message.waiting == Some(at) && message.call == Call::Renew;
+    world.network.iter().filter(its).count()
+}
+
+/// An instance gives its lease back; it must not after its job was aborted, which may go on.
+fn give_back(world: &mut World, at: usize) {
+    if world.instances[at].as_ref().is_some_and(|it| it.aborted && it.lease.is_some()) {
+        world.broken = Some(Rule::ReleasedAfterAbort);
     }
 }

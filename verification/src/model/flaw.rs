@@ -20,11 +20,13 @@ pub enum Flaw {
     NewIdAfterRefusal,
     /// Trust is counted from when the answer came, not from when the request went out.
     TrustFromReply,
+    /// The lease of a job that was aborted is released, though what it does may go on.
+    ReleaseAfterAbort,
 }
 
 impl Flaw {
     /// Each of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoMargin,
         Self::RevivedLease,
         Self::UpsertedRenewal,
@@ -33,5 +35,6 @@ impl Flaw {
         Self::NewIdForRetry,
         Self::NewIdAfterRefusal,
         Self::TrustFromReply,
+        Self::ReleaseAfterAbort,
     ];
 }

@@ -153,6 +153,9 @@ impl Model for Election {
             Property::always("nobody stands in its own way", |_, world: &World| {
                 world.broken != Some(Rule::OwnWay)
             }),
+            Property::always("no lease of an aborted job is released", |_, world: &World| {
+                world.broken != Some(Rule::ReleasedAfterAbort)
+            }),
             Property::always("trust that is over does not come back", |_, world: &World| {
                 world.broken != Some(Rule::TrustReturns)
             }),

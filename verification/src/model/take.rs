@@ -43,7 +43,7 @@ impl Election {
             Step::Deliver(at) => {
                 let message = world.network.remove(at);
                 if let (Some(to), Stage::Reply(reply)) = (message.waiting, message.stage) {
-                    let event = self.event(&message, Some(reply));
+                    let event = self.event(&world, &message, Some(reply));
                     self.tell(&mut world, to, event);
                 }
             }
@@ -135,7 +135,7 @@ impl Election {
                 // It did what it can.
                 world.give_up(message.lease);
             }
-            let event = self.event(message, None);
+            let event = self.event(world, message, None);
             self.tell(world, to, event);
         }
     }

@@ -43,6 +43,8 @@ pub enum Rule {
     OwnWay,
     /// A lease is trusted again that was not.
     TrustReturns,
+    /// A lease was given back though its term's job was aborted and may go on.
+    ReleasedAfterAbort,
 }
 
 /// The id of an attempt, by whose it is.
@@ -76,6 +78,8 @@ pub struct Instance {
     pub paused: bool,
     /// It was paused since its term began.
     pub paused_in_term: bool,
+    /// Some of the latest term's job was aborted.
+    pub aborted: bool,
     /// For how long its clock cannot slip again.
     pub steady: u8,
 }
@@ -135,6 +139,7 @@ impl Instance {
             hinted: false,
             paused: false,
             paused_in_term: false,
+            aborted: false,
             steady: 0,
         }
     }

@@ -41,12 +41,27 @@ impl WorkJob {
     }
 }
 
-/// Writes that down when it is dropped: at the end of a task, aborted or not.
-struct AtEnd<'a>(&'a Instance, Fact);
+/// Writes that down when it is dropped: at the end of a task; and that it was aborted, unless it
+/// has come to its end or panicked.
+struct AtEnd<'a> {
+    instance: &'a Instance,
+    fact: Fact,
+    aborted: Option<Fact>,
+}
+
+impl AtEnd<'_> {
+    /// The task ends by itself.
+    fn by_itself(mut self) {
+        self.aborted = None;
+    }
+}
 
 impl Drop for AtEnd<'_> {
     fn drop(&mut self) {
-        self.0.note(self.1.clone());
+        if let Some(aborted) = self.aborted.take().filter(|_| !std::thread::panicking()) {
+            self.instance.note(aborted);
+        }
+        self.instance.note(self.fact.clone());
     }
 }
 
@@ -56,9 +71,10 @@ impl Job for WorkJob {
         let (it, name, token) = (&*self.instance, self.name, leadership.token().get());
         self.token.store(token, Ordering::SeqCst);
         it.note(Fact::Started(it.id, name, token));
-        let _end = AtEnd(it, Fact::StartEnded(it.id, name, token));
+        let aborted = Some(Fact::Aborted(it.id, name, token));
+        let end = AtEnd { instance: it, fact: Fact::StartEnded(it.id, name, token), aborted };
         tokio::spawn(record_trust(self.instance.clone(), name, leadership.clone()));
-        match it.draw(12) {
+        let outcome = match it.draw(12) {
             0 => Err("no luck".into()),
             // Unlike a panic, it is not told to the terminal.
             1 => std::panic::resume_unwind(Box::new("no luck")),
@@ -78,7 +94,9 @@ impl Job for WorkJob {
                 self.work(&leadership, true).await;
                 Ok(())
             }
-        }
+        };
+        end.by_itself();
+        outcome
     }
 
     async fn stop(&self, reason: &StopReason) {
@@ -87,13 +105,15 @@ impl Job for WorkJob {
             return;
         }
         it.note(Fact::Stopping(it.id, name, token, word(reason)));
-        let _end = AtEnd(it, Fact::Stopped(it.id, name, token));
+        let aborted = Some(Fact::Aborted(it.id, name, token));
+        let end = AtEnd { instance: it, fact: Fact::Stopped(it.id, name, token), aborted };
         match it.draw(10) {
             0 => std::future::pending().await,
             1 => std::panic::resume_unwind(Box::new("no luck")),
             2..6 => it.clock.sleep(it.up_to(self.grace.mul_f64(0.9))).await,
             _ => {}
         }
+        end.by_itself();
     }
 }
 
@@ -104,6 +124,7 @@ fn word(reason: &StopReason) -> &'static str {
         StopReason::Disabled { .. } => "disabled",
         StopReason::Lost => "lost",
         StopReason::HeartbeatsFailed => "heartbeats failed",
+        StopReason::Finished => "finished",
         StopReason::Failed { .. } => "failed",
         _ => "something else",
     }

@@ -11,8 +11,9 @@ use crate::{FencingToken, Moment};
 pub enum Action {
     /// Ask the store for the lease. One [`Event::Asked`](super::Event::Asked) follows.
     Ask(Attempt),
-    /// Renew the lease at this beat. It takes the place of a renewal that is under way, whose
-    /// answer is ignored from here on. One [`Event::Renewed`](super::Event::Renewed) follows, or none.
+    /// Renew the lease at this beat. It takes the place of a renewal that has not gone out; one
+    /// that has stays under way beside it. None is added while one more than the retries are under
+    /// way. One [`Event::Renewed`](super::Event::Renewed) follows for each that goes out.
     Renew(Beat),
     /// Give back the lease of the latest attempt, with this much time for the call. One
     /// [`Event::Released`](super::Event::Released) follows.
@@ -34,6 +35,9 @@ pub enum Action {
     AbortStart,
     /// The grace is over: abort what is left of `start` and `stop`.
     AbortAll,
+    /// What was aborted may go on, such as work that does not await: never release the lease of
+    /// this term, so that it runs out before another instance leads.
+    LetExpire,
 }
 
 /// Which lease an [`Action::Ask`] asks for.

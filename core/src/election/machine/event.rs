@@ -22,11 +22,15 @@ pub enum Event {
         sent: Moment,
         /// The answer.
         reply: RenewReply,
+        /// Whether another renewal has gone out and is unanswered.
+        under_way: bool,
     },
     /// An [`Action::Release`](super::Action::Release) came to its end: whether the store has confirmed it.
     Released(bool),
     /// The job's `start` failed or panicked.
     StartFailed(String),
+    /// The job's work has come to its end by itself.
+    Finished,
     /// The job's `start` and `stop` have both come to their end, aborted or not.
     JobEnded,
     /// The store hints that the name may have become free, disabled or enabled.
@@ -35,6 +39,9 @@ pub enum Event {
     Resign,
     /// This instance is to leave the election.
     ShutDown,
+    /// The application's runtime is gone, and with it the job's tasks: this instance is to leave
+    /// the election.
+    RuntimeGone,
 }
 
 /// What an ask came to.

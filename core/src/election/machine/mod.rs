@@ -14,7 +14,7 @@ pub use event::{AskReply, Event, RenewReply};
 use phase::{Phase, Rest};
 
 use super::StopReason;
-use crate::engine::Hold;
+use crate::engine::{Hold, Next, RenewalPlan};
 use crate::{Grant, Moment, Timing};
 
 /// One instance's part in one election.
@@ -26,7 +26,8 @@ use crate::{Grant, Moment, Timing};
 /// What it keeps to, whatever the events:
 ///
 /// * [`Action::Start`] comes once per term, and exactly one [`Action::Stop`] follows it.
-/// * [`Action::Release`] of a term comes only after [`Event::JobEnded`].
+/// * [`Action::Release`] of a term comes only after [`Event::JobEnded`], and not at all when some
+///   of the job was aborted: [`Action::LetExpire`] comes instead.
 /// * No term begins before the job of the last has ended.
 /// * A term begins only while its lease leaves time to stop in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +40,8 @@ pub struct Machine {
     failures: u32,
     /// Shut down as soon as what is under way allows.
     leaving: bool,
+    /// When it has left at the latest, once there is no job to stop any more.
+    leave_by: Option<Moment>,
 }
 
 /// Where a [`Machine`] stands.
@@ -71,6 +74,7 @@ impl Machine {
             uncertain: false,
             failures: 0,
             leaving: false,
+            leave_by: None,
         }
     }
 
@@ -81,7 +85,15 @@ impl Machine {
     #[doc(hidden)]
     #[must_use]
     pub fn earlier(&self, by: Duration) -> Self {
-        Self { phase: self.phase.earlier(by), ..self.clone() }
+        let leave_by = self.leave_by.map(|at| at.saturating_sub(by));
+        Self { phase: self.phase.earlier(by), leave_by, ..self.clone() }
+    }
+
+    /// When it will have left the election at the latest: set as soon as it is leaving and there is
+    /// no job to stop any more.
+    #[must_use]
+    pub fn leave_by(&self) -> Option<Moment> {
+        self.leave_by
     }
 
     /// Where it stands.
@@ -101,13 +113,15 @@ impl Machine {
         let exactly = |at| Some(Wake { at, spread: Duration::ZERO });
         match &self.phase {
             Phase::Waiting { until, spread, .. } => Some(Wake { at: *until, spread: *spread }),
-            Phase::Leading { hold, beat, .. } => exactly(beat.until.min(hold.step_down_at())),
+            Phase::Leading { plan } => {
+                exactly(plan.beat().retry_at.min(plan.hold().step_down_at()))
+            }
             Phase::Stopping { stop_until, aborted: false, .. } => exactly(*stop_until),
-            Phase::Releasing { retry: Some(at), .. } => exactly(*at),
-            Phase::Asking { .. }
-            | Phase::Stopping { .. }
-            | Phase::Releasing { .. }
-            | Phase::Ended => None,
+            Phase::Asking { .. } => self.leave_by.and_then(exactly),
+            Phase::Releasing { retry, .. } => {
+                [*retry, self.leave_by].into_iter().flatten().min().and_then(exactly)
+            }
+            Phase::Stopping { .. } | Phase::Ended => None,
         }
     }
 
@@ -119,36 +133,54 @@ impl Machine {
         match event {
             Event::Tick => self.tick(now, &mut actions),
             Event::Asked { sent, reply } => self.asked(sent, reply, now, &mut actions),
-            Event::Renewed { sent, reply } => self.renewed(sent, reply, now, &mut actions),
+            Event::Renewed { sent, reply, under_way } => {
+                self.renewed(sent, reply, under_way, now, &mut actions);
+            }
             Event::Released(confirmed) => self.released(confirmed, now, &mut actions),
             Event::StartFailed(error) => {
                 self.step_down(StopReason::Failed { error }, now, &mut actions);
             }
+            Event::Finished => self.step_down(StopReason::Finished, now, &mut actions),
             Event::JobEnded => self.job_ended(now, &mut actions),
             Event::Hint => self.hinted(now, &mut actions),
             Event::Resign => self.step_down(StopReason::Resigned, now, &mut actions),
             Event::ShutDown => self.shut_down(now, &mut actions),
+            Event::RuntimeGone => self.runtime_gone(now, &mut actions),
         }
         actions
     }
 
     fn tick(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        let leave_by = self.leave_by;
         match &mut self.phase {
             Phase::Waiting { until, .. } if now >= *until => self.ask(actions),
-            Phase::Leading { hold, .. } if now >= hold.step_down_at() => {
+            // What is under way comes to its end by itself.
+            Phase::Asking { .. } | Phase::Releasing { .. }
+                if leave_by.is_some_and(|at| now >= at) =>
+            {
+                self.phase = Phase::Ended;
+            }
+            Phase::Leading { plan } if now >= plan.hold().step_down_at() => {
                 self.step_down(StopReason::HeartbeatsFailed, now, actions);
             }
-            Phase::Leading { beat, .. } if now >= beat.until => self.heartbeat_failed(now, actions),
-            Phase::Stopping { stop_until, aborted, .. } if now >= *stop_until && !*aborted => {
-                *aborted = true;
-                actions.push(Action::AbortAll);
-            }
+            Phase::Leading { plan } => actions.extend(plan.retry(now).map(Action::Renew)),
+            Phase::Stopping { stop_until, .. } if now >= *stop_until => self.abort(actions),
             Phase::Releasing { lease_ends, retry, .. } if retry.is_some_and(|at| now >= at) => {
                 *retry = None;
-                let limit = lease_ends.saturating_since(now).min(self.timing.call_limit());
+                let ends = leave_by.map_or(*lease_ends, |at| at.min(*lease_ends));
+                let limit = ends.saturating_since(now).min(self.timing.call_limit());
                 actions.push(Action::Release(limit));
             }
             _ => {}
+        }
+    }
+
+    /// Aborts what is left of the job, once.
+    fn abort(&mut self, actions: &mut Vec<Action>) {
+        let Phase::Stopping { aborted, let_expire, .. } = &mut self.phase else { return };
+        if !std::mem::replace(aborted, true) {
+            *let_expire = true;
+            actions.extend([Action::AbortAll, Action::LetExpire]);
         }
     }
 
@@ -206,47 +238,49 @@ impl Machine {
             let rest = if self.leaving { Rest::None } else { Rest::Short };
             return self.release(sent + grant.left, rest, now, actions);
         }
-        let (deadline, beat) = (hold.deadline(), hold.next_beat(now));
-        self.phase = Phase::Leading { hold, beat, hinted: false };
+        let deadline = hold.deadline();
+        let plan = RenewalPlan::for_term(hold, now);
+        let beat = plan.beat();
+        self.phase = Phase::Leading { plan };
         actions.push(Action::Start { token: grant.token, deadline });
         actions.push(Action::Renew(beat));
     }
 
-    fn renewed(&mut self, sent: Moment, reply: RenewReply, now: Moment, actions: &mut Vec<Action>) {
-        let Phase::Leading { hold, beat, hinted } = &mut self.phase else { return };
+    fn renewed(
+        &mut self,
+        sent: Moment,
+        reply: RenewReply,
+        under_way: bool,
+        now: Moment,
+        actions: &mut Vec<Action>,
+    ) {
+        let Phase::Leading { plan } = &mut self.phase else { return };
         match reply {
             // The answer came when the lease was no longer trusted: trust does not come back.
-            RenewReply::Extended { .. } if now >= hold.deadline() => {
+            RenewReply::Extended { .. } if now >= plan.hold().deadline() => {
                 self.step_down(StopReason::HeartbeatsFailed, now, actions);
             }
             RenewReply::Extended { left } => {
-                hold.extended(sent, left);
-                if now >= hold.step_down_at() {
+                let next = plan.extended(sent, left, now, under_way);
+                if now >= plan.hold().step_down_at() {
                     return self.step_down(StopReason::HeartbeatsFailed, now, actions);
                 }
-                *beat = hold.next_beat(now);
-                *hinted = false;
-                actions.push(Action::Trust(hold.deadline()));
-                actions.push(Action::Renew(*beat));
+                actions.push(Action::Trust(plan.hold().deadline()));
+                actions.extend(next.map(Action::Renew));
             }
             RenewReply::Lost => self.step_down(StopReason::Lost, now, actions),
             RenewReply::Disabled { reason } => {
                 self.step_down(StopReason::Disabled { reason }, now, actions);
             }
-            RenewReply::Failed => self.heartbeat_failed(now, actions),
+            RenewReply::Failed if now >= plan.hold().step_down_at() => {
+                self.step_down(StopReason::HeartbeatsFailed, now, actions);
+            }
+            RenewReply::Failed => match plan.failed(sent, now, under_way) {
+                Next::Renew(beat) => actions.push(Action::Renew(beat)),
+                Next::Wait => {}
+                Next::GiveUp => self.step_down(StopReason::HeartbeatsFailed, now, actions),
+            },
         }
-    }
-
-    fn heartbeat_failed(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        let Phase::Leading { hold, beat, hinted } = &mut self.phase else { return };
-        hold.failed(now);
-        if hold.is_exhausted() || now >= hold.step_down_at() {
-            return self.step_down(StopReason::HeartbeatsFailed, now, actions);
-        }
-        // No more hinted heartbeats until one is answered: they would use up the retries.
-        *hinted = true;
-        *beat = hold.next_beat(now);
-        actions.push(Action::Renew(*beat));
     }
 
     fn hinted(&mut self, now: Moment, actions: &mut Vec<Action>) {
@@ -254,19 +288,15 @@ impl Machine {
             Phase::Waiting { deaf: false, .. } => self.ask(actions),
             Phase::Asking { hinted, .. } => *hinted = true,
             // Perhaps it was disabled: the heartbeat will say so. One is enough for many hints.
-            Phase::Leading { hold, beat, hinted } if !*hinted => {
-                *hinted = true;
-                *beat = hold.beat_now(now);
-                actions.push(Action::Renew(*beat));
-            }
+            Phase::Leading { plan } => actions.extend(plan.hinted(now).map(Action::Renew)),
             _ => {}
         }
     }
 
     /// Ends the term, if there is one.
     fn step_down(&mut self, reason: StopReason, now: Moment, actions: &mut Vec<Action>) {
-        let Phase::Leading { hold, .. } = &self.phase else { return };
-        let deadline = hold.deadline();
+        let Phase::Leading { plan } = &self.phase else { return };
+        let deadline = plan.hold().deadline();
         let grace_ends = now + self.timing.stop_grace;
         let late = now >= deadline;
         let lease_ends = deadline + self.timing.margin;
@@ -275,23 +305,23 @@ impl Machine {
         let stop_until = if late { grace_ends } else { grace_ends.min(deadline) };
         actions.push(Action::Stop(reason.clone()));
         if over {
-            actions.push(Action::Distrust);
-            actions.push(Action::AbortStart);
+            actions.extend([Action::Distrust, Action::AbortStart, Action::LetExpire]);
         }
-        self.phase = Phase::Stopping { reason, lease_ends, stop_until, aborted: false };
+        let (aborted, let_expire) = (false, over);
+        self.phase = Phase::Stopping { reason, lease_ends, stop_until, aborted, let_expire };
     }
 
     fn job_ended(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        let Phase::Stopping { reason, lease_ends, .. } = &self.phase else { return };
-        let lease_ends = *lease_ends;
+        let Phase::Stopping { reason, lease_ends, let_expire, .. } = &self.phase else { return };
+        let (lease_ends, let_expire) = (*lease_ends, *let_expire);
         let rest = match reason {
-            StopReason::Resigned | StopReason::Failed { .. } => Rest::Long,
+            StopReason::Resigned | StopReason::Finished | StopReason::Failed { .. } => Rest::Long,
             StopReason::HeartbeatsFailed => Rest::Short,
             StopReason::Disabled { .. } => Rest::Brief,
             StopReason::Lost | StopReason::ShutDown => Rest::None,
         };
         actions.push(Action::Distrust);
-        if *reason == StopReason::Lost {
+        if let_expire {
             self.uncertain = false;
             self.next_campaign(rest, now, actions);
         } else {
@@ -300,6 +330,9 @@ impl Machine {
     }
 
     fn release(&mut self, lease_ends: Moment, rest: Rest, now: Moment, actions: &mut Vec<Action>) {
+        if self.leaving {
+            self.limit_goodbye(now);
+        }
         self.phase = Phase::Releasing { lease_ends, retry: Some(now), tries: 0, rest };
         self.tick(now, actions);
     }
@@ -344,11 +377,19 @@ impl Machine {
             }
             Phase::Waiting { .. } => self.phase = Phase::Ended,
             Phase::Leading { .. } => self.step_down(StopReason::ShutDown, now, actions),
-            // What is under way comes to its end first.
-            Phase::Asking { .. }
-            | Phase::Stopping { .. }
-            | Phase::Releasing { .. }
-            | Phase::Ended => {}
+            // What is under way comes to its end first, if it does so soon.
+            Phase::Asking { .. } | Phase::Releasing { .. } => self.limit_goodbye(now),
+            Phase::Stopping { .. } | Phase::Ended => {}
         }
+    }
+
+    fn limit_goodbye(&mut self, now: Moment) {
+        self.leave_by.get_or_insert(now + self.timing.goodbye_limit());
+    }
+
+    /// The job was aborted by others.
+    fn runtime_gone(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        self.shut_down(now, actions);
+        self.abort(actions);
     }
 }

@@ -4,15 +4,36 @@ use std::time::Duration;
 
 use super::super::StopReason;
 use crate::Moment;
-use crate::engine::{Beat, Hold};
+use crate::engine::RenewalPlan;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Phase {
-    Waiting { until: Moment, spread: Duration, deaf: bool },
-    Asking { hinted: bool, again: bool },
-    Leading { hold: Hold, beat: Beat, hinted: bool },
-    Stopping { reason: StopReason, lease_ends: Moment, stop_until: Moment, aborted: bool },
-    Releasing { lease_ends: Moment, retry: Option<Moment>, tries: u32, rest: Rest },
+    Waiting {
+        until: Moment,
+        spread: Duration,
+        deaf: bool,
+    },
+    Asking {
+        hinted: bool,
+        again: bool,
+    },
+    Leading {
+        plan: RenewalPlan,
+    },
+    Stopping {
+        reason: StopReason,
+        lease_ends: Moment,
+        stop_until: Moment,
+        aborted: bool,
+        /// Some of the job was aborted and may go on, so the lease is not released.
+        let_expire: bool,
+    },
+    Releasing {
+        lease_ends: Moment,
+        retry: Option<Moment>,
+        tries: u32,
+        rest: Rest,
+    },
     Ended,
 }
 
@@ -37,10 +58,7 @@ impl Phase {
         let shift = |moment: &mut Moment| *moment = moment.saturating_sub(by);
         match &mut earlier {
             Self::Waiting { until, .. } => shift(until),
-            Self::Leading { hold, beat, .. } => {
-                *hold = hold.earlier(by);
-                *beat = beat.earlier(by);
-            }
+            Self::Leading { plan } => *plan = plan.earlier(by),
             Self::Stopping { lease_ends, stop_until, .. } => {
                 shift(lease_ends);
                 shift(stop_until);

@@ -1,0 +1,105 @@
+//! Where the engine's own tasks run: on a thread that the application's work cannot block.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{io, thread};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tracing::warn;
+
+/// The runtime of heartbeats, watches, elections and announcements.
+///
+/// It has a thread of its own, so that a lease is renewed also while every thread of the
+/// application computes or blocks. All clients of the process share it. It begins with the first
+/// task and lasts as long as the process, which it does not keep alive: a connection that was
+/// opened there, and given back to a pool of the application, must not die with a client.
+///
+/// Under a clock whose timers depend on the caller's runtime, as in tests, and where no thread can
+/// be started, tasks run in the runtime of the caller.
+#[derive(Debug)]
+pub(crate) struct Background {
+    on_own_thread: bool,
+}
+
+impl Background {
+    pub(crate) fn new(on_own_thread: bool) -> Self {
+        Self { on_own_thread }
+    }
+
+    /// The runtime to spawn on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, when there is no thread.
+    pub(crate) fn runtime(&self) -> Handle {
+        let own = if self.on_own_thread { own_thread() } else { None };
+        own.unwrap_or_else(Handle::current)
+    }
+}
+
+fn own_thread() -> Option<Handle> {
+    static THREAD: OnceLock<Option<Handle>> = OnceLock::new();
+    let started = THREAD.get_or_init(|| {
+        start()
+            .inspect_err(|error| {
+                warn!(
+                    %error,
+                    "no thread for heartbeats can be started: they run in the application's \
+                     runtime and depend on its threads"
+                );
+            })
+            .ok()
+    });
+    started.clone()
+}
+
+fn start() -> io::Result<Handle> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    // Not moved into the thread directly: if that cannot be started, its closure is dropped, and a
+    // runtime must not be dropped within another.
+    let kept = Arc::new(Mutex::new(Some(runtime)));
+    let given = kept.clone();
+    let take =
+        |kept: &Mutex<Option<Runtime>>| kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let run = move || {
+        if let Some(runtime) = take(&given) {
+            runtime.block_on(std::future::pending::<()>());
+        }
+    };
+    match thread::Builder::new().name("leasehold".to_owned()).spawn(run) {
+        Ok(_) => Ok(handle),
+        Err(error) => {
+            if let Some(runtime) = take(&kept) {
+                runtime.shutdown_background();
+            }
+            Err(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_thread_outlasts_the_client_that_began_it() {
+        let (send, received) = mpsc::channel();
+        let background = Background::new(true);
+        background.runtime().spawn(async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let _ = send.send(thread::current().name().map(ToOwned::to_owned));
+        });
+        drop(background);
+        let name = received.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(name.as_deref(), Some("leasehold"));
+    }
+
+    #[test]
+    fn without_a_thread_tasks_run_where_the_caller_is() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let here = runtime.block_on(async { Background::new(false).runtime().id() });
+        assert_eq!(here, runtime.handle().id());
+    }
+}

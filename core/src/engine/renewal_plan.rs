@@ -1,0 +1,202 @@
+//! When the renewals of one lease go out, and what follows from their answers. Pure.
+
+use std::time::Duration;
+
+use super::{Beat, Hold};
+use crate::Moment;
+
+/// The schedule of one lease's renewals, for a term and for a guard alike.
+///
+/// A renewal without an answer stays under way while its retry goes out. Whichever is answered
+/// first counts, from the moment at which it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RenewalPlan {
+    hold: Hold,
+    /// The latest renewal that was asked for.
+    beat: Beat,
+    /// Hints are ignored until a renewal is answered: they would use up the retries.
+    ignore_hints: bool,
+    /// Retries go on for as long as the lease is trusted.
+    persistent: bool,
+}
+
+/// What follows from a renewal that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another renewal is to go out.
+    Renew(Beat),
+    /// One that is under way, or about to go out, decides.
+    Wait,
+    /// All retries have failed.
+    GiveUp,
+}
+
+impl RenewalPlan {
+    /// For a term, which is given up once all retries have failed.
+    pub(crate) fn for_term(hold: Hold, now: Moment) -> Self {
+        let beat = hold.next_beat(now);
+        Self { hold, beat, ignore_hints: false, persistent: false }
+    }
+
+    /// For a guard, which is kept for as long as its lease is trusted.
+    pub(crate) fn for_guard(hold: Hold, now: Moment) -> Self {
+        Self { persistent: true, ..Self::for_term(hold, now) }
+    }
+
+    pub(crate) fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
+    /// The latest renewal that was asked for.
+    pub(crate) fn beat(&self) -> Beat {
+        self.beat
+    }
+
+    /// Whether a hint would change anything.
+    pub(crate) fn heeds_hints(&self) -> bool {
+        !self.ignore_hints
+    }
+
+    /// The same with every moment that much earlier.
+    pub(crate) fn earlier(&self, by: Duration) -> Self {
+        Self { hold: self.hold.earlier(by), beat: self.beat.earlier(by), ..self.clone() }
+    }
+
+    /// The latest renewal has no answer at its `retry_at`: its retry, if one is left.
+    pub(crate) fn retry(&mut self, now: Moment) -> Option<Beat> {
+        if now < self.beat.retry_at {
+            return None;
+        }
+        self.hold.failed(now);
+        self.try_again(now)
+    }
+
+    /// The store extended the lease. `under_way` says whether another renewal is unanswered.
+    /// Returns the next one, unless that is out already.
+    pub(crate) fn extended(
+        &mut self,
+        sent: Moment,
+        left: Duration,
+        now: Moment,
+        under_way: bool,
+    ) -> Option<Beat> {
+        self.hold.extended(sent, left);
+        if under_way && sent < self.beat.from {
+            return None;
+        }
+        self.ignore_hints = false;
+        self.beat = self.hold.next_beat(now);
+        Some(self.beat)
+    }
+
+    /// A renewal that was sent at `sent` failed. `under_way` says whether another is unanswered.
+    pub(crate) fn failed(&mut self, sent: Moment, now: Moment, under_way: bool) -> Next {
+        if !self.is_exhausted() {
+            if sent < self.beat.from {
+                // Its retry was asked for already.
+                return Next::Wait;
+            }
+            self.hold.failed(now);
+            if let Some(beat) = self.try_again(now) {
+                return Next::Renew(beat);
+            }
+        }
+        if under_way { Next::Wait } else { Next::GiveUp }
+    }
+
+    /// Something may have happened to the lease: a renewal right now, if none was asked for by an
+    /// earlier hint or a failure.
+    pub(crate) fn hinted(&mut self, now: Moment) -> Option<Beat> {
+        if self.ignore_hints {
+            return None;
+        }
+        self.ignore_hints = true;
+        self.beat = self.hold.beat_now(now);
+        Some(self.beat)
+    }
+
+    fn is_exhausted(&self) -> bool {
+        !self.persistent && self.hold.is_exhausted()
+    }
+
+    fn try_again(&mut self, now: Moment) -> Option<Beat> {
+        self.ignore_hints = true;
+        if self.is_exhausted() {
+            // Nothing more goes out unless one that is under way is answered.
+            self.beat.retry_at = self.hold.step_down_at();
+            return None;
+        }
+        self.beat = self.hold.next_beat(now);
+        Some(self.beat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LockStore, MemoryStore, Settings};
+
+    const TTL: Duration = Duration::from_secs(15);
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_origin(Duration::from_millis(millis))
+    }
+
+    /// Renewals are due each 3 s and retried each 1.5 s.
+    fn hold() -> Hold {
+        let timing = Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap();
+        Hold::granted(timing, at(0), TTL)
+    }
+
+    #[test]
+    fn an_older_renewal_that_fails_leaves_its_retry_alone() {
+        let mut plan = RenewalPlan::for_term(hold(), at(0));
+        let retry = plan.retry(at(4_500)).unwrap();
+        assert_eq!((retry.from, retry.due), (at(4_500), at(4_500)));
+        assert_eq!(plan.failed(at(3_000), at(4_600), true), Next::Wait);
+        assert_eq!(plan.beat(), retry);
+        assert!(matches!(plan.failed(at(4_500), at(4_700), false), Next::Renew(_)));
+    }
+
+    #[test]
+    fn a_late_yes_counts_beside_its_retry() {
+        let mut plan = RenewalPlan::for_term(hold(), at(0));
+        let retry = plan.retry(at(4_500)).unwrap();
+        assert_eq!(plan.extended(at(3_000), TTL, at(4_600), true), None);
+        assert_eq!(plan.hold().deadline(), at(3_000 + 15_000 - 750));
+        assert_eq!(plan.beat(), retry, "its retry is out and is the next heartbeat");
+        assert!(plan.extended(at(4_500), TTL, at(6_100), false).is_some());
+        assert_eq!(plan.hold().deadline(), at(4_500 + 15_000 - 750));
+    }
+
+    #[test]
+    fn a_term_is_given_up_when_nothing_is_under_way_after_the_last_retry() {
+        let mut plan = RenewalPlan::for_term(hold(), at(0));
+        for millis in [4_500, 6_000, 7_500] {
+            assert!(plan.retry(at(millis)).is_some());
+        }
+        assert_eq!(plan.retry(at(9_000)), None);
+        assert_eq!(plan.beat().retry_at, plan.hold().step_down_at());
+        assert_eq!(plan.failed(at(7_500), at(9_100), true), Next::Wait);
+        assert_eq!(plan.failed(at(3_000), at(9_200), false), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_guard_is_tried_for_until_its_deadline() {
+        let mut plan = RenewalPlan::for_guard(hold(), at(0));
+        for millis in [4_500, 6_000, 7_500, 9_000, 10_500, 12_000] {
+            assert!(plan.retry(at(millis)).is_some());
+        }
+    }
+
+    #[test]
+    fn hints_are_ignored_until_a_renewal_is_answered() {
+        let mut plan = RenewalPlan::for_guard(hold(), at(0));
+        assert!(plan.hinted(at(500)).is_some());
+        assert_eq!(plan.hinted(at(501)), None);
+        assert!(matches!(plan.failed(at(500), at(502), false), Next::Renew(_)));
+        assert_eq!(plan.hinted(at(503)), None);
+        assert!(plan.extended(at(4_500), TTL, at(4_501), false).is_some());
+        assert!(plan.hinted(at(4_502)).is_some());
+    }
+}

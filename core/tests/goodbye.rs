@@ -1,0 +1,172 @@
+//! How terms and elections end: work that cannot be stopped, work that is done, a store that hangs.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/odd.rs"]
+mod odd;
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use leasehold_core::{
+    Client, Job, JobError, Leadership, Settings, Status, StopReason, TokioClock, job_fn, start_stop,
+};
+use odd::Odd;
+
+const GRACE: Duration = Duration::from_secs(5);
+
+fn store() -> Odd {
+    Odd::new(Arc::new(TokioClock::new()))
+}
+
+fn client(odd: &Odd, seed: u64) -> Client {
+    let clock = Arc::new(TokioClock::new());
+    let builder = Client::builder(Arc::new(odd.clone())).clock(clock).seed(seed);
+    builder.settings(Settings::new().stop_grace(GRACE)).build().unwrap()
+}
+
+fn waiting_job() -> impl Job {
+    job_fn(|leadership: Leadership| async move {
+        leadership.cancelled().await;
+        Ok(())
+    })
+}
+
+/// The blocking thread works on after its task is aborted; no other leads before the lease has run
+/// out.
+#[tokio::test(start_paused = true)]
+async fn the_lease_of_a_job_that_overruns_runs_out() {
+    let odd = store();
+    let end = Arc::new(AtomicBool::new(false));
+    let work = end.clone();
+    let one = client(&odd, 1).election("a").unwrap().spawn(job_fn(move |_| {
+        let work = work.clone();
+        async move {
+            let blocking = tokio::task::spawn_blocking(move || {
+                while !work.load(SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            Ok(blocking.await?)
+        }
+    }));
+    let (odd_too, two) = (odd.clone(), client(&odd, 2));
+    // A blocking task keeps paused time from advancing by itself.
+    let advance = |by: Duration| async move {
+        for _ in 0..by.as_millis() / 50 {
+            tokio::time::advance(Duration::from_millis(50)).await;
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    advance(Duration::from_secs(1)).await;
+    assert!(one.status().is_leading());
+    let two = two.election("a").unwrap().spawn(waiting_job());
+    let status = one.watch();
+    drop(one);
+    advance(GRACE + Duration::from_secs(1)).await;
+    assert_eq!(status.borrow().overruns, 1);
+    assert!(status.has_changed().is_err(), "the election has ended");
+    let name = leasehold_core::LockName::new("a").unwrap();
+    let record = leasehold_core::LockStore::get(&odd_too.inner, &name).await.unwrap().unwrap();
+    let left = record.lease.unwrap().left;
+    assert!(!two.status().is_leading(), "released while its work goes on");
+    advance(left + Duration::from_secs(1)).await;
+    assert!(two.status().is_leading());
+    end.store(true, SeqCst);
+}
+
+/// It took 24 s and more.
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_is_short_though_the_store_hangs() {
+    let odd = store();
+    odd.k.announces.store(true, SeqCst);
+    let [leader, candidate] = [1, 2].map(|seed| {
+        let client = client(&odd, seed);
+        client.election("a").unwrap().spawn(waiting_job())
+    });
+    leader.watch().wait_for(Status::is_leading).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    odd.k.all_hang.store(true, SeqCst);
+    // An announcement and an attempt are under way by then.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for election in [leader, candidate] {
+        let from = tokio::time::Instant::now();
+        election.shutdown().await;
+        let took = from.elapsed();
+        assert!(took <= Duration::from_millis(5_100), "{took:?}");
+    }
+    // The memory store's lock, released in the background.
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_no_longer_than_it_is_told() {
+    let odd = store();
+    let job = start_stop(|_| async { Ok(()) }, |_| std::future::pending());
+    let election = client(&odd, 1).election("a").unwrap().spawn(job);
+    election.watch().wait_for(Status::is_leading).await.unwrap();
+    let from = tokio::time::Instant::now();
+    let mut status = election.watch();
+    assert!(!election.shutdown_within(Duration::from_secs(1)).await);
+    assert!(from.elapsed() < GRACE);
+    while status.changed().await.is_ok() {}
+    assert!(from.elapsed() >= GRACE, "it goes on in the background");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_waits_no_longer_than_it_is_told() {
+    let odd = store();
+    let guard = client(&odd, 1).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    odd.k.all_hang.store(true, SeqCst);
+    let from = tokio::time::Instant::now();
+    guard.release_within(Duration::from_secs(1)).await.unwrap_err();
+    assert!(from.elapsed() < Duration::from_secs(2));
+}
+
+/// It once led on, idle.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_done_lets_another_lead() {
+    let odd = store();
+    let done = || job_fn(|_| async { Ok(()) });
+    let elections = [1, 2].map(|seed| client(&odd, seed).election("a").unwrap().spawn(done()));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    for election in &elections {
+        assert!(election.status().terms > 1, "{:?}", election.status());
+    }
+}
+
+/// Tells with what reason each term ended.
+struct Reasons {
+    ends_with_start: bool,
+    told: Arc<Mutex<Vec<StopReason>>>,
+}
+
+#[async_trait]
+impl Job for Reasons {
+    async fn start(&self, _: Leadership) -> Result<(), JobError> {
+        Ok(())
+    }
+
+    async fn stop(&self, reason: &StopReason) {
+        self.told.lock().unwrap().push(reason.clone());
+    }
+
+    fn ends_with_start(&self) -> bool {
+        self.ends_with_start
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_term_ends_with_start_only_if_the_job_says_so() {
+    for ends_with_start in [true, false] {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let job = Reasons { ends_with_start, told: told.clone() };
+        let election = client(&store(), 1).election("a").unwrap().spawn(job);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let expected = if ends_with_start { vec![StopReason::Finished] } else { Vec::new() };
+        assert_eq!(*told.lock().unwrap(), expected);
+        election.shutdown().await;
+    }
+}

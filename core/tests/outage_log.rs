@@ -1,0 +1,97 @@
+//! What an outage adds to the log: a line when it begins and one when it is over, not one per lease.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/odd.rs"]
+mod odd;
+
+use std::io::Write;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use leasehold_core::{Client, TokioClock};
+use odd::{Odd, Watch};
+use tracing_subscriber::filter::LevelFilter;
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        log.lines().map(ToOwned::to_owned).collect()
+    }
+}
+
+fn log() -> (Log, tracing::subscriber::DefaultGuard) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::INFO)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    (log, tracing::subscriber::set_default(subscriber))
+}
+
+fn client(odd: &Odd) -> Client {
+    let clock = Arc::new(TokioClock::new());
+    Client::builder(Arc::new(odd.clone())).clock(clock).seed(1).build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_told_of_twice_however_many_leases_there_are() {
+    let (log, _installed) = log();
+    let odd = Odd::new(Arc::new(TokioClock::new()));
+    let client = client(&odd);
+    let mut guards = Vec::new();
+    for number in 0..1_000 {
+        let lock = client.lock(format!("lock-{number}")).unwrap();
+        guards.push(lock.try_acquire().await.unwrap().unwrap());
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    odd.k.all_away.store(true, SeqCst);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    odd.k.all_away.store(false, SeqCst);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(guards.iter().all(leasehold_core::Guard::is_held));
+    let lines = log.lines();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[0].contains("WARN") && lines[0].contains("away"), "{lines:#?}");
+    assert!(lines[1].contains("answers again") && lines[1].contains("failures="), "{lines:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_refused_is_told_of_once() {
+    let (log, _installed) = log();
+    let odd = Odd::new(Arc::new(TokioClock::new())).watching(Watch::Refused);
+    let _guard = client(&odd).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(odd.k.watches.load(SeqCst) > 10);
+    assert_eq!(log.lines().len(), 1, "{:#?}", log.lines());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_watch_is_begun_where_hints_are_turned_off() {
+    let odd = Odd::new(Arc::new(TokioClock::new()));
+    let clock = Arc::new(TokioClock::new());
+    let builder = Client::builder(Arc::new(odd.clone())).clock(clock).hints(false);
+    let client = builder.build().unwrap();
+    let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    let waiter = client.lock("a").unwrap();
+    let waiting = tokio::spawn(async move { waiter.acquire(Duration::from_secs(60)).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    guard.release().await.unwrap();
+    assert!(waiting.await.unwrap().is_ok(), "it polls");
+    assert_eq!(odd.k.watches.load(SeqCst), 0);
+}

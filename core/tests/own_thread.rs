@@ -1,0 +1,160 @@
+//! Heartbeats, releases and elections go on while the application's threads compute or block.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/odd.rs"]
+mod odd;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use leasehold_core::{
+    Client, Leadership, LockName, LockStore, Settings, Status, SystemClock, job_fn,
+};
+use odd::Odd;
+use tokio::runtime::{Builder, Runtime};
+
+/// Long, so that a busy machine loses no lease, with heartbeats in plenty.
+fn settings() -> Settings {
+    Settings::new().ttl(Duration::from_secs(60)).heartbeat_interval(Duration::from_millis(50))
+}
+
+fn client() -> (Odd, Client) {
+    let odd = Odd::new(Arc::new(SystemClock));
+    let client = Client::builder(Arc::new(odd.clone())).settings(settings()).build().unwrap();
+    (odd, client)
+}
+
+fn one_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn four_workers() -> Runtime {
+    Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap()
+}
+
+/// Blocks the thread until that is so; whether it became so.
+fn block_until(what: impl Fn() -> bool) -> bool {
+    let from = Instant::now();
+    while !what() {
+        if from.elapsed() > Duration::from_secs(60) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+/// Blocks the thread until more heartbeats have gone out.
+fn blocks_and_beats(odd: &Odd) -> bool {
+    let before = odd.k.renews.load(SeqCst);
+    block_until(|| odd.k.renews.load(SeqCst) >= before + 5)
+}
+
+/// Its first renewal once waited for the task of its keeper, behind the task that computed.
+#[test]
+fn a_guard_is_kept_while_its_task_computes() {
+    for runtime in [four_workers(), one_thread()] {
+        let (odd, client) = client();
+        let (beats, held) = runtime.block_on(async move {
+            let task = tokio::spawn(async move {
+                let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+                (blocks_and_beats(&odd), guard.is_held())
+            });
+            task.await.unwrap()
+        });
+        assert!(beats, "no heartbeat goes out while the task computes");
+        assert!(held);
+    }
+}
+
+#[test]
+fn a_term_goes_on_while_its_job_computes() {
+    let (odd, client) = client();
+    let (beats, held) = one_thread().block_on(async move {
+        let (send, received) = tokio::sync::oneshot::channel();
+        let send = Arc::new(std::sync::Mutex::new(Some(send)));
+        let election =
+            client.election("a").unwrap().spawn(job_fn(move |leadership: Leadership| {
+                let (odd, send) = (odd.clone(), send.clone());
+                async move {
+                    let beats = blocks_and_beats(&odd);
+                    if let Some(send) = send.lock().unwrap().take() {
+                        send.send((beats, leadership.is_held())).unwrap();
+                    }
+                    leadership.cancelled().await;
+                    Ok(())
+                }
+            }));
+        let outcome = received.await.unwrap();
+        election.shutdown().await;
+        outcome
+    });
+    assert!(beats, "no heartbeat goes out while the job computes");
+    assert!(held);
+}
+
+#[test]
+fn a_guard_that_is_dropped_is_released_while_its_task_computes() {
+    let (odd, client) = client();
+    let free = one_thread().block_on(async move {
+        let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+        drop(guard);
+        let name = LockName::new("a").unwrap();
+        // The memory store answers at once.
+        let record = || odd.inner.get(&name).now_or_never().unwrap().unwrap().unwrap();
+        block_until(|| record().lease.is_none())
+    });
+    assert!(free);
+}
+
+/// The first election's runtime lives on, and nobody drives it.
+#[test]
+fn a_shutdown_waits_for_no_runtime_that_nobody_drives() {
+    let (odd, client) = client();
+    odd.k.announces.store(true, SeqCst);
+    let job = || {
+        job_fn(|leadership: Leadership| async move {
+            leadership.cancelled().await;
+            Ok(())
+        })
+    };
+    let idle = one_thread();
+    let first = idle.block_on(async {
+        let election = client.election("a").unwrap().spawn(job());
+        election.watch().wait_for(Status::is_leading).await.unwrap();
+        election
+    });
+    let ended = one_thread().block_on(async {
+        let election = client.election("b").unwrap().spawn(job());
+        election.watch().wait_for(Status::is_leading).await.unwrap();
+        election.shutdown_within(Duration::from_secs(60)).await
+    });
+    assert!(ended);
+    drop((idle, first));
+}
+
+/// Its handle is kept, but the job cannot go on.
+#[test]
+fn an_election_leaves_when_its_runtime_is_gone() {
+    let (_odd, client) = client();
+    let gone = one_thread();
+    let (lead, follow) = gone.block_on(async {
+        let job = || {
+            job_fn(|leadership: Leadership| async move {
+                leadership.cancelled().await;
+                Ok(())
+            })
+        };
+        let lead = client.election("a").unwrap().spawn(job());
+        lead.watch().wait_for(Status::is_leading).await.unwrap();
+        (lead, client.election("a").unwrap().spawn(job()))
+    });
+    drop(gone);
+    let left = one_thread().block_on(async {
+        let both = async { tokio::join!(lead.ended(), follow.ended()) };
+        tokio::time::timeout(Duration::from_secs(60), both).await
+    });
+    assert!(left.is_ok());
+}

@@ -1,0 +1,39 @@
+//! The lease of a term whose job was aborted is not released: what the job has begun may go on, so
+//! the lease runs out before another instance leads.
+
+use std::collections::HashSet;
+
+use super::Found;
+use crate::history::{Fact, History, Name};
+
+pub(super) fn check(history: &History) -> Found {
+    let mut aborted: HashSet<(Name, u64)> = HashSet::new();
+    for (now, fact) in &history.events {
+        match fact {
+            Fact::Aborted(_, name, token) => {
+                aborted.insert((*name, *token));
+            }
+            Fact::Freed(name, token) if aborted.contains(&(*name, *token)) => {
+                let what = format!("{token} of {name} is released though its job was aborted");
+                return Err((*now, what));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_after_an_abort() {
+        let found = |aborted| {
+            let events = [(1.0, Fact::Aborted(1, 0, aborted)), (2.0, Fact::Freed(0, 10))];
+            check(&History::of(&events).unwrap())
+        };
+        assert!(found(10).is_err());
+        assert!(found(9).is_ok());
+    }
+}
