@@ -188,7 +188,7 @@ impl Configuration {
     pub async fn client(&self) -> Result<Client> {
         let url = self.store.as_ref().ok_or_else(|| not_set("store"))?;
         let store = url::open(url.as_str(), &self.open_options()).await?;
-        let builder = Client::builder(store).settings(self.settings.clone());
+        let builder = Client::builder(store).settings(self.settings.clone()).hints(self.hints);
         match &self.label {
             Some(label) => builder.label(label).build(),
             None => builder.build(),

@@ -60,7 +60,7 @@ pub(crate) async fn run(
     let Opened { store, wait } = opened;
     let (settings, grace, engine_grace) =
         with_engine_grace(&configuration.settings, &store.capabilities())?;
-    let mut builder = Client::builder(store).settings(settings);
+    let mut builder = Client::builder(store).settings(settings).hints(configuration.hints);
     if let Some(label) = &configuration.label {
         builder = builder.label(label);
     }
