@@ -175,7 +175,7 @@ impl Sql {
 fn create(table: &str) -> String {
     let text = "longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
     format!(
-        "-- Where {table} was created without its comment: ALTER TABLE {table} COMMENT = '{VERSION}{SCHEMA}';
+        "-- Where {table} was created without its comment: ALTER TABLE {table} COMMENT = '{VERSION}{SCHEMA}'
 CREATE TABLE IF NOT EXISTS {table} (
     name varbinary(255) NOT NULL PRIMARY KEY,
     token bigint NOT NULL,

@@ -175,16 +175,14 @@ impl Sql {
     /// The schema as a script that does nothing where it is in place. It says how a table of the
     /// first schema is brought to this one: SQL has no condition for that.
     pub(super) fn script(&self) -> String {
-        let mut script = format!(
-            "-- {VERSION} {SCHEMA}. If {} has no column ttl, it is of schema 1; then run once:\n\
-             -- {};\n",
+        let [table, others @ ..] = self.create_if_missing();
+        let upgrade = format!(
+            "-- This is {VERSION} {SCHEMA}. Where {} has no column ttl, it is of schema 1: run once\n\
+             -- {}\n",
             self.table, self.upgrade
         );
-        for statement in self.create_if_missing() {
-            script.push_str(&statement);
-            script.push_str(";\n");
-        }
-        script
+        let others = others.map(|statement| format!("{statement};\n")).concat();
+        format!("{table};\n{upgrade}{others}")
     }
 
     /// The statements of [`script`](Self::script).
