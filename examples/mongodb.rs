@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut options = ClientOptions::parse(&url).await?;
     // Enough for the store's calls and its watch beside the application's own.
     options.max_pool_size = Some(20);
-    options.max_connecting = Some(8);
+    options.max_connecting = Some(12);
     let database = mongodb::Client::with_options(options)?
         .default_database()
         .ok_or("the URL names no database")?;
