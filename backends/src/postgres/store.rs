@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::SqlStr;
-use sqlx::postgres::{PgConnection, PgPool, PgRow, Postgres};
+use sqlx::postgres::{PgPool, PgRow, Postgres};
 use uuid::Uuid;
 
 use super::session::{self, Session};

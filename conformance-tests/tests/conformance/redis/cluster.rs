@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 use leasehold_conformance::expect::{extended, granted};
 use leasehold_conformance::{CaseResult, Client, Failure, spawn};
 use leasehold_core::{
-    Error, ErrorKind, Hint, LeaseId, ListOptions, LockName, LockStoreExt, Namespace, PruneOptions,
-    RenewOptions, RenewOutcome,
+    Error, ErrorKind, Hint, LeaseId, ListOptions, LockName, LockStoreExt, Namespace, Presence,
+    PruneOptions, RenewOptions, RenewOutcome,
 };
 use tokio::time::timeout;
 
@@ -26,11 +26,9 @@ async fn start(backend: &Arc<Redis>) -> CaseResult<Nodes> {
 /// With the time after which a node that is silent has failed.
 async fn start_with(backend: &Arc<Redis>, node_timeout: Duration) -> CaseResult<Nodes> {
     let nodes = Nodes::new(backend).await?;
-    for port in PORTS {
-        let timeout = node_timeout.as_millis();
-        let more = format!("--cluster-enabled yes --cluster-node-timeout {timeout} --save ''");
-        nodes.start(port, &more).await?;
-    }
+    let timeout = node_timeout.as_millis();
+    let more = format!("--cluster-enabled yes --cluster-node-timeout {timeout} --save ''");
+    nodes.start_all(&PORTS, &more).await?;
     let hosts = PORTS.map(|port| nodes.at(port));
     let mut create = vec!["--cluster", "create"];
     create.extend(hosts.iter().map(String::as_str));
@@ -39,9 +37,8 @@ async fn start_with(backend: &Arc<Redis>, node_timeout: Duration) -> CaseResult<
     if !said.contains("All 16384 slots covered") {
         return Err(Failure::new(format!("there is no cluster: {said}")));
     }
-    for port in PORTS {
-        nodes.until(port, &["CLUSTER", "INFO"], "cluster_state:ok").await?;
-        nodes.until(port, &["CLUSTER", "INFO"], "cluster_known_nodes:6").await?;
+    for part in ["cluster_state:ok", "cluster_known_nodes:6"] {
+        nodes.until_all(&PORTS, "CLUSTER INFO", part).await?;
     }
     Ok(nodes)
 }
@@ -51,9 +48,17 @@ fn url(nodes: &Nodes, ports: &[u16]) -> String {
     format!("redis+cluster://{}", hosts.join(","))
 }
 
+/// The port of the primary that has the slot, by what `CLUSTER NODES` says.
+fn primary_of(said: &str, slot: u16) -> Option<u16> {
+    primaries_in(said, slot).into_iter().find(|(_, _, has)| *has).map(|(port, ..)| port)
+}
+
 /// The ports and ids of the primaries, each with whether it has the slot.
 async fn primaries(nodes: &Nodes, ask: u16, slot: u16) -> CaseResult<Vec<(u16, String, bool)>> {
-    let said = nodes.ask(ask, &["CLUSTER", "NODES"]).await?;
+    Ok(primaries_in(&nodes.ask(ask, &["CLUSTER", "NODES"]).await?, slot))
+}
+
+fn primaries_in(said: &str, slot: u16) -> Vec<(u16, String, bool)> {
     let lines = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let primary = |words: &Vec<&str>| words[2].contains("master") && !words[2].contains("fail");
     let one = |words: Vec<&str>| {
@@ -66,7 +71,18 @@ async fn primaries(nodes: &Nodes, ask: u16, slot: u16) -> CaseResult<Vec<(u16, S
         });
         Some((port, words[0].to_owned(), has))
     };
-    Ok(lines.filter(primary).filter_map(one).collect())
+    lines.filter(primary).filter_map(one).collect()
+}
+
+/// The slot of each name, asked for at once.
+async fn slots_of(
+    nodes: &Nodes,
+    namespace: &Namespace,
+    names: &[LockName],
+) -> CaseResult<Vec<u16>> {
+    let line = |name| format!("CLUSTER KEYSLOT \"{namespace}:lock:{name}\"");
+    let said = nodes.ask_lines(7001, &names.iter().map(line).collect::<Vec<_>>()).await?;
+    Ok(said.iter().map(|slot| slot.parse()).collect::<Result<_, _>>()?)
 }
 
 async fn slot_of(nodes: &Nodes, namespace: &Namespace, name: &LockName) -> CaseResult<u16> {
@@ -114,9 +130,7 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
         let taken = client.take(name, LONG).await?;
         batch.push(RenewOptions { name: name.clone(), lease: taken.lease, ttl: LONG });
     }
-    for name in &names[..20] {
-        slots.insert(slot_of(&nodes, &namespace, name).await?);
-    }
+    slots.extend(slots_of(&nodes, &namespace, &names[..20]).await?);
     assert!(slots.len() > 5, "they are in one slot");
     // All go out without waiting for each other: a server reads several at once.
     let mut least = u64::MAX;
@@ -155,15 +169,18 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
 pub(super) async fn instances_are_known_of_all_nodes(backend: Arc<Redis>) -> CaseResult {
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let client = open(&url(&nodes, &[7001]), &namespace).await?;
-    let (mut announced, mut slots) = (Vec::new(), BTreeSet::new());
+    let mut announced = Vec::new();
     for _ in 0..30 {
         let here = presence();
         client.store().announce(&here, LONG).await?;
-        let key = format!("{namespace}:instance:{}", here.holder.instance);
-        let slot: u16 = nodes.ask(7001, &["CLUSTER", "KEYSLOT", &key]).await?.parse()?;
-        slots.insert(slot / (16384 / 3));
         announced.push(here);
     }
+    let line =
+        |here: &Presence| format!("CLUSTER KEYSLOT {namespace}:instance:{}", here.holder.instance);
+    let said = nodes.ask_lines(7001, &announced.iter().map(line).collect::<Vec<_>>()).await?;
+    let slots: Result<BTreeSet<_>, _> =
+        said.iter().map(|slot| slot.parse::<u16>().map(|slot| slot / (16384 / 3))).collect();
+    let slots = slots?;
     assert!(slots.len() > 1, "they are all at one node");
     let known = client.store().instances().await?;
     let known: Vec<_> = known.into_iter().map(|record| record.presence).collect();
@@ -215,24 +232,18 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     // There is no failover while the case runs.
     let (nodes, namespace) = (start_with(&backend, LONG).await?, fresh());
     let client = open(&url(&nodes, &PORTS), &namespace).await?;
-    let (mut batch, mut slots) = (Vec::new(), Vec::new());
-    for number in 0..30 {
-        let name = name(&format!("job {number:02}"));
-        let taken = client.take(&name, LONG).await?;
-        slots.push(slot_of(&nodes, &namespace, &name).await?);
-        batch.push(RenewOptions { name, lease: taken.lease, ttl: LONG });
+    let names: Vec<_> = (0..30).map(|number| name(&format!("job {number:02}"))).collect();
+    let mut batch = Vec::new();
+    for name in &names {
+        let taken = client.take(name, LONG).await?;
+        batch.push(RenewOptions { name: name.clone(), lease: taken.lease, ttl: LONG });
     }
-    let (victim, id, _) = primaries(&nodes, 7001, slots[0])
-        .await?
-        .into_iter()
-        .find(|(_, _, has)| *has)
-        .expect("a node has it");
-    let mut at_victim = Vec::new();
-    for slot in slots {
-        let all = primaries(&nodes, 7001, slot).await?;
-        at_victim.push(all.iter().any(|(port, _, has)| *has && *port == victim));
-    }
-    assert!(at_victim.contains(&false), "they are all at {id}");
+    let slots = slots_of(&nodes, &namespace, &names).await?;
+    let shards = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
+    let owner = |slot: u16| primary_of(&shards, slot);
+    let victim = owner(slots[0]).expect("a node has it");
+    let at_victim: Vec<_> = slots.iter().map(|slot| owner(*slot) == Some(victim)).collect();
+    assert!(at_victim.contains(&false), "they are all at {victim}");
     let healthy: Vec<_> = batch
         .iter()
         .zip(&at_victim)

@@ -36,14 +36,41 @@ impl Nodes {
 
     /// Starts a server, with more options, and waits until it listens.
     pub(super) async fn start(&self, port: u16, more: &str) -> CaseResult {
+        self.start_all(&[port], more).await
+    }
+
+    /// Starts servers with the same options, and waits until they listen. One command does it all,
+    /// since each takes long on a busy machine.
+    pub(super) async fn start_all(&self, ports: &[u16], more: &str) -> CaseResult {
         let product = self.product;
+        let ports = words(ports);
         self.shell(&format!(
-            "mkdir -p /tmp/{port} && {product}-server --port {port} --bind '*' --protected-mode no \
-             --dir /tmp/{port} --pidfile /tmp/{port}/pid --daemonize yes \
-             --repl-diskless-sync-delay 0 {more}"
+            "for port in {ports}; do mkdir -p /tmp/$port && {product}-server --port $port --bind '*' \
+             --protected-mode no --dir /tmp/$port --pidfile /tmp/$port/pid --daemonize yes \
+             --repl-diskless-sync-delay 0 {more}; done; \
+             for port in {ports}; do until [ -n \"$({product}-cli -p $port PING)\" ]; \
+             do sleep 0.05; done; done"
         ))
-        .await?;
-        self.until(port, &["PING"], "").await
+        .await
+        .map(drop)
+    }
+
+    /// Waits until the answer of each of these servers has that part.
+    pub(super) async fn until_all(&self, ports: &[u16], command: &str, part: &str) -> CaseResult {
+        let (product, ports) = (self.product, words(ports));
+        self.shell(&format!(
+            "for port in {ports}; do until {product}-cli -p $port {command} | grep -q '{part}'; \
+             do sleep 0.1; done; done"
+        ))
+        .await
+        .map(drop)
+    }
+
+    /// What a server answers to each line, a line each.
+    pub(super) async fn ask_lines(&self, port: u16, lines: &[String]) -> CaseResult<Vec<String>> {
+        let (product, lines) = (self.product, lines.join("\n"));
+        let said = self.shell(&format!("{product}-cli -p {port} <<'END'\n{lines}\nEND")).await?;
+        Ok(said.lines().map(|line| line.trim().to_owned()).collect())
     }
 
     /// Starts a sentinel with those lines in its file.
@@ -85,6 +112,10 @@ impl Nodes {
     pub(super) async fn shell(&self, line: &str) -> CaseResult<String> {
         Ok(self.server.run(&["sh", "-c", line]).await?)
     }
+}
+
+fn words(ports: &[u16]) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// Repeats the call while its errors are transient: no longer than a failover takes.

@@ -1,9 +1,11 @@
 //! Where a server is, and how one is started.
 
+use std::time::Duration;
+
 use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_core::Result;
 use redis::aio::MultiplexedConnection;
-use redis::{Client, IntoConnectionInfo};
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo};
 
 use super::broken;
 
@@ -17,6 +19,8 @@ pub(super) struct Place {
 }
 
 impl Place {
+    const PATIENCE: Duration = Duration::from_secs(30);
+
     /// The server that all cases share: the given one or a new one.
     pub(super) async fn shared(image: &Image) -> Result<Self> {
         match image.given_url() {
@@ -74,7 +78,11 @@ impl Place {
     }
 
     pub(super) async fn connection(&self) -> Result<MultiplexedConnection> {
-        self.client.get_multiplexed_async_connection().await.map_err(broken)
+        // The driver's own limits are shorter than a busy machine may take.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Self::PATIENCE))
+            .set_response_timeout(Some(Self::PATIENCE));
+        self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(broken)
     }
 
     /// One command, with all rights.
