@@ -19,15 +19,26 @@ impl StoppedClock {
 
     /// Lets the clock go as it should until the future is ready.
     pub(crate) async fn go_until<T>(&mut self, future: impl Future<Output = T>) -> T {
-        self.tick_until(1, future).await
+        self.tick_until(1, Self::TICK, future).await
+    }
+
+    /// Has the clock jump by 600 ms every three seconds until the future is ready: in between, what
+    /// happens takes no time.
+    pub(crate) async fn jump_until<T>(&mut self, future: impl Future<Output = T>) -> T {
+        self.tick_until(1500, Duration::from_millis(600), future).await
     }
 
     /// Lets the clock go by 2 ms a second at most until the future is ready.
     pub(crate) async fn crawl_until<T>(&mut self, future: impl Future<Output = T>) -> T {
-        self.tick_until(500, future).await
+        self.tick_until(500, Self::TICK, future).await
     }
 
-    async fn tick_until<T>(&mut self, every: usize, future: impl Future<Output = T>) -> T {
+    async fn tick_until<T>(
+        &mut self,
+        every: usize,
+        by: Duration,
+        future: impl Future<Output = T>,
+    ) -> T {
         // What ticked while it stood still does not count.
         while self.0.try_recv().is_ok() {}
         let mut future = pin!(future);
@@ -37,7 +48,7 @@ impl StoppedClock {
                 Some(()) = self.0.recv() => {}
             }
             if tick.is_multiple_of(every) {
-                advance(Self::TICK).await;
+                advance(by).await;
             }
         }
         future.await
