@@ -7,9 +7,7 @@ use super::{bell, error};
 use crate::common::server::{Health, Server};
 
 /// A statement that waited longer for a row or a table would outlive the call that sent it.
-const SETTINGS: &str = "SET autocommit = 1, \
-     innodb_lock_wait_timeout = LEAST(@@innodb_lock_wait_timeout, 8), \
-     lock_wait_timeout = LEAST(@@lock_wait_timeout, 8)";
+const SETTINGS: &str = "SET autocommit = 1, innodb_lock_wait_timeout = 8, lock_wait_timeout = 8";
 
 /// How a store's sessions are opened.
 #[derive(Default)]
