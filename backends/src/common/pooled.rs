@@ -114,10 +114,12 @@ impl<DB: Server> Connections<DB> {
     {
         let give_up = SystemClock.now() + REPEAT_LIMIT;
         let mut tries_left = None;
+        let mut doubt = Doubt(None);
         loop {
-            let mut in_use = self.connection_for(purpose).await?;
+            let mut in_use =
+                self.connection_for(purpose).await.map_err(|error| doubt.keep::<DB>(error))?;
             let Some(connection) = in_use.connection() else {
-                return Err(CallError::NotSent(sqlx::Error::PoolClosed));
+                return Err(doubt.keep::<DB>(CallError::NotSent(sqlx::Error::PoolClosed)));
             };
             let error = match timeout(CALL_LIMIT, work()(connection)).await {
                 Ok(Ok(value)) => {
@@ -157,9 +159,12 @@ impl<DB: Server> Connections<DB> {
             let harmless = purpose.is_repeatable() || !DB::leaves_doubt(&error);
             let in_time = SystemClock.now() < give_up;
             if health == Health::Usable || !is_reused || !harmless || !in_time || *tries_left == 0 {
-                return Err(CallError::Failed(error));
+                return Err(doubt.keep::<DB>(CallError::Failed(error)));
             }
             *tries_left -= 1;
+            if DB::leaves_doubt(&error) {
+                doubt = Doubt(Some(error));
+            }
         }
     }
 
@@ -219,6 +224,25 @@ impl<DB: Server> Connections<DB> {
                 let Some(connection) = self.pool.try_acquire() else { break };
                 drop(connection.detach());
             }
+        }
+    }
+}
+
+/// The error of a try that may have taken effect.
+struct Doubt(Option<sqlx::Error>);
+
+impl Doubt {
+    /// What a later try failed with; or the doubt, if that try alone was without effect for sure:
+    /// the call as a whole may have taken effect.
+    fn keep<DB: Server>(&mut self, error: CallError) -> CallError {
+        let certain = match &error {
+            CallError::NotSent(_) | CallError::TooManyAbandoned(_) => true,
+            CallError::Failed(error) => !DB::leaves_doubt(error),
+            CallError::Unanswered => false,
+        };
+        match self.0.take() {
+            Some(doubt) if certain => CallError::Failed(doubt),
+            _ => error,
         }
     }
 }

@@ -10,7 +10,7 @@ use leasehold_core::{
 use tokio::time::timeout;
 
 use crate::expect::{already_disabled, extended, granted};
-use crate::{CaseResult, Client, Ctx, Failure, Link, LossyStore};
+use crate::{CaseResult, Client, Ctx, Failure, Link, LossyStore, spawn};
 
 crate::case::cases![
     a_retry_settles_a_lost_grant,
@@ -20,6 +20,7 @@ crate::case::cases![
     a_withheld_reply_is_an_unknown_outcome[Outages],
     a_withheld_reply_to_a_release_is_an_unknown_outcome[Outages],
     a_cut_off_client_says_what_it_knows[Outages],
+    a_write_that_arrived_is_unknown_though_its_retry_does_not[Outages],
 ];
 
 /// A client whose next replies can be lost.
@@ -80,6 +81,9 @@ async fn a_retry_settles_a_lost_disable_and_enable(ctx: Ctx) -> CaseResult {
 
 /// Longer than any store waits for a server of its own accord.
 pub(super) const PATIENCE: Duration = Duration::from_secs(100);
+
+/// How long a write is given to arrive.
+const ARRIVAL: Duration = Duration::from_secs(3);
 
 /// A client whose link can be cut.
 pub(super) async fn over_link(ctx: &Ctx) -> CaseResult<(Arc<dyn Link>, Client)> {
@@ -191,6 +195,42 @@ async fn a_cut_off_client_says_what_it_knows(ctx: Ctx) -> CaseResult {
             kind => panic!("a cut-off client reports {kind:?}: {error}"),
         }
         // The same client recovers by itself.
+        granted(far.acquire(&name, lease, ttl).await?);
+    }
+    Ok(())
+}
+
+/// The write arrives, its connection breaks before the reply, and no other can be opened: a store
+/// that repeats it by itself must not report that nothing was written.
+async fn a_write_that_arrived_is_unknown_though_its_retry_does_not(ctx: Ctx) -> CaseResult {
+    let direct = ctx.open().await?;
+    let (link, far) = over_link(&ctx).await?;
+    let ttl = ctx.long_ttl();
+    for round in 0..3 {
+        far.give_back(&far.take(&ctx.name("first"), ttl).await?).await?;
+        let (name, lease) = (ctx.name(&format!("job {round}")), LeaseId::new());
+        link.swallow_replies().await;
+        let (store, options) = (Arc::clone(far.store()), far.options(lease, ttl));
+        let acquiring = spawn({
+            let name = name.clone();
+            async move { Ok(store.acquire(&name, &options).await) }
+        });
+        let arrives = async {
+            while direct.holder_of(&name).await? != Some(lease) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            CaseResult::Ok(())
+        };
+        // Where the call reads first, it does not get to its write: there is nothing to find then.
+        let arrived = timeout(ARRIVAL, arrives).await.is_ok();
+        link.cut().await;
+        let ended = timeout(PATIENCE, acquiring.join()).await;
+        let answer = ended.map_err(|_| Failure::new("a call of a cut-off client never ends"))??;
+        let error = answer.expect_err("no reply came through");
+        link.restore().await;
+        if arrived {
+            assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "it was granted: {error}");
+        }
         granted(far.acquire(&name, lease, ttl).await?);
     }
     Ok(())
