@@ -102,6 +102,21 @@ async fn a_loss_that_a_retry_is_told_of_counts() {
     assert_eq!(odd.k.renews.load(SeqCst), 2);
 }
 
+/// As many renewals as may be under way are lost in an outage; the next goes out nevertheless.
+#[tokio::test(start_paused = true)]
+async fn renewals_that_hang_do_not_keep_others_from_going_out() {
+    for retries in [0, 1, 3] {
+        let odd = store();
+        let lock = client(&odd, Settings::new().heartbeat_retries(retries)).lock("a").unwrap();
+        let guard = lock.try_acquire().await.unwrap().unwrap();
+        odd.k.all_hang.store(true, SeqCst);
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        odd.k.all_hang.store(false, SeqCst);
+        tokio::time::sleep(TEN_MINUTES).await;
+        assert!(guard.is_held(), "lost with {retries} retries");
+    }
+}
+
 /// A guard was lost 13 s after an outage of one second, with a store that was well.
 #[tokio::test(start_paused = true)]
 async fn hints_during_an_outage_do_not_use_up_a_guards_retries() {

@@ -174,9 +174,19 @@ async fn send(calls: Calls, batch: Vec<Renewal>) {
     // Each waits for as long as it can use an answer, and the call lasts as long as any of them:
     // a retry goes out beside it and does not end it.
     let until = batch.iter().map(|renewal| renewal.beat.until).max().unwrap_or(now);
-    let (leases, answers): (Vec<_>, Vec<_>) =
+    let (leases, mut answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|renewal| (renewal.options, renewal.answer)).unzip();
-    let Answer { sent, outcome } = calls.renew(&leases, until.saturating_since(now)).await;
+    let nobody_waits = async {
+        for answer in &mut answers {
+            answer.closed().await;
+        }
+    };
+    let Answer { sent, outcome } = tokio::select! {
+        biased;
+        answer = calls.renew(&leases, until.saturating_since(now)) => answer,
+        // So that calls that hang do not pile up.
+        () = nobody_waits => return,
+    };
     calls.meters().renewed(leases.len(), &outcome);
     match outcome {
         Ok(outcomes) => {

@@ -10,8 +10,9 @@ use crate::{RenewOptions, RenewOutcome, Timing};
 
 /// The renewals of one lease: those under way, and the next, which has not gone out.
 ///
-/// At most one more than the [retries](crate::Settings::heartbeat_retries) are under way, however
-/// slow the store is. Dropping this takes back what has not gone out, and ignores the rest.
+/// At most one more than the [retries](crate::Settings::heartbeat_retries) are under way, and two
+/// at the least, however slow the store is. Dropping this takes back what has not gone out, and
+/// ignores the rest.
 #[derive(Debug)]
 pub(crate) struct Renewals {
     engine: Arc<Engine>,
@@ -23,16 +24,18 @@ pub(crate) struct Renewals {
 impl Renewals {
     pub(crate) fn new(engine: Arc<Engine>, lease: RenewOptions, timing: &Timing) -> Self {
         let most = usize::try_from(timing.heartbeat_retries).unwrap_or(usize::MAX);
-        Self { engine, lease, most: most.saturating_add(1), asked: Vec::new() }
+        Self { engine, lease, most: most.saturating_add(1).max(2), asked: Vec::new() }
     }
 
-    /// Asks for another renewal, in place of one that has not gone out. None is added while as many
-    /// are under way as may be.
+    /// Asks for another renewal, in place of one that has not gone out.
+    ///
+    /// While as many are under way as may be, it takes the place of the youngest of them: the older
+    /// ones are the next to be answered by a slow store, and a new one is answered by a store that
+    /// lost the others and is well again.
     pub(crate) fn ask(&mut self, beat: Beat) {
         self.asked.retain(Renewing::has_gone_out);
-        if self.asked.len() < self.most {
-            self.asked.push(self.engine.heartbeat.renew(self.lease.clone(), beat));
-        }
+        self.asked.truncate(self.most - 1);
+        self.asked.push(self.engine.heartbeat.renew(self.lease.clone(), beat));
     }
 
     /// Whether one has gone out and is unanswered.

@@ -3,7 +3,7 @@
 use leasehold_core::Moment;
 use leasehold_core::election::machine::{Action, AskReply, Attempt, Event, RenewReply, Standing};
 
-use super::network::{asked, ignore, renewed, send};
+use super::network::{asked, ignore, ignore_youngest_renewal, renewed, send};
 use super::store::{Call, Reply};
 use super::world::{Instance, Job, LeaseId, Message, Rule, World};
 use super::{Election, Flaw, NOW};
@@ -47,8 +47,7 @@ impl Election {
         if world.instances[at].as_ref().is_some_and(ended) {
             let lease = world.instances[at].as_ref().and_then(|it| it.lease);
             if let Some(lease) = lease.filter(|lease| lease.owner.is_some()) {
-                give_back(world, at);
-                send(world, None, Call::Release, lease, NOW);
+                drop_claim(world, at, lease);
             }
             world.leave(at);
         }
@@ -64,23 +63,25 @@ impl Election {
                     _ => {
                         let kept = last.filter(|last| last.owner.is_some());
                         if let (Some(last), Attempt::New) = (kept, attempt) {
-                            // What the driver's claim does when it is dropped.
-                            give_back(world, at);
-                            send(world, None, Call::Release, last, NOW);
+                            drop_claim(world, at, last);
                         }
                         LeaseId { owner: Some(at), number: world.unused(Some(at)) }
                     }
                 };
                 world.with(at, |it| {
+                    (it.aborted, it.expires) = (false, false);
                     it.retried = attempt == Attempt::Same;
                     it.lease = Some(lease);
                 });
                 send(world, Some(at), Call::Acquire, lease, NOW + self.timing.call_limit());
             }
             Action::Renew(beat) => {
-                // It takes the place of one that has not gone out, beside those under way.
-                let room = renewals(world, at) <= self.timing.heartbeat_retries as usize;
-                world.with(at, |it| it.beat = room.then_some(beat));
+                // It takes the place of one that has not gone out, or of the youngest of too many.
+                let most = (self.timing.heartbeat_retries as usize + 1).max(2);
+                if renewals(world, at) >= most {
+                    ignore_youngest_renewal(world, at);
+                }
+                world.with(at, |it| it.beat = Some(beat));
             }
             Action::Release(limit) => {
                 give_back(world, at);
@@ -100,7 +101,6 @@ impl Election {
                     it.job = Job::Started;
                     it.trust = deadline;
                     it.paused_in_term = false;
-                    it.aborted = false;
                 });
                 if !idle {
                     world.broken = Some(Rule::StartStop);
@@ -138,10 +138,9 @@ impl Election {
                 it.job = Job::Aborted;
                 it.aborted = true;
             }),
-            Action::LetExpire if self.flaw == Some(Flaw::ReleaseAfterAbort) => {}
             Action::LetExpire => {
-                let lease = world.instances[at].as_mut().and_then(|it| it.lease.take());
-                lease.into_iter().for_each(|lease| world.give_up(lease));
+                let expires = self.flaw != Some(Flaw::ReleaseAfterAbort);
+                world.with(at, |it| it.expires = expires);
             }
         }
     }
@@ -151,6 +150,16 @@ impl Election {
 fn renewals(world: &World, at: usize) -> usize {
     let its = |message: &&Message| message.waiting == Some(at) && message.call == Call::Renew;
     world.network.iter().filter(its).count()
+}
+
+/// What the driver's claim does when it is dropped: it gives its lease back, unless that is to run
+/// out.
+fn drop_claim(world: &mut World, at: usize, lease: LeaseId) {
+    if world.instances[at].as_ref().is_some_and(|it| it.expires) {
+        return world.give_up(lease);
+    }
+    give_back(world, at);
+    send(world, None, Call::Release, lease, NOW);
 }
 
 /// An instance gives its lease back; it must not after its job was aborted, which may go on.

@@ -43,6 +43,19 @@ pub(super) fn ignore(world: &mut World, at: usize, kind: Option<Call>) {
             message.waiting = None;
         }
     }
+    forget(world);
+}
+
+/// An instance waits no longer for the reply to the renewal that it sent last.
+pub(super) fn ignore_youngest_renewal(world: &mut World, at: usize) {
+    let its = |message: &&mut Message| message.waiting == Some(at) && message.call == Call::Renew;
+    if let Some(last) = world.network.iter_mut().filter(its).max_by_key(|message| message.sent) {
+        last.waiting = None;
+    }
+    forget(world);
+}
+
+fn forget(world: &mut World) {
     world.network.retain(|message| message.waiting.is_some() || message.stage == Stage::Request);
     for message in world.network.iter_mut().filter(|message| message.waiting.is_none()) {
         (message.sent, message.until) = (Moment::ORIGIN, Moment::ORIGIN);

@@ -80,6 +80,8 @@ pub struct Instance {
     pub paused_in_term: bool,
     /// Some of the latest term's job was aborted.
     pub aborted: bool,
+    /// Its lease is to run out.
+    pub expires: bool,
     /// For how long its clock cannot slip again.
     pub steady: u8,
 }
@@ -140,6 +142,7 @@ impl Instance {
             paused: false,
             paused_in_term: false,
             aborted: false,
+            expires: false,
             steady: 0,
         }
     }

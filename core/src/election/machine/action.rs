@@ -12,8 +12,8 @@ pub enum Action {
     /// Ask the store for the lease. One [`Event::Asked`](super::Event::Asked) follows.
     Ask(Attempt),
     /// Renew the lease at this beat. It takes the place of a renewal that has not gone out; one
-    /// that has stays under way beside it. None is added while one more than the retries are under
-    /// way. One [`Event::Renewed`](super::Event::Renewed) follows for each that goes out.
+    /// that has stays under way beside it. While one more than the retries are under way, and two
+    /// at the least, it takes the place of the youngest. At most one [`Event::Renewed`](super::Event::Renewed) follows for each that goes out.
     Renew(Beat),
     /// Give back the lease of the latest attempt, with this much time for the call. One
     /// [`Event::Released`](super::Event::Released) follows.
