@@ -29,7 +29,7 @@ pub(crate) fn readable(candidates: impl Iterator<Item = Result<LockRecord>>) -> 
     let unused = |record: Result<LockRecord>| {
         let record = record.ok()?;
         let is_unused = record.lease.is_none() && record.disabled.is_none();
-        is_unused.then(|| (record.name, record.token.map_or(0, |token| token.get())))
+        is_unused.then(|| (record.name, record.token.map_or(0, leasehold_core::FencingToken::get)))
     };
     candidates.filter_map(unused).collect()
 }

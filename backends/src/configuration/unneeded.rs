@@ -21,7 +21,7 @@ pub(super) fn drop_wrong(merged: &mut Merged, needed: &[&str]) -> Vec<String> {
     {
         let anothers = |name: &&str| may_be_anothers(merged, name);
         let set = || TIMING.iter().filter(|name| merged.0.contains_key(*name));
-        warnings.extend((!set().all(|name| anothers(&name))).then(|| ignored(&error)));
+        warnings.extend((!set().all(anothers)).then(|| ignored(&error)));
         merged.0.retain(|name, _| !TIMING.contains(name));
     }
     warnings

@@ -129,7 +129,7 @@ async fn poll(shared: Arc<Shared>, mut seen: i64, hints: Sender<Hint>) {
         if shared.poll.ends(&hints) {
             return;
         }
-        let now = shared.file.as_ref().map(|file| file.written());
+        let now = shared.file.as_ref().map(super::file::DatabaseFile::written);
         let as_before = now.is_some() && now == written;
         // A file system's clock ticks: what is written right after a look may leave the same time.
         // So the look after a change is followed by another.

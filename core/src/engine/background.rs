@@ -86,12 +86,10 @@ mod tests {
     #[test]
     fn the_thread_outlasts_the_client_that_began_it() {
         let (send, received) = mpsc::channel();
-        let background = Background::new(true);
-        background.runtime().spawn(async move {
+        Background::new(true).runtime().spawn(async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let _ = send.send(thread::current().name().map(ToOwned::to_owned));
         });
-        drop(background);
         let name = received.recv_timeout(Duration::from_secs(60)).unwrap();
         assert_eq!(name.as_deref(), Some("leasehold"));
     }

@@ -39,6 +39,8 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
             }
         };
         timeout(PATIENCE, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
+        // Heartbeats have a connection of their own; a read finds out about the one for calls.
+        client.store().get(&name("job")).await?;
         let changed = name(&format!("changed {round}"));
         client.disable(&changed, "upkeep").await?;
         let told = async {
