@@ -56,7 +56,7 @@ async fn leases_in_a_file_that_is_deleted_or_replaced_are_lost() {
             let lease = LeaseId::new();
             grant(&store, "a", lease).await;
             let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
-            let renewed = store.renew(&[renewal.clone()]).await.unwrap();
+            let renewed = store.renew(std::slice::from_ref(&renewal)).await.unwrap();
             assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{what}");
 
             change(&path);
@@ -94,7 +94,7 @@ async fn a_file_that_is_put_back_is_used_on() {
     fs::rename(&away, &path).unwrap();
     let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
     for _ in 0..8 {
-        let renewed = store.renew(&[renewal.clone()]).await.unwrap();
+        let renewed = store.renew(std::slice::from_ref(&renewal)).await.unwrap();
         assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
     }
 }

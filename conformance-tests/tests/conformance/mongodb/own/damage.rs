@@ -145,7 +145,7 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
         assert!(said(&error).contains("a later version of leasehold"), "{}", said(&error));
     }
     let prune = PruneOptions { dry_run: false, ..PruneOptions::default() };
-    assert_eq!(client.store().prune(&prune).await?, [added.clone()]);
+    assert_eq!(client.store().prune(&prune).await?, std::slice::from_ref(&added));
     assert_eq!(locks.find_one(doc! { "_id": "later" }).await?, Some(document));
     client.take(&added, TTL).await?;
     Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
