@@ -121,6 +121,11 @@ impl Hold {
         *self = Self { early, ..Self::granted(self.timing.clone(), sent, left) };
     }
 
+    /// The latest heartbeat is due then: its retries keep their pace from there.
+    pub(crate) fn set_due(&mut self, due: Moment) {
+        self.due = due;
+    }
+
     /// A heartbeat failed or took too long, by `now`.
     pub fn failed(&mut self, now: Moment) {
         self.failures = self.failures.saturating_add(1);

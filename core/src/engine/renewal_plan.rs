@@ -82,11 +82,11 @@ impl RenewalPlan {
     ) -> Option<Beat> {
         self.hold.extended(sent, left);
         if under_way && sent < self.beat.from {
+            self.hold.set_due(self.beat.due);
             return None;
         }
         self.ignore_hints = false;
-        self.beat = self.hold.next_beat(now);
-        Some(self.beat)
+        Some(self.next_beat(now))
     }
 
     /// A renewal that was sent at `sent` failed. `under_way` says whether another is unanswered.
@@ -126,8 +126,14 @@ impl RenewalPlan {
             self.beat.retry_at = self.hold.step_down_at();
             return None;
         }
+        Some(self.next_beat(now))
+    }
+
+    fn next_beat(&mut self, now: Moment) -> Beat {
         self.beat = self.hold.next_beat(now);
-        Some(self.beat)
+        // It may be overdue, since an answer came late: what follows keeps its pace nevertheless.
+        self.hold.set_due(self.beat.due);
+        self.beat
     }
 }
 
@@ -186,6 +192,20 @@ mod tests {
         let mut plan = RenewalPlan::for_guard(hold(), at(0));
         for millis in [4_500, 6_000, 7_500, 9_000, 10_500, 12_000] {
             assert!(plan.retry(at(millis)).is_some());
+        }
+    }
+
+    /// The next was due at 6 s; each failure once followed the last at once until that was caught up
+    /// with.
+    #[test]
+    fn retries_keep_their_pace_after_an_answer_that_came_late() {
+        let mut plan = RenewalPlan::for_guard(hold(), at(0));
+        let mut beat = plan.extended(at(3_000), TTL, at(12_000), false).unwrap();
+        for retry in 0..3 {
+            let at_once = beat.due + Duration::from_millis(1);
+            assert_eq!(beat.due, at(12_000 + retry * 1_500));
+            let Next::Renew(next) = plan.failed(beat.due, at_once, false) else { panic!() };
+            beat = next;
         }
     }
 
