@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(from_url("mysql://u@[::1]/d").unwrap().get_host(), "::1");
         assert_eq!(from_url("mysql://u@[fe80::2]:1/d").unwrap().get_port(), 1);
         for url in ["mysql://u@/d?socket=/s", "mysql:///d?socket=/s", "mysql://u@h/d?socket=/s"] {
-            let socket = from_url(url).unwrap().get_socket().map(|path| path.to_owned());
+            let socket = from_url(url).unwrap().get_socket().map(ToOwned::to_owned);
             assert_eq!(socket.as_deref(), Some(std::path::Path::new("/s")), "{url}");
         }
     }

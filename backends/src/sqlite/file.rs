@@ -116,7 +116,8 @@ fn changed(path: &Path, how: &str) -> Error {
         .with_fix("restart all processes that use it, and stop them before the file is changed")
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
 
