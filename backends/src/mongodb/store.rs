@@ -15,13 +15,13 @@ use super::{collection, config, pipeline, record, watch};
 use crate::common::{about, limit};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, Grant, Held, HintStream, InstanceRecord, LeaseId, LeaseRecord, ListOptions, LockName,
-    LockRecord, LockStore, Namespace, OpenOptions, Presence, PruneOptions, Reach, ReleaseOutcome,
-    RenewOptions, RenewOutcome, Result, StoreClock, Wake, check_ttl,
+    Error, ErrorKind, Grant, Held, HintStream, InstanceRecord, LeaseId, LeaseRecord, ListOptions,
+    LockName, LockRecord, LockStore, Namespace, OpenOptions, Presence, PruneOptions, Reach,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, Wake, check_ttl,
 };
 
 /// How often an acquire looks again at a name that changed between decision and answer.
-const LOOKS: u32 = 4;
+const LOOKS: u32 = 10;
 
 /// For how long a disabled name is read before it is asked for.
 const DISABLED_FOR: Duration = Duration::from_secs(60);
@@ -147,7 +147,8 @@ impl Shared {
             }
             // Held when it was decided, and over a moment later.
         }
-        Err(self.contradiction().for_lock(name))
+        Err(Error::new(ErrorKind::Unavailable, "the lock changed whenever it was looked at")
+            .with_fix("do too many clients want this lock at once?"))
     }
 
     /// What a record says to an attempt of that lease; none where the name is free.
