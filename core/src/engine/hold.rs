@@ -121,6 +121,11 @@ impl Hold {
         *self = Self { early, ..Self::granted(self.timing.clone(), sent, left) };
     }
 
+    /// When the latest heartbeat is due.
+    pub(crate) fn due(&self) -> Moment {
+        self.due
+    }
+
     /// The latest heartbeat is due then: its retries keep their pace from there.
     pub(crate) fn set_due(&mut self, due: Moment) {
         self.due = due;

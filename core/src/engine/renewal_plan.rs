@@ -16,6 +16,9 @@ pub(crate) struct RenewalPlan {
     beat: Beat,
     /// Hints are ignored until a renewal is answered: they would use up the retries.
     ignore_hints: bool,
+    /// The latest renewal was asked for as a retry of one that has been answered since, before the
+    /// next heartbeat is due: its failure is none of that heartbeat's.
+    spare: bool,
     /// Retries go on for as long as the lease is trusted.
     persistent: bool,
 }
@@ -35,7 +38,7 @@ impl RenewalPlan {
     /// For a term, which is given up once all retries have failed.
     pub(crate) fn for_term(hold: Hold, now: Moment) -> Self {
         let beat = hold.next_beat(now);
-        Self { hold, beat, ignore_hints: false, persistent: false }
+        Self { hold, beat, ignore_hints: false, spare: false, persistent: false }
     }
 
     /// For a guard, which is kept for as long as its lease is trusted.
@@ -67,7 +70,6 @@ impl RenewalPlan {
         if now < self.beat.retry_at {
             return None;
         }
-        self.hold.failed(now);
         self.try_again(now)
     }
 
@@ -82,7 +84,8 @@ impl RenewalPlan {
     ) -> Option<Beat> {
         self.hold.extended(sent, left);
         if under_way && sent < self.beat.from {
-            self.hold.set_due(self.beat.due);
+            self.spare = self.hold.due() > self.beat.due;
+            self.hold.set_due(self.beat.due.max(self.hold.due()));
             return None;
         }
         self.ignore_hints = false;
@@ -96,7 +99,6 @@ impl RenewalPlan {
                 // Its retry was asked for already.
                 return Next::Wait;
             }
-            self.hold.failed(now);
             if let Some(beat) = self.try_again(now) {
                 return Next::Renew(beat);
             }
@@ -111,6 +113,7 @@ impl RenewalPlan {
             return None;
         }
         self.ignore_hints = true;
+        self.spare = false;
         self.beat = self.hold.beat_now(now);
         Some(self.beat)
     }
@@ -121,6 +124,9 @@ impl RenewalPlan {
 
     fn try_again(&mut self, now: Moment) -> Option<Beat> {
         self.ignore_hints = true;
+        if !self.spare {
+            self.hold.failed(now);
+        }
         if self.is_exhausted() {
             // Nothing more goes out unless one that is under way is answered.
             self.beat.retry_at = self.hold.step_down_at();
@@ -130,6 +136,7 @@ impl RenewalPlan {
     }
 
     fn next_beat(&mut self, now: Moment) -> Beat {
+        self.spare = false;
         self.beat = self.hold.next_beat(now);
         // It may be overdue, since an answer came late: what follows keeps its pace nevertheless.
         self.hold.set_due(self.beat.due);
@@ -173,6 +180,22 @@ mod tests {
         assert_eq!(plan.beat(), retry, "its retry is out and is the next heartbeat");
         assert!(plan.extended(at(4_500), TTL, at(6_100), false).is_some());
         assert_eq!(plan.hold().deadline(), at(4_500 + 15_000 - 750));
+    }
+
+    /// Else an outage would be survived for less long than the settings say.
+    #[test]
+    fn a_retry_that_fails_after_a_late_yes_uses_up_no_retry() {
+        let mut plan = RenewalPlan::for_term(hold(), at(0));
+        plan.retry(at(4_500)).unwrap();
+        assert_eq!(plan.extended(at(3_000), TTL, at(4_600), true), None);
+        let Next::Renew(beat) = plan.failed(at(4_500), at(4_700), false) else { panic!() };
+        assert_eq!(beat.due, at(6_000));
+        for due in [7_500, 9_000, 10_500] {
+            let failed = plan.beat().due;
+            let Next::Renew(beat) = plan.failed(failed, failed, false) else { panic!() };
+            assert_eq!(beat.due, at(due));
+        }
+        assert_eq!(plan.failed(at(10_500), at(10_500), false), Next::GiveUp);
     }
 
     #[test]
