@@ -22,7 +22,6 @@ const OPTIONS: &[&str] = &[
     "authMechanism",
     "authMechanismProperties",
     "authSource",
-    "compressors",
     "connectTimeoutMS",
     "directConnection",
     "enableOverloadRetargeting",
@@ -47,8 +46,8 @@ const OPTIONS: &[&str] = &[
     "socketTimeoutMS",
     "srvMaxHosts",
     "srvServiceName",
-    "ssl",
     "tls",
+    "ssl",
     "tlsAllowInvalidCertificates",
     "tlsCAFile",
     "tlsCertificateKeyFile",
@@ -57,7 +56,6 @@ const OPTIONS: &[&str] = &[
     "w",
     "waitQueueTimeoutMS",
     "wtimeoutMS",
-    "zlibCompressionLevel",
 ];
 
 /// How long a connection that nothing needs is kept, unless the URL says otherwise.
