@@ -149,7 +149,8 @@ async fn perform(store: &SqliteStore, record: &LockRecord, operation: &Operation
     match operation {
         Operation::List => _ = plausible(store.list(&ListOptions::default()).await),
         Operation::Prune => {
-            let all = PruneOptions { unused_for: Duration::ZERO, dry_run: false, ..Default::default() };
+            let all =
+                PruneOptions { unused_for: Duration::ZERO, dry_run: false, ..Default::default() };
             plausible(store.prune(&all).await);
         }
         Operation::Acquire(known) => {
