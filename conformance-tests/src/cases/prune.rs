@@ -106,7 +106,7 @@ async fn names_are_pruned_page_by_page_in_byte_order(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// A record is checked and removed in one operation: a lease that is granted meanwhile stays.
+/// A record is checked and removed in one operation: a lease that is granted at the same time stays.
 async fn prune_and_acquire_at_once_lose_no_lease(ctx: Ctx) -> CaseResult {
     let (client, other) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("job");
