@@ -1,8 +1,9 @@
 //! A lock in the MySQL or MariaDB database that the application already has, on its own pool.
 //!
 //! The write is made conditional on the lock's own row, so that a holder that was overtaken changes
-//! nothing. `LOCK IN SHARE MODE` is a part of that: without it the server may read the row, then wait for
-//! another's write, and go on with what it read, while the lock was granted again. Start it in two or more terminals: they take turns.
+//! nothing. `LOCK IN SHARE MODE` is necessary for that: without it the server may read the row,
+//! then wait for another session's write, and continue with what it read although the lock was
+//! granted again. Start the example in two or more terminals: they take turns.
 //!
 //! ```text
 //! cargo run -p leasehold-examples --example mysql mysql://USER:PASSWORD@HOST/DATABASE

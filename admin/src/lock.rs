@@ -35,7 +35,7 @@ pub struct LockView<'a> {
     /// Why the holder is to stop.
     ending: Option<&'a str>,
     disabled: Option<DisabledView<'a>>,
-    /// Why the store cannot read the lock's record; everything else is null then.
+    /// Says why the store cannot read the lock's record; all other fields are null then.
     corrupt: Option<&'a str>,
 }
 

@@ -42,10 +42,11 @@ pub struct OpenOptions {
     pub namespace: Namespace,
     /// What to do where the schema, or a database file, is missing.
     pub schema: Schema,
-    /// The most connections that the store opens for its calls; the store's default when `None`.
+    /// The store opens at most this many connections for its calls; `None` means the store's
+    /// default.
     ///
-    /// PostgreSQL, MySQL and MongoDB have such a pool. One connection for heartbeats and one for
-    /// hints come on top where the store's page says so.
+    /// PostgreSQL, MySQL and MongoDB have such a limit. One connection for heartbeats and one for
+    /// hints are not counted where the store's page says so.
     pub max_connections: Option<NonZeroU32>,
 }
 

@@ -120,9 +120,9 @@ to it alone, and Ctrl-Z suspends it together with this process. The lock is not 
 suspended, so the command is ended when its lease ends. A command in the background that needs the
 terminal waits until it is brought to the foreground, with the lock held, and this process says so.
 
-For cron: --wait 0 --quiet --conflict-exit-code 0 tries once, and tells only what went wrong.
+For cron: --wait 0 --quiet --conflict-exit-code 0 tries once, and prints only errors.
 
-As the first process of a container this one also reaps orphans.
+As the first process of a container, this process also reaps orphans.
 
 --metrics answers this machine only, unless there is a token: in --token-file, or itself in the
 environment variable LEASEHOLD_ADMIN_TOKEN. With --tls-cert and --tls-key it speaks TLS. The command
@@ -132,11 +132,11 @@ Durations are written as 250ms, 15s, 1m30s. Exit statuses: see `leasehold --help
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// Say nothing where the lock is not acquired because somebody holds it, or it is disabled
+    /// Print nothing if the lock is not acquired because it is held or disabled
     #[arg(long, short)]
     pub(crate) quiet: bool,
 
-    /// The exit status where the lock is not acquired because somebody holds it, or it is disabled
+    /// The exit status if the lock is not acquired because it is held or disabled
     #[arg(long, short = 'E', value_name = "STATUS", default_value_t = NOT_HAD)]
     pub(crate) conflict_exit_code: u8,
 
@@ -215,7 +215,7 @@ pub(crate) struct ResignArgs {
 }
 
 const PRUNE_HELP: &str = "\
-Names are removed that nobody holds, that are enabled, and whose latest grant is at least that long
+Removes names that are not held, that are enabled, and whose latest grant is at least that long
 ago by the store's clock. It is safe while others use the store: each record is checked and removed
 in one operation, and the next grant of a removed name has a larger token than every grant before,
 because tokens follow the store's clock. Ended half-way, it has removed the names that it printed,
@@ -237,7 +237,7 @@ pub(crate) struct PruneArgs {
     pub(crate) json: bool,
 }
 
-/// A duration that may also be in days and weeks, of 24 hours a day.
+/// Parses a duration that may also be in weeks and days of 24 hours.
 fn age(text: &str) -> Result<Duration, String> {
     let span: Result<jiff::Span, _> = text.trim().parse();
     let duration =

@@ -22,7 +22,8 @@ pub(crate) async fn prune(choice: &StoreChoice, args: PruneArgs) -> Result<u8, F
             let Some(last) = some.last() else { break };
             page.after = Some(last.clone());
             if !args.json {
-                // At once: what was removed is told even if the next page fails.
+                // Names are printed at once, so that what was removed is known even if the next
+                // page fails.
                 print(&lines(&some))?;
             }
             names.extend(some);

@@ -227,8 +227,8 @@ pub(crate) fn load(args: &Args) -> Result<Configuration, Failure> {
     Ok(loader.load()?)
 }
 
-/// The settings that a command uses, so that a mistake in another stops neither a look nor an
-/// operator's `disable`; `None` for all.
+/// Returns the settings that a command uses, or `None` for all. An error in any other setting then
+/// prevents neither `status` nor an operator's `disable`.
 fn needed(command: &Command) -> Option<Vec<&'static str>> {
     const COMMON: [&str; 5] = ["store", "namespace", "store_connections", "log", "log_format"];
     let access = AccessSettings::default();

@@ -60,7 +60,7 @@ impl StoreChoice {
     pub(crate) async fn open_existing(&self) -> Result<Option<Arc<dyn LockStore>>> {
         if let Some(path) = self.default.as_deref() {
             let exists = path.try_exists().map_err(|error| {
-                // Nothing can be said of what it holds.
+                // The content of the store is unknown.
                 let message = format!("the default store {path:?} cannot be looked at");
                 Error::new(ErrorKind::Denied, message).with_source(error).with_fix("name a --store")
             })?;

@@ -76,7 +76,7 @@ pub enum Need {
     OwnServer,
     /// A clock that goes on whatever happens to the data.
     CalendarClock,
-    /// A machine that does not stand still: the case is repeated with longer leases if it did.
+    /// The machine must not stall: if it did, the case is repeated with longer leases.
     SteadyMachine,
 }
 
@@ -94,7 +94,7 @@ impl Need {
             Self::Outages => probes.outages.is_some(),
             Self::OwnServer => probes.own_server.is_some(),
             Self::CalendarClock => capabilities.clock != StoreClock::Process,
-            // Known only afterwards.
+            // This is only known after the case has run.
             Self::SteadyMachine => true,
         };
         (!met).then_some(self)

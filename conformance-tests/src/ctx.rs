@@ -33,7 +33,7 @@ impl Ctx {
     /// How late a store may notice that a lease is over.
     const EXPIRY_NOTICED: Duration = Duration::from_secs(20);
 
-    /// How long a lease may outlast what was left of it before a case fails.
+    /// A lease may last this much longer than its remaining time before a case fails.
     const OVER_PATIENCE: Duration = Duration::from_secs(90);
 
     pub(crate) fn new(
@@ -126,7 +126,7 @@ impl Ctx {
         LockName::new(name).expect("a lock name")
     }
 
-    /// How many times as long short leases last: more than once where the machine stood still.
+    /// The factor by which short leases are lengthened: more than 1 after the machine stalled.
     #[must_use]
     pub fn pace(&self) -> u32 {
         self.shared.pace

@@ -1,5 +1,5 @@
-//! How long this machine stands still. Where a case depends on a lease that heartbeats keep, a
-//! machine that stands still for longer than the lease allows breaks the case, and not the store.
+//! Measures how long this machine stalls. If a case depends on a lease that heartbeats keep, a
+//! stall that is longer than the lease allows makes the case fail although the store is correct.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-/// Measures, until it is dropped, by how much tasks of this runtime run too late.
+/// Measures, until it is dropped, how late tasks of this runtime run.
 pub(crate) struct StallMeter {
     longest: Arc<AtomicU64>,
     measuring: JoinHandle<()>,
@@ -16,7 +16,7 @@ pub(crate) struct StallMeter {
 impl StallMeter {
     const STEP: Duration = Duration::from_millis(10);
 
-    /// Measures from now on.
+    /// Starts to measure.
     pub(crate) fn start() -> Self {
         let longest = Arc::new(AtomicU64::new(0));
         let found = Arc::clone(&longest);
@@ -31,7 +31,7 @@ impl StallMeter {
         Self { longest, measuring }
     }
 
-    /// The longest delay so far.
+    /// Returns the longest delay so far.
     pub(crate) fn longest(&self) -> Duration {
         Duration::from_micros(self.longest.load(Ordering::Relaxed))
     }

@@ -78,7 +78,7 @@ impl Worker {
         if status.success() { Ok(()) } else { Err(Failure::new(format!("a worker: {status}"))) }
     }
 
-    /// Whether it has ended by itself.
+    /// Returns whether the process has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }

@@ -15,14 +15,15 @@ use crate::failure::caught;
 use crate::pace::StallMeter;
 use crate::{Backend, Case, CaseResult, Ctx, Failure, Verdict, cases, spawn};
 
-/// After this long a case hangs, on a busy machine too; less than its long leases last.
+/// A case that takes longer than this counts as hanging, even on a busy machine. It is less than a
+/// long lease.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
 
-/// A delay of this length may break a case that needs a [steady machine](Need::SteadyMachine): less
-/// than the margin of its leases. It grows with the pace.
+/// A stall of this length may break a case that needs a [steady machine](Need::SteadyMachine). It
+/// is less than the margin of the case's leases, and grows with the pace.
 const STALL: Duration = Duration::from_millis(50);
 
-/// The slowest pace at which such a case is tried.
+/// The largest pace at which such a case is tried.
 const SLOWEST_PACE: u32 = 16;
 
 /// A backend, started when the first case needs it.
@@ -126,7 +127,8 @@ impl Subject {
         }
     }
 
-    /// Runs the case with short leases that last `pace` times as long; whether it came to an end.
+    /// Runs the case with short leases lengthened by the factor `pace`, and returns whether it
+    /// ended.
     async fn run_at(&self, case: &Case, capabilities: Capabilities, pace: u32) -> (Verdict, bool) {
         let ctx = match Ctx::new(Arc::clone(&self.backend), capabilities, pace) {
             Ok(ctx) => ctx,

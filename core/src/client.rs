@@ -264,20 +264,19 @@ impl ClientBuilder {
         Self { settings, ..self }
     }
 
-    /// Whether the store is watched for hints, as it is by default. Without hints, those who wait
-    /// find out at their next [poll](Settings::poll_interval), and a disabled holder at its next
-    /// heartbeat.
+    /// Sets whether the client watches the store for hints; it does so by default. Without hints,
+    /// waiters notice a change at their next [poll](Settings::poll_interval), and a disabled holder
+    /// at its next heartbeat.
     ///
-    /// To be turned off where a watch is not to be had or does harm, such as behind a connection
+    /// Turn hints off where a watch is not available or does harm, such as behind a connection
     /// pooler that shares sessions among clients.
     #[must_use]
     pub fn hints(self, hints: bool) -> Self {
         Self { hints, ..self }
     }
 
-    /// Another clock than the machine's, for tests. Unless it
-    /// [says otherwise](Clock::is_real_time), heartbeats and elections then run in the runtime of
-    /// the caller.
+    /// Sets another clock than the machine's, for tests. Unless that clock [says
+    /// otherwise](Clock::is_real_time), heartbeats and elections then run in the caller's runtime.
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }

@@ -73,11 +73,11 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future is safe.
     fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()>;
 
-    /// Whether its timers fire in every runtime. If so, a client runs its heartbeats and elections
-    /// on Leasehold's own thread, apart from the application's.
+    /// Returns whether the clock's timers fire in every runtime. If so, a client runs its
+    /// heartbeats and elections on Leasehold's own thread, separate from the application's threads.
     ///
-    /// `false` by default: under a clock for tests, such as one of paused time, everything stays
-    /// in the runtime of the caller.
+    /// The default is `false`: under a test clock, such as one with paused time, everything runs in
+    /// the caller's runtime.
     fn is_real_time(&self) -> bool {
         false
     }

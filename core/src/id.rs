@@ -1,10 +1,10 @@
-//! Ids that sort by when they were made.
+//! Ids that sort by the time when they were created.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use uuid::{NoContext, Timestamp, Uuid};
 
-/// A new UUIDv7.
+/// Returns a new UUIDv7.
 pub(crate) fn new_id() -> Uuid {
     id_at(SystemTime::now())
 }

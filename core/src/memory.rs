@@ -34,7 +34,7 @@ struct Shared {
     entries: Mutex<BTreeMap<LockName, Entry>>,
     /// Until when each is known.
     instances: Mutex<BTreeMap<Uuid, (Presence, Moment)>>,
-    /// The largest token of a removed entry: later grants are above it.
+    /// The largest token of the removed entries; later grants get larger ones.
     pruned: AtomicU64,
     hints: broadcast::Sender<LockName>,
 }
@@ -42,7 +42,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Entry {
     token: u64,
-    /// When the latest lease was granted; `None` before the first.
+    /// The time of the latest grant; `None` before the first.
     granted: Option<Moment>,
     lease: Option<Lease>,
     disabled: Option<Disabled>,

@@ -19,7 +19,7 @@ pub struct LockRecord {
     pub lease: Option<LeaseRecord>,
     /// Set while an operator keeps the name from being granted.
     pub disabled: Option<Disablement>,
-    /// Why the record cannot be read; the other fields are empty then.
+    /// Says why the record cannot be read, if so; the other fields are empty then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrupt: Option<String>,
 }
@@ -31,7 +31,7 @@ impl LockRecord {
         Self { name, token: None, lease: None, disabled: None, corrupt: None }
     }
 
-    /// A name whose record cannot be read, and why.
+    /// Describes a name whose record cannot be read, and why.
     #[must_use]
     pub fn unreadable(name: LockName, error: &Error) -> Self {
         let mut why = error.to_string();

@@ -106,9 +106,9 @@ impl Settings {
     /// down (the original's `maxHeartbeatRetryCount`). A retry may go out a quarter of an interval
     /// early to share a batch with others.
     ///
-    /// A heartbeat without an answer stays under way beside its retry, and counts when it is
-    /// answered later: a slow store costs no lease. The leader then steps down once the tolerance
-    /// is over.
+    /// A heartbeat without an answer stays under way beside its retry, and still counts if it is
+    /// answered later, so that a slow store costs no lease. The leader then steps down once the
+    /// tolerance is over.
     #[must_use]
     pub fn heartbeat_retries(self, retries: u32) -> Self {
         Self { heartbeat_retries: retries, ..self }
@@ -242,7 +242,7 @@ impl Timing {
     const LONGEST_GOODBYE: Duration = Duration::from_secs(5);
     const LEAST_INTERVAL: Duration = Duration::from_millis(1);
 
-    /// How far apart a heartbeat and its retries are. One that is unanswered stays under way beside
+    /// The time between a heartbeat and its retries. An unanswered heartbeat stays under way beside
     /// its retry.
     #[must_use]
     pub fn retry_interval(&self) -> Duration {
@@ -268,16 +268,16 @@ impl Timing {
         self.tolerance.min(Self::LONGEST_CALL)
     }
 
-    /// How long a goodbye may take once the job has stopped: the release of the lease and the
-    /// withdrawal of this instance's record, side by side. It is the tolerance, and at most 5 s,
-    /// also when the store hangs.
+    /// Returns how long leaving may take once the job has stopped: the release of the lease and, at
+    /// the same time, the withdrawal of this instance's record. It is the tolerance, but at most
+    /// 5 s, even when the store hangs.
     #[must_use]
     pub fn goodbye_limit(&self) -> Duration {
         self.tolerance.min(Self::LONGEST_GOODBYE)
     }
 
-    /// The same for a guard, which has no job to stop: it is kept until its lease is no longer
-    /// trusted.
+    /// Returns the timing of a guard, which has no job to stop: it is kept until its lease is no
+    /// longer trusted.
     pub(crate) fn without_job(&self) -> Self {
         let tolerance = self.ttl.saturating_sub(self.margin);
         Self { stop_grace: Duration::ZERO, tolerance, ..self.clone() }

@@ -73,8 +73,8 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     ///   nothing is ever inserted: the answer is [`Lost`](RenewOutcome::Lost).
     /// * A lease of a name that was disabled since it was granted is not extended, even after the
     ///   name was enabled again: its holder is to stop within what is left of it.
-    /// * One lease's trouble is its own: what became of a lease whose server, shard or record fails
-    ///   is [`Unknown`](RenewOutcome::Unknown), and the others are answered.
+    /// * A failure concerns its own lease only: the outcome of a lease whose server, shard or
+    ///   record fails is [`Unknown`](RenewOutcome::Unknown), and the other leases are answered.
     /// * It takes a constant number of round trips for up to
     ///   [`renew_batch`](Capabilities::renew_batch) leases, the most a caller hands over at once.
     ///
@@ -256,7 +256,7 @@ pub enum RenewOutcome {
     Lost,
     /// The store cannot tell whether it extended the lease: the caller retries.
     Unknown {
-        /// The failure, in words.
+        /// Describes the failure.
         why: String,
     },
     /// The lease is in force but not extended, since its holder is to stop.
@@ -322,14 +322,14 @@ impl Default for ListOptions {
     }
 }
 
-/// Which records to prune.
+/// Selects the records to prune.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PruneOptions {
-    /// Only names whose latest grant is at least this long ago.
+    /// Selects only names whose latest grant is at least this long ago.
     pub unused_for: Duration,
-    /// Only names after this one in byte order: the last of the previous page.
+    /// Selects only names after this one in byte order: the last of the previous page.
     pub after: Option<LockName>,
-    /// At most this many names; none for 0.
+    /// Returns at most this many names; 0 returns none.
     pub limit: usize,
     /// Returns the names that would be removed, and removes nothing.
     pub dry_run: bool,

@@ -1,4 +1,5 @@
-//! How terms and elections end: work that cannot be stopped, work that is done, a store that hangs.
+//! How terms and elections end: work that cannot be stopped, work that is finished, a store that
+//! hangs.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/odd.rs"]
@@ -78,7 +79,7 @@ async fn the_lease_of_a_job_that_overruns_runs_out() {
     end.store(true, SeqCst);
 }
 
-/// It took 24 s and more.
+/// This used to take 24 s and more.
 #[tokio::test(start_paused = true)]
 async fn a_goodbye_is_short_though_the_store_hangs() {
     let odd = store();
@@ -125,7 +126,7 @@ async fn a_release_waits_no_longer_than_it_is_told() {
     assert!(from.elapsed() < Duration::from_secs(2));
 }
 
-/// It once led on, idle.
+/// The instance used to keep the lead without any work.
 #[tokio::test(start_paused = true)]
 async fn a_job_that_is_done_lets_another_lead() {
     let odd = store();
@@ -137,7 +138,7 @@ async fn a_job_that_is_done_lets_another_lead() {
     }
 }
 
-/// Tells with what reason each term ended.
+/// Records the reason with which each term ended.
 struct Reasons {
     ends_with_start: bool,
     told: Arc<Mutex<Vec<StopReason>>>,

@@ -38,7 +38,7 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Heartbeats are retried each 1.5 s: 48 terms were led in ten minutes at a latency of 1.6 s.
+/// Heartbeats are retried every 1.5 s. A latency of 1.6 s used to end 48 terms in ten minutes.
 #[tokio::test(start_paused = true)]
 async fn a_slow_store_costs_no_term() {
     for latency in [100, 1_400, 1_600, 2_500, 4_000, 6_000] {
@@ -52,7 +52,7 @@ async fn a_slow_store_costs_no_term() {
     }
 }
 
-/// One was lost after 14.25 s at a latency of 1.6 s.
+/// A lock used to be lost after 14.25 s at a latency of 1.6 s.
 #[tokio::test(start_paused = true)]
 async fn a_slow_store_costs_no_lock() {
     for latency in [1_600, 2_500, 6_000] {
@@ -88,7 +88,7 @@ async fn no_more_renewals_are_under_way_than_tries() {
 
 /// The first renewal hangs; its retry says that the lease is lost.
 #[tokio::test(start_paused = true)]
-async fn a_loss_that_a_retry_is_told_of_counts() {
+async fn a_loss_that_is_reported_to_a_retry_counts() {
     let odd = store();
     let lock = client(&odd, Settings::new()).lock("a").unwrap();
     let guard = lock.try_acquire().await.unwrap().unwrap();
@@ -117,7 +117,7 @@ async fn renewals_that_hang_do_not_keep_others_from_going_out() {
     }
 }
 
-/// A guard was lost 13 s after an outage of one second, with a store that was well.
+/// A guard used to be lost 13 s after an outage of one second, though the store had recovered.
 #[tokio::test(start_paused = true)]
 async fn hints_during_an_outage_do_not_use_up_a_guards_retries() {
     let odd = store().watching(Watch::Manual);

@@ -90,8 +90,8 @@ fn a_grant_that_leaves_no_time_to_stop_is_given_back() {
     assert!(matches!(actions[..], [Action::Release(_)]), "{actions:?}");
 }
 
-/// The first heartbeat was due at 3 s. Without retries it is waited for until the step down is due,
-/// and given up when it fails before.
+/// The first heartbeat was due at 3 s. Without retries, its answer is waited for until the
+/// step-down is due; if it fails earlier, the term is given up.
 #[test]
 fn a_grant_that_is_heard_of_late_is_renewed_before_that_can_have_failed() {
     let settings = Settings::new().heartbeat_retries(0);
@@ -170,7 +170,7 @@ fn one_that_wakes_just_before_its_deadline_has_no_more_grace_than_until_then() {
     assert_eq!(actions, [Action::AbortAll, Action::LetExpire]);
 }
 
-/// What was aborted may go on: no other may lead before the lease has run out.
+/// Aborted work may go on, so no other instance may lead before the lease has run out.
 #[test]
 fn the_lease_of_a_job_that_overran_is_not_released() {
     for event in [Event::Resign, Event::ShutDown] {
@@ -186,7 +186,7 @@ fn the_lease_of_a_job_that_overran_is_not_released() {
 }
 
 #[test]
-fn a_job_that_goes_with_its_runtime_is_aborted_and_its_election_over() {
+fn an_election_ends_when_the_runtime_of_its_job_is_gone() {
     let mut machine = leader();
     let actions = machine.handle(Event::RuntimeGone, at(100));
     let stop = Action::Stop(StopReason::ShutDown);
@@ -204,9 +204,9 @@ fn the_end_of_the_work_ends_the_term() {
     assert_eq!(machine.wake().unwrap().at, at(100) + timing().poll_interval);
 }
 
-/// Neither an attempt nor a release that hangs keeps it for longer than the goodbye may take.
+/// Neither an attempt nor a release that hangs delays it for longer than the goodbye limit.
 #[test]
-fn one_that_leaves_waits_for_the_store_no_longer_than_the_goodbye_limit() {
+fn leaving_waits_for_the_store_no_longer_than_the_goodbye_limit() {
     let mut asking = Machine::new(timing(), at(0));
     asking.handle(Event::Tick, at(0));
     asking.handle(Event::ShutDown, at(1_000));

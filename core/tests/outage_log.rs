@@ -1,4 +1,5 @@
-//! What an outage adds to the log: a line when it begins and one when it is over, not one per lease.
+//! An outage adds two lines to the log, one when it begins and one when it is over, and not one per
+//! lease.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/odd.rs"]
@@ -50,7 +51,7 @@ fn client(odd: &Odd) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_told_of_twice_however_many_leases_there_are() {
+async fn an_outage_logs_two_lines_however_many_leases_there_are() {
     let (log, _installed) = log();
     let odd = Odd::new(Arc::new(TokioClock::new()));
     let client = client(&odd);
@@ -72,7 +73,7 @@ async fn an_outage_is_told_of_twice_however_many_leases_there_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_is_refused_is_told_of_once() {
+async fn a_refused_watch_is_logged_once() {
     let (log, _installed) = log();
     let odd = Odd::new(Arc::new(TokioClock::new())).watching(Watch::Refused);
     let _guard = client(&odd).lock("a").unwrap().try_acquire().await.unwrap().unwrap();

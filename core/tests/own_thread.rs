@@ -15,7 +15,7 @@ use leasehold_core::{
 use odd::Odd;
 use tokio::runtime::{Builder, Runtime};
 
-/// Long, so that a busy machine loses no lease, with heartbeats in plenty.
+/// Leases are long, so that a busy machine loses none, and heartbeats are frequent.
 fn settings() -> Settings {
     Settings::new().ttl(Duration::from_secs(60)).heartbeat_interval(Duration::from_millis(50))
 }
@@ -34,7 +34,7 @@ fn four_workers() -> Runtime {
     Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap()
 }
 
-/// Blocks the thread until that is so; whether it became so.
+/// Blocks the thread until the condition holds, and returns whether it did in time.
 fn block_until(what: impl Fn() -> bool) -> bool {
     let from = Instant::now();
     while !what() {
@@ -52,7 +52,7 @@ fn blocks_and_beats(odd: &Odd) -> bool {
     block_until(|| odd.k.renews.load(SeqCst) >= before + 5)
 }
 
-/// Its first renewal once waited for the task of its keeper, behind the task that computed.
+/// The first renewal used to wait for the keeper's task, behind the task that computes.
 #[test]
 fn a_guard_is_kept_while_its_task_computes() {
     for runtime in [four_workers(), one_thread()] {

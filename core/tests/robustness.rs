@@ -139,7 +139,7 @@ fn stop_never_precedes_start() {
 fn a_client_used_first_in_a_runtime_that_then_idles_keeps_its_leases_in_another() {
     // On a busy machine heartbeats may come too late for a short lease, but not for every longer one.
     let held = (0..6).any(|attempt| kept_in_another_runtime(ms(400) * 2_u32.pow(attempt)));
-    assert!(held, "the lease was lost although the store is well");
+    assert!(held, "the lease was lost although the store works");
 }
 fn kept_in_another_runtime(ttl: Duration) -> bool {
     let a = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -66,8 +66,8 @@ pub(crate) async fn two_thousand(browser: &Browser) {
         window.watcher.observe({ type: 'longtask', buffered: true });
         return new Promise((done) => setTimeout(() => done(window.longest), 0));
     ";
-    // How long depends on the machine, and is printed only. That it does not grow with the locks is
-    // seen above: no more rows are drawn than can be looked at.
+    // The time depends on the machine and is only printed. The assertion above shows that it does
+    // not grow with the number of locks: only visible rows are drawn.
     let longest = browser.js(longest, &[]).await;
     let ms = |value: &Value| value.as_f64().unwrap();
     println!(

@@ -90,7 +90,8 @@ impl Stage {
     }
 }
 
-/// What heartbeats keep beside a browser on a busy machine, and what can be waited out.
+/// Long enough for heartbeats to keep the lease beside a browser on a busy machine, and short
+/// enough for a test to wait until it expires.
 pub(crate) const TTL: Duration = Duration::from_secs(8);
 
 pub(crate) fn client(store: Arc<dyn LockStore>, label: &str) -> Client {

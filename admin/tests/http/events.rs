@@ -52,7 +52,7 @@ impl Events {
 }
 
 fn client(store: &Arc<dyn LockStore>, label: &str) -> Client {
-    // Heartbeats keep it on a busy machine too, and one test waits until it is over.
+    // Heartbeats keep the lease on a busy machine too, and one test waits until it expires.
     let settings = Settings::default().ttl(Duration::from_secs(8));
     Client::builder(store.clone()).label(label).settings(settings).build().unwrap()
 }

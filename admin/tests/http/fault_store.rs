@@ -31,7 +31,7 @@ impl FaultStore {
         self.gone.lock().unwrap().insert(name.to_owned());
     }
 
-    /// From now on the record of that name cannot be read.
+    /// Makes the record of that name unreadable from now on.
     pub(crate) fn corrupt(&self, name: &str) {
         self.corrupt.lock().unwrap().insert(name.to_owned());
     }

@@ -70,7 +70,7 @@ async fn slow_callers_are_given_up() {
     ] {
         bench.raw(bytes).await;
     }
-    // A body that does not arrive, of a request that may take its time on a busy machine.
+    // This request's body never arrives; on a busy machine the response may take long.
     let bench = Bench::with(|api| api.limits(Limits::default().times(short, PATIENCE))).await;
     let half = format!(
         "POST /v1/locks/a/disable HTTP/1.1\r\nhost: localhost\r\n{JSON}content-length: 20\r\n\r\n{{"
@@ -94,7 +94,7 @@ async fn who_does_not_read_is_given_up() {
         while stream.write_all(request.as_bytes()).await.is_ok() {}
     });
     sent.await.expect("the server still waits");
-    // On a busy machine another is given up as well now and then.
+    // On a busy machine other requests are sometimes given up as well.
     let answered = async { while bench.get("/v1/locks").await.status != 200 {} };
-    timeout(PATIENCE, answered).await.expect("nobody is answered");
+    timeout(PATIENCE, answered).await.expect("no request is answered");
 }

@@ -66,7 +66,8 @@ async fn too_many_reads_are_told_so_until_there_are_fewer() {
     for path in ["/v1/locks", "/v1/locks/a"] {
         let refused = async {
             loop {
-                // Many at once, since a busy machine may take more than a second for each.
+                // These run at the same time, since a busy machine may take more than a second for
+                // each.
                 let answers = join_all((0..20).map(|_| bench.get(path))).await;
                 if let Some(refused) = answers.into_iter().find(|answer| answer.status != 200) {
                     return refused;

@@ -1,9 +1,9 @@
-//! A bound on the calls that were given up while the server still works on them.
+//! Limits how many calls may be abandoned while the server still works on them.
 //!
-//! A server that waits for a lock or for a standby does not notice that nobody waits for its answer,
-//! and each call that is tried again would occupy one session more, until nobody can connect. So a
-//! connection whose call was given up is kept until the server answered, and counted; where too many
-//! are counted, one call at a time is let through to find out whether the server answers again.
+//! A server that waits for a lock or for a standby does not notice that its client stopped waiting,
+//! and each retry would occupy one more session, until no client can connect. So a connection whose
+//! call was abandoned is kept and counted until the server answers. When too many are counted, one
+//! call at a time is admitted, to find out whether the server answers again.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How long a call waits for an abandoned one to be answered, where there are too many.
+/// When too many calls are abandoned, a new call waits this long for one of them to be answered.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// How long an abandoned call is waited for. Its connection may have died without a sign.
+/// An abandoned call is waited for this long, since its connection may be dead without any sign.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// How long an orderly close may take.
+/// An orderly close may take this long.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Counts the abandoned calls of a store.
@@ -30,7 +30,7 @@ pub(crate) struct AbandonedCalls(Arc<Inner>);
 struct Inner {
     most: usize,
     count: AtomicUsize,
-    /// Permits the one call that is let through where there are too many.
+    /// Permits the one call that is admitted when too many are abandoned.
     trial: Arc<Semaphore>,
     answered: Notify,
 }
@@ -47,7 +47,7 @@ impl AbandonedCalls {
         Self(Arc::new(Inner { most, count, trial, answered: Notify::new() }))
     }
 
-    /// Admits a call; the number of abandoned calls where there are too many.
+    /// Admits a call, or returns the number of abandoned calls if there are too many.
     pub(crate) async fn admit(&self) -> Result<Admission, usize> {
         let admission = |trial| Admission { inner: Arc::clone(&self.0), trial };
         if self.0.has_room() {
@@ -61,7 +61,7 @@ impl AbandonedCalls {
                 permit = trial => permit.ok(),
             }
         };
-        // The trial counts as abandoned as well, as long as it is not answered.
+        // The trial also counts as abandoned until it is answered.
         let count = || self.0.count.load(Ordering::Relaxed) + 1;
         timeout(WAIT, admitted).await.map(admission).map_err(|_| count())
     }
@@ -85,13 +85,13 @@ impl Inner {
 }
 
 impl Admission {
-    /// Waits, in a task, until the server answered the call that was given up on that connection,
-    /// and closes the connection then. Outside of a runtime it is closed at once.
+    /// Spawns a task that waits until the server answers the abandoned call, and then closes the
+    /// connection. Outside of a runtime the connection is closed at once.
     pub(crate) fn abandon<DB: Database>(self, mut connection: DB::Connection) {
         let Ok(runtime) = Handle::try_current() else { return };
         let counted = Counted::new(self);
         runtime.spawn(async move {
-            // The answer to a ping comes after that to the call; an error is an answer as well.
+            // The reply to a ping comes after the reply to the call; an error is a reply too.
             if let Ok(Ok(())) = timeout(LIMIT, connection.ping()).await {
                 _ = timeout(CLOSE_LIMIT, connection.close()).await;
             }

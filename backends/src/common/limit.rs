@@ -29,7 +29,7 @@ pub(crate) fn unanswered(kind: ErrorKind) -> Error {
     Error::new(kind, format!("the server did not answer within {CALL_LIMIT:?}")).with_fix(FIX)
 }
 
-/// The error of a call that was not sent because so many earlier ones are not answered yet.
+/// Returns the error of a call that was not sent because too many earlier ones are unanswered.
 pub(crate) fn too_many_abandoned(count: usize) -> Error {
     let message =
         format!("{count} earlier calls were given up, and the server still works on them");

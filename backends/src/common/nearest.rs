@@ -1,11 +1,11 @@
-//! The known name that a misspelt one most likely means.
+//! Finds the known name that a misspelt one most likely means.
 
-/// The name among these that is most like that one, if any is at all.
+/// Returns the known name that is most similar to the given one, if any is similar enough.
 pub(crate) fn nearest<'a>(
     name: &str,
     known: impl IntoIterator<Item = (String, &'a str)>,
 ) -> Option<&'a str> {
-    /// The shortest part of a name that tells which is meant.
+    /// A shorter part of a name does not identify it.
     const PART: usize = 5;
     let name = plain(name);
     let known: Vec<_> = known.into_iter().map(|(known, meant)| (plain(&known), meant)).collect();
@@ -17,14 +17,14 @@ pub(crate) fn nearest<'a>(
     if let Some((_, meant)) = alike {
         return Some(meant);
     }
-    // Else the only one that it is a part of, such as "token_file" of "admin_token_file".
+    // Otherwise the only name that contains it, such as "admin_token_file" for "token_file".
     let mut whole = known.iter().filter(|(known, _)| name.len() >= PART && known.contains(&name));
     let (_, meant) = whole.next()?;
     whole.all(|(_, other)| other == meant).then_some(*meant)
 }
 
-/// As names are compared: without regard to case and to what stands between words. No name is
-/// longer than this, and what is longer is like none.
+/// Normalizes a name for comparison: case and the separators between words are ignored. A text that
+/// is longer than any known name is similar to none.
 fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(80).collect()
 }

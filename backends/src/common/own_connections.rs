@@ -1,8 +1,8 @@
-//! Connections of a store's own: as few as the calls need, and given back.
+//! A store's own connections: as few as the calls need, closed when they are idle.
 //!
-//! The connection used last is used first, so that the others become idle and are closed. A
-//! connection is used in the runtime that opened it only: in another one it would hang when the
-//! first is not driven, and fail when it is gone.
+//! The connection that was used last is used first, so that the others become idle and are closed.
+//! A connection is used only in the runtime that opened it: in another runtime it would hang while
+//! the first is not driven, and fail once that is gone.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -16,16 +16,16 @@ use tokio::time::{sleep, timeout};
 use super::server::Server;
 use crate::{Clock, Moment, SystemClock};
 
-/// How long a call waits for its turn, and how long it waits for a new connection.
+/// A call waits this long for a permit, and then this long for a new connection.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a test of a connection may take.
+/// A test of a connection may take this long.
 const TEST_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long an orderly close may take.
+/// An orderly close may take this long.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// The longest that a connection is used: a new one follows the address, and the password.
+/// A connection is replaced at this age, so that changes of the address and password take effect.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
 /// The pauses between attempts to connect.
@@ -35,12 +35,12 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 pub(crate) struct OwnConnections<DB: Server>(Arc<Inner<DB>>);
 
 struct Inner<DB: Server> {
-    /// Says how to connect, and when to close.
+    /// The pool's options say how to connect; a closed pool closes these connections too.
     pool: Pool<DB>,
     session: Arc<DB::Session>,
     turns: Arc<Semaphore>,
     most: usize,
-    /// How long a connection that is not used is kept.
+    /// An idle connection is kept this long.
     keep: Duration,
     state: Mutex<State<DB>>,
 }
@@ -68,7 +68,7 @@ pub(crate) struct OwnConnection<DB: Server> {
     live: Live<DB>,
     owner: Arc<Inner<DB>>,
     _turn: OwnedSemaphorePermit,
-    /// Whether the connection was used before.
+    /// This is true if the connection was used before.
     pub(crate) is_reused: bool,
 }
 
@@ -113,13 +113,13 @@ impl<DB: Server> OwnConnections<DB> {
         Ok(lent(Live { connection, opened: SystemClock.now(), home }, false))
     }
 
-    /// Whether a connection is at hand in this runtime.
+    /// Returns whether this runtime has an idle connection.
     pub(crate) fn has_idle(&self) -> bool {
         let home = Handle::current().id();
         self.0.state().idle.iter().any(|idle| idle.live.home == home)
     }
 
-    /// Closes what is not in use.
+    /// Closes all idle connections.
     pub(crate) fn close_idle(&self) {
         let idle = std::mem::take(&mut self.0.state().idle);
         drop(idle);
@@ -137,7 +137,7 @@ impl<DB: Server> Inner<DB> {
         Some(state.idle.remove(at))
     }
 
-    /// Closes idle connections, of other runtimes, beyond the bound.
+    /// Closes idle connections of other runtimes until the limit is kept.
     fn make_room(&self) {
         let in_use = self.most.saturating_sub(self.turns.available_permits());
         let mut state = self.state();
@@ -148,7 +148,7 @@ impl<DB: Server> Inner<DB> {
         drop(surplus);
     }
 
-    /// Connects, again while the server starts or accepts no more connections.
+    /// Connects, and retries while the server starts or accepts no more connections.
     async fn open(&self) -> sqlx::Result<DB::Connection> {
         let mut pause = PAUSES.0;
         loop {
@@ -163,8 +163,8 @@ impl<DB: Server> Inner<DB> {
         }
     }
 
-    /// Takes out what was idle for too long; when the next one will have been. Ends the closer where
-    /// nothing is idle.
+    /// Takes out the connections that were idle for too long, and returns when the next one will
+    /// be. Ends the closer if no connection is idle.
     fn expired(&self) -> (Vec<Live<DB>>, Option<Duration>) {
         let now = SystemClock.now();
         let idle_for = |idle: &Idle<DB>| now.saturating_since(idle.since);
@@ -179,7 +179,7 @@ impl<DB: Server> Inner<DB> {
     }
 }
 
-/// A server that starts, or accepts no more connections just now.
+/// Returns whether the server is starting or accepts no more connections for now.
 fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(cause) => cause.kind() == std::io::ErrorKind::ConnectionRefused,
@@ -193,7 +193,7 @@ impl<DB: Server> OwnConnection<DB> {
         &mut self.live.connection
     }
 
-    /// Gives the connection back, on which no answer is awaited.
+    /// Returns the connection to the idle ones; no answer may be outstanding on it.
     pub(crate) fn give_back(self) {
         let Self { live, owner, _turn, .. } = self;
         let now = SystemClock.now();
@@ -202,7 +202,7 @@ impl<DB: Server> OwnConnection<DB> {
         }
         let mut state = owner.state();
         state.idle.push(Idle { live, since: now });
-        // The closer may have gone with its runtime.
+        // The closer may have ended with its runtime.
         if state.closer.as_ref().is_none_or(AbortHandle::is_finished)
             && let Ok(runtime) = Handle::try_current()
         {
@@ -211,7 +211,7 @@ impl<DB: Server> OwnConnection<DB> {
         }
     }
 
-    /// Takes the connection out, which leaves its place to another.
+    /// Takes the connection out, which frees its permit.
     pub(crate) fn into_connection(self) -> DB::Connection {
         self.live.connection
     }
@@ -240,7 +240,7 @@ async fn close_unused<DB: Server>(owner: Weak<Inner<DB>>) {
     close(idle.into_iter().map(|idle| idle.live).collect()).await;
 }
 
-/// Closes connections in order, those of other runtimes without a farewell, which could hang.
+/// Closes connections in an orderly way, except those of other runtimes, where that could hang.
 async fn close<DB: Server>(connections: Vec<Live<DB>>) {
     let home = Handle::current().id();
     for live in connections {

@@ -1,4 +1,4 @@
-//! One call on a connection that is given back clean or not at all.
+//! Runs one call on a connection that is returned clean or not at all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,23 +21,23 @@ pub(crate) const MOST_CALLS: u32 = 4;
 /// The most connections for heartbeats: the second is used while the first has no answer.
 const MOST_HEARTBEATS: usize = 2;
 
-/// How many calls, and how many heartbeats, may be abandoned before they are tried one at a time.
+/// Once this many calls, or heartbeats, are abandoned, further ones are tried one at a time.
 const MOST_ABANDONED: usize = 3;
 const MOST_ABANDONED_HEARTBEATS: usize = 2;
 
-/// How long a connection for calls is kept that is not used.
+/// An idle connection for calls is kept this long.
 const KEEP: Duration = Duration::from_secs(10);
 
-/// How long the connection for heartbeats is kept without leases to renew.
+/// The connection for heartbeats is kept this long when there are no leases to renew.
 const KEEP_HEARTBEATS: Duration = Duration::from_secs(60);
 
 /// A connection that was idle for so long is tested before a call that may not be repeated.
 const TEST_AFTER: Duration = Duration::from_secs(2);
 
-/// A call may be repeated until then; what takes longer is not worth a second wait.
+/// A call is repeated only within this time; after a longer wait it fails.
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
-/// How many dead connections of an application's pool a call tries, at most.
+/// A call tries at most this many dead connections of an application's pool.
 const MOST_TRIES: u32 = 10;
 
 /// Why a call has no answer.
@@ -45,7 +45,7 @@ const MOST_TRIES: u32 = 10;
 pub(crate) enum CallError {
     /// There was no connection to ask on: nothing was sent.
     NotSent(sqlx::Error),
-    /// So many earlier calls were given up and are not answered yet: nothing was sent.
+    /// This many earlier calls were abandoned and are unanswered, so nothing was sent.
     TooManyAbandoned(usize),
     /// The server refused, or the connection failed on the way.
     Failed(sqlx::Error),
@@ -56,22 +56,22 @@ pub(crate) enum CallError {
 /// The connections of a store: those for calls, and those for heartbeats, which wait for no call.
 pub(crate) struct Connections<DB: Server> {
     pool: Pool<DB>,
-    /// Connections of the store's own for calls; the application's pool is used where there are none.
+    /// The store's own connections for calls; if `None`, calls use the application's pool.
     calls: Option<OwnConnections<DB>>,
     heartbeats: OwnConnections<DB>,
     abandoned_calls: AbandonedCalls,
     abandoned_heartbeats: AbandonedCalls,
-    /// Whether heartbeats have to use the application's pool, which prepares its sessions.
+    /// This is true if heartbeats must use the application's pool, which prepares its sessions.
     needs_pool: AtomicBool,
 }
 
 impl<DB: Server> Connections<DB> {
-    /// For a store that has its own connections, which are opened as the pool's are.
+    /// Creates the connections of a store that opens its own, with the options of the pool.
     pub(crate) fn own(pool: Pool<DB>, session: DB::Session) -> Self {
         Self::new(pool, session, true)
     }
 
-    /// For a store on the application's pool.
+    /// Creates the connections of a store on the application's pool.
     pub(crate) fn of_application(pool: Pool<DB>, session: DB::Session) -> Self {
         Self::new(pool, session, false)
     }
@@ -96,14 +96,14 @@ impl<DB: Server> Connections<DB> {
         }
     }
 
-    /// Runs what `work` gives on a connection.
+    /// Runs the future that `work` returns on a connection.
     ///
-    /// A connection on which an answer is still awaited is not given back: when the call is dropped,
-    /// times out or breaks off. The next call on it would wait for that answer, for as long as a
-    /// server hangs or a network swallows packets.
+    /// When a call is dropped, times out or fails midway, its connection is not reused, because an
+    /// answer is still outstanding on it. The next call would wait for that answer as long as the
+    /// server hangs or the network drops packets.
     ///
-    /// Where a connection that was used before turns out to be of no use, it runs once more on
-    /// another one, if nothing was done or doing it twice does no harm.
+    /// If a connection that was used before turns out to be dead, the call runs again on another
+    /// one, provided that nothing was done or that doing it twice does no harm.
     pub(crate) async fn call<T, W>(
         &self,
         purpose: Purpose,
@@ -149,11 +149,13 @@ impl<DB: Server> Connections<DB> {
                     self.close_idle();
                 }
             }
-            // Where one broke, so did the others that were idle: a restart, or a time-out.
+            // If one connection broke, so did the other idle ones, as after a restart or an idle
+            // timeout.
             if !from_server && is_own {
                 self.close_own();
             }
-            // Each of the pool's other connections may be dead as well; the one after them is new.
+            // Each of the pool's other connections may be dead too; after those the pool opens a
+            // new one.
             let most = if is_own { 1 } else { (self.pool.size() + 1).min(MOST_TRIES) };
             let tries_left = tries_left.get_or_insert(most);
             let harmless = purpose.is_repeatable() || !DB::leaves_doubt(&error);
@@ -168,7 +170,7 @@ impl<DB: Server> Connections<DB> {
         }
     }
 
-    /// A connection for that purpose.
+    /// Returns a connection for the purpose.
     async fn connection_for(&self, purpose: Purpose) -> Result<InUse<DB>, CallError> {
         let test_after = if purpose.is_repeatable() { Duration::MAX } else { TEST_AFTER };
         let beats =
@@ -179,7 +181,7 @@ impl<DB: Server> Connections<DB> {
                 Ok(lent) => return Ok(InUse::new(Source::Heartbeats(lent), admission)),
                 // The server may accept no more connections.
                 Err(error) if self.has_idle() => {
-                    tracing::debug!(%error, "heartbeats have no connection of their own");
+                    tracing::debug!(%error, "cannot open a separate connection for heartbeats");
                 }
                 Err(error) => return Err(CallError::NotSent(error)),
             }
@@ -195,7 +197,7 @@ impl<DB: Server> Connections<DB> {
         Ok(InUse::new(source.map_err(CallError::NotSent)?, admission))
     }
 
-    /// Whether a connection for calls is at hand.
+    /// Returns whether a connection for calls is available.
     fn has_idle(&self) -> bool {
         match &self.calls {
             Some(calls) => calls.has_idle(),
@@ -203,7 +205,8 @@ impl<DB: Server> Connections<DB> {
         }
     }
 
-    /// Decides that heartbeats use the application's pool, if the connection was opened in its stead.
+    /// Makes heartbeats use the application's pool, if this connection was opened in place of one
+    /// of the pool's. Returns whether that is a change.
     fn has_to_use_pool(&self, in_use: &InUse<DB>) -> bool {
         let on_behalf =
             self.calls.is_none() && matches!(in_use.source, Some(Source::Heartbeats(_)));
@@ -228,12 +231,12 @@ impl<DB: Server> Connections<DB> {
     }
 }
 
-/// The error of a try that may have taken effect.
+/// The error of an earlier try that may have taken effect.
 struct Doubt(Option<sqlx::Error>);
 
 impl Doubt {
-    /// What a later try failed with; or the doubt, if that try alone was without effect for sure:
-    /// the call as a whole may have taken effect.
+    /// Returns the error of the later try. If that try certainly had no effect, returns the earlier
+    /// error instead, since the call as a whole may have taken effect.
     fn keep<DB: Server>(&mut self, error: CallError) -> CallError {
         let certain = match &error {
             CallError::NotSent(_) | CallError::TooManyAbandoned(_) => true,
@@ -257,7 +260,8 @@ enum Source<DB: Server> {
     Pool(PoolConnection<DB>),
 }
 
-/// A connection in use. Dropped on the way, it is left to wait for the answer and is closed then.
+/// A connection in use. If it is dropped midway, it waits for the answer in the background and is
+/// then closed.
 struct InUse<DB: Server> {
     source: Option<Source<DB>>,
     admission: Option<Admission>,
@@ -275,7 +279,7 @@ impl<DB: Server> InUse<DB> {
         })
     }
 
-    /// Whether the connection was used before, as far as is known.
+    /// Returns whether the connection was used before, as far as is known.
     fn is_reused(&self) -> bool {
         match &self.source {
             Some(Source::Heartbeats(lent) | Source::Calls(lent)) => lent.is_reused,

@@ -1,16 +1,16 @@
-//! Which rows of the SQL stores may be removed.
+//! Decides which rows of the SQL stores may be removed.
 
 use std::time::Duration;
 
 use crate::{LockName, LockRecord, Result};
 
-/// A name that may be removed, and the token by which its row is known.
+/// A name that may be removed, and the token that identifies the state of its row.
 pub(crate) type Unused = (LockName, u64);
 
-/// The condition on a row `l` that it is unused: free, enabled, and its latest grant, which its token
-/// is the time of, at least `age` microseconds ago. `clock` is the server's.
+/// Returns the SQL condition that a row `l` is unused: free, enabled, and last granted at least
+/// `age` microseconds ago. The token is the time of that grant; `clock` is the server's clock.
 ///
-/// A row that is unused stays so unless it is changed: a statement that waited for the row need not
+/// An unused row stays unused until it is changed, so a statement that waited for the row need not
 /// read the clock again.
 pub(crate) fn condition(clock: &str, age: &str) -> String {
     format!(
@@ -19,12 +19,12 @@ pub(crate) fn condition(clock: &str, age: &str) -> String {
     )
 }
 
-/// The age in microseconds.
+/// Returns the age in microseconds.
 pub(crate) fn micros(unused_for: Duration) -> i64 {
     i64::try_from(unused_for.as_micros()).unwrap_or(i64::MAX / 2).min(i64::MAX / 2)
 }
 
-/// The candidates that can be read, and are unused as read. A row that cannot be read is left alone.
+/// Returns the candidates that can be read and are unused. A row that cannot be read is left alone.
 pub(crate) fn readable(candidates: impl Iterator<Item = Result<LockRecord>>) -> Vec<Unused> {
     let unused = |record: Result<LockRecord>| {
         let record = record.ok()?;

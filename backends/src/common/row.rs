@@ -90,12 +90,12 @@ where
 /// A page of a listing.
 pub(crate) struct Page<K> {
     pub(crate) records: Vec<LockRecord>,
-    /// The last row's name as the server has it, unless the listing ended before that row.
+    /// The last row's name as the server returned it; `None` if the listing ended before that row.
     pub(crate) last: Option<K>,
 }
 
-/// The records of rows in the order of names, up to the first whose name lacks the prefix. A row that
-/// cannot be read hides no other: its record says why, and a row without a readable name is left out.
+/// Returns the records of rows, in the order of names, up to the first name without the prefix. The
+/// record of a row that cannot be read says why; a row without a readable name is omitted.
 pub(crate) fn listed<'r, R, K>(rows: &'r [R], table: &str, prefix: &str, text: Text<R>) -> Page<K>
 where
     R: Row,

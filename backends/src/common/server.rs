@@ -1,10 +1,10 @@
-//! What the calls of the SQL stores need to know of their database server.
+//! What the calls of the SQL stores need to know about their database server.
 
 use sqlx::{Connection, Database};
 
-/// A database server, and what its errors say of a connection.
+/// A database server, and what its errors mean for a connection.
 pub(crate) trait Server: Database {
-    /// What a store remembers of how its sessions are opened.
+    /// The settings with which a store opens its sessions.
     type Session: Send + Sync;
 
     /// Opens a connection of the store's own, with limits on how long its statements wait.
@@ -13,50 +13,52 @@ pub(crate) trait Server: Database {
         session: &Self::Session,
     ) -> impl Future<Output = sqlx::Result<Self::Connection>> + Send;
 
-    /// What an error that the server sent says of the connection that it came on.
+    /// Tells what an error from the server means for the connection on which it came.
     fn health(error: &sqlx::Error) -> Health;
 
-    /// Whether a write that failed like this may have been committed.
+    /// Returns whether a write that failed with this error may have been committed.
     fn leaves_doubt(error: &sqlx::Error) -> bool;
 
-    /// Whether the session may not use the table, which another session may see or be allowed to.
+    /// Returns whether this session cannot see or may not use the table, although another session
+    /// may.
     fn lacks_access(error: &sqlx::Error) -> bool;
 }
 
 /// The options by which a server's connections are opened.
 pub(crate) type ConnectOptions<DB> = <<DB as Database>::Connection as Connection>::Options;
 
-/// Which connections an error leaves usable.
+/// Tells which connections are still usable after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
     /// The connection can be used again.
     Usable,
-    /// The connection is to be closed.
+    /// The connection must be closed.
     Unusable,
-    /// The server shuts down or takes no writes any longer: all connections to it are to be closed,
-    /// and the next one follows the address.
+    /// The server is shutting down or accepts no more writes: all connections to it must be closed,
+    /// and the next one resolves the address again.
     AllUnusable,
 }
 
-/// What a call is for.
+/// The purpose of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// The call changes nothing.
     Read,
     /// The call asks for a lease; the lease's id makes it repeatable.
     Acquire,
-    /// The call changes what is kept of a name, and its answer tells whether it did.
+    /// The call changes the record of a name, and its answer tells whether it did.
     Change,
     /// The call extends leases.
     Renew,
     /// The call ends a lease.
     Release,
-    /// The call makes an instance known, or no longer known.
+    /// The call announces an instance or withdraws its announcement.
     Presence,
 }
 
 impl Purpose {
-    /// Whether the call may be sent twice: the second answer is as good as the first.
+    /// Returns whether the call may be sent twice because the second answer is as valid as the
+    /// first.
     pub(crate) fn is_repeatable(self) -> bool {
         match self {
             Self::Read | Self::Acquire | Self::Renew | Self::Presence => true,
@@ -64,7 +66,7 @@ impl Purpose {
         }
     }
 
-    /// Whether a lease or its prompt end depends on the call.
+    /// Returns whether a lease, or its prompt release, depends on the call.
     pub(crate) fn is_heartbeat(self) -> bool {
         matches!(self, Self::Renew | Self::Release)
     }

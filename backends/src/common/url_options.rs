@@ -1,10 +1,10 @@
-//! The options after the question mark of a URL.
+//! Checks the options after the question mark of a URL.
 
 use super::nearest;
 use crate::{Error, Result};
 
-/// Refuses an option that no driver reads: ignored, a misspelt TLS option would connect in the
-/// clear.
+/// Refuses an option that the driver does not read: if it were ignored, a misspelt TLS option would
+/// result in an unencrypted connection.
 pub(crate) fn check<'a>(names: impl IntoIterator<Item = &'a str>, known: &[&str]) -> Result<()> {
     match names.into_iter().find(|name| !known.contains(name)) {
         Some(name) => Err(unknown(name, known)),
@@ -12,7 +12,7 @@ pub(crate) fn check<'a>(names: impl IntoIterator<Item = &'a str>, known: &[&str]
     }
 }
 
-/// The error for an unknown option. It shows no value, which may be a password.
+/// Returns the error for an unknown option. It does not show the value, which may be a password.
 pub(crate) fn unknown(name: &str, known: &[&str]) -> Error {
     let shown: String = name.chars().take(40).collect();
     let error = Error::invalid(format!("unknown URL option {shown:?}"));

@@ -77,13 +77,13 @@ impl Files {
                 }
             }
             Err(error) if is_absent(&path, &error) => {}
-            // Many programs have a file of that name; this one may be anybody's.
+            // Many programs have a file of that name, so this one may belong to another program.
             Err(error) => self.warnings.push(format!("{} is passed over: {error}", path.display())),
         }
         Ok(())
     }
 
-    /// Reads ours in that folder; whether there was one.
+    /// Reads Leasehold's own file in that folder, and returns whether there was one.
     fn ours_in(&mut self, folder: &Path, trust: Trust) -> Result<bool> {
         let path = folder.join(OURS);
         match read(&path) {
@@ -115,20 +115,20 @@ impl Files {
     }
 }
 
-/// Whether a folder's files are read no matter who may write them.
+/// Says whether a folder's files are read no matter who may write them.
 #[derive(Clone, Copy, Debug)]
 enum Trust {
     Given,
     Checked,
 }
 
-/// Whether there is no such file, as far as this process may know: a folder that may not be searched
-/// has none for it.
+/// Returns whether there is no such file as far as this process can see: in a folder that it may
+/// not search, no file exists for it.
 fn is_absent(path: &Path, error: &std::io::Error) -> bool {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => true,
-        // A file that may not be read can be looked at; one in a folder that may not be searched
-        // cannot.
+        // The metadata of an unreadable file can be read; that of a file in a folder that may not
+        // be searched cannot.
         ErrorKind::PermissionDenied => {
             path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
         }

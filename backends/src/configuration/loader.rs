@@ -171,12 +171,12 @@ impl Loader {
         Self { config_folders: folders.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// Says which settings the program uses, by the names of [`KEYS`](super::KEYS); without this call
-    /// it is all of them.
+    /// Says which settings the program uses, by their names in [`KEYS`](super::KEYS). Without this
+    /// call, it uses all of them.
     ///
-    /// A value that cannot be right is an error only for these. For another setting it is ignored and
-    /// the default holds, with a warning unless it is from an environment variable of the original,
-    /// whose names other programs use too.
+    /// An invalid value is an error only for these settings. For any other setting it is ignored
+    /// with a warning, and the default applies. There is no warning for the original's environment
+    /// variables, whose names other programs use too.
     #[must_use]
     pub fn needs(self, settings: impl IntoIterator<Item = &'static str>) -> Self {
         Self { needed: Some(settings.into_iter().collect()), ..self }

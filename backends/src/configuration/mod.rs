@@ -80,7 +80,8 @@ pub struct Configuration {
     pub store: Option<StoreUrl>,
     /// The namespace of the locks in the store.
     pub namespace: Namespace,
-    /// The most connections that the store opens for its calls; the store's default when `None`.
+    /// The store opens at most this many connections for its calls; `None` means the store's
+    /// default.
     pub store_connections: Option<NonZeroU32>,
     /// What this instance is called where its locks are shown.
     pub label: Option<String>,
@@ -88,7 +89,7 @@ pub struct Configuration {
     pub lock_name: Option<LockName>,
     /// How leases are taken, kept and given up.
     pub settings: Settings,
-    /// Whether the store is asked to tell when a name becomes free.
+    /// If this is true, the client watches the store for hints that a name became free.
     pub hints: bool,
     /// How long to wait for the lock; none for as long as it takes.
     pub wait: Option<Duration>,

@@ -99,7 +99,7 @@ fn settings(merged: &Merged) -> Result<(Settings, Option<String>)> {
     Ok((settings, derived))
 }
 
-/// The settings that must fit together.
+/// The settings that must be consistent with each other.
 pub(super) const TIMING: [&str; 8] = [
     "ttl",
     "margin",
@@ -111,10 +111,11 @@ pub(super) const TIMING: [&str; 8] = [
     "start_delay",
 ];
 
-/// The settings, what the ttl was derived from if it was, and all of it with the defaults.
+/// Returns the settings, what the ttl was derived from (if it was derived), and the timing with
+/// defaults applied.
 pub(super) fn timing(merged: &Merged) -> Result<(Settings, Option<String>, Timing)> {
     let (settings, derived) = settings(merged)?;
-    // What any store can do: the settings are held against their own store when it is opened.
+    // The settings are checked against the limits of their own store when that is opened.
     let timing = settings
         .resolve(&MemoryStore::new().capabilities())
         .map_err(|error| contradiction(merged, &error))?;

@@ -1,9 +1,9 @@
-//! Whether others could have written a file that was found in the working folder.
+//! Checks whether other users could have written a file that was found in the working folder.
 
 use std::path::Path;
 
-/// Why the file is not to be trusted, if it is not: a user who can write it, or put another in its
-/// place, would decide which store this process uses.
+/// Returns the reason not to trust the file, if there is one: a user who can write or replace the
+/// file would decide which store this process uses.
 #[cfg(unix)]
 pub(super) fn distrust(folder: &Path, file: &Path) -> Option<String> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -26,7 +26,7 @@ fn suspicion(what: &str, path: &Path) -> Option<String> {
     (metadata.mode() & BY_OTHERS != 0).then(|| format!("{what} is writable by everybody"))
 }
 
-/// Elsewhere that is not told by the file's mode.
+/// On other systems the file's mode does not tell who may write it.
 #[cfg(not(unix))]
 pub(super) fn distrust(_: &Path, _: &Path) -> Option<String> {
     None

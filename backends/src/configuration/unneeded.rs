@@ -1,12 +1,11 @@
-//! Settings that a program does not use, and that therefore may be wrong.
+//! Ignores invalid values of settings that a program does not use.
 
 use super::keys::KEYS;
 use super::layer::Merged;
 use super::origin::{Origin, Words};
 use super::resolved::{TIMING, timing};
 
-/// Removes the values that cannot be right of settings that are not needed, and returns the
-/// warnings about them.
+/// Removes the invalid values of settings that are not needed, and returns warnings about them.
 pub(super) fn drop_wrong(merged: &mut Merged, needed: &[&str]) -> Vec<String> {
     let mut warnings = Vec::new();
     for key in KEYS.iter().filter(|key| !needed.contains(&key.name)) {
@@ -15,7 +14,7 @@ pub(super) fn drop_wrong(merged: &mut Merged, needed: &[&str]) -> Vec<String> {
             merged.0.remove(key.name);
         }
     }
-    // Those that contradict each other can each be read.
+    // Settings that contradict each other may each be valid by themselves.
     if !TIMING.iter().any(|name| needed.contains(name))
         && let Err(error) = timing(merged)
     {
@@ -27,7 +26,7 @@ pub(super) fn drop_wrong(merged: &mut Merged, needed: &[&str]) -> Vec<String> {
     warnings
 }
 
-/// Whether another program's environment variable may have been read.
+/// Returns whether the value may come from another program's environment variable.
 fn may_be_anothers(merged: &Merged, name: &str) -> bool {
     merged.0.get(name).is_some_and(|(place, _)| {
         place.words == Words::Originals && matches!(place.origin, Origin::Variable(_))

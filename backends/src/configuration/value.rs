@@ -37,7 +37,7 @@ impl LogFormat {
     }
 }
 
-/// The counts that may not be 0.
+/// These counts may not be 0.
 const POSITIVE: [&str; 2] = ["store_connections", "max_connections"];
 
 /// A value where somebody set one, read strictly.
@@ -133,7 +133,7 @@ impl Merged {
         })
     }
 
-    /// Whether the value of a setting can be read, if it has one.
+    /// Checks that the value of the setting, if it has one, is valid.
     pub(super) fn check(&self, key: &Key) -> Result<()> {
         let name = key.name;
         match key.kind {

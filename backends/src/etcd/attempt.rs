@@ -1,4 +1,4 @@
-//! A request to one member, which is left where it does not answer.
+//! Sends a request to one member, which is no longer preferred if it does not answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use super::calls::Answer;
 use super::error::{self, Fate};
 use super::members::Members;
 
-/// A member that does not answer for so long is left for another one, which is asked as well where
-/// the request changes nothing.
+/// If a member does not answer for this long, the next requests go to another one. A request that
+/// changes nothing is sent there at once as well.
 pub(super) const STALL: Duration = Duration::from_secs(1);
 
-/// The same of a member whose caller gives up.
+/// The same limit for a member whose caller gives up.
 pub(super) const GIVEN_UP: Duration = Duration::from_millis(300);
 
-/// How long a member may take to check user and password, which costs it time, before another one
+/// A member may take this long to connect, which includes checking the password, before another one
 /// is asked.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long to wait before a request is repeated: not at all while others were not asked yet.
+/// Returns how long to wait before the request is repeated: zero until each other member was asked.
 pub(super) fn pause(tries: usize, others: usize) -> Duration {
     match tries.checked_sub(others) {
         None | Some(0) => Duration::ZERO,
@@ -53,7 +53,7 @@ where
         if members.others() == 0 {
             return members.client(member).await;
         }
-        // What was not sent may be sent to another.
+        // A request that was not sent may be sent to another member.
         timeout_at(asking.since + CONNECT_LIMIT, members.client(member)).await.unwrap_or_else(
             |_| Err(EtcdError::EndpointError("the member does not answer".to_owned())),
         )
@@ -72,7 +72,7 @@ where
     (member, answer)
 }
 
-/// A request that a member was asked.
+/// A request that is under way at a member.
 struct Asking<'a> {
     members: &'a Arc<Members>,
     member: usize,
@@ -81,7 +81,7 @@ struct Asking<'a> {
 }
 
 impl Drop for Asking<'_> {
-    /// A member whose answer the caller stopped waiting for is not the next one that is asked.
+    /// If the caller stopped waiting for a member, the next request goes to another one.
     fn drop(&mut self) {
         if !self.answered && self.since.elapsed() >= GIVEN_UP {
             self.members.leave(self.member);

@@ -15,7 +15,7 @@ use super::members::Members;
 use crate::common::limit::{self, CALL_LIMIT};
 use crate::{Clock, Error, ErrorKind, Moment, Result, SystemClock};
 
-/// How often a request is repeated that no member took: one may be up again.
+/// A request that no member accepted is repeated this often, since one may be up again.
 const TRIES: usize = 6;
 
 /// The longest answer in bytes, where the driver's own limit of 4 MiB is too little.
@@ -23,7 +23,7 @@ const MUCH: usize = 256 << 20;
 
 const DISCARDED_AFTER: Duration = Duration::from_secs(2);
 
-/// The way to etcd.
+/// Sends requests to etcd.
 #[derive(Clone)]
 pub(super) struct Etcd {
     members: Arc<Members>,
@@ -65,17 +65,17 @@ impl Etcd {
 /// One operation, of one or more requests that share its time.
 pub(super) struct Call {
     etcd: Etcd,
-    /// By the clock that leases are trusted by.
+    /// This is a time of the clock by which leases are trusted.
     begun: Moment,
     end: Instant,
 }
 
-/// What a request may change.
+/// What a request may change in etcd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
-    /// Nothing, or nothing that anybody relies on: another member may be asked the same.
+    /// Nothing, or nothing on which any lease depends: another member may be asked the same.
     None,
-    /// Something: it is repeated only where it surely did not happen.
+    /// The request writes: it is repeated only if it certainly had no effect.
     Write,
 }
 
@@ -140,14 +140,15 @@ impl Call {
         Ok((granted.id(), whole_seconds(granted.ttl())))
     }
 
-    /// Extends an etcd lease by its own ttl, and tells how long before this call that was: not at
-    /// all, unless the answer is that to an earlier request.
+    /// Extends an etcd lease by its own ttl, and tells how long before this call the extension was
+    /// requested: zero, unless the answer belongs to an earlier request.
     pub(super) async fn keep_alive(
         &self,
         lease: i64,
     ) -> Result<std::result::Result<Duration, NoLease>> {
         let others = self.etcd.members.others();
-        // What one try may have done, a later one that surely did nothing does not undo.
+        // A later try that certainly had no effect does not change that an earlier one may have had
+        // one.
         let mut unknown = false;
         let mut tries = 1;
         loop {
@@ -159,7 +160,7 @@ impl Call {
                 Kept::NoLease => return Ok(Err(NoLease)),
                 Kept::Failed(error) => error::writing(error),
                 Kept::Unanswered => {
-                    let message = "the stream of keep-alives broke off";
+                    let message = "the keep-alive stream failed";
                     Error::new(ErrorKind::OutcomeUnknown, message).with_fix(error::IS_IT_UP)
                 }
             };
@@ -199,7 +200,7 @@ impl Call {
         }
     }
 
-    /// Asks one member after the other, until one takes the request.
+    /// Asks one member after the other, until one accepts the request.
     async fn ask<T, F>(&self, request: impl Fn(Client) -> F, effect: Effect) -> Result<Answer<T>>
     where
         F: Future<Output = Answer<T>>,
@@ -251,7 +252,7 @@ impl Call {
     }
 }
 
-/// Another try was not of use, and an earlier one may have been.
+/// Returns the error when the last try failed and an earlier one may have had an effect.
 fn unknown_outcome(error: Error) -> Error {
     if error.kind() == ErrorKind::OutcomeUnknown {
         return error;

@@ -102,7 +102,7 @@ impl Location {
         format!("{scheme}://{}{}", self.endpoints.join(","), self.path)
     }
 
-    /// The members, each of which is connected to when it is asked.
+    /// Returns the members; a connection to each is opened at its first request.
     pub(super) fn members(&self) -> Result<Members> {
         let mut options = ConnectOptions::new()
             .with_connect_timeout(CONNECT_LIMIT)

@@ -21,7 +21,8 @@ mod code {
 pub(super) enum Fate {
     /// No connection was had, so no request was sent.
     NotSent,
-    /// The member has no leader to pass the request on to, and did nothing. Another may have one.
+    /// The member has no leader to forward the request to, and did nothing. Another member may have
+    /// one.
     NotTaken,
     /// The server refused, and did nothing.
     Refused,
@@ -54,9 +55,9 @@ pub(super) fn fate(error: &EtcdError) -> Fate {
     }
 }
 
-/// Whether a member says, before it does anything, that it knows of no leader: it is cut off from
-/// its peers, or there is an election. A member says it to requests that require a leader, and when
-/// its part of the agreement drops a write that it cannot pass on.
+/// Returns whether a member reports, before it does anything, that it knows of no leader: it is cut
+/// off from its peers, or an election is under way. A member reports this for requests that require
+/// a leader, and when its Raft node drops a proposal that it cannot forward.
 fn has_no_leader(said: &str) -> bool {
     matches!(said, "etcdserver: no leader" | "raft proposal dropped")
 }
@@ -185,7 +186,7 @@ mod tests {
         for said in ["etcdserver: no leader", "raft proposal dropped"] {
             assert!(has_no_leader(said), "{said}");
         }
-        // Said when the time is over, by which the write may have been sent on.
+        // These come after a timeout, when the write may already have been forwarded.
         for said in [
             "etcdserver: request timed out",
             "etcdserver: request timed out, possibly due to previous leader failure",

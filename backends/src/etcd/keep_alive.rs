@@ -1,9 +1,9 @@
-//! Keep-alives: those of all leases of a store go over a few streams.
+//! Sends the keep-alives of all leases of a store over a few streams.
 //!
-//! etcd answers each request on a stream, in turn and with the id of the etcd lease. A member that
-//! does not lead passes each of them on to the leader before it takes the next, so that one stream
-//! extends as many leases a second as there are round trips between members. A lease has its
-//! stream, on which at most one request for it is without an answer.
+//! etcd answers each request on a stream, in turn and with the id of the etcd lease. A follower
+//! forwards each of them to the leader before it reads the next, so that one stream extends only
+//! one lease per round trip between members. Each lease is assigned to one stream, on which at most
+//! one request for it is unanswered.
 
 use std::array;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,14 +20,14 @@ use super::members::Members;
 use super::unanswered::Unanswered;
 use crate::{Clock, Moment, SystemClock};
 
-/// How many streams a store has at most; each is opened when it is needed.
+/// A store has at most this many streams; each is opened when it is needed.
 const STREAMS: usize = 8;
 
 /// What came of a keep-alive.
 pub(super) enum Kept {
     /// The etcd lease lasts its whole ttl from some time after this.
     Extended {
-        /// When the request was made whose answer this is, which may be an earlier one.
+        /// The time of the request that was answered, which may be an earlier one.
         asked: Moment,
     },
     /// It is over.
@@ -68,7 +68,7 @@ impl KeepAlives {
     }
 
     fn send(&self, ask: Ask) {
-        // The lower bits of all leases of one ttl are alike.
+        // The lower bits of all leases with the same ttl are equal.
         let random = usize::try_from(ask.lease >> TTL_BITS).unwrap_or(0);
         let Some(stream) = self.streams.get(random % STREAMS) else { return };
         let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,19 +82,19 @@ impl KeepAlives {
     }
 }
 
-/// How long a member may be silent before its stream is left for another one: longer where answers
-/// take long, so that a cluster that is slow is not taken for one that hangs.
+/// A member may be silent this long before another one is asked. The limit grows with the time that
+/// answers take, so that a slow cluster is not mistaken for one that hangs.
 struct Silence(Duration);
 
 impl Silence {
     const LONGEST: Duration = Duration::from_secs(8);
 
-    /// It was too long.
+    /// Notes that a member was silent for too long.
     fn failed(&mut self) {
         self.0 = (self.0 * 2).min(Self::LONGEST);
     }
 
-    /// An answer came after so long.
+    /// Notes how long an answer took.
     fn answered(&mut self, after: Duration) {
         self.0 = (after * 2).clamp(STALL, Self::LONGEST);
     }
@@ -115,8 +115,8 @@ async fn run(members: Arc<Members>, mut asks: mpsc::UnboundedReceiver<Ask>) {
     }
 }
 
-/// Opens a stream, which takes a first request, and serves it; gives a request that is to be
-/// served by another stream.
+/// Opens a stream with its first request, and serves it. Returns a request that must go to another
+/// stream, if any.
 async fn open(
     members: &Arc<Members>,
     Ask { lease, mut answer }: Ask,
@@ -165,11 +165,12 @@ async fn open(
     }
 }
 
-/// Why a stream is not served any more.
+/// The reason why a stream is no longer served.
 enum End {
-    /// Another member is asked from now on, and nothing is without an answer here.
+    /// Another member is asked from now on, and no request is unanswered on this stream.
     Moved(Ask),
-    /// It broke off or hangs, which those who wait learn by their answers being dropped.
+    /// The stream failed or hangs. Waiting callers notice because their answer channels are
+    /// dropped.
     Broken,
     /// The store is gone.
     Closed,

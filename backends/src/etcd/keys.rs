@@ -65,13 +65,14 @@ impl Keys {
         [self.root.as_str(), family.as_str(), from].concat().into_bytes()
     }
 
-    /// The key at which names of that family start that come after that one, whatever bytes it has.
+    /// Returns the key at which the names of a family start that sort after the given one, whatever
+    /// bytes that has.
     pub(super) fn behind(&self, family: Family, name: &[u8]) -> Vec<u8> {
-        // Behind a name comes first the one with a NUL more, which no name has.
+        // The first key after a name is the name with a NUL appended, which no name contains.
         [self.root.as_bytes(), family.as_str().as_bytes(), name, b"\0"].concat()
     }
 
-    /// The bytes of the name in a key of that family.
+    /// Returns the bytes of the name in a key of that family.
     pub(super) fn name_in<'k>(&self, family: Family, key: &'k [u8]) -> Option<&'k [u8]> {
         key.strip_prefix(self.root.as_bytes())?.strip_prefix(family.as_str().as_bytes())
     }

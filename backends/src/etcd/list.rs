@@ -1,4 +1,4 @@
-//! What stands of names: read, and shown one by one or a page at a time.
+//! Reads the records of names, one by one or a page at a time.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use super::store::{ASKED_AT_ONCE, Shared};
 use crate::{Error, LeaseRecord, ListOptions, LockName, LockRecord, Result};
 
 impl Shared {
-    /// What [`reads`](Self::reads) or ranges of all families told, by name. What of one name cannot
-    /// be read is told with it, and hides no other.
+    /// Collects by name what [`reads`](Self::reads) or ranges of all families returned. A key that
+    /// cannot be read is an error for its own name only.
     fn standings(&self, response: &TxnResponse) -> BTreeMap<LockName, Standing> {
         let mut standings = BTreeMap::<LockName, Standing>::new();
         for answer in response.op_responses() {
@@ -41,13 +41,13 @@ impl Shared {
         standings
     }
 
-    /// What stands of that name, which must be readable.
+    /// Returns what is stored of the name, all of which must be readable.
     pub(super) fn standing(&self, response: &TxnResponse, name: &LockName) -> Result<Standing> {
         let standing = self.standings(response).remove(name).unwrap_or_default();
         standing.corrupt.clone().map_or(Ok(standing), Err)
     }
 
-    /// The record of a name. The inner error is that it cannot be read.
+    /// Returns the record of a name. The inner error says that it cannot be read.
     async fn record(
         &self,
         call: &Call,
@@ -105,8 +105,8 @@ impl Shared {
         records.await.into_iter().collect()
     }
 
-    /// What stands of the first names after that one, and the last of them where there are more.
-    /// What is no name is read over.
+    /// Returns what is stored of the first names after the given one, and the last of them if there
+    /// are more. Keys that contain no valid name are skipped.
     async fn page(
         &self,
         call: &Call,
@@ -119,7 +119,7 @@ impl Shared {
             let (start, end) = (self.keys.start(family, prefix), self.keys.end(family, prefix));
             let start =
                 after.map_or(start.clone(), |name| self.keys.behind(family, name).max(start));
-            // An empty range where the one after which to start has no such prefix.
+            // The range is empty if the name to start after sorts behind the prefix.
             let end = end.max(start.clone());
             let range = GetOptions::new()
                 .with_range(end)
@@ -128,7 +128,7 @@ impl Shared {
             TxnOp::get(start, Some(range))
         });
         let found = call.look_at_much(Txn::new().and_then(ranges)).await?;
-        // Up to where each family was read.
+        // The name up to which each family was read.
         let ends =
             Family::ALL.into_iter().zip(found.op_responses()).filter_map(|(family, answer)| {
                 let TxnOpResponse::Get(got) = answer else { return None };

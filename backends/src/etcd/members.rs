@@ -1,8 +1,7 @@
-//! The members of a cluster: which one is asked, and which one next.
+//! Chooses which member of a cluster is asked, and which one next.
 //!
-//! The leader is asked where it is known, since the others pass on to it what they are asked, and
-//! keep-alives one after the other. A member that has no leader or does not answer is left for
-//! another one.
+//! The leader is asked if it is known, since the others forward requests to it, keep-alives even
+//! one by one. If a member has no leader or does not answer, another one is asked.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,35 +15,35 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::calls::Answer;
 
-/// How long members are given to say which of them leads.
+/// The members have this long to say which of them leads.
 const LOCATE_LIMIT: Duration = Duration::from_secs(1);
 
-/// How often the leader is looked for while nothing fails: it may have changed.
+/// The leader is looked up this often while nothing fails, since it may have changed.
 const LOCATE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The least time between two looks for the leader.
+/// The least time between two lookups of the leader.
 const LOCATE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often the leader is looked for after a member was left: an election takes a while.
+/// After a member failed, the leader is looked up at most this often, since an election takes time.
 const LOCATE_TRIES: usize = 5;
 
 /// The members that a store may ask.
 pub(super) struct Members {
     members: Vec<Member>,
     options: Option<ConnectOptions>,
-    /// The index of the one to ask.
+    /// The index of the member to ask.
     chosen: AtomicUsize,
-    /// When the leader was last looked for.
+    /// The time when the leader was last looked up.
     located: Mutex<Instant>,
 }
 
 struct Member {
-    /// The URL of one member, or a word for all behind a client of the application's.
+    /// The URL of one member, or a fixed word for all members behind the application's client.
     address: String,
     client: OnceCell<Client>,
 }
 
-/// What a member says of itself.
+/// What a member reports about itself.
 #[derive(Debug)]
 pub(super) struct Status {
     member: usize,
@@ -54,7 +53,7 @@ pub(super) struct Status {
 }
 
 impl Members {
-    /// The members at those URLs, each of which is connected to when it is asked.
+    /// Creates the members at those URLs; a connection to each is opened at its first request.
     pub(super) fn new(urls: Vec<String>, options: ConnectOptions) -> Self {
         let chosen = AtomicUsize::new(fastrand::usize(0..urls.len().max(1)));
         let member = |address| Member { address, client: OnceCell::new() };
@@ -66,7 +65,7 @@ impl Members {
         }
     }
 
-    /// Whatever members the application's client has, of which it chooses one for each request.
+    /// Wraps the application's client, which chooses a member for each request itself.
     pub(super) fn behind(client: Client) -> Self {
         let member =
             Member { address: "etcd".to_owned(), client: OnceCell::new_with(Some(client)) };
@@ -78,13 +77,13 @@ impl Members {
         }
     }
 
-    /// How many others can be asked in place of one.
+    /// Returns how many other members can be asked in place of one.
     pub(super) fn others(&self) -> usize {
-        // A client of the application's may have another member, and prefers one with less to do.
+        // The application's client may have another member, and prefers a less busy one.
         if self.options.is_none() { 1 } else { self.members.len() - 1 }
     }
 
-    /// The member to ask.
+    /// Returns the member to ask.
     pub(super) fn chosen(self: &Arc<Self>) -> usize {
         if self.members.len() > 1 {
             self.locate_soon(LOCATE_INTERVAL, 1);
@@ -92,7 +91,7 @@ impl Members {
         self.chosen.load(Ordering::Relaxed)
     }
 
-    /// The one to ask where that one does not serve.
+    /// Returns the member to ask if the given one does not serve.
     pub(super) fn after(&self, member: usize) -> usize {
         match self.chosen.load(Ordering::Relaxed) {
             chosen if chosen != member => chosen,
@@ -100,7 +99,7 @@ impl Members {
         }
     }
 
-    /// The client of that member, which is connected first where it is not.
+    /// Returns the client of that member, and connects it first if necessary.
     pub(super) async fn client(&self, member: usize) -> Answer<Client> {
         let Some(member) = self.members.get(member) else {
             return Err(EtcdError::InvalidArgs("the URL names no member".to_owned()));
@@ -109,21 +108,24 @@ impl Members {
         member.client.get_or_try_init(connect).await.cloned()
     }
 
-    /// Asks another member from now on, if it is that one that is asked.
+    /// Asks another member from now on, if the given one is the one that is asked.
     pub(super) fn leave(self: &Arc<Self>, member: usize) {
         let next = (member + 1) % self.members.len();
         let swapped =
             self.chosen.compare_exchange(member, next, Ordering::Relaxed, Ordering::Relaxed);
         if next != member && swapped.is_ok() {
             let left = self.members.get(member).map_or("", |member| member.address.as_str());
-            tracing::debug!(member = left, "a member of etcd does not serve, so another is asked");
+            tracing::debug!(
+                member = left,
+                "an etcd member does not serve requests; asking another one"
+            );
             self.locate_soon(LOCATE_PAUSE, LOCATE_TRIES);
         }
     }
 
-    /// Looks for the leader in the background, if that was not done for so long.
+    /// Looks up the leader in the background, unless that was done within the interval.
     fn locate_soon(self: &Arc<Self>, interval: Duration, tries: usize) {
-        // A call that is dropped as its runtime ends may be outside of it.
+        // A call that is dropped when its runtime ends may run outside of any runtime.
         let Ok(runtime) = Handle::try_current() else { return };
         let mut located = self.located.lock().unwrap_or_else(PoisonError::into_inner);
         if located.elapsed() < interval {
@@ -143,7 +145,7 @@ impl Members {
         });
     }
 
-    /// Has the leader asked from now on, if it says in time that it is the leader.
+    /// Makes the leader the member that is asked, if it answers in time that it leads.
     pub(super) async fn locate(&self) -> Vec<Status> {
         let statuses = (0..self.members.len()).map(async |member| {
             let asked = async { self.client(member).await?.status().await };
@@ -157,7 +159,7 @@ impl Members {
             })
         });
         let statuses: Vec<_> = join_all(statuses).await.into_iter().flatten().collect();
-        // One that was cut off may take itself for the leader of an earlier term.
+        // A member that was cut off may still believe that it leads an earlier term.
         let leader = statuses.iter().filter(|said| said.leads).max_by_key(|said| said.term);
         if let Some(leader) = leader {
             self.chosen.store(leader.member, Ordering::Relaxed);
@@ -165,7 +167,7 @@ impl Members {
         statuses
     }
 
-    /// The address of the member that said this.
+    /// Returns the address of the member that reported this.
     pub(super) fn address(&self, said: &Status) -> &str {
         self.members.get(said.member).map_or("", |member| member.address.as_str())
     }

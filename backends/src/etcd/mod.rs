@@ -14,7 +14,7 @@
 //!   lets that lease be extended one last time; the next renewal tells its holder.
 //! * A name that was disabled, but never granted, is forgotten when it is enabled.
 //! * **etcd before 3.5.13** may end leases that are in force: a leader that stalls and comes back
-//!   revokes them. A store that is opened there warns of it.
+//!   revokes them. Opening a store there logs a warning.
 //!
 //! # How it works
 //!
@@ -25,10 +25,10 @@
 //! that the store keeps open: a keep-alive takes no conditions, so one round trip would also extend
 //! a lease that its holder is to give up. Each lease has at most one keep-alive without an answer.
 //!
-//! The member that leads is asked, where the URL names it. One that has no leader did nothing, and
-//! the next is asked at once; one that does not answer for a second is left for the next, which is
-//! asked as well by calls that change nothing and by keep-alives.
-//! What an instance says of itself is a key on an etcd lease of its own, kept alive alike.
+//! Requests go to the leader if the URL names it. A member without a leader did nothing, so the
+//! next is asked at once. If a member does not answer for a second, later requests go to the next
+//! one, and calls that change nothing and keep-alives under way are sent there too. What an
+//! instance says of itself is a key on an etcd lease of its own, kept alive alike.
 //!
 //! ```no_run
 //! use leasehold::etcd::EtcdStore;

@@ -1,8 +1,8 @@
-//! Removing what is kept of unused names: the key whose revision is the token of the latest grant.
+//! Removes what is stored of unused names: the key whose revision is the token of the latest grant.
 //!
 //! A token is a revision of the whole cluster, so that the next grant has a larger one, whatever
-//! was removed. How long ago a grant was is told by the calendar clock of the one it was granted
-//! to: no lease depends on it.
+//! was removed. The age of a grant is measured by the calendar clock of the holder at that time; no
+//! lease depends on it.
 
 use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp, TxnOpResponse};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -13,10 +13,10 @@ use super::record;
 use super::store::Shared;
 use crate::{LockName, PruneOptions, Result};
 
-/// How many names are looked at together: two keys of each are read in one transaction.
+/// This many names are checked together; two keys of each are read in one transaction.
 const PAGE: usize = 60;
 
-/// How many keys are removed at once.
+/// This many keys are removed concurrently.
 const AT_ONCE: usize = 16;
 
 /// A name whose latest grant is long enough ago.
@@ -26,7 +26,7 @@ struct Candidate {
     revision: i64,
 }
 
-/// Removes the keys of a page of unused names, and gives the names.
+/// Removes the keys of a page of unused names, and returns the names.
 pub(super) async fn prune(shared: &Shared, options: &PruneOptions) -> Result<Vec<LockName>> {
     let mut after = options.after.as_ref().map(|name| name.as_str().as_bytes().to_vec());
     let mut pruned = Vec::new();
@@ -51,8 +51,8 @@ pub(super) async fn prune(shared: &Shared, options: &PruneOptions) -> Result<Vec
     Ok(pruned)
 }
 
-/// The first names after that one which were not granted lately, and the last one that was looked
-/// at where there are more.
+/// Returns the first names after the given one that were not granted lately, and the last name that
+/// was checked if there are more.
 async fn page(
     shared: &Shared,
     options: &PruneOptions,
@@ -73,7 +73,7 @@ async fn page(
         let (_, name) = keys.parse(kv.key())?;
         let name = LockName::new(name).ok()?;
         record::token(kv).ok()?;
-        // A grant by a version that wrote no time is taken for an old one.
+        // A grant by a version that wrote no time counts as old.
         let long_ago = record::granted_since(kv).is_none_or(|since| since >= options.unused_for);
         long_ago.then_some(Candidate { name, revision: kv.mod_revision() })
     });
@@ -82,7 +82,7 @@ async fn page(
     Ok((candidates.collect(), last))
 }
 
-/// Those that are neither held nor disabled.
+/// Returns the candidates that are neither held nor disabled.
 async fn unused(shared: &Shared, candidates: Vec<Candidate>) -> Result<Vec<Candidate>> {
     if candidates.is_empty() {
         return Ok(candidates);

@@ -1,5 +1,5 @@
-//! What the values of the keys say, read strictly: what Leasehold did not write is an error. Fields
-//! that are added later are ignored, unless the value says that it is of a later version.
+//! Reads the values of the keys strictly: anything that Leasehold did not write is an error.
+//! Unknown fields are ignored, unless the value says that a later version wrote it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,11 +20,11 @@ pub(super) struct Standing {
     pub(super) ending: Option<Reason>,
     pub(super) token: Option<FencingToken>,
     pub(super) disabled: Option<Disablement>,
-    /// What of it cannot be read.
+    /// Says what cannot be read.
     pub(super) corrupt: Option<Error>,
 }
 
-/// The version of what is written here. A value of version 1 does not say so.
+/// The version of the values that are written here. A value of version 1 does not state it.
 const VERSION: u64 = 1;
 
 /// The key of a lease in force.
@@ -69,12 +69,12 @@ pub(super) fn token(kv: &KeyValue) -> Result<FencingToken> {
     self::token_of(kv.mod_revision())
 }
 
-/// Written with a grant: when that was, by the calendar clock of the one it was granted to.
+/// Returns the value that is written with a grant: its time, by the new holder's calendar clock.
 pub(super) fn granted_value() -> Vec<u8> {
     json!({ "at": now() }).to_string().into_bytes()
 }
 
-/// How long ago the grant was; none where it does not say.
+/// Returns how long ago the grant was; `None` if the value has no time.
 pub(super) fn granted_since(kv: &KeyValue) -> Option<Duration> {
     let value: Value = serde_json::from_slice(kv.value()).ok()?;
     since(kv, &value).ok()
@@ -143,7 +143,7 @@ fn object(kv: &KeyValue) -> Result<Value> {
     }
 }
 
-/// Refuses what a later version wrote, which may mean something else by it.
+/// Refuses a value of a later version, in which fields may have another meaning.
 fn check_version(kv: &KeyValue, value: &Value) -> Result<()> {
     match value.get("version") {
         None => Ok(()),

@@ -13,8 +13,8 @@ use super::record::{self, Lease};
 use super::store::{Shared, seconds};
 use crate::{ErrorKind, LeaseId, LockName, Reason, RenewOptions, RenewOutcome, Result};
 
-/// The most names in one transaction, which reads two keys of each: etcd allows 128 operations by
-/// default.
+/// The most names in one transaction, which reads two keys of each; by default etcd allows 128
+/// operations.
 pub(super) const BATCH: usize = 60;
 
 /// How often a change of the ttl is tried while others change the same keys.
@@ -27,10 +27,10 @@ struct Found {
     ending: Option<Reason>,
 }
 
-/// Renews each lease on its own: what became of one whose key or member fails is unknown.
+/// Renews each lease on its own: the outcome of a lease whose key or member fails is unknown.
 ///
 /// # Errors
-/// The first failure, where no lease could be asked for at all.
+/// Returns the first failure if the outcome of every lease is unknown.
 pub(super) async fn renew(shared: &Shared, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
     let call = shared.etcd.call();
     // Of a lease that is in it twice, the last ttl counts, and each answer tells of that.
@@ -151,13 +151,14 @@ async fn change(
     Err(shared.busy())
 }
 
-/// What stands of each of those names, as of one moment; none for one that is not held.
+/// Returns the lease of each name as of one moment; `None` for a name that is not held.
 async fn look<'n>(
     shared: &Shared,
     call: &Call,
     names: &[&'n LockName],
 ) -> Vec<(&'n LockName, Result<Option<Found>>)> {
-    // Of each name the very keys, so that no other name's make the answer longer.
+    // Exactly the keys of each name are read, so that keys of other names do not make the answer
+    // longer.
     let reads = names.iter().flat_map(|name| {
         [Family::Lease, Family::Ending]
             .map(|family| TxnOp::get(shared.keys.key(family, name), None))

@@ -1,4 +1,4 @@
-//! The requests on one stream of keep-alives that have no answer yet.
+//! The unanswered requests on one keep-alive stream.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::{Clock, Moment, SystemClock};
 /// The callers that wait for an answer, by etcd lease: one request each, for any number of callers.
 pub(super) struct Unanswered {
     requests: HashMap<i64, Request>,
-    /// Those of them that are still to be sent, in order.
+    /// The leases whose requests are still to be sent, in order.
     unsent: VecDeque<i64>,
     silent_since: Instant,
 }
 
 struct Request {
-    /// By the clock that leases are trusted by.
+    /// This is a time of the clock by which leases are trusted.
     asked: Moment,
     answers: Vec<oneshot::Sender<Kept>>,
 }
@@ -35,12 +35,13 @@ impl Unanswered {
         self.requests.is_empty()
     }
 
-    /// Since when nothing came though somebody waited.
+    /// Returns since when no answer came although a caller waited.
     pub(super) fn silent_since(&self) -> Instant {
         self.silent_since
     }
 
-    /// Waits for the answer to the request for that lease: to an earlier one, if there is one.
+    /// Registers a caller for the answer to the request for that lease, or to an earlier request if
+    /// one is unanswered.
     pub(super) fn add(&mut self, Ask { lease, answer }: Ask) {
         if self.requests.is_empty() {
             self.silent_since = Instant::now();
@@ -52,7 +53,7 @@ impl Unanswered {
         request.answers.push(answer);
     }
 
-    /// The lease to ask for next. Those are left out that nobody waits for any more.
+    /// Returns the next lease to ask for. Leases for which no caller waits any longer are skipped.
     pub(super) fn next_unsent(&mut self) -> Option<i64> {
         while let Some(lease) = self.unsent.front().copied() {
             let request = self.requests.get(&lease);
@@ -65,12 +66,12 @@ impl Unanswered {
         None
     }
 
-    /// That one was sent.
+    /// Notes that the next request was sent.
     pub(super) fn sent(&mut self) {
         self.unsent.pop_front();
     }
 
-    /// etcd answered the request for that lease. Gives how long that took.
+    /// Notes the answer to the request for that lease, and returns how long it took.
     pub(super) fn answer(&mut self, lease: i64, is_extended: bool) -> Option<Duration> {
         self.silent_since = Instant::now();
         let Request { asked, answers } = self.requests.remove(&lease)?;
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_is_not_sent() {
+    async fn a_request_without_a_caller_is_not_sent() {
         let mut unanswered = Unanswered::default();
         let (first, given_up) = ask(1);
         let (second, answered) = ask(2);
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_nobody_waits_for_is_no_others() {
+    async fn an_answer_without_a_caller_goes_to_no_other_request() {
         let mut unanswered = Unanswered::default();
         let (one, answered) = ask(1);
         unanswered.add(one);

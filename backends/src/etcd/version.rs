@@ -1,10 +1,10 @@
-//! Which versions of etcd end leases that are in force.
+//! Recognises the versions of etcd that can end leases that are in force.
 
-/// The least version whose leader, having stalled and been replaced, revokes no lease that was
-/// renewed in the meantime.
+/// The first version in which a leader that stalled and was replaced does not revoke leases that
+/// were renewed in the meantime.
 const LEAST: [u32; 3] = [3, 5, 13];
 
-/// Warns of each member whose version can end a lease that is in force.
+/// Logs a warning for each member whose version can end a lease that is in force.
 pub(super) fn warn_of_old<'a>(label: &str, members: impl IntoIterator<Item = (&'a str, &'a str)>) {
     for (member, version) in members {
         if is_too_old(version) {
@@ -19,12 +19,12 @@ pub(super) fn warn_of_old<'a>(label: &str, members: impl IntoIterator<Item = (&'
     }
 }
 
-/// Whether that version is known to be before the least one.
+/// Returns whether the version is known to be older than [`LEAST`].
 fn is_too_old(version: &str) -> bool {
     parse(version).is_some_and(|version| version < LEAST)
 }
 
-/// The three numbers of a version; `None` for text that has other parts in front.
+/// Returns the three numbers of a version, or `None` if the text does not begin with them.
 fn parse(version: &str) -> Option<[u32; 3]> {
     let mut parts = version.trim().trim_start_matches('v').splitn(3, '.').map(|part| {
         let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());

@@ -21,7 +21,7 @@ const WAITING: usize = 1024;
 /// How long a watch may be silent before it is asked whether it lives, and then to answer.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// How long a member is given to open a watch.
+/// A member has this long to open a watch.
 const OPEN_LIMIT: Duration = Duration::from_secs(4);
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -38,7 +38,7 @@ pub(super) async fn hints(etcd: Etcd, keys: Keys, label: String) -> Result<HintS
     })))
 }
 
-/// The watch, at the first member that serves it.
+/// Opens the watch at the first member that serves it.
 async fn open_somewhere(etcd: &Etcd, keys: &Keys) -> Result<Watching> {
     for _ in 0..etcd.members().others() {
         if let Ok(watching) = open(etcd, keys).await {
@@ -54,8 +54,8 @@ struct Watching {
     member: usize,
 }
 
-/// Both watches, in place: of leases that end, and of what is disabled or enabled. A member that
-/// does not serve them is left for another one.
+/// Opens both watches: one for leases that end, one for names that are disabled or enabled. If the
+/// member does not serve them, another one is asked from now on.
 async fn open(etcd: &Etcd, keys: &Keys) -> Result<Watching> {
     let member = etcd.members().chosen();
     let opening = timeout(OPEN_LIMIT, open_at(etcd, keys, member)).await;

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// otherwise. Less than a call may take, so that what was not sent is known not to be.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The options that the driver reads from a URL, as built here.
+/// The options that the driver, with the features it has here, reads from a URL.
 const OPTIONS: &[&str] = &[
     "appName",
     "authMechanism",
@@ -58,10 +58,10 @@ const OPTIONS: &[&str] = &[
     "wtimeoutMS",
 ];
 
-/// How long a connection that nothing needs is kept, unless the URL says otherwise.
+/// An idle connection is kept this long, unless the URL says otherwise.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// A client that a store has for itself.
+/// A client that belongs to one store.
 pub(super) struct Opened {
     pub(super) database: Database,
     /// The store's name in messages.
@@ -69,7 +69,7 @@ pub(super) struct Opened {
     pub(super) sizes: Sizes,
 }
 
-/// The client for that URL, which connects when it is used.
+/// Creates the client for a URL, which connects when it is first used.
 pub(super) async fn client(url: &str, max_connections: Option<NonZeroU32>) -> Result<Opened> {
     let (mut options, database) = read(url).await?;
     let label = label(&options, &database);
@@ -79,7 +79,7 @@ pub(super) async fn client(url: &str, max_connections: Option<NonZeroU32>) -> Re
         (None, None) => Sizes::DEFAULT,
     };
     options.max_pool_size = Some(sizes.connections);
-    // As many as may be wanted at once, so that none waits for another to be made.
+    // As many connections as may be needed are opened at once, so that none waits for another.
     options.max_connecting.get_or_insert(sizes.holders.saturating_add(sizes.others));
     options.max_idle_time.get_or_insert(IDLE);
     let client = Client::with_options(options).map_err(error::reading)?;
@@ -107,7 +107,7 @@ async fn read(url: &str) -> Result<(ClientOptions, String)> {
     }
 }
 
-/// Refuses an option that the driver does not read, in the words of all stores.
+/// Refuses an option that the driver does not read, with the same message as other stores.
 fn check_options(url: &str) -> Result<()> {
     let (_, query) = url.split_once('?').unwrap_or_default();
     let names = query.split('&').map(|option| option.split('=').next().unwrap_or_default());
@@ -227,7 +227,7 @@ mod tests {
     #[tokio::test]
     async fn the_driver_reads_each_known_option() {
         for option in OPTIONS {
-            // Whatever value it wants, the driver knows its name.
+            // The value may be wrong, but the driver knows the name.
             let url = format!("mongodb://host/app?{option}=1");
             if let Err(cause) = ConnectionString::parse(&url) {
                 assert!(!cause.to_string().contains("is an invalid option"), "{option}: {cause}");

@@ -19,8 +19,8 @@ mod code {
     pub(super) const DUPLICATE_KEY: i32 = 11000;
     /// Said before anything is done: not writable primary, and its older forms.
     pub(super) const NOT_PRIMARY: [i32; 3] = [10107, 13435, 10058];
-    /// Said in the middle of something: shutdown, stepped down, recovering, a network in between, a
-    /// write concern that is not met.
+    /// Errors after which the outcome may be unknown: shutdown, stepped down, recovering, a network
+    /// failure, a write concern that is not met.
     pub(super) const INTERRUPTED: [i32; 15] =
         [6, 7, 24, 64, 79, 89, 91, 100, 189, 202, 262, 9001, 11600, 11602, 13436];
 }
@@ -28,7 +28,7 @@ mod code {
 /// The label of a write that was retried and did not happen at any try.
 const NO_WRITES: &str = "NoWritesPerformed";
 
-/// The label of a write that the driver tries once more, and did before it gives this error.
+/// The label of a write that the driver retries once, and has retried before it returns this error.
 const RETRYABLE_WRITE_ERROR: &str = "RetryableWriteError";
 
 /// An error of a call that changes nothing.
@@ -47,8 +47,8 @@ pub(super) fn writing(cause: Cause) -> Error {
     described(kind, message, fix, cause)
 }
 
-/// What is known of a write that failed so. `may_be_second` says that the driver may have tried it
-/// before, and that this tells only of the second try.
+/// Returns what is known about a failed write. `may_be_second` means that this may be the error of
+/// the driver's second try, which says nothing about the first.
 fn of_write(kind: ErrorKind, may_be_second: bool, no_writes: bool) -> ErrorKind {
     match kind {
         ErrorKind::OutcomeUnknown if no_writes => ErrorKind::Unavailable,
@@ -199,7 +199,7 @@ mod tests {
         for code in [10107, 13435, 10058] {
             assert!(code::NOT_PRIMARY.contains(&code), "{code}");
         }
-        // The server's own list of states that a driver leaves a server for.
+        // The server's own list of errors after which a driver looks for another server.
         for code in [11600, 11602, 13436, 189, 91] {
             assert!(code::INTERRUPTED.contains(&code), "{code}");
         }

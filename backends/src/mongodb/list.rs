@@ -1,4 +1,4 @@
-//! Listing what stands of names, a page at a time.
+//! Lists the records of names, a page at a time.
 
 use super::permits::Purpose;
 use super::shared::Shared;
@@ -15,16 +15,16 @@ impl Shared {
             let stages = pipeline::list(&options.prefix, after.as_deref(), limit);
             let found = self.read(Purpose::Other, stages, count).await?;
             for document in &found {
-                // Names of one prefix stand together, so the others are at the end.
+                // Names with the same prefix are adjacent, so any others are at the end.
                 if !document.get_str("_id").is_ok_and(|name| name.starts_with(&options.prefix)) {
                     return Ok(records);
                 }
                 match (record::name(document, self.collection.name()), self.with_time(document)) {
                     (Ok(_), Ok(record)) => records.push(record),
                     (Ok(name), Err(error)) => records.push(LockRecord::unreadable(name, &error)),
-                    // It has no name that it could be shown by, and hides no other.
+                    // The document has no readable name, so it is left out of the listing.
                     (Err(error), _) => {
-                        tracing::error!(%error, store = self.label, "a document cannot be shown");
+                        tracing::error!(%error, store = self.label, "a document cannot be listed");
                     }
                 }
             }

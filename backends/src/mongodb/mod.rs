@@ -12,17 +12,17 @@
 //! * The clock counts milliseconds. Setting a primary's clock forward ends leases early.
 //! * A **standalone** server works, without push: the watch looks again every 250 ms. What its
 //!   journal had not synced when the power failed is lost.
-//! * Fencing tokens follow the clock, and grow even where a record is removed.
+//! * Fencing tokens follow the clock, and grow even if a record is removed.
 //!
 //! # How it works
 //!
 //! Each operation is one `findAndModify` of one document, found by its `_id`, whose condition and
-//! change are computed on the server from `$$NOW`: nothing is read first and written later.
-//! Refused operations write nothing, and a name that was refused lately is read before it is asked
-//! for. Heartbeats, releases and disables have permits and connections of their own, so that
-//! waiters do not hold them up. What instances say of themselves stands in a collection beside
-//! that of the locks. A whole batch of renewals is one `update` command with a
-//! statement per lease, and one read for the answers.
+//! change are computed on the server from `$$NOW`: nothing is read first and written later. Refused
+//! operations write nothing, and a name that was refused recently is read before the next attempt
+//! to acquire it. Heartbeats, releases and disables have permits and connections of their own, so
+//! that waiters do not delay them. What instances say of themselves stands in a collection beside
+//! that of the locks. A whole batch of renewals is one `update` command with a statement per lease,
+//! and one read for the answers.
 //!
 //! `$$NOW` is the server's time when the command began, and stays that when the command has to
 //! wait. This is safe, since the time can only be too early, by less than the time limit of the

@@ -1,9 +1,9 @@
-//! How many commands of one store are under way at once.
+//! Limits how many commands of one store are under way at once.
 //!
-//! The others wait here, not for a connection of the driver's: that queue keeps the places of calls
-//! that were dropped, and serves one place at each of its events, so that a few hundred dropped
-//! calls would hold up the next ones for a minute. What holders do has permits of its own, so that
-//! no number of waiters holds up a heartbeat.
+//! Further commands wait here and not for one of the driver's connections: the driver's queue keeps
+//! the positions of dropped calls and serves one position per event, so that a few hundred dropped
+//! calls would delay the next ones for a minute. Holders' commands have permits of their own, so
+//! that no number of waiters delays a heartbeat.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -14,20 +14,20 @@ use tokio::time::timeout;
 use crate::common::limit::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 
-/// How long a command waits for its permit.
+/// A command waits this long for its permit.
 const PERMIT_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(6));
 
-/// What a command is for.
+/// The purpose of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To keep, end or stop a lease: renewals, releases, disables and enables, and what an instance
-    /// says of itself.
+    /// The command keeps, ends or stops a lease, or announces an instance: renewals, releases,
+    /// disables, enables and announcements.
     Holder,
-    /// Everything else: attempts to acquire, reads, and removing what is unused.
+    /// The command does anything else: it tries to acquire, reads, or prunes.
     Other,
 }
 
-/// How many commands of each purpose may be under way, and the connections that this takes.
+/// How many commands of each purpose may be under way, and how many connections they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sizes {
     pub(super) holders: u32,
@@ -36,18 +36,18 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// What a store has unless it is told otherwise. Three connections more are for watches.
+    /// The default sizes. Three further connections are for watches.
     pub(super) const DEFAULT: Self = Self { holders: 4, others: 8, connections: 16 };
 
-    /// For a store that is to have that many connections for its calls: those of holders, and one
-    /// for a watch, come on top.
+    /// Returns the sizes for that many connections for calls. The connections for holders, and one
+    /// for a watch, are added to these.
     pub(super) fn of_calls(calls: NonZeroU32) -> Self {
         let others = calls.get();
         let holders = (others / 2).clamp(1, Self::DEFAULT.holders);
         Self { holders, others, connections: others.saturating_add(holders + 1) }
     }
 
-    /// For a pool of that many connections, where 0 is any number.
+    /// Returns the sizes for a pool with that many connections; 0 means no limit.
     pub(super) fn of_pool(connections: u32) -> Self {
         if connections == 0 || connections >= Self::DEFAULT.connections {
             return Self { connections, ..Self::DEFAULT };
@@ -71,7 +71,7 @@ impl Permits {
         Self { holders: semaphore(sizes.holders), others: semaphore(sizes.others) }
     }
 
-    /// Waits until a command of that purpose may go out.
+    /// Waits until a command of that purpose may be sent.
     pub(super) async fn get(&self, purpose: Purpose) -> Result<SemaphorePermit<'_>> {
         let semaphore = match purpose {
             Purpose::Holder => &self.holders,
@@ -79,7 +79,9 @@ impl Permits {
         };
         let permit = timeout(PERMIT_LIMIT, semaphore.acquire()).await;
         permit.ok().and_then(std::result::Result::ok).ok_or_else(|| {
-            let message = format!("earlier calls are under way for {PERMIT_LIMIT:?} already");
+            let message = format!(
+                "no permit within {PERMIT_LIMIT:?}, because too many earlier calls are unanswered"
+            );
             Error::new(ErrorKind::Unavailable, message).with_fix("does the server hang?")
         })
     }

@@ -40,7 +40,7 @@ fn is_ours() -> Document {
     doc! { "$and": [is("token", "long"), is("signal", "long"), is_of_our_version()] }
 }
 
-/// What a later version wrote may mean something else, and stays as it is to be reported.
+/// A document of a later version may have another meaning; it is left unchanged and reported.
 fn is_of_our_version() -> Document {
     doc! { "$lte": [{ "$ifNull": ["$version", VERSION] }, VERSION] }
 }
@@ -174,10 +174,10 @@ pub(super) fn list(from: &str, after: Option<&str>, limit: i64) -> Vec<Document>
     stages
 }
 
-/// Names that are enabled and not held, and whose latest grant is so long ago: what its token says,
-/// which follows the clock, and which is below the clock.
+/// Matches names that are enabled and not held, and whose latest grant is that long ago. The token
+/// tells its time, since tokens follow the clock.
 fn unused_for(unused_for: Duration) -> Document {
-    /// Long enough for any record, and short enough that no number overflows.
+    /// A century is longer than the age of any record, and no number overflows.
     const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
     let millis = i64::try_from(unused_for.min(CENTURY).as_millis()).unwrap_or(i64::MAX);
     let before = doc! { "$multiply": [{ "$subtract": [now(), millis] }, 1000_i64] };
@@ -188,7 +188,7 @@ fn unused_for(unused_for: Duration) -> Document {
     }
 }
 
-/// The name, if it is unused.
+/// Matches the name if it is unused.
 pub(super) fn if_unused(name: &LockName, since: Duration) -> Document {
     let mut filter = unused_for(since);
     filter.insert("_id", name.as_str());

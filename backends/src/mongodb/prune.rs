@@ -1,8 +1,8 @@
-//! Removing the documents of unused names.
+//! Removes the documents of unused names.
 //!
-//! The token of a grant is at least the server's time of it, so that it tells how long ago that was.
-//! A document is removed only while its token is below the server's time: the next grant, which
-//! starts from that time, has a larger one.
+//! The token of a grant is at least the server's time of the grant, so it tells how long ago that
+//! was. A document is removed only while its token is below the server's time: the next grant,
+//! whose token is at least that time, then has a larger one.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use super::{error, pipeline, record};
 use crate::common::limit;
 use crate::{LockName, PruneOptions, Result};
 
-/// A grant of this very millisecond has a token that is not below the server's time yet.
+/// The token of a grant in the current millisecond is not yet below the server's time.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// The most names that are looked at together.
+/// The most names that are checked together.
 const PAGE: usize = 500;
 
 impl Shared {
-    /// Removes a page of unused names, each in one operation, and gives them.
+    /// Removes a page of unused names, each in one operation, and returns them.
     pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
         sleep(PAUSE).await;
         let mut after = options.after.as_ref().map(ToString::to_string);
@@ -32,7 +32,7 @@ impl Shared {
             let stages = pipeline::unused(after.as_deref(), options.unused_for, count);
             let found = limit::reading(self.read(Purpose::Other, stages, count)).await?;
             for document in &found {
-                // What is no name is left alone.
+                // A document without a valid name is left alone.
                 let Ok(name) = record::name(document, self.collection.name()) else { continue };
                 if options.dry_run || limit::writing(self.remove(&name, options.unused_for)).await?
                 {
@@ -47,7 +47,7 @@ impl Shared {
         Ok(pruned)
     }
 
-    /// Whether the name was still unused, and was removed.
+    /// Removes the name if it is still unused, and returns whether it did.
     async fn remove(&self, name: &LockName, unused_for: Duration) -> Result<bool> {
         let _permit = self.permits.get(Purpose::Other).await?;
         let removed = self

@@ -1,5 +1,5 @@
-//! Reading documents back, strictly: what Leasehold did not write is an error, never a guess. Fields
-//! that are added later are ignored, unless the document says that it is of a later version.
+//! Reads documents strictly: anything that Leasehold did not write is an error, never guessed at.
+//! Unknown fields are ignored, unless the document says that a later version wrote it.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::{
     LockRecord, Presence, Reason, Result,
 };
 
-/// The version of what is written here. A document of version 1 does not say so.
+/// The version of the documents that are written here. A document of version 1 does not state it.
 pub(super) const VERSION: i64 = 1;
 
 /// The name that the document is of.

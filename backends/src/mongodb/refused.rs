@@ -1,7 +1,7 @@
-//! Names that were lately held by others, or disabled.
+//! Remembers names that were recently held by others, or disabled.
 //!
-//! An attempt at such a name reads it first, which is one command instead of two. This decides
-//! nothing: what the read says is the answer, and a name that it says is free is asked for.
+//! An attempt to acquire such a name reads it first, which takes one command instead of two. This
+//! memory decides nothing: the read gives the answer, and if the name is free the attempt goes on.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,20 +12,20 @@ use crate::{Clock, LockName, Moment, SystemClock};
 /// The most names that are remembered.
 const REMEMBERED: usize = 10_000;
 
-/// The names, and until when each is expected to be refused.
+/// The names, with the time until which each is expected to be refused.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     names: Mutex<HashMap<LockName, Moment>>,
 }
 
 impl Refused {
-    /// Whether the name is expected to be refused.
+    /// Returns whether an attempt at the name is expected to be refused.
     pub(super) fn is_expected(&self, name: &LockName) -> bool {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.get(name).is_some_and(|until| SystemClock.now() < *until)
     }
 
-    /// The name was refused, and is for that long unless something changes.
+    /// Notes that the name was refused, and will be for that long unless something changes.
     pub(super) fn add(&self, name: &LockName, left: Duration) {
         let now = SystemClock.now();
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,7 +38,7 @@ impl Refused {
         names.insert(name.clone(), now + left);
     }
 
-    /// The name was granted.
+    /// Notes that the name was granted.
     pub(super) fn remove(&self, name: &LockName) {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }

@@ -1,4 +1,4 @@
-//! Renewals: one command each, or two for a whole batch, with an answer for each lease.
+//! Renews leases: with one command each, or two for a whole batch, and an answer for each lease.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ impl Shared {
         }
         let stages = pipeline::read(pipeline::named(name));
         let found = self.read(Purpose::Holder, stages, 1).await?;
-        // In force and not told to end, it would have been extended.
+        // A lease that is in force and not told to end would have been extended.
         Ok(match found.first().map(|document| self.standing(document)) {
             Some(Standing::Read { lease: of, outcome, .. }) if of == *lease => match outcome {
                 RenewOutcome::Extended { .. } => RenewOutcome::Lost,
@@ -35,7 +35,7 @@ impl Shared {
     }
 
     pub(super) async fn renew_batch(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        // Of a lease that is in it twice, the last ttl counts, and each answer tells of that.
+        // If a lease is in the batch twice, the last ttl counts, and both answers report it.
         let last: HashMap<_, _> =
             leases.iter().map(|l| ((&l.name, l.lease), millis(l.ttl))).collect();
         let asked: Vec<_> = last.into_iter().collect();
@@ -52,12 +52,12 @@ impl Shared {
         {
             return Err(error.clone());
         }
-        // What stands there now is what became of the lease, whichever call wrote it: extended if it is in force
-        // and not told to end.
+        // The document now shows the outcome, whichever call wrote it: the lease is extended if it
+        // is in force and not told to end.
         let names: Vec<_> = asked.iter().map(|((name, _), _)| name.as_str()).collect();
         let stages = pipeline::read(doc! { "_id": { "$in": names } });
         let found = self.read(Purpose::Holder, stages, leases.len()).await.map_err(|error| {
-            let message = "leases were renewed, but it could not be read which";
+            let message = "leases were renewed, but the read that tells which ones failed";
             Error::new(ErrorKind::OutcomeUnknown, message).with_source(error)
         })?;
         let (mut outcomes, mut damaged) = (HashMap::new(), HashMap::new());
@@ -83,7 +83,7 @@ impl Shared {
         Ok(leases.iter().map(answer).collect())
     }
 
-    /// What a document means for a renewal. A damaged one costs no other its lease.
+    /// Returns what a document means for a renewal. A damaged document affects no other lease.
     fn standing(&self, document: &Document) -> Standing {
         match self.with_time(document) {
             Ok(LockRecord { lease: None, .. }) => Standing::Free,
@@ -103,9 +103,9 @@ impl Shared {
     }
 }
 
-/// What stands of one name.
+/// What is stored of one name.
 enum Standing {
-    /// No lease of it is in force.
+    /// No lease of the name is in force.
     Free,
     Read {
         name: LockName,

@@ -33,7 +33,7 @@ pub(super) struct Shared {
     /// Whether the server has change streams.
     pub(super) push: bool,
     pub(super) permits: Permits,
-    /// Names that are read before they are asked for.
+    /// Attempts at these names read them first.
     pub(super) refused: Refused,
 }
 
@@ -52,7 +52,8 @@ fn write_concern() -> WriteConcern {
 }
 
 impl Shared {
-    /// Changes the one document of a holder that the filter finds, and gives it as it is after that.
+    /// Changes the one document that the filter finds, for a holder, and returns the changed
+    /// document.
     pub(super) async fn update(
         &self,
         filter: Document,
@@ -100,8 +101,8 @@ impl Shared {
             .await
     }
 
-    /// Runs several updates in one command, each on its own: one that fails stops no other. Gives
-    /// the numbers of those that failed.
+    /// Runs several updates in one command, each on its own: a failure does not stop the others.
+    /// Returns the indexes of the updates that failed, with their errors.
     pub(super) async fn update_many(&self, updates: Vec<Document>) -> Result<Vec<(usize, Error)>> {
         let limit = i64::try_from(COMMAND_LIMIT.as_millis()).unwrap_or(i64::MAX);
         let command = doc! {
@@ -173,7 +174,7 @@ impl Shared {
     }
 }
 
-/// The number of an update that failed, and why.
+/// Returns the index of an update that failed, and its error.
 fn failed_update(failed: &Bson) -> Result<(usize, Error)> {
     let failed = failed.as_document();
     let number = failed.and_then(|it| usize::try_from(it.get_i32("index").ok()?).ok());

@@ -23,7 +23,7 @@ use crate::{
 /// How often an acquire looks again at a name that changed between decision and answer.
 const LOOKS: u32 = 10;
 
-/// For how long a disabled name is read before it is asked for.
+/// For this long after a name was found disabled, attempts at it read it first.
 const DISABLED_FOR: Duration = Duration::from_secs(60);
 
 /// Locks in a MongoDB database; see the [module](super) for what they guarantee.
@@ -145,13 +145,14 @@ impl Shared {
             if let Some(outcome) = self.decided(record, options.lease)? {
                 return Ok(outcome);
             }
-            // Held when it was decided, and over a moment later.
+            // The lease was in force when the attempt was decided, and expired a moment later.
         }
-        Err(Error::new(ErrorKind::Unavailable, "the lock changed whenever it was looked at")
+        Err(Error::new(ErrorKind::Unavailable, "the lock changed each time it was read")
             .with_fix("do too many clients want this lock at once?"))
     }
 
-    /// What a record says to an attempt of that lease; none where the name is free.
+    /// Returns the outcome that a record means for an attempt with that lease, or `None` if the
+    /// name is free.
     fn decided(&self, record: LockRecord, asks: LeaseId) -> Result<Option<AcquireOutcome>> {
         let LockRecord { name, token, lease, disabled, .. } = record;
         Ok(match (disabled, lease, token) {

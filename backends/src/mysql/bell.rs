@@ -150,8 +150,8 @@ impl Line {
         self.run(format!("DO RELEASE_LOCK('{bell}')")).await
     }
 
-    /// Stands in line for so many seconds. What comes is passed on within the same statement, however
-    /// this process or the network fares.
+    /// Waits for the user-level lock for that many seconds. It is handed to the next waiter within
+    /// the same statement, even if this process or the network fails.
     pub(super) async fn listen(&mut self, bell: &str, seconds: u32) -> sqlx::Result<Heard> {
         let turn = format!(
             "SELECT IF(IS_USED_LOCK('{bell}') IS NULL, NULL, GET_LOCK('{bell}', {seconds})), \

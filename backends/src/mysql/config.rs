@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// How long a call waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection that the application does not use any more is kept.
+/// A connection that the application no longer uses is kept this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The options that sqlx reads, as it spells them.
@@ -38,12 +38,12 @@ const OPTIONS: &[&str] = &[
 
 const FORM: &str = "write mysql://USER:PASSWORD@HOST:PORT/DATABASE";
 
-/// Reads a URL as sqlx does, and refuses what sqlx would ignore. `mariadb://` is the same as
-/// `mysql://`.
+/// Reads a URL as sqlx does, and refuses options that sqlx would ignore. `mariadb://` is the same
+/// as `mysql://`.
 pub(super) fn from_url(url: &str) -> Result<MySqlConnectOptions> {
     check_login(url)?;
     let wrong = |message: &str| Error::invalid(message).with_fix(FORM);
-    let no_url = "this is no URL of MySQL's";
+    let no_url = "this is not a MySQL URL";
     let url = with_host(url);
     let parsed = ::url::Url::parse(&url).map_err(|source| wrong(no_url).with_source(source))?;
     let names: Vec<_> = parsed.query_pairs().map(|(name, _)| name.into_owned()).collect();
@@ -64,7 +64,7 @@ pub(super) fn from_url(url: &str) -> Result<MySqlConnectOptions> {
     Ok(options)
 }
 
-/// The URL with a host, where a socket stands for one: no URL has a user and no host.
+/// Adds a host to a URL that names a socket instead: a URL cannot have a user without a host.
 fn with_host(url: &str) -> Cow<'_, str> {
     let Some(start) = url.find("://").map(|at| at + 3) else { return url.into() };
     let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
@@ -91,8 +91,8 @@ pub(super) fn label(options: &MySqlConnectOptions) -> String {
     }
 }
 
-/// A pool for the application's own statements, which connects when it is used first. The store's
-/// calls use connections of their own, as many at most.
+/// Creates a pool for the application's own statements, which connects when it is first used. The
+/// store's calls use their own connections, at most as many.
 pub(super) fn pool(options: &MySqlConnectOptions, most: Option<NonZeroU32>) -> MySqlPool {
     MySqlPoolOptions::new()
         .max_connections(most.map_or(MOST_CALLS, NonZeroU32::get))
@@ -122,7 +122,7 @@ mod tests {
     const SOCKET: &str = "mysql://app@/locks?socket=/run/a b.sock";
 
     #[test]
-    fn an_address_of_ipv6_is_one_and_a_socket_stands_for_a_host() {
+    fn an_ipv6_address_is_accepted_and_a_socket_replaces_the_host() {
         assert_eq!(from_url("mysql://u@[::1]/d").unwrap().get_host(), "::1");
         assert_eq!(from_url("mysql://u@[fe80::2]:1/d").unwrap().get_port(), 1);
         for url in ["mysql://u@/d?socket=/s", "mysql:///d?socket=/s", "mysql://u@h/d?socket=/s"] {

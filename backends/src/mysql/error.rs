@@ -48,7 +48,7 @@ pub(super) fn reading(error: CallError) -> Error {
 ///
 /// An error of the server's means that its statement was rolled back, except for those that end the
 /// session or the commit's replication, and for those that a proxy gives in the server's place. A
-/// session that ends because it was idle (4031) did nothing.
+/// session that the server ended because it was idle (4031) did nothing.
 pub(super) fn leaves_doubt(error: &sqlx::Error) -> bool {
     match number(error) {
         Some(number) => {

@@ -16,12 +16,12 @@ use crate::LockName;
 /// The most holders that a store listens for at once; for others' releases it polls.
 const MOST_LINES: usize = 3;
 
-/// The seconds that a waiter waits for a user-level lock: none at first, which tells whether somebody
-/// keeps it; then so many before it asks whether it still has to.
+/// The seconds for which a waiter waits for a user-level lock: 0 at first, which tells whether a
+/// session keeps it, and then this many before the waiter checks whether it still has to wait.
 const LOOK: u32 = 0;
 const TURN: u32 = 5;
 
-/// How long a name is taken for disabled after it was asked for.
+/// A name counts as disabled for this long after an attempt found it so.
 const DISABLED: Duration = Duration::from_secs(120);
 
 /// How long a connection is kept that nobody is listened for on.
@@ -30,7 +30,7 @@ const LINGER: Duration = Duration::from_secs(5);
 /// The pauses after an answer that came at once: there is no bell, or it is rung all the time.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 
-/// The longest pause after a bell that came at once.
+/// The longest pause after a user-level lock that was granted at once.
 const RUNG: Duration = Duration::from_millis(200);
 
 /// The longest pause after an error.
@@ -56,10 +56,10 @@ struct State {
     /// What was refused: who holds it, and until when unless that is renewed. Whoever still waits
     /// then asks again.
     wanted: HashMap<LockName, (Uuid, Instant)>,
-    /// The names that were disabled when they were asked for, and when. No bell tells that one is
-    /// enabled.
+    /// The names that an attempt found disabled, and when. No user-level lock announces that a name
+    /// is enabled.
     disabled: HashMap<LockName, Instant>,
-    /// Those whom a task listens for, and whether it waits for their user-level lock.
+    /// The holders for which a task listens, and whether it waits for their user-level lock.
     heeded: HashMap<Uuid, bool>,
     tasks: Vec<AbortHandle>,
 }
@@ -105,14 +105,14 @@ impl Ears {
         }
     }
 
-    /// The name was granted, or this store's own watches are told of its release.
+    /// Notes that the name was granted, or that this store's own watches are told of its release.
     pub(super) fn forget(&self, name: &LockName) {
         let mut state = self.0.state();
         state.wanted.remove(name);
         state.disabled.remove(name);
     }
 
-    /// The name is disabled.
+    /// Notes that the name is disabled.
     pub(super) fn disabled(&self, name: &LockName) {
         let mut state = self.0.state();
         state.wanted.remove(name);
@@ -146,7 +146,7 @@ impl Attention {
         _ = self.rang.changed().await;
     }
 
-    /// Whether something is waited for that no user-level lock will tell of.
+    /// Returns whether a change is waited for that no user-level lock will announce.
     pub(super) fn waits_untold(&self) -> bool {
         let now = Instant::now();
         let mut state = self.inner.state();
@@ -203,7 +203,7 @@ struct Heeded<'a> {
 }
 
 impl Heeded<'_> {
-    /// Says whether this holder's user-level lock is waited for.
+    /// Notes whether the task waits for this holder's user-level lock.
     fn waits(&self, waits: bool) {
         if let Some(heeded) = self.inner.state().heeded.get_mut(&self.holder) {
             *heeded = waits;

@@ -21,10 +21,11 @@
 //! at in a second one. Where a statement may wait for a row, the clock is read
 //! after the row's lock is had, so that a lease that ran out meanwhile is not revived.
 //!
-//! [`watch`](crate::LockStore::watch) looks every two seconds at what was released, disabled or
-//! enabled since, and twice a second while something is waited for that no bell will tell of. After a release a store rings its holder's *bell*, a user-level lock, on which those
-//! wait whom it kept out: they look at once. That takes a few connections beside the pool's: one for a
-//! store that holds leases, and up to three for one that waits.
+//! [`watch`](crate::LockStore::watch) reads every two seconds what was released, disabled or
+//! enabled since, and twice a second while a change is waited for that no user-level lock will
+//! announce. After a release a store rings its holder's *bell*, a user-level lock, on which those
+//! wait whom it kept out: they look at once. That takes a few connections beside the pool's: one
+//! for a store that holds leases, and up to three for one that waits.
 //!
 //! ```no_run
 //! use leasehold::mysql::MySqlStore;

@@ -1,4 +1,4 @@
-//! Removing the rows of unused names.
+//! Removes the rows of unused names.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use crate::common::row::get;
 use crate::common::server::Purpose;
 use crate::{Error, LockName, PruneOptions, Result};
 
-/// The names and tokens of a JSON list, joined with the table `l`.
+/// Returns the SQL that joins the names and tokens of a JSON list with the table `l`.
 fn joined(table: &str) -> String {
     format!(
         "JSON_TABLE(CONVERT(? USING utf8mb4), '$[*]' COLUMNS ( \
@@ -35,14 +35,16 @@ impl Shared {
             } else if !unused.is_empty() {
                 pruned.extend(self.remove(options, unused).await?);
             }
-            // Rows that cannot be read, or are in use again, give way to the next ones.
+            // Rows that cannot be read, or are in use again, are skipped in favour of the next
+            // ones.
             let Some(last) = last.filter(|_| rows >= wanted) else { break };
             after = last;
         }
         Ok(pruned)
     }
 
-    /// The next candidates: how many rows, the last name, and those that may be removed.
+    /// Returns the next candidates: the number of rows, the last name, and the rows that may be
+    /// removed.
     async fn unused(
         &self,
         options: &PruneOptions,
@@ -62,12 +64,13 @@ impl Shared {
         Ok((rows.len(), last, readable(records)))
     }
 
-    /// Removes those that are still as they were found; in the order of names.
+    /// Removes the rows that are still as they were found, and returns their names in order.
     async fn remove(&self, options: &PruneOptions, found: Vec<Unused>) -> Result<Vec<LockName>> {
         let (table, unused) = (&self.sql.table, condition(CLOCK, "?"));
         let list: Vec<_> = found.iter().map(|(name, token)| (name.as_str(), token)).collect();
-        let list = serde_json::to_vec(&list)
-            .map_err(|error| Error::invalid("the names are no JSON").with_source(error))?;
+        let list = serde_json::to_vec(&list).map_err(|error| {
+            Error::invalid("the names cannot be encoded as JSON").with_source(error)
+        })?;
         let delete = AssertSqlSafe(format!(
             "DELETE l FROM {} WHERE l.token = a.token AND {unused}",
             joined(table)
@@ -80,7 +83,8 @@ impl Shared {
         if usize::try_from(removed) == Ok(names.len()) {
             return Ok(names.collect());
         }
-        // Others got some of them first: what is still there was not removed.
+        // Other processes may have changed some of the rows: those that still exist were not
+        // removed.
         let find = AssertSqlSafe(format!("SELECT l.name FROM {}", joined(table))).into_sql_str();
         let rows = self.read(|| sqlx::query(find.clone()).bind(&list[..])).await?;
         let name = |row| get::<_, Vec<u8>>(row, "name");

@@ -10,7 +10,7 @@ pub(super) fn record(row: &MySqlRow, table: &str) -> Result<LockRecord> {
     row::record(row, table, text_of_bytes)
 }
 
-/// The records of a page.
+/// Returns the records of a page.
 pub(super) fn listed(rows: &[MySqlRow], table: &str, prefix: &str) -> Page<Vec<u8>> {
     row::listed(rows, table, prefix, text_of_bytes)
 }

@@ -147,7 +147,7 @@ async fn is_there(
     }
 }
 
-/// The schema that a table's comment names.
+/// Returns the schema version that a table's comment states.
 fn version(comment: &str) -> Option<u32> {
     let (_, rest) = comment.split_once(VERSION)?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());

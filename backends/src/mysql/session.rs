@@ -1,4 +1,4 @@
-//! The sessions that a store opens itself, and what an error says of one.
+//! The sessions that a store opens itself, and what an error means for one.
 
 use sqlx::Executor;
 use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection};
@@ -6,13 +6,13 @@ use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection};
 use super::{bell, error};
 use crate::common::server::{Health, Server};
 
-/// A statement that waited longer for a row or a table would outlive the call that sent it.
+/// Without these limits, a statement that waits for a row or a table could outlast its call.
 const SETTINGS: &str = "SET autocommit = 1, innodb_lock_wait_timeout = 8, lock_wait_timeout = 8";
 
-/// How a store's sessions are opened.
+/// The settings with which a store opens its sessions.
 #[derive(Default)]
 pub(crate) struct Session {
-    /// The database of the tables, where the options may not name it.
+    /// The database of the tables, if the options may not name it.
     pub(super) database: Option<String>,
 }
 
@@ -38,8 +38,8 @@ impl Server for MySql {
             1290 | 1792 | 1836 | 3170 | 1053 | 1077..=1080 | 3032 | 3168 | 1047 | 3100 | 4031 => {
                 Health::AllUnusable
             }
-            // Killed, aborted, a password that expired, failures of the network or the storage, and
-            // what proxies say.
+            // Killed, aborted, an expired password, failures of the network or the storage, and
+            // errors of proxies.
             1317
             | 1927
             | 3169
@@ -64,11 +64,11 @@ impl Server for MySql {
     }
 }
 
-/// Limits how long the session's statements wait; a server that knows no such limits goes without.
+/// Limits how long the session's statements wait, if the server knows such limits.
 pub(super) async fn limit_waits(connection: &mut MySqlConnection) -> sqlx::Result<()> {
     match connection.execute(SETTINGS).await {
         Err(error) if error.as_database_error().is_some() => {
-            tracing::debug!(%error, "the session's waits are not limited");
+            tracing::debug!(%error, "cannot limit how long the session's statements wait");
             Ok(())
         }
         done => done.map(drop),

@@ -22,7 +22,7 @@ pub(super) type Statement<'q> = Query<'q, MySql, MySqlArguments>;
 /// How often a statement is repeated after the server rolled it back for the sake of another.
 const CONFLICT_TRIES: u32 = 10;
 
-/// A statement is repeated until then; a wait that took longer is not worth a second one.
+/// A statement is repeated only within this time; after a longer wait it fails.
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Shared {
@@ -43,7 +43,7 @@ impl Shared {
         self.execute(purpose, statement).await.map(|done| done.last_insert_id())
     }
 
-    /// Runs a statement that writes, and gives what the server says of it.
+    /// Runs a statement that writes, and returns the server's result.
     pub(super) async fn execute<'q>(
         &self,
         purpose: Purpose,
@@ -69,7 +69,7 @@ impl Shared {
         self.read_for(Purpose::Read, statement).await
     }
 
-    /// Runs a statement that changes nothing, as part of such a call.
+    /// Runs a statement that changes nothing, as part of a call with that purpose.
     pub(super) async fn read_for<'q>(
         &self,
         purpose: Purpose,

@@ -194,13 +194,14 @@ CREATE TABLE IF NOT EXISTS {table} (
     )
 }
 
-/// The schema that this code creates. A table whose comment names none is of the first.
+/// The schema version that this code creates. A table whose comment states none has version 1.
 pub(super) const SCHEMA: u32 = 1;
 
-/// What a table's comment has before the number of its schema.
+/// The text before the schema version in a table's comment.
 pub(super) const VERSION: &str = "leasehold schema ";
 
-/// What the table of locks is created with. Its comment speaks for the other table too.
+/// The options with which the table of locks is created. Its comment applies to the other table
+/// too.
 const OPTIONS: &str = "ENGINE = InnoDB ROW_FORMAT = DYNAMIC COMMENT = 'leasehold schema 1'";
 
 /// The columns of the table of locks.

@@ -116,8 +116,8 @@ impl MySqlStore {
         &self.shared.sql.table
     }
 
-    /// The pool of connections, for the application to use for other tables. Closing it closes the
-    /// store.
+    /// Returns the connection pool, which the application may use for other tables. Closing it
+    /// closes the store.
     #[must_use]
     pub fn pool(&self) -> &MySqlPool {
         &self.shared.pool
@@ -402,7 +402,7 @@ impl LockStore for MySqlStore {
                 let rows = shared.read(statement).await?;
                 let page = row::listed(&rows, &shared.sql.table, prefix);
                 records.extend(page.records);
-                // A row whose name cannot be read is left out, and another comes in its place.
+                // A row whose name cannot be read is omitted, and another row takes its place.
                 match page.last {
                     Some(last) if rows.len() >= wanted && records.len() < options.limit => {
                         after = last;

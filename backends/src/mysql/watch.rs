@@ -1,5 +1,6 @@
-//! Hints by looking again at what was signalled since: when a bell rings, every two seconds, and twice
-//! a second while something is waited for that no bell will tell of. Where answers are slow, less often.
+//! Hints by reading what was signalled since the last read: when a user-level lock announces a
+//! release, every two seconds, and twice a second while a change is waited for that no user-level
+//! lock will announce. If answers are slow, it reads less often.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::{Hint, HintStream, Result};
 /// How long a hint takes at most, in ordinary operation.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 
-/// The pause between looks while something is waited for that no bell will tell of.
+/// The pause between reads while a change is waited for that no user-level lock will announce.
 const UNTOLD: Duration = Duration::from_millis(500);
 
 /// The longest pause between attempts while the database cannot be read.
@@ -26,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// reaches back that far, in microseconds.
 const OVERLAP: i64 = 2_000_000;
 
-/// Looks take no more than a tenth of the time, also when bells ring all the time.
+/// Reads take at most a tenth of the time, even if user-level locks announce releases all the time.
 const RESTS: u32 = 9;
 const LEAST_REST: Duration = Duration::from_millis(2);
 

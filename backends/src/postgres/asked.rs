@@ -1,15 +1,15 @@
-//! The names that this process has asked about, for a watch that has to poll.
+//! Remembers the names that this process has asked about, for a watch that must poll.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::LockName;
 
-/// How many names are polled for. Of more, those are left out that were asked about longest ago;
-/// who waits for these asks at its own poll interval.
+/// At most this many names are polled. If there are more, those that were asked about longest ago
+/// are left out; their waiters poll at their own interval.
 const MOST: usize = 1000;
 
-/// The names asked about last, kept while a watch polls.
+/// The names that were asked about most recently, kept while a watch polls.
 #[derive(Clone, Default)]
 pub(super) struct Asked {
     state: Arc<Mutex<State>>,
@@ -17,11 +17,11 @@ pub(super) struct Asked {
 
 #[derive(Default)]
 struct State {
-    /// Notifications do not come through, so the watch polls for as long as the store lives.
+    /// Notifications do not arrive, so the watch polls for as long as the store exists.
     polled: bool,
-    /// When each name was asked about last, as a number that grows.
+    /// When each name was last asked about, as a number that grows.
     times: HashMap<LockName, u64>,
-    /// The same by time.
+    /// The same entries, by time.
     names: BTreeMap<u64, LockName>,
     next: u64,
 }
@@ -31,7 +31,7 @@ impl Asked {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a name, if a watch polls.
+    /// Remembers a name, if a watch polls.
     pub(super) fn note(&self, name: &LockName) {
         let mut state = self.state();
         if !state.polled {
@@ -50,12 +50,12 @@ impl Asked {
         }
     }
 
-    /// From now on, names are noted.
+    /// Makes the store remember names from now on.
     pub(super) fn poll(&self) {
         self.state().polled = true;
     }
 
-    /// Whether the watch has to poll.
+    /// Returns whether the watch must poll.
     pub(super) fn polled(&self) -> bool {
         self.state().polled
     }

@@ -1,14 +1,14 @@
-//! What a table must look like to be Leasehold's.
+//! Checks that a table has the form that Leasehold creates.
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-/// A column of a table: its name, its type, and whether it is always filled. The first of a table is
-/// its key.
+/// A column of a table: its name, its type, and whether it is NOT NULL. The first column of a table
+/// is its key.
 pub(super) type Column = (&'static str, &'static str, bool);
 
-/// The columns of the table of that name, a literal of SQL, each with the schema and the comment of
-/// the table; no rows where there is no such table.
+/// Returns the query for the columns of a table, whose name is an SQL literal. Each row also has
+/// the schema and the comment of the table; there are no rows if the table does not exist.
 pub(super) fn query(literal: &str) -> String {
     format!(
         "SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type, \
@@ -26,7 +26,8 @@ pub(super) fn query(literal: &str) -> String {
     )
 }
 
-/// What is not as expected. Further columns do no harm, unless they must be filled.
+/// Returns the first difference from what is expected. Additional columns are allowed, unless they
+/// must be filled.
 pub(super) fn difference(columns: &[PgRow], expected: &[Column]) -> sqlx::Result<Option<String>> {
     let key = expected.first().map(|(name, ..)| *name);
     let mut missing = expected.to_vec();

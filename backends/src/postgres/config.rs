@@ -12,10 +12,10 @@ use crate::common::pooled::MOST_CALLS;
 /// How long a call waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection that the application does not use any more is kept.
+/// A connection that the application no longer uses is kept this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The settings of connections to that URL.
+/// Returns the settings of connections to that URL.
 pub(super) fn from_url(url: &str) -> Result<PgConnectOptions> {
     let options = connect_url::parse(url)?;
     // PgBouncer refuses to start a session with settings that it does not know.
@@ -41,8 +41,8 @@ pub(super) fn label(options: &PgConnectOptions) -> String {
     }
 }
 
-/// A pool for the application's own statements, which connects when it is used first. The store's
-/// calls use connections of their own, as many at most.
+/// Creates a pool for the application's own statements, which connects when it is first used. The
+/// store's calls use their own connections, at most as many.
 pub(super) fn pool(options: &PgConnectOptions, most: Option<NonZeroU32>) -> PgPool {
     PgPoolOptions::new()
         .max_connections(most.map_or(MOST_CALLS, NonZeroU32::get))

@@ -1,4 +1,4 @@
-//! Reads a URL of PostgreSQL's, as libpq does, as far as the driver can connect to it.
+//! Reads a PostgreSQL URL as libpq does, as far as the driver can connect to it.
 
 use std::net::Ipv6Addr;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::common::url_options;
 use crate::url::check_login;
 use crate::{Error, Result};
 
-/// What the driver reads; it ignores everything else.
+/// The options that the driver reads; it ignores all others.
 const OPTIONS: &[&str] = &[
     "sslmode",
     "ssl-mode",
@@ -32,7 +32,7 @@ const OPTIONS: &[&str] = &[
     "statement-cache-capacity",
 ];
 
-/// What libpq reads for a choice among several hosts.
+/// The options by which libpq chooses among several hosts.
 const CHOICES: &[&str] = &["target_session_attrs", "load_balance_hosts"];
 
 pub(super) fn parse(url: &str) -> Result<PgConnectOptions> {
@@ -46,13 +46,13 @@ pub(super) fn parse(url: &str) -> Result<PgConnectOptions> {
         None => None,
     };
     let url = rewritten.as_deref().unwrap_or(url);
-    let refused = |source| wrong("this is not a URL of PostgreSQL's").with_source(source);
+    let refused = |source| wrong("this is not a PostgreSQL URL").with_source(source);
     let read = Url::parse(url).map_err(|source| refused(sqlx::Error::config(source)))?;
     for (name, value) in read.query_pairs() {
         check_option(&name, &value)?;
     }
     let options = PgConnectOptions::from_str(url).map_err(refused)?;
-    // PGHOST may name several as well.
+    // PGHOST may also name several hosts.
     if options.get_host().contains(',') { Err(several_hosts()) } else { Ok(options) }
 }
 
@@ -74,7 +74,7 @@ fn check_option(name: &str, value: &str) -> Result<()> {
     {
         return Err(several_hosts());
     }
-    // Without its cache, the driver prepares a statement with each call and never removes one.
+    // Without its cache, the driver prepares a statement for each call and never removes any.
     if name == "statement-cache-capacity" && value.parse() == Ok(0) {
         return Err(Error::invalid("statement-cache-capacity=0 is not supported")
             .with_fix("leave it out, or set at least 10"));
@@ -83,7 +83,7 @@ fn check_option(name: &str, value: &str) -> Result<()> {
     if of_session { Ok(()) } else { url_options::check([name], OPTIONS) }
 }
 
-/// What stands between `//` and the path, and behind it.
+/// The parts of a URL: what is between `//` and the path, the path, and what follows it.
 struct Parts<'a> {
     scheme: &'a str,
     user: Option<&'a str>,
@@ -106,9 +106,9 @@ impl<'a> Parts<'a> {
         Some(Self { scheme, user, hosts, path, query })
     }
 
-    /// A URL without an authority and the same meaning, where the driver does not take it as it is:
-    /// a user without a host (`postgres://user@/db?host=/run/postgresql`), or an IPv6 address, whose
-    /// brackets it would take for a part of a name.
+    /// Returns an equivalent URL without an authority if the driver cannot read this one: one with
+    /// a user but no host (`postgres://user@/db?host=/run/postgresql`), or one with an IPv6
+    /// address, whose brackets the driver would treat as part of a name.
     fn rewritten(&self) -> Result<Option<String>> {
         let address = self.hosts.strip_prefix('[');
         let (host, port) = match address {
@@ -131,14 +131,15 @@ impl<'a> Parts<'a> {
                 Some((user, password)) => (user, password),
                 None => ("", ""),
             };
-        // What is behind the question mark comes later, and so counts.
+        // Options after the question mark come later, so they take precedence.
         let mut query = String::new();
         let port = port.strip_prefix(':').unwrap_or(port);
         for (name, value) in
             [("user", user), ("password", password), ("host", host.unwrap_or("")), ("port", port)]
         {
             if !value.is_empty() {
-                // It is encoded for its place in a URL; in a query, these have a meaning of their own.
+                // The value is encoded for its position in the URL; in a query these characters
+                // have another meaning.
                 let value = value.replace('+', "%2B").replace('&', "%26");
                 query.push_str(&format!("{name}={value}&"));
             }
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_ipv6_has_no_brackets_for_the_driver() {
+    fn an_ipv6_address_is_passed_to_the_driver_without_brackets() {
         let options = parse("postgres://app:secret@[::1]:5433/locks?sslmode=disable").unwrap();
         assert_eq!((options.get_host(), options.get_port()), ("::1", 5433));
         assert_eq!((options.get_username(), options.get_database()), ("app", Some("locks")));
@@ -178,12 +179,12 @@ mod tests {
         let socket = options.get_socket().and_then(|path| path.to_str());
         assert_eq!(socket, Some("/run/postgresql"));
         assert_eq!((options.get_username(), options.get_database()), ("a b", Some("db")));
-        // The password is not readable; the URL made of it has it once more.
+        // The options do not expose the password, but the URL that is made from them contains it.
         let url = sqlx::ConnectOptions::to_url_lossy(&options);
         assert_eq!(url.password(), Some("s%26e%2Bc"));
         let options = parse("postgresql://app@:5433/db?host=db.example").unwrap();
         assert_eq!((options.get_host(), options.get_port()), ("db.example", 5433));
-        // What is behind the question mark counts.
+        // Options after the question mark take precedence.
         let options = parse("postgres://app@/db?user=other&host=/run/postgresql").unwrap();
         assert_eq!(options.get_username(), "other");
     }

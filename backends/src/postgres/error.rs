@@ -15,12 +15,12 @@ pub(super) const CREATE_IT: &str = "let it be created, or apply the schema that 
 /// Why nothing can be written here.
 pub(super) const READ_ONLY: &str = "the server accepts no writes: it is a replica, or \
      default_transaction_read_only is on";
-/// What to do about it.
+/// The fix for [`NO_SCHEMA`].
 pub(super) const USE_PRIMARY: &str = "name the primary server in the URL";
 
-/// Why no table can be created.
+/// The reason why no table can be created.
 pub(super) const NO_SCHEMA: &str = "no schema is there to create the table in";
-/// What to do about it.
+/// The fix for [`NO_SCHEMA`].
 pub(super) const SET_SEARCH_PATH: &str = "set the user's search_path to one that exists";
 
 const REACH: &str = "is the server up, and reachable from here?";
@@ -55,7 +55,8 @@ pub(super) fn reading(error: CallError) -> Error {
 ///
 /// An error of the server's means that its transaction was rolled back, except for those that end
 /// the session, which can come after the commit and before the answer, and those that a pooler
-/// gives in the server's place. A session that ends because it was idle (57P05) did nothing.
+/// gives in the server's place. A session that the server ended because it was idle (57P05) did
+/// nothing.
 pub(super) fn leaves_doubt(error: &sqlx::Error) -> bool {
     match code(error) {
         Some(code) => {
@@ -145,8 +146,8 @@ pub(super) fn is_stale_statement(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| matches!(code.as_str(), "26000" | "42P05" | "0A000"))
 }
 
-/// The statement was rolled back because of the hint in it: the queue of notifications is full, or
-/// this user may not send any.
+/// Returns whether the statement was rolled back because of its hint: the notification queue is
+/// full, or this user may not send notifications.
 pub(super) fn refuses_hint(error: &Error) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
     source.and_then(code).is_some_and(|code| matches!(code.as_str(), "54000" | "42501"))

@@ -1,4 +1,4 @@
-//! Statements that send a hint, which must not fail for the hint's sake.
+//! Statements that send a hint, and that must not fail because of the hint.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,18 +10,19 @@ use crate::Result;
 
 /// A statement in two forms: with its hint, and without.
 ///
-/// Sent within the statement's transaction, a notification can undo it: at commit when the server's
-/// queue is full, which any session can cause that listens and stays in a transaction.
+/// A notification is sent within the statement's transaction and can make its commit fail when the
+/// server's queue is full. Any session that listens and stays in a transaction can cause that.
 #[derive(Clone)]
 pub(super) struct Hinting {
     loud: SqlStr,
     silent: SqlStr,
-    /// Whether the present trouble was logged.
+    /// This is true once the current failure was logged.
     warned: Arc<AtomicBool>,
 }
 
 impl Hinting {
-    /// From the text of a statement, given what it returns as the column `notified` of the row `l`.
+    /// Creates both forms from the text of a statement; `text` receives the expression for the
+    /// column `notified` of the row `l`.
     pub(super) fn new(channel: &str, text: impl Fn(&str) -> String) -> Self {
         let statement = |notified: &str| AssertSqlSafe(text(notified)).into_sql_str();
         Self {
@@ -31,7 +32,8 @@ impl Hinting {
         }
     }
 
-    /// Runs the statement; without the hint where the server refuses that, having done nothing.
+    /// Runs the statement. If the server refuses the hint, and so has done nothing, runs it
+    /// without.
     pub(super) async fn run<T, F>(&self, call: impl Fn(SqlStr) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,

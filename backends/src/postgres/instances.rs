@@ -15,7 +15,7 @@ use crate::{InstanceRecord, Presence, Result};
 /// The statements on one namespace's table of instances.
 #[derive(Clone)]
 pub(super) struct Statements {
-    /// The table's name with its schema, safe to put into SQL as it is.
+    /// The table's name with its schema, quoted where necessary.
     pub(super) table: String,
     /// instance, presence, ttl: whether it is new.
     announce: SqlStr,

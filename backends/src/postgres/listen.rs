@@ -18,10 +18,10 @@ const QUIET: Duration = Duration::from_secs(15);
 /// How long a notification to oneself may take.
 const ECHO_LIMIT: Duration = Duration::from_secs(5);
 
-/// What became of an attempt to listen.
+/// The result of an attempt to listen.
 pub(super) enum Opened {
     Listens(Ear),
-    /// A pooler shares the server's sessions: nothing was listened to. The connection can be used
+    /// A pooler shares the server's sessions, so no `LISTEN` was sent. The connection can be used
     /// to poll.
     Shared(PgConnection),
 }
@@ -31,7 +31,7 @@ pub(super) struct Ear {
     /// Taken only when it is dropped.
     listener: Option<PgListener>,
     channel: String,
-    /// A second connection, until it has sent a notification that was heard.
+    /// A second connection, which is kept until a notification that it sent has arrived.
     witness: Option<PgConnection>,
 }
 
@@ -39,7 +39,7 @@ impl Ear {
     /// Connects and listens; what is changed after that is heard.
     ///
     /// Behind a pooler that shares sessions it does not listen: the server would send notifications
-    /// to clients that have asked for none, and whose driver takes them for an error.
+    /// to clients that did not ask for them, and whose driver treats them as an error.
     pub(super) async fn open(options: &PgConnectOptions, channel: &str) -> sqlx::Result<Opened> {
         let open = async {
             let mut witness = options.connect().await?;
@@ -72,7 +72,7 @@ impl Ear {
         self.listener.as_mut().ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// Whether notifications from another connection come through.
+    /// Returns whether notifications from another connection arrive.
     pub(super) async fn hears(&mut self, meanwhile: impl Fn(Hint)) -> sqlx::Result<bool> {
         let channel = format!("leasehold_echo_{}", LeaseId::new());
         let Some(mut witness) = self.witness.take() else { return Ok(true) };

@@ -20,10 +20,10 @@
 //! statement may wait for a row, the clock is read after the row's lock is had, so that a lease that
 //! ran out meanwhile is not revived. Asking for a name that is held writes nothing.
 //!
-//! [`watch`](crate::LockStore::watch) listens for notifications on one connection of its own, beside
-//! the pool; they are sent by release, disable and enable, never by heartbeats. Behind a pooler that
-//! shares sessions (PgBouncer in transaction mode) it never listens: one query a second looks for
-//! changes of all the names that this process asks about.
+//! [`watch`](crate::LockStore::watch) listens for notifications on one connection of its own,
+//! beside the pool; they are sent by release, disable and enable, never by heartbeats. Behind a
+//! pooler that shares sessions (PgBouncer in transaction mode) it never listens: one query a second
+//! reads the changes of all the names that this process asks about.
 //!
 //! ```no_run
 //! use leasehold::postgres::PostgresStore;

@@ -1,4 +1,4 @@
-//! Hints where notifications do not come through: one small query for all names.
+//! Produces hints where notifications do not arrive, with one small query for all names.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,26 +11,26 @@ use super::asked::Asked;
 use crate::common::limit::CALL_LIMIT;
 use crate::{Clock, Hint, LockName, SystemClock};
 
-/// How often the query runs, while its answers are quick.
+/// The query runs this often while its answers are fast.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A server that answers slowly is asked less often, so that the query takes a small part of its
-/// time only.
+/// A server that answers slowly is asked less often, so that the query takes only a small part of
+/// its time.
 const PART: u32 = 20;
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// How many rounds pass between two hints of anything, where no name was asked about: what reads
-/// the store for a display waits for no name of its own.
+/// While no name was asked about, a hint of any change is sent every this many rounds: a display
+/// that reads the store asks about no particular name.
 const ROUNDS: u32 = 5;
 
-/// A connection that asks for changes.
+/// A connection on which changes are polled.
 pub(super) struct Poller {
     connection: PgConnection,
     known: HashMap<LockName, State>,
     rounds: u32,
 }
 
-/// What a row says, as far as waiters care.
+/// The part of a row that matters to waiters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct State {
     lease: Option<String>,
@@ -48,7 +48,7 @@ impl Poller {
         Self { connection, known: HashMap::new(), rounds: 0 }
     }
 
-    /// Asks once; the hints, and how long to pause before the next time.
+    /// Polls once, and returns the hints and how long to pause before the next poll.
     pub(super) async fn ask(
         &mut self,
         sql: &SqlStr,
@@ -89,8 +89,8 @@ impl Poller {
     }
 }
 
-/// Whether a waiter, or the holder, has to be told. A grant to somebody does not matter to others;
-/// at the first look, it is unknown what the name was when it was asked about.
+/// Returns whether a waiter, or the holder, needs a hint. A grant does not matter to others. At the
+/// first read, the state of the name when it was asked about is unknown.
 fn matters(before: Option<&State>, now: &State) -> bool {
     match before {
         None => now.lease.is_none() || now.disabled,
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_frees_or_disables_or_enables_a_name_is_told() {
+    fn a_release_a_disable_and_an_enable_are_hinted_at() {
         for (before, now, told) in [
             (None, state("", false), true),
             (None, state("a", false), false),

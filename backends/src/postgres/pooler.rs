@@ -1,5 +1,5 @@
-//! Whether a connection leads to a session of its own, or through a pooler to sessions that others
-//! use as well.
+//! Detects whether a connection has a session of its own, or goes through a pooler to sessions that
+//! other clients use too.
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row, SqlSafeStr};
@@ -7,12 +7,13 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row, SqlSafeStr}
 use super::error;
 use crate::{Error, ErrorKind, LeaseId, Result};
 
-/// What one connection shows of what is behind it.
+/// What one connection reveals about what is behind it.
 pub(super) struct Seen {
     /// The server knows a prepared statement under another name than the driver gave it. PgBouncer
-    /// and its like do this to keep prepared statements apart on sessions that clients share.
+    /// and similar poolers do this to separate prepared statements on sessions that clients share.
     pub(super) renamed: bool,
-    /// The server has the session's settings from the driver's own greeting, not from a pooler.
+    /// The server got the session's settings from the driver's own startup message, not from a
+    /// pooler.
     greeted: bool,
     /// The driver keeps prepared statements.
     keeps: bool,
@@ -51,8 +52,8 @@ pub(super) async fn check(connection: &mut PgConnection, options: &PgConnectOpti
     Ok(())
 }
 
-/// Prepares a statement that is never run, and looks at what the server has made of it. All of it
-/// is one transaction, which keeps its session even behind a pooler.
+/// Prepares a statement that is never run, and reads how the server stored it. All of this is one
+/// transaction, which keeps its session even behind a pooler.
 pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<Seen> {
     let marker = LeaseId::new();
     let mut transaction = connection.begin().await?;
@@ -67,14 +68,15 @@ pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<Seen> {
     );
     let rows = simple(&mut transaction, query).await?;
     let Some(row) = rows.first() else {
-        // Something in between keeps it, and hands it to a session when it is run.
+        // Something between the driver and the server keeps the statement, and prepares it on a
+        // session when it is run.
         transaction.rollback().await?;
         return Ok(Seen { renamed: true, greeted: false, keeps });
     };
     let renamed = !row.try_get::<bool, _>("own_name")?;
     let seen = Seen { renamed, greeted: row.try_get("greeted")?, keeps };
     if !renamed {
-        // On a session that is shared after all, it must not stay behind.
+        // The statement must not remain on a session that is shared.
         let name: &str = row.try_get("name")?;
         simple(&mut transaction, format!("DEALLOCATE {name}")).await?;
     }
@@ -82,15 +84,15 @@ pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<Seen> {
     Ok(seen)
 }
 
-/// Whether two connections that are open at once share sessions of the server.
+/// Returns whether two connections that are open at the same time share sessions of the server.
 ///
 /// Without a pooler, or with one in session mode, each has one session for as long as it is open.
-/// With one that hands out sessions by the transaction, an idle server gives both the same, and on
-/// a busy one they change. No order of use by others gives each its own, again and again, except by
-/// chance; where the statements are renamed, this is not asked at all.
+/// With one in transaction mode, an idle pooler gives both the same session, and under load the
+/// sessions change. Other clients can make each connection get its own session every time only by
+/// chance. If the pooler renames statements, this check is skipped.
 pub(super) async fn share(one: &mut PgConnection, other: &mut PgConnection) -> sqlx::Result<bool> {
     let (first, second) = (session(one).await?, session(other).await?);
-    // Repeats and changes of turn, so that no fixed rotation of sessions fits.
+    // The order repeats and changes, so that no fixed rotation of sessions can match it.
     for turn in [1, 1, 2, 2, 1, 2, 1, 1, 2, 2, 2, 1] {
         if first == second {
             return Ok(true);
@@ -111,7 +113,7 @@ async fn session(connection: &mut PgConnection) -> sqlx::Result<i32> {
     rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get("pid")
 }
 
-/// Runs statements in one message, which binds nothing.
+/// Runs statements in one message without bound values.
 async fn simple(connection: &mut PgConnection, query: String) -> sqlx::Result<Vec<PgRow>> {
     sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(connection).await
 }

@@ -1,4 +1,4 @@
-//! Removing the rows of unused names.
+//! Removes the rows of unused names.
 
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
@@ -22,7 +22,8 @@ impl Shared {
             } else if !unused.is_empty() {
                 pruned.extend(self.remove(options, &unused).await?);
             }
-            // Rows that cannot be read, or are in use again, give way to the next ones.
+            // Rows that cannot be read, or are in use again, are skipped in favour of the next
+            // ones.
             if rows < wanted || last.is_none() {
                 break;
             }
@@ -31,7 +32,8 @@ impl Shared {
         Ok(pruned)
     }
 
-    /// The next candidates: how many rows, the last name, and those that may be removed.
+    /// Returns the next candidates: the number of rows, the last name, and the rows that may be
+    /// removed.
     async fn unused(
         &self,
         options: &PruneOptions,
@@ -51,7 +53,7 @@ impl Shared {
         Ok((rows.len(), last, readable(records)))
     }
 
-    /// Removes those that are still as they were found; in the order of names.
+    /// Removes the rows that are still as they were found, and returns their names in order.
     async fn remove(&self, options: &PruneOptions, found: &[Unused]) -> Result<Vec<LockName>> {
         let (table, unused) = (&self.sql.table, condition(CLOCK, "$3"));
         let sql = AssertSqlSafe(format!(

@@ -13,7 +13,7 @@ pub(super) fn record(row: &PgRow, table: &str) -> Result<LockRecord> {
     row::record(row, table, text)
 }
 
-/// The records of a page.
+/// Returns the records of a page.
 pub(super) fn listed(rows: &[PgRow], table: &str, prefix: &str) -> Page<String> {
     row::listed(rows, table, prefix, text)
 }
@@ -39,7 +39,7 @@ pub(super) fn renewal(row: &PgRow, table: &str) -> Result<((LockName, LeaseId), 
     Ok(((name, lease), outcome))
 }
 
-/// The row's name.
+/// Returns the row's name.
 pub(super) fn name(row: &PgRow, table: &str) -> Result<LockName> {
     row::name(row, table, text)
 }

@@ -1,9 +1,9 @@
 //! Checking that the tables are in place, and creating those that are not.
 //!
-//! Every statement here is sent by the simple protocol, in one message: a pooler in transaction mode
-//! may parse an unnamed statement on one of the server's sessions and run it on another, where it
-//! runs what somebody else has parsed. Nothing is bound, so what the text contains is either a
-//! namespace (`a` to `z`, `0` to `9` and `_`) or was quoted by the server.
+//! Every statement here is sent by the simple protocol, in one message: a pooler in transaction
+//! mode may parse an unnamed statement on one of the server's sessions and run it on another, where
+//! it then runs the statement of another client. No values are bound, so what the text contains is
+//! either a namespace (`a` to `z`, `0` to `9` and `_`) or was quoted by the server.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ const TRIES: u32 = 10;
 
 /// A table of a namespace.
 struct Table {
-    /// The name, without the schema that the table is in.
+    /// The name, without the schema of the table.
     name: String,
     columns: &'static [Column],
-    /// The statement that creates the table of that qualified name where it is missing.
+    /// Returns the statement that creates the table under a qualified name if it is missing.
     create: fn(&str) -> String,
 }
 
@@ -44,7 +44,7 @@ impl Table {
         ]
     }
 
-    /// The statements that create it, under that name, and say which version it has.
+    /// Returns the statements that create the table under that name and set its version.
     fn script(&self, name: &str) -> String {
         format!("{};\n{};\n", (self.create)(name), version::comment(name))
     }
@@ -54,7 +54,7 @@ impl Table {
     }
 }
 
-/// What an application's migrations may contain.
+/// Returns the statements that an application's migrations may contain.
 pub(super) fn text(namespace: &Namespace) -> String {
     let tables = Table::all(namespace).map(|table| table.script(&table.name));
     format!("{}{}", version::HEADING, tables.concat())
@@ -63,7 +63,7 @@ pub(super) fn text(namespace: &Namespace) -> String {
 /// Makes sure that the server can be used and that the tables are there; it writes nothing, and
 /// needs no right to create, where they are.
 ///
-/// The statements that come of it name the schema of each table: the search path may differ between
+/// The returned statements name the schema of each table, since the search path may differ between
 /// the connections of a pool, and between the sessions behind a pooler.
 pub(super) async fn open(
     connection: &mut PgConnection,
@@ -98,7 +98,7 @@ async fn place(connection: &mut PgConnection, table: &Table, schema: Schema) -> 
     let literal = of("literal")?.ok_or_else(missing_schema)?;
     let created = create(connection, table, &qualified).await;
     match find(connection, table, &literal).await? {
-        // Another has created it, and this user may not set its comment.
+        // Another process created it, and this user may not set its comment.
         Some(found) => Ok(found),
         None => Err(created.err().unwrap_or_else(|| table.missing())),
     }
@@ -123,7 +123,7 @@ async fn check_server(connection: &mut PgConnection) -> Result<()> {
 /// Starters queue for an advisory lock, since `IF NOT EXISTS` alone is not safe against others who
 /// create the same. What still collides, such as a migration, is tried again.
 async fn create(connection: &mut PgConnection, table: &Table, qualified: &str) -> Result<()> {
-    // One message of several statements is one transaction.
+    // Several statements in one message are one transaction.
     let script = format!(
         "SELECT pg_advisory_xact_lock(hashtext('leasehold'), hashtext('{}')); {}",
         table.name,
@@ -141,9 +141,10 @@ async fn create(connection: &mut PgConnection, table: &Table, qualified: &str) -
     Ok(())
 }
 
-/// The qualified name of the table, if it is there; an error when what is there is not Leasehold's.
+/// Returns the qualified name of the table if it exists, or an error if it is not one of
+/// Leasehold's.
 ///
-/// `literal` is the table's name as a literal of SQL, qualified or as the search path finds it.
+/// `literal` is the table's name as an SQL literal, qualified or resolved by the search path.
 async fn find(
     connection: &mut PgConnection,
     table: &Table,

@@ -1,4 +1,4 @@
-//! The sessions that a store opens itself, and what an error says of one.
+//! The sessions that a store opens itself, and what an error means for one.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,15 +10,15 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, Postgres};
 use super::error;
 use crate::common::server::{Health, Server};
 
-/// Settings of a session, in milliseconds. A statement that waited longer for a lock would outlive
-/// the call that sent it; and a server that waits notices when its client is gone (since 14).
+/// Settings of a session, in milliseconds. A statement that waits longer for a lock would outlast
+/// its call; the second setting lets a waiting server notice that its client is gone (since 14).
 ///
-/// They are part of the startup message, never set by a statement: behind a pooler a statement would
+/// They are part of the startup message and never set by a statement, which behind a pooler would
 /// set them for other clients. A pooler or an older server refuses or ignores them.
 const SETTINGS: [(&str, &str); 2] =
     [("lock_timeout", "8000"), ("client_connection_check_interval", "2000")];
 
-/// How many of the settings are sent: fewer after a server refused them.
+/// How many of the settings are sent; the number decreases when a server refuses them.
 pub(crate) struct Session {
     settings: AtomicUsize,
 }
@@ -41,7 +41,7 @@ impl Server for Postgres {
             let sent = SETTINGS.iter().take(count).filter(|(name, _)| !names(options, name));
             match connect(&options.clone().options(sent.copied())).await {
                 Err(refused) if count > 0 && may_be_of_settings(&refused) => {
-                    tracing::debug!(%refused, "a setting of the session is left out");
+                    tracing::debug!(%refused, "connecting without a session setting");
                     _ = session.settings.compare_exchange(
                         count,
                         count - 1,
@@ -59,7 +59,7 @@ impl Server for Postgres {
         match code.as_str() {
             // Read-only; shutting down, crashed, starting or dropped; idle for too long.
             "25006" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Health::AllUnusable,
-            // A transaction that others left open, or that ended the session.
+            // A transaction that another client left open, or that ended the session.
             "25P02" | "25P03" | "25P04" | "40003" => Health::Unusable,
             // The connection, the server's files and memory, the server's own faults.
             code if ["08", "58", "XX"].iter().any(|class| code.starts_with(class)) => {
@@ -78,23 +78,22 @@ impl Server for Postgres {
     }
 }
 
-/// Whether the application sets it itself.
+/// Returns whether the application sets the setting itself.
 fn names(options: &PgConnectOptions, setting: &str) -> bool {
     options.get_options().is_some_and(|options| options.contains(setting))
 }
 
-/// Whether the server refused to open the session because of how it was asked to, as poolers do
-/// (08P01), older servers (42704) and other systems than Linux (22023).
+/// Returns whether the server may have refused the session because of a setting, as poolers
+/// (08P01), older servers (42704) and systems other than Linux (22023) do.
 fn may_be_of_settings(error: &sqlx::Error) -> bool {
     let classes = ["08", "0A", "22", "42", "58", "XX"];
     error::code(error).is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }
 
-/// Connects; what answers there may be no server of PostgreSQL's.
+/// Connects. What answers there may not be a PostgreSQL server.
 pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    // sqlx panics at some messages that no PostgreSQL server sends.
-    AssertUnwindSafe(options.connect())
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an impossible message".into())))
+    // sqlx panics on some messages that no PostgreSQL server sends.
+    AssertUnwindSafe(options.connect()).catch_unwind().await.unwrap_or_else(|_| {
+        Err(sqlx::Error::Protocol("a message that no PostgreSQL server sends".into()))
+    })
 }

@@ -37,9 +37,9 @@ pub(super) const COLUMNS: &str = "l.name, l.token, l.lease::text AS lease, l.hol
 /// The statements on one namespace's table.
 #[derive(Clone)]
 pub(super) struct Sql {
-    /// The table's name with its schema, safe to put into SQL as it is.
+    /// The table's name with its schema, quoted where necessary.
     pub(super) table: String,
-    /// The channel of notifications, which is safe in SQL as well.
+    /// The notification channel, which is also safe in SQL.
     pub(super) channel: String,
 
     /// name, lease, holder, ttl: `done` and the row, granted or standing.
@@ -63,9 +63,10 @@ pub(super) struct Sql {
 }
 
 impl Sql {
-    /// On the tables of those qualified names.
+    /// Creates the statements for the tables with those qualified names.
     pub(super) fn new(namespace: &Namespace, table: String, instances: String) -> Self {
-        // As it always was: the schema is not part of it, which costs a hint too many at most.
+        // The channel does not contain the schema, as in earlier versions. At worst that causes a
+        // superfluous hint.
         let channel = format!("{namespace}_locks");
         let statement = |text: String| AssertSqlSafe(text).into_sql_str();
         let standing = format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {table} AS l");

@@ -64,11 +64,11 @@ impl PostgresStore {
 
     /// Builds the store on a pool that the application already has.
     ///
-    /// The pool's settings are left as they are. The tables are found, and created, by the search
-    /// path of the connection that opens the store, and stay where they were found: the search path
-    /// of other connections makes no difference. Heartbeats, which must not wait behind the
-    /// application's statements, and [`watch`](LockStore::watch) open one connection each, outside
-    /// of the pool, with the pool's options of that moment.
+    /// The pool's settings are left as they are. The tables are found, or created, by the search
+    /// path of the connection that opens the store; from then on the search path of other
+    /// connections makes no difference. Heartbeats, which must not wait behind the application's
+    /// statements, and [`watch`](LockStore::watch) open one connection each, outside of the pool,
+    /// with the options that the pool has at that moment.
     ///
     /// A pool whose statement cache is off is refused behind a pooler such as PgBouncer.
     ///
@@ -106,16 +106,17 @@ impl PostgresStore {
         Ok(schema::text(namespace))
     }
 
-    /// The table of locks, with its schema and quoted where needed, so that it can be put into SQL as
-    /// it is. An application may read its columns `name` and `token`, which stay, to
-    /// make a write in the same database conditional on a token being the latest of its lock.
+    /// Returns the name of the table of locks, with its schema and quoted where needed, so that it
+    /// can be used in SQL without changes. An application may read its columns `name` and `token`,
+    /// which stay, to make a write in the same database conditional on a token being the latest of
+    /// its lock.
     #[must_use]
     pub fn table(&self) -> &str {
         &self.shared.sql.table
     }
 
-    /// The pool of connections, for the application to use for other tables. Closing it closes the
-    /// store.
+    /// Returns the connection pool, which the application may use for other tables. Closing it
+    /// closes the store.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.shared.pool
@@ -303,7 +304,7 @@ impl LockStore for PostgresStore {
                 let rows = shared.read(statement).await?;
                 let page = row::listed(&rows, &shared.sql.table, prefix);
                 records.extend(page.records);
-                // A row whose name cannot be read is left out, and another comes in its place.
+                // A row whose name cannot be read is omitted, and another row takes its place.
                 match page.last {
                     Some(last) if rows.len() >= wanted && records.len() < options.limit => {
                         after = Some(last);

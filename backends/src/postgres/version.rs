@@ -1,26 +1,26 @@
-//! The version of the schema, which the comment on each table states.
+//! The version of the schema, which is stated in the comment on each table.
 
 use crate::{Error, ErrorKind, Result};
 
-/// What this version of Leasehold creates, and the newest that it can use.
+/// The version that this program creates, and the newest that it can use.
 const VERSION: u32 = 1;
 
-/// What a comment begins with, before the version; an application may add text of its own.
+/// The text before the version in a comment; an application may add text after the version.
 const BEGINNING: &str = "leasehold schema ";
 
-/// What the printed schema begins with.
+/// The first lines of the printed schema.
 pub(super) const HEADING: &str = "\
 -- Version 1 of the schema. Each statement can be repeated.
 -- Tables without a comment were created before the schema had a version, and have the columns of
 -- version 1: the statements COMMENT ON TABLE are all that takes them to version 1.
 ";
 
-/// The statement that marks a table as of this version.
+/// Returns the statement that marks a table with this version.
 pub(super) fn comment(table: &str) -> String {
     format!("COMMENT ON TABLE {table} IS '{BEGINNING}{VERSION}'")
 }
 
-/// Refuses a table of a newer version. A table without a version is one of version 1.
+/// Refuses a table with a newer version. A table without a version counts as version 1.
 pub(super) fn check(table: &str, comment: Option<&str>) -> Result<()> {
     let version = comment.and_then(|comment| comment.strip_prefix(BEGINNING));
     let Some(version) = version else { return Ok(()) };

@@ -26,7 +26,7 @@ use crate::{Hint, HintStream, LockName, Result};
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How many attempts in a row may hear nothing, before the watch polls for good.
+/// After this many attempts in a row without a notification, the watch polls from then on.
 const UNHEARD: u32 = 3;
 
 /// How many hints a stream may lag behind before it is told that anything may have happened.
@@ -53,7 +53,7 @@ impl Drop for Listening {
 }
 
 impl Hub {
-    /// Notes that this process has asked about a name, and may wait for it.
+    /// Notes that this process asked about a name, and may wait for it.
     pub(super) fn asked(&self, name: &LockName) {
         self.asked.note(name);
     }
@@ -110,7 +110,7 @@ async fn start(shared: &Shared) -> Listening {
     Listening { hints, task }
 }
 
-/// Where hints come from.
+/// The source of the hints.
 enum Source {
     Notifications(Ear),
     Polled(Poller),
@@ -124,12 +124,12 @@ struct Watch {
     sender: Sender<Hint>,
     /// Whether the present trouble was told of.
     warned: bool,
-    /// How many connections in a row heard nothing.
+    /// The number of connections in a row on which no notification arrived.
     unheard: u32,
 }
 
 impl Watch {
-    /// Runs through all outages, until it is aborted.
+    /// Runs until it is aborted, and reconnects after each outage.
     async fn run(&mut self, mut source: Option<Source>) {
         let mut pause = PAUSE;
         // A watch that listened from its start has missed nothing.
@@ -154,7 +154,7 @@ impl Watch {
         }
     }
 
-    /// Connects as the pool would now: its password may have changed since it was made.
+    /// Connects with the pool's current options, since the password may have changed.
     async fn connect(&mut self) -> Option<Source> {
         let options = self.pool.connect_options();
         let connected = if self.asked.polled() {
@@ -178,7 +178,7 @@ impl Watch {
         }
     }
 
-    /// Passes notifications on until the connection is lost; whether any could be heard.
+    /// Forwards notifications until the connection is lost, and returns whether any could arrive.
     async fn listen(&mut self, ear: &mut Ear, missed: bool) -> bool {
         match ear.hears(|hint| self.hint(hint)).await {
             Ok(true) => {
@@ -209,9 +209,9 @@ impl Watch {
         }
     }
 
-    /// Asks for changes until the connection is lost; whether any answer came.
+    /// Polls for changes until the connection is lost, and returns whether any answer came.
     async fn poll(&mut self, poller: &mut Poller) -> bool {
-        // What waiters asked about before this was not noted.
+        // The names that waiters asked about earlier were not noted.
         self.hint(Hint::Anything);
         let mut works = false;
         loop {
@@ -231,10 +231,10 @@ impl Watch {
         }
     }
 
-    /// Never listens again, for as long as the store lives.
+    /// Makes the watch poll from now on, for as long as the store exists.
     fn poll_for_good(&mut self, why: &str) {
         self.asked.poll();
-        // Told even if an outage before it was told of.
+        // This is logged even if an earlier outage was logged.
         self.warned = false;
         self.warn(why);
     }
@@ -250,7 +250,7 @@ impl Watch {
             tracing::warn!(
                 store = self.label,
                 why,
-                "waiters are not woken by the server; they find out by asking"
+                "the server does not wake waiters; they find out by polling"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! What opening tries: whether the server knows the commands, and the user may run them.
+//! Checks, when a store opens, that the server knows the commands and that the user may run them.
 
 use super::error;
 use super::record::{Answer, strange};
@@ -7,10 +7,10 @@ use super::scripts;
 use super::servers::Servers;
 use crate::{Error, ErrorKind, Result};
 
-/// Runs what is needed in a way that writes nothing.
+/// Runs the required commands in a way that writes nothing.
 ///
-/// A command that the server does not know is an error, and so is a right without which nothing can
-/// be read. Rights that are for writing, listing and hints are warned of: a user may be meant to
+/// A command that the server does not know is an error, and so is a missing permission to read.
+/// Missing permissions to write, list or publish cause a warning only, since a user may be meant to
 /// lack them.
 pub(super) async fn check(servers: &Servers, keys: &str, channel: &str) -> Result<()> {
     // No lock can have the empty name.
@@ -36,7 +36,7 @@ pub(super) async fn check(servers: &Servers, keys: &str, channel: &str) -> Resul
         match error.kind() {
             ErrorKind::Unsupported => return Err(error),
             ErrorKind::Denied => refused.push("SCAN"),
-            // What else is wrong with a server shows when it is used.
+            // Other problems with a server show when it is used.
             _ => tracing::debug!(%error, "a server was not checked"),
         }
     }

@@ -1,5 +1,5 @@
-//! The nodes of a cluster: a connection to each primary, so that one that fails or hangs keeps no
-//! call for another waiting.
+//! The nodes of a cluster, with a connection to each primary, so that a primary that fails or hangs
+//! does not delay calls to the others.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -21,21 +21,21 @@ use super::slots::{self, SlotMap};
 use crate::common::limit::unanswered;
 use crate::{Error, ErrorKind, Result};
 
-/// How often a request follows its slot to another node, and how long after it was told.
+/// A request follows its slot to another node at most this often, each time after this pause.
 const MOVES: u32 = 10;
 const MOVE_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long after a node was asked for the slots the next one is asked too.
+/// If a node does not return the slots within this time, the next one is asked too.
 const HEDGE: Duration = Duration::from_millis(100);
 
-/// The slots are asked for no more often than this.
+/// The slots are read at most this often.
 const RECENT: Duration = Duration::from_millis(200);
 
 pub(super) struct Cluster {
     /// The nodes that the URL names.
     seeds: Vec<Client>,
     state: Mutex<State>,
-    /// Locked while the slots are asked for; when that was last done.
+    /// The time when the slots were last read; locked while they are read.
     refreshing: tokio::sync::Mutex<Option<Instant>>,
     refresh_planned: AtomicBool,
 }
@@ -62,7 +62,7 @@ impl Cluster {
         }
     }
 
-    /// Runs one request at the node that has its key.
+    /// Runs one request at the node that stores its key.
     pub(super) async fn call(self: &Arc<Self>, request: Request) -> Result<Value> {
         let owner = self.slots().await?.owner(slots::slot(request.key())).cloned();
         let Some(owner) = owner else { return Err(self.not_covered()) };
@@ -70,10 +70,10 @@ impl Cluster {
         answers.pop().unwrap_or_else(|| Err(not_answered(&owner, Failed::Unanswered)))
     }
 
-    /// Runs many, each node's in one round trip, with an answer each.
+    /// Runs many requests, those of each node in one round trip, and returns an answer for each.
     ///
-    /// Each node has `limit` of its latency for its answers: those of one that hangs are then
-    /// errors, and those of the others are returned.
+    /// Each node must answer within the time that `limit` computes from its latency. The answers of
+    /// a node that hangs are errors; those of the others are returned.
     pub(super) async fn call_all(
         self: &Arc<Self>,
         requests: Vec<Request>,
@@ -94,7 +94,8 @@ impl Cluster {
             let this = Arc::clone(self);
             async move {
                 let node = owner.clone();
-                // In a task of its own, so that a node that is slow shows how slow it is.
+                // This runs in a task of its own, so that the latency of a slow node is measured
+                // even after the limit.
                 let task = tokio::spawn(async move { this.at_node(&node, &requests).await });
                 let answers = match timeout(limit, task).await {
                     Ok(Ok(answers)) => answers,
@@ -115,7 +116,7 @@ impl Cluster {
         Ok(all.into_iter().map(|one| one.unwrap_or_else(|| Err(self.not_covered()))).collect())
     }
 
-    /// A connection to each primary.
+    /// Returns a connection to each primary.
     pub(super) async fn primaries(self: &Arc<Self>) -> Result<Vec<Arc<Link>>> {
         let slots = self.refreshed().await?;
         slots.primaries().into_iter().map(|address| self.link(address)).collect()
@@ -144,7 +145,8 @@ impl Cluster {
         }
     }
 
-    /// Follows a slot that is another node's, now or soon: what was asked was not done.
+    /// Follows a slot that moved, or is moving, to another node. The request was not done at this
+    /// one.
     async fn follow(
         self: &Arc<Self>,
         mut node: Address,
@@ -212,7 +214,7 @@ impl Cluster {
         if slots.is_empty() { self.refreshed().await } else { Ok(slots) }
     }
 
-    /// Asks for the slots soon, in a task of its own.
+    /// Reads the slots soon, in a task of its own.
     fn plan_refresh(self: &Arc<Self>) {
         if self.refresh_planned.swap(true, Ordering::SeqCst) {
             return;
@@ -220,12 +222,12 @@ impl Cluster {
         let planned = Planned(Arc::clone(self));
         tokio::spawn(async move {
             if let Err(error) = planned.0.refreshed().await {
-                tracing::debug!(%error, "no node of the cluster says where the slots are");
+                tracing::debug!(%error, "no node of the cluster returns the slots");
             }
         });
     }
 
-    /// The slots, unless they were asked for just now.
+    /// Reads the slots, unless they were read just now.
     async fn refreshed(self: &Arc<Self>) -> Result<Arc<SlotMap>> {
         let mut latest = self.refreshing.lock().await;
         if let Some(at) = *latest {
@@ -244,8 +246,7 @@ impl Cluster {
         Ok(slots)
     }
 
-    /// Asks one node after the other, without waiting for those that are slow; the first answer
-    /// counts.
+    /// Asks one node after the other, without waiting for slow ones; the first answer counts.
     async fn ask_nodes(&self) -> Result<SlotMap> {
         let seed = self.seeds.first().ok_or_else(no_seeds)?;
         let slots = Arc::clone(&self.state().slots);
@@ -254,7 +255,7 @@ impl Cluster {
             let client = place::client_at(seed.get_connection_info(), address);
             nodes.push(client.map_err(error::connecting)?);
         }
-        // The nodes that were known last come first, since the URL may name old ones.
+        // The nodes that are known from the last read come first, since the URL may name old ones.
         fastrand::shuffle(&mut nodes);
         let known = nodes.len();
         nodes.extend(self.seeds.iter().cloned());
@@ -289,7 +290,7 @@ impl Cluster {
     }
 }
 
-/// Lets the slots be asked for again, also when the task is cancelled.
+/// Allows the slots to be read again, even when the task is cancelled.
 struct Planned(Arc<Cluster>);
 
 impl Drop for Planned {

@@ -58,7 +58,7 @@ impl<'a> Parts<'a> {
     fn of(url: &'a str) -> Result<Self> {
         let (scheme, rest) = url.split_once("://").ok_or_else(unreadable)?;
         let scheme = scheme.to_ascii_lowercase();
-        // Other programs write unix:// alone.
+        // Other programs write unix:// only.
         let scheme = if scheme == "unix" { "redis+unix" } else { &*scheme };
         let (product, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
         let tls = matches!(product, "rediss" | "valkeys");
@@ -124,8 +124,8 @@ impl<'a> Parts<'a> {
         Ok(Place::Server(Server::At(Box::new(self.client(info)?))))
     }
 
-    /// A Unix socket. User and password are where other programs write them: before an `@`, or in
-    /// options.
+    /// Reads the URL of a Unix socket. As in other programs, user and password come before an `@`,
+    /// or in options.
     fn socket(&self) -> Result<Place> {
         let path = PathBuf::from(format!("/{}", decoded(self.path)));
         let info = ConnectionAddr::Unix(path).into_connection_info().map_err(|_| unreadable())?;
@@ -201,7 +201,7 @@ const FORM: &str = "write redis://USER:PASSWORD@HOST:PORT/DB, redis+unix:///PATH
 fn decoded(text: &str) -> String {
     let literal = text.replace('+', "%2B").replace('&', "%26");
     let mut pairs = form_urlencoded::parse(literal.as_bytes());
-    // Without an equals sign, the whole is a name; with one, the rest is a value.
+    // Without an equals sign the whole text is a name; with one, the rest is a value.
     pairs.next().map_or_else(String::new, |(name, value)| {
         if literal.contains('=') { format!("{name}={value}") } else { name.into_owned() }
     })

@@ -29,8 +29,8 @@ pub(super) fn is_no_script(cause: &RedisError) -> bool {
     cause.kind() == CauseKind::Server(ServerErrorKind::NoScript)
 }
 
-/// What a server says that is of no use as a primary, now at least. The next connection is opened
-/// to where the address or the sentinels lead by then.
+/// The errors of a server that cannot serve as the primary, at least for now. The next connection
+/// follows the address, or the sentinels, again.
 const OF_CONNECTION: &[&str] =
     &["READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "NOREPLICAS", "MISCONF", "UNBLOCKED"];
 
@@ -52,14 +52,14 @@ fn is_of_certificates(cause: &RedisError) -> bool {
     said.contains("certificate") || said.contains("received fatal alert")
 }
 
-/// The command that the server says it does not know.
+/// Returns the command that the server reports as unknown.
 fn unknown_command(detail: &str) -> Option<&str> {
     let (_, named) = detail.split_once("unknown command")?;
     let quoted = |c: char| matches!(c, '\'' | '`' | '"');
     named.trim_start().strip_prefix(quoted)?.split(quoted).next()
 }
 
-/// The error for commands that the server does not know.
+/// Returns the error for commands that the server does not know.
 pub(super) fn no_command(commands: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("the server does not know the command {commands}"))
         .with_fix(

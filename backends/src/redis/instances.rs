@@ -69,11 +69,11 @@ impl Instances {
                     // One that is damaged must not hide the others.
                     Err(error) if error.kind() == ErrorKind::Corrupt => {
                         let error = error.during("instances").on_store(store);
-                        tracing::error!(%error, "an instance cannot be shown");
+                        tracing::error!(%error, "an instance cannot be listed");
                     }
-                    // A server that failed since must not hide those of the others.
+                    // A server that failed in between must not hide the instances on the others.
                     Err(error) if servers.is_cluster() && error.is_transient() => {
-                        tracing::warn!(%error, "an instance cannot be shown");
+                        tracing::warn!(%error, "an instance cannot be listed");
                     }
                     Err(error) => return Err(error),
                 }

@@ -26,15 +26,15 @@ const DOUBT: Duration = Duration::from_millis(500);
 
 type Opening = Shared<BoxFuture<'static, Result<Opened>>>;
 
-/// The answers to a batch, and to the command that was sent behind it.
+/// The answers to a batch, and to the command that was sent after it.
 pub(super) type Replies = (Vec<RedisResult<Value>>, Option<RedisResult<Value>>);
 
 pub(super) struct Link {
     server: Server,
-    /// How long connecting may take.
+    /// Connecting may take this long.
     patience: Duration,
     current: Mutex<(u64, Option<Opening>)>,
-    /// How long the latest batch took, in microseconds.
+    /// The duration of the latest batch, in microseconds.
     latency: AtomicU64,
 }
 
@@ -44,14 +44,14 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Why a batch has no answers.
+/// The reason why a batch has no answers.
 #[derive(Clone, Debug)]
 pub(super) enum Failed {
     /// There is no connection: nothing was sent.
     Connecting(Error),
     /// The connection failed after the batch was sent.
     Broken(RedisError),
-    /// Nothing came back within [`CALL_LIMIT`].
+    /// No answer came within [`CALL_LIMIT`].
     Unanswered,
 }
 
@@ -70,12 +70,12 @@ impl Link {
         Self { server, patience, current: Mutex::new((0, None)), latency: AtomicU64::new(0) }
     }
 
-    /// How long the latest batch took.
+    /// Returns the duration of the latest batch.
     pub(super) fn latency(&self) -> Duration {
         Duration::from_micros(self.latency.load(Ordering::Relaxed))
     }
 
-    /// Sends the requests in one round trip, and `then` behind them.
+    /// Sends the requests, followed by `then`, in one round trip.
     pub(super) async fn send(
         &self,
         requests: &[Request],
@@ -105,8 +105,8 @@ impl Link {
         Ok(replies)
     }
 
-    /// Sends one request to the server that a slot of a cluster moves to, which serves it only
-    /// right behind the word that it was sent there.
+    /// Sends one request, preceded by `ASKING`, to the server to which a slot of a cluster is
+    /// moving. The server accepts the request only right after that command.
     pub(super) async fn send_asking(
         &self,
         request: &Request,
@@ -164,7 +164,7 @@ impl Link {
                 (current.0, opening)
             };
             match opening.await {
-                // The sentinels name another server since this connection was opened.
+                // The sentinels have named another server since this connection was opened.
                 Ok(opened) if !self.server.is_current(opened.address.as_ref()) => {
                     self.discard(generation);
                 }

@@ -19,22 +19,22 @@ use crate::{ErrorKind, LockName, Result};
 /// How many keys a step looks at.
 const STEP: u32 = 1000;
 
-/// How long the names of a listing are kept for its next page.
+/// The names of a listing are kept this long for its next page.
 const KEPT: Duration = Duration::from_secs(10);
 
 /// The most listings whose names are kept.
 const LISTINGS: usize = 4;
 
-/// The names that one scan found, kept while a listing goes on from page to page.
+/// The names that one scan found, kept while a listing continues from page to page.
 ///
-/// A page that begins where the one before ended takes its names from the same scan: so a listing
-/// looks at all keys of the database once, and not once a page.
+/// A page that begins where the previous one ended takes its names from the same scan, so that a
+/// listing scans all keys of the database once, and not once per page.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
     kept: Arc<Mutex<HashMap<Key, Listing>>>,
 }
 
-/// What a listing is for, and the name after which it goes on.
+/// The purpose and prefix of a listing, and the name after which it continues.
 type Key = (&'static str, String, LockName);
 
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ struct Listing {
 }
 
 impl Listings {
-    /// The names after `after` that begin with `prefix`, in byte order.
+    /// Returns the names after `after` that begin with `prefix`, in byte order.
     pub(super) async fn names(
         &self,
         servers: &Servers,
@@ -79,7 +79,7 @@ impl Listings {
             Listing { names: names.names, until },
         );
         drop(kept);
-        // A listing that does not go on must not keep its names in memory.
+        // A listing that does not continue must not keep its names in memory.
         let kept = Arc::downgrade(&self.kept);
         tokio::spawn(async move {
             sleep(KEPT).await;
@@ -95,7 +95,7 @@ impl Listings {
     }
 }
 
-/// The names that a page takes from.
+/// The names from which a page takes its own.
 #[derive(Debug)]
 pub(super) struct Names {
     names: Arc<Vec<LockName>>,
@@ -105,7 +105,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The next names, at most that many.
+    /// Returns the next names, at most `count`.
     pub(super) fn take(&mut self, count: usize) -> &[LockName] {
         let from = self.next;
         self.next = self.names.len().min(from.saturating_add(count));
@@ -126,7 +126,8 @@ async fn names(servers: &Servers, prefix: &str, wanted: &str) -> Result<BTreeSet
 
 /// All keys under that prefix that go on with `wanted`.
 ///
-/// A primary of a cluster that fails hides the keys of no other: it is named in the log.
+/// If one primary of a cluster fails, the keys of the others are still returned, and the log names
+/// the failed one.
 pub(super) async fn keys(
     servers: &Servers,
     prefix: &str,
@@ -157,7 +158,7 @@ pub(super) async fn keys(
     }
 }
 
-/// All keys of one server, each step within the limit.
+/// Returns all keys of one server; each step must end within the limit.
 async fn scan(server: &Link, pattern: &str, limit: Duration) -> Result<Vec<Vec<u8>>> {
     let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
     loop {

@@ -5,8 +5,8 @@
 //! * Replication is **asynchronous**: a failover, to a replica of a cluster or by sentinels, can
 //!   lose the last grants, and a primary that is cut off goes on granting and renewing: then two
 //!   holders have the lock. `min-replicas-to-write 1` with a small `min-replicas-max-lag` on the
-//!   servers bounds that; `?wait_replicas=N` in the URL lets a holder find out that no replica has
-//!   its renewals. Fencing tokens follow the clock and still grow.
+//!   servers bounds that; with `?wait_replicas=N` in the URL, a holder notices that its renewals do
+//!   not reach replicas. Fencing tokens follow the clock and still grow.
 //! * A **restart** loses what was not on disk: everything without persistence, a second by default
 //!   with the append-only file (`appendfsync everysec`), nothing with `appendfsync always`. A lock
 //!   whose lease is lost so is granted again at once.

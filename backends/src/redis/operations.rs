@@ -1,4 +1,4 @@
-//! The operations: each is one script on one key.
+//! The operations on locks, each of which is one script on one key.
 
 use std::time::Duration;
 
@@ -17,21 +17,21 @@ use crate::{
     ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
-/// How long a grant or a disable waits for the replicas that the URL asks for, and a renewal at
-/// most.
+/// A grant or a disable, and at most a renewal, waits this long for the replicas that the URL asks
+/// for.
 const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many records are read or pruned in one round trip.
+/// This many records are read or pruned in one round trip.
 const AT_ONCE: usize = 500;
 
 pub(super) struct Operations {
-    /// Of the keys: what stands before a lock's name.
+    /// The prefix of the keys, before a lock's name.
     pub(super) keys: String,
-    /// Of the hints.
+    /// The channel of the hints.
     pub(super) channel: String,
     pub(super) instances: Instances,
     pub(super) servers: Servers,
-    /// Set when writes wait for replicas.
+    /// This is set if writes wait for replicas.
     pub(super) replicas: Option<Replicas>,
     pub(super) listings: Listings,
 }
@@ -51,7 +51,8 @@ impl Operations {
         whole(name, self.servers.call(self.script(script, name, more)).await?)
     }
 
-    /// As [`run`](Self::run), and why too few replicas have it.
+    /// Does the same as [`run`](Self::run), and also returns why too few replicas have the write,
+    /// if so.
     async fn run_on_replicas(
         &self,
         script: &'static Script,
@@ -97,13 +98,13 @@ impl Operations {
         }
     }
 
-    /// Gives a grant back that too few replicas have.
+    /// Releases a grant that too few replicas have.
     async fn give_back(&self, name: &LockName, lease: LeaseId, missing: Error) -> Error {
         match self.release(name, lease).await {
             Ok(_) => missing,
             Err(cause) => Error::new(
                 ErrorKind::OutcomeUnknown,
-                "too few replicas have the grant, and it could not be given back",
+                "too few replicas have the grant, and it could not be released",
             )
             .with_source(cause),
         }
@@ -125,7 +126,8 @@ impl Operations {
         let requests: Vec<_> = leases.iter().map(request).collect();
         let shortest = leases.iter().map(|lease| lease.ttl).min().unwrap_or_default();
         let Waited { answers, missing } = match &self.replicas {
-            // Less than the engine gives a heartbeat by default, so that it is told what is wrong.
+            // This is less than the engine's default limit for a heartbeat, so that the engine gets
+            // the reason.
             Some(replicas) => {
                 replicas.renew(&requests, REPLICA_PATIENCE.min(shortest / 12)).await?
             }
@@ -205,7 +207,7 @@ impl Operations {
         Ok(records)
     }
 
-    /// The record of a name that a scan found, if it is still there.
+    /// Returns the record of a name that a scan found, if it still exists.
     fn listed(&self, name: &LockName, answer: Result<Value>) -> Result<Option<LockRecord>> {
         let record = answer.and_then(|value| whole(name, value)).and_then(|answer| {
             if answer.word == "none" { Ok(None) } else { answer.record(name).map(Some) }
@@ -232,7 +234,8 @@ impl Operations {
         let (unused_for, act) = (micros(*unused_for), if *dry_run { "" } else { "remove" });
         let mut names = listings.names(servers, &self.keys, "prune", "", after.as_ref()).await?;
         while pruned.len() < *limit {
-            // No more than may be removed, so that each removed name is returned.
+            // This asks for at most as many as may be removed, so that each removed name is
+            // returned.
             let page = names.take(AT_ONCE.min(limit - pruned.len()));
             if page.is_empty() {
                 return Ok(pruned);
@@ -245,7 +248,7 @@ impl Operations {
                     Ok(answer) if answer.word == "unused" => pruned.push(name.clone()),
                     Ok(answer) if answer.word == "used" => {}
                     Ok(_) => return Err(strange()),
-                    // What is at the key is not ours.
+                    // The value at the key is not Leasehold's.
                     Err(error) if error.kind() == ErrorKind::Corrupt => {}
                     Err(error) if servers.is_cluster() && error.is_transient() => {
                         tracing::warn!(%error, lock = %name, "a lock of the cluster is not pruned");
@@ -261,7 +264,7 @@ impl Operations {
     }
 }
 
-/// The answer to a call for that name, unless the record is damaged.
+/// Returns the answer to a call for that name, or an error if the record is damaged.
 fn whole(name: &LockName, value: Value) -> Result<Answer> {
     let answer = Answer::new(value)?;
     if answer.word == "damaged" {
@@ -270,16 +273,17 @@ fn whole(name: &LockName, value: Value) -> Result<Answer> {
     Ok(answer)
 }
 
-/// How long a node of a cluster has for a batch of renewals: a small part of the shortest ttl, or
-/// more where the node is known to be slow, so that the answers of the others come in time.
+/// Returns how long a node of a cluster may take for a batch of renewals: a small part of the
+/// shortest ttl, or more if the node is known to be slow. This way the answers of the other nodes
+/// come in time.
 fn shard_limit(latency: Duration, ttl: Duration) -> Duration {
     let least = (ttl / 40).clamp(Duration::from_millis(20), Duration::from_secs(1));
     least.max(latency.saturating_mul(4).min(ttl / 4))
 }
 
-/// Makes what is not known of one renewal its own outcome, unless it is so with all.
+/// Turns the failure of one renewal into its own unknown outcome, unless all renewals failed.
 ///
-/// What too few replicas have must not be relied on: a failover could lose it.
+/// A renewal that too few replicas have must not be relied on, since a failover could lose it.
 fn each(outcomes: Vec<Result<RenewOutcome>>, missing: Option<&Error>) -> Result<Vec<RenewOutcome>> {
     if outcomes.iter().all(Result::is_err) {
         return outcomes.into_iter().collect();
@@ -302,8 +306,8 @@ fn unknown(error: &Error) -> RenewOutcome {
     RenewOutcome::Unknown { why }
 }
 
-/// The outcome of one renewal. A damaged record must not cost the others their leases: what became
-/// of its own is unknown.
+/// Returns the outcome of one renewal. A damaged record must not affect other leases; the outcome
+/// of its own lease is unknown.
 pub(super) fn renewed(name: &LockName, value: Result<Value>) -> Result<RenewOutcome> {
     let damaged = |error: Error| {
         let error = error.for_lock(name);
@@ -311,7 +315,7 @@ pub(super) fn renewed(name: &LockName, value: Result<Value>) -> Result<RenewOutc
         unknown(&error)
     };
     let answer = match value {
-        // What is at the key is not ours.
+        // The value at the key is not Leasehold's.
         Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(damaged(error)),
         value => Answer::new(value?)?,
     };
@@ -364,7 +368,8 @@ mod tests {
         assert_eq!(outcomes[1..], [extended().unwrap(), RenewOutcome::Lost]);
         let error = each(vec![failed(), failed()], None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
-        // What too few replicas have is not relied on; that a lease is lost needs no replica.
+        // A renewal that too few replicas have is unknown; a lost lease is reported without any
+        // replica.
         let missing = Error::new(ErrorKind::Unavailable, "0 of 1 replicas");
         let outcomes = each(vec![extended(), Ok(RenewOutcome::Lost)], Some(&missing)).unwrap();
         assert!(matches!(outcomes[0], RenewOutcome::Unknown { .. }), "{outcomes:?}");

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 const KNOWN: &[&str] =
     &["wait_replicas", "protocol", "ca", "cert", "key", "sentinel_username", "sentinel_password"];
 
-/// Those that are read from the URL of a Unix socket, which has no place for them elsewhere.
+/// The options of the URL of a Unix socket, which has no other position for some of them.
 const OF_SOCKETS: &[&str] = &["wait_replicas", "protocol", "db", "user", "pass"];
 
 /// Read, and with the files that are named.

@@ -1,4 +1,4 @@
-//! Where the locks are: at one server, at the one that sentinels name, or in a cluster.
+//! The topology: one server, the server that sentinels name, or a cluster.
 
 use std::fmt;
 use std::future::pending;
@@ -35,7 +35,7 @@ impl fmt::Display for Address {
 
 pub(super) enum Place {
     Server(Server),
-    /// The nodes that the URL names, any of which knows the others and passes hints on.
+    /// The nodes that the URL names; each of them knows the others and forwards hints.
     Cluster(Vec<Client>),
 }
 
@@ -46,7 +46,7 @@ pub(super) enum Server {
     Sentinels(Arc<Sentinels>),
 }
 
-/// A connection to a primary, and its address where sentinels named it.
+/// A connection to a primary, with its address if sentinels named it.
 #[derive(Clone)]
 pub(super) struct Opened {
     pub(super) connection: MultiplexedConnection,
@@ -84,7 +84,8 @@ impl Place {
         }
     }
 
-    /// A connection that hints come on, with the server's address where sentinels named it.
+    /// Opens a connection on which hints arrive, and returns it with the server's address if
+    /// sentinels named it.
     pub(super) async fn listen(&self) -> Result<(PubSub, Option<Address>)> {
         let nodes = match self {
             Self::Server(Server::At(client)) => {
@@ -98,10 +99,10 @@ impl Place {
             }
             Self::Cluster(nodes) => nodes,
         };
-        let mut failed = Error::invalid("no node of the cluster is given to watch at");
+        let mut failed = Error::invalid("no node of the cluster was given for the watch");
         let first = fastrand::usize(..nodes.len().max(1));
         for node in nodes[first..].iter().chain(&nodes[..first]) {
-            // One that is out of reach must not use up the time of the others.
+            // An unreachable node must not use up the time of the others.
             match timeout(NODE_PATIENCE, node.get_async_pubsub()).await {
                 Ok(Ok(listening)) => return Ok((listening, None)),
                 Ok(Err(cause)) => failed = error::connecting(cause),
@@ -111,7 +112,7 @@ impl Place {
         Err(failed)
     }
 
-    /// Waits until the sentinels name another server than this one.
+    /// Waits until the sentinels name a server other than this one.
     pub(super) async fn left(&self, address: Option<&Address>) {
         let Self::Server(server) = self else { return pending().await };
         if address.is_none() {
@@ -134,7 +135,7 @@ impl Server {
         }
     }
 
-    /// Whether a server that sentinels named is still the one that they name.
+    /// Returns whether the server that sentinels named is still the one that they name.
     pub(super) fn is_current(&self, address: Option<&Address>) -> bool {
         match (self, address) {
             (Self::Sentinels(sentinels), Some(address)) => sentinels.is_current(address),
@@ -143,7 +144,7 @@ impl Server {
     }
 }
 
-/// A client for that address that connects as another one does elsewhere.
+/// Returns a client for that address with the settings of another client.
 pub(super) fn client_at(model: &ConnectionInfo, address: &Address) -> RedisResult<Client> {
     let (host, port) = (address.host.clone(), address.port);
     let address = match model.addr() {
@@ -158,7 +159,7 @@ pub(super) fn client_at(model: &ConnectionInfo, address: &Address) -> RedisResul
     Client::open(model.clone().set_addr(address))
 }
 
-/// A connection without limits, since the caller bounds connecting and calls.
+/// Opens a connection without time limits, since the caller limits connecting and calls.
 pub(super) async fn plain(client: &Client) -> RedisResult<MultiplexedConnection> {
     let config =
         AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);

@@ -11,7 +11,8 @@ use crate::{
     Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Reason, Result,
 };
 
-/// The version of records that this build writes and reads, and that a record has which names none.
+/// The version of the records that this program writes and reads. A record that states none has
+/// this version.
 const VERSION: &str = "1";
 
 /// A script's answer: a word, and what belongs to it.
@@ -42,7 +43,7 @@ impl Answer {
         self.number(at).map(Duration::from_micros)
     }
 
-    /// A list of words.
+    /// Reads a list of words.
     pub(super) fn words(&self, at: usize) -> Result<Vec<&str>> {
         let Some(Value::Array(words)) = self.rest.get(at) else { return Err(strange()) };
         words.iter().map(|word| text(word).ok_or_else(strange)).collect()

@@ -1,10 +1,10 @@
-//! What is sent to a server: a script or a command, each on one key.
+//! The requests to a server: each is a script or a command on one key.
 
 use ::redis::Cmd;
 
 use super::scripts::Script;
 
-/// A script or a command, with the key that says which server of a cluster has it.
+/// A script or a command, with the key that determines its server in a cluster.
 #[derive(Clone, Debug)]
 pub(super) enum Request {
     Script(Call),
@@ -20,7 +20,7 @@ pub(super) struct Call {
 }
 
 impl Request {
-    /// A command whose first argument is its key.
+    /// Creates a command whose first argument is its key.
     pub(super) fn command(name: &str, key: &[u8]) -> Self {
         let mut command = ::redis::cmd(name);
         command.arg(key);
@@ -34,7 +34,7 @@ impl Request {
         }
     }
 
-    /// What is sent first: a script by its hash.
+    /// Returns the command to send first: a script is named by its hash.
     pub(super) fn brief(&self) -> Cmd {
         match self {
             Self::Script(call) => call.command("EVALSHA", &call.script.sha),
@@ -42,7 +42,7 @@ impl Request {
         }
     }
 
-    /// What is sent to a server that does not have the script.
+    /// Returns the command for a server that does not have the script.
     pub(super) fn whole(&self) -> Cmd {
         match self {
             Self::Script(call) => call.command("EVAL", call.script.code),

@@ -15,7 +15,8 @@ impl Script {
     }
 }
 
-/// What opening tries; alone, since the others begin with commands that may be refused.
+/// The script that a store runs when it opens. It does not include the common part, which begins
+/// with commands that may be refused.
 pub(super) static CHECK: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/check.lua")));
 

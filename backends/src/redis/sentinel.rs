@@ -1,7 +1,7 @@
 //! The primary that sentinels name.
 //!
-//! All sentinels are asked at once. While the store is in use they are asked again every second:
-//! connections to a server that they no longer name are left, though it still answers.
+//! All sentinels are asked at once. While the store is in use they are asked again every second,
+//! and connections to a server that they no longer name are closed even if it still answers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -22,14 +22,14 @@ use crate::{Error, ErrorKind, Result};
 /// connecting may take.
 const STEP: Duration = Duration::from_secs(2);
 
-/// How long the others are waited for once most sentinels have answered.
+/// Once most sentinels have answered, the others are waited for this long.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// How often the sentinels are asked while the store is in use.
+/// The sentinels are asked at this interval while the store is in use.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often in a row most sentinels name another server under a lower epoch until it counts. Right
-/// after a failover those that have not heard of it do so for about two seconds.
+/// If most sentinels name another server with a lower epoch this often in a row, it counts. Right
+/// after a failover, sentinels that have not learnt of it do so for about two seconds.
 const RENAMED: u32 = 10;
 
 const NAME_SENTINELS: &str =
@@ -45,25 +45,25 @@ pub(super) struct Sentinels {
 
 #[derive(Default)]
 struct State {
-    /// What decided last.
+    /// The vote that decided last.
     primary: Option<Vote>,
     monitor: Option<JoinHandle<()>>,
 }
 
-/// One sentinel, with a connection that is kept between two questions.
+/// One sentinel, with a connection that is kept between two requests.
 pub(super) struct Sentinel {
     pub(super) client: Client,
     open: Mutex<Option<MultiplexedConnection>>,
 }
 
-/// The primary, connected.
+/// A connection to the primary.
 pub(super) struct Found {
     pub(super) client: Client,
     pub(super) connection: MultiplexedConnection,
     pub(super) address: Address,
 }
 
-/// How far the way by the sentinels went. The last tells most.
+/// How far an attempt to find the primary got. The error of the last step is the most useful.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Reached,
@@ -80,7 +80,7 @@ impl Sentinels {
         Self { sentinels, service, node, state: Mutex::default() }
     }
 
-    /// Connects to the primary, and has the sentinels asked again from now on.
+    /// Connects to the primary, and starts asking the sentinels regularly.
     pub(super) async fn primary(self: &Arc<Self>) -> Result<Found> {
         self.keep_asking();
         let before = self.state().primary.clone();
@@ -107,12 +107,12 @@ impl Sentinels {
         Err(failed.map_or_else(nothing, |(_, error)| error))
     }
 
-    /// Whether that is the server that the sentinels name, as far as is known.
+    /// Returns whether the sentinels name that server, as far as is known.
     pub(super) fn is_current(&self, address: &Address) -> bool {
         self.state().primary.as_ref().is_none_or(|primary| primary.address == *address)
     }
 
-    /// Takes note of the primary, unless a later one has become known in between.
+    /// Remembers the primary, unless a later one has become known in between.
     fn connected_to(&self, primary: Vote) {
         let mut state = self.state();
         if state.primary.as_ref().is_none_or(|known| known.epoch <= primary.epoch) {
@@ -120,7 +120,7 @@ impl Sentinels {
         }
     }
 
-    /// Asks all sentinels. Those that are silent are waited for while too few have answered.
+    /// Asks all sentinels, and waits for silent ones while too few have answered.
     async fn survey(&self) -> (Vec<Vote>, Option<Failure>) {
         let count = self.sentinels.len();
         let mut asked: FuturesUnordered<_> =
@@ -148,17 +148,18 @@ impl Sentinels {
         (votes, failed)
     }
 
-    /// Starts the task that asks the sentinels, unless it runs. It ends with this value.
+    /// Starts the task that asks the sentinels, unless it is running. It ends when this value is
+    /// dropped.
     fn keep_asking(self: &Arc<Self>) {
         let mut state = self.state();
-        // It is over also when the runtime that it ran in is gone.
+        // The task also ends when its runtime is gone.
         if state.monitor.as_ref().is_none_or(JoinHandle::is_finished) {
             state.monitor = Some(tokio::spawn(monitor(Arc::downgrade(self))));
         }
     }
 
-    /// Takes note of what the sentinels say now; `lower` counts how often they named another server
-    /// under a lower epoch.
+    /// Evaluates the latest votes; `lower` counts how often they named another server with a lower
+    /// epoch.
     fn note(&self, votes: &[Vote], lower: &mut u32) {
         let mut state = self.state();
         let Some(before) = &state.primary else { return };
@@ -192,7 +193,7 @@ impl Drop for Sentinels {
 async fn monitor(sentinels: Weak<Sentinels>) {
     let mut lower = 0;
     loop {
-        // With jitter, so that the processes of an application do not ask at once.
+        // The jitter keeps the processes of an application from asking at the same time.
         sleep(INTERVAL.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
         let Some(sentinels) = sentinels.upgrade() else { return };
         let (votes, _) = sentinels.survey().await;
@@ -234,7 +235,7 @@ impl Sentinel {
     }
 }
 
-/// The server that the sentinel names, and its epoch; 0 where the user may not ask for that.
+/// Returns the server that the sentinel names, and its epoch, or 0 if the user may not read that.
 async fn vote(connection: &mut MultiplexedConnection, service: &str) -> RedisResult<Option<Vote>> {
     let mut pipeline = Pipeline::new();
     pipeline.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(service);

@@ -1,4 +1,4 @@
-//! All servers of a store: one, or the nodes of a cluster.
+//! The servers of a store: one, or the nodes of a cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,12 +39,12 @@ impl Servers {
         }
     }
 
-    /// Runs many in one round trip for each server, with an answer each.
+    /// Runs many requests in one round trip for each server, and returns an answer for each.
     ///
-    /// In a cluster, `limit` says by a node's latency how long its answers are waited for.
+    /// In a cluster, `limit` computes from a node's latency how long its answers are waited for.
     ///
     /// # Errors
-    /// When there is no server to ask.
+    /// This fails if there is no server to ask.
     pub(super) async fn call_all(
         &self,
         requests: Vec<Request>,
@@ -59,7 +59,7 @@ impl Servers {
         }
     }
 
-    /// A connection to each server that has keys.
+    /// Returns a connection to each server that stores keys.
     pub(super) async fn primaries(&self) -> Result<Vec<Arc<Link>>> {
         match self {
             Self::One(link) => Ok(vec![Arc::clone(link)]),
@@ -68,12 +68,12 @@ impl Servers {
     }
 }
 
-/// A connection of its own to that server.
+/// Returns a new connection to that server.
 pub(super) fn one(server: &Server) -> Link {
     Link::new(server.clone(), PATIENCE)
 }
 
-/// For calls whose answers are of use together only.
+/// The limit for calls whose answers are only useful together.
 pub(super) fn patient(_latency: Duration) -> Duration {
     CALL_LIMIT
 }

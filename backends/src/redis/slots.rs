@@ -1,4 +1,4 @@
-//! Which node of a cluster has a key.
+//! Finds the node of a cluster that stores a key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use super::place::Address;
 use super::record::strange;
 use crate::Result;
 
-/// How many slots a cluster has.
+/// The number of slots of a cluster.
 const SLOTS: u16 = 16384;
 
-/// The slot of a key: of the part in braces, if there is one.
+/// Returns the slot of a key, which depends only on the part in braces, if there is one.
 pub(super) fn slot(key: &[u8]) -> u16 {
     let open = key.iter().position(|byte| *byte == b'{').map(|at| at + 1);
     let tag = open.and_then(|from| {
@@ -21,7 +21,7 @@ pub(super) fn slot(key: &[u8]) -> u16 {
     crc16(tag.unwrap_or(key)) % SLOTS
 }
 
-/// CRC-16/XMODEM, as the cluster specification has it.
+/// Computes CRC-16/XMODEM, as the cluster specification defines it.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
@@ -30,12 +30,12 @@ fn crc16(bytes: &[u8]) -> u16 {
     })
 }
 
-/// Which primary has which slots.
+/// Maps slots to primaries.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SlotMap {
-    /// By the last slot of each range: the first, and its primary.
+    /// For the last slot of each range: its first slot and its primary.
     ranges: BTreeMap<u16, (u16, Address)>,
-    /// Slots that a node said another one has.
+    /// The slots that a node reported to be at another one.
     moved: BTreeMap<u16, Address>,
     replicas: BTreeSet<Address>,
 }
@@ -69,7 +69,7 @@ impl SlotMap {
         })
     }
 
-    /// A node said that this one has the slot.
+    /// Notes that a node reported this one as the owner of the slot.
     pub(super) fn learn(&mut self, slot: u16, owner: Address) {
         self.moved.insert(slot, owner);
     }
@@ -87,7 +87,7 @@ impl SlotMap {
     }
 }
 
-/// Host, port, and more.
+/// Reads host and port; further elements are ignored.
 fn node(value: &Value, asked: &str) -> Result<Address> {
     let Value::Array(parts) = value else { return Err(strange()) };
     let host = match parts.first() {
@@ -100,12 +100,13 @@ fn node(value: &Value, asked: &str) -> Result<Address> {
     Ok(Address { host: known(host, asked), port })
 }
 
-/// A host that a node names; where it does not know its own, the one that it was asked at.
+/// Returns the host that a node names, or the one at which it was asked if it does not know its
+/// own.
 fn known(host: &str, asked: &str) -> String {
     if matches!(host, "" | "?") { asked.to_owned() } else { host.to_owned() }
 }
 
-/// The node in the text of a redirection, `HOST:PORT`.
+/// Parses the node in the text of a redirection, `HOST:PORT`.
 pub(super) fn redirected(text: &str, asked: &str) -> Option<Address> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.trim_matches(['[', ']']);

@@ -42,11 +42,11 @@ impl RedisStore {
     /// Opens the server, the sentinels' primary or the cluster that the URL names.
     ///
     /// The URL is one of `redis://USER:PASSWORD@HOST:PORT/DB`, `redis+unix:///PATH?db=N`,
-    /// `redis+cluster://HOST:PORT,HOST:PORT` and
-    /// `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB`; with `rediss` instead of `redis` for
-    /// TLS, and `valkey` and `valkeys` alike. With `?wait_replicas=N` a grant, a renewal and a
-    /// disable wait until so many replicas have it; `ca`, `cert` and `key` name files in PEM for
-    /// TLS, and `sentinel_username` and `sentinel_password` are the sentinels' own.
+    /// `redis+cluster://HOST:PORT,HOST:PORT` and `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB`;
+    /// with `rediss` instead of `redis` for TLS, and `valkey` and `valkeys` mean the same. With
+    /// `?wait_replicas=N`, grants, renewals and disables wait until that many replicas have them;
+    /// `ca`, `cert` and `key` name files in PEM for TLS, and `sentinel_username` and
+    /// `sentinel_password` are the sentinels' own.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for a URL that cannot be read;
@@ -84,7 +84,7 @@ impl RedisStore {
 
     /// Builds the store on a cluster, by clients of one or more of its nodes.
     ///
-    /// The store finds the other nodes and connects to them as the first client does to its own:
+    /// The store finds the other nodes and connects to them with the settings of the first client:
     /// with the same user, password, protocol and certificates.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Which of the servers that sentinels name is the primary. Pure.
+//! Decides which of the servers that sentinels name is the primary, without I/O.
 
 use super::place::Address;
 
@@ -9,11 +9,12 @@ pub(super) struct Vote {
     pub(super) epoch: u64,
 }
 
-/// The servers to try, in order, by the answers of the sentinels and by what they said before.
+/// Returns the servers to try, in order, according to the present and earlier answers of the
+/// sentinels.
 ///
 /// A failover takes a majority of the sentinels, which give it an epoch, so the highest epoch
-/// decides: a sentinel that was cut off still names the old primary under a lower one. Where
-/// epochs are equal, the server that most of all sentinels name comes first, then the one before.
+/// decides: a sentinel that was cut off still names the old primary under a lower one. If epochs
+/// are equal, the server that a majority of all sentinels names comes first, then the previous one.
 pub(super) fn candidates(votes: &[Vote], sentinels: usize, before: Option<&Vote>) -> Vec<Vote> {
     let Some(epoch) = votes.iter().chain(before).map(|vote| vote.epoch).max() else {
         return Vec::new();
@@ -32,7 +33,7 @@ pub(super) fn candidates(votes: &[Vote], sentinels: usize, before: Option<&Vote>
     named.into_iter().map(|(address, _)| Vote { address: address.clone(), epoch }).collect()
 }
 
-/// The server that most of the sentinels name under a lower epoch than before, as after the service
+/// Returns the server that most sentinels name with a lower epoch than before, as after the service
 /// was removed from them and added again.
 pub(super) fn renamed(votes: &[Vote], sentinels: usize, before: &Vote) -> Option<Vote> {
     votes

@@ -1,7 +1,7 @@
 //! Connections for writes that wait for replicas.
 //!
 //! A server answers nothing else on a connection that waits, so each write waits on a connection of
-//! its own, up to a number of them. Renewals have their own connections: they do not wait behind
+//! its own, up to a limit. Renewals have separate connections, so that they do not wait behind
 //! grants whose replicas hang.
 
 use std::sync::{Mutex, PoisonError};
@@ -19,23 +19,23 @@ use super::servers;
 use crate::common::limit::{CALL_LIMIT, unanswered};
 use crate::{Error, ErrorKind, Result};
 
-/// How many writes of a kind wait at once.
+/// At most this many writes of a kind wait at the same time.
 const CONNECTIONS: usize = 8;
 
-/// How many replicas a write waits for.
+/// The replicas for which a write waits.
 #[derive(Debug)]
 pub(super) struct Replicas {
     wanted: u32,
-    /// For grants and disables.
+    /// The connections for grants and disables.
     writes: Waiting,
     renewals: Waiting,
 }
 
-/// What became of writes that waited.
+/// The result of writes that waited.
 #[derive(Debug)]
 pub(super) struct Waited {
     pub(super) answers: Vec<Result<Value>>,
-    /// Why too few replicas have them; none when enough have.
+    /// Why too few replicas have the writes; `None` if enough have them.
     pub(super) missing: Option<Error>,
 }
 
@@ -79,7 +79,7 @@ impl Replicas {
         let (reached, cause) = match reached {
             Some(Ok(Value::Int(reached))) => (reached, None),
             Some(Ok(_)) | None => (0, None),
-            // As when the primary was made a replica in between.
+            // This happens, for example, if the primary became a replica in between.
             Some(Err(cause)) => (0, Some(cause)),
         };
         let wanted = i64::from(self.wanted);

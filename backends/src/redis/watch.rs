@@ -47,7 +47,7 @@ impl Drop for Task {
     }
 }
 
-/// A subscription, with the server's address where sentinels named it.
+/// A subscription, with the server's address if sentinels named it.
 type Listening = (PubSub, Option<Address>);
 
 async fn listen(place: &Place, channel_name: &str) -> Result<Listening> {
@@ -83,7 +83,7 @@ async fn run(
     }
 }
 
-/// Forwards hints until the connection fails; `None` when the stream was dropped.
+/// Forwards hints until the connection fails; returns `None` if the stream was dropped.
 async fn forward(listening: PubSub, sender: &Sender<Hint>) -> Option<()> {
     let (mut sink, mut messages) = listening.split();
     loop {

@@ -2,14 +2,14 @@
 //!
 //! Every client of an SQLite file runs on one kernel, so one clock can serve them all without
 //! asking a server: `CLOCK_BOOTTIME`, which no one can set, which counts suspend, and which starts
-//! at zero with each boot. Beside the time when a lease runs out, a row keeps the boot's id and the
-//! lease's ttl.
+//! at zero with each boot. Besides the time when a lease runs out, a row contains the boot's id and
+//! the lease's ttl.
 //!
-//! A container may have a boot id of its own, mounted over the kernel's, so another id does not mean
-//! another boot. But where the clock is the same, no lease has more than its ttl left. So a lease of
-//! another id is over when its time is, or when more than its ttl is left of it: then it is one of an
-//! earlier boot, whose holder died with that boot. Right after a reboot a lease of the earlier boot can
-//! look as if it were in force, for its ttl at most.
+//! A container may have a boot id of its own, mounted over the kernel's, so another id does not
+//! mean another boot. But where the clock is the same, no lease has more than its ttl left. So a
+//! lease with another id is over when its time has come, or when it has more than its ttl left:
+//! then it belongs to an earlier boot, and its holder died with that boot. Right after a reboot a
+//! lease of the earlier boot can look as if it were in force, for its ttl at most.
 //!
 //! A time namespace shifts the clock for the processes in it, and the kernel says by how much.
 
@@ -20,7 +20,7 @@ use crate::{Clock as _, Error, ErrorKind, MAX_TTL, Result, SystemClock};
 /// Where Linux names the present boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// Where Linux says by how much the time namespace of this process shifts its clocks.
+/// The file in which Linux says by how much the time namespace of this process shifts its clocks.
 const OFFSETS: &str = "/proc/self/timens_offsets";
 
 /// What stands for a boot where the calendar clock has to serve.
@@ -30,7 +30,7 @@ const CALENDAR: &str = "calendar";
 #[derive(Clone, Debug)]
 pub(super) struct MachineClock {
     boot: String,
-    /// By how much this process's uptime is ahead of the machine's, in microseconds.
+    /// The amount by which this process's uptime is ahead of the machine's, in microseconds.
     offset: i64,
 }
 
@@ -64,7 +64,7 @@ impl MachineClock {
         Ok(Self { offset, ..Self::of_boot(id.trim()) })
     }
 
-    /// The clock of a boot of that id.
+    /// Creates the clock of a boot with that id.
     pub(super) fn of_boot(id: &str) -> Self {
         Self { boot: id.to_owned(), offset: 0 }
     }
@@ -82,9 +82,9 @@ impl MachineClock {
         Now { uptime: micros(uptime).saturating_sub(self.offset), wall: micros(wall) }
     }
 
-    /// What is left at `now` of a lease of that boot and ttl: nothing if it is over.
+    /// Returns what is left at `now` of a lease with that boot and ttl: zero if it is over.
     ///
-    /// In this boot, more than any lease lasts is damage.
+    /// In this boot, a lease with more left than the longest ttl is a damaged row.
     pub(super) fn left(
         &self,
         boot: &str,
@@ -110,13 +110,14 @@ impl MachineClock {
     }
 }
 
-/// The most that can be left of a lease of that ttl where the clock is the same. The statements in
-/// [`sql`](super::sql) decide by this too.
+/// Returns the most that a lease with that ttl can have left on the same clock. The statements in
+/// [`sql`](super::sql) use the same limit.
 fn longest(ttl: Option<i64>) -> Duration {
     duration(ttl.unwrap_or(LONGEST_TTL).min(LONGEST_TTL).saturating_add(TOLERANCE))
 }
 
-/// By how much `/proc/self/timens_offsets` says that the time since boot is ahead, in microseconds.
+/// Reads from `/proc/self/timens_offsets` by how much the time since boot is ahead, in
+/// microseconds.
 fn boottime_offset(text: &str) -> i64 {
     let read = |line: &str| -> Option<i64> {
         let mut words = line.split_whitespace();
@@ -133,8 +134,8 @@ fn boottime_offset(text: &str) -> i64 {
 /// The longest ttl, in microseconds.
 pub(super) const LONGEST_TTL: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// What a lease may have left beyond its ttl, in microseconds, for clocks that are read on different
-/// processors.
+/// A lease may have this much left beyond its ttl, in microseconds, since clocks differ slightly
+/// between processors.
 pub(super) const TOLERANCE: i64 = 1_000_000;
 
 /// Other processors' readings, and a calendar clock that is being slewed, may be a little behind.
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_of_this_boot_is_over_when_its_time_is() {
+    fn a_lease_of_this_boot_is_over_when_its_time_has_come() {
         let clock = MachineClock::of_boot("this");
         let left = |expires_at| clock.left("this", Some(500), expires_at, NOW).unwrap();
         assert_eq!(left(1_000), None);
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_of_another_boot_is_over_when_its_time_is_or_it_has_more_than_its_ttl_left() {
+    fn a_lease_of_another_boot_is_over_at_its_end_or_with_more_than_its_ttl_left() {
         let clock = MachineClock::of_boot("this");
         let left = |ttl, expires_at| clock.left("that", ttl, expires_at, NOW).unwrap();
         let longest = NOW.uptime + 500 + TOLERANCE;
@@ -196,7 +197,7 @@ mod tests {
         assert_eq!(left(Some(500), 1_500), Some(Duration::from_micros(500)));
         assert!(left(Some(500), longest).is_some());
         assert_eq!(left(Some(500), longest + 1), None);
-        // A row of the first schema has no ttl: it is taken for the longest.
+        // A row of the first schema has no ttl, so the longest is assumed.
         assert!(left(None, NOW.uptime + LONGEST_TTL).is_some());
         for ttl in [None, Some(i64::MAX), Some(i64::MIN)] {
             assert_eq!(left(ttl, i64::MAX), None);

@@ -25,7 +25,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One connection writes at a time; the others read. One more is beside the pool.
+/// One connection writes at a time; the others read. One more connection exists beside the pool.
 const MAX_CONNECTIONS: u32 = 3;
 
 /// Where the database is.
@@ -99,14 +99,15 @@ impl Location {
         };
         let opened = patiently(|| pool.clone().connect_with(connection.clone())).await?;
         if *self != Self::Memory {
-            // A file that is deleted later is not to be created again.
+            // A file that is deleted later must not be created again.
             opened.set_connect_options(connection.create_if_missing(false));
         }
         Ok(opened)
     }
 
-    /// Opens a connection beside the pool's, which stays open for as long as the store. `None` where
-    /// the database is in memory, or where that pool's options do not do to open another.
+    /// Opens a connection beside the pool's, which stays open for as long as the store. Returns
+    /// `None` if the database is in memory, or if the pool's options cannot open another
+    /// connection.
     pub(super) async fn connect_beside(&self, pool: &SqlitePool) -> Option<SqliteConnection> {
         if *self == Self::Memory {
             return None;
@@ -116,17 +117,19 @@ impl Location {
         let options = options.disable_statement_logging();
         let opened = patiently(|| async {
             let mut connection = options.connect().await?;
-            // SQLite opens the write-ahead log when the database is read first.
+            // SQLite opens the write-ahead log at the first read of the database.
             sqlx::query("SELECT count(*) FROM sqlite_schema").execute(&mut connection).await?;
             Ok(connection)
         });
         opened
             .await
-            .inspect_err(|error| tracing::debug!(%error, "no connection beside the pool's"))
+            .inspect_err(
+                |error| tracing::debug!(%error, "cannot open a connection beside the pool"),
+            )
             .ok()
     }
 
-    /// The file as it is now.
+    /// Returns the file as it is now.
     pub(super) fn file(&self, keeps_log: bool) -> Option<DatabaseFile> {
         match self {
             Self::Memory => None,

@@ -1,9 +1,9 @@
-//! Noticing that the database file is no longer the one at its path.
+//! Detects that the database file is no longer the one at its path.
 //!
-//! A process that has an SQLite file open goes on with it after it was deleted or replaced, while
-//! others open the file that is at the path now: two holders, and neither is told. So the file's
-//! identity is compared before each operation, and so is that of the write-ahead log and of its index,
-//! which lie beside it for as long as anybody has the database open.
+//! A process that has an SQLite file open keeps using it after it was deleted or replaced, while
+//! others open the file that is at the path now: there would be two holders, and neither would
+//! notice. So the identity of the file is compared before each operation, and so is that of the
+//! write-ahead log and of its index, which exist beside it while a process has the database open.
 
 use std::fs;
 use std::io::ErrorKind::NotFound;
@@ -20,22 +20,22 @@ pub(super) struct DatabaseFile {
     id: FileId,
     /// The write-ahead log and its index.
     log: [PathBuf; 2],
-    /// Their identities, once they were seen; `None` where they may come and go.
+    /// Their identities, once they were seen; `None` if SQLite may remove and create them.
     log_ids: Option<Mutex<[Option<FileId>; 2]>>,
 }
 
-/// Which file it is, whatever its name.
+/// The identity of a file, independent of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId(u64, u64);
 
-/// When the database was last written, as its file system tells: no two writes need to differ in it.
+/// The file system's times of the last writes. Two writes may have the same time.
 pub(super) type Written = [Option<(SystemTime, u64)>; 2];
 
 impl FileId {
-    /// The file at that path; `None` where there is none, or where it cannot be told.
+    /// Returns the identity of the file at that path; `None` if there is none, or if it is unknown.
     ///
-    /// Only its metadata is read: to open the file and close it again would drop the locks that
-    /// SQLite has on it in this process.
+    /// Only its metadata is read: opening and closing the file would drop the locks that SQLite
+    /// holds on it in this process.
     #[cfg(unix)]
     pub(super) fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
@@ -49,13 +49,13 @@ impl FileId {
 }
 
 impl DatabaseFile {
-    /// The file at that path as it is now; `None` where its identity cannot be told.
+    /// Returns the file that is now at that path; `None` if its identity is unknown.
     ///
-    /// `keeps_log` is whether a connection stays open for as long as the store is used. Without one
+    /// `keeps_log` says that a connection stays open for as long as the store is used. Without one
     /// SQLite may remove the write-ahead log and create it again.
     pub(super) fn now_at(path: &Path, keeps_log: bool) -> Option<Self> {
         let id = FileId::of(path)?;
-        // SQLite follows links before it names the log.
+        // SQLite resolves links before it names the log.
         let resolved = fs::canonicalize(path).ok()?;
         let beside = |suffix: &str| {
             let mut name = resolved.clone().into_os_string();
@@ -70,11 +70,12 @@ impl DatabaseFile {
         })
     }
 
-    /// Compares the files at their paths with those that were opened. To be called while a
-    /// transaction is open: then the log is there, if there is one.
+    /// Compares the files at their paths with those that were opened. Call this while a transaction
+    /// is open: only then does the log certainly exist, if there is one.
     ///
     /// # Errors
-    /// [`Corrupt`](ErrorKind::Corrupt), naming the file, when another is there now, or none.
+    /// This fails with [`Corrupt`](ErrorKind::Corrupt), and names the file, if it was replaced or
+    /// deleted.
     pub(super) fn check(&self) -> Result<()> {
         same(&self.path, self.id)?;
         let Some(log_ids) = &self.log_ids else { return Ok(()) };
@@ -88,7 +89,7 @@ impl DatabaseFile {
         Ok(())
     }
 
-    /// When the database and its log were last written.
+    /// Returns when the database and its log were last written.
     pub(super) fn written(&self) -> Written {
         let [log, _] = &self.log;
         [&self.path, log].map(|path| {
@@ -98,7 +99,8 @@ impl DatabaseFile {
     }
 }
 
-/// Fails where the file at that path is not that one. What cannot be told is taken for the same.
+/// Fails if the file at that path is another one. A file whose identity is unknown counts as the
+/// same.
 fn same(path: &Path, id: FileId) -> Result<()> {
     match FileId::of(path) {
         Some(found) if found == id => Ok(()),
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_at_the_path_is_noticed_and_so_is_none() {
+    fn a_replaced_and_a_deleted_file_are_noticed() {
         let (folder, path) = place();
         let file = DatabaseFile::now_at(&path, true).unwrap();
         file.check().unwrap();

@@ -59,7 +59,7 @@ pub(super) const COLUMNS: [Column; 4] = [
     ("expires_at", "INTEGER", true),
 ];
 
-/// The longest that an instance of another boot id is known for, in microseconds; see
+/// An instance with another boot id can be known for at most this long, in microseconds; see
 /// [`clock`](super::clock). Its row has no ttl.
 const LONGEST: i64 = 60 * 60 * 1_000_000;
 
@@ -115,7 +115,7 @@ impl Shared {
     }
 }
 
-/// The row's instance, unless its time is over.
+/// Returns the row's instance, unless it has expired.
 fn record(
     row: &SqliteRow,
     clock: &MachineClock,

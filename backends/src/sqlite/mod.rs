@@ -14,8 +14,8 @@
 //! * A power failure can lose the last writes (`synchronous = NORMAL`). Every lease ends with the
 //!   boot, and fencing tokens follow the calendar clock, so that they grow even then, unless that
 //!   clock was set back. A process that crashes loses nothing.
-//! * The file, and the log beside it, must not be deleted or replaced while a process has it open: a
-//!   store notices it at its next call, and its leases are lost then.
+//! * The file, and the log beside it, must not be deleted or replaced while a process has it open.
+//!   A store notices this at its next call, and then loses its leases.
 //!
 //! # How it works
 //!
@@ -24,8 +24,8 @@
 //! for it with a time read before would revive a lease that ran out meanwhile. Writers of one
 //! store queue in this process, fairly, and only then contend with other processes.
 //!
-//! [`watch`](crate::LockStore::watch) asks the file system twenty times a second whether the database
-//! was written, and reads what was signalled only then.
+//! [`watch`](crate::LockStore::watch) asks the file system twenty times a second whether the
+//! database was written, and only then reads what was signalled.
 //!
 //! ```
 //! use leasehold::sqlite::SqliteStore;

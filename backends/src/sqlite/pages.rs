@@ -1,4 +1,4 @@
-//! Listing names and removing unused ones, a page at a time.
+//! Lists names and removes unused ones, a page at a time.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::{error, row};
 use crate::{Error, ListOptions, LockName, LockRecord, PruneOptions, Result};
 
-/// The rows that are read at once.
+/// This many rows are read at once.
 const READ: usize = 500;
 
 /// A statement whose first arguments are a name before the first, and a limit.
@@ -33,7 +33,7 @@ impl Shared {
                 Err(error) => match row::name(row, &self.sql.table) {
                     Ok(name) => Some(LockRecord::unreadable(name, &error)),
                     Err(_) => {
-                        tracing::error!(%error, "a row has no name that could be listed");
+                        tracing::error!(%error, "a row without a readable name is not listed");
                         None
                     }
                 },
@@ -53,8 +53,9 @@ impl Shared {
             let names = self.unused(connection, options, now).await?;
             if !names.is_empty() {
                 let list: Vec<_> = names.iter().map(LockName::as_str).collect();
-                let list = serde_json::to_string(&list)
-                    .map_err(|e| Error::invalid("the names are no JSON").with_source(e))?;
+                let list = serde_json::to_string(&list).map_err(|e| {
+                    Error::invalid("the names cannot be encoded as JSON").with_source(e)
+                })?;
                 sqlx::query(self.sql.remove.clone())
                     .bind(list)
                     .execute(connection)
@@ -66,8 +67,8 @@ impl Shared {
         self.write(work).await
     }
 
-    /// Tokens follow the calendar clock, so the latest token tells when the latest grant was. One that
-    /// is ahead of the clock must stay: the next would be smaller.
+    /// Tokens follow the calendar clock, so the latest token tells when the latest grant was. A
+    /// name whose token is ahead of the clock must stay, since its next token would be smaller.
     async fn unused(
         &self,
         connection: &mut SqliteConnection,
@@ -93,7 +94,7 @@ impl Shared {
     }
 }
 
-/// Which names are asked for.
+/// Selects the names of a page.
 struct Page<'a> {
     after: Option<&'a LockName>,
     limit: usize,
@@ -101,8 +102,8 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Reads on until the page is full or there are no more rows: what `keep` leaves out makes no
-    /// page shorter.
+    /// Reads until the page is full or there are no more rows, so that rows that `keep` omits do
+    /// not make the page shorter.
     async fn read<'q, T>(
         &self,
         connection: &mut SqliteConnection,
@@ -121,14 +122,14 @@ impl Page<'_> {
             let rows = statement.fetch_all(&mut *connection).await.map_err(error::unwritten)?;
             for row in &rows {
                 let name: &[u8] = row.try_get_unchecked("name").map_err(error::unwritten)?;
-                // Names of one prefix stand together, so the others are at the end.
+                // Names with the same prefix are adjacent, so any others are at the end.
                 if !name.starts_with(self.prefix) {
                     return Ok(page);
                 }
                 after = name.to_vec();
                 page.extend(keep(row));
             }
-            // What is no text stands after all text, and nothing comes after it.
+            // Values that are not text sort after all text, so no name follows them.
             if rows.len() < limit || after <= before {
                 break;
             }

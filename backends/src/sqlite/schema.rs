@@ -58,11 +58,11 @@ pub(super) async fn use_write_ahead_log(pool: &SqlitePool) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that the tables and their index are there, without a write where they are, and tells
+/// Makes sure that the tables and their index exist, without a write if they do, and returns
 /// whether the table of locks has a column `ttl`.
 ///
-/// A table of the first schema lacks it. It is added where that is allowed; otherwise the store does
-/// without.
+/// A table of the first schema lacks it. It is added if that is allowed; otherwise the store works
+/// without it.
 pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Result<bool> {
     let missing =
         |name: &str| Error::invalid(format!("\"{name}\" is missing")).with_fix(error::CREATE_IT);
@@ -99,7 +99,7 @@ pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Resu
     }
 }
 
-/// Says what a table of the first schema means for a lease.
+/// Logs what a table of the first schema means for leases.
 fn without_ttl(sql: &Sql, error: Option<&Error>) -> bool {
     let error = error.map(tracing::field::display);
     tracing::warn!(
@@ -174,7 +174,7 @@ async fn has_ttl(connection: &mut SqliteConnection, sql: &Sql) -> sqlx::Result<b
         .await
 }
 
-/// The schema that a definition names, the highest of several.
+/// Returns the schema version that a definition states, the highest if there are several.
 fn version(definition: &str) -> Option<u32> {
     let numbers = definition.split(VERSION).skip(1).filter_map(|rest| {
         let digits = rest.trim_start();

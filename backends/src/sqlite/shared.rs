@@ -23,10 +23,10 @@ pub(super) struct Shared {
     pub(super) writer: Mutex<()>,
     pub(super) pool: SqlitePool,
     pub(super) sql: Sql,
-    /// The file, where there is one whose identity can be told.
+    /// The file, if there is one and its identity is known.
     pub(super) file: Option<DatabaseFile>,
-    /// A connection beside the pool's, where others can be opened. The poll reads on it, and while
-    /// it is open SQLite keeps the write-ahead log.
+    /// A connection beside the pool's, if another can be opened. The poll reads on it, and while it
+    /// is open SQLite keeps the write-ahead log.
     pub(super) beside: Option<Mutex<SqliteConnection>>,
     pub(super) poll: Poll,
 }
@@ -41,7 +41,7 @@ impl Shared {
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> Result<T> {
         let _turn = self.writer.lock().await;
-        // Before the pool opens a connection to the file that is at the path now.
+        // This comes before the pool can open a connection to a file that is now at the path.
         self.check_file()?;
         let mut connection = self.pool.acquire().await.map_err(error::unwritten)?;
         let mut broken = false;
@@ -56,7 +56,7 @@ impl Shared {
             let done = match self.check_file() {
                 Ok(()) => work(&mut transaction, self.clock.now()).await,
                 Err(error) => {
-                    // The file changed just now, and this may be a connection to the new one.
+                    // The file changed just now, so this may be a connection to the new file.
                     broken = true;
                     return Err(error);
                 }
@@ -81,7 +81,7 @@ impl Shared {
         done.map_err(|error| self.explained(error))
     }
 
-    /// The error, or the reason for it where the file was deleted or replaced.
+    /// Returns the error, or the reason for it if the file was deleted or replaced.
     pub(super) fn explained(&self, error: Error) -> Error {
         match self.check_file() {
             Err(why) if !error.is_outcome_unknown() => why,
@@ -89,7 +89,7 @@ impl Shared {
         }
     }
 
-    /// Fails when the database file was deleted or replaced.
+    /// Fails if the database file was deleted or replaced.
     pub(super) fn check_file(&self) -> Result<()> {
         self.file.as_ref().map_or(Ok(()), DatabaseFile::check)
     }

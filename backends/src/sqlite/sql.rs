@@ -1,9 +1,9 @@
 //! The statements, made once per store, since the table's name is part of them.
 //!
-//! Parameters are numbered alike wherever they occur in one statement. A lease is in force until its
-//! time is over; one of another boot id also needs to have no more left than its ttl, see
-//! [`clock`](super::clock). The conditions are written so that a NULL where none belongs makes them
-//! unknown, and the row is then looked at and reported, not overwritten.
+//! Parameters are numbered alike wherever they occur in one statement. A lease is in force until
+//! its time is over; a lease with another boot id must also have no more left than its ttl, see
+//! [`clock`](super::clock). The conditions are written so that an unexpected NULL makes them
+//! unknown; the row is then read and reported, not overwritten.
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
@@ -12,13 +12,13 @@ use super::instances;
 use super::table::Column;
 use crate::{Error, Namespace, Result};
 
-/// The schema that this code creates. The first had no column `ttl`, and named no version.
+/// The schema version that this code creates. The first had no column `ttl`, and stated no version.
 pub(super) const SCHEMA: u32 = 2;
 
-/// How a definition names its schema, in a comment that SQLite keeps.
+/// The text before the version in a definition, in a comment that SQLite keeps.
 pub(super) const VERSION: &str = "leasehold schema";
 
-/// What [`row`](super::row) reads, beside the ttl.
+/// The columns that [`row`](super::row) reads, besides the ttl.
 const COLUMNS: &str = "name, token, lease, holder, boot, expires_at, granted_at, ending, \
      disabled_reason, disabled_by, disabled_at";
 
@@ -31,7 +31,7 @@ pub(super) struct Sql {
     pub(super) index: String,
     pub(super) create_table: String,
     pub(super) create_index: String,
-    /// Brings a table of the first schema to the second.
+    /// Upgrades a table of the first schema to the second.
     pub(super) upgrade: String,
 
     /// name, lease, holder, boot, uptime, ttl, wall: the token if granted.
@@ -66,7 +66,7 @@ impl Sql {
         Self::of(namespace, true)
     }
 
-    /// The statements on a table that has a column `ttl`, or has none yet.
+    /// Creates the statements for a table with or without a column `ttl`.
     pub(super) fn of(namespace: &Namespace, has_ttl: bool) -> Result<Self> {
         let table = format!("{namespace}_locks");
         if table.starts_with("sqlite_") {
@@ -172,8 +172,8 @@ impl Sql {
         })
     }
 
-    /// The schema as a script that does nothing where it is in place. It says how a table of the
-    /// first schema is brought to this one: SQL has no condition for that.
+    /// Returns the schema as a script that does nothing if the schema exists. A comment says how to
+    /// upgrade a table of the first schema, since SQL has no condition for that.
     pub(super) fn script(&self) -> String {
         let [table, others @ ..] = self.create_if_missing();
         let upgrade = format!(
@@ -193,7 +193,7 @@ impl Sql {
         })
     }
 
-    /// The columns of the table of that name; `None` for what is no table of these.
+    /// Returns the columns of the table with that name; `None` for another name.
     pub(super) fn columns(&self, name: &str) -> Option<&'static [Column]> {
         if name == self.table {
             Some(&COLUMNS_OF_LOCKS)

@@ -36,9 +36,10 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the database in that file with a pool of its own.
     ///
-    /// The path is taken literally, `:memory:` included. A file that is deleted or replaced while the
-    /// store is open is noticed: its leases are lost, and all calls fail. A missing file or schema is created if
-    /// [`OpenOptions::schema`] allows; then the file is also switched to its write-ahead log.
+    /// The path is taken literally, `:memory:` included. If the file is deleted or replaced while
+    /// the store is open, the store notices it: its leases are lost, and all calls fail. A missing
+    /// file or schema is created if [`OpenOptions::schema`] allows; then the file is also switched
+    /// to its write-ahead log.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for a path that is none, a directory, or what is missing and
@@ -267,7 +268,8 @@ impl LockStore for SqliteStore {
         let found = match shared.write(work).await {
             Ok(found) => found,
             Err(error) => {
-                // What is in a file that others no longer open keeps nobody from a lock.
+                // A row in a file that other processes no longer open does not keep them from the
+                // lock.
                 let Err(why) = shared.check_file() else { return Err(about(error)) };
                 tracing::error!(error = %about(why), "all leases of this store are lost");
                 return Ok(vec![RenewOutcome::Lost; leases.len()]);

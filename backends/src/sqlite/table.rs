@@ -1,13 +1,13 @@
-//! Whether a table is as Leasehold creates it. Further columns do no harm: a later version may add
-//! some.
+//! Checks that a table has the form that Leasehold creates. Additional columns are allowed, since a
+//! later version may add some.
 
 use sqlx::sqlite::SqliteConnection;
 
-/// A column of a table: its name, its type, and whether it is always filled. The first of a table is
-/// its key.
+/// A column of a table: its name, its type, and whether it is NOT NULL. The first column of a table
+/// is its key.
 pub(super) type Column = (&'static str, &'static str, bool);
 
-/// What is not as expected, if anything.
+/// Returns the first difference from what is expected, if any.
 pub(super) async fn difference(
     connection: &mut SqliteConnection,
     table: &str,
@@ -20,7 +20,7 @@ pub(super) async fn difference(
             .await?;
     match options {
         Some((kind, true, true)) if kind == "table" => {}
-        _ => return Ok(Some("it is no table that is STRICT and WITHOUT ROWID".to_owned())),
+        _ => return Ok(Some("it is not a STRICT, WITHOUT ROWID table".to_owned())),
     }
     let mut missing = expected.to_vec();
     let columns: Vec<(String, String, bool, bool, i64)> = sqlx::query_as(
@@ -65,12 +65,13 @@ pub(super) async fn difference(
     })
 }
 
-/// SQLite keeps a definition as it was written; a migration may have laid it out otherwise.
+/// Compares definitions. SQLite keeps a definition as it was written, and a migration may have a
+/// different layout.
 pub(super) fn same(left: &str, right: &str) -> bool {
     normal(left) == normal(right)
 }
 
-/// The definition without what does not matter.
+/// Returns the definition without the parts that do not matter.
 fn normal(definition: &str) -> String {
     definition
         .chars()

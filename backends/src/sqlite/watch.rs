@@ -1,8 +1,9 @@
-//! Hints by looking again at what was signalled since: one task per store, for all its watches.
+//! Hints by reading what was signalled since the last read: one task per store, for all its
+//! watches.
 //!
 //! Twenty times a second the task asks the file system when the database was written, which costs
-//! next to nothing, and reads the database only when it was. It looks less often under load, and where
-//! many heartbeats are written: then a hint takes up to 0.4 s.
+//! next to nothing, and reads the database only if it was. It reads less often under load and when
+//! many heartbeats are written; a hint then takes up to 0.4 s.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,24 +24,25 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(50);
 /// The longest pause between attempts while the database cannot be read.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest time without a look, should a file system not tell when a file was written.
+/// The longest time without a read, in case a file system does not report when a file was written.
 const LONGEST_UNREAD: Duration = Duration::from_secs(5);
 
-/// Looks take a twentieth of the time at most: the pause after one is so many times as long.
+/// Reads take at most a twentieth of the time: the pause after a read is this many times as long.
 const RESTS: u32 = 19;
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
-/// How often the pause is doubled while looks find nothing, though the database was written.
+/// The pause is doubled at most this often while reads find nothing although the database was
+/// written.
 const MOST_VAIN: u32 = 3;
 
-/// The hints that a watch may be behind; one that is further behind is told of anything.
+/// A watch may lag by this many hints; one that lags further gets [`Hint::Anything`].
 const KEPT: usize = 1024;
 
-/// The one poll of a store, while it has watches.
+/// The one polling task of a store, while it has watches.
 #[derive(Default)]
 pub(super) struct Poll {
     hints: Mutex<Option<WeakSender<Hint>>>,
-    /// How often the database was read.
+    /// The number of times that the database was read.
     #[cfg(test)]
     reads: std::sync::atomic::AtomicUsize,
 }
@@ -50,13 +52,13 @@ impl Poll {
         self.hints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes part in the poll, if it runs.
+    /// Joins the polling task, if it is running.
     fn join(&self) -> Option<Receiver<Hint>> {
         self.slot().as_ref()?.upgrade().map(|hints| hints.subscribe())
     }
 
-    /// Whether the poll may end, as nobody takes part in it. Decided under the lock, so that nobody
-    /// joins a poll that ends.
+    /// Returns whether the polling task may end because it has no watches left. This is decided
+    /// under the lock, so that no watch joins a task that ends.
     fn ends(&self, hints: &Sender<Hint>) -> bool {
         let mut slot = self.slot();
         let ends = hints.receiver_count() == 0;
@@ -72,7 +74,7 @@ struct Watch {
     hints: Receiver<Hint>,
 }
 
-/// Hints at everything that is signalled from now on.
+/// Returns hints for everything that is signalled from now on.
 pub(super) async fn hints(shared: &Arc<Shared>) -> Result<HintStream> {
     let hints = take_part(shared).await?;
     let watch = Watch { shared: Arc::clone(shared), hints };
@@ -85,7 +87,7 @@ async fn take_part(shared: &Arc<Shared>) -> Result<Receiver<Hint>> {
     }
     let seen = shared.latest_signal().await?;
     let mut slot = shared.poll.slot();
-    // Another watch may have begun at the same time.
+    // Another watch may have started the task at the same time.
     if let Some(hints) = slot.as_ref().and_then(WeakSender::upgrade) {
         return Ok(hints.subscribe());
     }
@@ -106,7 +108,7 @@ impl Watch {
             if self.shared.pool.is_closed() {
                 return None;
             }
-            // The poll has ended with the runtime that it ran in: it goes on in this one.
+            // The polling task has ended with its runtime, and starts again in this one.
             sleep(INTERVAL).await;
             if let Ok(hints) = take_part(&self.shared).await {
                 self.hints = hints;
@@ -117,7 +119,7 @@ impl Watch {
     }
 }
 
-/// Looks until nobody takes part, or the pool is closed.
+/// Reads until no watch is left, or the pool is closed.
 async fn poll(shared: Arc<Shared>, mut seen: i64, hints: Sender<Hint>) {
     let (mut pause, mut failing, mut vain) = (INTERVAL, false, 0);
     let (mut written, mut changed, mut read) = (None, true, Instant::now());
@@ -131,8 +133,8 @@ async fn poll(shared: Arc<Shared>, mut seen: i64, hints: Sender<Hint>) {
         }
         let now = shared.file.as_ref().map(super::file::DatabaseFile::written);
         let as_before = now.is_some() && now == written;
-        // A file system's clock ticks: what is written right after a look may leave the same time.
-        // So the look after a change is followed by another.
+        // The times of a file system are coarse: a write right after a read may leave the same
+        // time. So each read after a change is followed by another one.
         if as_before && !changed && !failing && read.elapsed() < LONGEST_UNREAD {
             (pause, vain) = (INTERVAL, 0);
             continue;
@@ -145,7 +147,7 @@ async fn poll(shared: Arc<Shared>, mut seen: i64, hints: Sender<Hint>) {
                 if std::mem::take(&mut failing) {
                     _ = hints.send(Hint::Anything);
                 }
-                // Most writes are heartbeats: where they are many, they are not all looked at.
+                // Most writes are heartbeats; if there are many, not each of them causes a read.
                 vain = if now.is_some() && rows.is_empty() { MOST_VAIN.min(vain + 1) } else { 0 };
                 let rest = (read.elapsed() * RESTS).min(LONGEST_REST);
                 pause = rest.max(INTERVAL * (1 << vain));
@@ -190,7 +192,7 @@ mod tests {
             let mut hints = store.watch().await.unwrap();
             watches.push(tokio::spawn(async move { hints.next().await }));
         }
-        // Each watch by itself would read twenty times in that time.
+        // Separate watches would each read twenty times in that time.
         sleep(Duration::from_secs(1)).await;
         let reads = store.shared().poll.reads.load(Ordering::SeqCst);
         assert!(reads < 20, "{reads} reads of what was not written");

@@ -95,7 +95,7 @@ fn a_file_that_is_named_must_be_one() {
 /// A user who can write the file, or put another in its place, could choose the store.
 #[cfg(unix)]
 #[test]
-fn a_file_that_others_could_have_written_is_passed_over() {
+fn a_file_that_others_could_have_written_is_not_read() {
     use std::os::unix::fs::{PermissionsExt, chown};
     let folders = Folders::new();
     folders
@@ -124,7 +124,7 @@ fn a_file_that_others_could_have_written_is_passed_over() {
         );
         assert!(warnings.lines().any(|line| line == warning), "{warnings}");
     }
-    // With a sticky bit, as /tmp has it, others can still be first.
+    // With a sticky bit, as on /tmp, other users can still create the file first.
     mode("work", 0o1777);
     assert_eq!(read().0, ["user/leasehold.toml"]);
     // A group is chosen by the owner.
@@ -149,10 +149,10 @@ fn a_file_that_others_could_have_written_is_passed_over() {
     }
 }
 
-/// Many programs have a `config.json`: of another's nothing is said.
+/// Many programs have a `config.json`, so there is no warning about another program's file.
 #[cfg(unix)]
 #[test]
-fn anybodys_file_in_a_folder_of_everybody_is_nobodys_concern() {
+fn another_programs_file_in_a_shared_folder_causes_no_warning() {
     use std::os::unix::fs::PermissionsExt;
     let folders = Folders::new();
     folders.write("work/config.json", "{}");

@@ -30,7 +30,7 @@ fn the_originals_contradictions_are_refused_too() {
     assert!(huge.load().unwrap_err().is_invalid());
 }
 
-/// What a program does not use may be wrong, or another program's.
+/// A setting that a program does not use may be invalid, or belong to another program.
 #[test]
 fn only_what_is_needed_is_read_strictly() {
     let loader = |name: &str, value: &str| {
@@ -38,7 +38,7 @@ fn only_what_is_needed_is_read_strictly() {
     };
     let warnings =
         |name: &str, value: &str| loader(name, value).load().unwrap().warnings.join("\n");
-    // One by itself, and one that does not fit the others.
+    // One setting is invalid by itself, and one contradicts the others.
     assert_eq!(warnings("INIT_DELAY", "30s"), "");
     assert_eq!(warnings("MASTER_JOB_HEARTBEAT_INTERVAL", "0"), "");
     assert_eq!(
@@ -54,7 +54,7 @@ fn only_what_is_needed_is_read_strictly() {
         assert_eq!(configuration.serve, leasehold::configuration::Serve::default());
     }
     assert!(loader("LEASEHOLD_NAMESPACE", "A b").load().unwrap_err().is_invalid());
-    // What is right is there.
+    // The valid settings are read.
     let right = loader("LEASEHOLD_TTL", "30s").load().unwrap();
     assert_eq!(right.timing().ttl, std::time::Duration::from_secs(30));
     assert!(Loader::empty().environment([("INIT_DELAY", "30s")]).load().is_err());

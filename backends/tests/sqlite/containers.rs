@@ -1,4 +1,4 @@
-//! Containers on one kernel whose boot ids, and clocks, are their own.
+//! Containers on one kernel that have their own boot ids and clocks.
 #![cfg(target_os = "linux")]
 
 use std::path::{Path, PathBuf};
@@ -17,7 +17,8 @@ const EXPECTED: &str = "LEASEHOLD_TEST_EXPECTED";
 const CONTAINERS: [&[&str]; 2] =
     [&["--mount"], &["--mount", "--time", "--boottime", "100000", "--fork"]];
 
-/// Runs that in a container whose boot id is the one in that file; `None` where none can be made.
+/// Returns a command that runs in a container with the boot id in that file; `None` if no container
+/// can be created.
 fn in_container(flags: &[&str], id: &Path, command: &[&str]) -> Option<Command> {
     for user in [&[][..], &["--map-root-user"]] {
         let mut unshare = Command::new("unshare");
@@ -57,7 +58,7 @@ async fn a_lease_is_in_force_in_containers_with_another_boot_id() {
         assert!(refused.status.success(), "{flags:?}: {refused:?}");
         assert_eq!(grant(&store, "a", lease).await.token, first.token, "{flags:?}");
 
-        // And the other way round: the other's lease outlives the other's process.
+        // The other way round, the other container's lease outlives its process.
         store.release(&name("a"), lease).await.unwrap();
         let granted = run(flags, &id, &path, "granted").unwrap();
         assert!(granted.status.success(), "{flags:?}: {granted:?}");
@@ -70,7 +71,7 @@ async fn a_lease_is_in_force_in_containers_with_another_boot_id() {
     }
 }
 
-/// What the test above does in the container.
+/// The part of the test above that runs in the container.
 #[tokio::test]
 #[ignore = "the test above starts it"]
 async fn the_other_container() {

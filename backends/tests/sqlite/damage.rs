@@ -42,7 +42,7 @@ async fn a_damaged_row_is_reported_by_all_that_read_it() {
         let statement = format!("UPDATE leasehold_locks SET {damage}");
         sqlx::query(AssertSqlSafe(statement)).execute(store.pool()).await.unwrap();
 
-        // It hides no other name, and is left as it is.
+        // The damaged row hides no other name, and is not changed.
         let other = LeaseId::new();
         grant(&store, "b", other).await;
         store.release(&name("b"), other).await.unwrap();

@@ -7,7 +7,7 @@ use sqlx::Row;
 
 use crate::{TTL, asking, disabling, grant, name, open, place, sql};
 
-/// As a holder in a container with a boot id of its own writes it: the machine's clock is the same.
+/// A holder in a container with its own boot id writes such a row: the machine's clock is the same.
 #[tokio::test]
 async fn a_lease_of_another_boot_id_is_in_force_for_its_ttl() {
     let (_folder, path) = place();
@@ -30,7 +30,7 @@ async fn a_lease_of_another_boot_id_is_in_force_for_its_ttl() {
     assert!(grant(&store, "a", LeaseId::new()).await.token > first.token);
 }
 
-/// As the machine finds it after a reboot: it had been up for longer then.
+/// The machine finds such a row after a reboot: it had been up for longer before.
 #[tokio::test]
 async fn a_lease_of_an_earlier_boot_is_over() {
     let (_folder, path) = place();
@@ -66,7 +66,7 @@ async fn a_lease_of_another_boot_id_has_the_ttl_of_its_latest_renewal() {
     assert!(matches!(outcome, AcquireOutcome::Held(_)), "{outcome:?}");
 }
 
-/// Whatever is unused now.
+/// Selects all names that are unused now.
 const ALL: PruneOptions =
     PruneOptions { unused_for: Duration::ZERO, after: None, limit: 100, dry_run: false };
 
@@ -79,7 +79,7 @@ async fn a_name_whose_token_is_ahead_of_the_clock_is_not_pruned() {
         grant(&store, lock, lease).await;
         store.release(&name(lock), lease).await.unwrap();
     }
-    // As if the clock had been set back since: the next token would be smaller.
+    // This simulates that the clock was set back since: the next token would be smaller.
     sql(&store, "UPDATE leasehold_locks SET token = token + 60000000 WHERE name = 'a'").await;
     assert_eq!(store.prune(&ALL).await.unwrap(), [name("b")]);
     assert!(store.get(&name("a")).await.unwrap().is_some());

@@ -14,7 +14,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", path.display()))
 }
 
-/// All that can happen to the files, and the file that a message is to name.
+/// The changes that can happen to the files, and the file that the message must name.
 type Change = (&'static str, fn(&Path), &'static str);
 
 const CHANGES: [Change; 5] = [
@@ -71,7 +71,7 @@ async fn leases_in_a_file_that_is_deleted_or_replaced_are_lost() {
                 store.release(&name("a"), lease).await.err(),
             ];
             for error in errors {
-                let error = error.unwrap_or_else(|| panic!("{what}: it is not told"));
+                let error = error.unwrap_or_else(|| panic!("{what}: a call succeeds"));
                 assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
                 assert!(error.to_string().contains(message), "{what}: {error}");
             }
@@ -80,7 +80,7 @@ async fn leases_in_a_file_that_is_deleted_or_replaced_are_lost() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_put_back_is_used_on() {
+async fn a_file_that_is_put_back_is_used_again() {
     let (folder, path) = place();
     let store = open(&path).await;
     let lease = LeaseId::new();

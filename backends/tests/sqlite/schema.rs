@@ -138,9 +138,9 @@ async fn the_first_schema_is_used_as_it_is_or_brought_to_the_second() {
     }
 }
 
-/// Where it may not be changed either, it is used as it is.
+/// A table that may not be changed is used as it is.
 #[tokio::test]
-async fn the_first_schema_is_used_by_who_may_not_change_it() {
+async fn the_first_schema_is_used_unchanged_without_the_right_to_change_it() {
     let (_folder, path) = place();
     drop(first_schema(&path, "").await);
     let options = SqliteConnectOptions::new().filename(&path).pragma("query_only", "ON");

@@ -27,7 +27,7 @@ async fn a_watch_hints_at_what_was_done_elsewhere() {
         let hint = timeout(Duration::from_secs(5), hints.next()).await.expect(step);
         assert_eq!(hint, Some(Hint::Name(name("a"))), "{step}");
     }
-    // Also when the row with the latest signal is gone.
+    // This also works if the row with the latest signal was deleted.
     sql(&one, "DELETE FROM leasehold_locks").await;
     one.disable(&name("b"), &disabling("x")).await.unwrap();
     assert_eq!(hints.next().await, Some(Hint::Name(name("b"))));
@@ -60,7 +60,7 @@ async fn hinted(hints: &mut HintStream, lock: &str) {
 }
 
 #[tokio::test]
-async fn all_watches_of_a_store_are_told_and_so_is_one_after_them() {
+async fn all_watches_of_a_store_get_hints_and_so_does_a_later_one() {
     let (_folder, path) = place();
     let (one, two) = (open(&path).await, open(&path).await);
     let mut watches = Vec::new();

@@ -75,7 +75,8 @@ impl Child {
         }
     }
 
-    /// Whether the command was stopped since the last call; by which signal, where that is known.
+    /// Returns whether the command was stopped since the last call, and by which signal if that is
+    /// known.
     pub(super) fn stopped(&self) -> Option<Option<Signal>> {
         let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
         let status = waitid(WaitId::Pid(self.group.pid()), look).ok()??;

@@ -32,16 +32,16 @@ impl CommandLine {
     }
 }
 
-/// Why a program cannot be run.
+/// The reason why a program cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Obstacle {
     System(Errno),
-    /// The file exists; what it says of its interpreter.
+    /// The file exists, but its interpreter does not; the text describes the interpreter.
     Interpreter(String),
 }
 
 impl Obstacle {
-    /// With the status that shells give it.
+    /// Returns the failure, with the exit status that shells use for it.
     fn failure(self, program: &OsStr) -> Failure {
         let (status, why) = match self {
             Self::System(error) => return cannot_run(program, error),
@@ -67,8 +67,8 @@ pub(super) fn cannot_run(program: &OsStr, error: Errno) -> Failure {
     Failure::new(status, format!("cannot run {program:?}: {error}"))
 }
 
-/// Why the system did not run a program. It says that something does not exist also when that is
-/// not the program itself.
+/// Returns why the system did not run a program. The system also reports that something does not
+/// exist if that is not the program itself but its interpreter.
 pub(super) fn not_executed(program: &OsStr, error: Errno) -> Failure {
     if error != Errno::NOENT {
         return cannot_run(program, error);
@@ -98,8 +98,8 @@ fn find(program: &OsStr) -> Result<(), Obstacle> {
         match check(&folder.join(program)) {
             Ok(()) => return Ok(()),
             Err(Obstacle::System(Errno::NOENT | Errno::NOTDIR)) => {}
-            // Also of a missing interpreter the system says that something does not exist, and
-            // looks on.
+            // For a missing interpreter the system also reports that something does not exist, and
+            // continues the search.
             Err(obstacle) => found = obstacle,
         }
     }

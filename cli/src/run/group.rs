@@ -37,7 +37,8 @@ impl Group {
         self.signal(Signal::CONT);
     }
 
-    /// Tells all of it that its terminal is gone, and lets what is stopped run, so that it ends.
+    /// Sends the whole group the signal that its terminal is gone, and continues stopped processes
+    /// so that they can end.
     pub(super) fn hang_up(self) {
         self.signal(Signal::HUP);
         self.signal(Signal::CONT);

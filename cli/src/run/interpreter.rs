@@ -1,4 +1,4 @@
-//! The interpreter that a script's first line names (`#!`).
+//! Checks the interpreter that a script's first line names (`#!`).
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -6,16 +6,16 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// How much of a file the system reads to find the interpreter.
+/// The system reads this much of a file to find the interpreter.
 const MOST_BYTES: u64 = 256;
 
-/// What is wrong with the interpreter of a script, if it does not exist. `None` also for a file that
-/// is no script, or that may be run but not read.
+/// Returns what is wrong with the interpreter of a script, if it does not exist. Returns `None`
+/// also for a file that is not a script, or that may be run but not read.
 pub(super) fn missing(path: &Path) -> Option<String> {
     let mut start = Vec::new();
     File::open(path).ok()?.take(MOST_BYTES).read_to_end(&mut start).ok()?;
     let interpreter = named_in(&start)?;
-    // In doubt, such as for a folder that may not be searched, the system decides.
+    // If this is uncertain, as in a folder that may not be searched, the system decides.
     if Path::new(interpreter).try_exists().unwrap_or(true) {
         return None;
     }
@@ -27,7 +27,7 @@ pub(super) fn missing(path: &Path) -> Option<String> {
     Some(why)
 }
 
-/// The interpreter that the start of a file names.
+/// Returns the interpreter that the start of a file names.
 fn named_in(start: &[u8]) -> Option<&OsStr> {
     let line = start.strip_prefix(b"#!")?;
     let line = &line[..line.iter().position(|byte| *byte == b'\n')?];

@@ -1,5 +1,5 @@
-//! Reaping orphans: processes whose parents have ended, and that the kernel has made children of
-//! this one. That happens to the first process of a container.
+//! Reaps orphans: processes whose parents have ended, and that the kernel has made children of this
+//! process. This concerns the first process of a container.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, waitid};
 use tokio::signal::unix::{self, SignalKind};
 
-/// The processes that this one started itself, and waits for elsewhere.
+/// The processes that this process started itself, and waits for elsewhere.
 static OWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// Many end at once when a process with many children does.
+/// This collects the many orphans that appear at once when a process with many children ends.
 const PAUSE: Duration = Duration::from_millis(50);
 
 fn own() -> MutexGuard<'static, BTreeSet<u32>> {
@@ -28,7 +28,7 @@ pub(super) fn waited_for(id: u32) {
     own().remove(&id);
 }
 
-/// Waits for everything that has ended, also for what aborted terms have started.
+/// Reaps every child process that has ended, including those that aborted terms started.
 pub(super) fn reap_all() {
     let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     while let Ok(Some(_)) = waitid(WaitId::All, ended) {}
@@ -60,7 +60,8 @@ fn takes_orphans() -> bool {
 
 /// Reaps what has ended and was not started here.
 ///
-/// By their ids, out of `/proc`: to wait for any process would take the status of the command too.
+/// It finds their ids in `/proc`: waiting for any process would also take the status of the
+/// command.
 fn reap() {
     let Ok(processes) = std::fs::read_dir("/proc") else { return };
     let this = getpid().as_raw_pid();
@@ -74,7 +75,8 @@ fn reap() {
     }
 }
 
-/// Whether a line of `/proc/PID/stat` (proc(5)) is about a child of that process that has ended.
+/// Returns whether a line of `/proc/PID/stat` (proc(5)) describes a child of that process that has
+/// ended.
 fn has_ended(stat: &str, parent: i32) -> bool {
     let Some((_, rest)) = stat.rsplit_once(')') else { return false };
     let mut fields = rest.split_ascii_whitespace();

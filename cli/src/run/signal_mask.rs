@@ -1,4 +1,4 @@
-//! Which signals this thread keeps from itself. The one module with `unsafe` code: neither the
+//! Sets which signals this thread blocks. This is the one module with `unsafe` code: neither the
 //! standard library nor rustix has a safe call for it.
 #![allow(unsafe_code, reason = "the C library's signal sets")]
 
@@ -8,10 +8,10 @@ use std::ptr;
 use libc::c_int;
 
 /// Lets this process write to a terminal, and hand it back, while another group is in the
-/// foreground: SIGTTOU, which stops it otherwise, is blocked. Call it before any thread is started,
-/// since these inherit it.
+/// foreground: it blocks SIGTTOU, which would stop the process. Call it before any thread is
+/// started, since threads inherit the mask.
 ///
-/// So do processes, and they keep it on exec: see [`accept_background_output`].
+/// Child processes inherit it too, and keep it on exec: see [`accept_background_output`].
 pub(super) fn ignore_background_output() {
     mask(libc::SIG_BLOCK);
 }

@@ -41,11 +41,11 @@ pub(super) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     ExitCode::from(not_executed(&program, error).report())
 }
 
-/// The second line of defence, for when the guard is killed together with the supervisor: the
-/// kernel kills this process, and the command that it becomes, when the supervisor's main thread
-/// ends. That thread starts it, so it must not be started from another.
+/// This protects against the guard being killed together with the supervisor: the kernel kills this
+/// process, and the command that it becomes, when the supervisor's main thread ends. This process
+/// must be started from that thread.
 ///
-/// A program with rights of its own (setuid, file capabilities) loses the setting.
+/// A program with its own privileges (setuid, file capabilities) loses the setting.
 #[cfg(target_os = "linux")]
 struct Bond(Option<rustix::process::Pid>);
 
@@ -53,14 +53,14 @@ struct Bond(Option<rustix::process::Pid>);
 impl Bond {
     fn new() -> Self {
         use rustix::process::{Signal, set_parent_process_death_signal};
-        // Where the kernel refuses, the guard remains.
+        // If the kernel refuses this, the guard still protects.
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
         let supervisor = rustix::net::sockopt::socket_peercred(std::io::stdin());
         Self(supervisor.ok().map(|credentials| credentials.pid))
     }
 
-    /// Whether the supervisor was still there when the setting was made. One that had ended before
-    /// may nevertheless have sent the word to go.
+    /// Returns whether the supervisor was still running when the setting was made. A supervisor
+    /// that ended earlier may already have sent the signal to start.
     fn holds(&self) -> bool {
         self.0.is_none_or(|supervisor| rustix::process::getppid() == Some(supervisor))
     }

@@ -31,17 +31,17 @@ pub(super) struct Supervisor {
 /// How a run waits for the lock, and what it does without it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
-    /// Until when to wait for the first term; at the origin, until it was tried once.
+    /// The run waits for the first term until this moment; at the clock's origin, it tries once.
     pub(super) wait: Option<Moment>,
     pub(super) respawn: bool,
-    /// Says nothing of a lock that is not acquired because it is held or disabled.
+    /// If this is true, nothing is printed about a lock that is held or disabled.
     pub(super) quiet: bool,
     /// The exit status of a run that ends for that reason.
     pub(super) conflict: u8,
 }
 
-/// For how long the lock may be given back once the command is gone: a little longer than the
-/// engine's own bound.
+/// The release of the lock may take this long once the command has ended: a little longer than the
+/// engine's own limit.
 const GOODBYE: Duration = Duration::from_secs(7);
 
 /// What was said already, and need not be said again.
@@ -186,7 +186,7 @@ impl Supervisor {
         }))
     }
 
-    /// Somebody has the lock, or it is disabled.
+    /// Ends the run because the lock is held or disabled.
     fn not_had(&self, obstacle: &str) -> Failure {
         match self.manner.quiet {
             true => Failure::silent(self.manner.conflict),
@@ -194,7 +194,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether the lock is free is not known.
+    /// Ends the run because it is unknown whether the lock is free.
     fn no_answer(&self, why: &str) -> Failure {
         Failure::new(exit::NOT_HAD, self.in_time(why))
     }
@@ -208,7 +208,7 @@ impl Supervisor {
         let Self { election, inbox, mut signals, .. } = self;
         let mut ended = std::pin::pin!(election.shutdown());
         let mut late = std::pin::pin!(async {
-            // The command has its grace; a store that hangs has not.
+            // The command gets its grace time; a store that hangs does not.
             inbox.closed().await;
             tokio::time::sleep(GOODBYE).await;
         });

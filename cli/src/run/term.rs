@@ -36,7 +36,7 @@ pub(super) struct Term {
     plan: Arc<Plan>,
     leadership: Leadership,
     child: Child,
-    /// Dropped after the child, whose group has the terminal.
+    /// This is dropped after the child, whose group has the terminal.
     terminal: JobControl,
     guard: Guard,
     signals: mpsc::UnboundedReceiver<Signal>,
@@ -63,7 +63,7 @@ impl Term {
         // Before the child, lest its end be missed.
         let children = unix::signal(SignalKind::child())?;
         let deadline = leadership.deadline();
-        // No other children are left by now, but for those of aborted terms.
+        // The only other children now are those that aborted terms left.
         orphans::reap_all();
         let (child, gate) = Child::spawn(&plan, leadership.token())?;
         let patience = leadership.remaining();
@@ -122,7 +122,7 @@ impl Term {
             }
         }
         let status = self.status.filter(|_| !self.killed);
-        // What a signal has ended could not restore the terminal's modes.
+        // A command that was ended by a signal could not restore the terminal's modes.
         self.terminal.take_back(status.is_none_or(|status| status > 128));
         self.child.wait();
         self.guard.dismiss();

@@ -1,5 +1,5 @@
-//! The terminal that `run` was started from, handed to the command as a shell does it: its group is
-//! the foreground group while it runs, and this process's own while it does not.
+//! Gives the terminal of `run` to the command as a shell does: the command's group is the
+//! foreground group while the command runs, and this process's own group otherwise.
 
 use std::fs::File;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr,
 use super::group::Group;
 use crate::exit::say;
 
-/// How often to look whether a stopped command can go on.
+/// The interval of checks whether a stopped command can continue.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 
 /// The controlling terminal, if this process has one.
@@ -41,13 +41,13 @@ impl Terminal {
 
     fn set_modes(&self, modes: Option<&Termios>) {
         if let Some(modes) = modes {
-            // Not "drain": that waits for as long as somebody keeps the terminal's output stopped.
+            // The mode is not "drain", which would wait while the terminal's output is stopped.
             let _ = tcsetattr(&self.device, OptionalActions::Now, modes);
         }
     }
 }
 
-/// Which side has the terminal, and whether the command is stopped.
+/// Tracks which process group has the terminal, and whether the command is stopped.
 #[derive(Debug)]
 pub(super) struct JobControl {
     terminal: Option<Terminal>,
@@ -60,11 +60,13 @@ pub(super) struct JobControl {
 #[derive(Debug)]
 enum Stopped {
     No,
-    /// It touched the terminal in the background, and goes on when this group is in the foreground.
+    /// The command used the terminal in the background; it continues when this group is in the
+    /// foreground.
     WaitsForTerminal,
-    /// The user suspended it, and this process with it.
+    /// The user suspended the command, and this process with it.
     Suspended {
-        /// When this process has most likely been continued: it does not run while it is stopped.
+        /// After this time this process has most likely been continued, since it does not run while
+        /// it is stopped.
         until: Moment,
         /// The command's own modes.
         modes: Option<Termios>,
@@ -72,23 +74,24 @@ enum Stopped {
 }
 
 impl JobControl {
-    /// For the command of that group, which does not run yet.
+    /// Creates the job control of the command in that group, which does not run yet.
     pub(super) fn new(group: Group) -> Self {
         Self { terminal: Terminal::open(), group, lent: None, stopped: Stopped::No }
     }
 
-    /// Hands over the terminal where it is also the standard input.
+    /// Gives the terminal to the command if it is also the standard input.
     ///
-    /// Other commands get it when they first touch it: those that never do leave Ctrl-C to all that
-    /// runs beside them.
+    /// Other commands get it when they first use it. If a command never does, Ctrl-C reaches all
+    /// processes of this process's group.
     pub(super) fn begin(&mut self) {
-        // Of another terminal than the controlling one this is an error.
+        // For a terminal other than the controlling one this is an error.
         if tcgetpgrp(std::io::stdin()).is_ok() {
             self.lend(None);
         }
     }
 
-    /// Whether the command is stopped, and [`look`](Self::look) is to be called now and then.
+    /// Returns whether the command is stopped, so that [`look`](Self::look) must be called
+    /// regularly.
     pub(super) fn is_stopped(&self) -> bool {
         !matches!(self.stopped, Stopped::No)
     }
@@ -109,7 +112,7 @@ impl JobControl {
         }
     }
 
-    /// Lets a stopped command go on if it can, and if the lease still allows it.
+    /// Continues a stopped command if it can run, and if the lease still allows it.
     pub(super) fn look(&mut self, is_held: bool) {
         match &mut self.stopped {
             Stopped::No => {}
@@ -135,10 +138,10 @@ impl JobControl {
         }
     }
 
-    /// Takes the terminal back; with the modes that it had, if the command could not restore them.
+    /// Takes the terminal back, and restores its modes if the command could not do so.
     pub(super) fn take_back(&mut self, restore: bool) {
         let (Some(terminal), Some(modes)) = (&self.terminal, self.lent.take()) else { return };
-        // A shell takes the terminal from a group that is stopped: it is not taken from the shell.
+        // If a shell has taken the terminal from the stopped group, it is not taken from the shell.
         let ours = match tcgetpgrp(&terminal.device) {
             Ok(group) => group == self.group.pid() || test_kill_process_group(group).is_err(),
             Err(_) => false,
@@ -149,7 +152,8 @@ impl JobControl {
         }
     }
 
-    /// Puts the command in the foreground if this process's group is there; whether it is.
+    /// Puts the command in the foreground if this process's group is there, and returns whether it
+    /// was.
     fn lend(&mut self, modes: Option<&Termios>) -> bool {
         let Some(terminal) = &self.terminal else { return false };
         if !terminal.has_foreground(terminal.own) {
@@ -164,12 +168,13 @@ impl JobControl {
         true
     }
 
-    /// Stops this process's group too, as the shell that started it expects. Its heartbeats stop
-    /// with it, so the guard ends the command when the lease ends.
+    /// Stops this process's group too, as the shell that started it expects. Its heartbeats then
+    /// stop as well, so the guard ends the command when the lease ends.
     fn suspend(&mut self, left: Duration) {
         let modes = self.terminal.as_ref().and_then(Terminal::modes);
         self.take_back(true);
-        // Without a shell above, nobody would continue this process: the command goes on at once.
+        // Without a parent shell nothing would continue this process, so the command continues at
+        // once.
         let has_shell = getsid(None) != Ok(getpid());
         if has_shell {
             let left = left.as_secs();
@@ -183,7 +188,7 @@ impl JobControl {
         self.stopped = Stopped::Suspended { until: SystemClock.now() + pause, modes };
     }
 
-    /// Whether the terminal was hung up.
+    /// Returns whether the terminal was hung up.
     fn is_gone(&self) -> bool {
         self.terminal.as_ref().is_none_or(|terminal| tcgetpgrp(&terminal.device).is_err())
     }

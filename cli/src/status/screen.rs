@@ -66,7 +66,7 @@ fn fitted(text: &str, height: usize) -> Vec<String> {
     lines
 }
 
-/// At most so many columns of a terminal; colours do not count, and end where the line does.
+/// Cuts a line to at most that many terminal columns; colours do not count, and end with the line.
 fn cut(line: &str, width: usize) -> String {
     let (mut shown, mut used, mut in_escape) = (String::new(), 0, false);
     for character in line.chars() {
@@ -75,7 +75,7 @@ fn cut(line: &str, width: usize) -> String {
         } else if in_escape {
             in_escape = character != 'm';
         } else {
-            // What is put over the character before it has no width.
+            // Combining characters have no width.
             used += character.width().unwrap_or(0);
             if used > width {
                 if shown.contains(ESCAPE) {

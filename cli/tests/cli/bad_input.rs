@@ -104,7 +104,7 @@ fn names_that_cannot_be() {
         .args(["--", "true"])
         .output();
     assert_refused(&output.unwrap(), 2, &["UTF-8"]);
-    assert!(!exists(&bench.path("locks.db")), "a database was made for nothing");
+    assert!(!exists(&bench.path("locks.db")), "a database was created although nothing ran");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn settings_that_cannot_be() {
     assert_refused(&bench.output(&["run", "--", "true"]), 2, &["--lock"]);
     assert_refused(&bench.output(&["frobnicate"]), 2, &["frobnicate"]);
     assert_refused(&bench.output(&[]), 2, &["subcommand"]);
-    assert!(!exists(&bench.path("locks.db")), "a database was made for nothing");
+    assert!(!exists(&bench.path("locks.db")), "a database was created although nothing ran");
 }
 
 #[test]
@@ -145,9 +145,9 @@ fn commands_that_cannot_be_run() {
     fs::write(bench.path("plain"), "#!/bin/sh\n").unwrap();
     assert_refused(&run("./plain"), 126, &["plain", "permission denied"]);
     assert_refused(&run("/"), 126, &["directory"]);
-    assert!(!exists(&bench.path("locks.db")), "a database was made for nothing");
+    assert!(!exists(&bench.path("locks.db")), "a database was created although nothing ran");
 
-    // What only shows when it is run: a program that is being written.
+    // This error appears only at execution: the program is being written.
     fs::copy("/bin/true", bench.path("busy")).unwrap();
     let written = OpenOptions::new().append(true).open(bench.path("busy")).unwrap();
     assert_refused(&run("./busy"), 126, &["busy"]);
@@ -155,7 +155,7 @@ fn commands_that_cannot_be_run() {
     assert!(run("./busy").status.success());
 }
 
-/// Of these the system says that they do not exist, which is only true of their interpreters.
+/// The system reports that these do not exist, which is only true of their interpreters.
 #[test]
 fn scripts_whose_interpreter_is_missing() {
     let bench = Bench::new();
@@ -173,5 +173,5 @@ fn scripts_whose_interpreter_is_missing() {
         assert_refused(&run(program), 126, &["\"/no/such/interpreter\", which does not exist"]);
     }
     assert_refused(&run("./windows"), 126, &["\"/bin/sh\\r\"", "CRLF", "dos2unix"]);
-    assert!(!exists(&bench.path("locks.db")), "a database was made for nothing");
+    assert!(!exists(&bench.path("locks.db")), "a database was created although nothing ran");
 }

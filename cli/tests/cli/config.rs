@@ -154,7 +154,7 @@ fn what_cannot_be_is_refused_with_its_source() {
 /// An operator's command does not fail because of a setting that it does not use, which may be
 /// another program's.
 #[test]
-fn what_a_command_does_not_use_may_be_wrong() {
+fn a_setting_that_a_command_does_not_use_may_be_invalid() {
     let bench = Bench::new();
     let said = |variable: (&str, &str)| {
         let mut command = bench.leasehold(&["disable", "a", "--reason", "b"]);
@@ -177,7 +177,7 @@ fn what_a_command_does_not_use_may_be_wrong() {
     assert_refused(&output, 2, &["no namespace"]);
 }
 
-/// As the home of another user, or of anybody under systemd's `ProtectHome=`.
+/// The home of another user is such a folder, or any home under systemd's `ProtectHome=`.
 #[test]
 fn a_folder_that_may_not_be_searched_has_no_file() {
     let bench = Bench::new();
@@ -203,9 +203,9 @@ fn a_folder_that_may_not_be_searched_has_no_file() {
     mode(&state, 0o000);
     let output = command(&["--store", "memory:", "status", "--json"]);
     assert!(output.status.success(), "{}", stderr(&output));
-    // Of the default store nothing is known, which is not the same as that it is empty.
+    // The state of the default store is unknown, which is different from empty.
     assert_refused(&command(&["status"]), 2, &["cannot be looked at", "name a --store"]);
-    // A file that is there and may not be read is a mistake.
+    // A file that exists and may not be read is an error.
     mode(&home, 0o755);
     mode(&home.join("leasehold/leasehold.toml"), 0o000);
     let refused = command(&["--store", "memory:", "status", "--json"]);

@@ -47,7 +47,7 @@ fn resign_says_what_it_did() {
 #[test]
 fn resigning_moves_the_lead_on() {
     let bench = Bench::new();
-    // Only hints tell of it in time.
+    // Only a hint announces this in time.
     let mut first = bench.printer(&["--ttl", "1h"]);
     let leader = bench.next_leader(0);
     let _standby = bench.printer(&["--ttl", "1h"]);
@@ -72,7 +72,7 @@ fn resigning_moves_the_lead_on() {
 #[test]
 fn disabling_stops_the_command_and_enabling_brings_one_back() {
     let bench = Bench::new();
-    // Only hints tell of it in time.
+    // Only a hint announces this in time.
     let mut once = bench.printer(&["--ttl", "1h"]);
     let leader = bench.next_leader(0);
     let start = Instant::now();
@@ -177,9 +177,9 @@ fn the_default_store_is_in_the_users_state_folder() {
     };
     assert_eq!(stdout(&command(&["status", "--json"])), "[]\n");
     assert_eq!(stdout(&command(&["enable", "a"])), "a was not disabled; nothing changed\n");
-    assert!(!bench.path("state").exists(), "looking is to make nothing");
+    assert!(!bench.path("state").exists(), "a command that only reads creates nothing");
     assert_eq!(stdout(&command(&["prune", "--json"])), "{\"applied\":false,\"names\":[]}\n");
-    assert!(!bench.path("state").exists(), "looking is to make nothing");
+    assert!(!bench.path("state").exists(), "a command that only reads creates nothing");
     assert!(command(&["run", "--lock", "a", "--", "true"]).status.success());
     assert!(bench.path("state/leasehold/locks.db").exists());
     assert!(stdout(&command(&["status"])).contains("\na "));

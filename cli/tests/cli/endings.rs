@@ -21,10 +21,10 @@ fn a_lock_not_had_in_time() {
             let wait = format!("{}ms", limit.as_millis());
             let output = bench.run(&["--wait", &wait], "echo ran >> prints").output().unwrap();
             measured("giving up", start, limit);
-            assert!(start.elapsed() >= limit, "it gave up too soon");
+            assert!(start.elapsed() >= limit, "the run gave up too soon");
             let said = stderr(&output);
             assert_eq!(output.status.code(), Some(75), "{said}");
-            // On a busy machine no answer comes within so short a wait.
+            // On a busy machine no answer may come within such a short wait.
             if said.contains("held by") || limit.is_zero() || limit > Duration::from_secs(30) {
                 break said;
             }
@@ -46,7 +46,7 @@ fn one_try_is_enough_for_a_free_lock() {
     assert_refused(&output, 75, &["disabled: maintenance"]);
 }
 
-/// As a line of a crontab: `run --wait 0 --quiet -E 0` mails nothing where another machine runs it.
+/// In a crontab, `run --wait 0 --quiet -E 0` sends no mail if another machine runs the job.
 #[test]
 fn a_lock_that_is_held_can_be_passed_over_in_silence() {
     let bench = Bench::new();
@@ -56,7 +56,7 @@ fn a_lock_that_is_held_can_be_passed_over_in_silence() {
         let output = bench.run(options, "exit 3").output().unwrap();
         (output.status.code(), stderr(&output))
     };
-    // So long that the store has answered by then, on a busy machine too.
+    // The wait is long enough for the store to answer, even on a busy machine.
     for wait in ["0", "3s"] {
         assert_eq!(run(&["--wait", wait, "--quiet"]), (Some(75), String::new()));
         assert_eq!(run(&["--wait", wait, "-q", "-E", "0"]), (Some(0), String::new()));
@@ -72,9 +72,10 @@ fn a_lock_that_is_held_can_be_passed_over_in_silence() {
     assert_eq!(run(&["--wait", "0", "-q", "-E", "4"]), (Some(3), String::new()));
 }
 
-/// A server that accepts and says nothing is no conflict, and its time is the caller's.
+/// A server that accepts connections but does not answer is no conflict, and its time counts
+/// towards `--wait`.
 #[test]
-fn opening_a_store_counts_into_the_wait() {
+fn opening_a_store_counts_towards_the_wait() {
     let bench = Bench::new();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let store = format!("postgres://u@{}/d?sslmode=disable", silent.local_addr().unwrap());
@@ -90,8 +91,8 @@ fn opening_a_store_counts_into_the_wait() {
     assert!(!bench.path("ran").exists());
 }
 
-/// The transaction of another connection keeps the lock from being given back. It is ended only
-/// after the run is.
+/// The transaction of another connection blocks the release of the lock. It ends only after the
+/// run.
 #[test]
 fn a_store_that_hangs_does_not_keep_a_run_that_is_told_to_end() {
     let bench = Bench::new();
@@ -104,7 +105,7 @@ fn a_store_that_hangs_does_not_keep_a_run_that_is_told_to_end() {
         let mut other = SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
         other.execute("BEGIN IMMEDIATE").await.unwrap();
         run.signal(Signal::TERM);
-        // It waits for half a minute at most.
+        // The release waits for half a minute at most.
         assert_eq!(run.exit(), 143);
         other.execute("ROLLBACK").await.unwrap();
     });
@@ -195,7 +196,7 @@ fn a_stopped_command_ends_when_asked() {
 #[test]
 fn output_ends_with_the_command_and_not_with_its_guard() {
     let bench = Bench::new();
-    // The kernel kills the command with its supervisor; what the command has started is the guard's.
+    // The kernel kills the command with its supervisor; the guard ends the command's own children.
     let child = "trap '' TERM; echo $$ > pid; exec >/dev/null 2>&1; while :; do sleep 0.05; done";
     let script = format!("echo first; sh -c '{}' & exec sleep 60", child.replace('\'', "'\\''"));
     let mut command = bench.run(&["--ttl", "3s", "--stop-grace", "1500ms"], &script);

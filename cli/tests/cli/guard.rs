@@ -57,8 +57,8 @@ fn a_guard_that_was_held_up_does_not_act_by_an_old_deadline() {
     assert!(goes_on, "the guard ends a command whose lease is kept");
 }
 
-/// The supervisor and the guard are killed at one moment: the guard is stopped before, so that it
-/// cannot act in between.
+/// The supervisor and the guard are killed at the same moment: the guard is stopped first, so that
+/// it cannot act in between.
 #[test]
 fn a_command_dies_with_its_supervisor_and_guard() {
     let bench = Bench::new();

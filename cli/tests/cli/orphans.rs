@@ -1,10 +1,11 @@
-//! As the first process of a container `run` is the one that orphans come to.
+//! As the first process of a container, `run` becomes the parent of orphans.
 
 use std::process::Command;
 
 use crate::support::{Bench, stderr};
 
-/// A command of the first process of a new process namespace; none where that is not allowed.
+/// Returns a command that runs as the first process of a new process namespace; `None` if that is
+/// not allowed.
 fn as_first_process(bench: &Bench, script: &str) -> Option<Command> {
     let namespace = ["--pid", "--fork", "--mount-proc"];
     let is_allowed = Command::new("unshare").args(namespace).arg("true").output();
@@ -30,7 +31,7 @@ fn as_first_process(bench: &Bench, script: &str) -> Option<Command> {
 fn orphans_are_reaped_while_the_command_runs() {
     let bench = Bench::new();
     std::fs::copy("/bin/sleep", bench.path("orphan")).unwrap();
-    // What has ended and was not waited for is still listed.
+    // Processes that have ended and were not reaped are still listed.
     let script = "for n in 1 2 3 4 5 6 7 8; do (./orphan 0.2 &); done
                   sleep 0.5
                   for n in $(seq 100); do

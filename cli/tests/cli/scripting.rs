@@ -77,9 +77,9 @@ fn completions_for_each_shell() {
     assert!(checked.is_ok_and(|status| status.success()) || !fs::exists("/bin/bash").unwrap());
 }
 
-/// A heading lists what belongs to it.
+/// Each heading lists the options that belong to it.
 #[test]
-fn help_is_in_order() {
+fn help_lists_each_option_under_its_heading() {
     let help = |args: &[&str]| stdout(&leasehold().args(args).arg("--help").output().unwrap());
     let main = help(&[]);
     for store in ["sqlite:", "postgres:", "mysql:", "redis:", "mongodb:", "etcd:", "memory:"] {

@@ -235,13 +235,14 @@ pub(crate) fn wait_until(what: &str, mut look: impl FnMut() -> bool) {
     wait_for(what, || look().then_some(()));
 }
 
-/// Prints a time, and within what time that is done on an idle machine. A busy one takes longer: a
-/// test that something is done at once lets nothing else do it within its [patience](wait_for).
+/// Prints how long something took, and how long it usually takes on an idle machine. A busy machine
+/// takes longer, so a test that something happens at once makes sure that nothing else can cause it
+/// within the time limit of [`wait_for`].
 pub(crate) fn measured(what: &str, since: Instant, usual: Duration) {
     eprintln!("{what}: {:.3?} (usually within {usual:?})", since.elapsed());
 }
 
-/// Tries with leases that last longer and longer, in seconds, until the test says something: a busy
+/// Repeats the test with longer and longer leases, in seconds, until it succeeds, since a busy
 /// machine may be too slow for short ones.
 pub(crate) fn with_longer_leases(mut says: impl FnMut(u64) -> bool) -> bool {
     [1, 2, 4, 8, 16].into_iter().any(&mut says)

@@ -51,7 +51,7 @@ fn a_killed_supervisor_takes_its_command_along() {
 #[test]
 fn an_interrupted_leader_hands_over_at_once() {
     let bench = Bench::new();
-    // Nobody but the leader makes the lock free in time, and only a hint tells of it.
+    // Only the leader frees the lock in time, and only a hint announces it.
     let (mut runs, leader) = three(&bench, ":", &["--ttl", "1h"]);
     let start = Instant::now();
     let mut old = runs.swap_remove(index_of(&runs, leader));

@@ -1,4 +1,4 @@
-//! Commands that use the terminal: they have it as under a shell, and give it back.
+//! Commands that use the terminal: they get it as under a shell, and return it.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -27,7 +27,8 @@ impl Session {
     /// Starts a program as the leader of a session whose terminal is its standard input,
     /// output and error. The environment is that of [`leasehold`].
     fn start(bench: &Bench, program: &[&str]) -> Self {
-        // A terminal is hung up when nobody has its other side open, so it is not inherited.
+        // A terminal is hung up when no process has its other side open, so that side is not
+        // inherited.
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let controller = openpt(flags).unwrap();
         grantpt(&controller).unwrap();
@@ -65,7 +66,7 @@ impl Session {
         session
     }
 
-    /// Takes in what the terminal shows, in a thread.
+    /// Collects in a thread what the terminal shows.
     fn read(&mut self) {
         let mut source = self.controller.as_ref().unwrap().try_clone().unwrap();
         let (shown, stop) = (self.shown.clone(), self.stop.clone());
@@ -83,7 +84,7 @@ impl Session {
         }));
     }
 
-    /// Takes the terminal away, as when a window is closed or a connection is lost.
+    /// Hangs up the terminal, as when a window is closed or a connection is lost.
     fn hang_up(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(reader) = self.reader.take() {
@@ -92,7 +93,7 @@ impl Session {
         drop(self.controller.take());
     }
 
-    /// An interactive shell; none where there is no bash.
+    /// Starts an interactive shell; returns `None` if there is no bash.
     fn shell(bench: &Bench) -> Option<Self> {
         let is_there = fs::exists("/bin/bash").unwrap();
         let mut session =
@@ -105,7 +106,7 @@ impl Session {
         self.controller.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
-    /// Waits until the terminal shows that, behind what was waited for before.
+    /// Waits until the terminal shows the text, after what was waited for before.
     fn until(&mut self, what: &str) {
         let (shown, from) = (self.shown.clone(), self.read_until);
         let look = || {
@@ -158,7 +159,7 @@ fn a_command_reads_from_the_terminal() {
     assert_eq!(session.exit(), 0);
 }
 
-/// With its standard input elsewhere, a command gets the terminal when it first touches it.
+/// If its standard input is something else, a command gets the terminal when it first uses it.
 #[test]
 fn a_command_that_opens_the_terminal_gets_it() {
     let bench = bench(ASKS);
@@ -216,7 +217,7 @@ fn a_suspended_command_goes_on_in_the_foreground() {
     shell.until("status 0");
 }
 
-/// As in a container: nobody could continue what is suspended.
+/// In a container, for example, nothing could continue a suspended process.
 #[test]
 fn without_a_shell_a_suspended_command_goes_on_at_once() {
     let bench = bench(ASKS);
@@ -225,7 +226,7 @@ fn without_a_shell_a_suspended_command_goes_on_at_once() {
     session.until("ready");
     session.write("\u{1a}");
     session.until("^Z");
-    // Longer than the lease of a process that is stopped.
+    // This is longer than the lease of a stopped process.
     std::thread::sleep(std::time::Duration::from_secs(3));
     session.write("hello\n");
     session.until("got hello");

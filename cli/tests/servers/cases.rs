@@ -26,7 +26,7 @@ const NOTICED: Duration = Duration::from_secs(2);
 
 fn an_interrupted_leader_hands_over_at_once(url: &str) {
     let bench = Bench::on(url);
-    // Nobody but the leader makes the lock free in time, and only a hint tells of it.
+    // Only the leader frees the lock in time, and only a hint announces it.
     let mut runs: Vec<_> = (0..3).map(|_| bench.printer(&["--ttl", "1h"])).collect();
     let mut leader = bench.next_leader(0);
     // The others wait by now.

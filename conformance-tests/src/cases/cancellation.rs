@@ -25,11 +25,11 @@ crate::case::cases![
 /// How many calls each case drops.
 const DROPS: usize = 80;
 
-/// How long a request that was sent may go on at an idle server after its call was dropped.
+/// A request that was sent may run this long at an idle server after its call was dropped.
 const SETTLED: Duration = Duration::from_millis(500);
 
 /// Waits until the requests of dropped calls have ended at the server: many times as long as the
-/// slowest of some calls takes on this machine now.
+/// slowest of a few calls takes now.
 async fn settled(ctx: &Ctx, client: &Client) -> CaseResult {
     let (name, mut slowest) = (ctx.name("settled"), Duration::ZERO);
     for _ in 0..5 {

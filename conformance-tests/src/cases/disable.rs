@@ -268,7 +268,7 @@ async fn no_grant_begins_after_disable_returned(ctx: Ctx) -> CaseResult {
                             let outcome = client.renew(&name, taken.lease, ttl).await?;
                             assert_ne!(outcome, RenewOutcome::Lost, "nobody else took it");
                             client.give_back(&taken).await?;
-                            // A store that always answers at once would let nobody else run.
+                            // A store that always answers at once would let no other task run.
                             tokio::task::yield_now().await;
                         }
                         Err(AcquireOutcome::Disabled(_)) => return Ok(()),

@@ -8,8 +8,8 @@ use crate::gated::GatedStore;
 use crate::ledger::{Conduct, Ledger};
 use crate::{CaseResult, Ctx};
 
-/// A ttl that heartbeats keep, and that can be waited out. A case that a machine breaks which stands
-/// still for a part of it needs a [steady machine](crate::Need::SteadyMachine).
+/// A ttl that heartbeats can keep, and that is short enough to wait for its end. A case that fails
+/// when the machine stalls for a part of it needs a [steady machine](crate::Need::SteadyMachine).
 pub(super) fn ttl(ctx: &Ctx) -> Duration {
     ctx.in_steps(Duration::from_secs(3) * ctx.pace())
 }

@@ -11,7 +11,7 @@ crate::case::cases![leases_share_their_heartbeats, elections_share_one_watch];
 async fn leases_share_their_heartbeats(ctx: Ctx) -> CaseResult {
     const LOCKS: u64 = 300;
     let (client, gate) = gated(&ctx).await?;
-    // No lease runs out, however late its heartbeats are.
+    // The leases are long enough for late heartbeats.
     let ttl = ctx.long_ttl();
     let settings = settings(&ctx).ttl(ttl).heartbeat_interval(Duration::from_secs(2));
     let renewed = async |count: u64| {

@@ -132,7 +132,7 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
     }
     holder.give_back(&last).await?;
     let seen = watcher.join().await?;
-    // What the grant was hinted at may come late on a busy machine, but no more than once or twice.
+    // A hint of the grant may come late on a busy machine, but at most once or twice.
     let beats = seen.iter().filter(|hint| concerns(hint, &beating)).count();
     assert!(beats < heartbeats / 2, "heartbeats were hinted at: {seen:?}");
     Ok(())

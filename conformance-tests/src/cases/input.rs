@@ -79,7 +79,7 @@ async fn a_ttl_between_two_steps_is_rounded_up(ctx: Ctx) -> CaseResult {
     let odd = ctx.long_ttl() + Duration::new(1, 123_456_789);
     let asked = Instant::now();
     let grant = granted(client.acquire(&ctx.name("job"), LeaseId::new(), odd).await?);
-    // Less is left where the answer was lost and asked for again.
+    // Less is left if the answer was lost and the request repeated.
     let passed = asked.elapsed() + Duration::from_millis(1);
     let step = ctx.capabilities().ttl_step;
     assert!(

@@ -90,7 +90,7 @@ async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
         let before = std::fs::metadata(&doomed.0)?.len();
         while std::fs::metadata(&doomed.0)?.len() < before + 200 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            // On a busy machine one may find that its lease ran out, and give up.
+            // On a busy machine a process may find that its lease ran out, and give up.
             for worker in &mut workers {
                 if worker.has_ended() {
                     *worker = start()?;

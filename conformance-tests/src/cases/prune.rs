@@ -15,11 +15,11 @@ crate::case::cases![
     prune_and_acquire_at_once_lose_no_lease,
 ];
 
-/// Removes whatever is unused now, and returns the names.
+/// Removes all names that are unused now.
 const NOW: PruneOptions =
     PruneOptions { unused_for: Duration::ZERO, after: None, limit: 100, dry_run: false };
 
-/// Names that were granted and released.
+/// Returns names that were granted and released.
 async fn used(ctx: &Ctx, client: &Client, names: &[&str]) -> CaseResult<Vec<LockName>> {
     let mut used = Vec::new();
     for name in names {

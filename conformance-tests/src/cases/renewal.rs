@@ -61,7 +61,7 @@ async fn outlives_its_first_ttl(ctx: &Ctx, taken: &Taken, clients: &[Client]) ->
 async fn a_renewed_lease_outlives_its_first_ttl(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(2).await?;
     for attempt in 0..6 {
-        // Longer each time, for the machine stood still for too long.
+        // The lease is longer at each attempt, since the machine stalled for too long.
         let ttl = ctx.in_steps(ctx.short_ttl() * 3 * 2_u32.pow(attempt));
         let taken = clients[0].take(&ctx.name(&format!("job {attempt}")), ttl).await?;
         if outlives_its_first_ttl(&ctx, &taken, &clients).await? {
@@ -179,7 +179,7 @@ async fn a_renewal_never_overlaps_a_takeover(ctx: Ctx) -> CaseResult {
         .await?;
         let renewed_until = outcomes.iter().filter_map(|(until, _)| *until).max();
         let takers: Vec<&Taken> = outcomes.iter().filter_map(|(_, taken)| taken.as_ref()).collect();
-        // In the order of the store: answers may come in another.
+        // The order is that of the store, since answers may arrive in another one.
         let first = takers.iter().min_by_key(|taken| taken.token);
         // Where 32 calls take longer than the ttl, a second takeover may follow the first's end.
         let trace = Trace::new();

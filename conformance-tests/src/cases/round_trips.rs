@@ -15,8 +15,8 @@ crate::case::cases![
 /// What a batch may take: the budget of one call, and a second one for what does not fit.
 const BATCH_BUDGET: u64 = 2;
 
-/// How often each is counted. The least counts: a pool may do upkeep in between, and a busy machine
-/// may send what belongs together in pieces.
+/// The number of measurements of each call, of which the least counts: a pool may do maintenance in
+/// between, and a busy machine may split one message into several.
 const TRIES: usize = 20;
 
 /// A counted client with its connections open and its statements prepared.
@@ -34,8 +34,8 @@ fn gone() -> Failure {
     Failure::new("the probe is gone")
 }
 
-/// The least round trips of acquire, renew and release that are counted until all are within their
-/// budgets.
+/// Measures acquire, renew and release until all are within their budgets, and returns the least
+/// round trips of each.
 async fn least(ctx: &Ctx) -> CaseResult<[u64; 3]> {
     let probes = ctx.backend().probes();
     let probe = probes.round_trips.ok_or_else(gone)?;
@@ -53,7 +53,7 @@ async fn least(ctx: &Ctx) -> CaseResult<[u64; 3]> {
         assert_eq!(client.release(&name, taken.lease).await?, ReleaseOutcome::Released);
         counts.push(probe.counted(ctx.namespace()).await?);
         for (least, pair) in least.iter_mut().zip(counts.windows(2)) {
-            // A server may count late, so that one call has none and the next has both.
+            // A server may count late, so that one call seems to have none and the next has both.
             let count = Some(pair[1] - pair[0]).filter(|count| *count > 0);
             *least = (*least).min(count.unwrap_or(u64::MAX));
         }

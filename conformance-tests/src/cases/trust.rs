@@ -23,7 +23,7 @@ async fn a_lock_is_trusted_for_less_than_its_ttl(ctx: Ctx) -> CaseResult {
     let guard = client.lock("job")?.acquire(ttl(&ctx)).await?;
     let trusted_until = Instant::now() + guard.remaining();
     let granted = client.status("job").await?.lease.expect("the lease is in force");
-    // A heartbeat in between only makes the lease longer.
+    // A heartbeat in between only extends the lease.
     let in_force_until = Instant::now() + granted.left;
     assert!(guard.is_held());
     assert!(trusted_until < in_force_until, "by {:?}", trusted_until - in_force_until);

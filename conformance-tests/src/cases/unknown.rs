@@ -82,7 +82,7 @@ async fn a_retry_settles_a_lost_disable_and_enable(ctx: Ctx) -> CaseResult {
 /// Longer than any store waits for a server of its own accord.
 pub(super) const PATIENCE: Duration = Duration::from_secs(100);
 
-/// How long a write is given to arrive.
+/// A write has this long to arrive.
 const ARRIVAL: Duration = Duration::from_secs(3);
 
 /// A client whose link can be cut.
@@ -105,7 +105,7 @@ async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseRe
     // With its connections open and its statements prepared.
     far.give_back(&far.take(&ctx.name("first"), ctx.long_ttl()).await?).await?;
     let taken = far.take(&ctx.name("job"), ctx.long_ttl()).await?;
-    // A pool may still look after a connection that came back.
+    // A pool may still test a connection that was returned.
     tokio::time::sleep(Duration::from_millis(300)).await;
     link.swallow_replies().await;
     let error = timeout(PATIENCE, far.store().release(&taken.name, taken.lease))
@@ -134,7 +134,8 @@ async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseRe
 
 async fn a_withheld_reply_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
     for attempt in 0..5 {
-        // On a busy machine the client may find no connection to ask on: then it knows the outcome.
+        // On a busy machine the client may find no connection for its request; it then knows the
+        // outcome.
         if withheld(&ctx, &ctx.name(&format!("job {attempt}"))).await? {
             return Ok(());
         }
@@ -142,13 +143,13 @@ async fn a_withheld_reply_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
     Err(Failure::new("the client never asks on the connection that it has"))
 }
 
-/// Whether the reply that is withheld is the one to a request that could grant the name.
+/// Returns whether the withheld reply belongs to a request that could grant the name.
 async fn withheld(ctx: &Ctx, name: &LockName) -> CaseResult<bool> {
     let direct = ctx.open().await?;
     let (link, far) = over_link(ctx).await?;
     let ttl = ctx.long_ttl();
     far.give_back(&far.take(&ctx.name("first"), ttl).await?).await?;
-    // A pool may still look after a connection that came back.
+    // A pool may still test a connection that was returned.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let lease = LeaseId::new();
     link.swallow_replies().await;
@@ -200,8 +201,8 @@ async fn a_cut_off_client_says_what_it_knows(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// The write arrives, its connection breaks before the reply, and no other can be opened: a store
-/// that repeats it by itself must not report that nothing was written.
+/// The write arrives, its connection breaks before the reply, and no other connection can be
+/// opened: a store that repeats the write itself must not report that nothing was written.
 async fn a_write_that_arrived_is_unknown_though_its_retry_does_not(ctx: Ctx) -> CaseResult {
     let direct = ctx.open().await?;
     let (link, far) = over_link(&ctx).await?;
@@ -221,7 +222,7 @@ async fn a_write_that_arrived_is_unknown_though_its_retry_does_not(ctx: Ctx) -> 
             }
             CaseResult::Ok(())
         };
-        // Where the call reads first, it does not get to its write: there is nothing to find then.
+        // If the call reads first, it does not reach its write, and there is nothing to check.
         let arrived = timeout(ARRIVAL, arrives).await.is_ok();
         link.cut().await;
         let ended = timeout(PATIENCE, acquiring.join()).await;

@@ -56,7 +56,7 @@ async fn a_wait_that_is_over_says_who_holds_the_lock(ctx: Ctx) -> CaseResult {
         let error = waiter.lock("job")?.acquire(wait).await.unwrap_err();
         assert!(error.is_timed_out(), "{error}");
         let text = error.to_string();
-        // On a busy machine no answer comes within so short a wait.
+        // On a busy machine no answer may come within such a short wait.
         if text.contains(&who) || wait > SOON {
             break text;
         }

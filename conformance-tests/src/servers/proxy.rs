@@ -60,7 +60,7 @@ impl Proxy {
         self.address.to_string()
     }
 
-    /// Leads new connections to that server, from now; present ones stay where they are.
+    /// Forwards new connections to that server from now on; present ones are not changed.
     pub fn lead_to(&self, server: &str) {
         self.server.send_replace(server.to_owned());
     }

@@ -64,7 +64,7 @@ impl Server {
         loop {
             tries += 1;
             match Self::start_once(image, more, files).await {
-                // Another program took the port in between, as happens on a busy machine.
+                // Another program took the port in between, which happens on a busy machine.
                 Err(error) if tries < 5 && format!("{error:?}").contains("already") => {}
                 started => return started,
             }

@@ -1,5 +1,5 @@
-//! A runtime whose clock stands still. There no timer wakes a task, so whatever wakes one came from
-//! elsewhere, however long that takes on a busy machine.
+//! A runtime whose clock stands still. No timer wakes a task there, so a task that wakes was woken
+//! by something else, however long that takes on a busy machine.
 
 use std::pin::pin;
 use std::sync::mpsc;
@@ -11,24 +11,24 @@ use tokio::runtime::Builder;
 use tokio::sync::{mpsc as ticks, oneshot};
 use tokio::time::advance;
 
-/// What a task on such a runtime makes of its clock.
+/// Controls the clock of such a runtime from a task on it.
 pub(crate) struct StoppedClock(ticks::UnboundedReceiver<()>);
 
 impl StoppedClock {
     const TICK: Duration = Duration::from_millis(2);
 
-    /// Lets the clock go as it should until the future is ready.
+    /// Lets the clock run normally until the future is ready.
     pub(crate) async fn go_until<T>(&mut self, future: impl Future<Output = T>) -> T {
         self.tick_until(1, Self::TICK, future).await
     }
 
-    /// Has the clock jump by 600 ms every three seconds until the future is ready: in between, what
-    /// happens takes no time.
+    /// Lets the clock jump by 600 ms every three seconds until the future is ready; in between, no
+    /// time passes on it.
     pub(crate) async fn jump_until<T>(&mut self, future: impl Future<Output = T>) -> T {
         self.tick_until(1500, Duration::from_millis(600), future).await
     }
 
-    /// Lets the clock go by 2 ms a second at most until the future is ready.
+    /// Lets the clock advance by at most 2 ms a second until the future is ready.
     pub(crate) async fn crawl_until<T>(&mut self, future: impl Future<Output = T>) -> T {
         self.tick_until(500, Self::TICK, future).await
     }
@@ -39,7 +39,7 @@ impl StoppedClock {
         by: Duration,
         future: impl Future<Output = T>,
     ) -> T {
-        // What ticked while it stood still does not count.
+        // Ticks during the time when the clock stood still do not count.
         while self.0.try_recv().is_ok() {}
         let mut future = pin!(future);
         for tick in 1_usize.. {
@@ -55,8 +55,8 @@ impl StoppedClock {
     }
 }
 
-/// Runs that in a thread of its own, on a runtime whose clock stands still but while it is told to
-/// [go](StoppedClock::go_until). Both end when this is dropped.
+/// Runs the task in a thread of its own, on a runtime whose clock stands still unless the task lets
+/// it [go](StoppedClock::go_until). Thread and runtime end when the returned future is dropped.
 pub(crate) async fn on_stopped_clock<T, F>(
     run: impl FnOnce(StoppedClock) -> F + Send + 'static,
 ) -> CaseResult<T>
@@ -71,7 +71,7 @@ where
         let (ended, end) = mpsc::channel::<()>();
         let outcome = runtime.block_on(async {
             let (tick, clock) = ticks::unbounded_channel();
-            // As long as a blocking task runs, a paused clock does not advance by itself.
+            // While a blocking task runs, a paused clock does not advance by itself.
             tokio::task::spawn_blocking(move || {
                 while let Err(mpsc::RecvTimeoutError::Timeout) =
                     end.recv_timeout(StoppedClock::TICK)

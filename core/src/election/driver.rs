@@ -67,12 +67,12 @@ struct Driver {
     machine: Machine,
     job: Arc<dyn Job>,
     hints: Subscription,
-    /// `None` once it leaves.
+    /// This is `None` once the instance leaves the election.
     campaign: Option<Campaign>,
-    /// The withdrawal of what was announced.
+    /// This future withdraws the announcement; it is set once the instance leaves.
     leaving: Option<BoxFuture<'static, ()>>,
     application: Handle,
-    /// Ends with the application's runtime, if that is another than the election's.
+    /// This task ends with the application's runtime; it is `None` if the election runs there too.
     sentinel: Option<JoinHandle<()>>,
     /// Each term's leadership gets one; a handle that is dropped says so by a command.
     commands: mpsc::UnboundedSender<Command>,
@@ -81,7 +81,7 @@ struct Driver {
     /// The latest attempt's claim, unless a call has it.
     claim: Option<Claim>,
     asking: Option<BoxFuture<'static, (Claim, Answer<AcquireOutcome>)>>,
-    /// Those of the term's lease, while it is renewed.
+    /// These renew the term's lease, from its first renewal until the term ends.
     renewals: Option<Renewals>,
     releasing: Option<BoxFuture<'static, (Claim, Result<ReleaseOutcome>)>>,
     running: Option<Running>,
@@ -108,7 +108,7 @@ impl Driver {
                 self.leave(by);
             }
         }
-        // What goes on by itself, when the store did not answer in time.
+        // Calls that the store did not answer in time go on in the background.
         (self.asking, self.releasing, self.claim) = (None, None, None);
         self.leave(self.election.engine.now() + self.election.timing.goodbye_limit());
         if let Some(leaving) = self.leaving.take() {
@@ -116,7 +116,7 @@ impl Driver {
         }
     }
 
-    /// Takes back what was announced, beside the release of the lease.
+    /// Withdraws the announcement, at the same time as the lease is released.
     fn leave(&mut self, by: Moment) {
         if let Some(campaign) = self.campaign.take() {
             self.leaving = Some(campaign.leave(by).boxed());
@@ -290,7 +290,7 @@ impl Driver {
         });
     }
 
-    /// Keeps for the status how the store does; the log is told once for all of the client.
+    /// Records in the status whether the store answers; the log reports an outage once per client.
     fn heard<T>(&mut self, outcome: &Result<T>) {
         let error = outcome.as_ref().err().cloned();
         let had = self.publish.borrow().error.is_some();
@@ -329,14 +329,15 @@ async fn under_way<T>(call: &mut Option<BoxFuture<'static, T>>) -> T {
     ended
 }
 
-/// The next answer to a renewal, and whether another is unanswered; pending while none is asked for.
+/// Returns the next answer to a renewal, and whether another renewal is unanswered; it stays
+/// pending while no renewal was asked for.
 async fn renewed(renewals: &mut Option<Renewals>) -> (Answer<RenewOutcome>, bool) {
     let Some(renewals) = renewals else { return std::future::pending().await };
     let answer = renewals.next().await;
     (answer, renewals.under_way())
 }
 
-/// The end of a task, once; pending when there is none.
+/// Waits for the task to end and clears it; it stays pending when there is no task.
 async fn ended(task: &mut Option<JoinHandle<()>>) {
     let Some(running) = task else { return std::future::pending().await };
     let _ = running.await;

@@ -82,7 +82,7 @@ impl ElectionHandle {
     /// The instance stays a candidate, but lets others go first for a poll interval.
     ///
     /// # Cancel safety
-    /// Safe: once called, it happens.
+    /// Dropping the future does not undo the request: once it was sent, it takes effect.
     pub async fn resign(&self) {
         let Some(term) = self.status.borrow().token else { return };
         let _ = self.commands.send(Command::Resign(term));
@@ -94,23 +94,23 @@ impl ElectionHandle {
     /// Leaves the election: stops the job if it runs, releases the lease, and returns when this is
     /// done.
     ///
-    /// It takes as long as the job does to stop, and after that no longer than the
-    /// [goodbye limit](crate::Timing::goodbye_limit), also when the store hangs: with the default
-    /// settings 5 s for each. A job that neither awaits nor returns keeps it waiting; see
+    /// This takes as long as the job takes to stop, plus at most the
+    /// [goodbye limit](crate::Timing::goodbye_limit), even when the store hangs: with the default
+    /// settings 5 s for each. A job that neither awaits nor returns delays it without limit; see
     /// [`shutdown_within`](Self::shutdown_within).
     ///
     /// # Cancel safety
-    /// Safe: once called, it happens.
+    /// Dropping the future does not undo the request: once it was sent, it takes effect.
     pub async fn shutdown(self) {
         let _ = self.commands.send(Command::ShutDown);
         self.ended().await;
     }
 
-    /// [`shutdown`](Self::shutdown), but waits no longer than that; returns whether the election
-    /// has ended. If not, it goes on to do so in the background.
+    /// Does the same as [`shutdown`](Self::shutdown), but waits at most `limit`. It returns whether
+    /// the election has ended; if not, the election continues to end in the background.
     ///
     /// # Cancel safety
-    /// Safe: once called, it happens.
+    /// Dropping the future does not undo the request: once it was sent, it takes effect.
     pub async fn shutdown_within(self, limit: Duration) -> bool {
         let _ = self.commands.send(Command::ShutDown);
         let late = self.clock.sleep_until(self.clock.now() + limit);

@@ -47,18 +47,19 @@ pub trait Job: Send + Sync + 'static {
     /// spawned is the job's to end, also when `stop` is aborted: one held in a
     /// [`JoinSet`](tokio::task::JoinSet) that `stop` takes out of the job ends with it.
     ///
-    /// When the two have not ended within the stop grace they are aborted, and the lease is *not*
-    /// released: what they have begun may go on, in `spawn_blocking` or without awaiting, so it
-    /// runs out by itself before another instance leads.
+    /// If `start` and `stop` have not ended within the stop grace, they are aborted, and the lease
+    /// is *not* released: work that they began may go on, in `spawn_blocking` or without awaiting,
+    /// so the lease runs out by itself before another instance leads.
     ///
     /// # Cancel safety
     /// It runs in a task of its own, which is aborted when the stop grace or the lease is over.
     async fn stop(&self, reason: &StopReason);
 
-    /// Whether the term ends when `start` returns without an error, with
-    /// [`StopReason::Finished`]; this instance campaigns again after a poll interval.
+    /// Returns whether the term ends, with [`StopReason::Finished`], when `start` returns without
+    /// an error. This instance then campaigns again after a poll interval.
     ///
-    /// `false` by default: a `start` that returns has set things going.
+    /// The default is `false`: a `start` that returns has only begun work, which goes on until
+    /// `stop`.
     fn ends_with_start(&self) -> bool {
         false
     }
@@ -81,7 +82,7 @@ pub enum StopReason {
     Lost,
     /// Heartbeats failed for too long to go on.
     HeartbeatsFailed,
-    /// The work has come to its end by itself; see [`Job::ends_with_start`].
+    /// The work finished by itself; see [`Job::ends_with_start`].
     Finished,
     /// `start` failed or panicked.
     Failed {
@@ -109,7 +110,8 @@ impl fmt::Display for StopReason {
 /// It ends soon after [`Leadership::cancelled`], or is aborted when the grace is over. When it ends
 /// earlier, the term ends with it: after `Ok` with [`StopReason::Finished`], after an error with
 /// [`StopReason::Failed`]. Either way this instance campaigns again after a poll interval, so that
-/// another can lead first. A job that only sets things going is a [`start_stop`] or a [`Job`].
+/// another can lead first. Use [`start_stop`] or implement [`Job`] for a job whose `start` returns
+/// while its work goes on.
 ///
 /// ```
 /// use leasehold_core::election::{job_fn, Leadership};

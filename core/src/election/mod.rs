@@ -70,7 +70,7 @@ impl Election {
     /// job goes with it, its `stop` included, and the election leaves: its lease runs out.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// This panics outside of a tokio runtime.
     pub fn spawn(self, job: impl Job) -> ElectionHandle {
         driver::spawn(self, Arc::new(job))
     }
@@ -82,7 +82,7 @@ impl Election {
     /// stopped, and the lease released.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// This panics outside of a tokio runtime.
     pub async fn run(self, job: impl Job) {
         self.spawn(job).ended().await;
     }

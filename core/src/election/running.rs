@@ -18,7 +18,7 @@ use crate::telemetry::Raised;
 pub(super) enum Outcome {
     /// `start` failed or panicked; the term is to end.
     StartFailed(String),
-    /// `start` returned, and with it the work has come to its end.
+    /// `start` returned, and that finishes the term's work.
     Finished,
     /// `start` and `stop` have both come to their end.
     Ended,
@@ -26,7 +26,7 @@ pub(super) enum Outcome {
 
 /// The tasks of one term.
 pub(super) struct Running {
-    /// The application's: the job runs there, and the election elsewhere.
+    /// The job runs in the application's runtime; the election runs elsewhere.
     runtime: Handle,
     job: Arc<dyn Job>,
     pub(super) leadership: Leadership,

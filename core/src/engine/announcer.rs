@@ -83,8 +83,8 @@ impl Announcer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when the store has been told that nothing is campaigned for, or could not be; at
-    /// once while something is.
+    /// Returns once the withdrawal was sent to the store or has failed. While any campaign is open,
+    /// it returns at once.
     async fn until_idle(&self) {
         loop {
             let stopped = self.stopped.notified();
@@ -94,7 +94,7 @@ impl Announcer {
                     return;
                 }
             }
-            // No call of the task follows the one that takes back what was announced.
+            // After the withdrawal the task makes no further call.
             stopped.await;
         }
     }
@@ -112,14 +112,14 @@ impl Announcer {
 impl Campaign {
     /// Leaves, and waits until the store has been told, or could not be, if this was the last of
     /// the client's: a process that exits right after leaves no trace. It waits until `by` at the
-    /// longest.
+    /// latest.
     pub(crate) async fn leave(self, by: Moment) {
         let announcer = self.announcer.clone();
         drop(self);
         tokio::select! {
             biased;
             () = announcer.until_idle() => {}
-            // The store hangs, or nobody drives the runtime that the task is in.
+            // The store hangs, or the runtime of the task is not driven.
             () = announcer.calls.clock().sleep_until(by) => {}
         }
     }

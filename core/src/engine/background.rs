@@ -1,4 +1,4 @@
-//! Where the engine's own tasks run: on a thread that the application's work cannot block.
+//! The runtime of the engine's own tasks, on a thread that the application's work cannot block.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{io, thread};
@@ -8,10 +8,10 @@ use tracing::warn;
 
 /// The runtime of heartbeats, watches, elections and announcements.
 ///
-/// It has a thread of its own, so that a lease is renewed also while every thread of the
-/// application computes or blocks. All clients of the process share it. It begins with the first
-/// task and lasts as long as the process, which it does not keep alive: a connection that was
-/// opened there, and given back to a pool of the application, must not die with a client.
+/// It has a thread of its own, so that leases are renewed even while every thread of the
+/// application computes or blocks. All clients of the process share it. The thread starts with the
+/// first task and lasts as long as the process, which it does not keep alive: a connection that was
+/// opened there, and returned to a pool of the application, must outlive the client.
 ///
 /// Under a clock whose timers depend on the caller's runtime, as in tests, and where no thread can
 /// be started, tasks run in the runtime of the caller.
@@ -25,10 +25,10 @@ impl Background {
         Self { on_own_thread }
     }
 
-    /// The runtime to spawn on.
+    /// Returns the runtime to spawn tasks on.
     ///
     /// # Panics
-    /// Outside of a tokio runtime, when there is no thread.
+    /// This panics outside of a tokio runtime if the thread could not be started.
     pub(crate) fn runtime(&self) -> Handle {
         let own = if self.on_own_thread { own_thread() } else { None };
         own.unwrap_or_else(Handle::current)
@@ -42,7 +42,7 @@ fn own_thread() -> Option<Handle> {
             .inspect_err(|error| {
                 warn!(
                     %error,
-                    "no thread for heartbeats can be started: they run in the application's \
+                    "cannot start a thread for heartbeats; they run in the application's \
                      runtime and depend on its threads"
                 );
             })
@@ -54,8 +54,8 @@ fn own_thread() -> Option<Handle> {
 fn start() -> io::Result<Handle> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
-    // Not moved into the thread directly: if that cannot be started, its closure is dropped, and a
-    // runtime must not be dropped within another.
+    // The runtime is not moved into the thread directly: if that cannot be started, its closure is
+    // dropped, and a runtime must not be dropped within another.
     let kept = Arc::new(Mutex::new(Some(runtime)));
     let given = kept.clone();
     let take =
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_thread_outlasts_the_client_that_began_it() {
+    fn the_thread_outlives_the_client_that_started_it() {
         let (send, received) = mpsc::channel();
         Background::new(true).runtime().spawn(async move {
             tokio::time::sleep(Duration::from_millis(1)).await;

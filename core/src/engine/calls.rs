@@ -41,7 +41,7 @@ impl Calls {
         Self { store, label, clock, meters: Arc::new(Meters::new()), outages }
     }
 
-    /// What the store is called in messages.
+    /// Returns the label of the store in messages.
     pub(crate) fn label(&self) -> &Arc<str> {
         &self.label
     }

@@ -21,9 +21,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Claim {
     engine: Arc<Engine>,
-    /// Where the lease is asked for.
+    /// The lease is asked for in this runtime.
     caller: Handle,
-    /// Where it is given back when the claim is dropped: the caller may compute then.
+    /// A dropped claim releases the lease in this runtime, since the caller's threads may be busy.
     background: Handle,
     name: LockName,
     lease: LeaseId,
@@ -91,7 +91,7 @@ impl Claim {
         })
     }
 
-    /// Leaves the lease to run out: it is not given back, now or when the claim is dropped.
+    /// Lets the lease run out: it is released neither now nor when the claim is dropped.
     pub(crate) fn let_expire(&mut self) {
         self.may_be_held = false;
     }

@@ -37,9 +37,9 @@ struct Renewal {
     answer: oneshot::Sender<Answer<RenewOutcome>>,
 }
 
-/// A renewal that was asked for, and its answer when it comes.
+/// A requested renewal; awaiting it returns its answer.
 ///
-/// Dropping it takes the renewal back, or ignores its answer when it has gone out.
+/// Dropping it cancels the renewal if that was not sent yet, and otherwise ignores the answer.
 #[derive(Debug)]
 pub(crate) struct Renewing {
     due: Moment,
@@ -49,7 +49,7 @@ pub(crate) struct Renewing {
 }
 
 impl Renewing {
-    /// Whether it was sent to the store.
+    /// Returns whether the renewal was sent to the store.
     pub(crate) fn has_gone_out(&self) -> bool {
         self.gone_out.load(Ordering::SeqCst)
     }
@@ -76,7 +76,7 @@ impl Heartbeat {
         Self { calls, background, queues: Mutex::default() }
     }
 
-    /// Has one lease renewed with the next batch that fits. It is in the queue when this returns.
+    /// Queues the renewal of one lease for the next batch that has room for it.
     pub(crate) fn renew(&self, options: RenewOptions, beat: Beat) -> Renewing {
         let (answer, answered) = oneshot::channel();
         let gone_out = Arc::new(AtomicBool::new(false));
@@ -153,10 +153,10 @@ impl Waiting {
         let mut batches = Vec::new();
         let mut batch = Vec::new();
         for (_, renewal) in may_go {
-            // From here on it cannot be taken back.
+            // From here on the renewal cannot be cancelled.
             renewal.gone_out.store(true, Ordering::SeqCst);
             if batch.len() == most.max(1) {
-                // A buffer of its own for each, of its own size.
+                // Each batch gets its own buffer of the size that it needs.
                 batches.push(std::mem::take(&mut batch));
             }
             batch.push(renewal);
@@ -171,8 +171,8 @@ impl Waiting {
 /// Sends one batch and hands out its answers. On error, every renewal in it gets that error.
 async fn send(calls: Calls, batch: Vec<Renewal>) {
     let now = calls.clock().now();
-    // Each waits for as long as it can use an answer, and the call lasts as long as any of them:
-    // a retry goes out beside it and does not end it.
+    // Each renewal waits for as long as an answer is of use, and the call lasts as long as any of
+    // them: a retry is sent beside the call and does not end it.
     let until = batch.iter().map(|renewal| renewal.beat.until).max().unwrap_or(now);
     let (leases, mut answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|renewal| (renewal.options, renewal.answer)).unzip();
@@ -184,7 +184,7 @@ async fn send(calls: Calls, batch: Vec<Renewal>) {
     let Answer { sent, outcome } = tokio::select! {
         biased;
         answer = calls.renew(&leases, until.saturating_since(now)) => answer,
-        // So that calls that hang do not pile up.
+        // This keeps calls that hang from piling up.
         () = nobody_waits => return,
     };
     calls.meters().renewed(leases.len(), &outcome);
@@ -206,7 +206,7 @@ async fn send(calls: Calls, batch: Vec<Renewal>) {
     }
 }
 
-/// An outcome that the store could not tell is a failed heartbeat of that lease alone.
+/// Turns an unknown outcome into an error: a failed heartbeat of that lease alone.
 fn known(outcome: RenewOutcome) -> Result<RenewOutcome> {
     match outcome {
         RenewOutcome::Unknown { why } => {
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(sizes, [10, 10, 5]);
     }
 
-    /// Each once kept a buffer for all those that followed.
+    /// Each batch used to keep a buffer that was large enough for all later ones.
     #[test]
     fn batches_take_no_more_memory_than_their_renewals_need() {
         let mut waiting = Waiting::default();

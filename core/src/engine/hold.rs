@@ -22,16 +22,16 @@ pub struct Hold {
     due: Moment,
 }
 
-/// When a heartbeat is to go out, and how long its answer is waited for.
+/// Says when a heartbeat is sent, and how long its answer is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Beat {
     /// It may go out from here on, to share a batch with others.
     pub from: Moment,
     /// It goes out at the latest here.
     pub due: Moment,
-    /// Without an answer until here, a retry goes out beside it.
+    /// If no answer has come by then, a retry is sent beside this heartbeat.
     pub retry_at: Moment,
-    /// An answer is of use until here: by itself, it would confirm the lease for no longer.
+    /// An answer is of use until then: this heartbeat alone confirms the lease for no longer.
     pub until: Moment,
 }
 
@@ -121,12 +121,12 @@ impl Hold {
         *self = Self { early, ..Self::granted(self.timing.clone(), sent, left) };
     }
 
-    /// When the latest heartbeat is due.
+    /// Returns when the latest heartbeat is due.
     pub(crate) fn due(&self) -> Moment {
         self.due
     }
 
-    /// The latest heartbeat is due then: its retries keep their pace from there.
+    /// Sets when the latest heartbeat is due; its retries keep their pace from there.
     pub(crate) fn set_due(&mut self, due: Moment) {
         self.due = due;
     }

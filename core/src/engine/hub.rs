@@ -13,13 +13,13 @@ use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
 
 /// Hands the store's hints to whoever waits for a name.
 ///
-/// The watch runs while anybody waits, in the client's [background](Background).
+/// The watch runs while there are waiters, in the client's [background](Background).
 #[derive(Debug)]
 pub(crate) struct Hub {
     calls: Calls,
     background: Arc<Background>,
     random: Arc<Random>,
-    /// Whether there is to be a watch; without one, waiters poll.
+    /// This is false if there is to be no watch, so that waiters poll.
     enabled: bool,
     state: Mutex<State>,
     deserted: Notify,
@@ -79,7 +79,8 @@ impl Hub {
         begin
     }
 
-    /// That pause and a random part of half of it, to keep clients apart after an outage.
+    /// Adds to the pause up to half of it, at random, so that clients do not all reconnect at once
+    /// after an outage.
     fn jittered(&self, pause: Duration) -> Duration {
         pause + self.random.part_of(pause / 2)
     }
@@ -235,7 +236,7 @@ async fn watch(mut watching: Watching, delay: Duration) {
             Err(error) => {
                 failures += 1;
                 if failures == 1 {
-                    warn!(%error, "no watch on the store: waiters poll until there is one");
+                    warn!(%error, "the store has no watch: waiters poll until there is one");
                 } else {
                     debug!(%error, failures, "no watch on the store");
                 }

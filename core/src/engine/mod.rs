@@ -46,7 +46,7 @@ pub(crate) struct Engine {
     repeatable: bool,
 }
 
-/// What an engine is made of, besides its store.
+/// The parts that make up an engine, besides its store.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
@@ -54,7 +54,7 @@ pub(crate) struct Parts {
     pub(crate) timing: Timing,
     pub(crate) seed: Option<u64>,
     pub(crate) repeatable: bool,
-    /// Whether the store is watched for hints.
+    /// If this is true, the store is watched for hints.
     pub(crate) hints: bool,
 }
 
@@ -97,7 +97,7 @@ impl Engine {
     }
 }
 
-/// The source of whatever a client does at random.
+/// The source of a client's random numbers.
 #[derive(Debug)]
 pub(crate) struct Random(Mutex<fastrand::Rng>);
 

@@ -1,4 +1,5 @@
-//! Keeps the log short while a store fails: one line when that begins, and one when it is over.
+//! Keeps the log short while a store fails: one line when an outage begins, and one when it is
+//! over.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use tracing::{debug, info, warn};
 
 use crate::{Error, ErrorKind, Moment};
 
-/// The calls of one client that fail, as its log tells of them.
+/// Tracks the failing calls of one client, so that the log reports each outage once.
 #[derive(Debug)]
 pub(crate) struct Outages {
     store: Arc<str>,
@@ -22,8 +23,8 @@ struct Outage {
 }
 
 impl Outages {
-    /// An outage is over at the first answer after so long without a failure: a store that answers
-    /// some calls and fails others would otherwise be told of at each.
+    /// An outage is over at the first answer after this long without a failure. Otherwise a store
+    /// that answers some calls and fails others would be logged at each of them.
     const CALM: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(store: Arc<str>) -> Self {
@@ -33,7 +34,7 @@ impl Outages {
     /// A call failed.
     pub(crate) fn failed(&self, error: &Error, now: Moment) {
         if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported) {
-            // The store is well.
+            // The store itself works.
             return;
         }
         let mut current = self.current();
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_store_refuses_by_right_is_no_outage() {
+    fn an_unsupported_operation_is_no_outage() {
         let outages = Outages::new("store:".into());
         outages.failed(&Error::new(ErrorKind::Unsupported, "no records of instances"), at(1));
         assert_eq!(failures(&outages), None);

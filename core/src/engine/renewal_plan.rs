@@ -1,4 +1,5 @@
-//! When the renewals of one lease go out, and what follows from their answers. Pure.
+//! Decides when the renewals of one lease are sent and what follows from their answers, without
+//! I/O.
 
 use std::time::Duration;
 
@@ -16,32 +17,32 @@ pub(crate) struct RenewalPlan {
     beat: Beat,
     /// Hints are ignored until a renewal is answered: they would use up the retries.
     ignore_hints: bool,
-    /// The latest renewal was asked for as a retry of one that has been answered since, before the
-    /// next heartbeat is due: its failure is none of that heartbeat's.
+    /// The latest renewal is a retry of one that has been answered since, before the next heartbeat
+    /// is due, so its failure does not count against that heartbeat.
     spare: bool,
     /// Retries go on for as long as the lease is trusted.
     persistent: bool,
 }
 
-/// What follows from a renewal that failed.
+/// What to do after a renewal failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Another renewal is to go out.
+    /// Send another renewal.
     Renew(Beat),
-    /// One that is under way, or about to go out, decides.
+    /// A renewal that is under way, or about to be sent, decides.
     Wait,
     /// All retries have failed.
     GiveUp,
 }
 
 impl RenewalPlan {
-    /// For a term, which is given up once all retries have failed.
+    /// Creates the plan of a term, which is given up once all retries have failed.
     pub(crate) fn for_term(hold: Hold, now: Moment) -> Self {
         let beat = hold.next_beat(now);
         Self { hold, beat, ignore_hints: false, spare: false, persistent: false }
     }
 
-    /// For a guard, which is kept for as long as its lease is trusted.
+    /// Creates the plan of a guard, which is kept for as long as its lease is trusted.
     pub(crate) fn for_guard(hold: Hold, now: Moment) -> Self {
         Self { persistent: true, ..Self::for_term(hold, now) }
     }
@@ -55,17 +56,18 @@ impl RenewalPlan {
         self.beat
     }
 
-    /// Whether a hint would change anything.
+    /// Returns whether a hint would change anything.
     pub(crate) fn heeds_hints(&self) -> bool {
         !self.ignore_hints
     }
 
-    /// The same with every moment that much earlier.
+    /// Returns the same plan with every moment earlier by that duration.
     pub(crate) fn earlier(&self, by: Duration) -> Self {
         Self { hold: self.hold.earlier(by), beat: self.beat.earlier(by), ..self.clone() }
     }
 
-    /// The latest renewal has no answer at its `retry_at`: its retry, if one is left.
+    /// Returns the retry of the latest renewal, which has no answer at its `retry_at`, if a retry
+    /// is left.
     pub(crate) fn retry(&mut self, now: Moment) -> Option<Beat> {
         if now < self.beat.retry_at {
             return None;
@@ -74,7 +76,7 @@ impl RenewalPlan {
     }
 
     /// The store extended the lease. `under_way` says whether another renewal is unanswered.
-    /// Returns the next one, unless that is out already.
+    /// Returns the next one, unless that was sent already.
     pub(crate) fn extended(
         &mut self,
         sent: Moment,
@@ -106,8 +108,8 @@ impl RenewalPlan {
         if under_way { Next::Wait } else { Next::GiveUp }
     }
 
-    /// Something may have happened to the lease: a renewal right now, if none was asked for by an
-    /// earlier hint or a failure.
+    /// Something may have happened to the lease: returns a renewal to send now, unless an earlier
+    /// hint or a failure asked for one already.
     pub(crate) fn hinted(&mut self, now: Moment) -> Option<Beat> {
         if self.ignore_hints {
             return None;
@@ -128,7 +130,7 @@ impl RenewalPlan {
             self.hold.failed(now);
         }
         if self.is_exhausted() {
-            // Nothing more goes out unless one that is under way is answered.
+            // Nothing more is sent unless a renewal that is under way is answered.
             self.beat.retry_at = self.hold.step_down_at();
             return None;
         }
@@ -138,7 +140,7 @@ impl RenewalPlan {
     fn next_beat(&mut self, now: Moment) -> Beat {
         self.spare = false;
         self.beat = self.hold.next_beat(now);
-        // It may be overdue, since an answer came late: what follows keeps its pace nevertheless.
+        // It may be overdue because an answer came late; the renewals after it keep their pace.
         self.hold.set_due(self.beat.due);
         self.beat
     }
@@ -182,7 +184,7 @@ mod tests {
         assert_eq!(plan.hold().deadline(), at(4_500 + 15_000 - 750));
     }
 
-    /// Else an outage would be survived for less long than the settings say.
+    /// Otherwise a term would survive only shorter outages than the settings promise.
     #[test]
     fn a_retry_that_fails_after_a_late_yes_uses_up_no_retry() {
         let mut plan = RenewalPlan::for_term(hold(), at(0));
@@ -211,15 +213,15 @@ mod tests {
     }
 
     #[test]
-    fn a_guard_is_tried_for_until_its_deadline() {
+    fn a_guard_is_retried_until_its_deadline() {
         let mut plan = RenewalPlan::for_guard(hold(), at(0));
         for millis in [4_500, 6_000, 7_500, 9_000, 10_500, 12_000] {
             assert!(plan.retry(at(millis)).is_some());
         }
     }
 
-    /// The next was due at 6 s; each failure once followed the last at once until that was caught up
-    /// with.
+    /// The next heartbeat was due at 6 s. Failures used to follow each other without a pause until
+    /// the schedule had caught up.
     #[test]
     fn retries_keep_their_pace_after_an_answer_that_came_late() {
         let mut plan = RenewalPlan::for_guard(hold(), at(0));

@@ -8,11 +8,11 @@ use std::task::Poll;
 use super::{Answer, Beat, Engine, Renewing};
 use crate::{RenewOptions, RenewOutcome, Timing};
 
-/// The renewals of one lease: those under way, and the next, which has not gone out.
+/// The renewals of one lease: those under way, and the next one, which was not sent yet.
 ///
-/// At most one more than the [retries](crate::Settings::heartbeat_retries) are under way, and two
-/// at the least, however slow the store is. Dropping this takes back what has not gone out, and
-/// ignores the rest.
+/// However slow the store is, at most one renewal more than the
+/// [retries](crate::Settings::heartbeat_retries) is under way, or two without retries. Dropping
+/// this value cancels what was not sent, and ignores the answers to the rest.
 #[derive(Debug)]
 pub(crate) struct Renewals {
     engine: Arc<Engine>,
@@ -27,23 +27,23 @@ impl Renewals {
         Self { engine, lease, most: most.saturating_add(1).max(2), asked: Vec::new() }
     }
 
-    /// Asks for another renewal, in place of one that has not gone out.
+    /// Asks for another renewal, which replaces one that was not sent yet.
     ///
-    /// While as many are under way as may be, it takes the place of the youngest of them: the older
-    /// ones are the next to be answered by a slow store, and a new one is answered by a store that
-    /// lost the others and is well again.
+    /// If as many are under way as there may be, it replaces the newest of them: a slow store
+    /// answers the older ones next, and a store that lost them and has recovered answers the new
+    /// one.
     pub(crate) fn ask(&mut self, beat: Beat) {
         self.asked.retain(Renewing::has_gone_out);
         self.asked.truncate(self.most - 1);
         self.asked.push(self.engine.heartbeat.renew(self.lease.clone(), beat));
     }
 
-    /// Whether one has gone out and is unanswered.
+    /// Returns whether a renewal was sent and is unanswered.
     pub(crate) fn under_way(&self) -> bool {
         self.asked.iter().any(Renewing::has_gone_out)
     }
 
-    /// The next answer; pending while none was asked for.
+    /// Waits for the next answer; it stays pending while no renewal was asked for.
     ///
     /// # Cancel safety
     /// Dropping the future loses no answer.

@@ -18,14 +18,14 @@ use crate::{FencingToken, Grant, LockName, Moment, RenewOptions, RenewOutcome, R
 /// [`token`](Self::token) to whatever can refuse an older one.
 ///
 /// Heartbeats run on a thread of Leasehold's own, and the first is under way before `acquire`
-/// returns: a task that computes or blocks keeps its lock, also on a runtime of one thread. What
-/// that thread cannot help against is a process that is stopped or starved of the processor as a
-/// whole, and a store whose connections are driven by the application's blocked runtime. Under a
+/// returns: a task that computes or blocks keeps its lock, also on a runtime of one thread. That
+/// thread does not help when the whole process is stopped or gets no processor time, nor when the
+/// store's connections are driven by the application's blocked runtime. Under a
 /// [`Clock`](crate::Clock) for tests, heartbeats run in the runtime of the caller, and need it to
 /// be free now and then.
 ///
-/// Dropping it releases the lock in the background, at once and without waiting for the task that
-/// dropped it; a program that is about to exit calls [`release`](Self::release).
+/// Dropping the guard releases the lock in the background, at once, whatever the task that dropped
+/// it does next; a program that is about to exit calls [`release`](Self::release).
 #[must_use = "the lock is released as soon as its guard is dropped"]
 pub struct Guard {
     engine: Arc<Engine>,
@@ -55,7 +55,8 @@ impl Guard {
         let lease = RenewOptions { name: name.clone(), lease: claim.lease(), ttl: timing.ttl };
         let plan = RenewalPlan::for_guard(hold, engine.now());
         let mut renewals = Renewals::new(engine.clone(), lease, timing);
-        // Here and not in the keeper's task, which may first run when the caller awaits.
+        // This is done here and not in the keeper's task, which may not run before the caller
+        // awaits.
         renewals.ask(plan.beat());
         let keeper = Keeper {
             hints: engine.hub.subscribe(name.clone()),
@@ -104,27 +105,27 @@ impl Guard {
         self.trust.lost().await
     }
 
-    /// Gives the lock back, so that another can have it at once. It waits for the store no longer
-    /// than the [goodbye limit](crate::Timing::goodbye_limit): 5 s by default.
+    /// Releases the lock, so that another holder can acquire it at once. It waits for the store no
+    /// longer than the [goodbye limit](crate::Timing::goodbye_limit): 5 s by default.
     ///
     /// # Errors
     /// What the store reports; then a second try is made in the background, and failing that the
     /// lease runs out by itself. A lease that was lost before is no error.
     ///
     /// # Cancel safety
-    /// Safe: a dropped call releases in the background.
+    /// If the future is dropped, the lock is released in the background.
     pub async fn release(self) -> Result<()> {
         let limit = self.release_limit;
         self.release_within(limit).await
     }
 
-    /// [`release`](Self::release) with a limit of its own.
+    /// Does the same as [`release`](Self::release), but waits for the store at most `limit`.
     ///
     /// # Errors
-    /// As for [`release`](Self::release).
+    /// This fails for the same reasons as [`release`](Self::release).
     ///
     /// # Cancel safety
-    /// Safe: a dropped call releases in the background.
+    /// If the future is dropped, the lock is released in the background.
     pub async fn release_within(mut self, limit: Duration) -> Result<()> {
         self.keeper.abort();
         self.trust.end(None);
@@ -193,14 +194,14 @@ impl Keeper {
         }
     }
 
-    /// What is to go out next, if anything; an error when the lease cannot be kept.
+    /// Returns the renewal to send next, if any, or an error when the lease cannot be kept.
     fn answered(
         &mut self,
         Answer { sent, outcome }: Answer<RenewOutcome>,
     ) -> Result<Option<Beat>, Loss> {
         let (now, under_way) = (self.engine.now(), self.renewals.under_way());
         match outcome {
-            // The answer came when the lease was no longer trusted: trust does not come back.
+            // The answer came when the lease was no longer trusted, and trust is never restored.
             Ok(RenewOutcome::Extended { .. }) if !self.trust.is_held() => Err(Loss::Expired),
             Ok(RenewOutcome::Extended { left }) => {
                 self.engine.calls.meters().confirmed(self.trust.remaining());
@@ -210,7 +211,7 @@ impl Keeper {
             }
             Ok(RenewOutcome::Lost) => Err(Loss::Gone),
             Ok(RenewOutcome::Disabled { reason, .. }) => Err(Loss::Disabled { reason }),
-            // The heartbeat turns what is unknown into an error, and tells of errors.
+            // The heartbeat turns unknown outcomes into errors, and reports errors.
             Ok(RenewOutcome::Unknown { .. }) | Err(_) => {
                 match self.plan.failed(sent, now, under_way) {
                     Next::Renew(beat) => Ok(Some(beat)),

@@ -77,7 +77,7 @@ impl Lock {
     /// Safe: what was granted to a dropped call is given back.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// This panics outside of a tokio runtime.
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
         match self.attempt(self.claim()).await {
             Ok(guard) => Ok(Some(guard)),
@@ -101,7 +101,7 @@ impl Lock {
     /// Safe: what was granted to a dropped call is given back. The place in the waiting is lost.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// This panics outside of a tokio runtime.
     pub async fn acquire(&self, limit: Duration) -> Result<Guard> {
         let calls = &self.engine.calls;
         let wait = calls.meters().wait(&**calls.clock());

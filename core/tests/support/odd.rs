@@ -27,7 +27,7 @@ pub(crate) struct Knobs {
     pub(crate) renew_away: AtomicBool,
     /// Every call fails.
     pub(crate) all_away: AtomicBool,
-    /// How long the store takes for each call.
+    /// The time that the store takes for each call.
     pub(crate) latency_ms: AtomicU64,
     /// Instances can make themselves known.
     pub(crate) announces: AtomicBool,

@@ -1,5 +1,5 @@
-//! The lease of a term whose job was aborted is not released: what the job has begun may go on, so
-//! the lease runs out before another instance leads.
+//! The lease of a term whose job was aborted is not released: work that the job began may go on, so
+//! the lease must run out before another instance leads.
 
 use std::collections::HashSet;
 

@@ -80,7 +80,7 @@ pub enum Fact {
     StartEnded(Process, Name, u64),
     /// `stop` has.
     Stopped(Process, Name, u64),
-    /// `start` or `stop` was cut off, so that what it has begun may go on.
+    /// `start` or `stop` was aborted, so that work that it began may go on.
     Aborted(Process, Name, u64),
     /// Something was written under that token to what the lock protects, which refuses smaller
     /// ones than it has seen.

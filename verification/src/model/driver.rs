@@ -9,7 +9,8 @@ use super::world::{Instance, Job, LeaseId, Message, Rule, World};
 use super::{Election, Flaw, NOW};
 
 impl Election {
-    /// What the driver makes of a reply, or of none, when its message has left the network.
+    /// Returns the driver's event for a reply, or for a missing reply, when its message has left
+    /// the network.
     pub(super) fn event(&self, world: &World, message: &Message, reply: Option<Reply>) -> Event {
         let sent = if self.flaw == Some(Flaw::TrustFromReply) { NOW } else { message.sent };
         match message.call {
@@ -76,7 +77,8 @@ impl Election {
                 send(world, Some(at), Call::Acquire, lease, NOW + self.timing.call_limit());
             }
             Action::Renew(beat) => {
-                // It takes the place of one that has not gone out, or of the youngest of too many.
+                // It replaces a renewal that was not sent yet, or the newest one if too many are
+                // under way.
                 let most = (self.timing.heartbeat_retries as usize + 1).max(2);
                 if renewals(world, at) >= most {
                     ignore_youngest_renewal(world, at);
@@ -146,13 +148,13 @@ impl Election {
     }
 }
 
-/// The renewals of an instance that are under way.
+/// Counts the renewals of an instance that are under way.
 fn renewals(world: &World, at: usize) -> usize {
     let its = |message: &&Message| message.waiting == Some(at) && message.call == Call::Renew;
     world.network.iter().filter(its).count()
 }
 
-/// What the driver's claim does when it is dropped: it gives its lease back, unless that is to run
+/// Does what the driver's claim does when it is dropped: releases its lease, unless that must run
 /// out.
 fn drop_claim(world: &mut World, at: usize, lease: LeaseId) {
     if world.instances[at].as_ref().is_some_and(|it| it.expires) {
@@ -162,7 +164,8 @@ fn drop_claim(world: &mut World, at: usize, lease: LeaseId) {
     send(world, None, Call::Release, lease, NOW);
 }
 
-/// An instance gives its lease back; it must not after its job was aborted, which may go on.
+/// An instance releases its lease. It must not do so after its job was aborted, since that may go
+/// on.
 fn give_back(world: &mut World, at: usize) {
     if world.instances[at].as_ref().is_some_and(|it| it.aborted && it.lease.is_some()) {
         world.broken = Some(Rule::ReleasedAfterAbort);

@@ -20,7 +20,7 @@ pub enum Flaw {
     NewIdAfterRefusal,
     /// Trust is counted from when the answer came, not from when the request went out.
     TrustFromReply,
-    /// The lease of a job that was aborted is released, though what it does may go on.
+    /// The lease of a job that was aborted is released, although its work may go on.
     ReleaseAfterAbort,
 }
 

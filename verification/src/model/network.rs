@@ -46,7 +46,7 @@ pub(super) fn ignore(world: &mut World, at: usize, kind: Option<Call>) {
     forget(world);
 }
 
-/// An instance waits no longer for the reply to the renewal that it sent last.
+/// An instance stops waiting for the reply to the renewal that it sent last.
 pub(super) fn ignore_youngest_renewal(world: &mut World, at: usize) {
     let its = |message: &&mut Message| message.waiting == Some(at) && message.call == Call::Renew;
     if let Some(last) = world.network.iter_mut().filter(its).max_by_key(|message| message.sent) {

@@ -43,7 +43,7 @@ pub enum Rule {
     OwnWay,
     /// A lease is trusted again that was not.
     TrustReturns,
-    /// A lease was given back though its term's job was aborted and may go on.
+    /// A lease was released although its term's job was aborted and may go on.
     ReleasedAfterAbort,
 }
 
@@ -78,9 +78,9 @@ pub struct Instance {
     pub paused: bool,
     /// It was paused since its term began.
     pub paused_in_term: bool,
-    /// Some of the latest term's job was aborted.
+    /// A part of the latest term's job was aborted.
     pub aborted: bool,
-    /// Its lease is to run out.
+    /// The term's lease must run out.
     pub expires: bool,
     /// For how long its clock cannot slip again.
     pub steady: u8,

@@ -41,8 +41,8 @@ impl WorkJob {
     }
 }
 
-/// Writes that down when it is dropped: at the end of a task; and that it was aborted, unless it
-/// has come to its end or panicked.
+/// Records the end of a task when this is dropped, and that the task was aborted unless it ended by
+/// itself or panicked.
 struct AtEnd<'a> {
     instance: &'a Instance,
     fact: Fact,
@@ -50,7 +50,7 @@ struct AtEnd<'a> {
 }
 
 impl AtEnd<'_> {
-    /// The task ends by itself.
+    /// Notes that the task ended by itself.
     fn by_itself(mut self) {
         self.aborted = None;
     }

@@ -12,7 +12,8 @@ if left then
 end
 local token = whole(math.max((number(record.token) or 0) + 1, now))
 local ttl = tonumber(ARGV[5])
--- Of an expired lease. First, so that nothing is granted where it is refused.
+-- The field is left over from an expired lease. It is removed first, so that nothing is granted if
+-- the server refuses this.
 if record.ending then redis.call('HDEL', key, 'ending') end
 redis.call('HSET', key, 'token', token, 'lease', ARGV[3], 'holder', ARGV[4],
   'granted_at', whole(now), 'expires_at', whole(now + ttl))

@@ -1,5 +1,5 @@
--- KEYS[1]: what a lock without a name would have. ARGV: channel. Writes nothing, and answers with the
--- commands that this user may not run here, and with those that the server does not know.
+-- KEYS[1]: the key of a lock with an empty name. ARGV: channel. Writes nothing, and returns the
+-- commands that this user may not run here and those that the server does not know.
 local refused, unknown = {}, {}
 
 local function run(command, ...)
@@ -14,7 +14,7 @@ local function run(command, ...)
   end
 end
 
--- For what cannot be run without a trace; Redis 6 has no means to ask.
+-- This is for commands that would change something; Redis 6 has no function to ask.
 local function ask(command, ...)
   if not redis.acl_check_cmd then return end
   local known, allowed = pcall(redis.acl_check_cmd, command, ...)

@@ -25,7 +25,7 @@ local record = {}
 local exists = #flat > 0
 local damaged = false
 
--- Fields that are not known here are ignored and kept: a later version may have added them.
+-- Unknown fields are ignored and kept, since a later version may have added them.
 for i = 1, #flat, 2 do
   record[flat[i]] = flat[i + 1]
 end
@@ -41,12 +41,12 @@ if exists then
     or (record.ending and not record.lease)
     or (record.disabled_reason == nil) ~= (record.disabled_at == nil)
     or (record.disabled_by and not record.disabled_reason)
-    -- The version of the record: one is in effect where none is written, and later ones are
-    -- not understood here.
+    -- The version of the record: a record without one has version 1, and later ones are not
+    -- supported here.
     or (record.v and record.v ~= '1')
 end
 
--- What is left of the lease in force; nil when no lease is.
+-- What is left of the lease in force; nil if no lease is in force.
 local left = nil
 if not damaged and record.lease and number(record.expires_at) > now then
   left = number(record.expires_at) - now
@@ -56,13 +56,13 @@ local function answer(word)
   return { word, whole(now), flat }
 end
 
--- A hint decides nothing: a user that may not publish loses it, and the operation took effect.
+-- Correctness does not depend on the hint: if the user may not publish, only the hint is lost.
 local function tell()
   redis.pcall('PUBLISH', ARGV[1], ARGV[2])
 end
 
--- A server without memory refuses commands that may take more, but not after a command of the same
--- script that takes none. For what has to go on there: heartbeats, and the operator's stop.
+-- A server that is out of memory refuses commands that may need more, but not after the same script
+-- has run a command that needs none. This keeps heartbeats and the operator's disable working.
 local function need_no_memory()
   redis.call('HDEL', key, '')
 end
@@ -76,10 +76,11 @@ local function remove()
   redis.call('HDEL', key, unpack(fields))
 end
 
--- Writes the record anew without these fields, which are removed already. A hash that has had a long
--- value, such as a holder, takes more than twice the memory until it is written anew.
+-- Writes the record again without these fields, which are removed already. A hash that has
+-- contained a long value, such as a holder, takes more than twice the memory until it is written
+-- again.
 local function compact(without)
-  -- Lua passes on only so many values at once.
+  -- Lua limits how many values a call can take.
   if #flat > 1000 then return end
   local refused = redis.pcall('HSET', key, 'token', record.token)
   if type(refused) == 'table' then return end

@@ -2,7 +2,7 @@
 if damaged then return answer('damaged') end
 need_no_memory()
 if record.disabled_reason then
-  -- A write that changes nothing, so that a WAIT after it waits until replicas have the disablement.
+  -- This write changes nothing, but makes a later WAIT wait until replicas have the disablement.
   redis.pcall('HSET', key, 'disabled_at', record.disabled_at)
   return answer('already')
 end
@@ -14,7 +14,7 @@ end
 if not exists then add('token', '0') end
 if ARGV[4] then add('disabled_by', ARGV[4]) end
 if left then add('ending', ARGV[3]) end
--- All at once: either everything is written or nothing is.
+-- One command writes all fields: either everything is written or nothing.
 redis.call('HSET', key, unpack(fields))
 tell()
 return { 'disabled' }

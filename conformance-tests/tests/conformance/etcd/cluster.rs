@@ -10,12 +10,12 @@ use tokio::process::Command;
 
 use super::broken;
 
-/// So that left-over containers and networks can be found.
+/// The label with which left-over containers and networks can be found.
 const LABEL: &str = "leasehold.test=server";
 
-/// A cluster that goes when this value is dropped.
+/// A cluster that is removed when this value is dropped.
 pub(super) struct Cluster {
-    /// Of the network between the members, and before each container's.
+    /// The name of the network between the members, and the prefix of each container's name.
     name: String,
     ports: Vec<u16>,
 }
@@ -30,7 +30,7 @@ impl Cluster {
             cluster.ports.push(port);
             cluster.create(member, port).await?;
         }
-        // All at once: the first waits for a majority.
+        // The members start at the same time, since the first waits for a majority.
         for member in 0..3 {
             docker(&["start", &cluster.container(member)]).await?;
         }
@@ -64,18 +64,18 @@ impl Cluster {
         format!("{}-{}", self.name, host(member))
     }
 
-    /// Host and port of a member.
+    /// Returns host and port of a member.
     pub(super) fn address(&self, member: usize) -> String {
         format!("127.0.0.1:{}", self.ports[member])
     }
 
-    /// The URL that names those members, in that order.
+    /// Returns the URL that names those members, in that order.
     pub(super) fn url(&self, members: &[usize]) -> String {
         let addresses: Vec<_> = members.iter().map(|member| self.address(*member)).collect();
         ETCD.url_at(&addresses.join(","))
     }
 
-    /// Freezes a member: it takes connections, and answers nothing.
+    /// Freezes a member: it accepts connections, but does not answer.
     pub(super) async fn freeze(&self, member: usize) -> Result<()> {
         docker(&["pause", &self.container(member)]).await
     }
@@ -85,7 +85,7 @@ impl Cluster {
         docker(&["network", "disconnect", &self.name, &self.container(member)]).await
     }
 
-    /// The member that all of those call the leader, which is one of them.
+    /// Returns the one of those members that reports itself as the leader, once all of them answer.
     pub(super) async fn leader_among(
         &self,
         members: &[usize],
@@ -114,7 +114,7 @@ impl Cluster {
         .await
     }
 
-    /// A client of one member.
+    /// Returns a client of one member.
     pub(super) async fn client(&self, member: usize) -> std::result::Result<Client, EtcdError> {
         let options = ConnectOptions::new()
             .with_require_leader(true)

@@ -38,12 +38,12 @@ impl Counted {
     }
 }
 
-/// How many streams of keep-alives a member was asked for so far.
+/// Returns how many keep-alive streams were opened at a member so far.
 pub(super) async fn streams(address: &str) -> Result<u64> {
     Ok(sum(&metrics(address).await?, "grpc_server_started_total", &["LeaseKeepAlive"]))
 }
 
-/// How many keep-alives a member was sent so far.
+/// Returns how many keep-alives a member was sent so far.
 pub(super) async fn keep_alives(address: &str) -> Result<u64> {
     Ok(sum(&metrics(address).await?, "grpc_server_msg_received_total", &["LeaseKeepAlive"]))
 }

@@ -14,7 +14,7 @@ use leasehold_core::{
 use super::own::{TTL, connect, name, namespace};
 use super::{Etcd, broken, client};
 
-/// A store of a new namespace, and a client beside it.
+/// Returns a store in a new namespace, and a client of etcd.
 async fn new_keys(backend: &Etcd) -> CaseResult<(Client, Raw, Namespace)> {
     let namespace = namespace()?;
     let store = connect(backend.url(), &namespace).await?;
@@ -27,7 +27,7 @@ pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
     let sound = store.take(&name("sound"), TTL).await?;
     let foreign = [
         ("lease/text", "what is this"),
-        // An id, but attached to no etcd lease.
+        // The value has an id, but the key is attached to no etcd lease.
         ("lease/bare", "01890a5d-ac96-774b-bcce-b302099a8057"),
         ("disabled/list", "[1, 2]"),
         ("disabled/empty", "{}"),
@@ -52,7 +52,7 @@ pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
         let kept = raw.get(format!("/{namespace}/{key}"), None).await.map_err(broken)?;
         assert_eq!(kept.kvs()[0].value(), value.as_bytes(), "{key} was overwritten");
     }
-    // The damage of one name costs no other its lease.
+    // A damaged record affects no other lease.
     let batch: Vec<_> =
         [("text", LeaseId::new()), ("sound", sound.lease), ("bare", LeaseId::new())]
             .map(|(lock, lease)| RenewOptions { name: name(lock), lease, ttl: TTL })
@@ -63,12 +63,13 @@ pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
         let RenewOutcome::Unknown { why } = &outcomes[number] else { panic!("{outcomes:?}") };
         assert!(why.contains("lease/"), "{why}");
     }
-    // Somebody else's etcd lease under a lock's key is no reason to extend it by another's word.
+    // An etcd lease that another client attached to a lock's key is not extended on behalf of the
+    // holder.
     assert_eq!(
         store.store().renew_one(&name("sound"), LeaseId::new(), TTL).await?,
         RenewOutcome::Lost
     );
-    // Nor does it hide another name.
+    // The damaged record hides no other name either.
     let records = store.store().list_all("").await?;
     let shown: Vec<_> = records.iter().map(|it| (it.name.as_str(), it.state())).collect();
     let corrupt = LockState::Corrupt;
@@ -101,7 +102,7 @@ pub(super) async fn versions(backend: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-/// Together longer than the driver takes in one answer by default.
+/// Together these are longer than the largest answer that the driver accepts by default.
 pub(super) async fn long_keys(backend: Arc<Etcd>) -> CaseResult {
     let (store, mut raw, namespace) = new_keys(&backend).await?;
     let mut leases = Vec::new();
@@ -115,7 +116,7 @@ pub(super) async fn long_keys(backend: Arc<Etcd>) -> CaseResult {
         raw.put(key, long.as_str(), None).await.map_err(broken)?;
     }
     store.store().renew(&leases).await?.into_iter().for_each(|outcome| _ = extended(outcome));
-    // A long key of one's own is reported, and costs no other its lease.
+    // A long key under the store's own prefix is reported, and affects no other lease.
     let key = format!("/{namespace}/ending/a");
     raw.put(key, long.as_str(), None).await.map_err(broken)?;
     let outcomes = store.store().renew(&leases).await?;
@@ -124,7 +125,7 @@ pub(super) async fn long_keys(backend: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-/// Keys whose names are too long, or no text.
+/// Writes keys whose names are too long, or are not text.
 pub(super) async fn no_names(backend: Arc<Etcd>) -> CaseResult {
     let (store, mut raw, namespace) = new_keys(&backend).await?;
     let mut expected = Vec::new();
@@ -170,7 +171,7 @@ pub(super) async fn without_time(backend: Arc<Etcd>) -> CaseResult {
     store.give_back(&taken).await?;
     let held = store.take(&name("held"), TTL).await?;
     raw.put(format!("/{namespace}/granted/old"), "", None).await.map_err(broken)?;
-    // What an earlier version wrote for a name that is held now.
+    // This is the value of an earlier version for a name that is held now.
     let key = format!("/{namespace}/granted/held");
     raw.put(key.as_str(), "", Some(PutOptions::new())).await.map_err(broken)?;
     let prune = PruneOptions { dry_run: false, ..PruneOptions::default() };

@@ -1,7 +1,8 @@
 //! Bells: what wakes a waiter at once, and what does no harm where it does not.
 //!
-//! While a bell will tell, a watch looks every two seconds by itself. Where its clock stands still it does not, and a bell
-//! alone can wake it, however long that takes on a busy machine.
+//! While a user-level lock will announce a release, a watch reads only every two seconds by itself.
+//! If its clock stands still, it does not read by itself, so that only the user-level lock can wake
+//! it, however long that takes on a busy machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,22 +24,22 @@ use crate::stopped_clock::on_stopped_clock;
 /// As long as anything may take that has no time of its own.
 const PATIENCE: Duration = Duration::from_secs(100);
 
-/// As long as a waiter is given to be woken by a bell. Meanwhile its clock goes by less than the
-/// shortest pause between two looks.
+/// A waiter must be woken by a user-level lock within this time, in which its clock advances by
+/// less than the shortest pause between two reads.
 const BELL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Until bells are hung, and those who wait stand in line.
 const SETTLED: Duration = Duration::from_millis(600);
 
-/// A bell may be missed: by a waiter that is not in line at that moment, or that rests after a look
-/// which took long.
+/// A waiter misses a release if it does not wait for the user-level lock at that moment, or pauses
+/// after a slow read.
 const ROUNDS: usize = 4;
 
 fn fresh_name() -> LockName {
     name(&format!("job {:x}", fastrand::u64(..)))
 }
 
-/// Waits for a hint of that name.
+/// Waits for a hint at that name.
 async fn hint_of(hints: &mut HintStream, job: &LockName) -> CaseResult {
     while let Some(hint) = hints.next().await {
         if hint == Hint::Name(job.clone()) {
@@ -80,14 +81,15 @@ impl Pair {
         Ok(times)
     }
 
-    /// In one of some rounds a waiter whose clock stands still is woken by that release.
+    /// Asserts that in at least one of several rounds a waiter whose clock stands still is woken by
+    /// that kind of release.
     async fn woken_by_bell(&self, backend: &MySql, release: Release) -> CaseResult {
         for _ in 0..ROUNDS {
             if self.bell_wakes(backend, release).await? {
                 return Ok(());
             }
         }
-        Err(Failure::new("no bell wakes the waiter"))
+        Err(Failure::new("no user-level lock wakes the waiter"))
     }
 
     async fn bell_wakes(&self, backend: &MySql, release: Release) -> CaseResult<bool> {
@@ -95,7 +97,7 @@ impl Pair {
         let held = [self.holder.take(&first, LONG).await?, self.holder.take(&second, LONG).await?];
         let (asks, asked) = oneshot::channel();
         let (stands_still, stood_still) = oneshot::channel();
-        // As another user than the holder, who may wait for its bell as well.
+        // The waiter is another user than the holder, and may also wait for its user-level lock.
         let (url, namespace) = (backend.url().to_owned(), self.namespace.clone());
         let waiting = on_stopped_clock(move |mut clock| async move {
             let open = async {
@@ -109,10 +111,11 @@ impl Pair {
             };
             let (_waiter, mut hints) = clock.go_until(open).await?;
             _ = asks.send(());
-            // That hint may come of a look by itself. The next such look is far away then, and the
-            // rest after this one short.
+            // That hint may come from a read by interval. The next such read is then far away, and
+            // the pause after this one short.
             clock.jump_until(hint_of(&mut hints, &first)).await?;
-            // After that it listens again, and looks when a bell rings.
+            // After that the watch listens again, and reads when a user-level lock announces a
+            // release.
             advance(Duration::from_millis(40)).await;
             _ = stands_still.send(());
             clock.crawl_until(hint_of(&mut hints, &second)).await
@@ -133,7 +136,7 @@ impl Pair {
         let mut waiting = std::pin::pin!(waiting);
         let released = tokio::select! {
             released = timeout(PATIENCE, releasing) => {
-                released.map_err(|_| Failure::new("no waiter stands in line"))??
+                released.map_err(|_| Failure::new("no session waits for the user-level lock"))??
             }
             ended = &mut waiting => return ended.map(|()| false),
         };
@@ -141,8 +144,8 @@ impl Pair {
         woken.map_or(Ok(false), |woken| woken.map(|()| true))
     }
 
-    /// The release waits for the row, and the lease is not over before that: one that is woken too
-    /// early finds nothing, and is not woken again.
+    /// The release waits for the row, and the lease does not end before that: a waiter that is
+    /// woken too early finds nothing, and is not woken again.
     async fn release_after_a_wait(&self, backend: &MySql, taken: Taken) -> CaseResult {
         let mut transaction = backend.admin().begin().await?;
         let (namespace, job) = (&self.namespace, &taken.name);
@@ -155,7 +158,7 @@ impl Pair {
         releasing.join().await
     }
 
-    /// Waits until a session of another user waits for the holder's bell.
+    /// Waits until a session of another user waits for the holder's user-level lock.
     async fn until_in_line(&self, backend: &MySql) -> CaseResult {
         let query = "SELECT CAST(COUNT(*) AS SIGNED) FROM information_schema.processlist \
              WHERE user <> ? AND state = 'User lock' AND info LIKE CONCAT('%', ?, '%')";
@@ -213,7 +216,7 @@ impl Watching {
 }
 
 impl MySql {
-    /// How many commands that user has sent.
+    /// Returns how many commands that user has sent.
     async fn statements(&self, user: &Namespace) -> CaseResult<i64> {
         let query = "SELECT CAST(COALESCE(SUM(count_star), 0) AS SIGNED) \
              FROM performance_schema.events_statements_summary_by_user_by_event_name \
@@ -275,7 +278,7 @@ pub(super) async fn without_a_bell_nobody_asks_all_the_time(backend: Arc<MySql>)
     let before = backend.statements(&namespace).await?;
     sleep(Duration::from_secs(2)).await;
     let asked = backend.statements(&namespace).await? - before;
-    // A watch looks four times in that time, with a ping each.
+    // In that time a watch reads four times, with a ping each.
     assert!((1..60).contains(&asked), "{asked} statements in two seconds");
     drop((watching, waiter, url));
     backend.clean(&namespace).await?;
@@ -292,7 +295,8 @@ pub(super) async fn a_waiter_whom_a_bell_will_wake_asks_rarely(backend: Arc<MySq
     let before = backend.statements(&pair.namespace).await?;
     sleep(Duration::from_secs(6)).await;
     let asked = backend.statements(&pair.namespace).await? - before;
-    // Up to four looks with a ping each and two turns in line, of the waiter, and the holder's upkeep.
+    // The waiter reads up to four times, with a ping each, and waits twice for the user-level lock;
+    // the holder's maintenance comes on top.
     assert!((1..15).contains(&asked), "{asked} commands in six seconds");
     pair.holder.give_back(&taken).await?;
     watching.since(Instant::now()).await?;

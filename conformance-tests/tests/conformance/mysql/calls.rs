@@ -1,5 +1,5 @@
-//! Calls that are given up, heartbeats beside the application's statements, sessions that end while
-//! they are idle, and how many sessions there are.
+//! Abandoned calls, heartbeats beside the application's statements, sessions that end while they
+//! are idle, and the number of sessions.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -19,16 +19,17 @@ use tokio::time::{sleep, timeout};
 use super::own::{LONG, fresh, name};
 use super::{MySql, options};
 
-/// As long as anything may take that has no time of its own.
+/// The limit for everything that has no time limit of its own.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// More than a store has sessions, given-up calls included, and far fewer than the calls made.
+/// More than the sessions of a store, abandoned calls included, and far fewer than the calls that
+/// are made.
 const FEW: usize = 16;
 
-/// Longer than a connection is used without a test.
+/// An idle time after which a connection is tested before it is used.
 const IDLE: Duration = Duration::from_millis(2200);
 
-/// A store on an application's pool.
+/// Opens a store on an application's pool.
 async fn on_pool(
     url: &str,
     namespace: &Namespace,
@@ -45,7 +46,8 @@ async fn on_pool(
 }
 
 impl MySql {
-    /// A namespace with its tables, and the URL of a user of its own, by whom sessions are known.
+    /// Creates a namespace with its tables, and a user whose name identifies the sessions; returns
+    /// the user's URL.
     async fn with_user(&self) -> CaseResult<(Namespace, String)> {
         let namespace = fresh();
         self.connect(self.url(), &namespace).await?;
@@ -55,7 +57,7 @@ impl MySql {
 
     async fn kill_sessions(&self, user: &Namespace) -> CaseResult {
         for (session, _) in self.sessions(user).await? {
-            // It may have ended.
+            // The session may have ended already.
             _ = self.execute(format!("KILL {session}")).await;
         }
         let gone = async {
@@ -64,11 +66,11 @@ impl MySql {
             }
             Ok::<_, Failure>(())
         };
-        timeout(PATIENCE, gone).await.map_err(|_| Failure::new("they do not end"))?
+        timeout(PATIENCE, gone).await.map_err(|_| Failure::new("the killed sessions do not end"))?
     }
 }
 
-/// Makes many calls that are given up; the most sessions that there were.
+/// Makes many calls that are abandoned, and returns the largest number of sessions.
 async fn give_calls_up(
     backend: &MySql,
     namespace: &Namespace,
@@ -97,7 +99,7 @@ async fn works_again(client: &Client) -> CaseResult {
     let options = client.options(lease, LONG);
     let (job, store) = (name("afterwards"), client.store());
     let work = async { while store.acquire(&job, &options).await.is_err() {} };
-    timeout(PATIENCE, work).await.map_err(|_| Failure::new("it never works again"))?;
+    timeout(PATIENCE, work).await.map_err(|_| Failure::new("the store never works again"))?;
     extended(client.renew(&job, lease, LONG).await?);
     assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::Released);
     Ok(())
@@ -128,10 +130,10 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
         assert!(most <= FEW, "{most} sessions, own pool: {own}");
         let error = waits.join().await?.expect_err("the table is locked");
         if own {
-            // The server gave the wait up, before the call did: nothing was done.
+            // The server ended the wait before the call did, so nothing was done.
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
         } else {
-            // The application's sessions wait on.
+            // The application's sessions continue to wait.
             let told = async {
                 loop {
                     let error = client.store().get(&name("held")).await.expect_err("it is locked");
@@ -141,7 +143,9 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
                     }
                 }
             };
-            timeout(PATIENCE, told).await.map_err(|_| Failure::new("they go on connecting"))?;
+            timeout(PATIENCE, told)
+                .await
+                .map_err(|_| Failure::new("abandoned calls continue to open connections"))?;
         }
         locking.execute("UNLOCK TABLES").await?;
         works_again(&client).await?;
@@ -157,7 +161,7 @@ pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
     let (pool, client) = on_pool(&url, &namespace, 1, "DO 0").await?;
     let job = name("job");
     let taken = client.take(&job, LONG).await?;
-    // As a long statement does.
+    // This acts like a long statement.
     let busy = pool.acquire().await?;
     let beats = async {
         for _ in 0..3 {
@@ -165,7 +169,9 @@ pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
         }
         Ok::<_, Failure>(client.store().release(&job, taken.lease).await?)
     };
-    let released = timeout(PATIENCE, beats).await.map_err(|_| Failure::new("they wait"))??;
+    let released = timeout(PATIENCE, beats)
+        .await
+        .map_err(|_| Failure::new("heartbeats wait behind the application's statements"))??;
     assert_eq!(released, ReleaseOutcome::Released);
     drop(busy);
     backend.clean(&namespace).await?;
@@ -197,7 +203,7 @@ pub(super) async fn sessions_that_end_while_idle_cost_no_call(backend: Arc<MySql
             extended(store.renew_one(&job, taken.lease, LONG).await?);
             store.get(&job).await?;
             if own {
-                // What may not be sent twice is sent on a connection that was tested.
+                // A call that may not be sent twice is sent on a connection that was tested.
                 sleep(IDLE).await;
                 backend.kill_sessions(&namespace).await?;
                 store.disable(&name("other"), &upkeep).await?;
@@ -217,7 +223,7 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<MySql>) -> C
         options.max_connections = NonZeroU32::new(most);
         let client = Client::new(Arc::new(MySqlStore::connect(&url, &options).await?));
         let taken = client.take(&name("job"), LONG).await?;
-        // One after the other they need no second connection.
+        // Calls one after the other need no second connection.
         for _ in 0..20 {
             client.get(&taken.name).await?;
             extended(client.renew(&taken.name, taken.lease, LONG).await?);
@@ -231,7 +237,7 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<MySql>) -> C
         .await?;
         let sessions = backend.sessions(&namespace).await?.len();
         assert!(sessions <= most as usize + 4, "{sessions}: at most {most} for calls");
-        // A holder at rest: heartbeats and hints.
+        // An idle holder has connections for heartbeats and for hints.
         let rest = async {
             while backend.sessions(&namespace).await?.len() > 2 {
                 sleep(Duration::from_millis(300)).await;
@@ -239,7 +245,9 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<MySql>) -> C
             Ok::<_, Failure>(())
         };
         if most > 1 {
-            timeout(PATIENCE * 2, rest).await.map_err(|_| Failure::new("they are kept"))??;
+            timeout(PATIENCE * 2, rest)
+                .await
+                .map_err(|_| Failure::new("idle connections are not closed"))??;
         }
         backend.clean(&namespace).await?;
     }

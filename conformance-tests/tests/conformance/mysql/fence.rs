@@ -1,4 +1,4 @@
-//! The write of the example, which is conditional on the lock's token.
+//! The write in the example, which is conditional on the lock's token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::own::{LONG, fresh, name};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/mysql.rs");
 
-/// The example's statement, on tables of this case's own.
+/// Returns the example's statement for the tables of this case.
 fn statement(namespace: &str) -> CaseResult<String> {
     let example = std::fs::read_to_string(EXAMPLE)?;
     let begin = example.find("UPDATE report").expect("the example has it");
@@ -25,8 +25,8 @@ fn statement(namespace: &str) -> CaseResult<String> {
     Ok(statement.replace("leasehold_locks", &format!("{namespace}_locks")))
 }
 
-/// The holder's write waits for another's while its lease is over: either nobody is granted the lock
-/// before it is done, or it does not take place.
+/// The holder's write waits for another session's write while its lease runs out: either the lock
+/// is not granted again before the write is done, or the write does not take place.
 pub(super) async fn the_write_of_an_overtaken_holder_does_not_take_place(
     backend: Arc<MySql>,
 ) -> CaseResult {
@@ -74,7 +74,7 @@ pub(super) async fn the_write_of_an_overtaken_holder_does_not_take_place(
             }
         };
         timeout(LONG, waits).await.map_err(|_| Failure::new("the write does not begin"))??;
-        // It has evaluated its condition, and the lease runs out.
+        // The statement has evaluated its condition, and now the lease runs out.
         sleep(Duration::from_millis(700)).await;
         let granting = spawn({
             let (next, job) = (next.clone(), job.clone());

@@ -69,8 +69,8 @@ impl RoundTrips for MySql {
     }
 
     async fn counted(&self, namespace: &Namespace) -> Result<u64> {
-        // A statement is counted when it ends, which is after its answer was sent; on a busy machine
-        // some time after.
+        // A statement is counted when it ends, which is after its answer was sent, and on a busy
+        // machine some time later.
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         let count: i64 = sqlx::query_scalar(
             "SELECT CAST(COALESCE(SUM(count_star), 0) AS SIGNED) \

@@ -30,7 +30,7 @@ pub(super) async fn a_table_without_a_version_is_of_the_first_schema(
     for schema in [Schema::Require, Schema::Create] {
         MySqlStore::connect(backend.url(), &options(&namespace, schema)).await?;
     }
-    // As the printed schema says.
+    // The printed schema contains this statement.
     let named = printed.lines().find_map(|line| line.split_once("ALTER TABLE "));
     let (_, named) = named.expect("it is printed");
     backend.execute(format!("ALTER TABLE {named}")).await?;

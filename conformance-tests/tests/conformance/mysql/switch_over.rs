@@ -1,4 +1,4 @@
-//! A switch-over whose old primary stays up and takes no writes any longer.
+//! A switch-over after which the old primary stays up but accepts no more writes.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     let clients = [own, on_pool].map(|store| Client::new(Arc::new(store)));
     let mut leases = Vec::new();
     for client in &clients {
-        // Several connections, all of them to the old primary.
+        // These open several connections, all of them to the old primary.
         race((0..4).map(|_| {
             let client = client.clone();
             async move {
@@ -60,7 +60,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     let upkeep = DisableOptions { reason: Reason::new("upkeep")?, by: None };
     for (client, taken) in clients.iter().zip(leases) {
         let store = client.store();
-        // The first call already, and none is told an error.
+        // Even the first call follows, and no call returns an error.
         lost(store.renew_one(&taken.name, taken.lease, LONG).await?);
         for _ in 0..6 {
             let lease = LeaseId::new();

@@ -1,4 +1,5 @@
-//! A server's socket and its address of IPv6, of which a container has none that leads here.
+//! Provides a Unix socket and an IPv6 address for a server, since those of a container cannot be
+//! reached from here.
 
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
-/// Passes on what comes, while it lives.
+/// Forwards connections until it is dropped.
 pub(super) struct Tunnel {
     folder: TempDir,
     port: u16,

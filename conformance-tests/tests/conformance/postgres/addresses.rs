@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use super::Postgres;
 use super::own::{LONG, fresh, name};
 
-/// Opens a store by that URL, and uses it.
+/// Opens a store at that URL, and uses it.
 async fn assert_serves(backend: &Postgres, url: &str, shown: &str) -> CaseResult {
     let namespace = fresh();
     let client = backend.connect(url, &namespace).await?;

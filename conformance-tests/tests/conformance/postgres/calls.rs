@@ -1,5 +1,5 @@
-//! Calls that are given up, heartbeats beside the application's statements, sessions that end while
-//! they are idle, and how many sessions there are.
+//! Abandoned calls, heartbeats beside the application's statements, sessions that end while they
+//! are idle, and the number of sessions.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,26 +18,27 @@ use tokio::time::{sleep, timeout};
 use super::own::{LONG, fresh, name};
 use super::{Postgres, options};
 
-/// As long as anything may take that has no time of its own.
+/// The limit for everything that has no time limit of its own.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// More than a store has sessions, given-up calls included, and far fewer than the calls made.
+/// More than the sessions of a store, abandoned calls included, and far fewer than the calls that
+/// are made.
 const FEW: i64 = 14;
 
 impl Postgres {
-    /// The sessions of that name.
+    /// Returns the number of sessions with that name.
     async fn sessions(&self, application: &Namespace) -> CaseResult<i64> {
         let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
         let count = sqlx::query_scalar(query).bind(application.as_str());
         Ok(count.fetch_one(self.admin()).await?)
     }
 
-    /// The URL by which the sessions of a namespace are named after it.
+    /// Returns a URL that names the sessions after the namespace.
     fn named_url(&self, namespace: &Namespace) -> String {
         self.url_with(&format!("application_name={namespace}"))
     }
 
-    /// A store on an application's pool, whose sessions are named after the namespace.
+    /// Opens a store on an application's pool, whose sessions are named after the namespace.
     async fn on_pool(
         &self,
         namespace: &Namespace,
@@ -53,7 +54,7 @@ impl Postgres {
     }
 }
 
-/// Makes many calls that are given up; the most sessions that there were.
+/// Makes many calls that are abandoned, and returns the largest number of sessions.
 async fn give_calls_up(
     backend: &Postgres,
     namespace: &Namespace,
@@ -82,7 +83,7 @@ async fn works_again(client: &Client) -> CaseResult {
     let options = client.options(lease, LONG);
     let (job, store) = (name("afterwards"), client.store());
     let work = async { while store.acquire(&job, &options).await.is_err() {} };
-    timeout(PATIENCE, work).await.map_err(|_| Failure::new("it never works again"))?;
+    timeout(PATIENCE, work).await.map_err(|_| Failure::new("the store never works again"))?;
     extended(client.renew(&job, lease, LONG).await?);
     assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::Released);
     Ok(())
@@ -113,10 +114,10 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
         assert!(most <= FEW, "{most} sessions, own pool: {own}");
         let error = waits.join().await?.expect_err("the table is locked");
         if own {
-            // The server gave the wait up, before the call did: nothing was done.
+            // The server ended the wait before the call did, so nothing was done.
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
         } else {
-            // The application's sessions wait on.
+            // The application's sessions continue to wait.
             let told = async {
                 loop {
                     let error = client.store().get(&name("held")).await.expect_err("it is locked");
@@ -126,7 +127,9 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
                     }
                 }
             };
-            timeout(PATIENCE, told).await.map_err(|_| Failure::new("they go on connecting"))?;
+            timeout(PATIENCE, told)
+                .await
+                .map_err(|_| Failure::new("abandoned calls continue to open connections"))?;
         }
         transaction.rollback().await?;
         works_again(&client).await?;
@@ -142,7 +145,7 @@ pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
     let (pool, client) = backend.on_pool(&namespace, 1, "").await?;
     let job = name("job");
     let taken = client.take(&job, LONG).await?;
-    // As a long statement does.
+    // This acts like a long statement.
     let busy = pool.acquire().await?;
     let beats = async {
         for _ in 0..3 {
@@ -150,7 +153,9 @@ pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
         }
         Ok::<_, Failure>(client.store().release(&job, taken.lease).await?)
     };
-    let released = timeout(PATIENCE, beats).await.map_err(|_| Failure::new("they wait"))??;
+    let released = timeout(PATIENCE, beats)
+        .await
+        .map_err(|_| Failure::new("heartbeats wait behind the application's statements"))??;
     assert_eq!(released, ReleaseOutcome::Released);
     drop(busy);
     backend.clean(&namespace).await?;
@@ -164,7 +169,7 @@ pub(super) async fn heartbeats_survive_the_runtime_that_opened_their_connection(
     let client = backend.connect(&backend.named_url(&namespace), &namespace).await?;
     let job = name("job");
     let taken = client.take(&job, LONG).await?;
-    // One runtime that is gone, and one that stands still.
+    // One runtime is gone, and another one is not driven.
     for keep in [false, true] {
         let elsewhere = std::thread::spawn({
             let (client, job, lease) = (client.clone(), job.clone(), taken.lease);
@@ -177,7 +182,7 @@ pub(super) async fn heartbeats_survive_the_runtime_that_opened_their_connection(
         });
         let standing = tokio::task::spawn_blocking(|| elsewhere.join()).await?;
         let standing = standing.expect("it does not panic")?;
-        // One that waits for another runtime ends with an unknown outcome.
+        // A call that waits for another runtime ends with an unknown outcome.
         let renewal = client.renew(&job, taken.lease, LONG).await;
         if let Some(runtime) = standing {
             runtime.shutdown_background();
@@ -191,7 +196,7 @@ pub(super) async fn heartbeats_survive_the_runtime_that_opened_their_connection(
 pub(super) async fn sessions_that_end_while_idle_cost_no_call(
     backend: Arc<Postgres>,
 ) -> CaseResult {
-    // Both with three sessions that the server ends after a moment.
+    // Both have three sessions, which the server ends after a short idle time.
     let ends = "&options=-c%20idle_session_timeout%3D300";
     for own in [true, false] {
         let namespace = fresh();
@@ -220,7 +225,9 @@ pub(super) async fn sessions_that_end_while_idle_cost_no_call(
                 }
                 Ok::<_, Failure>(())
             };
-            timeout(PATIENCE, gone).await.map_err(|_| Failure::new("they do not end"))??;
+            timeout(PATIENCE, gone)
+                .await
+                .map_err(|_| Failure::new("the idle sessions do not end"))??;
             let store = client.store();
             store.acquire(&job, &client.options(taken.lease, LONG)).await.map(granted)?;
             extended(store.renew_one(&job, taken.lease, LONG).await?);
@@ -241,7 +248,7 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<Postgres>) -
         let client = Client::new(Arc::new(store));
         let _hints = client.watch().await?;
         let taken = client.take(&name("job"), LONG).await?;
-        // One after the other they need no second connection.
+        // Calls one after the other need no second connection.
         for _ in 0..20 {
             client.get(&taken.name).await?;
             extended(client.renew(&taken.name, taken.lease, LONG).await?);
@@ -255,7 +262,7 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<Postgres>) -
         .await?;
         let sessions = backend.sessions(&namespace).await?;
         assert!(sessions <= i64::from(most) + 5, "{sessions}: at most {most} for calls");
-        // A holder at rest: heartbeats and hints.
+        // An idle holder has connections for heartbeats and for hints.
         let rest = async {
             while backend.sessions(&namespace).await? > 2 {
                 sleep(Duration::from_millis(300)).await;
@@ -263,7 +270,9 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<Postgres>) -
             Ok::<_, Failure>(())
         };
         if most > 1 {
-            timeout(PATIENCE * 2, rest).await.map_err(|_| Failure::new("they are kept"))??;
+            timeout(PATIENCE * 2, rest)
+                .await
+                .map_err(|_| Failure::new("idle connections are not closed"))??;
         }
         backend.clean(&namespace).await?;
     }

@@ -1,4 +1,4 @@
-//! Notifications that the server does not take, and a listener whose password changes.
+//! Notifications that the server refuses, and a listener whose password changes.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ pub(super) async fn a_full_queue_of_notifications_stops_no_change(
 }
 
 pub(super) async fn a_user_who_may_not_notify_can_release(backend: Arc<Postgres>) -> CaseResult {
-    // The right is one of the database, and other cases need it.
+    // The permission belongs to the database, and other cases need it.
     let (database, namespace) = (fresh(), fresh());
     backend.execute(format!("CREATE DATABASE {database}")).await?;
     let url = format!("postgres://postgres:secret@{}/{database}", backend.address());
@@ -87,7 +87,7 @@ pub(super) async fn the_listener_uses_the_password_of_the_pool(
     let store = PostgresStore::from_pool(pool.clone(), &create).await?;
     let mut hints = store.watch().await?;
     let job = name("job");
-    // Anything is what a watch says that cannot listen.
+    // A watch that cannot listen sends `Hint::Anything`.
     let heard = async |hints: &mut leasehold_core::HintStream| {
         let wait = async {
             loop {
@@ -107,7 +107,7 @@ pub(super) async fn the_listener_uses_the_password_of_the_pool(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{namespace}'"
         ))
         .await?;
-    // What the old session had heard comes first.
+    // The notifications of the old session come first.
     while timeout(std::time::Duration::from_millis(100), hints.next())
         .await
         .is_ok_and(|hint| hint != Some(Hint::Anything))

@@ -22,10 +22,10 @@ use tokio::time::{sleep, timeout};
 use super::own::{LONG, fresh, name};
 use super::{Postgres, options};
 
-/// The configuration that the page of PostgreSQL describes.
+/// The configuration that the documentation page of PostgreSQL describes.
 const TRANSACTIONS: &str = "pool_mode=transaction max_prepared_statements=100 default_pool_size=4";
 
-/// Server and pooler in one container, where the image has both. The pooler's settings follow.
+/// Starts server and pooler in one container, if the image has both. The pooler's settings follow.
 const POOLED: Image = Image {
     port: 6432,
     command: &[
@@ -70,7 +70,7 @@ impl Pooled {
         Ok(Client::new(Arc::new(self.open(namespace).await?)))
     }
 
-    /// By the simple protocol, as everything here.
+    /// Executes a statement with the simple protocol, as everything here.
     async fn execute(&self, sql: &str) -> sqlx::Result<()> {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.admin).await?;
         Ok(())
@@ -82,18 +82,18 @@ impl Pooled {
         Ok(rows.first().ok_or_else(|| Failure::new("no row"))?.try_get(0)?)
     }
 
-    /// How often a statement with that in it has run.
+    /// Returns how often a statement that contains the pattern has run.
     async fn calls(&self, pattern: &str) -> CaseResult<i64> {
         let sql = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query LIKE";
         self.number(&format!("{sql} '{pattern}'")).await
     }
 
-    /// How many of the pooler's four sessions listen.
+    /// Returns how many of the pooler's four sessions listen.
     async fn listening(&self) -> CaseResult<i64> {
         use sqlx::{Executor, Row};
         let (mut transactions, mut sessions, mut listening) = (Vec::new(), Vec::new(), 0);
         for _ in 0..4 {
-            // Each keeps its session until all are looked at.
+            // Each connection keeps its session until all have been read.
             let mut transaction = self.admin.begin().await?;
             let query = "SELECT pg_backend_pid(), (SELECT count(*) FROM pg_listening_channels())";
             let rows = (&mut *transaction).fetch_all(sqlx::raw_sql(query)).await?;
@@ -187,7 +187,7 @@ pub(super) async fn a_watch_through_a_pooler_listens_on_no_shared_session(
     let mut hints = watcher.watch().await?;
     let waiter = Client::new(Arc::new(watcher.clone()));
     for round in 0..100 {
-        // Once each, since a repeated call would hide an error.
+        // Each call is made once, since a repeated call would hide an error.
         let (job, lease) = (name(&format!("job {}", round % 7)), LeaseId::new());
         waiter.store().acquire(&job, &waiter.options(lease, LONG)).await?;
         assert_eq!(operator.store().release(&job, lease).await?, ReleaseOutcome::Released);
@@ -196,13 +196,13 @@ pub(super) async fn a_watch_through_a_pooler_listens_on_no_shared_session(
     }
     assert_eq!(pooled.listening().await?, 0);
     assert_eq!(pooled.calls("LISTEN%").await?, 0);
-    // Waiters are told all the same.
+    // Waiters still get hints.
     let told = timeout(LONG / 2, hints.next()).await;
-    told.map_err(|_| Failure::new("waiters are told nothing"))?;
+    told.map_err(|_| Failure::new("waiters get no hint"))?;
     Ok(())
 }
 
-/// Waits until the watch has asked so many times more.
+/// Waits until the watch has polled that many more times.
 async fn polled(pooled: &Pooled, times: i64) -> CaseResult {
     let pattern = "SELECT l.name, l.lease::text AS lease, l.disabled_reason IS NOT NULL%";
     let before = pooled.calls(pattern).await?;
@@ -226,7 +226,7 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
     for job in 0..WAITERS {
         leases.push(holder.take(&name(&format!("job {job}")), LONG * 5).await?);
     }
-    // Left to themselves, waiters ask again after a hundred seconds.
+    // Without hints, waiters ask again after a hundred seconds.
     let client = leasehold_core::Client::new(store.clone())?;
     let settings = Settings::new().ttl(LONG * 3);
     let waiting: Vec<_> = (0..WAITERS)
@@ -240,12 +240,12 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
     let before = acquires().await?;
     polled(&pooled, 4).await?;
     assert_eq!(acquires().await?, before, "waiters ask though nothing has changed");
-    // A change is hinted at by name, and to those who wait for it only.
+    // The hint at a change has the name, and only waiters for that name get it.
     holder.give_back(&leases[7]).await?;
     let mut waiting = waiting;
     let token = waiting.remove(7).join().await?;
     assert!(token > leases[7].token);
-    assert!(acquires().await? <= before + 2, "one of the waiters was told");
+    assert!(acquires().await? <= before + 2, "more than one waiter was woken");
     // Further watches share the query.
     let mut hints = store.watch().await?;
     polled(&pooled, 2).await?;

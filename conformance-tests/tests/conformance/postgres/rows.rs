@@ -119,7 +119,7 @@ pub(super) async fn a_grant_counts_from_when_it_was_made(backend: Arc<Postgres>)
     let locked = lock_past_the_end(&backend, &namespace, false).await?;
     let taken = client.take(&job, LONG).await?;
     let waited_until = locked.join().await?;
-    // Of a lease that counted from when it was asked for, less would be left by the wait.
+    // If the lease counted from the request, less of it would be left, by the duration of the wait.
     let lease = client.lease_of(&job).await?.expect("the lease is in force");
     let least = LONG.saturating_sub(waited_until.elapsed() + CLOCK_TOLERANCE);
     assert!(lease.left >= least, "{:?} is left, {least:?} at least", lease.left);

@@ -1,4 +1,4 @@
-//! Which schema the tables are in, and which version of Leasehold's they have.
+//! The schema in which the tables are, and the version that they state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ pub(super) async fn connections_with_other_search_paths_grant_a_name_once(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let (first, namespace) = (fresh(), fresh());
-    // One that has to be quoted.
+    // This schema's name must be quoted.
     let second = format!("\"Locks '{first}'\"");
     backend.execute(format!("CREATE SCHEMA {first}; CREATE SCHEMA {second}")).await?;
     for schema in [&*second, first.as_str()] {
@@ -69,7 +69,7 @@ pub(super) async fn connections_with_other_search_paths_grant_a_name_once(
     Ok(())
 }
 
-/// The comments on both tables.
+/// Returns the comments on both tables.
 async fn comments(backend: &Postgres, namespace: &Namespace) -> CaseResult<[Option<String>; 2]> {
     let query = "SELECT obj_description(to_regclass($1 || '_locks'), 'pg_class'), \
                  obj_description(to_regclass($1 || '_instances'), 'pg_class')";
@@ -85,7 +85,7 @@ pub(super) async fn tables_say_which_version_of_the_schema_they_have(
     let version_1 = [Some("leasehold schema 1".to_owned()), Some("leasehold schema 1".to_owned())];
     backend.connect(backend.url(), &namespace).await?;
     assert_eq!(comments(&backend, &namespace).await?, version_1);
-    // Tables of before there were versions are used as they are, and nothing is written.
+    // Tables from before versions existed are used as they are, and nothing is written.
     let unversioned = format!(
         "COMMENT ON TABLE {namespace}_locks IS NULL; COMMENT ON TABLE {namespace}_instances IS NULL"
     );
@@ -93,7 +93,7 @@ pub(super) async fn tables_say_which_version_of_the_schema_they_have(
     let client = backend.connect(backend.url(), &namespace).await?;
     client.give_back(&client.take(&name("job"), LONG).await?).await?;
     assert_eq!(comments(&backend, &namespace).await?, [None, None]);
-    // What is printed takes them to the version.
+    // The printed statements bring them to the version.
     backend.execute(PostgresStore::schema(&namespace)?).await?;
     assert_eq!(comments(&backend, &namespace).await?, version_1);
     assert!(client.get(&name("job")).await?.is_some(), "nothing is lost");

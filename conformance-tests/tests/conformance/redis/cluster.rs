@@ -23,7 +23,7 @@ async fn start(backend: &Arc<Redis>) -> CaseResult<Nodes> {
     start_with(backend, Duration::from_secs(2)).await
 }
 
-/// With the time after which a node that is silent has failed.
+/// Starts a cluster; a node that is silent for `node_timeout` counts as failed.
 async fn start_with(backend: &Arc<Redis>, node_timeout: Duration) -> CaseResult<Nodes> {
     let nodes = Nodes::new(backend).await?;
     let timeout = node_timeout.as_millis();
@@ -48,7 +48,7 @@ fn url(nodes: &Nodes, ports: &[u16]) -> String {
     format!("redis+cluster://{}", hosts.join(","))
 }
 
-/// The port of the primary that has the slot, by what `CLUSTER NODES` says.
+/// Returns the port of the primary that has the slot, according to `CLUSTER NODES`.
 fn primary_of(said: &str, slot: u16) -> Option<u16> {
     primaries_in(said, slot).into_iter().find(|(_, _, has)| *has).map(|(port, ..)| port)
 }
@@ -74,7 +74,7 @@ fn primaries_in(said: &str, slot: u16) -> Vec<(u16, String, bool)> {
     lines.filter(primary).filter_map(one).collect()
 }
 
-/// The slot of each name, asked for at once.
+/// Returns the slot of each name, with one request for all.
 async fn slots_of(
     nodes: &Nodes,
     namespace: &Namespace,
@@ -134,7 +134,7 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
     assert!(slots.len() > 5, "they are in one slot");
     // All go out without waiting for each other: a server reads several at once.
     let mut least = u64::MAX;
-    // On a busy machine they may go out in more pieces.
+    // On a busy machine they may be sent in more pieces.
     for _ in 0..20 {
         if least < 100 {
             break;
@@ -268,7 +268,7 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     for _ in 0..3 {
         check("it hangs").await?;
     }
-    // Nor does it hide the names of the others.
+    // It does not hide the names of the other shards either.
     assert_eq!(client.names("").await?, healthy);
     nodes.signal(victim, "CONT").await?;
     let renewed = patiently(|| async {

@@ -36,7 +36,7 @@ pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseR
     assert!(matches!(renewed[0], RenewOutcome::Extended { .. }), "{renewed:?}");
     let unknown = |one: &RenewOutcome| matches!(one, RenewOutcome::Unknown { .. });
     assert!(renewed[1..].iter().all(unknown), "{renewed:?}");
-    // They hide no other name, and are left alone by a prune.
+    // These keys hide no other name, and a prune leaves them alone.
     let listed = client.store().list_all("").await?;
     let corrupt: Vec<_> =
         listed.iter().map(|record| (record.name.as_str(), record.corrupt.is_some())).collect();
@@ -130,13 +130,13 @@ pub(super) async fn a_listing_scans_the_keys_once(backend: Arc<Redis>) -> CaseRe
         }
         CaseResult::Ok((names, scans().await? - before))
     };
-    // The last page of each is empty, and begins where one that was not full ended.
+    // The last page of each listing is empty, and begins where a page that was not full ended.
     let (all, once) = pages(1000).await?;
     let (by_ten, in_pages) = pages(10).await?;
     println!("{}: {once} scans for one page, {in_pages} for ten", backend.image.name);
     assert_eq!((all.len(), &by_ten), (95, &all));
     assert_eq!(in_pages, once, "a page scans again");
-    // A listing that begins sees what is there now.
+    // A new listing sees the present names.
     client.take(&name("a new one"), LONG).await?;
     assert_eq!(pages(10).await?.0.len(), 96);
     Ok(())

@@ -66,7 +66,7 @@ impl Nodes {
         .map(drop)
     }
 
-    /// What a server answers to each line, a line each.
+    /// Returns the server's answer to each line, which is one line each.
     pub(super) async fn ask_lines(&self, port: u16, lines: &[String]) -> CaseResult<Vec<String>> {
         let (product, lines) = (self.product, lines.join("\n"));
         let said = self.shell(&format!("{product}-cli -p {port} <<'END'\n{lines}\nEND")).await?;

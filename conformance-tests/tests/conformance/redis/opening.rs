@@ -84,7 +84,7 @@ pub(super) async fn without_the_right_to_publish_operations_succeed(
     assert_eq!(client.disable(&taken.name, "upkeep").await?, DisableOutcome::Disabled);
     client.give_back(&taken).await?;
     assert_eq!(client.enable(&taken.name).await?, EnableOutcome::Enabled);
-    // Without the right to write, everything can still be read, and nothing is written by halves.
+    // Without the permission to write, everything can still be read, and no write is done in part.
     place.run(&["ACL", "SETUSER", "leasehold", "-hset"]).await?;
     let client = open(&place.url_as("leasehold", "secret"), &namespace).await?;
     let before = client.get(&taken.name).await?;
@@ -97,7 +97,7 @@ pub(super) async fn without_the_right_to_publish_operations_succeed(
         assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
     }
     assert_eq!(client.get(&taken.name).await?, before);
-    // A right without which nothing can be read is named.
+    // A missing permission to read is named in the error.
     place.run(&["ACL", "SETUSER", "leasehold", "-hgetall"]).await?;
     let error = open(&place.url_as("leasehold", "secret"), &namespace).await;
     let error = error.expect_err("hgetall is not allowed");

@@ -78,7 +78,7 @@ impl Place {
     }
 
     pub(super) async fn connection(&self) -> Result<MultiplexedConnection> {
-        // The driver's own limits are shorter than a busy machine may take.
+        // A busy machine may take longer than the driver's own limits.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(Self::PATIENCE))
             .set_response_timeout(Some(Self::PATIENCE));

@@ -15,7 +15,7 @@ use super::nodes::{Nodes, patiently};
 use super::own::{LONG, fresh, name, open, refusal};
 use super::place::Place;
 
-/// A primary at 7001 and its replica at 7002.
+/// Starts a primary at port 7001 and its replica at port 7002.
 async fn pair(backend: &Arc<Redis>) -> CaseResult<(Nodes, String)> {
     let nodes = Nodes::new(backend).await?;
     nodes.start(7001, "").await?;
@@ -41,7 +41,7 @@ pub(super) async fn a_grant_waits_for_replicas_and_heartbeats_have_their_own_con
     let key = format!("{namespace}:lock:kept");
     assert_eq!(nodes.ask(7002, &["EXISTS", &key]).await?, "1", "the replica has it");
     nodes.signal(7002, "STOP").await?;
-    // More than may wait at once.
+    // These are more than may wait at the same time.
     let answered = Arc::new(AtomicUsize::new(0));
     let waiting = (0..24).map(|number| {
         let (client, answered) = (client.clone(), Arc::clone(&answered));
@@ -53,7 +53,8 @@ pub(super) async fn a_grant_waits_for_replicas_and_heartbeats_have_their_own_con
         })
     });
     let waiting: Vec<_> = waiting.collect();
-    // A grant waits for a second, and these wait in three turns: a renewal is answered before them.
+    // A grant waits for a second, and these wait in three groups: a renewal is answered before
+    // them.
     let ttl = Duration::from_secs(2);
     let renewed = client.store().renew_one(&taken.name, taken.lease, ttl).await?;
     assert!(why(&renewed).contains("wait_replicas"), "{renewed:?}");
@@ -62,7 +63,7 @@ pub(super) async fn a_grant_waits_for_replicas_and_heartbeats_have_their_own_con
         let error = waiting.join().await?.expect_err("the replica hangs");
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
         let record = client.get(&name(&format!("job {number}"))).await?;
-        assert!(record.is_none_or(|record| record.lease.is_none()), "it was given back");
+        assert!(record.is_none_or(|record| record.lease.is_none()), "the grant was not released");
     }
     nodes.signal(7002, "CONT").await?;
     nodes.until(7001, &["INFO", "replication"], "state=online").await?;
@@ -84,7 +85,7 @@ pub(super) async fn a_renewal_that_no_replica_has_is_unknown(backend: Arc<Redis>
     for _ in 0..2 {
         let renewed = client.store().renew(&batch).await?;
         assert!(why(&renewed[0]).contains("0 of the 1 replicas"), "{renewed:?}");
-        // That a lease is lost needs no replica.
+        // A lost lease is reported without any replica.
         assert_eq!(renewed[1], RenewOutcome::Lost);
     }
     nodes.signal(7002, "CONT").await?;
@@ -105,7 +106,8 @@ pub(super) async fn a_disable_that_no_replica_has_is_unknown(backend: Arc<Redis>
     let client = open(&url, &namespace).await?;
     let key = format!("{namespace}:lock:job");
     nodes.signal(7002, "STOP").await?;
-    // A repeated one waits as well, though it changes nothing, and on a connection that wrote nothing.
+    // A repeated disable waits too, although it changes nothing and its connection has written
+    // nothing.
     for _ in 0..2 {
         let client = open(&url, &namespace).await?;
         let error = client.disable(&name("job"), "upkeep").await.expect_err("no replica has it");

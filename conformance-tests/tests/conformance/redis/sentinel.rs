@@ -20,7 +20,8 @@ async fn start(backend: &Arc<Redis>) -> CaseResult<Nodes> {
     start_with(backend, "", "", &[]).await
 }
 
-/// With more options of the servers, more lines of the sentinels, and how to log in to the servers.
+/// Starts servers and sentinels, with more options for the servers, more lines for the sentinels,
+/// and the login for the servers.
 async fn start_with(
     backend: &Arc<Redis>,
     options: &str,
@@ -48,7 +49,7 @@ async fn start_with(
     Ok(nodes)
 }
 
-/// How to log in to servers with a password.
+/// The login for servers with a password.
 const LOGIN: [&str; 3] = ["-a", "secret", "--no-auth-warning"];
 
 /// By three sentinels, and one that is down.
@@ -115,7 +116,7 @@ pub(super) async fn an_old_primary_that_comes_back_is_left(backend: Arc<Redis>) 
 pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
     backend: Arc<Redis>,
 ) -> CaseResult {
-    // Replica and sentinels have a user of their own, which is turned off.
+    // Replica and sentinels have a user of their own, which is then disabled.
     let options = "--requirepass secret --masteruser peer --masterauth p \
                    --user peer on '>p' '~*' '&*' +@all";
     let lines = "sentinel auth-user main peer\nsentinel auth-pass main p";
@@ -138,7 +139,7 @@ pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
     nodes.until(7002, &[&LOGIN[..], &["ROLE"]].concat(), "master").await?;
     let expires = ["HGET", &key, "expires_at"];
     let before = ask(7002, &expires).await?;
-    // The old primary still takes writes. The holder leaves it for the new one, which has its lease.
+    // The old primary still accepts writes. The holder changes to the new one, which has its lease.
     assert!(ask(7001, &["ROLE"]).await?.starts_with("master"));
     let end = Instant::now() + LONG / 2;
     while ask(7002, &expires).await? == before {
@@ -148,7 +149,7 @@ pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
         extended(patiently(|| client.store().renew_one(&taken.name, taken.lease, LONG)).await?);
         sleep(Duration::from_millis(100)).await;
     }
-    // What is written from now on is written there alone.
+    // From now on writes go to the new primary only.
     let at_old = ask(7001, &expires).await?;
     extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
     assert_eq!(ask(7001, &expires).await?, at_old);
@@ -167,7 +168,7 @@ pub(super) async fn of_sentinels_that_disagree_the_latest_failover_counts(
 ) -> CaseResult {
     let nodes = Nodes::new(&backend).await?;
     nodes.start_all(&[7001, 7002], "").await?;
-    // They watch servers that have nothing to do with each other, so they never learn of each other.
+    // They watch unrelated servers, so they never learn of each other.
     let host = &nodes.host;
     let old = format!("sentinel monitor main {host} 7001 9");
     let new = format!("sentinel monitor main {host} 7002 9\nsentinel config-epoch main 5");
@@ -191,7 +192,7 @@ pub(super) async fn of_sentinels_that_disagree_the_latest_failover_counts(
     };
     for _ in 0..2 {
         assert_eq!(opened_at(&[7011, 7012, 7013]).await?, 7002, "the highest epoch");
-        // One that is down takes no part.
+        // A sentinel that is down is ignored.
         assert_eq!(opened_at(&[7011, 7019, 7013]).await?, 7002, "the highest epoch");
         assert_eq!(opened_at(&[7011, 7012, 7019]).await?, 7001, "all that answer");
     }

@@ -31,7 +31,7 @@ pub(super) async fn without_memory_leases_are_kept(backend: Arc<Redis>) -> CaseR
     let again = client.store().acquire(&taken.name, &client.options(taken.lease, LONG)).await?;
     assert_eq!(granted(again).token, taken.token);
     assert_eq!(client.get(&name("other")).await?, None);
-    // The operator's stop works, of a name that is held and of one that is not known yet.
+    // A disable works for a name that is held and for an unknown one.
     for name in [&taken.name, &name("third")] {
         assert_eq!(client.disable(name, "upkeep").await?, DisableOutcome::Disabled);
         already_disabled(client.disable(name, "upkeep").await?);
@@ -55,8 +55,8 @@ pub(super) async fn a_server_that_loads_is_waited_for(backend: Arc<Redis>) -> Ca
     nodes.ask(7001, &["EVAL", fill, "0"]).await?;
     nodes.ask(7001, &["SAVE"]).await?;
     nodes.signal(7001, "KILL").await?;
-    // Some milliseconds for each key, with a look at its clients in between. On a busy machine it
-    // may have loaded them before it is asked.
+    // Loading takes some milliseconds for each key, and the server answers its clients in between.
+    // On a busy machine it may have loaded all keys before the first request.
     let mut refused = None;
     for delay in [1000, 4000, 16_000] {
         let slowly =
@@ -77,7 +77,7 @@ pub(super) async fn a_server_that_loads_is_waited_for(backend: Arc<Redis>) -> Ca
     Ok(())
 }
 
-/// Answers every script with that error, but the one that opening runs.
+/// Answers every script with that error, except the one that a store runs when it opens.
 async fn refuse(client: TcpStream, error: &str) -> std::io::Result<()> {
     let (mut checked, mut client) = (false, BufReader::new(client));
     loop {

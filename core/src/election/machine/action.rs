@@ -11,9 +11,10 @@ use crate::{FencingToken, Moment};
 pub enum Action {
     /// Ask the store for the lease. One [`Event::Asked`](super::Event::Asked) follows.
     Ask(Attempt),
-    /// Renew the lease at this beat. It takes the place of a renewal that has not gone out; one
-    /// that has stays under way beside it. While one more than the retries are under way, and two
-    /// at the least, it takes the place of the youngest. At most one [`Event::Renewed`](super::Event::Renewed) follows for each that goes out.
+    /// Renew the lease at this beat. The renewal replaces one that was not sent yet; renewals that
+    /// were sent stay under way. If as many are under way as there may be (one more than the
+    /// retries, at least two), it replaces the newest of them. At most one
+    /// [`Event::Renewed`](super::Event::Renewed) follows for each renewal that is sent.
     Renew(Beat),
     /// Give back the lease of the latest attempt, with this much time for the call. One
     /// [`Event::Released`](super::Event::Released) follows.
@@ -35,8 +36,8 @@ pub enum Action {
     AbortStart,
     /// The grace is over: abort what is left of `start` and `stop`.
     AbortAll,
-    /// What was aborted may go on, such as work that does not await: never release the lease of
-    /// this term, so that it runs out before another instance leads.
+    /// Never release the lease of this term: aborted work that does not await may go on, so the
+    /// lease must run out before another instance leads.
     LetExpire,
 }
 

@@ -22,14 +22,14 @@ pub enum Event {
         sent: Moment,
         /// The answer.
         reply: RenewReply,
-        /// Whether another renewal has gone out and is unanswered.
+        /// This is true if another renewal was sent and is unanswered.
         under_way: bool,
     },
     /// An [`Action::Release`](super::Action::Release) came to its end: whether the store has confirmed it.
     Released(bool),
     /// The job's `start` failed or panicked.
     StartFailed(String),
-    /// The job's work has come to its end by itself.
+    /// The job's work finished by itself.
     Finished,
     /// The job's `start` and `stop` have both come to their end, aborted or not.
     JobEnded,
@@ -39,8 +39,8 @@ pub enum Event {
     Resign,
     /// This instance is to leave the election.
     ShutDown,
-    /// The application's runtime is gone, and with it the job's tasks: this instance is to leave
-    /// the election.
+    /// The application's runtime is gone, and with it the job's tasks: this instance must leave the
+    /// election.
     RuntimeGone,
 }
 

@@ -40,7 +40,7 @@ pub struct Machine {
     failures: u32,
     /// Shut down as soon as what is under way allows.
     leaving: bool,
-    /// When it has left at the latest, once there is no job to stop any more.
+    /// The instance has left by this moment at the latest; it is set once no job is left to stop.
     leave_by: Option<Moment>,
 }
 
@@ -89,8 +89,8 @@ impl Machine {
         Self { phase: self.phase.earlier(by), leave_by, ..self.clone() }
     }
 
-    /// When it will have left the election at the latest: set as soon as it is leaving and there is
-    /// no job to stop any more.
+    /// Returns the latest moment at which this instance will have left the election. It is set as
+    /// soon as the instance is leaving and has no job left to stop.
     #[must_use]
     pub fn leave_by(&self) -> Option<Moment> {
         self.leave_by
@@ -154,7 +154,7 @@ impl Machine {
         let leave_by = self.leave_by;
         match &mut self.phase {
             Phase::Waiting { until, .. } if now >= *until => self.ask(actions),
-            // What is under way comes to its end by itself.
+            // Calls under way end by themselves.
             Phase::Asking { .. } | Phase::Releasing { .. }
                 if leave_by.is_some_and(|at| now >= at) =>
             {
@@ -377,7 +377,7 @@ impl Machine {
             }
             Phase::Waiting { .. } => self.phase = Phase::Ended,
             Phase::Leading { .. } => self.step_down(StopReason::ShutDown, now, actions),
-            // What is under way comes to its end first, if it does so soon.
+            // Calls under way end first, if they do so soon.
             Phase::Asking { .. } | Phase::Releasing { .. } => self.limit_goodbye(now),
             Phase::Stopping { .. } | Phase::Ended => {}
         }
@@ -387,7 +387,7 @@ impl Machine {
         self.leave_by.get_or_insert(now + self.timing.goodbye_limit());
     }
 
-    /// The job was aborted by others.
+    /// The job's tasks were aborted because their runtime was shut down.
     fn runtime_gone(&mut self, now: Moment, actions: &mut Vec<Action>) {
         self.shut_down(now, actions);
         self.abort(actions);

@@ -104,7 +104,7 @@ pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{field}: {}", said(&error));
             assert!(error.to_string().contains("\"damaged\""), "{field}: {error}");
         }
-        // It is shown as what it is, and hides no other.
+        // The document is listed as corrupt, and hides no other.
         let records = client.store().list_all("").await?;
         let shown: Vec<_> = records.iter().map(|it| (it.name.as_str(), it.state())).collect();
         assert_eq!(shown, [("damaged", LockState::Corrupt), ("sound", LockState::Held)]);
@@ -151,7 +151,7 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
     Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
 }
 
-/// Documents whose names are too long, or empty.
+/// Writes documents whose names are too long, or empty.
 pub(super) async fn no_names(this: Arc<MongoDb>) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     let mut expected = Vec::new();

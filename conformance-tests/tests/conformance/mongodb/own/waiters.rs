@@ -1,4 +1,4 @@
-//! Many who wait for names in one process, and the connections that this takes.
+//! Many waiters in one process, and the connections that they need.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ use super::super::probes::application;
 use super::super::{MongoDb, options};
 use super::{PATIENCE, TTL, new_locks, new_namespace};
 
-/// With so many waiters and such a delay, a queue for all would take longer than any call.
+/// With this many waiters and this delay, a single queue would take longer than any call may.
 const WAITERS: usize = 500;
 const DELAY: Duration = Duration::from_millis(50);
 const NAMES: usize = 20;
@@ -47,7 +47,7 @@ pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
             let name = leases[number % NAMES].name.clone();
             tokio::spawn(async move {
                 while !ended.load(Ordering::SeqCst) {
-                    // Refused, or too many are waiting: it asks again.
+                    // The attempt was refused, or too many calls are waiting: it is repeated.
                     let asked = client.options(LeaseId::new(), TTL);
                     _ = client.store().acquire(&name, &asked).await;
                 }
@@ -57,7 +57,7 @@ pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
     for _ in 0..10 {
         store.renew(&leases).await?.into_iter().for_each(|outcome| _ = extended(outcome));
     }
-    // What an operator does is not held up either, nor is a release.
+    // Neither an operator's calls nor a release are delayed.
     client.store().enable(&leases[0].name).await?;
     client.store().release(&leases[0].name, leases[0].lease).await?;
     ended.store(true, Ordering::SeqCst);
@@ -68,7 +68,7 @@ pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
     Ok(this.clean(&namespace).await?)
 }
 
-/// The commands by their names.
+/// Returns the commands by their names.
 type Commands = Arc<Mutex<HashMap<String, usize>>>;
 
 pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
@@ -104,7 +104,7 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     }
     let asked = commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
     assert_eq!(asked, HashMap::from([("aggregate".to_owned(), 20)]));
-    // What is remembered decides nothing.
+    // The remembered names decide nothing.
     other.give_back(&taken).await?;
     other.enable(&job).await?;
     assert!(granted(ask(&name).await?).token > taken.token);
@@ -112,7 +112,7 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     Ok(this.clean(&namespace).await?)
 }
 
-/// The connections to the server that are open, by its own table.
+/// Returns the number of open connections to the server, from the system's own table.
 async fn connections(place: &Place) -> CaseResult<usize> {
     let table = place.server()?.run(&["cat", "/proc/net/tcp", "/proc/net/tcp6"]).await?;
     let port = format!(":{:04X}", MONGODB.port);
@@ -123,7 +123,7 @@ async fn connections(place: &Place) -> CaseResult<usize> {
     Ok(table.lines().filter(established).count())
 }
 
-/// One connection per server, or two, by which the driver watches whether it is there.
+/// The driver monitors each server with one or two connections.
 const MONITORS: usize = 2;
 
 pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
@@ -150,7 +150,7 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
             let open = connections(&place).await? - before;
             assert!(open <= most + MONITORS, "{open} connections");
         }
-        // Those that nothing needs are given back: one is left, and that of the watch.
+        // Idle connections are closed: one is left, and that of the watch.
         let begun = Instant::now();
         loop {
             let open = connections(&place).await? - before;
