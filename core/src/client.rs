@@ -88,6 +88,9 @@ impl Client {
     ///
     /// # Errors
     /// For a name or a reason that cannot be one, and what the store reports.
+    ///
+    /// # Panics
+    /// This panics outside of a tokio runtime with time enabled.
     pub async fn disable(
         &self,
         name: impl AsRef<str>,
@@ -104,6 +107,9 @@ impl Client {
     ///
     /// # Errors
     /// For a name that cannot be one, and what the store reports.
+    ///
+    /// # Panics
+    /// This panics outside of a tokio runtime with time enabled.
     pub async fn enable(&self, name: impl AsRef<str>) -> Result<EnableOutcome> {
         let name = LockName::new(name)?;
         self.engine.calls.enable(&name, self.timing.call_limit()).await
@@ -190,6 +196,9 @@ impl Client {
     ///
     /// # Errors
     /// For a name that cannot be one, and what the store reports.
+    ///
+    /// # Panics
+    /// This panics outside of a tokio runtime with time enabled.
     pub async fn status(&self, name: impl AsRef<str>) -> Result<LockRecord> {
         let name = LockName::new(name)?;
         let record = self.engine.calls.get(&name, self.timing.call_limit()).await?;
@@ -201,6 +210,9 @@ impl Client {
     ///
     /// # Errors
     /// What the store reports.
+    ///
+    /// # Panics
+    /// This panics outside of a tokio runtime with time enabled.
     pub async fn instances(&self) -> Result<Vec<InstanceRecord>> {
         self.engine.calls.instances(self.timing.call_limit()).await
     }
@@ -209,6 +221,9 @@ impl Client {
     ///
     /// # Errors
     /// What the store reports.
+    ///
+    /// # Panics
+    /// This panics outside of a tokio runtime with time enabled.
     pub async fn list(&self) -> Result<Vec<LockRecord>> {
         self.engine.calls.list(self.timing.call_limit()).await
     }
@@ -217,6 +232,9 @@ impl Client {
     ///
     /// # Errors
     /// What the store reports.
+    ///
+    /// # Panics
+    /// This panics outside of a tokio runtime with time enabled.
     pub async fn list_page(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         self.engine.calls.list_page(options, self.timing.call_limit()).await
     }

@@ -152,6 +152,11 @@ impl Error {
         self.0.kind
     }
 
+    /// The operation that failed, if it is named.
+    pub(crate) fn operation(&self) -> Option<&'static str> {
+        self.0.operation
+    }
+
     /// A write may or may not have happened.
     #[must_use]
     pub fn is_outcome_unknown(&self) -> bool {

@@ -102,19 +102,37 @@ async fn a_loss_that_is_reported_to_a_retry_counts() {
     assert_eq!(odd.k.renews.load(SeqCst), 2);
 }
 
-/// As many renewals as may be under way are lost in an outage; the next goes out nevertheless.
+/// As many renewals as may be under way are lost in an outage; the next goes out nevertheless, and
+/// has time to be answered.
 #[tokio::test(start_paused = true)]
 async fn renewals_that_hang_do_not_keep_others_from_going_out() {
-    for retries in [0, 1, 3] {
+    for (retries, latency) in [(0, 0), (1, 0), (3, 0), (1, 2_000), (3, 2_000)] {
         let odd = store();
         let lock = client(&odd, Settings::new().heartbeat_retries(retries)).lock("a").unwrap();
         let guard = lock.try_acquire().await.unwrap().unwrap();
         odd.k.all_hang.store(true, SeqCst);
         tokio::time::sleep(Duration::from_secs(11)).await;
         odd.k.all_hang.store(false, SeqCst);
+        odd.k.latency_ms.store(latency, SeqCst);
         tokio::time::sleep(TEN_MINUTES).await;
-        assert!(guard.is_held(), "lost with {retries} retries");
+        assert!(guard.is_held(), "lost with {retries} retries at {latency} ms");
     }
+}
+
+/// An election's status used to show no error until its term had ended.
+#[tokio::test(start_paused = true)]
+async fn a_status_shows_that_heartbeats_have_no_answer() {
+    let odd = store();
+    let election = lead(&client(&odd, Settings::new())).await;
+    odd.k.all_hang.store(true, SeqCst);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let status = election.status();
+    assert!(status.is_leading());
+    assert!(status.error.is_some_and(|error| error.is_outcome_unknown()));
+    odd.k.all_hang.store(false, SeqCst);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let status = election.status();
+    assert!(status.is_leading() && status.error.is_none(), "{status:?}");
 }
 
 /// A guard used to be lost 13 s after an outage of one second, though the store had recovered.

@@ -72,6 +72,24 @@ async fn an_outage_logs_two_lines_however_many_leases_there_are() {
     assert!(lines[1].contains("answers again") && lines[1].contains("failures="), "{lines:#?}");
 }
 
+/// Calls that hang used to leave no trace in the log, and neither did a lost lock.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_logged_before_the_lock_is_lost() {
+    let (log, _installed) = log();
+    let odd = Odd::new(Arc::new(TokioClock::new()));
+    let guard = client(&odd).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    odd.k.all_hang.store(true, SeqCst);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let lines = log.lines();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].contains("renew") && lines[0].contains("no answer"), "{lines:#?}");
+    assert!(guard.is_held());
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let lines = log.lines();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[1].contains("lock=\"a\"") && lines[1].contains("cannot be kept"), "{lines:#?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_watch_is_logged_once() {
     let (log, _installed) = log();

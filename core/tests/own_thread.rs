@@ -109,6 +109,40 @@ fn a_guard_that_is_dropped_is_released_while_its_task_computes() {
     assert!(free);
 }
 
+/// Sends the name of the thread that drops it.
+struct Dropped(std::sync::mpsc::Sender<Option<String>>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send(std::thread::current().name().map(ToOwned::to_owned));
+    }
+}
+
+/// A destructor that blocks would hold up the heartbeats of all clients.
+#[test]
+fn a_job_is_dropped_in_the_applications_runtime() {
+    let (send, dropped) = std::sync::mpsc::channel();
+    let (_odd, client) = client();
+    let name = one_thread().block_on(async move {
+        let kept = Dropped(send);
+        let election =
+            client.election("a").unwrap().spawn(job_fn(move |leadership: Leadership| {
+                let _ = &kept;
+                async move {
+                    leadership.cancelled().await;
+                    Ok(())
+                }
+            }));
+        election.watch().wait_for(Status::is_leading).await.unwrap();
+        election.shutdown().await;
+        tokio::task::yield_now().await;
+        tokio::task::spawn_blocking(move || dropped.recv_timeout(Duration::from_secs(60)).unwrap())
+            .await
+            .unwrap()
+    });
+    assert_ne!(name.as_deref(), Some("leasehold"));
+}
+
 /// The first election's runtime lives on, and nobody drives it.
 #[test]
 fn a_shutdown_waits_for_no_runtime_that_nobody_drives() {

@@ -10,13 +10,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::machine::{Action, Attempt, Event, Machine, Standing, Wake};
+use super::machine::{Action, Attempt, Event, Machine, RenewReply, Standing, Wake};
 use super::running::{Outcome, Running};
 use super::{Election, ElectionHandle, Job, Leadership, Status};
 use crate::engine::{Answer, Campaign, Claim, Renewals, Subscription, Trust};
 use crate::telemetry::ElectionMeters;
 use crate::{
-    AcquireOutcome, FencingToken, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOutcome, Error, ErrorKind, FencingToken, Moment, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result,
 };
 
 /// What an application asks of an election that runs.
@@ -48,13 +49,15 @@ pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
         commands: commands.clone(),
         received,
         publish,
-        job,
+        ends_with_start: job.ends_with_start(),
+        job: Some(job),
         claim: None,
         asking: None,
         renewals: None,
         releasing: None,
         running: None,
         wake: None,
+        lapsed: false,
         meters: ElectionMeters::new(&election.name),
         election,
     };
@@ -65,7 +68,9 @@ pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
 struct Driver {
     election: Election,
     machine: Machine,
-    job: Arc<dyn Job>,
+    /// This is `None` only while the driver is dropped.
+    job: Option<Arc<dyn Job>>,
+    ends_with_start: bool,
     hints: Subscription,
     /// This is `None` once the instance leaves the election.
     campaign: Option<Campaign>,
@@ -87,6 +92,8 @@ struct Driver {
     running: Option<Running>,
     /// The machine's wish, and the moment that was drawn for it.
     wake: Option<(Wake, Moment)>,
+    /// The term's lease was extended when its leadership was no longer trusted.
+    lapsed: bool,
     meters: ElectionMeters,
 }
 
@@ -94,9 +101,12 @@ impl Driver {
     async fn run(mut self) {
         while self.machine.standing() != Standing::Ended {
             let event = self.next_event().await;
-            let job_ended = event == Event::JobEnded;
+            let (job_ended, tick) = (event == Event::JobEnded, event == Event::Tick);
             let actions = self.machine.handle(event, self.election.engine.now());
             for action in actions {
+                if tick && matches!(action, Action::Renew(_)) {
+                    self.heard::<()>(&Err(self.unanswered()));
+                }
                 self.perform(action);
             }
             if job_ended {
@@ -125,6 +135,13 @@ impl Driver {
 
     async fn next_event(&mut self) -> Event {
         let engine = &self.election.engine;
+        if std::mem::take(&mut self.lapsed) {
+            return Event::Renewed {
+                sent: engine.now(),
+                reply: RenewReply::Lost,
+                under_way: false,
+            };
+        }
         let tick = match self.machine.wake() {
             Some(wake) => {
                 // Drawn once per wish, not anew at every event in between.
@@ -207,9 +224,11 @@ impl Driver {
                 });
             }
             Action::Start { token, deadline } => self.start(token, deadline),
-            Action::Trust(deadline) => self.with_running(|running| {
-                running.leadership.trust.extend(deadline);
-            }),
+            Action::Trust(deadline) => {
+                if let Some(running) = &self.running {
+                    self.lapsed = !running.leadership.trust.extend(deadline);
+                }
+            }
             Action::Distrust => self.with_running(|running| running.leadership.trust.end(None)),
             Action::Stop(reason) => {
                 self.renewals = None;
@@ -241,6 +260,7 @@ impl Driver {
     }
 
     fn start(&mut self, token: FencingToken, deadline: Moment) {
+        let Some(job) = self.job.clone() else { return };
         let Election { engine, name, .. } = &self.election;
         info!(lock = name.as_str(), token = token.get(), "leading");
         let leadership = Leadership {
@@ -261,7 +281,8 @@ impl Driver {
         });
         let leading = self.meters.began();
         let application = self.application.clone();
-        self.running = Some(Running::start(application, self.job.clone(), leadership, leading));
+        let ends = self.ends_with_start;
+        self.running = Some(Running::start(application, job, ends, leadership, leading));
     }
 
     fn with_running(&mut self, act: impl FnOnce(&mut Running)) {
@@ -299,6 +320,16 @@ impl Driver {
         }
     }
 
+    /// The error of a heartbeat that has no answer by the time of its retry.
+    fn unanswered(&self) -> Error {
+        let Election { engine, name, timing } = &self.election;
+        let waited = timing.retry_interval();
+        Error::new(ErrorKind::OutcomeUnknown, format!("no answer within {waited:?}"))
+            .during("renew")
+            .for_lock(name)
+            .on_store(engine.calls.label())
+    }
+
     fn publish(&self) {
         let standing = self.machine.standing();
         self.publish.send_if_modified(|status| {
@@ -317,6 +348,19 @@ impl Drop for Driver {
     fn drop(&mut self) {
         if let Some(sentinel) = &self.sentinel {
             sentinel.abort();
+        }
+        // A term is cut off only if this task panicked or its runtime shuts down. What its job does
+        // may go on, so the lease is not released.
+        if let Some(running) = &self.running {
+            running.abort_all();
+            if let Some(claim) = &mut self.claim {
+                claim.let_expire();
+            }
+        }
+        self.running = None;
+        // The job's destructor may block, and this may be the thread of all heartbeats.
+        if let Some(job) = self.job.take() {
+            self.application.spawn(async move { drop(job) });
         }
     }
 }

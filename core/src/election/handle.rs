@@ -111,6 +111,9 @@ impl ElectionHandle {
     ///
     /// # Cancel safety
     /// Dropping the future does not undo the request: once it was sent, it takes effect.
+    ///
+    /// # Panics
+    /// This panics outside of a tokio runtime with time enabled.
     pub async fn shutdown_within(self, limit: Duration) -> bool {
         let _ = self.commands.send(Command::ShutDown);
         let late = self.clock.sleep_until(self.clock.now() + limit);

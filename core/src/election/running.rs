@@ -11,7 +11,7 @@ use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info_span};
 
-use super::{Job, JobError, Leadership, StopReason};
+use super::{Job, Leadership, StopReason};
 use crate::telemetry::Raised;
 
 /// What became of a term's tasks.
@@ -30,9 +30,11 @@ pub(super) struct Running {
     runtime: Handle,
     job: Arc<dyn Job>,
     pub(super) leadership: Leadership,
-    start: Option<JoinHandle<Result<(), JobError>>>,
+    /// The error of `start` is put into words there, because that is the job's code too.
+    start: Option<JoinHandle<Result<(), String>>>,
     stop: Option<JoinHandle<()>>,
     start_abort: AbortHandle,
+    ends_with_start: bool,
     stopping: bool,
     /// Cancelled when `start` has been called, or never will be.
     begun: CancellationToken,
@@ -46,6 +48,7 @@ impl Running {
     pub(super) fn start(
         runtime: Handle,
         job: Arc<dyn Job>,
+        ends_with_start: bool,
         leadership: Leadership,
         leading: Raised,
     ) -> Self {
@@ -60,10 +63,11 @@ impl Running {
                 // `stop` waits for this: a task that is spawned later may well run earlier.
                 let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
                 drop(called);
-                match first {
+                let done = match first {
                     Poll::Ready(done) => done,
                     Poll::Pending => work.await,
-                }
+                };
+                done.map_err(|error| error.to_string())
             }
             .instrument(span.clone())
         });
@@ -75,6 +79,7 @@ impl Running {
             start: Some(start),
             stop: None,
             start_abort,
+            ends_with_start,
             stopping: false,
             begun,
             stop_abort: CancellationToken::new(),
@@ -124,9 +129,9 @@ impl Running {
                 biased;
                 started = finished(&mut self.start) => {
                     let outcome = match started {
-                        Ok(Ok(())) if self.job.ends_with_start() => Some(Outcome::Finished),
+                        Ok(Ok(())) if self.ends_with_start => Some(Outcome::Finished),
                         Ok(Ok(())) => None,
-                        Ok(Err(error)) => Some(Outcome::StartFailed(error.to_string())),
+                        Ok(Err(error)) => Some(Outcome::StartFailed(error)),
                         Err(error) if error.is_cancelled() => None,
                         Err(error) => Some(Outcome::StartFailed(describe(error))),
                     };

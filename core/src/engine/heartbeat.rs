@@ -1,10 +1,11 @@
 //! One heartbeat for all leases of a client: due renewals go out together, in batches.
 
 use std::collections::{BTreeMap, HashMap};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -171,27 +172,21 @@ impl Waiting {
 /// Sends one batch and hands out its answers. On error, every renewal in it gets that error.
 async fn send(calls: Calls, batch: Vec<Renewal>) {
     let now = calls.clock().now();
+    let retry_at = batch.iter().map(|renewal| renewal.beat.retry_at).min().unwrap_or(now);
     // Each renewal waits for as long as an answer is of use, and the call lasts as long as any of
     // them: a retry is sent beside the call and does not end it.
     let until = batch.iter().map(|renewal| renewal.beat.until).max().unwrap_or(now);
     let (leases, mut answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|renewal| (renewal.options, renewal.answer)).unzip();
-    let nobody_waits = async {
-        for answer in &mut answers {
-            answer.closed().await;
-        }
-    };
-    let Answer { sent, outcome } = tokio::select! {
-        biased;
-        answer = calls.renew(&leases, until.saturating_since(now)) => answer,
-        // This keeps calls that hang from piling up.
-        () = nobody_waits => return,
+    let Some(Answer { sent, outcome }) = ask(&calls, &leases, &mut answers, retry_at, until).await
+    else {
+        return;
     };
     calls.meters().renewed(leases.len(), &outcome);
     match outcome {
         Ok(outcomes) => {
-            for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                let outcome = known(outcome);
+            for ((answer, outcome), lease) in answers.into_iter().zip(outcomes).zip(&leases) {
+                let outcome = known(outcome, lease, calls.label());
                 if let Err(error) = &outcome {
                     calls.outages().failed(error, calls.clock().now());
                 }
@@ -206,20 +201,64 @@ async fn send(calls: Calls, batch: Vec<Renewal>) {
     }
 }
 
-/// Turns an unknown outcome into an error: a failed heartbeat of that lease alone.
-fn known(outcome: RenewOutcome) -> Result<RenewOutcome> {
-    match outcome {
-        RenewOutcome::Unknown { why } => {
-            Err(Error::new(ErrorKind::OutcomeUnknown, why).during("renew"))
+/// Asks the store until it answers, or until nobody waits for the answer: calls that hang must not
+/// pile up. No answer by `retry_at` counts as a failure of the store, though a later one is used.
+async fn ask(
+    calls: &Calls,
+    leases: &[RenewOptions],
+    answers: &mut [oneshot::Sender<Answer<RenewOutcome>>],
+    retry_at: Moment,
+    until: Moment,
+) -> Option<Answer<Vec<RenewOutcome>>> {
+    let sent = calls.clock().now();
+    let nobody_waits = async {
+        for answer in answers {
+            answer.closed().await;
         }
+    };
+    let mut nobody_waits = pin!(nobody_waits);
+    let mut call = pin!(calls.renew(leases, until.saturating_since(sent)));
+    let mut late = None;
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut call => return Some(answer),
+            () = &mut nobody_waits => {
+                // Without an answer in time it has failed; a lease that was released meant no harm.
+                if let Some(error) = late {
+                    calls.meters().renewed(leases.len(), &Err(error));
+                }
+                return None;
+            }
+            () = calls.clock().sleep_until(retry_at), if late.is_none() => {
+                let error = unanswered(calls.label(), retry_at.saturating_since(sent));
+                calls.outages().failed(&error, calls.clock().now());
+                late = Some(error);
+            }
+        }
+    }
+}
+
+/// The error of a renewal that has had no answer for that long.
+fn unanswered(store: &str, waited: Duration) -> Error {
+    Error::new(ErrorKind::OutcomeUnknown, format!("no answer within {waited:?}"))
+        .during("renew")
+        .on_store(store)
+}
+
+/// Turns an unknown outcome into an error: a failed heartbeat of that lease alone.
+fn known(outcome: RenewOutcome, lease: &RenewOptions, store: &str) -> Result<RenewOutcome> {
+    match outcome {
+        RenewOutcome::Unknown { why } => Err(Error::new(ErrorKind::OutcomeUnknown, why)
+            .during("renew")
+            .for_lock(&lease.name)
+            .on_store(store)),
         outcome => Ok(outcome),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{LeaseId, LockName};
 

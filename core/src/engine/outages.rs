@@ -12,14 +12,35 @@ use crate::{Error, ErrorKind, Moment};
 #[derive(Debug)]
 pub(crate) struct Outages {
     store: Arc<str>,
-    current: Mutex<Option<Outage>>,
+    current: Mutex<Vec<Outage>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Outage {
+    failure: Failure,
     since: Moment,
     last: Moment,
     failures: u64,
+}
+
+/// What is reported as one outage. A right that is missing for one operation must not keep a store
+/// that goes away out of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// The store does not answer, to whatever it is asked.
+    NoAnswer,
+    /// One operation fails in one way.
+    Of(Option<&'static str>, ErrorKind),
+}
+
+impl Failure {
+    fn of(error: &Error) -> Self {
+        if error.is_transient() {
+            Self::NoAnswer
+        } else {
+            Self::Of(error.operation(), error.kind())
+        }
+    }
 }
 
 impl Outages {
@@ -37,14 +58,20 @@ impl Outages {
             // The store itself works.
             return;
         }
+        let failure = Failure::of(error);
         let mut current = self.current();
-        let outage = current.get_or_insert(Outage { since: now, last: now, failures: 0 });
-        outage.last = now;
-        outage.failures += 1;
-        let first = outage.failures == 1;
+        let known = current.iter_mut().find(|outage| outage.failure == failure);
+        let first = known.is_none();
+        match known {
+            Some(outage) => {
+                outage.last = now;
+                outage.failures += 1;
+            }
+            None => current.push(Outage { failure, since: now, last: now, failures: 1 }),
+        }
         drop(current);
         if first {
-            warn!(%error, "the store fails: calls are retried, and further failures are logged at debug");
+            warn!(%error, "the store fails; further failures of this kind are logged at debug");
         } else {
             debug!(%error, "the store fails");
         }
@@ -52,16 +79,22 @@ impl Outages {
 
     /// A call was answered.
     pub(crate) fn answered(&self, now: Moment) {
-        let mut current = self.current();
-        let over = current.take_if(|outage| now.saturating_since(outage.last) >= Self::CALM);
-        drop(current);
-        if let Some(Outage { since, last, failures }) = over {
-            let lasted = last.saturating_since(since);
-            info!(store = &*self.store, failures, ?lasted, "the store answers again");
+        let over: Vec<_> = self
+            .current()
+            .extract_if(.., |outage| now.saturating_since(outage.last) >= Self::CALM)
+            .collect();
+        for Outage { failure, since, last, failures } in over {
+            let (store, lasted) = (&*self.store, last.saturating_since(since));
+            match failure {
+                Failure::NoAnswer => info!(store, failures, ?lasted, "the store answers again"),
+                Failure::Of(operation, kind) => {
+                    info!(store, operation, ?kind, failures, ?lasted, "the failures have ended");
+                }
+            }
         }
     }
 
-    fn current(&self) -> MutexGuard<'_, Option<Outage>> {
+    fn current(&self) -> MutexGuard<'_, Vec<Outage>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -75,7 +108,7 @@ mod tests {
     }
 
     fn failures(outages: &Outages) -> Option<u64> {
-        outages.current().map(|outage| outage.failures)
+        outages.current().first().map(|outage| outage.failures)
     }
 
     #[test]
@@ -98,5 +131,21 @@ mod tests {
         let outages = Outages::new("store:".into());
         outages.failed(&Error::new(ErrorKind::Unsupported, "no records of instances"), at(1));
         assert_eq!(failures(&outages), None);
+    }
+
+    #[test]
+    fn a_missing_right_hides_no_outage() {
+        let outages = Outages::new("store:".into());
+        let denied = Error::new(ErrorKind::Denied, "no right").during("announce");
+        let away = Error::new(ErrorKind::Unavailable, "away").during("renew");
+        for error in [&denied, &away, &denied] {
+            outages.failed(error, at(1));
+        }
+        let counts: Vec<_> = outages.current().iter().map(|outage| outage.failures).collect();
+        assert_eq!(counts, [2, 1]);
+        outages.failed(&denied, at(8));
+        outages.answered(at(11));
+        let left: Vec<_> = outages.current().iter().map(|outage| outage.failure).collect();
+        assert_eq!(left, [Failure::Of(Some("announce"), ErrorKind::Denied)]);
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct RenewalPlan {
     beat: Beat,
     /// Hints are ignored until a renewal is answered: they would use up the retries.
     ignore_hints: bool,
+    /// The latest renewal was asked for by a hint.
+    by_hint: bool,
     /// The latest renewal is a retry of one that has been answered since, before the next heartbeat
     /// is due, so its failure does not count against that heartbeat.
     spare: bool,
@@ -39,7 +41,7 @@ impl RenewalPlan {
     /// Creates the plan of a term, which is given up once all retries have failed.
     pub(crate) fn for_term(hold: Hold, now: Moment) -> Self {
         let beat = hold.next_beat(now);
-        Self { hold, beat, ignore_hints: false, spare: false, persistent: false }
+        Self { hold, beat, ignore_hints: false, by_hint: false, spare: false, persistent: false }
     }
 
     /// Creates the plan of a guard, which is kept for as long as its lease is trusted.
@@ -84,11 +86,21 @@ impl RenewalPlan {
         now: Moment,
         under_way: bool,
     ) -> Option<Beat> {
+        let was_exhausted = self.is_exhausted();
         self.hold.extended(sent, left);
         if under_way && sent < self.beat.from {
             self.spare = self.hold.due() > self.beat.due;
             self.hold.set_due(self.beat.due.max(self.hold.due()));
+            if was_exhausted {
+                // It waited for the end of the lease, which is further away now.
+                self.beat.retry_at = self.hold.due().max(now);
+            }
             return None;
+        }
+        if self.by_hint && sent < self.beat.from {
+            // That answer is older than the hint, whose renewal was not sent yet.
+            self.beat = self.hold.beat_now(now);
+            return Some(self.beat);
         }
         self.ignore_hints = false;
         Some(self.next_beat(now))
@@ -115,6 +127,7 @@ impl RenewalPlan {
             return None;
         }
         self.ignore_hints = true;
+        self.by_hint = true;
         self.spare = false;
         self.beat = self.hold.beat_now(now);
         Some(self.beat)
@@ -138,6 +151,7 @@ impl RenewalPlan {
     }
 
     fn next_beat(&mut self, now: Moment) -> Beat {
+        self.by_hint = false;
         self.spare = false;
         self.beat = self.hold.next_beat(now);
         // It may be overdue because an answer came late; the renewals after it keep their pace.
@@ -210,6 +224,30 @@ mod tests {
         assert_eq!(plan.beat().retry_at, plan.hold().step_down_at());
         assert_eq!(plan.failed(at(7_500), at(9_100), true), Next::Wait);
         assert_eq!(plan.failed(at(3_000), at(9_200), false), Next::GiveUp);
+    }
+
+    /// Otherwise nothing would be sent, and no disable noticed, until the lease is nearly over.
+    #[test]
+    fn a_late_yes_after_the_last_retry_goes_on_with_the_heartbeats() {
+        let mut plan = RenewalPlan::for_term(hold(), at(0));
+        for millis in [4_500, 6_000, 7_500] {
+            assert!(plan.retry(at(millis)).is_some());
+        }
+        assert_eq!(plan.retry(at(9_000)), None);
+        assert_eq!(plan.extended(at(3_000), TTL, at(9_100), true), None);
+        assert_eq!(plan.beat().retry_at, at(9_100));
+        assert!(plan.retry(at(9_100)).is_some());
+    }
+
+    #[test]
+    fn an_older_answer_leaves_the_renewal_of_a_hint_at_once() {
+        let mut plan = RenewalPlan::for_term(hold(), at(0));
+        let hinted = plan.hinted(at(3_100)).unwrap();
+        assert_eq!(hinted.due, at(3_100));
+        let next = plan.extended(at(3_000), TTL, at(3_101), false).unwrap();
+        assert_eq!(next.due, at(3_101));
+        let next = plan.extended(at(3_101), TTL, at(3_102), false).unwrap();
+        assert_eq!(next.due, at(6_101));
     }
 
     #[test]

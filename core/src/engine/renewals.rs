@@ -11,7 +11,7 @@ use crate::{RenewOptions, RenewOutcome, Timing};
 /// The renewals of one lease: those under way, and the next one, which was not sent yet.
 ///
 /// However slow the store is, at most one renewal more than the
-/// [retries](crate::Settings::heartbeat_retries) is under way, or two without retries. Dropping
+/// [retries](crate::Settings::heartbeat_retries) is under way, and three at the least. Dropping
 /// this value cancels what was not sent, and ignores the answers to the rest.
 #[derive(Debug)]
 pub(crate) struct Renewals {
@@ -24,17 +24,19 @@ pub(crate) struct Renewals {
 impl Renewals {
     pub(crate) fn new(engine: Arc<Engine>, lease: RenewOptions, timing: &Timing) -> Self {
         let most = usize::try_from(timing.heartbeat_retries).unwrap_or(usize::MAX);
-        Self { engine, lease, most: most.saturating_add(1).max(2), asked: Vec::new() }
+        Self { engine, lease, most: most.saturating_add(1).max(3), asked: Vec::new() }
     }
 
     /// Asks for another renewal, which replaces one that was not sent yet.
     ///
-    /// If as many are under way as there may be, it replaces the newest of them: a slow store
-    /// answers the older ones next, and a store that lost them and has recovered answers the new
-    /// one.
+    /// If as many are under way as there may be, it replaces the second oldest of them. A slow
+    /// store answers the oldest next. The newer ones may wait on a connection that was opened for
+    /// them, and each of them has the same time for that.
     pub(crate) fn ask(&mut self, beat: Beat) {
         self.asked.retain(Renewing::has_gone_out);
-        self.asked.truncate(self.most - 1);
+        if self.asked.len() >= self.most {
+            self.asked.remove(1);
+        }
         self.asked.push(self.engine.heartbeat.renew(self.lease.clone(), beat));
     }
 

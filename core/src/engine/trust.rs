@@ -69,12 +69,18 @@ impl Trust {
         self.deadline().saturating_since(self.clock.now())
     }
 
-    pub(crate) fn extend(&self, deadline: Moment) {
-        // A lease that is over stays over, whichever of the two comes last.
-        let _ = self.deadline.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
-            (now != 0).then(|| nanos(deadline))
-        });
+    /// Sets a later deadline, and returns whether the lease is still trusted: one that is over
+    /// stays over.
+    pub(crate) fn extend(&self, deadline: Moment) -> bool {
+        let now = nanos(self.clock.now());
+        let extended = self
+            .deadline
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |until| {
+                (now < until).then(|| nanos(deadline))
+            })
+            .is_ok();
         self.changed.notify_waiters();
+        extended
     }
 
     /// The lease is not to be trusted from now on.

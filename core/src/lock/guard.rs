@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
+use tracing::warn;
 
 use crate::engine::{
     Answer, Beat, Claim, Engine, Hold, Loss, Next, RenewalPlan, Renewals, Subscription, Trust,
@@ -59,6 +60,7 @@ impl Guard {
         // awaits.
         renewals.ask(plan.beat());
         let keeper = Keeper {
+            name: name.clone(),
             hints: engine.hub.subscribe(name.clone()),
             engine: engine.clone(),
             trust: trust.clone(),
@@ -101,6 +103,9 @@ impl Guard {
     ///
     /// # Cancel safety
     /// Safe, and it may be called again.
+    ///
+    /// # Panics
+    /// This panics outside of a tokio runtime with time enabled.
     pub async fn lost(&self) -> Loss {
         self.trust.lost().await
     }
@@ -114,6 +119,9 @@ impl Guard {
     ///
     /// # Cancel safety
     /// If the future is dropped, the lock is released in the background.
+    ///
+    /// # Panics
+    /// This panics outside of a tokio runtime with time enabled.
     pub async fn release(self) -> Result<()> {
         let limit = self.release_limit;
         self.release_within(limit).await
@@ -126,6 +134,9 @@ impl Guard {
     ///
     /// # Cancel safety
     /// If the future is dropped, the lock is released in the background.
+    ///
+    /// # Panics
+    /// This panics outside of a tokio runtime with time enabled.
     pub async fn release_within(mut self, limit: Duration) -> Result<()> {
         self.keeper.abort();
         self.trust.end(None);
@@ -155,6 +166,7 @@ impl fmt::Debug for Guard {
 /// Renews one lease until it is lost.
 struct Keeper {
     engine: Arc<Engine>,
+    name: LockName,
     hints: Subscription,
     trust: Arc<Trust>,
     plan: RenewalPlan,
@@ -206,8 +218,11 @@ impl Keeper {
             Ok(RenewOutcome::Extended { left }) => {
                 self.engine.calls.meters().confirmed(self.trust.remaining());
                 let next = self.plan.extended(sent, left, now, under_way);
-                self.trust.extend(self.plan.hold().deadline());
-                Ok(next)
+                if self.trust.extend(self.plan.hold().deadline()) {
+                    Ok(next)
+                } else {
+                    Err(Loss::Expired)
+                }
             }
             Ok(RenewOutcome::Lost) => Err(Loss::Gone),
             Ok(RenewOutcome::Disabled { reason, .. }) => Err(Loss::Disabled { reason }),
@@ -223,6 +238,8 @@ impl Keeper {
 
     fn lost(&self, loss: Loss) {
         self.engine.calls.meters().lost(&loss);
+        let (lock, store) = (self.name.as_str(), self.engine.calls.store().label());
+        warn!(lock, store, %loss, "a held lock cannot be kept");
         match loss {
             Loss::Disabled { .. } => self.trust.give_notice(loss),
             Loss::Expired | Loss::Gone => self.trust.end(Some(loss)),

@@ -3,7 +3,7 @@
 use leasehold_core::Moment;
 use leasehold_core::election::machine::{Action, AskReply, Attempt, Event, RenewReply, Standing};
 
-use super::network::{asked, ignore, ignore_youngest_renewal, renewed, send};
+use super::network::{asked, ignore, ignore_second_oldest_renewal, renewed, send};
 use super::store::{Call, Reply};
 use super::world::{Instance, Job, LeaseId, Message, Rule, World};
 use super::{Election, Flaw, NOW};
@@ -77,11 +77,11 @@ impl Election {
                 send(world, Some(at), Call::Acquire, lease, NOW + self.timing.call_limit());
             }
             Action::Renew(beat) => {
-                // It replaces a renewal that was not sent yet, or the newest one if too many are
-                // under way.
-                let most = (self.timing.heartbeat_retries as usize + 1).max(2);
+                // It replaces a renewal that was not sent yet, or the second oldest one if too many
+                // are under way.
+                let most = (self.timing.heartbeat_retries as usize + 1).max(3);
                 if renewals(world, at) >= most {
-                    ignore_youngest_renewal(world, at);
+                    ignore_second_oldest_renewal(world, at);
                 }
                 world.with(at, |it| it.beat = Some(beat));
             }

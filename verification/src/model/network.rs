@@ -46,11 +46,13 @@ pub(super) fn ignore(world: &mut World, at: usize, kind: Option<Call>) {
     forget(world);
 }
 
-/// An instance stops waiting for the reply to the renewal that it sent last.
-pub(super) fn ignore_youngest_renewal(world: &mut World, at: usize) {
+/// An instance stops waiting for the reply to its second oldest renewal.
+pub(super) fn ignore_second_oldest_renewal(world: &mut World, at: usize) {
     let its = |message: &&mut Message| message.waiting == Some(at) && message.call == Call::Renew;
-    if let Some(last) = world.network.iter_mut().filter(its).max_by_key(|message| message.sent) {
-        last.waiting = None;
+    let mut renewals: Vec<_> = world.network.iter_mut().filter(its).collect();
+    renewals.sort_by_key(|message| message.sent);
+    if let Some(second) = renewals.into_iter().nth(1) {
+        second.waiting = None;
     }
     forget(world);
 }
