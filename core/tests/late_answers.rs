@@ -151,3 +151,28 @@ async fn hints_during_an_outage_do_not_use_up_a_guards_retries() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(guard.is_held());
 }
+
+/// Clients that lost the store at the same moment must not all come back at the same moment.
+#[tokio::test(start_paused = true)]
+async fn retries_in_an_outage_are_spread() {
+    const CLIENTS: u64 = 30;
+    let odd = store().watching(Watch::Refused);
+    odd.k.all_away.store(true, SeqCst);
+    for seed in 0..CLIENTS {
+        let clock = Arc::new(TokioClock::new());
+        let builder = Client::builder(Arc::new(odd.clone())).clock(clock).seed(seed);
+        let lock = builder.build().unwrap().lock("a").unwrap();
+        tokio::spawn(async move { lock.acquire(TEN_MINUTES).await });
+    }
+    tokio::time::sleep(millis(1)).await;
+    let counts = || (odd.k.acquires.load(SeqCst), odd.k.watches.load(SeqCst));
+    let (first, mut last, mut most) = (counts(), counts(), (0, 0));
+    for _ in 0..60_000 {
+        tokio::time::sleep(millis(1)).await;
+        let now = counts();
+        most = (most.0.max(now.0 - last.0), most.1.max(now.1 - last.1));
+        last = now;
+    }
+    assert!(last.0 >= 2 * first.0 && last.1 >= 2 * first.1, "{first:?} {last:?}");
+    assert!(most.0 < CLIENTS / 2 && most.1 < CLIENTS / 2, "{most:?} in a millisecond");
+}
