@@ -11,13 +11,7 @@ pub const POSTGRES: Image = Image {
     public: "postgres:17",
     port: 5432,
     environment: &[("POSTGRES_PASSWORD", "secret")],
-    command: &[
-        "postgres",
-        "-c",
-        "shared_preload_libraries=pg_stat_statements",
-        "-c",
-        "max_connections=500",
-    ],
+    command: &["postgres", "-c", "shared_preload_libraries=pg_stat_statements"],
     url: "postgres://postgres:secret@ADDRESS/postgres",
 };
 
@@ -27,7 +21,7 @@ pub const MYSQL: Image = Image {
     public: "mysql:8.4",
     port: 3306,
     environment: &[("MYSQL_ROOT_PASSWORD", "secret"), ("MYSQL_DATABASE", "leasehold")],
-    command: &["--skip-log-bin", "--innodb-flush-log-at-trx-commit=2", "--max-connections=600"],
+    command: &["--skip-log-bin", "--innodb-flush-log-at-trx-commit=2"],
     url: "mysql://root:secret@ADDRESS/leasehold",
 };
 
@@ -37,12 +31,7 @@ pub const MARIADB: Image = Image {
     public: "mariadb:11.8",
     port: 3306,
     environment: &[("MARIADB_ROOT_PASSWORD", "secret"), ("MARIADB_DATABASE", "leasehold")],
-    command: &[
-        "--skip-log-bin",
-        "--innodb-flush-log-at-trx-commit=2",
-        "--max-connections=600",
-        "--performance-schema=ON",
-    ],
+    command: &["--skip-log-bin", "--innodb-flush-log-at-trx-commit=2", "--performance-schema=ON"],
     url: "mysql://root:secret@ADDRESS/leasehold",
 };
 
