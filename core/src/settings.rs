@@ -239,7 +239,7 @@ impl Timing {
 
     const MAX_RETRIES: u32 = 100;
     const LONGEST_CALL: Duration = Duration::from_secs(10);
-    const LONGEST_GOODBYE: Duration = Duration::from_secs(5);
+    const LONGEST_LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
     const LEAST_INTERVAL: Duration = Duration::from_millis(1);
 
     /// The time between a heartbeat and its retries. An unanswered heartbeat stays under way beside
@@ -272,8 +272,8 @@ impl Timing {
     /// the same time, the withdrawal of this instance's record. It is the tolerance, but at most
     /// 5 s, even when the store hangs.
     #[must_use]
-    pub fn goodbye_limit(&self) -> Duration {
-        self.tolerance.min(Self::LONGEST_GOODBYE)
+    pub fn leave_timeout(&self) -> Duration {
+        self.tolerance.min(Self::LONGEST_LEAVE_TIMEOUT)
     }
 
     /// Returns the timing of a guard, which has no job to stop: it is kept until its lease is no

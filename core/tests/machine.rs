@@ -204,19 +204,19 @@ fn the_end_of_the_work_ends_the_term() {
     assert_eq!(machine.wake().unwrap().at, at(100) + timing().poll_interval);
 }
 
-/// Neither an attempt nor a release that hangs delays it for longer than the goodbye limit.
+/// Neither an attempt nor a release that hangs delays it for longer than the leave timeout.
 #[test]
-fn leaving_waits_for_the_store_no_longer_than_the_goodbye_limit() {
+fn leaving_waits_for_the_store_no_longer_than_the_leave_timeout() {
     let mut asking = Machine::new(timing(), at(0));
     asking.handle(Event::Tick, at(0));
     asking.handle(Event::ShutDown, at(1_000));
     let mut releasing = leader();
     releasing.handle(Event::ShutDown, at(900));
     let actions = releasing.handle(Event::JobEnded, at(1_000));
-    assert_eq!(actions, [Action::Distrust, Action::Release(timing().goodbye_limit())]);
+    assert_eq!(actions, [Action::Distrust, Action::Release(timing().leave_timeout())]);
     for mut machine in [asking, releasing] {
-        let by = at(1_000) + timing().goodbye_limit();
-        assert_eq!(machine.leave_by(), Some(by));
+        let by = at(1_000) + timing().leave_timeout();
+        assert_eq!(machine.leave_deadline(), Some(by));
         assert_eq!(machine.wake().unwrap().at, by);
         assert_eq!(machine.handle(Event::Tick, by), []);
         assert_eq!(machine.standing(), Standing::Ended);

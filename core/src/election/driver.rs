@@ -114,13 +114,13 @@ impl Driver {
                 self.running = None;
             }
             self.publish();
-            if let Some(by) = self.machine.leave_by() {
+            if let Some(by) = self.machine.leave_deadline() {
                 self.leave(by);
             }
         }
         // Calls that the store did not answer in time go on in the background.
         (self.asking, self.releasing, self.claim) = (None, None, None);
-        self.leave(self.election.engine.now() + self.election.timing.goodbye_limit());
+        self.leave(self.election.engine.now() + self.election.timing.leave_timeout());
         if let Some(leaving) = self.leaving.take() {
             leaving.await;
         }

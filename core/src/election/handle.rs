@@ -95,7 +95,7 @@ impl ElectionHandle {
     /// done.
     ///
     /// This takes as long as the job takes to stop, plus at most the
-    /// [goodbye limit](crate::Timing::goodbye_limit), even when the store hangs: with the default
+    /// [leave timeout](crate::Timing::leave_timeout), even when the store hangs: with the default
     /// settings 5 s for each. A job that neither awaits nor returns delays it without limit; see
     /// [`shutdown_within`](Self::shutdown_within).
     ///

@@ -57,7 +57,7 @@ impl Announcer {
             holder,
             interval: timing.heartbeat_interval,
             ttl: timing.ttl,
-            limit: timing.goodbye_limit(),
+            limit: timing.leave_timeout(),
             state: Mutex::default(),
             changed: Notify::new(),
             stopped: Notify::new(),

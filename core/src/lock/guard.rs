@@ -69,7 +69,7 @@ impl Guard {
         };
         keeper.engine.calls.meters().holds();
         let keeper = engine.background.runtime().spawn(keeper.keep()).abort_handle();
-        let release_limit = timing.goodbye_limit();
+        let release_limit = timing.leave_timeout();
         Ok(Self { engine, claim, name, token: grant.token, trust, keeper, release_limit })
     }
 
@@ -111,7 +111,7 @@ impl Guard {
     }
 
     /// Releases the lock, so that another holder can acquire it at once. It waits for the store no
-    /// longer than the [goodbye limit](crate::Timing::goodbye_limit): 5 s by default.
+    /// longer than the [leave timeout](crate::Timing::leave_timeout): 5 s by default.
     ///
     /// # Errors
     /// What the store reports; then a second try is made in the background, and failing that the

@@ -41,7 +41,7 @@ pub struct Machine {
     /// Shut down as soon as what is under way allows.
     leaving: bool,
     /// The instance has left by this moment at the latest; it is set once no job is left to stop.
-    leave_by: Option<Moment>,
+    leave_deadline: Option<Moment>,
 }
 
 /// Where a [`Machine`] stands.
@@ -74,7 +74,7 @@ impl Machine {
             uncertain: false,
             failures: 0,
             leaving: false,
-            leave_by: None,
+            leave_deadline: None,
         }
     }
 
@@ -85,15 +85,15 @@ impl Machine {
     #[doc(hidden)]
     #[must_use]
     pub fn earlier(&self, by: Duration) -> Self {
-        let leave_by = self.leave_by.map(|at| at.saturating_sub(by));
-        Self { phase: self.phase.earlier(by), leave_by, ..self.clone() }
+        let leave_deadline = self.leave_deadline.map(|at| at.saturating_sub(by));
+        Self { phase: self.phase.earlier(by), leave_deadline, ..self.clone() }
     }
 
     /// Returns the latest moment at which this instance will have left the election. It is set as
     /// soon as the instance is leaving and has no job left to stop.
     #[must_use]
-    pub fn leave_by(&self) -> Option<Moment> {
-        self.leave_by
+    pub fn leave_deadline(&self) -> Option<Moment> {
+        self.leave_deadline
     }
 
     /// Where it stands.
@@ -117,9 +117,9 @@ impl Machine {
                 exactly(plan.beat().retry_at.min(plan.hold().step_down_at()))
             }
             Phase::Stopping { stop_until, aborted: false, .. } => exactly(*stop_until),
-            Phase::Asking { .. } => self.leave_by.and_then(exactly),
+            Phase::Asking { .. } => self.leave_deadline.and_then(exactly),
             Phase::Releasing { retry, .. } => {
-                [*retry, self.leave_by].into_iter().flatten().min().and_then(exactly)
+                [*retry, self.leave_deadline].into_iter().flatten().min().and_then(exactly)
             }
             Phase::Stopping { .. } | Phase::Ended => None,
         }
@@ -151,12 +151,12 @@ impl Machine {
     }
 
     fn tick(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        let leave_by = self.leave_by;
+        let leave_deadline = self.leave_deadline;
         match &mut self.phase {
             Phase::Waiting { until, .. } if now >= *until => self.ask(actions),
             // Calls under way end by themselves.
             Phase::Asking { .. } | Phase::Releasing { .. }
-                if leave_by.is_some_and(|at| now >= at) =>
+                if leave_deadline.is_some_and(|at| now >= at) =>
             {
                 self.phase = Phase::Ended;
             }
@@ -167,7 +167,7 @@ impl Machine {
             Phase::Stopping { stop_until, .. } if now >= *stop_until => self.abort(actions),
             Phase::Releasing { lease_ends, retry, .. } if retry.is_some_and(|at| now >= at) => {
                 *retry = None;
-                let ends = leave_by.map_or(*lease_ends, |at| at.min(*lease_ends));
+                let ends = leave_deadline.map_or(*lease_ends, |at| at.min(*lease_ends));
                 let limit = ends.saturating_since(now).min(self.timing.call_limit());
                 actions.push(Action::Release(limit));
             }
@@ -331,7 +331,7 @@ impl Machine {
 
     fn release(&mut self, lease_ends: Moment, rest: Rest, now: Moment, actions: &mut Vec<Action>) {
         if self.leaving {
-            self.limit_goodbye(now);
+            self.limit_leaving(now);
         }
         self.phase = Phase::Releasing { lease_ends, retry: Some(now), tries: 0, rest };
         self.tick(now, actions);
@@ -378,13 +378,13 @@ impl Machine {
             Phase::Waiting { .. } => self.phase = Phase::Ended,
             Phase::Leading { .. } => self.step_down(StopReason::ShutDown, now, actions),
             // Calls under way end first, if they do so soon.
-            Phase::Asking { .. } | Phase::Releasing { .. } => self.limit_goodbye(now),
+            Phase::Asking { .. } | Phase::Releasing { .. } => self.limit_leaving(now),
             Phase::Stopping { .. } | Phase::Ended => {}
         }
     }
 
-    fn limit_goodbye(&mut self, now: Moment) {
-        self.leave_by.get_or_insert(now + self.timing.goodbye_limit());
+    fn limit_leaving(&mut self, now: Moment) {
+        self.leave_deadline.get_or_insert(now + self.timing.leave_timeout());
     }
 
     /// The job's tasks were aborted because their runtime was shut down.

@@ -81,7 +81,7 @@ async fn the_lease_of_a_job_that_overruns_runs_out() {
 
 /// This used to take 24 s and more.
 #[tokio::test(start_paused = true)]
-async fn a_goodbye_is_short_though_the_store_hangs() {
+async fn leaving_is_short_though_the_store_hangs() {
     let odd = store();
     odd.k.announces.store(true, SeqCst);
     let [leader, candidate] = [1, 2].map(|seed| {
