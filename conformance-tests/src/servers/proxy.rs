@@ -85,6 +85,12 @@ impl Proxy {
         self.orders.send_modify(|orders| orders.conduct = conduct);
     }
 
+    /// Returns how many connections were accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
     /// Throws away everything on the present connections from now on, without closing them. New
     /// connections are served.
     pub fn silence_connections(&self) {
