@@ -12,12 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use ::redis::aio::{ConnectionLike, MultiplexedConnection};
-use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{Cmd, RedisError, RedisResult, Value};
 use futures_util::future::{BoxFuture, FutureExt, Shared, ready};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error;
+use super::exchange::{Replies, exchange, missing, run};
 use super::in_flight::InFlight;
 use super::place::{Opened, Server};
 use super::request::Request;
@@ -32,9 +33,6 @@ const TEST_AFTER: Duration = Duration::from_secs(5);
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
 type Opening = Shared<BoxFuture<'static, Result<Live>>>;
-
-/// The answers to a batch, and to the command that was sent after it.
-pub(super) type Replies = (Vec<RedisResult<Value>>, Option<RedisResult<Value>>);
 
 pub(super) struct Link {
     server: Server,
@@ -302,51 +300,6 @@ impl Link {
     fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Sends the requests, followed by `then`, and sends those again whose scripts the server does not
-/// have.
-async fn run(
-    connection: &mut MultiplexedConnection,
-    requests: &[Request],
-    then: Option<&Cmd>,
-) -> RedisResult<Replies> {
-    let brief = requests.iter().map(Request::brief).chain(then.cloned());
-    let mut replies = exchange(connection, brief).await?;
-    let mut last = then.and_then(|_| replies.pop());
-    let missing: Vec<_> = (0..replies.len())
-        .filter(|&at| matches!(&replies[at], Err(cause) if error::is_no_script(cause)))
-        .collect();
-    if !missing.is_empty() {
-        let whole = missing.iter().map(|&at| requests[at].whole()).chain(then.cloned());
-        let mut again = exchange(connection, whole).await?;
-        last = then.and_then(|_| again.pop());
-        for (at, reply) in missing.into_iter().zip(again) {
-            replies[at] = reply;
-        }
-    }
-    Ok((replies, last))
-}
-
-async fn exchange(
-    connection: &mut MultiplexedConnection,
-    commands: impl IntoIterator<Item = Cmd>,
-) -> RedisResult<Vec<RedisResult<Value>>> {
-    let mut pipeline = Pipeline::new();
-    let mut count = 0;
-    for command in commands {
-        pipeline.add_command(command);
-        count += 1;
-    }
-    let values = connection.req_packed_commands(&pipeline, 0, count).await?;
-    if values.len() != count {
-        return Err(missing());
-    }
-    Ok(values.into_iter().map(Value::extract_error).collect())
-}
-
-fn missing() -> RedisError {
-    RedisError::from((::redis::ErrorKind::Parse, "answers are missing"))
 }
 
 /// Opens in a task of its own, so that callers with little time do not start it over and over.

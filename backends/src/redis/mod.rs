@@ -38,6 +38,7 @@ mod check;
 mod cluster;
 mod config;
 mod error;
+mod exchange;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod in_flight;

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::error;
+use super::exchange::Replies;
 use super::link::Link;
 use super::place::Server;
 use super::request::Request;
@@ -140,11 +141,7 @@ impl Waiting {
     }
 
     /// A connection whose call is dropped is closed with it: it may wait for a while.
-    async fn send(
-        &self,
-        requests: &[Request],
-        wait: &::redis::Cmd,
-    ) -> Result<super::link::Replies> {
+    async fn send(&self, requests: &[Request], wait: &::redis::Cmd) -> Result<Replies> {
         let Ok(Ok(_permit)) = timeout(QUEUE_LIMIT, self.permits.acquire()).await else {
             return Err(self.not_sent());
         };
