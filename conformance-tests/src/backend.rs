@@ -148,6 +148,9 @@ pub trait Link: Send + Sync {
     async fn swallow_replies(&self);
     /// Lets everything through, each part of it that much later, from now.
     async fn slow(&self, delay: Duration);
+    /// Throws away everything on the present connections, from now, without closing them. New
+    /// connections are served.
+    async fn silence_connections(&self);
     /// Ends all connections and accepts no others, from now.
     async fn cut(&self);
     /// Lets everything through again, on new connections if need be.

@@ -1,47 +1,66 @@
 //! Checks, when a store opens, that the server knows the commands and that the user may run them.
 
 use super::error;
+use super::place::NODE_PATIENCE;
 use super::record::{Answer, strange};
 use super::request::{Call, Request};
+use super::runtimes::Connections;
 use super::scripts;
 use super::servers::Servers;
 use crate::{Error, ErrorKind, Result};
+
+/// The check of a cluster runs on this many keys, so that it succeeds while a shard is down.
+const KEYS: u32 = 16;
 
 /// Runs the required commands in a way that writes nothing.
 ///
 /// A command that the server does not know is an error, and so is a missing permission to read.
 /// Missing permissions to write, list or publish cause a warning only, since a user may be meant to
 /// lack them.
-pub(super) async fn check(servers: &Servers, keys: &str, channel: &str) -> Result<()> {
-    // No lock can have the empty name.
-    let script =
-        Call { script: &scripts::CHECK, key: keys.into(), arguments: vec![channel.into()] };
-    let answer = Answer::new(servers.call(Request::Script(script)).await?)?;
-    if answer.word != "checked" {
-        return Err(strange());
+pub(super) async fn check(connections: &Connections, keys: &str, channel: &str) -> Result<()> {
+    let servers = &connections.servers;
+    let (mut refused, mut unknown) = (Vec::new(), Vec::new());
+    for answer in check_scripts(servers, keys, channel).await? {
+        if answer.word != "checked" {
+            return Err(strange());
+        }
+        refused.extend(answer.words(0)?.into_iter().map(ToOwned::to_owned));
+        unknown.extend(answer.words(1)?.into_iter().map(ToOwned::to_owned));
     }
-    let unknown = answer.words(1)?;
+    let without_duplicates = |words: &mut Vec<String>| {
+        words.sort();
+        words.dedup();
+    };
+    without_duplicates(&mut refused);
+    without_duplicates(&mut unknown);
     if !unknown.is_empty() {
         return Err(error::no_command(&unknown.join(", ")));
     }
-    let mut refused = answer.words(0)?;
-    let reads: Vec<_> =
-        refused.iter().copied().filter(|command| matches!(*command, "TIME" | "HGETALL")).collect();
+    let reads: Vec<_> = refused
+        .iter()
+        .map(String::as_str)
+        .filter(|command| matches!(*command, "TIME" | "HGETALL"))
+        .collect();
     if !reads.is_empty() {
         let message = format!("the user may not run {} in scripts", reads.join(", "));
         let fix = format!("grant it: ACL SETUSER USER +{}", reads.join(" +").to_lowercase());
         return Err(Error::new(ErrorKind::Denied, message).with_fix(fix));
     }
-    if let Err(error) = scan_once(servers, keys).await {
+    let mut others = vec![("SCAN", scan_once(servers, keys).await)];
+    if connections.replicas.is_some() {
+        others.push(("WAIT", wait_once(servers, keys).await));
+    }
+    for (command, checked) in others {
+        let Err(error) = checked else { continue };
         match error.kind() {
             ErrorKind::Unsupported => return Err(error),
-            ErrorKind::Denied => refused.push("SCAN"),
+            ErrorKind::Denied => refused.push(command.to_owned()),
             // Other problems with a server show when it is used.
             _ => tracing::debug!(%error, "a server was not checked"),
         }
     }
     for command in refused {
-        let then = match command {
+        let then = match command.as_str() {
             "PUBLISH" => "waiters are not woken and find out when they poll",
             "SCAN" => "locks cannot be listed",
             _ => "locks can be read but not acquired, renewed or disabled",
@@ -54,14 +73,49 @@ pub(super) async fn check(servers: &Servers, keys: &str, channel: &str) -> Resul
     Ok(())
 }
 
-async fn scan_once(servers: &Servers, keys: &str) -> Result<()> {
-    let primaries = servers.primaries().await?;
-    let mut command = ::redis::cmd("SCAN");
-    command.arg("0").arg("MATCH").arg(keys).arg("COUNT").arg(1);
-    match primaries.first() {
-        Some(primary) => {
-            primary.call(Request::Command { key: Vec::new(), command }).await.map(drop)
-        }
-        None => Ok(()),
+/// Runs the script that tries the commands, on several nodes of a cluster, and returns the answers
+/// of those that can be reached.
+async fn check_scripts(servers: &Servers, keys: &str, channel: &str) -> Result<Vec<Answer>> {
+    let request = |key: String| {
+        let arguments = vec![channel.into()];
+        Request::Script(Call { script: &scripts::CHECK, key: key.into(), arguments })
+    };
+    if !servers.is_cluster() {
+        // No lock can have the empty name.
+        return Ok(vec![Answer::new(servers.call(request(keys.to_owned())).await?)?]);
     }
+    // No name contains this character.
+    let requests = (0..KEYS).map(|number| request(format!("{keys}\0{number}"))).collect();
+    let (mut checked, mut failed) = (Vec::new(), None);
+    for answer in servers.call_all(requests, |_| NODE_PATIENCE).await? {
+        match answer {
+            Err(error) if error.is_transient() => failed = Some(error),
+            answer => checked.push(Answer::new(answer?)?),
+        }
+    }
+    match failed {
+        Some(error) if checked.is_empty() => Err(error),
+        _ => Ok(checked),
+    }
+}
+
+/// Scans one step at one server: in a cluster, at the first that can be reached.
+async fn scan_once(servers: &Servers, keys: &str) -> Result<()> {
+    let mut last = Ok(());
+    for primary in servers.primaries().await? {
+        let mut command = ::redis::cmd("SCAN");
+        command.arg("0").arg("MATCH").arg(keys).arg("COUNT").arg(1);
+        last = primary.read(command).await.map(drop);
+        if !matches!(&last, Err(error) if error.is_transient()) {
+            break;
+        }
+    }
+    last
+}
+
+/// Waits for no replica.
+async fn wait_once(servers: &Servers, keys: &str) -> Result<()> {
+    let mut command = ::redis::cmd("WAIT");
+    command.arg(0).arg(1);
+    servers.call(Request::Command { key: keys.into(), command }).await.map(drop)
 }

@@ -17,8 +17,9 @@ use super::error;
 use super::link::{Failed, Link};
 use super::place::{self, Address, NODE_PATIENCE, Server};
 use super::request::Request;
+use super::servers::Primary;
 use super::slots::{self, SlotMap};
-use crate::common::limit::unanswered;
+use crate::common::limit::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 
 /// A request follows its slot to another node at most this often, each time after this pause.
@@ -67,7 +68,7 @@ impl Cluster {
         let owner = self.slots().await?.owner(slots::slot(request.key())).cloned();
         let Some(owner) = owner else { return Err(self.not_covered()) };
         let mut answers = self.at_node(&owner, &[request]).await;
-        answers.pop().unwrap_or_else(|| Err(not_answered(&owner, Failed::Unanswered)))
+        answers.pop().unwrap_or_else(|| Err(no_answer(&owner)))
     }
 
     /// Runs many requests, those of each node in one round trip, and returns an answer for each.
@@ -100,7 +101,9 @@ impl Cluster {
                 let answers = match timeout(limit, task).await {
                     Ok(Ok(answers)) => answers,
                     Ok(Err(_)) | Err(_) => {
-                        let error = not_answered(&owner, Failed::Unanswered);
+                        // Another node may have been promoted in its place.
+                        self.plan_refresh();
+                        let error = not_answered(&owner, Failed::Unanswered(limit));
                         vec![Err(error); places.len()]
                     }
                 };
@@ -117,9 +120,12 @@ impl Cluster {
     }
 
     /// Returns a connection to each primary.
-    pub(super) async fn primaries(self: &Arc<Self>) -> Result<Vec<Arc<Link>>> {
+    pub(super) async fn primaries(self: &Arc<Self>) -> Result<Vec<Primary>> {
         let slots = self.refreshed().await?;
-        slots.primaries().into_iter().map(|address| self.link(address)).collect()
+        let primary = |address: &Address| {
+            Ok(Primary { link: self.link(address)?, node: Some(address.clone()) })
+        };
+        slots.primaries().into_iter().map(primary).collect()
     }
 
     async fn at_node(self: &Arc<Self>, node: &Address, requests: &[Request]) -> Vec<Result<Value>> {
@@ -182,7 +188,7 @@ impl Cluster {
             cause = match replies.pop() {
                 Some(Ok(value)) => return Ok(value),
                 Some(Err(cause)) => cause,
-                None => return Err(not_answered(&node, Failed::Unanswered)),
+                None => return Err(no_answer(&node)),
             };
         }
         if error::is_of_connection(&cause) || cause.code() == Some("CLUSTERDOWN") {
@@ -264,9 +270,11 @@ impl Cluster {
             .zip(&nodes)
             .map(|(at, node)| async move {
                 sleep(HEDGE * at).await;
-                timeout(NODE_PATIENCE, ask_node(node))
-                    .await
-                    .unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable)))
+                timeout(NODE_PATIENCE, ask_node(node)).await.unwrap_or_else(|_| {
+                    let address = node.get_connection_info().addr();
+                    let cause = error::unanswered(ErrorKind::Unavailable, NODE_PATIENCE);
+                    Err(error::of_node(address, cause))
+                })
             })
             .collect();
         let mut failed = no_seeds();
@@ -312,10 +320,11 @@ async fn ask_node(node: &Client) -> Result<SlotMap> {
 }
 
 fn not_answered(node: &Address, failed: Failed) -> Error {
-    let cause = Error::from(failed);
-    Error::new(cause.kind(), format!("the cluster's node {node} did not answer"))
-        .with_fix("is it up, and reachable from here?")
-        .with_source(cause)
+    error::of_node(node, Error::from(failed))
+}
+
+fn no_answer(node: &Address) -> Error {
+    not_answered(node, Failed::Unanswered(CALL_LIMIT))
 }
 
 fn no_seeds() -> Error {

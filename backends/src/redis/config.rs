@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError,
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
+    RedisConnectionInfo, RedisError,
 };
 use url::form_urlencoded;
 
@@ -108,7 +109,9 @@ impl<'a> Parts<'a> {
             url.extend(["?protocol=", protocol]);
         }
         // The driver's message may repeat parts of the URL.
-        url.into_connection_info().map_err(|_| unreadable())
+        let info = url.into_connection_info().map_err(|_| unreadable())?;
+        has_password_with_user(info.redis_settings())?;
+        Ok(info)
     }
 
     fn client(&self, info: ConnectionInfo) -> Result<Client> {
@@ -129,7 +132,8 @@ impl<'a> Parts<'a> {
     fn socket(&self) -> Result<Place> {
         let path = PathBuf::from(format!("/{}", decoded(self.path)));
         let info = ConnectionAddr::Unix(path).into_connection_info().map_err(|_| unreadable())?;
-        let (user, password) = self.login.trim_end_matches('@').split_once(':').unwrap_or_default();
+        let login = self.login.strip_suffix('@').unwrap_or_default();
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
         let (user, password) = (decoded(user), decoded(password));
         let user = self.options.user.clone().unwrap_or(user);
         let password = self.options.pass.clone().unwrap_or(password);
@@ -140,6 +144,7 @@ impl<'a> Parts<'a> {
         if !password.is_empty() {
             settings = settings.set_password(password);
         }
+        has_password_with_user(&settings)?;
         match self.options.protocol.as_deref() {
             None | Some("2" | "resp2") => {}
             Some("3" | "resp3") => settings = settings.set_protocol(ProtocolVersion::RESP3),
@@ -207,6 +212,17 @@ fn decoded(text: &str) -> String {
     })
 }
 
+/// Refuses a user without a password: the driver would log in as the default user.
+fn has_password_with_user(settings: &RedisConnectionInfo) -> Result<()> {
+    if settings.username().is_some() && settings.password().is_none() {
+        return Err(Error::invalid("the URL has a user without a password").with_fix(
+            "write USER:PASSWORD@; a user with nopass accepts any password, and a password alone \
+             is written :PASSWORD@",
+        ));
+    }
+    Ok(())
+}
+
 fn unreadable() -> Error {
     Error::invalid("this is not a URL of Redis or Valkey").with_fix(FORM)
 }
@@ -252,6 +268,11 @@ mod tests {
             "redis+unix:///run/redis.sock?pass=secret&db=many",
             "redis+unix:///run/redis.sock?pass=secret&ca=Cargo.toml",
             "redis://user:secret@host?db=1",
+            "redis+unix://secret@/run/redis.sock",
+            "redis+unix:///run/redis.sock?user=secret",
+            "redis://secret@host",
+            "redis+cluster://secret@one,two",
+            "redis+sentinel://secret:@one,two/main",
         ] {
             let Err(error) = parse(url) else { panic!("{url} is accepted") };
             assert!(error.is_invalid(), "{url}: {error}");

@@ -1,5 +1,8 @@
 //! What the driver's errors mean to a caller.
 
+use std::fmt::Display;
+use std::time::Duration;
+
 use ::redis::{ErrorKind as CauseKind, RedisError, ServerErrorKind};
 
 use crate::{Error, ErrorKind};
@@ -22,6 +25,20 @@ pub(super) fn reading(error: Error) -> Error {
     Error::new(ErrorKind::Unavailable, "the connection to the server failed, or was too slow")
         .with_fix("is the server up, and reachable from here?")
         .with_source(error)
+}
+
+const REACHABLE: &str = "is it up, and reachable from here?";
+
+/// Returns the error of a call, or of connecting, that had no answer within that time.
+pub(super) fn unanswered(kind: ErrorKind, limit: Duration) -> Error {
+    Error::new(kind, format!("the server did not answer within {limit:?}")).with_fix(REACHABLE)
+}
+
+/// Returns the error of one node of a cluster.
+pub(super) fn of_node(node: impl Display, cause: Error) -> Error {
+    Error::new(cause.kind(), format!("the cluster's node {node} did not answer"))
+        .with_fix(REACHABLE)
+        .with_source(cause)
 }
 
 /// The server has forgotten the script, or never had it.
@@ -174,7 +191,8 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
         _ if detail.contains("Unknown") && detail.contains("called from script") => (
             Unsupported,
             "the server does not know a command that a script uses",
-            "remove rename-command for it from the server's configuration; opening names it",
+            "remove rename-command from the server's configuration; on Redis 7 and Valkey, opening \
+             names the command",
         ),
         _ => match cause.kind() {
             CauseKind::InvalidClientConfig => {

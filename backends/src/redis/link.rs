@@ -1,41 +1,94 @@
-//! One connection to one server that all calls share, reopened when it breaks.
+//! One connection to one server that the calls of a runtime share, reopened when it breaks.
 //!
 //! Connecting and asking are told apart, which the driver's own manager does not do: what failed
 //! before it was sent did not happen. Nothing is sent twice, except a script that the server said
-//! it does not have.
+//! it does not have, and what changes nothing the second time.
+//!
+//! A connection can die without a sign. One that was idle is tested before it is used, and one that
+//! is silent while calls wait on it is replaced for later calls.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use ::redis::aio::{ConnectionLike, MultiplexedConnection};
-use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
-use futures_util::future::{BoxFuture, FutureExt, Shared};
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{Cmd, RedisError, RedisResult, Value};
+use futures_util::future::{BoxFuture, FutureExt, Shared, ready};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error;
+use super::exchange::{Replies, exchange, missing, run};
+use super::in_flight::InFlight;
 use super::place::{Opened, Server};
 use super::request::Request;
-use crate::common::limit::{CALL_LIMIT, unanswered};
+use super::silence::{self, Activity, Replaced};
+use crate::common::limit::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 
-/// A call that was dropped after it had waited so long leaves its connection, which may be dead
-/// without anybody having said so, to those that wait on it already.
-const DOUBT: Duration = Duration::from_millis(500);
+/// A connection that was idle for so long is tested before a request that must not be sent twice.
+const TEST_AFTER: Duration = Duration::from_secs(5);
 
-type Opening = Shared<BoxFuture<'static, Result<Opened>>>;
+/// A request is sent again only within this time; after a longer wait it fails.
+const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
-/// The answers to a batch, and to the command that was sent after it.
-pub(super) type Replies = (Vec<RedisResult<Value>>, Option<RedisResult<Value>>);
+type Opening = Shared<BoxFuture<'static, Result<Live>>>;
 
 pub(super) struct Link {
     server: Server,
     /// Connecting may take this long.
     patience: Duration,
-    current: Mutex<(u64, Option<Opening>)>,
+    current: Mutex<Current>,
     /// The duration of the latest batch, in microseconds.
     latency: AtomicU64,
+}
+
+#[derive(Default)]
+struct Current {
+    generation: u64,
+    opening: Option<Opening>,
+    /// The latest generation so far: an earlier one may be in use again.
+    latest: u64,
+    /// This is set while the connection is silent although calls wait on it.
+    silent: Option<Weak<Activity>>,
+    /// The generation that was replaced last because it was silent.
+    slow: Option<u64>,
+    replaced: Replaced,
+}
+
+impl Current {
+    fn discard(&mut self) {
+        self.latest += 1;
+        self.generation = self.latest;
+        (self.opening, self.silent) = (None, None);
+    }
+
+    fn replace_silent(&mut self) {
+        let Some(silent) = &self.silent else { return };
+        if self.replaced.admit(silent) {
+            self.slow = Some(self.generation);
+            self.discard();
+        }
+    }
+
+    /// Uses a silent connection again that has answered, unless the one in its place is open.
+    fn restore(&mut self, live: &Live) {
+        let is_open = self.opening.as_ref().is_some_and(|opening| opening.peek().is_some());
+        if self.slow == Some(live.generation) && !is_open {
+            (self.slow, self.silent) = (None, None);
+            self.generation = live.generation;
+            self.opening = Some(ready(Ok(live.clone())).boxed().shared());
+            self.replaced.forget(&Arc::downgrade(&live.activity));
+        }
+    }
+}
+
+/// An open connection.
+#[derive(Clone)]
+pub(super) struct Live {
+    opened: Opened,
+    pub(super) generation: u64,
+    pub(super) activity: Arc<Activity>,
 }
 
 impl fmt::Debug for Link {
@@ -51,8 +104,8 @@ pub(super) enum Failed {
     Connecting(Error),
     /// The connection failed after the batch was sent.
     Broken(RedisError),
-    /// No answer came within [`CALL_LIMIT`].
-    Unanswered,
+    /// No answer came within this time.
+    Unanswered(Duration),
 }
 
 impl From<Failed> for Error {
@@ -60,14 +113,14 @@ impl From<Failed> for Error {
         match failed {
             Failed::Connecting(error) => error,
             Failed::Broken(cause) => error::calling(cause),
-            Failed::Unanswered => unanswered(ErrorKind::OutcomeUnknown),
+            Failed::Unanswered(limit) => error::unanswered(ErrorKind::OutcomeUnknown, limit),
         }
     }
 }
 
 impl Link {
     pub(super) fn new(server: Server, patience: Duration) -> Self {
-        Self { server, patience, current: Mutex::new((0, None)), latency: AtomicU64::new(0) }
+        Self { server, patience, current: Mutex::default(), latency: AtomicU64::new(0) }
     }
 
     /// Returns the duration of the latest batch.
@@ -82,27 +135,24 @@ impl Link {
         then: Option<&Cmd>,
     ) -> std::result::Result<Replies, Failed> {
         let begun = Instant::now();
-        let replies = self.asking(async |connection| {
-            let brief = requests.iter().map(Request::brief).chain(then.cloned());
-            let mut replies = exchange(connection, brief).await?;
-            let mut last = then.and_then(|_| replies.pop());
-            let missing: Vec<_> = (0..replies.len())
-                .filter(|&at| matches!(&replies[at], Err(cause) if error::is_no_script(cause)))
-                .collect();
-            if !missing.is_empty() {
-                let whole = missing.iter().map(|&at| requests[at].whole()).chain(then.cloned());
-                let mut again = exchange(connection, whole).await?;
-                last = then.and_then(|_| again.pop());
-                for (at, reply) in missing.into_iter().zip(again) {
-                    replies[at] = reply;
-                }
-            }
-            Ok((replies, last))
+        let harmless = requests.iter().all(Request::is_repeatable);
+        let first = self
+            .asking(!harmless, begun + CALL_LIMIT, async |connection| {
+                run(connection, requests, then).await
+            })
+            .await;
+        // The connection may have been dead for long, and idle.
+        let again = harmless && begun.elapsed() < REPEAT_LIMIT;
+        if !matches!(first, Err(Failed::Broken(_))) || !again {
+            return first;
+        }
+        let second = self.asking(false, begun + CALL_LIMIT, async |connection| {
+            run(connection, requests, then).await
         });
-        let replies = replies.await?;
-        let took = begun.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
-        self.latency.store(took, Ordering::Relaxed);
-        Ok(replies)
+        match second.await {
+            Err(Failed::Connecting(_)) => first,
+            second => second,
+        }
     }
 
     /// Sends one request, preceded by `ASKING`, to the server to which a slot of a cluster is
@@ -111,7 +161,8 @@ impl Link {
         &self,
         request: &Request,
     ) -> std::result::Result<RedisResult<Value>, Failed> {
-        let replies = self.asking(async |connection| {
+        let end = Instant::now() + CALL_LIMIT;
+        let replies = self.asking(true, end, async |connection| {
             let asking = || ::redis::cmd("ASKING");
             let mut replies = exchange(connection, [asking(), request.brief()]).await?;
             if matches!(&replies[1], Err(cause) if error::is_no_script(cause)) {
@@ -132,43 +183,82 @@ impl Link {
 
     async fn asking(
         &self,
+        test_idle: bool,
+        end: Instant,
         work: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Replies>,
     ) -> std::result::Result<Replies, Failed> {
-        let end = Instant::now() + CALL_LIMIT;
-        let (generation, mut connection) = match timeout_at(end, self.connected()).await {
-            Ok(connected) => connected.map_err(Failed::Connecting)?,
-            Err(_) => return Err(Failed::Connecting(unanswered(ErrorKind::Unavailable))),
+        let live = match timeout_at(end, self.usable(test_idle)).await {
+            Ok(live) => live.map_err(Failed::Connecting)?,
+            Err(_) => {
+                let error = error::unanswered(ErrorKind::Unavailable, CALL_LIMIT);
+                return Err(Failed::Connecting(error));
+            }
         };
-        let doubt = Doubt { link: self, generation, since: Instant::now(), answered: false };
-        let result = timeout_at(end, work(&mut connection)).await;
+        let mut connection = live.opened.connection.clone();
+        let call = InFlight::new(self, &live);
+        let result = timeout_at(end, call.watching(work(&mut connection))).await;
         let is_bad =
             |reply: &RedisResult<Value>| reply.as_ref().err().is_some_and(error::is_of_connection);
-        doubt.resolve(match &result {
-            Ok(Ok((replies, last))) => !replies.iter().chain(last).any(is_bad),
-            Ok(Err(cause)) => !error::is_of_connection(cause),
-            Err(_) => false,
-        });
         match result {
-            Ok(result) => result.map_err(Failed::Broken),
-            Err(_) => Err(Failed::Unanswered),
+            Ok(Ok((replies, last))) => {
+                let took = call.answered().as_micros().try_into().unwrap_or(u64::MAX);
+                self.latency.store(took, Ordering::Relaxed);
+                if replies.iter().chain(&last).any(is_bad) {
+                    self.discard(live.generation);
+                }
+                Ok((replies, last))
+            }
+            Ok(Err(cause)) => {
+                if error::is_of_connection(&cause) {
+                    call.failed()
+                } else {
+                    _ = call.answered()
+                }
+                Err(Failed::Broken(cause))
+            }
+            Err(_) => {
+                call.failed();
+                Err(Failed::Unanswered(CALL_LIMIT))
+            }
         }
     }
 
-    async fn connected(&self) -> Result<(u64, MultiplexedConnection)> {
+    /// Returns a connection, which was tested if it was idle.
+    async fn usable(&self, test_idle: bool) -> Result<Live> {
+        loop {
+            let live = self.connected().await?;
+            if !test_idle || live.activity.last_answer().elapsed() < TEST_AFTER {
+                return Ok(live);
+            }
+            let limit = silence::allowed(silence::SHORTEST, self.latency());
+            let mut connection = live.opened.connection.clone();
+            let pinged = timeout(limit, exchange(&mut connection, [::redis::cmd("PING")])).await;
+            if matches!(pinged, Ok(Ok(_))) {
+                self.note_answer(&live);
+                return Ok(live);
+            }
+            self.discard(live.generation);
+        }
+    }
+
+    async fn connected(&self) -> Result<Live> {
+        self.server.keep_asking();
         loop {
             let (generation, opening) = {
-                let mut current = self.lock();
-                let opening =
-                    current.1.take().unwrap_or_else(|| open(self.server.clone(), self.patience));
-                current.1 = Some(opening.clone());
-                (current.0, opening)
+                let mut current = self.current();
+                current.replace_silent();
+                let generation = current.generation;
+                let opening = current
+                    .opening
+                    .get_or_insert_with(|| open(self.server.clone(), self.patience, generation));
+                (generation, opening.clone())
             };
             match opening.await {
                 // The sentinels have named another server since this connection was opened.
-                Ok(opened) if !self.server.is_current(opened.address.as_ref()) => {
+                Ok(live) if !self.server.is_current(live.opened.address.as_ref()) => {
                     self.discard(generation);
                 }
-                Ok(opened) => return Ok((generation, opened.connection)),
+                Ok(live) => return Ok(live),
                 Err(error) => {
                     self.discard(generation);
                     return Err(error);
@@ -177,78 +267,51 @@ impl Link {
         }
     }
 
-    fn discard(&self, generation: u64) {
-        let mut current = self.lock();
-        if current.0 == generation {
-            *current = (generation + 1, None);
+    /// Leaves that connection to the calls that wait on it already.
+    pub(super) fn discard(&self, generation: u64) {
+        let mut current = self.current();
+        if current.slow == Some(generation) {
+            current.slow = None;
+        }
+        if current.generation == generation {
+            current.discard();
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (u64, Option<Opening>)> {
+    /// Notes that a connection is silent. If it still is when the next call comes, it is replaced.
+    pub(super) fn note_silence(&self, live: &Live) {
+        let mut current = self.current();
+        if current.generation == live.generation {
+            current.silent = Some(Arc::downgrade(&live.activity));
+        }
+    }
+
+    /// Notes that a connection has answered.
+    pub(super) fn note_answer(&self, live: &Live) {
+        live.activity.answer();
+        let mut current = self.current();
+        if current.generation == live.generation {
+            current.silent = None;
+        } else {
+            current.restore(live);
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn exchange(
-    connection: &mut MultiplexedConnection,
-    commands: impl IntoIterator<Item = Cmd>,
-) -> RedisResult<Vec<RedisResult<Value>>> {
-    let mut pipeline = Pipeline::new();
-    let mut count = 0;
-    for command in commands {
-        pipeline.add_command(command);
-        count += 1;
-    }
-    let values = connection.req_packed_commands(&pipeline, 0, count).await?;
-    if values.len() != count {
-        return Err(missing());
-    }
-    Ok(values.into_iter().map(Value::extract_error).collect())
-}
-
-fn missing() -> RedisError {
-    RedisError::from((::redis::ErrorKind::Parse, "answers are missing"))
-}
-
 /// Opens in a task of its own, so that callers with little time do not start it over and over.
-fn open(server: Server, patience: Duration) -> Opening {
+fn open(server: Server, patience: Duration, generation: u64) -> Opening {
     let task = tokio::spawn(async move {
-        match timeout(patience, server.connect()).await {
-            Ok(connected) => connected,
-            Err(_) => Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("the server did not answer within {patience:?}"),
-            )
-            .with_fix("is it up, and reachable from here?")),
-        }
+        let connected = timeout(patience, server.connect()).await;
+        let opened = connected
+            .unwrap_or_else(|_| Err(error::unanswered(ErrorKind::Unavailable, patience)))?;
+        Ok(Live { opened, generation, activity: Arc::new(Activity::new()) })
     });
     let opened = task.map(|joined| {
         joined.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "connecting was stopped")))
     });
     opened.boxed().shared()
-}
-
-/// What becomes of the connection when a call on it ends, or is dropped.
-struct Doubt<'a> {
-    link: &'a Link,
-    generation: u64,
-    since: Instant,
-    answered: bool,
-}
-
-impl Doubt<'_> {
-    fn resolve(mut self, good: bool) {
-        self.answered = true;
-        if !good {
-            self.link.discard(self.generation);
-        }
-    }
-}
-
-impl Drop for Doubt<'_> {
-    fn drop(&mut self) {
-        if !self.answered && self.since.elapsed() > DOUBT {
-            self.link.discard(self.generation);
-        }
-    }
 }

@@ -6,15 +6,11 @@ use std::time::Duration;
 
 use ::redis::{FromRedisValue, Value};
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::link::Link;
-use super::place::NODE_PATIENCE;
 use super::record::strange;
-use super::request::Request;
-use super::servers::Servers;
-use crate::common::limit::{CALL_LIMIT, unanswered};
-use crate::{ErrorKind, LockName, Result};
+use super::servers::{Primary, Servers};
+use crate::{LockName, Result};
 
 /// How many keys a step looks at.
 const STEP: u32 = 1000;
@@ -134,9 +130,8 @@ pub(super) async fn keys(
     wanted: &str,
 ) -> Result<BTreeSet<Vec<u8>>> {
     let pattern = format!("{prefix}{}*", escaped(wanted));
-    let limit = if servers.is_cluster() { NODE_PATIENCE } else { CALL_LIMIT };
     let primaries = servers.primaries().await?;
-    let scans = primaries.iter().map(|primary| scan(primary, &pattern, limit));
+    let scans = primaries.iter().map(|primary| scan(primary, &pattern));
     let (mut keys, mut answered, mut failed) = (BTreeSet::new(), 0, None);
     for scanned in join_all(scans).await {
         match scanned {
@@ -158,15 +153,13 @@ pub(super) async fn keys(
     }
 }
 
-/// Returns all keys of one server; each step must end within the limit.
-async fn scan(server: &Link, pattern: &str, limit: Duration) -> Result<Vec<Vec<u8>>> {
+/// Returns all keys of one server.
+async fn scan(server: &Primary, pattern: &str) -> Result<Vec<Vec<u8>>> {
     let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
     loop {
         let mut command = ::redis::cmd("SCAN");
         command.arg(&cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(STEP);
-        let request = Request::Command { key: Vec::new(), command };
-        let answer = timeout(limit, server.call(request)).await;
-        let answer = answer.unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable)))?;
+        let answer = server.read(command).await?;
         let (next, found) =
             <(String, Vec<Value>)>::from_redis_value(answer).map_err(|_| strange())?;
         for key in found {

@@ -8,9 +8,10 @@ use super::instances::Instances;
 use super::list::Listings;
 use super::record::{Answer, strange};
 use super::request::{Call, Request};
+use super::runtimes::Runtimes;
 use super::scripts::{self, Script};
-use super::servers::{self, Servers};
-use super::waiting::{Replicas, Waited};
+use super::servers;
+use super::waiting::{Waited, Write};
 use crate::{
     AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, Error,
     ErrorKind, FencingToken, Grant, Held, LeaseId, ListOptions, LockName, LockRecord, PruneOptions,
@@ -30,9 +31,7 @@ pub(super) struct Operations {
     /// The channel of the hints.
     pub(super) channel: String,
     pub(super) instances: Instances,
-    pub(super) servers: Servers,
-    /// This is set if writes wait for replicas.
-    pub(super) replicas: Option<Replicas>,
+    pub(super) runtimes: Runtimes,
     pub(super) listings: Listings,
 }
 
@@ -48,22 +47,25 @@ impl Operations {
     }
 
     async fn run(&self, script: &'static Script, name: &LockName, more: &[&str]) -> Result<Answer> {
-        whole(name, self.servers.call(self.script(script, name, more)).await?)
+        let request = self.script(script, name, more);
+        whole(name, self.runtimes.here().servers.call(request).await?)
     }
 
     /// Does the same as [`run`](Self::run), and also returns why too few replicas have the write,
     /// if so.
     async fn run_on_replicas(
         &self,
+        kind: Write,
         script: &'static Script,
         name: &LockName,
         more: &[&str],
     ) -> Result<(Answer, Option<Error>)> {
-        let Some(replicas) = &self.replicas else {
+        let connections = self.runtimes.here();
+        let Some(replicas) = &connections.replicas else {
             return Ok((self.run(script, name, more).await?, None));
         };
         let request = self.script(script, name, more);
-        let (answer, missing) = replicas.write(request, REPLICA_PATIENCE).await?;
+        let (answer, missing) = replicas.write(kind, request, REPLICA_PATIENCE).await?;
         Ok((whole(name, answer)?, missing))
     }
 
@@ -76,7 +78,8 @@ impl Operations {
             .map_err(|e| Error::invalid("the holder is not valid JSON").with_source(e))?;
         let (lease, ttl) = (options.lease.to_string(), micros(options.ttl));
         let more = [lease.as_str(), &holder, &ttl];
-        let (answer, missing) = self.run_on_replicas(&scripts::ACQUIRE, name, &more).await?;
+        let (answer, missing) =
+            self.run_on_replicas(Write::Grant, &scripts::ACQUIRE, name, &more).await?;
         match &*answer.word {
             "granted" => {
                 let token = FencingToken::new(answer.number(0)?)?;
@@ -125,7 +128,8 @@ impl Operations {
         };
         let requests: Vec<_> = leases.iter().map(request).collect();
         let shortest = leases.iter().map(|lease| lease.ttl).min().unwrap_or_default();
-        let Waited { answers, missing } = match &self.replicas {
+        let connections = self.runtimes.here();
+        let Waited { answers, missing } = match &connections.replicas {
             // This is less than the engine's default limit for a heartbeat, so that the engine gets
             // the reason.
             Some(replicas) => {
@@ -133,7 +137,7 @@ impl Operations {
             }
             None => {
                 let limit = |latency| shard_limit(latency, shortest);
-                let answers = self.servers.call_all(requests, limit).await?;
+                let answers = connections.servers.call_all(requests, limit).await?;
                 Waited { answers, missing: None }
             }
         };
@@ -149,7 +153,8 @@ impl Operations {
     ) -> Result<DisableOutcome> {
         let mut more = vec![options.reason.as_str()];
         more.extend(options.by.as_deref());
-        let (answer, missing) = self.run_on_replicas(&scripts::DISABLE, name, &more).await?;
+        let (answer, missing) =
+            self.run_on_replicas(Write::Disable, &scripts::DISABLE, name, &more).await?;
         let outcome = match &*answer.word {
             "disabled" => DisableOutcome::Disabled,
             "already" => {
@@ -187,7 +192,8 @@ impl Operations {
         if *limit == 0 {
             return Ok(Vec::new());
         }
-        let (servers, listings) = (&self.servers, &self.listings);
+        let (connections, listings) = (self.runtimes.here(), &self.listings);
+        let servers = &connections.servers;
         let mut names = listings.names(servers, &self.keys, "list", prefix, after.as_ref()).await?;
         let mut records = Vec::new();
         while records.len() < *limit {
@@ -198,7 +204,7 @@ impl Operations {
             let requests = page.iter().map(|name| self.script(&scripts::READ, name, &[])).collect();
             let answers = servers.call_all(requests, servers::patient).await?;
             for (name, answer) in page.iter().zip(answers) {
-                records.extend(self.listed(name, answer)?);
+                records.extend(listed(name, answer, servers.is_cluster())?);
             }
         }
         if let Some(last) = records.last() {
@@ -207,26 +213,10 @@ impl Operations {
         Ok(records)
     }
 
-    /// Returns the record of a name that a scan found, if it still exists.
-    fn listed(&self, name: &LockName, answer: Result<Value>) -> Result<Option<LockRecord>> {
-        let record = answer.and_then(|value| whole(name, value)).and_then(|answer| {
-            if answer.word == "none" { Ok(None) } else { answer.record(name).map(Some) }
-        });
-        match record {
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                Ok(Some(LockRecord::unreadable(name.clone(), &error)))
-            }
-            Err(error) if self.servers.is_cluster() && error.is_transient() => {
-                tracing::warn!(%error, lock = %name, "a listing lacks a lock of the cluster");
-                Ok(None)
-            }
-            record => record.map_err(|error| error.for_lock(name)),
-        }
-    }
-
     pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
         let PruneOptions { unused_for, after, limit, dry_run } = options;
-        let (servers, listings) = (&self.servers, &self.listings);
+        let (connections, listings) = (self.runtimes.here(), &self.listings);
+        let servers = &connections.servers;
         let mut pruned = Vec::new();
         if *limit == 0 {
             return Ok(pruned);
@@ -261,6 +251,23 @@ impl Operations {
             listings.keep(names, last);
         }
         Ok(pruned)
+    }
+}
+
+/// Returns the record of a name that a scan found, if it still exists.
+fn listed(name: &LockName, answer: Result<Value>, in_cluster: bool) -> Result<Option<LockRecord>> {
+    let record = answer.and_then(|value| whole(name, value)).and_then(|answer| {
+        if answer.word == "none" { Ok(None) } else { answer.record(name).map(Some) }
+    });
+    match record {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Ok(Some(LockRecord::unreadable(name.clone(), &error)))
+        }
+        Err(error) if in_cluster && error.is_transient() => {
+            tracing::warn!(%error, lock = %name, "a listing lacks a lock of the cluster");
+            Ok(None)
+        }
+        record => record.map_err(|error| error.for_lock(name)),
     }
 }
 

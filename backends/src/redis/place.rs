@@ -11,7 +11,6 @@ use tokio::time::{sleep, timeout};
 
 use super::error;
 use super::sentinel::{self, Sentinels};
-use crate::common::limit::unanswered;
 use crate::{Error, ErrorKind, Result};
 
 /// How long connecting may take: less than a call, so that what was not sent is known not to be.
@@ -72,6 +71,17 @@ impl fmt::Debug for Server {
 }
 
 impl Place {
+    /// Returns the same topology without the tasks and connections of this one.
+    pub(super) fn separate(&self) -> Self {
+        match self {
+            Self::Server(Server::At(client)) => Self::Server(Server::At(client.clone())),
+            Self::Server(Server::Sentinels(sentinels)) => {
+                Self::Server(Server::Sentinels(Arc::new(sentinels.separate())))
+            }
+            Self::Cluster(nodes) => Self::Cluster(nodes.clone()),
+        }
+    }
+
     /// Whether the application's own client uses TLS.
     pub(super) fn has_tls(&self) -> bool {
         let tls = |client: &Client| {
@@ -103,11 +113,12 @@ impl Place {
         let first = fastrand::usize(..nodes.len().max(1));
         for node in nodes[first..].iter().chain(&nodes[..first]) {
             // An unreachable node must not use up the time of the others.
-            match timeout(NODE_PATIENCE, node.get_async_pubsub()).await {
+            let cause = match timeout(NODE_PATIENCE, node.get_async_pubsub()).await {
                 Ok(Ok(listening)) => return Ok((listening, None)),
-                Ok(Err(cause)) => failed = error::connecting(cause),
-                Err(_) => failed = unanswered(ErrorKind::Unavailable),
-            }
+                Ok(Err(cause)) => error::connecting(cause),
+                Err(_) => error::unanswered(ErrorKind::Unavailable, NODE_PATIENCE),
+            };
+            failed = error::of_node(node.get_connection_info().addr(), cause);
         }
         Err(failed)
     }
@@ -132,6 +143,13 @@ impl Server {
                 let sentinel::Found { connection, address, .. } = sentinels.primary().await?;
                 Ok(Opened { connection, address: Some(address) })
             }
+        }
+    }
+
+    /// Keeps asking the sentinels, if there are any.
+    pub(super) fn keep_asking(&self) {
+        if let Self::Sentinels(sentinels) = self {
+            sentinels.keep_asking();
         }
     }
 

@@ -15,6 +15,20 @@ use crate::{
 /// this version.
 const VERSION: &str = "1";
 
+/// The fields of a record.
+const FIELDS: &[&str] = &[
+    "v",
+    "token",
+    "lease",
+    "holder",
+    "granted_at",
+    "expires_at",
+    "ending",
+    "disabled_reason",
+    "disabled_by",
+    "disabled_at",
+];
+
 /// A script's answer: a word, and what belongs to it.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -94,7 +108,8 @@ fn text(value: &Value) -> Option<&str> {
 fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
     let mut fields = HashMap::new();
     for pair in flat.chunks_exact(2) {
-        let field = text(&pair[0]).ok_or_else(|| damage("a field's name is no UTF-8"))?;
+        // A later version may have added fields, and these may have any bytes.
+        let Some(field) = text(&pair[0]).filter(|field| FIELDS.contains(field)) else { continue };
         let value = text(&pair[1]).ok_or_else(|| damage(format!("{field} is no UTF-8")))?;
         fields.insert(field, value);
     }
@@ -170,9 +185,15 @@ mod tests {
     use super::*;
 
     fn record(fields: &[(&str, &str)]) -> Result<LockRecord> {
-        let bulk = |text: &str| Value::BulkString(text.into());
+        let fields: Vec<_> =
+            fields.iter().map(|(field, value)| (field.as_bytes(), value.as_bytes())).collect();
+        record_of_bytes(&fields)
+    }
+
+    fn record_of_bytes(fields: &[(&[u8], &[u8])]) -> Result<LockRecord> {
+        let bulk = |bytes: &[u8]| Value::BulkString(bytes.to_vec());
         let flat = fields.iter().flat_map(|(field, value)| [bulk(field), bulk(value)]).collect();
-        let answer = Value::Array(vec![bulk("record"), bulk("9"), Value::Array(flat)]);
+        let answer = Value::Array(vec![bulk(b"record"), bulk(b"9"), Value::Array(flat)]);
         Answer::new(answer)?.record(&LockName::new("a").unwrap())
     }
 
@@ -180,6 +201,10 @@ mod tests {
     fn unknown_fields_are_ignored_and_later_versions_are_refused() {
         let plain = record(&[("token", "7")]).unwrap();
         assert_eq!(record(&[("token", "7"), ("shoe", "9"), ("v", "1")]).unwrap(), plain);
+        for unknown in [(&b"shoe"[..], &b"\xff"[..]), (b"\xff", b"9")] {
+            assert_eq!(record_of_bytes(&[(b"token", b"7"), unknown]).unwrap(), plain);
+        }
+        record_of_bytes(&[(b"token", b"\xff")]).unwrap_err();
         let error = record(&[("token", "7"), ("v", "2")]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         let listed = LockRecord::unreadable(plain.name, &error).corrupt.unwrap();

@@ -34,6 +34,14 @@ impl Request {
         }
     }
 
+    /// Returns whether sending the request twice does the same as sending it once.
+    pub(super) fn is_repeatable(&self) -> bool {
+        match self {
+            Self::Script(call) => call.script.is_repeatable,
+            Self::Command { .. } => false,
+        }
+    }
+
     /// Returns the command to send first: a script is named by its hash.
     pub(super) fn brief(&self) -> Cmd {
         match self {

@@ -7,33 +7,38 @@ use std::sync::LazyLock;
 pub(super) struct Script {
     pub(super) code: &'static str,
     pub(super) sha: String,
+    /// This is true if running it twice does the same as running it once.
+    pub(super) is_repeatable: bool,
 }
 
 impl Script {
-    fn new(code: &'static str) -> Self {
-        Self { code, sha: ::redis::Script::new(code).get_hash().to_owned() }
+    fn new(code: &'static str, is_repeatable: bool) -> Self {
+        Self { code, sha: ::redis::Script::new(code).get_hash().to_owned(), is_repeatable }
     }
 }
 
 /// The script that a store runs when it opens. It does not include the common part, which begins
 /// with commands that may be refused.
 pub(super) static CHECK: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("scripts/check.lua")));
+    LazyLock::new(|| Script::new(include_str!("scripts/check.lua"), true));
 
 macro_rules! scripts {
-    ($($name:ident $file:literal),+ $(,)?) => {$(
+    ($($name:ident $file:literal $is_repeatable:literal),+ $(,)?) => {$(
         pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!(include_str!("scripts/common.lua"), include_str!($file)))
+            Script::new(
+                concat!(include_str!("scripts/common.lua"), include_str!($file)),
+                $is_repeatable,
+            )
         });
     )+};
 }
 
 scripts!(
-    ACQUIRE "scripts/acquire.lua",
-    RENEW "scripts/renew.lua",
-    RELEASE "scripts/release.lua",
-    DISABLE "scripts/disable.lua",
-    ENABLE "scripts/enable.lua",
-    READ "scripts/read.lua",
-    PRUNE "scripts/prune.lua",
+    ACQUIRE "scripts/acquire.lua" false,
+    RENEW "scripts/renew.lua" true,
+    RELEASE "scripts/release.lua" false,
+    DISABLE "scripts/disable.lua" false,
+    ENABLE "scripts/enable.lua" false,
+    READ "scripts/read.lua" true,
+    PRUNE "scripts/prune.lua" false,
 );

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::error;
 use super::place::{self, Address};
-use super::votes::{self, Vote};
+use super::votes::{Known, Vote};
 use crate::{Error, ErrorKind, Result};
 
 /// How long a sentinel may take, and after it the server that it names: together less than
@@ -28,10 +28,6 @@ const GRACE: Duration = Duration::from_millis(250);
 /// The sentinels are asked at this interval while the store is in use.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 
-/// If most sentinels name another server with a lower epoch this often in a row, it counts. Right
-/// after a failover, sentinels that have not learnt of it do so for about two seconds.
-const RENAMED: u32 = 10;
-
 const NAME_SENTINELS: &str =
     "write redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, with the sentinels' own ports";
 
@@ -40,14 +36,9 @@ pub(super) struct Sentinels {
     pub(super) service: String,
     /// How its servers are connected to, but for the address.
     pub(super) node: ConnectionInfo,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// The vote that decided last.
-    primary: Option<Vote>,
-    monitor: Option<JoinHandle<()>>,
+    /// This is shared by all runtimes, so that none goes back to a server that was replaced.
+    known: Arc<Mutex<Known>>,
+    monitor: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// One sentinel, with a connection that is kept between two requests.
@@ -77,17 +68,23 @@ impl Sentinels {
     pub(super) fn new(clients: Vec<Client>, service: String, node: ConnectionInfo) -> Self {
         let sentinel = |client| Sentinel { client, open: Mutex::default() };
         let sentinels = clients.into_iter().map(sentinel).collect();
-        Self { sentinels, service, node, state: Mutex::default() }
+        Self { sentinels, service, node, known: Arc::default(), monitor: Mutex::default() }
+    }
+
+    /// Returns the same sentinels with connections and a task of their own, for another runtime.
+    pub(super) fn separate(&self) -> Self {
+        let clients = self.sentinels.iter().map(|sentinel| sentinel.client.clone()).collect();
+        let mut separate = Self::new(clients, self.service.clone(), self.node.clone());
+        separate.known = Arc::clone(&self.known);
+        separate
     }
 
     /// Connects to the primary, and starts asking the sentinels regularly.
     pub(super) async fn primary(self: &Arc<Self>) -> Result<Found> {
         self.keep_asking();
-        let before = self.state().primary.clone();
         let (votes, mut failed) = self.survey().await;
-        for Vote { address, epoch } in
-            votes::candidates(&votes, self.sentinels.len(), before.as_ref())
-        {
+        let candidates = self.known().candidates(&votes, self.sentinels.len());
+        for Vote { address, epoch } in candidates {
             let connected = match place::client_at(&self.node, &address) {
                 Ok(client) => match timeout(STEP, place::primary(&client)).await {
                     Ok(connected) => connected.map(|connection| (client, connection)),
@@ -97,7 +94,7 @@ impl Sentinels {
             };
             match connected {
                 Ok((client, connection)) => {
-                    self.connected_to(Vote { address: address.clone(), epoch });
+                    self.known().connected_to(Vote { address: address.clone(), epoch });
                     return Ok(Found { client, connection, address });
                 }
                 Err(error) => failed = worse(failed, (Step::Answered, error)),
@@ -109,15 +106,7 @@ impl Sentinels {
 
     /// Returns whether the sentinels name that server, as far as is known.
     pub(super) fn is_current(&self, address: &Address) -> bool {
-        self.state().primary.as_ref().is_none_or(|primary| primary.address == *address)
-    }
-
-    /// Remembers the primary, unless a later one has become known in between.
-    fn connected_to(&self, primary: Vote) {
-        let mut state = self.state();
-        if state.primary.as_ref().is_none_or(|known| known.epoch <= primary.epoch) {
-            state.primary = Some(primary);
-        }
+        self.known().primary.as_ref().is_none_or(|primary| primary.address == *address)
     }
 
     /// Asks all sentinels, and waits for silent ones while too few have answered.
@@ -150,41 +139,37 @@ impl Sentinels {
 
     /// Starts the task that asks the sentinels, unless it is running. It ends when this value is
     /// dropped.
-    fn keep_asking(self: &Arc<Self>) {
-        let mut state = self.state();
+    pub(super) fn keep_asking(self: &Arc<Self>) {
+        let mut running = self.running();
         // The task also ends when its runtime is gone.
-        if state.monitor.as_ref().is_none_or(JoinHandle::is_finished) {
-            state.monitor = Some(tokio::spawn(monitor(Arc::downgrade(self))));
+        if running.as_ref().is_none_or(JoinHandle::is_finished) {
+            *running = Some(tokio::spawn(monitor(Arc::downgrade(self))));
         }
     }
 
     /// Evaluates the latest votes; `lower` counts how often they named another server with a lower
     /// epoch.
     fn note(&self, votes: &[Vote], lower: &mut u32) {
-        let mut state = self.state();
-        let Some(before) = &state.primary else { return };
-        let count = self.sentinels.len();
-        let renamed = votes::renamed(votes, count, before);
-        *lower = if renamed.is_some() { *lower + 1 } else { 0 };
-        let next = match renamed {
-            Some(renamed) if *lower >= RENAMED => Some(renamed),
-            _ => votes::candidates(votes, count, Some(before)).into_iter().next(),
-        };
-        let Some(next) = next.filter(|next| next != before) else { return };
-        if next.address != before.address {
+        let changed = self.known().note(votes, self.sentinels.len(), lower);
+        if let Some((before, next)) =
+            changed.filter(|(before, next)| before.address != next.address)
+        {
             tracing::info!(from = %before.address, to = %next.address, "the sentinels name another primary");
         }
-        state.primary = Some(next);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.monitor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Sentinels {
     fn drop(&mut self) {
-        if let Some(monitor) = self.state().monitor.take() {
+        if let Some(monitor) = self.running().take() {
             monitor.abort();
         }
     }

@@ -13,8 +13,7 @@ use super::instances::Instances;
 use super::list::Listings;
 use super::operations::Operations;
 use super::place::{Place, Server};
-use super::servers::Servers;
-use super::waiting::Replicas;
+use super::runtimes::Runtimes;
 use super::{config, error, watch};
 use crate::common::{about, limit};
 use crate::{
@@ -26,7 +25,8 @@ use crate::{
 
 /// Locks in Redis or Valkey; see the [module](super) for what they guarantee.
 ///
-/// Clones share their connections, which are reopened when they break.
+/// Clones share their connections, which are reopened when they break. Each runtime has connections
+/// of its own, so that heartbeats do not depend on the application's threads.
 #[derive(Clone)]
 pub struct RedisStore {
     shared: Arc<Shared>,
@@ -34,7 +34,6 @@ pub struct RedisStore {
 
 struct Shared {
     label: String,
-    place: Arc<Place>,
     operations: Operations,
 }
 
@@ -68,8 +67,7 @@ impl RedisStore {
 
     /// Builds the store on the server of a client that the application already has.
     ///
-    /// A client of this driver is no connection: the store makes one of its own, and one for each
-    /// watch.
+    /// A client of this driver is no connection: the store makes connections of its own.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -107,24 +105,17 @@ impl RedisStore {
         }
         let config::Config { place, label, wait_replicas } = config;
         let namespace = &options.namespace;
-        let replicas = match &place {
-            Place::Server(server) if wait_replicas > 0 => {
-                Some(Replicas::new(wait_replicas, server))
-            }
-            _ => None,
-        };
         let operations = Operations {
             keys: format!("{namespace}:lock:"),
             channel: format!("{namespace}:hints"),
             instances: Instances::new(namespace),
-            servers: Servers::new(&place),
-            replicas,
+            runtimes: Runtimes::new(place, wait_replicas),
             listings: Listings::default(),
         };
-        let Operations { servers, keys, channel, .. } = &operations;
-        let checked = check(servers, keys, channel).await.map_err(error::reading);
+        let Operations { runtimes, keys, channel, .. } = &operations;
+        let checked = check(&runtimes.here(), keys, channel).await.map_err(error::reading);
         checked.map_err(about("open", &label, None))?;
-        Ok(Self { shared: Arc::new(Shared { label, place: Arc::new(place), operations }) })
+        Ok(Self { shared: Arc::new(Shared { label, operations }) })
     }
 
     /// The statements that create the schema of that namespace: none, since Redis has none.
@@ -210,25 +201,26 @@ impl LockStore for RedisStore {
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
         let about = about("announce", self.label(), None);
         check_ttl(ttl, &self.capabilities()).map_err(&about)?;
-        let Operations { instances, servers, .. } = &self.shared.operations;
-        instances.announce(servers, presence, ttl).await.map_err(about)
+        let Operations { instances, runtimes, .. } = &self.shared.operations;
+        instances.announce(&runtimes.here().servers, presence, ttl).await.map_err(about)
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        let Operations { instances, servers, .. } = &self.shared.operations;
-        let withdrawn = instances.withdraw(servers, instance).await;
+        let Operations { instances, runtimes, .. } = &self.shared.operations;
+        let withdrawn = instances.withdraw(&runtimes.here().servers, instance).await;
         withdrawn.map_err(about("withdraw", self.label(), None))
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        let Shared { label, operations, .. } = &*self.shared;
-        let known = operations.instances.known(&operations.servers, label).await;
+        let Shared { label, operations } = &*self.shared;
+        let connections = operations.runtimes.here();
+        let known = operations.instances.known(&connections.servers, label).await;
         known.map_err(error::reading).map_err(about("instances", label, None))
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        let Shared { place, operations, .. } = &*self.shared;
-        let hints = watch::hints(Arc::clone(place), operations.channel.clone()).await;
+        let Operations { runtimes, channel, .. } = &self.shared.operations;
+        let hints = watch::hints(runtimes.here(), channel.clone()).await;
         hints.map_err(about("watch", self.label(), None))
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Vote {
 /// A failover takes a majority of the sentinels, which give it an epoch, so the highest epoch
 /// decides: a sentinel that was cut off still names the old primary under a lower one. If epochs
 /// are equal, the server that a majority of all sentinels names comes first, then the previous one.
-pub(super) fn candidates(votes: &[Vote], sentinels: usize, before: Option<&Vote>) -> Vec<Vote> {
+fn candidates(votes: &[Vote], sentinels: usize, before: Option<&Vote>) -> Vec<Vote> {
     let Some(epoch) = votes.iter().chain(before).map(|vote| vote.epoch).max() else {
         return Vec::new();
     };
@@ -33,16 +33,74 @@ pub(super) fn candidates(votes: &[Vote], sentinels: usize, before: Option<&Vote>
     named.into_iter().map(|(address, _)| Vote { address: address.clone(), epoch }).collect()
 }
 
+/// If most sentinels name another server with a lower epoch this often in a row, it counts. Right
+/// after a failover, sentinels that have not learnt of it do so for about two seconds.
+const RENAMED: u32 = 10;
+
+/// The vote that decided last, and those that do not count any more.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) primary: Option<Vote>,
+    /// The previous votes that most sentinels overruled with a lower epoch. A sentinel that still
+    /// has one of them does not count, unless most name that server again.
+    outvoted: Vec<Vote>,
+}
+
+impl Known {
+    /// Returns the servers to try, in order.
+    pub(super) fn candidates(&mut self, votes: &[Vote], sentinels: usize) -> Vec<Vote> {
+        self.outvoted.retain(|outvoted| !has_majority(&outvoted.address, votes, sentinels));
+        let counted: Vec<_> =
+            votes.iter().filter(|vote| !self.outvoted.contains(vote)).cloned().collect();
+        candidates(&counted, sentinels, self.primary.as_ref())
+    }
+
+    /// Remembers a primary to which a connection was opened, unless a later one is known.
+    pub(super) fn connected_to(&mut self, primary: Vote) {
+        let is_later = self.primary.as_ref().is_none_or(|known| known.epoch <= primary.epoch);
+        if is_later && !self.outvoted.contains(&primary) {
+            self.primary = Some(primary);
+        }
+    }
+
+    /// Evaluates the latest votes. Returns the previous primary and the next one if they differ.
+    ///
+    /// `lower` counts how often most sentinels named another server with a lower epoch.
+    pub(super) fn note(
+        &mut self,
+        votes: &[Vote],
+        sentinels: usize,
+        lower: &mut u32,
+    ) -> Option<(Vote, Vote)> {
+        let before = self.primary.clone()?;
+        let renamed = renamed(votes, sentinels, &before);
+        *lower = if renamed.is_some() { *lower + 1 } else { 0 };
+        let next = match renamed {
+            Some(renamed) if *lower >= RENAMED => {
+                self.outvoted.push(before.clone());
+                renamed
+            }
+            _ => self.candidates(votes, sentinels).into_iter().next()?,
+        };
+        if next == before {
+            return None;
+        }
+        self.primary = Some(next.clone());
+        Some((before, next))
+    }
+}
+
+fn has_majority(address: &Address, votes: &[Vote], sentinels: usize) -> bool {
+    votes.iter().filter(|vote| vote.address == *address).count() * 2 > sentinels
+}
+
 /// Returns the server that most sentinels name with a lower epoch than before, as after the service
 /// was removed from them and added again.
-pub(super) fn renamed(votes: &[Vote], sentinels: usize, before: &Vote) -> Option<Vote> {
+fn renamed(votes: &[Vote], sentinels: usize, before: &Vote) -> Option<Vote> {
     votes
         .iter()
         .filter(|vote| vote.address != before.address && vote.epoch < before.epoch)
-        .find(|vote| {
-            let agree = votes.iter().filter(|other| other.address == vote.address).count();
-            agree * 2 > sentinels
-        })
+        .find(|vote| has_majority(&vote.address, votes, sentinels))
         .cloned()
 }
 
@@ -88,5 +146,23 @@ mod tests {
         assert_eq!(renamed(&two[..2], 3, &before), None);
         assert_eq!(renamed(&[vote("old", 7), vote("old", 7)], 3, &before), None);
         assert_eq!(renamed(&[vote("new", 8), vote("new", 8)], 3, &before), None);
+    }
+    #[test]
+    fn a_sentinel_that_kept_the_removed_service_does_not_lead_back_to_it() {
+        let (old, new) = (vote("old", 7), vote("new", 0));
+        let mut known = Known { primary: Some(old.clone()), ..Known::default() };
+        let votes = [new.clone(), old.clone(), new.clone()];
+        let mut lower = 0;
+        let changes: Vec<_> = (0..30).filter_map(|_| known.note(&votes, 3, &mut lower)).collect();
+        assert_eq!(changes, [(old.clone(), new.clone())]);
+        // Neither does it when the others are silent for a while, or for a new connection.
+        assert_eq!(known.note(&votes[..2], 3, &mut lower), None);
+        assert_eq!(known.candidates(&votes[1..2], 3), [new.clone()]);
+        // A failover of the service as it is now counts.
+        let later = [vote("other", 1), old.clone(), new.clone()];
+        assert_eq!(known.note(&later, 3, &mut lower), Some((new, vote("other", 1))));
+        // So does the old server once most sentinels name it again.
+        let back = [old.clone(), old.clone(), vote("other", 1)];
+        assert_eq!(known.note(&back, 3, &mut lower), Some((vote("other", 1), old)));
     }
 }

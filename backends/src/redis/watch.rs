@@ -11,7 +11,8 @@ use tokio::time::{sleep, timeout};
 
 use super::error;
 use super::place::{Address, Place};
-use crate::common::limit::{CALL_LIMIT, unanswered};
+use super::runtimes::Connections;
+use crate::common::limit::CALL_LIMIT;
 use crate::{ErrorKind, Hint, HintStream, LockName, Result};
 
 /// The pauses between attempts, while the server cannot be watched.
@@ -24,11 +25,15 @@ const QUIET: Duration = Duration::from_secs(15);
 /// How many hints wait for a stream that is not polled, before the task waits too.
 const WAITING: usize = 256;
 
-/// Begins to watch: what changes from now on is hinted at.
-pub(super) async fn hints(place: Arc<Place>, channel_name: String) -> Result<HintStream> {
-    let listening = listen(&place, &channel_name).await?;
+/// Begins to watch: what changes from now on is hinted at. The connections are those of the runtime
+/// that calls this, where the watch goes on.
+pub(super) async fn hints(
+    connections: Arc<Connections>,
+    channel_name: String,
+) -> Result<HintStream> {
+    let listening = listen(&connections.place, &channel_name).await?;
     let (sender, receiver) = channel(WAITING);
-    let task = Task(tokio::spawn(run(place, channel_name, listening, sender)));
+    let task = Task(tokio::spawn(run(connections, channel_name, listening, sender)));
     Ok(Box::pin(stream::unfold((receiver, task), next)))
 }
 
@@ -57,11 +62,11 @@ async fn listen(place: &Place, channel_name: &str) -> Result<Listening> {
         Ok((listening, address))
     };
     let listening = timeout(CALL_LIMIT, listening).await;
-    listening.unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable)))
+    listening.unwrap_or_else(|_| Err(error::unanswered(ErrorKind::Unavailable, CALL_LIMIT)))
 }
 
 async fn run(
-    place: Arc<Place>,
+    connections: Arc<Connections>,
     channel_name: String,
     mut listening: Listening,
     sender: Sender<Hint>,
@@ -73,10 +78,10 @@ async fn run(
                 Some(()) => {}
                 None => return,
             },
-            () = place.left(address.as_ref()) => {}
+            () = connections.place.left(address.as_ref()) => {}
         }
         tracing::warn!("the watch was interrupted");
-        listening = reopen(&place, &channel_name).await;
+        listening = reopen(&connections.place, &channel_name).await;
         if sender.send(Hint::Anything).await.is_err() {
             return;
         }

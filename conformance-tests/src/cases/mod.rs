@@ -37,6 +37,7 @@ modules! {
     terms,
     takeover,
     heartbeat,
+    upkeep,
     waiting,
     settings,
     presence,

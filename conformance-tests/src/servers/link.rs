@@ -32,6 +32,10 @@ impl Link for ProxiedLink {
         self.proxy.set(Conduct::Slow(delay));
     }
 
+    async fn silence_connections(&self) {
+        self.proxy.silence_connections();
+    }
+
     async fn cut(&self) {
         self.proxy.set(Conduct::Cut);
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,11 +26,21 @@ pub enum Conduct {
     Cut,
 }
 
+/// What the connections are told.
+#[derive(Clone, Copy, Debug)]
+struct Orders {
+    conduct: Conduct,
+    /// The connections with a smaller number are silent: what arrives on them is thrown away.
+    silent_below: u64,
+}
+
 /// A proxy to one server, at a free port of the loopback interface, until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    conduct: Arc<watch::Sender<Conduct>>,
+    orders: Arc<watch::Sender<Orders>>,
+    /// How many connections were accepted so far.
+    accepted: Arc<AtomicU64>,
     server: Arc<watch::Sender<String>>,
     accepting: JoinHandle<()>,
 }
@@ -42,16 +53,20 @@ impl Proxy {
     pub async fn start(server: &str) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let conduct = Arc::new(watch::Sender::new(Conduct::Pass));
+        let orders = Orders { conduct: Conduct::Pass, silent_below: 0 };
+        let orders = Arc::new(watch::Sender::new(orders));
         let server = Arc::new(watch::Sender::new(server.to_owned()));
-        let (leads_to, told) = (server.subscribe(), conduct.subscribe());
+        let (leads_to, told) = (server.subscribe(), orders.subscribe());
+        let accepted = Arc::new(AtomicU64::new(0));
+        let counting = Arc::clone(&accepted);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let number = counting.fetch_add(1, Ordering::SeqCst);
                 let server = leads_to.borrow().clone();
-                tokio::spawn(serve(client, server, told.clone()));
+                tokio::spawn(serve(client, server, told.clone(), number));
             }
         });
-        Ok(Self { address, conduct, server, accepting })
+        Ok(Self { address, orders, accepted, server, accepting })
     }
 
     /// Where clients connect to.
@@ -67,19 +82,32 @@ impl Proxy {
 
     /// Treats present and new connections that way, from now.
     pub fn set(&self, conduct: Conduct) {
-        self.conduct.send_replace(conduct);
+        self.orders.send_modify(|orders| orders.conduct = conduct);
+    }
+
+    /// Returns how many connections were accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Throws away everything on the present connections from now on, without closing them. New
+    /// connections are served.
+    pub fn silence_connections(&self) {
+        let accepted = self.accepted.load(Ordering::SeqCst);
+        self.orders.send_modify(|orders| orders.silent_below = accepted);
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
-        self.conduct.send_replace(Conduct::Cut);
+        self.set(Conduct::Cut);
     }
 }
 
-async fn serve(client: TcpStream, server: String, told: watch::Receiver<Conduct>) {
-    if *told.borrow() == Conduct::Cut {
+async fn serve(client: TcpStream, server: String, told: watch::Receiver<Orders>, number: u64) {
+    if told.borrow().conduct == Conduct::Cut {
         return;
     }
     let Ok(upstream) = TcpStream::connect(server).await else { return };
@@ -88,23 +116,26 @@ async fn serve(client: TcpStream, server: String, told: watch::Receiver<Conduct>
     let (from_server, to_server) = upstream.into_split();
     // When one direction ends, so does the other: both halves are dropped.
     tokio::select! {
-        () = pump(from_client, to_server, told.clone(), false) => {}
-        () = pump(from_server, to_client, told, true) => {}
+        () = pump(from_client, to_server, told.clone(), number, false) => {}
+        () = pump(from_server, to_client, told, number, true) => {}
     }
 }
 
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut told: watch::Receiver<Conduct>,
+    mut told: watch::Receiver<Orders>,
+    number: u64,
     replies: bool,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     let mut lost = false;
     loop {
-        let conduct = *told.borrow_and_update();
+        let Orders { conduct, silent_below } = *told.borrow_and_update();
+        let silent = number < silent_below;
         match conduct {
             Conduct::Cut => return,
+            _ if silent => {}
             // What was lost on the way is missed when the rest gets through.
             Conduct::Pass | Conduct::Slow(_) if lost => return,
             Conduct::Hang => {
@@ -124,6 +155,7 @@ async fn pump(
         };
         let Ok(length @ 1..) = read else { return };
         match conduct {
+            _ if silent => continue,
             Conduct::SwallowReplies if replies => {
                 lost = true;
                 continue;

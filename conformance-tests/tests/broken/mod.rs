@@ -125,6 +125,10 @@ impl Link for BrokenLink {
         // Its calls cross no wire.
     }
 
+    async fn silence_connections(&self) {
+        // It has no connections.
+    }
+
     async fn cut(&self) {
         self.0.link.store(2, Ordering::SeqCst);
     }

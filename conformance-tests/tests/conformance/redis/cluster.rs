@@ -11,7 +11,7 @@ use leasehold_core::{
     Error, ErrorKind, Hint, LeaseId, ListOptions, LockName, LockStoreExt, Namespace, Presence,
     PruneOptions, RenewOptions, RenewOutcome,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Redis;
 use super::nodes::{Nodes, patiently};
@@ -85,7 +85,7 @@ async fn slots_of(
     Ok(said.iter().map(|slot| slot.parse()).collect::<Result<_, _>>()?)
 }
 
-async fn slot_of(nodes: &Nodes, namespace: &Namespace, name: &LockName) -> CaseResult<u16> {
+async fn slot_of(nodes: &Nodes, namespace: &Namespace, name: &str) -> CaseResult<u16> {
     let key = format!("{namespace}:lock:{name}");
     Ok(nodes.ask(7001, &["CLUSTER", "KEYSLOT", &key]).await?.parse()?)
 }
@@ -135,13 +135,16 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
     // All go out without waiting for each other: a server reads several at once.
     let mut least = u64::MAX;
     // On a busy machine they may be sent in more pieces.
-    for _ in 0..20 {
+    for _ in 0..40 {
         if least < 100 {
             break;
         }
         let before = reads(&nodes).await?;
-        client.store().renew(&batch).await?.into_iter().for_each(|one| _ = extended(one));
-        least = least.min(reads(&nodes).await? - before);
+        let renewed = client.store().renew(&batch).await?;
+        // A node that is slow now and then exceeds its limit.
+        if renewed.iter().all(|one| matches!(one, RenewOutcome::Extended { .. })) {
+            least = least.min(reads(&nodes).await? - before);
+        }
     }
     println!("{}: {least} reads for 300 renewals at 3 nodes", backend.image.name);
     assert!(least < 100, "the servers read {least} times for 300 renewals");
@@ -198,7 +201,7 @@ pub(super) async fn a_slot_that_moves_is_followed(backend: Arc<Redis>) -> CaseRe
     let client = open(&url(&nodes, &PORTS[..3]), &namespace).await?;
     let (here, there) = (name("{slot} here"), name("{slot} there"));
     let taken = client.take(&here, LONG).await?;
-    let slot = slot_of(&nodes, &namespace, &here).await?;
+    let slot = slot_of(&nodes, &namespace, here.as_str()).await?;
     let all = primaries(&nodes, 7001, slot).await?;
     let (from, from_id, _) = all.iter().find(|(_, _, has)| *has).expect("somebody has it");
     let (to, to_id, _) = all.iter().find(|(_, _, has)| !has).expect("somebody does not");
@@ -251,18 +254,26 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
         .map(|(one, _)| one.name.clone())
         .collect();
     let check = async |what: &str| {
-        let renewed = client.store().renew(&batch).await?;
-        for ((one, at_victim), lease) in renewed.iter().zip(&at_victim).zip(&batch) {
-            match one {
-                RenewOutcome::Extended { .. } => assert!(!at_victim, "{what}: {lease:?}"),
-                RenewOutcome::Unknown { why } => {
-                    assert!(at_victim, "{what}: {lease:?}: {why}");
-                    assert!(why.contains(&format!(":{victim} ")), "{what}: {why}");
+        // On a busy machine a healthy node may exceed its limit now and then.
+        let end = Instant::now() + Duration::from_secs(100);
+        loop {
+            let renewed = client.store().renew(&batch).await?;
+            let mut late = None;
+            for ((one, at_victim), lease) in renewed.iter().zip(&at_victim).zip(&batch) {
+                match one {
+                    RenewOutcome::Extended { .. } => assert!(!at_victim, "{what}: {lease:?}"),
+                    RenewOutcome::Unknown { why } if *at_victim => {
+                        assert!(why.contains(&format!(":{victim} ")), "{what}: {why}");
+                    }
+                    RenewOutcome::Unknown { why } => late = Some((lease, why)),
+                    other => panic!("{what}: {other:?}"),
                 }
-                other => panic!("{what}: {other:?}"),
+            }
+            match late {
+                None => return CaseResult::Ok(()),
+                late => assert!(Instant::now() < end, "{what}: {late:?}"),
             }
         }
-        CaseResult::Ok(())
     };
     nodes.signal(victim, "STOP").await?;
     for _ in 0..3 {
@@ -285,6 +296,70 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     }
     assert_eq!(client.names("").await?, healthy);
     Ok(())
+}
+
+pub(super) async fn a_store_opens_while_a_shard_hangs_or_is_gone(
+    backend: Arc<Redis>,
+) -> CaseResult {
+    // There is no failover while the case runs.
+    let (nodes, namespace) = (start_with(&backend, LONG).await?, fresh());
+    let shards = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
+    let victim = primary_of(&shards, slot_of(&nodes, &namespace, "").await?);
+    let victim = victim.expect("a node has it");
+    let elsewhere = async || {
+        for number in 0.. {
+            let name = name(&format!("job {number}"));
+            let slot = slot_of(&nodes, &namespace, name.as_str()).await?;
+            if primary_of(&shards, slot) != Some(victim) {
+                return CaseResult::Ok(name);
+            }
+        }
+        Err(Failure::new("all names are at one node"))
+    };
+    let job = elsewhere().await?;
+    for signal in ["STOP", "KILL"] {
+        nodes.signal(victim, signal).await?;
+        let client = open(&url(&nodes, &PORTS), &namespace).await?;
+        let taken = client.take(&job, LONG).await?;
+        client.give_back(&taken).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_primary_that_hangs_is_left_once_another_is_promoted(
+    backend: Arc<Redis>,
+) -> CaseResult {
+    let (nodes, namespace) = (start(&backend).await?, fresh());
+    let client = open(&url(&nodes, &PORTS), &namespace).await?;
+    let taken = client.take(&name("job"), LONG).await?;
+    let slot = slot_of(&nodes, &namespace, "job").await?;
+    let before = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
+    let victim = primary_of(&before, slot).expect("a node has it");
+    let asked = PORTS.into_iter().find(|port| *port != victim).expect("there are more");
+    let key = format!("{namespace}:lock:job");
+    let replica = async || {
+        let said = nodes.ask(asked, &["CLUSTER", "NODES"]).await?;
+        CaseResult::Ok(primary_of(&said, slot).filter(|primary| *primary != victim))
+    };
+    // The replica that is promoted has the lease.
+    let write = format!("HSET {key} unknown field");
+    let said = nodes.ask_lines(victim, &[write, "WAIT 1 60000".to_owned()]).await?;
+    assert_eq!(said.last().map(String::as_str), Some("1"), "{said:?}");
+    nodes.signal(victim, "STOP").await?;
+    while replica().await?.is_none() {
+        sleep(Duration::from_millis(100)).await;
+    }
+    // The first renewal hangs for a second, and has the slots read again.
+    let mut renewed = Vec::new();
+    for _ in 0..6 {
+        let outcome = client.store().renew_one(&taken.name, taken.lease, LONG).await;
+        let is_extended = matches!(outcome, Ok(RenewOutcome::Extended { .. }));
+        renewed.push(outcome);
+        if is_extended {
+            return Ok(());
+        }
+    }
+    Err(Failure::new(format!("the new primary is not found: {renewed:?}")))
 }
 
 pub(super) async fn names_of_all_shards_are_pruned(backend: Arc<Redis>) -> CaseResult {
@@ -319,7 +394,7 @@ pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> 
     let client = open(&url(&nodes, &PORTS), &namespace).await?;
     let taken = client.take(&name("job"), LONG).await?;
     let other = client.take(&name("other"), LONG).await?;
-    let slot = slot_of(&nodes, &namespace, &taken.name).await?;
+    let slot = slot_of(&nodes, &namespace, taken.name.as_str()).await?;
     let all = primaries(&nodes, 7001, slot).await?;
     let (victim, _, _) = all.iter().find(|(_, _, has)| *has).expect("somebody has it");
     nodes.signal(*victim, "KILL").await?;

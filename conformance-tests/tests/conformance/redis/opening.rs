@@ -117,6 +117,12 @@ pub(super) async fn renamed_commands_are_named(backend: Arc<Redis>) -> CaseResul
         assert!(error.to_string().contains(&expected), "{command}: {said}");
         assert!(error.to_string().contains("rename-command"), "{command}: {said}");
     }
+    // A store needs this command only if its writes wait for replicas.
+    nodes.start(7010, "--rename-command WAIT other").await?;
+    open(&nodes.url(7010), &fresh()).await?;
+    let (error, said) = refusal(&format!("{}?wait_replicas=1", nodes.url(7010))).await;
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{said}");
+    assert!(error.to_string().contains("does not know the command WAIT;"), "{said}");
     Ok(())
 }
 

@@ -41,9 +41,12 @@ cases! {
     trouble:
         without_memory_leases_are_kept,
         a_connection_that_is_of_no_use_is_left,
+        a_slow_server_is_asked_on_few_connections,
         a_server_that_loads_is_waited_for;
     replicas:
         a_grant_waits_for_replicas_and_heartbeats_have_their_own_connections,
+        a_disable_does_not_wait_for_grants,
+        connections_that_the_server_closed_are_left,
         a_renewal_that_no_replica_has_is_unknown,
         a_disable_that_no_replica_has_is_unknown,
         a_holder_whose_replicas_are_gone_loses_the_lock,
@@ -59,6 +62,8 @@ cases! {
         instances_are_known_of_all_nodes,
         a_slot_that_moves_is_followed,
         a_shard_that_hangs_or_is_gone_costs_no_other_its_leases,
+        a_store_opens_while_a_shard_hangs_or_is_gone,
+        a_primary_that_hangs_is_left_once_another_is_promoted,
         names_of_all_shards_are_pruned,
         a_failover_in_a_cluster_is_survived;
     tls:

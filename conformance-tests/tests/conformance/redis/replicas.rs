@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use leasehold::Settings;
-use leasehold_conformance::expect::{already_disabled, extended};
-use leasehold_conformance::{CaseResult, Failure, spawn};
-use leasehold_core::{ErrorKind, LeaseId, LockStoreExt, RenewOptions, RenewOutcome};
-use tokio::time::timeout;
+use leasehold_conformance::expect::{already_disabled, extended, granted};
+use leasehold_conformance::{CaseResult, Failure, race, spawn};
+use leasehold_core::{
+    DisableOptions, ErrorKind, LeaseId, LockStoreExt, Reason, RenewOptions, RenewOutcome,
+};
+use tokio::time::{sleep, timeout};
 
 use super::Redis;
 use super::nodes::{Nodes, patiently};
@@ -72,6 +74,71 @@ pub(super) async fn a_grant_waits_for_replicas_and_heartbeats_have_their_own_con
         client.store().acquire(&name("after"), &options).await
     })
     .await?;
+    Ok(())
+}
+
+pub(super) async fn a_disable_does_not_wait_for_grants(backend: Arc<Redis>) -> CaseResult {
+    let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
+    let client = open(&url, &namespace).await?;
+    nodes.signal(7002, "STOP").await?;
+    // A grant waits for a second, so most of these are given up before it is their turn.
+    let waiting = (0..100).map(|number| {
+        let client = client.clone();
+        spawn(async move {
+            let options = client.options(LeaseId::new(), LONG);
+            Ok(client.store().acquire(&name(&format!("job {number}")), &options).await)
+        })
+    });
+    let waiting: Vec<_> = waiting.collect();
+    // The first ones wait at the server once they were granted.
+    while client.names("").await?.is_empty() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let options = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+    let error = client.store().disable(&name("stopped"), &options).await;
+    let error = error.expect_err("no replica has it");
+    // It was sent: the primary has it, and only the replica does not.
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error:?}");
+    let record = client.get(&name("stopped")).await?.expect("it is disabled");
+    assert!(record.disabled.is_some(), "{record:?}");
+    let mut not_sent = 0;
+    for waiting in waiting {
+        let error = waiting.join().await?.expect_err("the replica hangs").to_string();
+        not_sent += u32::from(error.contains("5s") && error.contains("it was not sent"));
+    }
+    assert!(not_sent > 0, "no grant says that it was not sent");
+    Ok(())
+}
+
+pub(super) async fn connections_that_the_server_closed_are_left(backend: Arc<Redis>) -> CaseResult {
+    let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
+    for url in [nodes.url(7001), url] {
+        let client = open(&url, &namespace).await?;
+        // Where writes wait for replicas, each of these has a connection of its own.
+        let opened = (0..8).map(|_| {
+            let client = client.clone();
+            async move {
+                let taken = client.take(&name(&LeaseId::new().to_string()), LONG).await?;
+                client.give_back(&taken).await
+            }
+        });
+        race(opened).await?;
+        // An idle time-out on the server closes connections that were idle for long.
+        sleep(Duration::from_secs(6)).await;
+        nodes.ask(7001, &["CLIENT", "KILL", "TYPE", "normal"]).await?;
+        let options = client.options(LeaseId::new(), LONG);
+        for number in 0..8 {
+            let name = name(&format!("job {number}"));
+            granted(client.store().acquire(&name, &options).await?);
+            client.store().release(&name, options.lease).await?;
+        }
+        // A renewal is not tested beforehand, but it is sent again.
+        let lease = LeaseId::new();
+        let taken = client.take(&name(&lease.to_string()), LONG).await?;
+        extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
+        nodes.ask(7001, &["CLIENT", "KILL", "TYPE", "normal"]).await?;
+        extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
+    }
     Ok(())
 }
 

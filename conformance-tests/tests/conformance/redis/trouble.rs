@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use leasehold_conformance::CaseResult;
 use leasehold_conformance::expect::{already_disabled, extended, granted, not_extended};
+use leasehold_conformance::servers::{Conduct, Proxy};
+use leasehold_conformance::{CaseResult, spawn};
 use leasehold_core::{DisableOutcome, EnableOutcome, ErrorKind, LeaseId, LockStoreExt};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -145,5 +146,37 @@ pub(super) async fn a_connection_that_is_of_no_use_is_left(_: Arc<Redis>) -> Cas
         assert_eq!(connections.load(Ordering::SeqCst), expected, "{error}");
         serving.abort();
     }
+    Ok(())
+}
+
+pub(super) async fn a_slow_server_is_asked_on_few_connections(backend: Arc<Redis>) -> CaseResult {
+    let (place, namespace) = (backend.place().await?, fresh());
+    let proxy = Proxy::start(place.address()).await?;
+    let client = open(&place.url_by(&proxy.address()), &namespace).await?;
+    let taken = client.take(&name("job"), LONG).await?;
+    // An answer takes longer than a connection may be silent.
+    proxy.set(Conduct::Slow(Duration::from_millis(700)));
+    let before = proxy.accepted();
+    let calls = (0..40).map(|number| {
+        let (client, taken) = (client.clone(), taken.clone());
+        spawn(async move {
+            sleep(Duration::from_millis(150) * number).await;
+            Ok(client.store().renew_one(&taken.name, taken.lease, LONG).await)
+        })
+    });
+    let (mut answered, calls) = (0, calls.collect::<Vec<_>>());
+    for call in calls {
+        match call.join().await? {
+            Ok(outcome) => {
+                extended(outcome);
+                answered += 1;
+            }
+            Err(error) => assert!(error.is_transient(), "{error:?}"),
+        }
+    }
+    let opened = proxy.accepted() - before;
+    println!("{}: {answered} of 40 answered, on {opened} more connections", backend.image.name);
+    assert!(answered > 0, "a slow server counts as dead");
+    assert!(opened <= 5, "{opened} connections for 40 calls");
     Ok(())
 }
