@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::calls::Answer;
 use super::error::{self, Fate};
-use super::members::Members;
+use super::members::{Members, Target};
 
 /// If a member does not answer for this long, the next requests go to another one. A request that
 /// changes nothing is sent there at once as well.
@@ -38,25 +38,26 @@ pub(super) struct Failed {
 /// Asks one member once.
 pub(super) async fn attempt<T, F>(
     members: &Arc<Members>,
-    member: usize,
+    target: Target,
     after: Duration,
     request: &impl Fn(Client) -> F,
-) -> (usize, std::result::Result<T, Failed>)
+) -> (Target, std::result::Result<T, Failed>)
 where
     F: Future<Output = Answer<T>>,
 {
     if !after.is_zero() {
         sleep(after).await;
     }
-    let mut asking = Asking { members, member, since: Instant::now(), answered: false };
+    let since = Instant::now();
+    let mut asking = Asking { members, target: &target, since, answered: false };
     let connected = async {
         if members.others() == 0 {
-            return members.client(member).await;
+            return members.client(&target).await;
         }
         // A request that was not sent may be sent to another member.
-        timeout_at(asking.since + CONNECT_LIMIT, members.client(member)).await.unwrap_or_else(
-            |_| Err(EtcdError::EndpointError("the member does not answer".to_owned())),
-        )
+        timeout_at(since + CONNECT_LIMIT, members.client(&target)).await.unwrap_or_else(|_| {
+            Err(EtcdError::EndpointError("the member does not answer".to_owned()))
+        })
     };
     let answer = match connected.await {
         Ok(client) => request(client).await.map_err(|error| {
@@ -69,22 +70,31 @@ where
         Err(error) => Err(Failed { error, fate: Fate::NotSent }),
     };
     asking.answered = true;
-    (member, answer)
+    drop(asking);
+    let is_answer = match &answer {
+        Ok(_) => true,
+        Err(failed) => matches!(failed.fate, Fate::Refused | Fate::NotTaken),
+    };
+    if is_answer {
+        members.answered(&target, since.elapsed());
+    }
+    (target, answer)
 }
 
 /// A request that is under way at a member.
 struct Asking<'a> {
     members: &'a Arc<Members>,
-    member: usize,
+    target: &'a Target,
     since: Instant,
     answered: bool,
 }
 
 impl Drop for Asking<'_> {
-    /// If the caller stopped waiting for a member, the next request goes to another one.
+    /// If the caller stopped waiting for a member, the next request goes to another one, or over
+    /// another connection.
     fn drop(&mut self) {
         if !self.answered && self.since.elapsed() >= GIVEN_UP {
-            self.members.leave(self.member);
+            self.members.stalled(self.target, GIVEN_UP);
         }
     }
 }

@@ -206,9 +206,9 @@ impl Call {
         F: Future<Output = Answer<T>>,
     {
         let (members, others) = (&self.etcd.members, self.etcd.members.others());
-        let attempt = |member, after| attempt(members, member, after, &request);
-        let mut member = members.chosen();
-        let mut asked = FuturesUnordered::from_iter([attempt(member, Duration::ZERO)]);
+        let attempt = |target, after| attempt(members, target, after, &request);
+        let mut target = members.target(members.chosen());
+        let mut asked = FuturesUnordered::from_iter([attempt(target.clone(), Duration::ZERO)]);
         let (mut tries, mut doubled) = (1, 0);
         loop {
             let (of, failed) = tokio::select! {
@@ -225,11 +225,14 @@ impl Call {
                     return Err(limit::unanswered(kind));
                 }
                 () = sleep(STALL) => {
-                    members.leave(member);
-                    if effect == Effect::None && doubled < others {
+                    members.stalled(&target, STALL);
+                    if effect == Effect::None
+                        && doubled < members.doubles()
+                        && let Some(other) = members.another(&target)
+                    {
                         doubled += 1;
-                        member = members.after(member);
-                        asked.push(attempt(member, Duration::ZERO));
+                        target = other;
+                        asked.push(attempt(target.clone(), Duration::ZERO));
                     }
                     continue;
                 }
@@ -241,10 +244,10 @@ impl Call {
             };
             let pause = pause(tries, others);
             if may_repeat && tries < TRIES + others && Instant::now() + pause < self.end {
-                members.leave(of);
+                members.leave(of.member);
                 tries += 1;
-                member = members.after(of);
-                asked.push(attempt(member, pause));
+                target = members.target(members.after(of.member));
+                asked.push(attempt(target.clone(), pause));
             } else if asked.is_empty() {
                 return Ok(Err(failed.error));
             }

@@ -4,23 +4,28 @@
 //! forwards each of them to the leader before it reads the next, so that one stream extends only
 //! one lease per round trip between members. Each lease is assigned to one stream, on which at most
 //! one request for it is unanswered.
+//!
+//! Each runtime that renews has its own streams, so that a renewal depends on no other runtime.
 
 use std::array;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{Error as EtcdError, LeaseKeepAliveStream, LeaseKeeper};
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::attempt::{GIVEN_UP, STALL};
 use super::calls::TTL_BITS;
+use super::connection;
 use super::error;
-use super::members::Members;
+use super::members::{Members, Target, UNUSED_LIMIT};
 use super::unanswered::Unanswered;
 use crate::{Clock, Moment, SystemClock};
 
-/// A store has at most this many streams; each is opened when it is needed.
+/// A runtime has at most this many streams; each is opened when it is needed.
 const STREAMS: usize = 8;
 
 /// What came of a keep-alive.
@@ -41,7 +46,20 @@ pub(super) enum Kept {
 /// The streams of a store.
 pub(super) struct KeepAlives {
     members: Arc<Members>,
-    streams: [Mutex<mpsc::UnboundedSender<Ask>>; STREAMS],
+    /// By the runtime that serves them.
+    streams: Mutex<HashMap<Option<runtime::Id>, Streams>>,
+}
+
+struct Streams {
+    to_tasks: [mpsc::UnboundedSender<Ask>; STREAMS],
+    used: Instant,
+}
+
+impl Streams {
+    fn new() -> Self {
+        // Closed, so that the first request starts the task.
+        Self { to_tasks: array::from_fn(|_| mpsc::unbounded_channel().0), used: Instant::now() }
+    }
 }
 
 /// A request to keep one lease alive.
@@ -52,9 +70,7 @@ pub(super) struct Ask {
 
 impl KeepAlives {
     pub(super) fn new(members: Arc<Members>) -> Self {
-        // Closed, so that the first who asks starts the task.
-        let streams = array::from_fn(|_| Mutex::new(mpsc::unbounded_channel().0));
-        Self { members, streams }
+        Self { members, streams: Mutex::default() }
     }
 
     /// Extends an etcd lease by its own ttl.
@@ -70,8 +86,13 @@ impl KeepAlives {
     fn send(&self, ask: Ask) {
         // The lower bits of all leases with the same ttl are equal.
         let random = usize::try_from(ask.lease >> TTL_BITS).unwrap_or(0);
-        let Some(stream) = self.streams.get(random % STREAMS) else { return };
-        let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let home = connection::home();
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        // A task ends when its sender is dropped.
+        streams.retain(|of, it| *of == home || it.used.elapsed() < UNUSED_LIMIT);
+        let here = streams.entry(home).or_insert_with(Streams::new);
+        here.used = Instant::now();
+        let Some(stream) = here.to_tasks.get_mut(random % STREAMS) else { return };
         if let Err(mpsc::error::SendError(ask)) = stream.send(ask) {
             // There is no task yet, or it went with its runtime.
             let (sender, receiver) = mpsc::unbounded_channel();
@@ -123,14 +144,15 @@ async fn open(
     asks: &mut mpsc::UnboundedReceiver<Ask>,
     silence: &mut Silence,
 ) -> Option<Ask> {
-    let (member, asked, begun) = (members.chosen(), SystemClock.now(), Instant::now());
-    let opening = async { members.client(member).await?.lease_keep_alive(lease).await };
+    let target = members.target(members.chosen());
+    let (asked, begun) = (SystemClock.now(), Instant::now());
+    let opening = async { members.client(&target).await?.lease_keep_alive(lease).await };
     let opened = tokio::select! {
         biased;
         // A caller that gave up does not delay the others.
         () = answer.closed() => {
             if begun.elapsed() >= GIVEN_UP {
-                members.leave(member);
+                members.stalled(&target, GIVEN_UP);
             }
             return None;
         }
@@ -139,26 +161,32 @@ async fn open(
     let (kept, stream) = match opened {
         Ok(Ok(stream)) => {
             silence.answered(begun.elapsed());
+            members.answered(&target, begun.elapsed());
             (Kept::Extended { asked }, Some(stream))
         }
         Ok(Err(error)) if error::is_no_lease(&error) => (Kept::NoLease, None),
         Ok(Err(error)) => {
-            members.leave(member);
+            members.leave(target.member);
             (Kept::Failed(error), None)
         }
         Err(_) => {
+            members.stalled(&target, silence.0);
             silence.failed();
-            members.leave(member);
             (Kept::Unanswered, None)
         }
     };
     // A caller that gave up needs no answer.
     _ = answer.send(kept);
     let (keeper, answers) = stream?;
-    match serve(members, member, keeper, answers, asks, silence).await {
+    match serve(members, &target, keeper, answers, asks, silence).await {
         End::Moved(ask) => Some(ask),
         End::Broken => {
-            members.leave(member);
+            members.leave(target.member);
+            None
+        }
+        End::Silent(since) => {
+            members.stalled(&target.sent(since), silence.0);
+            silence.failed();
             None
         }
         End::Closed => None,
@@ -167,18 +195,20 @@ async fn open(
 
 /// The reason why a stream is no longer served.
 enum End {
-    /// Another member is asked from now on, and no request is unanswered on this stream.
+    /// Another member or connection is used from now on, and no request is unanswered on this
+    /// stream.
     Moved(Ask),
-    /// The stream failed or hangs. Waiting callers notice because their answer channels are
-    /// dropped.
+    /// The stream failed. Waiting callers notice because their answer channels are dropped.
     Broken,
+    /// No answer came since this time, although one is due. Waiting callers notice in the same way.
+    Silent(Instant),
     /// The store is gone.
     Closed,
 }
 
 async fn serve(
     members: &Arc<Members>,
-    member: usize,
+    target: &Target,
     mut keeper: LeaseKeeper,
     mut answers: LeaseKeepAliveStream,
     asks: &mut mpsc::UnboundedReceiver<Ask>,
@@ -192,7 +222,7 @@ async fn serve(
             ask = asks.recv() => match ask {
                 None => return End::Closed,
                 Some(ask) if ask.answer.is_closed() => {}
-                Some(ask) if unanswered.is_empty() && members.chosen() != member => {
+                Some(ask) if unanswered.is_empty() && !members.is_current(target) => {
                     return End::Moved(ask);
                 }
                 Some(ask) => unanswered.add(ask),
@@ -205,6 +235,7 @@ async fn serve(
                 Ok(Some(answer)) => {
                     if let Some(after) = unanswered.answer(answer.id(), answer.ttl() > 0) {
                         silence.answered(after);
+                        members.answered(target, after);
                     }
                 }
                 Ok(None) => return End::Broken,
@@ -214,8 +245,7 @@ async fn serve(
                 }
             },
             () = sleep_until(unanswered.silent_since() + silence.0), if !unanswered.is_empty() => {
-                silence.failed();
-                return End::Broken;
+                return End::Silent(unanswered.silent_since());
             }
         }
     }

@@ -2,18 +2,23 @@
 //!
 //! The leader is asked if it is known, since the others forward requests to it, keep-alives even
 //! one by one. If a member has no leader or does not answer, another one is asked.
+//!
+//! Each runtime that calls the store has its own connection to a member. If nothing comes over a
+//! connection although an answer is due, later requests go over a new one: the network may have
+//! dropped the old one without telling. If an answer comes over the old one after all, that one is
+//! used again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, Error as EtcdError};
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::calls::Answer;
+use super::connection::{self, Connection};
 
 /// The members have this long to say which of them leads.
 const LOCATE_LIMIT: Duration = Duration::from_secs(1);
@@ -26,6 +31,10 @@ const LOCATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// After a member failed, the leader is looked up at most this often, since an election takes time.
 const LOCATE_TRIES: usize = 5;
+
+/// The connections and streams of a runtime that did not call the store for this long are closed by
+/// a call from another runtime.
+pub(super) const UNUSED_LIMIT: Duration = Duration::from_secs(60);
 
 /// The members that a store may ask.
 pub(super) struct Members {
@@ -40,7 +49,52 @@ pub(super) struct Members {
 struct Member {
     /// The URL of one member, or a fixed word for all members behind the application's client.
     address: String,
-    client: OnceCell<Client>,
+    /// The connection of each runtime, or the application's client.
+    connections: Mutex<Vec<Arc<Connection>>>,
+}
+
+impl Member {
+    fn new(address: String, connections: Vec<Arc<Connection>>) -> Self {
+        Self { address, connections: Mutex::new(connections) }
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Vec<Arc<Connection>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the connection of this runtime.
+    fn connection(&self) -> Arc<Connection> {
+        let home = connection::home();
+        let mut connections = self.connections();
+        connections.retain(|it| it.is_of(home) || !it.is_unused_for(UNUSED_LIMIT));
+        let found = connections.iter().find(|it| it.is_of(home)).cloned();
+        let connection = found.unwrap_or_else(|| {
+            let new = Arc::new(Connection::new());
+            connections.push(Arc::clone(&new));
+            new
+        });
+        connection.used();
+        connection
+    }
+}
+
+/// A member that is asked, and the connection for it.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) member: usize,
+    connection: Arc<Connection>,
+    since: Instant,
+}
+
+impl Target {
+    /// Returns the same target for a request that was sent at that time.
+    pub(super) fn sent(&self, since: Instant) -> Self {
+        Self { since, ..self.clone() }
+    }
+
+    fn is_same_connection(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.connection, &other.connection)
+    }
 }
 
 /// What a member reports about itself.
@@ -56,7 +110,7 @@ impl Members {
     /// Creates the members at those URLs; a connection to each is opened at its first request.
     pub(super) fn new(urls: Vec<String>, options: ConnectOptions) -> Self {
         let chosen = AtomicUsize::new(fastrand::usize(0..urls.len().max(1)));
-        let member = |address| Member { address, client: OnceCell::new() };
+        let member = |address| Member::new(address, Vec::new());
         Self {
             members: urls.into_iter().map(member).collect(),
             options: Some(options),
@@ -67,8 +121,8 @@ impl Members {
 
     /// Wraps the application's client, which chooses a member for each request itself.
     pub(super) fn behind(client: Client) -> Self {
-        let member =
-            Member { address: "etcd".to_owned(), client: OnceCell::new_with(Some(client)) };
+        let connection = Arc::new(Connection::of_application(client));
+        let member = Member::new("etcd".to_owned(), vec![connection]);
         Self {
             members: vec![member],
             options: None,
@@ -81,6 +135,12 @@ impl Members {
     pub(super) fn others(&self) -> usize {
         // The application's client may have another member, and prefers a less busy one.
         if self.options.is_none() { 1 } else { self.members.len() - 1 }
+    }
+
+    /// Returns how often a request that changes nothing may be sent again while it is unanswered:
+    /// to each other member, and to the first one over a new connection.
+    pub(super) fn doubles(&self) -> usize {
+        if self.options.is_none() { 1 } else { self.members.len() }
     }
 
     /// Returns the member to ask.
@@ -99,13 +159,72 @@ impl Members {
         }
     }
 
-    /// Returns the client of that member, and connects it first if necessary.
-    pub(super) async fn client(&self, member: usize) -> Answer<Client> {
-        let Some(member) = self.members.get(member) else {
+    /// Returns what to send a request for that member over, from this runtime.
+    pub(super) fn target(&self, member: usize) -> Target {
+        let connection = match self.members.get(member) {
+            Some(it) if self.options.is_none() => it.connections().first().cloned(),
+            Some(it) => Some(it.connection()),
+            None => None,
+        };
+        let connection = connection.unwrap_or_else(|| Arc::new(Connection::new()));
+        Target { member, connection, since: Instant::now() }
+    }
+
+    /// Returns what else to send an unanswered request over. A connection that is slow, but not
+    /// silent, is no reason to send the request twice.
+    pub(super) fn another(&self, target: &Target) -> Option<Target> {
+        let next = self.target(self.after(target.member));
+        let is_same = next.member == target.member && next.is_same_connection(target);
+        // The application's client may send it to another member.
+        (!is_same || self.options.is_none()).then_some(next)
+    }
+
+    /// Returns the client for a target, and connects it first if necessary.
+    pub(super) async fn client(&self, target: &Target) -> Answer<Client> {
+        let Some(member) = self.members.get(target.member) else {
             return Err(EtcdError::InvalidArgs("the URL names no member".to_owned()));
         };
-        let connect = || Client::connect([member.address.as_str()], self.options.clone());
-        member.client.get_or_try_init(connect).await.cloned()
+        target.connection.client(&member.address, self.options.as_ref()).await
+    }
+
+    /// Notes that an answer came: its connection is the one to use from now on.
+    pub(super) fn answered(&self, target: &Target, after: Duration) {
+        target.connection.answered(after);
+        if self.options.is_none() {
+            return;
+        }
+        let Some(member) = self.members.get(target.member) else { return };
+        let home = connection::home();
+        if !target.connection.is_of(home) {
+            return;
+        }
+        let mut connections = member.connections();
+        if connections.iter().any(|it| Arc::ptr_eq(it, &target.connection)) {
+            return;
+        }
+        connections.retain(|it| !it.is_of(home));
+        connections.push(Arc::clone(&target.connection));
+    }
+
+    /// Notes that no answer came in time: another member is asked from now on, and this one over a
+    /// new connection if nothing at all came over this one.
+    pub(super) fn stalled(self: &Arc<Self>, target: &Target, patience: Duration) {
+        self.leave(target.member);
+        self.forget_if_silent(target, patience);
+    }
+
+    fn forget_if_silent(&self, target: &Target, patience: Duration) {
+        if self.options.is_some()
+            && target.connection.is_silent(target.since, patience)
+            && let Some(member) = self.members.get(target.member)
+        {
+            member.connections().retain(|it| !Arc::ptr_eq(it, &target.connection));
+        }
+    }
+
+    /// Returns whether requests from this runtime go to that member over that connection.
+    pub(super) fn is_current(self: &Arc<Self>, target: &Target) -> bool {
+        self.chosen() == target.member && self.target(target.member).is_same_connection(target)
     }
 
     /// Asks another member from now on, if the given one is the one that is asked.
@@ -148,8 +267,14 @@ impl Members {
     /// Makes the leader the member that is asked, if it answers in time that it leads.
     pub(super) async fn locate(&self) -> Vec<Status> {
         let statuses = (0..self.members.len()).map(async |member| {
-            let asked = async { self.client(member).await?.status().await };
-            let said = timeout(LOCATE_LIMIT, asked).await.ok()?.ok()?;
+            let target = self.target(member);
+            let asked = async { self.client(&target).await?.status().await };
+            let Ok(said) = timeout(LOCATE_LIMIT, asked).await else {
+                self.forget_if_silent(&target, LOCATE_LIMIT);
+                return None;
+            };
+            let said = said.ok()?;
+            self.answered(&target, target.since.elapsed());
             let id = said.header().map_or(0, etcd_client::ResponseHeader::member_id);
             Some(Status {
                 member,

@@ -13,8 +13,8 @@
 //! * A `disable` that comes between the two steps of a renewal, which are a few milliseconds apart,
 //!   lets that lease be extended one last time; the next renewal tells its holder.
 //! * A name that was disabled, but never granted, is forgotten when it is enabled.
-//! * **etcd before 3.5.13** may end leases that are in force: a leader that stalls and comes back
-//!   revokes them. Opening a store there logs a warning.
+//! * **etcd before 3.5.13** (and 3.4.31) may end leases that are in force: a leader that stalls and
+//!   comes back revokes them. Opening a store there logs a warning.
 //!
 //! # How it works
 //!
@@ -22,13 +22,17 @@
 //! that etcd lease, unless the name is held or disabled. Ended by release or expiry, the keys vanish,
 //! which watchers are told of. A renewal reads the keys of the whole batch in one transaction, and
 //! then sends keep-alives for the leases that are in force, all at once and over up to eight streams
-//! that the store keeps open: a keep-alive takes no conditions, so one round trip would also extend
+//! that are kept open: a keep-alive takes no conditions, so one round trip would also extend
 //! a lease that its holder is to give up. Each lease has at most one keep-alive without an answer.
 //!
 //! Requests go to the leader if the URL names it. A member without a leader did nothing, so the
 //! next is asked at once. If a member does not answer for a second, later requests go to the next
 //! one, and calls that change nothing and keep-alives under way are sent there too. What an
 //! instance says of itself is a key on an etcd lease of its own, kept alive alike.
+//!
+//! Each runtime that calls the store has its own connections and streams, so that heartbeats do not
+//! depend on the application's threads. If nothing comes over a connection although an answer is
+//! due, later requests go over a new one.
 //!
 //! ```no_run
 //! use leasehold::etcd::EtcdStore;
@@ -46,6 +50,7 @@
 mod attempt;
 mod calls;
 mod config;
+mod connection;
 mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;

@@ -83,6 +83,10 @@ impl EtcdStore {
     /// give it `with_keep_alive` and, with a user, `with_auto_token_refresh`; and
     /// `with_require_leader`, so that a watch notices a member without a leader.
     ///
+    /// Heartbeats depend on the runtime in which that client was created, since it serves its
+    /// connections there: while all threads of that runtime compute or block, no lease is renewed. A
+    /// store from [`connect`](Self::connect) has no such limit.
+    ///
     /// # Errors
     /// As [`connect`](Self::connect).
     ///

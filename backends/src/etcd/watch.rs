@@ -10,9 +10,12 @@ use futures_util::stream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use super::attempt::STALL;
 use super::calls::Etcd;
 use super::error;
 use super::keys::{Family, Keys};
+use super::members::Target;
+use crate::common::limit::CALL_LIMIT;
 use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
 
 /// How many hints wait to be polled; more become [`Hint::Anything`].
@@ -21,8 +24,11 @@ const WAITING: usize = 1024;
 /// How long a watch may be silent before it is asked whether it lives, and then to answer.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// A member has this long to open a watch.
+/// A member has at most this long to open a watch.
 const OPEN_LIMIT: Duration = Duration::from_secs(4);
+
+/// All members together have this long, a little less than a call may take.
+const OPEN_ALL_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(1));
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -40,12 +46,20 @@ pub(super) async fn hints(etcd: Etcd, keys: Keys, label: String) -> Result<HintS
 
 /// Opens the watch at the first member that serves it.
 async fn open_somewhere(etcd: &Etcd, keys: &Keys) -> Result<Watching> {
-    for _ in 0..etcd.members().others() {
-        if let Ok(watching) = open(etcd, keys).await {
+    let others = etcd.members().others();
+    let limit = limit_each(others + 1);
+    for _ in 0..others {
+        if let Ok(watching) = open(etcd, keys, limit).await {
             return Ok(watching);
         }
     }
-    open(etcd, keys).await
+    open(etcd, keys, limit).await
+}
+
+/// Returns how long each of so many members has to open a watch.
+fn limit_each(members: usize) -> Duration {
+    let members = u32::try_from(members).unwrap_or(u32::MAX).max(1);
+    (OPEN_ALL_LIMIT / members).min(OPEN_LIMIT)
 }
 
 /// A stream with two watches, and the member that serves it.
@@ -56,23 +70,25 @@ struct Watching {
 
 /// Opens both watches: one for leases that end, one for names that are disabled or enabled. If the
 /// member does not serve them, another one is asked from now on.
-async fn open(etcd: &Etcd, keys: &Keys) -> Result<Watching> {
-    let member = etcd.members().chosen();
-    let opening = timeout(OPEN_LIMIT, open_at(etcd, keys, member)).await;
-    let opened = opening.unwrap_or_else(|_| {
-        Err(Error::new(ErrorKind::Unavailable, format!("no watch opened within {OPEN_LIMIT:?}")))
-    });
-    match opened {
-        Ok(stream) => Ok(Watching { stream, member }),
-        Err(error) => {
-            etcd.members().leave(member);
+async fn open(etcd: &Etcd, keys: &Keys, limit: Duration) -> Result<Watching> {
+    let members = etcd.members();
+    let target = members.target(members.chosen());
+    match timeout(limit, open_at(etcd, keys, &target)).await {
+        Ok(Ok(stream)) => Ok(Watching { stream, member: target.member }),
+        Ok(Err(error)) => {
+            members.leave(target.member);
             Err(error)
+        }
+        Err(_) => {
+            members.stalled(&target, STALL);
+            let message = format!("no watch opened within {limit:?}");
+            Err(Error::new(ErrorKind::Unavailable, message))
         }
     }
 }
 
-async fn open_at(etcd: &Etcd, keys: &Keys, member: usize) -> Result<WatchStream> {
-    let mut client = etcd.members().client(member).await.map_err(error::reading)?;
+async fn open_at(etcd: &Etcd, keys: &Keys, target: &Target) -> Result<WatchStream> {
+    let mut client = etcd.members().client(target).await.map_err(error::reading)?;
     let ends = WatchOptions::new()
         .with_range(keys.end(Family::Lease, ""))
         .with_filters([WatchFilterType::NoPut]);
@@ -132,7 +148,7 @@ impl Watch {
                 },
                 None => {
                     let opened = tokio::select! {
-                        opened = open(&self.etcd, &self.keys) => opened,
+                        opened = open(&self.etcd, &self.keys, OPEN_LIMIT) => opened,
                         () = self.hints.closed() => return,
                     };
                     match opened {
@@ -203,6 +219,20 @@ impl Watch {
         };
         if self.missed || self.hints.try_send(hint).is_err() {
             self.missed = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_members_are_asked_within_one_call() {
+        for members in 1..=9 {
+            let all = limit_each(members) * u32::try_from(members).unwrap();
+            assert!(all < CALL_LIMIT, "{members} members have {all:?}");
+            assert!(limit_each(members) >= STALL, "{members} members");
         }
     }
 }

@@ -33,15 +33,18 @@ impl Changes {
     /// Begins to look, as far back as now.
     pub(super) async fn open(shared: &Shared) -> Result<Self> {
         if shared.push {
-            let watch = shared.collection.watch().pipeline(pipeline::signalled());
-            match watch.read_concern(ReadConcern::majority()).max_await_time(AWAIT).await {
+            let opening = shared.run(None, |at| async move {
+                let watch = at.locks.watch().pipeline(pipeline::signalled());
+                watch.read_concern(ReadConcern::majority()).max_await_time(AWAIT).await
+            });
+            match opening.await? {
                 Ok(stream) => {
                     let signals = HashMap::new();
                     return Ok(Self::Pushed(Pushed { stream: stream.with_type(), signals }));
                 }
                 Err(cause) if error::is_unauthorized(&cause) => {
                     tracing::warn!(
-                        collection = shared.collection.name(),
+                        collection = shared.locks(),
                         "the right changeStream is missing, so the watch polls"
                     );
                 }
@@ -138,7 +141,7 @@ async fn latest(shared: &Shared) -> Result<HashMap<LockName, i64>> {
     let found = shared.read(Purpose::Other, pipeline::signals(WINDOW), 1_000).await?;
     let signal = |document: &Document| {
         // A damaged document is reported to those who use it.
-        let name = record::name(document, shared.collection.name()).ok()?;
+        let name = record::name(document, shared.locks()).ok()?;
         Some((name, document.get_i64("signal").ok()?))
     };
     Ok(found.iter().filter_map(signal).collect())

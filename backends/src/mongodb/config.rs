@@ -3,8 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use mongodb::options::{ClientOptions, ConnectionString};
-use mongodb::{Client, Database};
+use mongodb::options::{ClientOptions, ConnectionString, ServerMonitoringMode};
 
 use super::error;
 use super::permits::Sizes;
@@ -61,29 +60,32 @@ const OPTIONS: &[&str] = &[
 /// An idle connection is kept this long, unless the URL says otherwise.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// A client that belongs to one store.
+/// What the clients of one store are created with.
 pub(super) struct Opened {
-    pub(super) database: Database,
+    pub(super) options: ClientOptions,
+    pub(super) database: String,
     /// The store's name in messages.
     pub(super) label: String,
     pub(super) sizes: Sizes,
 }
 
-/// Creates the client for a URL, which connects when it is first used.
-pub(super) async fn client(url: &str, max_connections: Option<NonZeroU32>) -> Result<Opened> {
+/// Reads a URL.
+pub(super) async fn open(url: &str, max_connections: Option<NonZeroU32>) -> Result<Opened> {
     let (mut options, database) = read(url).await?;
     let label = label(&options, &database);
     let sizes = match (max_connections, options.max_pool_size) {
         (Some(calls), _) => Sizes::of_calls(calls),
-        (None, Some(connections)) => Sizes::of_pool(connections),
+        (None, Some(connections)) => Sizes::of_pool(connections)?,
         (None, None) => Sizes::DEFAULT,
     };
     options.max_pool_size = Some(sizes.connections);
     // As many connections as may be needed are opened at once, so that none waits for another.
     options.max_connecting.get_or_insert(sizes.holders.saturating_add(sizes.others));
     options.max_idle_time.get_or_insert(IDLE);
-    let client = Client::with_options(options).map_err(error::reading)?;
-    Ok(Opened { database: client.database(&database), label, sizes })
+    // Monitoring by polling needs one connection to each server instead of two. A call that fails
+    // because the primary changed makes the driver look for the new one at once.
+    options.server_monitoring_mode.get_or_insert(ServerMonitoringMode::Poll);
+    Ok(Opened { options, database, label, sizes })
 }
 
 /// What the URL says, completed, and the database that it names.
@@ -189,7 +191,7 @@ mod tests {
             "mongodb://user:secret@host/db?w=-1",
             "mongodb://host/d$b",
         ] {
-            let Err(error) = client(url, None).await else { panic!("{url} is accepted") };
+            let Err(error) = open(url, None).await else { panic!("{url} is accepted") };
             assert!(error.is_invalid(), "{url}: {error}");
             let mut said = error.to_string();
             if let Some(source) = error.source() {
@@ -202,9 +204,9 @@ mod tests {
     #[tokio::test]
     async fn the_label_has_hosts_and_database() {
         let url = "MongoDB://user:secret@one,two:1234/app?authSource=admin";
-        let opened = client(url, None).await.unwrap();
+        let opened = open(url, None).await.unwrap();
         assert_eq!(opened.label, "mongodb://one:27017,two:1234/app");
-        assert_eq!(opened.database.name(), "app");
+        assert_eq!(opened.database, "app");
     }
 
     #[tokio::test]
@@ -216,7 +218,7 @@ mod tests {
             ("tlsAllowInvalidCertificate", "tlsAllowInvalidCertificates"),
         ] {
             let url = format!("mongodb://user:pw@host/app?{option}=secret");
-            let Err(error) = client(&url, None).await else { panic!("{url} is accepted") };
+            let Err(error) = open(&url, None).await else { panic!("{url} is accepted") };
             let said = error.to_string();
             assert!(error.is_invalid() && said.contains(&format!("{option:?}")), "{said}");
             assert!(said.contains(&format!("did you mean {nearest:?}")), "{said}");
@@ -238,10 +240,15 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_as_many_as_asked_for() {
-        let sizes = async |url, calls| client(url, NonZeroU32::new(calls)).await.unwrap().sizes;
+        let sizes = async |url, calls| open(url, NonZeroU32::new(calls)).await.unwrap().sizes;
         assert_eq!(sizes("mongodb://h/a", 0).await, Sizes::DEFAULT);
         assert_eq!(sizes("mongodb://h/a", 1).await.connections, 3);
         assert_eq!(sizes("mongodb://h/a?maxPoolSize=5", 0).await.connections, 5);
         assert_eq!(sizes("mongodb://h/a?maxPoolSize=5", 1).await.connections, 3);
+        for few in [1, 2] {
+            let url = format!("mongodb://h/a?maxPoolSize={few}");
+            let Err(error) = open(&url, None).await else { panic!("{few} connections are enough") };
+            assert!(error.is_invalid() && error.to_string().contains("maxPoolSize"), "{error}");
+        }
     }
 }

@@ -33,16 +33,18 @@ impl Shared {
     async fn put(&self, instance: Uuid, said: &str, ttl: i64) -> Result<bool> {
         let filter = pipeline::instance(instance);
         let change = pipeline::announce(said, ttl);
-        let _permit = self.permits.get(Purpose::Holder).await?;
         for tries in 1..=TRIES {
-            let before = self
-                .instances
-                .find_one_and_update(filter.clone(), change.clone())
-                .upsert(true)
-                .return_document(ReturnDocument::Before)
-                .projection(doc! { "_id": 1 })
-                .max_time(COMMAND_LIMIT)
-                .await;
+            let (filter, change) = (filter.clone(), change.clone());
+            let before = self.run(Some(Purpose::Holder), |at| async move {
+                at.instances
+                    .find_one_and_update(filter, change)
+                    .upsert(true)
+                    .return_document(ReturnDocument::Before)
+                    .projection(doc! { "_id": 1 })
+                    .max_time(COMMAND_LIMIT)
+                    .await
+            });
+            let before = before.await?;
             match before {
                 Ok(before) => return Ok(before.is_none()),
                 // Two upserts at once: the other's document is there now.
@@ -57,27 +59,26 @@ impl Shared {
     async fn forget_those_that_are_over(&self) -> Result<()> {
         let limit = i64::try_from(COMMAND_LIMIT.as_millis()).unwrap_or(i64::MAX);
         let command = doc! {
-            "delete": self.instances.name(),
+            "delete": &self.clients.names().instances,
             "deletes": [{ "q": pipeline::over(), "limit": 0 }],
             "maxTimeMS": limit,
         };
-        let _permit = self.permits.get(Purpose::Holder).await?;
-        self.database.run_command(command).await.map(drop).map_err(error::writing)
+        let deleted = self
+            .run(Some(Purpose::Holder), |at| async move { at.database.run_command(command).await });
+        deleted.await?.map(drop).map_err(error::writing)
     }
 
     pub(super) async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        let _permit = self.permits.get(Purpose::Holder).await?;
-        let deleted = self
-            .instances
-            .find_one_and_delete(pipeline::instance(instance))
-            .projection(doc! { "_id": 1 })
-            .max_time(COMMAND_LIMIT)
-            .await;
-        deleted.map(drop).map_err(error::writing)
+        let filter = pipeline::instance(instance);
+        let deleted = self.run(Some(Purpose::Holder), |at| async move {
+            let delete = at.instances.find_one_and_delete(filter).projection(doc! { "_id": 1 });
+            delete.max_time(COMMAND_LIMIT).await
+        });
+        deleted.await?.map(drop).map_err(error::writing)
     }
 
     pub(super) async fn known(&self) -> Result<Vec<InstanceRecord>> {
-        let found = self.read_of(&self.instances, Purpose::Other, pipeline::known(), BATCH).await?;
+        let found = self.read_instances(pipeline::known(), BATCH).await?;
         let mut known: Vec<_> = found.iter().filter_map(|it| self.instance(it)).collect();
         known.sort_by_key(|record| record.presence.holder.instance);
         Ok(known)
@@ -85,7 +86,7 @@ impl Shared {
 
     /// A damaged document must not hide the other instances.
     fn instance(&self, document: &Document) -> Option<InstanceRecord> {
-        let read = record::instance(document, self.instances.name());
+        let read = record::instance(document, &self.clients.names().instances);
         let damaged = |error: &Error| {
             let error = error.clone().during("instances").on_store(&self.label);
             tracing::error!(%error, "an instance cannot be shown");

@@ -19,7 +19,7 @@ impl Shared {
                 if !document.get_str("_id").is_ok_and(|name| name.starts_with(&options.prefix)) {
                     return Ok(records);
                 }
-                match (record::name(document, self.collection.name()), self.with_time(document)) {
+                match (record::name(document, self.locks()), self.with_time(document)) {
                     (Ok(_), Ok(record)) => records.push(record),
                     (Ok(name), Err(error)) => records.push(LockRecord::unreadable(name, &error)),
                     // The document has no readable name, so it is left out of the listing.

@@ -19,8 +19,10 @@
 //! Each operation is one `findAndModify` of one document, found by its `_id`, whose condition and
 //! change are computed on the server from `$$NOW`: nothing is read first and written later. Refused
 //! operations write nothing, and a name that was refused recently is read before the next attempt
-//! to acquire it. Heartbeats, releases and disables have permits and connections of their own, so
-//! that waiters do not delay them. What instances say of themselves stands in a collection beside
+//! to acquire it. No grant is reported from such a read. Heartbeats, releases and disables have permits and connections of their own, so
+//! that waiters do not delay them. Each runtime that calls the store has its own client of the driver,
+//! so that heartbeats do not depend on the application's threads, and a client whose connections
+//! became silent is replaced. What instances say of themselves stands in a collection beside
 //! that of the locks. A whole batch of renewals is one `update` command with a statement per lease,
 //! and one read for the answers.
 //!
@@ -49,6 +51,7 @@
 //! ```
 
 mod changes;
+mod clients;
 mod collection;
 mod config;
 mod error;

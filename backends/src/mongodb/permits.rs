@@ -17,6 +17,10 @@ use crate::{Error, ErrorKind, Result};
 /// A command waits this long for its permit.
 const PERMIT_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(6));
 
+/// The least number of connections: one for a holder's command, one for another one, and one for a
+/// watch.
+const LEAST: u32 = 3;
+
 /// The purpose of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -48,13 +52,24 @@ impl Sizes {
     }
 
     /// Returns the sizes for a pool with that many connections; 0 means no limit.
-    pub(super) fn of_pool(connections: u32) -> Self {
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) for fewer than one connection each for a holder, for another
+    /// call and for a watch.
+    pub(super) fn of_pool(connections: u32) -> Result<Self> {
         if connections == 0 || connections >= Self::DEFAULT.connections {
-            return Self { connections, ..Self::DEFAULT };
+            return Ok(Self { connections, ..Self::DEFAULT });
+        }
+        if connections < LEAST {
+            let message = format!(
+                "maxPoolSize={connections} is too small: heartbeats would wait for other calls"
+            );
+            return Err(Error::invalid(message)
+                .with_fix(format!("write maxPoolSize={LEAST} or more, or leave it out")));
         }
         let holders = (connections / 4).clamp(1, Self::DEFAULT.holders);
-        let others = connections.saturating_sub(holders + 1).clamp(1, Self::DEFAULT.others);
-        Self { holders, others, connections }
+        let others = (connections - holders - 1).min(Self::DEFAULT.others);
+        Ok(Self { holders, others, connections })
     }
 }
 
@@ -80,9 +95,11 @@ impl Permits {
         let permit = timeout(PERMIT_LIMIT, semaphore.acquire()).await;
         permit.ok().and_then(std::result::Result::ok).ok_or_else(|| {
             let message = format!(
-                "no permit within {PERMIT_LIMIT:?}, because too many earlier calls are unanswered"
+                "too many calls of this process are under way: this one waited {PERMIT_LIMIT:?} for a \
+                 permit"
             );
-            Error::new(ErrorKind::Unavailable, message).with_fix("does the server hang?")
+            let fix = "raise max_connections (maxPoolSize in the URL), or does the server hang?";
+            Error::new(ErrorKind::Unavailable, message).with_fix(fix)
         })
     }
 }
@@ -107,11 +124,11 @@ mod tests {
             assert_eq!(sizes.connections, sizes.holders + sizes.others + 1, "{sizes:?}");
         }
         for connections in 3..40 {
-            let sizes = Sizes::of_pool(connections);
+            let sizes = Sizes::of_pool(connections).unwrap();
             assert!(sizes.holders >= 1 && sizes.others >= 1, "{sizes:?}");
             assert!(sizes.holders + sizes.others < connections, "{sizes:?}");
         }
-        assert_eq!(Sizes::of_pool(0), Sizes { connections: 0, ..Sizes::DEFAULT });
-        assert_eq!(Sizes::of_pool(1), Sizes { holders: 1, others: 1, connections: 1 });
+        assert_eq!(Sizes::of_pool(0).unwrap(), Sizes { connections: 0, ..Sizes::DEFAULT });
+        assert!(Sizes::of_pool(1).is_err() && Sizes::of_pool(2).is_err());
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn held_by(name: &LockName, lease: LeaseId) -> Document {
         "_id": name.as_str(),
         "lease": lease.to_string(),
         "expires": { "$type": "long" },
-        "$expr": { "$gt": ["$expires", now()] },
+        "$expr": { "$and": [{ "$gt": ["$expires", now()] }, is_of_our_version()] },
     }
 }
 
@@ -89,32 +89,51 @@ pub(super) fn disabled(name: &LockName) -> Document {
         "token": { "$type": "long" },
         "signal": { "$type": "long" },
         "disabled": { "$exists": true },
+        "$expr": is_of_our_version(),
     }
 }
 
-/// Grants the name, or leaves it as it is. `call` tells a grant of this call from an earlier one of
-/// the same lease.
+/// The marks by which an answer to [`acquire`] tells what the call did.
+pub(super) struct AcquireMarks {
+    /// This call granted the name.
+    pub(super) granted: String,
+    /// An earlier call granted it to the same lease. The mark is written, so that the answer waits
+    /// for a majority to have that grant as well.
+    pub(super) repeated: String,
+}
+
+/// Grants the name, or leaves it as it is. Fields that a later version added are kept.
 pub(super) fn acquire(
     name: &LockName,
     lease: LeaseId,
     holder: &str,
     ttl: i64,
-    call: &str,
+    marks: &AcquireMarks,
 ) -> Vec<Document> {
     let grantable = doc! {
         "$and": [is_enabled(), { "$or": [is_new(name), { "$and": [is_ours(), is_free()] }] }]
     };
     let granted = doc! {
-        "_id": "$_id",
         "token": next("token"),
         "lease": literal(&lease.to_string()),
         "holder": literal(holder),
         "granted": now(),
         "expires": { "$add": [now(), ttl] },
-        "call": literal(call),
+        "call": literal(&marks.granted),
         "signal": { "$ifNull": ["$signal", 0_i64] },
     };
-    vec![doc! { "$replaceWith": { "$cond": [grantable, granted, "$$ROOT"] } }]
+    let granted = doc! { "$mergeObjects": ["$$ROOT", granted] };
+    let is_mine = doc! { "$eq": ["$lease", literal(&lease.to_string())] };
+    let mine = doc! { "$and": [is_enabled(), is_ours(), is_held(), is_mine] };
+    let repeated = doc! { "$mergeObjects": ["$$ROOT", { "call": literal(&marks.repeated) }] };
+    let otherwise = doc! { "$cond": [mine, repeated, "$$ROOT"] };
+    // The mark of a disable belongs to the lease before.
+    let is_granted = doc! { "$eq": ["$call", literal(&marks.granted)] };
+    let ending = doc! { "$cond": [is_granted, "$$REMOVE", "$ending"] };
+    vec![
+        doc! { "$replaceWith": { "$cond": [grantable, granted, otherwise] } },
+        doc! { "$set": { "ending": ending } },
+    ]
 }
 
 /// Extends what [`renewable`] found.

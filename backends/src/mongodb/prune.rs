@@ -33,7 +33,7 @@ impl Shared {
             let found = limit::reading(self.read(Purpose::Other, stages, count)).await?;
             for document in &found {
                 // A document without a valid name is left alone.
-                let Ok(name) = record::name(document, self.collection.name()) else { continue };
+                let Ok(name) = record::name(document, self.locks()) else { continue };
                 if options.dry_run || limit::writing(self.remove(&name, options.unused_for)).await?
                 {
                     pruned.push(name);
@@ -49,13 +49,11 @@ impl Shared {
 
     /// Removes the name if it is still unused, and returns whether it did.
     async fn remove(&self, name: &LockName, unused_for: Duration) -> Result<bool> {
-        let _permit = self.permits.get(Purpose::Other).await?;
-        let removed = self
-            .collection
-            .find_one_and_delete(pipeline::if_unused(name, unused_for))
-            .projection(doc! { "_id": 1 })
-            .max_time(COMMAND_LIMIT)
-            .await;
-        removed.map(|removed| removed.is_some()).map_err(error::writing)
+        let filter = pipeline::if_unused(name, unused_for);
+        let removed = self.run(Some(Purpose::Other), |at| async move {
+            let remove = at.locks.find_one_and_delete(filter).projection(doc! { "_id": 1 });
+            remove.max_time(COMMAND_LIMIT).await
+        });
+        removed.await?.map(|removed| removed.is_some()).map_err(error::writing)
     }
 }

@@ -75,7 +75,8 @@ pub(super) fn now(document: &Document) -> Result<i64> {
     })
 }
 
-fn check_version(document: &Document) -> Result<(), Damage> {
+/// Fails if a later version of this library wrote the document.
+pub(super) fn check_version(document: &Document) -> Result<(), Damage> {
     let version = match document.get("version") {
         None => return Ok(()),
         Some(Bson::Int32(version)) => i64::from(*version),

@@ -1,7 +1,9 @@
 //! Remembers names that were recently held by others, or disabled.
 //!
-//! An attempt to acquire such a name reads it first, which takes one command instead of two. This
-//! memory decides nothing: the read gives the answer, and if the name is free the attempt goes on.
+//! An attempt to acquire such a name reads it first, which takes one command instead of two. The read
+//! can only refuse the attempt. If the name is free, or held by the lease of this attempt, the
+//! attempt is sent as usual: a read may show what no majority has, and a grant is reported only
+//! after a majority acknowledged it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

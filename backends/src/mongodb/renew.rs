@@ -18,8 +18,8 @@ impl Shared {
         let RenewOptions { name, lease, ttl } = renewal;
         let ttl = millis(*ttl);
         let filter = pipeline::renewable(name, *lease);
-        if self.update(filter, pipeline::renew(ttl)).await?.is_some() {
-            return Ok(RenewOutcome::Extended { left: duration(ttl) });
+        if let Some(extended) = self.update(filter, pipeline::renew(ttl)).await? {
+            return Ok(self.extended(&extended, ttl));
         }
         let stages = pipeline::read(pipeline::named(name));
         let found = self.read(Purpose::Holder, stages, 1).await?;
@@ -52,8 +52,8 @@ impl Shared {
         {
             return Err(error.clone());
         }
-        // The document now shows the outcome, whichever call wrote it: the lease is extended if it
-        // is in force and not told to end.
+        // A majority has acknowledged the update, so the document now shows the outcome: the lease is
+        // extended if it is in force and not told to end.
         let names: Vec<_> = asked.iter().map(|((name, _), _)| name.as_str()).collect();
         let stages = pipeline::read(doc! { "_id": { "$in": names } });
         let found = self.read(Purpose::Holder, stages, leases.len()).await.map_err(|error| {
@@ -83,6 +83,19 @@ impl Shared {
         Ok(leases.iter().map(answer).collect())
     }
 
+    /// Returns the outcome of a renewal that wrote this document.
+    fn extended(&self, document: &Document, ttl: i64) -> RenewOutcome {
+        // This is the server's time of the renewal.
+        let now = document.get_i64("expires").map_or(0, |expires| expires.saturating_sub(ttl));
+        match record::record(document, self.locks(), now) {
+            Ok(_) => RenewOutcome::Extended { left: duration(ttl) },
+            Err(error) => {
+                tracing::error!(%error, "a lease cannot be renewed");
+                RenewOutcome::Unknown { why: error.to_string() }
+            }
+        }
+    }
+
     /// Returns what a document means for a renewal. A damaged document affects no other lease.
     fn standing(&self, document: &Document) -> Standing {
         match self.with_time(document) {
@@ -96,7 +109,7 @@ impl Shared {
             }
             Err(error) => {
                 tracing::error!(%error, "a lease cannot be renewed");
-                let name = record::name(document, self.collection.name()).ok();
+                let name = record::name(document, self.locks()).ok();
                 Standing::Damaged { name, why: error.to_string() }
             }
         }

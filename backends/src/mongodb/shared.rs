@@ -1,5 +1,7 @@
 //! What the clones of a store share, and its ways to ask the server.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -9,8 +11,9 @@ use mongodb::options::{
     SelectionCriteria, WriteConcern,
 };
 use mongodb::{Collection, Database};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
+use super::clients::{Clients, Handles};
 use super::permits::{Permits, Purpose};
 use super::refused::Refused;
 use super::{error, pipeline, record};
@@ -25,11 +28,7 @@ pub(super) const TRIES: u64 = 10;
 
 pub(super) struct Shared {
     pub(super) label: String,
-    pub(super) database: Database,
-    /// With concerns of its own: what the application chose for its client is for its data.
-    pub(super) collection: Collection<Document>,
-    /// Beside it, of what instances say of themselves.
-    pub(super) instances: Collection<Document>,
+    pub(super) clients: Clients,
     /// Whether the server has change streams.
     pub(super) push: bool,
     pub(super) permits: Permits,
@@ -40,7 +39,8 @@ pub(super) struct Shared {
 pub(super) fn collection(database: &Database, name: &str) -> Collection<Document> {
     let options = CollectionOptions::builder()
         .write_concern(write_concern())
-        // Whoever reads wants the latest, which only the primary has; nothing is decided by it.
+        // Reads return the latest state, which only the primary has. That may include writes that no
+        // majority has, so a read can refuse an attempt, but no grant is ever reported from one.
         .read_concern(ReadConcern::local())
         .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
         .build();
@@ -52,6 +52,45 @@ fn write_concern() -> WriteConcern {
 }
 
 impl Shared {
+    /// The name of the collection of locks.
+    pub(super) fn locks(&self) -> &str {
+        &self.clients.names().locks
+    }
+
+    /// Runs one command with the client of this runtime, after it got its permit.
+    ///
+    /// A holder's command that is unanswered for too long returns its permit, since its repetition is
+    /// sent over another connection. The limit grows with each such command, so that a server that
+    /// hangs does not get many of them.
+    pub(super) async fn run<T, F>(
+        &self,
+        purpose: Option<Purpose>,
+        command: impl FnOnce(Arc<Handles>) -> F,
+    ) -> Result<mongodb::error::Result<T>>
+    where
+        F: Future<Output = mongodb::error::Result<T>>,
+    {
+        let permit = match purpose {
+            Some(purpose) => Some(self.permits.get(purpose).await?),
+            None => None,
+        };
+        let at = self.clients.handles()?;
+        let begun = Instant::now();
+        let mut command = pin!(command(Arc::clone(&at)));
+        let answer = match timeout(self.clients.silence(&at), &mut command).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.clients.suspect(&at);
+                let _held = permit.filter(|_| purpose != Some(Purpose::Holder));
+                command.await
+            }
+        };
+        if answer.is_ok() {
+            self.clients.answered(&at, begun.elapsed());
+        }
+        Ok(answer)
+    }
+
     /// Changes the one document that the filter finds, for a holder, and returns the changed
     /// document.
     pub(super) async fn update(
@@ -59,8 +98,18 @@ impl Shared {
         filter: Document,
         change: Vec<Document>,
     ) -> Result<Option<Document>> {
-        let _permit = self.permits.get(Purpose::Holder).await?;
-        self.modify(&filter, &change, false).await.map_err(error::writing)
+        self.modify(Purpose::Holder, filter, change, false).await?.map_err(error::writing)
+    }
+
+    /// Fails if a later version of this library wrote the document of that name, which is the reason
+    /// why a change did not find it.
+    pub(super) async fn check_version(&self, name: &LockName) -> Result<()> {
+        let stages = pipeline::read(pipeline::named(name));
+        let found = self.read(Purpose::Holder, stages, 1).await?;
+        found
+            .first()
+            .map_or(Ok(()), record::check_version)
+            .map_err(|damage| damage.in_collection(self.locks()).for_lock(name))
     }
 
     /// Changes the document of that name, or creates it, and gives it as it is after that.
@@ -72,10 +121,8 @@ impl Shared {
         name: &LockName,
         change: Vec<Document>,
     ) -> Result<Document> {
-        let filter = pipeline::named(name);
-        let _permit = self.permits.get(purpose).await?;
         for tries in 1..=TRIES {
-            match self.modify(&filter, &change, true).await {
+            match self.modify(purpose, pipeline::named(name), change.clone(), true).await? {
                 Ok(Some(document)) => return Ok(document),
                 // Two upserts at once: the other's document is there now.
                 Ok(None) => {}
@@ -89,16 +136,20 @@ impl Shared {
 
     async fn modify(
         &self,
-        filter: &Document,
-        change: &[Document],
+        purpose: Purpose,
+        filter: Document,
+        change: Vec<Document>,
         upsert: bool,
-    ) -> mongodb::error::Result<Option<Document>> {
-        self.collection
-            .find_one_and_update(filter.clone(), change.to_vec())
-            .upsert(upsert)
-            .return_document(ReturnDocument::After)
-            .max_time(COMMAND_LIMIT)
-            .await
+    ) -> Result<mongodb::error::Result<Option<Document>>> {
+        let modify = |at: Arc<Handles>| async move {
+            at.locks
+                .find_one_and_update(filter, change)
+                .upsert(upsert)
+                .return_document(ReturnDocument::After)
+                .max_time(COMMAND_LIMIT)
+                .await
+        };
+        self.run(Some(purpose), modify).await
     }
 
     /// Runs several updates in one command, each on its own: a failure does not stop the others.
@@ -106,14 +157,15 @@ impl Shared {
     pub(super) async fn update_many(&self, updates: Vec<Document>) -> Result<Vec<(usize, Error)>> {
         let limit = i64::try_from(COMMAND_LIMIT.as_millis()).unwrap_or(i64::MAX);
         let command = doc! {
-            "update": self.collection.name(),
+            "update": self.locks(),
             "updates": updates,
             "ordered": false,
             "writeConcern": { "w": "majority", "wtimeout": limit },
             "maxTimeMS": limit,
         };
-        let _permit = self.permits.get(Purpose::Holder).await?;
-        let answer = self.database.run_command(command).await.map_err(error::writing)?;
+        let answer = self
+            .run(Some(Purpose::Holder), |at| async move { at.database.run_command(command).await });
+        let answer = answer.await?.map_err(error::writing)?;
         if let Ok(unmet) = answer.get_document("writeConcernError") {
             return Err(partly(unmet));
         }
@@ -128,21 +180,31 @@ impl Shared {
         stages: Vec<Document>,
         limit: usize,
     ) -> Result<Vec<Document>> {
-        self.read_of(&self.collection, purpose, stages, limit).await
+        self.aggregate(purpose, |at| &at.locks, stages, limit).await
     }
 
-    /// The same of any collection.
-    pub(super) async fn read_of(
+    /// Does the same for instances.
+    pub(super) async fn read_instances(
         &self,
-        collection: &Collection<Document>,
+        stages: Vec<Document>,
+        limit: usize,
+    ) -> Result<Vec<Document>> {
+        self.aggregate(Purpose::Other, |at| &at.instances, stages, limit).await
+    }
+
+    async fn aggregate(
+        &self,
         purpose: Purpose,
+        collection: fn(&Handles) -> &Collection<Document>,
         stages: Vec<Document>,
         limit: usize,
     ) -> Result<Vec<Document>> {
         let batch = u32::try_from(limit.saturating_add(1)).unwrap_or(u32::MAX).min(10_000);
-        let _permit = self.permits.get(purpose).await?;
-        let cursor = collection.aggregate(stages).batch_size(batch).max_time(COMMAND_LIMIT);
-        cursor.await.map_err(error::reading)?.try_collect().await.map_err(error::reading)
+        let read = |at: Arc<Handles>| async move {
+            let read = collection(&at).aggregate(stages).batch_size(batch);
+            read.max_time(COMMAND_LIMIT).await?.try_collect().await
+        };
+        self.run(Some(purpose), read).await?.map_err(error::reading)
     }
 
     pub(super) async fn find(&self, name: &LockName) -> Result<Option<LockRecord>> {
@@ -153,24 +215,30 @@ impl Shared {
 
     /// A document that was read with the server's time.
     pub(super) fn with_time(&self, document: &Document) -> Result<LockRecord> {
-        record::record(document, self.collection.name(), record::now(document)?)
+        record::record(document, self.locks(), record::now(document)?)
     }
 
     /// What a document says as of now: the state is that of its writing, what is left is a moment
     /// newer, hence never too long.
-    pub(super) async fn as_of_now(&self, document: &Document) -> Result<LockRecord> {
-        let _permit = self.permits.get(Purpose::Other).await?;
-        let hello = self.database.run_command(doc! { "hello": 1 }).await.map_err(error::reading)?;
+    pub(super) async fn as_of_now(
+        &self,
+        purpose: Purpose,
+        document: &Document,
+    ) -> Result<LockRecord> {
+        let hello = self.run(Some(purpose), |at| async move {
+            at.database.run_command(doc! { "hello": 1 }).await
+        });
+        let hello = hello.await?.map_err(error::reading)?;
         let now = hello.get_datetime("localTime").map_err(|source| {
             Error::new(ErrorKind::Unsupported, "the server does not tell its time")
                 .with_source(source)
         })?;
-        record::record(document, self.collection.name(), now.timestamp_millis())
+        record::record(document, self.locks(), now.timestamp_millis())
     }
 
     /// The server found the document to be one way, and this code another.
     pub(super) fn contradiction(&self) -> Error {
-        record::Damage::new("its state contradicts itself").in_collection(self.collection.name())
+        record::Damage::new("its state contradicts itself").in_collection(self.locks())
     }
 }
 

@@ -8,9 +8,11 @@ use async_trait::async_trait;
 use mongodb::Database;
 use uuid::Uuid;
 
+use super::clients::{Clients, Names};
 use super::permits::{Permits, Purpose, Sizes};
+use super::pipeline::AcquireMarks;
 use super::refused::Refused;
-use super::shared::{self, Shared};
+use super::shared::Shared;
 use super::{collection, config, pipeline, record, watch};
 use crate::common::{about, limit};
 use crate::{
@@ -51,9 +53,10 @@ impl MongoStore {
     /// Opening writes nothing.
     pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
         let opening = async {
-            let config::Opened { database, label, sizes } =
-                config::client(url, options.max_connections).await?;
-            let opened = Self::build(database, label.clone(), options, sizes).await;
+            let config::Opened { options: client, database, label, sizes } =
+                config::open(url, options.max_connections).await?;
+            let clients = Clients::new(client, database, names(options));
+            let opened = Self::build(clients, label.clone(), sizes).await;
             opened.map_err(|error| error.on_store(&label))
         };
         limit::reading(opening).await.map_err(|error| error.during("open"))
@@ -65,6 +68,10 @@ impl MongoStore {
     /// selection and connection timeouts do: a call that waits for them longer than 10 s reports
     /// an unknown outcome, though nothing was sent.
     ///
+    /// Heartbeats depend on the runtime in which that client was created, since the driver serves its
+    /// connections there: while all threads of that runtime compute or block, no lease is renewed. A
+    /// store from [`connect`](Self::connect) has no such limit.
+    ///
     /// # Errors
     /// As [`connect`](Self::connect).
     ///
@@ -73,25 +80,18 @@ impl MongoStore {
     pub async fn from_database(database: Database, options: &OpenOptions) -> Result<Self> {
         let label = format!("mongodb:{}", database.name());
         let about = about("open", &label, None);
-        let opening = Self::build(database, label.clone(), options, Sizes::DEFAULT);
+        let clients = Clients::of_application(database, names(options));
+        let opening = Self::build(clients, label.clone(), Sizes::DEFAULT);
         limit::reading(opening).await.map_err(about)
     }
 
     /// Nothing is created here, whatever the options allow: the first write creates the collection,
     /// which takes no more than the right to write to it.
-    async fn build(
-        database: Database,
-        label: String,
-        options: &OpenOptions,
-        sizes: Sizes,
-    ) -> Result<Self> {
-        let name = collection::name(&options.namespace);
-        let push = collection::check(&database, &name).await?;
-        let collection = shared::collection(&database, &name);
-        let name = collection::of_instances(&options.namespace);
-        let instances = shared::collection(&database, &name);
+    async fn build(clients: Clients, label: String, sizes: Sizes) -> Result<Self> {
+        let at = clients.handles()?;
+        let push = collection::check(&at.database, &clients.names().locks).await?;
         let (permits, refused) = (Permits::new(sizes), Refused::default());
-        let shared = Shared { label, database, collection, instances, push, permits, refused };
+        let shared = Shared { label, clients, push, permits, refused };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -106,7 +106,7 @@ impl MongoStore {
     /// and `token`, which stay.
     #[must_use]
     pub fn collection(&self) -> &str {
-        self.shared.collection.name()
+        self.shared.locks()
     }
 }
 
@@ -119,31 +119,49 @@ impl fmt::Debug for MongoStore {
     }
 }
 
+/// Returns the names of the collections.
+fn names(options: &OpenOptions) -> Names {
+    Names {
+        locks: collection::name(&options.namespace),
+        instances: collection::of_instances(&options.namespace),
+    }
+}
+
 impl Shared {
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         if self.refused.is_expected(name)
             && let Some(record) = self.find(name).await?
-            && let Some(outcome) = self.decided(record, options.lease)?
+            && let Some(refusal) = self.refusal(record, options.lease)?
         {
-            return Ok(outcome);
+            return Ok(refusal);
         }
         let ttl = millis(options.ttl);
         let holder = serde_json::to_string(&options.holder)
             .map_err(|e| Error::invalid("the holder is no JSON").with_source(e))?;
         for _ in 0..LOOKS {
-            let call = LeaseId::new().to_string();
-            let change = pipeline::acquire(name, options.lease, &holder, ttl, &call);
+            let marks = AcquireMarks {
+                granted: LeaseId::new().to_string(),
+                repeated: LeaseId::new().to_string(),
+            };
+            let change = pipeline::acquire(name, options.lease, &holder, ttl, &marks);
             let after = self.upsert(Purpose::Other, name, change).await?;
-            if after.get_str("call").is_ok_and(|by| by == call) && !after.contains_key("disabled") {
-                let damaged = |damage: record::Damage| damage.in_collection(self.collection.name());
+            let by = after.get_str("call").unwrap_or_default();
+            let (is_granted, is_repeated) = (by == marks.granted, by == marks.repeated);
+            if is_granted {
+                let damaged = |damage: record::Damage| damage.in_collection(self.locks());
                 let token = record::token(&after).map_err(damaged)?;
                 let token = token.ok_or_else(|| self.contradiction())?;
                 self.refused.remove(name);
                 return Ok(AcquireOutcome::Granted(Grant { token, left: duration(ttl) }));
             }
-            let record = self.as_of_now(&after).await?;
-            if let Some(outcome) = self.decided(record, options.lease)? {
-                return Ok(outcome);
+            let record = self.as_of_now(Purpose::Other, &after).await?;
+            if is_repeated {
+                if let LockRecord { token: Some(token), lease: Some(lease), .. } = record {
+                    self.refused.remove(name);
+                    return Ok(AcquireOutcome::Granted(Grant { token, left: lease.left }));
+                }
+            } else if let Some(refusal) = self.refusal(record, options.lease)? {
+                return Ok(refusal);
             }
             // The lease was in force when the attempt was decided, and expired a moment later.
         }
@@ -151,24 +169,22 @@ impl Shared {
             .with_fix("do too many clients want this lock at once?"))
     }
 
-    /// Returns the outcome that a record means for an attempt with that lease, or `None` if the
-    /// name is free.
-    fn decided(&self, record: LockRecord, asks: LeaseId) -> Result<Option<AcquireOutcome>> {
+    /// Returns why an attempt with that lease is refused, or `None` if it must be sent: the name is
+    /// free, or the lease has it already.
+    fn refusal(&self, record: LockRecord, asks: LeaseId) -> Result<Option<AcquireOutcome>> {
         let LockRecord { name, token, lease, disabled, .. } = record;
         Ok(match (disabled, lease, token) {
             (Some(disabled), ..) => {
                 self.refused.add(&name, DISABLED_FOR);
                 Some(AcquireOutcome::Disabled(disabled))
             }
-            (None, Some(lease), Some(token)) if lease.id == asks => {
-                Some(AcquireOutcome::Granted(Grant { token, left: lease.left }))
-            }
+            (None, Some(_), None) => return Err(self.contradiction().for_lock(&name)),
+            (None, Some(lease), Some(_)) if lease.id == asks => None,
             (None, Some(LeaseRecord { holder, left, .. }), Some(token)) => {
                 self.refused.add(&name, left);
                 Some(AcquireOutcome::Held(Held { holder, token, left }))
             }
             (None, None, _) => None,
-            (None, Some(_), None) => return Err(self.contradiction().for_lock(&name)),
         })
     }
 
@@ -180,7 +196,7 @@ impl Shared {
         if by.is_ok_and(|by| by == call) {
             return Ok(DisableOutcome::Disabled);
         }
-        let standing = self.as_of_now(&after).await?.disabled;
+        let standing = self.as_of_now(Purpose::Holder, &after).await?.disabled;
         let standing = standing.ok_or_else(|| self.contradiction().for_lock(name))?;
         Ok(DisableOutcome::AlreadyDisabled(standing))
     }
@@ -226,10 +242,14 @@ impl LockStore for MongoStore {
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        let change = self.shared.update(pipeline::held_by(name, lease), pipeline::release());
-        let found = limit::writing(change).await;
-        let found = found.map_err(about("release", &self.shared.label, Some(name)))?;
-        Ok(found.map_or(ReleaseOutcome::NotHeld, |_| ReleaseOutcome::Released))
+        let releasing = async {
+            let filter = pipeline::held_by(name, lease);
+            if self.shared.update(filter, pipeline::release()).await?.is_some() {
+                return Ok(ReleaseOutcome::Released);
+            }
+            self.shared.check_version(name).await.map(|()| ReleaseOutcome::NotHeld)
+        };
+        limit::writing(releasing).await.map_err(about("release", &self.shared.label, Some(name)))
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
@@ -238,10 +258,14 @@ impl LockStore for MongoStore {
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        let change = self.shared.update(pipeline::disabled(name), pipeline::enable());
-        let found = limit::writing(change).await;
-        let found = found.map_err(about("enable", &self.shared.label, Some(name)))?;
-        Ok(found.map_or(EnableOutcome::AlreadyEnabled, |_| EnableOutcome::Enabled))
+        let enabling = async {
+            let filter = pipeline::disabled(name);
+            if self.shared.update(filter, pipeline::enable()).await?.is_some() {
+                return Ok(EnableOutcome::Enabled);
+            }
+            self.shared.check_version(name).await.map(|()| EnableOutcome::AlreadyEnabled)
+        };
+        limit::writing(enabling).await.map_err(about("enable", &self.shared.label, Some(name)))
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {

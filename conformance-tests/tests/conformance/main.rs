@@ -3,6 +3,7 @@
 
 mod etcd;
 mod files;
+mod kept;
 mod memory;
 mod mongodb;
 mod mysql;

@@ -119,6 +119,9 @@ pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
         let outcome = &outcomes[0];
         assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{field}: {value}: {outcome:?}");
         extended(outcomes[1].clone());
+        // A renewal of the damaged one alone has the same outcome.
+        let outcome = client.store().renew_one(&taken.name, taken.lease, TTL).await?;
+        assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{field}: {value}: {outcome:?}");
     }
     Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
 }
@@ -144,6 +147,37 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", said(&error));
         assert!(said(&error).contains("a later version of leasehold"), "{}", said(&error));
     }
+    // A lease, and a disable, of a later version are left alone as well.
+    let ours = client.take(&LockName::new("ours")?, TTL).await?;
+    client.disable(&ours.name, "upkeep").await?;
+    client.take(&LockName::new("another")?, TTL).await?;
+    let to_later = doc! { "$set": { "version": 2 }, "$unset": { "ending": "" } };
+    locks.update_one(doc! { "_id": "ours" }, to_later).await?;
+    let before = locks.find_one(doc! { "_id": "ours" }).await?;
+    let outcome = client.store().renew_one(&ours.name, ours.lease, TTL).await?;
+    assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{outcome:?}");
+    let batch = ["ours", "later"].map(LockName::new).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let batch = batch.into_iter().map(|name| RenewOptions { name, lease: ours.lease, ttl: TTL });
+    for outcome in client.store().renew(&batch.collect::<Vec<_>>()).await? {
+        assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{outcome:?}");
+    }
+    for error in [
+        client.store().release(&ours.name, ours.lease).await.err(),
+        client.store().enable(&ours.name).await.err(),
+    ] {
+        let error = error.expect("a later version wrote it");
+        assert!(said(&error).contains("a later version of leasehold"), "{}", said(&error));
+    }
+    assert_eq!(locks.find_one(doc! { "_id": "ours" }).await?, before);
+    // A grant keeps what a later version added, and removes the mark of an earlier disable.
+    let kept = client.take(&LockName::new("kept")?, TTL).await?;
+    let more = doc! { "$set": { "more": "anything", "ending": "upkeep", "expires": 1_i64 } };
+    locks.update_one(doc! { "_id": "kept" }, more).await?;
+    let again = client.take(&kept.name, TTL).await?;
+    extended(client.store().renew_one(&again.name, again.lease, TTL).await?);
+    let held = locks.find_one(doc! { "_id": "kept" }).await?.expect("it is held");
+    assert_eq!(held.get_str("more").ok(), Some("anything"));
+    assert!(!held.contains_key("ending"), "{held}");
     let prune = PruneOptions { dry_run: false, ..PruneOptions::default() };
     assert_eq!(client.store().prune(&prune).await?, std::slice::from_ref(&added));
     assert_eq!(locks.find_one(doc! { "_id": "later" }).await?, Some(document));

@@ -12,7 +12,9 @@ use leasehold_conformance::expect::{extended, granted, held};
 use leasehold_conformance::servers::catalog::MONGODB;
 use leasehold_conformance::servers::{Conduct, Proxy};
 use leasehold_conformance::{Backend, CaseResult, Client};
-use leasehold_core::{LeaseId, LockName, LockStore, RenewOptions};
+use leasehold_core::{
+    DisableOptions, LeaseId, LockName, LockStore, LockStoreExt, Reason, RenewOptions, Settings,
+};
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use tokio::time::{Instant, sleep};
@@ -21,6 +23,7 @@ use super::super::place::Place;
 use super::super::probes::application;
 use super::super::{MongoDb, options};
 use super::{PATIENCE, TTL, new_locks, new_namespace};
+use crate::kept::{self, Kept};
 
 /// With this many waiters and this delay, a single queue would take longer than any call may.
 const WAITERS: usize = 500;
@@ -59,6 +62,11 @@ pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
     }
     // Neither an operator's calls nor a release are delayed.
     client.store().enable(&leases[0].name).await?;
+    let disable = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+    for _ in 0..4 {
+        client.store().disable(&leases[1].name, &disable).await?;
+    }
+    client.store().enable(&leases[1].name).await?;
     client.store().release(&leases[0].name, leases[0].lease).await?;
     ended.store(true, Ordering::SeqCst);
     proxy.set(Conduct::Pass);
@@ -112,6 +120,64 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     Ok(this.clean(&namespace).await?)
 }
 
+/// A grant that the server applied before, but whose outcome this client does not know, is not
+/// reported from a read: that may show what no majority has.
+pub(super) async fn own_grant(this: Arc<MongoDb>) -> CaseResult {
+    let (other, _, namespace) = new_locks(&this).await?;
+    let place = this.place().await?;
+    let concerns = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&concerns);
+    let handler = EventHandler::callback(move |event: CommandEvent| {
+        if let CommandEvent::Started(event) = event
+            && event.command_name == "findAndModify"
+        {
+            let concern = event.command.get_document("writeConcern");
+            let w = concern.and_then(|concern| concern.get_str("w")).unwrap_or_default();
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push(w.to_owned());
+        }
+    });
+    let set = |options: &mut mongodb::options::ClientOptions| {
+        options.command_event_handler = Some(handler);
+    };
+    let database = application(place.url(), set).await?;
+    let client =
+        Client::new(Arc::new(MongoStore::from_database(database, &options(&namespace)).await?));
+    let (name, lease) = (LockName::new("job")?, LeaseId::new());
+    let taken = other.take(&name, TTL).await?;
+    let asked = client.options(lease, TTL);
+    held(client.store().acquire(&name, &asked).await?);
+    other.give_back(&taken).await?;
+    let first = granted(other.store().acquire(&name, &asked).await?);
+    concerns.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    let again = granted(client.store().acquire(&name, &asked).await?);
+    assert_eq!(again.token, first.token);
+    assert!(again.left <= TTL);
+    let sent = concerns.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert_eq!(sent, ["majority"], "the grant was reported from a read");
+    extended(client.store().renew_one(&name, lease, TTL).await?);
+    Ok(this.clean(&namespace).await?)
+}
+
+pub(super) async fn blocked_runtime(this: Arc<MongoDb>) -> CaseResult {
+    let (place, namespace) = (this.place().await?, new_namespace()?);
+    let (url, asked) = (place.url().to_owned(), options(&namespace));
+    let open = || async move {
+        let store = MongoStore::connect(&url, &asked).await?;
+        Ok(Arc::new(store) as Arc<dyn LockStore>)
+    };
+    kept::blocked_runtime(open, Duration::from_secs(6)).await?;
+    Ok(this.clean(&namespace).await?)
+}
+
+pub(super) async fn silent_connections(this: Arc<MongoDb>) -> CaseResult {
+    let (place, namespace) = (this.place().await?, new_namespace()?);
+    let way = kept::Way::start(place.address()).await?;
+    let url = place.url_by(&way.address());
+    let store = Arc::new(MongoStore::connect(&url, &options(&namespace)).await?);
+    kept::silent_connections(store, &[way]).await?;
+    Ok(this.clean(&namespace).await?)
+}
+
 /// Returns the number of open connections to the server, from the system's own table.
 async fn connections(place: &Place) -> CaseResult<usize> {
     let table = place.server()?.run(&["cat", "/proc/net/tcp", "/proc/net/tcp6"]).await?;
@@ -123,8 +189,11 @@ async fn connections(place: &Place) -> CaseResult<usize> {
     Ok(table.lines().filter(established).count())
 }
 
-/// The driver monitors each server with one or two connections.
-const MONITORS: usize = 2;
+/// A store's client monitors each server with one connection.
+const MONITORS: usize = 1;
+
+/// The test's own client opens another connection to monitor the server after a while.
+const OWN: usize = 1;
 
 pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
     let place = Place::start(&MONGODB).await?;
@@ -148,22 +217,35 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
             });
             join_all(calls).await.into_iter().collect::<CaseResult>()?;
             let open = connections(&place).await? - before;
-            assert!(open <= most + MONITORS, "{open} connections");
+            assert!(open <= most + MONITORS + OWN, "{open} connections");
         }
         // Idle connections are closed: one is left, and that of the watch.
         let begun = Instant::now();
         loop {
             let open = connections(&place).await? - before;
-            if open <= 2 + MONITORS {
+            if open <= 2 + MONITORS + OWN {
                 break;
             }
             assert!(begun.elapsed() < PATIENCE, "{open} connections are kept");
             sleep(Duration::from_millis(100)).await;
         }
         drop(hints);
+        // Heartbeats have a client of their own, which also has a watch.
+        let kept = Kept::start(Arc::clone(client.store()), Settings::new()).await?;
+        let begun = Instant::now();
+        loop {
+            let open = connections(&place).await? - before;
+            if open <= 3 + 2 * MONITORS + OWN {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{open} connections are kept");
+            sleep(Duration::from_millis(100)).await;
+        }
+        kept.check();
+        kept.end().await?;
         drop(client);
         let begun = Instant::now();
-        while connections(&place).await? > before {
+        while connections(&place).await? > before + OWN {
             assert!(begun.elapsed() < PATIENCE, "connections outlive their store");
             sleep(Duration::from_millis(100)).await;
         }

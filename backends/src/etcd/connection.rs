@@ -1,0 +1,116 @@
+//! A connection to one member, used only by the runtime in which it was opened.
+//!
+//! The driver serves a connection by tasks of the runtime that opened it, so a call from another
+//! runtime would wait while the threads of the first compute or block.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use etcd_client::{Client, ConnectOptions};
+use tokio::runtime::{self, Handle};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use super::calls::Answer;
+
+/// Returns the runtime of the caller, if there is one.
+pub(super) fn home() -> Option<runtime::Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
+}
+
+/// One connection, which is opened by its first request.
+pub(super) struct Connection {
+    home: Option<runtime::Id>,
+    client: OnceCell<Client>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The last time when a request was sent here.
+    used: Instant,
+    /// The last time when an answer came.
+    answered: Option<Instant>,
+    /// The time that this answer took.
+    latency: Duration,
+}
+
+impl Connection {
+    /// Creates a connection for the runtime of the caller.
+    pub(super) fn new() -> Self {
+        Self::with(home(), OnceCell::new())
+    }
+
+    /// Wraps the application's client, which serves all runtimes.
+    pub(super) fn of_application(client: Client) -> Self {
+        Self::with(None, OnceCell::new_with(Some(client)))
+    }
+
+    fn with(home: Option<runtime::Id>, client: OnceCell<Client>) -> Self {
+        let state = State { used: Instant::now(), answered: None, latency: Duration::ZERO };
+        Self { home, client, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the driver's client, and connects it first if necessary.
+    pub(super) async fn client(
+        &self,
+        address: &str,
+        options: Option<&ConnectOptions>,
+    ) -> Answer<Client> {
+        let connect = || Client::connect([address], options.cloned());
+        self.client.get_or_try_init(connect).await.cloned()
+    }
+
+    pub(super) fn is_of(&self, home: Option<runtime::Id>) -> bool {
+        self.home == home
+    }
+
+    /// Notes that a request is sent here.
+    pub(super) fn used(&self) {
+        self.state().used = Instant::now();
+    }
+
+    /// Returns whether no request was sent here for that long.
+    pub(super) fn is_unused_for(&self, limit: Duration) -> bool {
+        self.state().used.elapsed() >= limit
+    }
+
+    /// Notes that an answer came, and how long it took.
+    pub(super) fn answered(&self, after: Duration) {
+        let mut state = self.state();
+        state.answered = Some(Instant::now());
+        state.latency = after;
+    }
+
+    /// Returns whether no answer came for at least `patience`, and for twice as long as the last one
+    /// took, although a request was sent at `since`.
+    pub(super) fn is_silent(&self, since: Instant, patience: Duration) -> bool {
+        let state = self.state();
+        let begun = state.answered.map_or(since, |answered| answered.max(since));
+        begun.elapsed() >= patience.max(state.latency * 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_connection_is_not_silent() {
+        let (connection, limit) = (Connection::new(), Duration::from_secs(1));
+        let begun = Instant::now();
+        assert!(!connection.is_silent(begun, limit));
+        tokio::time::advance(limit).await;
+        assert!(connection.is_silent(begun, limit));
+        connection.answered(limit);
+        assert!(!connection.is_silent(begun, limit), "an answer came since");
+        let begun = Instant::now() + Duration::from_millis(1);
+        tokio::time::advance(limit + Duration::from_millis(1)).await;
+        assert!(!connection.is_silent(begun, limit), "the last answer took as long");
+        tokio::time::advance(limit).await;
+        assert!(connection.is_silent(begun, limit));
+    }
+}

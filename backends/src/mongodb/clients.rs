@@ -1,0 +1,240 @@
+//! The driver's clients of one store: one for each runtime that calls it.
+//!
+//! The driver serves its connections by tasks of the runtime in which the client was created, so a
+//! call from another runtime would wait while the threads of the first compute or block. Heartbeats
+//! come from a runtime of their own.
+//!
+//! If a command is unanswered for some time, the next one is sent by a new client, whose connections
+//! are new: the network may have dropped the old ones without telling. If an answer comes to the old
+//! client after all, that one is used again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mongodb::bson::Document;
+use mongodb::options::ClientOptions;
+use mongodb::{Client, Collection, Database};
+use tokio::runtime::{self, Handle};
+use tokio::time::Instant;
+
+use super::{error, shared};
+use crate::Result;
+
+/// The client of a runtime that did not call the store for this long is closed by a call from
+/// another runtime.
+const UNUSED_LIMIT: Duration = Duration::from_secs(60);
+
+/// A command may be unanswered for this long before the next one is sent by a new client.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// This limit grows up to the following one if answers take long, so that a slow server is not
+/// mistaken for a connection that is gone.
+const LONGEST_SILENCE: Duration = Duration::from_secs(8);
+
+/// The names of the two collections of a store.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    pub(super) locks: String,
+    pub(super) instances: String,
+}
+
+/// A client, by what is used of it.
+#[derive(Debug)]
+pub(super) struct Handles {
+    pub(super) database: Database,
+    /// The collections have concerns of their own: what the application chose for its client is for
+    /// its data.
+    pub(super) locks: Collection<Document>,
+    pub(super) instances: Collection<Document>,
+}
+
+impl Handles {
+    fn new(database: Database, names: &Names) -> Self {
+        let locks = shared::collection(&database, &names.locks);
+        let instances = shared::collection(&database, &names.instances);
+        Self { database, locks, instances }
+    }
+}
+
+/// The clients of one store.
+#[derive(Debug)]
+pub(super) struct Clients {
+    names: Names,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// The application's client serves all runtimes.
+    Application(Arc<Handles>),
+    Own {
+        options: Box<ClientOptions>,
+        database: String,
+        homes: Mutex<Vec<Home>>,
+    },
+}
+
+/// The client of one runtime.
+#[derive(Debug)]
+struct Home {
+    of: Option<runtime::Id>,
+    handles: Arc<Handles>,
+    used: Instant,
+    silence: Duration,
+    /// This is true if a command of this client is unanswered for too long.
+    is_suspect: bool,
+}
+
+/// Returns the runtime of the caller, if there is one.
+fn here() -> Option<runtime::Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
+}
+
+impl Clients {
+    /// Wraps a database of the application's client.
+    pub(super) fn of_application(database: Database, names: Names) -> Self {
+        let source = Source::Application(Arc::new(Handles::new(database, &names)));
+        Self { names, source }
+    }
+
+    /// Creates clients with these options, each when it is needed.
+    pub(super) fn new(options: ClientOptions, database: String, names: Names) -> Self {
+        let source = Source::Own { options: Box::new(options), database, homes: Mutex::default() };
+        Self { names, source }
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Returns the client for a call from this runtime.
+    pub(super) fn handles(&self) -> Result<Arc<Handles>> {
+        let (options, database, homes) = match &self.source {
+            Source::Application(handles) => return Ok(Arc::clone(handles)),
+            Source::Own { options, database, homes } => (options, database, homes),
+        };
+        let of = here();
+        let mut homes = lock(homes);
+        let unused: Vec<_> =
+            homes.extract_if(.., |it| it.of != of && it.used.elapsed() >= UNUSED_LIMIT).collect();
+        let found = homes.iter_mut().find(|it| it.of == of);
+        let create = || -> Result<Arc<Handles>> {
+            let client = Client::with_options((**options).clone()).map_err(error::reading)?;
+            Ok(Arc::new(Handles::new(client.database(database), &self.names)))
+        };
+        let (handles, replaced) = match found {
+            Some(home) if home.is_suspect => {
+                let before = std::mem::replace(&mut home.handles, create()?);
+                (home.is_suspect, home.used) = (false, Instant::now());
+                (Arc::clone(&home.handles), Some(before))
+            }
+            Some(home) => {
+                home.used = Instant::now();
+                (Arc::clone(&home.handles), None)
+            }
+            None => {
+                let handles = create()?;
+                homes.push(Home {
+                    of,
+                    handles: Arc::clone(&handles),
+                    used: Instant::now(),
+                    silence: SILENCE,
+                    is_suspect: false,
+                });
+                (handles, None)
+            }
+        };
+        drop(homes);
+        // Their connections are closed outside of the lock.
+        drop((unused, replaced));
+        Ok(handles)
+    }
+
+    /// Returns how long a command of this client may be unanswered.
+    pub(super) fn silence(&self, handles: &Arc<Handles>) -> Duration {
+        self.home_of(handles, |home| home.silence).unwrap_or(SILENCE)
+    }
+
+    /// Notes that a command of this client is unanswered for too long.
+    pub(super) fn suspect(&self, handles: &Arc<Handles>) {
+        self.home_of(handles, |home| {
+            if !home.is_suspect {
+                home.is_suspect = true;
+                home.silence = (home.silence * 2).min(LONGEST_SILENCE);
+            }
+        });
+    }
+
+    /// Notes that the server answered this client, and how long that took.
+    pub(super) fn answered(&self, handles: &Arc<Handles>, after: Duration) {
+        let Source::Own { homes, .. } = &self.source else { return };
+        let of = here();
+        let replaced = {
+            let mut homes = lock(homes);
+            let Some(home) = homes.iter_mut().find(|it| it.of == of) else { return };
+            home.silence = (after * 2).clamp(SILENCE, LONGEST_SILENCE);
+            home.is_suspect = false;
+            std::mem::replace(&mut home.handles, Arc::clone(handles))
+        };
+        drop(replaced);
+    }
+
+    /// Returns what `with` makes of the home in which this client is used, if it still is.
+    fn home_of<T>(&self, handles: &Arc<Handles>, with: impl FnOnce(&mut Home) -> T) -> Option<T> {
+        let Source::Own { homes, .. } = &self.source else { return None };
+        let mut homes = lock(homes);
+        homes.iter_mut().find(|it| Arc::ptr_eq(&it.handles, handles)).map(with)
+    }
+}
+
+fn lock(homes: &Mutex<Vec<Home>>) -> MutexGuard<'_, Vec<Home>> {
+    homes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn clients() -> Clients {
+        // Nobody listens there, and nothing is sent.
+        let options = ClientOptions::parse("mongodb://127.0.0.1:1/app").await.unwrap();
+        let names = Names { locks: "locks".to_owned(), instances: "instances".to_owned() };
+        Clients::new(options, "app".to_owned(), names)
+    }
+
+    fn is_same(one: &Arc<Handles>, other: &Arc<Handles>) -> bool {
+        Arc::ptr_eq(one, other)
+    }
+
+    #[tokio::test]
+    async fn each_runtime_has_its_own_client() {
+        let clients = Arc::new(clients().await);
+        let first = clients.handles().unwrap();
+        assert!(is_same(&first, &clients.handles().unwrap()));
+        let shared = Arc::clone(&clients);
+        let other = std::thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { shared.handles().unwrap() })
+        });
+        let other = other.join().unwrap();
+        assert!(!is_same(&first, &other));
+        assert!(is_same(&first, &clients.handles().unwrap()));
+    }
+
+    #[tokio::test]
+    async fn a_silent_client_is_replaced_until_it_answers() {
+        let clients = clients().await;
+        let first = clients.handles().unwrap();
+        assert_eq!(clients.silence(&first), SILENCE);
+        clients.suspect(&first);
+        clients.suspect(&first);
+        assert_eq!(clients.silence(&first), SILENCE * 2);
+        let second = clients.handles().unwrap();
+        assert!(!is_same(&first, &second));
+        clients.suspect(&first);
+        assert!(is_same(&second, &clients.handles().unwrap()), "the first is out of use already");
+        clients.answered(&first, Duration::from_millis(1_600));
+        assert!(is_same(&first, &clients.handles().unwrap()), "the first answered after all");
+        assert_eq!(clients.silence(&first), Duration::from_millis(3_200));
+    }
+}

@@ -1,0 +1,139 @@
+//! Leases that are kept although the application blocks its runtime, or the network drops
+//! connections without telling.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use leasehold_conformance::CaseResult;
+use leasehold_conformance::servers::{Conduct, Proxy};
+use leasehold_core::election::{Leadership, job_fn};
+use leasehold_core::{Client, ElectionHandle, Guard, LockStore, Result, Settings};
+use tokio::time::{sleep, timeout};
+
+/// Protects a case against a hang.
+const HANG: Duration = Duration::from_secs(100);
+
+/// A way to a server whose present connections can become silent, while new ones work.
+pub(crate) struct Way {
+    front: Proxy,
+    old: Proxy,
+    new: Proxy,
+}
+
+impl Way {
+    pub(crate) async fn start(server: &str) -> std::io::Result<Self> {
+        let (old, new) = (Proxy::start(server).await?, Proxy::start(server).await?);
+        Ok(Self { front: Proxy::start(&old.address()).await?, old, new })
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.front.address()
+    }
+
+    /// Nothing comes through the present connections any longer, and neither end is told.
+    pub(crate) fn silence(&self) {
+        self.front.lead_to(&self.new.address());
+        self.old.set(Conduct::Hang);
+    }
+}
+
+/// A guard and a term of one client.
+pub(crate) struct Kept {
+    client: Client,
+    guard: Guard,
+    leading: ElectionHandle,
+    terms: Arc<AtomicUsize>,
+}
+
+impl Kept {
+    pub(crate) async fn start(store: Arc<dyn LockStore>, settings: Settings) -> CaseResult<Self> {
+        let client = Client::builder(store).settings(settings).build()?;
+        let terms = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&terms);
+        let job = job_fn(move |leadership: Leadership| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async move {
+                leadership.cancelled().await;
+                Ok(())
+            }
+        });
+        let leading = client.election("led")?.spawn(job);
+        while !leading.status().is_leading() || terms.load(Ordering::SeqCst) == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let guard = client.lock("held")?.try_acquire().await?;
+        Ok(Self { client, guard: guard.expect("the name is free"), leading, terms })
+    }
+
+    /// Leads several elections for a moment, so that the heartbeats' runtime has many idle connections
+    /// afterwards.
+    pub(crate) async fn use_many(&self) -> CaseResult {
+        let mut elections = Vec::new();
+        for number in 0..16 {
+            let job = job_fn(|leadership: Leadership| async move {
+                leadership.cancelled().await;
+                Ok(())
+            });
+            elections.push(self.client.election(format!("led {number}"))?.spawn(job));
+        }
+        for election in &elections {
+            while !election.status().is_leading() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+        join_all(elections.into_iter().map(ElectionHandle::shutdown)).await;
+        Ok(())
+    }
+
+    /// Fails unless the lock is still held, and the first term goes on.
+    pub(crate) fn check(&self) {
+        assert!(self.guard.is_held(), "the lock was lost");
+        assert!(self.leading.status().is_leading(), "the term ended");
+        assert_eq!(self.terms.load(Ordering::SeqCst), 1, "another term has started");
+    }
+
+    pub(crate) async fn end(self) -> CaseResult {
+        self.guard.release().await?;
+        self.leading.shutdown().await;
+        Ok(())
+    }
+}
+
+/// Blocks the only thread of the runtime in which the store was opened, for far longer than a lease.
+pub(crate) async fn blocked_runtime<F>(
+    open: impl FnOnce() -> F + Send + 'static,
+    ttl: Duration,
+) -> CaseResult
+where
+    F: Future<Output = Result<Arc<dyn LockStore>>>,
+{
+    let blocking = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let kept = Kept::start(open().await?, Settings::new().ttl(ttl)).await?;
+            std::thread::sleep(ttl * 5 / 2);
+            kept.check();
+            kept.end().await
+        })
+    });
+    timeout(HANG, blocking).await??
+}
+
+/// Silences all connections of a store that keeps a lock and a term with the default settings.
+pub(crate) async fn silent_connections(store: Arc<dyn LockStore>, ways: &[Way]) -> CaseResult {
+    let settings = Settings::new();
+    let ttl = settings.resolve(&store.capabilities())?.ttl;
+    let kept = Kept::start(store, settings).await?;
+    // Calls overlap, and each needs a connection.
+    ways.iter().for_each(|way| way.old.set(Conduct::Slow(Duration::from_millis(50))));
+    kept.use_many().await?;
+    ways.iter().for_each(|way| way.old.set(Conduct::Pass));
+    // The first heartbeat has opened what it needs.
+    sleep(ttl / 3).await;
+    ways.iter().for_each(Way::silence);
+    sleep(ttl * 3 / 2).await;
+    kept.check();
+    timeout(HANG, kept.end()).await?
+}
