@@ -1,5 +1,4 @@
-//! Leases that are kept although the application blocks its runtime, or the network drops
-//! connections without telling.
+//! Leases that are kept although the network drops many connections without telling.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,35 +8,11 @@ use futures_util::future::join_all;
 use leasehold_conformance::CaseResult;
 use leasehold_conformance::servers::{Conduct, Proxy};
 use leasehold_core::election::{Leadership, job_fn};
-use leasehold_core::{Client, ElectionHandle, Guard, LockStore, Result, Settings};
+use leasehold_core::{Client, ElectionHandle, Guard, LockStore, Settings};
 use tokio::time::{sleep, timeout};
 
 /// Protects a case against a hang.
 const HANG: Duration = Duration::from_secs(100);
-
-/// A way to a server whose present connections can become silent, while new ones work.
-pub(crate) struct Way {
-    front: Proxy,
-    old: Proxy,
-    new: Proxy,
-}
-
-impl Way {
-    pub(crate) async fn start(server: &str) -> std::io::Result<Self> {
-        let (old, new) = (Proxy::start(server).await?, Proxy::start(server).await?);
-        Ok(Self { front: Proxy::start(&old.address()).await?, old, new })
-    }
-
-    pub(crate) fn address(&self) -> String {
-        self.front.address()
-    }
-
-    /// Nothing comes through the present connections any longer, and neither end is told.
-    pub(crate) fn silence(&self) {
-        self.front.lead_to(&self.new.address());
-        self.old.set(Conduct::Hang);
-    }
-}
 
 /// A guard and a term of one client.
 pub(crate) struct Kept {
@@ -101,38 +76,18 @@ impl Kept {
     }
 }
 
-/// Blocks the only thread of the runtime in which the store was opened, for far longer than a lease.
-pub(crate) async fn blocked_runtime<F>(
-    open: impl FnOnce() -> F + Send + 'static,
-    ttl: Duration,
-) -> CaseResult
-where
-    F: Future<Output = Result<Arc<dyn LockStore>>>,
-{
-    let blocking = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let kept = Kept::start(open().await?, Settings::new().ttl(ttl)).await?;
-            std::thread::sleep(ttl * 5 / 2);
-            kept.check();
-            kept.end().await
-        })
-    });
-    timeout(HANG, blocking).await??
-}
-
 /// Silences all connections of a store that keeps a lock and a term with the default settings.
-pub(crate) async fn silent_connections(store: Arc<dyn LockStore>, ways: &[Way]) -> CaseResult {
+pub(crate) async fn silent_connections(store: Arc<dyn LockStore>, proxies: &[Proxy]) -> CaseResult {
     let settings = Settings::new();
     let ttl = settings.resolve(&store.capabilities())?.ttl;
     let kept = Kept::start(store, settings).await?;
     // Calls overlap, and each needs a connection.
-    ways.iter().for_each(|way| way.old.set(Conduct::Slow(Duration::from_millis(50))));
+    proxies.iter().for_each(|proxy| proxy.set(Conduct::Slow(Duration::from_millis(50))));
     kept.use_many().await?;
-    ways.iter().for_each(|way| way.old.set(Conduct::Pass));
+    proxies.iter().for_each(|proxy| proxy.set(Conduct::Pass));
     // The first heartbeat has opened what it needs.
     sleep(ttl / 3).await;
-    ways.iter().for_each(Way::silence);
+    proxies.iter().for_each(Proxy::silence_connections);
     sleep(ttl * 3 / 2).await;
     kept.check();
     timeout(HANG, kept.end()).await?

@@ -38,7 +38,6 @@ pub(crate) const CASES: &[OwnCase<Etcd>] = &[
     ("own::keep_alives_share_a_few_streams", |b| Box::pin(few_streams(b))),
     ("own::a_lock_is_had_over_tls", |b| Box::pin(tls::a_lock_is_had_over_tls(b))),
     ("own::clients_have_certificates", |b| Box::pin(tls::clients_have_certificates(b))),
-    ("own::a_blocked_runtime_costs_no_lease", |b| Box::pin(blocked_runtime(b))),
     ("own::connections_that_become_silent_cost_no_lease", |b| Box::pin(silent_connections(b))),
     ("own::a_killed_leader_costs_no_lease", |b| Box::pin(killed_leader(b))),
     ("own::a_compaction_ends_no_watch", |b| Box::pin(compaction(b))),
@@ -175,26 +174,17 @@ async fn no_etcd(_: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-async fn blocked_runtime(backend: Arc<Etcd>) -> CaseResult {
-    let (url, options) = (backend.url().to_owned(), options(&namespace()?));
-    let open = || async move {
-        let store = EtcdStore::connect(&url, &options).await?;
-        Ok(Arc::new(store) as Arc<dyn LockStore>)
-    };
-    kept::blocked_runtime(open, Duration::from_secs(6)).await
-}
-
 /// Once with one member, and once with three that are all cut off in the same way.
 async fn silent_connections(backend: Arc<Etcd>) -> CaseResult {
     let cut = async |members: usize| {
-        let mut ways = Vec::new();
+        let mut proxies = Vec::new();
         for _ in 0..members {
-            ways.push(kept::Way::start(&backend.address()).await.map_err(broken)?);
+            proxies.push(Proxy::start(&backend.address()).await.map_err(broken)?);
         }
-        let addresses: Vec<_> = ways.iter().map(kept::Way::address).collect();
+        let addresses: Vec<_> = proxies.iter().map(Proxy::address).collect();
         let url = ETCD.url_at(&addresses.join(","));
         let store = EtcdStore::connect(&url, &options(&namespace()?)).await?;
-        kept::silent_connections(Arc::new(store), &ways).await
+        kept::silent_connections(Arc::new(store), &proxies).await
     };
     let (one, three) = tokio::join!(cut(1), cut(3));
     one.and(three)

@@ -37,7 +37,6 @@ pub(super) const CASES: &[OwnCase<MongoDb>] = &[
     ("own::waiters_do_not_hold_up_heartbeats", |this| Box::pin(waiters::heartbeats(this))),
     ("own::a_name_that_was_refused_is_read_first", |this| Box::pin(waiters::reads(this))),
     ("own::a_grant_is_not_reported_from_a_read", |this| Box::pin(waiters::own_grant(this))),
-    ("own::a_blocked_runtime_costs_no_lease", |this| Box::pin(waiters::blocked_runtime(this))),
     ("own::connections_that_become_silent_cost_no_lease", |this| {
         Box::pin(waiters::silent_connections(this))
     }),

@@ -158,23 +158,12 @@ pub(super) async fn own_grant(this: Arc<MongoDb>) -> CaseResult {
     Ok(this.clean(&namespace).await?)
 }
 
-pub(super) async fn blocked_runtime(this: Arc<MongoDb>) -> CaseResult {
-    let (place, namespace) = (this.place().await?, new_namespace()?);
-    let (url, asked) = (place.url().to_owned(), options(&namespace));
-    let open = || async move {
-        let store = MongoStore::connect(&url, &asked).await?;
-        Ok(Arc::new(store) as Arc<dyn LockStore>)
-    };
-    kept::blocked_runtime(open, Duration::from_secs(6)).await?;
-    Ok(this.clean(&namespace).await?)
-}
-
 pub(super) async fn silent_connections(this: Arc<MongoDb>) -> CaseResult {
     let (place, namespace) = (this.place().await?, new_namespace()?);
-    let way = kept::Way::start(place.address()).await?;
-    let url = place.url_by(&way.address());
+    let proxy = Proxy::start(place.address()).await?;
+    let url = place.url_by(&proxy.address());
     let store = Arc::new(MongoStore::connect(&url, &options(&namespace)).await?);
-    kept::silent_connections(store, &[way]).await?;
+    kept::silent_connections(store, &[proxy]).await?;
     Ok(this.clean(&namespace).await?)
 }
 
