@@ -23,7 +23,8 @@ use super::server::Server;
 use super::upkeep;
 use crate::{Clock, Moment, SystemClock};
 
-/// A call waits this long for a permit, and then this long for a new connection.
+/// A call waits this long for a permit, and then this long for a new connection, beside the first
+/// attempt to connect.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// The first attempt to connect may take this long; the next one resolves the address again.
@@ -216,7 +217,7 @@ impl<DB: Server> Inner<DB> {
     /// Connects. If it may take its time, it retries while the server starts or accepts no more
     /// connections, and when an attempt takes so long that the address may have changed.
     pub(super) async fn open(&self, patient: bool) -> sqlx::Result<Live<DB>> {
-        let give_up = SystemClock.now() + LIMIT;
+        let give_up = SystemClock.now() + FIRST_ATTEMPT + LIMIT;
         let (mut limit, mut pause) = (FIRST_ATTEMPT, PAUSES.0);
         loop {
             let options = self.pool.connect_options();

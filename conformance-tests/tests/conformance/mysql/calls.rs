@@ -2,11 +2,10 @@
 //! are idle, and the number of sessions.
 
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use leasehold::Schema;
 use leasehold::mysql::MySqlStore;
 use leasehold_conformance::expect::{extended, granted};
@@ -167,16 +166,21 @@ async fn give_many_up(
     namespace: &Namespace,
     client: &Client,
 ) -> CaseResult<usize> {
-    let mut asking: FuturesUnordered<_> = (0..200)
-        .map(|number| async move {
+    let calls = (0..200).map(|number| {
+        let client = client.clone();
+        async move {
             let options = client.options(LeaseId::new(), LONG);
             let (job, limit) = (name(&format!("job {number}")), 400 + number * 20);
             let call = client.store().acquire(&job, &options);
             _ = timeout(Duration::from_millis(limit), call).await;
-        })
-        .collect();
+            Ok(())
+        }
+    });
+    let calls: Vec<_> = calls.collect();
+    let asking = spawn(async move { race(calls).await.map(drop) });
+    let mut asked = pin!(asking.join());
     let mut most = 0;
-    while asking.next().await.is_some() {
+    while timeout(Duration::from_millis(20), &mut asked).await.is_err() {
         most = most.max(backend.sessions(namespace).await?.len());
     }
     Ok(most)
@@ -204,13 +208,34 @@ pub(super) async fn calls_that_wait_for_a_connection_do_not_fill_the_server(
     Ok(())
 }
 
+impl MySql {
+    /// Opens a store through a proxy whose connections can fall silent.
+    async fn behind_silent_proxy(
+        &self,
+        namespace: &Namespace,
+    ) -> CaseResult<(MySqlStore, SilentProxy)> {
+        let address = self.address();
+        let proxy = SilentProxy::start(&address).await?;
+        let url = self.url().replace(&address, &proxy.address());
+        Ok((MySqlStore::connect(&url, &options(namespace, Schema::Create)).await?, proxy))
+    }
+}
+
 pub(super) async fn connections_that_fall_silent_cost_no_lease(backend: Arc<MySql>) -> CaseResult {
-    let (namespace, address) = (fresh(), backend.address());
-    let proxy = SilentProxy::start(&address).await?;
+    let namespace = fresh();
+    let (store, proxy) = backend.behind_silent_proxy(&namespace).await?;
     let direct = backend.connect(backend.url(), &namespace).await?;
-    let url = backend.url().replace(&address, &proxy.address());
-    let store = MySqlStore::connect(&url, &options(&namespace, Schema::Require)).await?;
     silent::connections_that_fall_silent_cost_no_lease(Arc::new(store), &proxy, &direct).await?;
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn abandoned_calls_do_not_count_after_an_outage(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let namespace = fresh();
+    let (store, proxy) = backend.behind_silent_proxy(&namespace).await?;
+    silent::abandoned_calls_do_not_count_after_an_outage(Arc::new(store), &proxy).await?;
     backend.clean(&namespace).await?;
     Ok(())
 }
