@@ -5,15 +5,17 @@
 //! call was abandoned is kept and counted until the server answers. When too many are counted, one
 //! call at a time is admitted, to find out whether the server answers again.
 
+use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::{Connection, Database};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
+
+use crate::{Clock, Moment, SystemClock};
 
 /// When too many calls are abandoned, a new call waits this long for one of them to be answered.
 const WAIT: Duration = Duration::from_secs(1);
@@ -29,95 +31,137 @@ pub(crate) struct AbandonedCalls(Arc<Inner>);
 
 struct Inner {
     most: usize,
-    count: AtomicUsize,
-    /// Permits the one call that is admitted when too many are abandoned.
-    trial: Arc<Semaphore>,
+    calls: Mutex<Calls>,
     answered: Notify,
+}
+
+/// The calls that count, and until when each does. The moments are compared where a call is
+/// admitted: no task needs to run for a call to stop counting.
+#[derive(Default)]
+struct Calls {
+    abandoned: HashMap<u64, Moment>,
+    /// The one call that was admitted although too many are abandoned.
+    trial: Option<(u64, Moment)>,
+    last: u64,
 }
 
 /// The right to make one call.
 pub(crate) struct Admission {
     inner: Arc<Inner>,
-    trial: Option<OwnedSemaphorePermit>,
+    /// The number of the call, if it is the trial or was abandoned.
+    number: Option<u64>,
 }
 
 impl AbandonedCalls {
     pub(crate) fn new(most: usize) -> Self {
-        let (count, trial) = (AtomicUsize::new(0), Arc::new(Semaphore::new(1)));
-        Self(Arc::new(Inner { most, count, trial, answered: Notify::new() }))
+        Self(Arc::new(Inner { most, calls: Mutex::default(), answered: Notify::new() }))
     }
 
     /// Admits a call, or returns the number of abandoned calls if there are too many.
     pub(crate) async fn admit(&self) -> Result<Admission, usize> {
-        let admission = |trial| Admission { inner: Arc::clone(&self.0), trial };
-        if self.0.has_room() {
-            return Ok(admission(None));
-        }
-        let trial = Arc::clone(&self.0.trial).acquire_owned();
         let admitted = async {
-            tokio::select! {
-                biased;
-                () = self.0.room() => None,
-                permit = trial => permit.ok(),
+            loop {
+                let mut answered = pin!(self.0.answered.notified());
+                answered.as_mut().enable();
+                if let Some(admission) = self.admit_now() {
+                    return admission;
+                }
+                answered.await;
             }
         };
         // The trial also counts as abandoned until it is answered.
-        let count = || self.0.count.load(Ordering::Relaxed) + 1;
-        timeout(WAIT, admitted).await.map(admission).map_err(|_| count())
+        timeout(WAIT, admitted).await.map_err(|_| self.0.calls().abandoned.len() + 1)
+    }
+
+    /// Admits a call if that is possible without waiting.
+    pub(crate) fn admit_now(&self) -> Option<Admission> {
+        let number = if self.0.has_room() { None } else { Some(self.0.begin_trial()?) };
+        Some(Admission { inner: Arc::clone(&self.0), number })
+    }
+
+    /// Returns whether the admission was given here and is still valid, after the call waited for a
+    /// connection: other calls may have been abandoned in that time.
+    pub(crate) fn still_admits(&self, admission: &Admission) -> bool {
+        Arc::ptr_eq(&self.0, &admission.inner) && (admission.number.is_some() || self.0.has_room())
+    }
+
+    /// Stops counting the calls that are abandoned now, because their connections are dead.
+    pub(crate) fn forget(&self) {
+        {
+            let mut calls = self.0.calls();
+            calls.abandoned.clear();
+            calls.trial = None;
+        }
+        self.0.answered.notify_waiters();
     }
 }
 
 impl Inner {
-    fn has_room(&self) -> bool {
-        self.count.load(Ordering::Relaxed) < self.most
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = SystemClock.now();
+        calls.abandoned.retain(|_, until| *until > now);
+        calls.trial = calls.trial.filter(|(_, until)| *until > now);
+        calls
     }
 
-    async fn room(&self) {
-        loop {
-            let mut answered = pin!(self.answered.notified());
-            answered.as_mut().enable();
-            if self.has_room() {
-                return;
-            }
-            answered.await;
+    fn has_room(&self) -> bool {
+        self.calls().abandoned.len() < self.most
+    }
+
+    fn begin_trial(&self) -> Option<u64> {
+        let mut calls = self.calls();
+        if calls.trial.is_some() {
+            return None;
         }
+        let number = calls.new_number();
+        calls.trial = Some((number, SystemClock.now() + LIMIT));
+        Some(number)
+    }
+}
+
+impl Calls {
+    fn new_number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
     }
 }
 
 impl Admission {
     /// Spawns a task that waits until the server answers the abandoned call, and then closes the
     /// connection. Outside of a runtime the connection is closed at once.
-    pub(crate) fn abandon<DB: Database>(self, mut connection: DB::Connection) {
+    pub(crate) fn abandon<DB: Database>(mut self, mut connection: DB::Connection) {
         let Ok(runtime) = Handle::try_current() else { return };
-        let counted = Counted::new(self);
+        self.count();
         runtime.spawn(async move {
             // The reply to a ping comes after the reply to the call; an error is a reply too.
             if let Ok(Ok(())) = timeout(LIMIT, connection.ping()).await {
                 _ = timeout(CLOSE_LIMIT, connection.close()).await;
             }
-            drop(counted);
+            drop(self);
         });
     }
-}
 
-/// An abandoned call, until it is answered.
-struct Counted(Admission);
-
-impl Counted {
-    fn new(admission: Admission) -> Self {
-        if admission.trial.is_none() {
-            admission.inner.count.fetch_add(1, Ordering::Relaxed);
+    /// Counts the call as abandoned until this value is dropped.
+    fn count(&mut self) {
+        if self.number.is_none() {
+            let mut calls = self.inner.calls();
+            let number = calls.new_number();
+            calls.abandoned.insert(number, SystemClock.now() + LIMIT);
+            self.number = Some(number);
         }
-        Self(admission)
     }
 }
 
-impl Drop for Counted {
+impl Drop for Admission {
     fn drop(&mut self) {
-        if self.0.trial.is_none() {
-            self.0.inner.count.fetch_sub(1, Ordering::Relaxed);
-            self.0.inner.answered.notify_waiters();
+        let Some(number) = self.number else { return };
+        {
+            let mut calls = self.inner.calls();
+            calls.abandoned.remove(&number);
+            calls.trial = calls.trial.filter(|(trial, _)| *trial != number);
         }
+        self.inner.answered.notify_waiters();
     }
 }
 
@@ -125,31 +169,73 @@ impl Drop for Counted {
 mod tests {
     use super::*;
 
-    #[tokio::test]
+    async fn abandoned(calls: &AbandonedCalls) -> Admission {
+        let mut admission = calls.admit().await.unwrap();
+        admission.count();
+        admission
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn beyond_the_bound_one_call_at_a_time_is_admitted() {
         let calls = AbandonedCalls::new(2);
-        let mut abandoned = Vec::new();
-        for _ in 0..2 {
-            abandoned.push(Counted::new(calls.admit().await.unwrap()));
-        }
+        let first = abandoned(&calls).await;
+        let second = abandoned(&calls).await;
         let trial = calls.admit().await.unwrap();
         assert_eq!(calls.admit().await.err(), Some(3));
         // An answered trial lets the next one through.
         drop(trial);
-        let trial = Counted::new(calls.admit().await.unwrap());
+        let trial = abandoned(&calls).await;
         assert_eq!(calls.admit().await.err(), Some(3));
-        abandoned.pop();
-        assert!(calls.admit().await.unwrap().trial.is_none());
-        drop(trial);
-        assert!(calls.admit().await.unwrap().trial.is_none());
+        drop(first);
+        assert!(calls.admit().await.unwrap().number.is_none());
+        drop((second, trial));
+        assert!(calls.admit().await.unwrap().number.is_none());
     }
 
     #[tokio::test]
     async fn a_call_that_waits_is_admitted_when_an_abandoned_one_is_answered() {
         let calls = AbandonedCalls::new(1);
-        let abandoned = Counted::new(calls.admit().await.unwrap());
-        let _trial = Counted::new(calls.admit().await.unwrap());
-        let (admitted, ()) = tokio::join!(calls.admit(), async { drop(abandoned) });
-        assert!(admitted.unwrap().trial.is_none());
+        let first = abandoned(&calls).await;
+        let _trial = abandoned(&calls).await;
+        let (admitted, ()) = tokio::join!(calls.admit(), async { drop(first) });
+        assert!(admitted.unwrap().number.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_admission_is_void_once_too_many_others_were_abandoned() {
+        let calls = AbandonedCalls::new(1);
+        let early = calls.admit().await.unwrap();
+        assert!(calls.still_admits(&early));
+        let _other = abandoned(&calls).await;
+        assert!(!calls.still_admits(&early));
+        let trial = calls.admit_now().unwrap();
+        assert!(calls.still_admits(&trial));
+        assert!(calls.admit_now().is_none());
+    }
+
+    #[tokio::test]
+    async fn forgotten_calls_do_not_count_and_their_ends_change_nothing() {
+        let calls = AbandonedCalls::new(1);
+        let before = abandoned(&calls).await;
+        let trial = abandoned(&calls).await;
+        calls.forget();
+        let after = abandoned(&calls).await;
+        drop((before, trial));
+        assert!(!calls.0.has_room(), "the later call still counts");
+        drop(after);
+        assert!(calls.0.has_room());
+    }
+
+    #[tokio::test]
+    async fn calls_stop_counting_though_no_task_of_theirs_runs() {
+        let calls = AbandonedCalls::new(1);
+        let (_first, _trial) = (abandoned(&calls).await, abandoned(&calls).await);
+        let past = SystemClock.now();
+        {
+            let mut state = calls.0.calls();
+            state.abandoned.values_mut().for_each(|until| *until = past);
+            state.trial = state.trial.map(|(number, _)| (number, past));
+        }
+        assert!(calls.admit_now().is_some_and(|admission| admission.number.is_none()));
     }
 }

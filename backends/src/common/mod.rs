@@ -6,11 +6,15 @@ mod abandoned;
 mod about;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod damage;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod in_use;
 pub(crate) mod instance;
 pub(crate) mod limit;
 mod nearest;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod own_connections;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod pool_fallback;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod pooled;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -19,6 +23,10 @@ pub(crate) mod prune;
 pub(crate) mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod server;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod turns;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod upkeep;
 pub(crate) mod url_options;
 
 pub(crate) use about::about;

@@ -3,8 +3,14 @@
 //! The connection that was used last is used first, so that the others become idle and are closed.
 //! A connection is used only in the runtime that opened it: in another runtime it would hang while
 //! the first is not driven, and fail once that is gone.
+//!
+//! A network that loses all packets of a connection tells neither end. So while one connection does
+//! not answer, others that were not used since are tested, and are replaced if they do not answer.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::collections::HashMap;
+use std::io;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::{Connection, Pool};
@@ -14,18 +20,27 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::server::Server;
+use super::upkeep;
 use crate::{Clock, Moment, SystemClock};
 
-/// A call waits this long for a permit, and then this long for a new connection.
+/// A call waits this long for a permit, and then this long for a new connection, beside the first
+/// attempt to connect.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// The first attempt to connect may take this long; the next one resolves the address again.
+const FIRST_ATTEMPT: Duration = Duration::from_secs(2);
 
 /// A test of a connection may take this long.
 const TEST_LIMIT: Duration = Duration::from_secs(2);
 
-/// An orderly close may take this long.
-const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// If a test takes longer than this, a new connection is opened beside it.
+const HEAD_START: Duration = Duration::from_millis(250);
 
-/// A connection is replaced at this age, so that changes of the address and password take effect.
+/// A connection that has not answered for this long makes older idle ones suspect.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// A connection is replaced at about this age, so that changes of the address and password take
+/// effect.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
 /// The pauses between attempts to connect.
@@ -34,40 +49,45 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 /// Opens, lends and closes connections.
 pub(crate) struct OwnConnections<DB: Server>(Arc<Inner<DB>>);
 
-struct Inner<DB: Server> {
+pub(super) struct Inner<DB: Server> {
     /// The pool's options say how to connect; a closed pool closes these connections too.
-    pool: Pool<DB>,
+    pub(super) pool: Pool<DB>,
     session: Arc<DB::Session>,
     turns: Arc<Semaphore>,
     most: usize,
-    /// An idle connection is kept this long.
-    keep: Duration,
+    /// The connection that was used last is kept this long when it is idle.
+    pub(super) keep: Duration,
     state: Mutex<State<DB>>,
 }
 
-struct State<DB: Server> {
+pub(super) struct State<DB: Server> {
     /// The connection used last comes last.
-    idle: Vec<Idle<DB>>,
+    pub(super) idle: Vec<Idle<DB>>,
     /// Closes connections that are not used.
-    closer: Option<AbortHandle>,
+    pub(super) closer: Option<AbortHandle>,
+    /// When each connection in use was lent.
+    lent: HashMap<u64, Moment>,
+    last: u64,
+    /// Idle connections that were not used since then are tested first.
+    suspect: Option<Moment>,
 }
 
-struct Idle<DB: Server> {
-    live: Live<DB>,
-    since: Moment,
+pub(super) struct Idle<DB: Server> {
+    pub(super) live: Live<DB>,
+    pub(super) since: Moment,
 }
 
-struct Live<DB: Server> {
-    connection: DB::Connection,
-    opened: Moment,
-    home: runtime::Id,
+pub(super) struct Live<DB: Server> {
+    pub(super) connection: DB::Connection,
+    /// From then on the connection is replaced when it is idle.
+    pub(super) old_at: Moment,
+    pub(super) home: runtime::Id,
 }
 
 /// A connection that is in use.
 pub(crate) struct OwnConnection<DB: Server> {
     live: Live<DB>,
-    owner: Arc<Inner<DB>>,
-    _turn: OwnedSemaphorePermit,
+    lent: Lent<DB>,
     /// This is true if the connection was used before.
     pub(crate) is_reused: bool,
 }
@@ -80,37 +100,39 @@ impl<DB: Server> OwnConnections<DB> {
         keep: Duration,
     ) -> Self {
         let turns = Arc::new(Semaphore::new(most));
-        let state = Mutex::new(State { idle: Vec::new(), closer: None });
+        let (idle, lent) = (Vec::new(), HashMap::new());
+        let state = Mutex::new(State { idle, closer: None, lent, last: 0, suspect: None });
         Self(Arc::new(Inner { pool, session, turns, most, keep, state }))
     }
 
-    /// Lends a connection. One that was idle for at least `test_after` is tested first.
-    pub(crate) async fn lend(&self, test_after: Duration) -> sqlx::Result<OwnConnection<DB>> {
+    /// Waits until a connection may be used.
+    pub(crate) async fn turn(&self) -> sqlx::Result<OwnedSemaphorePermit> {
+        let turn = timeout(LIMIT, Arc::clone(&self.0.turns).acquire_owned()).await;
+        turn.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)
+    }
+
+    /// Lends a connection. One that was idle for at least `test_after` is tested first. If there is
+    /// another way for the call, `patient` is false, and connecting is tried once.
+    pub(crate) async fn lend(
+        &self,
+        turn: OwnedSemaphorePermit,
+        test_after: Duration,
+        patient: bool,
+    ) -> sqlx::Result<OwnConnection<DB>> {
         let inner = &self.0;
-        let turn = timeout(LIMIT, Arc::clone(&inner.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(sqlx::Error::PoolTimedOut) };
         if inner.pool.is_closed() {
             return Err(sqlx::Error::PoolClosed);
         }
-        let lent = |live, is_reused| OwnConnection {
-            live,
-            owner: Arc::clone(inner),
-            _turn: turn,
-            is_reused,
-        };
         let home = Handle::current().id();
-        while let Some(Idle { mut live, since }) = inner.idle_of(home) {
-            let idle_for = SystemClock.now().saturating_since(since);
-            if idle_for < test_after
-                || matches!(timeout(TEST_LIMIT, live.connection.ping()).await, Ok(Ok(())))
-            {
-                return Ok(lent(live, true));
+        let (live, is_reused) = match inner.take_idle(home, test_after) {
+            Some((live, true)) => (live, true),
+            Some((live, false)) => inner.tested_or_new(live, patient).await?,
+            None => {
+                inner.make_room();
+                (inner.open(patient).await?, false)
             }
-        }
-        inner.make_room();
-        let connection = timeout(LIMIT, inner.open()).await;
-        let connection = connection.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
-        Ok(lent(Live { connection, opened: SystemClock.now(), home }, false))
+        };
+        Ok(OwnConnection { live, lent: Lent::new(Arc::clone(inner), turn), is_reused })
     }
 
     /// Returns whether this runtime has an idle connection.
@@ -121,20 +143,64 @@ impl<DB: Server> OwnConnections<DB> {
 
     /// Closes all idle connections.
     pub(crate) fn close_idle(&self) {
-        let idle = std::mem::take(&mut self.0.state().idle);
-        drop(idle);
+        self.0.close_idle();
     }
 }
 
 impl<DB: Server> Inner<DB> {
-    fn state(&self) -> MutexGuard<'_, State<DB>> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State<DB>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn idle_of(&self, home: runtime::Id) -> Option<Idle<DB>> {
+    fn close_idle(&self) {
+        let idle = std::mem::take(&mut self.state().idle);
+        drop(idle);
+    }
+
+    /// Takes the connection that was used last, and tells whether it can be used without a test.
+    fn take_idle(&self, home: runtime::Id, test_after: Duration) -> Option<(Live<DB>, bool)> {
+        let now = SystemClock.now();
         let mut state = self.state();
         let at = state.idle.iter().rposition(|idle| idle.live.home == home)?;
-        Some(state.idle.remove(at))
+        let Idle { live, since } = state.idle.remove(at);
+        let is_old = now.saturating_since(since) >= test_after;
+        Some((live, !is_old && state.suspect(now).is_none_or(|suspect| since >= suspect)))
+    }
+
+    /// Returns the connection if it answers, and otherwise a new one. Where one connection is dead,
+    /// the other idle ones are too, so they are closed untested.
+    async fn tested_or_new(
+        &self,
+        mut live: Live<DB>,
+        patient: bool,
+    ) -> sqlx::Result<(Live<DB>, bool)> {
+        let new = {
+            let ping = async { timeout(TEST_LIMIT, live.connection.ping()).await };
+            let mut answers = pin!(async { matches!(ping.await, Ok(Ok(()))) });
+            match timeout(HEAD_START, &mut answers).await {
+                Ok(true) => None,
+                Ok(false) => Some(self.open(patient).await),
+                Err(_) => {
+                    let mut open = pin!(self.open(patient));
+                    tokio::select! {
+                        answers = &mut answers => {
+                            if answers { None } else { Some(open.await) }
+                        }
+                        opened = &mut open => match opened {
+                            Err(_) if (&mut answers).await => None,
+                            opened => Some(opened),
+                        },
+                    }
+                }
+            }
+        };
+        match new {
+            None => Ok((live, true)),
+            Some(opened) => {
+                self.close_idle();
+                opened.map(|live| (live, false))
+            }
+        }
     }
 
     /// Closes idle connections of other runtimes until the limit is kept.
@@ -148,43 +214,88 @@ impl<DB: Server> Inner<DB> {
         drop(surplus);
     }
 
-    /// Connects, and retries while the server starts or accepts no more connections.
-    async fn open(&self) -> sqlx::Result<DB::Connection> {
-        let mut pause = PAUSES.0;
+    /// Connects. If it may take its time, it retries while the server starts or accepts no more
+    /// connections, and when an attempt takes so long that the address may have changed.
+    pub(super) async fn open(&self, patient: bool) -> sqlx::Result<Live<DB>> {
+        let give_up = SystemClock.now() + FIRST_ATTEMPT + LIMIT;
+        let (mut limit, mut pause) = (FIRST_ATTEMPT, PAUSES.0);
         loop {
             let options = self.pool.connect_options();
-            match DB::open(&options, &self.session).await {
-                Err(error) if is_passing(&error) => {
-                    sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES.1);
+            let error = match timeout(limit, DB::open(&options, &self.session)).await {
+                Ok(Ok(connection)) => return Ok(Live::new(connection)),
+                Ok(Err(error)) if !is_passing(&error) => return Err(error),
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    io::Error::new(io::ErrorKind::TimedOut, "connecting took too long").into()
                 }
-                opened => return opened,
+            };
+            if !patient || SystemClock.now() + pause >= give_up {
+                return Err(error);
             }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+            limit = give_up.saturating_since(SystemClock.now());
         }
     }
+}
 
-    /// Takes out the connections that were idle for too long, and returns when the next one will
-    /// be. Ends the closer if no connection is idle.
-    fn expired(&self) -> (Vec<Live<DB>>, Option<Duration>) {
-        let now = SystemClock.now();
-        let idle_for = |idle: &Idle<DB>| now.saturating_since(idle.since);
-        let mut state = self.state();
-        let expired = state.idle.extract_if(.., |idle| idle_for(idle) >= self.keep);
-        let expired = expired.map(|idle| idle.live).collect();
-        let longest = state.idle.iter().map(idle_for).max();
-        if longest.is_none() {
-            state.closer = None;
-        }
-        (expired, longest.map(|longest| self.keep.saturating_sub(longest)))
+impl<DB: Server> State<DB> {
+    /// Returns the moment since when a connection must have been used to be trusted, while another
+    /// one does not answer.
+    fn suspect(&self, now: Moment) -> Option<Moment> {
+        let slow = self.lent.values().map(|since| *since + SLOW).filter(|slow| *slow <= now);
+        slow.chain(self.suspect).max()
+    }
+}
+
+impl<DB: Server> Live<DB> {
+    fn new(connection: DB::Connection) -> Self {
+        // The connections of many processes are not replaced at the same time.
+        let age = MAX_AGE.mul_f64(0.9 + fastrand::f64() / 5.0);
+        Self { connection, old_at: SystemClock.now() + age, home: Handle::current().id() }
     }
 }
 
 /// Returns whether the server is starting or accepts no more connections for now.
 fn is_passing(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(cause) => cause.kind() == std::io::ErrorKind::ConnectionRefused,
+        sqlx::Error::Io(cause) => cause.kind() == io::ErrorKind::ConnectionRefused,
         sqlx::Error::Database(error) => error.is_transient_in_connect_phase(),
         _ => false,
+    }
+}
+
+/// The use of a connection, until it is given back or dropped.
+struct Lent<DB: Server> {
+    owner: Arc<Inner<DB>>,
+    number: u64,
+    has_answered: bool,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl<DB: Server> Lent<DB> {
+    fn new(owner: Arc<Inner<DB>>, turn: OwnedSemaphorePermit) -> Self {
+        let number = {
+            let mut state = owner.state();
+            state.last += 1;
+            let number = state.last;
+            state.lent.insert(number, SystemClock.now());
+            number
+        };
+        Self { owner, number, has_answered: false, _turn: turn }
+    }
+}
+
+impl<DB: Server> Drop for Lent<DB> {
+    fn drop(&mut self) {
+        let mut state = self.owner.state();
+        let since = state.lent.remove(&self.number);
+        if let Some(slow) = since.map(|since| since + SLOW)
+            && !self.has_answered
+            && slow <= SystemClock.now()
+        {
+            state.suspect = state.suspect.max(Some(slow));
+        }
     }
 }
 
@@ -195,18 +306,19 @@ impl<DB: Server> OwnConnection<DB> {
 
     /// Returns the connection to the idle ones; no answer may be outstanding on it.
     pub(crate) fn give_back(self) {
-        let Self { live, owner, _turn, .. } = self;
-        let now = SystemClock.now();
-        if owner.pool.is_closed() || now.saturating_since(live.opened) > MAX_AGE {
+        let Self { live, mut lent, .. } = self;
+        lent.has_answered = true;
+        let owner = &lent.owner;
+        if owner.pool.is_closed() {
             return;
         }
         let mut state = owner.state();
-        state.idle.push(Idle { live, since: now });
+        state.idle.push(Idle { live, since: SystemClock.now() });
         // The closer may have ended with its runtime.
         if state.closer.as_ref().is_none_or(AbortHandle::is_finished)
             && let Ok(runtime) = Handle::try_current()
         {
-            let closer = runtime.spawn(close_unused(Arc::downgrade(&owner)));
+            let closer = runtime.spawn(upkeep::run(Arc::downgrade(owner)));
             state.closer = Some(closer.abort_handle());
         }
     }
@@ -214,38 +326,5 @@ impl<DB: Server> OwnConnection<DB> {
     /// Takes the connection out, which frees its permit.
     pub(crate) fn into_connection(self) -> DB::Connection {
         self.live.connection
-    }
-}
-
-/// Closes connections that are not used, until there are none.
-async fn close_unused<DB: Server>(owner: Weak<Inner<DB>>) {
-    let Some(mut closed) = owner.upgrade().map(|owner| owner.pool.close_event()) else { return };
-    loop {
-        let Some(inner) = owner.upgrade() else { return };
-        let (expired, next) = inner.expired();
-        drop(inner);
-        close(expired).await;
-        let Some(next) = next else { return };
-        tokio::select! {
-            () = sleep(next) => {}
-            () = &mut closed => break,
-        }
-    }
-    let Some(inner) = owner.upgrade() else { return };
-    let idle = {
-        let mut state = inner.state();
-        state.closer = None;
-        std::mem::take(&mut state.idle)
-    };
-    close(idle.into_iter().map(|idle| idle.live).collect()).await;
-}
-
-/// Closes connections in an orderly way, except those of other runtimes, where that could hang.
-async fn close<DB: Server>(connections: Vec<Live<DB>>) {
-    let home = Handle::current().id();
-    for live in connections {
-        if live.home == home {
-            _ = timeout(CLOSE_LIMIT, live.connection.close()).await;
-        }
     }
 }

@@ -1,29 +1,31 @@
 //! Runs one call on a connection that is returned clean or not at all.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::Pool;
-use sqlx::pool::PoolConnection;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::abandoned::{AbandonedCalls, Admission};
-
+use super::in_use::{InUse, Source};
 use super::limit::CALL_LIMIT;
-use super::own_connections::{OwnConnection, OwnConnections};
+use super::own_connections::OwnConnections;
+use super::pool_fallback::PoolFallback;
 use super::server::{Health, Purpose, Server};
+use super::turns::{Turn, Turns, Way};
 use crate::{Clock, SystemClock};
 
 /// The most connections that a store opens for its calls, beside those for heartbeats and hints.
 pub(crate) const MOST_CALLS: u32 = 4;
 
-/// The most connections for heartbeats: the second is used while the first has no answer.
-const MOST_HEARTBEATS: usize = 2;
+/// The most connections for heartbeats. As many renewals of a lease as the engine has under way do
+/// not wait for each other, nor for releases; more than one connection is opened only for that.
+const MOST_HEARTBEATS: usize = 6;
 
 /// Once this many calls, or heartbeats, are abandoned, further ones are tried one at a time.
 const MOST_ABANDONED: usize = 3;
-const MOST_ABANDONED_HEARTBEATS: usize = 2;
+const MOST_ABANDONED_HEARTBEATS: usize = 4;
 
 /// An idle connection for calls is kept this long.
 const KEEP: Duration = Duration::from_secs(10);
@@ -55,14 +57,12 @@ pub(crate) enum CallError {
 
 /// The connections of a store: those for calls, and those for heartbeats, which wait for no call.
 pub(crate) struct Connections<DB: Server> {
-    pool: Pool<DB>,
-    /// The store's own connections for calls; if `None`, calls use the application's pool.
-    calls: Option<OwnConnections<DB>>,
-    heartbeats: OwnConnections<DB>,
+    turns: Turns<DB>,
     abandoned_calls: AbandonedCalls,
     abandoned_heartbeats: AbandonedCalls,
-    /// This is true if heartbeats must use the application's pool, which prepares its sessions.
-    needs_pool: AtomicBool,
+    fallback: PoolFallback,
+    /// Changes when a call found that all connections to the server must be closed.
+    left: watch::Sender<()>,
 }
 
 impl<DB: Server> Connections<DB> {
@@ -79,21 +79,22 @@ impl<DB: Server> Connections<DB> {
     fn new(pool: Pool<DB>, session: DB::Session, own: bool) -> Self {
         let session = Arc::new(session);
         let most = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
-        let calls =
-            own.then(|| OwnConnections::new(pool.clone(), Arc::clone(&session), most, KEEP));
+        let own_connections =
+            |most, keep| OwnConnections::new(pool.clone(), Arc::clone(&session), most, keep);
+        let calls = own.then(|| own_connections(most, KEEP));
+        let heartbeats = own_connections(MOST_HEARTBEATS, KEEP_HEARTBEATS);
         Self {
-            heartbeats: OwnConnections::new(
-                pool.clone(),
-                session,
-                MOST_HEARTBEATS,
-                KEEP_HEARTBEATS,
-            ),
-            pool,
-            calls,
+            turns: Turns::new(pool, calls, heartbeats),
             abandoned_calls: AbandonedCalls::new(MOST_ABANDONED),
             abandoned_heartbeats: AbandonedCalls::new(MOST_ABANDONED_HEARTBEATS),
-            needs_pool: AtomicBool::new(false),
+            fallback: PoolFallback::default(),
+            left: watch::Sender::new(()),
         }
+    }
+
+    /// Returns a receiver that is told when all connections to the server must be closed.
+    pub(crate) fn left(&self) -> watch::Receiver<()> {
+        self.left.subscribe()
     }
 
     /// Runs the future that `work` returns on a connection.
@@ -115,15 +116,20 @@ impl<DB: Server> Connections<DB> {
         let give_up = SystemClock.now() + REPEAT_LIMIT;
         let mut tries_left = None;
         let mut doubt = Doubt(None);
+        let mut unsuitable = None;
         loop {
-            let mut in_use =
-                self.connection_for(purpose).await.map_err(|error| doubt.keep::<DB>(error))?;
+            let way = self.way(purpose, unsuitable.is_some());
+            let in_use = self.connection_for(way, purpose).await;
+            let mut in_use = in_use.map_err(|error| doubt.keep::<DB>(error))?;
             let Some(connection) = in_use.connection() else {
                 return Err(doubt.keep::<DB>(CallError::NotSent(sqlx::Error::PoolClosed)));
             };
             let error = match timeout(CALL_LIMIT, work()(connection)).await {
                 Ok(Ok(value)) => {
                     in_use.give_back();
+                    if let Some(error) = unsuitable {
+                        self.fallback.worked(&error);
+                    }
                     return Ok(value);
                 }
                 Ok(Err(error)) => error,
@@ -132,13 +138,9 @@ impl<DB: Server> Connections<DB> {
             let from_server = error.as_database_error().is_some();
             let health = if from_server { DB::health(&error) } else { Health::Unusable };
             let (is_reused, is_own) = (in_use.is_reused(), in_use.is_own());
-            if from_server && DB::lacks_access(&error) && self.has_to_use_pool(&in_use) {
-                in_use.give_back();
-                tracing::warn!(
-                    %error,
-                    "heartbeats use the application's pool, because a connection that is opened \
-                     by its options may not use the table of locks"
-                );
+            if unsuitable.is_none() && from_server && self.is_unsuitable(&in_use, &error) {
+                in_use.close();
+                unsuitable = Some(error);
                 continue;
             }
             match health {
@@ -146,17 +148,18 @@ impl<DB: Server> Connections<DB> {
                 Health::Unusable => in_use.close(),
                 Health::AllUnusable => {
                     in_use.close();
-                    self.close_idle();
+                    self.turns.close_idle();
+                    self.left.send_replace(());
                 }
             }
             // If one connection broke, so did the other idle ones, as after a restart or an idle
             // timeout.
             if !from_server && is_own {
-                self.close_own();
+                self.turns.close_own();
             }
             // Each of the pool's other connections may be dead too; after those the pool opens a
             // new one.
-            let most = if is_own { 1 } else { (self.pool.size() + 1).min(MOST_TRIES) };
+            let most = if is_own { 1 } else { (self.turns.pool.size() + 1).min(MOST_TRIES) };
             let tries_left = tries_left.get_or_insert(most);
             let harmless = purpose.is_repeatable() || !DB::leaves_doubt(&error);
             let in_time = SystemClock.now() < give_up;
@@ -170,64 +173,65 @@ impl<DB: Server> Connections<DB> {
         }
     }
 
+    /// Returns which connections serve the purpose.
+    fn way(&self, purpose: Purpose, on_pool: bool) -> Way {
+        match purpose {
+            _ if on_pool || self.fallback.is_on() => Way::Calls,
+            Purpose::Renew => Way::Heartbeats,
+            Purpose::Release => Way::Either,
+            Purpose::Presence if self.turns.heartbeats.has_idle() => Way::Either,
+            _ => Way::Calls,
+        }
+    }
+
     /// Returns a connection for the purpose.
-    async fn connection_for(&self, purpose: Purpose) -> Result<InUse<DB>, CallError> {
+    async fn connection_for(&self, mut way: Way, purpose: Purpose) -> Result<InUse<DB>, CallError> {
         let test_after = if purpose.is_repeatable() { Duration::MAX } else { TEST_AFTER };
-        let beats =
-            purpose.is_heartbeat() || purpose == Purpose::Presence && self.heartbeats.has_idle();
-        if beats && !self.needs_pool.load(Ordering::Relaxed) {
-            let admission = admit(&self.abandoned_heartbeats).await?;
-            match self.heartbeats.lend(test_after).await {
-                Ok(lent) => return Ok(InUse::new(Source::Heartbeats(lent), admission)),
-                // The server may accept no more connections.
-                Err(error) if self.has_idle() => {
-                    tracing::debug!(%error, "cannot open a separate connection for heartbeats");
-                }
-                Err(error) => return Err(CallError::NotSent(error)),
-            }
-        }
-        let admission = admit(&self.abandoned_calls).await?;
-        let source = match &self.calls {
-            Some(calls) => calls.lend(test_after).await.map(Source::Calls),
-            None => match timeout(CALL_LIMIT, self.pool.acquire()).await {
-                Ok(acquired) => acquired.map(Source::Pool),
-                Err(_) => Err(sqlx::Error::PoolTimedOut),
-            },
+        let first = match way {
+            Way::Calls => &self.abandoned_calls,
+            Way::Heartbeats | Way::Either => &self.abandoned_heartbeats,
         };
-        Ok(InUse::new(source.map_err(CallError::NotSent)?, admission))
-    }
-
-    /// Returns whether a connection for calls is available.
-    fn has_idle(&self) -> bool {
-        match &self.calls {
-            Some(calls) => calls.has_idle(),
-            None => self.pool.size() > 0,
-        }
-    }
-
-    /// Makes heartbeats use the application's pool, if this connection was opened in place of one
-    /// of the pool's. Returns whether that is a change.
-    fn has_to_use_pool(&self, in_use: &InUse<DB>) -> bool {
-        let on_behalf =
-            self.calls.is_none() && matches!(in_use.source, Some(Source::Heartbeats(_)));
-        on_behalf && !self.needs_pool.swap(true, Ordering::Relaxed)
-    }
-
-    fn close_own(&self) {
-        self.heartbeats.close_idle();
-        if let Some(calls) = &self.calls {
-            calls.close_idle();
-        }
-    }
-
-    fn close_idle(&self) {
-        self.close_own();
-        if self.calls.is_none() {
-            for _ in 0..self.pool.num_idle() {
-                let Some(connection) = self.pool.try_acquire() else { break };
-                drop(connection.detach());
+        let mut admission = Some(admit(first).await?);
+        loop {
+            let turn = self.turns.turn(way).await.map_err(|error| self.not_sent(error))?;
+            let is_heartbeat = matches!(turn, Turn::Heartbeats(..));
+            let abandoned =
+                if is_heartbeat { &self.abandoned_heartbeats } else { &self.abandoned_calls };
+            // Calls may have been abandoned while this one waited for its turn.
+            let valid = admission.take().filter(|admission| abandoned.still_admits(admission));
+            let Some(admitted) = valid.or_else(|| abandoned.admit_now()) else {
+                drop(turn);
+                admission = Some(admit(abandoned).await?);
+                continue;
+            };
+            let error = match self.turns.lend(turn, test_after).await {
+                Ok(source) => return Ok(InUse::new(source, admitted)),
+                Err(error) => self.not_sent(error),
+            };
+            // The server may accept no more connections.
+            if !is_heartbeat || !self.turns.has_idle() {
+                return Err(error);
             }
+            tracing::debug!(?error, "cannot open a separate connection for heartbeats");
+            way = Way::Calls;
         }
+    }
+
+    fn not_sent(&self, error: sqlx::Error) -> CallError {
+        // Where nothing can be reached, the connections of abandoned calls are dead as well.
+        if matches!(error, sqlx::Error::Io(_)) {
+            self.abandoned_calls.forget();
+            self.abandoned_heartbeats.forget();
+        }
+        CallError::NotSent(error)
+    }
+
+    /// Returns whether this connection, which was opened in place of one of the application's pool,
+    /// lacks what the pool may do to its connections, such as `SET ROLE`.
+    fn is_unsuitable(&self, in_use: &InUse<DB>, error: &sqlx::Error) -> bool {
+        in_use.is_heartbeat()
+            && !self.turns.has_own_calls()
+            && (DB::lacks_access(error) || !in_use.is_reused() && DB::is_read_only(error))
     }
 }
 
@@ -252,70 +256,4 @@ impl Doubt {
 
 async fn admit(abandoned: &AbandonedCalls) -> Result<Admission, CallError> {
     abandoned.admit().await.map_err(CallError::TooManyAbandoned)
-}
-
-enum Source<DB: Server> {
-    Heartbeats(OwnConnection<DB>),
-    Calls(OwnConnection<DB>),
-    Pool(PoolConnection<DB>),
-}
-
-/// A connection in use. If it is dropped midway, it waits for the answer in the background and is
-/// then closed.
-struct InUse<DB: Server> {
-    source: Option<Source<DB>>,
-    admission: Option<Admission>,
-}
-
-impl<DB: Server> InUse<DB> {
-    fn new(source: Source<DB>, admission: Admission) -> Self {
-        Self { source: Some(source), admission: Some(admission) }
-    }
-
-    fn connection(&mut self) -> Option<&mut DB::Connection> {
-        Some(match self.source.as_mut()? {
-            Source::Heartbeats(lent) | Source::Calls(lent) => lent.connection(),
-            Source::Pool(connection) => connection,
-        })
-    }
-
-    /// Returns whether the connection was used before, as far as is known.
-    fn is_reused(&self) -> bool {
-        match &self.source {
-            Some(Source::Heartbeats(lent) | Source::Calls(lent)) => lent.is_reused,
-            _ => true,
-        }
-    }
-
-    fn is_own(&self) -> bool {
-        !matches!(self.source, Some(Source::Pool(_)))
-    }
-
-    fn give_back(&mut self) {
-        match self.source.take() {
-            Some(Source::Heartbeats(lent) | Source::Calls(lent)) => lent.give_back(),
-            Some(Source::Pool(connection)) => drop(connection),
-            None => {}
-        }
-    }
-
-    /// Closes the connection. Skips the orderly close, which could hang.
-    fn close(&mut self) {
-        drop(self.detach());
-    }
-
-    fn detach(&mut self) -> Option<DB::Connection> {
-        Some(match self.source.take()? {
-            Source::Heartbeats(lent) | Source::Calls(lent) => lent.into_connection(),
-            Source::Pool(connection) => connection.detach(),
-        })
-    }
-}
-
-impl<DB: Server> Drop for InUse<DB> {
-    fn drop(&mut self) {
-        if let (Some(connection), Some(admission)) = (self.detach(), self.admission.take()) {
-            admission.abandon::<DB>(connection);
-        }
-    }
 }

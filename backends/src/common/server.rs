@@ -22,6 +22,9 @@ pub(crate) trait Server: Database {
     /// Returns whether this session cannot see or may not use the table, although another session
     /// may.
     fn lacks_access(error: &sqlx::Error) -> bool;
+
+    /// Returns whether the session or the server accepts no writes.
+    fn is_read_only(error: &sqlx::Error) -> bool;
 }
 
 /// The options by which a server's connections are opened.
@@ -64,10 +67,5 @@ impl Purpose {
             Self::Read | Self::Acquire | Self::Renew | Self::Presence => true,
             Self::Change | Self::Release => false,
         }
-    }
-
-    /// Returns whether a lease, or its prompt release, depends on the call.
-    pub(crate) fn is_heartbeat(self) -> bool {
-        matches!(self, Self::Renew | Self::Release)
     }
 }

@@ -15,9 +15,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::error;
 use super::listen::Ears;
 use super::ring::Ringer;
 use crate::common::limit::CALL_LIMIT;
@@ -36,8 +38,13 @@ pub(super) struct Bells {
 }
 
 impl Bells {
-    pub(super) fn new(pool: &MySqlPool, table: &str) -> Self {
-        let tower = Tower::new(pool, table);
+    pub(super) fn new(
+        pool: &MySqlPool,
+        database: &str,
+        table: &str,
+        left: watch::Receiver<()>,
+    ) -> Self {
+        let tower = Tower::new(pool, database, table, left);
         Self { ringer: Ringer::new(tower.clone()), ears: Ears::new(tower) }
     }
 
@@ -79,13 +86,21 @@ impl Bells {
 pub(super) struct Tower {
     pub(super) pool: MySqlPool,
     place: u64,
+    left: watch::Receiver<()>,
 }
 
 impl Tower {
-    fn new(pool: &MySqlPool, table: &str) -> Self {
-        let options = pool.connect_options();
-        let database = options.get_database().unwrap_or_default();
-        Self { pool: pool.clone(), place: fnv(database.bytes().chain([0]).chain(table.bytes())) }
+    fn new(pool: &MySqlPool, database: &str, table: &str, left: watch::Receiver<()>) -> Self {
+        let place = fnv(database.bytes().chain([0]).chain(table.bytes()));
+        Self { pool: pool.clone(), place, left }
+    }
+
+    /// Returns a receiver that is told when connections must be closed because the server accepts no
+    /// more writes or shuts down.
+    pub(super) fn left(&self) -> watch::Receiver<()> {
+        let mut left = self.left.clone();
+        left.mark_unchanged();
+        left
     }
 
     /// The name of a holder's bell, in the 64 characters that MySQL allows.
@@ -134,9 +149,14 @@ impl Line {
         Ok(self.ask(format!("SELECT GET_LOCK('{bell}', {PASSING})")).await? == Some(1))
     }
 
-    /// Whether a bell is kept on this connection.
+    /// Returns whether the user-level lock is kept on this connection, or an error if the server
+    /// accepts no more writes, since waiters then ask another server.
     pub(super) async fn keeps(&mut self, bell: &str) -> sqlx::Result<bool> {
-        Ok(self.ask(format!("SELECT IS_USED_LOCK('{bell}') = CONNECTION_ID()")).await? == Some(1))
+        let kept = format!("IS_USED_LOCK('{bell}') <=> CONNECTION_ID()");
+        match self.ask(format!("SELECT IF(@@read_only, NULL, {kept})")).await? {
+            Some(kept) => Ok(kept == 1),
+            None => Err(sqlx::Error::Protocol(error::READ_ONLY.into())),
+        }
     }
 
     /// Lets go of a bell that is kept here, and takes it again after all who are in line. One
@@ -193,7 +213,8 @@ mod tests {
                 &super::super::config::from_url(&format!("mysql://app@db/{place}")).unwrap(),
                 None,
             );
-            Tower::new(&pool, "leasehold_locks").bell(holder)
+            let left = watch::Sender::new(()).subscribe();
+            Tower::new(&pool, place, "leasehold_locks", left).bell(holder)
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _guard = runtime.enter();

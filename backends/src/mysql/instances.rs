@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use uuid::Uuid;
 
 use super::shared::Shared;
-use super::sql::{CLOCK, Column};
+use super::sql::{CLOCK, Column, qualified};
 use crate::common::row::{self, get, present, text_of_bytes as text};
 use crate::common::server::Purpose;
 use crate::common::{Damage, instance};
@@ -14,8 +14,10 @@ use crate::{InstanceRecord, Namespace, Presence, Result};
 /// The statements on one namespace's table of instances.
 #[derive(Clone)]
 pub(super) struct Statements {
-    /// The table's name, safe to put into SQL as it is.
-    pub(super) table: String,
+    /// The table's name without its database.
+    pub(super) name: String,
+    /// The table's name with its database, quoted.
+    table: String,
     /// Creates the table where it is missing.
     pub(super) create: String,
     /// instance, presence, ttl, presence, ttl: its id is 1 unless it is new.
@@ -38,11 +40,12 @@ pub(super) const COLUMNS: [Column; 3] = [
 const KNOWN: u64 = 1;
 
 impl Statements {
-    pub(super) fn new(namespace: &Namespace) -> Self {
-        let table = format!("{namespace}_instances");
+    pub(super) fn new(namespace: &Namespace, database: &str) -> Self {
+        let name = format!("{namespace}_instances");
+        let table = qualified(database, &name);
         let statement = |text: String| AssertSqlSafe(text).into_sql_str();
         Self {
-            create: create(&table),
+            create: create(&name),
             announce: statement(format!(
                 "INSERT INTO {table} (instance, presence, expires_at) \
                  VALUES (?, ?, {CLOCK} + ?) ON DUPLICATE KEY UPDATE \
@@ -57,6 +60,7 @@ impl Statements {
                 "SELECT instance, CAST(presence AS BINARY) AS presence, expires_at, \
                  {CLOCK} AS clock FROM {table} ORDER BY instance"
             )),
+            name,
             table,
         }
     }

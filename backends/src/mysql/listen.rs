@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::bell::{Heard, Line, Tower};
+use super::error::READ_ONLY;
 use crate::LockName;
 
 /// The most holders that a store listens for at once; for others' releases it polls.
@@ -230,9 +231,10 @@ async fn run(inner: Arc<Inner>) {
 }
 
 async fn serve(inner: &Inner, line: &mut Option<Line>) {
+    let mut left = inner.tower.left();
     loop {
         match inner.choose() {
-            Some(heeded) => heed(&heeded, line).await,
+            Some(heeded) => heed(&heeded, line, &mut left).await,
             None => {
                 if timeout(LINGER, inner.wake.notified()).await.is_err() {
                     return;
@@ -243,14 +245,18 @@ async fn serve(inner: &Inner, line: &mut Option<Line>) {
 }
 
 /// Listens for one holder while anything of theirs is wanted.
-async fn heed(heeded: &Heeded<'_>, line: &mut Option<Line>) {
+async fn heed(heeded: &Heeded<'_>, line: &mut Option<Line>, left: &mut watch::Receiver<()>) {
     let Heeded { inner, holder } = heeded;
     let bell = inner.tower.bell(*holder);
     let (mut pause, longest) = PAUSES;
     let mut turn = LOOK;
     while inner.wants(*holder) {
         let asked = Instant::now();
-        let answer = listen(&inner.tower, line, &bell, turn).await;
+        let answer = tokio::select! {
+            answer = listen(&inner.tower, line, &bell, turn) => answer,
+            // The next connection follows the address.
+            Ok(()) = left.changed() => Err(sqlx::Error::Protocol(READ_ONLY.into())),
+        };
         let waited = asked.elapsed() >= AT_ONCE;
         let waits = match answer {
             Ok(Heard::Nothing) => waited || turn == LOOK,

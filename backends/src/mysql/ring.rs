@@ -175,6 +175,7 @@ struct Hand<'a> {
 impl Hand<'_> {
     async fn serve(&mut self, inner: &Inner) {
         let mut upkeep = Instant::now();
+        let mut left = self.tower.left();
         loop {
             let (due, mut needed) = inner.due();
             let mut check = false;
@@ -197,6 +198,12 @@ impl Hand<'_> {
             tokio::select! {
                 () = inner.wake.notified() => {}
                 () = sleep_until(until) => {}
+                // The next connection follows the address.
+                Ok(()) = left.changed() => {
+                    self.line = None;
+                    self.kept.clear();
+                    self.again = Instant::now();
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use sqlx::mysql::MySqlRow;
 
 use crate::common::row::{self, Page, text_of_bytes};
-use crate::{LockRecord, Result};
+use crate::{LockName, LockRecord, Result};
 
 /// The whole row.
 pub(super) fn record(row: &MySqlRow, table: &str) -> Result<LockRecord> {
@@ -13,4 +13,9 @@ pub(super) fn record(row: &MySqlRow, table: &str) -> Result<LockRecord> {
 /// Returns the records of a page.
 pub(super) fn listed(rows: &[MySqlRow], table: &str, prefix: &str) -> Page<Vec<u8>> {
     row::listed(rows, table, prefix, text_of_bytes)
+}
+
+/// Returns the row's name.
+pub(super) fn name(row: &MySqlRow, table: &str) -> Result<LockName> {
+    row::name(row, table, text_of_bytes)
 }

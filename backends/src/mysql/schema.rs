@@ -8,26 +8,27 @@ use tokio::time::sleep;
 
 use super::error;
 use super::sql::{Column, SCHEMA, Sql, VERSION};
-use crate::{Error, ErrorKind, Result, Schema};
+use crate::{Error, ErrorKind, OpenOptions, Result, Schema};
 
 /// How often creating is tried, while others create the same.
 const TRIES: u32 = 10;
 
 /// Makes sure that the server can be used and that the tables are there; it writes nothing, and
-/// needs no right to create, where they are.
-pub(super) async fn ensure(
+/// needs no right to create, where they are. Returns the name of the database that the connection
+/// has chosen, and the statements for the tables in it.
+pub(super) async fn open(
     connection: &mut MySqlConnection,
-    sql: &Sql,
-    schema: Schema,
-) -> Result<()> {
-    check_server(connection).await?;
+    options: &OpenOptions,
+) -> Result<(String, Sql)> {
+    let database = check_server(connection).await?;
+    let sql = Sql::new(&options.namespace, &database);
     for (table, create_it, columns) in sql.tables() {
         let missing =
             || Error::invalid(format!("the table `{table}` is missing")).with_fix(error::CREATE_IT);
         if is_there(connection, table, columns).await? {
             continue;
         }
-        if schema == Schema::Require {
+        if options.schema == Schema::Require {
             return Err(missing());
         }
         create(connection, create_it).await?;
@@ -35,12 +36,14 @@ pub(super) async fn ensure(
             return Err(missing());
         }
     }
-    Ok(())
+    Ok((database, sql))
 }
 
-async fn check_server(connection: &mut MySqlConnection) -> Result<()> {
+/// Returns the database that the connection has chosen.
+async fn check_server(connection: &mut MySqlConnection) -> Result<String> {
     let row = sqlx::query(
-        "SELECT CAST(VERSION() AS BINARY) AS version, CAST(DATABASE() AS BINARY) AS chosen, \
+        "SELECT CAST(VERSION() AS BINARY) AS version, \
+             CAST(CONVERT(DATABASE() USING utf8mb4) AS BINARY) AS chosen, \
              @@autocommit = 1 AS autocommit, @@read_only = 1 AS read_only, \
              FIND_IN_SET('SIMULTANEOUS_ASSIGNMENT', @@sql_mode) > 0 AS unordered, \
              SYSDATE(6) = NOW(6) AND SLEEP(0.001) = 0 AND SYSDATE(6) = NOW(6) AS frozen",
@@ -65,7 +68,8 @@ async fn check_server(connection: &mut MySqlConnection) -> Result<()> {
         return Err(Error::new(ErrorKind::Unsupported, message)
             .with_fix("use MySQL 8.0 or later, or MariaDB 10.6 or later"));
     }
-    if text("chosen")?.is_empty() {
+    let database = text("chosen")?;
+    if database.is_empty() {
         return Err(Error::invalid("no database is chosen").with_fix("name one in the URL"));
     }
     if !flag("autocommit")? {
@@ -85,7 +89,7 @@ async fn check_server(connection: &mut MySqlConnection) -> Result<()> {
     if flag("read_only")? {
         return Err(Error::new(ErrorKind::Denied, error::READ_ONLY).with_fix(error::USE_PRIMARY));
     }
-    Ok(())
+    Ok(database)
 }
 
 /// `IF NOT EXISTS` is atomic; what still collides, such as a migration, is tried again.

@@ -1,5 +1,7 @@
 //! The sessions that a store opens itself, and what an error means for one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use sqlx::Executor;
 use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection};
 
@@ -10,10 +12,33 @@ use crate::common::server::{Health, Server};
 const SETTINGS: &str = "SET autocommit = 1, innodb_lock_wait_timeout = 8, lock_wait_timeout = 8";
 
 /// The settings with which a store opens its sessions.
-#[derive(Default)]
 pub(crate) struct Session {
-    /// The database of the tables, if the options may not name it.
-    pub(super) database: Option<String>,
+    /// The database of the tables, which the options may not name.
+    database: String,
+    /// This is true once it was logged that the server refuses the limits.
+    warned: AtomicBool,
+}
+
+impl Session {
+    pub(super) fn new(database: &str) -> Self {
+        Self { database: database.to_owned(), warned: AtomicBool::new(false) }
+    }
+
+    /// Limits how long the session's statements wait, if the server knows such limits.
+    async fn limit_waits(&self, connection: &mut MySqlConnection) -> sqlx::Result<()> {
+        match connection.execute(SETTINGS).await {
+            Err(error) if error.as_database_error().is_some() => {
+                if !self.warned.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        %error,
+                        "the server does not limit how long the session's statements wait"
+                    );
+                }
+                Ok(())
+            }
+            done => done.map(drop),
+        }
+    }
 }
 
 impl Server for MySql {
@@ -23,11 +48,9 @@ impl Server for MySql {
         options: &MySqlConnectOptions,
         session: &Self::Session,
     ) -> sqlx::Result<MySqlConnection> {
-        let mut connection = match &session.database {
-            Some(database) => bell::connect(&options.clone().database(database)).await?,
-            None => bell::connect(options).await?,
-        };
-        limit_waits(&mut connection).await?;
+        let options = options.clone().database(&session.database);
+        let mut connection = bell::connect(&options).await?;
+        session.limit_waits(&mut connection).await?;
         Ok(connection)
     }
 
@@ -62,15 +85,8 @@ impl Server for MySql {
         error::number(error)
             .is_some_and(|number| matches!(number, 1044 | 1046 | 1142 | 1143 | 1146 | 1227))
     }
-}
 
-/// Limits how long the session's statements wait, if the server knows such limits.
-pub(super) async fn limit_waits(connection: &mut MySqlConnection) -> sqlx::Result<()> {
-    match connection.execute(SETTINGS).await {
-        Err(error) if error.as_database_error().is_some() => {
-            tracing::debug!(%error, "cannot limit how long the session's statements wait");
-            Ok(())
-        }
-        done => done.map(drop),
+    fn is_read_only(error: &sqlx::Error) -> bool {
+        error::number(error) == Some(1792)
     }
 }

@@ -39,7 +39,10 @@ pub(super) const COLUMNS: &str = "l.name, l.token, l.lease, CAST(l.holder AS BIN
 /// The statements on one namespace's table.
 #[derive(Clone)]
 pub(super) struct Sql {
-    /// The table's name, safe to put into SQL as it is.
+    /// The table's name without its database.
+    pub(super) name: String,
+    /// The table's name with its database, quoted, so that the database that a session has chosen
+    /// makes no difference.
     pub(super) table: String,
     /// Creates the table where it is missing.
     pub(super) create: String,
@@ -78,8 +81,10 @@ pub(super) const EXTENDED: u64 = 1;
 pub(super) const KEPT: u64 = 2;
 
 impl Sql {
-    pub(super) fn new(namespace: &Namespace) -> Self {
-        let table = format!("{namespace}_locks");
+    /// Creates the statements for the tables in that database.
+    pub(super) fn new(namespace: &Namespace, database: &str) -> Self {
+        let name = format!("{namespace}_locks");
+        let table = qualified(database, &name);
         let statement = |text: String| AssertSqlSafe(text).into_sql_str();
         let standing = format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {table} AS l");
         let leases = "JSON_TABLE(CONVERT(? USING utf8mb4), '$[*]' COLUMNS ( \
@@ -91,7 +96,7 @@ impl Sql {
              ON l.name = CAST(a.name AS BINARY)"
         );
         Self {
-            create: create(&table),
+            create: create(&name),
             acquire: statement(format!(
                 "INSERT INTO {table} \
                      (name, token, lease, holder, expires_at, granted_at, `signal`, attempt) \
@@ -155,7 +160,8 @@ impl Sql {
                 "SELECT CAST('' AS BINARY) AS name, {CLOCK} AS `signal` \
                  UNION ALL SELECT name, `signal` FROM {table} WHERE `signal` > ?"
             )),
-            instances: instances::Statements::new(namespace),
+            instances: instances::Statements::new(namespace, database),
+            name,
             table,
         }
     }
@@ -164,10 +170,15 @@ impl Sql {
     pub(super) fn tables(&self) -> [(&str, &str, &'static [Column]); 2] {
         let instances = &self.instances;
         [
-            (self.table.as_str(), self.create.as_str(), &EXPECTED),
-            (instances.table.as_str(), instances.create.as_str(), &instances::COLUMNS),
+            (self.name.as_str(), self.create.as_str(), &EXPECTED),
+            (instances.name.as_str(), instances.create.as_str(), &instances::COLUMNS),
         ]
     }
+}
+
+/// Returns the name of a table with its database, quoted.
+pub(super) fn qualified(database: &str, table: &str) -> String {
+    format!("`{}`.`{table}`", database.replace('`', "``"))
 }
 
 /// Names compare byte for byte, as bytes do. No index holds what heartbeats change. Times are
@@ -223,6 +234,12 @@ const EXPECTED: [Column; 12] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_database_is_quoted() {
+        assert_eq!(qualified("app", "leasehold_locks"), "`app`.`leasehold_locks`");
+        assert_eq!(qualified("a`; DROP", "t"), "`a``; DROP`.`t`");
+    }
 
     #[test]
     fn the_comment_of_a_table_names_the_schema() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::mysql::{MySql, MySqlConnection, MySqlPool, MySqlRow};
+use sqlx::mysql::{MySql, MySqlPool, MySqlRow};
 use uuid::Uuid;
 
 use super::session::Session;
@@ -55,18 +55,18 @@ impl MySqlStore {
         // One connection beforehand says what is wrong; a pool would say that it took too long.
         let check = async {
             let mut connection = bell::connect(&connect).await.map_err(error::connecting)?;
-            prepare(&mut connection, options).await
+            schema::open(&mut connection, options).await
         };
-        let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
+        let opened = limit::reading(check).await.map_err(about("open", &label, None))?;
         let pool = config::pool(&connect, options.max_connections);
-        let connections = Connections::own(pool.clone(), Session::default());
-        Ok(Self::build(pool, connections, label, sql))
+        Ok(Self::build(pool, label, opened, Connections::own))
     }
 
     /// Builds the store on a pool that the application already has.
     ///
-    /// The pool's settings are left as they are. The table is in the database that its connections
-    /// chose. They must be in autocommit mode. Heartbeats, which must not wait behind the
+    /// The pool's settings are left as they are. The tables are in the database that the connection
+    /// which opens the store has chosen; from then on it makes no difference which one a connection
+    /// has chosen. All of them must be in autocommit mode. Heartbeats, which must not wait behind the
     /// application's statements, open one connection outside of the pool, with the pool's options.
     ///
     /// # Errors
@@ -78,25 +78,24 @@ impl MySqlStore {
         let label = config::label(&pool.connect_options());
         let check = async {
             let mut connection = pool.acquire().await.map_err(error::unwritten)?;
-            let prepared = async {
-                let sql = prepare(&mut connection, options).await?;
-                let database = sqlx::query_scalar("SELECT DATABASE()").fetch_one(&mut *connection);
-                Ok((sql, database.await.map_err(error::unwritten)?))
-            };
-            let prepared = prepared.await;
-            if prepared.is_err() {
+            let opened = schema::open(&mut connection, options).await;
+            if opened.is_err() {
                 connection.close_on_drop();
             }
-            prepared
+            opened
         };
         let opened = limit::reading(check).await.map_err(about("open", &label, None))?;
-        let (sql, database) = opened;
-        let connections = Connections::of_application(pool.clone(), Session { database });
-        Ok(Self::build(pool, connections, label, sql))
+        Ok(Self::build(pool, label, opened, Connections::of_application))
     }
 
-    fn build(pool: MySqlPool, connections: Connections<MySql>, label: String, sql: Sql) -> Self {
-        let bells = bell::Bells::new(&pool, &sql.table);
+    fn build(
+        pool: MySqlPool,
+        label: String,
+        (database, sql): (String, Sql),
+        connect: fn(MySqlPool, Session) -> Connections<MySql>,
+    ) -> Self {
+        let connections = connect(pool.clone(), Session::new(&database));
+        let bells = bell::Bells::new(&pool, &database, &sql.name, connections.left());
         Self { shared: Arc::new(Shared { label, pool, connections, sql, bells }) }
     }
 
@@ -105,12 +104,14 @@ impl MySqlStore {
     /// # Errors
     /// None: every namespace can be used.
     pub fn schema(namespace: &Namespace) -> Result<String> {
-        let sql = Sql::new(namespace);
+        // Only the names without the database are printed.
+        let sql = Sql::new(namespace, "");
         Ok(sql.tables().map(|(_, create, _)| format!("{create};\n")).concat())
     }
 
-    /// The table of locks. An application may read its columns `name` and `token`, which stay, to
-    /// make a write in the same database conditional on a token being the latest of its lock.
+    /// Returns the name of the table of locks, with its database and quoted, so that it can be used
+    /// in SQL without changes. An application may read its columns `name` and `token`, which stay,
+    /// to make a write in the same database conditional on a token being the latest of its lock.
     #[must_use]
     pub fn table(&self) -> &str {
         &self.shared.sql.table
@@ -122,12 +123,6 @@ impl MySqlStore {
     pub fn pool(&self) -> &MySqlPool {
         &self.shared.pool
     }
-}
-
-async fn prepare(connection: &mut MySqlConnection, options: &OpenOptions) -> Result<Sql> {
-    let sql = Sql::new(&options.namespace);
-    schema::ensure(connection, &sql, options.schema).await?;
-    Ok(sql)
 }
 
 /// Exact, since the longest ttl is a day; rounded up to the step.
@@ -169,8 +164,11 @@ impl Shared {
         let ttl = ttl_micros(options.ttl);
         let give_up = SystemClock.now() + CALL_LIMIT;
         for round in 1.. {
-            let (lease, holder, attempt) = (lease.as_bytes(), &holder[..], fastrand::i64(..));
+            let (lease, holder) = (lease.as_bytes(), &holder[..]);
             let statement = || {
+                // Each sending has a number of its own: a later one must not take an earlier one,
+                // whose answer was lost, for its own and grant the name again.
+                let attempt = fastrand::i64(..);
                 sqlx::query(self.sql.acquire.clone())
                     .bind(name.as_str().as_bytes())
                     .bind(lease)
@@ -242,18 +240,19 @@ impl Shared {
         self.write(Purpose::Renew, update).await?;
         let find = || sqlx::query(self.sql.find_batch.clone()).bind(&list[..]);
         let rows = self.read_for(Purpose::Renew, find).await?;
-        // A damaged row must not cost the others their leases: its own is as good as lost.
-        let record = |row: &MySqlRow| match row::record(row, &self.sql.table) {
-            Ok(record) => Some((record.name.clone(), record)),
-            Err(error) => {
-                tracing::error!(%error, "a lease cannot be renewed");
-                None
-            }
+        // A damaged row must not cost the others their leases.
+        let table = &self.sql.table;
+        let read = |row: &MySqlRow| {
+            let record = row::record(row, table).inspect_err(|error| {
+                tracing::error!(%error, "a row of a renewal cannot be read");
+            });
+            row::name(row, table).ok().map(|name| (name, record))
         };
-        let found: HashMap<_, _> = rows.iter().filter_map(record).collect();
-        let answer = |lease: &RenewOptions| {
-            let record = found.get(&lease.name).cloned();
-            record.map_or(RenewOutcome::Lost, |record| unextended(record, lease.lease))
+        let found: HashMap<_, _> = rows.iter().filter_map(read).collect();
+        let answer = |lease: &RenewOptions| match found.get(&lease.name) {
+            Some(Ok(record)) => unextended(record.clone(), lease.lease),
+            Some(Err(error)) => RenewOutcome::Unknown { why: error.to_string() },
+            None => RenewOutcome::Lost,
         };
         Ok(leases.iter().map(answer).collect())
     }
@@ -263,8 +262,8 @@ impl Shared {
         let reason = options.reason.as_str().as_bytes();
         let by = options.by.as_deref().map(str::as_bytes);
         for round in 1.. {
-            let attempt = fastrand::i64(..);
             let statement = || {
+                let attempt = fastrand::i64(..);
                 sqlx::query(self.sql.disable.clone())
                     .bind(name.as_str().as_bytes())
                     .bind(reason)

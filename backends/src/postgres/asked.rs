@@ -17,7 +17,7 @@ pub(super) struct Asked {
 
 #[derive(Default)]
 struct State {
-    /// Notifications do not arrive, so the watch polls for as long as the store exists.
+    /// Notifications do not arrive, so the watch polls.
     polled: bool,
     /// When each name was last asked about, as a number that grows.
     times: HashMap<LockName, u64>,
@@ -53,6 +53,11 @@ impl Asked {
     /// Makes the store remember names from now on.
     pub(super) fn poll(&self) {
         self.state().polled = true;
+    }
+
+    /// Forgets the names, since notifications arrive.
+    pub(super) fn stop(&self) {
+        *self.state() = State::default();
     }
 
     /// Returns whether the watch must poll.

@@ -12,7 +12,7 @@ pub(super) type Column = (&'static str, &'static str, bool);
 pub(super) fn query(literal: &str) -> String {
     format!(
         "SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type, \
-             a.attnotnull AS filled, a.atthasdef AS given, coalesce(o.collname::text, '') AS \
+             a.attnotnull AS filled, a.atthasdef OR a.attidentity <> '' AS given, coalesce(o.collname::text, '') AS \
              collation, c.relkind IN ('r', 'p') AS is_table, c.relpersistence = 't' AS is_temporary, \
              EXISTS ( \
                  SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisunique \

@@ -29,7 +29,7 @@ const ANOTHER_SERVER: &str = "does a PostgreSQL server listen at that host and p
 /// The error of a call that writes.
 pub(super) fn writing(error: CallError) -> Error {
     match error {
-        CallError::NotSent(error) => unwritten(error),
+        CallError::NotSent(error) => not_sent(error),
         CallError::TooManyAbandoned(count) => limit::too_many_abandoned(count),
         CallError::Unanswered => limit::unanswered(ErrorKind::OutcomeUnknown),
         CallError::Failed(error) if leaves_doubt(&error) => {
@@ -44,11 +44,22 @@ pub(super) fn writing(error: CallError) -> Error {
 /// The error of a call that changes nothing.
 pub(super) fn reading(error: CallError) -> Error {
     match error {
-        CallError::NotSent(error) => unwritten(error),
+        CallError::NotSent(error) => not_sent(error),
         CallError::TooManyAbandoned(count) => limit::too_many_abandoned(count),
         CallError::Unanswered => limit::unanswered(ErrorKind::Unavailable),
         CallError::Failed(error) => unwritten(error),
     }
+}
+
+/// Returns the error of a call for which there was no connection.
+fn not_sent(error: sqlx::Error) -> Error {
+    if code(&error).as_deref() != Some("08P01") {
+        return unwritten(error);
+    }
+    // Poolers give most of their reasons this code.
+    Error::new(ErrorKind::Unavailable, "the server or a pooler refused the session")
+        .with_source(error)
+        .with_fix("does a pooler not know a setting that the URL's options name?")
 }
 
 /// Whether the write may have been committed.
@@ -107,7 +118,7 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
             closed(error)
         }
         sqlx::Error::Tls(_) => unencrypted(error),
-        error => unwritten(error),
+        error => not_sent(error),
     }
 }
 

@@ -4,10 +4,11 @@ use std::mem;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions};
-use sqlx::{Acquire, AssertSqlSafe, ConnectOptions, Connection, Executor};
+use sqlx::{Acquire, AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::error::READ_ONLY;
 use super::pooler;
 use crate::common::limit::CALL_LIMIT;
 use crate::{Hint, LeaseId, LockName};
@@ -21,9 +22,8 @@ const ECHO_LIMIT: Duration = Duration::from_secs(5);
 /// The result of an attempt to listen.
 pub(super) enum Opened {
     Listens(Ear),
-    /// A pooler shares the server's sessions, so no `LISTEN` was sent. The connection can be used
-    /// to poll.
-    Shared(PgConnection),
+    /// A pooler shares the server's sessions, so no `LISTEN` was sent.
+    Shared,
 }
 
 /// Hears the notifications of one table.
@@ -44,7 +44,7 @@ impl Ear {
         let open = async {
             let mut witness = options.connect().await?;
             if pooler::look(&mut witness).await?.renamed {
-                return Ok(Opened::Shared(witness));
+                return Ok(Opened::Shared);
             }
             let pool = PgPoolOptions::new()
                 .max_connections(1)
@@ -59,7 +59,7 @@ impl Ear {
                 Self { listener: Some(listener), channel: channel.to_owned(), witness: None };
             let connection = Acquire::acquire(ear.listener()?).await?;
             if pooler::share(&mut witness, connection).await? {
-                return Ok(Opened::Shared(witness));
+                return Ok(Opened::Shared);
             }
             ear.witness = Some(witness);
             ear.listener()?.listen(channel).await?;
@@ -111,12 +111,21 @@ impl Ear {
                 Ok(Ok(None)) => return Err(sqlx::Error::PoolClosed),
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
-                    let test = async { Acquire::acquire(listener).await?.ping().await };
-                    timeout(CALL_LIMIT, test).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+                    let test = async { accepts_writes(Acquire::acquire(listener).await?).await };
+                    let test = timeout(CALL_LIMIT, test).await;
+                    test.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
                 }
             }
         }
     }
+}
+
+/// Returns an error if the server accepts no more writes: nothing is changed there, so no
+/// notification will come.
+async fn accepts_writes(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let query = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool";
+    let row = connection.fetch_one(sqlx::raw_sql(query)).await?;
+    if row.try_get(0)? { Err(sqlx::Error::Protocol(READ_ONLY.into())) } else { Ok(()) }
 }
 
 fn hint(payload: &str) -> Hint {

@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{ConnectOptions, Row, SqlStr};
-use tokio::time::timeout;
+use sqlx::postgres::PgRow;
 
-use super::asked::Asked;
-use crate::common::limit::CALL_LIMIT;
-use crate::{Clock, Hint, LockName, SystemClock};
+use super::shared::Shared;
+use crate::common::row::get;
+use crate::{Clock, Hint, LockName, Result, SystemClock};
 
 /// The query runs this often while its answers are fast.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -23,9 +21,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// that reads the store asks about no particular name.
 const ROUNDS: u32 = 5;
 
-/// A connection on which changes are polled.
+/// Polls for changes, on the connections for calls.
+#[derive(Default)]
 pub(super) struct Poller {
-    connection: PgConnection,
     known: HashMap<LockName, State>,
     rounds: u32,
 }
@@ -38,23 +36,9 @@ struct State {
 }
 
 impl Poller {
-    pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<Self> {
-        let connect = options.connect();
-        let connection = timeout(CALL_LIMIT, connect).await;
-        connection.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(Self::new)
-    }
-
-    pub(super) fn new(connection: PgConnection) -> Self {
-        Self { connection, known: HashMap::new(), rounds: 0 }
-    }
-
     /// Polls once, and returns the hints and how long to pause before the next poll.
-    pub(super) async fn ask(
-        &mut self,
-        sql: &SqlStr,
-        asked: &Asked,
-    ) -> sqlx::Result<(Vec<Hint>, Duration)> {
-        let names = asked.names();
+    pub(super) async fn ask(&mut self, shared: &Shared) -> Result<(Vec<Hint>, Duration)> {
+        let names = shared.hub.asked_names();
         if names.is_empty() {
             self.known.clear();
             self.rounds += 1;
@@ -63,18 +47,26 @@ impl Poller {
         }
         let began = SystemClock.now();
         let texts: Vec<&str> = names.iter().map(LockName::as_str).collect();
-        let query = sqlx::query(sql.clone()).bind(texts).fetch_all(&mut self.connection);
-        let rows = timeout(CALL_LIMIT, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        let rows = shared.read(|| sqlx::query(shared.sql.poll.clone()).bind(&texts)).await?;
         let took = SystemClock.now().saturating_since(began);
-        let hints = self.changes(names, &rows)?;
+        let hints = self.changes(shared, names, &rows)?;
         Ok((hints, pause(took)))
     }
 
-    fn changes(&mut self, names: Vec<LockName>, rows: &[PgRow]) -> sqlx::Result<Vec<Hint>> {
+    fn changes(
+        &mut self,
+        shared: &Shared,
+        names: Vec<LockName>,
+        rows: &[PgRow],
+    ) -> Result<Vec<Hint>> {
         let mut found = HashMap::new();
         for row in rows {
-            let state = State { lease: row.try_get("lease")?, disabled: row.try_get("disabled")? };
-            found.insert(row.try_get::<String, _>("name")?, state);
+            let read = || {
+                let state = State { lease: get(row, "lease")?, disabled: get(row, "disabled")? };
+                Ok((get::<_, String>(row, "name")?, state))
+            };
+            let (name, state) = read().map_err(|damage| shared.damaged(damage))?;
+            found.insert(name, state);
         }
         let known = std::mem::take(&mut self.known);
         let mut hints = Vec::new();

@@ -12,8 +12,8 @@ pub(super) struct Seen {
     /// The server knows a prepared statement under another name than the driver gave it. PgBouncer
     /// and similar poolers do this to separate prepared statements on sessions that clients share.
     pub(super) renamed: bool,
-    /// The server got the session's settings from the driver's own startup message, not from a
-    /// pooler.
+    /// The session's settings came with a startup message, which is probably the driver's own and
+    /// not a pooler's.
     greeted: bool,
     /// The driver keeps prepared statements.
     keeps: bool,
@@ -22,13 +22,7 @@ pub(super) struct Seen {
 /// Refuses a pooler that would run one client's statement for another.
 pub(super) async fn check(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<()> {
     let seen = look(connection).await.map_err(error::unwritten)?;
-    let shared = seen.renamed
-        || !seen.greeted && {
-            let mut other = options.connect().await.map_err(error::connecting)?;
-            let shared = share(connection, &mut other).await.map_err(error::unwritten)?;
-            _ = other.close().await;
-            shared
-        };
+    let shared = seen.renamed || shares(connection, options, &seen).await?;
     if shared && !seen.renamed {
         let message = "a pooler shares the server's sessions between clients and does not keep \
                        their prepared statements apart";
@@ -50,6 +44,26 @@ pub(super) async fn check(connection: &mut PgConnection, options: &PgConnectOpti
         );
     }
     Ok(())
+}
+
+/// Opens a second connection, and returns whether both share sessions.
+async fn shares(
+    connection: &mut PgConnection,
+    options: &PgConnectOptions,
+    seen: &Seen,
+) -> Result<bool> {
+    let mut other = match options.connect().await {
+        Ok(other) => other,
+        // The server may accept no more connections. Few poolers set such settings.
+        Err(error) if seen.greeted => {
+            tracing::debug!(%error, "cannot check whether a pooler shares sessions");
+            return Ok(false);
+        }
+        Err(error) => return Err(error::connecting(error)),
+    };
+    let shared = share(connection, &mut other).await.map_err(error::unwritten)?;
+    _ = other.close().await;
+    Ok(shared)
 }
 
 /// Prepares a statement that is never run, and reads how the server stored it. All of this is one

@@ -18,24 +18,27 @@ pub(super) fn listed(rows: &[PgRow], table: &str, prefix: &str) -> Page<String> 
     row::listed(rows, table, prefix, text)
 }
 
-/// Whose lease a row of a renewal is, and what became of it.
+/// Returns whose lease a row of a renewal is, and what became of it. The outcome of a row that
+/// cannot be read is unknown.
 pub(super) fn renewal(row: &PgRow, table: &str) -> Result<((LockName, LeaseId), RenewOutcome)> {
     let name = row::name(row, table, text)?;
-    let parse = || {
-        let outcome = match parsed("reason", get(row, "reason")?)? {
-            Some(reason) => {
-                let left = row::left(get(row, "expires_at")?, get(row, "clock")?)?;
-                RenewOutcome::Disabled { reason, left: left.unwrap_or_default() }
-            }
-            None => {
-                let ttl: i64 = get(row, "ttl")?;
-                RenewOutcome::Extended { left: Duration::from_micros(ttl.unsigned_abs()) }
-            }
-        };
-        Ok((present("lease", parsed("lease", get(row, "lease")?)?)?, outcome))
+    let complete = |damage: Damage| damage.in_table(table).for_lock(&name);
+    let lease = || present("lease", parsed("lease", get(row, "lease")?)?);
+    let lease = lease().map_err(complete)?;
+    let outcome = || match parsed("reason", get(row, "reason")?)? {
+        Some(reason) => {
+            let left = row::left(get(row, "expires_at")?, get(row, "clock")?)?;
+            Ok(RenewOutcome::Disabled { reason, left: left.unwrap_or_default() })
+        }
+        None => {
+            let ttl: i64 = get(row, "ttl")?;
+            Ok(RenewOutcome::Extended { left: Duration::from_micros(ttl.unsigned_abs()) })
+        }
     };
-    let (lease, outcome) =
-        parse().map_err(|damage: Damage| damage.in_table(table).for_lock(&name))?;
+    let outcome = outcome().map_err(complete).unwrap_or_else(|error| {
+        tracing::error!(%error, "a lease cannot be renewed");
+        RenewOutcome::Unknown { why: error.to_string() }
+    });
     Ok(((name, lease), outcome))
 }
 

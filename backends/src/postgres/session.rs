@@ -18,7 +18,8 @@ use crate::common::server::{Health, Server};
 const SETTINGS: [(&str, &str); 2] =
     [("lock_timeout", "8000"), ("client_connection_check_interval", "2000")];
 
-/// How many of the settings are sent; the number decreases when a server refuses them.
+/// How many of the settings are sent; the number decreases when a server refuses them, and accepts
+/// the session without them.
 pub(crate) struct Session {
     settings: AtomicUsize,
 }
@@ -36,20 +37,30 @@ impl Server for Postgres {
         options: &PgConnectOptions,
         session: &Self::Session,
     ) -> sqlx::Result<PgConnection> {
+        let most = session.settings.load(Ordering::Relaxed);
+        let mut count = most;
+        let mut is_refusal = true;
         loop {
-            let count = session.settings.load(Ordering::Relaxed);
             let sent = SETTINGS.iter().take(count).filter(|(name, _)| !names(options, name));
-            match connect(&options.clone().options(sent.copied())).await {
-                Err(refused) if count > 0 && may_be_of_settings(&refused) => {
-                    tracing::debug!(%refused, "connecting without a session setting");
-                    _ = session.settings.compare_exchange(
-                        count,
-                        count - 1,
-                        Ordering::Relaxed,
-                        Ordering::Relaxed,
-                    );
+            let sent: Vec<_> = sent.copied().collect();
+            // Older poolers refuse even an empty list.
+            let attempt = match &sent[..] {
+                [] => connect(options).await,
+                sent => connect(&options.clone().options(sent.iter().copied())).await,
+            };
+            match attempt {
+                Err(error) if !sent.is_empty() && may_be_of_settings(&error) => {
+                    tracing::debug!(%error, "connecting without a session setting");
+                    is_refusal &= speaks_of_settings(&error);
+                    count -= 1;
                 }
-                opened => return opened,
+                Ok(connection) => {
+                    if count < most && is_refusal {
+                        session.settings.fetch_min(count, Ordering::Relaxed);
+                    }
+                    return Ok(connection);
+                }
+                failed => return failed,
             }
         }
     }
@@ -76,11 +87,16 @@ impl Server for Postgres {
     fn lacks_access(error: &sqlx::Error) -> bool {
         error::code(error).is_some_and(|code| matches!(code.as_str(), "42501" | "42P01" | "3F000"))
     }
+
+    fn is_read_only(error: &sqlx::Error) -> bool {
+        error::code(error).is_some_and(|code| code == "25006")
+    }
 }
 
 /// Returns whether the application sets the setting itself.
 fn names(options: &PgConnectOptions, setting: &str) -> bool {
-    options.get_options().is_some_and(|options| options.contains(setting))
+    let word = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    options.get_options().is_some_and(|options| options.split(word).any(|name| name == setting))
 }
 
 /// Returns whether the server may have refused the session because of a setting, as poolers
@@ -90,10 +106,39 @@ fn may_be_of_settings(error: &sqlx::Error) -> bool {
     error::code(error).is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }
 
+/// Returns whether the error is about the settings. Others of the same classes pass, and must not
+/// turn a setting off for good.
+fn speaks_of_settings(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    let message = error.message();
+    let names = SETTINGS.iter().map(|(name, _)| *name);
+    names.chain(["startup parameter", "options"]).any(|word| message.contains(word))
+}
+
 /// Connects. What answers there may not be a PostgreSQL server.
 pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     // sqlx panics on some messages that no PostgreSQL server sends.
     AssertUnwindSafe(options.connect()).catch_unwind().await.unwrap_or_else(|_| {
         Err(sqlx::Error::Protocol("a message that no PostgreSQL server sends".into()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_setting_of_the_same_name_counts_as_set_by_the_application() {
+        let options = PgConnectOptions::new_without_pgpass();
+        for (text, named) in [
+            ("lock_timeout", true),
+            ("deadlock_timeout", false),
+            ("lock_timeout_of_ours", false),
+            ("statement_timeout", false),
+        ] {
+            let options = options.clone().options([(text, "5s")]);
+            assert_eq!(names(&options, "lock_timeout"), named, "{text}");
+        }
+        assert!(!names(&options, "lock_timeout"));
+    }
 }

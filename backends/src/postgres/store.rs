@@ -14,7 +14,7 @@ use super::session::{self, Session};
 use super::shared::Shared;
 use super::sql::Sql;
 use super::watch::Hub;
-use super::{config, error, row, schema};
+use super::{config, error, row, schema, watch};
 use crate::common::pooled::Connections;
 use crate::common::server::Purpose;
 use crate::common::{about, limit};
@@ -210,11 +210,11 @@ impl LockStore for PostgresStore {
         let statement =
             || sqlx::query(shared.sql.renew.clone()).bind(&names).bind(&ids).bind(&ttls);
         let rows = shared.write(Purpose::Renew, statement).await.map_err(about)?;
-        // A damaged row must not cost the others their leases: its own is as good as lost.
+        // A damaged row must not cost the others their leases.
         let renewal = |row: &PgRow| match row::renewal(row, &shared.sql.table) {
             Ok(renewal) => Some(renewal),
             Err(error) => {
-                tracing::error!(%error, "a lease cannot be renewed");
+                tracing::error!(%error, "a row of a renewal cannot be read");
                 None
             }
         };
@@ -335,6 +335,6 @@ impl LockStore for PostgresStore {
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        self.shared.hub.watch(&self.shared).await.map_err(self.shared.about("watch", None))
+        watch::hints(&self.shared).await.map_err(self.shared.about("watch", None))
     }
 }

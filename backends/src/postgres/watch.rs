@@ -7,27 +7,28 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::stream;
-use sqlx::postgres::PgPool;
-use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::asked::Asked;
 use super::error;
 use super::listen::{Ear, Opened};
 use super::poll::Poller;
 use super::shared::Shared;
-use super::sql::Sql;
 use crate::{Hint, HintStream, LockName, Result};
 
 /// The pauses between attempts to connect again.
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// After this many attempts in a row without a notification, the watch polls from then on.
+/// After this many attempts in a row without a notification, the watch polls.
 const UNHEARD: u32 = 3;
+
+/// A watch that polls for that reason tries to listen again after this long: the reason may pass.
+const LISTEN_AGAIN: Duration = Duration::from_secs(600);
 
 /// How many hints a stream may lag behind before it is told that anything may have happened.
 const BACKLOG: usize = 1024;
@@ -58,23 +59,29 @@ impl Hub {
         self.asked.note(name);
     }
 
-    pub(super) async fn watch(&self, shared: &Shared) -> Result<HintStream> {
-        if shared.pool.is_closed() {
-            return Err(error::unwritten(sqlx::Error::PoolClosed));
-        }
-        let mut current = self.listening.lock().await;
-        let running = current.upgrade().filter(|listening| !listening.task.is_finished());
-        let listening = match running {
-            Some(listening) => listening,
-            None => {
-                let listening = Arc::new(start(shared).await);
-                *current = Arc::downgrade(&listening);
-                listening
-            }
-        };
-        let hints = listening.hints.resubscribe();
-        Ok(Box::pin(stream::unfold((listening, hints), next)))
+    /// Returns the names that a watch which polls must read.
+    pub(super) fn asked_names(&self) -> Vec<LockName> {
+        self.asked.names()
     }
+}
+
+/// Returns the hints from the listener that all watches of the store share.
+pub(super) async fn hints(shared: &Arc<Shared>) -> Result<HintStream> {
+    if shared.pool.is_closed() {
+        return Err(error::unwritten(sqlx::Error::PoolClosed));
+    }
+    let mut current = shared.hub.listening.lock().await;
+    let running = current.upgrade().filter(|listening| !listening.task.is_finished());
+    let listening = match running {
+        Some(listening) => listening,
+        None => {
+            let listening = Arc::new(start(Arc::clone(shared)).await);
+            *current = Arc::downgrade(&listening);
+            listening
+        }
+    };
+    let hints = listening.hints.resubscribe();
+    Ok(Box::pin(stream::unfold((listening, hints), next)))
 }
 
 async fn next(
@@ -88,20 +95,13 @@ async fn next(
 }
 
 /// Listens before it returns, if the server can be reached.
-async fn start(shared: &Shared) -> Listening {
+async fn start(shared: Arc<Shared>) -> Listening {
     let (sender, hints) = broadcast::channel(BACKLOG);
-    let mut watch = Watch {
-        pool: shared.pool.clone(),
-        sql: shared.sql.clone(),
-        asked: shared.hub.asked.clone(),
-        label: shared.label.clone(),
-        sender,
-        warned: false,
-        unheard: 0,
-    };
+    let left = shared.connections.left();
+    let mut watch = Watch { shared, left, sender, warned: false, unheard: 0, listen_again: None };
     let source = watch.connect().await;
     let task = tokio::spawn(async move {
-        let closed = watch.pool.close_event();
+        let closed = watch.shared.pool.close_event();
         tokio::select! {
             () = watch.run(source) => {}
             () = closed => {}
@@ -117,15 +117,16 @@ enum Source {
 }
 
 struct Watch {
-    pool: PgPool,
-    sql: Sql,
-    asked: Asked,
-    label: String,
+    shared: Arc<Shared>,
+    /// Changes when a call found that the server accepts no more writes or shuts down.
+    left: watch::Receiver<()>,
     sender: Sender<Hint>,
     /// Whether the present trouble was told of.
     warned: bool,
     /// The number of connections in a row on which no notification arrived.
     unheard: u32,
+    /// When a watch that polls tries to listen again, unless it polls because of a pooler.
+    listen_again: Option<Instant>,
 }
 
 impl Watch {
@@ -156,49 +157,64 @@ impl Watch {
 
     /// Connects with the pool's current options, since the password may have changed.
     async fn connect(&mut self) -> Option<Source> {
-        let options = self.pool.connect_options();
-        let connected = if self.asked.polled() {
-            Poller::connect(&options).await.map(Source::Polled)
-        } else {
-            match Ear::open(&options, &self.sql.channel).await {
-                Ok(Opened::Listens(ear)) => Ok(Source::Notifications(ear)),
-                Ok(Opened::Shared(connection)) => {
-                    self.poll_for_good("a pooler shares the server's sessions between clients");
-                    Ok(Source::Polled(Poller::new(connection)))
-                }
-                Err(error) => Err(error),
+        if self.polls() {
+            return Some(Source::Polled(Poller::default()));
+        }
+        self.left.mark_unchanged();
+        let options = self.shared.pool.connect_options();
+        match Ear::open(&options, &self.shared.sql.channel).await {
+            Ok(Opened::Listens(ear)) => Some(Source::Notifications(ear)),
+            Ok(Opened::Shared) => {
+                self.listen_again = None;
+                self.poll_from_now("a pooler shares the server's sessions between clients");
+                Some(Source::Polled(Poller::default()))
             }
-        };
-        match connected {
-            Ok(source) => Some(source),
             Err(error) => {
                 self.warn(&error.to_string());
-                None
+                if !self.shared.hub.asked.polled() {
+                    return None;
+                }
+                self.listen_again = Some(Instant::now() + LISTEN_AGAIN);
+                Some(Source::Polled(Poller::default()))
             }
         }
+    }
+
+    /// Returns whether the watch polls instead of trying to listen.
+    fn polls(&self) -> bool {
+        let again = self.listen_again.is_some_and(|again| Instant::now() >= again);
+        self.shared.hub.asked.polled() && !again
     }
 
     /// Forwards notifications until the connection is lost, and returns whether any could arrive.
     async fn listen(&mut self, ear: &mut Ear, missed: bool) -> bool {
         match ear.hears(|hint| self.hint(hint)).await {
             Ok(true) => {
-                (self.warned, self.unheard) = (false, 0);
+                (self.warned, self.unheard, self.listen_again) = (false, 0, None);
+                self.shared.hub.asked.stop();
                 if missed {
                     self.hint(Hint::Anything);
                 }
-                let error = loop {
-                    match ear.next().await {
-                        Ok(hint) => self.hint(hint),
-                        Err(error) => break error,
+                let mut left = self.left.clone();
+                loop {
+                    tokio::select! {
+                        next = ear.next() => match next {
+                            Ok(hint) => self.hint(hint),
+                            Err(error) => {
+                                self.warn(&error.to_string());
+                                return true;
+                            }
+                        },
+                        // The next connection follows the address.
+                        Ok(()) = left.changed() => return true,
                     }
-                };
-                self.warn(&error.to_string());
-                true
+                }
             }
             Ok(false) => {
                 self.unheard += 1;
                 if self.unheard >= UNHEARD {
-                    self.poll_for_good("notifications do not come through");
+                    self.listen_again = Some(Instant::now() + LISTEN_AGAIN);
+                    self.poll_from_now("notifications do not come through");
                 }
                 false
             }
@@ -209,13 +225,13 @@ impl Watch {
         }
     }
 
-    /// Polls for changes until the connection is lost, and returns whether any answer came.
+    /// Polls for changes until that fails or is to end, and returns whether any answer came.
     async fn poll(&mut self, poller: &mut Poller) -> bool {
         // The names that waiters asked about earlier were not noted.
         self.hint(Hint::Anything);
         let mut works = false;
-        loop {
-            match poller.ask(&self.sql.poll, &self.asked).await {
+        while self.polls() {
+            match poller.ask(&self.shared).await {
                 Ok((hints, pause)) => {
                     if !std::mem::replace(&mut works, true) {
                         self.warned = false;
@@ -225,18 +241,21 @@ impl Watch {
                 }
                 Err(error) => {
                     self.warn(&error.to_string());
-                    return works;
+                    break;
                 }
             }
         }
+        works
     }
 
-    /// Makes the watch poll from now on, for as long as the store exists.
-    fn poll_for_good(&mut self, why: &str) {
-        self.asked.poll();
-        // This is logged even if an earlier outage was logged.
-        self.warned = false;
-        self.warn(why);
+    /// Makes the watch poll from now on.
+    fn poll_from_now(&mut self, why: &str) {
+        if !self.shared.hub.asked.polled() {
+            self.shared.hub.asked.poll();
+            // This is logged even if an earlier outage was logged.
+            self.warned = false;
+            self.warn(why);
+        }
     }
 
     fn hint(&self, hint: Hint) {
@@ -248,7 +267,7 @@ impl Watch {
         if !self.warned {
             self.warned = true;
             tracing::warn!(
-                store = self.label,
+                store = self.shared.label,
                 why,
                 "the server does not wake waiters; they find out by polling"
             );

@@ -9,6 +9,7 @@ mod mongodb;
 mod mysql;
 mod postgres;
 mod redis;
+mod silent;
 mod sqlite;
 mod stopped_clock;
 mod stranger;

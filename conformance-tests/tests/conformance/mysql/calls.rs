@@ -2,12 +2,14 @@
 //! are idle, and the number of sessions.
 
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold::Schema;
 use leasehold::mysql::MySqlStore;
 use leasehold_conformance::expect::{extended, granted};
+use leasehold_conformance::servers::Conduct;
 use leasehold_conformance::{Backend, CaseResult, Client, Failure, race, spawn};
 use leasehold_core::{
     DisableOptions, ErrorKind, LeaseId, LockStoreExt, Namespace, Reason, ReleaseOutcome,
@@ -18,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::own::{LONG, fresh, name};
 use super::{MySql, options};
+use crate::silent::{self, SilentProxy};
 
 /// The limit for everything that has no time limit of its own.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -130,8 +133,10 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
         assert!(most <= FEW, "{most} sessions, own pool: {own}");
         let error = waits.join().await?.expect_err("the table is locked");
         if own {
-            // The server ended the wait before the call did, so nothing was done.
-            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            // The server ends the wait before the call does, but on a busy machine its answer may
+            // come too late.
+            let kinds = [ErrorKind::Unavailable, ErrorKind::OutcomeUnknown];
+            assert!(kinds.contains(&error.kind()), "{error:?}");
         } else {
             // The application's sessions continue to wait.
             let told = async {
@@ -151,6 +156,127 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
         works_again(&client).await?;
         backend.clean(&namespace).await?;
     }
+    Ok(())
+}
+
+/// Asks for many names at the same time, gives each call up after a while, and returns the largest
+/// number of sessions.
+async fn give_many_up(
+    backend: &MySql,
+    namespace: &Namespace,
+    client: &Client,
+) -> CaseResult<usize> {
+    let calls = (0..200).map(|number| {
+        let client = client.clone();
+        async move {
+            let options = client.options(LeaseId::new(), LONG);
+            let (job, limit) = (name(&format!("job {number}")), 400 + number * 20);
+            let call = client.store().acquire(&job, &options);
+            _ = timeout(Duration::from_millis(limit), call).await;
+            Ok(())
+        }
+    });
+    let calls: Vec<_> = calls.collect();
+    let asking = spawn(async move { race(calls).await.map(drop) });
+    let mut asked = pin!(asking.join());
+    let mut most = 0;
+    while timeout(Duration::from_millis(20), &mut asked).await.is_err() {
+        most = most.max(backend.sessions(namespace).await?.len());
+    }
+    Ok(most)
+}
+
+pub(super) async fn calls_that_wait_for_a_connection_do_not_fill_the_server(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    for own in [true, false] {
+        let (namespace, url) = backend.with_user().await?;
+        let client = if own {
+            backend.connect(&url, &namespace).await?
+        } else {
+            on_pool(&url, &namespace, 4, "DO 0").await?.1
+        };
+        let mut locking = backend.admin().acquire().await?.detach();
+        let lock = AssertSqlSafe(format!("LOCK TABLES {namespace}_locks WRITE"));
+        locking.execute(sqlx::raw_sql(lock)).await?;
+        let most = give_many_up(&backend, &namespace, &client).await?;
+        assert!(most <= FEW, "{most} sessions, own pool: {own}");
+        locking.execute("UNLOCK TABLES").await?;
+        works_again(&client).await?;
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+impl MySql {
+    /// Opens a store through a proxy whose connections can fall silent.
+    async fn behind_silent_proxy(
+        &self,
+        namespace: &Namespace,
+    ) -> CaseResult<(MySqlStore, SilentProxy)> {
+        let address = self.address();
+        let proxy = SilentProxy::start(&address).await?;
+        let url = self.url().replace(&address, &proxy.address());
+        Ok((MySqlStore::connect(&url, &options(namespace, Schema::Create)).await?, proxy))
+    }
+}
+
+pub(super) async fn connections_that_fall_silent_cost_no_lease(backend: Arc<MySql>) -> CaseResult {
+    let namespace = fresh();
+    let (store, proxy) = backend.behind_silent_proxy(&namespace).await?;
+    let direct = backend.connect(backend.url(), &namespace).await?;
+    silent::connections_that_fall_silent_cost_no_lease(Arc::new(store), &proxy, &direct).await?;
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn abandoned_calls_do_not_count_after_an_outage(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let namespace = fresh();
+    let (store, proxy) = backend.behind_silent_proxy(&namespace).await?;
+    silent::abandoned_calls_do_not_count_after_an_outage(Arc::new(store), &proxy).await?;
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+/// The answer to an acquire is lost after the server has committed it, and the store sends it again
+/// on another connection. The holder must have the token that was granted first, which others may
+/// have seen.
+pub(super) async fn a_grant_whose_answer_is_lost_keeps_its_token(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let namespace = fresh();
+    let link = backend.proxied(&namespace).await?;
+    let direct = backend.connect(backend.url(), &namespace).await?;
+    let client = Client::new(link.store.clone());
+    // From here on the statements are prepared.
+    client.take(&name("other"), LONG).await?;
+    let job = name("job");
+    link.proxy.set(Conduct::SwallowReplies);
+    let acquiring = spawn({
+        let (client, job) = (client.clone(), job.clone());
+        async move {
+            let options = client.options(LeaseId::new(), LONG);
+            Ok(client.store().acquire(&job, &options).await?)
+        }
+    });
+    let committed = async {
+        loop {
+            if let Some(token) = direct.get(&job).await?.and_then(|record| record.token) {
+                return Ok::<_, Failure>(token);
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let first = timeout(PATIENCE, committed).await;
+    let first = first.map_err(|_| Failure::new("the acquire does not arrive"))??;
+    // The connection ends, and new ones work.
+    link.proxy.set(Conduct::Pass);
+    let grant = granted(acquiring.join().await?);
+    assert_eq!(grant.token, first);
+    assert_eq!(direct.get(&job).await?.and_then(|record| record.token), Some(first));
+    backend.clean(&namespace).await?;
     Ok(())
 }
 

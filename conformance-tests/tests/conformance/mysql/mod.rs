@@ -3,6 +3,7 @@
 mod bells;
 mod calls;
 mod damage;
+mod databases;
 mod fence;
 mod flags;
 mod opening;

@@ -9,8 +9,8 @@ use leasehold_conformance::{Client, OwnCase};
 use leasehold_core::{LockName, Namespace, Result};
 
 use super::{
-    MySql, bells, calls, damage, fence, flags, opening, options, rows, schema, switch_over, tls,
-    trouble,
+    MySql, bells, calls, damage, databases, fence, flags, opening, options, rows, schema,
+    switch_over, tls, trouble,
 };
 
 macro_rules! cases {
@@ -41,6 +41,8 @@ cases! {
         a_wait_revives_no_lease,
         batches_in_opposite_orders_do_not_fail,
         settings_of_the_session_do_no_harm;
+    databases:
+        connections_to_other_databases_grant_a_name_once;
     schema:
         a_table_without_a_version_is_of_the_first_schema,
         a_later_schema_is_refused;
@@ -54,6 +56,10 @@ cases! {
         a_closed_pool_ends_the_watch;
     calls:
         calls_that_are_given_up_do_not_fill_the_server,
+        calls_that_wait_for_a_connection_do_not_fill_the_server,
+        connections_that_fall_silent_cost_no_lease,
+        abandoned_calls_do_not_count_after_an_outage,
+        a_grant_whose_answer_is_lost_keeps_its_token,
         heartbeats_do_not_wait_behind_the_applications_statements,
         sessions_that_end_while_idle_cost_no_call,
         connections_are_few_and_given_back;

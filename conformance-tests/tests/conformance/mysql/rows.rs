@@ -40,6 +40,7 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<MySql>) -
         });
         let renewed = client.store().renew(&batch).await?;
         assert!(matches!(renewed[1], RenewOutcome::Extended { .. }), "{damage}: {renewed:?}");
+        assert!(matches!(renewed[0], RenewOutcome::Unknown { .. }), "{damage}: {renewed:?}");
     }
     backend.clean(&namespace).await?;
     Ok(())

@@ -1,18 +1,23 @@
 //! A switch-over after which the old primary stays up but accepts no more writes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use leasehold::Schema;
 use leasehold::mysql::MySqlStore;
-use leasehold_conformance::expect::{granted, lost};
+use leasehold_conformance::expect::{granted, held, lost};
 use leasehold_conformance::servers::Proxy;
-use leasehold_conformance::{Backend, CaseResult, Client, race};
+use leasehold_conformance::{Backend, CaseResult, Client, Failure, race};
 use leasehold_core::{DisableOptions, LeaseId, LockStoreExt, Reason};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlPoolOptions;
+use tokio::time::{sleep, timeout};
 
 use super::own::{LONG, fresh, name};
 use super::{MySql, options, pool, start};
+
+/// The limit for everything that has no time limit of its own.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     backend: Arc<MySql>,
@@ -39,7 +44,9 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     let on_pool = MySqlStore::from_pool(application.connect(&url).await?, &options).await?;
     let clients = [own, on_pool].map(|store| Client::new(Arc::new(store)));
     let mut leases = Vec::new();
+    let mut watches = Vec::new();
     for client in &clients {
+        watches.push(client.watch().await?);
         // These open several connections, all of them to the old primary.
         race((0..4).map(|_| {
             let client = client.clone();
@@ -54,6 +61,10 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
         let taken = client.take(&name(&format!("job {}", leases.len())), LONG).await?;
         client.renew(&taken.name, taken.lease, LONG).await?;
         leases.push(taken);
+    }
+    // Each waits for the other's release.
+    for (client, other) in clients.iter().zip(leases.iter().rev()) {
+        held(client.acquire(&other.name, LeaseId::new(), LONG).await?);
     }
     sqlx::raw_sql("SET GLOBAL read_only = 1").execute(&admin).await?;
     proxy.lead_to(&backend.address());
@@ -70,7 +81,25 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
             store.enable(&taken.name).await?;
             store.release(&taken.name, lease).await?;
         }
+        // While it is held, a connection announces its release.
+        client.take(&taken.name, LONG).await?;
     }
+    // The connections for user-level locks follow too.
+    let at_the_old_one = async || -> CaseResult<i64> {
+        let query = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = ?";
+        let count = sqlx::query_scalar(query).bind(namespace.as_str());
+        Ok(count.fetch_one(&admin).await?)
+    };
+    let gone = async {
+        while at_the_old_one().await? > 0 {
+            sleep(Duration::from_millis(100)).await;
+        }
+        CaseResult::Ok(())
+    };
+    timeout(PATIENCE, gone)
+        .await
+        .map_err(|_| Failure::new("a session stays with the old one"))??;
+    drop(watches);
     backend.clean(&namespace).await?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! are idle, and the number of sessions.
 
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use super::own::{LONG, fresh, name};
 use super::{Postgres, options};
+use crate::silent::{self, SilentProxy};
 
 /// The limit for everything that has no time limit of its own.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -114,8 +116,10 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
         assert!(most <= FEW, "{most} sessions, own pool: {own}");
         let error = waits.join().await?.expect_err("the table is locked");
         if own {
-            // The server ended the wait before the call did, so nothing was done.
-            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            // The server ends the wait before the call does, but on a busy machine its answer may
+            // come too late.
+            let kinds = [ErrorKind::Unavailable, ErrorKind::OutcomeUnknown];
+            assert!(kinds.contains(&error.kind()), "{error:?}");
         } else {
             // The application's sessions continue to wait.
             let told = async {
@@ -135,6 +139,143 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
         works_again(&client).await?;
         backend.clean(&namespace).await?;
     }
+    Ok(())
+}
+
+/// Asks for many names at the same time, gives each call up after a while, and returns the largest
+/// number of sessions.
+async fn give_many_up(
+    backend: &Postgres,
+    namespace: &Namespace,
+    client: &Client,
+) -> CaseResult<i64> {
+    let calls = (0..200).map(|number| {
+        let client = client.clone();
+        async move {
+            let options = client.options(LeaseId::new(), LONG);
+            let (job, limit) = (name(&format!("job {number}")), 400 + number * 20);
+            let call = client.store().acquire(&job, &options);
+            _ = timeout(Duration::from_millis(limit), call).await;
+            Ok(())
+        }
+    });
+    let calls: Vec<_> = calls.collect();
+    let asking = spawn(async move { race(calls).await.map(drop) });
+    let mut asked = pin!(asking.join());
+    let mut most = 0;
+    while timeout(Duration::from_millis(20), &mut asked).await.is_err() {
+        most = most.max(backend.sessions(namespace).await?);
+    }
+    Ok(most)
+}
+
+pub(super) async fn calls_that_wait_for_a_connection_do_not_fill_the_server(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    for own in [true, false] {
+        let namespace = fresh();
+        let client = if own {
+            backend.connect(&backend.named_url(&namespace), &namespace).await?
+        } else {
+            backend.on_pool(&namespace, 4, "").await?.1
+        };
+        let mut transaction = backend.admin().begin().await?;
+        let lock = format!("LOCK TABLE {namespace}_locks IN ACCESS EXCLUSIVE MODE");
+        transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
+        let most = give_many_up(&backend, &namespace, &client).await?;
+        assert!(most <= FEW, "{most} sessions, own pool: {own}");
+        transaction.rollback().await?;
+        works_again(&client).await?;
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+impl Postgres {
+    /// Opens a store through a proxy whose connections can fall silent.
+    async fn behind_silent_proxy(
+        &self,
+        namespace: &Namespace,
+    ) -> CaseResult<(PostgresStore, SilentProxy)> {
+        let address = self.address();
+        let proxy = SilentProxy::start(&address).await?;
+        let url = self.url().replace(&address, &proxy.address());
+        Ok((PostgresStore::connect(&url, &options(namespace, Schema::Create)).await?, proxy))
+    }
+}
+
+pub(super) async fn connections_that_fall_silent_cost_no_lease(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let namespace = fresh();
+    let (store, proxy) = backend.behind_silent_proxy(&namespace).await?;
+    let direct = backend.connect(backend.url(), &namespace).await?;
+    silent::connections_that_fall_silent_cost_no_lease(Arc::new(store), &proxy, &direct).await?;
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn abandoned_calls_do_not_count_after_an_outage(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let namespace = fresh();
+    let (store, proxy) = backend.behind_silent_proxy(&namespace).await?;
+    silent::abandoned_calls_do_not_count_after_an_outage(Arc::new(store), &proxy).await?;
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+/// The session settings that make the connections of a pool suitable are made by the pool itself.
+pub(super) async fn heartbeats_use_the_pool_while_their_own_connection_does_not_serve(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let namespace = fresh();
+    backend.connect(backend.url(), &namespace).await?;
+    let role = backend.user_of_table(&namespace).await?;
+    let member = fresh();
+    backend
+        .execute(format!(
+            "CREATE ROLE {member} LOGIN NOINHERIT PASSWORD 'secret'; GRANT {namespace} TO {member}"
+        ))
+        .await?;
+    let read_only = "options=-c%20default_transaction_read_only%3Don";
+    let role = role.replace(&format!("//{namespace}:"), &format!("//{member}:"));
+    for (url, prepare) in [
+        (role, format!("SET ROLE {namespace}")),
+        (backend.url_with(read_only), "SET default_transaction_read_only = off".to_owned()),
+    ] {
+        let pool = PgPoolOptions::new().max_connections(1).after_connect(move |connection, _| {
+            let prepare = prepare.clone();
+            Box::pin(async move {
+                connection.execute(sqlx::raw_sql(AssertSqlSafe(prepare))).await.map(drop)
+            })
+        });
+        let pool = pool.connect(&url).await?;
+        let options = options(&namespace, Schema::Require);
+        let store = PostgresStore::from_pool(pool.clone(), &options).await?;
+        let client = Client::new(Arc::new(store));
+        let session = async || -> CaseResult<i32> {
+            Ok(sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&pool).await?)
+        };
+        let taken = client.take(&name("job"), LONG).await?;
+        let before = session().await?;
+        // The first ones find out at the same time.
+        let renewals = (0..3).map(|_| {
+            let (client, job, lease) = (client.clone(), taken.name.clone(), taken.lease);
+            async move {
+                extended(client.store().renew_one(&job, lease, LONG).await?);
+                Ok(())
+            }
+        });
+        race(renewals).await?;
+        extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
+        let released = client.store().release(&taken.name, taken.lease).await?;
+        assert_eq!(released, ReleaseOutcome::Released);
+        assert_eq!(session().await?, before, "the application's connection was closed");
+        pool.close().await;
+    }
+    backend.execute(format!("DROP ROLE {member}")).await?;
+    backend.clean(&namespace).await?;
     Ok(())
 }
 

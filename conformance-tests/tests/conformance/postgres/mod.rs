@@ -7,6 +7,7 @@ mod calls;
 mod damage;
 mod failover;
 mod notifications;
+mod old_pooler;
 mod opening;
 mod own;
 mod pooler;

@@ -136,10 +136,15 @@ pub(super) async fn a_foreign_table_is_left_alone(backend: Arc<Postgres>) -> Cas
         let kind = if what == "a view" { "VIEW" } else { "TABLE" };
         backend.execute(format!("DROP {kind} {table}")).await?;
     }
-    // A column more does no harm.
+    // Columns more do no harm, unless they must be filled.
     let namespace = fresh();
     backend
-        .execute(format!("{} ALTER TABLE {namespace}_locks ADD note text", sound(&namespace)?))
+        .execute(format!(
+            "{} ALTER TABLE {namespace}_locks ADD note text, \
+                 ADD number bigint GENERATED ALWAYS AS IDENTITY, \
+                 ADD length int GENERATED ALWAYS AS (length(name)) STORED NOT NULL",
+            sound(&namespace)?
+        ))
         .await?;
     backend.connect(backend.url(), &namespace).await?.take(&name("job"), LONG).await?;
     backend.clean(&namespace).await?;

@@ -9,8 +9,8 @@ use leasehold_conformance::{Client, OwnCase};
 use leasehold_core::{LockName, Namespace, Result};
 
 use super::{
-    Postgres, addresses, calls, damage, failover, notifications, opening, options, pooler, rows,
-    schemas, switch_over, tls, trouble,
+    Postgres, addresses, calls, damage, failover, notifications, old_pooler, opening, options,
+    pooler, rows, schemas, switch_over, tls, trouble,
 };
 
 macro_rules! cases {
@@ -62,6 +62,10 @@ cases! {
         a_server_that_is_not_to_be_trusted_is_refused;
     calls:
         calls_that_are_given_up_do_not_fill_the_server,
+        calls_that_wait_for_a_connection_do_not_fill_the_server,
+        connections_that_fall_silent_cost_no_lease,
+        abandoned_calls_do_not_count_after_an_outage,
+        heartbeats_use_the_pool_while_their_own_connection_does_not_serve,
         heartbeats_do_not_wait_behind_the_applications_statements,
         heartbeats_survive_the_runtime_that_opened_their_connection,
         sessions_that_end_while_idle_cost_no_call,
@@ -76,9 +80,12 @@ cases! {
         opening_runs_no_statement_of_other_clients,
         a_watch_through_a_pooler_listens_on_no_shared_session,
         one_query_of_a_pooled_watch_serves_all_waiters,
+        queries_of_a_pooled_watch_do_not_fill_the_server,
         a_pooler_that_mixes_up_statements_is_refused,
         a_pool_without_statements_is_refused_behind_a_pooler,
         a_pooler_of_sessions_passes_notifications;
+    old_pooler:
+        a_pooler_that_refuses_settings_of_the_session_serves;
     notifications:
         a_full_queue_of_notifications_stops_no_change,
         a_user_who_may_not_notify_can_release,

@@ -1,18 +1,23 @@
 //! A switch-over after which the old primary stays up but accepts no more writes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use leasehold::Schema;
 use leasehold::postgres::PostgresStore;
 use leasehold_conformance::expect::{granted, lost};
 use leasehold_conformance::servers::catalog::POSTGRES;
 use leasehold_conformance::servers::{Proxy, until_ready};
-use leasehold_conformance::{Backend, CaseResult, Client, race};
+use leasehold_conformance::{Backend, CaseResult, Client, Failure, race};
 use leasehold_core::{DisableOptions, LeaseId, LockStoreExt, Reason};
 use sqlx::postgres::PgPoolOptions;
+use tokio::time::{sleep, timeout};
 
 use super::own::{LONG, fresh, name};
 use super::{Postgres, options, pool, start};
+
+/// The limit for everything that has no time limit of its own.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     backend: Arc<Postgres>,
@@ -22,6 +27,8 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     let (admin, namespace) = (pool(&old_url)?, fresh());
     let proxy = Proxy::start(&old.address()).await?;
     let url = POSTGRES.url_at(&proxy.address());
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{separator}application_name={namespace}");
     backend.open(&namespace).await?;
     let options = options(&namespace, Schema::Create);
     let own = PostgresStore::connect(&url, &options).await?;
@@ -29,7 +36,9 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     let on_pool = PostgresStore::from_pool(application.connect(&url).await?, &options).await?;
     let clients = [own, on_pool].map(|store| Client::new(Arc::new(store)));
     let mut leases = Vec::new();
+    let mut watches = Vec::new();
     for client in &clients {
+        watches.push(client.watch().await?);
         // These open several connections, all of them to the old primary.
         race((0..4).map(|_| {
             let client = client.clone();
@@ -64,6 +73,22 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
             store.release(&taken.name, lease).await?;
         }
     }
+    // The connections for hints follow too.
+    let at_the_old_one = async || -> CaseResult<i64> {
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+        let count = sqlx::query_scalar(query).bind(namespace.as_str());
+        Ok(count.fetch_one(&admin).await?)
+    };
+    let gone = async {
+        while at_the_old_one().await? > 0 {
+            sleep(Duration::from_millis(100)).await;
+        }
+        CaseResult::Ok(())
+    };
+    timeout(PATIENCE, gone)
+        .await
+        .map_err(|_| Failure::new("a session stays with the old one"))??;
+    drop(watches);
     backend.clean(&namespace).await?;
     Ok(())
 }

@@ -1,0 +1,49 @@
+//! Heartbeats on the application's pool, where a connection of the store's own does not serve.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::{Clock, Moment, SystemClock};
+
+/// Heartbeats try a connection of the store's own again after this long, since the reason may have
+/// passed, as that of a missing table during a migration does.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
+
+/// Remembers that heartbeats have to use the application's pool, which prepares its sessions.
+#[derive(Default)]
+pub(super) struct PoolFallback {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    until: Option<Moment>,
+    warned: bool,
+}
+
+impl PoolFallback {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.state().until.is_some_and(|until| SystemClock.now() < until)
+    }
+
+    /// Notes that a heartbeat succeeded on the pool after it failed with that error on a connection
+    /// of the store's own.
+    pub(super) fn worked(&self, error: &sqlx::Error) {
+        let warned = {
+            let mut state = self.state();
+            state.until = Some(SystemClock.now() + TRY_AGAIN);
+            std::mem::replace(&mut state.warned, true)
+        };
+        if !warned {
+            tracing::warn!(
+                %error,
+                "heartbeats use the application's pool, because a connection that is opened by its \
+                 options may not use or change the table of locks"
+            );
+        }
+    }
+}
