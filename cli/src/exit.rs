@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use leasehold::configuration::LogFormat;
 use leasehold::{Error, ErrorKind};
-use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, kill_current_process_group, setrlimit};
 
 /// Something failed that none of the others names, such as a store that does not answer.
 pub(crate) const FAILED: u8 = 1;
@@ -48,8 +48,8 @@ impl Failure {
         Self::new(status, "")
     }
 
-    /// Ends as the command did, by a signal from the keyboard, so that a shell that runs this in a
-    /// script ends the script too.
+    /// Ends as the command did, by a signal from the keyboard, which this process's group gets as
+    /// well: a script that runs this ends too.
     pub(crate) fn by_signal(signal: Signal) -> Self {
         Self { signal: Some(signal), ..Self::silent(killed_by(signal.as_raw())) }
     }
@@ -60,6 +60,9 @@ impl Failure {
             say(&self.message);
         }
         if let Some(signal) = self.signal {
+            // The keyboard's signal is for the whole group, such as a script. This process still
+            // handles it here.
+            let _ = kill_current_process_group(signal);
             // The command has left a core dump, if one is wanted.
             let none = Rlimit { current: Some(0), maximum: Some(0) };
             let _ = setrlimit(Resource::Core, none);
