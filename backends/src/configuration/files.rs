@@ -93,9 +93,10 @@ impl Files {
     /// Reads Leasehold's own file in that folder, and returns whether there was one.
     fn ours_in(&mut self, folder: &Path, trust: Trust) -> Result<bool> {
         let path = folder.join(OURS);
-        match path.symlink_metadata() {
-            Err(error) if is_absent(&path, &error) => return Ok(false),
-            _ => {}
+        if let Err(error) = path.symlink_metadata()
+            && is_absent(&path, &error)
+        {
+            return Ok(false);
         }
         if matches!(trust, Trust::Checked)
             && let Some(why) = distrust(folder, &path)

@@ -119,7 +119,8 @@ async fn another_process_may_switch_to_the_write_ahead_log() {
     other.close().await;
     for round in 0..3 {
         grant(&store, &format!("lock {round}"), LeaseId::new()).await;
-        while let Some(connection) = pool.try_acquire() {
+        while pool.size() > 0 {
+            let connection = pool.acquire().await.unwrap();
             sqlx::Connection::close(connection.detach()).await.unwrap();
         }
         // The log that is created next is to be another file.
@@ -158,7 +159,8 @@ async fn an_application_may_close_its_connections() {
     let lease = LeaseId::new();
     grant(&store, "a", lease).await;
     for _ in 0..5 {
-        while let Some(connection) = pool.try_acquire() {
+        while pool.size() > 0 {
+            let connection = pool.acquire().await.unwrap();
             sqlx::Connection::close(connection.detach()).await.unwrap();
         }
         let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };

@@ -247,7 +247,7 @@ fn a_pager_in_the_pipeline_reads_the_keyboard() {
     script(
         &bench,
         "pager",
-        "echo asks; read line < /dev/tty; echo paged $line; exec cat > /dev/null",
+        "read data; echo asks; read line < /dev/tty; echo paged $line; exec cat > /dev/null",
     );
     let Some(mut shell) = Session::shell(&bench) else { return };
     shell.write("leasehold run --lock a --ttl 1h -- ./job | ./pager\n");
