@@ -117,7 +117,11 @@ SIGUSR1, SIGUSR2 and SIGWINCH are passed on.
 
 On a terminal the command is in the foreground, as under a shell: it reads the keyboard, Ctrl-C goes
 to it alone, and Ctrl-Z suspends it together with this process. The lock is not renewed while
-suspended, so the command is ended when its lease ends. A command in the background that needs the
+suspended, so the command is ended when its lease ends. If Ctrl-C ends the command, this process ends
+by the same signal, which ends a script around it. In a pipeline the command gets the terminal only
+when it uses it, and other commands of the pipeline that use it, such as a pager, then wait until the
+command has ended. Ctrl-Z in a pipeline suspends this process but not a command that has not used
+the terminal; it is ended when its lease ends. A command in the background that needs the
 terminal waits until it is brought to the foreground, with the lock held, and this process says so.
 
 For cron: --wait 0 --quiet --conflict-exit-code 0 tries once, and prints only errors.
@@ -218,8 +222,8 @@ const PRUNE_HELP: &str = "\
 Removes names that are not held, that are enabled, and whose latest grant is at least that long
 ago by the store's clock. It is safe while others use the store: each record is checked and removed
 in one operation, and the next grant of a removed name has a larger token than every grant before,
-because tokens follow the store's clock. Ended half-way, it has removed the names that it printed,
-and perhaps up to 500 more.";
+because tokens follow the store's clock. Names are printed before they are removed, a page at a
+time, so if this command is interrupted it has removed only names that it printed.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PruneArgs {
@@ -228,7 +232,7 @@ pub(crate) struct PruneArgs {
     #[arg(allow_hyphen_values = true)]
     pub(crate) unused_for: Duration,
 
-    /// Remove them, and print what was removed
+    /// Remove them, after they were printed
     #[arg(long)]
     pub(crate) apply: bool,
 

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use leasehold::configuration::LogFormat;
 use leasehold::{Error, ErrorKind};
+use rustix::process::{Resource, Rlimit, Signal, kill_current_process_group, setrlimit};
 
 /// Something failed that none of the others names, such as a store that does not answer.
 pub(crate) const FAILED: u8 = 1;
@@ -29,11 +30,13 @@ pub(crate) struct Failure {
     status: u8,
     /// Empty when there is nothing to say.
     message: String,
+    /// The signal by which to end instead.
+    signal: Option<Signal>,
 }
 
 impl Failure {
     pub(crate) fn new(status: u8, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), signal: None }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
@@ -45,10 +48,25 @@ impl Failure {
         Self::new(status, "")
     }
 
-    /// Says why, and gives the exit status.
+    /// Ends as the command did, by a signal from the keyboard, which this process's group gets as
+    /// well: a script that runs this ends too.
+    pub(crate) fn by_signal(signal: Signal) -> Self {
+        Self { signal: Some(signal), ..Self::silent(killed_by(signal.as_raw())) }
+    }
+
+    /// Says why, and gives the exit status. It does not return if the process is to end by a signal.
     pub(crate) fn report(self) -> u8 {
         if !self.message.is_empty() {
             say(&self.message);
+        }
+        if let Some(signal) = self.signal {
+            // The keyboard's signal is for the whole group, such as a script. This process still
+            // handles it here.
+            let _ = kill_current_process_group(signal);
+            // The command has left a core dump, if one is wanted.
+            let none = Rlimit { current: Some(0), maximum: Some(0) };
+            let _ = setrlimit(Resource::Core, none);
+            let _ = signal_hook::low_level::emulate_default_handler(signal.as_raw());
         }
         self.status
     }
@@ -73,6 +91,17 @@ pub(crate) fn is_callers_fault(error: &Error) -> bool {
         error.kind(),
         ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::Denied | ErrorKind::Corrupt
     )
+}
+
+/// Returns whether this process cannot use the store any more, so that trying again is of no use:
+/// its database file was deleted or replaced.
+pub(crate) fn needs_a_restart(error: &Error) -> bool {
+    #[cfg(feature = "sqlite")]
+    if error.source().is_some_and(|source| source.is::<leasehold::sqlite::FileChanged>()) {
+        return true;
+    }
+    let _ = error;
+    false
 }
 
 /// An error and what caused it, in one line.

@@ -162,7 +162,7 @@ impl Client {
         const ATTEMPTS: u32 = 4;
         const PAUSE: Duration = Duration::from_millis(250);
 
-        let record = self.status(name).await?;
+        let record = self.status(name).await?.readable()?;
         if let Some(disabled) = record.disabled {
             return Ok(ResignOutcome::Disabled(disabled));
         }

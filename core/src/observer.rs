@@ -70,8 +70,13 @@ impl Observer {
                 () = self.engine.calls.clock().sleep_until(again) => {}
                 () = self.hints.changed() => {}
             }
-            let record = match self.engine.calls.get(&self.name, self.timing.call_limit()).await {
-                Ok(record) => record.unwrap_or_else(|| LockRecord::unused(self.name.clone())),
+            let record = self.engine.calls.get(&self.name, self.timing.call_limit()).await;
+            let record = record.and_then(|record| {
+                record
+                    .map_or_else(|| Ok(LockRecord::unused(self.name.clone())), LockRecord::readable)
+            });
+            let record = match record {
+                Ok(record) => record,
                 Err(error) => {
                     let pause = self.timing.poll_interval;
                     self.pause = pause + self.engine.jitter(pause / 10);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{Error, FencingToken, Holder, LeaseId, LockName, Reason};
+use crate::{Error, ErrorKind, FencingToken, Holder, LeaseId, LockName, Reason, Result};
 
 /// Everything that a store knows of one name, as of one moment on its clock.
 ///
@@ -41,6 +41,14 @@ impl LockRecord {
             cause = source.source();
         }
         Self { corrupt: Some(why), ..Self::unused(name) }
+    }
+
+    /// Returns the record, or an error if it cannot be read.
+    pub(crate) fn readable(self) -> Result<Self> {
+        match &self.corrupt {
+            None => Ok(self),
+            Some(why) => Err(Error::new(ErrorKind::Corrupt, why.clone())),
+        }
     }
 
     /// The state in one word.

@@ -112,7 +112,10 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// * Watchers are told.
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome>;
 
-    /// What the store knows of one name; none when it was never granted or disabled.
+    /// Returns what the store knows of one name; `None` if it was never granted or disabled.
+    ///
+    /// * A damaged record is not an error: as in a [listing](Self::list), the record says so in
+    ///   [`corrupt`](LockRecord::corrupt).
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>>;
 
     /// What the store knows of all names, in the byte order of names, a page at a time.

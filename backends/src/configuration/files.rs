@@ -1,6 +1,6 @@
 //! Which files are looked for, and what stands in them.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -65,16 +65,23 @@ impl Files {
 
     fn originals_in(&mut self, folder: &Path) -> Result<()> {
         let path = folder.join(ORIGINALS);
-        match read(&path) {
+        if let Err(error) = path.symlink_metadata()
+            && is_absent(&path, &error)
+        {
+            return Ok(());
+        }
+        if let Some(why) = distrust(folder, &path) {
+            // There is a warning only if the file seems to be meant, and none about its errors.
+            if read_found(&path).is_ok_and(|text| text.contains(SECTION)) {
+                self.pass_over(&path, &why);
+            }
+            return Ok(());
+        }
+        match read_found(&path) {
             Ok(text) => {
                 let Some(layer) = originals(&path, &text)? else { return Ok(()) };
-                match distrust(folder, &path) {
-                    Some(why) => self.pass_over(&path, &why),
-                    None => {
-                        self.layers.push(layer);
-                        self.read.push(path);
-                    }
-                }
+                self.layers.push(layer);
+                self.read.push(path);
             }
             Err(error) if is_absent(&path, &error) => {}
             // Many programs have a file of that name, so this one may belong to another program.
@@ -86,16 +93,19 @@ impl Files {
     /// Reads Leasehold's own file in that folder, and returns whether there was one.
     fn ours_in(&mut self, folder: &Path, trust: Trust) -> Result<bool> {
         let path = folder.join(OURS);
-        match read(&path) {
+        if let Err(error) = path.symlink_metadata()
+            && is_absent(&path, &error)
+        {
+            return Ok(false);
+        }
+        if matches!(trust, Trust::Checked)
+            && let Some(why) = distrust(folder, &path)
+        {
+            self.pass_over(&path, &why);
+            return Ok(false);
+        }
+        match read_found(&path) {
             Ok(text) => {
-                let distrust = match trust {
-                    Trust::Checked => distrust(folder, &path),
-                    Trust::Given => None,
-                };
-                if let Some(why) = distrust {
-                    self.pass_over(&path, &why);
-                    return Ok(false);
-                }
                 self.layers.push(ours(&path, &text)?);
                 self.read.push(path);
                 Ok(true)
@@ -140,10 +150,36 @@ fn is_json(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
 }
 
-/// All of a file, which is UTF-8 and of a size that settings have.
+/// Reads a file that was found and not named, so it must be a regular file: to open another one, such
+/// as a FIFO, could take until another process opens it too.
+fn read_found(path: &Path) -> std::io::Result<String> {
+    let regular = |metadata: Metadata| match metadata.is_file() {
+        true => Ok(()),
+        false => Err(std::io::Error::other("it is not a regular file")),
+    };
+    regular(path.metadata()?)?;
+    let mut options = File::options();
+    options.read(true);
+    // The file may have been replaced since.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+        options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
+    }
+    let file = options.open(path)?;
+    regular(file.metadata()?)?;
+    contents(file)
+}
+
 fn read(path: &Path) -> std::io::Result<String> {
+    contents(File::open(path)?)
+}
+
+/// Reads all of a file, which is UTF-8 and of a size that settings have.
+fn contents(file: File) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LONGEST {
         return Err(std::io::Error::other(format!("it is longer than {LONGEST} bytes")));
     }

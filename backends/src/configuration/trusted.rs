@@ -1,5 +1,7 @@
 //! Checks whether other users could have written a file that was found in the working folder.
 
+#[cfg(unix)]
+use std::fs::Metadata;
 use std::path::Path;
 
 /// Returns the reason not to trust the file, if there is one: a user who can write or replace the
@@ -7,7 +9,11 @@ use std::path::Path;
 #[cfg(unix)]
 pub(super) fn distrust(folder: &Path, file: &Path) -> Option<String> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    suspicion("its folder", folder).or_else(|| suspicion("it", file))
+    let link = || {
+        let link = file.symlink_metadata().ok().filter(Metadata::is_symlink)?;
+        owned_by_another("its link", &link)
+    };
+    suspicion("its folder", folder).or_else(link).or_else(|| suspicion("it", file))
 }
 
 #[cfg(unix)]
@@ -17,13 +23,17 @@ fn suspicion(what: &str, path: &Path) -> Option<String> {
     let Ok(metadata) = path.metadata() else {
         return Some(format!("the owner of {what} is not known"));
     };
+    owned_by_another(what, &metadata).or_else(|| {
+        (metadata.mode() & BY_OTHERS != 0).then(|| format!("{what} is writable by everybody"))
+    })
+}
+
+#[cfg(unix)]
+fn owned_by_another(what: &str, metadata: &Metadata) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
     let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
-    if owner != user && owner != 0 {
-        return Some(format!(
-            "{what} belongs to user {owner}, and not to this process's user or root"
-        ));
-    }
-    (metadata.mode() & BY_OTHERS != 0).then(|| format!("{what} is writable by everybody"))
+    (owner != user && owner != 0)
+        .then(|| format!("{what} belongs to user {owner}, and not to this process's user or root"))
 }
 
 /// On other systems the file's mode does not tell who may write it.

@@ -76,7 +76,11 @@ impl Shared {
         let call = self.etcd.call();
         let found = call.look(Txn::new().and_then(self.reads(name))).await?;
         match self.standings(&found).remove(name) {
-            Some(standing) => self.record(&call, name, standing).await?.map(Some),
+            Some(standing) => {
+                let record = self.record(&call, name, standing).await?;
+                let unreadable = |error| LockRecord::unreadable(name.clone(), &error);
+                Ok(Some(record.unwrap_or_else(unreadable)))
+            }
             None => Ok(None),
         }
     }

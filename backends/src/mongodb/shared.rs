@@ -213,6 +213,16 @@ impl Shared {
         found.first().map(|document| self.with_time(document)).transpose()
     }
 
+    /// Like [`find`](Self::find), but a damaged document is a record that says so.
+    pub(super) async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        let stages = pipeline::read(pipeline::named(name));
+        let found = self.read(Purpose::Other, stages, 1).await?;
+        Ok(found.first().map(|document| {
+            let record = self.with_time(document);
+            record.unwrap_or_else(|error| LockRecord::unreadable(name.clone(), &error))
+        }))
+    }
+
     /// A document that was read with the server's time.
     pub(super) fn with_time(&self, document: &Document) -> Result<LockRecord> {
         record::record(document, self.locks(), record::now(document)?)

@@ -269,7 +269,7 @@ impl LockStore for MongoStore {
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        let found = limit::reading(self.shared.find(name)).await;
+        let found = limit::reading(self.shared.get(name)).await;
         found.map_err(about("get", &self.shared.label, Some(name)))
     }
 

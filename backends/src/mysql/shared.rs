@@ -122,6 +122,14 @@ impl Shared {
         row::record(&row, &self.sql.table).map(Some)
     }
 
+    /// Like [`find`](Self::find), but a damaged row is a record that says so.
+    pub(super) async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        let statement = || sqlx::query(self.sql.find.clone()).bind(name.as_str().as_bytes());
+        let Some(row) = self.read(statement).await?.pop() else { return Ok(None) };
+        let record = row::record(&row, &self.sql.table);
+        Ok(Some(record.unwrap_or_else(|error| LockRecord::unreadable(name.clone(), &error))))
+    }
+
     pub(super) fn damaged(&self, damage: Damage) -> Error {
         damage.in_table(&self.sql.table)
     }

@@ -377,7 +377,7 @@ impl LockStore for MySqlStore {
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        self.shared.find(Purpose::Read, name).await.map_err(self.shared.about("get", Some(name)))
+        self.shared.get(name).await.map_err(self.shared.about("get", Some(name)))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {

@@ -277,7 +277,10 @@ impl LockStore for PostgresStore {
         let get = async {
             let statement = || sqlx::query(shared.sql.find.clone()).bind(name.as_str());
             let rows = shared.read(statement).await?;
-            rows.first().map(|row| row::record(row, &shared.sql.table)).transpose()
+            Ok(rows.first().map(|row| {
+                let record = row::record(row, &shared.sql.table);
+                record.unwrap_or_else(|error| LockRecord::unreadable(name.clone(), &error))
+            }))
         };
         get.await.map_err(shared.about("get", Some(name)))
     }

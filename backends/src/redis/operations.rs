@@ -183,8 +183,16 @@ impl Operations {
     }
 
     pub(super) async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        let answer = self.run(&scripts::READ, name, &[]).await?;
-        if answer.word == "none" { Ok(None) } else { answer.record(name).map(Some) }
+        let answer = self.run(&scripts::READ, name, &[]).await;
+        let record = answer.and_then(|answer| {
+            if answer.word == "none" { Ok(None) } else { answer.record(name).map(Some) }
+        });
+        match record {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                Ok(Some(LockRecord::unreadable(name.clone(), &error)))
+            }
+            record => record,
+        }
     }
 
     pub(super) async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {

@@ -3,13 +3,16 @@
 //! Every client of an SQLite file runs on one kernel, so one clock can serve them all without
 //! asking a server: `CLOCK_BOOTTIME`, which no one can set, which counts suspend, and which starts
 //! at zero with each boot. Besides the time when a lease runs out, a row contains the boot's id and
-//! the lease's ttl.
+//! the time when the lease was set: granted or last extended.
 //!
 //! A container may have a boot id of its own, mounted over the kernel's, so another id does not
-//! mean another boot. But where the clock is the same, no lease has more than its ttl left. So a
-//! lease with another id is over when its time has come, or when it has more than its ttl left:
-//! then it belongs to an earlier boot, and its holder died with that boot. Right after a reboot a
-//! lease of the earlier boot can look as if it were in force, for its ttl at most.
+//! mean another boot. But where the clock is the same, no lease was set in the future. So a lease
+//! with another id is over when its time has come, or when it was set later than now: then it
+//! belongs to an earlier boot, and its holder died with that boot. After a reboot a lease of the
+//! earlier boot can look as if it were in force, for its ttl at most.
+//!
+//! A program that does not know this time leaves an earlier one in the row. That lets the lease
+//! look as if it were in force, which is the safe mistake.
 //!
 //! A time namespace shifts the clock for the processes in it, and the kernel says by how much.
 
@@ -20,8 +23,12 @@ use crate::{Clock as _, Error, ErrorKind, MAX_TTL, Result, SystemClock};
 /// Where Linux names the present boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The file in which Linux says by how much the time namespace of this process shifts its clocks.
+/// The file in which Linux says by how much the time namespace of this process's children shifts
+/// their clocks.
 const OFFSETS: &str = "/proc/self/timens_offsets";
+
+/// The time namespaces of this process and of its children.
+const NAMESPACES: [&str; 2] = ["/proc/self/ns/time", "/proc/self/ns/time_for_children"];
 
 /// What stands for a boot where the calendar clock has to serve.
 const CALENDAR: &str = "calendar";
@@ -50,7 +57,8 @@ impl MachineClock {
     /// boot's id would take each other's leases for over.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) where Linux does not tell its boot's id.
+    /// [`Unsupported`](ErrorKind::Unsupported) where Linux does not tell its boot's id, or by how
+    /// much it shifts this process's clock.
     pub(super) fn detect() -> Result<Self> {
         if !cfg!(target_os = "linux") {
             return Ok(Self::of_boot(CALENDAR));
@@ -60,6 +68,14 @@ impl MachineClock {
                 .with_source(source)
                 .with_fix("leases run by the time since boot; mount /proc")
         })?;
+        let [own, childrens] = NAMESPACES.map(|path| std::fs::read_link(path).ok());
+        if own != childrens {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "the clock of this process is not the one of its children, and is unknown",
+            )
+            .with_fix("start it in its time namespace, for example with unshare --time --fork"));
+        }
         let offset = std::fs::read_to_string(OFFSETS).map_or(0, |text| boottime_offset(&text));
         Ok(Self { offset, ..Self::of_boot(id.trim()) })
     }
@@ -82,13 +98,14 @@ impl MachineClock {
         Now { uptime: micros(uptime).saturating_sub(self.offset), wall: micros(wall) }
     }
 
-    /// Returns what is left at `now` of a lease with that boot and ttl: zero if it is over.
+    /// Returns what is left at `now` of a lease with that boot that was set at that time; `None` if
+    /// it is over.
     ///
     /// In this boot, a lease with more left than the longest ttl is a damaged row.
     pub(super) fn left(
         &self,
         boot: &str,
-        ttl: Option<i64>,
+        set_at: Option<i64>,
         expires_at: i64,
         now: Now,
     ) -> Result<Option<Duration>> {
@@ -97,7 +114,7 @@ impl MachineClock {
         }
         let left = Duration::from_micros(expires_at.abs_diff(now.uptime));
         if boot != self.boot {
-            return Ok(Some(left).filter(|left| *left <= longest(ttl)));
+            return Ok(Some(left).filter(|_| !is_of_earlier_boot(set_at, expires_at, now)));
         }
         if left > MAX_TTL + SLACK {
             return Err(Error::new(
@@ -110,10 +127,13 @@ impl MachineClock {
     }
 }
 
-/// Returns the most that a lease with that ttl can have left on the same clock. The statements in
-/// [`sql`](super::sql) use the same limit.
-fn longest(ttl: Option<i64>) -> Duration {
-    duration(ttl.unwrap_or(LONGEST_TTL).min(LONGEST_TTL).saturating_add(TOLERANCE))
+/// Returns whether a lease with another boot's id is certainly of an earlier boot. The statements in
+/// [`sql`](super::sql) use the same conditions. A lease that was set after its own end has a time
+/// that a program left there which does not know it, so that the time says nothing.
+fn is_of_earlier_boot(set_at: Option<i64>, expires_at: i64, now: Now) -> bool {
+    let latest = now.uptime.saturating_add(TOLERANCE);
+    expires_at > latest.saturating_add(LONGEST_TTL)
+        || set_at.is_some_and(|set_at| set_at > latest && set_at <= expires_at)
 }
 
 /// Reads from `/proc/self/timens_offsets` by how much the time since boot is ahead, in
@@ -134,8 +154,8 @@ fn boottime_offset(text: &str) -> i64 {
 /// The longest ttl, in microseconds.
 pub(super) const LONGEST_TTL: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// A lease may have this much left beyond its ttl, in microseconds, since clocks differ slightly
-/// between processors.
+/// A lease may have been set this much later than now, in microseconds, since clocks differ
+/// slightly between processors.
 pub(super) const TOLERANCE: i64 = 1_000_000;
 
 /// Other processors' readings, and a calendar clock that is being slewed, may be a little behind.
@@ -180,7 +200,7 @@ mod tests {
     #[test]
     fn a_lease_of_this_boot_is_over_when_its_time_has_come() {
         let clock = MachineClock::of_boot("this");
-        let left = |expires_at| clock.left("this", Some(500), expires_at, NOW).unwrap();
+        let left = |expires_at| clock.left("this", Some(9), expires_at, NOW).unwrap();
         assert_eq!(left(1_000), None);
         assert_eq!(left(i64::MIN), None);
         assert_eq!(left(1_001), Some(Duration::from_micros(1)));
@@ -189,19 +209,22 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_of_another_boot_is_over_at_its_end_or_with_more_than_its_ttl_left() {
+    fn a_lease_of_another_boot_is_over_at_its_end_or_if_it_was_set_later_than_now() {
         let clock = MachineClock::of_boot("this");
-        let left = |ttl, expires_at| clock.left("that", ttl, expires_at, NOW).unwrap();
-        let longest = NOW.uptime + 500 + TOLERANCE;
+        let left = |set_at, expires_at| clock.left("that", set_at, expires_at, NOW).unwrap();
+        let latest = NOW.uptime + TOLERANCE;
         assert_eq!(left(Some(500), 1_000), None);
-        assert_eq!(left(Some(500), 1_500), Some(Duration::from_micros(500)));
-        assert!(left(Some(500), longest).is_some());
-        assert_eq!(left(Some(500), longest + 1), None);
-        // A row of the first schema has no ttl, so the longest is assumed.
-        assert!(left(None, NOW.uptime + LONGEST_TTL).is_some());
-        for ttl in [None, Some(i64::MAX), Some(i64::MIN)] {
-            assert_eq!(left(ttl, i64::MAX), None);
+        assert_eq!(left(Some(1_000), 1_500), Some(Duration::from_micros(500)));
+        assert!(left(Some(latest), latest + 500).is_some());
+        assert_eq!(left(Some(latest + 1), latest + 500), None);
+        // A time of long ago says nothing, and a row of the first schema has none.
+        for set_at in [None, Some(0), Some(i64::MIN)] {
+            assert!(left(set_at, latest + LONGEST_TTL).is_some());
+            assert_eq!(left(set_at, latest + LONGEST_TTL + 1), None);
         }
+        // Nor does one that is later than the lease's end.
+        assert!(left(Some(i64::MAX), latest + 500).is_some());
+        assert_eq!(left(Some(i64::MAX), i64::MAX), None);
     }
 
     #[test]

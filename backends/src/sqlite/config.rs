@@ -20,12 +20,12 @@ use crate::{Error, ErrorKind, OpenOptions, Result, Schema, url};
 ///
 /// A connection that waits cannot be called off, so this is also how long a dropped call may keep
 /// one busy.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a call waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One connection writes at a time; the others read. One more connection exists beside the pool.
+/// One connection writes at a time; the others read. Two more exist beside the pool.
 const MAX_CONNECTIONS: u32 = 3;
 
 /// Where the database is.
@@ -43,6 +43,11 @@ impl Location {
         let rest = url::split(url).map_or(url, |(_, rest)| rest);
         match rest.strip_prefix("//").unwrap_or(rest) {
             ":memory:" => Ok(Self::Memory),
+            // Other programs read options there; here they would make a file of that name.
+            path if has_options(path) => Err(Error::invalid(
+                "the URL of an SQLite database has options, and Leasehold knows none",
+            )
+            .with_fix("remove the question mark and all that follows")),
             path => Self::from_path(Path::new(path)),
         }
     }
@@ -112,9 +117,7 @@ impl Location {
         if *self == Self::Memory {
             return None;
         }
-        let options = Arc::unwrap_or_clone(pool.connect_options());
-        let options = options.create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
-        let options = options.disable_statement_logging();
+        let options = beside(pool);
         let opened = patiently(|| async {
             let mut connection = options.connect().await?;
             // SQLite opens the write-ahead log at the first read of the database.
@@ -129,13 +132,30 @@ impl Location {
             .ok()
     }
 
-    /// Returns the file as it is now.
-    pub(super) fn file(&self, keeps_log: bool) -> Option<DatabaseFile> {
+    /// Returns the file as it is now, which that pool opens.
+    pub(super) fn file(&self, pool: &SqlitePool, keeps_log: bool) -> Option<DatabaseFile> {
         match self {
             Self::Memory => None,
-            Self::File(path) => DatabaseFile::now_at(path, keeps_log),
+            Self::File(path) => {
+                let file = DatabaseFile::now_at(path, keeps_log)?;
+                Some(file.opened_by(pool.connect_options().get_filename()))
+            }
         }
     }
+}
+
+/// The options of a connection beside those of the pool.
+pub(super) fn beside(pool: &SqlitePool) -> SqliteConnectOptions {
+    let options = Arc::unwrap_or_clone(pool.connect_options());
+    options.create_if_missing(false).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
+}
+
+/// Returns whether a path has what looks like the options of a URL.
+fn has_options(path: &str) -> bool {
+    let Some((_, options)) = path.split_once('?') else { return false };
+    options.split_once('=').is_some_and(|(name, _)| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+    })
 }
 
 /// Refuses what SQLite would report as "unable to open database file", or hang on (a FIFO).
@@ -175,7 +195,7 @@ mod tests {
         for (url, location) in [
             ("sqlite:/a/b.db", file("/a/b.db")),
             ("sqlite:///a/b.db", file("/a/b.db")),
-            ("SQLite:/a b/ü?mode=ro#%41", file("/a b/ü?mode=ro#%41")),
+            ("SQLite:/a b/ü?mode#%41", file("/a b/ü?mode#%41")),
             ("sqlite::memory:", Location::Memory),
             ("sqlite://:memory:", Location::Memory),
         ] {
@@ -183,12 +203,29 @@ mod tests {
         }
         let here = std::env::current_dir().unwrap();
         for (url, name) in
-            [("sqlite:x.db", "x.db"), ("sqlite:file:x?mode=memory", "file:x?mode=memory")]
+            [("sqlite:x.db", "x.db"), ("sqlite:file:x", "file:x"), ("sqlite:x?= y", "x?= y")]
         {
             assert_eq!(Location::from_url(url).unwrap(), Location::File(here.join(name)));
         }
         for url in ["sqlite:", "sqlite://", "sqlite:a\0b"] {
             assert!(Location::from_url(url).unwrap_err().is_invalid(), "{url}");
+        }
+    }
+
+    #[test]
+    fn options_are_refused_in_a_url_and_are_part_of_a_path() {
+        for options in ["?mode=rwc", "?cache=shared", "?busy_timeout=1", "?=x?mode=ro"] {
+            let url = format!("sqlite:x.db{options}");
+            let refused = Location::from_url(&url);
+            if options.starts_with("?=") {
+                assert!(refused.is_ok(), "{url}");
+                continue;
+            }
+            let error = refused.unwrap_err();
+            assert!(error.is_invalid() && error.to_string().contains("options"), "{error}");
+            let path = format!("/x.db{options}");
+            let taken = Location::from_path(Path::new(&path)).unwrap();
+            assert_eq!(taken, Location::File(path.into()));
         }
     }
 }

@@ -17,6 +17,9 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     path: PathBuf,
+    /// The path by which a pool opens the file, if it differs: a link to the other path, which may
+    /// come to name another file.
+    link: Option<PathBuf>,
     id: FileId,
     /// The write-ahead log and its index.
     log: [PathBuf; 2],
@@ -64,10 +67,18 @@ impl DatabaseFile {
         };
         Some(Self {
             path: path.to_owned(),
+            link: None,
             id,
             log: [beside("-wal"), beside("-shm")],
             log_ids: keeps_log.then(Mutex::default),
         })
+    }
+
+    /// Also checks the path by which a pool opens the file, if that is another path of it.
+    pub(super) fn opened_by(self, path: &Path) -> Self {
+        let link = std::path::absolute(path).ok();
+        let link = link.filter(|link| *link != self.path && FileId::of(link) == Some(self.id));
+        Self { link, ..self }
     }
 
     /// Compares the files at their paths with those that were opened. Call this while a transaction
@@ -77,7 +88,9 @@ impl DatabaseFile {
     /// This fails with [`Corrupt`](ErrorKind::Corrupt), and names the file, if it was replaced or
     /// deleted.
     pub(super) fn check(&self) -> Result<()> {
-        same(&self.path, self.id)?;
+        for path in std::iter::once(&self.path).chain(&self.link) {
+            same(path, self.id)?;
+        }
         let Some(log_ids) = &self.log_ids else { return Ok(()) };
         let mut log_ids = log_ids.lock().unwrap_or_else(PoisonError::into_inner);
         for (path, seen) in self.log.iter().zip(log_ids.iter_mut()) {
@@ -115,8 +128,24 @@ fn same(path: &Path, id: FileId) -> Result<()> {
 fn changed(path: &Path, how: &str) -> Error {
     let message = format!("the file {:?} {how} while it was in use", path.display().to_string());
     Error::new(ErrorKind::Corrupt, message)
+        .with_source(FileChanged(()))
         .with_fix("restart all processes that use it, and stop them before the file is changed")
 }
+
+/// The [source](std::error::Error::source) of an error that says that the database file was deleted
+/// or replaced while a store had it open.
+///
+/// The store can be used again only if the file is put back, so such a process should end.
+#[derive(Clone, Copy, Debug)]
+pub struct FileChanged(());
+
+impl std::fmt::Display for FileChanged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("this process still has the earlier file open")
+    }
+}
+
+impl std::error::Error for FileChanged {}
 
 #[cfg(unix)]
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The instances of the application: one row each, which its heartbeat overwrites.
 
+use std::time::Duration;
+
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use uuid::Uuid;
@@ -60,8 +62,11 @@ pub(super) const COLUMNS: [Column; 4] = [
 ];
 
 /// An instance with another boot id can be known for at most this long, in microseconds; see
-/// [`clock`](super::clock). Its row has no ttl.
+/// [`clock`](super::clock). Its row does not say when it was set.
 const LONGEST: i64 = 60 * 60 * 1_000_000;
+
+/// The most that can be left of a row with another boot id.
+const LONGEST_LEFT: Duration = Duration::from_micros((LONGEST + TOLERANCE).unsigned_abs());
 
 /// `expires_at` is in microseconds since the boot that `boot` names, like that of a lease.
 fn create(table: &str) -> String {
@@ -104,7 +109,8 @@ impl Shared {
 
     pub(super) async fn instances(&self) -> Result<Vec<InstanceRecord>> {
         let statements = &self.sql.instances;
-        let rows = sqlx::query(statements.list.clone()).fetch_all(&self.pool);
+        let mut connection = self.connection().await?;
+        let rows = sqlx::query(statements.list.clone()).fetch_all(&mut *connection);
         let rows = rows.await.map_err(error::unwritten)?;
         let now = self.clock.now();
         let records = rows.iter().filter_map(|row| {
@@ -121,7 +127,9 @@ fn record(
     clock: &MachineClock,
     now: Now,
 ) -> Result<Option<InstanceRecord>, Damage> {
-    let left = clock.left(get(row, "boot")?, Some(LONGEST), get(row, "expires_at")?, now)?;
+    let boot: &str = get(row, "boot")?;
+    let left = clock.left(boot, None, get(row, "expires_at")?, now)?;
+    let left = left.filter(|left| boot == clock.boot() || *left <= LONGEST_LEFT);
     let Some(left) = left else { return Ok(None) };
     Ok(Some(instance::read(get(row, "instance")?, get(row, "presence")?, left)?))
 }

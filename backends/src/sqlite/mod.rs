@@ -21,8 +21,9 @@
 //!
 //! Each operation that writes is one `BEGIN IMMEDIATE` transaction of, in the ordinary case, one
 //! statement. The clock is read once SQLite has granted the write lock: a statement that waited
-//! for it with a time read before would revive a lease that ran out meanwhile. Writers of one
-//! store queue in this process, fairly, and only then contend with other processes.
+//! for it with a time read before would revive a lease that ran out in between. Writers of one
+//! store queue in this process, fairly, and only then contend with other processes. Renewals and
+//! releases have a connection of their own, so that they do not wait for the pool.
 //!
 //! [`watch`](crate::LockStore::watch) asks the file system twenty times a second whether the
 //! database was written, and only then reads what was signalled.
@@ -45,6 +46,7 @@
 
 mod clock;
 mod config;
+mod connections;
 mod error;
 mod file;
 mod instances;
@@ -59,6 +61,7 @@ mod watch;
 
 use std::sync::Arc;
 
+pub use file::FileChanged;
 pub use store::SqliteStore;
 
 use crate::LockStore;

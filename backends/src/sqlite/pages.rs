@@ -19,8 +19,7 @@ type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 impl Shared {
     pub(super) async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        self.check_file()?;
-        let mut connection = self.pool.acquire().await.map_err(error::unwritten)?;
+        let mut connection = self.connection().await?;
         let now = self.clock.now();
         let prefix = options.prefix.as_bytes();
         let page = Page { after: options.after.as_ref(), limit: options.limit, prefix };
@@ -45,8 +44,7 @@ impl Shared {
     /// One write transaction reads the unused names and removes them; a dry run writes nothing.
     pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
         if options.dry_run {
-            self.check_file()?;
-            let mut connection = self.pool.acquire().await.map_err(error::unwritten)?;
+            let mut connection = self.connection().await?;
             return self.unused(&mut connection, options, self.clock.now()).await;
         }
         let work = async |connection: &mut SqliteConnection, now: Now| {

@@ -30,12 +30,12 @@ pub(super) fn record(
             granted_at: get(row, "granted_at")?,
             ending: get(row, "ending")?,
         };
-        let (boot, ttl): (Option<String>, _) = (get(row, "boot")?, get(row, "ttl")?);
+        let (boot, set_at): (Option<String>, _) = (get(row, "boot")?, get(row, "set_at")?);
         if boot.is_some() != columns.lease.is_some() {
             return Err(Damage::new("a part of a lease stands without the others"));
         }
         let left = |expires_at| -> Result<Option<Duration>, Damage> {
-            Ok(clock.left(&boot.unwrap_or_default(), ttl, expires_at, now)?)
+            Ok(clock.left(&boot.unwrap_or_default(), set_at, expires_at, now)?)
         };
         let token = row::token(get(row, "token")?)?;
         let lease = columns.record(now.wall, left)?;

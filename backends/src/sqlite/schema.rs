@@ -58,8 +58,17 @@ pub(super) async fn use_write_ahead_log(pool: &SqlitePool) -> Result<()> {
     Ok(())
 }
 
+/// Returns whether the database has a write-ahead log, which that connection then keeps.
+pub(super) async fn has_write_ahead_log(connection: &mut SqliteConnection) -> Result<bool> {
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(connection)
+        .await
+        .map_err(error::unwritten)?;
+    Ok(mode == "wal")
+}
+
 /// Makes sure that the tables and their index exist, without a write if they do, and returns
-/// whether the table of locks has a column `ttl`.
+/// whether the table of locks has a column `set_at`.
 ///
 /// A table of the first schema lacks it. It is added if that is allowed; otherwise the store works
 /// without it.
@@ -69,7 +78,7 @@ pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Resu
     let found = patiently(|| find(pool, sql)).await?;
     match found {
         Found::Complete => return Ok(true),
-        Found::First if schema == Schema::Require => return Ok(without_ttl(sql, None)),
+        Found::First if schema == Schema::Require => return Ok(without_set_at(sql, None)),
         Found::Missing(name) if schema == Schema::Require => return Err(missing(&name)),
         Found::First | Found::Missing(_) => {}
         Found::Other(why) => return Err(why),
@@ -80,7 +89,7 @@ pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Resu
         for statement in sql.create_if_missing() {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
         }
-        if !has_ttl(&mut transaction, sql).await? {
+        if !has_set_at(&mut transaction, sql).await? {
             sqlx::raw_sql(AssertSqlSafe(sql.upgrade.clone())).execute(&mut *transaction).await?;
         }
         transaction.commit().await
@@ -88,24 +97,24 @@ pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Resu
     .await;
     match (created, found) {
         (Ok(()), _) => {}
-        (Err(error), Found::First) => return Ok(without_ttl(sql, Some(&error))),
+        (Err(error), Found::First) => return Ok(without_set_at(sql, Some(&error))),
         (Err(error), _) => return Err(error),
     }
     match patiently(|| find(pool, sql)).await? {
         Found::Complete => Ok(true),
-        Found::First => Ok(without_ttl(sql, None)),
+        Found::First => Ok(without_set_at(sql, None)),
         Found::Missing(name) => Err(missing(&name)),
         Found::Other(why) => Err(why),
     }
 }
 
 /// Logs what a table of the first schema means for leases.
-fn without_ttl(sql: &Sql, error: Option<&Error>) -> bool {
+fn without_set_at(sql: &Sql, error: Option<&Error>) -> bool {
     let error = error.map(tracing::field::display);
     tracing::warn!(
         error,
-        "the table {} has no column ttl, so that a lease of before a reboot may keep its name for \
-         up to a day; to add it, run: {}",
+        "the table {} has no column set_at, so that a lease of before a reboot may keep its name \
+         for up to a day; to add it, run: {}",
         sql.table,
         sql.upgrade,
     );
@@ -114,7 +123,7 @@ fn without_ttl(sql: &Sql, error: Option<&Error>) -> bool {
 
 enum Found {
     Complete,
-    /// Only the column `ttl` is missing.
+    /// Only the column `set_at` is missing.
     First,
     Missing(String),
     /// It is there and cannot be used.
@@ -162,13 +171,13 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<Found> {
     }
     Ok(match missing {
         Some(name) => Found::Missing(name),
-        None if has_ttl(&mut connection, sql).await? => Found::Complete,
+        None if has_set_at(&mut connection, sql).await? => Found::Complete,
         None => Found::First,
     })
 }
 
-async fn has_ttl(connection: &mut SqliteConnection, sql: &Sql) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE name = 'ttl')")
+async fn has_set_at(connection: &mut SqliteConnection, sql: &Sql) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE name = 'set_at')")
         .bind(&sql.table)
         .fetch_one(connection)
         .await

@@ -1,10 +1,12 @@
 //! What the clones of a store share, and its one way to write.
 
 use sqlx::Connection;
-use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool, SqliteRow};
 use tokio::sync::Mutex;
 
 use super::clock::{MachineClock, Now};
+use super::connections::HolderConnection;
 use super::error;
 use super::file::DatabaseFile;
 use super::row;
@@ -12,7 +14,7 @@ use super::sql::Sql;
 use super::watch::Poll;
 use crate::common;
 use crate::common::Damage;
-use crate::common::row::{get, parsed, present};
+use crate::common::row::{get, parsed};
 use crate::{Error, LeaseId, LockName, LockRecord, Reach, RenewOutcome, Result};
 
 pub(super) struct Shared {
@@ -22,6 +24,8 @@ pub(super) struct Shared {
     /// Writers of this process queue here, which is fair and cheaper than SQLite's busy wait.
     pub(super) writer: Mutex<()>,
     pub(super) pool: SqlitePool,
+    /// The connection for renewals and releases, if the database is in a file.
+    pub(super) holder: Option<HolderConnection>,
     pub(super) sql: Sql,
     /// The file, if there is one and its identity is known.
     pub(super) file: Option<DatabaseFile>,
@@ -40,10 +44,56 @@ impl Shared {
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> Result<T> {
-        let _turn = self.writer.lock().await;
-        // This comes before the pool can open a connection to a file that is now at the path.
+        // The connection comes first: a writer that waits for the pool keeps no other one waiting.
+        let mut connection = self.connection().await?;
+        let (done, broken) = self.transaction(&mut connection, work).await;
+        if broken {
+            connection.close_on_drop();
+        }
+        done
+    }
+
+    /// Like [`write`](Self::write), on a connection that does not depend on the pool.
+    pub(super) async fn write_as_holder<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
+    ) -> Result<T> {
+        let Some(holder) = &self.holder else { return self.write(work).await };
+        let mut slot = holder.lock().await;
+        self.check_file()?;
+        let connection = match &mut *slot {
+            Some(connection) => connection,
+            empty => empty.insert(holder.open(&self.pool).await?),
+        };
+        let (done, broken) = self.transaction(connection, work).await;
+        if broken {
+            *slot = None;
+        }
+        done
+    }
+
+    /// Gets a connection of the pool to the file that the store opened.
+    pub(super) async fn connection(&self) -> Result<PoolConnection<Sqlite>> {
+        // The pool may open a connection to the file that is now at the path, before or while it is
+        // checked.
         self.check_file()?;
         let mut connection = self.pool.acquire().await.map_err(error::unwritten)?;
+        if let Err(why) = self.check_file() {
+            connection.close_on_drop();
+            return Err(why);
+        }
+        Ok(connection)
+    }
+
+    /// Also returns whether the connection is of no use any more: SQLite ends a transaction by
+    /// itself after some errors. sqlx does not notice, and would refuse every later transaction of
+    /// the connection as one within another.
+    async fn transaction<T>(
+        &self,
+        connection: &mut SqliteConnection,
+        work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
+    ) -> (Result<T>, bool) {
+        let _turn = self.writer.lock().await;
         let mut broken = false;
         let done = async {
             let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {
@@ -73,12 +123,7 @@ impl Shared {
             }
         }
         .await;
-        if broken {
-            // SQLite ends a transaction by itself after some errors. sqlx does not notice, and
-            // would refuse every later transaction of this connection as one within another.
-            connection.close_on_drop();
-        }
-        done.map_err(|error| self.explained(error))
+        (done.map_err(|error| self.explained(error)), broken)
     }
 
     /// Returns the error, or the reason for it if the file was deleted or replaced.
@@ -130,32 +175,52 @@ impl Shared {
         damage.in_table(&self.sql.table)
     }
 
-    /// Whose lease a row of a renewal is, and what became of it.
+    /// Returns the name and the lease of a renewed row, and the outcome for it.
     pub(super) fn renewal(
         &self,
         row: &SqliteRow,
         now: Now,
-    ) -> Result<((LockName, LeaseId), RenewOutcome)> {
-        let name = row::name(row, &self.sql.table)?;
+    ) -> Result<((String, String), RenewOutcome)> {
+        let damaged = |damage: Damage| self.damaged(damage);
+        let name: String = get(row, "name").map_err(damaged)?;
+        let lease: String = get(row, "lease").map_err(damaged)?;
         let parse = || {
-            let (boot, ttl) = (get(row, "boot")?, get(row, "ttl")?);
-            let left = self.clock.left(boot, ttl, get(row, "expires_at")?, now)?;
+            let (boot, set_at) = (get(row, "boot")?, get(row, "set_at")?);
+            let left = self.clock.left(boot, set_at, get(row, "expires_at")?, now)?;
             let left = left.ok_or_else(|| Damage::new("a lease was extended into the past"))?;
-            let outcome = match parsed("ending", get(row, "ending")?)? {
+            Ok(match parsed("ending", get(row, "ending")?)? {
                 Some(reason) => RenewOutcome::Disabled { reason, left },
                 None => RenewOutcome::Extended { left },
-            };
-            Ok((present("lease", parsed("lease", get(row, "lease")?)?)?, outcome))
+            })
         };
-        let (lease, outcome) = parse().map_err(|damage| self.damaged(damage).for_lock(&name))?;
+        let outcome = parse().unwrap_or_else(|damage| unknown(&self.damaged(damage)));
         Ok(((name, lease), outcome))
+    }
+
+    /// Returns the outcomes of those leases that were not renewed although their rows exist, because
+    /// the rows are damaged.
+    pub(super) async fn unreadable_leases(
+        &self,
+        connection: &mut SqliteConnection,
+        leases: &[&(&str, LeaseId)],
+        now: Now,
+    ) -> Result<Vec<((String, String), RenewOutcome)>> {
+        let leases = serde_json::to_string(leases)
+            .map_err(|e| Error::invalid("the batch is no JSON").with_source(e))?;
+        let rows = sqlx::query(self.sql.leases.clone()).bind(leases);
+        let rows = rows.fetch_all(connection).await.map_err(error::unwritten)?;
+        let outcome = |row: &SqliteRow| {
+            let error = self.record(row, now).err()?;
+            Some(((get(row, "name").ok()?, get(row, "lease").ok()?), unknown(&error)))
+        };
+        Ok(rows.iter().filter_map(outcome).collect())
     }
 
     pub(super) async fn signals_after(&self, seen: i64) -> Result<Vec<SqliteRow>> {
         let signals = sqlx::query(self.sql.signals.clone()).bind(seen);
         let rows = match &self.beside {
             Some(beside) => signals.fetch_all(&mut *beside.lock().await).await,
-            None => signals.fetch_all(&self.pool).await,
+            None => signals.fetch_all(&mut *self.connection().await?).await,
         };
         rows.map_err(error::unwritten)
     }
@@ -164,7 +229,7 @@ impl Shared {
         let latest = sqlx::query_scalar(self.sql.latest_signal.clone());
         let signal = match &self.beside {
             Some(beside) => latest.fetch_one(&mut *beside.lock().await).await,
-            None => latest.fetch_one(&self.pool).await,
+            None => latest.fetch_one(&mut *self.connection().await?).await,
         };
         signal.map_err(error::unwritten)
     }
@@ -177,4 +242,10 @@ impl Shared {
     ) -> impl Fn(Error) -> Error {
         common::about(operation, &self.label, name)
     }
+}
+
+/// The outcome for a lease whose row is damaged.
+fn unknown(error: &Error) -> RenewOutcome {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    RenewOutcome::Unknown { why: format!("{error}{}", cause.unwrap_or_default()) }
 }

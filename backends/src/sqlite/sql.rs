@@ -1,7 +1,7 @@
 //! The statements, made once per store, since the table's name is part of them.
 //!
 //! Parameters are numbered alike wherever they occur in one statement. A lease is in force until
-//! its time is over; a lease with another boot id must also have no more left than its ttl, see
+//! its time is over; a lease with another boot id must also not have been set later than now, see
 //! [`clock`](super::clock). The conditions are written so that an unexpected NULL makes them
 //! unknown; the row is then read and reported, not overwritten.
 
@@ -12,13 +12,14 @@ use super::instances;
 use super::table::Column;
 use crate::{Error, Namespace, Result};
 
-/// The schema version that this code creates. The first had no column `ttl`, and stated no version.
+/// The schema version that this code creates. The first had no column `set_at`, and stated no
+/// version.
 pub(super) const SCHEMA: u32 = 2;
 
 /// The text before the version in a definition, in a comment that SQLite keeps.
 pub(super) const VERSION: &str = "leasehold schema";
 
-/// The columns that [`row`](super::row) reads, besides the ttl.
+/// The columns that [`row`](super::row) reads, besides `set_at`.
 const COLUMNS: &str = "name, token, lease, holder, boot, expires_at, granted_at, ending, \
      disabled_reason, disabled_by, disabled_at";
 
@@ -36,9 +37,11 @@ pub(super) struct Sql {
 
     /// name, lease, holder, boot, uptime, ttl, wall: the token if granted.
     pub(super) acquire: SqlStr,
-    /// JSON array of `[name, lease, ttl]`, boot, uptime: name, lease, boot, ttl, expires_at,
+    /// JSON array of `[name, lease, ttl]`, boot, uptime: name, lease, boot, set_at, expires_at,
     /// ending of those in force.
     pub(super) renew: SqlStr,
+    /// JSON array of `[name, lease]`: the columns of those that exist, in force or not.
+    pub(super) leases: SqlStr,
     /// name, lease, boot, uptime, wall.
     pub(super) release: SqlStr,
     /// name, reason, by, wall, boot, uptime: a row if it was enabled.
@@ -66,8 +69,8 @@ impl Sql {
         Self::of(namespace, true)
     }
 
-    /// Creates the statements for a table with or without a column `ttl`.
-    pub(super) fn of(namespace: &Namespace, has_ttl: bool) -> Result<Self> {
+    /// Creates the statements for a table with or without a column `set_at`.
+    pub(super) fn of(namespace: &Namespace, has_set_at: bool) -> Result<Self> {
         let table = format!("{namespace}_locks");
         if table.starts_with("sqlite_") {
             return Err(Error::invalid(format!(
@@ -80,15 +83,17 @@ impl Sql {
         let signal =
             |wall: &str| format!("max({wall}, coalesce((SELECT max(signal) + 1 FROM {table}), 1))");
         let statement = |text: String| AssertSqlSafe(text).into_sql_str();
-        let (ttl, insert, value) =
-            if has_ttl { ("ttl", ", ttl", ", ?6") } else { ("NULL", "", "") };
-        let set_ttl = |ttl: &str| if has_ttl { format!(", ttl = {ttl}") } else { String::new() };
-        let columns = format!("{COLUMNS}, {ttl} AS ttl");
-        let longest = format!("min(coalesce({ttl}, {LONGEST_TTL}), {LONGEST_TTL}) + {TOLERANCE}");
+        let (set_at, insert, value) =
+            if has_set_at { ("set_at", ", set_at", ", ?5") } else { ("NULL", "", "") };
+        let set =
+            |time: &str| if has_set_at { format!(", set_at = {time}") } else { String::new() };
+        let columns = format!("{COLUMNS}, {set_at} AS set_at");
         let over = |boot: &str, uptime: &str| {
+            let latest = format!("{uptime} + {TOLERANCE}");
             format!(
-                "(expires_at <= {uptime} \
-                     OR (boot <> {boot} AND expires_at - {uptime} > {longest}))"
+                "(expires_at <= {uptime} OR (boot <> {boot} \
+                     AND (expires_at > {latest} + {LONGEST_TTL} \
+                         OR coalesce({set_at} > {latest} AND {set_at} <= expires_at, 0))))"
             )
         };
         let in_force =
@@ -96,7 +101,9 @@ impl Sql {
         Ok(Self {
             create_table: create_table(&table),
             create_index: format!("CREATE INDEX {index} ON {table} (signal)"),
-            upgrade: format!("ALTER TABLE {table} ADD COLUMN ttl INTEGER /* {VERSION} {SCHEMA} */"),
+            upgrade: format!(
+                "ALTER TABLE {table} ADD COLUMN set_at INTEGER /* {VERSION} {SCHEMA} */"
+            ),
             acquire: statement(format!(
                 "INSERT INTO {table} \
                      (name, token, lease, holder, boot, expires_at, granted_at, signal{insert}) \
@@ -106,7 +113,7 @@ impl Sql {
                      expires_at = ?5 + ?6, granted_at = ?7, ending = NULL{} \
                  WHERE disabled_reason IS NULL AND (lease IS NULL OR {}) \
                  RETURNING token",
-                set_ttl("?6"),
+                set("?5"),
                 over("?4", "?5"),
             )),
             renew: statement(format!(
@@ -116,16 +123,20 @@ impl Sql {
                  FROM (SELECT value ->> 0 AS lock, value ->> 1 AS id, value ->> 2 AS asked \
                      FROM json_each(?1)) \
                  WHERE name = lock AND lease = id AND {} \
-                 RETURNING name, lease, boot, {ttl} AS ttl, expires_at, ending",
-                set_ttl("CASE WHEN ending IS NULL THEN asked ELSE ttl END"),
+                 RETURNING name, lease, boot, {set_at} AS set_at, expires_at, ending",
+                set("CASE WHEN ending IS NULL THEN ?3 ELSE set_at END"),
                 in_force("?2", "?3"),
+            )),
+            leases: statement(format!(
+                "SELECT {columns} FROM json_each(?1) AS asked \
+                     JOIN {table} ON name = asked.value ->> 0 AND lease = asked.value ->> 1"
             )),
             release: statement(format!(
                 "UPDATE {table} SET lease = NULL, holder = NULL, boot = NULL, expires_at = NULL, \
                      granted_at = NULL, ending = NULL, signal = {}{} \
                  WHERE name = ?1 AND lease = ?2 AND {}",
                 signal("?5"),
-                set_ttl("NULL"),
+                set("NULL"),
                 in_force("?3", "?4"),
             )),
             disable: statement(format!(
@@ -177,7 +188,7 @@ impl Sql {
     pub(super) fn script(&self) -> String {
         let [table, others @ ..] = self.create_if_missing();
         let upgrade = format!(
-            "-- This is {VERSION} {SCHEMA}. Where {} has no column ttl, it is of schema 1: run once\n\
+            "-- This is {VERSION} {SCHEMA}. Where {} has no column set_at, it is of schema 1: run once\n\
              -- {}\n",
             self.table, self.upgrade
         );
@@ -214,7 +225,8 @@ impl Sql {
 
 /// Without a rowid a lock is one entry of one tree, found by name. No index holds what heartbeats
 /// change. Times are in microseconds: `expires_at` since the boot that `boot` names, the others
-/// since 1970 and for display only; `ttl` is what the lease was last granted or extended for.
+/// since 1970 and for display only; `set_at` is when the lease was granted or last extended, on the
+/// clock of `expires_at`.
 fn create_table(table: &str) -> String {
     format!(
         "CREATE TABLE {table} (
@@ -230,7 +242,7 @@ fn create_table(table: &str) -> String {
     disabled_by TEXT,
     disabled_at INTEGER,
     signal INTEGER NOT NULL,
-    ttl INTEGER /* {VERSION} {SCHEMA} */
+    set_at INTEGER /* {VERSION} {SCHEMA} */
 ) STRICT, WITHOUT ROWID"
     )
 }

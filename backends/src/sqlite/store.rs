@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::clock::{MachineClock, Now, duration, ttl_micros};
 use super::config::Location;
+use super::connections::HolderConnection;
 use super::shared::Shared;
 use super::sql::Sql;
 use super::watch::Poll;
@@ -67,8 +68,9 @@ impl SqliteStore {
     /// Builds the store on a pool that the application already has.
     ///
     /// The pool's settings and the file's journal mode are left as they are. It must be of one
-    /// database: each connection of a pool on `:memory:` has its own, unless they share a cache. On a
-    /// file the store opens one more connection by the pool's options, and keeps it.
+    /// database: each connection of a pool on `:memory:` has its own, unless they share a cache. Of a
+    /// pool on a file the store takes one connection out, for renewals and releases, and opens one
+    /// more by the pool's options; the pool may open another for the one that is taken.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -111,14 +113,22 @@ impl SqliteStore {
         options: &OpenOptions,
         clock: MachineClock,
     ) -> Result<Self> {
-        let before = location.file(false);
+        let before = location.file(&pool, false);
         let newest = Sql::new(&options.namespace)?;
         let sql = match schema::ensure(&pool, &newest, options.schema).await? {
             true => newest,
             false => Sql::of(&options.namespace, false)?,
         };
-        let beside = location.connect_beside(&pool).await;
-        let file = location.file(beside.is_some());
+        let mut beside = location.connect_beside(&pool).await;
+        let keeps_log = match &mut beside {
+            Some(beside) => schema::has_write_ahead_log(beside).await?,
+            None => false,
+        };
+        let holder = match location {
+            Location::Memory => None,
+            Location::File(_) => Some(HolderConnection::take_from(&pool).await?),
+        };
+        let file = location.file(&pool, keeps_log);
         if let Some(before) = before {
             before.check()?;
         }
@@ -128,7 +138,7 @@ impl SqliteStore {
         };
         let (label, writer, poll) = (location.label(), Mutex::new(()), Poll::default());
         let beside = beside.map(Mutex::new);
-        let shared = Shared { label, reach, clock, writer, pool, sql, file, beside, poll };
+        let shared = Shared { label, reach, clock, writer, pool, holder, sql, file, beside, poll };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -157,6 +167,11 @@ impl SqliteStore {
     pub fn pool(&self) -> &SqlitePool {
         &self.shared.pool
     }
+}
+
+/// What a renewal is found by.
+fn key(name: &str, lease: LeaseId) -> (String, String) {
+    (name.to_owned(), lease.to_string())
 }
 
 fn opening(error: Error, location: &Location) -> Error {
@@ -252,10 +267,10 @@ impl LockStore for SqliteStore {
                 .bind(&batch)
                 .bind(shared.clock.boot())
                 .bind(now.uptime)
-                .fetch_all(connection)
+                .fetch_all(&mut *connection)
                 .await
                 .map_err(error::writing)?;
-            // A damaged row must not cost the others their leases: its own is as good as lost.
+            // A damaged row must not cost the others their leases.
             let renewal = |row| match shared.renewal(row, now) {
                 Ok(renewal) => Some(renewal),
                 Err(error) => {
@@ -263,9 +278,17 @@ impl LockStore for SqliteStore {
                     None
                 }
             };
-            Ok(rows.iter().filter_map(renewal).collect::<HashMap<_, _>>())
+            let mut found: HashMap<_, _> = rows.iter().filter_map(renewal).collect();
+            let missing =
+                last.keys().filter(|(name, lease)| !found.contains_key(&key(name, *lease)));
+            let missing: Vec<_> = missing.collect();
+            if !missing.is_empty() {
+                let unreadable = shared.unreadable_leases(connection, &missing, now).await?;
+                found.extend(unreadable);
+            }
+            Ok(found)
         };
-        let found = match shared.write(work).await {
+        let found = match shared.write_as_holder(work).await {
             Ok(found) => found,
             Err(error) => {
                 // A row in a file that other processes no longer open does not keep them from the
@@ -276,7 +299,8 @@ impl LockStore for SqliteStore {
             }
         };
         let answer = |l: &RenewOptions| {
-            found.get(&(l.name.clone(), l.lease)).cloned().unwrap_or(RenewOutcome::Lost)
+            let found = found.get(&key(l.name.as_str(), l.lease));
+            found.cloned().unwrap_or(RenewOutcome::Lost)
         };
         Ok(leases.iter().map(answer).collect())
     }
@@ -298,7 +322,7 @@ impl LockStore for SqliteStore {
                 _ => ReleaseOutcome::Released,
             })
         };
-        shared.write(work).await.map_err(shared.about("release", Some(name)))
+        shared.write_as_holder(work).await.map_err(shared.about("release", Some(name)))
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
@@ -344,10 +368,12 @@ impl LockStore for SqliteStore {
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
         let shared = &*self.shared;
         let get = async {
-            shared.check_file()?;
-            let mut connection = shared.pool.acquire().await.map_err(error::unwritten)?;
+            let mut connection = shared.connection().await?;
             let row = shared.find(&mut connection, name).await?;
-            row.map(|row| shared.record(&row, shared.clock.now())).transpose()
+            Ok(row.map(|row| {
+                let record = shared.record(&row, shared.clock.now());
+                record.unwrap_or_else(|error| LockRecord::unreadable(name.clone(), &error))
+            }))
         };
         get.await.map_err(shared.about("get", Some(name)))
     }

@@ -161,6 +161,80 @@ fn another_programs_file_in_a_shared_folder_causes_no_warning() {
     assert!(folders.loader().load().unwrap().warnings.is_empty());
 }
 
+/// Loads in another thread, since to open a FIFO takes until another process opens it too.
+#[cfg(unix)]
+fn loaded(loader: Loader) -> leasehold::Result<Configuration> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(loader.load()));
+    receiver.recv_timeout(std::time::Duration::from_secs(60)).expect("it does not end")
+}
+
+#[cfg(unix)]
+fn make_fifo(path: &Path) {
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::from(0o644)).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn what_strangers_put_into_a_shared_folder_stops_no_command() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    const CONTENTS: [&str; 4] = ["fifo", "no text", "wrong", "link to a fifo"];
+    for content in CONTENTS {
+        let folders = Folders::new();
+        let work = folders.0.path().join("work");
+        fs::set_permissions(&work, fs::Permissions::from_mode(0o1777)).unwrap();
+        let fifo = folders.0.path().join("fifo");
+        make_fifo(&fifo);
+        for name in ["leasehold.toml", "config.json"] {
+            let path = work.join(name);
+            match content {
+                "fifo" => make_fifo(&path),
+                "no text" => fs::write(path, [0xff, 0xfe]).unwrap(),
+                "wrong" => fs::write(path, "= masterJobExecutor {").unwrap(),
+                _ => symlink(&fifo, path).unwrap(),
+            }
+        }
+        folders.write("user/leasehold.toml", "namespace = 'users'");
+        let configuration = loaded(folders.loader()).expect(content);
+        assert_eq!(configuration.namespace.as_str(), "users", "{content}");
+        let warnings = configuration.warnings.join("\n");
+        assert!(warnings.contains("leasehold.toml is not read"), "{content}: {warnings}");
+        // Only a file that names the original's settings seems to be meant.
+        let warned = warnings.contains("config.json");
+        assert_eq!(warned, content == "wrong", "{content}: {warnings}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn only_regular_files_are_read_in_a_trusted_folder() {
+    let folders = Folders::new();
+    make_fifo(&folders.0.path().join("work/config.json"));
+    let configuration = loaded(folders.loader()).unwrap();
+    assert!(configuration.warnings.concat().contains("not a regular file"));
+    make_fifo(&folders.0.path().join("work/leasehold.toml"));
+    let error = loaded(folders.loader()).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(error.is_invalid() && source.contains("not a regular file"), "{error}: {source}");
+}
+
+/// A user who may create no file that is trusted could still create a link to one.
+#[cfg(unix)]
+#[test]
+fn a_link_of_another_user_is_not_followed() {
+    let folders = Folders::new();
+    folders.write("user/other.toml", "namespace = 'other'");
+    let link = folders.0.path().join("work/leasehold.toml");
+    std::os::unix::fs::symlink(folders.0.path().join("user/other.toml"), &link).unwrap();
+    assert_eq!(folders.loader().load().unwrap().namespace.as_str(), "other");
+    // Only root may give a link away.
+    if std::os::unix::fs::lchown(&link, Some(65534), None).is_ok() {
+        let configuration = folders.loader().load().unwrap();
+        assert_eq!(configuration.namespace.as_str(), "leasehold");
+        assert!(configuration.warnings.concat().contains("its link belongs to user 65534"));
+    }
+}
+
 #[test]
 fn a_byte_order_mark_and_other_line_ends() {
     let folders = Folders::new();

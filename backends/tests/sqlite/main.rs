@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 mod cancel;
+mod connections;
 mod containers;
 mod damage;
 mod files;

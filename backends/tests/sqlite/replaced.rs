@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use leasehold::sqlite::SqliteStore;
+use leasehold::sqlite::{FileChanged, SqliteStore};
 use leasehold::{ErrorKind, LeaseId, LockStore, OpenOptions, RenewOptions, RenewOutcome};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
@@ -69,13 +69,62 @@ async fn leases_in_a_file_that_is_deleted_or_replaced_are_lost() {
                 store.get(&name("a")).await.err(),
                 store.list(&Default::default()).await.err(),
                 store.release(&name("a"), lease).await.err(),
+                store.instances().await.err(),
             ];
             for error in errors {
                 let error = error.unwrap_or_else(|| panic!("{what}: a call succeeds"));
                 assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
                 assert!(error.to_string().contains(message), "{what}: {error}");
+                let source = std::error::Error::source(&error).unwrap();
+                assert!(source.is::<FileChanged>(), "{what}: {source}");
             }
         }
+    }
+}
+
+/// SQLite resolves the link each time when a connection is opened.
+#[tokio::test]
+async fn a_link_to_another_file_is_noticed() {
+    let (folder, path) = place();
+    open(&path).await;
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for application in [false, true] {
+        let store = if application { on_own_pool(&link).await } else { open(&link).await };
+        grant(&store, "a", LeaseId::new()).await;
+        let other = folder.path().join("other.db");
+        open(&other).await;
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        let error = store.acquire(&name("b"), &asking(LeaseId::new())).await.unwrap_err();
+        assert!(error.to_string().contains("link.db\" was replaced"), "{application}: {error}");
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        fs::remove_file(&other).unwrap();
+        store.disable(&name("a"), &disabling("x")).await.unwrap();
+        crate::sql(&store, "DELETE FROM leasehold_locks").await;
+    }
+}
+
+/// SQLite then creates the write-ahead log again whenever no connection has it open.
+#[tokio::test]
+async fn another_process_may_switch_to_the_write_ahead_log() {
+    let (folder, path) = place();
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let pool = SqlitePool::connect_with(options.clone()).await.unwrap();
+    let store = SqliteStore::from_pool(pool.clone(), &OpenOptions::default()).await.unwrap();
+    let other = options.journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
+    let other = SqlitePool::connect_with(other).await.unwrap();
+    sqlx::query("CREATE TABLE other (a)").execute(&other).await.unwrap();
+    other.close().await;
+    for round in 0..3 {
+        grant(&store, &format!("lock {round}"), LeaseId::new()).await;
+        while pool.size() > 0 {
+            let connection = pool.acquire().await.unwrap();
+            sqlx::Connection::close(connection.detach()).await.unwrap();
+        }
+        // The log that is created next is to be another file.
+        fs::write(folder.path().join(format!("file {round}")), "").unwrap();
     }
 }
 
@@ -110,7 +159,8 @@ async fn an_application_may_close_its_connections() {
     let lease = LeaseId::new();
     grant(&store, "a", lease).await;
     for _ in 0..5 {
-        while let Some(connection) = pool.try_acquire() {
+        while pool.size() > 0 {
+            let connection = pool.acquire().await.unwrap();
             sqlx::Connection::close(connection.detach()).await.unwrap();
         }
         let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };

@@ -1,10 +1,11 @@
 use leasehold::sqlite::SqliteStore;
 use leasehold::{
-    ErrorKind, LeaseId, LockStore, Namespace, OpenOptions, RenewOptions, RenewOutcome, Schema,
+    AcquireOutcome, ErrorKind, LeaseId, LockStore, Namespace, OpenOptions, RenewOptions,
+    RenewOutcome, Schema,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 
-use crate::{grant, name, open, place};
+use crate::{asking, grant, name, open, place};
 
 const REQUIRED: fn() -> OpenOptions =
     || OpenOptions { schema: Schema::Require, ..OpenOptions::default() };
@@ -127,15 +128,45 @@ async fn the_first_schema_is_used_as_it_is_or_brought_to_the_second() {
     let renewed = store.renew(&[renewal]).await.unwrap();
     assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
     assert_eq!(store.list(&Default::default()).await.unwrap().len(), 1);
-    assert!(!definition(&pool).await.contains("ttl"));
+    assert!(!definition(&pool).await.contains("set_at"));
 
     let stores = [open(&path).await, open(&path).await];
-    assert!(definition(&pool).await.contains("ttl INTEGER /* leasehold schema 2 */"));
+    assert!(definition(&pool).await.contains("set_at INTEGER /* leasehold schema 2 */"));
     assert_eq!(grant(&stores[0], "a", lease).await.token, first.token);
     for store in [&store, &stores[1]] {
         store.release(&name("a"), lease).await.unwrap();
         grant(store, "a", lease).await;
     }
+}
+
+/// A store that was opened before the upgrade leaves the time of an earlier lease in the row.
+#[tokio::test]
+async fn a_lease_whose_time_another_lease_left_is_in_force_in_other_containers() {
+    let (_folder, path) = place();
+    let pool = first_schema(&path, "").await;
+    let old = SqliteStore::from_pool(pool, &REQUIRED()).await.unwrap();
+    let new = open(&path).await;
+    let short = leasehold::AcquireOptions {
+        ttl: std::time::Duration::from_millis(50),
+        ..asking(LeaseId::new())
+    };
+    let granted = new.acquire(&name("a"), &short).await.unwrap();
+    assert!(matches!(granted, AcquireOutcome::Granted(_)), "{granted:?}");
+    while let AcquireOutcome::Held(held) =
+        old.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap()
+    {
+        tokio::time::sleep(held.left).await;
+    }
+    crate::sql(&new, "UPDATE leasehold_locks SET boot = 'another'").await;
+    let outcome = new.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap();
+    assert!(matches!(outcome, AcquireOutcome::Held(_)), "{outcome:?}");
+    let record = new.get(&name("a")).await.unwrap().unwrap();
+    assert!(record.lease.is_some(), "{record:?}");
+    // The earlier lease may also be one of before a reboot.
+    let before = "UPDATE leasehold_locks SET set_at = set_at + 900000000000";
+    crate::sql(&new, before).await;
+    let outcome = new.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap();
+    assert!(matches!(outcome, AcquireOutcome::Held(_)), "{outcome:?}");
 }
 
 /// A table that may not be changed is used as it is.
@@ -167,7 +198,7 @@ async fn added_columns_do_no_harm_unless_they_must_be_filled() {
         ("note TEXT", None),
         ("weight INTEGER NOT NULL DEFAULT 1", None),
         ("twice INTEGER AS (token * 2)", None),
-        ("ttl INTEGER, note TEXT NOT NULL", Some("note must be filled")),
+        ("set_at INTEGER, note TEXT NOT NULL", Some("note must be filled")),
     ] {
         let (_folder, path) = place();
         let changed = FIRST

@@ -27,6 +27,15 @@ pub(super) struct Child {
     waited_for: bool,
 }
 
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// The exit status, as shells have it.
+    pub(super) status: u8,
+    /// The signal that ended it, if one did.
+    pub(super) signal: Option<Signal>,
+}
+
 /// What keeps the starter from becoming the command. Dropped unopened, the starter exits.
 #[derive(Debug)]
 pub(super) struct Gate(UnixStream);
@@ -59,19 +68,20 @@ impl Child {
         self.group
     }
 
-    /// The status that the command has exited with, if it has. Its id stays its own.
-    pub(super) fn exited(&self) -> Option<u8> {
+    /// Returns how the command has ended, if it has. Its id stays its own.
+    pub(super) fn exited(&self) -> Option<Ended> {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         match waitid(WaitId::Pid(self.group.pid()), look) {
             Ok(None) => None,
             Ok(Some(status)) => {
                 let code = status.exit_status().and_then(|code| u8::try_from(code).ok());
-                let signal = || status.terminating_signal().map(killed_by);
-                Some(code.or_else(signal).unwrap_or(FAILED))
+                let signal = status.terminating_signal();
+                let status = code.or_else(|| signal.map(killed_by)).unwrap_or(FAILED);
+                Some(Ended { status, signal: signal.and_then(Signal::from_named_raw) })
             }
             Err(rustix::io::Errno::INTR) => None,
-            // Somebody else waited for it; nothing more will be known.
-            Err(_) => Some(FAILED),
+            // Another process waited for it; nothing more will be known.
+            Err(_) => Some(Ended { status: FAILED, signal: None }),
         }
     }
 

@@ -12,6 +12,10 @@ const MOST_BYTES: u64 = 256;
 /// Returns what is wrong with the interpreter of a script, if it does not exist. Returns `None`
 /// also for a file that is not a script, or that may be run but not read.
 pub(super) fn missing(path: &Path) -> Option<String> {
+    // To open another file, such as a FIFO, could take until another process opens it too.
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
     let mut start = Vec::new();
     File::open(path).ok()?.take(MOST_BYTES).read_to_end(&mut start).ok()?;
     let interpreter = named_in(&start)?;
@@ -38,6 +42,14 @@ fn named_in(start: &[u8]) -> Option<&OsStr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+        assert_eq!(missing(&fifo), None);
+    }
 
     #[test]
     fn the_interpreter_is_the_first_word_of_the_first_line() {

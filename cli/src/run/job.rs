@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 use tokio::sync::mpsc;
 
+use super::child::Ended;
 use super::command::{CommandLine, cannot_run};
 use super::term::{End, Term};
 use crate::exit::Failure;
@@ -45,7 +46,7 @@ pub(super) fn least_engine_grace(ttl: Duration) -> Duration {
 #[derive(Debug)]
 pub(super) enum Event {
     /// The command has exited, and not because the lock was lost.
-    Exited(u8),
+    Exited(Ended),
     /// The term is ending.
     Stopping(StopReason),
     /// The command could not be started.
@@ -120,9 +121,9 @@ impl Job for CommandJob {
                 return Err("the command was not started".into());
             }
         };
-        if let Some(status) = term.exited().await {
+        if let Some(ended) = term.exited().await {
             // At once: what it left behind is then ended while the election is being left.
-            self.tell(Event::Exited(status));
+            self.tell(Event::Exited(ended));
         }
         match term.finish().await {
             End::Itself | End::Lease => Ok(()),

@@ -17,6 +17,7 @@ mod interpreter;
 mod job;
 mod opening;
 mod orphans;
+mod own_group;
 mod signal_mask;
 mod signals;
 mod starter;
@@ -47,7 +48,7 @@ pub(crate) async fn run(
     configuration: &Configuration,
     args: RunArgs,
 ) -> Result<u8, Failure> {
-    signal_mask::ignore_background_output();
+    signal_mask::block_terminal_stops();
     orphans::reap_in_background()?;
     let mut signals = Signals::new()?;
     // All that can be known to be wrong is refused before a store is opened, and perhaps created.

@@ -1,33 +1,50 @@
-//! Sets which signals this thread blocks. This is the one module with `unsafe` code: neither the
-//! standard library nor rustix has a safe call for it.
-#![allow(unsafe_code, reason = "the C library's signal sets")]
+//! Sets which signals this thread blocks, and tells which group and session this process is in. This
+//! is the one module with `unsafe` code: neither the standard library nor rustix has safe calls for
+//! these.
+#![allow(unsafe_code, reason = "the C library's signal sets, and ids that may be zero")]
 
 use std::mem::MaybeUninit;
 use std::ptr;
 
 use libc::c_int;
+use rustix::process::Pid;
 
-/// Lets this process write to a terminal, and hand it back, while another group is in the
-/// foreground: it blocks SIGTTOU, which would stop the process. Call it before any thread is
-/// started, since threads inherit the mask.
+/// Keeps this process from being stopped while another group has the terminal: it blocks SIGTTOU, so
+/// that it can write to the terminal and hand it back, and SIGTTIN, which another process of its group
+/// causes for the whole group when it reads. Call it before any thread is started, since threads
+/// inherit the mask.
 ///
-/// Child processes inherit it too, and keep it on exec: see [`accept_background_output`].
-pub(super) fn ignore_background_output() {
+/// Child processes inherit it too, and keep it on exec: see [`accept_terminal_stops`].
+pub(super) fn block_terminal_stops() {
     mask(libc::SIG_BLOCK);
 }
 
-/// Undoes [`ignore_background_output`] in the process that becomes the command.
-pub(super) fn accept_background_output() {
+/// Undoes [`block_terminal_stops`] in the process that becomes the command.
+pub(super) fn accept_terminal_stops() {
     mask(libc::SIG_UNBLOCK);
+}
+
+/// Returns this process's group; `None` if it is outside this process's id namespace.
+pub(super) fn own_group() -> Option<Pid> {
+    // SAFETY: `getpgrp` has no preconditions.
+    Pid::from_raw(unsafe { libc::getpgrp() })
+}
+
+/// Returns this process's session; `None` if it is outside this process's id namespace.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn own_session() -> Option<Pid> {
+    // SAFETY: `getsid` has no preconditions; 0 means this process.
+    Pid::from_raw(unsafe { libc::getsid(0) }).filter(|session| session.as_raw_pid() > 0)
 }
 
 fn mask(how: c_int) {
     let mut signals = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: `sigemptyset` initializes the set that the other two calls read; all pointers are to
+    // SAFETY: `sigemptyset` initializes the set that the other calls read; all pointers are to
     // it, or null where that is allowed.
     unsafe {
         libc::sigemptyset(signals.as_mut_ptr());
         libc::sigaddset(signals.as_mut_ptr(), libc::SIGTTOU);
+        libc::sigaddset(signals.as_mut_ptr(), libc::SIGTTIN);
         libc::pthread_sigmask(how, signals.as_ptr(), ptr::null_mut());
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(Failure::usage(message).report());
         }
     };
-    signal_mask::accept_background_output();
+    signal_mask::accept_terminal_stops();
     let error = Command::new(&program).args(args).stdin(Stdio::from(input)).exec();
     let error = Errno::from_io_error(&error).unwrap_or(Errno::NOENT);
     ExitCode::from(not_executed(&program, error).report())

@@ -7,6 +7,7 @@ use leasehold::{Clock, ElectionHandle, LockName, Moment, StopReason, SystemClock
 use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
 
+use super::child::Ended;
 use super::job::{Event, Inbox};
 use super::signals::{Signals, asks_to_end, ends_a_wait};
 use crate::exit::{self, Failure, chain, is_callers_fault, say};
@@ -101,7 +102,10 @@ impl Supervisor {
 
     fn event(&mut self, event: Event) -> Option<Result<u8, Failure>> {
         let failure = match event {
-            Event::Exited(status) => return Some(Ok(status)),
+            Event::Exited(Ended { signal: Some(signal), .. }) => {
+                return Some(Err(Failure::by_signal(signal)));
+            }
+            Event::Exited(Ended { status, .. }) => return Some(Ok(status)),
             Event::Stopping(StopReason::ShutDown) => return None,
             Event::Stopping(reason) => {
                 self.stopping = true;
@@ -143,6 +147,9 @@ impl Supervisor {
             }
             if self.tried_enough(status.terms) {
                 return Some(Err(Failure::new(exit::NOT_HAD, chain(&error))));
+            }
+            if exit::needs_a_restart(&error) {
+                return Some(Err(Failure::new(exit::FAILED, chain(&error))));
             }
             if !std::mem::replace(&mut self.said.outage, true) {
                 say(&format!("{}; trying again", chain(&error)));

@@ -1,5 +1,6 @@
 //! One run of the command, from the word to go until its whole group is gone.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use rustix::process::Signal;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc;
 
-use super::child::Child;
+use super::child::{Child, Ended};
 use super::guard::{Guard, Order, Report};
 use super::job::Plan;
 use super::orphans;
@@ -44,7 +45,9 @@ pub(super) struct Term {
     /// The deadline that the guard was told.
     deadline: Moment,
     end: Option<End>,
-    status: Option<u8>,
+    ended: Option<Ended>,
+    /// The signals that were passed on to the command.
+    passed_on: BTreeSet<i32>,
     terminated: bool,
     kill_at: Option<Moment>,
     killed: bool,
@@ -95,19 +98,29 @@ impl Term {
             children,
             deadline,
             end: None,
-            status: None,
+            ended: None,
+            passed_on: BTreeSet::new(),
             terminated: false,
             kill_at: None,
             killed: false,
         }))
     }
 
-    /// Returns when the command has ended; with its status, if that was its own doing.
-    pub(super) async fn exited(&mut self) -> Option<u8> {
-        while self.status.is_none() {
+    /// Returns when the command has ended, and says how if it ended by itself.
+    ///
+    /// The signal is only given if the keyboard sent it to the command alone. It was meant for
+    /// this process as well, and for the script that it may be part of.
+    pub(super) async fn exited(&mut self) -> Option<Ended> {
+        while self.ended.is_none() {
             self.step().await;
         }
-        self.status.filter(|_| self.end == Some(End::Itself))
+        let ended = self.ended.filter(|_| self.end == Some(End::Itself))?;
+        let from_keyboard = |signal: &Signal| {
+            matches!(*signal, Signal::INT | Signal::QUIT)
+                && self.terminal.is_lent()
+                && !self.passed_on.contains(&signal.as_raw())
+        };
+        Some(Ended { signal: ended.signal.filter(from_keyboard), ..ended })
     }
 
     /// Ends what the command left in its group, and returns when all of it is gone.
@@ -121,7 +134,7 @@ impl Term {
                 self.step().await;
             }
         }
-        let status = self.status.filter(|_| !self.killed);
+        let status = self.ended.map(|ended| ended.status).filter(|_| !self.killed);
         // A command that was ended by a signal could not restore the terminal's modes.
         self.terminal.take_back(status.is_none_or(|status| status > 128));
         self.child.wait();
@@ -131,7 +144,7 @@ impl Term {
 
     /// Waits for the next thing to happen, and does what it asks for.
     async fn step(&mut self) {
-        let (kill_at, looking) = (self.kill_at, self.status.is_some() || self.killed);
+        let (kill_at, looking) = (self.kill_at, self.ended.is_some() || self.killed);
         self.terminal.look(self.leadership.is_held());
         tokio::select! {
             biased;
@@ -151,17 +164,17 @@ impl Term {
     }
 
     fn look_at_child(&mut self) {
-        if self.status.is_some() {
+        if self.ended.is_some() {
             return;
         }
-        self.status = self.child.exited();
-        if self.status.is_none()
+        self.ended = self.child.exited();
+        if self.ended.is_none()
             && self.end.is_none()
             && let Some(signal) = self.child.stopped()
         {
             self.terminal.command_stopped(signal, self.leadership.remaining());
         }
-        if self.status.is_none() || self.end.is_some() {
+        if self.ended.is_none() || self.end.is_some() {
             return;
         }
         // Continued after a stop, this process may see the command's end before it sees why.
@@ -226,6 +239,7 @@ impl Term {
         if signal == Signal::TERM {
             self.note_terminated();
         }
+        self.passed_on.insert(signal.as_raw());
         self.child.group().signal(signal);
         if ends_a_wait(signal) {
             // What is stopped is to act on it too.

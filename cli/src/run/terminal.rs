@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use leasehold::{Clock, Moment, SystemClock};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::process::{
-    Pid, Signal, getpgrp, getpid, getsid, kill_current_process_group, test_kill_process_group,
-};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_current_process_group, test_kill_process_group};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp};
 
 use super::group::Group;
+use super::{own_group, signal_mask};
 use crate::exit::say;
 
 /// The interval of checks whether a stopped command can continue.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 
-/// The controlling terminal, if this process has one.
+/// The controlling terminal, if this process has one, and a group that can have it back.
 #[derive(Debug)]
 struct Terminal {
     device: File,
@@ -26,9 +26,10 @@ struct Terminal {
 
 impl Terminal {
     fn open() -> Option<Self> {
+        let own = signal_mask::own_group()?;
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let device = openat(CWD, "/dev/tty", flags, Mode::empty()).ok()?;
-        Some(Self { device: device.into(), own: getpgrp() })
+        Some(Self { device: device.into(), own })
     }
 
     fn has_foreground(&self, group: Pid) -> bool {
@@ -54,6 +55,9 @@ pub(super) struct JobControl {
     group: Group,
     /// The modes before the command got the terminal, while it has it.
     lent: Option<Option<Termios>>,
+    /// The command got the terminal only when it used it, so that other processes of this process's
+    /// group may be stopped because they used it too.
+    lent_late: bool,
     stopped: Stopped,
 }
 
@@ -76,18 +80,25 @@ enum Stopped {
 impl JobControl {
     /// Creates the job control of the command in that group, which does not run yet.
     pub(super) fn new(group: Group) -> Self {
-        Self { terminal: Terminal::open(), group, lent: None, stopped: Stopped::No }
+        let stopped = Stopped::No;
+        Self { terminal: Terminal::open(), group, lent: None, lent_late: false, stopped }
     }
 
-    /// Gives the terminal to the command if it is also the standard input.
+    /// Gives the terminal to the command if it is also the standard input and output.
     ///
-    /// Other commands get it when they first use it. If a command never does, Ctrl-C reaches all
-    /// processes of this process's group.
+    /// Otherwise this process may be part of a pipeline whose other commands use the terminal, such
+    /// as a pager. Then the command gets it when it first uses it. If it never does, Ctrl-C reaches
+    /// all processes of this process's group.
     pub(super) fn begin(&mut self) {
-        // For a terminal other than the controlling one this is an error.
-        if tcgetpgrp(std::io::stdin()).is_ok() {
+        // For a terminal other than the controlling one these are errors.
+        if tcgetpgrp(std::io::stdin()).is_ok() && tcgetpgrp(std::io::stdout()).is_ok() {
             self.lend(None);
         }
+    }
+
+    /// Returns whether the command has the terminal, so that the keyboard's signals go to it alone.
+    pub(super) fn is_lent(&self) -> bool {
+        self.lent.is_some()
     }
 
     /// Returns whether the command is stopped, so that [`look`](Self::look) must be called
@@ -104,6 +115,7 @@ impl JobControl {
         } else if !touched {
             self.suspend(left);
         } else if self.lend(None) {
+            self.lent_late = true;
             self.group.signal(Signal::CONT);
         } else {
             self.stopped = Stopped::WaitsForTerminal;
@@ -118,6 +130,7 @@ impl JobControl {
             Stopped::No => {}
             Stopped::WaitsForTerminal => {
                 if self.lend(None) {
+                    self.lent_late = true;
                     self.stopped = Stopped::No;
                     self.group.signal(Signal::CONT);
                 } else if self.is_gone() {
@@ -150,6 +163,10 @@ impl JobControl {
             let _ = tcsetpgrp(&terminal.device, terminal.own);
             terminal.set_modes(modes.as_ref().filter(|_| restore));
         }
+        if std::mem::take(&mut self.lent_late) {
+            // What was stopped because it used the terminal in the background can go on.
+            let _ = kill_current_process_group(Signal::CONT);
+        }
     }
 
     /// Puts the command in the foreground if this process's group is there, and returns whether it
@@ -173,9 +190,9 @@ impl JobControl {
     fn suspend(&mut self, left: Duration) {
         let modes = self.terminal.as_ref().and_then(Terminal::modes);
         self.take_back(true);
-        // Without a parent shell nothing would continue this process, so the command continues at
-        // once.
-        let has_shell = getsid(None) != Ok(getpid());
+        // The kernel does not stop an orphaned group, since nothing would continue it. Then the
+        // command continues at once.
+        let has_shell = !own_group::is_orphaned();
         if has_shell {
             let left = left.as_secs();
             say(&format!(
@@ -190,7 +207,10 @@ impl JobControl {
 
     /// Returns whether the terminal was hung up.
     fn is_gone(&self) -> bool {
-        self.terminal.as_ref().is_none_or(|terminal| tcgetpgrp(&terminal.device).is_err())
+        // The second error is that the terminal is no longer the controlling one: its session ended.
+        self.terminal.as_ref().is_none_or(|terminal| {
+            matches!(tcgetpgrp(&terminal.device), Err(Errno::IO | Errno::NOTTY))
+        })
     }
 }
 

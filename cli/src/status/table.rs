@@ -9,8 +9,9 @@ use leasehold::LockState;
 use super::standbys::Watched;
 use crate::output::{Cell, columns, visible};
 
-/// What matters most at night comes first: a narrow terminal cuts off the rest.
-const HEAD: [&str; 8] = ["NAME", "STATE", "LEFT", "STANDBYS", "HOLDER", "REASON", "SINCE", "TOKEN"];
+/// What matters most comes first, since a narrow terminal cuts off the rest. The reason is last: it
+/// may be long, and would make all rows as long.
+const HEAD: [&str; 8] = ["NAME", "STATE", "LEFT", "STANDBYS", "HOLDER", "SINCE", "TOKEN", "REASON"];
 const STATE: usize = 1;
 const STANDBYS: usize = 3;
 const NONE: &str = "-";
@@ -40,13 +41,13 @@ fn row(watched: &Watched) -> [Cell; HEAD.len()] {
         lease.map_or_else(none, |lease| format!("{:.1}s", lease.left.as_secs_f64())),
         watched.standbys(),
         lease.map_or_else(none, |lease| visible(&lease.holder.to_string())),
+        lease.map_or_else(none, |lease| format!("{:.0}", ago(lease.held_for))),
+        record.token.map_or_else(none, |token| token.to_string()),
         record
             .corrupt
             .as_deref()
             .or(reason.map(leasehold::Reason::as_str))
             .map_or_else(none, visible),
-        lease.map_or_else(none, |lease| format!("{:.0}", ago(lease.held_for))),
-        record.token.map_or_else(none, |token| token.to_string()),
     ];
     let mut cells = texts.map(Cell::from);
     cells[STATE] = state(record.state());
@@ -87,7 +88,7 @@ mod tests {
         let text = table(std::slice::from_ref(&watched), false);
         let line = text.lines().nth(1).unwrap();
         assert!(line.starts_with("job   corrupt  -     0         -"), "{text}");
-        assert!(line.contains("  the token is\\nno number  "), "{text}");
+        assert!(line.trim_end().ends_with("  the token is\\nno number"), "{text}");
         let json = serde_json::to_value(super::super::standbys::View::from(&watched)).unwrap();
         assert_eq!((&json["state"], &json["token"]), (&"corrupt".into(), &serde_json::Value::Null));
         assert_eq!(json["corrupt"], "the token is\nno number");

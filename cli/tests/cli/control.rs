@@ -184,3 +184,16 @@ fn the_default_store_is_in_the_users_state_folder() {
     assert!(bench.path("state/leasehold/locks.db").exists());
     assert!(stdout(&command(&["status"])).contains("\na "));
 }
+
+/// A reader that has left cannot know what is removed, so nothing is.
+#[test]
+fn pruned_names_are_printed_before_they_are_removed() {
+    let bench = Bench::new();
+    bench.output(&["disable", "a", "--reason", "x"]);
+    bench.output(&["enable", "a"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut prune = bench.leasehold(&["prune", "--unused-for", "0s", "--apply"]);
+    prune.stdout(writer).status().unwrap();
+    assert!(stdout(&bench.output(&["status"])).contains("\na "));
+}

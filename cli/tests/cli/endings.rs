@@ -141,7 +141,10 @@ fn what_the_command_leaves_behind_ends_before_the_lock_is_free() {
     let start = Instant::now();
     let output = bench.run(&["--stop-grace", "400ms"], script).output().unwrap();
     measured("a grandchild that does not obey", start, Duration::from_millis(400));
-    assert_eq!((output.status.code(), &*stderr(&output)), (Some(4), ""));
+    assert_eq!(output.status.code(), Some(4));
+    // A busy machine may be slower than the stop grace.
+    let said = stderr(&output);
+    assert!(said.lines().all(|line| line.contains("did not stop in time")), "{said}");
     for pid in bench.text("left").lines() {
         assert!(!is_alive(pid.parse().unwrap()), "{pid} was orphaned");
     }
@@ -197,9 +200,10 @@ fn a_stopped_command_ends_when_asked() {
 fn output_ends_with_the_command_and_not_with_its_guard() {
     let bench = Bench::new();
     // The kernel kills the command with its supervisor; the guard ends the command's own children.
-    let child = "trap '' TERM; echo $$ > pid; exec >/dev/null 2>&1; while :; do sleep 0.05; done";
+    let child = "trap '' TERM; echo $$ > pid; exec >/dev/null 2>&1
+                 while ! test -e end; do sleep 0.05; done";
     let script = format!("echo first; sh -c '{}' & exec sleep 60", child.replace('\'', "'\\''"));
-    let mut command = bench.run(&["--ttl", "3s", "--stop-grace", "1500ms"], &script);
+    let mut command = bench.run(&["--ttl", "10m", "--stop-grace", "2m"], &script);
     let mut run = Running::start({
         command.stdout(std::process::Stdio::piped());
         command
@@ -210,8 +214,9 @@ fn output_ends_with_the_command_and_not_with_its_guard() {
     let mut text = String::new();
     std::io::Read::read_to_string(&mut out, &mut text).unwrap();
     assert_eq!(run.said(), "");
-    assert!(is_alive(guard), "the guard is to live on for a while, or this shows nothing");
+    assert!(is_alive(guard), "the guard is to live on, or this shows nothing");
     assert_eq!(text, "first\n");
+    std::fs::write(bench.path("end"), "").unwrap();
     wait_until("the end of the guard", || !is_alive(guard));
     assert!(!is_alive(bench.text("pid").trim().parse().unwrap()));
 }

@@ -14,8 +14,9 @@ fn as_first_process(bench: &Bench, script: &str) -> Option<Command> {
         return None;
     }
     let run = bench.run(&[], script);
-    let mut command = Command::new("unshare");
-    command.args(namespace).arg(run.get_program()).args(run.get_args());
+    // It must not get the terminal on which the tests run.
+    let mut command = Command::new("setsid");
+    command.args(["--wait", "unshare"]).args(namespace).arg(run.get_program()).args(run.get_args());
     command.current_dir(bench.path(""));
     for (name, value) in run.get_envs() {
         match value {

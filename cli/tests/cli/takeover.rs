@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::{Bench, Print, Running, is_alive, measured, wait_until, with_longer_leases};
+use crate::support::{
+    Bench, Print, Running, is_alive, measured, stdout, wait_until, with_longer_leases,
+};
 
 const TTL: Duration = Duration::from_secs(3);
 const OPTIONS: &[&str] = &["--ttl", "3s"];
@@ -132,4 +134,23 @@ fn a_supervisor_that_is_cut_off_ends_its_command_within_the_lease() {
     });
     assert_eq!(bench.text("got"), "TERM\n", "neither engine nor guard is to ask twice");
     bench.next_leader(leader.token);
+}
+
+/// A store whose file is replaced cannot be used again, so the process ends and can be restarted.
+#[test]
+fn runs_end_when_the_database_file_is_deleted() {
+    let bench = Bench::new();
+    let mut leader = bench.printer(&["--respawn", "--ttl", "3s"]);
+    bench.next_leader(0);
+    let mut standby = bench.printer(&["--ttl", "3s"]);
+    wait_until("the standby", || {
+        stdout(&bench.output(&["status", "hello", "--json"])).contains("\"standbys\":[{")
+    });
+    std::fs::remove_file(bench.path("locks.db")).unwrap();
+    for run in [&mut leader, &mut standby] {
+        assert_eq!(run.exit(), 1);
+        let said = run.said();
+        assert!(said.contains("was deleted while it was in use"), "{said}");
+    }
+    bench.assert_no_overlap();
 }

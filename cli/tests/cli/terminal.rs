@@ -3,12 +3,14 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::support::{Bench, is_alive, leasehold, stdout, wait_for, wait_until};
@@ -84,6 +86,13 @@ impl Session {
         }));
     }
 
+    /// Reads all that the terminal shows after its last process has ended.
+    fn finish(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+    }
+
     /// Hangs up the terminal, as when a window is closed or a connection is lost.
     fn hang_up(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -115,7 +124,7 @@ impl Session {
         };
         let started = std::time::Instant::now();
         self.read_until = wait_for(what, || {
-            if started.elapsed() > std::time::Duration::from_secs(25) {
+            if started.elapsed() > std::time::Duration::from_secs(110) {
                 panic!("{what:?} is not shown: {:?}", shown.lock().unwrap());
             }
             look()
@@ -138,9 +147,17 @@ impl Drop for Session {
 /// A bench with a script `job`.
 fn bench(job: &str) -> Bench {
     let bench = Bench::new();
-    fs::write(bench.path("job"), format!("#!/bin/sh\n{job}\n")).unwrap();
-    fs::set_permissions(bench.path("job"), fs::Permissions::from_mode(0o755)).unwrap();
+    script(&bench, "job", job);
     bench
+}
+
+fn script(bench: &Bench, name: &str, text: &str) {
+    fs::write(bench.path(name), format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(bench.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn is_free(bench: &Bench) -> bool {
+    stdout(&bench.output(&["status", "a"])).contains("free")
 }
 
 const ASKS: &str = "echo $$ > pid; echo ready; read line < /dev/tty; echo got $line";
@@ -176,7 +193,8 @@ fn a_command_that_opens_the_terminal_gets_it() {
 fn a_terminal_that_stops_background_output_stops_neither_process() {
     let bench = bench("echo written; sleep 2; echo more");
     // This process writes to the terminal too, while the command is in the foreground.
-    let run = "stty tostop; exec leasehold run --lock a --ttl 1s --log trace -- ./job < /dev/null";
+    let run = "stty tostop; exec leasehold run --lock a --ttl 60s --heartbeat-interval 500ms \
+         --log trace -- ./job < /dev/null";
     let mut session = Session::start(&bench, &["sh", "-c", run]);
     session.until("written");
     session.until("more");
@@ -192,6 +210,100 @@ fn the_keyboards_interrupt_goes_to_the_command() {
     session.write("\u{3}");
     session.until("interrupted");
     assert_eq!(session.exit(), 5);
+}
+
+/// The shell sees that the keyboard ended the run, as it would without it.
+#[test]
+fn the_keyboards_interrupt_ends_a_script_around_it() {
+    let bench = bench("echo $$ > pid; echo ready; exec sleep 1000");
+    for shell in ["/bin/bash", "/bin/sh"] {
+        if !fs::exists(shell).unwrap() {
+            continue;
+        }
+        let script = "for n in 1 2 3; do leasehold run --lock a -- ./job; echo after $?; done";
+        let mut session = Session::start(&bench, &[shell, "-c", script]);
+        session.until("ready");
+        session.write("\u{3}");
+        let ended = wait_for("the script's end", || session.process.try_wait().unwrap());
+        assert_eq!(ended.signal(), Some(Signal::INT.as_raw()), "{shell}: {ended}");
+        session.finish();
+        let shown = session.shown.lock().unwrap().clone();
+        assert!(!shown.contains("after"), "{shell}: {shown:?}");
+        wait_until("the lock to be free", || is_free(&bench));
+    }
+    let Some(mut shell) = Session::shell(&bench) else { return };
+    shell.write("leasehold run --lock a -- ./job\n");
+    shell.until("ready");
+    shell.write("\u{3}");
+    shell.until("> ");
+    shell.write("echo status $?\n");
+    shell.until("status 130");
+}
+
+/// The pager uses the terminal, and the command does not.
+#[test]
+fn a_pager_in_the_pipeline_reads_the_keyboard() {
+    let bench = bench("echo data; while ! test -e end; do sleep 0.05; done");
+    script(
+        &bench,
+        "pager",
+        "read data; echo asks; read line < /dev/tty; echo paged $line; exec cat > /dev/null",
+    );
+    let Some(mut shell) = Session::shell(&bench) else { return };
+    shell.write("leasehold run --lock a --ttl 1h -- ./job | ./pager\n");
+    shell.until("asks");
+    wait_until("the lock to be held", || !is_free(&bench));
+    shell.write("hello\n");
+    shell.until("paged hello");
+    fs::write(bench.path("end"), "").unwrap();
+    shell.until("> ");
+    shell.write("echo status $?\n");
+    shell.until("status 0");
+}
+
+/// While the command has the terminal, a pager that reads it is stopped, and no other process.
+#[test]
+fn a_pager_waits_while_the_command_of_the_pipeline_has_the_terminal() {
+    let bench = bench(
+        "exec 2> /dev/tty; echo ready >&2; read line < /dev/tty; echo got $line >&2; touch has;
+         read line < /dev/tty; echo got $line >&2",
+    );
+    script(
+        &bench,
+        "pager",
+        "echo $$ > pager.pid; while ! test -e has; do sleep 0.05; done
+         read line < /dev/tty; echo paged $line; exec cat > /dev/null",
+    );
+    let Some(mut shell) = Session::shell(&bench) else { return };
+    shell.write("leasehold run --lock a --ttl 1h -- ./job | ./pager\n");
+    shell.until("ready");
+    shell.write("one\n");
+    shell.until("got one");
+    let pager = wait_for("the pager", || bench.text("pager.pid").trim().parse().ok());
+    wait_until("the pager to stop", || is_stopped(pager));
+    assert!(!is_free(&bench));
+    shell.write("two\n");
+    shell.until("got two");
+    wait_until("the pager to go on", || !is_stopped(pager));
+    shell.write("three\n");
+    shell.until("paged three");
+    shell.until("> ");
+}
+
+/// The terminal's foreground group is outside of such a namespace, so it cannot be handed back.
+#[test]
+fn in_a_process_namespace_with_an_outer_terminal_the_command_runs() {
+    let bench = bench("echo ran; exit 9");
+    let namespace = ["unshare", "--pid", "--fork", "--mount-proc"];
+    let is_allowed = Command::new("unshare").args(&namespace[1..]).arg("true").output();
+    if !is_allowed.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no process namespace can be made here");
+        return;
+    }
+    let run = ["leasehold", "run", "--lock", "a", "--", "./job"];
+    let mut session = Session::start(&bench, &[&namespace[..], &run].concat());
+    session.until("ran");
+    assert_eq!(session.exit(), 9);
 }
 
 #[test]
@@ -221,13 +333,11 @@ fn a_suspended_command_goes_on_in_the_foreground() {
 #[test]
 fn without_a_shell_a_suspended_command_goes_on_at_once() {
     let bench = bench(ASKS);
-    let run = ["leasehold", "run", "--lock", "a", "--ttl", "2s", "--", "./job"];
+    let run = ["leasehold", "run", "--lock", "a", "--ttl", "1h", "--", "./job"];
     let mut session = Session::start(&bench, &run);
     session.until("ready");
     session.write("\u{1a}");
     session.until("^Z");
-    // This is longer than the lease of a stopped process.
-    std::thread::sleep(std::time::Duration::from_secs(3));
     session.write("hello\n");
     session.until("got hello");
     assert_eq!(session.exit(), 0);
@@ -237,7 +347,7 @@ fn without_a_shell_a_suspended_command_goes_on_at_once() {
 fn a_command_that_stays_suspended_ends_with_its_lease() {
     let bench = bench(ASKS);
     let Some(mut shell) = Session::shell(&bench) else { return };
-    shell.write("leasehold run --lock a --ttl 2s -- ./job\n");
+    shell.write("leasehold run --lock a --ttl 8s -- ./job\n");
     shell.until("ready");
     shell.write("\u{1a}");
     shell.until("Stopped");
@@ -253,10 +363,10 @@ fn a_command_that_stays_suspended_ends_with_its_lease() {
 fn a_command_in_the_background_waits_for_the_terminal_and_says_so() {
     let bench = bench(ASKS);
     let Some(mut shell) = Session::shell(&bench) else { return };
-    shell.write("leasehold run --lock a --ttl 3s -- ./job &\n");
+    shell.write("leasehold run --lock a --ttl 8s -- ./job &\n");
     shell.until("it needs the terminal");
-    // The lock is renewed.
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    // The lock is renewed: this is longer than a lease.
+    std::thread::sleep(std::time::Duration::from_secs(9));
     assert!(is_stopped(job_id(&bench)));
     shell.write("fg\n");
     wait_until("the command to go on", || !is_stopped(job_id(&bench)));
@@ -281,9 +391,7 @@ fn a_command_does_not_outlive_its_terminal() {
         let job = job_id(&bench);
         shell.hang_up();
         wait_until("the command's end", || !is_alive(job));
-        wait_until("the lock to be free", || {
-            stdout(&bench.output(&["status", "a"])).contains("free")
-        });
+        wait_until("the lock to be free", || is_free(&bench));
     }
 }
 

@@ -1,0 +1,58 @@
+//! Leases are renewed and released although the pool has no connection left.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold::sqlite::SqliteStore;
+use leasehold::{LeaseId, LockStore, OpenOptions, ReleaseOutcome, RenewOptions, RenewOutcome};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+
+use crate::{TTL, asking, grant, name, open, place};
+
+async fn extended(store: &SqliteStore, lock: &str, lease: LeaseId) {
+    let renewal = RenewOptions { name: name(lock), lease, ttl: TTL };
+    let renewed = store.renew(&[renewal]).await.unwrap();
+    assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
+}
+
+#[tokio::test]
+async fn a_long_query_on_the_applications_only_connection_costs_no_lease() {
+    let (_folder, path) = place();
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let options = options.journal_mode(SqliteJournalMode::Wal);
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(2));
+    let pool = pool.connect_with(options).await.unwrap();
+    let store = SqliteStore::from_pool(pool.clone(), &OpenOptions::default()).await.unwrap();
+    let lease = LeaseId::new();
+    grant(&store, "a", lease).await;
+    // It reads the table, and does not end while its rows are not fetched.
+    let endless = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers) \
+         SELECT n, name FROM numbers, leasehold_locks";
+    let mut rows = sqlx::query(endless).fetch(&pool);
+    rows.next().await.unwrap().unwrap();
+    // A call that needs the pool keeps no renewal waiting.
+    let other = store.clone();
+    let waiting =
+        tokio::spawn(async move { other.acquire(&name("b"), &asking(LeaseId::new())).await });
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        extended(&store, "a", lease).await;
+    }
+    assert!(waiting.await.unwrap().unwrap_err().is_unavailable());
+    assert_eq!(store.release(&name("a"), lease).await.unwrap(), ReleaseOutcome::Released);
+    rows.next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn slow_reads_on_all_connections_of_the_store_cost_no_lease() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let lease = LeaseId::new();
+    grant(&store, "a", lease).await;
+    let mut held = Vec::new();
+    for _ in 0..store.pool().options().get_max_connections() {
+        held.push(store.pool().acquire().await.unwrap());
+    }
+    extended(&store, "a", lease).await;
+    assert_eq!(store.release(&name("a"), lease).await.unwrap(), ReleaseOutcome::Released);
+}
