@@ -97,7 +97,7 @@ pub(crate) fn is_callers_fault(error: &Error) -> bool {
 /// its database file was deleted or replaced.
 pub(crate) fn needs_a_restart(error: &Error) -> bool {
     #[cfg(feature = "sqlite")]
-    if error.source().is_some_and(|source| source.is::<leasehold::sqlite::FileChanged>()) {
+    if error.source().is_some_and(<dyn std::error::Error>::is::<leasehold::sqlite::FileChanged>) {
         return true;
     }
     let _ = error;

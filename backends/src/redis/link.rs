@@ -210,9 +210,9 @@ impl Link {
             }
             Ok(Err(cause)) => {
                 if error::is_of_connection(&cause) {
-                    call.failed()
+                    call.failed();
                 } else {
-                    _ = call.answered()
+                    _ = call.answered();
                 }
                 Err(Failed::Broken(cause))
             }

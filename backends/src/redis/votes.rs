@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(changes, [(old.clone(), new.clone())]);
         // Neither does it when the others are silent for a while, or for a new connection.
         assert_eq!(known.note(&votes[..2], 3, &mut lower), None);
-        assert_eq!(known.candidates(&votes[1..2], 3), [new.clone()]);
+        assert_eq!(known.candidates(&votes[1..2], 3), std::slice::from_ref(&new));
         // A failover of the service as it is now counts.
         let later = [vote("other", 1), old.clone(), new.clone()];
         assert_eq!(known.note(&later, 3, &mut lower), Some((new, vote("other", 1))));

@@ -165,7 +165,7 @@ fn another_programs_file_in_a_shared_folder_causes_no_warning() {
 #[cfg(unix)]
 fn loaded(loader: Loader) -> leasehold::Result<Configuration> {
     let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || sender.send(loader.load()));
+    std::thread::spawn(move || drop(sender.send(loader.load())));
     receiver.recv_timeout(std::time::Duration::from_secs(60)).expect("it does not end")
 }
 
