@@ -59,7 +59,8 @@ impl Failure {
         if !self.message.is_empty() {
             say(&self.message);
         }
-        if let Some(signal) = self.signal {
+        // The kernel spares the first process of a container such signals.
+        if let Some(signal) = self.signal.filter(|_| !rustix::process::getpid().is_init()) {
             // The keyboard's signal is for the whole group, such as a script. This process still
             // handles it here.
             let _ = kill_current_process_group(signal);

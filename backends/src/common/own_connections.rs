@@ -43,6 +43,9 @@ const SLOW: Duration = Duration::from_secs(1);
 /// effect.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
+/// The closer has this long to replace an old connection before it is closed when it is given back.
+const OVERDUE: Duration = Duration::from_secs(2 * 60);
+
 /// The pauses between attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
@@ -225,8 +228,10 @@ impl<DB: Server> Inner<DB> {
                 Ok(Ok(connection)) => return Ok(Live::new(connection)),
                 Ok(Err(error)) if !is_passing(&error) => return Err(error),
                 Ok(Err(error)) => error,
+                // One short attempt shows only that the server is slow, not that it is gone.
                 Err(_) => {
-                    io::Error::new(io::ErrorKind::TimedOut, "connecting took too long").into()
+                    let kind = if patient { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
+                    io::Error::new(kind, "connecting took too long").into()
                 }
             };
             if !patient || SystemClock.now() + pause >= give_up {
@@ -309,7 +314,8 @@ impl<DB: Server> OwnConnection<DB> {
         let Self { live, mut lent, .. } = self;
         lent.has_answered = true;
         let owner = &lent.owner;
-        if owner.pool.is_closed() {
+        // One that the closer has not replaced in time is of another runtime or is always in use.
+        if owner.pool.is_closed() || live.old_at + OVERDUE <= SystemClock.now() {
             return;
         }
         let mut state = owner.state();

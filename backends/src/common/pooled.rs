@@ -219,7 +219,7 @@ impl<DB: Server> Connections<DB> {
 
     fn not_sent(&self, error: sqlx::Error) -> CallError {
         // Where nothing can be reached, the connections of abandoned calls are dead as well.
-        if matches!(error, sqlx::Error::Io(_)) {
+        if is_unreachable(&error) {
             self.abandoned_calls.forget();
             self.abandoned_heartbeats.forget();
         }
@@ -233,6 +233,24 @@ impl<DB: Server> Connections<DB> {
             && !self.turns.has_own_calls()
             && (DB::lacks_access(error) || !in_use.is_reused() && DB::is_read_only(error))
     }
+}
+
+/// Returns whether the server could not be reached. Trouble of this process, such as too many open
+/// files or a name that is not found, does not show that.
+fn is_unreachable(error: &sqlx::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    let sqlx::Error::Io(error) = error else { return false };
+    matches!(
+        error.kind(),
+        Kind::ConnectionRefused
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::BrokenPipe
+            | Kind::UnexpectedEof
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::TimedOut
+    )
 }
 
 /// The error of an earlier try that may have taken effect.

@@ -25,12 +25,19 @@ pub(super) struct Connection {
     state: Mutex<State>,
 }
 
+/// A connection that never answered may take this long: it is opened first, and logs in.
+const OPENING_LIMIT: Duration = Duration::from_secs(4);
+
+/// However long answers took, a connection is silent after this time.
+const LONGEST_SILENCE: Duration = Duration::from_secs(8);
+
 struct State {
+    opened: Instant,
     /// The last time when a request was sent here.
     used: Instant,
     /// The last time when an answer came.
     answered: Option<Instant>,
-    /// The time that this answer took.
+    /// The time that answers take. It falls slowly, since requests differ in what they need.
     latency: Duration,
 }
 
@@ -46,7 +53,8 @@ impl Connection {
     }
 
     fn with(home: Option<runtime::Id>, client: OnceCell<Client>) -> Self {
-        let state = State { used: Instant::now(), answered: None, latency: Duration::ZERO };
+        let opened = Instant::now();
+        let state = State { opened, used: opened, answered: None, latency: Duration::ZERO };
         Self { home, client, state: Mutex::new(state) }
     }
 
@@ -82,15 +90,18 @@ impl Connection {
     pub(super) fn answered(&self, after: Duration) {
         let mut state = self.state();
         state.answered = Some(Instant::now());
-        state.latency = after;
+        state.latency = after.max(state.latency - state.latency / 8);
     }
 
-    /// Returns whether no answer came for at least `patience`, and for twice as long as the last one
-    /// took, although a request was sent at `since`.
+    /// Returns whether no answer came for at least `patience`, and for twice as long as answers
+    /// take, although a request was sent at `since`.
     pub(super) fn is_silent(&self, since: Instant, patience: Duration) -> bool {
         let state = self.state();
-        let begun = state.answered.map_or(since, |answered| answered.max(since));
-        begun.elapsed() >= patience.max(state.latency * 2)
+        let Some(answered) = state.answered else {
+            return state.opened.elapsed() >= OPENING_LIMIT && since.elapsed() >= patience;
+        };
+        let limit = patience.max((state.latency * 2).min(LONGEST_SILENCE));
+        answered.max(since).elapsed() >= limit
     }
 }
 
@@ -102,8 +113,9 @@ mod tests {
     async fn a_slow_connection_is_not_silent() {
         let (connection, limit) = (Connection::new(), Duration::from_secs(1));
         let begun = Instant::now();
-        assert!(!connection.is_silent(begun, limit));
         tokio::time::advance(limit).await;
+        assert!(!connection.is_silent(begun, limit), "it is being opened");
+        tokio::time::advance(OPENING_LIMIT).await;
         assert!(connection.is_silent(begun, limit));
         connection.answered(limit);
         assert!(!connection.is_silent(begun, limit), "an answer came since");

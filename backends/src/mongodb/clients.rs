@@ -17,6 +17,7 @@ use mongodb::{Client, Collection, Database};
 use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
+use super::permits::{Permits, Sizes};
 use super::{error, shared};
 use crate::Result;
 
@@ -46,13 +47,15 @@ pub(super) struct Handles {
     /// its data.
     pub(super) locks: Collection<Document>,
     pub(super) instances: Collection<Document>,
+    /// The permits of the runtime. Another runtime, which may stand still, must not keep them.
+    pub(super) permits: Arc<Permits>,
 }
 
 impl Handles {
-    fn new(database: Database, names: &Names) -> Self {
+    fn new(database: Database, names: &Names, permits: Arc<Permits>) -> Self {
         let locks = shared::collection(&database, &names.locks);
         let instances = shared::collection(&database, &names.instances);
-        Self { database, locks, instances }
+        Self { database, locks, instances, permits }
     }
 }
 
@@ -69,6 +72,7 @@ enum Source {
     Application(Arc<Handles>),
     Own {
         options: Box<ClientOptions>,
+        sizes: Sizes,
         database: String,
         homes: Mutex<Vec<Home>>,
     },
@@ -80,6 +84,8 @@ struct Home {
     of: Option<runtime::Id>,
     handles: Arc<Handles>,
     used: Instant,
+    /// The last time when an answer came.
+    answered: Option<Instant>,
     silence: Duration,
     /// This is true if a command of this client is unanswered for too long.
     is_suspect: bool,
@@ -93,14 +99,20 @@ fn here() -> Option<runtime::Id> {
 impl Clients {
     /// Wraps a database of the application's client.
     pub(super) fn of_application(database: Database, names: Names) -> Self {
-        let source = Source::Application(Arc::new(Handles::new(database, &names)));
+        let permits = Arc::new(Permits::new(Sizes::DEFAULT));
+        let source = Source::Application(Arc::new(Handles::new(database, &names, permits)));
         Self { names, source }
     }
 
     /// Creates clients with these options, each when it is needed.
-    pub(super) fn new(options: ClientOptions, database: String, names: Names) -> Self {
-        let source = Source::Own { options: Box::new(options), database, homes: Mutex::default() };
-        Self { names, source }
+    pub(super) fn new(
+        options: ClientOptions,
+        sizes: Sizes,
+        database: String,
+        names: Names,
+    ) -> Self {
+        let (options, homes) = (Box::new(options), Mutex::default());
+        Self { names, source: Source::Own { options, sizes, database, homes } }
     }
 
     pub(super) fn names(&self) -> &Names {
@@ -109,22 +121,23 @@ impl Clients {
 
     /// Returns the client for a call from this runtime.
     pub(super) fn handles(&self) -> Result<Arc<Handles>> {
-        let (options, database, homes) = match &self.source {
+        let (options, sizes, database, homes) = match &self.source {
             Source::Application(handles) => return Ok(Arc::clone(handles)),
-            Source::Own { options, database, homes } => (options, database, homes),
+            Source::Own { options, sizes, database, homes } => (options, *sizes, database, homes),
         };
         let of = here();
         let mut homes = lock(homes);
         let unused: Vec<_> =
             homes.extract_if(.., |it| it.of != of && it.used.elapsed() >= UNUSED_LIMIT).collect();
         let found = homes.iter_mut().find(|it| it.of == of);
-        let create = || -> Result<Arc<Handles>> {
+        let create = |permits| -> Result<Arc<Handles>> {
             let client = Client::with_options((**options).clone()).map_err(error::reading)?;
-            Ok(Arc::new(Handles::new(client.database(database), &self.names)))
+            Ok(Arc::new(Handles::new(client.database(database), &self.names, permits)))
         };
         let (handles, replaced) = match found {
             Some(home) if home.is_suspect => {
-                let before = std::mem::replace(&mut home.handles, create()?);
+                let next = create(Arc::clone(&home.handles.permits))?;
+                let before = std::mem::replace(&mut home.handles, next);
                 (home.is_suspect, home.used) = (false, Instant::now());
                 (Arc::clone(&home.handles), Some(before))
             }
@@ -133,11 +146,12 @@ impl Clients {
                 (Arc::clone(&home.handles), None)
             }
             None => {
-                let handles = create()?;
+                let handles = create(Arc::new(Permits::new(sizes)))?;
                 homes.push(Home {
                     of,
                     handles: Arc::clone(&handles),
                     used: Instant::now(),
+                    answered: None,
                     silence: SILENCE,
                     is_suspect: false,
                 });
@@ -155,14 +169,21 @@ impl Clients {
         self.home_of(handles, |home| home.silence).unwrap_or(SILENCE)
     }
 
-    /// Notes that a command of this client is unanswered for too long.
-    pub(super) fn suspect(&self, handles: &Arc<Handles>) {
-        self.home_of(handles, |home| {
+    /// Notes that a command of this client, which was sent at `begun`, is unanswered for too long.
+    /// Returns whether the next command is sent by a new client: not if another command was answered
+    /// since then, nor if it is the application's client.
+    pub(super) fn suspect(&self, handles: &Arc<Handles>, begun: Instant) -> bool {
+        let suspect = |home: &mut Home| {
+            if home.answered.is_some_and(|answered| answered >= begun) {
+                return false;
+            }
             if !home.is_suspect {
                 home.is_suspect = true;
                 home.silence = (home.silence * 2).min(LONGEST_SILENCE);
             }
-        });
+            true
+        };
+        self.home_of(handles, suspect).unwrap_or(false)
     }
 
     /// Notes that the server answered this client, and how long that took.
@@ -172,7 +193,10 @@ impl Clients {
         let replaced = {
             let mut homes = lock(homes);
             let Some(home) = homes.iter_mut().find(|it| it.of == of) else { return };
-            home.silence = (after * 2).clamp(SILENCE, LONGEST_SILENCE);
+            // It falls slowly, since commands differ in what they need: a write waits for a majority.
+            let slowly = home.silence - home.silence / 16;
+            home.silence = (after * 2).max(slowly).clamp(SILENCE, LONGEST_SILENCE);
+            home.answered = Some(Instant::now());
             home.is_suspect = false;
             std::mem::replace(&mut home.handles, Arc::clone(handles))
         };
@@ -199,7 +223,7 @@ mod tests {
         // Nobody listens there, and nothing is sent.
         let options = ClientOptions::parse("mongodb://127.0.0.1:1/app").await.unwrap();
         let names = Names { locks: "locks".to_owned(), instances: "instances".to_owned() };
-        Clients::new(options, "app".to_owned(), names)
+        Clients::new(options, Sizes::DEFAULT, "app".to_owned(), names)
     }
 
     fn is_same(one: &Arc<Handles>, other: &Arc<Handles>) -> bool {
@@ -218,6 +242,7 @@ mod tests {
         });
         let other = other.join().unwrap();
         assert!(!is_same(&first, &other));
+        assert!(!Arc::ptr_eq(&first.permits, &other.permits));
         assert!(is_same(&first, &clients.handles().unwrap()));
     }
 
@@ -226,15 +251,19 @@ mod tests {
         let clients = clients().await;
         let first = clients.handles().unwrap();
         assert_eq!(clients.silence(&first), SILENCE);
-        clients.suspect(&first);
-        clients.suspect(&first);
+        let begun = Instant::now();
+        assert!(clients.suspect(&first, begun) && clients.suspect(&first, begun));
         assert_eq!(clients.silence(&first), SILENCE * 2);
         let second = clients.handles().unwrap();
         assert!(!is_same(&first, &second));
-        clients.suspect(&first);
+        assert!(Arc::ptr_eq(&first.permits, &second.permits));
+        assert!(!clients.suspect(&first, begun));
         assert!(is_same(&second, &clients.handles().unwrap()), "the first is out of use already");
         clients.answered(&first, Duration::from_millis(1_600));
         assert!(is_same(&first, &clients.handles().unwrap()), "the first answered after all");
         assert_eq!(clients.silence(&first), Duration::from_millis(3_200));
+        assert!(!clients.suspect(&first, begun), "it has answered since");
+        clients.answered(&first, Duration::from_millis(1));
+        assert_eq!(clients.silence(&first), Duration::from_millis(3_000));
     }
 }

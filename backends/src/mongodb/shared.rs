@@ -14,7 +14,7 @@ use mongodb::{Collection, Database};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::clients::{Clients, Handles};
-use super::permits::{Permits, Purpose};
+use super::permits::Purpose;
 use super::refused::Refused;
 use super::{error, pipeline, record};
 use crate::common::limit::CALL_LIMIT;
@@ -31,7 +31,6 @@ pub(super) struct Shared {
     pub(super) clients: Clients,
     /// Whether the server has change streams.
     pub(super) push: bool,
-    pub(super) permits: Permits,
     /// Attempts at these names read them first.
     pub(super) refused: Refused,
 }
@@ -70,18 +69,20 @@ impl Shared {
     where
         F: Future<Output = mongodb::error::Result<T>>,
     {
+        let permits = Arc::clone(&self.clients.handles()?.permits);
         let permit = match purpose {
-            Some(purpose) => Some(self.permits.get(purpose).await?),
+            Some(purpose) => Some(permits.get(purpose).await?),
             None => None,
         };
+        // The client may have been replaced since.
         let at = self.clients.handles()?;
         let begun = Instant::now();
         let mut command = pin!(command(Arc::clone(&at)));
         let answer = match timeout(self.clients.silence(&at), &mut command).await {
             Ok(answer) => answer,
             Err(_) => {
-                self.clients.suspect(&at);
-                let _held = permit.filter(|_| purpose != Some(Purpose::Holder));
+                let replaced = self.clients.suspect(&at, begun);
+                let _held = permit.filter(|_| !(replaced && purpose == Some(Purpose::Holder)));
                 command.await
             }
         };

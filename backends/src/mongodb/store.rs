@@ -9,7 +9,7 @@ use mongodb::Database;
 use uuid::Uuid;
 
 use super::clients::{Clients, Names};
-use super::permits::{Permits, Purpose, Sizes};
+use super::permits::Purpose;
 use super::pipeline::AcquireMarks;
 use super::refused::Refused;
 use super::shared::Shared;
@@ -55,8 +55,8 @@ impl MongoStore {
         let opening = async {
             let config::Opened { options: client, database, label, sizes } =
                 config::open(url, options.max_connections).await?;
-            let clients = Clients::new(client, database, names(options));
-            let opened = Self::build(clients, label.clone(), sizes).await;
+            let clients = Clients::new(client, sizes, database, names(options));
+            let opened = Self::build(clients, label.clone()).await;
             opened.map_err(|error| error.on_store(&label))
         };
         limit::reading(opening).await.map_err(|error| error.during("open"))
@@ -81,17 +81,16 @@ impl MongoStore {
         let label = format!("mongodb:{}", database.name());
         let about = about("open", &label, None);
         let clients = Clients::of_application(database, names(options));
-        let opening = Self::build(clients, label.clone(), Sizes::DEFAULT);
+        let opening = Self::build(clients, label.clone());
         limit::reading(opening).await.map_err(about)
     }
 
     /// Nothing is created here, whatever the options allow: the first write creates the collection,
     /// which takes no more than the right to write to it.
-    async fn build(clients: Clients, label: String, sizes: Sizes) -> Result<Self> {
+    async fn build(clients: Clients, label: String) -> Result<Self> {
         let at = clients.handles()?;
         let push = collection::check(&at.database, &clients.names().locks).await?;
-        let (permits, refused) = (Permits::new(sizes), Refused::default());
-        let shared = Shared { label, clients, push, permits, refused };
+        let shared = Shared { label, clients, push, refused: Refused::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 

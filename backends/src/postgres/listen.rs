@@ -78,6 +78,8 @@ impl Ear {
         let Some(mut witness) = self.witness.take() else { return Ok(true) };
         let listener = self.listener()?;
         let echo = async {
+            // An outage like any other until the address leads elsewhere.
+            accepts_writes(&mut witness).await?;
             listener.listen(&channel).await?;
             let notify = format!("SELECT pg_notify('{channel}', 'echo')");
             witness.execute(sqlx::raw_sql(AssertSqlSafe(notify))).await?;

@@ -206,7 +206,7 @@ impl Watch {
                             }
                         },
                         // The next connection follows the address.
-                        Ok(()) = left.changed() => return true,
+                        Ok(()) = left.changed() => return false,
                     }
                 }
             }

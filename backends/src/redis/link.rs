@@ -232,12 +232,14 @@ impl Link {
             }
             let limit = silence::allowed(silence::SHORTEST, self.latency());
             let mut connection = live.opened.connection.clone();
+            // A call, so that a caller who does not wait for its end leaves the connection too.
+            let call = InFlight::new(self, &live);
             let pinged = timeout(limit, exchange(&mut connection, [::redis::cmd("PING")])).await;
             if matches!(pinged, Ok(Ok(_))) {
-                self.note_answer(&live);
+                _ = call.answered();
                 return Ok(live);
             }
-            self.discard(live.generation);
+            call.failed();
         }
     }
 

@@ -5,15 +5,18 @@
 //! wait for those of the application: nothing that a call waits for is shared between runtimes.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
+use tokio::time::Instant;
 
 use super::place::Place;
 use super::servers::Servers;
 use super::waiting::Replicas;
 
-/// The connections of at most this many runtimes are kept: those that were used last.
-const MOST: usize = 4;
+/// The connections of a runtime that did not call the store for this long are closed by a call from
+/// another runtime. Heartbeats call it more often.
+const UNUSED_LIMIT: Duration = Duration::from_secs(60);
 
 /// The connections of a store in one runtime. They are opened when they are first used.
 pub(super) struct Connections {
@@ -39,8 +42,13 @@ impl Connections {
 pub(super) struct Runtimes {
     place: Place,
     wait_replicas: u32,
-    /// The runtime that was used last comes last.
-    opened: Mutex<Vec<(runtime::Id, Arc<Connections>)>>,
+    opened: Mutex<Vec<Opened>>,
+}
+
+struct Opened {
+    by: runtime::Id,
+    used: Instant,
+    connections: Arc<Connections>,
 }
 
 impl Runtimes {
@@ -50,19 +58,23 @@ impl Runtimes {
 
     /// Returns the connections of the runtime that calls this.
     pub(super) fn here(&self) -> Arc<Connections> {
-        let id = Handle::current().id();
+        let by = Handle::current().id();
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = opened.iter().rposition(|(other, _)| *other == id);
-        let connections = at.map_or_else(
-            || Arc::new(Connections::new(self.place.separate(), self.wait_replicas)),
-            |at| opened.remove(at).1,
-        );
-        opened.push((id, Arc::clone(&connections)));
-        let surplus = opened.len().saturating_sub(MOST);
-        let surplus: Vec<_> = opened.drain(..surplus).collect();
+        let unused: Vec<_> =
+            opened.extract_if(.., |it| it.by != by && it.used.elapsed() >= UNUSED_LIMIT).collect();
+        let connections = if let Some(known) = opened.iter_mut().find(|it| it.by == by) {
+            known.used = Instant::now();
+            Arc::clone(&known.connections)
+        } else {
+            let place = self.place.separate();
+            let connections = Arc::new(Connections::new(place, self.wait_replicas));
+            let kept = Arc::clone(&connections);
+            opened.push(Opened { by, used: Instant::now(), connections: kept });
+            connections
+        };
         // What they drop may take locks of its own.
         drop(opened);
-        drop(surplus);
+        drop(unused);
         connections
     }
 }
@@ -72,22 +84,23 @@ mod tests {
     use super::*;
 
     fn runtime() -> runtime::Runtime {
-        runtime::Builder::new_current_thread().build().unwrap()
+        runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
     }
 
     #[test]
-    fn each_runtime_has_its_own_connections_and_few_are_kept() {
+    fn each_runtime_has_its_own_connections_for_as_long_as_it_uses_them() {
         let place = super::super::config::parse("redis://localhost").unwrap().place;
         let store = Runtimes::new(place, 0);
-        let runtimes: Vec<_> = (0..=MOST).map(|_| runtime()).collect();
+        let runtimes: Vec<_> = (0..10).map(|_| runtime()).collect();
         let here = |at: usize| runtimes[at].block_on(async { store.here() });
-        let (first, second) = (here(0), here(1));
-        assert!(!Arc::ptr_eq(&first, &second));
-        (2..MOST).for_each(|at| _ = here(at));
-        assert!(Arc::ptr_eq(&first, &here(0)));
-        // The second was used least recently.
-        here(MOST);
-        assert!(Arc::ptr_eq(&first, &here(0)));
-        assert!(!Arc::ptr_eq(&second, &here(1)));
+        let first: Vec<_> = (0..10).map(here).collect();
+        assert!(!Arc::ptr_eq(&first[0], &first[1]));
+        assert!((0..10).all(|at| Arc::ptr_eq(&first[at], &here(at))));
+        // For this runtime, a long time passes.
+        runtimes[0].block_on(async {
+            tokio::time::advance(UNUSED_LIMIT * 2).await;
+            assert!(Arc::ptr_eq(&first[0], &store.here()));
+        });
+        assert!(!Arc::ptr_eq(&first[1], &here(1)));
     }
 }

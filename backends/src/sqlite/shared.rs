@@ -23,6 +23,8 @@ pub(super) struct Shared {
     pub(super) clock: MachineClock,
     /// Writers of this process queue here, which is fair and cheaper than SQLite's busy wait.
     pub(super) writer: Mutex<()>,
+    /// Writers with a connection of the pool queue here first, so that only one of them takes one.
+    pub(super) pool_writer: Mutex<()>,
     pub(super) pool: SqlitePool,
     /// The connection for renewals and releases, if the database is in a file.
     pub(super) holder: Option<HolderConnection>,
@@ -44,7 +46,8 @@ impl Shared {
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> Result<T> {
-        // The connection comes first: a writer that waits for the pool keeps no other one waiting.
+        let _queue = self.pool_writer.lock().await;
+        // The connection comes first: while this waits for the pool, holders can write.
         let mut connection = self.connection().await?;
         let (done, broken) = self.transaction(&mut connection, work).await;
         if broken {
@@ -99,7 +102,7 @@ impl Shared {
             let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {
                 Ok(transaction) => transaction,
                 Err(error) => {
-                    broken = matches!(error, sqlx::Error::InvalidSavePointStatement);
+                    broken = !error::is_busy(&error);
                     return Err(error::unwritten(error));
                 }
             };

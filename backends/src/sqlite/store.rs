@@ -124,9 +124,11 @@ impl SqliteStore {
             Some(beside) => schema::has_write_ahead_log(beside).await?,
             None => false,
         };
-        let holder = match location {
-            Location::Memory => None,
-            Location::File(_) => Some(HolderConnection::take_from(&pool).await?),
+        // Where no second connection can be opened, as with exclusive locking, the application's
+        // own one must stay in its pool.
+        let holder = match &beside {
+            Some(_) => Some(HolderConnection::take_from(&pool).await?),
+            None => None,
         };
         let file = location.file(&pool, keeps_log);
         if let Some(before) = before {
@@ -136,9 +138,19 @@ impl SqliteStore {
             Location::Memory => Reach::Process,
             Location::File(_) => Reach::Machine,
         };
-        let (label, writer, poll) = (location.label(), Mutex::new(()), Poll::default());
-        let beside = beside.map(Mutex::new);
-        let shared = Shared { label, reach, clock, writer, pool, holder, sql, file, beside, poll };
+        let shared = Shared {
+            label: location.label(),
+            reach,
+            clock,
+            writer: Mutex::new(()),
+            pool_writer: Mutex::new(()),
+            pool,
+            holder,
+            sql,
+            file,
+            beside: beside.map(Mutex::new),
+            poll: Poll::default(),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -189,7 +189,10 @@ impl JobControl {
     /// stop as well, so the guard ends the command when the lease ends.
     fn suspend(&mut self, left: Duration) {
         let modes = self.terminal.as_ref().and_then(Terminal::modes);
+        // A pager that was stopped early on is to be continued at the command's end as well.
+        let lent_late = self.lent_late;
         self.take_back(true);
+        self.lent_late = lent_late;
         // The kernel does not stop an orphaned group, since nothing would continue it. Then the
         // command continues at once.
         let has_shell = !own_group::is_orphaned();

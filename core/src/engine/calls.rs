@@ -186,7 +186,7 @@ impl Calls {
             name.map_or(error.clone(), |name| error.for_lock(name))
         });
         match &outcome {
-            Ok(_) => self.outages.answered(self.clock.now()),
+            Ok(_) => self.outages.answered(operation, self.clock.now()),
             Err(error) => self.outages.failed(error, self.clock.now()),
         }
         Answer { sent, outcome }

@@ -172,7 +172,10 @@ impl Waiting {
 /// Sends one batch and hands out its answers. On error, every renewal in it gets that error.
 async fn send(calls: Calls, batch: Vec<Renewal>) {
     let now = calls.clock().now();
-    let retry_at = batch.iter().map(|renewal| renewal.beat.retry_at).min().unwrap_or(now);
+    // After a pause of the machine it is sent late, and has as long as any other.
+    let patience = |beat: Beat| beat.retry_at.saturating_since(beat.due);
+    let retry_at =
+        batch.iter().map(|it| it.beat.due.max(now) + patience(it.beat)).min().unwrap_or(now);
     // Each renewal waits for as long as an answer is of use, and the call lasts as long as any of
     // them: a retry is sent beside the call and does not end it.
     let until = batch.iter().map(|renewal| renewal.beat.until).max().unwrap_or(now);

@@ -77,12 +77,17 @@ impl Outages {
         }
     }
 
-    /// A call was answered.
-    pub(crate) fn answered(&self, now: Moment) {
-        let over: Vec<_> = self
-            .current()
-            .extract_if(.., |outage| now.saturating_since(outage.last) >= Self::CALM)
-            .collect();
+    /// A call of that operation was answered.
+    pub(crate) fn answered(&self, operation: &'static str, now: Moment) {
+        let concerns = |failure| match failure {
+            Failure::NoAnswer => true,
+            // It is not over because others succeed.
+            Failure::Of(failed, _) => failed == Some(operation),
+        };
+        let is_over = |outage: &mut Outage| {
+            concerns(outage.failure) && now.saturating_since(outage.last) >= Self::CALM
+        };
+        let over: Vec<_> = self.current().extract_if(.., is_over).collect();
         for Outage { failure, since, last, failures } in over {
             let (store, lasted) = (&*self.store, last.saturating_since(since));
             match failure {
@@ -117,12 +122,12 @@ mod tests {
         let error = Error::new(ErrorKind::Unavailable, "away");
         for secs in 0..30 {
             outages.failed(&error, at(secs));
-            outages.answered(at(secs));
+            outages.answered("renew", at(secs));
         }
         assert_eq!(failures(&outages), Some(30));
-        outages.answered(at(38));
+        outages.answered("renew", at(38));
         assert_eq!(failures(&outages), Some(30));
-        outages.answered(at(39));
+        outages.answered("renew", at(39));
         assert_eq!(failures(&outages), None);
     }
 
@@ -143,8 +148,7 @@ mod tests {
         }
         let counts: Vec<_> = outages.current().iter().map(|outage| outage.failures).collect();
         assert_eq!(counts, [2, 1]);
-        outages.failed(&denied, at(8));
-        outages.answered(at(11));
+        outages.answered("renew", at(100));
         let left: Vec<_> = outages.current().iter().map(|outage| outage.failure).collect();
         assert_eq!(left, [Failure::Of(Some("announce"), ErrorKind::Denied)]);
     }
