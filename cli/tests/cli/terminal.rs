@@ -38,8 +38,10 @@ impl Session {
         let name = ptsname(&controller, Vec::new()).unwrap();
         let open = || File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
         let ours = leasehold();
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).args(program).current_dir(bench.path(""));
+        // Where the tests run in the background of a script, SIGINT is ignored.
+        let mut command = Command::new("env");
+        command.args(["--default-signal", "setsid", "--ctty", "--wait"]);
+        command.args(program).current_dir(bench.path(""));
         for (name, value) in ours.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
