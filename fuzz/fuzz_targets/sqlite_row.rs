@@ -65,7 +65,7 @@ impl From<&str> for Cell {
 /// database may have.
 const TABLE: &str = "DROP TABLE leasehold_locks; CREATE TABLE leasehold_locks \
     (name PRIMARY KEY, token, lease, holder, boot, expires_at, granted_at, ending, \
-     disabled_reason, disabled_by, disabled_at, signal, ttl)";
+     disabled_reason, disabled_by, disabled_at, signal, set_at)";
 
 const INSERT: &str = "INSERT INTO leasehold_locks VALUES \
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
@@ -162,7 +162,7 @@ async fn perform(store: &SqliteStore, record: &LockRecord, operation: &Operation
             let renewal = RenewOptions { name: name.clone(), lease: id(known), ttl };
             let other = RenewOptions { name: LockName::new("other").unwrap(), ..renewal.clone() };
             let renewed = store.renew(&[renewal, other]).await;
-            assert_eq!(renewed.expect("a damaged row is as good as lost").len(), 2);
+            assert_eq!(renewed.expect("a damaged row concerns its own lease").len(), 2);
         }
         Operation::Release(known) => _ = plausible(store.release(name, id(known)).await),
         Operation::Disable => {
@@ -192,7 +192,7 @@ fn row(record: &LockRecord, boot: &str) -> [Cell; 13] {
         row[4] = Cell::from(boot);
         row[5] = Cell::Integer(uptime + micros(lease.left) + SLACK);
         row[6] = Cell::Integer(wall - micros(lease.held_for));
-        row[12] = Cell::Integer(micros(lease.left) + SLACK);
+        row[12] = Cell::Integer(uptime);
         row[7] = lease.ending.as_ref().map_or(Cell::Null, |reason| Cell::from(reason.as_str()));
     }
     if let Some(disabled) = &record.disabled {

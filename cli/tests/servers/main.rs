@@ -16,6 +16,33 @@ use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
+/// Fifty instances, each with two or three connections, are more than the servers' defaults allow.
+const POSTGRES: Image = Image {
+    command: &[
+        "postgres",
+        "-c",
+        "shared_preload_libraries=pg_stat_statements",
+        "-c",
+        "max_connections=500",
+    ],
+    ..catalog::POSTGRES
+};
+const MYSQL: Image = Image {
+    command: &["--skip-log-bin", "--innodb-flush-log-at-trx-commit=2", "--max-connections=500"],
+    ..catalog::MYSQL
+};
+const MARIADB: Image = Image { command: MYSQL.command, ..catalog::MARIADB };
+
+/// Returns the server with room for all instances of these tests.
+fn with_room(image: &'static Image) -> &'static Image {
+    match image.name {
+        "postgres" => &POSTGRES,
+        "mysql" => &MYSQL,
+        "mariadb" => &MARIADB,
+        _ => image,
+    }
+}
+
 /// A server that is started when the first test needs it.
 struct Subject {
     image: &'static Image,
@@ -44,8 +71,9 @@ impl Subject {
 fn main() -> ExitCode {
     let runtime = Arc::new(Runtime::new().unwrap());
     let wanted = catalog::ALL.iter().filter(|image| !skipped(image.name) && built(image));
-    let subjects: Vec<_> =
-        wanted.map(|image| Arc::new(Subject { image, url: OnceCell::new() })).collect();
+    let subjects: Vec<_> = wanted
+        .map(|image| Arc::new(Subject { image: with_room(image), url: OnceCell::new() }))
+        .collect();
     let trials = subjects.iter().flat_map(|subject| {
         let runtime = &runtime;
         cases::ALL.iter().map(move |(name, run)| {
