@@ -217,8 +217,8 @@ impl<DB: Server> Inner<DB> {
         drop(surplus);
     }
 
-    /// Connects. If it may take its time, it retries while the server starts or accepts no more
-    /// connections, and when an attempt takes so long that the address may have changed.
+    /// Connects. If `patient`, it retries while the server starts or accepts no more connections,
+    /// and when an attempt takes so long that the address may have changed.
     pub(super) async fn open(&self, patient: bool) -> sqlx::Result<Live<DB>> {
         let give_up = SystemClock.now() + FIRST_ATTEMPT + LIMIT;
         let (mut limit, mut pause) = (FIRST_ATTEMPT, PAUSES.0);

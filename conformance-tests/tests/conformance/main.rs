@@ -1,6 +1,7 @@
 //! The suite on the stores of this repository.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod abandoned;
 mod etcd;
 mod files;
 mod kept;
@@ -9,7 +10,6 @@ mod mongodb;
 mod mysql;
 mod postgres;
 mod redis;
-mod silent;
 mod sqlite;
 mod stopped_clock;
 mod stranger;

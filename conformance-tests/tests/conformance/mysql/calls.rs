@@ -9,7 +9,7 @@ use std::time::Duration;
 use leasehold::Schema;
 use leasehold::mysql::MySqlStore;
 use leasehold_conformance::expect::{extended, granted};
-use leasehold_conformance::servers::Conduct;
+use leasehold_conformance::servers::{Conduct, Proxy};
 use leasehold_conformance::{Backend, CaseResult, Client, Failure, race, spawn};
 use leasehold_core::{
     DisableOptions, ErrorKind, LeaseId, LockStoreExt, Namespace, Reason, ReleaseOutcome,
@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::own::{LONG, fresh, name};
 use super::{MySql, options};
-use crate::silent::{self, SilentProxy};
+use crate::abandoned;
 
 /// The limit for everything that has no time limit of its own.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -208,34 +208,15 @@ pub(super) async fn calls_that_wait_for_a_connection_do_not_fill_the_server(
     Ok(())
 }
 
-impl MySql {
-    /// Opens a store through a proxy whose connections can fall silent.
-    async fn behind_silent_proxy(
-        &self,
-        namespace: &Namespace,
-    ) -> CaseResult<(MySqlStore, SilentProxy)> {
-        let address = self.address();
-        let proxy = SilentProxy::start(&address).await?;
-        let url = self.url().replace(&address, &proxy.address());
-        Ok((MySqlStore::connect(&url, &options(namespace, Schema::Create)).await?, proxy))
-    }
-}
-
-pub(super) async fn connections_that_fall_silent_cost_no_lease(backend: Arc<MySql>) -> CaseResult {
-    let namespace = fresh();
-    let (store, proxy) = backend.behind_silent_proxy(&namespace).await?;
-    let direct = backend.connect(backend.url(), &namespace).await?;
-    silent::connections_that_fall_silent_cost_no_lease(Arc::new(store), &proxy, &direct).await?;
-    backend.clean(&namespace).await?;
-    Ok(())
-}
-
 pub(super) async fn abandoned_calls_do_not_count_after_an_outage(
     backend: Arc<MySql>,
 ) -> CaseResult {
-    let namespace = fresh();
-    let (store, proxy) = backend.behind_silent_proxy(&namespace).await?;
-    silent::abandoned_calls_do_not_count_after_an_outage(Arc::new(store), &proxy).await?;
+    let (namespace, server) = (fresh(), backend.address());
+    let proxy = Proxy::start(&server).await?;
+    let url = backend.url().replace(&server, &proxy.address());
+    let store = MySqlStore::connect(&url, &options(&namespace, Schema::Create)).await?;
+    abandoned::abandoned_calls_do_not_count_after_an_outage(Arc::new(store), &proxy, &server)
+        .await?;
     backend.clean(&namespace).await?;
     Ok(())
 }

@@ -57,7 +57,6 @@ cases! {
     calls:
         calls_that_are_given_up_do_not_fill_the_server,
         calls_that_wait_for_a_connection_do_not_fill_the_server,
-        connections_that_fall_silent_cost_no_lease,
         abandoned_calls_do_not_count_after_an_outage,
         a_grant_whose_answer_is_lost_keeps_its_token,
         heartbeats_do_not_wait_behind_the_applications_statements,

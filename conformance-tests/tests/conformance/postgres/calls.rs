@@ -9,7 +9,7 @@ use std::time::Duration;
 use leasehold::Schema;
 use leasehold::postgres::PostgresStore;
 use leasehold_conformance::expect::{extended, granted};
-use leasehold_conformance::servers::until_ready;
+use leasehold_conformance::servers::{Proxy, until_ready};
 use leasehold_conformance::{Backend, CaseResult, Client, Failure, race, spawn};
 use leasehold_core::{ErrorKind, LeaseId, LockStoreExt, Namespace, ReleaseOutcome};
 use sqlx::postgres::{PgPool, PgPoolOptions};
@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use super::own::{LONG, fresh, name};
 use super::{Postgres, options};
-use crate::silent::{self, SilentProxy};
+use crate::abandoned;
 
 /// The limit for everything that has no time limit of its own.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -191,36 +191,15 @@ pub(super) async fn calls_that_wait_for_a_connection_do_not_fill_the_server(
     Ok(())
 }
 
-impl Postgres {
-    /// Opens a store through a proxy whose connections can fall silent.
-    async fn behind_silent_proxy(
-        &self,
-        namespace: &Namespace,
-    ) -> CaseResult<(PostgresStore, SilentProxy)> {
-        let address = self.address();
-        let proxy = SilentProxy::start(&address).await?;
-        let url = self.url().replace(&address, &proxy.address());
-        Ok((PostgresStore::connect(&url, &options(namespace, Schema::Create)).await?, proxy))
-    }
-}
-
-pub(super) async fn connections_that_fall_silent_cost_no_lease(
-    backend: Arc<Postgres>,
-) -> CaseResult {
-    let namespace = fresh();
-    let (store, proxy) = backend.behind_silent_proxy(&namespace).await?;
-    let direct = backend.connect(backend.url(), &namespace).await?;
-    silent::connections_that_fall_silent_cost_no_lease(Arc::new(store), &proxy, &direct).await?;
-    backend.clean(&namespace).await?;
-    Ok(())
-}
-
 pub(super) async fn abandoned_calls_do_not_count_after_an_outage(
     backend: Arc<Postgres>,
 ) -> CaseResult {
-    let namespace = fresh();
-    let (store, proxy) = backend.behind_silent_proxy(&namespace).await?;
-    silent::abandoned_calls_do_not_count_after_an_outage(Arc::new(store), &proxy).await?;
+    let (namespace, server) = (fresh(), backend.address());
+    let proxy = Proxy::start(&server).await?;
+    let url = backend.url().replace(&server, &proxy.address());
+    let store = PostgresStore::connect(&url, &options(&namespace, Schema::Create)).await?;
+    abandoned::abandoned_calls_do_not_count_after_an_outage(Arc::new(store), &proxy, &server)
+        .await?;
     backend.clean(&namespace).await?;
     Ok(())
 }

@@ -1,0 +1,49 @@
+//! Calls that are abandoned on connections that fall silent, as when a server's host dies and the
+//! address moves to another: no packet arrives, and neither end is told.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_conformance::CaseResult;
+use leasehold_conformance::servers::Proxy;
+use leasehold_core::{ErrorKind, LockName, LockStore};
+use tokio::time::timeout;
+
+/// Nobody listens there.
+const NOWHERE: &str = "127.0.0.1:1";
+
+/// Calls are abandoned on connections that fall silent, and then nothing can be reached for a while:
+/// afterwards the store makes several calls at a time again.
+///
+/// The proxy leads to `server`.
+pub(crate) async fn abandoned_calls_do_not_count_after_an_outage(
+    store: Arc<dyn LockStore>,
+    proxy: &Proxy,
+    server: &str,
+) -> CaseResult {
+    let name = LockName::new("job")?;
+    let mut abandoned = 0;
+    while abandoned < 3 {
+        store.get(&name).await?;
+        proxy.silence_connections();
+        // On a busy machine the store may notice the silence in time.
+        let call = timeout(Duration::from_millis(100), store.get(&name)).await;
+        abandoned += usize::from(call.is_err());
+    }
+    proxy.lead_to(NOWHERE);
+    // On a busy machine an idle connection may be left, on which the first call hangs.
+    let accepted = proxy.accepted();
+    while proxy.accepted() == accepted {
+        let error = store.get(&name).await.expect_err("nothing can be reached");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    }
+    proxy.lead_to(server);
+    store.get(&name).await?;
+    // While one call waits for its answer, another one is sent.
+    proxy.silence_connections();
+    let mut waiting = pin!(store.get(&name));
+    assert!(timeout(Duration::from_millis(300), &mut waiting).await.is_err(), "it is answered");
+    store.get(&name).await?;
+    Ok(())
+}
