@@ -27,7 +27,7 @@ use crate::common::limit::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 
 /// A connection that was idle for so long is tested before a request that must not be sent twice.
-const TEST_AFTER: Duration = Duration::from_secs(5);
+const TEST_AFTER: Duration = Duration::from_secs(1);
 
 /// A request is sent again only within this time; after a longer wait it fails.
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);

@@ -123,8 +123,8 @@ pub(super) async fn connections_that_the_server_closed_are_left(backend: Arc<Red
             }
         });
         race(opened).await?;
-        // An idle time-out on the server closes connections that were idle for long.
-        sleep(Duration::from_secs(6)).await;
+        // A restart, or an idle time-out, closes connections that were idle for a moment.
+        sleep(Duration::from_secs(2)).await;
         nodes.ask(7001, &["CLIENT", "KILL", "TYPE", "normal"]).await?;
         let options = client.options(LeaseId::new(), LONG);
         for number in 0..8 {
