@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::{Capabilities, Error, Result, check_ttl};
 
+/// The first pause after a failure is not longer than this, however long the ttl is: a store that
+/// failed for a moment must not leave a name without a leader for minutes.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
 /// How leases are taken, kept and given up. Every default follows from [`ttl`](Self::ttl).
 ///
 /// | setting | default | at 15 s |
@@ -249,10 +253,11 @@ impl Timing {
         self.heartbeat_interval / 2
     }
 
-    /// How long to wait before the store is tried again after that many failures in a row.
+    /// Returns how long to wait before the store is tried again after that many failures in a row.
     pub(crate) fn backoff(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
-        self.retry_interval().saturating_mul(1 << doublings).min(self.poll_interval)
+        let first = self.retry_interval().min(FIRST_PAUSE);
+        first.saturating_mul(1 << doublings).min(self.poll_interval)
     }
 
     /// Within how long after the moment at which they may act waiting instances act, each at its
@@ -295,6 +300,19 @@ mod tests {
 
     fn resolve(settings: &Settings) -> Result<Timing> {
         settings.resolve(&MemoryStore::new().capabilities())
+    }
+
+    #[test]
+    fn a_long_ttl_does_not_make_the_first_pause_after_a_failure_long() {
+        let pauses = |settings: Settings| {
+            let timing = resolve(&settings).unwrap();
+            [1, 2, 3, 9, u32::MAX].map(|failures| timing.backoff(failures))
+        };
+        let hours = pauses(Settings::new().ttl(secs(7200)));
+        assert_eq!(hours, [1, 2, 4, 256, 2400].map(secs));
+        let second = pauses(Settings::new().ttl(secs(1)));
+        assert_eq!(second[0], Duration::from_millis(100));
+        assert_eq!(second[3], second[4]);
     }
 
     #[test]

@@ -46,6 +46,14 @@ async fn take(engine: &Engine, lock: &str) -> CaseResult<Guard> {
     in_time("the lock is never had", taking).await?
 }
 
+/// Releases it. On a busy machine the answer may not come in time.
+async fn give_back(guard: Guard) -> CaseResult {
+    match guard.release().await {
+        Err(error) if error.kind() == ErrorKind::OutcomeUnknown => Ok(()),
+        released => Ok(released?),
+    }
+}
+
 async fn in_time<T>(otherwise: &str, future: impl Future<Output = T>) -> CaseResult<T> {
     timeout(PATIENCE, future).await.map_err(|_| Failure::new(otherwise))
 }
@@ -81,11 +89,11 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     let next = take(&hasty, "lost").await?;
     assert!(next.token() > lost.token());
     assert!(next.is_held() && !lost.is_held());
-    next.release().await?;
+    give_back(next).await?;
     let released = async {
         while !told.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(100)).await;
-            take(&hasty, "lost").await?.release().await?;
+            give_back(take(&hasty, "lost").await?).await?;
         }
         Ok::<_, Failure>(())
     };
@@ -102,7 +110,7 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     assert!(kept.is_held(), "the server forgot a lease that was in force");
     assert!(hasty.lock("kept")?.try_acquire().await?.is_none());
     let token = kept.token();
-    kept.release().await?;
+    give_back(kept).await?;
     assert!(take(&hasty, "kept").await?.token() > token);
     Ok(())
 }

@@ -66,8 +66,9 @@ pub(super) async fn the_write_of_an_overtaken_holder_does_not_take_place(
             );
             loop {
                 let query = sqlx::query_scalar(AssertSqlSafe(query.clone()));
-                let waiting: i64 = query.fetch_one(backend.admin()).await?;
-                if waiting > 0 {
+                let waiting: sqlx::Result<i64> = query.fetch_one(backend.admin()).await;
+                // It fails while a statement of another session has a character beyond utf8mb3.
+                if waiting.is_ok_and(|waiting| waiting > 0) {
                     return Ok::<_, sqlx::Error>(());
                 }
                 sleep(Duration::from_millis(20)).await;

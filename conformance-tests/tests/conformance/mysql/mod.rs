@@ -111,7 +111,9 @@ impl MySql {
     async fn sessions(&self, user: &Namespace) -> CaseResult<Vec<(i64, String)>> {
         let query = "SELECT CAST(id AS SIGNED), CAST(COALESCE(info, '') AS CHAR) \
              FROM information_schema.processlist WHERE user = ?";
-        Ok(sqlx::query_as(query).bind(user.as_str()).fetch_all(self.admin()).await?)
+        // It fails while a statement of another session has a character beyond utf8mb3.
+        let sessions = || sqlx::query_as(query).bind(user.as_str()).fetch_all(self.admin());
+        Ok(until_ready(sessions).await?)
     }
 
     async fn execute(&self, sql: impl Into<String>) -> Result<()> {

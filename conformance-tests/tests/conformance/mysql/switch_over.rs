@@ -6,7 +6,7 @@ use std::time::Duration;
 use leasehold::Schema;
 use leasehold::mysql::MySqlStore;
 use leasehold_conformance::expect::{granted, held, lost};
-use leasehold_conformance::servers::Proxy;
+use leasehold_conformance::servers::{Proxy, until_ready};
 use leasehold_conformance::{Backend, CaseResult, Client, Failure, race};
 use leasehold_core::{DisableOptions, LeaseId, LockStoreExt, Reason};
 use sqlx::AssertSqlSafe;
@@ -52,7 +52,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
             let client = client.clone();
             async move {
                 for _ in 0..5 {
-                    client.store().list_all("").await?;
+                    until_ready(|| client.store().list_all("")).await?;
                 }
                 Ok(())
             }

@@ -44,7 +44,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
             let client = client.clone();
             async move {
                 for _ in 0..5 {
-                    client.store().list_all("").await?;
+                    until_ready(|| client.store().list_all("")).await?;
                 }
                 Ok(())
             }

@@ -340,7 +340,7 @@ impl Machine {
     fn released(&mut self, confirmed: bool, now: Moment, actions: &mut Vec<Action>) {
         let Phase::Releasing { lease_ends, retry, tries, rest } = &mut self.phase else { return };
         *tries += 1;
-        let again = now + self.timing.retry_interval();
+        let again = now + self.timing.backoff(1);
         if !confirmed && *tries < Self::RELEASE_TRIES && again < *lease_ends {
             *retry = Some(again);
             return;
@@ -357,7 +357,7 @@ impl Machine {
             Rest::None => self.wait(now, Duration::ZERO, Duration::ZERO, false),
             Rest::Brief => self.wait(now, Self::HEARD.min(poll), Duration::ZERO, true),
             Rest::Short => {
-                let pause = self.timing.retry_interval();
+                let pause = self.timing.backoff(1);
                 self.wait(now, pause, pause / 2, true);
             }
             Rest::Long => self.wait(now, poll, poll / 10, true),
