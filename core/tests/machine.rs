@@ -82,6 +82,27 @@ fn leaving_in_doubt_gives_back_what_may_have_been_granted() {
 }
 
 #[test]
+fn with_a_long_ttl_a_failure_is_followed_by_a_short_pause() {
+    let settings = Settings::new().ttl(Duration::from_secs(7200));
+    let timing = settings.resolve(&MemoryStore::new().capabilities()).unwrap();
+    let second = Duration::from_secs(1);
+    let mut machine = Machine::new(timing.clone(), at(0));
+    machine.handle(Event::Tick, at(0));
+    machine.handle(asked(0, AskReply::Failed), at(10));
+    let wake = machine.wake().unwrap();
+    assert_eq!((wake.at, wake.spread), (at(1_010), second / 2));
+    // The same before a grant that came too late is asked for again, and before its release is.
+    machine.handle(Event::Tick, at(2_000));
+    let grant = Grant { token: FencingToken::new(1).unwrap(), left: timing.margin };
+    machine.handle(asked(2_000, AskReply::Granted(grant)), at(2_010));
+    machine.handle(Event::Released(false), at(2_020));
+    assert_eq!(machine.wake().unwrap().at, at(3_020));
+    machine.handle(Event::Tick, at(3_020));
+    machine.handle(Event::Released(true), at(3_030));
+    assert_eq!(machine.wake().unwrap().at, at(4_030));
+}
+
+#[test]
 fn a_grant_that_leaves_no_time_to_stop_is_given_back() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::Tick, at(0));

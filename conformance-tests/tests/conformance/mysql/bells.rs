@@ -160,14 +160,17 @@ impl Pair {
 
     /// Waits until a session of another user waits for the holder's user-level lock.
     async fn until_in_line(&self, backend: &MySql) -> CaseResult {
-        let query = "SELECT CAST(COUNT(*) AS SIGNED) FROM information_schema.processlist \
-             WHERE user <> ? AND state = 'User lock' AND info LIKE CONCAT('%', ?, '%')";
+        let query = format!(
+            "SELECT CAST(COUNT(*) AS SIGNED) FROM {} \
+             WHERE user <> ? AND state = 'User lock' AND info LIKE CONCAT('%', ?, '%')",
+            backend.process_list()
+        );
         let bell = self.holder.holder().instance.simple().to_string();
         loop {
-            let waiting = sqlx::query_scalar(query).bind(self.namespace.as_str()).bind(&bell);
-            let waiting: sqlx::Result<i64> = waiting.fetch_one(backend.admin()).await;
-            // It fails while a statement of another session has a character beyond utf8mb3.
-            if waiting.is_ok_and(|waiting| waiting > 0) {
+            let waiting = sqlx::query_scalar(AssertSqlSafe(query.clone()));
+            let waiting = waiting.bind(self.namespace.as_str()).bind(&bell);
+            let waiting: i64 = waiting.fetch_one(backend.admin()).await?;
+            if waiting > 0 {
                 return Ok(());
             }
             sleep(Duration::from_millis(10)).await;

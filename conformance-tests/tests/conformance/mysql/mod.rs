@@ -107,13 +107,23 @@ impl MySql {
         }
     }
 
+    /// The table of the server's sessions. In `information_schema`, MySQL fails to read it while a
+    /// statement of any session has a character beyond utf8mb3; MariaDB has no other.
+    fn process_list(&self) -> &'static str {
+        match self.image.name {
+            "mysql" => "performance_schema.processlist",
+            _ => "information_schema.processlist",
+        }
+    }
+
     /// The sessions of that user, and what each is doing.
     async fn sessions(&self, user: &Namespace) -> CaseResult<Vec<(i64, String)>> {
-        let query = "SELECT CAST(id AS SIGNED), CAST(COALESCE(info, '') AS CHAR) \
-             FROM information_schema.processlist WHERE user = ?";
-        // It fails while a statement of another session has a character beyond utf8mb3.
-        let sessions = || sqlx::query_as(query).bind(user.as_str()).fetch_all(self.admin());
-        Ok(until_ready(sessions).await?)
+        let query = format!(
+            "SELECT CAST(id AS SIGNED), CAST(COALESCE(info, '') AS CHAR) FROM {} WHERE user = ?",
+            self.process_list()
+        );
+        let sessions = sqlx::query_as(AssertSqlSafe(query)).bind(user.as_str());
+        Ok(sessions.fetch_all(self.admin()).await?)
     }
 
     async fn execute(&self, sql: impl Into<String>) -> Result<()> {

@@ -86,8 +86,8 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     }
     // The connections for user-level locks follow too.
     let at_the_old_one = async || -> CaseResult<i64> {
-        let query = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = ?";
-        let count = sqlx::query_scalar(query).bind(namespace.as_str());
+        let query = format!("SELECT COUNT(*) FROM {} WHERE user = ?", backend.process_list());
+        let count = sqlx::query_scalar(AssertSqlSafe(query)).bind(namespace.as_str());
         Ok(count.fetch_one(&admin).await?)
     };
     let gone = async {
