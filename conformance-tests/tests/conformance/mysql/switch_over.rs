@@ -39,9 +39,10 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     let proxy = Proxy::start(&old.address()).await?;
     let url = url.replace(&backend.address(), &proxy.address());
     let options = options(&namespace, Schema::Require);
-    let own = MySqlStore::connect(&url, &options).await?;
+    let own = until_ready(|| MySqlStore::connect(&url, &options)).await?;
     let application = MySqlPoolOptions::new().max_connections(4).test_before_acquire(false);
-    let on_pool = MySqlStore::from_pool(application.connect(&url).await?, &options).await?;
+    let application = application.connect(&url).await?;
+    let on_pool = until_ready(|| MySqlStore::from_pool(application.clone(), &options)).await?;
     let clients = [own, on_pool].map(|store| Client::new(Arc::new(store)));
     let mut leases = Vec::new();
     let mut watches = Vec::new();

@@ -31,9 +31,10 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     let url = format!("{url}{separator}application_name={namespace}");
     backend.open(&namespace).await?;
     let options = options(&namespace, Schema::Create);
-    let own = PostgresStore::connect(&url, &options).await?;
+    let own = until_ready(|| PostgresStore::connect(&url, &options)).await?;
     let application = PgPoolOptions::new().max_connections(4).test_before_acquire(false);
-    let on_pool = PostgresStore::from_pool(application.connect(&url).await?, &options).await?;
+    let application = application.connect(&url).await?;
+    let on_pool = until_ready(|| PostgresStore::from_pool(application.clone(), &options)).await?;
     let clients = [own, on_pool].map(|store| Client::new(Arc::new(store)));
     let mut leases = Vec::new();
     let mut watches = Vec::new();

@@ -1,6 +1,7 @@
 //! Servers that are reached over TLS, each of a case's own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use leasehold::postgres::PostgresStore;
@@ -11,6 +12,7 @@ use leasehold_conformance::servers::{Server, until_ready};
 use leasehold_conformance::{CaseResult, Client};
 use leasehold_core::{Error, ErrorKind, Hint};
 use sqlx::AssertSqlSafe;
+use tokio::time::sleep;
 
 use super::own::{LONG, fresh, name};
 use super::{Postgres, options, pool, ready};
@@ -85,10 +87,24 @@ async fn use_lock(url: &str) -> CaseResult<bool> {
     let store = PostgresStore::connect(url, &options(&fresh(), Schema::Create)).await?;
     let client = Client::new(Arc::new(store.clone()));
     let mut hints = client.watch().await?;
-    let taken = client.take(&name("job"), LONG).await?;
-    extended(client.renew(&taken.name, taken.lease, LONG).await?);
-    client.give_back(&taken).await?;
-    while hints.next().await.expect("the watch goes on") != Hint::Name(taken.name.clone()) {}
+    let job = name("job");
+    // A release is not heard if the listener is still connecting then, which takes long on a busy
+    // machine.
+    let releases = async {
+        loop {
+            let taken = client.take(&job, LONG).await?;
+            extended(client.renew(&job, taken.lease, LONG).await?);
+            client.give_back(&taken).await?;
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let heard = async {
+        while hints.next().await.expect("the watch goes on") != Hint::Name(job.clone()) {}
+    };
+    tokio::select! {
+        failed = releases => return failed,
+        () = heard => {}
+    }
     let query = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                  WHERE backend_type = 'client backend' AND client_addr IS NOT NULL";
     Ok(sqlx::query_scalar(query).fetch_one(store.pool()).await?)
