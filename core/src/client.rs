@@ -54,7 +54,7 @@ impl Client {
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn LockStore> {
-        self.engine.calls.store()
+        self.engine.store.inner()
     }
 
     /// The lock of that name.
@@ -100,7 +100,7 @@ impl Client {
         let reason = Reason::new(reason).map_err(|error| error.for_lock(&name))?;
         let by = Some(self.holder().to_string());
         let options = DisableOptions { reason, by };
-        self.engine.calls.disable(&name, &options, self.timing.call_limit()).await
+        self.engine.store.disable(&name, &options, self.timing.call_limit()).await
     }
 
     /// Lets the name be granted again.
@@ -112,7 +112,7 @@ impl Client {
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn enable(&self, name: impl AsRef<str>) -> Result<EnableOutcome> {
         let name = LockName::new(name)?;
-        self.engine.calls.enable(&name, self.timing.call_limit()).await
+        self.engine.store.enable(&name, self.timing.call_limit()).await
     }
 
     /// Has the leader of that name step down in order, so that the lead moves on to another
@@ -127,7 +127,7 @@ impl Client {
     /// A name that is disabled already is left as it is: its holder stops anyway.
     ///
     /// # What may remain
-    /// Between the two calls, for a round trip, the name is disabled. When this process dies then,
+    /// Between the two store, for a round trip, the name is disabled. When this process dies then,
     /// or the store becomes unreachable for longer than the retries last, the name stays disabled
     /// with that reason until somebody enables it. Another's disable that falls between the two is
     /// answered with this one's reason, and undone.
@@ -179,7 +179,7 @@ impl Client {
             match self.enable(name).await {
                 Ok(_) => return Ok(ResignOutcome::Resigning(lease.holder)),
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                    let clock = self.engine.calls.clock();
+                    let clock = self.engine.store.clock();
                     clock.sleep_until(clock.now() + PAUSE * attempt).await;
                     attempt += 1;
                 }
@@ -201,7 +201,7 @@ impl Client {
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn status(&self, name: impl AsRef<str>) -> Result<LockRecord> {
         let name = LockName::new(name)?;
-        let record = self.engine.calls.get(&name, self.timing.call_limit()).await?;
+        let record = self.engine.store.get(&name, self.timing.call_limit()).await?;
         Ok(record.unwrap_or_else(|| LockRecord::unused(name)))
     }
 
@@ -214,7 +214,7 @@ impl Client {
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        self.engine.calls.instances(self.timing.call_limit()).await
+        self.engine.store.instances(self.timing.call_limit()).await
     }
 
     /// What the store knows of every name.
@@ -225,7 +225,7 @@ impl Client {
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn list(&self) -> Result<Vec<LockRecord>> {
-        self.engine.calls.list(self.timing.call_limit()).await
+        self.engine.store.list(self.timing.call_limit()).await
     }
 
     /// What the store knows of one page of names.
@@ -236,7 +236,7 @@ impl Client {
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn list_page(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        self.engine.calls.list_page(options, self.timing.call_limit()).await
+        self.engine.store.list_page(options, self.timing.call_limit()).await
     }
 }
 

@@ -67,10 +67,10 @@ impl Observer {
             let again = self.engine.now() + self.pause;
             tokio::select! {
                 biased;
-                () = self.engine.calls.clock().sleep_until(again) => {}
+                () = self.engine.store.clock().sleep_until(again) => {}
                 () = self.hints.changed() => {}
             }
-            let record = self.engine.calls.get(&self.name, self.timing.call_limit()).await;
+            let record = self.engine.store.get(&self.name, self.timing.call_limit()).await;
             let record = record.and_then(|record| {
                 record
                     .map_or_else(|| Ok(LockRecord::unused(self.name.clone())), LockRecord::readable)

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use leasehold_core::{
-    Client, ElectionHandle, Leadership, Loss, Settings, Status, TokioClock, job_fn,
+    Client, ElectionHandle, Leadership, LossReason, Settings, Status, TokioClock, job_fn,
 };
 use odd::{Odd, Watch};
 
@@ -98,7 +98,7 @@ async fn a_loss_that_is_reported_to_a_retry_counts() {
     let record = client(&odd, Settings::new()).status("a").await.unwrap();
     let lease = record.lease.unwrap().id;
     leasehold_core::LockStore::release(&odd.inner, &record.name, lease).await.unwrap();
-    assert_eq!(guard.lost().await, Loss::Gone);
+    assert_eq!(guard.lost().await, LossReason::Gone);
     assert_eq!(odd.k.renews.load(SeqCst), 2);
 }
 

@@ -149,7 +149,7 @@ impl Term {
         tokio::select! {
             biased;
             _ = self.children.recv() => self.look_at_child(),
-            deadline = self.leadership.deadline_after(self.deadline) => self.move_deadline(deadline),
+            deadline = self.leadership.deadline_changed(self.deadline) => self.move_deadline(deadline),
             () = self.leadership.cancelled(), if self.end.is_none() => self.stop(),
             report = self.guard.report(), if self.end != Some(End::Guard) => match report {
                 Report::Ending => self.yield_to_guard(),

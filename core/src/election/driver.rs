@@ -10,39 +10,37 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::machine::{Action, Attempt, Event, Machine, RenewReply, Standing, Wake};
-use super::running::{Outcome, Running};
-use super::{Election, ElectionHandle, Job, Leadership, Status};
-use crate::engine::{Answer, Campaign, Claim, Renewals, Subscription, Trust};
+use super::command::Command;
+use super::job_tasks::{JobTasks, Outcome};
+use super::machine::{Action, Event, Machine, Standing};
+use super::{ElectionHandle, Job, Leadership, Status};
+use crate::engine::{Campaign, Engine, Subscription, TimedReply};
+use crate::lease::machine::{Event as LeaseEvent, RenewReply, Request};
+use crate::lease::{LeaseRequests, Reply, TrustDeadline, WakeTimer};
 use crate::telemetry::ElectionMeters;
 use crate::{
-    AcquireOutcome, Error, ErrorKind, FencingToken, Moment, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result,
+    AcquireOutcome, Error, ErrorKind, FencingToken, LockName, Moment, RenewOutcome, Result, Timing,
 };
-
-/// What an application asks of an election that runs.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Give up the lead of that term.
-    Resign(FencingToken),
-    ShutDown,
-}
 
 /// Called within the application's runtime, where the job runs. The election runs in the client's
 /// background, so that it does not depend on what the job does to that runtime.
-pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
+pub(super) fn spawn(
+    engine: Arc<Engine>,
+    name: LockName,
+    timing: Timing,
+    job: Arc<dyn Job>,
+) -> ElectionHandle {
     let application = Handle::current();
-    let background = election.engine.background.runtime();
+    let background = engine.background.runtime();
     let apart = background.id() != application.id();
     let sentinel = apart.then(|| application.spawn(std::future::pending()));
-    let clock = election.engine.calls.clock().clone();
+    let clock = engine.store.clock().clone();
     let (commands, received) = mpsc::unbounded_channel();
     let (publish, status) = watch::channel(Status::default());
-    let now = election.engine.now();
     let driver = Driver {
-        machine: Machine::new(election.timing.clone(), now),
-        hints: election.engine.hub.subscribe(election.name.clone()),
-        campaign: Some(election.engine.announcer.campaign(election.name.clone())),
+        machine: Machine::new(timing.clone(), engine.now()),
+        hints: engine.hub.subscribe(name.clone()),
+        campaign: Some(engine.announcer.campaign(name.clone())),
         leaving: None,
         application,
         sentinel,
@@ -51,22 +49,23 @@ pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
         publish,
         ends_with_start: job.ends_with_start(),
         job: Some(job),
-        claim: None,
-        asking: None,
-        renewals: None,
-        releasing: None,
-        running: None,
-        wake: None,
+        requests: LeaseRequests::new(engine.clone(), name.clone(), timing.clone()),
+        tasks: None,
+        timer: WakeTimer::default(),
         lapsed: false,
-        meters: ElectionMeters::new(&election.name),
-        election,
+        meters: ElectionMeters::new(&name),
+        engine,
+        name,
+        timing,
     };
     background.spawn(driver.run());
     ElectionHandle { commands, status, clock }
 }
 
 struct Driver {
-    election: Election,
+    engine: Arc<Engine>,
+    name: LockName,
+    timing: Timing,
     machine: Machine,
     /// This is `None` only while the driver is dropped.
     job: Option<Arc<dyn Job>>,
@@ -79,19 +78,13 @@ struct Driver {
     application: Handle,
     /// This task ends with the application's runtime; it is `None` if the election runs there too.
     sentinel: Option<JoinHandle<()>>,
-    /// Each term's leadership gets one; a handle that is dropped says so by a command.
+    /// Each term's leadership gets a clone; a handle that is dropped says so by a command.
     commands: mpsc::UnboundedSender<Command>,
     received: mpsc::UnboundedReceiver<Command>,
     publish: watch::Sender<Status>,
-    /// The latest attempt's claim, unless a call has it.
-    claim: Option<Claim>,
-    asking: Option<BoxFuture<'static, (Claim, Answer<AcquireOutcome>)>>,
-    /// These renew the term's lease, from its first renewal until the term ends.
-    renewals: Option<Renewals>,
-    releasing: Option<BoxFuture<'static, (Claim, Result<ReleaseOutcome>)>>,
-    running: Option<Running>,
-    /// The machine's wish, and the moment that was drawn for it.
-    wake: Option<(Wake, Moment)>,
+    requests: LeaseRequests,
+    tasks: Option<JobTasks>,
+    timer: WakeTimer,
     /// The term's lease was extended when its leadership was no longer trusted.
     lapsed: bool,
     meters: ElectionMeters,
@@ -101,26 +94,26 @@ impl Driver {
     async fn run(mut self) {
         while self.machine.standing() != Standing::Ended {
             let event = self.next_event().await;
-            let (job_ended, tick) = (event == Event::JobEnded, event == Event::Tick);
-            let actions = self.machine.handle(event, self.election.engine.now());
+            let (job_ended, tick) = (event == Event::JobEnded, event == Event::TICK);
+            let actions = self.machine.handle(event, self.engine.now());
             for action in actions {
-                if tick && matches!(action, Action::Renew(_)) {
+                if tick && matches!(action, Action::Send(Request::Renew(_))) {
                     self.heard::<()>(&Err(self.unanswered()));
                 }
                 self.perform(action);
             }
             if job_ended {
-                // Not earlier: whoever has kept the leadership is told that it is over.
-                self.running = None;
+                // Not earlier: code that has kept the leadership is told that it is over.
+                self.tasks = None;
             }
             self.publish();
             if let Some(by) = self.machine.leave_deadline() {
                 self.leave(by);
             }
         }
-        // Calls that the store did not answer in time go on in the background.
-        (self.asking, self.releasing, self.claim) = (None, None, None);
-        self.leave(self.election.engine.now() + self.election.timing.leave_timeout());
+        // BoundedStore that the store did not answer in time go on in the background.
+        self.requests.abandon();
+        self.leave(self.engine.now() + self.timing.leave_timeout());
         if let Some(leaving) = self.leaving.take() {
             leaving.await;
         }
@@ -134,139 +127,98 @@ impl Driver {
     }
 
     async fn next_event(&mut self) -> Event {
-        let engine = &self.election.engine;
         if std::mem::take(&mut self.lapsed) {
-            return Event::Renewed {
-                sent: engine.now(),
-                reply: RenewReply::Lost,
-                under_way: false,
-            };
+            let (sent, reply) = (self.engine.now(), RenewReply::Lost);
+            return Event::Lease(LeaseEvent::RenewReplied { sent, reply, under_way: false });
         }
-        let tick = match self.machine.wake() {
-            Some(wake) => {
-                // Drawn once per wish, not anew at every event in between.
-                let drawn = self.wake.filter(|(last, _)| *last == wake).map(|(_, at)| at);
-                let at = drawn.unwrap_or_else(|| wake.at + engine.jitter(wake.spread));
-                self.wake = Some((wake, at));
-                engine.calls.clock().sleep_until(at)
-            }
-            None => std::future::pending().boxed(),
-        };
+        let tick = self.timer.sleep(self.machine.wake(), &self.engine);
         tokio::select! {
             biased;
             Some(command) = self.received.recv() => match command {
                 Command::Resign(term) => {
-                    let led = self.running.as_ref().map(|running| running.leadership.token);
+                    let led = self.tasks.as_ref().map(|tasks| tasks.leadership.token);
                     // A resignation from a term that is over must not end the next one.
-                    if Some(term) == led { Event::Resign } else { Event::Tick }
+                    if Some(term) == led { Event::Resign } else { Event::TICK }
                 }
                 Command::ShutDown => Event::ShutDown,
             },
-            () = ended(&mut self.sentinel) => Event::RuntimeGone,
-            outcome = running(&mut self.running) => match outcome {
+            () = ended(&mut self.sentinel) => Event::RuntimeShutDown,
+            outcome = next_outcome(&mut self.tasks) => match outcome {
                 Outcome::StartFailed(error) => Event::StartFailed(error),
                 Outcome::Finished => Event::Finished,
                 Outcome::Ended => Event::JobEnded,
             },
-            (claim, answer) = under_way(&mut self.asking) => {
-                self.claim = Some(claim);
-                self.saw(&answer);
-                Event::Asked { sent: answer.sent, reply: (&answer.outcome).into() }
+            reply = self.requests.next() => {
+                self.record(&reply);
+                Event::Lease((&reply).into())
             }
-            (answer, under_way) = renewed(&mut self.renewals) => {
-                if let (Ok(RenewOutcome::Extended { .. }), Some(running)) =
-                    (&answer.outcome, &self.running)
+            () = finish(&mut self.leaving) => Event::TICK,
+            // Before hints, so that a flood of them cannot keep a leader from stepping down.
+            () = tick => Event::TICK,
+            () = self.hints.changed() => Event::Lease(LeaseEvent::Hint),
+        }
+    }
+
+    /// Keeps for the status and the metrics what a reply shows.
+    fn record(&mut self, reply: &Reply) {
+        match reply {
+            Reply::Acquire(reply) => self.saw(reply),
+            Reply::Renew { reply, .. } => {
+                if let (Ok(RenewOutcome::Extended { .. }), Some(tasks)) =
+                    (&reply.outcome, &self.tasks)
                 {
-                    engine.calls.meters().confirmed(running.leadership.remaining());
+                    self.engine.store.meters().confirmed(tasks.leadership.remaining());
                 }
-                self.heard(&answer.outcome);
-                let reply = (&answer.outcome).into();
-                Event::Renewed { sent: answer.sent, reply, under_way }
+                self.heard(&reply.outcome);
             }
-            (claim, outcome) = under_way(&mut self.releasing) => {
-                self.claim = Some(claim);
-                self.heard(&outcome);
-                Event::Released(outcome.is_ok())
-            }
-            () = under_way(&mut self.leaving) => Event::Tick,
-            // Before hints, lest a flood of them keep a leader from stepping down.
-            () = tick => Event::Tick,
-            () = self.hints.changed() => Event::Hint,
+            Reply::Release(outcome) => self.heard(outcome),
         }
     }
 
     fn perform(&mut self, action: Action) {
-        let Election { engine, name, timing } = &self.election;
+        let name = self.name.as_str();
         match action {
-            Action::Ask(attempt) => {
-                let last = self.claim.take().filter(|_| attempt == Attempt::Same);
-                let claim =
-                    last.unwrap_or_else(|| Claim::new(engine.clone(), name.clone(), timing));
-                self.asking = Some(claim.ask(timing.ttl).boxed());
-            }
-            Action::Renew(beat) => {
-                if let (Some(claim), None) = (&self.claim, &self.renewals) {
-                    let lease = claim.lease();
-                    let renewal = RenewOptions { name: name.clone(), lease, ttl: timing.ttl };
-                    self.renewals = Some(Renewals::new(engine.clone(), renewal, timing));
-                }
-                if let Some(renewals) = &mut self.renewals {
-                    renewals.ask(beat);
-                }
-            }
-            Action::Release(limit) => {
-                self.releasing = self.claim.take().map(|mut claim| {
-                    async move {
-                        let outcome = claim.release(limit).await;
-                        (claim, outcome)
-                    }
-                    .boxed()
-                });
-            }
+            Action::Send(request) => self.requests.send(request),
             Action::Start { token, deadline } => self.start(token, deadline),
-            Action::Trust(deadline) => {
-                if let Some(running) = &self.running {
-                    self.lapsed = !running.leadership.trust.extend(deadline);
+            Action::ExtendTrust(deadline) => {
+                if let Some(tasks) = &self.tasks {
+                    self.lapsed = !tasks.leadership.trust.extend(deadline);
                 }
             }
-            Action::Distrust => self.with_running(|running| running.leadership.trust.end(None)),
+            Action::EndTrust => self.with_tasks(|tasks| tasks.leadership.trust.expire_now(None)),
             Action::Stop(reason) => {
-                self.renewals = None;
-                info!(lock = name.as_str(), %reason, "stepping down");
+                self.requests.stop_renewing();
+                info!(lock = name, %reason, "stepping down");
                 self.meters.ends(&reason);
-                self.with_running(|running| running.stop(reason));
+                self.with_tasks(|tasks| tasks.stop(reason));
             }
             Action::AbortStart => {
-                error!(lock = name.as_str(), "the lease is over: the job's work is aborted");
-                self.with_running(|running| running.abort_start());
+                error!(lock = name, "the lease is over: the job's work is aborted");
+                self.with_tasks(|tasks| tasks.abort_start());
             }
-            Action::AbortAll => {
+            Action::AbortJob => {
                 error!(
-                    lock = name.as_str(),
-                    grace = ?timing.stop_grace,
+                    lock = name,
+                    grace = ?self.timing.stop_grace,
                     "the job did not stop in time and is aborted; what it does without awaiting \
                      may go on, so the lease is not released but runs out"
                 );
                 self.meters.overran();
                 self.publish.send_modify(|status| status.overruns += 1);
-                self.with_running(|running| running.abort_all());
+                self.with_tasks(|tasks| tasks.abort_all());
             }
-            Action::LetExpire => {
-                if let Some(claim) = &mut self.claim {
-                    claim.let_expire();
-                }
-            }
+            Action::NeverRelease => self.requests.never_release(),
         }
     }
 
     fn start(&mut self, token: FencingToken, deadline: Moment) {
         let Some(job) = self.job.clone() else { return };
-        let Election { engine, name, .. } = &self.election;
+        let Self { engine, name, .. } = self;
         info!(lock = name.as_str(), token = token.get(), "leading");
         let leadership = Leadership {
             name: name.clone(),
             token,
-            trust: Arc::new(Trust::until(deadline, engine.calls.clock().clone())),
+            trust: Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone())),
             cancellation: CancellationToken::new(),
             commands: self.commands.clone(),
         };
@@ -282,26 +234,26 @@ impl Driver {
         let leading = self.meters.began();
         let application = self.application.clone();
         let ends = self.ends_with_start;
-        self.running = Some(Running::start(application, job, ends, leadership, leading));
+        self.tasks = Some(JobTasks::start(application, job, ends, leadership, leading));
     }
 
-    fn with_running(&mut self, act: impl FnOnce(&mut Running)) {
-        if let Some(running) = &mut self.running {
-            act(running);
+    fn with_tasks(&mut self, act: impl FnOnce(&mut JobTasks)) {
+        if let Some(tasks) = &mut self.tasks {
+            act(tasks);
         }
     }
 
     /// Keeps for the status what an attempt showed of the others.
-    fn saw(&mut self, answer: &Answer<AcquireOutcome>) {
-        self.heard(&answer.outcome);
-        let (leader, disabled) = match &answer.outcome {
+    fn saw(&mut self, reply: &TimedReply<AcquireOutcome>) {
+        self.heard(&reply.outcome);
+        let (leader, disabled) = match &reply.outcome {
             Ok(AcquireOutcome::Held(held)) => (Some(held.holder.clone()), None),
             Ok(AcquireOutcome::Disabled(disabled)) => (None, Some(disabled.clone())),
             Ok(AcquireOutcome::Granted(_)) => (None, None),
             Err(_) => return,
         };
         self.meters.saw_disabled(disabled.is_some());
-        let here = self.election.engine.holder.instance;
+        let here = self.engine.holder.instance;
         if leader.as_ref().is_some_and(|leader| leader.instance != here) {
             self.meters.saw_another();
         }
@@ -322,12 +274,12 @@ impl Driver {
 
     /// The error of a heartbeat that has no answer by the time of its retry.
     fn unanswered(&self) -> Error {
-        let Election { engine, name, timing } = &self.election;
+        let Self { engine, name, timing, .. } = self;
         let waited = timing.retry_interval();
         Error::new(ErrorKind::OutcomeUnknown, format!("no answer within {waited:?}"))
             .during("renew")
             .for_lock(name)
-            .on_store(engine.calls.label())
+            .on_store(engine.store.label())
     }
 
     fn publish(&self) {
@@ -351,13 +303,11 @@ impl Drop for Driver {
         }
         // A term is cut off only if this task panicked or its runtime shuts down. What its job does
         // may go on, so the lease is not released.
-        if let Some(running) = &self.running {
-            running.abort_all();
-            if let Some(claim) = &mut self.claim {
-                claim.let_expire();
-            }
+        if let Some(tasks) = &self.tasks {
+            tasks.abort_all();
+            self.requests.never_release();
         }
-        self.running = None;
+        self.tasks = None;
         // The job's destructor may block, and this may be the thread of all heartbeats.
         if let Some(job) = self.job.take() {
             self.application.spawn(async move { drop(job) });
@@ -365,20 +315,11 @@ impl Drop for Driver {
     }
 }
 
-/// The end of a call, once; pending when none is under way.
-async fn under_way<T>(call: &mut Option<BoxFuture<'static, T>>) -> T {
-    let Some(running) = call else { return std::future::pending().await };
-    let ended = running.await;
-    *call = None;
-    ended
-}
-
-/// Returns the next answer to a renewal, and whether another renewal is unanswered; it stays
-/// pending while no renewal was asked for.
-async fn renewed(renewals: &mut Option<Renewals>) -> (Answer<RenewOutcome>, bool) {
-    let Some(renewals) = renewals else { return std::future::pending().await };
-    let answer = renewals.next().await;
-    (answer, renewals.under_way())
+/// Waits for the future to end and clears it; it stays pending when there is none.
+async fn finish(future: &mut Option<BoxFuture<'static, ()>>) {
+    let Some(running) = future else { return std::future::pending().await };
+    running.await;
+    *future = None;
 }
 
 /// Waits for the task to end and clears it; it stays pending when there is no task.
@@ -388,10 +329,10 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
     *task = None;
 }
 
-/// What becomes of the job; pending when none runs.
-async fn running(running: &mut Option<Running>) -> Outcome {
-    match running {
-        Some(running) => running.next().await,
+/// Waits for what becomes of the job; it stays pending when none runs.
+async fn next_outcome(tasks: &mut Option<JobTasks>) -> Outcome {
+    match tasks {
+        Some(tasks) => tasks.next().await,
         None => std::future::pending().await,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::driver::Command;
+use super::command::Command;
 use crate::{Clock, Disablement, Error, FencingToken, Holder};
 
 pub use super::machine::Standing;

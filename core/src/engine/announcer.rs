@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::debug;
 
-use super::{Background, Calls};
+use super::{Background, BoundedStore};
 use crate::{ErrorKind, Holder, LockName, Moment, Presence, Timing};
 
 /// Announces the names that the elections of a client campaign for.
@@ -16,7 +16,7 @@ use crate::{ErrorKind, Holder, LockName, Moment, Presence, Timing};
 /// at the next beat: no election depends on it.
 #[derive(Debug)]
 pub(crate) struct Announcer {
-    calls: Calls,
+    store: BoundedStore,
     background: Arc<Background>,
     holder: Holder,
     interval: Duration,
@@ -46,13 +46,13 @@ pub(crate) struct Campaign {
 
 impl Announcer {
     pub(crate) fn new(
-        calls: Calls,
+        store: BoundedStore,
         background: Arc<Background>,
         holder: Holder,
         timing: &Timing,
     ) -> Self {
         Self {
-            calls,
+            store,
             background,
             holder,
             interval: timing.heartbeat_interval,
@@ -120,7 +120,7 @@ impl Campaign {
             biased;
             () = announcer.until_idle() => {}
             // The store hangs, or the runtime of the task is not driven.
-            () = announcer.calls.clock().sleep_until(by) => {}
+            () = announcer.store.clock().sleep_until(by) => {}
         }
     }
 }
@@ -169,12 +169,12 @@ impl Drop for Running {
 
 async fn announce(mut running: Running) {
     let announcer = running.announcer.clone();
-    let Announcer { calls, interval, ttl, limit, .. } = &*announcer;
+    let Announcer { store, interval, ttl, limit, .. } = &*announcer;
     loop {
         let presence = announcer.presence();
         let outcome = match &presence {
-            Some(presence) => calls.announce(presence, *ttl, *limit).await,
-            None => calls.withdraw(announcer.holder.instance, *limit).await,
+            Some(presence) => store.announce(presence, *ttl, *limit).await,
+            None => store.withdraw(announcer.holder.instance, *limit).await,
         };
         if let Err(error) = outcome {
             debug!(%error, "this instance could not be made known");
@@ -186,7 +186,7 @@ async fn announce(mut running: Running) {
         tokio::select! {
             biased;
             () = announcer.changed.notified() => {}
-            () = calls.clock().sleep_until(calls.clock().now() + *interval) => {}
+            () = store.clock().sleep_until(store.clock().now() + *interval) => {}
         }
     }
 }

@@ -13,7 +13,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, Background, Beat, Calls};
+use super::{Background, BoundedStore, TimedReply};
+use crate::lease::RenewalWindow;
 use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
 
 /// Collects renewals and sends them together.
@@ -24,7 +25,7 @@ use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
 /// there is a client, in its [background](Background).
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
-    calls: Calls,
+    store: BoundedStore,
     background: Arc<Background>,
     /// One per runtime: a task in another may not be driven.
     queues: Mutex<HashMap<runtime::Id, mpsc::UnboundedSender<Renewal>>>,
@@ -33,9 +34,9 @@ pub(crate) struct Heartbeat {
 #[derive(Debug)]
 struct Renewal {
     options: RenewOptions,
-    beat: Beat,
+    beat: RenewalWindow,
     gone_out: Arc<AtomicBool>,
-    answer: oneshot::Sender<Answer<RenewOutcome>>,
+    answer: oneshot::Sender<TimedReply<RenewOutcome>>,
 }
 
 /// A requested renewal; awaiting it returns its answer.
@@ -45,7 +46,7 @@ struct Renewal {
 pub(crate) struct Renewing {
     due: Moment,
     gone_out: Arc<AtomicBool>,
-    answered: oneshot::Receiver<Answer<RenewOutcome>>,
+    answered: oneshot::Receiver<TimedReply<RenewOutcome>>,
     store: Arc<str>,
 }
 
@@ -57,12 +58,12 @@ impl Renewing {
 }
 
 impl Future for Renewing {
-    type Output = Answer<RenewOutcome>;
+    type Output = TimedReply<RenewOutcome>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // The sender goes without a word only when the runtime shuts down or the store panics.
         Pin::new(&mut self.answered).poll(context).map(|answer| {
-            answer.unwrap_or_else(|_| Answer {
+            answer.unwrap_or_else(|_| TimedReply {
                 sent: self.due,
                 outcome: Err(Error::new(ErrorKind::OutcomeUnknown, "the heartbeat was cut off")
                     .during("renew")
@@ -73,16 +74,16 @@ impl Future for Renewing {
 }
 
 impl Heartbeat {
-    pub(crate) fn new(calls: Calls, background: Arc<Background>) -> Self {
-        Self { calls, background, queues: Mutex::default() }
+    pub(crate) fn new(store: BoundedStore, background: Arc<Background>) -> Self {
+        Self { store, background, queues: Mutex::default() }
     }
 
     /// Queues the renewal of one lease for the next batch that has room for it.
-    pub(crate) fn renew(&self, options: RenewOptions, beat: Beat) -> Renewing {
+    pub(crate) fn renew(&self, options: RenewOptions, beat: RenewalWindow) -> Renewing {
         let (answer, answered) = oneshot::channel();
         let gone_out = Arc::new(AtomicBool::new(false));
         self.enqueue(Renewal { options, beat, gone_out: gone_out.clone(), answer });
-        Renewing { due: beat.due, gone_out, answered, store: self.calls.label().clone() }
+        Renewing { due: beat.latest, gone_out, answered, store: self.store.label().clone() }
     }
 
     fn enqueue(&self, renewal: Renewal) {
@@ -97,7 +98,7 @@ impl Heartbeat {
             None => renewal,
         };
         let (open, renewals) = mpsc::unbounded_channel();
-        runtime.spawn(beat(self.calls.clone(), renewals));
+        runtime.spawn(beat(self.store.clone(), renewals));
         // The task has just begun and holds the other end.
         let _ = open.send(renewal);
         queues.retain(|_, queue| !queue.is_closed());
@@ -106,12 +107,12 @@ impl Heartbeat {
 }
 
 /// Runs until the client is gone.
-async fn beat(calls: Calls, mut renewals: mpsc::UnboundedReceiver<Renewal>) {
+async fn beat(store: BoundedStore, mut renewals: mpsc::UnboundedReceiver<Renewal>) {
     let mut waiting = Waiting::default();
     let mut under_way: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
     loop {
         let first_due = waiting.first_due();
-        let clock = calls.clock().clone();
+        let clock = store.clock().clone();
         tokio::select! {
             biased;
             renewal = renewals.recv() => match renewal {
@@ -122,8 +123,8 @@ async fn beat(calls: Calls, mut renewals: mpsc::UnboundedReceiver<Renewal>) {
             () = async { clock.sleep_until(first_due.unwrap_or_default()).await },
                 if first_due.is_some() =>
             {
-                for batch in waiting.take_ready(clock.now(), calls.store().capabilities().renew_batch) {
-                    under_way.push(Box::pin(send(calls.clone(), batch)));
+                for batch in waiting.take_ready(clock.now(), store.inner().capabilities().renew_batch) {
+                    under_way.push(Box::pin(send(store.clone(), batch)));
                 }
             }
         }
@@ -140,7 +141,7 @@ struct Waiting {
 impl Waiting {
     fn add(&mut self, renewal: Renewal) {
         self.added += 1;
-        self.by_due.insert((renewal.beat.due, self.added), renewal);
+        self.by_due.insert((renewal.beat.latest, self.added), renewal);
     }
 
     fn first_due(&self) -> Option<Moment> {
@@ -150,7 +151,7 @@ impl Waiting {
     /// Takes everything that may go out now, in batches of at most `most`.
     fn take_ready(&mut self, now: Moment, most: usize) -> Vec<Vec<Renewal>> {
         self.by_due.retain(|_, renewal| !renewal.answer.is_closed());
-        let may_go = self.by_due.extract_if(.., |_, renewal| renewal.beat.from <= now);
+        let may_go = self.by_due.extract_if(.., |_, renewal| renewal.beat.earliest <= now);
         let mut batches = Vec::new();
         let mut batch = Vec::new();
         for (_, renewal) in may_go {
@@ -170,35 +171,36 @@ impl Waiting {
 }
 
 /// Sends one batch and hands out its answers. On error, every renewal in it gets that error.
-async fn send(calls: Calls, batch: Vec<Renewal>) {
-    let now = calls.clock().now();
+async fn send(store: BoundedStore, batch: Vec<Renewal>) {
+    let now = store.clock().now();
     // After a pause of the machine it is sent late, and has as long as any other.
-    let patience = |beat: Beat| beat.retry_at.saturating_since(beat.due);
+    let patience = |beat: RenewalWindow| beat.retry_at.saturating_since(beat.latest);
     let retry_at =
-        batch.iter().map(|it| it.beat.due.max(now) + patience(it.beat)).min().unwrap_or(now);
+        batch.iter().map(|it| it.beat.latest.max(now) + patience(it.beat)).min().unwrap_or(now);
     // Each renewal waits for as long as an answer is of use, and the call lasts as long as any of
     // them: a retry is sent beside the call and does not end it.
-    let until = batch.iter().map(|renewal| renewal.beat.until).max().unwrap_or(now);
+    let until = batch.iter().map(|renewal| renewal.beat.useful_until).max().unwrap_or(now);
     let (leases, mut answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|renewal| (renewal.options, renewal.answer)).unzip();
-    let Some(Answer { sent, outcome }) = ask(&calls, &leases, &mut answers, retry_at, until).await
+    let Some(TimedReply { sent, outcome }) =
+        ask(&store, &leases, &mut answers, retry_at, until).await
     else {
         return;
     };
-    calls.meters().renewed(leases.len(), &outcome);
+    store.meters().renewed(leases.len(), &outcome);
     match outcome {
         Ok(outcomes) => {
             for ((answer, outcome), lease) in answers.into_iter().zip(outcomes).zip(&leases) {
-                let outcome = known(outcome, lease, calls.label());
+                let outcome = known(outcome, lease, store.label());
                 if let Err(error) = &outcome {
-                    calls.outages().failed(error, calls.clock().now());
+                    store.outages().failed(error, store.clock().now());
                 }
-                drop(answer.send(Answer { sent, outcome }));
+                drop(answer.send(TimedReply { sent, outcome }));
             }
         }
         Err(error) => {
             for answer in answers {
-                drop(answer.send(Answer { sent, outcome: Err(error.clone()) }));
+                drop(answer.send(TimedReply { sent, outcome: Err(error.clone()) }));
             }
         }
     }
@@ -207,20 +209,20 @@ async fn send(calls: Calls, batch: Vec<Renewal>) {
 /// Asks the store until it answers, or until nobody waits for the answer: calls that hang must not
 /// pile up. No answer by `retry_at` counts as a failure of the store, though a later one is used.
 async fn ask(
-    calls: &Calls,
+    store: &BoundedStore,
     leases: &[RenewOptions],
-    answers: &mut [oneshot::Sender<Answer<RenewOutcome>>],
+    answers: &mut [oneshot::Sender<TimedReply<RenewOutcome>>],
     retry_at: Moment,
     until: Moment,
-) -> Option<Answer<Vec<RenewOutcome>>> {
-    let sent = calls.clock().now();
+) -> Option<TimedReply<Vec<RenewOutcome>>> {
+    let sent = store.clock().now();
     let nobody_waits = async {
         for answer in answers {
             answer.closed().await;
         }
     };
     let mut nobody_waits = pin!(nobody_waits);
-    let mut call = pin!(calls.renew(leases, until.saturating_since(sent)));
+    let mut call = pin!(store.renew(leases, until.saturating_since(sent)));
     let mut late = None;
     loop {
         tokio::select! {
@@ -229,13 +231,13 @@ async fn ask(
             () = &mut nobody_waits => {
                 // Without an answer in time it has failed; a lease that was released meant no harm.
                 if let Some(error) = late {
-                    calls.meters().renewed(leases.len(), &Err(error));
+                    store.meters().renewed(leases.len(), &Err(error));
                 }
                 return None;
             }
-            () = calls.clock().sleep_until(retry_at), if late.is_none() => {
-                let error = unanswered(calls.label(), retry_at.saturating_since(sent));
-                calls.outages().failed(&error, calls.clock().now());
+            () = store.clock().sleep_until(retry_at), if late.is_none() => {
+                let error = unanswered(store.label(), retry_at.saturating_since(sent));
+                store.outages().failed(&error, store.clock().now());
                 late = Some(error);
             }
         }
@@ -269,15 +271,19 @@ mod tests {
         Moment::from_origin(Duration::from_millis(millis))
     }
 
-    fn renewal(from: u64, due: u64) -> (Renewal, oneshot::Receiver<Answer<RenewOutcome>>) {
+    fn renewal(from: u64, due: u64) -> (Renewal, oneshot::Receiver<TimedReply<RenewOutcome>>) {
         let (answer, answered) = oneshot::channel();
         let options = RenewOptions {
             name: LockName::new("a").unwrap(),
             lease: LeaseId::new(),
             ttl: Duration::from_secs(1),
         };
-        let beat =
-            Beat { from: at(from), due: at(due), retry_at: at(due + 10), until: at(due + 30) };
+        let beat = RenewalWindow {
+            earliest: at(from),
+            latest: at(due),
+            retry_at: at(due + 10),
+            useful_until: at(due + 30),
+        };
         let gone_out = Arc::default();
         (Renewal { options, beat, gone_out, answer }, answered)
     }

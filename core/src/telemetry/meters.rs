@@ -10,7 +10,8 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::names;
 use crate::{
-    Clock, Error, ErrorKind, LockName, Loss, Moment, RenewOutcome, Result, StopReason, telemetry,
+    Clock, Error, ErrorKind, LockName, LossReason, Moment, RenewOutcome, Result, StopReason,
+    telemetry,
 };
 
 /// The meters of one client.
@@ -124,11 +125,11 @@ impl Meters {
     }
 
     /// A guard's lock cannot be kept.
-    pub(crate) fn lost(&self, loss: &Loss) {
+    pub(crate) fn lost(&self, loss: &LossReason) {
         let reason = match loss {
-            Loss::Expired => "expired",
-            Loss::Gone => "gone",
-            Loss::Disabled { .. } => "disabled",
+            LossReason::Expired => "expired",
+            LossReason::Gone => "gone",
+            LossReason::Disabled { .. } => "disabled",
         };
         self.lost.with(reason, |counter| counter.increment(1));
     }

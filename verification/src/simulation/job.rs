@@ -146,7 +146,7 @@ async fn record_trust(instance: Arc<Instance>, name: Name, leadership: Leadershi
                     cancelled = true;
                     instance.note(Fact::Cancelled(instance.id, name, token));
                 }
-                next = leadership.deadline_after(deadline) => {
+                next = leadership.deadline_changed(deadline) => {
                     deadline = next;
                     break;
                 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{Client, Clock, Guard, Loss};
+use leasehold_core::{Client, Clock, Guard, LossReason};
 
 use super::Plan;
 use super::process::{Instance, Names};
@@ -80,9 +80,9 @@ async fn work(it: &Instance, name: Name, guard: &Guard) {
 /// Writes down when the guard says that its lease is lost; does not return.
 async fn record_loss(it: &Instance, name: Name, guard: &Guard) {
     let why = match guard.lost().await {
-        Loss::Expired => "expired",
-        Loss::Gone => "gone",
-        Loss::Disabled { .. } => "disabled",
+        LossReason::Expired => "expired",
+        LossReason::Gone => "gone",
+        LossReason::Disabled { .. } => "disabled",
         _ => "something else",
     };
     it.note(Fact::Lost(it.id, name, guard.token().get(), why));

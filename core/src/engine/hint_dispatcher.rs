@@ -8,15 +8,15 @@ use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
-use super::{Background, Calls, Random};
+use super::{Background, BoundedStore, Random};
 use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
 
 /// Hands the store's hints to whoever waits for a name.
 ///
 /// The watch runs while there are waiters, in the client's [background](Background).
 #[derive(Debug)]
-pub(crate) struct Hub {
-    calls: Calls,
+pub(crate) struct HintDispatcher {
+    store: BoundedStore,
     background: Arc<Background>,
     random: Arc<Random>,
     /// This is false if there is to be no watch, so that waiters poll.
@@ -35,26 +35,26 @@ struct State {
 /// Wakes when its name may have changed. Several hints may wake it once.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    hub: Arc<Hub>,
+    hub: Arc<HintDispatcher>,
     name: LockName,
     woken: Arc<Notify>,
 }
 
-impl Hub {
+impl HintDispatcher {
     /// The pause after a watch that broke, doubled each time up to the second.
     const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
-    /// How long a watch may take to begin.
-    const PATIENCE: Duration = Duration::from_secs(10);
+    /// How long a watch may take to open.
+    const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(
-        calls: Calls,
+        store: BoundedStore,
         background: Arc<Background>,
         random: Arc<Random>,
         enabled: bool,
     ) -> Self {
         let (state, deserted) = (Mutex::default(), Notify::new());
-        Self { calls, background, random, enabled, state, deserted }
+        Self { store, background, random, enabled, state, deserted }
     }
 
     /// Called within a runtime.
@@ -89,7 +89,7 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hand_out(&self, hint: &Hint) {
+    fn dispatch(&self, hint: &Hint) {
         let state = self.state();
         match hint {
             Hint::Name(name) => {
@@ -110,7 +110,7 @@ impl Subscription {
         loop {
             self.woken.notified().await;
             // The watch may have gone with its runtime, or panicked.
-            if !self.hub.ensure_watched(Hub::PAUSES.1) {
+            if !self.hub.ensure_watched(HintDispatcher::PAUSES.1) {
                 return;
             }
             // In a runtime that shuts down a new watch is dropped at once, which wakes this again:
@@ -137,7 +137,7 @@ impl Drop for Subscription {
 
 /// The hub, watched by one task: said to be unwatched however that task ends.
 struct Watching {
-    hub: Arc<Hub>,
+    hub: Arc<HintDispatcher>,
     said: bool,
 }
 
@@ -145,7 +145,7 @@ impl Drop for Watching {
     fn drop(&mut self) {
         if !self.said {
             self.hub.state().watching = false;
-            self.hub.hand_out(&Hint::Anything);
+            self.hub.dispatch(&Hint::Anything);
         }
     }
 }
@@ -178,7 +178,7 @@ impl Watching {
                 () = hub.deserted.notified() => if self.stop_if_deserted() { return true },
                 hint = hints.next() => match hint {
                     Some(hint) => {
-                        hub.hand_out(&hint);
+                        hub.dispatch(&hint);
                         // A stream that is always ready must not keep others from running.
                         tokio::task::consume_budget().await;
                     }
@@ -189,22 +189,22 @@ impl Watching {
     }
 }
 
-/// Begins a watch, but does not wait for ever: without one, everybody polls.
-async fn begin(calls: &Calls) -> Result<HintStream> {
-    let store = calls.store();
+/// Opens a watch within a time limit: without one, every waiter polls.
+async fn open_watch(store: &BoundedStore) -> Result<HintStream> {
+    const LIMIT: Duration = HintDispatcher::OPEN_TIMEOUT;
     let late = |_| {
-        Err(Error::new(ErrorKind::Unavailable, format!("no answer within {:?}", Hub::PATIENCE))
+        Err(Error::new(ErrorKind::Unavailable, format!("no answer within {LIMIT:?}"))
             .during("watch")
             .on_store(store.label()))
     };
-    let begun =
-        async { tokio::time::timeout(Hub::PATIENCE, store.watch()).await.unwrap_or_else(late) };
-    calls.told("watch", None, begun).await
+    let opened =
+        async { tokio::time::timeout(LIMIT, store.inner().watch()).await.unwrap_or_else(late) };
+    store.traced("watch", None, opened).await
 }
 
 async fn watch(mut watching: Watching, delay: Duration) {
     let hub = watching.hub.clone();
-    let (shortest, longest) = Hub::PAUSES;
+    let (shortest, longest) = HintDispatcher::PAUSES;
     let mut pause = delay;
     let mut failures = 0_u64;
     loop {
@@ -214,7 +214,7 @@ async fn watch(mut watching: Watching, delay: Duration) {
             () = watching.deserted() => return,
             begun = async {
                 tokio::time::sleep(wait).await;
-                begin(&hub.calls).await
+                open_watch(&hub.store).await
             } => begun,
         };
         pause = (pause * 2).clamp(shortest, longest);
@@ -223,7 +223,7 @@ async fn watch(mut watching: Watching, delay: Duration) {
                 failures = 0;
                 let from = tokio::time::Instant::now();
                 // What happened before the watch stood was not hinted at.
-                hub.hand_out(&Hint::Anything);
+                hub.dispatch(&Hint::Anything);
                 if watching.follow(hints).await {
                     return;
                 }
@@ -231,7 +231,7 @@ async fn watch(mut watching: Watching, delay: Duration) {
                 if from.elapsed() > longest {
                     pause = shortest;
                 }
-                debug!(store = hub.calls.store().label(), "the watch ended and is begun anew");
+                debug!(store = hub.store.inner().label(), "the watch ended and is begun anew");
             }
             Err(error) => {
                 failures += 1;
@@ -254,10 +254,10 @@ mod tests {
     use super::*;
     use crate::{MemoryStore, SystemClock};
 
-    fn hub() -> Arc<Hub> {
-        let calls = Calls::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock));
+    fn hub() -> Arc<HintDispatcher> {
+        let store = BoundedStore::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock));
         let (background, random) = (Background::new(false), Random::new(Some(1)));
-        Arc::new(Hub::new(calls, Arc::new(background), Arc::new(random), true))
+        Arc::new(HintDispatcher::new(store, Arc::new(background), Arc::new(random), true))
     }
 
     /// It once was, by a waiter that began a watch which was dropped at once, which woke the waiter.

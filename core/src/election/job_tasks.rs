@@ -25,7 +25,7 @@ pub(super) enum Outcome {
 }
 
 /// The tasks of one term.
-pub(super) struct Running {
+pub(super) struct JobTasks {
     /// The job runs in the application's runtime; the election runs elsewhere.
     runtime: Handle,
     job: Arc<dyn Job>,
@@ -43,8 +43,8 @@ pub(super) struct Running {
     _leading: Raised,
 }
 
-impl Running {
-    /// Calls `start`.
+impl JobTasks {
+    /// BoundedStore `start`.
     pub(super) fn start(
         runtime: Handle,
         job: Arc<dyn Job>,

@@ -1,4 +1,4 @@
-//! Calls to the store with a time limit each, and errors that say which store and lock.
+//! BoundedStore to the store with a time limit each, and errors that say which store and lock.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,26 +19,26 @@ use crate::{
 
 /// What the store said, and when it was asked: trust is counted from then.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer<T> {
+pub(crate) struct TimedReply<T> {
     pub(crate) sent: Moment,
     pub(crate) outcome: Result<T>,
 }
 
-/// The store, called with patience that ends.
+/// Wraps a store and puts a time limit on every call.
 #[derive(Clone, Debug)]
-pub(crate) struct Calls {
-    store: Arc<dyn LockStore>,
+pub(crate) struct BoundedStore {
+    inner: Arc<dyn LockStore>,
     label: Arc<str>,
     clock: Arc<dyn Clock>,
     meters: Arc<Meters>,
     outages: Arc<Outages>,
 }
 
-impl Calls {
+impl BoundedStore {
     pub(crate) fn new(store: Arc<dyn LockStore>, clock: Arc<dyn Clock>) -> Self {
         let label: Arc<str> = store.label().into();
         let outages = Arc::new(Outages::new(label.clone()));
-        Self { store, label, clock, meters: Arc::new(Meters::new()), outages }
+        Self { inner: store, label, clock, meters: Arc::new(Meters::new()), outages }
     }
 
     /// Returns the label of the store in messages.
@@ -50,8 +50,8 @@ impl Calls {
         &self.outages
     }
 
-    pub(crate) fn store(&self) -> &Arc<dyn LockStore> {
-        &self.store
+    pub(crate) fn inner(&self) -> &Arc<dyn LockStore> {
+        &self.inner
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
@@ -67,22 +67,22 @@ impl Calls {
         name: &LockName,
         options: &AcquireOptions,
         limit: Duration,
-    ) -> Answer<AcquireOutcome> {
-        let call = self.store.acquire(name, options);
-        self.bounded("acquire", Some(name), limit, ErrorKind::OutcomeUnknown, call).await
+    ) -> TimedReply<AcquireOutcome> {
+        let call = self.inner.acquire(name, options);
+        self.with_limit("acquire", Some(name), limit, ErrorKind::OutcomeUnknown, call).await
     }
 
     pub(crate) async fn renew(
         &self,
         leases: &[RenewOptions],
         limit: Duration,
-    ) -> Answer<Vec<RenewOutcome>> {
+    ) -> TimedReply<Vec<RenewOutcome>> {
         let name = match leases {
             [only] => Some(&only.name),
             _ => None,
         };
-        let call = self.store.renew(leases);
-        let answer = self.bounded("renew", name, limit, ErrorKind::OutcomeUnknown, call).await;
+        let call = self.inner.renew(leases);
+        let answer = self.with_limit("renew", name, limit, ErrorKind::OutcomeUnknown, call).await;
         let outcome = answer.outcome.and_then(|outcomes| {
             if outcomes.len() == leases.len() {
                 Ok(outcomes)
@@ -90,10 +90,10 @@ impl Calls {
                 let (got, asked) = (outcomes.len(), leases.len());
                 Err(Error::new(ErrorKind::Corrupt, format!("{got} answers to {asked} renewals"))
                     .during("renew")
-                    .on_store(self.store.label()))
+                    .on_store(self.inner.label()))
             }
         });
-        Answer { outcome, ..answer }
+        TimedReply { outcome, ..answer }
     }
 
     pub(crate) async fn release(
@@ -102,13 +102,13 @@ impl Calls {
         lease: LeaseId,
         limit: Duration,
     ) -> Result<ReleaseOutcome> {
-        let call = self.store.release(name, lease);
-        self.bounded("release", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
+        let call = self.inner.release(name, lease);
+        self.with_limit("release", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
     }
 
     pub(crate) async fn get(&self, name: &LockName, limit: Duration) -> Result<Option<LockRecord>> {
-        let call = self.store.get(name);
-        self.bounded("get", Some(name), limit, ErrorKind::Unavailable, call).await.outcome
+        let call = self.inner.get(name);
+        self.with_limit("get", Some(name), limit, ErrorKind::Unavailable, call).await.outcome
     }
 
     pub(crate) async fn announce(
@@ -117,23 +117,23 @@ impl Calls {
         ttl: Duration,
         limit: Duration,
     ) -> Result<()> {
-        let call = self.store.announce(presence, ttl);
-        self.bounded("announce", None, limit, ErrorKind::OutcomeUnknown, call).await.outcome
+        let call = self.inner.announce(presence, ttl);
+        self.with_limit("announce", None, limit, ErrorKind::OutcomeUnknown, call).await.outcome
     }
 
     pub(crate) async fn withdraw(&self, instance: Uuid, limit: Duration) -> Result<()> {
-        let call = self.store.withdraw(instance);
-        self.bounded("withdraw", None, limit, ErrorKind::OutcomeUnknown, call).await.outcome
+        let call = self.inner.withdraw(instance);
+        self.with_limit("withdraw", None, limit, ErrorKind::OutcomeUnknown, call).await.outcome
     }
 
     pub(crate) async fn instances(&self, limit: Duration) -> Result<Vec<InstanceRecord>> {
-        let call = self.store.instances();
-        self.bounded("instances", None, limit, ErrorKind::Unavailable, call).await.outcome
+        let call = self.inner.instances();
+        self.with_limit("instances", None, limit, ErrorKind::Unavailable, call).await.outcome
     }
 
     pub(crate) async fn list(&self, limit: Duration) -> Result<Vec<LockRecord>> {
-        let call = self.store.list_all("");
-        self.bounded("list", None, limit, ErrorKind::Unavailable, call).await.outcome
+        let call = self.inner.list_all("");
+        self.with_limit("list", None, limit, ErrorKind::Unavailable, call).await.outcome
     }
 
     pub(crate) async fn list_page(
@@ -141,8 +141,8 @@ impl Calls {
         options: &ListOptions,
         limit: Duration,
     ) -> Result<Vec<LockRecord>> {
-        let call = self.store.list(options);
-        self.bounded("list", None, limit, ErrorKind::Unavailable, call).await.outcome
+        let call = self.inner.list(options);
+        self.with_limit("list", None, limit, ErrorKind::Unavailable, call).await.outcome
     }
 
     pub(crate) async fn disable(
@@ -151,24 +151,24 @@ impl Calls {
         options: &DisableOptions,
         limit: Duration,
     ) -> Result<DisableOutcome> {
-        let call = self.store.disable(name, options);
-        self.bounded("disable", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
+        let call = self.inner.disable(name, options);
+        self.with_limit("disable", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
     }
 
     pub(crate) async fn enable(&self, name: &LockName, limit: Duration) -> Result<EnableOutcome> {
-        let call = self.store.enable(name);
-        self.bounded("enable", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
+        let call = self.inner.enable(name);
+        self.with_limit("enable", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
     }
 
     /// Asks, but no longer than `limit`. `late` is what no answer in time means.
-    async fn bounded<T>(
+    async fn with_limit<T>(
         &self,
         operation: &'static str,
         name: Option<&LockName>,
         limit: Duration,
         late: ErrorKind,
         call: impl Future<Output = Result<T>>,
-    ) -> Answer<T> {
+    ) -> TimedReply<T> {
         let sent = self.clock.now();
         let answer = async {
             tokio::select! {
@@ -181,26 +181,26 @@ impl Calls {
                 }
             }
         };
-        let outcome = self.told(operation, name, answer).await.map_err(|error| {
-            let error = error.during(operation).on_store(self.store.label());
+        let outcome = self.traced(operation, name, answer).await.map_err(|error| {
+            let error = error.during(operation).on_store(self.inner.label());
             name.map_or(error.clone(), |name| error.for_lock(name))
         });
         match &outcome {
             Ok(_) => self.outages.answered(operation, self.clock.now()),
             Err(error) => self.outages.failed(error, self.clock.now()),
         }
-        Answer { sent, outcome }
+        TimedReply { sent, outcome }
     }
 
-    /// The call's answer, with its span and its metrics; nothing is told of a call that is dropped.
-    pub(crate) async fn told<T>(
+    /// The call's answer, with its span and its metrics; nothing is traced of a call that is dropped.
+    pub(crate) async fn traced<T>(
         &self,
         operation: &'static str,
         name: Option<&LockName>,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let lock = name.map(LockName::as_str);
-        let store = self.store.label();
+        let store = self.inner.label();
         let span = debug_span!("store_call", operation, lock, store, outcome = Empty);
         let sent = self.clock.now();
         let answer = call.instrument(span.clone()).await;

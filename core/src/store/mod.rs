@@ -1,5 +1,13 @@
 //! The contract between the engine and a datastore.
 
+mod capabilities;
+mod ext;
+mod memory;
+mod outcome;
+mod presence;
+mod record;
+mod ttl;
+
 use std::fmt::Debug;
 use std::pin::Pin;
 use std::time::Duration;
@@ -8,16 +16,18 @@ use async_trait::async_trait;
 use futures_core::Stream;
 use uuid::Uuid;
 
-use crate::{
-    Capabilities, Disablement, Error, ErrorKind, FencingToken, Holder, InstanceRecord, LeaseId,
-    LockName, LockRecord, Presence, Reason, Result,
+pub use capabilities::{Capabilities, Reach, StoreClock, Wake};
+pub use ext::LockStoreExt;
+pub use memory::MemoryStore;
+pub use outcome::{
+    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, Grant, Held,
+    ListOptions, PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome,
 };
+pub use presence::{InstanceRecord, Presence};
+pub use record::{Disablement, LeaseRecord, LockRecord, LockState};
+pub use ttl::{MAX_TTL, check_ttl};
 
-/// The longest lease that is granted by any store: one day.
-///
-/// A longer one is a mistake in a unit more often than a wish, and blocks its name for that long
-/// when its holder dies.
-pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 
 /// A datastore that referees locks.
 ///
@@ -192,170 +202,4 @@ pub enum Hint {
     Name(LockName),
     /// Any name: hints may have been missed.
     Anything,
-}
-
-/// How a lease is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AcquireOptions {
-    /// The id of this attempt, the same in each of its retries.
-    pub lease: LeaseId,
-    /// Who asks.
-    pub holder: Holder,
-    /// For how long.
-    pub ttl: Duration,
-}
-
-/// What became of an acquire.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AcquireOutcome {
-    /// The lease is granted, or already was to this same attempt.
-    Granted(Grant),
-    /// Another lease is in force.
-    Held(Held),
-    /// An operator disabled the name.
-    Disabled(Disablement),
-}
-
-/// A granted lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Grant {
-    /// The number of this grant, to fence with.
-    pub token: FencingToken,
-    /// What is left of the lease, counted from when the store decided.
-    pub left: Duration,
-}
-
-/// Another's lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Who holds it.
-    pub holder: Holder,
-    /// The number of its grant.
-    pub token: FencingToken,
-    /// What is left of it, unless it is renewed or released.
-    pub left: Duration,
-}
-
-/// Which lease is to be extended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RenewOptions {
-    /// The lock.
-    pub name: LockName,
-    /// The lease of it.
-    pub lease: LeaseId,
-    /// For how long from now.
-    pub ttl: Duration,
-}
-
-/// What became of one renewal.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum RenewOutcome {
-    /// The lease lasts that long from when the store decided.
-    Extended {
-        /// What is left of the lease now.
-        left: Duration,
-    },
-    /// No lease of that id is in force: it ran out, was released, or never was.
-    Lost,
-    /// The store cannot tell whether it extended the lease: the caller retries.
-    Unknown {
-        /// Describes the failure.
-        why: String,
-    },
-    /// The lease is in force but not extended, since its holder is to stop.
-    Disabled {
-        /// Why, as the operator wrote.
-        reason: Reason,
-        /// What is left of the lease, to stop in.
-        left: Duration,
-    },
-}
-
-/// What became of a release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ReleaseOutcome {
-    /// The lease was in force and is no more.
-    Released,
-    /// No lease of that id was in force.
-    NotHeld,
-}
-
-/// Why a name is disabled, and by whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DisableOptions {
-    /// Why.
-    pub reason: Reason,
-    /// Who does it, if they tell.
-    pub by: Option<String>,
-}
-
-/// What became of a disable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DisableOutcome {
-    /// The name was enabled and is disabled now.
-    Disabled,
-    /// The name was disabled already, and nothing changed.
-    AlreadyDisabled(Disablement),
-}
-
-/// What became of an enable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EnableOutcome {
-    /// The name was disabled and is enabled now.
-    Enabled,
-    /// The name was not disabled, and nothing changed.
-    AlreadyEnabled,
-}
-
-/// Which records to list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListOptions {
-    /// Only names that start with these bytes; all when empty. No character is special.
-    pub prefix: String,
-    /// Only names after this one in byte order: the last of the page before.
-    pub after: Option<LockName>,
-    /// At most so many; none for 0.
-    pub limit: usize,
-}
-
-impl Default for ListOptions {
-    /// The first 500 names of all.
-    fn default() -> Self {
-        Self { prefix: String::new(), after: None, limit: 500 }
-    }
-}
-
-/// Selects the records to prune.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PruneOptions {
-    /// Selects only names whose latest grant is at least this long ago.
-    pub unused_for: Duration,
-    /// Selects only names after this one in byte order: the last of the previous page.
-    pub after: Option<LockName>,
-    /// Returns at most this many names; 0 returns none.
-    pub limit: usize,
-    /// Returns the names that would be removed, and removes nothing.
-    pub dry_run: bool,
-}
-
-impl Default for PruneOptions {
-    /// A dry run over the first 500 names that were not granted for 30 days.
-    fn default() -> Self {
-        let unused_for = Duration::from_secs(30 * 24 * 60 * 60);
-        Self { unused_for, after: None, limit: 500, dry_run: true }
-    }
-}
-
-/// Checks a ttl against what a store can grant, for implementors to call before they write.
-///
-/// # Errors
-/// [`Invalid`](crate::ErrorKind::Invalid), naming the value and the bounds.
-pub fn check_ttl(ttl: Duration, capabilities: &Capabilities) -> Result<()> {
-    let min = capabilities.min_ttl;
-    if (min..=MAX_TTL).contains(&ttl) {
-        Ok(())
-    } else {
-        Err(Error::invalid(format!("a ttl of {ttl:?} cannot be granted"))
-            .with_fix(format!("use {min:?} to {MAX_TTL:?}")))
-    }
 }

@@ -9,7 +9,7 @@ use crate::{Moment, Timing};
 /// The trust deadline is `instant before the request was sent + what the store said is left −
 /// margin`: the store decided after the request was sent, so its lease ends later than that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Hold {
+pub struct LeaseSchedule {
     timing: Timing,
     /// When the request was sent that the store last said yes to.
     confirmed: Moment,
@@ -24,34 +24,34 @@ pub struct Hold {
 
 /// Says when a heartbeat is sent, and how long its answer is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Beat {
+pub struct RenewalWindow {
     /// It may go out from here on, to share a batch with others.
-    pub from: Moment,
+    pub earliest: Moment,
     /// It goes out at the latest here.
-    pub due: Moment,
+    pub latest: Moment,
     /// If no answer has come by then, a retry is sent beside this heartbeat.
     pub retry_at: Moment,
     /// An answer is of use until then: this heartbeat alone confirms the lease for no longer.
-    pub until: Moment,
+    pub useful_until: Moment,
 }
 
-impl Beat {
+impl RenewalWindow {
     /// The same with every moment that much earlier, or at the clock's origin: for a model checker.
     #[doc(hidden)]
     #[must_use]
-    pub fn earlier(&self, by: Duration) -> Self {
+    pub fn shifted_back(&self, by: Duration) -> Self {
         Self {
-            from: self.from.saturating_sub(by),
-            due: self.due.saturating_sub(by),
+            earliest: self.earliest.saturating_sub(by),
+            latest: self.latest.saturating_sub(by),
             retry_at: self.retry_at.saturating_sub(by),
-            until: self.until.saturating_sub(by),
+            useful_until: self.useful_until.saturating_sub(by),
         }
     }
 }
 
-impl Hold {
+impl LeaseSchedule {
     /// The same with every moment that much earlier.
-    pub(crate) fn earlier(&self, by: Duration) -> Self {
+    pub(crate) fn shifted_back(&self, by: Duration) -> Self {
         Self {
             confirmed: self.confirmed.saturating_sub(by),
             deadline: self.deadline.saturating_sub(by),
@@ -92,25 +92,26 @@ impl Hold {
     /// The next heartbeat, as of `now`. One that was due before goes out at once, and its answer
     /// has the time of any other: else it would have failed unsent, for a grant was heard of late.
     #[must_use]
-    pub fn next_beat(&self, now: Moment) -> Beat {
-        self.beat(self.due.saturating_sub(self.early).max(now), self.due.max(now))
+    pub fn next_window(&self, now: Moment) -> RenewalWindow {
+        self.window(self.due.saturating_sub(self.early).max(now), self.due.max(now))
     }
 
     /// A heartbeat right now, because something may have happened to the lease.
     #[must_use]
-    pub fn beat_now(&self, now: Moment) -> Beat {
-        self.beat(now, now)
+    pub fn window_now(&self, now: Moment) -> RenewalWindow {
+        self.window(now, now)
     }
 
-    fn beat(&self, from: Moment, due: Moment) -> Beat {
-        let retry_at = due + self.timing.retry_interval();
-        Beat { from, due, retry_at, until: due + self.timing.tolerance }
+    fn window(&self, earliest: Moment, latest: Moment) -> RenewalWindow {
+        let retry_at = latest + self.timing.retry_interval();
+        let useful_until = latest + self.timing.tolerance;
+        RenewalWindow { earliest, latest, retry_at, useful_until }
     }
 
     /// The store extended the lease: asked at `sent`, it said that `left` is left.
     ///
     /// The answer to an older request than the one confirmed last never shortens what is trusted.
-    pub fn extended(&mut self, sent: Moment, left: Duration) {
+    pub fn record_extension(&mut self, sent: Moment, left: Duration) {
         if sent < self.confirmed {
             let deadline = (sent + left).saturating_sub(self.timing.margin);
             self.deadline = self.deadline.max(deadline);
@@ -127,12 +128,12 @@ impl Hold {
     }
 
     /// Sets when the latest heartbeat is due; its retries keep their pace from there.
-    pub(crate) fn set_due(&mut self, due: Moment) {
+    pub(crate) fn set_next_due(&mut self, due: Moment) {
         self.due = due;
     }
 
     /// A heartbeat failed or took too long, by `now`.
-    pub fn failed(&mut self, now: Moment) {
+    pub fn record_failure(&mut self, now: Moment) {
         self.failures = self.failures.saturating_add(1);
         // Leases that failed at about the same time are retried together; but the last retry waits
         // for its time, lest an outage be survived for less long than the settings say.
@@ -160,9 +161,9 @@ mod tests {
         Moment::from_origin(Duration::from_millis(millis))
     }
 
-    fn hold() -> Hold {
+    fn hold() -> LeaseSchedule {
         let timing = Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap();
-        Hold::granted(timing, at(1000), Duration::from_secs(15))
+        LeaseSchedule::granted(timing, at(1000), Duration::from_secs(15))
     }
 
     #[test]
@@ -170,32 +171,33 @@ mod tests {
         let mut hold = hold();
         assert_eq!(hold.deadline(), at(1000 + 15_000 - 750));
         // The answer may have taken long; what counts is when it was asked for.
-        hold.extended(at(4000), Duration::from_secs(15));
+        hold.record_extension(at(4000), Duration::from_secs(15));
         assert_eq!(hold.deadline(), at(4000 + 15_000 - 750));
     }
 
     #[test]
     fn the_first_heartbeat_joins_any_other_and_later_ones_keep_their_interval() {
         let mut hold = hold();
-        let next = |hold: &Hold, now| {
-            let beat = hold.next_beat(at(now));
-            (beat.from, beat.due)
+        let next = |hold: &LeaseSchedule, now| {
+            let beat = hold.next_window(at(now));
+            (beat.earliest, beat.latest)
         };
         assert_eq!(next(&hold, 1000), (at(1000), at(4000)));
-        hold.extended(at(2000), Duration::from_secs(15));
+        hold.record_extension(at(2000), Duration::from_secs(15));
         assert_eq!(next(&hold, 2000), (at(3500), at(5000)));
-        hold.failed(at(5100));
+        hold.record_failure(at(5100));
         assert_eq!(next(&hold, 5100), (at(5750), at(6500)));
-        hold.failed(at(6500));
-        hold.failed(at(8000));
+        hold.record_failure(at(6500));
+        hold.record_failure(at(8000));
         assert_eq!(next(&hold, 8000), (at(9500), at(9500)));
     }
 
     #[test]
     fn a_rest_of_a_lease_is_renewed_in_time() {
-        let rest = |secs| Hold::granted(hold().timing, at(1000), Duration::from_secs(secs));
+        let rest =
+            |secs| LeaseSchedule::granted(hold().timing, at(1000), Duration::from_secs(secs));
         // All four tries take 6 s, and stopping and the margin 5.75 s.
-        let due = |secs| rest(secs).next_beat(at(1000)).due;
+        let due = |secs| rest(secs).next_window(at(1000)).latest;
         assert_eq!(due(14), at(1000 + 2250));
         assert_eq!(due(12), at(1000 + 250));
         assert_eq!(due(11), at(1000));
@@ -204,18 +206,18 @@ mod tests {
 
     #[test]
     fn a_heartbeat_that_was_due_before_has_its_time() {
-        let beat = hold().next_beat(at(7000));
-        assert_eq!((beat.due, beat.retry_at), (at(7000), at(8500)));
+        let beat = hold().next_window(at(7000));
+        assert_eq!((beat.latest, beat.retry_at), (at(7000), at(8500)));
     }
 
     #[test]
     fn a_late_answer_to_an_older_request_shortens_nothing() {
         let mut hold = hold();
-        hold.extended(at(5000), Duration::from_secs(15));
+        hold.record_extension(at(5000), Duration::from_secs(15));
         let before = hold.clone();
-        hold.extended(at(4000), Duration::from_secs(15));
+        hold.record_extension(at(4000), Duration::from_secs(15));
         assert_eq!(hold, before);
-        hold.extended(at(4000), Duration::from_secs(17));
+        hold.record_extension(at(4000), Duration::from_secs(17));
         assert_eq!(hold.deadline(), at(4000 + 17_000 - 750));
     }
 
@@ -230,11 +232,11 @@ mod tests {
         let mut hold = hold();
         let (mut attempts, mut now) = (0, at(1000));
         while !hold.is_exhausted() {
-            let beat = hold.next_beat(now);
+            let beat = hold.next_window(now);
             assert!(beat.retry_at <= hold.step_down_at());
             attempts += 1;
             now = beat.retry_at;
-            hold.failed(now);
+            hold.record_failure(now);
         }
         assert_eq!(attempts, 4, "one heartbeat and three retries");
     }

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::{Answer, Beat, Engine, Renewing};
+use super::RenewalWindow;
+use crate::engine::{Engine, Renewing, TimedReply};
 use crate::{RenewOptions, RenewOutcome, Timing};
 
 /// The renewals of one lease: those under way, and the next one, which was not sent yet.
@@ -32,12 +33,12 @@ impl Renewals {
     /// If as many are under way as there may be, it replaces the second oldest of them. A slow
     /// store answers the oldest next. The newer ones may wait on a connection that was opened for
     /// them, and each of them has the same time for that.
-    pub(crate) fn ask(&mut self, beat: Beat) {
+    pub(crate) fn ask(&mut self, window: RenewalWindow) {
         self.asked.retain(Renewing::has_gone_out);
         if self.asked.len() >= self.most {
             self.asked.remove(1);
         }
-        self.asked.push(self.engine.heartbeat.renew(self.lease.clone(), beat));
+        self.asked.push(self.engine.heartbeat.renew(self.lease.clone(), window));
     }
 
     /// Returns whether a renewal was sent and is unanswered.
@@ -49,7 +50,7 @@ impl Renewals {
     ///
     /// # Cancel safety
     /// Dropping the future loses no answer.
-    pub(crate) async fn next(&mut self) -> Answer<RenewOutcome> {
+    pub(crate) async fn next(&mut self) -> TimedReply<RenewOutcome> {
         poll_fn(|context| {
             for at in 0..self.asked.len() {
                 if let Poll::Ready(answer) = Pin::new(&mut self.asked[at]).poll(context) {

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use leasehold_core::election::machine::{
-    Action, AskReply, Attempt, Event, Machine, RenewReply, Standing,
+use leasehold_core::election::machine::{Action, Event, Machine, Standing};
+use leasehold_core::lease::machine::{
+    AcquireReply, AttemptId, Event as LeaseEvent, RenewReply, Request,
 };
 use leasehold_core::{
     FencingToken, Grant, LockStore, MemoryStore, Moment, Reason, Settings, StopReason, Timing,
@@ -20,64 +21,82 @@ fn at(millis: u64) -> Moment {
 
 fn granted(sent: u64, token: u64) -> Event {
     let grant = Grant { token: FencingToken::new(token).unwrap(), left: timing().ttl };
-    Event::Asked { sent: at(sent), reply: AskReply::Granted(grant) }
+    Event::Lease(LeaseEvent::AcquireReplied { sent: at(sent), reply: AcquireReply::Granted(grant) })
 }
 
-fn asked(sent: u64, reply: AskReply) -> Event {
-    Event::Asked { sent: at(sent), reply }
+fn asked(sent: u64, reply: AcquireReply) -> Event {
+    Event::Lease(LeaseEvent::AcquireReplied { sent: at(sent), reply })
 }
 
 fn asked_to_renew(reply: RenewReply) -> Event {
-    Event::Renewed { sent: at(4_000), reply, under_way: false }
+    Event::Lease(LeaseEvent::RenewReplied { sent: at(4_000), reply, under_way: false })
 }
 
 fn leader() -> Machine {
     let mut machine = Machine::new(timing(), at(0));
-    assert_eq!(machine.handle(Event::Tick, at(0)), [Action::Ask(Attempt::New)]);
+    assert_eq!(
+        machine.handle(Event::TICK, at(0)),
+        [Action::Send(Request::Acquire(AttemptId::New))]
+    );
     let actions = machine.handle(granted(0, 1), at(10));
-    assert!(matches!(actions[..], [Action::Start { .. }, Action::Renew(_)]), "{actions:?}");
+    assert!(
+        matches!(actions[..], [Action::Start { .. }, Action::Send(Request::Renew(_))]),
+        "{actions:?}"
+    );
     machine
 }
 
 #[test]
 fn an_unknown_attempt_is_retried_under_its_own_id() {
     let mut machine = Machine::new(timing(), at(0));
-    machine.handle(Event::Tick, at(0));
-    machine.handle(asked(0, AskReply::Failed), at(10));
-    assert_eq!(machine.handle(Event::Tick, at(60_000)), [Action::Ask(Attempt::Same)]);
+    machine.handle(Event::TICK, at(0));
+    machine.handle(asked(0, AcquireReply::Failed), at(10));
+    assert_eq!(
+        machine.handle(Event::TICK, at(60_000)),
+        [Action::Send(Request::Acquire(AttemptId::Retry))]
+    );
     // Another's lease was in the way now, but the first request may still arrive and be granted.
-    machine.handle(asked(60_000, AskReply::Held { left: Duration::ZERO }), at(60_010));
-    assert_eq!(machine.handle(Event::Tick, at(120_000)), [Action::Ask(Attempt::Same)]);
+    machine.handle(asked(60_000, AcquireReply::Held { left: Duration::ZERO }), at(60_010));
+    assert_eq!(
+        machine.handle(Event::TICK, at(120_000)),
+        [Action::Send(Request::Acquire(AttemptId::Retry))]
+    );
 }
 
 #[test]
 fn what_may_have_been_granted_before_a_disable_is_given_back() {
     let mut machine = Machine::new(timing(), at(0));
-    machine.handle(Event::Tick, at(0));
-    machine.handle(asked(0, AskReply::Failed), at(10));
-    machine.handle(Event::Tick, at(60_000));
-    let actions = machine.handle(asked(60_000, AskReply::Disabled), at(60_010));
-    assert!(matches!(actions[..], [Action::Release(_)]), "{actions:?}");
-    machine.handle(Event::Released(true), at(60_020));
-    assert_eq!(machine.handle(Event::Tick, at(60_020)), [Action::Ask(Attempt::New)]);
+    machine.handle(Event::TICK, at(0));
+    machine.handle(asked(0, AcquireReply::Failed), at(10));
+    machine.handle(Event::TICK, at(60_000));
+    let actions = machine.handle(asked(60_000, AcquireReply::Disabled), at(60_010));
+    assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
+    machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(60_020));
+    assert_eq!(
+        machine.handle(Event::TICK, at(60_020)),
+        [Action::Send(Request::Acquire(AttemptId::New))]
+    );
 }
 
 #[test]
 fn an_attempt_that_was_refused_is_followed_by_another() {
     let mut machine = Machine::new(timing(), at(0));
-    machine.handle(Event::Tick, at(0));
-    machine.handle(asked(0, AskReply::Held { left: Duration::ZERO }), at(10));
-    assert_eq!(machine.handle(Event::Tick, at(60_000)), [Action::Ask(Attempt::New)]);
+    machine.handle(Event::TICK, at(0));
+    machine.handle(asked(0, AcquireReply::Held { left: Duration::ZERO }), at(10));
+    assert_eq!(
+        machine.handle(Event::TICK, at(60_000)),
+        [Action::Send(Request::Acquire(AttemptId::New))]
+    );
 }
 
 #[test]
 fn leaving_in_doubt_gives_back_what_may_have_been_granted() {
     let mut machine = Machine::new(timing(), at(0));
-    machine.handle(Event::Tick, at(0));
+    machine.handle(Event::TICK, at(0));
     machine.handle(Event::ShutDown, at(5));
-    let actions = machine.handle(asked(0, AskReply::Failed), at(10));
-    assert!(matches!(actions[..], [Action::Release(_)]), "{actions:?}");
-    machine.handle(Event::Released(true), at(20));
+    let actions = machine.handle(asked(0, AcquireReply::Failed), at(10));
+    assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
+    machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(20));
     assert_eq!(machine.standing(), Standing::Ended);
 }
 
@@ -87,28 +106,28 @@ fn with_a_long_ttl_a_failure_is_followed_by_a_short_pause() {
     let timing = settings.resolve(&MemoryStore::new().capabilities()).unwrap();
     let second = Duration::from_secs(1);
     let mut machine = Machine::new(timing.clone(), at(0));
-    machine.handle(Event::Tick, at(0));
-    machine.handle(asked(0, AskReply::Failed), at(10));
+    machine.handle(Event::TICK, at(0));
+    machine.handle(asked(0, AcquireReply::Failed), at(10));
     let wake = machine.wake().unwrap();
     assert_eq!((wake.at, wake.spread), (at(1_010), second / 2));
     // The same before a grant that came too late is asked for again, and before its release is.
-    machine.handle(Event::Tick, at(2_000));
+    machine.handle(Event::TICK, at(2_000));
     let grant = Grant { token: FencingToken::new(1).unwrap(), left: timing.margin };
-    machine.handle(asked(2_000, AskReply::Granted(grant)), at(2_010));
-    machine.handle(Event::Released(false), at(2_020));
+    machine.handle(asked(2_000, AcquireReply::Granted(grant)), at(2_010));
+    machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: false }), at(2_020));
     assert_eq!(machine.wake().unwrap().at, at(3_020));
-    machine.handle(Event::Tick, at(3_020));
-    machine.handle(Event::Released(true), at(3_030));
+    machine.handle(Event::TICK, at(3_020));
+    machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(3_030));
     assert_eq!(machine.wake().unwrap().at, at(4_030));
 }
 
 #[test]
 fn a_grant_that_leaves_no_time_to_stop_is_given_back() {
     let mut machine = Machine::new(timing(), at(0));
-    machine.handle(Event::Tick, at(0));
+    machine.handle(Event::TICK, at(0));
     let late = 15_000 - 750 - 5_000;
     let actions = machine.handle(granted(0, 1), at(late));
-    assert!(matches!(actions[..], [Action::Release(_)]), "{actions:?}");
+    assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
 }
 
 /// The first heartbeat was due at 3 s. Without retries, its answer is waited for until the
@@ -118,31 +137,39 @@ fn a_grant_that_is_heard_of_late_is_renewed_before_that_can_have_failed() {
     let settings = Settings::new().heartbeat_retries(0);
     let timing = settings.resolve(&MemoryStore::new().capabilities()).unwrap();
     let mut machine = Machine::new(timing, at(0));
-    machine.handle(Event::Tick, at(0));
+    machine.handle(Event::TICK, at(0));
     let actions = machine.handle(granted(0, 1), at(6_000));
-    let [Action::Start { .. }, Action::Renew(beat)] = actions[..] else { panic!("{actions:?}") };
-    assert_eq!((beat.due, beat.retry_at), (at(6_000), at(7_500)));
-    assert_eq!(machine.handle(Event::Tick, at(7_500)), []);
+    let [Action::Start { .. }, Action::Send(Request::Renew(window))] = actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((window.latest, window.retry_at), (at(6_000), at(7_500)));
+    assert_eq!(machine.handle(Event::TICK, at(7_500)), []);
     let stop = Action::Stop(StopReason::HeartbeatsFailed);
     let mut other = machine.clone();
-    let failed = Event::Renewed { sent: at(6_000), reply: RenewReply::Failed, under_way: false };
+    let failed = Event::Lease(LeaseEvent::RenewReplied {
+        sent: at(6_000),
+        reply: RenewReply::Failed,
+        under_way: false,
+    });
     assert_eq!(other.handle(failed, at(8_000)), std::slice::from_ref(&stop));
-    assert_eq!(machine.handle(Event::Tick, at(9_249)), []);
-    assert_eq!(machine.handle(Event::Tick, at(9_250)), [stop]);
+    assert_eq!(machine.handle(Event::TICK, at(9_249)), []);
+    assert_eq!(machine.handle(Event::TICK, at(9_250)), [stop]);
 }
 
 /// It was granted 8 s before, unheard. The first heartbeat would be due after stepping down is.
 #[test]
 fn a_rest_of_a_lease_is_renewed_before_the_term_would_end() {
     let mut machine = Machine::new(timing(), at(0));
-    machine.handle(Event::Tick, at(0));
-    machine.handle(asked(0, AskReply::Failed), at(6_000));
-    machine.handle(Event::Tick, at(8_000));
+    machine.handle(Event::TICK, at(0));
+    machine.handle(asked(0, AcquireReply::Failed), at(6_000));
+    machine.handle(Event::TICK, at(8_000));
     let left = Duration::from_secs(7);
     let grant = Grant { token: FencingToken::new(1).unwrap(), left };
-    let actions = machine.handle(asked(8_000, AskReply::Granted(grant)), at(8_010));
-    let [Action::Start { .. }, Action::Renew(beat)] = actions[..] else { panic!("{actions:?}") };
-    assert_eq!(beat.due, at(8_010));
+    let actions = machine.handle(asked(8_000, AcquireReply::Granted(grant)), at(8_010));
+    let [Action::Start { .. }, Action::Send(Request::Renew(window))] = actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(window.latest, at(8_010));
 }
 
 #[test]
@@ -151,7 +178,10 @@ fn the_lease_is_released_after_the_job_has_ended() {
     let stop = machine.handle(Event::Resign, at(100));
     assert_eq!(stop, [Action::Stop(StopReason::Resigned)]);
     let ended = machine.handle(Event::JobEnded, at(200));
-    assert!(matches!(ended[..], [Action::Distrust, Action::Release(_)]), "{ended:?}");
+    assert!(
+        matches!(ended[..], [Action::EndTrust, Action::Send(Request::Release(_))]),
+        "{ended:?}"
+    );
 }
 
 #[test]
@@ -160,7 +190,7 @@ fn a_leader_that_hears_nothing_steps_down_in_time_to_stop() {
     let mut now = at(10);
     let stepped_down = loop {
         now = machine.wake().unwrap().at.max(now);
-        let actions = machine.handle(Event::Tick, now);
+        let actions = machine.handle(Event::TICK, now);
         if actions.contains(&Action::Stop(StopReason::HeartbeatsFailed)) {
             break now;
         }
@@ -169,15 +199,15 @@ fn a_leader_that_hears_nothing_steps_down_in_time_to_stop() {
     // The grace ends by the deadline.
     let wake = machine.wake().unwrap().at;
     assert!(wake + timing().margin <= at(0) + timing().ttl);
-    assert_eq!(machine.handle(Event::Tick, wake), [Action::AbortAll, Action::LetExpire]);
+    assert_eq!(machine.handle(Event::TICK, wake), [Action::AbortJob, Action::NeverRelease]);
 }
 
 #[test]
 fn one_that_wakes_after_its_lease_aborts_its_work_at_once() {
     let mut machine = leader();
-    let actions = machine.handle(Event::Tick, at(3_600_000));
+    let actions = machine.handle(Event::TICK, at(3_600_000));
     let stop = Action::Stop(StopReason::HeartbeatsFailed);
-    assert_eq!(actions, [stop, Action::Distrust, Action::AbortStart, Action::LetExpire]);
+    assert_eq!(actions, [stop, Action::EndTrust, Action::AbortStart, Action::NeverRelease]);
 }
 
 /// However late the step down comes, `stop` ends before another may lead.
@@ -185,10 +215,10 @@ fn one_that_wakes_after_its_lease_aborts_its_work_at_once() {
 fn one_that_wakes_just_before_its_deadline_has_no_more_grace_than_until_then() {
     let mut machine = leader();
     let deadline = 15_000 - 750;
-    machine.handle(Event::Tick, at(deadline - 100));
+    machine.handle(Event::TICK, at(deadline - 100));
     assert_eq!(machine.wake().unwrap().at, at(deadline));
-    let actions = machine.handle(Event::Tick, at(deadline));
-    assert_eq!(actions, [Action::AbortAll, Action::LetExpire]);
+    let actions = machine.handle(Event::TICK, at(deadline));
+    assert_eq!(actions, [Action::AbortJob, Action::NeverRelease]);
 }
 
 /// Aborted work may go on, so no other instance may lead before the lease has run out.
@@ -198,9 +228,9 @@ fn the_lease_of_a_job_that_overran_is_not_released() {
         let mut machine = leader();
         machine.handle(event.clone(), at(100));
         let grace_ends = at(100) + timing().stop_grace;
-        let actions = machine.handle(Event::Tick, grace_ends);
-        assert_eq!(actions, [Action::AbortAll, Action::LetExpire]);
-        assert_eq!(machine.handle(Event::JobEnded, grace_ends), [Action::Distrust]);
+        let actions = machine.handle(Event::TICK, grace_ends);
+        assert_eq!(actions, [Action::AbortJob, Action::NeverRelease]);
+        assert_eq!(machine.handle(Event::JobEnded, grace_ends), [Action::EndTrust]);
         let left = machine.standing() == Standing::Ended;
         assert_eq!(left, event == Event::ShutDown);
     }
@@ -209,10 +239,10 @@ fn the_lease_of_a_job_that_overran_is_not_released() {
 #[test]
 fn an_election_ends_when_the_runtime_of_its_job_is_gone() {
     let mut machine = leader();
-    let actions = machine.handle(Event::RuntimeGone, at(100));
+    let actions = machine.handle(Event::RuntimeShutDown, at(100));
     let stop = Action::Stop(StopReason::ShutDown);
-    assert_eq!(actions, [stop, Action::AbortAll, Action::LetExpire]);
-    assert_eq!(machine.handle(Event::JobEnded, at(100)), [Action::Distrust]);
+    assert_eq!(actions, [stop, Action::AbortJob, Action::NeverRelease]);
+    assert_eq!(machine.handle(Event::JobEnded, at(100)), [Action::EndTrust]);
     assert_eq!(machine.standing(), Standing::Ended);
 }
 
@@ -221,7 +251,7 @@ fn the_end_of_the_work_ends_the_term() {
     let mut machine = leader();
     assert_eq!(machine.handle(Event::Finished, at(100)), [Action::Stop(StopReason::Finished)]);
     machine.handle(Event::JobEnded, at(100));
-    machine.handle(Event::Released(true), at(100));
+    machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(100));
     assert_eq!(machine.wake().unwrap().at, at(100) + timing().poll_interval);
 }
 
@@ -229,17 +259,20 @@ fn the_end_of_the_work_ends_the_term() {
 #[test]
 fn leaving_waits_for_the_store_no_longer_than_the_leave_timeout() {
     let mut asking = Machine::new(timing(), at(0));
-    asking.handle(Event::Tick, at(0));
+    asking.handle(Event::TICK, at(0));
     asking.handle(Event::ShutDown, at(1_000));
     let mut releasing = leader();
     releasing.handle(Event::ShutDown, at(900));
     let actions = releasing.handle(Event::JobEnded, at(1_000));
-    assert_eq!(actions, [Action::Distrust, Action::Release(timing().leave_timeout())]);
+    assert_eq!(
+        actions,
+        [Action::EndTrust, Action::Send(Request::Release(timing().leave_timeout()))]
+    );
     for mut machine in [asking, releasing] {
         let by = at(1_000) + timing().leave_timeout();
         assert_eq!(machine.leave_deadline(), Some(by));
         assert_eq!(machine.wake().unwrap().at, by);
-        assert_eq!(machine.handle(Event::Tick, by), []);
+        assert_eq!(machine.handle(Event::TICK, by), []);
         assert_eq!(machine.standing(), Standing::Ended);
     }
 }
@@ -249,9 +282,9 @@ fn one_that_resigned_lets_others_have_the_lead_first() {
     let mut machine = leader();
     machine.handle(Event::Resign, at(100));
     machine.handle(Event::JobEnded, at(200));
-    machine.handle(Event::Released(true), at(300));
+    machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(300));
     // Its own release is hinted at.
-    assert_eq!(machine.handle(Event::Hint, at(301)), []);
+    assert_eq!(machine.handle(Event::Lease(LeaseEvent::Hint), at(301)), []);
     assert_eq!(machine.wake().unwrap().at, at(300) + timing().poll_interval);
 }
 
@@ -259,9 +292,9 @@ fn one_that_resigned_lets_others_have_the_lead_first() {
 fn hints_do_not_use_up_the_retries_of_a_heartbeat() {
     let mut machine = leader();
     let retry = machine.handle(asked_to_renew(RenewReply::Failed), at(4_100));
-    assert!(matches!(retry[..], [Action::Renew(_)]), "{retry:?}");
+    assert!(matches!(retry[..], [Action::Send(Request::Renew(_))]), "{retry:?}");
     for hint in 0..10 {
-        assert_eq!(machine.handle(Event::Hint, at(4_101 + hint)), []);
+        assert_eq!(machine.handle(Event::Lease(LeaseEvent::Hint), at(4_101 + hint)), []);
     }
     assert_eq!(machine.standing(), Standing::Leading);
 }
@@ -269,16 +302,19 @@ fn hints_do_not_use_up_the_retries_of_a_heartbeat() {
 #[test]
 fn candidates_are_kept_apart_and_none_begins_before_its_delay() {
     let mut machine = Machine::new(timing(), at(0));
-    machine.handle(Event::Tick, at(0));
-    machine.handle(asked(0, AskReply::Held { left: Duration::from_secs(1) }), at(10));
+    machine.handle(Event::TICK, at(0));
+    machine.handle(asked(0, AcquireReply::Held { left: Duration::from_secs(1) }), at(10));
     let wake = machine.wake().unwrap();
     assert!(wake.at == at(1_010) && !wake.spread.is_zero(), "{wake:?}");
     let delayed = Settings::new().start_delay(Duration::from_secs(7));
     let timing = delayed.resolve(&MemoryStore::new().capabilities()).unwrap();
     let mut machine = Machine::new(timing, at(0));
-    assert_eq!(machine.handle(Event::Hint, at(100)), []);
-    assert_eq!(machine.handle(Event::Tick, at(6_999)), []);
-    assert_eq!(machine.handle(Event::Tick, at(7_000)), [Action::Ask(Attempt::New)]);
+    assert_eq!(machine.handle(Event::Lease(LeaseEvent::Hint), at(100)), []);
+    assert_eq!(machine.handle(Event::TICK, at(6_999)), []);
+    assert_eq!(
+        machine.handle(Event::TICK, at(7_000)),
+        [Action::Send(Request::Acquire(AttemptId::New))]
+    );
 }
 
 #[test]
@@ -286,27 +322,30 @@ fn a_tolerance_that_is_shorter_than_it_might_be_is_kept() {
     let settings = Settings::new().tolerance(Duration::from_secs(6));
     let timing = settings.resolve(&MemoryStore::new().capabilities()).unwrap();
     let mut machine = Machine::new(timing, at(0));
-    machine.handle(Event::Tick, at(0));
+    machine.handle(Event::TICK, at(0));
     machine.handle(granted(0, 1), at(10));
     let stop = Action::Stop(StopReason::HeartbeatsFailed);
-    assert!(!machine.handle(Event::Tick, at(5_999)).contains(&stop));
-    assert!(machine.handle(Event::Tick, at(6_000)).contains(&stop));
+    assert!(!machine.handle(Event::TICK, at(5_999)).contains(&stop));
+    assert!(machine.handle(Event::TICK, at(6_000)).contains(&stop));
 }
 
 #[test]
 fn a_hint_while_asking_asks_again_whatever_the_answer() {
     let mut machine = Machine::new(timing(), at(0));
-    machine.handle(Event::Tick, at(0));
-    machine.handle(Event::Hint, at(5));
-    machine.handle(asked(0, AskReply::Held { left: Duration::from_secs(15) }), at(10));
+    machine.handle(Event::TICK, at(0));
+    machine.handle(Event::Lease(LeaseEvent::Hint), at(5));
+    machine.handle(asked(0, AcquireReply::Held { left: Duration::from_secs(15) }), at(10));
     assert_eq!(machine.wake().unwrap().at, at(10));
 }
 
 #[test]
 fn many_hints_make_one_heartbeat() {
     let mut machine = leader();
-    assert!(matches!(machine.handle(Event::Hint, at(100))[..], [Action::Renew(_)]));
-    assert_eq!(machine.handle(Event::Hint, at(101)), []);
+    assert!(matches!(
+        machine.handle(Event::Lease(LeaseEvent::Hint), at(100))[..],
+        [Action::Send(Request::Renew(_))]
+    ));
+    assert_eq!(machine.handle(Event::Lease(LeaseEvent::Hint), at(101)), []);
 }
 
 /// What the machine must keep to, whatever it is told.
@@ -324,7 +363,7 @@ struct Rules {
 impl Rules {
     fn check(&mut self, action: &Action) {
         match action {
-            Action::Ask(_) => {
+            Action::Send(Request::Acquire(_)) => {
                 assert!(!self.started && !self.asking && !self.releasing, "{self:?}");
                 self.asking = true;
                 self.expires = false;
@@ -338,20 +377,20 @@ impl Rules {
                 assert!(self.started && !self.stopped, "{self:?}");
                 self.stopped = true;
             }
-            Action::Release(_) => {
+            Action::Send(Request::Release(_)) => {
                 assert!(!self.started && !self.releasing, "released before the end: {self:?}");
                 assert!(!self.expires, "released though it was aborted: {self:?}");
                 self.releasing = true;
             }
-            Action::Renew(_) | Action::Trust(_) => {
+            Action::Send(Request::Renew(_)) | Action::ExtendTrust(_) => {
                 assert!(self.started && !self.stopped, "{self:?}");
             }
-            Action::AbortStart | Action::AbortAll => {
+            Action::AbortStart | Action::AbortJob => {
                 assert!(self.stopped, "{self:?}");
                 self.expires = true;
             }
-            Action::LetExpire => assert!(self.expires, "{self:?}"),
-            Action::Distrust => {}
+            Action::NeverRelease => assert!(self.expires, "{self:?}"),
+            Action::EndTrust => {}
         }
     }
 
@@ -365,12 +404,12 @@ impl Rules {
                 *token += 1;
                 let grant = Grant { token: FencingToken::new(*token).unwrap(), left };
                 let reply = match random.u32(0..4) {
-                    0 => AskReply::Held { left },
-                    1 => AskReply::Disabled,
-                    2 => AskReply::Failed,
-                    _ => AskReply::Granted(grant),
+                    0 => AcquireReply::Held { left },
+                    1 => AcquireReply::Disabled,
+                    2 => AcquireReply::Failed,
+                    _ => AcquireReply::Granted(grant),
                 };
-                Event::Asked { sent, reply }
+                Event::Lease(LeaseEvent::AcquireReplied { sent, reply })
             }
             // An answer to a renewal may come at any time, long after it has ceased to matter.
             2 | 3 => {
@@ -380,23 +419,23 @@ impl Rules {
                     2 => RenewReply::Disabled { reason: Reason::new("upkeep").unwrap() },
                     _ => RenewReply::Extended { left },
                 };
-                Event::Renewed { sent, reply, under_way: random.bool() }
+                Event::Lease(LeaseEvent::RenewReplied { sent, reply, under_way: random.bool() })
             }
             4 if self.releasing => {
                 self.releasing = false;
-                Event::Released(random.bool())
+                Event::Lease(LeaseEvent::ReleaseReplied { confirmed: random.bool() })
             }
             5 | 6 if self.stopped && self.started => {
                 self.started = false;
                 Event::JobEnded
             }
             7 if self.started => Event::StartFailed("no luck".to_owned()),
-            8 => Event::Hint,
+            8 => Event::Lease(LeaseEvent::Hint),
             9 if random.u32(0..4) == 0 => Event::Resign,
             10 if random.u32(0..60) == 0 => Event::ShutDown,
-            11 if random.u32(0..200) == 0 => Event::RuntimeGone,
+            11 if random.u32(0..200) == 0 => Event::RuntimeShutDown,
             11 if self.started && random.u32(0..20) == 0 => Event::Finished,
-            _ => Event::Tick,
+            _ => Event::TICK,
         }
     }
 }

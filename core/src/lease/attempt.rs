@@ -1,4 +1,4 @@
-//! A claim on a lease that may have been granted: given back when it is dropped.
+//! An acquire attempt, which releases what it may have been granted when it is dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::debug;
 
-use super::{Answer, Engine};
+use crate::engine::{Engine, TimedReply};
 use crate::{
     AcquireOptions, AcquireOutcome, Error, ErrorKind, LeaseId, LockName, ReleaseOutcome, Result,
     Timing,
@@ -19,7 +19,7 @@ use crate::{
 /// it: so an acquire that is cancelled half-way, and a guard that is dropped, leave no lock held
 /// for the rest of its ttl.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct AcquireAttempt {
     engine: Arc<Engine>,
     /// The lease is asked for in this runtime.
     caller: Handle,
@@ -27,29 +27,20 @@ pub(crate) struct Claim {
     background: Handle,
     name: LockName,
     lease: LeaseId,
-    may_be_held: bool,
+    may_be_granted: bool,
     limit: Duration,
 }
 
-impl Claim {
+impl AcquireAttempt {
     /// A new attempt; called within a runtime.
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: &Timing) -> Self {
         let (caller, background) = (Handle::current(), engine.background.runtime());
         let (lease, limit) = (engine.lease_id(), timing.call_limit());
-        Self { engine, caller, background, name, lease, may_be_held: false, limit }
-    }
-
-    pub(crate) fn name(&self) -> &LockName {
-        &self.name
+        Self { engine, caller, background, name, lease, may_be_granted: false, limit }
     }
 
     pub(crate) fn lease(&self) -> LeaseId {
         self.lease
-    }
-
-    /// Whether the lease may be in force, or may yet be granted.
-    pub(crate) fn may_be_held(&self) -> bool {
-        self.may_be_held
     }
 
     /// Asks the store for the lease, or again for the same one.
@@ -57,22 +48,22 @@ impl Claim {
     /// # Cancel safety
     /// The request runs to its end on its own, then what it got is given back. Were it cut off
     /// instead, the release could overtake it, and the lease would stay held with no holder.
-    pub(crate) async fn ask(mut self, ttl: Duration) -> (Self, Answer<AcquireOutcome>) {
+    pub(crate) async fn send(mut self, ttl: Duration) -> (Self, TimedReply<AcquireOutcome>) {
         let (send, receive) = oneshot::channel();
         let (caller, background) = (self.caller.clone(), self.background.clone());
         let sent = self.engine.now();
         let (engine, name, limit) = (self.engine.clone(), self.name.clone(), self.limit);
         // An earlier ask of the same lease may have been granted.
-        let before = std::mem::replace(&mut self.may_be_held, true);
+        let before = std::mem::replace(&mut self.may_be_granted, true);
         self.caller.clone().spawn(async move {
             let options =
                 AcquireOptions { lease: self.lease, holder: self.engine.holder.clone(), ttl };
-            let answer = self.engine.calls.acquire(&self.name, &options, self.limit).await;
+            let answer = self.engine.store.acquire(&self.name, &options, self.limit).await;
             match answer.outcome {
                 // It says nothing of an earlier request, given up on, that may still arrive; nor
                 // of a lease that was granted before the name was disabled.
                 Ok(AcquireOutcome::Held(_) | AcquireOutcome::Disabled(_)) => {
-                    self.may_be_held = before;
+                    self.may_be_granted = before;
                 }
                 Ok(AcquireOutcome::Granted(_)) | Err(_) => {}
             }
@@ -84,36 +75,37 @@ impl Claim {
             let error = Error::new(ErrorKind::OutcomeUnknown, "the call ended without an answer")
                 .during("acquire")
                 .for_lock(&name)
-                .on_store(engine.calls.store().label());
+                .on_store(engine.store.inner().label());
             let lease = engine.lease_id();
-            let claim = Self { engine, caller, background, name, lease, may_be_held: false, limit };
-            (claim, Answer { sent, outcome: Err(error) })
+            let claim =
+                Self { engine, caller, background, name, lease, may_be_granted: false, limit };
+            (claim, TimedReply { sent, outcome: Err(error) })
         })
     }
 
     /// Lets the lease run out: it is released neither now nor when the claim is dropped.
-    pub(crate) fn let_expire(&mut self) {
-        self.may_be_held = false;
+    pub(crate) fn never_release(&mut self) {
+        self.may_be_granted = false;
     }
 
     /// Gives the lease back. On an error it is tried once more when the claim is dropped.
     pub(crate) async fn release(&mut self, limit: Duration) -> Result<ReleaseOutcome> {
-        let outcome = self.engine.calls.release(&self.name, self.lease, limit).await?;
-        self.may_be_held = false;
+        let outcome = self.engine.store.release(&self.name, self.lease, limit).await?;
+        self.may_be_granted = false;
         Ok(outcome)
     }
 }
 
-impl Drop for Claim {
+impl Drop for AcquireAttempt {
     fn drop(&mut self) {
-        if !self.may_be_held {
+        if !self.may_be_granted {
             return;
         }
         let (engine, name) = (self.engine.clone(), self.name.clone());
         let (lease, limit) = (self.lease, self.limit);
         // Best effort: a runtime that shuts down drops this, and the lease runs out by itself.
         self.background.spawn(async move {
-            if let Err(error) = engine.calls.release(&name, lease, limit).await {
+            if let Err(error) = engine.store.release(&name, lease, limit).await {
                 debug!(%error, "a dropped lease could not be released and will run out");
             }
         });
