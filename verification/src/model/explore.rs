@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use super::{Election, Step};
+use super::lease_model::LeaseModel;
+use super::step::Step;
 
 /// What a search found.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub struct Explored {
     pub took: Duration,
 }
 
-impl Election {
+impl LeaseModel {
     /// Searches every state until a rule is broken, or those that so many steps lead to.
     #[must_use]
     pub fn explore(self, steps: Option<NonZeroUsize>) -> Explored {
@@ -34,7 +35,7 @@ impl Election {
 
     /// Searches every state until that rule is broken, whatever else is.
     #[must_use]
-    pub fn seek(self, rule: &'static str) -> Explored {
+    pub fn find_counterexample(self, rule: &'static str) -> Explored {
         self.search(None, HasDiscoveries::AnyOf([rule].into()))
     }
 

@@ -1,6 +1,17 @@
 //! The store as the contract has it, for one name.
 
-use super::{Flaw, LeaseId, TTL};
+use super::mutation::Mutation;
+use super::units::TTL;
+
+/// The id of an attempt, by whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseId {
+    /// The instance that asked for it; none once it was given back, as far as that goes, or its
+    /// instance is gone.
+    pub owner: Option<usize>,
+    /// Told apart from others that are still known.
+    pub number: u8,
+}
 
 /// What the store keeps of the name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -35,7 +46,7 @@ pub enum Call {
     Acquire,
     /// For more of it.
     Renew,
-    /// To take it back.
+    /// To apply it back.
     Release,
 }
 
@@ -73,10 +84,15 @@ impl Store {
     }
 
     /// Answers a call; also whether watchers are told.
-    pub(super) fn answer(&mut self, call: Call, id: LeaseId, flaw: Option<Flaw>) -> (Reply, bool) {
+    pub(super) fn answer(
+        &mut self,
+        call: Call,
+        id: LeaseId,
+        mutation: Option<Mutation>,
+    ) -> (Reply, bool) {
         match call {
             Call::Acquire => (self.acquire(id), false),
-            Call::Renew => (self.renew(id, flaw), false),
+            Call::Renew => (self.renew(id, mutation), false),
             Call::Release => {
                 let held = self.live().is_some_and(|lease| lease.id == id);
                 if held {
@@ -105,19 +121,19 @@ impl Store {
         }
     }
 
-    fn renew(&mut self, id: LeaseId, flaw: Option<Flaw>) -> Reply {
+    fn renew(&mut self, id: LeaseId, mutation: Option<Mutation>) -> Reply {
         let mine = self.lease.as_ref().filter(|lease| lease.id == id);
         let live = mine.is_some_and(|lease| lease.left > 0);
-        let found = match flaw {
-            Some(Flaw::RevivedLease) => mine.is_some(),
-            Some(Flaw::UpsertedRenewal) => true,
+        let found = match mutation {
+            Some(Mutation::RevivedLease) => mine.is_some(),
+            Some(Mutation::UpsertedRenewal) => true,
             _ => live,
         };
         if !found {
             return Reply::Lost;
         }
         let ending = mine.is_some_and(|lease| lease.ending);
-        if ending && flaw != Some(Flaw::RenewedThoughDisabled) {
+        if ending && mutation != Some(Mutation::RenewedThoughDisabled) {
             return Reply::Disabled;
         }
         self.revived |= !live;

@@ -2,7 +2,7 @@
 
 /// A rule that is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Flaw {
+pub enum Mutation {
     /// The holder trusts its lease until the store lets it go.
     NoMargin,
     /// The store extends a lease that has run out. It breaks the store's own rule; no instance
@@ -24,7 +24,7 @@ pub enum Flaw {
     ReleaseAfterAbort,
 }
 
-impl Flaw {
+impl Mutation {
     /// Each of them.
     pub const ALL: [Self; 9] = [
         Self::NoMargin,
