@@ -3,7 +3,8 @@
 //! [`AdminApi`] makes an [`axum::Router`] to mount in an application; the feature `serve` (on by
 //! default) adds [`Server`], which serves it by itself, with bounds on everything a client can
 //! hold on to. The feature `prometheus` (on by default) adds `Metrics` and `Exporter`, which show
-//! what the process measures. `docs/http.md` has each endpoint with a command line to try it.
+//! what the process measures. `docs/reference/http.md` describes each endpoint, with a command line
+//! to try it.
 //!
 //! ```
 //! use leasehold_admin::{Access, AdminApi, Token};

@@ -55,7 +55,7 @@ fn names_tell_the_kind_and_the_unit() {
 
 #[test]
 fn the_table_in_the_documentation_says_what_is_described() {
-    let page = read("docs/metrics.md");
+    let page = read("docs/reference/metrics.md");
     let rows: Vec<Vec<&str>> = page
         .lines()
         .filter(|line| line.starts_with("| `leasehold_"))

@@ -11,7 +11,7 @@
 //!
 //! *The original* is oe-master-job-executor. Its durations are whole milliseconds; ours are written
 //! with their unit. [`KEYS`] has every setting, with all its names; it is printed as a table in
-//! `docs/configuration.md`.
+//! `docs/reference/configuration.md`.
 //!
 //! # The files that are looked for
 //!

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::keys::{KEYS, Kind};
 
-/// Every setting with its names, defaults and meaning, in Markdown: `docs/configuration.md` has it.
+/// Every setting with its names, defaults and meaning, as the Markdown table in
+/// `docs/reference/configuration.md`.
 #[must_use]
 pub fn reference() -> String {
     let mut text = String::from(

@@ -10,7 +10,7 @@ const END: &str = "<!-- settings: end -->";
 /// With `UPDATE_DOCUMENTATION=1` the page is written anew.
 #[test]
 fn the_page_has_the_table() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/configuration.md");
     let page = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(BEGIN).expect("the table's begin");
     let (_, after) = rest.split_once(END).expect("the table's end");
@@ -20,7 +20,7 @@ fn the_page_has_the_table() {
     } else {
         assert!(
             page == expected,
-            "docs/configuration.md differs from the table of settings; \
+            "docs/reference/configuration.md differs from the table of settings; \
              UPDATE_DOCUMENTATION=1 cargo test -p leasehold --features config documented mends it"
         );
     }

@@ -83,7 +83,7 @@ const fn seconds(
     Metric { name, kind: MetricKind::Histogram, unit: Unit::Seconds, labels, help, buckets }
 }
 
-/// Every metric, in the order in which `docs/metrics.md` has them.
+/// Every metric, in the order in which `docs/reference/metrics.md` has them.
 pub const METRICS: &[Metric] = &[
     gauge(
         names::LEADING,
