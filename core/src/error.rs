@@ -4,8 +4,6 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::LockName;
-
 /// The result of everything in Leasehold that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -80,7 +78,7 @@ struct Repr {
     kind: ErrorKind,
     message: String,
     operation: Option<&'static str>,
-    lock: Option<LockName>,
+    lock: Option<Arc<str>>,
     store: Option<String>,
     fix: Option<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -115,9 +113,9 @@ impl Error {
 
     /// Names the lock concerned, unless a deeper level already did.
     #[must_use]
-    pub fn for_lock(self, name: &LockName) -> Self {
+    pub fn for_lock(self, name: impl AsRef<str>) -> Self {
         self.edit(|repr| {
-            repr.lock.get_or_insert_with(|| name.clone());
+            repr.lock.get_or_insert_with(|| name.as_ref().into());
         })
     }
 

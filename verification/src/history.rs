@@ -1,12 +1,12 @@
 //! What happened in a run, by a clock that stands outside of it.
 
-mod fact;
+mod event;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use fact::{Answer, Attempt, Fact, Name, Process, Write};
+pub use event::{Answer, Attempt, Fact, Name, Process, Write};
 use leasehold_core::{Settings, Timing};
 
 /// What happened, in the order in which it did.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
-use super::{Granted, Lock, Waiter};
+use super::waiter::{Granted, Waiter};
 use crate::engine::{Engine, Subscription};
 use crate::lease::machine::{Action, Event, Machine};
 use crate::lease::{AcquireAttempt, LeaseRequests, LossReason, Reply, TrustDeadline, WakeTimer};
@@ -41,22 +41,22 @@ pub struct Guard {
 
 impl Guard {
     /// Keeps the lease that was granted to a waiter.
-    pub(super) fn new(lock: &Lock, waiter: Waiter, granted: Granted) -> Self {
+    pub(super) fn new(waiter: Waiter, granted: Granted) -> Self {
+        let Waiter { engine, name, timing, machine, requests, timer } = waiter;
         let Granted { attempt, token, deadline } = granted;
-        let (engine, name) = (lock.engine.clone(), lock.name.clone());
         let trust = Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone()));
         let task = GuardTask {
+            engine: engine.clone(),
             name: name.clone(),
             hints: engine.hub.subscribe(name.clone()),
             trust: trust.clone(),
-            engine: engine.clone(),
-            machine: waiter.machine,
-            requests: waiter.requests,
-            timer: waiter.timer,
+            machine,
+            requests,
+            timer,
         };
         engine.store.meters().holds();
         let renewal_task = engine.background.runtime().spawn(task.run()).abort_handle();
-        let release_limit = lock.timing.leave_timeout();
+        let release_limit = timing.leave_timeout();
         Self { engine, attempt, name, token, trust, renewal_task, release_limit }
     }
 

@@ -1,18 +1,18 @@
 //! Locks: a guarded section of code that one instance at a time is in.
 
 mod guard;
+mod waiter;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{Engine, TimedReply};
-use crate::lease::machine::{Action, Event, Machine};
-use crate::lease::{AcquireAttempt, LeaseRequests, Reply, WakeTimer};
-use crate::{
-    AcquireOutcome, Error, ErrorKind, FencingToken, LockName, Moment, Result, Settings, Timing,
-};
+use crate::lease::Reply;
+use crate::lease::machine::Event;
+use crate::{AcquireOutcome, Error, ErrorKind, LockName, Result, Settings, Timing};
 
 pub use guard::Guard;
+use waiter::Waiter;
 
 /// A named lock of a [`Client`](crate::Client).
 ///
@@ -70,14 +70,14 @@ impl Lock {
     /// # Panics
     /// This panics outside of a tokio runtime.
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        let mut waiter = Waiter::new(self);
+        let mut waiter = self.waiter();
         waiter.handle(Event::Tick);
         let reply = waiter.requests.next().await;
         if let Reply::Acquire(TimedReply { outcome: Err(error), .. }) = reply {
             return Err(error);
         }
         let granted = waiter.handle((&reply).into());
-        Ok(granted.map(|granted| Guard::new(self, waiter, granted)))
+        Ok(granted.map(|granted| Guard::new(waiter, granted)))
     }
 
     /// Waits for the lock, at most for `limit`; with none at all it asks once.
@@ -114,7 +114,7 @@ impl Lock {
         let clock = self.engine.store.clock().clone();
         let give_up = clock.now() + limit;
         let hints = self.engine.hub.subscribe(self.name.clone());
-        let mut waiter = Waiter::new(self);
+        let mut waiter = self.waiter();
         let mut last = "the store gave no answer".to_owned();
         loop {
             let tick = waiter.timer.sleep(waiter.machine.wake(), &self.engine);
@@ -132,9 +132,13 @@ impl Lock {
                 () = tick => Event::Tick,
             };
             if let Some(granted) = waiter.handle(event) {
-                return Ok(Guard::new(self, waiter, granted));
+                return Ok(Guard::new(waiter, granted));
             }
         }
+    }
+
+    fn waiter(&self) -> Waiter {
+        Waiter::new(self.engine.clone(), self.name.clone(), self.timing.clone())
     }
 
     fn timed_out(&self, limit: Duration, last: &str) -> Error {
@@ -160,48 +164,5 @@ fn described(outcome: &Result<AcquireOutcome>) -> Result<String> {
         }
         Err(error) if error.is_transient() => Ok(error.to_string()),
         Err(error) => Err(error.clone()),
-    }
-}
-
-/// One call that waits for a lock.
-///
-/// Dropping this value releases what was granted to it.
-struct Waiter {
-    engine: Arc<Engine>,
-    machine: Machine,
-    requests: LeaseRequests,
-    timer: WakeTimer,
-}
-
-/// The grant that ends a wait.
-struct Granted {
-    attempt: AcquireAttempt,
-    token: FencingToken,
-    deadline: Moment,
-}
-
-impl Waiter {
-    fn new(Lock { engine, name, timing }: &Lock) -> Self {
-        Self {
-            engine: engine.clone(),
-            machine: Machine::for_lock(timing, engine.now()),
-            requests: LeaseRequests::new(engine.clone(), name.clone(), timing.clone()),
-            timer: WakeTimer::default(),
-        }
-    }
-
-    /// Tells the machine, sends what it asks for, and returns the grant if there is one.
-    fn handle(&mut self, event: Event) -> Option<Granted> {
-        let mut granted = None;
-        for action in self.machine.handle(event, self.engine.now()) {
-            match action {
-                Action::Send(request) => self.requests.send(request),
-                Action::Granted { token, deadline } => granted = Some((token, deadline)),
-                // These concern a lease that is held, and a grant ends the wait.
-                Action::ExtendTrust(_) | Action::Lost { .. } => {}
-            }
-        }
-        let (token, deadline) = granted?;
-        Some(Granted { attempt: self.requests.take_attempt()?, token, deadline })
     }
 }

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::Found;
-use super::waiting::Waiting;
+use super::found::Found;
+use super::waiters::Waiting;
 use crate::history::{Fact, History, Name};
 
 /// Within how long those who wait ask, each at its own moment; and what two calls take, the drift

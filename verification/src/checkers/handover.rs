@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::Found;
-use super::waiting::Waiting;
+use super::found::Found;
+use super::waiters::Waiting;
 use crate::history::{Fact, History};
 
 /// What a hint and an acquire take together, far beyond what is usual.

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::Found;
+use super::found::Found;
 use crate::history::{Fact, History, Process};
 
 pub(super) fn check(history: &History) -> Found {

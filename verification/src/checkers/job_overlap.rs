@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::Found;
+use super::found::Found;
 use crate::history::{Fact, History, Name, Process};
 
 /// A term at work: its tasks that have not ended, and whether its instance was frozen.

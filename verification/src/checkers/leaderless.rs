@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use leasehold_core::Timing;
 
-use super::Found;
+use super::found::Found;
 use crate::history::{Fact, History, Name, Process};
 
 /// What a checker of leaders has to know of a moment.

@@ -1,6 +1,6 @@
 //! Nothing panics. (Jobs that are to fail so unwind without a panic being raised.)
 
-use super::Found;
+use super::found::Found;
 use crate::history::{Fact, History};
 
 pub(super) fn check(history: &History) -> Found {

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::Found;
+use super::found::Found;
 use crate::history::{Fact, History, Name};
 
 pub(super) fn check(history: &History) -> Found {

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Found;
+use super::found::Found;
 use crate::history::{Fact, History, Name, Process, Write};
 
 pub(super) fn check(history: &History) -> Found {

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::Found;
+use super::found::Found;
 use super::leaderless::Scene;
 use crate::history::{Fact, History, Name, Process};
 

@@ -6,9 +6,9 @@ use futures_util::StreamExt;
 use leasehold_core::{Hint, HintStream};
 use tokio::sync::mpsc;
 
-use super::fate::Passage;
 use super::link::Link;
-use super::process::Names;
+use super::message_faults::Passage;
+use super::names::Names;
 use super::{Defect, Weather};
 use crate::history::Fact;
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use leasehold_core::{Job, JobError, Leadership, Moment, StopReason};
 
 use super::Defect;
-use super::process::Instance;
+use super::instance::Instance;
 use crate::history::{Fact, Name};
 
 /// One of many ways to lead, drawn for each term.

@@ -14,10 +14,10 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use uuid::Uuid;
 
-use super::fate::{Fate, Passage};
 use super::gate::Gate;
-use super::process::Names;
-use super::referee::Referee;
+use super::message_faults::{Fate, Passage};
+use super::names::Names;
+use super::recording_store::Referee;
 use super::{Defect, Weather};
 use crate::history::{Answer, Attempt, Fact, Name, Process};
 

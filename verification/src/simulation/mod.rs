@@ -3,20 +3,22 @@
 //!
 //! Everything runs in one thread and one virtual time, so a seed gives the same history again.
 
+mod apply_plan;
 mod clock;
-mod fate;
+mod fenced_register;
 mod gate;
+mod grant_log;
 mod hints;
+mod instance;
 mod job;
-mod ledger;
 mod link;
-mod locker;
-mod operate;
+mod lock_workload;
+mod message_faults;
+mod names;
 mod panics;
 mod plan;
 mod process;
-mod referee;
-mod register;
+mod recording_store;
 mod run;
 mod search;
 mod settings;

@@ -1,36 +1,23 @@
 //! One instance of the simulated application.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use leasehold_core::{Client, ElectionHandle, Holder, LockName, Result};
+use leasehold_core::{Client, ElectionHandle, Holder, Result};
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 use super::clock::DriftingClock;
+use super::fenced_register::Registers;
 use super::gate::Gate;
+use super::instance::Instance;
 use super::job::WorkJob;
 use super::link::Link;
-use super::locker;
-use super::referee::Referee;
-use super::register::Registers;
+use super::lock_workload;
+use super::names::Names;
+use super::recording_store::Referee;
 use super::{Defect, Plan};
-use crate::history::{Fact, Name, Process, Recorder, Write};
-
-/// What an instance and its jobs share.
-#[derive(Debug)]
-pub(super) struct Instance {
-    pub(super) id: Process,
-    pub(super) clock: DriftingClock,
-    pub(super) gate: Arc<Gate>,
-    pub(super) link: Link,
-    pub(super) defect: Option<Defect>,
-    recorder: Recorder,
-    registers: Arc<Registers>,
-    random: Mutex<fastrand::Rng>,
-    alive: AtomicBool,
-}
+use crate::history::{Fact, Process, Recorder};
 
 /// What the instances of a run share.
 #[derive(Clone, Debug)]
@@ -47,49 +34,6 @@ pub(super) struct Running {
     pub(super) instance: Arc<Instance>,
     pub(super) elections: Vec<ElectionHandle>,
     locker: AbortHandle,
-}
-
-/// Names by their numbers.
-pub(super) struct Names;
-
-impl Names {
-    pub(super) fn name(number: Name) -> String {
-        format!("name-{number}")
-    }
-
-    pub(super) fn number(name: &LockName) -> Name {
-        name.as_str().trim_start_matches("name-").parse().unwrap_or_default()
-    }
-}
-
-impl Instance {
-    pub(super) fn note(&self, fact: Fact) {
-        if self.alive.load(Ordering::SeqCst) {
-            self.recorder.note(fact);
-        }
-    }
-
-    pub(super) fn draw(&self, sides: u32) -> u32 {
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..sides)
-    }
-
-    pub(super) fn up_to(&self, most: Duration) -> Duration {
-        let share = self.random.lock().unwrap_or_else(PoisonError::into_inner).f64();
-        most.mul_f64(share)
-    }
-
-    /// Writes to what the name protects, by one who was just told that the lease is held; on its
-    /// way the instance may freeze, and the answer be lost.
-    pub(super) async fn write(&self, name: Name, token: u64) {
-        self.note(Fact::Relies(self.id, name, token));
-        self.clock.sleep(self.up_to(Duration::from_millis(50))).await;
-        if !self.alive.load(Ordering::SeqCst) {
-            return;
-        }
-        let outcome = self.registers.write(name, token);
-        let heard = if self.draw(10) == 0 { Write::Unknown } else { outcome };
-        self.note(Fact::Wrote(self.id, name, token, heard));
-    }
 }
 
 impl Running {
@@ -131,7 +75,7 @@ impl Running {
             let job = WorkJob::new(instance.clone(), name, grace);
             elections.push(client.election(Names::name(name))?.spawn(job));
         }
-        let taking = locker::take_locks(instance.clone(), client, plan.led);
+        let taking = lock_workload::take_locks(instance.clone(), client, plan.led);
         let locker = tokio::spawn(taking).abort_handle();
         instance.note(Fact::Booted(id));
         Ok(Self { instance, elections, locker })

@@ -8,13 +8,13 @@ use leasehold_core::Result;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::Instant;
 
+use super::apply_plan::Cluster;
 use super::clock::DriftingClock;
+use super::fenced_register::Registers;
 use super::gate::Gate;
 use super::link::LONGEST_WAY;
-use super::operate::Cluster;
 use super::process::{Running, World};
-use super::referee::Referee;
-use super::register::Registers;
+use super::recording_store::Referee;
 use super::{Defect, Plan, panics};
 use crate::checkers::{self, Violation};
 use crate::history::{Fact, History, Recorder};

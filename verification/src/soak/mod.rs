@@ -3,7 +3,7 @@
 //! each for its tokens.
 
 mod churn;
-mod meter;
+mod resources;
 mod verdict;
 
 use std::fmt;
@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use churn::Churn;
 pub use churn::Leak;
-use meter::Meter;
-pub use meter::Sample;
+use resources::Meter;
+pub use resources::Sample;
 pub use verdict::{Growth, growth};
 
 /// What came of a soak.
@@ -44,7 +44,7 @@ pub async fn soak(store: &str, time: Duration, leak: Option<Leak>) -> Result<Soa
         meter.sample();
     }
     let (locks, terms) = churn.end().await;
-    Ok(Soaked { locks, terms, samples: meter.samples, left: meter::tasks_left().await })
+    Ok(Soaked { locks, terms, samples: meter.samples, left: resources::tasks_left().await })
 }
 
 impl fmt::Display for Soaked {

@@ -9,8 +9,8 @@ use leasehold_core::{
 };
 
 use super::Defect;
-use super::ledger::Ledger;
-use super::process::Names;
+use super::grant_log::Ledger;
+use super::names::Names;
 use crate::history::{Fact, Name, Process, Recorder};
 
 /// What every instance's link leads to.

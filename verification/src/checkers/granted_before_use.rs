@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::Found;
+use super::found::Found;
 use crate::history::{Fact, History};
 
 pub(super) fn check(history: &History) -> Found {

@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::Found;
-use super::trouble::Trouble;
+use super::faults::Trouble;
+use super::found::Found;
 use crate::history::{Fact, History, Name, Process};
 
 /// How long before the store grants it a lease may have been asked for, far beyond what is usual.

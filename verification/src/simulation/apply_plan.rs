@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use leasehold_core::{DisableOptions, LockName, LockStore, Reason, Result};
 
-use super::process::{Names, Running, World};
+use super::names::Names;
+use super::process::{Running, World};
 use super::{Deed, Plan, Weather};
 use crate::history::{Fact, Name, Process};
 

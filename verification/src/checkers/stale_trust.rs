@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::Found;
+use super::found::Found;
 use crate::history::{Fact, History, Name, Process};
 
 /// What rounding may make of a moment.

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::Found;
+use super::found::Found;
 use crate::history::{Answer, Attempt, Fact, History, Name, Process};
 
 pub(super) fn check(history: &History) -> Found {

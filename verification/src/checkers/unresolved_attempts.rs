@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::Found;
-use super::trouble::Trouble;
+use super::faults::Trouble;
+use super::found::Found;
 use crate::history::{Answer, Attempt, Fact, History, Name, Process};
 
 /// What a timer may be off, and a task may take, far beyond what is usual.

@@ -1,6 +1,6 @@
 //! When everything is shut down, no task is left, and so no timer.
 
-use super::Found;
+use super::found::Found;
 use crate::history::{Fact, History};
 
 pub(super) fn check(history: &History) -> Found {

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::Found;
-use super::trouble::Trouble;
+use super::faults::Trouble;
+use super::found::Found;
 use crate::history::{Fact, History, Name, Process};
 
 /// What a timer may be off, far beyond what is usual.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use leasehold_core::Timing;
 
-use super::Found;
-use super::trouble::Trouble;
+use super::faults::Trouble;
+use super::found::Found;
 use crate::history::{Fact, Name, Process};
 
 /// When one that has just begun to wait does so in earnest.

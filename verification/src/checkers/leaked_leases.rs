@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::Found;
+use super::found::Found;
 use crate::history::{Fact, History, Name, Process};
 
 /// What an answer and a release take together, far beyond what is usual.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::Found;
+use super::found::Found;
 use crate::history::{Fact, History, Name};
 
 pub(super) fn check(history: &History) -> Found {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use leasehold_core::{Client, Clock, Guard, LossReason};
 
 use super::Plan;
-use super::process::{Instance, Names};
+use super::instance::Instance;
+use super::names::Names;
 use crate::history::{Fact, Name};
 
 /// Takes locks until it is aborted.
