@@ -5,7 +5,7 @@
 use std::num::NonZeroUsize;
 
 use leasehold_verification::model::{Budget, Explored, LeaseModel, Mutation};
-use leasehold_verification::tell;
+use leasehold_verification::export_figure;
 
 /// How many candidates of an election and callers of a lock take part.
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ fn explore(who: Participants, faults: u8, commands: u8, steps: Option<usize>) ->
     let Participants { candidates, lockers } = who;
     let model = LeaseModel::new(candidates, lockers, Budget { faults, commands }).unwrap();
     let explored = model.explore(steps.and_then(NonZeroUsize::new));
-    tell(&format!(
+    export_figure(&format!(
         "model: {candidates} candidates, {lockers} lockers, {faults} faults, {commands} commands: \
          {explored}"
     ));
@@ -38,52 +38,52 @@ fn explore(who: Participants, faults: u8, commands: u8, steps: Option<usize>) ->
 
 #[test]
 fn two_candidates_and_two_faults() {
-    assert!(explore(candidates(2), 2, 0, None).whole);
+    assert!(explore(candidates(2), 2, 0, None).is_complete);
 }
 
 #[test]
 fn two_candidates_a_fault_and_a_command() {
-    assert!(explore(candidates(2), 1, 1, None).whole);
+    assert!(explore(candidates(2), 1, 1, None).is_complete);
 }
 
 #[test]
 fn two_candidates_and_two_commands() {
-    assert!(explore(candidates(2), 0, 2, None).whole);
+    assert!(explore(candidates(2), 0, 2, None).is_complete);
 }
 
 #[test]
 fn three_candidates_and_a_fault() {
-    assert!(explore(candidates(3), 1, 0, None).whole);
+    assert!(explore(candidates(3), 1, 0, None).is_complete);
 }
 
 #[test]
 fn three_candidates_and_a_command() {
-    assert!(explore(candidates(3), 0, 1, None).whole);
+    assert!(explore(candidates(3), 0, 1, None).is_complete);
 }
 
 #[test]
 fn three_candidates_to_a_depth() {
-    assert!(!explore(candidates(3), 2, 1, Some(12)).whole);
+    assert!(!explore(candidates(3), 2, 1, Some(12)).is_complete);
 }
 
 #[test]
 fn two_lockers_and_two_faults() {
-    assert!(explore(lockers(2), 2, 0, None).whole);
+    assert!(explore(lockers(2), 2, 0, None).is_complete);
 }
 
 #[test]
 fn two_lockers_a_fault_and_a_command() {
-    assert!(explore(lockers(2), 1, 1, None).whole);
+    assert!(explore(lockers(2), 1, 1, None).is_complete);
 }
 
 #[test]
 fn two_lockers_and_two_commands() {
-    assert!(explore(lockers(2), 0, 2, None).whole);
+    assert!(explore(lockers(2), 0, 2, None).is_complete);
 }
 
 #[test]
 fn a_candidate_a_locker_a_fault_and_a_command() {
-    assert!(explore(ONE_OF_EACH, 1, 1, None).whole);
+    assert!(explore(ONE_OF_EACH, 1, 1, None).is_complete);
 }
 
 /// Without what the mutation takes away, the search finds a way to break that rule.

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::found::Found;
-use crate::history::{Fact, History, Name, Process};
+use crate::history::{Event, History, NameId, InstanceId};
 
 pub(super) fn check(history: &History) -> Found {
     // Terms of which the one has been seen and not yet the other.
-    let mut half: HashMap<(Process, Name, u64), Duration> = HashMap::new();
+    let mut half: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
     for (now, fact) in &history.events {
         if let Some((term, since)) = half.iter().find(|(_, since)| *since < now) {
             let what =
@@ -17,13 +17,13 @@ pub(super) fn check(history: &History) -> Found {
             return Err((*now, what));
         }
         match fact {
-            Fact::Cancelled(process, name, token) | Fact::Stopping(process, name, token, _) => {
+            Event::Cancelled(process, name, token) | Event::Stopping(process, name, token, _) => {
                 let term = (*process, *name, *token);
                 if half.remove(&term).is_none() {
                     half.insert(term, *now);
                 }
             }
-            Fact::Crashed(gone) => half.retain(|(process, ..), _| process != gone),
+            Event::Crashed(gone) => half.retain(|(process, ..), _| process != gone),
             _ => {}
         }
     }
@@ -35,16 +35,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_without_the_other() {
-        let cancelled = |at| (at, Fact::Cancelled(1, 0, 10));
-        let stopping = |at| (at, Fact::Stopping(1, 0, 10, "resigned"));
+    fn stop_and_cancellation_come_together() {
+        let cancelled = |at| (at, Event::Cancelled(1, 0, 10));
+        let stopping = |at| (at, Event::Stopping(1, 0, 10, "resigned"));
         let found = |facts: &[_]| {
-            check(&History::of(&[facts, &[(9.0, Fact::Mishap(1))]].concat()).unwrap())
+            check(&History::of(&[facts, &[(9.0, Event::MessageFault(1))]].concat()).unwrap())
         };
         assert!(found(&[cancelled(1.0), stopping(1.0)]).is_ok());
         assert!(found(&[stopping(1.0), cancelled(1.0)]).is_ok());
         assert!(found(&[cancelled(1.0), stopping(2.0)]).is_err());
         assert!(found(&[stopping(1.0)]).is_err());
-        assert!(found(&[cancelled(1.0), (1.0, Fact::Crashed(1))]).is_ok());
+        assert!(found(&[cancelled(1.0), (1.0, Event::Crashed(1))]).is_ok());
     }
 }

@@ -5,19 +5,19 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::found::Found;
-use crate::history::{Fact, History, Name};
+use crate::history::{Event, History, NameId};
 
 pub(super) fn check(history: &History) -> Found {
-    let mut disabled: HashMap<Name, Duration> = HashMap::new();
+    let mut disabled: HashMap<NameId, Duration> = HashMap::new();
     for (now, fact) in &history.events {
         match fact {
-            Fact::Disabled(name) => {
+            Event::Disabled(name) => {
                 disabled.entry(*name).or_insert(*now);
             }
-            Fact::Enabled(name) => {
+            Event::Enabled(name) => {
                 disabled.remove(name);
             }
-            Fact::Trusts(process, name, token, until) => {
+            Event::TrustExtended(process, name, token, until) => {
                 let Some(since) = disabled.get(name) else { continue };
                 if *until > *since + history.timing.ttl {
                     let what = format!(
@@ -37,13 +37,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_that_leads_on() {
-        let trusts = |until| (3.0, Fact::Trusts(1, 0, 10, Duration::from_secs(until)));
+    fn a_leader_past_its_disabled_lease_is_found() {
+        let trusts = |until| (3.0, Event::TrustExtended(1, 0, 10, Duration::from_secs(until)));
         let found = |fact, until| {
-            check(&History::of(&[(1.0, Fact::Disabled(0)), fact, trusts(until)]).unwrap())
+            check(&History::of(&[(1.0, Event::Disabled(0)), fact, trusts(until)]).unwrap())
         };
-        assert!(found((2.0, Fact::Mishap(1)), 17).is_err());
-        assert!(found((2.0, Fact::Mishap(1)), 16).is_ok());
-        assert!(found((2.0, Fact::Enabled(0)), 17).is_ok());
+        assert!(found((2.0, Event::MessageFault(1)), 17).is_err());
+        assert!(found((2.0, Event::MessageFault(1)), 16).is_ok());
+        assert!(found((2.0, Event::Enabled(0)), 17).is_ok());
     }
 }

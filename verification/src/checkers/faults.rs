@@ -3,39 +3,39 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use crate::history::{Fact, Process};
+use crate::history::{Event, InstanceId};
 
 /// Which instances are in trouble, and since when the others are out of it.
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
-    frozen: HashSet<Process>,
-    thawed: HashMap<Process, Duration>,
-    cut: HashSet<Process>,
-    last: HashMap<Process, Duration>,
+pub(super) struct InstanceFaults {
+    frozen: HashSet<InstanceId>,
+    thawed: HashMap<InstanceId, Duration>,
+    cut: HashSet<InstanceId>,
+    last: HashMap<InstanceId, Duration>,
 }
 
-impl Trouble {
+impl InstanceFaults {
     /// Takes a fact in; whether it is trouble, or the end of some, and whose.
-    pub(super) fn see(&mut self, now: Duration, fact: &Fact) -> Option<Process> {
+    pub(super) fn see(&mut self, now: Duration, fact: &Event) -> Option<InstanceId> {
         let process = match fact {
-            Fact::Froze(process) => {
+            Event::Frozen(process) => {
                 self.frozen.insert(*process);
                 process
             }
-            Fact::Thawed(process) => {
+            Event::Thawed(process) => {
                 self.frozen.remove(process);
                 self.thawed.insert(*process, now);
                 process
             }
-            Fact::Cut(process) => {
+            Event::LinkDegraded(process) => {
                 self.cut.insert(*process);
                 process
             }
-            Fact::Mended(process) => {
+            Event::LinkRestored(process) => {
                 self.cut.remove(process);
                 process
             }
-            Fact::Mishap(process) => process,
+            Event::MessageFault(process) => process,
             _ => return None,
         };
         self.last.insert(*process, now);
@@ -43,17 +43,17 @@ impl Trouble {
     }
 
     /// Since when nothing is wrong with it; `None` while something is.
-    pub(super) fn over_since(&self, process: Process) -> Option<Duration> {
+    pub(super) fn over_since(&self, process: InstanceId) -> Option<Duration> {
         let now = self.frozen.contains(&process) || self.cut.contains(&process);
         (!now).then(|| self.last.get(&process).copied().unwrap_or_default())
     }
 
     /// When it was last frozen, if ever.
-    pub(super) fn last_thaw(&self, process: Process) -> Duration {
+    pub(super) fn last_thaw(&self, process: InstanceId) -> Duration {
         self.thawed.get(&process).copied().unwrap_or_default()
     }
 
-    pub(super) fn is_frozen(&self, process: Process) -> bool {
+    pub(super) fn is_frozen(&self, process: InstanceId) -> bool {
         self.frozen.contains(&process)
     }
 }

@@ -5,19 +5,19 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::faults::Trouble;
+use super::faults::InstanceFaults;
 use super::found::Found;
-use crate::history::{Fact, History, Name, Process};
+use crate::history::{Event, History, NameId, InstanceId};
 
 /// What a timer may be off, and an answer may take, far beyond what is usual.
-const SOON: Duration = Duration::from_millis(100);
+const REPORT_LIMIT: Duration = Duration::from_millis(100);
 
 /// What rounding may make of a moment.
 const ROUNDING: Duration = Duration::from_millis(2);
 
 /// A guard in somebody's hands that has not said that its lease is lost.
 #[derive(Debug)]
-struct Held {
+struct HeldGuard {
     /// Until when the lease is trusted; for ever until the guard has been asked.
     until: Duration,
     disabled: Option<Duration>,
@@ -26,12 +26,12 @@ struct Held {
 pub(super) fn check(history: &History) -> Found {
     // When the next heartbeat or a retry of it finds out that a name is disabled.
     let beat = history.timing.heartbeat_interval.mul_f64(1.002) + history.timing.retry_interval();
-    let mut trouble = Trouble::default();
-    let mut held: HashMap<(Process, Name, u64), Held> = HashMap::new();
+    let mut trouble = InstanceFaults::default();
+    let mut held: HashMap<(InstanceId, NameId, u64), HeldGuard> = HashMap::new();
     // The latest grant of each name, and those in force when theirs was disabled.
-    let mut granted: HashMap<Name, u64> = HashMap::new();
-    let mut disabled: HashSet<(Name, u64)> = HashSet::new();
-    let mut freed: HashMap<Name, u64> = HashMap::new();
+    let mut granted: HashMap<NameId, u64> = HashMap::new();
+    let mut disabled: HashSet<(NameId, u64)> = HashSet::new();
+    let mut freed: HashMap<NameId, u64> = HashMap::new();
     for (now, fact) in &history.events {
         let late = held.iter().find(|((process, ..), guard)| {
             let calm = trouble.over_since(*process);
@@ -39,9 +39,9 @@ pub(super) fn check(history: &History) -> Found {
             let thawed = trouble.last_thaw(*process);
             let over = guard.until.max(thawed);
             let due = told.map_or(over, |told| told.min(over));
-            !trouble.is_frozen(*process) && *now > due.saturating_add(SOON)
+            !trouble.is_frozen(*process) && *now > due.saturating_add(REPORT_LIMIT)
         });
-        if let Some((guard, Held { until, disabled })) = late {
+        if let Some((guard, HeldGuard { until, disabled })) = late {
             let what = format!(
                 "nobody tells that {guard:?} is lost: trusted until {until:?}, disabled at \
                  {disabled:?}"
@@ -50,35 +50,35 @@ pub(super) fn check(history: &History) -> Found {
         }
         trouble.see(*now, fact);
         match fact {
-            Fact::Granted(_, name, token) => {
+            Event::Granted(_, name, token) => {
                 granted.insert(*name, *token);
             }
-            Fact::Disabled(name) => {
+            Event::Disabled(name) => {
                 let Some(token) = granted.get(name) else { continue };
                 disabled.insert((*name, *token));
                 let its =
                     held.iter_mut().filter(|((_, held, term), _)| (held, term) == (name, token));
                 its.for_each(|(_, guard)| guard.disabled = Some(*now));
             }
-            Fact::Freed(name, token) => {
+            Event::Released(name, token) => {
                 freed.insert(*name, *token);
             }
-            Fact::Took(process, name, token) => {
+            Event::GuardAcquired(process, name, token) => {
                 // Before, there was no guard to find out.
                 let disabled = disabled.contains(&(*name, *token)).then_some(*now);
-                let guard = Held { until: Duration::MAX, disabled };
+                let guard = HeldGuard { until: Duration::MAX, disabled };
                 held.insert((*process, *name, *token), guard);
             }
-            Fact::Trusts(process, name, token, until) => {
+            Event::TrustExtended(process, name, token, until) => {
                 if let Some(guard) = held.get_mut(&(*process, *name, *token)) {
                     guard.until = *until;
                 }
             }
-            Fact::GaveBack(process, name, token) => {
+            Event::GuardReleased(process, name, token) => {
                 held.remove(&(*process, *name, *token));
             }
-            Fact::Crashed(gone) => held.retain(|(process, ..), _| process != gone),
-            Fact::Lost(process, name, token, why) => {
+            Event::Crashed(gone) => held.retain(|(process, ..), _| process != gone),
+            Event::GuardLost(process, name, token, why) => {
                 let guard = held.remove(&(*process, *name, *token));
                 let is_over = guard.as_ref().is_some_and(|guard| guard.until <= *now + ROUNDING);
                 let is_so = match *why {
@@ -104,20 +104,20 @@ mod tests {
     use super::*;
 
     /// A guard, trusted until 10 s or the name disabled, and lost then.
-    fn found(then: Fact, lost: f64, why: &'static str) -> Found {
+    fn found(then: Event, lost: f64, why: &'static str) -> Found {
         let events = [
-            (1.0, Fact::Granted(1, 0, 10)),
-            (1.0, Fact::Took(1, 0, 10)),
-            (1.0, Fact::Trusts(1, 0, 10, Duration::from_secs(10))),
+            (1.0, Event::Granted(1, 0, 10)),
+            (1.0, Event::GuardAcquired(1, 0, 10)),
+            (1.0, Event::TrustExtended(1, 0, 10, Duration::from_secs(10))),
             (2.0, then),
-            (lost, Fact::Lost(1, 0, 10, why)),
+            (lost, Event::GuardLost(1, 0, 10, why)),
         ];
         check(&History::of(&events).unwrap())
     }
 
     #[test]
-    fn too_early_and_too_late() {
-        let nothing = Fact::Hinted(1, None);
+    fn early_and_late_losses_are_found() {
+        let nothing = Event::Hinted(1, None);
         assert!(found(nothing.clone(), 10.0, "expired").is_ok());
         assert!(found(nothing.clone(), 10.0, "gone").is_ok());
         assert!(found(nothing.clone(), 9.9, "expired").is_err());
@@ -126,30 +126,30 @@ mod tests {
     }
 
     #[test]
-    fn what_explains_it() {
-        assert!(found(Fact::Disabled(0), 3.0, "disabled").is_ok());
-        assert!(found(Fact::Disabled(0), 3.0, "expired").is_err());
-        assert!(found(Fact::Disabled(1), 3.0, "disabled").is_err());
-        assert!(found(Fact::Disabled(0), 7.0, "disabled").is_err());
-        assert!(found(Fact::Freed(0, 10), 3.0, "gone").is_ok());
-        assert!(found(Fact::Froze(1), 12.0, "expired").is_ok());
-        assert!(found(Fact::GaveBack(1, 0, 10), 10.0, "expired").is_err(), "it is out of hand");
+    fn justified_losses_pass() {
+        assert!(found(Event::Disabled(0), 3.0, "disabled").is_ok());
+        assert!(found(Event::Disabled(0), 3.0, "expired").is_err());
+        assert!(found(Event::Disabled(1), 3.0, "disabled").is_err());
+        assert!(found(Event::Disabled(0), 7.0, "disabled").is_err());
+        assert!(found(Event::Released(0, 10), 3.0, "gone").is_ok());
+        assert!(found(Event::Frozen(1), 12.0, "expired").is_ok());
+        assert!(found(Event::GuardReleased(1, 0, 10), 10.0, "expired").is_err(), "it is out of hand");
     }
 
     #[test]
-    fn never() {
+    fn a_missing_loss_is_found() {
         let found = |then| {
             let events = [
-                (1.0, Fact::Took(1, 0, 10)),
-                (1.0, Fact::Trusts(1, 0, 10, Duration::from_secs(10))),
+                (1.0, Event::GuardAcquired(1, 0, 10)),
+                (1.0, Event::TrustExtended(1, 0, 10, Duration::from_secs(10))),
                 (2.0, then),
-                (20.0, Fact::Hinted(1, None)),
+                (20.0, Event::Hinted(1, None)),
             ];
             check(&History::of(&events).unwrap())
         };
-        assert!(found(Fact::Hinted(1, None)).is_err());
-        assert!(found(Fact::Cut(1)).is_err(), "a clock needs no store");
-        for excuse in [Fact::GaveBack(1, 0, 10), Fact::Froze(1), Fact::Crashed(1)] {
+        assert!(found(Event::Hinted(1, None)).is_err());
+        assert!(found(Event::LinkDegraded(1)).is_err(), "a clock needs no store");
+        for excuse in [Event::GuardReleased(1, 0, 10), Event::Frozen(1), Event::Crashed(1)] {
             assert!(found(excuse).is_ok());
         }
     }

@@ -9,35 +9,35 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::found::Found;
-use crate::history::{Answer, Attempt, Fact, History, Name, Process};
+use crate::history::{AttemptResult, AttemptId, Event, History, NameId, InstanceId};
 
 pub(super) fn check(history: &History) -> Found {
     // Attempts that may have been granted, as far as those who wait by them were told.
-    let mut open: HashMap<Attempt, (Process, Name)> = HashMap::new();
+    let mut open: HashMap<AttemptId, (InstanceId, NameId)> = HashMap::new();
     // Those who wait for a lock; whoever asks for one and does not gave up as the request went out.
-    let mut waiting: HashSet<(Process, Name)> = HashSet::new();
-    let locks: HashSet<Name> = history.events.iter().filter_map(waited_for).collect();
+    let mut waiting: HashSet<(InstanceId, NameId)> = HashSet::new();
+    let locks: HashSet<NameId> = history.events.iter().filter_map(is_waiting).collect();
     for (now, fact) in &history.events {
         match fact {
-            Fact::Waits(process, name) => {
+            Event::WaitStarted(process, name) => {
                 waiting.insert((*process, *name));
             }
-            Fact::Asks(process, name, attempt)
+            Event::AcquireSent(process, name, attempt)
                 if !locks.contains(name) || waiting.contains(&(*process, *name)) =>
             {
                 open.insert(*attempt, (*process, *name));
             }
-            Fact::Told(_, _, attempt, Answer::Granted | Answer::Disabled) => {
+            Event::AcquireEnded(_, _, attempt, AttemptResult::Granted | AttemptResult::Disabled) => {
                 open.remove(attempt);
             }
             // A waiting that is over, also with a request under way.
-            Fact::WaitsNoMore(process, name) => {
+            Event::WaitEnded(process, name) => {
                 waiting.remove(&(*process, *name));
                 open.retain(|_, of| *of != (*process, *name));
             }
-            Fact::Crashed(gone) => open.retain(|_, (process, _)| process != gone),
+            Event::Crashed(gone) => open.retain(|_, (process, _)| process != gone),
             // Both of this waiting: a request of an earlier one may arrive yet.
-            Fact::InTheWay(process, name, attempt, other)
+            Event::RefusedBy(process, name, attempt, other)
                 if [attempt, other].iter().all(|it| open.get(it) == Some(&(*process, *name))) =>
             {
                 let what = format!(
@@ -52,9 +52,9 @@ pub(super) fn check(history: &History) -> Found {
     Ok(())
 }
 
-fn waited_for((_, fact): &(Duration, Fact)) -> Option<Name> {
+fn is_waiting((_, fact): &(Duration, Event)) -> Option<NameId> {
     match fact {
-        Fact::Waits(_, name) => Some(*name),
+        Event::WaitStarted(_, name) => Some(*name),
         _ => None,
     }
 }
@@ -64,51 +64,51 @@ mod tests {
     use super::*;
 
     /// An attempt is granted unheard, and then another of the same instance is made.
-    fn found(then: Fact) -> Found {
+    fn found(then: Event) -> Found {
         let events = [
-            (1.0, Fact::Waits(1, 0)),
-            (1.0, Fact::Asks(1, 0, 5)),
-            (2.0, Fact::Granted(1, 0, 10)),
-            (9.0, Fact::Told(1, 0, 5, Answer::Unknown)),
+            (1.0, Event::WaitStarted(1, 0)),
+            (1.0, Event::AcquireSent(1, 0, 5)),
+            (2.0, Event::Granted(1, 0, 10)),
+            (9.0, Event::AcquireEnded(1, 0, 5, AttemptResult::Unknown)),
             (9.0, then),
-            (9.5, Fact::Asks(1, 0, 6)),
-            (9.6, Fact::InTheWay(1, 0, 6, 5)),
+            (9.5, Event::AcquireSent(1, 0, 6)),
+            (9.6, Event::RefusedBy(1, 0, 6, 5)),
         ];
         check(&History::of(&events).unwrap())
     }
 
     #[test]
-    fn one_that_tries_under_another_id() {
-        assert!(found(Fact::Hinted(1, None)).is_err());
-        for trouble in [Fact::Mishap(1), Fact::Cut(1), Fact::Froze(1), Fact::Thawed(1)] {
+    fn a_retry_under_a_new_id_is_found() {
+        assert!(found(Event::Hinted(1, None)).is_err());
+        for trouble in [Event::MessageFault(1), Event::LinkDegraded(1), Event::Frozen(1), Event::Thawed(1)] {
             assert!(found(trouble).is_err(), "no weather is an excuse");
         }
-        assert!(found(Fact::GivesBack(1, 0, 5)).is_err(), "that may get lost");
-        assert!(found(Fact::Told(1, 0, 5, Answer::Refused)).is_err(), "of another request");
-        assert!(found(Fact::WaitsNoMore(2, 0)).is_err());
-        assert!(found(Fact::WaitsNoMore(1, 1)).is_err());
+        assert!(found(Event::ReleaseSent(1, 0, 5)).is_err(), "that may get lost");
+        assert!(found(Event::AcquireEnded(1, 0, 5, AttemptResult::Refused)).is_err(), "of another request");
+        assert!(found(Event::WaitEnded(2, 0)).is_err());
+        assert!(found(Event::WaitEnded(1, 1)).is_err());
     }
 
     #[test]
-    fn what_may_be_in_the_way() {
-        assert!(found(Fact::WaitsNoMore(1, 0)).is_ok());
-        assert!(found(Fact::Crashed(1)).is_ok());
-        assert!(found(Fact::Told(1, 0, 5, Answer::Disabled)).is_ok());
-        assert!(found(Fact::Told(1, 0, 5, Answer::Granted)).is_ok(), "it knows");
+    fn own_released_leases_are_excused() {
+        assert!(found(Event::WaitEnded(1, 0)).is_ok());
+        assert!(found(Event::Crashed(1)).is_ok());
+        assert!(found(Event::AcquireEnded(1, 0, 5, AttemptResult::Disabled)).is_ok());
+        assert!(found(Event::AcquireEnded(1, 0, 5, AttemptResult::Granted)).is_ok(), "it knows");
     }
 
     #[test]
-    fn a_request_of_an_earlier_waiting() {
+    fn requests_of_an_earlier_wait_are_excused() {
         let found = |asker, holder| {
             let events = [
-                (1.0, Fact::Waits(1, 0)),
-                (1.0, Fact::Asks(1, 0, 4)),
-                (2.0, Fact::WaitsNoMore(1, 0)),
-                (2.0, Fact::Asks(1, 0, 5)),
-                (3.0, Fact::Waits(1, 0)),
-                (3.0, Fact::Asks(1, 0, 6)),
-                (4.0, Fact::Granted(1, 0, 10)),
-                (5.0, Fact::InTheWay(1, 0, asker, holder)),
+                (1.0, Event::WaitStarted(1, 0)),
+                (1.0, Event::AcquireSent(1, 0, 4)),
+                (2.0, Event::WaitEnded(1, 0)),
+                (2.0, Event::AcquireSent(1, 0, 5)),
+                (3.0, Event::WaitStarted(1, 0)),
+                (3.0, Event::AcquireSent(1, 0, 6)),
+                (4.0, Event::Granted(1, 0, 10)),
+                (5.0, Event::RefusedBy(1, 0, asker, holder)),
             ];
             check(&History::of(&events).unwrap())
         };
@@ -118,12 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn another_is_in_the_way() {
+    fn foreign_leases_are_excused() {
         let events = [
-            (1.0, Fact::Asks(1, 0, 5)),
-            (1.0, Fact::Asks(2, 0, 6)),
-            (2.0, Fact::Granted(1, 0, 10)),
-            (3.0, Fact::InTheWay(2, 0, 6, 5)),
+            (1.0, Event::AcquireSent(1, 0, 5)),
+            (1.0, Event::AcquireSent(2, 0, 6)),
+            (2.0, Event::Granted(1, 0, 10)),
+            (3.0, Event::RefusedBy(2, 0, 6, 5)),
         ];
         assert!(check(&History::of(&events).unwrap()).is_ok());
     }

@@ -4,23 +4,23 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::found::Found;
-use crate::history::{Fact, History, Name, Process};
+use crate::history::{Event, History, NameId, InstanceId};
 
 /// What rounding may make of a moment.
 const ROUNDING: Duration = Duration::from_millis(1);
 
 pub(super) fn check(history: &History) -> Found {
-    let mut trusted: HashMap<(Process, Name, u64), Duration> = HashMap::new();
+    let mut trusted: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
     for (now, fact) in &history.events {
         match fact {
-            Fact::Trusts(process, name, token, until) => {
+            Event::TrustExtended(process, name, token, until) => {
                 trusted.insert((*process, *name, *token), *until);
             }
-            Fact::Distrusts(process, name, token) => {
+            Event::TrustEnded(process, name, token) => {
                 trusted.insert((*process, *name, *token), *now);
             }
             // What is trusted at first may be noted a little later, at the same moment.
-            Fact::Relies(process, name, token) => {
+            Event::ToldHeld(process, name, token) => {
                 let until = trusted.get(&(*process, *name, *token));
                 if let Some(until) = until.filter(|until| **until + ROUNDING <= *now) {
                     let what = format!("{process} relies on {token} of {name}, over at {until:?}");
@@ -38,13 +38,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_that_is_told_so_for_too_long() {
+    fn is_held_past_the_deadline_is_found() {
         let found = |then, at| {
-            let trusts = (1.0, Fact::Trusts(1, 0, 10, Duration::from_secs(9)));
-            check(&History::of(&[trusts, (2.0, then), (at, Fact::Relies(1, 0, 10))]).unwrap())
+            let trusts = (1.0, Event::TrustExtended(1, 0, 10, Duration::from_secs(9)));
+            check(&History::of(&[trusts, (2.0, then), (at, Event::ToldHeld(1, 0, 10))]).unwrap())
         };
-        assert!(found(Fact::Mishap(1), 8.9).is_ok());
-        assert!(found(Fact::Mishap(1), 9.1).is_err());
-        assert!(found(Fact::Distrusts(1, 0, 10), 8.9).is_err());
+        assert!(found(Event::MessageFault(1), 8.9).is_ok());
+        assert!(found(Event::MessageFault(1), 9.1).is_err());
+        assert!(found(Event::TrustEnded(1, 0, 10), 8.9).is_err());
     }
 }

@@ -3,32 +3,32 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::faults::Trouble;
+use super::faults::InstanceFaults;
 use super::found::Found;
-use crate::history::{Fact, History, Name, Process};
+use crate::history::{Event, History, NameId, InstanceId};
 
 /// What a timer may be off, far beyond what is usual.
-const SOON: Duration = Duration::from_millis(100);
+const CAUSE_WINDOW: Duration = Duration::from_millis(100);
 
 /// What happened that may end terms.
 #[derive(Debug, Default)]
-struct Causes {
-    trouble: Trouble,
-    leaving: HashSet<Process>,
-    resigned: HashSet<(Process, Name, u64)>,
-    start_ended: HashSet<(Process, Name, u64)>,
+struct TermCauses {
+    trouble: InstanceFaults,
+    leaving: HashSet<InstanceId>,
+    resigned: HashSet<(InstanceId, NameId, u64)>,
+    start_ended: HashSet<(InstanceId, NameId, u64)>,
     /// Until when a lease is in force, and until when it is trusted.
-    leases: HashMap<(Name, u64), Duration>,
-    trusted: HashMap<(Name, u64), Duration>,
+    leases: HashMap<(NameId, u64), Duration>,
+    trusted: HashMap<(NameId, u64), Duration>,
     /// Those that were trusted for longer, once at least.
-    renewed: HashSet<(Name, u64)>,
+    renewed: HashSet<(NameId, u64)>,
     /// Those that the store was asked to renew.
-    asked: HashSet<(Name, u64)>,
-    hinted: HashMap<Process, Duration>,
-    freed: HashSet<(Name, u64)>,
-    granted: HashMap<Name, u64>,
+    asked: HashSet<(NameId, u64)>,
+    hinted: HashMap<InstanceId, Duration>,
+    freed: HashSet<(NameId, u64)>,
+    granted: HashMap<NameId, u64>,
     /// Those that were in force when their name was disabled.
-    disabled: HashSet<(Name, u64)>,
+    disabled: HashSet<(NameId, u64)>,
 }
 
 pub(super) fn check(history: &History) -> Found {
@@ -41,9 +41,9 @@ pub(super) fn check(history: &History) -> Found {
     // When it is not retried, the heartbeat itself is the last: half an interval early at most, but
     // the first of a lease, and one that a hint sets going, at any time.
     let no_retry = (timing.heartbeat_interval / 2).mul_f64(0.998);
-    let mut seen = Causes::default();
+    let mut seen = TermCauses::default();
     for (now, fact) in &history.events {
-        if let Fact::Stopping(process, name, token, reason) = fact {
+        if let Event::Stopping(process, name, token, reason) = fact {
             let (lease, term) = ((*name, *token), (*process, *name, *token));
             let is_so = match *reason {
                 "resigned" => seen.resigned.contains(&term),
@@ -60,7 +60,7 @@ pub(super) fn check(history: &History) -> Found {
                     let asked = until.saturating_sub(timing.ttl - timing.margin);
                     let calm = seen.trouble.over_since(*process);
                     let latest = until.saturating_sub(timing.stop_grace);
-                    let latest = latest.max(seen.trouble.last_thaw(*process)) + SOON;
+                    let latest = latest.max(seen.trouble.last_thaw(*process)) + CAUSE_WINDOW;
                     let has_cause = calm.is_none_or(|at| at + timing.ttl > *now);
                     // One that was frozen meanwhile need not have come to it.
                     let thawed = seen.trouble.last_thaw(*process) >= asked;
@@ -86,42 +86,42 @@ pub(super) fn check(history: &History) -> Found {
     Ok(())
 }
 
-impl Causes {
-    fn is_hinted(&self, process: Process, since: Duration) -> bool {
+impl TermCauses {
+    fn is_hinted(&self, process: InstanceId, since: Duration) -> bool {
         self.hinted.get(&process).is_some_and(|at| *at >= since)
     }
 
-    fn see(&mut self, now: Duration, fact: &Fact, ttl: Duration) {
+    fn see(&mut self, now: Duration, fact: &Event, ttl: Duration) {
         self.trouble.see(now, fact);
         match fact {
-            Fact::Leaving(process) => {
+            Event::Leaving(process) => {
                 self.leaving.insert(*process);
             }
-            Fact::Resigns(process, name, token) => {
+            Event::Resigns(process, name, token) => {
                 self.resigned.insert((*process, *name, *token));
             }
-            Fact::StartEnded(process, name, token) => {
+            Event::StartEnded(process, name, token) => {
                 self.start_ended.insert((*process, *name, *token));
             }
-            Fact::Granted(_, name, token) => {
+            Event::Granted(_, name, token) => {
                 self.granted.insert(*name, *token);
                 self.leases.entry((*name, *token)).or_insert(now + ttl);
             }
-            Fact::Extended(_, name, token) => {
+            Event::Extended(_, name, token) => {
                 self.leases.insert((*name, *token), now + ttl);
             }
-            Fact::Trusts(_, name, token, until) => {
+            Event::TrustExtended(_, name, token, until) => {
                 let before = self.trusted.insert((*name, *token), *until);
                 self.renewed.extend(before.map(|_| (*name, *token)));
             }
-            Fact::Renewed(_, leases) => self.asked.extend(leases),
-            Fact::Hinted(process, _) => {
+            Event::Renewed(_, leases) => self.asked.extend(leases),
+            Event::Hinted(process, _) => {
                 self.hinted.insert(*process, now);
             }
-            Fact::Freed(name, token) => {
+            Event::Released(name, token) => {
                 self.freed.insert((*name, *token));
             }
-            Fact::Disabled(name) => {
+            Event::Disabled(name) => {
                 self.disabled.extend(self.granted.get(name).map(|token| (*name, *token)));
             }
             _ => {}
@@ -134,31 +134,31 @@ mod tests {
     use super::*;
 
     /// The first heartbeat is due at 53 s.
-    fn term(first_beat: Fact, cause: Fact, reason: &'static str, at: f64) -> History {
+    fn term(first_beat: Event, cause: Event, reason: &'static str, at: f64) -> History {
         let events = [
-            (50.0, Fact::Granted(1, 0, 10)),
-            (50.0, Fact::Trusts(1, 0, 10, Duration::from_millis(64_250))),
+            (50.0, Event::Granted(1, 0, 10)),
+            (50.0, Event::TrustExtended(1, 0, 10, Duration::from_millis(64_250))),
             (50.0, cause),
             (53.0, first_beat),
-            (at, Fact::Stopping(1, 0, 10, reason)),
+            (at, Event::Stopping(1, 0, 10, reason)),
         ];
         History::of(&events).unwrap()
     }
 
-    fn found(cause: Fact, reason: &'static str, at: f64) -> Found {
-        check(&term(Fact::Renewed(1, vec![(0, 10)]), cause, reason, at))
+    fn found(cause: Event, reason: &'static str, at: f64) -> Found {
+        check(&term(Event::Renewed(1, vec![(0, 10)]), cause, reason, at))
     }
 
     #[test]
-    fn each_has_its_cause() {
-        let nothing = Fact::Hinted(1, None);
+    fn justified_reasons_pass() {
+        let nothing = Event::Hinted(1, None);
         for (cause, reason) in [
-            (Fact::Resigns(1, 0, 10), "resigned"),
-            (Fact::Leaving(1), "shut down"),
-            (Fact::Disabled(0), "disabled"),
-            (Fact::StartEnded(1, 0, 10), "failed"),
-            (Fact::Freed(0, 10), "lost"),
-            (Fact::Cut(1), "heartbeats failed"),
+            (Event::Resigns(1, 0, 10), "resigned"),
+            (Event::Leaving(1), "shut down"),
+            (Event::Disabled(0), "disabled"),
+            (Event::StartEnded(1, 0, 10), "failed"),
+            (Event::Released(0, 10), "lost"),
+            (Event::LinkDegraded(1), "heartbeats failed"),
         ] {
             assert!(found(cause.clone(), reason, 58.0).is_ok(), "{reason}");
             assert!(found(nothing.clone(), reason, 58.0).is_err(), "{reason}");
@@ -168,34 +168,34 @@ mod tests {
     }
 
     #[test]
-    fn heartbeats_that_were_not_all_tried() {
-        assert!(found(Fact::Mishap(1), "heartbeats failed", 56.8).is_ok());
-        assert!(found(Fact::Mishap(1), "heartbeats failed", 56.7).is_err());
-        assert!(found(Fact::Mishap(1), "heartbeats failed", 59.3).is_ok());
-        assert!(found(Fact::Mishap(1), "heartbeats failed", 59.4).is_err());
-        assert!(found(Fact::Thawed(1), "heartbeats failed", 50.0).is_err());
-        assert!(found(Fact::Mishap(2), "heartbeats failed", 58.0).is_err());
+    fn giving_up_before_all_retries_is_found() {
+        assert!(found(Event::MessageFault(1), "heartbeats failed", 56.8).is_ok());
+        assert!(found(Event::MessageFault(1), "heartbeats failed", 56.7).is_err());
+        assert!(found(Event::MessageFault(1), "heartbeats failed", 59.3).is_ok());
+        assert!(found(Event::MessageFault(1), "heartbeats failed", 59.4).is_err());
+        assert!(found(Event::Thawed(1), "heartbeats failed", 50.0).is_err());
+        assert!(found(Event::MessageFault(2), "heartbeats failed", 58.0).is_err());
     }
 
     #[test]
-    fn heartbeats_that_were_never_sent() {
+    fn unsent_heartbeats_are_found() {
         let found = |first_beat, cause| check(&term(first_beat, cause, "heartbeats failed", 58.0));
-        assert!(found(Fact::Renewed(1, vec![(1, 3), (0, 10)]), Fact::Mishap(1)).is_ok());
-        assert!(found(Fact::Renewed(1, vec![(1, 3)]), Fact::Mishap(1)).is_err());
-        assert!(found(Fact::Thawed(1), Fact::Froze(1)).is_ok());
+        assert!(found(Event::Renewed(1, vec![(1, 3), (0, 10)]), Event::MessageFault(1)).is_ok());
+        assert!(found(Event::Renewed(1, vec![(1, 3)]), Event::MessageFault(1)).is_err());
+        assert!(found(Event::Thawed(1), Event::Frozen(1)).is_ok());
     }
 
     #[test]
-    fn a_heartbeat_that_is_not_retried() {
+    fn a_missing_retry_is_found() {
         let found = |then, at| {
-            let renewed = Fact::Renewed(1, vec![(0, 10)]);
-            let mut history = term(renewed, Fact::Mishap(1), "heartbeats failed", at);
+            let renewed = Event::Renewed(1, vec![(0, 10)]);
+            let mut history = term(renewed, Event::MessageFault(1), "heartbeats failed", at);
             history.events.insert(3, (Duration::from_secs(50), then));
             history.timing.heartbeat_retries = 0;
             check(&history)
         };
-        assert!(found(Fact::Left(2), 53.1).is_ok(), "the first may go out at any time");
-        let renewed = Fact::Trusts(1, 0, 10, Duration::from_millis(66_250));
+        assert!(found(Event::Left(2), 53.1).is_ok(), "the first may go out at any time");
+        let renewed = Event::TrustExtended(1, 0, 10, Duration::from_millis(66_250));
         assert!(found(renewed.clone(), 53.4).is_err());
         assert!(found(renewed, 53.6).is_ok());
     }

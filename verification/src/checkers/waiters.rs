@@ -5,47 +5,47 @@ use std::time::Duration;
 
 use leasehold_core::Timing;
 
-use super::faults::Trouble;
+use super::faults::InstanceFaults;
 use super::found::Found;
-use crate::history::{Fact, Name, Process};
+use crate::history::{Event, NameId, InstanceId};
 
 /// When one that has just begun to wait does so in earnest.
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// A name that is to be granted, and to whom it may be.
 #[derive(Debug)]
-struct Due {
+struct TakeoverDue {
     since: Duration,
     by: Duration,
-    waiters: Vec<Process>,
+    waiters: Vec<InstanceId>,
 }
 
 /// Those who wait, and the names that are due to one of them.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct WaiterState {
     timing: Timing,
-    trouble: Trouble,
-    led: HashSet<Name>,
+    trouble: InstanceFaults,
+    led: HashSet<NameId>,
     /// From when on each campaigns: after its start delay.
-    campaigning: HashMap<Process, Duration>,
-    locking: HashMap<(Process, Name), Duration>,
+    campaigning: HashMap<InstanceId, Duration>,
+    locking: HashMap<(InstanceId, NameId), Duration>,
     /// Terms whose job has not ended: whether one of `start` and `stop` has.
-    terms: HashMap<(Process, Name), bool>,
-    ended: HashMap<(Process, Name), Duration>,
-    disabled: HashSet<Name>,
-    switched: HashMap<Name, Duration>,
-    due: HashMap<Name, Due>,
+    terms: HashMap<(InstanceId, NameId), bool>,
+    ended: HashMap<(InstanceId, NameId), Duration>,
+    disabled: HashSet<NameId>,
+    switched: HashMap<NameId, Duration>,
+    due: HashMap<NameId, TakeoverDue>,
 }
 
-impl Waiting {
-    pub(super) fn new(timing: &Timing, events: &[(Duration, Fact)]) -> Self {
-        let led = |(_, fact): &(Duration, Fact)| match fact {
-            Fact::Started(_, name, _) => Some(*name),
+impl WaiterState {
+    pub(super) fn new(timing: &Timing, events: &[(Duration, Event)]) -> Self {
+        let led = |(_, fact): &(Duration, Event)| match fact {
+            Event::Started(_, name, _) => Some(*name),
             _ => None,
         };
         Self {
             timing: timing.clone(),
-            trouble: Trouble::default(),
+            trouble: InstanceFaults::default(),
             led: events.iter().filter_map(led).collect(),
             campaigning: HashMap::new(),
             locking: HashMap::new(),
@@ -59,7 +59,7 @@ impl Waiting {
 
     /// The name is free since then: one of those who wait, and for whom nothing has gone wrong for
     /// `rest`, must have it by then.
-    pub(super) fn is_free(&mut self, name: Name, since: Duration, rest: Duration, by: Duration) {
+    pub(super) fn is_free(&mut self, name: NameId, since: Duration, rest: Duration, by: Duration) {
         // One that has led itself lets others go first for a poll interval.
         let own_rest = self.timing.poll_interval.mul_f64(1.2) + SETTLED;
         let switched = self.switched.get(&name).is_none_or(|at| *at + own_rest < since);
@@ -82,19 +82,19 @@ impl Waiting {
             .filter(|process| self.trouble.over_since(*process).is_some_and(|at| at + rest < since))
             .collect();
         if !waiters.is_empty() {
-            self.due.insert(name, Due { since, by, waiters });
+            self.due.insert(name, TakeoverDue { since, by, waiters });
         }
     }
 
     /// Whether a name that is due has not been granted in time.
     pub(super) fn overdue(&self, now: Duration) -> Found {
         let overdue = self.due.iter().find(|(_, due)| now > due.by);
-        overdue.map_or(Ok(()), |(name, Due { since, waiters, .. })| {
+        overdue.map_or(Ok(()), |(name, TakeoverDue { since, waiters, .. })| {
             Err((now, format!("nobody of {waiters:?} is granted {name}, free since {since:?}")))
         })
     }
 
-    fn excuse(&mut self, process: Process, of: Option<Name>) {
+    fn excuse(&mut self, process: InstanceId, of: Option<NameId>) {
         for (name, due) in &mut self.due {
             if of.is_none_or(|of| of == *name) {
                 due.waiters.retain(|waiter| *waiter != process);
@@ -103,39 +103,39 @@ impl Waiting {
         self.due.retain(|_, due| !due.waiters.is_empty());
     }
 
-    pub(super) fn see(&mut self, now: Duration, fact: &Fact) {
+    pub(super) fn see(&mut self, now: Duration, fact: &Event) {
         if let Some(process) = self.trouble.see(now, fact) {
             return self.excuse(process, None);
         }
         match fact {
-            Fact::Booted(process) => {
+            Event::Booted(process) => {
                 // By a slow clock.
                 let begins = now + self.timing.start_delay.mul_f64(1.002);
                 self.campaigning.insert(*process, begins);
             }
-            Fact::Crashed(process) | Fact::Leaving(process) => {
+            Event::Crashed(process) | Event::Leaving(process) => {
                 self.campaigning.remove(process);
                 self.locking.retain(|(waiter, _), _| waiter != process);
                 self.excuse(*process, None);
             }
-            Fact::Waits(process, name) => {
+            Event::WaitStarted(process, name) => {
                 self.locking.insert((*process, *name), now);
             }
-            Fact::WaitsNoMore(process, name) => {
+            Event::WaitEnded(process, name) => {
                 self.locking.remove(&(*process, *name));
                 self.excuse(*process, Some(*name));
             }
-            Fact::Started(process, name, _) => {
+            Event::Started(process, name, _) => {
                 self.terms.insert((*process, *name), false);
             }
-            Fact::StartEnded(process, name, _) | Fact::Stopped(process, name, _) => {
+            Event::StartEnded(process, name, _) | Event::Stopped(process, name, _) => {
                 self.ended.insert((*process, *name), now);
                 if self.terms.insert((*process, *name), true) == Some(true) {
                     self.terms.remove(&(*process, *name));
                 }
             }
-            Fact::Disabled(name) | Fact::Enabled(name) => {
-                if matches!(fact, Fact::Disabled(_)) {
+            Event::Disabled(name) | Event::Enabled(name) => {
+                if matches!(fact, Event::Disabled(_)) {
                     self.disabled.insert(*name);
                 } else {
                     self.disabled.remove(name);
@@ -144,7 +144,7 @@ impl Waiting {
                 self.due.remove(name);
             }
             // A heartbeat that was late, on a lease that by a slower clock had not run out.
-            Fact::Granted(_, name, _) | Fact::Extended(_, name, _) => {
+            Event::Granted(_, name, _) | Event::Extended(_, name, _) => {
                 self.due.remove(name);
             }
             _ => {}

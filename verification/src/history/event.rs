@@ -3,92 +3,92 @@
 use std::time::Duration;
 
 /// An instance, from its boot to its end; none comes twice.
-pub type Process = usize;
+pub type InstanceId = usize;
 
 /// A name that is locked or led, by its number.
-pub type Name = usize;
+pub type NameId = usize;
 
 /// An attempt of an instance at a lease, by its number; one for each lease id.
-pub type Attempt = usize;
+pub type AttemptId = usize;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fact {
+pub enum Event {
     /// An instance began to campaign for the names that are led.
-    Booted(Process),
+    Booted(InstanceId),
     /// It was gone from one moment to the next.
-    Crashed(Process),
+    Crashed(InstanceId),
     /// It was told to leave, and stops in order.
-    Leaving(Process),
+    Leaving(InstanceId),
     /// It has left.
-    Left(Process),
+    Left(InstanceId),
     /// None of its code runs from here.
-    Froze(Process),
+    Frozen(InstanceId),
     /// It goes on.
-    Thawed(Process),
+    Thawed(InstanceId),
     /// Its way to the store is no longer in order.
-    Cut(Process),
+    LinkDegraded(InstanceId),
     /// It is in order again.
-    Mended(Process),
+    LinkRestored(InstanceId),
     /// A message to or from an instance was lost, refused, or late beyond what is usual; or one
     /// that was late took effect.
-    Mishap(Process),
+    MessageFault(InstanceId),
     /// An instance asks the store for the name, by that attempt.
-    Asks(Process, Name, Attempt),
+    AcquireSent(InstanceId, NameId, AttemptId),
     /// A call of that attempt is over for it: answered, or waited for no more.
-    Told(Process, Name, Attempt, Answer),
+    AcquireEnded(InstanceId, NameId, AttemptId, AttemptResult),
     /// An instance asks the store to take back what that attempt was granted, if anything.
-    GivesBack(Process, Name, Attempt),
+    ReleaseSent(InstanceId, NameId, AttemptId),
     /// The store refused the name to an attempt of an instance, because of another attempt's lease.
-    InTheWay(Process, Name, Attempt, Attempt),
+    RefusedBy(InstanceId, NameId, AttemptId, AttemptId),
     /// The store granted the name to an instance. Like all that the store does, it is so whether
     /// or not the answer arrives: to the instance, a call that timed out is unknown.
-    Granted(Process, Name, u64),
+    Granted(InstanceId, NameId, u64),
     /// The store extended an instance's lease to a whole ttl from now.
-    Extended(Process, Name, u64),
+    Extended(InstanceId, NameId, u64),
     /// The store took a lease of the name back.
-    Freed(Name, u64),
+    Released(NameId, u64),
     /// An instance asked the store to renew these leases, in one call.
-    Renewed(Process, Vec<(Name, u64)>),
+    Renewed(InstanceId, Vec<(NameId, u64)>),
     /// A hint at that name reached an instance, or one at any name.
-    Hinted(Process, Option<Name>),
+    Hinted(InstanceId, Option<NameId>),
     /// An instance waits for a lock.
-    Waits(Process, Name),
+    WaitStarted(InstanceId, NameId),
     /// It has the lock, or waits no more.
-    WaitsNoMore(Process, Name),
+    WaitEnded(InstanceId, NameId),
     /// It has a lock's guard in its hands.
-    Took(Process, Name, u64),
+    GuardAcquired(InstanceId, NameId, u64),
     /// The guard says that the lease cannot be kept, and why.
-    Lost(Process, Name, u64, &'static str),
+    GuardLost(InstanceId, NameId, u64, &'static str),
     /// The guard is released or dropped.
-    GaveBack(Process, Name, u64),
+    GuardReleased(InstanceId, NameId, u64),
     /// An instance trusts its lease until then, unless more is said.
-    Trusts(Process, Name, u64, Duration),
+    TrustExtended(InstanceId, NameId, u64, Duration),
     /// It was told that its lease is held, and relies on that.
-    Relies(Process, Name, u64),
+    ToldHeld(InstanceId, NameId, u64),
     /// It trusts its lease no more.
-    Distrusts(Process, Name, u64),
+    TrustEnded(InstanceId, NameId, u64),
     /// A leader was asked to give up the lead.
-    Resigns(Process, Name, u64),
+    Resigns(InstanceId, NameId, u64),
     /// A job's `start` was called.
-    Started(Process, Name, u64),
+    Started(InstanceId, NameId, u64),
     /// A job was told by its leadership that the term is to end.
-    Cancelled(Process, Name, u64),
+    Cancelled(InstanceId, NameId, u64),
     /// A job's `stop` was called.
-    Stopping(Process, Name, u64, &'static str),
+    Stopping(InstanceId, NameId, u64, &'static str),
     /// `start` has come to its end, of itself or aborted.
-    StartEnded(Process, Name, u64),
+    StartEnded(InstanceId, NameId, u64),
     /// `stop` has.
-    Stopped(Process, Name, u64),
+    Stopped(InstanceId, NameId, u64),
     /// `start` or `stop` was aborted, so that work that it began may go on.
-    Aborted(Process, Name, u64),
+    Aborted(InstanceId, NameId, u64),
     /// Something was written under that token to what the lock protects, which refuses smaller
     /// ones than it has seen.
-    Wrote(Process, Name, u64, Write),
+    Wrote(InstanceId, NameId, u64, WriteResult),
     /// An operator disabled the name.
-    Disabled(Name),
+    Disabled(NameId),
     /// An operator enabled it.
-    Enabled(Name),
+    Enabled(NameId),
     /// Some code panicked, with these words.
     Panicked(String),
     /// Everything was shut down, and so many tasks were left.
@@ -100,7 +100,7 @@ pub enum Fact {
 
 /// What an instance was told of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum AttemptResult {
     /// It has the lease.
     Granted,
     /// This call was granted nothing; an earlier one may have been, or may be yet.
@@ -113,7 +113,7 @@ pub enum Answer {
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Write {
+pub enum WriteResult {
     /// It took effect.
     Accepted,
     /// It did not.
@@ -122,45 +122,45 @@ pub enum Write {
     Unknown,
 }
 
-impl Fact {
+impl Event {
     /// The instance that it is about.
     #[must_use]
-    pub fn process(&self) -> Option<Process> {
+    pub fn process(&self) -> Option<InstanceId> {
         match self {
             Self::Booted(process)
             | Self::Crashed(process)
             | Self::Leaving(process)
             | Self::Left(process)
-            | Self::Froze(process)
+            | Self::Frozen(process)
             | Self::Thawed(process)
-            | Self::Cut(process)
-            | Self::Mended(process)
-            | Self::Mishap(process)
+            | Self::LinkDegraded(process)
+            | Self::LinkRestored(process)
+            | Self::MessageFault(process)
             | Self::Renewed(process, _)
             | Self::Hinted(process, _)
-            | Self::Asks(process, ..)
-            | Self::Told(process, ..)
-            | Self::GivesBack(process, ..)
-            | Self::InTheWay(process, ..)
+            | Self::AcquireSent(process, ..)
+            | Self::AcquireEnded(process, ..)
+            | Self::ReleaseSent(process, ..)
+            | Self::RefusedBy(process, ..)
             | Self::Granted(process, ..)
             | Self::Extended(process, ..)
-            | Self::Waits(process, _)
-            | Self::WaitsNoMore(process, _)
-            | Self::Took(process, ..)
-            | Self::Lost(process, ..)
-            | Self::GaveBack(process, ..)
+            | Self::WaitStarted(process, _)
+            | Self::WaitEnded(process, _)
+            | Self::GuardAcquired(process, ..)
+            | Self::GuardLost(process, ..)
+            | Self::GuardReleased(process, ..)
             | Self::Resigns(process, ..)
-            | Self::Trusts(process, ..)
-            | Self::Relies(process, ..)
+            | Self::TrustExtended(process, ..)
+            | Self::ToldHeld(process, ..)
             | Self::Cancelled(process, ..)
-            | Self::Distrusts(process, ..)
+            | Self::TrustEnded(process, ..)
             | Self::Started(process, ..)
             | Self::Stopping(process, ..)
             | Self::StartEnded(process, ..)
             | Self::Aborted(process, ..)
             | Self::Stopped(process, ..)
             | Self::Wrote(process, ..) => Some(*process),
-            Self::Freed(..)
+            Self::Released(..)
             | Self::Disabled(_)
             | Self::Enabled(_)
             | Self::Panicked(_)

@@ -8,57 +8,57 @@ use super::lease_model::LeaseModel;
 use super::network::{hint, leave, send_renewal};
 use super::participant::JobState;
 use super::state::{Message, MessageStage, ModelState, Rule};
-use super::step::{Cost, Step};
-use super::store::{Call, Reply};
+use super::step::{Cost, ModelStep};
+use super::store::{ModelCall, Reply};
 use super::units::{TTL, UNIT};
 
 impl LeaseModel {
     /// What a step makes of a state.
-    pub(super) fn apply(&self, mut state: ModelState, step: Step) -> ModelState {
+    pub(super) fn apply(&self, mut state: ModelState, step: ModelStep) -> ModelState {
         if let Some(cost) = step.cost(&state) {
             state.leaderless = 0;
             match cost {
                 Cost::Fault => {
                     state.left.faults -= 1;
-                    state.had_faults |= !matches!(step, Step::Crash(_));
+                    state.had_faults |= !matches!(step, ModelStep::Crash(_));
                 }
                 Cost::Command => state.left.commands -= 1,
             }
         }
         match step {
-            Step::Pass => self.pass(&mut state, None),
-            Step::Slip(slow) => self.pass(&mut state, Some(slow)),
-            Step::Tick(at) => self.tell(&mut state, at, Event::TICK),
-            Step::SendRenewal(at) => send_renewal(&mut state, at),
-            Step::Hear(at) => {
+            ModelStep::Pass => self.pass(&mut state, None),
+            ModelStep::Slip(slow) => self.pass(&mut state, Some(slow)),
+            ModelStep::Tick(at) => self.handle_event(&mut state, at, Event::TICK),
+            ModelStep::SendRenewal(at) => send_renewal(&mut state, at),
+            ModelStep::Hear(at) => {
                 state.with(at, |it| it.hinted = false);
-                self.tell(&mut state, at, Event::Lease(LeaseEvent::Hint));
+                self.handle_event(&mut state, at, Event::Lease(LeaseEvent::Hint));
             }
-            Step::MissHint(at) => state.with(at, |it| it.hinted = false),
-            Step::Release(at) | Step::GiveUp(at) => self.wait_again(&mut state, at),
-            Step::EndJob(at) if state.instances[at].as_ref().is_some_and(|it| it.has_guard()) => {
+            ModelStep::MissHint(at) => state.with(at, |it| it.hinted = false),
+            ModelStep::Release(at) | ModelStep::GiveUp(at) => self.wait_again(&mut state, at),
+            ModelStep::EndJob(at) if state.instances[at].as_ref().is_some_and(|it| it.has_guard()) => {
                 self.wait_again(&mut state, at);
             }
-            Step::EndJob(at) => {
+            ModelStep::EndJob(at) => {
                 state.with(at, |it| it.job = JobState::None);
-                self.tell(&mut state, at, Event::JobEnded);
+                self.handle_event(&mut state, at, Event::JobEnded);
             }
-            Step::FailStart(at) => self.tell(&mut state, at, Event::StartFailed(String::new())),
-            Step::Resign(at) => self.tell(&mut state, at, Event::Resign),
-            Step::ShutDown(at) => self.tell(&mut state, at, Event::ShutDown),
-            Step::Serve(at) => self.serve(&mut state, at),
-            Step::Deliver(at) => {
+            ModelStep::FailStart(at) => self.handle_event(&mut state, at, Event::StartFailed(String::new())),
+            ModelStep::Resign(at) => self.handle_event(&mut state, at, Event::Resign),
+            ModelStep::ShutDown(at) => self.handle_event(&mut state, at, Event::ShutDown),
+            ModelStep::Serve(at) => self.serve(&mut state, at),
+            ModelStep::Deliver(at) => {
                 let message = state.network.remove(at);
                 if let (Some(to), MessageStage::Reply(reply)) = (message.waiting, message.stage) {
                     let event = self.event(&state, &message, Some(reply));
-                    self.tell(&mut state, to, event);
+                    self.handle_event(&mut state, to, event);
                 }
             }
-            Step::Fail(at) => {
+            ModelStep::Fail(at) => {
                 let message = state.network.remove(at);
                 self.fail(&mut state, &message);
             }
-            Step::TimeOut(at) => {
+            ModelStep::TimeOut(at) => {
                 let message = state.network.remove(at);
                 if message.stage == MessageStage::Request {
                     // It may still reach the store.
@@ -66,23 +66,23 @@ impl LeaseModel {
                 }
                 self.fail(&mut state, &message);
             }
-            Step::Lose(at) => state.network[at].stage = MessageStage::Lost,
-            Step::Vanish(at) => {
+            ModelStep::Lose(at) => state.network[at].stage = MessageStage::Lost,
+            ModelStep::Vanish(at) => {
                 state.network.remove(at);
             }
-            Step::Delay(at) => state.network[at].late = true,
-            Step::Pause(at) => state.with(at, |it| {
+            ModelStep::Delay(at) => state.network[at].late = true,
+            ModelStep::Pause(at) => state.with(at, |it| {
                 it.paused = true;
                 it.paused_in_term = true;
             }),
-            Step::Resume(at) => state.with(at, |it| it.paused = false),
-            Step::Crash(at) => leave(&mut state, at),
-            Step::Boot(at) => state.instances[at] = Some(self.participant(at)),
-            Step::Disable => {
+            ModelStep::Resume(at) => state.with(at, |it| it.paused = false),
+            ModelStep::Crash(at) => leave(&mut state, at),
+            ModelStep::Boot(at) => state.instances[at] = Some(self.participant(at)),
+            ModelStep::Disable => {
                 state.store.disable();
                 hint(&mut state);
             }
-            Step::Enable => {
+            ModelStep::Enable => {
                 state.store.disabled = false;
                 hint(&mut state);
             }
@@ -92,7 +92,7 @@ impl LeaseModel {
     }
 
     fn pass(&self, state: &mut ModelState, slow: Option<usize>) {
-        state.store.pass();
+        state.store.advance();
         for (at, instance) in state.instances.iter_mut().enumerate() {
             let Some(instance) = instance else { continue };
             if slow == Some(at) {
@@ -123,7 +123,7 @@ impl LeaseModel {
         if matches!(reply, Reply::Held { by_itself: true, .. }) {
             state.broken = Some(Rule::NoSelfBlocking);
         }
-        if message.call == Call::Release {
+        if message.call == ModelCall::Release {
             state.forget_lease(message.lease);
         }
         if message.waiting.is_some() {
@@ -138,12 +138,12 @@ impl LeaseModel {
 
     fn fail(&self, state: &mut ModelState, message: &Message) {
         if let Some(to) = message.waiting {
-            if message.call == Call::Release {
+            if message.call == ModelCall::Release {
                 // It did what it can.
                 state.forget_lease(message.lease);
             }
             let event = self.event(state, message, None);
-            self.tell(state, to, event);
+            self.handle_event(state, to, event);
         }
     }
 }

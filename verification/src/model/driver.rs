@@ -13,7 +13,7 @@ use super::network::{
 };
 use super::participant::{JobState, Participant};
 use super::state::{Message, ModelState, Rule};
-use super::store::{Call, LeaseId, Reply};
+use super::store::{ModelCall, LeaseId, Reply};
 use super::units::NOW;
 
 impl LeaseModel {
@@ -27,17 +27,17 @@ impl LeaseModel {
     ) -> Event {
         let sent = if self.mutation == Some(Mutation::TrustFromReply) { NOW } else { message.sent };
         Event::Lease(match message.call {
-            Call::Acquire => LeaseEvent::AcquireReplied { sent, reply: acquire_reply(reply) },
-            Call::Renew => {
+            ModelCall::Acquire => LeaseEvent::AcquireReplied { sent, reply: acquire_reply(reply) },
+            ModelCall::Renew => {
                 let under_way = message.waiting.is_some_and(|at| renewals(state, at) > 0);
                 LeaseEvent::RenewReplied { sent, reply: renew_reply(reply), under_way }
             }
-            Call::Release => LeaseEvent::ReleaseReplied { confirmed: reply.is_some() },
+            ModelCall::Release => LeaseEvent::ReleaseReplied { confirmed: reply.is_some() },
         })
     }
 
     /// Tells the machine, and does what it wants done.
-    pub(super) fn tell(&self, state: &mut ModelState, at: usize, event: Event) {
+    pub(super) fn handle_event(&self, state: &mut ModelState, at: usize, event: Event) {
         if let Event::Lease(LeaseEvent::RenewReplied { reply: RenewReply::Lost, .. }) = &event {
             // The attempt has had its term; what arrives of it after a whole ttl is bad luck.
             let lease = state.instances[at].as_ref().and_then(|it| it.lease);
@@ -94,7 +94,7 @@ impl LeaseModel {
                     it.retried = id == AttemptId::Retry;
                     it.lease = Some(lease);
                 });
-                send(state, Some(at), Call::Acquire, lease, NOW + self.timing.call_limit());
+                send(state, Some(at), ModelCall::Acquire, lease, NOW + self.timing.call_limit());
             }
             Action::Send(Request::Renew(window)) => {
                 // It replaces a renewal that was not sent yet, or the second oldest one if too many
@@ -108,7 +108,7 @@ impl LeaseModel {
             Action::Send(Request::Release(limit)) => {
                 begin_release(state, at);
                 if let Some(lease) = state.instances[at].as_ref().and_then(|it| it.lease) {
-                    send(state, Some(at), Call::Release, lease, NOW + limit);
+                    send(state, Some(at), ModelCall::Release, lease, NOW + limit);
                 }
             }
             Action::Start { deadline, .. } => {
@@ -149,10 +149,10 @@ impl LeaseModel {
                 if !started {
                     state.broken = Some(Rule::StartStop);
                 }
-                ignore(state, at, Some(Call::Renew));
+                ignore(state, at, Some(ModelCall::Renew));
                 let lease = state.instances[at].as_ref().and_then(|it| it.lease);
                 if let (Some(lease), Some(Mutation::ReleaseBeforeStop)) = (lease, self.mutation) {
-                    send(state, None, Call::Release, lease, NOW);
+                    send(state, None, ModelCall::Release, lease, NOW);
                 }
             }
             Action::AbortStart => state.with(at, |it| it.aborted = true),
@@ -170,7 +170,7 @@ impl LeaseModel {
 
 /// Counts the renewals of an instance that are under way.
 fn renewals(state: &ModelState, at: usize) -> usize {
-    let its = |message: &&Message| message.waiting == Some(at) && message.call == Call::Renew;
+    let its = |message: &&Message| message.waiting == Some(at) && message.call == ModelCall::Renew;
     state.network.iter().filter(its).count()
 }
 
@@ -188,7 +188,7 @@ fn drop_attempt(state: &mut ModelState, at: usize, lease: LeaseId) {
         return state.forget_lease(lease);
     }
     begin_release(state, at);
-    send(state, None, Call::Release, lease, NOW);
+    send(state, None, ModelCall::Release, lease, NOW);
 }
 
 /// An instance releases its lease. It must not do so after its job was aborted, since that may go

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use stateright::{Checker, HasDiscoveries, Model};
 
 use super::lease_model::LeaseModel;
-use super::step::Step;
+use super::step::ModelStep;
 
 /// What a search found.
 #[derive(Clone, Debug)]
@@ -19,9 +19,9 @@ pub struct Explored {
     /// Steps from the first state to the farthest.
     pub depth: usize,
     /// No state was left out: the search did not end at a depth that it was given.
-    pub whole: bool,
+    pub is_complete: bool,
     /// What was broken, and one of the shortest ways there.
-    pub counterexamples: Vec<(&'static str, Vec<Step>)>,
+    pub counterexamples: Vec<(&'static str, Vec<ModelStep>)>,
     /// How long it took.
     pub took: Duration,
 }
@@ -53,14 +53,14 @@ impl LeaseModel {
         };
         let checker = checker.spawn_bfs().join();
         let path =
-            |(rule, path): (&'static str, stateright::Path<_, Step>)| (rule, path.into_actions());
+            |(rule, path): (&'static str, stateright::Path<_, ModelStep>)| (rule, path.into_actions());
         let counterexamples: Vec<_> = checker.discoveries().into_iter().map(path).collect();
         let depth = checker.max_depth().saturating_sub(1);
         Explored {
             states: checker.unique_state_count(),
             transitions: checker.state_count(),
             depth: steps.map_or(depth, |steps| depth.min(steps.get())),
-            whole: counterexamples.is_empty() && steps.is_none_or(|steps| depth <= steps.get()),
+            is_complete: counterexamples.is_empty() && steps.is_none_or(|steps| depth <= steps.get()),
             counterexamples,
             took: begun.elapsed(),
         }
@@ -70,7 +70,7 @@ impl LeaseModel {
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { states, transitions, depth, took, .. } = self;
-        let extent = if self.whole { "all there are" } else { "no further" };
+        let extent = if self.is_complete { "all there are" } else { "no further" };
         write!(
             f,
             "{states} states, {transitions} transitions, {depth} steps deep ({extent}), {took:.1?}"

@@ -32,16 +32,16 @@ pub use lease_model::LeaseModel;
 pub use mutation::Mutation;
 pub use participant::{JobState, Machine, Participant};
 pub use state::{Message, MessageStage, ModelState, Rule};
-pub use step::Step;
-pub use store::{Call, Lease, LeaseId, Reply, Store};
+pub use step::ModelStep;
+pub use store::{ModelCall, ModelLease, LeaseId, Reply, ModelStore};
 
 impl Model for LeaseModel {
     type State = ModelState;
-    type Action = Step;
+    type Action = ModelStep;
 
     fn init_states(&self) -> Vec<ModelState> {
         vec![ModelState {
-            store: Store::default(),
+            store: ModelStore::default(),
             instances: (0..self.participants()).map(|at| Some(self.participant(at))).collect(),
             network: Vec::new(),
             left: self.budget(),
@@ -52,11 +52,11 @@ impl Model for LeaseModel {
         }]
     }
 
-    fn actions(&self, state: &ModelState, steps: &mut Vec<Step>) {
+    fn actions(&self, state: &ModelState, steps: &mut Vec<ModelStep>) {
         steps.extend(self.possible(state));
     }
 
-    fn next_state(&self, state: &ModelState, step: Step) -> Option<ModelState> {
+    fn next_state(&self, state: &ModelState, step: ModelStep) -> Option<ModelState> {
         Some(self.apply(state.clone(), step))
     }
 
@@ -84,7 +84,7 @@ impl Model for LeaseModel {
             Property::always(
                 "nobody leads a disabled name past its lease",
                 |_, state: &ModelState| {
-                    let over = state.store.disabled && state.store.notice == 0;
+                    let over = state.store.disabled && state.store.ending_deadline == 0;
                     !over || state.running().all(|(_, instance)| !instance.trusts())
                 },
             ),

@@ -4,13 +4,13 @@ use leasehold_core::lease::machine::{AcquireReply, RenewReply};
 use leasehold_core::{FencingToken, Grant, Moment, Reason};
 
 use super::state::{Message, MessageStage, ModelState};
-use super::store::{Call, LeaseId, Reply};
+use super::store::{ModelCall, LeaseId, Reply};
 use super::units::{NOW, TTL, UNIT};
 
 pub(super) fn send(
     state: &mut ModelState,
     waiting: Option<usize>,
-    call: Call,
+    call: ModelCall,
     lease: LeaseId,
     until: Moment,
 ) {
@@ -26,7 +26,7 @@ pub(super) fn send(
 pub(super) fn send_renewal(state: &mut ModelState, at: usize) {
     let Some(it) = &mut state.instances[at] else { return };
     if let (Some(window), Some(lease)) = (it.window.take(), it.lease) {
-        send(state, Some(at), Call::Renew, lease, window.useful_until);
+        send(state, Some(at), ModelCall::Renew, lease, window.useful_until);
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) fn hint(state: &mut ModelState) {
 
 /// An instance waits no longer for replies, to that kind of call if one is named. Replies that
 /// nobody waits for are no more; such requests are alike whenever they were sent.
-pub(super) fn ignore(state: &mut ModelState, at: usize, kind: Option<Call>) {
+pub(super) fn ignore(state: &mut ModelState, at: usize, kind: Option<ModelCall>) {
     for message in &mut state.network {
         if message.waiting == Some(at) && kind.is_none_or(|kind| message.call == kind) {
             message.waiting = None;
@@ -55,7 +55,7 @@ pub(super) fn leave(state: &mut ModelState, at: usize) {
 
 /// An instance stops waiting for the reply to its second oldest renewal.
 pub(super) fn ignore_second_oldest_renewal(state: &mut ModelState, at: usize) {
-    let its = |message: &&mut Message| message.waiting == Some(at) && message.call == Call::Renew;
+    let its = |message: &&mut Message| message.waiting == Some(at) && message.call == ModelCall::Renew;
     let mut renewals: Vec<_> = state.network.iter_mut().filter(its).collect();
     renewals.sort_by_key(|message| message.sent);
     if let Some(second) = renewals.into_iter().nth(1) {

@@ -4,14 +4,14 @@ use leasehold_core::Moment;
 
 use super::budget::Budget;
 use super::participant::{JobState, Participant};
-use super::store::{Call, LeaseId, Reply, Store};
+use super::store::{ModelCall, LeaseId, Reply, ModelStore};
 use super::units::NOW;
 
 /// Everything there is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModelState {
     /// The referee.
-    pub store: Store,
+    pub store: ModelStore,
     /// Those that campaign; none where one has crashed or left.
     pub instances: Vec<Option<Participant>>,
     /// Requests and replies under way, in a fixed order.
@@ -50,7 +50,7 @@ pub struct Message {
     /// Who waits for the reply; none when nobody does any more.
     pub waiting: Option<usize>,
     /// What was asked.
-    pub call: Call,
+    pub call: ModelCall,
     /// Of which lease.
     pub lease: LeaseId,
     /// When, by the instance's clock.

@@ -7,7 +7,7 @@ use super::units::NOW;
 
 /// What can happen. Instances and messages are named by their place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum ModelStep {
     /// A unit of time passes.
     Pass,
     /// A unit of time passes, and one instance's clock stands still.
@@ -62,7 +62,7 @@ pub enum Step {
 
 impl LeaseModel {
     /// Everything that can happen in a state.
-    pub(super) fn possible(&self, state: &ModelState) -> Vec<Step> {
+    pub(super) fn possible(&self, state: &ModelState) -> Vec<ModelStep> {
         let mut steps = Vec::new();
         let (faults, commands) = (state.left.faults > 0, state.left.commands > 0);
         let mut may = |possible: bool, step| {
@@ -71,50 +71,50 @@ impl LeaseModel {
             }
         };
         let calm = !state.is_busy();
-        may(calm, Step::Pass);
+        may(calm, ModelStep::Pass);
         for (at, instance) in state.instances.iter().enumerate() {
             let Some(it) = instance else {
-                may(true, Step::Boot(at));
+                may(true, ModelStep::Boot(at));
                 continue;
             };
-            may(faults && calm && it.until_next_slip == 0, Step::Slip(at));
-            may(faults, Step::Crash(at));
+            may(faults && calm && it.until_next_slip == 0, ModelStep::Slip(at));
+            may(faults, ModelStep::Crash(at));
             if it.paused {
-                may(true, Step::Resume(at));
+                may(true, ModelStep::Resume(at));
                 continue;
             }
-            may(faults, Step::Pause(at));
-            may(it.machine.wake().is_some_and(|wake| wake.at <= NOW), Step::Tick(at));
-            may(it.window.is_some_and(|window| window.earliest <= NOW), Step::SendRenewal(at));
-            may(it.hinted, Step::Hear(at));
-            may(it.hinted && faults, Step::MissHint(at));
-            may(matches!(it.job, JobState::Stopping | JobState::Aborted), Step::EndJob(at));
+            may(faults, ModelStep::Pause(at));
+            may(it.machine.wake().is_some_and(|wake| wake.at <= NOW), ModelStep::Tick(at));
+            may(it.window.is_some_and(|window| window.earliest <= NOW), ModelStep::SendRenewal(at));
+            may(it.hinted, ModelStep::Hear(at));
+            may(it.hinted && faults, ModelStep::MissHint(at));
+            may(matches!(it.job, JobState::Stopping | JobState::Aborted), ModelStep::EndJob(at));
             if it.machine.has_job() {
-                may(faults && it.job == JobState::Started, Step::FailStart(at));
-                may(commands && it.job == JobState::Started, Step::Resign(at));
-                may(commands, Step::ShutDown(at));
+                may(faults && it.job == JobState::Started, ModelStep::FailStart(at));
+                may(commands && it.job == JobState::Started, ModelStep::Resign(at));
+                may(commands, ModelStep::ShutDown(at));
             } else {
-                may(commands && it.job == JobState::Started, Step::Release(at));
-                may(commands && !it.has_guard(), Step::GiveUp(at));
+                may(commands && it.job == JobState::Started, ModelStep::Release(at));
+                may(commands && !it.has_guard(), ModelStep::GiveUp(at));
             }
         }
         for (at, message) in state.network.iter().enumerate() {
             let hears = |at: usize| state.instances[at].as_ref().is_some_and(|it| !it.paused);
             let heard = message.waiting.is_some_and(hears);
             let travels = message.stage != MessageStage::Lost;
-            may(message.stage == MessageStage::Request, Step::Serve(at));
-            may(heard && matches!(message.stage, MessageStage::Reply(_)), Step::Deliver(at));
-            may(heard && message.until <= NOW, Step::TimeOut(at));
-            may(faults && heard && travels, Step::Fail(at));
+            may(message.stage == MessageStage::Request, ModelStep::Serve(at));
+            may(heard && matches!(message.stage, MessageStage::Reply(_)), ModelStep::Deliver(at));
+            may(heard && message.until <= NOW, ModelStep::TimeOut(at));
+            may(faults && heard && travels, ModelStep::Fail(at));
             if message.waiting.is_some() {
-                may(faults && travels && !message.late, Step::Lose(at));
+                may(faults && travels && !message.late, ModelStep::Lose(at));
             } else {
-                may(message.late || faults, Step::Vanish(at));
+                may(message.late || faults, ModelStep::Vanish(at));
             }
-            may(faults && travels && !message.late, Step::Delay(at));
+            may(faults && travels && !message.late, ModelStep::Delay(at));
         }
-        may(commands && !state.store.disabled, Step::Disable);
-        may(commands && state.store.disabled, Step::Enable);
+        may(commands && !state.store.disabled, ModelStep::Disable);
+        may(commands && state.store.disabled, ModelStep::Enable);
         steps
     }
 }
@@ -125,7 +125,7 @@ pub(super) enum Cost {
     Command,
 }
 
-impl Step {
+impl ModelStep {
     pub(super) fn cost(self, state: &ModelState) -> Option<Cost> {
         match self {
             Self::Slip(_)

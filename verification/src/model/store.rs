@@ -15,22 +15,22 @@ pub struct LeaseId {
 
 /// What the store keeps of the name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Store {
+pub struct ModelStore {
     /// The latest lease, in force while `left` of it is left.
-    pub lease: Option<Lease>,
+    pub lease: Option<ModelLease>,
     /// The token of the latest grant, as a rank among all tokens that are still known.
     pub token: u8,
     /// Whether the name is disabled.
     pub disabled: bool,
     /// What is left of the lease that was in force when the name was disabled.
-    pub notice: u8,
+    pub ending_deadline: u8,
     /// A lease that was over is in force again.
     pub revived: bool,
 }
 
 /// A lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Lease {
+pub struct ModelLease {
     /// Whose.
     pub id: LeaseId,
     /// Units of time.
@@ -41,7 +41,7 @@ pub struct Lease {
 
 /// What an instance asks of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Call {
+pub enum ModelCall {
     /// For the lease.
     Acquire,
     /// For more of it.
@@ -77,23 +77,23 @@ pub enum Reply {
     Released,
 }
 
-impl Store {
+impl ModelStore {
     /// The lease in force.
-    pub fn live(&self) -> Option<&Lease> {
+    pub fn live(&self) -> Option<&ModelLease> {
         self.lease.as_ref().filter(|lease| lease.left > 0)
     }
 
     /// Answers a call; also whether watchers are told.
     pub(super) fn answer(
         &mut self,
-        call: Call,
+        call: ModelCall,
         id: LeaseId,
         mutation: Option<Mutation>,
     ) -> (Reply, bool) {
         match call {
-            Call::Acquire => (self.acquire(id), false),
-            Call::Renew => (self.renew(id, mutation), false),
-            Call::Release => {
+            ModelCall::Acquire => (self.acquire(id), false),
+            ModelCall::Renew => (self.renew(id, mutation), false),
+            ModelCall::Release => {
                 let held = self.live().is_some_and(|lease| lease.id == id);
                 if held {
                     self.lease = None;
@@ -115,7 +115,7 @@ impl Store {
             }
             None => {
                 self.token += 1;
-                self.lease = Some(Lease { id, left: TTL, ending: false });
+                self.lease = Some(ModelLease { id, left: TTL, ending: false });
                 Reply::Granted { token: self.token, left: TTL }
             }
         }
@@ -137,20 +137,20 @@ impl Store {
             return Reply::Disabled;
         }
         self.revived |= !live;
-        self.lease = Some(Lease { id, left: TTL, ending });
+        self.lease = Some(ModelLease { id, left: TTL, ending });
         Reply::Extended
     }
 
     pub(super) fn disable(&mut self) {
-        self.notice = self.live().map_or(0, |lease| lease.left);
+        self.ending_deadline = self.live().map_or(0, |lease| lease.left);
         self.disabled = true;
         if let Some(lease) = self.lease.as_mut().filter(|lease| lease.left > 0) {
             lease.ending = true;
         }
     }
 
-    pub(super) fn pass(&mut self) {
-        self.notice = self.notice.saturating_sub(1);
+    pub(super) fn advance(&mut self) {
+        self.ending_deadline = self.ending_deadline.saturating_sub(1);
         if let Some(lease) = &mut self.lease {
             lease.left = lease.left.saturating_sub(1);
         }

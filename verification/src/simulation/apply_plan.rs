@@ -4,31 +4,31 @@ use std::time::Duration;
 
 use leasehold_core::{DisableOptions, LockName, LockStore, Reason, Result};
 
-use super::names::Names;
-use super::process::{Running, World};
-use super::{Deed, Plan, Weather};
-use crate::history::{Fact, Name, Process};
+use super::names::NameTable;
+use super::process::{RunningInstance, Simulation};
+use super::{Operation, SimulationPlan, FaultProfile};
+use crate::history::{Event, NameId, InstanceId};
 
 /// Everything that runs.
 #[derive(Debug)]
-pub(super) struct Cluster {
-    pub(super) world: World,
-    pub(super) running: Vec<Running>,
+pub(super) struct SimulatedCluster {
+    pub(super) world: Simulation,
+    pub(super) running: Vec<RunningInstance>,
     random: fastrand::Rng,
-    booted: Process,
+    booted: InstanceId,
     /// What is to be undone, and when.
     pending: Vec<(Duration, Undo)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Undo {
-    Thaw(Process),
-    Mend(Process),
-    Enable(Name),
+    Thaw(InstanceId),
+    RestoreLink(InstanceId),
+    Enable(NameId),
 }
 
-impl Cluster {
-    pub(super) fn boot(world: World, plan: &Plan) -> Result<Self> {
+impl SimulatedCluster {
+    pub(super) fn boot(world: Simulation, plan: &SimulationPlan) -> Result<Self> {
         let random = fastrand::Rng::with_seed(plan.seed);
         let mut cluster =
             Self { world, running: Vec::new(), random, booted: 0, pending: Vec::new() };
@@ -39,13 +39,13 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn next(&mut self, plan: &Plan) -> Result<Running> {
+    fn next(&mut self, plan: &SimulationPlan) -> Result<RunningInstance> {
         self.booted += 1;
-        Running::boot(&self.world, plan, self.booted, self.random.u64(..))
+        RunningInstance::boot(&self.world, plan, self.booted, self.random.u64(..))
     }
 
-    fn note(&self, fact: Fact) {
-        self.world.recorder.note(fact);
+    fn note(&self, fact: Event) {
+        self.world.recorder.record(fact);
     }
 
     /// Waits until then, and undoes meanwhile what is due.
@@ -74,71 +74,71 @@ impl Cluster {
             Undo::Thaw(id) => {
                 if let Some(running) = self.find(id) {
                     running.instance.gate.set_open(true);
-                    self.note(Fact::Thawed(id));
+                    self.note(Event::Thawed(id));
                 }
             }
-            Undo::Mend(id) => {
+            Undo::RestoreLink(id) => {
                 if let Some(running) = self.find(id) {
-                    running.instance.link.set(Weather::Fair);
-                    self.note(Fact::Mended(id));
+                    running.instance.link.set(FaultProfile::Fair);
+                    self.note(Event::LinkRestored(id));
                 }
             }
             Undo::Enable(name) => {
-                self.world.referee.store.enable(&LockName::new(Names::name(name))?).await?;
-                self.note(Fact::Enabled(name));
+                self.world.referee.store.enable(&LockName::new(NameTable::name(name))?).await?;
+                self.note(Event::Enabled(name));
             }
         }
         Ok(())
     }
 
-    fn find(&self, id: Process) -> Option<&Running> {
+    fn find(&self, id: InstanceId) -> Option<&RunningInstance> {
         self.running.iter().find(|running| running.instance.id == id)
     }
 
-    pub(super) async fn act(&mut self, deed: Deed, plan: &Plan) -> Result<()> {
+    pub(super) async fn apply(&mut self, deed: Operation, plan: &SimulationPlan) -> Result<()> {
         let now = self.world.recorder.now();
         match deed {
-            Deed::Crash(place) => {
+            Operation::Crash(place) => {
                 let next = self.next(plan)?;
                 std::mem::replace(&mut self.running[place], next).crash();
             }
-            Deed::Replace(place) => {
+            Operation::Replace(place) => {
                 // One that is frozen cannot be told.
                 if self.running[place].instance.gate.is_open() {
                     let next = self.next(plan)?;
                     tokio::spawn(std::mem::replace(&mut self.running[place], next).leave());
                 }
             }
-            Deed::Freeze(place, time) => {
+            Operation::Freeze(place, time) => {
                 let instance = &self.running[place].instance;
                 if instance.gate.is_open() {
                     instance.gate.set_open(false);
-                    self.note(Fact::Froze(instance.id));
+                    self.note(Event::Frozen(instance.id));
                     self.pending.push((now + time, Undo::Thaw(instance.id)));
                 }
             }
-            Deed::Weather(place, weather, time) => self.cut(place, weather, now + time),
-            Deed::Outage(time) => {
+            Operation::Weather(place, weather, time) => self.degrade_link(place, weather, now + time),
+            Operation::Outage(time) => {
                 (0..self.running.len())
-                    .for_each(|place| self.cut(place, Weather::Away, now + time));
+                    .for_each(|place| self.degrade_link(place, FaultProfile::Away, now + time));
             }
-            Deed::Resign(name) => {
+            Operation::Resign(name) => {
                 let leader = self.running.iter().find(|running| {
                     running.instance.gate.is_open() && running.elections[name].status().is_leading()
                 });
                 if let Some(leader) = leader {
                     if let Some(token) = leader.elections[name].status().token {
-                        self.note(Fact::Resigns(leader.instance.id, name, token.get()));
+                        self.note(Event::Resigns(leader.instance.id, name, token.get()));
                     }
                     // Without waiting for it: a first poll sends the command.
                     futures_util::FutureExt::now_or_never(leader.elections[name].resign());
                 }
             }
-            Deed::Disable(name, time) => {
-                let name_itself = LockName::new(Names::name(name))?;
+            Operation::Disable(name, time) => {
+                let name_itself = LockName::new(NameTable::name(name))?;
                 let options = DisableOptions { reason: Reason::new("upkeep")?, by: None };
                 self.world.referee.store.disable(&name_itself, &options).await?;
-                self.note(Fact::Disabled(name));
+                self.note(Event::Disabled(name));
                 self.pending.retain(|(_, undo)| !matches!(undo, Undo::Enable(n) if *n == name));
                 self.pending.push((now + time, Undo::Enable(name)));
             }
@@ -146,12 +146,12 @@ impl Cluster {
         Ok(())
     }
 
-    fn cut(&mut self, place: usize, weather: Weather, until: Duration) {
+    fn degrade_link(&mut self, place: usize, weather: FaultProfile, until: Duration) {
         let instance = &self.running[place].instance;
         let id = instance.id;
         instance.link.set(weather);
-        self.note(Fact::Cut(id));
-        self.pending.retain(|(_, undo)| !matches!(undo, Undo::Mend(process) if *process == id));
-        self.pending.push((until, Undo::Mend(id)));
+        self.note(Event::LinkDegraded(id));
+        self.pending.retain(|(_, undo)| !matches!(undo, Undo::RestoreLink(process) if *process == id));
+        self.pending.push((until, Undo::RestoreLink(id)));
     }
 }

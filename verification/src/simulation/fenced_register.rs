@@ -3,22 +3,22 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::history::{Name, Write};
+use crate::history::{NameId, WriteResult};
 
 /// One register a name.
 #[derive(Debug, Default)]
-pub(super) struct Registers {
-    seen: Mutex<HashMap<Name, u64>>,
+pub(super) struct FencedRegisters {
+    seen: Mutex<HashMap<NameId, u64>>,
 }
 
-impl Registers {
-    pub(super) fn write(&self, name: Name, token: u64) -> Write {
+impl FencedRegisters {
+    pub(super) fn write(&self, name: NameId, token: u64) -> WriteResult {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = seen.entry(name).or_default();
         if token < *seen {
-            return Write::Refused;
+            return WriteResult::Refused;
         }
         *seen = token;
-        Write::Accepted
+        WriteResult::Accepted
     }
 }

@@ -5,32 +5,32 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use leasehold_core::LeaseId;
 
-use crate::history::{Attempt, Name};
+use crate::history::{AttemptId, NameId};
 
 /// What the referee knows of the leases of a run.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct GrantLog {
     entries: Mutex<Entries>,
 }
 
 #[derive(Debug, Default)]
 struct Entries {
-    attempts: HashMap<LeaseId, Attempt>,
+    attempts: HashMap<LeaseId, AttemptId>,
     tokens: HashMap<LeaseId, u64>,
-    granted: HashMap<(Name, u64), LeaseId>,
+    granted: HashMap<(NameId, u64), LeaseId>,
     /// Under which id those are asked for whose own was forgotten.
     renamed: HashMap<LeaseId, LeaseId>,
 }
 
-impl Ledger {
+impl GrantLog {
     /// The number of an attempt, by when it was first heard of.
-    pub(super) fn attempt(&self, lease: LeaseId) -> Attempt {
+    pub(super) fn attempt(&self, lease: LeaseId) -> AttemptId {
         let attempts = &mut self.entries().attempts;
         let next = attempts.len();
         *attempts.entry(lease).or_insert(next)
     }
 
-    pub(super) fn grant(&self, name: Name, lease: LeaseId, token: u64) {
+    pub(super) fn grant(&self, name: NameId, lease: LeaseId, token: u64) {
         let mut entries = self.entries();
         entries.tokens.insert(lease, token);
         entries.granted.insert((name, token), lease);
@@ -42,7 +42,7 @@ impl Ledger {
     }
 
     /// Whose attempt that token of the name was granted to.
-    pub(super) fn granted(&self, name: Name, token: u64) -> Option<Attempt> {
+    pub(super) fn granted(&self, name: NameId, token: u64) -> Option<AttemptId> {
         let lease = self.entries().granted.get(&(name, token)).copied();
         lease.map(|lease| self.attempt(lease))
     }

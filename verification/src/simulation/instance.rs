@@ -6,29 +6,29 @@ use std::time::Duration;
 
 use super::Defect;
 use super::clock::DriftingClock;
-use super::fenced_register::Registers;
-use super::gate::Gate;
-use super::link::Link;
-use crate::history::{Fact, Name, Process, Recorder, Write};
+use super::fenced_register::FencedRegisters;
+use super::gate::FreezeGate;
+use super::link::SimulatedStore;
+use crate::history::{Event, NameId, InstanceId, HistoryRecorder, WriteResult};
 
 /// What an instance and its jobs share.
 #[derive(Debug)]
 pub(super) struct Instance {
-    pub(super) id: Process,
+    pub(super) id: InstanceId,
     pub(super) clock: DriftingClock,
-    pub(super) gate: Arc<Gate>,
-    pub(super) link: Link,
+    pub(super) gate: Arc<FreezeGate>,
+    pub(super) link: SimulatedStore,
     pub(super) defect: Option<Defect>,
-    pub(super) recorder: Recorder,
-    pub(super) registers: Arc<Registers>,
+    pub(super) recorder: HistoryRecorder,
+    pub(super) registers: Arc<FencedRegisters>,
     pub(super) random: Mutex<fastrand::Rng>,
     pub(super) alive: AtomicBool,
 }
 
 impl Instance {
-    pub(super) fn note(&self, fact: Fact) {
+    pub(super) fn note(&self, fact: Event) {
         if self.alive.load(Ordering::SeqCst) {
-            self.recorder.note(fact);
+            self.recorder.record(fact);
         }
     }
 
@@ -43,14 +43,14 @@ impl Instance {
 
     /// Writes to what the name protects, by one who was just told that the lease is held; on its
     /// way the instance may freeze, and the answer be lost.
-    pub(super) async fn write(&self, name: Name, token: u64) {
-        self.note(Fact::Relies(self.id, name, token));
+    pub(super) async fn write(&self, name: NameId, token: u64) {
+        self.note(Event::ToldHeld(self.id, name, token));
         self.clock.sleep(self.up_to(Duration::from_millis(50))).await;
         if !self.alive.load(Ordering::SeqCst) {
             return;
         }
         let outcome = self.registers.write(name, token);
-        let heard = if self.draw(10) == 0 { Write::Unknown } else { outcome };
-        self.note(Fact::Wrote(self.id, name, token, heard));
+        let heard = if self.draw(10) == 0 { WriteResult::Unknown } else { outcome };
+        self.note(Event::Wrote(self.id, name, token, heard));
     }
 }

@@ -24,7 +24,7 @@ mod search;
 mod settings;
 mod shrink;
 
-pub use plan::{Deed, Defect, Plan, Weather};
-pub use run::{Outcome, run};
-pub use search::{Failure, Found, search};
+pub use plan::{Operation, Defect, SimulationPlan, FaultProfile};
+pub use run::{RunResult, run};
+pub use search::{FailingRun, SearchResult, search};
 pub use shrink::shrink;

@@ -2,17 +2,17 @@
 
 use leasehold_core::LockName;
 
-use crate::history::Name;
+use crate::history::NameId;
 
 /// Turns numbers into names and back.
-pub(super) struct Names;
+pub(super) struct NameTable;
 
-impl Names {
-    pub(super) fn name(number: Name) -> String {
+impl NameTable {
+    pub(super) fn name(number: NameId) -> String {
         format!("name-{number}")
     }
 
-    pub(super) fn number(name: &LockName) -> Name {
+    pub(super) fn number(name: &LockName) -> NameId {
         name.as_str().trim_start_matches("name-").parse().unwrap_or_default()
     }
 }

@@ -8,44 +8,44 @@ use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 use super::clock::DriftingClock;
-use super::fenced_register::Registers;
-use super::gate::Gate;
+use super::fenced_register::FencedRegisters;
+use super::gate::FreezeGate;
 use super::instance::Instance;
 use super::job::WorkJob;
-use super::link::Link;
+use super::link::SimulatedStore;
 use super::lock_workload;
-use super::names::Names;
-use super::recording_store::Referee;
-use super::{Defect, Plan};
-use crate::history::{Fact, Process, Recorder};
+use super::names::NameTable;
+use super::recording_store::RecordingStore;
+use super::{Defect, SimulationPlan};
+use crate::history::{Event, InstanceId, HistoryRecorder};
 
 /// What the instances of a run share.
 #[derive(Clone, Debug)]
-pub(super) struct World {
-    pub(super) referee: Referee,
-    pub(super) recorder: Recorder,
-    pub(super) registers: Arc<Registers>,
+pub(super) struct Simulation {
+    pub(super) referee: RecordingStore,
+    pub(super) recorder: HistoryRecorder,
+    pub(super) registers: Arc<FencedRegisters>,
     pub(super) begun: tokio::time::Instant,
 }
 
 /// An instance that runs: its elections, and the task that takes locks.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct RunningInstance {
     pub(super) instance: Arc<Instance>,
     pub(super) elections: Vec<ElectionHandle>,
     locker: AbortHandle,
 }
 
-impl Running {
-    pub(super) fn boot(world: &World, plan: &Plan, id: Process, seed: u64) -> Result<Self> {
+impl RunningInstance {
+    pub(super) fn boot(world: &Simulation, plan: &SimulationPlan, id: InstanceId, seed: u64) -> Result<Self> {
         let mut random = fastrand::Rng::with_seed(seed);
-        let gate = Arc::new(Gate::new(random.bool()));
+        let gate = Arc::new(FreezeGate::new(random.bool()));
         let ppm = match plan.defect {
             Some(Defect::SlowClocks) => -100_000,
             _ => random.i32(-DriftingClock::FASTEST..=DriftingClock::FASTEST),
         };
         let clock = DriftingClock::new(world.begun, ppm, gate.clone());
-        let link = Link::new(world.referee.clone(), id, gate.clone(), random.u64(..));
+        let link = SimulatedStore::new(world.referee.clone(), id, gate.clone(), random.u64(..));
         let instance = Arc::new(Instance {
             id,
             clock: clock.clone(),
@@ -73,17 +73,17 @@ impl Running {
         let mut elections = Vec::new();
         for name in 0..plan.led {
             let job = WorkJob::new(instance.clone(), name, grace);
-            elections.push(client.election(Names::name(name))?.spawn(job));
+            elections.push(client.election(NameTable::name(name))?.spawn(job));
         }
-        let taking = lock_workload::take_locks(instance.clone(), client, plan.led);
+        let taking = lock_workload::acquire_locks(instance.clone(), client, plan.led);
         let locker = tokio::spawn(taking).abort_handle();
-        instance.note(Fact::Booted(id));
+        instance.note(Event::Booted(id));
         Ok(Self { instance, elections, locker })
     }
 
     /// It is gone from one moment to the next; its code winds up unseen.
     pub(super) fn crash(self) {
-        self.instance.note(Fact::Crashed(self.instance.id));
+        self.instance.note(Event::Crashed(self.instance.id));
         self.instance.alive.store(false, Ordering::SeqCst);
         self.instance.link.cut_off();
         self.instance.gate.set_open(true);
@@ -92,11 +92,11 @@ impl Running {
 
     /// It stops in order.
     pub(super) async fn leave(self) {
-        self.instance.note(Fact::Leaving(self.instance.id));
+        self.instance.note(Event::Leaving(self.instance.id));
         self.locker.abort();
         // All at once, as a program that ends does it.
         futures_util::future::join_all(self.elections.into_iter().map(ElectionHandle::shutdown))
             .await;
-        self.instance.note(Fact::Left(self.instance.id));
+        self.instance.note(Event::Left(self.instance.id));
     }
 }

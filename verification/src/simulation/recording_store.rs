@@ -9,24 +9,24 @@ use leasehold_core::{
 };
 
 use super::Defect;
-use super::grant_log::Ledger;
-use super::names::Names;
-use crate::history::{Fact, Name, Process, Recorder};
+use super::grant_log::GrantLog;
+use super::names::NameTable;
+use crate::history::{Event, NameId, InstanceId, HistoryRecorder};
 
 /// What every instance's link leads to.
 #[derive(Clone, Debug)]
-pub(super) struct Referee {
+pub(super) struct RecordingStore {
     pub(super) store: MemoryStore,
-    pub(super) recorder: Recorder,
+    pub(super) recorder: HistoryRecorder,
     pub(super) defect: Option<Defect>,
     random: Arc<Mutex<fastrand::Rng>>,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<GrantLog>,
 }
 
-impl Referee {
+impl RecordingStore {
     pub(super) fn new(
         clock: impl Clock,
-        recorder: Recorder,
+        recorder: HistoryRecorder,
         defect: Option<Defect>,
         seed: u64,
     ) -> Self {
@@ -37,31 +37,31 @@ impl Referee {
 
     pub(super) async fn acquire(
         &self,
-        process: Process,
+        process: InstanceId,
         name: &LockName,
         options: &AcquireOptions,
     ) -> Result<AcquireOutcome> {
-        if self.defect == Some(Defect::GrantsNoMore) {
-            self.tires()?;
+        if self.defect == Some(Defect::StopsGranting) {
+            self.fails_after_a_while()?;
         }
         let mut outcome = self.store.acquire(name, options).await?;
-        let number = Names::number(name);
+        let number = NameTable::number(name);
         if let AcquireOutcome::Held(held) = &outcome
             && let Some(other) = self.ledger.granted(number, held.token.get())
         {
             let attempt = self.ledger.attempt(options.lease);
-            self.recorder.note(Fact::InTheWay(process, number, attempt, other));
+            self.recorder.record(Event::RefusedBy(process, number, attempt, other));
         }
         match (&mut outcome, self.defect) {
             (AcquireOutcome::Held(held), Some(Defect::OverstatesLeases)) => {
                 held.left += options.ttl;
             }
-            (AcquireOutcome::Held(held), Some(Defect::GrantsTwice)) if self.now_and_then() => {
+            (AcquireOutcome::Held(held), Some(Defect::GrantsTwice)) if self.sometimes() => {
                 let token = FencingToken::new(held.token.get() + 1)?;
                 outcome = AcquireOutcome::Granted(Grant { token, left: options.ttl });
             }
             (AcquireOutcome::Granted(grant), Some(Defect::ForgetsTokens))
-                if self.now_and_then() =>
+                if self.sometimes() =>
             {
                 let token = FencingToken::new(1)?;
                 outcome = AcquireOutcome::Granted(Grant { token, left: grant.left });
@@ -71,18 +71,18 @@ impl Referee {
         if let AcquireOutcome::Granted(grant) = &outcome {
             let token = grant.token.get();
             self.ledger.grant(number, options.lease, token);
-            self.recorder.note(Fact::Granted(process, number, token));
+            self.recorder.record(Event::Granted(process, number, token));
         }
         Ok(outcome)
     }
 
     pub(super) async fn renew(
         &self,
-        process: Process,
+        process: InstanceId,
         leases: &[RenewOptions],
     ) -> Result<Vec<RenewOutcome>> {
-        if self.defect == Some(Defect::RenewsNoMore) {
-            self.tires()?;
+        if self.defect == Some(Defect::StopsRenewing) {
+            self.fails_after_a_while()?;
         }
         let mut outcomes = self.store.renew(leases).await?;
         if self.defect == Some(Defect::RenewsDisabled) {
@@ -94,8 +94,8 @@ impl Referee {
         }
         for (outcome, asked) in outcomes.iter().zip(leases) {
             if matches!(outcome, RenewOutcome::Extended { .. }) {
-                let (name, token) = self.known(asked);
-                self.recorder.note(Fact::Extended(process, name, token));
+                let (name, token) = self.name_and_token(asked);
+                self.recorder.record(Event::Extended(process, name, token));
             }
         }
         Ok(outcomes)
@@ -108,12 +108,12 @@ impl Referee {
         let outcome = self.store.release(name, lease).await?;
         if outcome == ReleaseOutcome::Released {
             let token = self.ledger.token(lease);
-            self.recorder.note(Fact::Freed(Names::number(name), token));
+            self.recorder.record(Event::Released(NameTable::number(name), token));
         }
         Ok(outcome)
     }
 
-    fn tires(&self) -> Result<()> {
+    fn fails_after_a_while(&self) -> Result<()> {
         const AFTER: Duration = Duration::from_secs(40);
         if self.recorder.now() < AFTER {
             return Ok(());
@@ -122,11 +122,11 @@ impl Referee {
     }
 
     /// The name and the token of a lease that is to be renewed.
-    pub(super) fn known(&self, renewal: &RenewOptions) -> (Name, u64) {
-        (Names::number(&renewal.name), self.ledger.token(renewal.lease))
+    pub(super) fn name_and_token(&self, renewal: &RenewOptions) -> (NameId, u64) {
+        (NameTable::number(&renewal.name), self.ledger.token(renewal.lease))
     }
 
-    fn now_and_then(&self) -> bool {
+    fn sometimes(&self) -> bool {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..20) == 0
     }
 }

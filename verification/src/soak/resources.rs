@@ -20,11 +20,11 @@ pub struct Sample {
 
 /// Takes samples.
 #[derive(Debug, Default)]
-pub(super) struct Meter {
+pub(super) struct ResourceSampler {
     pub(super) samples: Vec<Sample>,
 }
 
-impl Meter {
+impl ResourceSampler {
     pub(super) fn new() -> Self {
         Self::default()
     }
