@@ -13,7 +13,7 @@ const CAUSE_WINDOW: Duration = Duration::from_millis(100);
 /// What happened that may end terms.
 #[derive(Debug, Default)]
 struct TermCauses {
-    trouble: InstanceFaults,
+    faults: InstanceFaults,
     leaving: HashSet<InstanceId>,
     resigned: HashSet<(InstanceId, NameId, u64)>,
     start_ended: HashSet<(InstanceId, NameId, u64)>,
@@ -58,12 +58,12 @@ pub(super) fn check(history: &History) -> Found {
                 "heartbeats failed" => {
                     let until = seen.trusted.get(&lease).copied().unwrap_or_default();
                     let asked = until.saturating_sub(timing.ttl - timing.margin);
-                    let calm = seen.trouble.over_since(*process);
+                    let calm = seen.faults.over_since(*process);
                     let latest = until.saturating_sub(timing.stop_grace);
-                    let latest = latest.max(seen.trouble.last_thaw(*process)) + CAUSE_WINDOW;
+                    let latest = latest.max(seen.faults.last_thaw(*process)) + CAUSE_WINDOW;
                     let has_cause = calm.is_none_or(|at| at + timing.ttl > *now);
                     // One that was frozen meanwhile need not have come to it.
-                    let thawed = seen.trouble.last_thaw(*process) >= asked;
+                    let thawed = seen.faults.last_thaw(*process) >= asked;
                     let was_tried = seen.asked.contains(&lease) || thawed;
                     let tries = match timing.heartbeat_retries {
                         0 if seen.renewed.contains(&lease) && !seen.is_hinted(*process, asked) => {
@@ -92,7 +92,7 @@ impl TermCauses {
     }
 
     fn see(&mut self, now: Duration, fact: &Event, ttl: Duration) {
-        self.trouble.see(now, fact);
+        self.faults.see(now, fact);
         match fact {
             Event::Leaving(process) => {
                 self.leaving.insert(*process);

@@ -24,7 +24,7 @@ struct TakeoverDue {
 #[derive(Debug)]
 pub(super) struct WaiterState {
     timing: Timing,
-    trouble: InstanceFaults,
+    faults: InstanceFaults,
     led: HashSet<NameId>,
     /// From when on each campaigns: after its start delay.
     campaigning: HashMap<InstanceId, Duration>,
@@ -45,7 +45,7 @@ impl WaiterState {
         };
         Self {
             timing: timing.clone(),
-            trouble: InstanceFaults::default(),
+            faults: InstanceFaults::default(),
             led: events.iter().filter_map(led).collect(),
             campaigning: HashMap::new(),
             locking: HashMap::new(),
@@ -79,7 +79,7 @@ impl WaiterState {
             .chain(locking)
             .filter(|(_, at)| *at + SETTLED < since)
             .map(|(process, _)| process)
-            .filter(|process| self.trouble.over_since(*process).is_some_and(|at| at + rest < since))
+            .filter(|process| self.faults.over_since(*process).is_some_and(|at| at + rest < since))
             .collect();
         if !waiters.is_empty() {
             self.due.insert(name, TakeoverDue { since, by, waiters });
@@ -104,7 +104,7 @@ impl WaiterState {
     }
 
     pub(super) fn see(&mut self, now: Duration, fact: &Event) {
-        if let Some(process) = self.trouble.see(now, fact) {
+        if let Some(process) = self.faults.see(now, fact) {
             return self.excuse(process, None);
         }
         match fact {

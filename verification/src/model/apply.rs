@@ -30,7 +30,7 @@ impl LeaseModel {
             ModelStep::Slip(slow) => self.pass(&mut state, Some(slow)),
             ModelStep::Tick(at) => self.handle_event(&mut state, at, Event::TICK),
             ModelStep::SendRenewal(at) => send_renewal(&mut state, at),
-            ModelStep::Hear(at) => {
+            ModelStep::DeliverHint(at) => {
                 state.with(at, |it| it.hinted = false);
                 self.handle_event(&mut state, at, Event::Lease(LeaseEvent::Hint));
             }
@@ -67,7 +67,7 @@ impl LeaseModel {
                 self.fail(&mut state, &message);
             }
             ModelStep::Lose(at) => state.network[at].stage = MessageStage::Lost,
-            ModelStep::Vanish(at) => {
+            ModelStep::ForgetMessage(at) => {
                 state.network.remove(at);
             }
             ModelStep::Delay(at) => state.network[at].late = true,

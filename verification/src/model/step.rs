@@ -17,7 +17,7 @@ pub enum ModelStep {
     /// An instance's renewal goes out.
     SendRenewal(usize),
     /// An instance hears a hint.
-    Hear(usize),
+    DeliverHint(usize),
     /// A hint is lost.
     MissHint(usize),
     /// An instance's job has come to its end.
@@ -37,7 +37,7 @@ pub enum ModelStep {
     /// An instance gives up waiting for a reply.
     TimeOut(usize),
     /// A message that nobody waits for is lost after all.
-    Vanish(usize),
+    ForgetMessage(usize),
     /// An instance stands still.
     Pause(usize),
     /// It goes on.
@@ -86,7 +86,7 @@ impl LeaseModel {
             may(faults, ModelStep::Pause(at));
             may(it.machine.wake().is_some_and(|wake| wake.at <= NOW), ModelStep::Tick(at));
             may(it.window.is_some_and(|window| window.earliest <= NOW), ModelStep::SendRenewal(at));
-            may(it.hinted, ModelStep::Hear(at));
+            may(it.hinted, ModelStep::DeliverHint(at));
             may(it.hinted && faults, ModelStep::MissHint(at));
             may(matches!(it.job, JobState::Stopping | JobState::Aborted), ModelStep::EndJob(at));
             if it.machine.has_job() {
@@ -109,7 +109,7 @@ impl LeaseModel {
             if message.waiting.is_some() {
                 may(faults && travels && !message.late, ModelStep::Lose(at));
             } else {
-                may(message.late || faults, ModelStep::Vanish(at));
+                may(message.late || faults, ModelStep::ForgetMessage(at));
             }
             may(faults && travels && !message.late, ModelStep::Delay(at));
         }
@@ -136,7 +136,7 @@ impl ModelStep {
             | Self::Delay(_)
             | Self::Pause(_)
             | Self::Crash(_) => Some(Cost::Fault),
-            Self::Vanish(at) if !state.network[at].late => Some(Cost::Fault),
+            Self::ForgetMessage(at) if !state.network[at].late => Some(Cost::Fault),
             Self::Disable
             | Self::Enable
             | Self::Resign(_)

@@ -117,10 +117,10 @@ impl SimulatedCluster {
                     self.pending.push((now + time, Undo::Thaw(instance.id)));
                 }
             }
-            Operation::Weather(place, weather, time) => self.degrade_link(place, weather, now + time),
+            Operation::SetFaults(place, weather, time) => self.degrade_link(place, weather, now + time),
             Operation::Outage(time) => {
                 (0..self.running.len())
-                    .for_each(|place| self.degrade_link(place, FaultProfile::Away, now + time));
+                    .for_each(|place| self.degrade_link(place, FaultProfile::Refusing, now + time));
             }
             Operation::Resign(name) => {
                 let leader = self.running.iter().find(|running| {

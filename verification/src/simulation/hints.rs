@@ -34,7 +34,7 @@ impl SimulatedStore {
                 },
             };
             let weather = self.weather();
-            if self.0.dead.load(Ordering::SeqCst) || weather == FaultProfile::Away {
+            if self.0.crashed.load(Ordering::SeqCst) || weather == FaultProfile::Refusing {
                 return;
             }
             let (first, again) = (self.draw_faults(), self.draw_faults());
@@ -45,7 +45,7 @@ impl SimulatedStore {
                 }
                 let (this, to, hint) = (self.clone(), to.clone(), hint.clone());
                 tokio::spawn(async move {
-                    tokio::time::sleep(fate.there).await;
+                    tokio::time::sleep(fate.request_delay).await;
                     this.0.gate.let_message_in().await;
                     this.note_hint(&hint);
                     let _ = to.send(hint);

@@ -30,11 +30,11 @@ pub(super) struct NetworkPath {
     pub(super) referee: RecordingStore,
     pub(super) process: InstanceId,
     pub(super) gate: Arc<FreezeGate>,
-    weather: Mutex<FaultProfile>,
+    faults: Mutex<FaultProfile>,
     random: Mutex<fastrand::Rng>,
     answered: Notify,
     /// The instance has crashed: whatever it still does is not done.
-    pub(super) dead: AtomicBool,
+    pub(super) crashed: AtomicBool,
 }
 
 impl SimulatedStore {
@@ -43,23 +43,23 @@ impl SimulatedStore {
             referee,
             process,
             gate,
-            weather: Mutex::new(FaultProfile::Fair),
+            faults: Mutex::new(FaultProfile::Fair),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             answered: Notify::new(),
-            dead: AtomicBool::new(false),
+            crashed: AtomicBool::new(false),
         }))
     }
 
     pub(super) fn set(&self, weather: FaultProfile) {
-        *self.0.weather.lock().unwrap_or_else(PoisonError::into_inner) = weather;
+        *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner) = weather;
     }
 
     pub(super) fn cut_off(&self) {
-        self.0.dead.store(true, Ordering::SeqCst);
+        self.0.crashed.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn weather(&self) -> FaultProfile {
-        *self.0.weather.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn draw_faults(&self) -> MessageFaults {
@@ -79,7 +79,7 @@ impl SimulatedStore {
 
     /// Writes down what the instance does, unless it is gone.
     fn note_own(&self, fact: Event) {
-        if !self.0.dead.load(Ordering::SeqCst) {
+        if !self.0.crashed.load(Ordering::SeqCst) {
             self.note(fact);
         }
     }
@@ -111,14 +111,14 @@ impl SimulatedStore {
         &self,
         request: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        if self.0.dead.load(Ordering::SeqCst) {
+        if self.0.crashed.load(Ordering::SeqCst) {
             return Err(self.refused());
         }
         let (fate, weather) = (self.draw_faults(), self.weather());
         let (send, receive) = oneshot::channel();
         let this = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(fate.there).await;
+            tokio::time::sleep(fate.request_delay).await;
             this.record_fault(weather);
             match fate.request {
                 Delivery::Lost => return,
@@ -129,7 +129,7 @@ impl SimulatedStore {
                 Delivery::Arrives => {}
             }
             let reply = request.await;
-            tokio::time::sleep(fate.back).await;
+            tokio::time::sleep(fate.reply_delay).await;
             this.record_fault(weather);
             // Nobody may wait any more.
             let _ = match fate.reply {

@@ -35,7 +35,7 @@ pub enum Operation {
     /// None of its code runs for that long.
     Freeze(usize, Duration),
     /// Its way to the store is like that for so long.
-    Weather(usize, FaultProfile, Duration),
+    SetFaults(usize, FaultProfile, Duration),
     /// The store is away for that long.
     Outage(Duration),
     /// The leader resigns.
@@ -54,7 +54,7 @@ pub enum FaultProfile {
     /// Everything arrives, after seconds.
     Slow,
     /// Every call is refused.
-    Away,
+    Refusing,
     /// No call is ever answered, though some arrive.
     Silent,
 }
@@ -120,14 +120,14 @@ impl SimulationPlan {
                     7 => Operation::Outage(long / 2),
                     8..10 => Operation::Resign(name),
                     10 | 11 => Operation::Disable(random.usize(0..led + Self::LOCKED), long),
-                    12 => Operation::Weather(place, FaultProfile::Slow, long),
-                    13 => Operation::Weather(place, FaultProfile::Away, long),
-                    14 => Operation::Weather(place, FaultProfile::Silent, long),
+                    12 => Operation::SetFaults(place, FaultProfile::Slow, long),
+                    13 => Operation::SetFaults(place, FaultProfile::Refusing, long),
+                    14 => Operation::SetFaults(place, FaultProfile::Silent, long),
                     15 => {
                         operations.extend(Self::wake_late(place, at, ttl, &mut random));
                         continue;
                     }
-                    _ => Operation::Weather(place, FaultProfile::Rough, long),
+                    _ => Operation::SetFaults(place, FaultProfile::Rough, long),
                 },
             ));
         }
@@ -145,9 +145,9 @@ impl SimulationPlan {
     ) -> [(Duration, Operation); 3] {
         let mut part = |from: f64, to: f64| ttl.mul_f64(from + (to - from) * random.f64());
         let (away, freeze, frozen) = (part(0.2, 0.5), part(0.0, 0.15), part(0.3, 0.8));
-        let rough = Operation::Weather(place, FaultProfile::Rough, freeze + frozen);
+        let rough = Operation::SetFaults(place, FaultProfile::Rough, freeze + frozen);
         [
-            (at, Operation::Weather(place, FaultProfile::Away, ttl)),
+            (at, Operation::SetFaults(place, FaultProfile::Refusing, ttl)),
             (at + away, rough),
             (at + away + freeze, Operation::Freeze(place, frozen)),
         ]
