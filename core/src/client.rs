@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Engine, Parts};
+use crate::engine::{Engine, EngineOptions};
 use crate::observer::{self, Observations};
 use crate::{
     Clock, DisableOptions, DisableOutcome, Disablement, Election, EnableOutcome, Error, ErrorKind,
@@ -40,7 +40,7 @@ impl Client {
             clock: Arc::new(SystemClock),
             settings: Settings::default(),
             seed: None,
-            repeatable: false,
+            deterministic: false,
             hints: true,
         }
     }
@@ -162,7 +162,7 @@ impl Client {
         const ATTEMPTS: u32 = 4;
         const PAUSE: Duration = Duration::from_millis(250);
 
-        let record = self.status(name).await?.readable()?;
+        let record = self.status(name).await?.into_result()?;
         if let Some(disabled) = record.disabled {
             return Ok(ResignOutcome::Disabled(disabled));
         }
@@ -259,7 +259,7 @@ pub struct ClientBuilder {
     clock: Arc<dyn Clock>,
     settings: Settings,
     seed: Option<u64>,
-    repeatable: bool,
+    deterministic: bool,
     hints: bool,
 }
 
@@ -310,8 +310,8 @@ impl ClientBuilder {
     /// one such seed would take each other's leases for their own.
     #[doc(hidden)]
     #[must_use]
-    pub fn repeatable(self, seed: u64) -> Self {
-        Self { repeatable: true, ..self.seed(seed) }
+    pub fn deterministic(self, seed: u64) -> Self {
+        Self { deterministic: true, ..self.seed(seed) }
     }
 
     /// The client.
@@ -320,15 +320,16 @@ impl ClientBuilder {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), when the settings contradict each other
     /// or the store, or the label cannot be one.
     pub fn build(self) -> Result<Client> {
-        const LONGEST_LABEL: usize = 255;
+        const MAX_LABEL_BYTES: usize = 255;
         let label = self.holder.label.as_deref().unwrap_or_default();
-        if label.len() > LONGEST_LABEL || label.contains('\0') {
+        if label.len() > MAX_LABEL_BYTES || label.contains('\0') {
             return Err(Error::invalid(format!("{label:?} is no label"))
-                .with_fix(format!("use at most {LONGEST_LABEL} bytes without NUL")));
+                .with_fix(format!("use at most {MAX_LABEL_BYTES} bytes without NUL")));
         }
         let timing = self.settings.resolve(&self.store.capabilities())?;
-        let Self { store, holder, clock, seed, repeatable, hints, .. } = self;
-        let parts = Parts { clock, holder, timing: timing.clone(), seed, repeatable, hints };
+        let Self { store, holder, clock, seed, deterministic: repeatable, hints, .. } = self;
+        let parts =
+            EngineOptions { clock, holder, timing: timing.clone(), seed, repeatable, hints };
         let engine = Engine::new(store, parts);
         Ok(Client { engine: Arc::new(engine), timing })
     }

@@ -42,7 +42,7 @@ pub struct SystemClock;
 impl SystemClock {
     /// Timers stand still while the machine is suspended, so a sleep looks at the clock this often
     /// and is late by no more than this after a resume.
-    const LONGEST_NAP: Duration = Duration::from_secs(1);
+    const MAX_SLEEP: Duration = Duration::from_secs(1);
 
     #[cfg(unix)]
     fn read() -> Moment {
@@ -84,7 +84,7 @@ impl Clock for SystemClock {
                 if left.is_zero() {
                     return;
                 }
-                tokio::time::sleep(left.min(Self::LONGEST_NAP)).await;
+                tokio::time::sleep(left.min(Self::MAX_SLEEP)).await;
             }
         })
     }

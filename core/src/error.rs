@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_deepest_level_keeps_its_names() {
+    fn the_innermost_error_keeps_its_lock_and_store() {
         let inner = Error::new(ErrorKind::Corrupt, "row has no token").on_store("a").during("list");
         assert_eq!(inner.on_store("b").during("status").to_string(), "list on a: row has no token");
     }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_alone_is_still_a_sentence() {
+    fn an_error_with_only_a_store_reads_as_a_sentence() {
         let error = Error::new(ErrorKind::Denied, "read-only file").on_store("sqlite:/x");
         assert_eq!(error.to_string(), "store sqlite:/x: read-only file");
     }

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_id_has_one_form() {
+    fn a_lease_id_has_one_text_form() {
         let id = LeaseId::new();
         let text = id.to_string();
         assert_eq!(text.parse::<LeaseId>().unwrap(), id);

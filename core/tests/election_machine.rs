@@ -24,11 +24,11 @@ fn granted(sent: u64, token: u64) -> Event {
     Event::Lease(LeaseEvent::AcquireReplied { sent: at(sent), reply: AcquireReply::Granted(grant) })
 }
 
-fn asked(sent: u64, reply: AcquireReply) -> Event {
+fn acquire_replied(sent: u64, reply: AcquireReply) -> Event {
     Event::Lease(LeaseEvent::AcquireReplied { sent: at(sent), reply })
 }
 
-fn asked_to_renew(reply: RenewReply) -> Event {
+fn renew_replied(reply: RenewReply) -> Event {
     Event::Lease(LeaseEvent::RenewReplied { sent: at(4_000), reply, under_way: false })
 }
 
@@ -47,16 +47,19 @@ fn leader() -> Machine {
 }
 
 #[test]
-fn an_unknown_attempt_is_retried_under_its_own_id() {
+fn retry_after_unknown_outcome_keeps_the_lease_id() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
-    machine.handle(asked(0, AcquireReply::Failed), at(10));
+    machine.handle(acquire_replied(0, AcquireReply::Failed), at(10));
     assert_eq!(
         machine.handle(Event::TICK, at(60_000)),
         [Action::Send(Request::Acquire(AttemptId::Retry))]
     );
     // Another's lease was in the way now, but the first request may still arrive and be granted.
-    machine.handle(asked(60_000, AcquireReply::Held { left: Duration::ZERO }), at(60_010));
+    machine.handle(
+        acquire_replied(60_000, AcquireReply::Held { remaining: Duration::ZERO }),
+        at(60_010),
+    );
     assert_eq!(
         machine.handle(Event::TICK, at(120_000)),
         [Action::Send(Request::Acquire(AttemptId::Retry))]
@@ -64,12 +67,12 @@ fn an_unknown_attempt_is_retried_under_its_own_id() {
 }
 
 #[test]
-fn what_may_have_been_granted_before_a_disable_is_given_back() {
+fn a_possible_grant_before_a_disable_is_released() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
-    machine.handle(asked(0, AcquireReply::Failed), at(10));
+    machine.handle(acquire_replied(0, AcquireReply::Failed), at(10));
     machine.handle(Event::TICK, at(60_000));
-    let actions = machine.handle(asked(60_000, AcquireReply::Disabled), at(60_010));
+    let actions = machine.handle(acquire_replied(60_000, AcquireReply::Disabled), at(60_010));
     assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
     machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(60_020));
     assert_eq!(
@@ -79,10 +82,10 @@ fn what_may_have_been_granted_before_a_disable_is_given_back() {
 }
 
 #[test]
-fn an_attempt_that_was_refused_is_followed_by_another() {
+fn a_refused_attempt_is_followed_by_a_new_one() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
-    machine.handle(asked(0, AcquireReply::Held { left: Duration::ZERO }), at(10));
+    machine.handle(acquire_replied(0, AcquireReply::Held { remaining: Duration::ZERO }), at(10));
     assert_eq!(
         machine.handle(Event::TICK, at(60_000)),
         [Action::Send(Request::Acquire(AttemptId::New))]
@@ -90,11 +93,11 @@ fn an_attempt_that_was_refused_is_followed_by_another() {
 }
 
 #[test]
-fn leaving_in_doubt_gives_back_what_may_have_been_granted() {
+fn shutdown_after_an_unknown_attempt_releases_the_lease() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
     machine.handle(Event::ShutDown, at(5));
-    let actions = machine.handle(asked(0, AcquireReply::Failed), at(10));
+    let actions = machine.handle(acquire_replied(0, AcquireReply::Failed), at(10));
     assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
     machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(20));
     assert_eq!(machine.standing(), Standing::Ended);
@@ -107,22 +110,22 @@ fn with_a_long_ttl_a_failure_is_followed_by_a_short_pause() {
     let second = Duration::from_secs(1);
     let mut machine = Machine::new(timing.clone(), at(0));
     machine.handle(Event::TICK, at(0));
-    machine.handle(asked(0, AcquireReply::Failed), at(10));
-    let wake = machine.wake().unwrap();
-    assert_eq!((wake.at, wake.spread), (at(1_010), second / 2));
+    machine.handle(acquire_replied(0, AcquireReply::Failed), at(10));
+    let wake = machine.next_tick().unwrap();
+    assert_eq!((wake.at, wake.jitter), (at(1_010), second / 2));
     // The same before a grant that came too late is asked for again, and before its release is.
     machine.handle(Event::TICK, at(2_000));
     let grant = Grant { token: FencingToken::new(1).unwrap(), left: timing.margin };
-    machine.handle(asked(2_000, AcquireReply::Granted(grant)), at(2_010));
+    machine.handle(acquire_replied(2_000, AcquireReply::Granted(grant)), at(2_010));
     machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: false }), at(2_020));
-    assert_eq!(machine.wake().unwrap().at, at(3_020));
+    assert_eq!(machine.next_tick().unwrap().at, at(3_020));
     machine.handle(Event::TICK, at(3_020));
     machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(3_030));
-    assert_eq!(machine.wake().unwrap().at, at(4_030));
+    assert_eq!(machine.next_tick().unwrap().at, at(4_030));
 }
 
 #[test]
-fn a_grant_that_leaves_no_time_to_stop_is_given_back() {
+fn a_grant_too_late_to_stop_in_is_released() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
     let late = 15_000 - 750 - 5_000;
@@ -133,7 +136,7 @@ fn a_grant_that_leaves_no_time_to_stop_is_given_back() {
 /// The first heartbeat was due at 3 s. Without retries, its answer is waited for until the
 /// step-down is due; if it fails earlier, the term is given up.
 #[test]
-fn a_grant_that_is_heard_of_late_is_renewed_before_that_can_have_failed() {
+fn an_overdue_first_renewal_gets_the_full_reply_timeout() {
     let settings = Settings::new().heartbeat_retries(0);
     let timing = settings.resolve(&MemoryStore::new().capabilities()).unwrap();
     let mut machine = Machine::new(timing, at(0));
@@ -158,14 +161,14 @@ fn a_grant_that_is_heard_of_late_is_renewed_before_that_can_have_failed() {
 
 /// It was granted 8 s before, unheard. The first heartbeat would be due after stepping down is.
 #[test]
-fn a_rest_of_a_lease_is_renewed_before_the_term_would_end() {
+fn a_partly_elapsed_lease_is_renewed_before_step_down() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
-    machine.handle(asked(0, AcquireReply::Failed), at(6_000));
+    machine.handle(acquire_replied(0, AcquireReply::Failed), at(6_000));
     machine.handle(Event::TICK, at(8_000));
     let left = Duration::from_secs(7);
     let grant = Grant { token: FencingToken::new(1).unwrap(), left };
-    let actions = machine.handle(asked(8_000, AcquireReply::Granted(grant)), at(8_010));
+    let actions = machine.handle(acquire_replied(8_000, AcquireReply::Granted(grant)), at(8_010));
     let [Action::Start { .. }, Action::Send(Request::Renew(window))] = actions[..] else {
         panic!("{actions:?}")
     };
@@ -173,7 +176,7 @@ fn a_rest_of_a_lease_is_renewed_before_the_term_would_end() {
 }
 
 #[test]
-fn the_lease_is_released_after_the_job_has_ended() {
+fn the_lease_is_released_only_after_the_job_ended() {
     let mut machine = leader();
     let stop = machine.handle(Event::Resign, at(100));
     assert_eq!(stop, [Action::Stop(StopReason::Resigned)]);
@@ -185,11 +188,11 @@ fn the_lease_is_released_after_the_job_has_ended() {
 }
 
 #[test]
-fn a_leader_that_hears_nothing_steps_down_in_time_to_stop() {
+fn a_leader_without_replies_steps_down_in_time_to_stop() {
     let mut machine = leader();
     let mut now = at(10);
     let stepped_down = loop {
-        now = machine.wake().unwrap().at.max(now);
+        now = machine.next_tick().unwrap().at.max(now);
         let actions = machine.handle(Event::TICK, now);
         if actions.contains(&Action::Stop(StopReason::HeartbeatsFailed)) {
             break now;
@@ -197,13 +200,13 @@ fn a_leader_that_hears_nothing_steps_down_in_time_to_stop() {
     };
     assert!(stepped_down + timing().stop_grace + timing().margin <= at(0) + timing().ttl);
     // The grace ends by the deadline.
-    let wake = machine.wake().unwrap().at;
+    let wake = machine.next_tick().unwrap().at;
     assert!(wake + timing().margin <= at(0) + timing().ttl);
     assert_eq!(machine.handle(Event::TICK, wake), [Action::AbortJob, Action::NeverRelease]);
 }
 
 #[test]
-fn one_that_wakes_after_its_lease_aborts_its_work_at_once() {
+fn a_leader_that_wakes_after_its_deadline_aborts_its_job() {
     let mut machine = leader();
     let actions = machine.handle(Event::TICK, at(3_600_000));
     let stop = Action::Stop(StopReason::HeartbeatsFailed);
@@ -212,18 +215,18 @@ fn one_that_wakes_after_its_lease_aborts_its_work_at_once() {
 
 /// However late the step down comes, `stop` ends before another may lead.
 #[test]
-fn one_that_wakes_just_before_its_deadline_has_no_more_grace_than_until_then() {
+fn stop_grace_is_cut_to_the_trust_deadline() {
     let mut machine = leader();
     let deadline = 15_000 - 750;
     machine.handle(Event::TICK, at(deadline - 100));
-    assert_eq!(machine.wake().unwrap().at, at(deadline));
+    assert_eq!(machine.next_tick().unwrap().at, at(deadline));
     let actions = machine.handle(Event::TICK, at(deadline));
     assert_eq!(actions, [Action::AbortJob, Action::NeverRelease]);
 }
 
 /// Aborted work may go on, so no other instance may lead before the lease has run out.
 #[test]
-fn the_lease_of_a_job_that_overran_is_not_released() {
+fn the_lease_of_an_overrunning_job_is_not_released() {
     for event in [Event::Resign, Event::ShutDown] {
         let mut machine = leader();
         machine.handle(event.clone(), at(100));
@@ -237,7 +240,7 @@ fn the_lease_of_a_job_that_overran_is_not_released() {
 }
 
 #[test]
-fn an_election_ends_when_the_runtime_of_its_job_is_gone() {
+fn an_election_ends_when_its_jobs_runtime_shuts_down() {
     let mut machine = leader();
     let actions = machine.handle(Event::RuntimeShutDown, at(100));
     let stop = Action::Stop(StopReason::ShutDown);
@@ -247,17 +250,17 @@ fn an_election_ends_when_the_runtime_of_its_job_is_gone() {
 }
 
 #[test]
-fn the_end_of_the_work_ends_the_term() {
+fn a_finished_job_ends_the_term() {
     let mut machine = leader();
     assert_eq!(machine.handle(Event::Finished, at(100)), [Action::Stop(StopReason::Finished)]);
     machine.handle(Event::JobEnded, at(100));
     machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(100));
-    assert_eq!(machine.wake().unwrap().at, at(100) + timing().poll_interval);
+    assert_eq!(machine.next_tick().unwrap().at, at(100) + timing().poll_interval);
 }
 
 /// Neither an attempt nor a release that hangs delays it for longer than the leave timeout.
 #[test]
-fn leaving_waits_for_the_store_no_longer_than_the_leave_timeout() {
+fn shutdown_waits_at_most_the_leave_timeout() {
     let mut asking = Machine::new(timing(), at(0));
     asking.handle(Event::TICK, at(0));
     asking.handle(Event::ShutDown, at(1_000));
@@ -271,27 +274,27 @@ fn leaving_waits_for_the_store_no_longer_than_the_leave_timeout() {
     for mut machine in [asking, releasing] {
         let by = at(1_000) + timing().leave_timeout();
         assert_eq!(machine.leave_deadline(), Some(by));
-        assert_eq!(machine.wake().unwrap().at, by);
+        assert_eq!(machine.next_tick().unwrap().at, by);
         assert_eq!(machine.handle(Event::TICK, by), []);
         assert_eq!(machine.standing(), Standing::Ended);
     }
 }
 
 #[test]
-fn one_that_resigned_lets_others_have_the_lead_first() {
+fn a_resigned_leader_waits_before_it_campaigns_again() {
     let mut machine = leader();
     machine.handle(Event::Resign, at(100));
     machine.handle(Event::JobEnded, at(200));
     machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(300));
     // Its own release is hinted at.
     assert_eq!(machine.handle(Event::Lease(LeaseEvent::Hint), at(301)), []);
-    assert_eq!(machine.wake().unwrap().at, at(300) + timing().poll_interval);
+    assert_eq!(machine.next_tick().unwrap().at, at(300) + timing().poll_interval);
 }
 
 #[test]
-fn hints_do_not_use_up_the_retries_of_a_heartbeat() {
+fn hints_do_not_consume_heartbeat_retries() {
     let mut machine = leader();
-    let retry = machine.handle(asked_to_renew(RenewReply::Failed), at(4_100));
+    let retry = machine.handle(renew_replied(RenewReply::Failed), at(4_100));
     assert!(matches!(retry[..], [Action::Send(Request::Renew(_))]), "{retry:?}");
     for hint in 0..10 {
         assert_eq!(machine.handle(Event::Lease(LeaseEvent::Hint), at(4_101 + hint)), []);
@@ -300,12 +303,15 @@ fn hints_do_not_use_up_the_retries_of_a_heartbeat() {
 }
 
 #[test]
-fn candidates_are_kept_apart_and_none_begins_before_its_delay() {
+fn candidates_are_jittered_and_respect_the_start_delay() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
-    machine.handle(asked(0, AcquireReply::Held { left: Duration::from_secs(1) }), at(10));
-    let wake = machine.wake().unwrap();
-    assert!(wake.at == at(1_010) && !wake.spread.is_zero(), "{wake:?}");
+    machine.handle(
+        acquire_replied(0, AcquireReply::Held { remaining: Duration::from_secs(1) }),
+        at(10),
+    );
+    let wake = machine.next_tick().unwrap();
+    assert!(wake.at == at(1_010) && !wake.jitter.is_zero(), "{wake:?}");
     let delayed = Settings::new().start_delay(Duration::from_secs(7));
     let timing = delayed.resolve(&MemoryStore::new().capabilities()).unwrap();
     let mut machine = Machine::new(timing, at(0));
@@ -318,7 +324,7 @@ fn candidates_are_kept_apart_and_none_begins_before_its_delay() {
 }
 
 #[test]
-fn a_tolerance_that_is_shorter_than_it_might_be_is_kept() {
+fn a_short_tolerance_is_respected() {
     let settings = Settings::new().tolerance(Duration::from_secs(6));
     let timing = settings.resolve(&MemoryStore::new().capabilities()).unwrap();
     let mut machine = Machine::new(timing, at(0));
@@ -330,16 +336,19 @@ fn a_tolerance_that_is_shorter_than_it_might_be_is_kept() {
 }
 
 #[test]
-fn a_hint_while_asking_asks_again_whatever_the_answer() {
+fn a_hint_during_an_acquire_triggers_another_acquire() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
     machine.handle(Event::Lease(LeaseEvent::Hint), at(5));
-    machine.handle(asked(0, AcquireReply::Held { left: Duration::from_secs(15) }), at(10));
-    assert_eq!(machine.wake().unwrap().at, at(10));
+    machine.handle(
+        acquire_replied(0, AcquireReply::Held { remaining: Duration::from_secs(15) }),
+        at(10),
+    );
+    assert_eq!(machine.next_tick().unwrap().at, at(10));
 }
 
 #[test]
-fn many_hints_make_one_heartbeat() {
+fn many_hints_trigger_one_heartbeat() {
     let mut machine = leader();
     assert!(matches!(
         machine.handle(Event::Lease(LeaseEvent::Hint), at(100))[..],
@@ -404,7 +413,7 @@ impl Rules {
                 *token += 1;
                 let grant = Grant { token: FencingToken::new(*token).unwrap(), left };
                 let reply = match random.u32(0..4) {
-                    0 => AcquireReply::Held { left },
+                    0 => AcquireReply::Held { remaining: left },
                     1 => AcquireReply::Disabled,
                     2 => AcquireReply::Failed,
                     _ => AcquireReply::Granted(grant),
@@ -441,7 +450,7 @@ impl Rules {
 }
 
 #[test]
-fn the_rules_hold_whatever_it_is_told() {
+fn invariants_hold_for_random_event_sequences() {
     let (mut terms, mut endings) = (0, 0);
     for seed in 0..400 {
         let mut random = fastrand::Rng::with_seed(seed);

@@ -11,20 +11,20 @@ use std::time::Duration;
 use leasehold_core::{
     Client, ElectionHandle, Leadership, LossReason, Settings, Status, TokioClock, job_fn,
 };
-use odd::{Odd, Watch};
+use odd::{FaultyStore, WatchFault};
 
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
-fn store() -> Odd {
-    Odd::new(Arc::new(TokioClock::new()))
+fn store() -> FaultyStore {
+    FaultyStore::new(Arc::new(TokioClock::new()))
 }
 
-fn client(odd: &Odd, settings: Settings) -> Client {
+fn client(odd: &FaultyStore, settings: Settings) -> Client {
     let clock = Arc::new(TokioClock::new());
     Client::builder(Arc::new(odd.clone())).clock(clock).settings(settings).seed(1).build().unwrap()
 }
 
-async fn lead(client: &Client) -> ElectionHandle {
+async fn lead_one_term(client: &Client) -> ElectionHandle {
     let election =
         client.election("a").unwrap().spawn(job_fn(|leadership: Leadership| async move {
             leadership.cancelled().await;
@@ -40,10 +40,10 @@ fn millis(millis: u64) -> Duration {
 
 /// Heartbeats are retried every 1.5 s. A latency of 1.6 s used to end 48 terms in ten minutes.
 #[tokio::test(start_paused = true)]
-async fn a_slow_store_costs_no_term() {
+async fn a_slow_store_does_not_end_a_term() {
     for latency in [100, 1_400, 1_600, 2_500, 4_000, 6_000] {
         let odd = store();
-        let election = lead(&client(&odd, Settings::new())).await;
+        let election = lead_one_term(&client(&odd, Settings::new())).await;
         odd.k.latency_ms.store(latency, SeqCst);
         tokio::time::sleep(TEN_MINUTES).await;
         let (terms, renews) = (election.status().terms, odd.k.renews.load(SeqCst));
@@ -54,7 +54,7 @@ async fn a_slow_store_costs_no_term() {
 
 /// A lock used to be lost after 14.25 s at a latency of 1.6 s.
 #[tokio::test(start_paused = true)]
-async fn a_slow_store_costs_no_lock() {
+async fn a_slow_store_does_not_lose_a_lock() {
     for latency in [1_600, 2_500, 6_000] {
         let odd = store();
         let lock = client(&odd, Settings::new()).lock("a").unwrap();
@@ -66,15 +66,15 @@ async fn a_slow_store_costs_no_lock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_renewals_are_under_way_than_tries() {
+async fn renewals_in_flight_never_exceed_the_retry_limit() {
     let odd = store();
     let settings = Settings::new().heartbeat_interval(millis(100)).heartbeat_retries(3);
     let client = client(&odd, settings);
-    let election = lead(&client).await;
+    let election = lead_one_term(&client).await;
     odd.k.latency_ms.store(3_000, SeqCst);
     tokio::time::sleep(TEN_MINUTES).await;
     assert_eq!(election.status().terms, 1);
-    assert_eq!(odd.k.most_renewing.load(SeqCst), 4);
+    assert_eq!(odd.k.max_renewing.load(SeqCst), 4);
     election.shutdown().await;
     let guard = {
         odd.k.latency_ms.store(0, SeqCst);
@@ -83,12 +83,12 @@ async fn no_more_renewals_are_under_way_than_tries() {
     odd.k.latency_ms.store(3_000, SeqCst);
     tokio::time::sleep(TEN_MINUTES).await;
     assert!(guard.is_held());
-    assert_eq!(odd.k.most_renewing.load(SeqCst), 4);
+    assert_eq!(odd.k.max_renewing.load(SeqCst), 4);
 }
 
 /// The first renewal hangs; its retry says that the lease is lost.
 #[tokio::test(start_paused = true)]
-async fn a_loss_that_is_reported_to_a_retry_counts() {
+async fn a_loss_reported_to_a_retry_ends_the_term() {
     let odd = store();
     let lock = client(&odd, Settings::new()).lock("a").unwrap();
     let guard = lock.try_acquire().await.unwrap().unwrap();
@@ -105,7 +105,7 @@ async fn a_loss_that_is_reported_to_a_retry_counts() {
 /// As many renewals as may be under way are lost in an outage; the next goes out nevertheless, and
 /// has time to be answered.
 #[tokio::test(start_paused = true)]
-async fn renewals_that_hang_do_not_keep_others_from_going_out() {
+async fn hanging_renewals_do_not_block_others() {
     for (retries, latency) in [(0, 0), (1, 0), (3, 0), (1, 2_000), (3, 2_000)] {
         let odd = store();
         let lock = client(&odd, Settings::new().heartbeat_retries(retries)).lock("a").unwrap();
@@ -121,9 +121,9 @@ async fn renewals_that_hang_do_not_keep_others_from_going_out() {
 
 /// An election's status used to show no error until its term had ended.
 #[tokio::test(start_paused = true)]
-async fn a_status_shows_that_heartbeats_have_no_answer() {
+async fn status_reports_unanswered_heartbeats() {
     let odd = store();
-    let election = lead(&client(&odd, Settings::new())).await;
+    let election = lead_one_term(&client(&odd, Settings::new())).await;
     odd.k.all_hang.store(true, SeqCst);
     tokio::time::sleep(Duration::from_secs(6)).await;
     let status = election.status();
@@ -137,27 +137,27 @@ async fn a_status_shows_that_heartbeats_have_no_answer() {
 
 /// A guard used to be lost 13 s after an outage of one second, though the store had recovered.
 #[tokio::test(start_paused = true)]
-async fn hints_during_an_outage_do_not_use_up_a_guards_retries() {
-    let odd = store().watching(Watch::Manual);
+async fn hints_in_an_outage_do_not_consume_retries() {
+    let odd = store().watching(WatchFault::Manual);
     let lock = client(&odd, Settings::new()).lock("a").unwrap();
     let guard = lock.try_acquire().await.unwrap().unwrap();
     tokio::time::sleep(millis(500)).await;
-    odd.k.renew_away.store(true, SeqCst);
+    odd.k.renew_fails.store(true, SeqCst);
     for _ in 0..10 {
         odd.hint();
         tokio::time::sleep(millis(100)).await;
     }
-    odd.k.renew_away.store(false, SeqCst);
+    odd.k.renew_fails.store(false, SeqCst);
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(guard.is_held());
 }
 
 /// Clients that lost the store at the same moment must not all come back at the same moment.
 #[tokio::test(start_paused = true)]
-async fn retries_in_an_outage_are_spread() {
+async fn retries_of_many_clients_are_jittered() {
     const CLIENTS: u64 = 30;
-    let odd = store().watching(Watch::Refused);
-    odd.k.all_away.store(true, SeqCst);
+    let odd = store().watching(WatchFault::Refused);
+    odd.k.all_fail.store(true, SeqCst);
     for seed in 0..CLIENTS {
         let clock = Arc::new(TokioClock::new());
         let builder = Client::builder(Arc::new(odd.clone())).clock(clock).seed(seed);

@@ -37,7 +37,7 @@ fn waiting_job() -> impl Job {
 /// The blocking thread works on after its task is aborted; no other leads before the lease has run
 /// out.
 #[tokio::test(start_paused = true)]
-async fn the_lease_of_a_job_that_overruns_runs_out() {
+async fn an_overrunning_jobs_lease_expires_unreleased() {
     let odd = store();
     let end = Arc::new(AtomicBool::new(false));
     let work = end.clone();
@@ -81,7 +81,7 @@ async fn the_lease_of_a_job_that_overruns_runs_out() {
 
 /// This used to take 24 s and more.
 #[tokio::test(start_paused = true)]
-async fn leaving_is_short_though_the_store_hangs() {
+async fn shutdown_is_bounded_when_the_store_hangs() {
     let odd = store();
     odd.k.announces.store(true, SeqCst);
     let [leader, candidate] = [1, 2].map(|seed| {
@@ -103,7 +103,7 @@ async fn leaving_is_short_though_the_store_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_waits_no_longer_than_it_is_told() {
+async fn shutdown_within_respects_its_limit() {
     let odd = store();
     let job = start_stop(|_| async { Ok(()) }, |_| std::future::pending());
     let election = client(&odd, 1).election("a").unwrap().spawn(job);
@@ -117,7 +117,7 @@ async fn a_shutdown_waits_no_longer_than_it_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_waits_no_longer_than_it_is_told() {
+async fn release_within_respects_its_limit() {
     let odd = store();
     let guard = client(&odd, 1).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
     odd.k.all_hang.store(true, SeqCst);
@@ -128,7 +128,7 @@ async fn a_release_waits_no_longer_than_it_is_told() {
 
 /// The instance used to keep the lead without any work.
 #[tokio::test(start_paused = true)]
-async fn a_job_that_is_done_lets_another_lead() {
+async fn a_finished_job_lets_another_instance_lead_first() {
     let odd = store();
     let done = || job_fn(|_| async { Ok(()) });
     let elections = [1, 2].map(|seed| client(&odd, seed).election("a").unwrap().spawn(done()));
@@ -139,31 +139,31 @@ async fn a_job_that_is_done_lets_another_lead() {
 }
 
 /// Records the reason with which each term ended.
-struct Reasons {
+struct ReasonRecorder {
     ends_with_start: bool,
-    told: Arc<Mutex<Vec<StopReason>>>,
+    reasons: Arc<Mutex<Vec<StopReason>>>,
 }
 
 #[async_trait]
-impl Job for Reasons {
+impl Job for ReasonRecorder {
     async fn start(&self, _: Leadership) -> Result<(), JobError> {
         Ok(())
     }
 
     async fn stop(&self, reason: &StopReason) {
-        self.told.lock().unwrap().push(reason.clone());
+        self.reasons.lock().unwrap().push(reason.clone());
     }
 
-    fn ends_with_start(&self) -> bool {
+    fn ends_when_start_returns(&self) -> bool {
         self.ends_with_start
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_term_ends_with_start_only_if_the_job_says_so() {
+async fn a_returning_start_ends_the_term_only_if_the_job_opts_in() {
     for ends_with_start in [true, false] {
         let told = Arc::new(Mutex::new(Vec::new()));
-        let job = Reasons { ends_with_start, told: told.clone() };
+        let job = ReasonRecorder { ends_with_start, reasons: told.clone() };
         let election = client(&store(), 1).election("a").unwrap().spawn(job);
         tokio::time::sleep(Duration::from_secs(1)).await;
         let expected = if ends_with_start { vec![StopReason::Finished] } else { Vec::new() };

@@ -51,7 +51,7 @@ fn client(odd: &Odd) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_logs_two_lines_however_many_leases_there_are() {
+async fn an_outage_logs_two_lines_for_any_number_of_leases() {
     let (log, _installed) = log();
     let odd = Odd::new(Arc::new(TokioClock::new()));
     let client = client(&odd);
@@ -101,7 +101,7 @@ async fn a_refused_watch_is_logged_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_watch_is_begun_where_hints_are_turned_off() {
+async fn no_watch_is_opened_when_hints_are_off() {
     let odd = Odd::new(Arc::new(TokioClock::new()));
     let clock = Arc::new(TokioClock::new());
     let builder = Client::builder(Arc::new(odd.clone())).clock(clock).hints(false);

@@ -47,20 +47,20 @@ fn block_until(what: impl Fn() -> bool) -> bool {
 }
 
 /// Blocks the thread until more heartbeats have gone out.
-fn blocks_and_beats(odd: &Odd) -> bool {
+fn blocks_while_renewing(odd: &Odd) -> bool {
     let before = odd.k.renews.load(SeqCst);
     block_until(|| odd.k.renews.load(SeqCst) >= before + 5)
 }
 
 /// The first renewal used to wait for the keeper's task, behind the task that computes.
 #[test]
-fn a_guard_is_kept_while_its_task_computes() {
+fn a_guard_is_renewed_while_its_task_blocks() {
     for runtime in [four_workers(), one_thread()] {
         let (odd, client) = client();
         let (beats, held) = runtime.block_on(async move {
             let task = tokio::spawn(async move {
                 let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
-                (blocks_and_beats(&odd), guard.is_held())
+                (blocks_while_renewing(&odd), guard.is_held())
             });
             task.await.unwrap()
         });
@@ -70,7 +70,7 @@ fn a_guard_is_kept_while_its_task_computes() {
 }
 
 #[test]
-fn a_term_goes_on_while_its_job_computes() {
+fn a_term_is_renewed_while_its_job_blocks() {
     let (odd, client) = client();
     let (beats, held) = one_thread().block_on(async move {
         let (send, received) = tokio::sync::oneshot::channel();
@@ -79,7 +79,7 @@ fn a_term_goes_on_while_its_job_computes() {
             client.election("a").unwrap().spawn(job_fn(move |leadership: Leadership| {
                 let (odd, send) = (odd.clone(), send.clone());
                 async move {
-                    let beats = blocks_and_beats(&odd);
+                    let beats = blocks_while_renewing(&odd);
                     if let Some(send) = send.lock().unwrap().take() {
                         send.send((beats, leadership.is_held())).unwrap();
                     }
@@ -96,7 +96,7 @@ fn a_term_goes_on_while_its_job_computes() {
 }
 
 #[test]
-fn a_guard_that_is_dropped_is_released_while_its_task_computes() {
+fn a_dropped_guard_is_released_while_its_task_blocks() {
     let (odd, client) = client();
     let free = one_thread().block_on(async move {
         let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
@@ -145,7 +145,7 @@ fn a_job_is_dropped_in_the_applications_runtime() {
 
 /// The first election's runtime lives on, and nobody drives it.
 #[test]
-fn a_shutdown_waits_for_no_runtime_that_nobody_drives() {
+fn shutdown_does_not_wait_for_an_idle_runtime() {
     let (odd, client) = client();
     odd.k.announces.store(true, SeqCst);
     let job = || {
@@ -171,7 +171,7 @@ fn a_shutdown_waits_for_no_runtime_that_nobody_drives() {
 
 /// Its handle is kept, but the job cannot go on.
 #[test]
-fn an_election_leaves_when_its_runtime_is_gone() {
+fn an_election_ends_when_its_runtime_shuts_down() {
     let (_odd, client) = client();
     let gone = one_thread();
     let (lead, follow) = gone.block_on(async {
@@ -187,7 +187,7 @@ fn an_election_leaves_when_its_runtime_is_gone() {
     });
     drop(gone);
     let left = one_thread().block_on(async {
-        let both = async { tokio::join!(lead.ended(), follow.ended()) };
+        let both = async { tokio::join!(lead.join(), follow.join()) };
         tokio::time::timeout(Duration::from_secs(60), both).await
     });
     assert!(left.is_ok());

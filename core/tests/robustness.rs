@@ -60,7 +60,7 @@ fn spawn_while_the_runtime_shuts_down_does_not_hang() {
     );
 }
 #[tokio::test]
-async fn stop_is_called_with_no_grace() {
+async fn stop_is_called_with_zero_grace() {
     let stops = Arc::new(AtomicU64::new(0));
     let s = stops.clone();
     let client = Client::builder(Arc::new(MemoryStore::new()))
@@ -136,12 +136,12 @@ fn stop_never_precedes_start() {
     );
 }
 #[test]
-fn a_client_used_first_in_a_runtime_that_then_idles_keeps_its_leases_in_another() {
+fn leases_are_kept_when_the_first_runtime_goes_idle() {
     // On a busy machine heartbeats may come too late for a short lease, but not for every longer one.
-    let held = (0..6).any(|attempt| kept_in_another_runtime(ms(400) * 2_u32.pow(attempt)));
+    let held = (0..6).any(|attempt| renew_in_another_runtime(ms(400) * 2_u32.pow(attempt)));
     assert!(held, "the lease was lost although the store works");
 }
-fn kept_in_another_runtime(ttl: Duration) -> bool {
+fn renew_in_another_runtime(ttl: Duration) -> bool {
     let a = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let client = Client::builder(Arc::new(MemoryStore::new()))
         .settings(Settings::new().ttl(ttl))
@@ -164,7 +164,7 @@ fn kept_in_another_runtime(ttl: Duration) -> bool {
     held
 }
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_ends_at_once_makes_no_storm() {
+async fn a_watch_that_ends_at_once_is_reopened_with_backoff() {
     let clock = Arc::new(TokioClock::new());
     let odd = Odd::new(clock.clone()).watching(Watch::Empty);
     let one = client(&odd, clock.clone(), Settings::new());
@@ -180,7 +180,7 @@ async fn a_watch_that_ends_at_once_makes_no_storm() {
     assert!(r < 60 && q < 60, "{r} renews, {q} acquires");
 }
 #[tokio::test(start_paused = true)]
-async fn hints_do_not_use_up_the_retries() {
+async fn hints_do_not_consume_retries() {
     let clock = Arc::new(TokioClock::new());
     let odd = Odd::new(clock.clone()).watching(Watch::Manual);
     let c = client(&odd, clock.clone(), Settings::new());
@@ -217,7 +217,7 @@ async fn an_election_survives_a_release_that_panics() {
     assert!(e.status().is_leading(), "it never campaigns again");
 }
 #[tokio::test(start_paused = true)]
-async fn a_renew_that_panics_once_costs_only_its_own_batch() {
+async fn a_panicking_renew_fails_only_its_batch() {
     let clock = Arc::new(TokioClock::new());
     let odd = Odd::new(clock.clone());
     let c = client(&odd, clock.clone(), Settings::new().heartbeat_retries(0));
@@ -238,7 +238,7 @@ async fn a_renew_that_panics_once_costs_only_its_own_batch() {
     assert_eq!(slow.status().terms, 1, "a lease whose heartbeat was not in the batch stepped down");
 }
 #[tokio::test(start_paused = true)]
-async fn a_lost_grant_is_given_back_although_the_name_was_disabled() {
+async fn an_unconfirmed_grant_is_released_after_a_disable() {
     let clock = Arc::new(TokioClock::new());
     let odd = Odd::new(clock.clone());
     let c = client(&odd, clock.clone(), Settings::new());
@@ -262,7 +262,7 @@ async fn a_lost_grant_is_given_back_although_the_name_was_disabled() {
     );
 }
 #[tokio::test(start_paused = true)]
-async fn a_hung_call_does_not_keep_shutdown_for_a_day() {
+async fn a_hanging_call_does_not_delay_shutdown() {
     let clock = Arc::new(TokioClock::new());
     let odd = Odd::new(clock.clone());
     odd.k.all_hang.store(true, SeqCst);
@@ -299,7 +299,7 @@ async fn acquire_with_no_time_asks_at_least_once() {
     assert!(err.is_none(), "a free lock was not had: {err:?}");
 }
 #[tokio::test]
-async fn a_watch_that_hangs_is_given_up_when_nobody_waits() {
+async fn a_hanging_watch_is_dropped_without_waiters() {
     let odd = Odd::new(Arc::new(SystemClock)).watching(Watch::Hang);
     let weak = Arc::downgrade(&odd.k);
     let c = client(&odd, Arc::new(SystemClock), Settings::new());
@@ -317,7 +317,7 @@ async fn a_watch_that_hangs_is_given_up_when_nobody_waits() {
     assert!(gone.is_ok(), "a task and the store are left over");
 }
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_panics_is_begun_anew() {
+async fn a_panicking_watch_is_reopened() {
     let clock = Arc::new(TokioClock::new());
     let odd = Odd::new(clock.clone()).watching(Watch::PanicOnce);
     let one = client(&odd, clock.clone(), Settings::new());
@@ -327,7 +327,7 @@ async fn a_watch_that_panics_is_begun_anew() {
     assert!(n >= 2, "{n} watch in 2 minutes");
 }
 #[tokio::test(start_paused = true)]
-async fn a_lost_lease_ends_the_work_at_once() {
+async fn a_lost_lease_aborts_the_job_at_once() {
     let clock = Arc::new(TokioClock::new());
     let odd = Odd::new(clock.clone());
     let c = client(&odd, clock.clone(), Settings::new());
@@ -336,14 +336,14 @@ async fn a_lost_lease_ends_the_work_at_once() {
         job_fn(move |l: Leadership| {
             let active = active.clone();
             async move {
-                struct Out(Arc<AtomicU64>);
-                impl Drop for Out {
+                struct SetOnDrop(Arc<AtomicU64>);
+                impl Drop for SetOnDrop {
                     fn drop(&mut self) {
                         self.0.fetch_sub(1, SeqCst);
                     }
                 }
                 active.fetch_add(1, SeqCst);
-                let _out = Out(active);
+                let _out = SetOnDrop(active);
                 // Work that looks at `cancelled` only between rounds of 4 s.
                 loop {
                     tokio::time::sleep(secs(4)).await;
@@ -368,7 +368,7 @@ async fn a_lost_lease_ends_the_work_at_once() {
 
 /// Found by the model checker: "nobody stands in its own way".
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_was_refused_after_an_unknown_attempt_is_asked_for_under_the_same_id() {
+async fn a_lock_refused_after_an_unknown_attempt_keeps_its_lease_id() {
     let clock = Arc::new(TokioClock::new());
     let odd = Odd::new(clock.clone());
     let lock = client(&odd, clock.clone(), Settings::new()).lock("a").unwrap();
@@ -392,7 +392,7 @@ async fn a_lock_that_was_refused_after_an_unknown_attempt_is_asked_for_under_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_that_fails_or_is_dropped_is_tried_again_in_the_background() {
+async fn a_failed_or_dropped_release_is_retried_in_the_background() {
     let clock = Arc::new(TokioClock::new());
     let odd = Odd::new(clock.clone());
     let c = client(&odd, clock, Settings::new());
@@ -416,7 +416,7 @@ async fn a_release_that_fails_or_is_dropped_is_tried_again_in_the_background() {
 
 /// A lease of before the disable is ending; taken for a grant, it would be lost at once.
 #[tokio::test(start_paused = true)]
-async fn a_lock_granted_unheard_before_a_disable_is_asked_for_anew() {
+async fn a_lock_granted_unnoticed_before_a_disable_gets_a_new_lease_id() {
     let clock = Arc::new(TokioClock::new());
     let odd = Odd::new(clock.clone());
     let c = client(&odd, clock, Settings::new());
@@ -440,7 +440,7 @@ async fn a_lock_granted_unheard_before_a_disable_is_asked_for_anew() {
 /// Found by simulation, seed 0: the lease was released, and a leadership that the job had kept was
 /// trusted for the rest of it.
 #[tokio::test(start_paused = true)]
-async fn a_leadership_that_was_kept_is_over_with_its_term() {
+async fn a_leadership_outliving_its_term_is_not_held() {
     let clock = Arc::new(TokioClock::new());
     let odd = Odd::new(clock.clone());
     let client = client(&odd, clock, Settings::new());
@@ -462,7 +462,7 @@ async fn a_leadership_that_was_kept_is_over_with_its_term() {
 
 /// Found by simulation, seed 414: a watch that never began was waited for for ever.
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_hangs_is_begun_anew() {
+async fn a_hanging_watch_is_reopened() {
     let clock = Arc::new(TokioClock::new());
     let odd = Odd::new(clock.clone()).watching(Watch::Hang);
     let lock = client(&odd, clock.clone(), Settings::new()).lock("a").unwrap();
@@ -481,15 +481,15 @@ async fn a_watch_that_hangs_is_begun_anew() {
 
 /// A clock that drops an election's handle when it is looked at for the n-th time.
 #[derive(Debug, Default)]
-struct Trap {
-    looks_left: AtomicU64,
+struct DropAtStep {
+    reads_left: AtomicU64,
     handle: Mutex<Option<ElectionHandle>>,
 }
 
-impl Clock for Trap {
+impl Clock for DropAtStep {
     fn now(&self) -> Moment {
         let count = |left: u64| left.checked_sub(1);
-        if self.looks_left.fetch_update(SeqCst, SeqCst, count) == Ok(1) {
+        if self.reads_left.fetch_update(SeqCst, SeqCst, count) == Ok(1) {
             self.handle.lock().unwrap().take();
         }
         SystemClock.now()
@@ -502,15 +502,15 @@ impl Clock for Trap {
 
 /// It once led for ever, without a job, when that moment was between the grant's answer and `start`.
 #[tokio::test]
-async fn a_handle_dropped_at_any_moment_ends_its_election() {
+async fn dropping_the_handle_at_any_step_ends_the_election() {
     for looks in 1..1000 {
-        let clock = Arc::new(Trap::default());
+        let clock = Arc::new(DropAtStep::default());
         let store = Arc::new(MemoryStore::new());
         let client = Client::builder(store).clock(clock.clone()).build().unwrap();
         let handle = client.election("a").unwrap().spawn(waiting_job());
         let mut status = handle.watch();
         *clock.handle.lock().unwrap() = Some(handle);
-        clock.looks_left.store(looks, SeqCst);
+        clock.reads_left.store(looks, SeqCst);
         let ended = async {
             // Fails when the election has ended.
             let _ = status.wait_for(Status::is_leading).await;

@@ -23,7 +23,7 @@ fn client(store: &Odd, clock: &Arc<TokioClock>) -> Client {
 
 /// The watch stands only after the release, so that no hint ever tells of it.
 #[tokio::test(start_paused = true)]
-async fn a_release_before_the_watch_stands_is_not_missed() {
+async fn a_release_before_the_watch_opens_is_not_missed() {
     let clock = Arc::new(TokioClock::new());
     let store = Odd::new(clock.clone());
     let guard = client(&store, &clock).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
@@ -42,7 +42,7 @@ async fn a_release_before_the_watch_stands_is_not_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resignation_from_a_term_that_is_over_does_not_end_the_next() {
+async fn a_late_resign_does_not_end_the_next_term() {
     let clock = Arc::new(TokioClock::new());
     let store = MemoryStore::with_clock(clock.clone());
     let client = Client::builder(Arc::new(store)).clock(clock).seed(1).build().unwrap();

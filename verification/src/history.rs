@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use event::{AttemptResult, AttemptId, Event, NameId, InstanceId, WriteResult};
+pub use event::{AttemptId, AttemptResult, Event, InstanceId, NameId, WriteResult};
 use leasehold_core::{Settings, Timing};
 
 /// What happened, in the order in which it did.
@@ -79,7 +79,10 @@ impl History {
                 fact,
                 Event::MessageFault(_)
                     | Event::AcquireSent(..)
-                    | Event::AcquireEnded(.., AttemptResult::Granted | AttemptResult::Refused | AttemptResult::Disabled)
+                    | Event::AcquireEnded(
+                        ..,
+                        AttemptResult::Granted | AttemptResult::Refused | AttemptResult::Disabled
+                    )
                     | Event::RefusedBy(..)
                     | Event::Renewed(..)
                     | Event::Extended(..)

@@ -4,8 +4,8 @@
 
 use std::num::NonZeroUsize;
 
-use leasehold_verification::model::{Budget, Explored, LeaseModel, Mutation};
 use leasehold_verification::export_figure;
+use leasehold_verification::model::{Budget, Explored, LeaseModel, Mutation};
 
 /// How many candidates of an election and callers of a lock take part.
 #[derive(Clone, Copy)]

@@ -6,8 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Command;
 use std::time::Instant;
 
-use leasehold_verification::simulation::{Defect, SimulationPlan, run, search, shrink};
 use leasehold_verification::export_figure;
+use leasehold_verification::simulation::{Defect, SimulationPlan, run, search, shrink};
 
 fn jobs() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

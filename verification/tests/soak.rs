@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use leasehold_verification::soak::{Leak, SoakResult, growth, soak};
 use leasehold_verification::export_figure;
+use leasehold_verification::soak::{Leak, SoakResult, growth, soak};
 
 /// One after the other, since they share a process whose memory is watched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

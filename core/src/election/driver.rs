@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::command::Command;
-use super::job_tasks::{JobTasks, Outcome};
+use super::job_tasks::{JobOutcome, JobTasks};
 use super::machine::{Action, Event, Machine, Standing};
 use super::{ElectionHandle, Job, Leadership, Status};
-use crate::engine::{Campaign, Engine, Subscription, TimedReply};
+use crate::engine::{Candidacy, Engine, Subscription, TimedReply};
 use crate::lease::machine::{Event as LeaseEvent, RenewReply, Request};
 use crate::lease::{LeaseRequests, Reply, TrustDeadline, WakeTimer};
-use crate::telemetry::ElectionMeters;
+use crate::telemetry::ElectionMetrics;
 use crate::{
     AcquireOutcome, Error, ErrorKind, FencingToken, LockName, Moment, RenewOutcome, Result, Timing,
 };
@@ -32,28 +32,28 @@ pub(super) fn spawn(
 ) -> ElectionHandle {
     let application = Handle::current();
     let background = engine.background.runtime();
-    let apart = background.id() != application.id();
-    let sentinel = apart.then(|| application.spawn(std::future::pending()));
+    let separate = background.id() != application.id();
+    let sentinel = separate.then(|| application.spawn(std::future::pending()));
     let clock = engine.store.clock().clone();
     let (commands, received) = mpsc::unbounded_channel();
     let (publish, status) = watch::channel(Status::default());
     let driver = Driver {
         machine: Machine::new(timing.clone(), engine.now()),
-        hints: engine.hub.subscribe(name.clone()),
-        campaign: Some(engine.announcer.campaign(name.clone())),
-        leaving: None,
-        application,
-        sentinel,
+        hints: engine.hint_dispatcher.subscribe(name.clone()),
+        candidacy: Some(engine.announcer.register_candidate(name.clone())),
+        withdrawing: None,
+        job_runtime: application,
+        runtime_watcher: sentinel,
         commands: commands.clone(),
-        received,
-        publish,
-        ends_with_start: job.ends_with_start(),
+        command_receiver: received,
+        status_sender: publish,
+        ends_when_start_returns: job.ends_when_start_returns(),
         job: Some(job),
         requests: LeaseRequests::new(engine.clone(), name.clone(), timing.clone()),
         tasks: None,
         timer: WakeTimer::default(),
-        lapsed: false,
-        meters: ElectionMeters::new(&name),
+        trust_expired: false,
+        meters: ElectionMetrics::new(&name),
         engine,
         name,
         timing,
@@ -69,25 +69,25 @@ struct Driver {
     machine: Machine,
     /// This is `None` only while the driver is dropped.
     job: Option<Arc<dyn Job>>,
-    ends_with_start: bool,
+    ends_when_start_returns: bool,
     hints: Subscription,
     /// This is `None` once the instance leaves the election.
-    campaign: Option<Campaign>,
+    candidacy: Option<Candidacy>,
     /// This future withdraws the announcement; it is set once the instance leaves.
-    leaving: Option<BoxFuture<'static, ()>>,
-    application: Handle,
+    withdrawing: Option<BoxFuture<'static, ()>>,
+    job_runtime: Handle,
     /// This task ends with the application's runtime; it is `None` if the election runs there too.
-    sentinel: Option<JoinHandle<()>>,
+    runtime_watcher: Option<JoinHandle<()>>,
     /// Each term's leadership gets a clone; a handle that is dropped says so by a command.
     commands: mpsc::UnboundedSender<Command>,
-    received: mpsc::UnboundedReceiver<Command>,
-    publish: watch::Sender<Status>,
+    command_receiver: mpsc::UnboundedReceiver<Command>,
+    status_sender: watch::Sender<Status>,
     requests: LeaseRequests,
     tasks: Option<JobTasks>,
     timer: WakeTimer,
     /// The term's lease was extended when its leadership was no longer trusted.
-    lapsed: bool,
-    meters: ElectionMeters,
+    trust_expired: bool,
+    meters: ElectionMetrics,
 }
 
 impl Driver {
@@ -98,7 +98,7 @@ impl Driver {
             let actions = self.machine.handle(event, self.engine.now());
             for action in actions {
                 if tick && matches!(action, Action::Send(Request::Renew(_))) {
-                    self.heard::<()>(&Err(self.unanswered()));
+                    self.record_store_result::<()>(&Err(self.no_reply()));
                 }
                 self.perform(action);
             }
@@ -108,33 +108,33 @@ impl Driver {
             }
             self.publish();
             if let Some(by) = self.machine.leave_deadline() {
-                self.leave(by);
+                self.withdraw(by);
             }
         }
         // BoundedStore that the store did not answer in time go on in the background.
         self.requests.abandon();
-        self.leave(self.engine.now() + self.timing.leave_timeout());
-        if let Some(leaving) = self.leaving.take() {
+        self.withdraw(self.engine.now() + self.timing.leave_timeout());
+        if let Some(leaving) = self.withdrawing.take() {
             leaving.await;
         }
     }
 
     /// Withdraws the announcement, at the same time as the lease is released.
-    fn leave(&mut self, by: Moment) {
-        if let Some(campaign) = self.campaign.take() {
-            self.leaving = Some(campaign.leave(by).boxed());
+    fn withdraw(&mut self, by: Moment) {
+        if let Some(campaign) = self.candidacy.take() {
+            self.withdrawing = Some(campaign.withdraw_by(by).boxed());
         }
     }
 
     async fn next_event(&mut self) -> Event {
-        if std::mem::take(&mut self.lapsed) {
+        if std::mem::take(&mut self.trust_expired) {
             let (sent, reply) = (self.engine.now(), RenewReply::Lost);
             return Event::Lease(LeaseEvent::RenewReplied { sent, reply, under_way: false });
         }
-        let tick = self.timer.sleep(self.machine.wake(), &self.engine);
+        let tick = self.timer.sleep(self.machine.next_tick(), &self.engine);
         tokio::select! {
             biased;
-            Some(command) = self.received.recv() => match command {
+            Some(command) = self.command_receiver.recv() => match command {
                 Command::Resign(term) => {
                     let led = self.tasks.as_ref().map(|tasks| tasks.leadership.token);
                     // A resignation from a term that is over must not end the next one.
@@ -142,17 +142,17 @@ impl Driver {
                 }
                 Command::ShutDown => Event::ShutDown,
             },
-            () = ended(&mut self.sentinel) => Event::RuntimeShutDown,
+            () = join_once(&mut self.runtime_watcher) => Event::RuntimeShutDown,
             outcome = next_outcome(&mut self.tasks) => match outcome {
-                Outcome::StartFailed(error) => Event::StartFailed(error),
-                Outcome::Finished => Event::Finished,
-                Outcome::Ended => Event::JobEnded,
+                JobOutcome::StartFailed(error) => Event::StartFailed(error),
+                JobOutcome::Finished => Event::Finished,
+                JobOutcome::Ended => Event::JobEnded,
             },
             reply = self.requests.next() => {
                 self.record(&reply);
                 Event::Lease((&reply).into())
             }
-            () = finish(&mut self.leaving) => Event::TICK,
+            () = finish(&mut self.withdrawing) => Event::TICK,
             // Before hints, so that a flood of them cannot keep a leader from stepping down.
             () = tick => Event::TICK,
             () = self.hints.changed() => Event::Lease(LeaseEvent::Hint),
@@ -162,16 +162,16 @@ impl Driver {
     /// Keeps for the status and the metrics what a reply shows.
     fn record(&mut self, reply: &Reply) {
         match reply {
-            Reply::Acquire(reply) => self.saw(reply),
+            Reply::Acquire(reply) => self.record_acquire(reply),
             Reply::Renew { reply, .. } => {
                 if let (Ok(RenewOutcome::Extended { .. }), Some(tasks)) =
                     (&reply.outcome, &self.tasks)
                 {
-                    self.engine.store.meters().confirmed(tasks.leadership.remaining());
+                    self.engine.store.metrics().record_trust_left(tasks.leadership.remaining());
                 }
-                self.heard(&reply.outcome);
+                self.record_store_result(&reply.outcome);
             }
-            Reply::Release(outcome) => self.heard(outcome),
+            Reply::Release(outcome) => self.record_store_result(outcome),
         }
     }
 
@@ -182,14 +182,14 @@ impl Driver {
             Action::Start { token, deadline } => self.start(token, deadline),
             Action::ExtendTrust(deadline) => {
                 if let Some(tasks) = &self.tasks {
-                    self.lapsed = !tasks.leadership.trust.extend(deadline);
+                    self.trust_expired = !tasks.leadership.trust.extend(deadline);
                 }
             }
             Action::EndTrust => self.with_tasks(|tasks| tasks.leadership.trust.expire_now(None)),
             Action::Stop(reason) => {
                 self.requests.stop_renewing();
                 info!(lock = name, %reason, "stepping down");
-                self.meters.ends(&reason);
+                self.meters.term_stopping(&reason);
                 self.with_tasks(|tasks| tasks.stop(reason));
             }
             Action::AbortStart => {
@@ -203,8 +203,8 @@ impl Driver {
                     "the job did not stop in time and is aborted; what it does without awaiting \
                      may go on, so the lease is not released but runs out"
                 );
-                self.meters.overran();
-                self.publish.send_modify(|status| status.overruns += 1);
+                self.meters.stop_timed_out();
+                self.status_sender.send_modify(|status| status.overruns += 1);
                 self.with_tasks(|tasks| tasks.abort_all());
             }
             Action::NeverRelease => self.requests.never_release(),
@@ -225,15 +225,15 @@ impl Driver {
         let holder = engine.holder.clone();
         // Before the job starts, on another thread perhaps: whoever learns of the term from the job
         // finds it in the status, and can resign from it.
-        self.publish.send_modify(|status| {
+        self.status_sender.send_modify(|status| {
             status.standing = Standing::Leading;
             status.terms += 1;
             status.token = Some(token);
             status.leader = Some(holder);
         });
-        let leading = self.meters.began();
-        let application = self.application.clone();
-        let ends = self.ends_with_start;
+        let leading = self.meters.term_started();
+        let application = self.job_runtime.clone();
+        let ends = self.ends_when_start_returns;
         self.tasks = Some(JobTasks::start(application, job, ends, leadership, leading));
     }
 
@@ -244,8 +244,8 @@ impl Driver {
     }
 
     /// Keeps for the status what an attempt showed of the others.
-    fn saw(&mut self, reply: &TimedReply<AcquireOutcome>) {
-        self.heard(&reply.outcome);
+    fn record_acquire(&mut self, reply: &TimedReply<AcquireOutcome>) {
+        self.record_store_result(&reply.outcome);
         let (leader, disabled) = match &reply.outcome {
             Ok(AcquireOutcome::Held(held)) => (Some(held.holder.clone()), None),
             Ok(AcquireOutcome::Disabled(disabled)) => (None, Some(disabled.clone())),
@@ -255,25 +255,25 @@ impl Driver {
         self.meters.saw_disabled(disabled.is_some());
         let here = self.engine.holder.instance;
         if leader.as_ref().is_some_and(|leader| leader.instance != here) {
-            self.meters.saw_another();
+            self.meters.saw_other_leader();
         }
-        self.publish.send_modify(|status| {
+        self.status_sender.send_modify(|status| {
             status.leader = leader;
             status.disabled = disabled;
         });
     }
 
     /// Records in the status whether the store answers; the log reports an outage once per client.
-    fn heard<T>(&mut self, outcome: &Result<T>) {
+    fn record_store_result<T>(&mut self, outcome: &Result<T>) {
         let error = outcome.as_ref().err().cloned();
-        let had = self.publish.borrow().error.is_some();
+        let had = self.status_sender.borrow().error.is_some();
         if had || error.is_some() {
-            self.publish.send_modify(|status| status.error = error);
+            self.status_sender.send_modify(|status| status.error = error);
         }
     }
 
     /// The error of a heartbeat that has no answer by the time of its retry.
-    fn unanswered(&self) -> Error {
+    fn no_reply(&self) -> Error {
         let Self { engine, name, timing, .. } = self;
         let waited = timing.retry_interval();
         Error::new(ErrorKind::OutcomeUnknown, format!("no answer within {waited:?}"))
@@ -284,7 +284,7 @@ impl Driver {
 
     fn publish(&self) {
         let standing = self.machine.standing();
-        self.publish.send_if_modified(|status| {
+        self.status_sender.send_if_modified(|status| {
             let changed = status.standing != standing;
             status.standing = standing;
             if matches!(standing, Standing::Candidate | Standing::Ended) && changed {
@@ -298,7 +298,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        if let Some(sentinel) = &self.sentinel {
+        if let Some(sentinel) = &self.runtime_watcher {
             sentinel.abort();
         }
         // A term is cut off only if this task panicked or its runtime shuts down. What its job does
@@ -310,7 +310,7 @@ impl Drop for Driver {
         self.tasks = None;
         // The job's destructor may block, and this may be the thread of all heartbeats.
         if let Some(job) = self.job.take() {
-            self.application.spawn(async move { drop(job) });
+            self.job_runtime.spawn(async move { drop(job) });
         }
     }
 }
@@ -323,14 +323,14 @@ async fn finish(future: &mut Option<BoxFuture<'static, ()>>) {
 }
 
 /// Waits for the task to end and clears it; it stays pending when there is no task.
-async fn ended(task: &mut Option<JoinHandle<()>>) {
+async fn join_once(task: &mut Option<JoinHandle<()>>) {
     let Some(running) = task else { return std::future::pending().await };
     let _ = running.await;
     *task = None;
 }
 
 /// Waits for what becomes of the job; it stays pending when none runs.
-async fn next_outcome(tasks: &mut Option<JobTasks>) -> Outcome {
+async fn next_outcome(tasks: &mut Option<JobTasks>) -> JobOutcome {
     match tasks {
         Some(tasks) => tasks.next().await,
         None => std::future::pending().await,

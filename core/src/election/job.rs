@@ -58,7 +58,7 @@ pub trait Job: Send + Sync + 'static {
     ///
     /// The default is `false`: a `start` that returns has only begun work, which goes on until
     /// `stop`.
-    fn ends_with_start(&self) -> bool {
+    fn ends_when_start_returns(&self) -> bool {
         false
     }
 }
@@ -91,7 +91,7 @@ where
     F: Fn(Leadership) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), JobError>> + Send + 'static,
 {
-    Closures { start, stop: |_| std::future::ready(()), ends_with_start: true }
+    FnJob { start, stop: |_| std::future::ready(()), ends_with_start: true }
 }
 
 /// A job of two closures. The term goes on when `start` returns, until `stop` is called.
@@ -115,17 +115,17 @@ where
     G: Fn(StopReason) -> Gut + Send + Sync + 'static,
     Gut: Future<Output = ()> + Send + 'static,
 {
-    Closures { start, stop, ends_with_start: false }
+    FnJob { start, stop, ends_with_start: false }
 }
 
-struct Closures<F, G> {
+struct FnJob<F, G> {
     start: F,
     stop: G,
     ends_with_start: bool,
 }
 
 #[async_trait]
-impl<F, Fut, G, Gut> Job for Closures<F, G>
+impl<F, Fut, G, Gut> Job for FnJob<F, G>
 where
     F: Fn(Leadership) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), JobError>> + Send + 'static,
@@ -140,7 +140,7 @@ where
         (self.stop)(reason.clone()).await;
     }
 
-    fn ends_with_start(&self) -> bool {
+    fn ends_when_start_returns(&self) -> bool {
         self.ends_with_start
     }
 }

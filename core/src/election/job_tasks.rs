@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info_span};
 
 use super::{Job, Leadership, StopReason};
-use crate::telemetry::Raised;
+use crate::telemetry::GaugeGuard;
 
 /// What became of a term's tasks.
-pub(super) enum Outcome {
+pub(super) enum JobOutcome {
     /// `start` failed or panicked; the term is to end.
     StartFailed(String),
     /// `start` returned, and that finishes the term's work.
@@ -37,10 +37,10 @@ pub(super) struct JobTasks {
     ends_with_start: bool,
     stopping: bool,
     /// Cancelled when `start` has been called, or never will be.
-    begun: CancellationToken,
+    start_called: CancellationToken,
     stop_abort: CancellationToken,
     span: Span,
-    _leading: Raised,
+    _leading: GaugeGuard,
 }
 
 impl JobTasks {
@@ -50,14 +50,14 @@ impl JobTasks {
         job: Arc<dyn Job>,
         ends_with_start: bool,
         leadership: Leadership,
-        leading: Raised,
+        leading: GaugeGuard,
     ) -> Self {
         let (lock, token) = (leadership.name.as_str(), leadership.token.get());
         let span = info_span!("term", lock, token);
-        let begun = CancellationToken::new();
+        let start_called = CancellationToken::new();
         let start = runtime.spawn({
             let (job, leadership) = (job.clone(), leadership.clone());
-            let called = begun.clone().drop_guard();
+            let called = start_called.clone().drop_guard();
             async move {
                 let mut work = job.start(leadership);
                 // `stop` waits for this: a task that is spawned later may well run earlier.
@@ -81,7 +81,7 @@ impl JobTasks {
             start_abort,
             ends_with_start,
             stopping: false,
-            begun,
+            start_called,
             stop_abort: CancellationToken::new(),
             span,
             _leading: leading,
@@ -92,7 +92,7 @@ impl JobTasks {
     pub(super) fn stop(&mut self, reason: StopReason) {
         self.leadership.cancellation.cancel();
         let job = self.job.clone();
-        let (begun, aborted) = (self.begun.clone(), self.stop_abort.clone());
+        let (begun, aborted) = (self.start_called.clone(), self.stop_abort.clone());
         let stop = async move {
             tokio::select! {
                 biased;
@@ -123,17 +123,17 @@ impl JobTasks {
     ///
     /// # Cancel safety
     /// Safe: a task that ended is seen by the next call.
-    pub(super) async fn next(&mut self) -> Outcome {
+    pub(super) async fn next(&mut self) -> JobOutcome {
         loop {
             tokio::select! {
                 biased;
                 started = finished(&mut self.start) => {
                     let outcome = match started {
-                        Ok(Ok(())) if self.ends_with_start => Some(Outcome::Finished),
+                        Ok(Ok(())) if self.ends_with_start => Some(JobOutcome::Finished),
                         Ok(Ok(())) => None,
-                        Ok(Err(error)) => Some(Outcome::StartFailed(error)),
+                        Ok(Err(error)) => Some(JobOutcome::StartFailed(error)),
                         Err(error) if error.is_cancelled() => None,
-                        Err(error) => Some(Outcome::StartFailed(describe(error))),
+                        Err(error) => Some(JobOutcome::StartFailed(describe(error))),
                     };
                     if let Some(outcome) = outcome && !self.stopping {
                         return outcome;
@@ -148,7 +148,7 @@ impl JobTasks {
                 // Neither is left: the term is over, or goes on without tasks until it is stopped.
                 () = std::future::ready(()), if self.start.is_none() && self.stop.is_none() => {
                     if self.stopping {
-                        return Outcome::Ended;
+                        return JobOutcome::Ended;
                     }
                     std::future::pending::<()>().await;
                 }

@@ -87,6 +87,6 @@ impl Election {
     /// # Panics
     /// This panics outside of a tokio runtime.
     pub async fn run(self, job: impl Job) {
-        self.spawn(job).ended().await;
+        self.spawn(job).join().await;
     }
 }

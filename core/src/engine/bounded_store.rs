@@ -10,7 +10,7 @@ use tracing::{Instrument, debug_span};
 use uuid::Uuid;
 
 use super::Outages;
-use crate::telemetry::{Meters, call_outcome};
+use crate::telemetry::{ClientMetrics, call_outcome};
 use crate::{
     AcquireOptions, AcquireOutcome, Clock, DisableOptions, DisableOutcome, EnableOutcome, Error,
     ErrorKind, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, LockStoreExt,
@@ -30,7 +30,7 @@ pub(crate) struct BoundedStore {
     inner: Arc<dyn LockStore>,
     label: Arc<str>,
     clock: Arc<dyn Clock>,
-    meters: Arc<Meters>,
+    meters: Arc<ClientMetrics>,
     outages: Arc<Outages>,
 }
 
@@ -38,7 +38,7 @@ impl BoundedStore {
     pub(crate) fn new(store: Arc<dyn LockStore>, clock: Arc<dyn Clock>) -> Self {
         let label: Arc<str> = store.label().into();
         let outages = Arc::new(Outages::new(label.clone()));
-        Self { inner: store, label, clock, meters: Arc::new(Meters::new()), outages }
+        Self { inner: store, label, clock, meters: Arc::new(ClientMetrics::new()), outages }
     }
 
     /// Returns the label of the store in messages.
@@ -58,7 +58,7 @@ impl BoundedStore {
         &self.clock
     }
 
-    pub(crate) fn meters(&self) -> &Arc<Meters> {
+    pub(crate) fn metrics(&self) -> &Arc<ClientMetrics> {
         &self.meters
     }
 
@@ -186,8 +186,8 @@ impl BoundedStore {
             name.map_or(error.clone(), |name| error.for_lock(name))
         });
         match &outcome {
-            Ok(_) => self.outages.answered(operation, self.clock.now()),
-            Err(error) => self.outages.failed(error, self.clock.now()),
+            Ok(_) => self.outages.record_success(operation, self.clock.now()),
+            Err(error) => self.outages.record_failure(error, self.clock.now()),
         }
         TimedReply { sent, outcome }
     }
@@ -206,7 +206,7 @@ impl BoundedStore {
         let answer = call.instrument(span.clone()).await;
         let outcome = call_outcome(&answer);
         span.record("outcome", outcome);
-        self.meters.called(operation, outcome, self.clock.now().saturating_since(sent));
+        self.meters.record_call(operation, outcome, self.clock.now().saturating_since(sent));
         answer
     }
 }

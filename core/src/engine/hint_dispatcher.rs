@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
-use super::{Background, BoundedStore, Random};
+use super::{BackgroundRuntime, BoundedStore, SeededRandom};
 use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
 
 /// Hands the store's hints to whoever waits for a name.
@@ -17,8 +17,8 @@ use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
 #[derive(Debug)]
 pub(crate) struct HintDispatcher {
     store: BoundedStore,
-    background: Arc<Background>,
-    random: Arc<Random>,
+    background: Arc<BackgroundRuntime>,
+    random: Arc<SeededRandom>,
     /// This is false if there is to be no watch, so that waiters poll.
     enabled: bool,
     state: Mutex<State>,
@@ -35,22 +35,23 @@ struct State {
 /// Wakes when its name may have changed. Several hints may wake it once.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    hub: Arc<HintDispatcher>,
+    dispatcher: Arc<HintDispatcher>,
     name: LockName,
     woken: Arc<Notify>,
 }
 
 impl HintDispatcher {
     /// The pause after a watch that broke, doubled each time up to the second.
-    const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+    const RECONNECT_BACKOFF: (Duration, Duration) =
+        (Duration::from_millis(50), Duration::from_secs(5));
 
     /// How long a watch may take to open.
     const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(
         store: BoundedStore,
-        background: Arc<Background>,
-        random: Arc<Random>,
+        background: Arc<BackgroundRuntime>,
+        random: Arc<SeededRandom>,
         enabled: bool,
     ) -> Self {
         let (state, deserted) = (Mutex::default(), Notify::new());
@@ -63,7 +64,7 @@ impl HintDispatcher {
         let mut state = self.state();
         state.waiters.entry(name.clone()).or_default().push(woken.clone());
         drop(state);
-        let subscription = Subscription { hub: self.clone(), name, woken };
+        let subscription = Subscription { dispatcher: self.clone(), name, woken };
         self.ensure_watched(Duration::ZERO);
         subscription
     }
@@ -73,8 +74,8 @@ impl HintDispatcher {
         let begin = self.enabled && !std::mem::replace(&mut self.state().watching, true);
         if begin {
             // With the state unlocked: where there is no runtime, the task is dropped right here.
-            let watching = Watching { hub: self.clone(), said: false };
-            self.background.runtime().spawn(watch(watching, delay));
+            let watching = WatchTask { dispatcher: self.clone(), stopped: false };
+            self.background.runtime().spawn(run_watch(watching, delay));
         }
         begin
     }
@@ -82,7 +83,7 @@ impl HintDispatcher {
     /// Adds to the pause up to half of it, at random, so that clients do not all reconnect at once
     /// after an outage.
     fn jittered(&self, pause: Duration) -> Duration {
-        pause + self.random.part_of(pause / 2)
+        pause + self.random.up_to(pause / 2)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -110,7 +111,7 @@ impl Subscription {
         loop {
             self.woken.notified().await;
             // The watch may have gone with its runtime, or panicked.
-            if !self.hub.ensure_watched(HintDispatcher::PAUSES.1) {
+            if !self.dispatcher.ensure_watched(HintDispatcher::RECONNECT_BACKOFF.1) {
                 return;
             }
             // In a runtime that shuts down a new watch is dropped at once, which wakes this again:
@@ -122,7 +123,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut state = self.hub.state();
+        let mut state = self.dispatcher.state();
         if let Some(waiters) = state.waiters.get_mut(&self.name) {
             waiters.retain(|woken| !Arc::ptr_eq(woken, &self.woken));
             if waiters.is_empty() {
@@ -130,41 +131,41 @@ impl Drop for Subscription {
             }
         }
         if state.waiters.is_empty() {
-            self.hub.deserted.notify_one();
+            self.dispatcher.deserted.notify_one();
         }
     }
 }
 
 /// The hub, watched by one task: said to be unwatched however that task ends.
-struct Watching {
-    hub: Arc<HintDispatcher>,
-    said: bool,
+struct WatchTask {
+    dispatcher: Arc<HintDispatcher>,
+    stopped: bool,
 }
 
-impl Drop for Watching {
+impl Drop for WatchTask {
     fn drop(&mut self) {
-        if !self.said {
-            self.hub.state().watching = false;
-            self.hub.dispatch(&Hint::Anything);
+        if !self.stopped {
+            self.dispatcher.state().watching = false;
+            self.dispatcher.dispatch(&Hint::Anything);
         }
     }
 }
 
-impl Watching {
+impl WatchTask {
     /// Whether to stop, decided and said in one step, lest a newcomer rely on a watch that ends.
-    fn stop_if_deserted(&mut self) -> bool {
-        let mut state = self.hub.state();
+    fn stop_if_idle(&mut self) -> bool {
+        let mut state = self.dispatcher.state();
         if state.waiters.is_empty() {
             state.watching = false;
-            self.said = true;
+            self.stopped = true;
         }
-        self.said
+        self.stopped
     }
 
     /// Returns once nobody waits any more.
-    async fn deserted(&mut self) {
-        let hub = self.hub.clone();
-        while !self.stop_if_deserted() {
+    async fn until_idle(&mut self) {
+        let hub = self.dispatcher.clone();
+        while !self.stop_if_idle() {
             hub.deserted.notified().await;
         }
     }
@@ -172,17 +173,17 @@ impl Watching {
     /// Hands out hints until the stream ends (`false`) or nobody waits any more (`true`).
     async fn follow(&mut self, mut hints: HintStream) -> bool {
         loop {
-            let hub = self.hub.clone();
+            let hub = self.dispatcher.clone();
             tokio::select! {
                 biased;
-                () = hub.deserted.notified() => if self.stop_if_deserted() { return true },
+                () = hub.deserted.notified() => if self.stop_if_idle() { return true },
                 hint = hints.next() => match hint {
                     Some(hint) => {
                         hub.dispatch(&hint);
                         // A stream that is always ready must not keep others from running.
                         tokio::task::consume_budget().await;
                     }
-                    None => return self.stop_if_deserted(),
+                    None => return self.stop_if_idle(),
                 },
             }
         }
@@ -202,16 +203,16 @@ async fn open_watch(store: &BoundedStore) -> Result<HintStream> {
     store.traced("watch", None, opened).await
 }
 
-async fn watch(mut watching: Watching, delay: Duration) {
-    let hub = watching.hub.clone();
-    let (shortest, longest) = HintDispatcher::PAUSES;
+async fn run_watch(mut watching: WatchTask, delay: Duration) {
+    let hub = watching.dispatcher.clone();
+    let (shortest, longest) = HintDispatcher::RECONNECT_BACKOFF;
     let mut pause = delay;
     let mut failures = 0_u64;
     loop {
         let wait = hub.jittered(pause);
         let begun = tokio::select! {
             biased;
-            () = watching.deserted() => return,
+            () = watching.until_idle() => return,
             begun = async {
                 tokio::time::sleep(wait).await;
                 open_watch(&hub.store).await
@@ -256,13 +257,13 @@ mod tests {
 
     fn hub() -> Arc<HintDispatcher> {
         let store = BoundedStore::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock));
-        let (background, random) = (Background::new(false), Random::new(Some(1)));
+        let (background, random) = (BackgroundRuntime::new(false), SeededRandom::new(Some(1)));
         Arc::new(HintDispatcher::new(store, Arc::new(background), Arc::new(random), true))
     }
 
     /// It once was, by a waiter that began a watch which was dropped at once, which woke the waiter.
     #[test]
-    fn a_runtime_that_shuts_down_is_not_kept_from_it() {
+    fn a_waiter_does_not_block_runtime_shutdown() {
         let (done, waited) = mpsc::channel();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_of_names_that_nobody_waits_for() {
+    async fn names_without_waiters_are_removed() {
         let hub = hub();
         for number in 0..100 {
             let name = LockName::new(format!("lock-{number}")).unwrap();

@@ -11,13 +11,13 @@ mod random;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use announcer::{Announcer, Campaign};
-pub(crate) use background::Background;
+pub(crate) use announcer::{Candidacy, PresenceAnnouncer};
+pub(crate) use background::BackgroundRuntime;
 pub(crate) use bounded_store::{BoundedStore, TimedReply};
-pub(crate) use heartbeat::{Heartbeat, Renewing};
+pub(crate) use heartbeat::{Heartbeat, PendingRenewal};
 pub(crate) use hint_dispatcher::{HintDispatcher, Subscription};
 pub(crate) use outages::Outages;
-pub(crate) use random::Random;
+pub(crate) use random::SeededRandom;
 
 use uuid::Uuid;
 
@@ -28,18 +28,18 @@ use crate::{Clock, Holder, LeaseId, LockStore, Moment, Timing};
 pub(crate) struct Engine {
     pub(crate) store: BoundedStore,
     pub(crate) holder: Holder,
-    pub(crate) background: Arc<Background>,
+    pub(crate) background: Arc<BackgroundRuntime>,
     pub(crate) heartbeat: Heartbeat,
-    pub(crate) hub: Arc<HintDispatcher>,
-    pub(crate) announcer: Arc<Announcer>,
-    random: Arc<Random>,
+    pub(crate) hint_dispatcher: Arc<HintDispatcher>,
+    pub(crate) announcer: Arc<PresenceAnnouncer>,
+    random: Arc<SeededRandom>,
     /// Lease ids are random like the rest, so that a simulation can be repeated.
-    repeatable: bool,
+    deterministic: bool,
 }
 
 /// The parts that make up an engine, besides its store.
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub(crate) struct EngineOptions {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) holder: Holder,
     pub(crate) timing: Timing,
@@ -50,22 +50,23 @@ pub(crate) struct Parts {
 }
 
 impl Engine {
-    pub(crate) fn new(store: Arc<dyn LockStore>, parts: Parts) -> Self {
-        let Parts { clock, holder, timing, seed, repeatable, hints } = parts;
-        let background = Arc::new(Background::new(clock.is_real_time()));
-        let random = Arc::new(Random::new(seed));
+    pub(crate) fn new(store: Arc<dyn LockStore>, parts: EngineOptions) -> Self {
+        let EngineOptions { clock, holder, timing, seed, repeatable: deterministic, hints } = parts;
+        let background = Arc::new(BackgroundRuntime::new(clock.is_real_time()));
+        let random = Arc::new(SeededRandom::new(seed));
         let store = BoundedStore::new(store, clock);
         let hub = HintDispatcher::new(store.clone(), background.clone(), random.clone(), hints);
-        let announcer = Announcer::new(store.clone(), background.clone(), holder.clone(), &timing);
+        let announcer =
+            PresenceAnnouncer::new(store.clone(), background.clone(), holder.clone(), &timing);
         Self {
             heartbeat: Heartbeat::new(store.clone(), background.clone()),
-            hub: Arc::new(hub),
+            hint_dispatcher: Arc::new(hub),
             announcer: Arc::new(announcer),
             store,
             holder,
             background,
             random,
-            repeatable,
+            deterministic,
         }
     }
 
@@ -75,12 +76,12 @@ impl Engine {
 
     /// A random part of `spread`, to keep instances from acting at the same moment.
     pub(crate) fn jitter(&self, spread: Duration) -> Duration {
-        self.random.part_of(spread)
+        self.random.up_to(spread)
     }
 
     /// The id of a new attempt.
     pub(crate) fn lease_id(&self) -> LeaseId {
-        if self.repeatable {
+        if self.deterministic {
             LeaseId::from_uuid(Uuid::from_u128(self.random.number()))
         } else {
             LeaseId::new()

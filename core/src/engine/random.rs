@@ -5,14 +5,14 @@ use std::time::Duration;
 
 /// The source of a client's random numbers.
 #[derive(Debug)]
-pub(crate) struct Random(Mutex<fastrand::Rng>);
+pub(crate) struct SeededRandom(Mutex<fastrand::Rng>);
 
-impl Random {
+impl SeededRandom {
     pub(crate) fn new(seed: Option<u64>) -> Self {
         Self(Mutex::new(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)))
     }
 
-    pub(crate) fn part_of(&self, spread: Duration) -> Duration {
+    pub(crate) fn up_to(&self, spread: Duration) -> Duration {
         spread.mul_f64(self.rng().f64())
     }
 

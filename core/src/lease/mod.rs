@@ -17,7 +17,7 @@ pub(crate) use attempt::AcquireAttempt;
 pub use loss_reason::LossReason;
 pub use machine::Machine;
 pub(crate) use renewal_plan::{AfterFailure, RenewalPlan};
-pub(crate) use renewals::Renewals;
+pub(crate) use renewals::InFlightRenewals;
 pub(crate) use requests::{LeaseRequests, Reply, WakeTimer};
 pub use schedule::{LeaseSchedule, RenewalWindow};
 pub(crate) use trust_deadline::TrustDeadline;

@@ -182,14 +182,14 @@ mod tests {
     }
 
     /// Renewals are due each 3 s and retried each 1.5 s.
-    fn hold() -> LeaseSchedule {
+    fn lease() -> LeaseSchedule {
         let timing = Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap();
         LeaseSchedule::granted(timing, at(0), TTL)
     }
 
     #[test]
-    fn an_older_renewal_that_fails_leaves_its_retry_alone() {
-        let mut plan = RenewalPlan::until_retries_fail(hold(), at(0));
+    fn failure_of_an_older_renewal_does_not_affect_its_retry() {
+        let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
         let retry = plan.retry(at(4_500)).unwrap();
         assert_eq!((retry.earliest, retry.latest), (at(4_500), at(4_500)));
         assert_eq!(plan.record_failure(at(3_000), at(4_600), true), AfterFailure::Wait);
@@ -198,8 +198,8 @@ mod tests {
     }
 
     #[test]
-    fn a_late_yes_counts_beside_its_retry() {
-        let mut plan = RenewalPlan::until_retries_fail(hold(), at(0));
+    fn a_late_success_counts_while_its_retry_is_in_flight() {
+        let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
         let retry = plan.retry(at(4_500)).unwrap();
         assert_eq!(plan.record_extension(at(3_000), TTL, at(4_600), true), None);
         assert_eq!(plan.schedule().deadline(), at(3_000 + 15_000 - 750));
@@ -210,8 +210,8 @@ mod tests {
 
     /// Otherwise a term would survive only shorter outages than the settings promise.
     #[test]
-    fn a_retry_that_fails_after_a_late_yes_uses_up_no_retry() {
-        let mut plan = RenewalPlan::until_retries_fail(hold(), at(0));
+    fn a_retry_failing_after_a_late_success_is_not_counted() {
+        let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
         plan.retry(at(4_500)).unwrap();
         assert_eq!(plan.record_extension(at(3_000), TTL, at(4_600), true), None);
         let AfterFailure::Renew(beat) = plan.record_failure(at(4_500), at(4_700), false) else {
@@ -229,8 +229,8 @@ mod tests {
     }
 
     #[test]
-    fn a_term_is_given_up_when_nothing_is_under_way_after_the_last_retry() {
-        let mut plan = RenewalPlan::until_retries_fail(hold(), at(0));
+    fn a_term_ends_when_the_last_retry_fails_and_none_is_in_flight() {
+        let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
         for millis in [4_500, 6_000, 7_500] {
             assert!(plan.retry(at(millis)).is_some());
         }
@@ -242,8 +242,8 @@ mod tests {
 
     /// Otherwise nothing would be sent, and no disable noticed, until the lease is nearly over.
     #[test]
-    fn a_late_yes_after_the_last_retry_goes_on_with_the_heartbeats() {
-        let mut plan = RenewalPlan::until_retries_fail(hold(), at(0));
+    fn a_late_success_after_the_last_retry_resumes_heartbeats() {
+        let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
         for millis in [4_500, 6_000, 7_500] {
             assert!(plan.retry(at(millis)).is_some());
         }
@@ -254,8 +254,8 @@ mod tests {
     }
 
     #[test]
-    fn an_older_answer_leaves_the_renewal_of_a_hint_at_once() {
-        let mut plan = RenewalPlan::until_retries_fail(hold(), at(0));
+    fn an_older_reply_does_not_delay_a_hinted_renewal() {
+        let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
         let hinted = plan.renew_now(at(3_100)).unwrap();
         assert_eq!(hinted.latest, at(3_100));
         let next = plan.record_extension(at(3_000), TTL, at(3_101), false).unwrap();
@@ -265,8 +265,8 @@ mod tests {
     }
 
     #[test]
-    fn a_guard_is_retried_until_its_deadline() {
-        let mut plan = RenewalPlan::until_expiry(hold(), at(0));
+    fn a_guards_renewal_is_retried_until_its_trust_deadline() {
+        let mut plan = RenewalPlan::until_expiry(lease(), at(0));
         for millis in [4_500, 6_000, 7_500, 9_000, 10_500, 12_000] {
             assert!(plan.retry(at(millis)).is_some());
         }
@@ -275,8 +275,8 @@ mod tests {
     /// The next heartbeat was due at 6 s. Failures used to follow each other without a pause until
     /// the schedule had caught up.
     #[test]
-    fn retries_keep_their_pace_after_an_answer_that_came_late() {
-        let mut plan = RenewalPlan::until_expiry(hold(), at(0));
+    fn retries_keep_their_interval_after_a_late_reply() {
+        let mut plan = RenewalPlan::until_expiry(lease(), at(0));
         let mut beat = plan.record_extension(at(3_000), TTL, at(12_000), false).unwrap();
         for retry in 0..3 {
             let at_once = beat.latest + Duration::from_millis(1);
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn hints_are_ignored_until_a_renewal_is_answered() {
-        let mut plan = RenewalPlan::until_expiry(hold(), at(0));
+        let mut plan = RenewalPlan::until_expiry(lease(), at(0));
         assert!(plan.renew_now(at(500)).is_some());
         assert_eq!(plan.renew_now(at(501)), None);
         assert!(matches!(plan.record_failure(at(500), at(502), false), AfterFailure::Renew(_)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::RenewalWindow;
-use crate::engine::{Engine, Renewing, TimedReply};
+use crate::engine::{Engine, PendingRenewal, TimedReply};
 use crate::{RenewOptions, RenewOutcome, Timing};
 
 /// The renewals of one lease: those under way, and the next one, which was not sent yet.
@@ -15,17 +15,17 @@ use crate::{RenewOptions, RenewOutcome, Timing};
 /// [retries](crate::Settings::heartbeat_retries) is under way, and three at the least. Dropping
 /// this value cancels what was not sent, and ignores the answers to the rest.
 #[derive(Debug)]
-pub(crate) struct Renewals {
+pub(crate) struct InFlightRenewals {
     engine: Arc<Engine>,
     lease: RenewOptions,
-    most: usize,
-    asked: Vec<Renewing>,
+    max_in_flight: usize,
+    in_flight: Vec<PendingRenewal>,
 }
 
-impl Renewals {
+impl InFlightRenewals {
     pub(crate) fn new(engine: Arc<Engine>, lease: RenewOptions, timing: &Timing) -> Self {
         let most = usize::try_from(timing.heartbeat_retries).unwrap_or(usize::MAX);
-        Self { engine, lease, most: most.saturating_add(1).max(3), asked: Vec::new() }
+        Self { engine, lease, max_in_flight: most.saturating_add(1).max(3), in_flight: Vec::new() }
     }
 
     /// Asks for another renewal, which replaces one that was not sent yet.
@@ -33,17 +33,17 @@ impl Renewals {
     /// If as many are under way as there may be, it replaces the second oldest of them. A slow
     /// store answers the oldest next. The newer ones may wait on a connection that was opened for
     /// them, and each of them has the same time for that.
-    pub(crate) fn ask(&mut self, window: RenewalWindow) {
-        self.asked.retain(Renewing::has_gone_out);
-        if self.asked.len() >= self.most {
-            self.asked.remove(1);
+    pub(crate) fn request(&mut self, window: RenewalWindow) {
+        self.in_flight.retain(PendingRenewal::is_sent);
+        if self.in_flight.len() >= self.max_in_flight {
+            self.in_flight.remove(1);
         }
-        self.asked.push(self.engine.heartbeat.renew(self.lease.clone(), window));
+        self.in_flight.push(self.engine.heartbeat.renew(self.lease.clone(), window));
     }
 
     /// Returns whether a renewal was sent and is unanswered.
-    pub(crate) fn under_way(&self) -> bool {
-        self.asked.iter().any(Renewing::has_gone_out)
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.in_flight.iter().any(PendingRenewal::is_sent)
     }
 
     /// Waits for the next answer; it stays pending while no renewal was asked for.
@@ -52,9 +52,9 @@ impl Renewals {
     /// Dropping the future loses no answer.
     pub(crate) async fn next(&mut self) -> TimedReply<RenewOutcome> {
         poll_fn(|context| {
-            for at in 0..self.asked.len() {
-                if let Poll::Ready(answer) = Pin::new(&mut self.asked[at]).poll(context) {
-                    self.asked.remove(at);
+            for at in 0..self.in_flight.len() {
+                if let Poll::Ready(answer) = Pin::new(&mut self.in_flight[at]).poll(context) {
+                    self.in_flight.remove(at);
                     return Poll::Ready(answer);
                 }
             }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::machine::{AttemptId, Event, Request, Wake};
-use super::{AcquireAttempt, Renewals};
+use super::machine::{AttemptId, Event, NextTick, Request};
+use super::{AcquireAttempt, InFlightRenewals};
 use crate::engine::{Engine, TimedReply};
 use crate::{
     AcquireOutcome, LockName, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result, Timing,
@@ -24,7 +24,7 @@ pub(crate) struct LeaseRequests {
     attempt: Option<AcquireAttempt>,
     acquiring: UnderWay<TimedReply<AcquireOutcome>>,
     /// The renewals of the lease, from the first until it is not renewed any longer.
-    renewals: Option<Renewals>,
+    renewals: Option<InFlightRenewals>,
     releasing: UnderWay<Result<ReleaseOutcome>>,
 }
 
@@ -72,10 +72,11 @@ impl LeaseRequests {
                 if let (Some(attempt), None) = (&self.attempt, &self.renewals) {
                     let (name, lease) = (self.name.clone(), attempt.lease());
                     let renewal = RenewOptions { name, lease, ttl: self.timing.ttl };
-                    self.renewals = Some(Renewals::new(self.engine.clone(), renewal, &self.timing));
+                    self.renewals =
+                        Some(InFlightRenewals::new(self.engine.clone(), renewal, &self.timing));
                 }
                 if let Some(renewals) = &mut self.renewals {
-                    renewals.ask(window);
+                    renewals.request(window);
                 }
             }
             Request::Release(limit) => {
@@ -154,29 +155,29 @@ async fn finish<T>(call: &mut Option<BoxFuture<'static, T>>) -> T {
     reply
 }
 
-async fn next_renewal(renewals: &mut Option<Renewals>) -> (TimedReply<RenewOutcome>, bool) {
+async fn next_renewal(renewals: &mut Option<InFlightRenewals>) -> (TimedReply<RenewOutcome>, bool) {
     let Some(renewals) = renewals else { return pending().await };
     let reply = renewals.next().await;
-    (reply, renewals.under_way())
+    (reply, renewals.is_in_flight())
 }
 
 /// Draws the moment of a machine's next wake-up.
 #[derive(Debug, Default)]
 pub(crate) struct WakeTimer {
-    drawn: Option<(Wake, Moment)>,
+    drawn: Option<(NextTick, Moment)>,
 }
 
 impl WakeTimer {
     /// Returns at the moment that the machine wants, or never if it wants none.
     pub(crate) fn sleep(
         &mut self,
-        wake: Option<Wake>,
+        wake: Option<NextTick>,
         engine: &Engine,
     ) -> impl Future<Output = ()> + Send + use<> {
         let Some(wake) = wake else { return pending().boxed() };
         // The moment is drawn once per wish, not again at every event in between.
         let drawn = self.drawn.filter(|(last, _)| *last == wake).map(|(_, at)| at);
-        let at = drawn.unwrap_or_else(|| wake.at + engine.jitter(wake.spread));
+        let at = drawn.unwrap_or_else(|| wake.at + engine.jitter(wake.jitter));
         self.drawn = Some((wake, at));
         engine.store.clock().sleep_until(at)
     }

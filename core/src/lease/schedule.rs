@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn trust_is_counted_from_the_request() {
+    fn trust_deadline_counts_from_when_the_request_was_sent() {
         let mut hold = hold();
         assert_eq!(hold.deadline(), at(1000 + 15_000 - 750));
         // The answer may have taken long; what counts is when it was asked for.
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_heartbeat_joins_any_other_and_later_ones_keep_their_interval() {
+    fn the_first_heartbeat_joins_any_batch_and_later_ones_keep_their_interval() {
         let mut hold = hold();
         let next = |hold: &LeaseSchedule, now| {
             let beat = hold.next_window(at(now));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_of_a_lease_is_renewed_in_time() {
+    fn a_partly_elapsed_lease_is_renewed_in_time() {
         let rest =
             |secs| LeaseSchedule::granted(hold().timing, at(1000), Duration::from_secs(secs));
         // All four tries take 6 s, and stopping and the margin 5.75 s.
@@ -205,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_that_was_due_before_has_its_time() {
+    fn an_overdue_heartbeat_gets_the_full_reply_timeout() {
         let beat = hold().next_window(at(7000));
         assert_eq!((beat.latest, beat.retry_at), (at(7000), at(8500)));
     }
 
     #[test]
-    fn a_late_answer_to_an_older_request_shortens_nothing() {
+    fn a_late_reply_never_shortens_the_trust_deadline() {
         let mut hold = hold();
         hold.record_extension(at(5000), Duration::from_secs(15));
         let before = hold.clone();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn retries_keep_their_pace_and_run_out_before_stepping_down_is_due() {
+    fn retries_keep_their_interval_and_end_before_step_down() {
         let mut hold = hold();
         let (mut attempts, mut now) = (0, at(1000));
         while !hold.is_exhausted() {

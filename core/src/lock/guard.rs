@@ -48,13 +48,13 @@ impl Guard {
         let task = GuardTask {
             engine: engine.clone(),
             name: name.clone(),
-            hints: engine.hub.subscribe(name.clone()),
+            hints: engine.hint_dispatcher.subscribe(name.clone()),
             trust: trust.clone(),
             machine,
             requests,
             timer,
         };
-        engine.store.meters().holds();
+        engine.store.metrics().lock_acquired();
         let renewal_task = engine.background.runtime().spawn(task.run()).abort_handle();
         let release_limit = timing.leave_timeout();
         Self { engine, attempt, name, token, trust, renewal_task, release_limit }
@@ -163,14 +163,14 @@ struct GuardTask {
 
 impl Drop for GuardTask {
     fn drop(&mut self) {
-        self.engine.store.meters().holds_no_more();
+        self.engine.store.metrics().lock_ended();
     }
 }
 
 impl GuardTask {
     async fn run(mut self) {
         let reason = self.keep().await;
-        self.engine.store.meters().lost(&reason);
+        self.engine.store.metrics().lock_lost(&reason);
         let (lock, store) = (self.name.as_str(), self.engine.store.inner().label());
         warn!(lock, store, loss = %reason, "a held lock cannot be kept");
         match reason {
@@ -213,7 +213,7 @@ impl GuardTask {
             && let Ok(RenewOutcome::Extended { .. }) = reply.outcome
             && self.trust.is_held()
         {
-            self.engine.store.meters().confirmed(self.trust.remaining());
+            self.engine.store.metrics().record_trust_left(self.trust.remaining());
         }
     }
 }

@@ -98,9 +98,9 @@ impl Lock {
     /// This panics outside of a tokio runtime.
     pub async fn acquire(&self, limit: Duration) -> Result<Guard> {
         let store = &self.engine.store;
-        let wait = store.meters().wait(&**store.clock());
+        let wait = store.metrics().start_wait(&**store.clock());
         let acquired = self.acquire_within(limit).await;
-        wait.ended(&acquired);
+        wait.finish(&acquired);
         acquired
     }
 
@@ -113,7 +113,7 @@ impl Lock {
         }
         let clock = self.engine.store.clock().clone();
         let give_up = clock.now() + limit;
-        let hints = self.engine.hub.subscribe(self.name.clone());
+        let hints = self.engine.hint_dispatcher.subscribe(self.name.clone());
         let mut waiter = self.waiter();
         let mut last = "the store gave no answer".to_owned();
         loop {

@@ -25,13 +25,13 @@ use crate::{
 /// Clones share the same locks. They keep nothing across a restart, fencing tokens included.
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
-    shared: Arc<Shared>,
+    shared: Arc<MemoryState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct MemoryState {
     clock: Arc<dyn Clock>,
-    entries: Mutex<BTreeMap<LockName, Entry>>,
+    entries: Mutex<BTreeMap<LockName, StoredName>>,
     /// Until when each is known.
     instances: Mutex<BTreeMap<Uuid, (Presence, Moment)>>,
     /// The largest token of the removed entries; later grants get larger ones.
@@ -40,16 +40,16 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+struct StoredName {
     token: u64,
     /// The time of the latest grant; `None` before the first.
     granted: Option<Moment>,
-    lease: Option<Lease>,
-    disabled: Option<Disabled>,
+    lease: Option<StoredLease>,
+    disabled: Option<StoredDisable>,
 }
 
 #[derive(Debug)]
-struct Lease {
+struct StoredLease {
     id: LeaseId,
     holder: Holder,
     granted: Moment,
@@ -58,13 +58,13 @@ struct Lease {
 }
 
 #[derive(Debug)]
-struct Disabled {
+struct StoredDisable {
     reason: Reason,
     by: Option<String>,
     at: Moment,
 }
 
-impl Disabled {
+impl StoredDisable {
     fn describe(&self, now: Moment) -> Disablement {
         Disablement {
             reason: self.reason.clone(),
@@ -74,21 +74,21 @@ impl Disabled {
     }
 }
 
-impl Entry {
+impl StoredName {
     /// The lease in force, if any.
-    fn live(&mut self, now: Moment) -> Option<&mut Lease> {
+    fn lease_in_force(&mut self, now: Moment) -> Option<&mut StoredLease> {
         self.lease.as_mut().filter(|lease| now < lease.expires)
     }
 
     /// The lease in force, if it is of that id.
-    fn live_of(&mut self, id: LeaseId, now: Moment) -> Option<&mut Lease> {
-        self.live(now).filter(|lease| lease.id == id)
+    fn own_lease_in_force(&mut self, id: LeaseId, now: Moment) -> Option<&mut StoredLease> {
+        self.lease_in_force(now).filter(|lease| lease.id == id)
     }
 }
 
 impl MemoryStore {
     /// How many hints a slow watcher may fall behind before it is told to look at everything.
-    const HINTS_KEPT: usize = 1024;
+    const HINT_BUFFER: usize = 1024;
 
     /// An empty store on the machine's clock.
     #[must_use]
@@ -99,10 +99,10 @@ impl MemoryStore {
     /// An empty store on that clock.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        let (hints, _) = broadcast::channel(Self::HINTS_KEPT);
+        let (hints, _) = broadcast::channel(Self::HINT_BUFFER);
         let (entries, instances) = (Mutex::default(), Mutex::default());
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(MemoryState {
                 clock,
                 entries,
                 instances,
@@ -113,7 +113,7 @@ impl MemoryStore {
     }
 
     /// No code panics while it holds the lock, so a poisoned one is as good as another.
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<LockName, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<LockName, StoredName>> {
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -142,7 +142,7 @@ impl Default for MemoryStore {
     }
 }
 
-fn record(name: &LockName, entry: &Entry, now: Moment) -> Result<LockRecord> {
+fn record(name: &LockName, entry: &StoredName, now: Moment) -> Result<LockRecord> {
     let lease = entry.lease.as_ref().filter(|lease| now < lease.expires).map(|lease| LeaseRecord {
         id: lease.id,
         holder: lease.holder.clone(),
@@ -185,7 +185,7 @@ impl LockStore for MemoryStore {
             return Ok(AcquireOutcome::Disabled(disabled.describe(now)));
         }
         let token = entry.token;
-        if let Some(lease) = entry.live(now) {
+        if let Some(lease) = entry.lease_in_force(now) {
             let token = FencingToken::new(token)?;
             let left = lease.expires.saturating_since(now);
             return Ok(if lease.id == options.lease {
@@ -196,7 +196,7 @@ impl LockStore for MemoryStore {
         }
         entry.token = entry.token.max(self.shared.pruned.load(Ordering::SeqCst)) + 1;
         entry.granted = Some(now);
-        entry.lease = Some(Lease {
+        entry.lease = Some(StoredLease {
             id: options.lease,
             holder: options.holder.clone(),
             granted: now,
@@ -215,7 +215,8 @@ impl LockStore for MemoryStore {
         let now = self.now();
         let outcomes = leases.iter().map(|renewal| {
             let entry = entries.get_mut(&renewal.name);
-            let Some(lease) = entry.and_then(|entry| entry.live_of(renewal.lease, now)) else {
+            let Some(lease) = entry.and_then(|entry| entry.own_lease_in_force(renewal.lease, now))
+            else {
                 return RenewOutcome::Lost;
             };
             if let Some(reason) = &lease.ending {
@@ -233,7 +234,7 @@ impl LockStore for MemoryStore {
             let mut entries = self.entries();
             let now = self.now();
             let Some(entry) = entries.get_mut(name) else { return Ok(ReleaseOutcome::NotHeld) };
-            if entry.live_of(lease, now).is_none() {
+            if entry.own_lease_in_force(lease, now).is_none() {
                 return Ok(ReleaseOutcome::NotHeld);
             }
             entry.lease = None;
@@ -250,9 +251,12 @@ impl LockStore for MemoryStore {
             if let Some(disabled) = &entry.disabled {
                 return Ok(DisableOutcome::AlreadyDisabled(disabled.describe(now)));
             }
-            entry.disabled =
-                Some(Disabled { reason: options.reason.clone(), by: options.by.clone(), at: now });
-            if let Some(lease) = entry.live(now) {
+            entry.disabled = Some(StoredDisable {
+                reason: options.reason.clone(),
+                by: options.by.clone(),
+                at: now,
+            });
+            if let Some(lease) = entry.lease_in_force(now) {
                 lease.ending = Some(options.reason.clone());
             }
         }
@@ -298,7 +302,7 @@ impl LockStore for MemoryStore {
         let mut entries = self.entries();
         let now = self.now();
         let after = options.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let unused = |entry: &Entry| {
+        let unused = |entry: &StoredName| {
             entry.disabled.is_none()
                 && entry.lease.as_ref().is_none_or(|lease| now >= lease.expires)
                 && entry.granted.is_none_or(|at| now.saturating_since(at) >= options.unused_for)

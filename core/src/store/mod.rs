@@ -156,7 +156,7 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// instances; this is what a store does that implements none of the three.
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
         let _ = (presence, ttl);
-        Err(no_instances())
+        Err(instances_unsupported())
     }
 
     /// Forgets an instance, known or not.
@@ -165,7 +165,7 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// As [`announce`](Self::announce).
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
         let _ = instance;
-        Err(no_instances())
+        Err(instances_unsupported())
     }
 
     /// The instances that are known, in the order of their ids.
@@ -175,7 +175,7 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// # Errors
     /// As [`announce`](Self::announce).
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        Err(no_instances())
+        Err(instances_unsupported())
     }
 
     /// Hints that a name may have become free, disabled or enabled.
@@ -188,7 +188,7 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     async fn watch(&self) -> Result<HintStream>;
 }
 
-fn no_instances() -> Error {
+fn instances_unsupported() -> Error {
     Error::new(ErrorKind::Unsupported, "the store keeps no instances")
 }
 

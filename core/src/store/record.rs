@@ -44,7 +44,7 @@ impl LockRecord {
     }
 
     /// Returns the record, or an error if it cannot be read.
-    pub(crate) fn readable(self) -> Result<Self> {
+    pub(crate) fn into_result(self) -> Result<Self> {
         match &self.corrupt {
             None => Ok(self),
             Some(why) => Err(Error::new(ErrorKind::Corrupt, why.clone())),

@@ -16,38 +16,38 @@ use leasehold_core::{
 
 /// A memory store whose every method can be told to misbehave.
 #[derive(Debug, Clone)]
-pub(crate) struct Odd {
+pub(crate) struct FaultyStore {
     pub(crate) inner: MemoryStore,
-    pub(crate) k: Arc<Knobs>,
+    pub(crate) k: Arc<FaultSettings>,
 }
 #[derive(Debug, Default)]
-pub(crate) struct Knobs {
-    pub(crate) watch: Mutex<Watch>,
+pub(crate) struct FaultSettings {
+    pub(crate) watch: Mutex<WatchFault>,
     pub(crate) hints: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Hint>>>,
-    pub(crate) renew_away: AtomicBool,
+    pub(crate) renew_fails: AtomicBool,
     /// Every call fails.
-    pub(crate) all_away: AtomicBool,
+    pub(crate) all_fail: AtomicBool,
     /// The time that the store takes for each call.
     pub(crate) latency_ms: AtomicU64,
     /// Instances can make themselves known.
     pub(crate) announces: AtomicBool,
     /// Renewals under way, and the most there were.
     pub(crate) renewing: AtomicU64,
-    pub(crate) most_renewing: AtomicU64,
+    pub(crate) max_renewing: AtomicU64,
     pub(crate) renew_panics: AtomicBool,
     pub(crate) release_panics: AtomicBool,
-    pub(crate) acquire_deaf: AtomicBool,
+    pub(crate) acquire_loses_reply: AtomicBool,
     pub(crate) all_hang: AtomicBool,
-    pub(crate) zero_left: AtomicBool,
+    pub(crate) zero_remaining: AtomicBool,
     pub(crate) renews: AtomicU64,
     pub(crate) acquires: AtomicU64,
     /// The lease id of each acquire.
-    pub(crate) asked: Mutex<Vec<LeaseId>>,
+    pub(crate) acquire_ids: Mutex<Vec<LeaseId>>,
     pub(crate) gets: AtomicU64,
     pub(crate) watches: AtomicU64,
 }
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) enum Watch {
+pub(crate) enum WatchFault {
     #[default]
     Inner,
     Manual,
@@ -57,15 +57,15 @@ pub(crate) enum Watch {
     PanicOnce,
 }
 
-impl Odd {
+impl FaultyStore {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { inner: MemoryStore::with_clock(clock), k: Arc::default() }
     }
-    pub(crate) fn watching(self, w: Watch) -> Self {
-        self.watch_as(w);
+    pub(crate) fn watching(self, w: WatchFault) -> Self {
+        self.set_watch(w);
         self
     }
-    pub(crate) fn watch_as(&self, w: Watch) {
+    pub(crate) fn set_watch(&self, w: WatchFault) {
         *self.k.watch.lock().unwrap() = w;
     }
     pub(crate) fn hint(&self) {
@@ -82,8 +82,8 @@ impl Odd {
             tokio::time::sleep(Duration::from_millis(latency)).await;
         }
     }
-    fn reached(&self) -> Result<()> {
-        if self.k.all_away.load(SeqCst) {
+    fn note_call(&self) -> Result<()> {
+        if self.k.all_fail.load(SeqCst) {
             return Err(Error::new(ErrorKind::Unavailable, "away"));
         }
         Ok(())
@@ -96,7 +96,7 @@ impl Drop for UnderWay<'_> {
     }
 }
 #[async_trait]
-impl LockStore for Odd {
+impl LockStore for FaultyStore {
     fn label(&self) -> &str {
         "odd:"
     }
@@ -105,11 +105,11 @@ impl LockStore for Odd {
     }
     async fn acquire(&self, n: &LockName, o: &AcquireOptions) -> Result<AcquireOutcome> {
         self.k.acquires.fetch_add(1, SeqCst);
-        self.k.asked.lock().unwrap().push(o.lease);
+        self.k.acquire_ids.lock().unwrap().push(o.lease);
         self.hang().await;
-        self.reached()?;
+        self.note_call()?;
         let a = self.inner.acquire(n, o).await;
-        if self.k.acquire_deaf.load(SeqCst) {
+        if self.k.acquire_loses_reply.load(SeqCst) {
             return Err(Error::new(ErrorKind::OutcomeUnknown, "deaf"));
         }
         a
@@ -117,21 +117,21 @@ impl LockStore for Odd {
     async fn renew(&self, l: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         self.k.renews.fetch_add(1, SeqCst);
         let now = self.k.renewing.fetch_add(1, SeqCst) + 1;
-        self.k.most_renewing.fetch_max(now, SeqCst);
+        self.k.max_renewing.fetch_max(now, SeqCst);
         let _under_way = UnderWay(&self.k.renewing);
         self.hang().await;
-        self.reached()?;
+        self.note_call()?;
         if self.k.renew_panics.load(SeqCst) {
             panic!("renew")
         }
-        if self.k.renew_away.load(SeqCst) {
+        if self.k.renew_fails.load(SeqCst) {
             return Err(Error::new(ErrorKind::Unavailable, "away"));
         }
         self.inner.renew(l).await
     }
     async fn release(&self, n: &LockName, l: LeaseId) -> Result<ReleaseOutcome> {
         self.hang().await;
-        self.reached()?;
+        self.note_call()?;
         if self.k.release_panics.load(SeqCst) {
             panic!("release")
         }
@@ -146,7 +146,7 @@ impl LockStore for Odd {
     async fn get(&self, n: &LockName) -> Result<Option<LockRecord>> {
         self.k.gets.fetch_add(1, SeqCst);
         let mut r = self.inner.get(n).await?;
-        if self.k.zero_left.load(SeqCst) {
+        if self.k.zero_remaining.load(SeqCst) {
             if self.k.gets.load(SeqCst) > 100_000 {
                 std::future::pending::<()>().await;
             }
@@ -184,13 +184,13 @@ impl LockStore for Odd {
         let n = self.k.watches.fetch_add(1, SeqCst);
         let w = *self.k.watch.lock().unwrap();
         match w {
-            Watch::Inner => self.inner.watch().await,
-            Watch::Empty => Ok(Box::pin(stream::empty())),
-            Watch::Hang => std::future::pending().await,
-            Watch::Refused => Err(Error::new(ErrorKind::Unavailable, "no watch is to be had")),
-            Watch::PanicOnce if n == 0 => panic!("watch"),
-            Watch::PanicOnce => self.inner.watch().await,
-            Watch::Manual => {
+            WatchFault::Inner => self.inner.watch().await,
+            WatchFault::Empty => Ok(Box::pin(stream::empty())),
+            WatchFault::Hang => std::future::pending().await,
+            WatchFault::Refused => Err(Error::new(ErrorKind::Unavailable, "no watch is to be had")),
+            WatchFault::PanicOnce if n == 0 => panic!("watch"),
+            WatchFault::PanicOnce => self.inner.watch().await,
+            WatchFault::Manual => {
                 let (s, mut r) = tokio::sync::mpsc::unbounded_channel();
                 self.k.hints.lock().unwrap().push(s);
                 Ok(Box::pin(stream::poll_fn(move |cx| r.poll_recv(cx))))

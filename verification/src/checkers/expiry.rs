@@ -83,7 +83,9 @@ mod tests {
         assert!(found(nothing.clone(), 55.3).is_ok());
         assert!(found(nothing, 55.4).is_err());
         assert!(found(Event::MessageFault(1), 55.4).is_err());
-        for excuse in [Event::MessageFault(2), Event::Leaving(2), Event::Disabled(0), Event::Released(0, 10)] {
+        for excuse in
+            [Event::MessageFault(2), Event::Leaving(2), Event::Disabled(0), Event::Released(0, 10)]
+        {
             assert!(found(excuse, 64.0).is_ok());
         }
     }

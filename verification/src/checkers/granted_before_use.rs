@@ -12,7 +12,8 @@ pub(super) fn check(history: &History) -> Found {
             Event::Granted(process, name, token) => {
                 granted.insert((process, name, token));
             }
-            Event::Started(process, name, token) | Event::TrustExtended(process, name, token, _)
+            Event::Started(process, name, token)
+            | Event::TrustExtended(process, name, token, _)
                 if !granted.contains(&(process, name, token)) =>
             {
                 return Err((*now, format!("nobody elected {process} to {token} of {name}")));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::faults::InstanceFaults;
 use super::found::Found;
-use crate::history::{Event, History, NameId, InstanceId};
+use crate::history::{Event, History, InstanceId, NameId};
 
 /// How long before the store grants it a lease may have been asked for, far beyond what is usual.
 const MAX_DELIVERY: Duration = Duration::from_millis(50);

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::found::Found;
-use crate::history::{Event, History, NameId, InstanceId};
+use crate::history::{Event, History, InstanceId, NameId};
 
 /// A term at work: its tasks that have not ended, and whether its instance was frozen.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use leasehold_core::Timing;
 
 use super::found::Found;
-use crate::history::{Event, History, NameId, InstanceId};
+use crate::history::{Event, History, InstanceId, NameId};
 
 /// What a checker of leaders has to know of a moment.
 #[derive(Debug)]
@@ -47,7 +47,8 @@ impl NameStates {
     /// Those whose way to the store is in order and that are not frozen, and from when on they
     /// campaign.
     pub(super) fn able(&self) -> impl Iterator<Item = (InstanceId, Duration)> {
-        let kept = |process: &InstanceId| self.cut.contains(process) || self.frozen.contains(process);
+        let kept =
+            |process: &InstanceId| self.cut.contains(process) || self.frozen.contains(process);
         let running = self.running.iter().map(|(process, since)| (*process, *since));
         running.filter(move |(process, _)| !kept(process))
     }
@@ -209,7 +210,9 @@ mod tests {
 
     #[test]
     fn faults_excuse_a_missing_leader() {
-        for excuse in [Event::MessageFault(2), Event::Disabled(0), Event::LinkDegraded(2), Event::Frozen(2)] {
+        for excuse in
+            [Event::MessageFault(2), Event::Disabled(0), Event::LinkDegraded(2), Event::Frozen(2)]
+        {
             assert!(found(excuse.clone(), 37.0).is_ok(), "{excuse:?}");
         }
         assert!(found(Event::MessageFault(2), 57.0).is_err());

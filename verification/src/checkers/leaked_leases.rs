@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::found::Found;
-use crate::history::{Event, History, NameId, InstanceId};
+use crate::history::{Event, History, InstanceId, NameId};
 
 /// What an answer and a release take together, far beyond what is usual.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);

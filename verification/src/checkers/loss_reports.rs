@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::faults::InstanceFaults;
 use super::found::Found;
-use crate::history::{Event, History, NameId, InstanceId};
+use crate::history::{Event, History, InstanceId, NameId};
 
 /// What a timer may be off, and an answer may take, far beyond what is usual.
 const REPORT_LIMIT: Duration = Duration::from_millis(100);
@@ -133,7 +133,10 @@ mod tests {
         assert!(found(Event::Disabled(0), 7.0, "disabled").is_err());
         assert!(found(Event::Released(0, 10), 3.0, "gone").is_ok());
         assert!(found(Event::Frozen(1), 12.0, "expired").is_ok());
-        assert!(found(Event::GuardReleased(1, 0, 10), 10.0, "expired").is_err(), "it is out of hand");
+        assert!(
+            found(Event::GuardReleased(1, 0, 10), 10.0, "expired").is_err(),
+            "it is out of hand"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::found::Found;
-use crate::history::{AttemptResult, AttemptId, Event, History, NameId, InstanceId};
+use crate::history::{AttemptId, AttemptResult, Event, History, InstanceId, NameId};
 
 pub(super) fn check(history: &History) -> Found {
     // Attempts that may have been granted, as far as those who wait by them were told.
@@ -27,7 +27,12 @@ pub(super) fn check(history: &History) -> Found {
             {
                 open.insert(*attempt, (*process, *name));
             }
-            Event::AcquireEnded(_, _, attempt, AttemptResult::Granted | AttemptResult::Disabled) => {
+            Event::AcquireEnded(
+                _,
+                _,
+                attempt,
+                AttemptResult::Granted | AttemptResult::Disabled,
+            ) => {
                 open.remove(attempt);
             }
             // A waiting that is over, also with a request under way.
@@ -80,11 +85,16 @@ mod tests {
     #[test]
     fn a_retry_under_a_new_id_is_found() {
         assert!(found(Event::Hinted(1, None)).is_err());
-        for trouble in [Event::MessageFault(1), Event::LinkDegraded(1), Event::Frozen(1), Event::Thawed(1)] {
+        for trouble in
+            [Event::MessageFault(1), Event::LinkDegraded(1), Event::Frozen(1), Event::Thawed(1)]
+        {
             assert!(found(trouble).is_err(), "no weather is an excuse");
         }
         assert!(found(Event::ReleaseSent(1, 0, 5)).is_err(), "that may get lost");
-        assert!(found(Event::AcquireEnded(1, 0, 5, AttemptResult::Refused)).is_err(), "of another request");
+        assert!(
+            found(Event::AcquireEnded(1, 0, 5, AttemptResult::Refused)).is_err(),
+            "of another request"
+        );
         assert!(found(Event::WaitEnded(2, 0)).is_err());
         assert!(found(Event::WaitEnded(1, 1)).is_err());
     }

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::found::Found;
-use crate::history::{Event, History, NameId, InstanceId, WriteResult};
+use crate::history::{Event, History, InstanceId, NameId, WriteResult};
 
 pub(super) fn check(history: &History) -> Found {
     let mut granted: HashSet<(InstanceId, NameId, u64)> = HashSet::new();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::found::Found;
-use crate::history::{Event, History, NameId, InstanceId};
+use crate::history::{Event, History, InstanceId, NameId};
 
 pub(super) fn check(history: &History) -> Found {
     // The term of each, and whether it has been told to stop.

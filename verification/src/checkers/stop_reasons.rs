@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::faults::InstanceFaults;
 use super::found::Found;
-use crate::history::{Event, History, NameId, InstanceId};
+use crate::history::{Event, History, InstanceId, NameId};
 
 /// What a timer may be off, far beyond what is usual.
 const CAUSE_WINDOW: Duration = Duration::from_millis(100);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::found::Found;
 use super::leaderless::NameStates;
-use crate::history::{Event, History, NameId, InstanceId};
+use crate::history::{Event, History, InstanceId, NameId};
 
 /// What a release, a hint and an acquire take together, far beyond what is usual.
 const TAKEOVER_LIMIT: Duration = Duration::from_millis(500);

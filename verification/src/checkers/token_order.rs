@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::found::Found;
-use crate::history::{Event, History, NameId, InstanceId};
+use crate::history::{Event, History, InstanceId, NameId};
 
 pub(super) fn check(history: &History) -> Found {
     let mut granted: HashMap<NameId, (u64, InstanceId)> = HashMap::new();

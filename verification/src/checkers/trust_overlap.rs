@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::found::Found;
-use crate::history::{Event, History, NameId, InstanceId};
+use crate::history::{Event, History, InstanceId, NameId};
 
 /// Who trusts, under which token, until when.
 type TrustInterval = HashMap<(InstanceId, NameId, u64), Duration>;
@@ -72,8 +72,10 @@ mod tests {
 
     #[test]
     fn other_names_do_not_count() {
-        let events =
-            [(1.0, Event::TrustExtended(1, 0, 10, 5 * SECOND)), (1.0, Event::TrustExtended(2, 1, 11, 9 * SECOND))];
+        let events = [
+            (1.0, Event::TrustExtended(1, 0, 10, 5 * SECOND)),
+            (1.0, Event::TrustExtended(2, 1, 11, 9 * SECOND)),
+        ];
         assert!(found(&events).is_ok());
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::faults::InstanceFaults;
 use super::found::Found;
-use crate::history::{AttemptResult, AttemptId, Event, History, NameId, InstanceId};
+use crate::history::{AttemptId, AttemptResult, Event, History, InstanceId, NameId};
 
 /// What a timer may be off, and a task may take, far beyond what is usual.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(1);
@@ -53,7 +53,9 @@ pub(super) fn check(history: &History) -> Found {
                 it.in_doubt |= *answer == AttemptResult::Unknown;
                 let within = if *answer == AttemptResult::Granted { RESOLVE_LIMIT } else { pause };
                 it.due = Some((*now, within));
-                if matches!(answer, AttemptResult::Refused | AttemptResult::Disabled) && !it.in_doubt {
+                if matches!(answer, AttemptResult::Refused | AttemptResult::Disabled)
+                    && !it.in_doubt
+                {
                     open.remove(attempt);
                 }
             }
@@ -125,7 +127,8 @@ mod tests {
         let nothing = (2.0, Event::MessageFault(1));
         assert!(found(AttemptResult::Granted, nothing.clone(), 2.9).is_ok());
         assert!(found(AttemptResult::Granted, nothing, 3.1).is_err());
-        let use_of_it = [Event::Started(1, 0, 10), Event::GuardAcquired(1, 0, 10), Event::ReleaseSent(1, 0, 5)];
+        let use_of_it =
+            [Event::Started(1, 0, 10), Event::GuardAcquired(1, 0, 10), Event::ReleaseSent(1, 0, 5)];
         for then in use_of_it {
             assert!(found(AttemptResult::Granted, (2.0, then), 60.0).is_ok());
         }

@@ -7,7 +7,7 @@ use leasehold_core::Timing;
 
 use super::faults::InstanceFaults;
 use super::found::Found;
-use crate::history::{Event, NameId, InstanceId};
+use crate::history::{Event, InstanceId, NameId};
 
 /// When one that has just begun to wait does so in earnest.
 const SETTLED: Duration = Duration::from_secs(1);

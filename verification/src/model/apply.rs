@@ -36,14 +36,18 @@ impl LeaseModel {
             }
             ModelStep::MissHint(at) => state.with(at, |it| it.hinted = false),
             ModelStep::Release(at) | ModelStep::GiveUp(at) => self.wait_again(&mut state, at),
-            ModelStep::EndJob(at) if state.instances[at].as_ref().is_some_and(|it| it.has_guard()) => {
+            ModelStep::EndJob(at)
+                if state.instances[at].as_ref().is_some_and(|it| it.has_guard()) =>
+            {
                 self.wait_again(&mut state, at);
             }
             ModelStep::EndJob(at) => {
                 state.with(at, |it| it.job = JobState::None);
                 self.handle_event(&mut state, at, Event::JobEnded);
             }
-            ModelStep::FailStart(at) => self.handle_event(&mut state, at, Event::StartFailed(String::new())),
+            ModelStep::FailStart(at) => {
+                self.handle_event(&mut state, at, Event::StartFailed(String::new()))
+            }
             ModelStep::Resign(at) => self.handle_event(&mut state, at, Event::Resign),
             ModelStep::ShutDown(at) => self.handle_event(&mut state, at, Event::ShutDown),
             ModelStep::Serve(at) => self.serve(&mut state, at),

@@ -13,7 +13,7 @@ use super::network::{
 };
 use super::participant::{JobState, Participant};
 use super::state::{Message, ModelState, Rule};
-use super::store::{ModelCall, LeaseId, Reply};
+use super::store::{LeaseId, ModelCall, Reply};
 use super::units::NOW;
 
 impl LeaseModel {

@@ -52,15 +52,17 @@ impl LeaseModel {
             }
         };
         let checker = checker.spawn_bfs().join();
-        let path =
-            |(rule, path): (&'static str, stateright::Path<_, ModelStep>)| (rule, path.into_actions());
+        let path = |(rule, path): (&'static str, stateright::Path<_, ModelStep>)| {
+            (rule, path.into_actions())
+        };
         let counterexamples: Vec<_> = checker.discoveries().into_iter().map(path).collect();
         let depth = checker.max_depth().saturating_sub(1);
         Explored {
             states: checker.unique_state_count(),
             transitions: checker.state_count(),
             depth: steps.map_or(depth, |steps| depth.min(steps.get())),
-            is_complete: counterexamples.is_empty() && steps.is_none_or(|steps| depth <= steps.get()),
+            is_complete: counterexamples.is_empty()
+                && steps.is_none_or(|steps| depth <= steps.get()),
             counterexamples,
             took: begun.elapsed(),
         }

@@ -33,7 +33,7 @@ pub use mutation::Mutation;
 pub use participant::{JobState, Machine, Participant};
 pub use state::{Message, MessageStage, ModelState, Rule};
 pub use step::ModelStep;
-pub use store::{ModelCall, ModelLease, LeaseId, Reply, ModelStore};
+pub use store::{LeaseId, ModelCall, ModelLease, ModelStore, Reply};
 
 impl Model for LeaseModel {
     type State = ModelState;

@@ -4,7 +4,7 @@ use leasehold_core::lease::machine::{AcquireReply, RenewReply};
 use leasehold_core::{FencingToken, Grant, Moment, Reason};
 
 use super::state::{Message, MessageStage, ModelState};
-use super::store::{ModelCall, LeaseId, Reply};
+use super::store::{LeaseId, ModelCall, Reply};
 use super::units::{NOW, TTL, UNIT};
 
 pub(super) fn send(
@@ -55,7 +55,8 @@ pub(super) fn leave(state: &mut ModelState, at: usize) {
 
 /// An instance stops waiting for the reply to its second oldest renewal.
 pub(super) fn ignore_second_oldest_renewal(state: &mut ModelState, at: usize) {
-    let its = |message: &&mut Message| message.waiting == Some(at) && message.call == ModelCall::Renew;
+    let its =
+        |message: &&mut Message| message.waiting == Some(at) && message.call == ModelCall::Renew;
     let mut renewals: Vec<_> = state.network.iter_mut().filter(its).collect();
     renewals.sort_by_key(|message| message.sent);
     if let Some(second) = renewals.into_iter().nth(1) {
@@ -79,7 +80,7 @@ pub(super) fn acquire_reply(reply: Option<Reply>) -> AcquireReply {
             Ok(token) => AcquireReply::Granted(Grant { token, left: UNIT * u32::from(left) }),
             Err(_) => AcquireReply::Failed,
         },
-        Some(Reply::Held { left, .. }) => AcquireReply::Held { left: UNIT * u32::from(left) },
+        Some(Reply::Held { left, .. }) => AcquireReply::Held { remaining: UNIT * u32::from(left) },
         Some(Reply::Disabled) => AcquireReply::Disabled,
         _ => AcquireReply::Failed,
     }

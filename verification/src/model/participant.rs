@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leasehold_core::election::machine::{self as election, Action, Event};
-use leasehold_core::lease::machine::{Action as LeaseAction, Stage, Wake};
+use leasehold_core::lease::machine::{Action as LeaseAction, NextTick, Stage};
 use leasehold_core::lease::{self, LossReason, RenewalWindow};
 use leasehold_core::{Moment, Timing};
 
@@ -25,9 +25,9 @@ impl Machine {
         matches!(self, Self::Election(_))
     }
 
-    pub(super) fn wake(&self) -> Option<Wake> {
+    pub(super) fn wake(&self) -> Option<NextTick> {
         match self {
-            Self::Election(machine) => machine.wake(),
+            Self::Election(machine) => machine.next_tick(),
             Self::Lock(machine) => machine.wake(),
         }
     }
@@ -154,7 +154,7 @@ impl Participant {
                 || self.job == JobState::Aborted
                 || self.holds_a_lost_guard()
                 || self.window.is_some_and(|window| window.latest <= NOW)
-                || wake.is_some_and(|wake| wake.at + wake.spread <= NOW))
+                || wake.is_some_and(|wake| wake.at + wake.jitter <= NOW))
     }
 
     /// Whether it keeps the guard of a lock that it does not trust any longer.

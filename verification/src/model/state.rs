@@ -4,7 +4,7 @@ use leasehold_core::Moment;
 
 use super::budget::Budget;
 use super::participant::{JobState, Participant};
-use super::store::{ModelCall, LeaseId, Reply, ModelStore};
+use super::store::{LeaseId, ModelCall, ModelStore, Reply};
 use super::units::NOW;
 
 /// Everything there is.

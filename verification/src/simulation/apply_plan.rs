@@ -6,8 +6,8 @@ use leasehold_core::{DisableOptions, LockName, LockStore, Reason, Result};
 
 use super::names::NameTable;
 use super::process::{RunningInstance, Simulation};
-use super::{Operation, SimulationPlan, FaultProfile};
-use crate::history::{Event, NameId, InstanceId};
+use super::{FaultProfile, Operation, SimulationPlan};
+use crate::history::{Event, InstanceId, NameId};
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -117,7 +117,9 @@ impl SimulatedCluster {
                     self.pending.push((now + time, Undo::Thaw(instance.id)));
                 }
             }
-            Operation::SetFaults(place, weather, time) => self.degrade_link(place, weather, now + time),
+            Operation::SetFaults(place, weather, time) => {
+                self.degrade_link(place, weather, now + time)
+            }
             Operation::Outage(time) => {
                 (0..self.running.len())
                     .for_each(|place| self.degrade_link(place, FaultProfile::Refusing, now + time));
@@ -151,7 +153,8 @@ impl SimulatedCluster {
         let id = instance.id;
         instance.link.set(weather);
         self.note(Event::LinkDegraded(id));
-        self.pending.retain(|(_, undo)| !matches!(undo, Undo::RestoreLink(process) if *process == id));
+        self.pending
+            .retain(|(_, undo)| !matches!(undo, Undo::RestoreLink(process) if *process == id));
         self.pending.push((until, Undo::RestoreLink(id)));
     }
 }

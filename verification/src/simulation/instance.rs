@@ -9,7 +9,7 @@ use super::clock::DriftingClock;
 use super::fenced_register::FencedRegisters;
 use super::gate::FreezeGate;
 use super::link::SimulatedStore;
-use crate::history::{Event, NameId, InstanceId, HistoryRecorder, WriteResult};
+use crate::history::{Event, HistoryRecorder, InstanceId, NameId, WriteResult};
 
 /// What an instance and its jobs share.
 #[derive(Debug)]

@@ -15,11 +15,11 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use uuid::Uuid;
 
 use super::gate::FreezeGate;
-use super::message_faults::{MessageFaults, Delivery};
+use super::message_faults::{Delivery, MessageFaults};
 use super::names::NameTable;
 use super::recording_store::RecordingStore;
 use super::{Defect, FaultProfile};
-use crate::history::{AttemptResult, AttemptId, Event, NameId, InstanceId};
+use crate::history::{AttemptId, AttemptResult, Event, InstanceId, NameId};
 
 /// The store as one instance sees it.
 #[derive(Clone, Debug)]
@@ -38,7 +38,12 @@ pub(super) struct NetworkPath {
 }
 
 impl SimulatedStore {
-    pub(super) fn new(referee: RecordingStore, process: InstanceId, gate: Arc<FreezeGate>, seed: u64) -> Self {
+    pub(super) fn new(
+        referee: RecordingStore,
+        process: InstanceId,
+        gate: Arc<FreezeGate>,
+        seed: u64,
+    ) -> Self {
         Self(Arc::new(NetworkPath {
             referee,
             process,

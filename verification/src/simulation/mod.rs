@@ -24,7 +24,7 @@ mod search;
 mod settings;
 mod shrink;
 
-pub use plan::{Operation, Defect, SimulationPlan, FaultProfile};
+pub use plan::{Defect, FaultProfile, Operation, SimulationPlan};
 pub use run::{RunResult, run};
 pub use search::{FailingRun, SearchResult, search};
 pub use shrink::shrink;

@@ -17,7 +17,7 @@ use super::lock_workload;
 use super::names::NameTable;
 use super::recording_store::RecordingStore;
 use super::{Defect, SimulationPlan};
-use crate::history::{Event, InstanceId, HistoryRecorder};
+use crate::history::{Event, HistoryRecorder, InstanceId};
 
 /// What the instances of a run share.
 #[derive(Clone, Debug)]
@@ -37,7 +37,12 @@ pub(super) struct RunningInstance {
 }
 
 impl RunningInstance {
-    pub(super) fn boot(world: &Simulation, plan: &SimulationPlan, id: InstanceId, seed: u64) -> Result<Self> {
+    pub(super) fn boot(
+        world: &Simulation,
+        plan: &SimulationPlan,
+        id: InstanceId,
+        seed: u64,
+    ) -> Result<Self> {
         let mut random = fastrand::Rng::with_seed(seed);
         let gate = Arc::new(FreezeGate::new(random.bool()));
         let ppm = match plan.defect {
@@ -67,7 +72,7 @@ impl RunningInstance {
             .clock(Arc::new(clock))
             .settings(plan.settings.clone())
             .holder(holder)
-            .repeatable(random.u64(..))
+            .deterministic(random.u64(..))
             .build()?;
         let grace = plan.timing()?.stop_grace;
         let mut elections = Vec::new();

@@ -11,7 +11,7 @@ use leasehold_core::{
 use super::Defect;
 use super::grant_log::GrantLog;
 use super::names::NameTable;
-use crate::history::{Event, NameId, InstanceId, HistoryRecorder};
+use crate::history::{Event, HistoryRecorder, InstanceId, NameId};
 
 /// What every instance's link leads to.
 #[derive(Clone, Debug)]
@@ -60,9 +60,7 @@ impl RecordingStore {
                 let token = FencingToken::new(held.token.get() + 1)?;
                 outcome = AcquireOutcome::Granted(Grant { token, left: options.ttl });
             }
-            (AcquireOutcome::Granted(grant), Some(Defect::ForgetsTokens))
-                if self.sometimes() =>
-            {
+            (AcquireOutcome::Granted(grant), Some(Defect::ForgetsTokens)) if self.sometimes() => {
                 let token = FencingToken::new(1)?;
                 outcome = AcquireOutcome::Granted(Grant { token, left: grant.left });
             }

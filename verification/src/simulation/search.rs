@@ -44,7 +44,11 @@ pub fn search(seeds: Range<u64>, jobs: usize) -> SearchResult {
     search_in(seeds, jobs, SimulationPlan::generate)
 }
 
-fn search_in(seeds: Range<u64>, jobs: usize, draw: impl Fn(u64) -> SimulationPlan + Sync) -> SearchResult {
+fn search_in(
+    seeds: Range<u64>,
+    jobs: usize,
+    draw: impl Fn(u64) -> SimulationPlan + Sync,
+) -> SearchResult {
     let next = AtomicU64::new(seeds.start);
     let found = Mutex::new(SearchResult::default());
     let work = || {

@@ -13,7 +13,7 @@ pub use action::Action;
 pub use event::Event;
 
 use super::StopReason;
-use crate::lease::machine::{Cooldown, Event as LeaseEvent, Stage, Wake};
+use crate::lease::machine::{Cooldown, Event as LeaseEvent, NextTick, Stage};
 use crate::lease::{self, LossReason};
 use crate::{Moment, Timing};
 
@@ -102,10 +102,10 @@ impl Machine {
 
     /// Returns when the machine wants to be woken if nothing else happens.
     #[must_use]
-    pub fn wake(&self) -> Option<Wake> {
+    pub fn next_tick(&self) -> Option<NextTick> {
         match &self.stopping {
             Some(stopping) if stopping.aborted => None,
-            Some(stopping) => Some(Wake::exactly(stopping.until)),
+            Some(stopping) => Some(NextTick::exactly(stopping.until)),
             None => self.lease.wake(),
         }
     }
@@ -173,7 +173,7 @@ impl Machine {
 
     /// Ends the term, if there is one.
     fn step_down(&mut self, reason: StopReason, now: Moment, actions: &mut Vec<Action>) {
-        if let Some(deadline) = self.lease.end() {
+        if let Some(deadline) = self.lease.expire_now() {
             self.stop(reason, deadline, false, now, actions);
         }
     }
@@ -211,7 +211,7 @@ impl Machine {
         };
         actions.push(Action::EndTrust);
         let of_lease = if never_release {
-            self.lease.let_expire(cooldown, now)
+            self.lease.never_release(cooldown, now)
         } else {
             self.lease.release(cooldown, now)
         };

@@ -56,17 +56,17 @@ pub enum AttemptId {
 
 /// When a machine wants its next [`Event::Tick`](super::Event::Tick).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Wake {
+pub struct NextTick {
     /// The tick does not come before this moment.
     pub at: Moment,
     /// The tick comes within this time after `at`, at random, so that instances do not all act at
     /// once.
-    pub spread: Duration,
+    pub jitter: Duration,
 }
 
-impl Wake {
+impl NextTick {
     /// Wakes at exactly that moment.
     pub(crate) fn exactly(at: Moment) -> Self {
-        Self { at, spread: Duration::ZERO }
+        Self { at, jitter: Duration::ZERO }
     }
 }

@@ -12,7 +12,7 @@ mod transitions;
 
 use std::time::Duration;
 
-pub use action::{Action, AttemptId, Request, Wake};
+pub use action::{Action, AttemptId, NextTick, Request};
 pub use event::{AcquireReply, Event, RenewReply};
 pub use state::Cooldown;
 use state::State;
@@ -37,7 +37,7 @@ pub struct Machine {
     timing: Timing,
     state: State,
     /// The latest attempt may have been granted, or may still be granted, without our knowledge.
-    uncertain: bool,
+    maybe_granted: bool,
     /// The number of attempts that failed in a row.
     failures: u32,
     /// Renewals are retried for as long as the lease is trusted.
@@ -75,7 +75,7 @@ impl Machine {
         Self {
             timing,
             state: State::Idle { until, spread: Duration::ZERO, ignore_hints: true },
-            uncertain: false,
+            maybe_granted: false,
             failures: 0,
             retry_until_expiry: false,
             leaving: false,
@@ -125,16 +125,16 @@ impl Machine {
 
     /// Returns when the machine wants to be woken if nothing else happens.
     #[must_use]
-    pub fn wake(&self) -> Option<Wake> {
+    pub fn wake(&self) -> Option<NextTick> {
         match &self.state {
-            State::Idle { until, spread, .. } => Some(Wake { at: *until, spread: *spread }),
+            State::Idle { until, spread, .. } => Some(NextTick { at: *until, jitter: *spread }),
             State::Held { plan } => {
                 let step_down_at = plan.schedule().step_down_at();
-                Some(Wake::exactly(plan.window().retry_at.min(step_down_at)))
+                Some(NextTick::exactly(plan.window().retry_at.min(step_down_at)))
             }
-            State::Acquiring { .. } => self.leave_deadline.map(Wake::exactly),
+            State::Acquiring { .. } => self.leave_deadline.map(NextTick::exactly),
             State::Releasing { retry_at, .. } => {
-                [*retry_at, self.leave_deadline].into_iter().flatten().min().map(Wake::exactly)
+                [*retry_at, self.leave_deadline].into_iter().flatten().min().map(NextTick::exactly)
             }
             State::Ending { .. } | State::Over => None,
         }
@@ -163,7 +163,7 @@ impl Machine {
 
     /// Stops the renewals of a held lease, whose holder ends what it does. Returns the moment until
     /// which the lease may be trusted, or `None` if no lease is held.
-    pub fn end(&mut self) -> Option<Moment> {
+    pub fn expire_now(&mut self) -> Option<Moment> {
         let State::Held { plan } = &self.state else { return None };
         let deadline = plan.schedule().deadline();
         self.state = State::Ending { deadline };
@@ -174,7 +174,7 @@ impl Machine {
     #[must_use = "the actions have to be taken"]
     pub fn release(&mut self, cooldown: Cooldown, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
-        self.end();
+        self.expire_now();
         if let State::Ending { deadline } = self.state {
             self.start_release(deadline + self.timing.margin, cooldown, now, &mut actions);
         }
@@ -184,11 +184,11 @@ impl Machine {
     /// Lets a lease that is held or ending expire by itself, and cools down before the next
     /// attempt.
     #[must_use = "the actions have to be taken"]
-    pub fn let_expire(&mut self, cooldown: Cooldown, now: Moment) -> Vec<Action> {
+    pub fn never_release(&mut self, cooldown: Cooldown, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
-        self.end();
+        self.expire_now();
         if let State::Ending { .. } = self.state {
-            self.uncertain = false;
+            self.maybe_granted = false;
             self.cool_down(cooldown, now, &mut actions);
         }
         actions

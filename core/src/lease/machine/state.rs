@@ -31,7 +31,7 @@ pub(super) enum State {
         lease_ends: Moment,
         /// The moment of the next try; `None` while one is under way.
         retry_at: Option<Moment>,
-        tries: u32,
+        attempts: u32,
         cooldown: Cooldown,
     },
     /// The machine has ended.

@@ -10,7 +10,7 @@ use super::state::{Cooldown, State};
 use crate::{Grant, Moment};
 
 /// A release is tried this many times; after that the lease expires by itself.
-const RELEASE_TRIES: u32 = 3;
+const RELEASE_ATTEMPTS: u32 = 3;
 
 /// Within this time other instances have heard that a name may be free, even if their store is
 /// polled for hints five times a second. It is shorter than people wait for after an enable.
@@ -20,7 +20,7 @@ impl Machine {
     pub(super) fn leave_if_idle(&mut self, now: Moment, actions: &mut Vec<Action>) {
         self.leaving = true;
         match &self.state {
-            State::Idle { .. } if self.uncertain => {
+            State::Idle { .. } if self.maybe_granted => {
                 self.start_release(now + self.timing.ttl, Cooldown::None, now, actions);
             }
             State::Idle { .. } => self.state = State::Over,
@@ -61,11 +61,11 @@ impl Machine {
     }
 
     fn start_attempt(&mut self, actions: &mut Vec<Action>) {
-        let retry = self.uncertain;
+        let retry = self.maybe_granted;
         let id = if retry { AttemptId::Retry } else { AttemptId::New };
         self.state = State::Acquiring { hinted: false, retry };
         // This holds from here until a reply says otherwise.
-        self.uncertain = true;
+        self.maybe_granted = true;
         actions.push(Action::Send(Request::Acquire(id)));
     }
 
@@ -81,8 +81,8 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) {
         let State::Acquiring { hinted, retry } = self.state else { return };
-        let (poll, spread) = (self.timing.poll_interval, self.timing.spread());
-        self.uncertain = match reply {
+        let (poll, spread) = (self.timing.poll_interval, self.timing.jitter());
+        self.maybe_granted = match reply {
             AcquireReply::Granted(_) | AcquireReply::Failed => true,
             // It was refused now; but an earlier request under this id may still arrive.
             AcquireReply::Held { .. } | AcquireReply::Disabled => retry,
@@ -103,7 +103,7 @@ impl Machine {
             AcquireReply::Held { .. } | AcquireReply::Disabled if hinted => {
                 self.wait(now, Duration::ZERO, Duration::ZERO, false);
             }
-            AcquireReply::Held { left } => self.wait(now, left.min(poll), spread, false),
+            AcquireReply::Held { remaining: left } => self.wait(now, left.min(poll), spread, false),
             AcquireReply::Disabled => self.wait(now, poll, poll / 10, false),
             AcquireReply::Failed => {
                 let pause = self.timing.backoff(self.failures);
@@ -184,7 +184,7 @@ impl Machine {
     }
 
     fn lose(&mut self, reason: LossReason, actions: &mut Vec<Action>) {
-        if let Some(deadline) = self.end() {
+        if let Some(deadline) = self.expire_now() {
             actions.push(Action::Lost { reason, deadline });
         }
     }
@@ -199,7 +199,7 @@ impl Machine {
         if self.leaving {
             self.set_leave_deadline(now);
         }
-        self.state = State::Releasing { lease_ends, retry_at: Some(now), tries: 0, cooldown };
+        self.state = State::Releasing { lease_ends, retry_at: Some(now), attempts: 0, cooldown };
         self.on_tick(now, actions);
     }
 
@@ -209,18 +209,19 @@ impl Machine {
         now: Moment,
         actions: &mut Vec<Action>,
     ) {
-        let State::Releasing { lease_ends, retry_at, tries, cooldown } = &mut self.state else {
+        let State::Releasing { lease_ends, retry_at, attempts: tries, cooldown } = &mut self.state
+        else {
             return;
         };
         *tries += 1;
         let again = now + self.timing.backoff(1);
-        if !confirmed && *tries < RELEASE_TRIES && again < *lease_ends {
+        if !confirmed && *tries < RELEASE_ATTEMPTS && again < *lease_ends {
             *retry_at = Some(again);
             return;
         }
         // If the release is unconfirmed, the lease expires by itself: a new attempt neither needs
         // nor harms it.
-        self.uncertain = false;
+        self.maybe_granted = false;
         let cooldown = *cooldown;
         self.cool_down(cooldown, now, actions);
     }
