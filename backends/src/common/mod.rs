@@ -7,6 +7,8 @@ mod about;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod damage;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
+mod idle_connections;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 mod in_use;
 pub(crate) mod instance;
 pub(crate) mod limit;
@@ -27,6 +29,7 @@ pub(crate) mod server;
 mod turns;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod upkeep;
+pub(crate) mod url;
 pub(crate) mod url_options;
 
 pub(crate) use about::about;

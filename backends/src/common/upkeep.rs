@@ -7,7 +7,7 @@ use sqlx::Connection;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
-use super::own_connections::{Idle, Inner, Live};
+use super::idle_connections::{Idle, Inner, Live};
 use super::server::Server;
 use crate::{Clock, SystemClock};
 

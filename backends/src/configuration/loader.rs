@@ -12,7 +12,8 @@ use super::files::Files;
 use super::keys::{FILE_VARIABLE, KEYS, Key, OTHER_VARIABLES, PREFIX, key};
 use super::layer::{Layer, Merged, Place};
 use super::origin::{Origin, Words};
-use super::{Configuration, resolved, unneeded};
+use super::settings::Configuration;
+use super::{resolved, unneeded};
 use crate::common::nearest;
 use crate::{Error, Result};
 

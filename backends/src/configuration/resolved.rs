@@ -8,7 +8,7 @@ use super::layer::Merged;
 use super::origin::Origin;
 use super::original;
 use super::serve::Serve;
-use super::{Configuration, Setting};
+use super::settings::{Configuration, Setting};
 use crate::{Error, LockStore, MemoryStore, Result, Settings, Timing};
 
 /// Reads every value that holds, and checks that they fit together.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::url::split;
+use crate::common::url::split;
 
 /// The URL of a store. Only [`as_str`](Self::as_str) shows the password in it.
 #[derive(Clone, PartialEq, Eq)]

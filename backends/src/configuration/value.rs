@@ -13,7 +13,7 @@ use super::layer::{Merged, Place};
 use super::origin::{Origin, Words};
 use super::original;
 use super::store_url::StoreUrl;
-use crate::url::driver;
+use crate::registry::driver;
 use crate::{Error, LockName, Namespace, Result};
 
 /// How the log is written.

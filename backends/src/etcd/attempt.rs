@@ -6,16 +6,9 @@ use std::time::Duration;
 use etcd_client::{Client, Error as EtcdError};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::calls::Answer;
-use super::error::{self, Fate};
+use super::error::{self, Answer, Fate};
+use super::limits::GIVEN_UP;
 use super::members::{Members, Target};
-
-/// If a member does not answer for this long, the next requests go to another one. A request that
-/// changes nothing is sent there at once as well.
-pub(super) const STALL: Duration = Duration::from_secs(1);
-
-/// The same limit for a member whose caller gives up.
-pub(super) const GIVEN_UP: Duration = Duration::from_millis(300);
 
 /// A member may take this long to connect, which includes checking the password, before another one
 /// is asked.

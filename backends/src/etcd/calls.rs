@@ -8,9 +8,12 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::attempt::{STALL, attempt, pause};
-use super::error::{self, Fate};
-use super::keep_alive::{KeepAlives, Kept};
+use super::attempt::{attempt, pause};
+use super::error::{self, Answer, Fate};
+use super::keep_alive::KeepAlives;
+use super::keep_alive_request::Kept;
+use super::lease_id::{self, whole_seconds};
+use super::limits::STALL;
 use super::members::Members;
 use crate::common::limit::{self, CALL_LIMIT};
 use crate::{Clock, Error, ErrorKind, Moment, Result, SystemClock};
@@ -29,9 +32,6 @@ pub(super) struct Etcd {
     members: Arc<Members>,
     keep_alives: Arc<KeepAlives>,
 }
-
-/// An answer that etcd gave, or its error, in the caller's words.
-pub(super) type Answer<T> = std::result::Result<T, EtcdError>;
 
 impl Etcd {
     pub(super) fn new(members: Members) -> Self {
@@ -133,7 +133,7 @@ impl Call {
     /// A new etcd lease of that many seconds: its id, and for how long it really is.
     pub(super) async fn grant(&self, seconds: i64) -> Result<(i64, Duration)> {
         let granted = self.read(async |mut client: Client| {
-            let options = LeaseGrantOptions::new().with_id(lease_id(seconds));
+            let options = LeaseGrantOptions::new().with_id(lease_id::new(seconds));
             client.lease_grant(seconds, Some(options)).await
         });
         let granted = granted.await?.map_err(error::reading)?;
@@ -264,20 +264,6 @@ fn unknown_outcome(error: Error) -> Error {
     Error::new(ErrorKind::OutcomeUnknown, message).with_source(error).with_fix(error::IS_IT_UP)
 }
 
-/// The bits of an etcd lease's id that tell its ttl in seconds: a day has fewer than 2¹⁷.
-pub(super) const TTL_BITS: u32 = 17;
-
-/// An id for a new etcd lease: random, and telling the ttl that was asked for.
-fn lease_id(seconds: i64) -> i64 {
-    let random = fastrand::i64(1..1 << (62 - TTL_BITS));
-    (random << TTL_BITS) | (seconds & ((1 << TTL_BITS) - 1))
-}
-
-/// The ttl in seconds that an etcd lease of ours was asked for.
-pub(super) fn seconds_of(lease: i64) -> i64 {
-    lease & ((1 << TTL_BITS) - 1)
-}
-
 /// What is left of an etcd lease, which etcd tells in whole seconds, rounded down.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Left {
@@ -290,7 +276,3 @@ pub(super) struct Left {
 /// The etcd lease is over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NoLease;
-
-pub(super) fn whole_seconds(seconds: i64) -> Duration {
-    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
-}

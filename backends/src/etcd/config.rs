@@ -6,8 +6,8 @@ use std::time::Duration;
 use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
 
 use super::members::Members;
+use crate::common::url::check_login;
 use crate::common::url_options;
-use crate::url::check_login;
 use crate::{Error, Result};
 
 const FORM: &str = "write etcd://USER:PASSWORD@HOST:PORT,HOST:PORT/PREFIX?OPTIONS, where all but one HOST \

@@ -11,7 +11,7 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::calls::Answer;
+use super::error::Answer;
 
 /// Returns the runtime of the caller, if there is one.
 pub(super) fn home() -> Option<runtime::Id> {

@@ -4,6 +4,9 @@ use etcd_client::Error as EtcdError;
 
 use crate::{Error, ErrorKind};
 
+/// The answer to a request, or the error of the driver.
+pub(super) type Answer<T> = std::result::Result<T, EtcdError>;
+
 /// gRPC status codes, <https://grpc.io/docs/guides/status-codes/>.
 mod code {
     pub(super) const INVALID_ARGUMENT: i32 = 3;

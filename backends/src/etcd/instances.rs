@@ -9,9 +9,11 @@ use etcd_client::{GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse, T
 use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
-use super::calls::{Call, NoLease, seconds_of};
+use super::calls::{Call, NoLease};
+use super::lease_id::{seconds, seconds_of};
+use super::limits::ASKED_AT_ONCE;
 use super::record;
-use super::store::{ASKED_AT_ONCE, Shared, seconds};
+use super::shared::Shared;
 use crate::{ErrorKind, InstanceRecord, Presence, Result};
 
 /// How often an announcement is tried whose etcd lease ends meanwhile.

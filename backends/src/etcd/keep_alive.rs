@@ -12,36 +12,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use etcd_client::{Error as EtcdError, LeaseKeepAliveStream, LeaseKeeper};
+use etcd_client::{LeaseKeepAliveStream, LeaseKeeper};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::attempt::{GIVEN_UP, STALL};
-use super::calls::TTL_BITS;
-use super::connection;
-use super::error;
-use super::members::{Members, Target, UNUSED_LIMIT};
+use super::keep_alive_request::{Ask, Kept};
+use super::lease_id::TTL_BITS;
+use super::limits::{GIVEN_UP, STALL, UNUSED_LIMIT};
+use super::members::{Members, Target};
 use super::unanswered::Unanswered;
-use crate::{Clock, Moment, SystemClock};
+use super::{connection, error};
+use crate::{Clock, SystemClock};
 
 /// A runtime has at most this many streams; each is opened when it is needed.
 const STREAMS: usize = 8;
-
-/// What came of a keep-alive.
-pub(super) enum Kept {
-    /// The etcd lease lasts its whole ttl from some time after this.
-    Extended {
-        /// The time of the request that was answered, which may be an earlier one.
-        asked: Moment,
-    },
-    /// It is over.
-    NoLease,
-    /// No stream was had for it.
-    Failed(EtcdError),
-    /// The stream broke off before the answer came, or nothing came on it.
-    Unanswered,
-}
 
 /// The streams of a store.
 pub(super) struct KeepAlives {
@@ -60,12 +45,6 @@ impl Streams {
         // Closed, so that the first request starts the task.
         Self { to_tasks: array::from_fn(|_| mpsc::unbounded_channel().0), used: Instant::now() }
     }
-}
-
-/// A request to keep one lease alive.
-pub(super) struct Ask {
-    pub(super) lease: i64,
-    pub(super) answer: oneshot::Sender<Kept>,
 }
 
 impl KeepAlives {

@@ -7,8 +7,9 @@ use futures_util::{StreamExt, stream};
 
 use super::calls::Call;
 use super::keys::Family;
+use super::limits::ASKED_AT_ONCE;
 use super::record::{self, Standing};
-use super::store::{ASKED_AT_ONCE, Shared};
+use super::shared::Shared;
 use crate::{Error, LeaseRecord, ListOptions, LockName, LockRecord, Result};
 
 impl Shared {

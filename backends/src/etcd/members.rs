@@ -17,8 +17,9 @@ use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::calls::Answer;
 use super::connection::{self, Connection};
+use super::error::Answer;
+use super::limits::UNUSED_LIMIT;
 
 /// The members have this long to say which of them leads.
 const LOCATE_LIMIT: Duration = Duration::from_secs(1);
@@ -31,10 +32,6 @@ const LOCATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// After a member failed, the leader is looked up at most this often, since an election takes time.
 const LOCATE_TRIES: usize = 5;
-
-/// The connections and streams of a runtime that did not call the store for this long are closed by
-/// a call from another runtime.
-pub(super) const UNUSED_LIMIT: Duration = Duration::from_secs(60);
 
 /// The members that a store may ask.
 pub(super) struct Members {

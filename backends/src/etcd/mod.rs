@@ -56,12 +56,16 @@ mod error;
 pub(crate) mod fuzzing;
 mod instances;
 mod keep_alive;
+mod keep_alive_request;
 mod keys;
+mod lease_id;
+mod limits;
 mod list;
 mod members;
 mod prune;
 mod record;
 mod renew;
+mod shared;
 mod store;
 mod unanswered;
 mod version;
@@ -72,7 +76,7 @@ use std::sync::Arc;
 pub use store::EtcdStore;
 
 use crate::LockStore;
-use crate::url::Driver;
+use crate::driver::Driver;
 
 pub(crate) const DRIVER: Driver = Driver {
     open: |url, options| {

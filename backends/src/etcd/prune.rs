@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::calls::NoLease;
 use super::keys::Family;
 use super::record;
-use super::store::Shared;
+use super::shared::Shared;
 use crate::{LockName, PruneOptions, Result};
 
 /// This many names are checked together; two keys of each are read in one transaction.

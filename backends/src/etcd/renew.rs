@@ -7,10 +7,11 @@ use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp, TxnOpResponse};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::calls::{Call, NoLease, seconds_of, whole_seconds};
+use super::calls::{Call, NoLease};
 use super::keys::Family;
+use super::lease_id::{seconds, seconds_of, whole_seconds};
 use super::record::{self, Lease};
-use super::store::{Shared, seconds};
+use super::shared::Shared;
 use crate::{ErrorKind, LeaseId, LockName, Reason, RenewOptions, RenewOutcome, Result};
 
 /// The most names in one transaction, which reads two keys of each; by default etcd allows 128

@@ -1,8 +1,7 @@
 //! The store: each operation is one transaction, and an acquire a grant before it.
 
-use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,8 +12,10 @@ use uuid::Uuid;
 use super::calls::{Call, Etcd, NoLease};
 use super::config::Location;
 use super::keys::{Family, Keys};
+use super::lease_id::{TTL_STEP, seconds};
 use super::members::Members;
 use super::record::{self, Standing};
+use super::shared::Shared;
 use super::{instances, prune, renew, version, watch};
 use crate::common::about;
 use crate::{
@@ -27,16 +28,8 @@ use crate::{
 /// etcd grants nothing shorter at its default election timeout of a second.
 const MIN_TTL: Duration = Duration::from_secs(2);
 
-const STEP: Duration = Duration::from_secs(1);
-
 /// How often a disable is tried while others change the same keys.
 const TRIES: usize = 32;
-
-/// How many leases of a list are asked for at once for what is left of them.
-pub(super) const ASKED_AT_ONCE: usize = 64;
-
-/// The most names that are remembered as refused.
-const REFUSED: usize = 10_000;
 
 /// Locks in etcd; see the [module](super) for what they guarantee.
 ///
@@ -44,16 +37,6 @@ const REFUSED: usize = 10_000;
 #[derive(Clone)]
 pub struct EtcdStore {
     shared: Arc<Shared>,
-}
-
-/// What the clones of a store share.
-pub(super) struct Shared {
-    pub(super) label: String,
-    pub(super) keys: Keys,
-    pub(super) etcd: Etcd,
-    /// Names that were lately not to be had: for these, an acquire looks before it has an etcd lease
-    /// granted, which costs every member a write.
-    refused: Mutex<HashSet<LockName>>,
 }
 
 impl EtcdStore {
@@ -105,8 +88,7 @@ impl EtcdStore {
         options: &OpenOptions,
     ) -> Result<Self> {
         let keys = Keys::new(path, &options.namespace);
-        let refused = Mutex::new(HashSet::new());
-        let shared = Shared { label, keys, etcd: Etcd::new(members), refused };
+        let shared = Shared::new(label, keys, Etcd::new(members));
         // Whether it is etcd that answers, and lets this user in.
         let range = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
         let look = Txn::new().and_then([TxnOp::get(shared.keys.root(), Some(range))]);
@@ -134,41 +116,6 @@ impl fmt::Debug for EtcdStore {
 }
 
 impl Shared {
-    fn about(&self, operation: &'static str, name: Option<&LockName>) -> impl Fn(Error) -> Error {
-        about(operation, &self.label, name)
-    }
-
-    /// Others kept changing the same keys.
-    pub(super) fn busy(&self) -> Error {
-        Error::new(ErrorKind::Unavailable, "the keys changed each time that they were read")
-    }
-
-    pub(super) fn contradiction(&self, name: &LockName) -> Error {
-        let key = String::from_utf8_lossy(&self.keys.key(Family::Lease, name)).into_owned();
-        Error::new(ErrorKind::Corrupt, format!("what stands beside the key {key:?} contradicts it"))
-            .with_fix("delete it; fencing tokens grow all the same")
-    }
-
-    fn is_refused(&self, name: &LockName) -> bool {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
-    }
-
-    fn note_refusal(&self, name: &LockName, is_refused: bool) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_refused {
-            refused.remove(name);
-        } else if refused.len() < REFUSED || refused.contains(name) {
-            refused.insert(name.clone());
-        } else {
-            *refused = HashSet::from([name.clone()]);
-        }
-    }
-
-    /// Reads all that is kept of one name.
-    pub(super) fn reads(&self, name: &LockName) -> Vec<TxnOp> {
-        Family::ALL.into_iter().map(|f| TxnOp::get(self.keys.key(f, name), None)).collect()
-    }
-
     /// Why the name cannot be granted to that lease id; none when it can, as far as is known.
     async fn refusal(
         &self,
@@ -308,11 +255,6 @@ impl Shared {
     }
 }
 
-/// Whole seconds, rounded up. A ttl that passed its check fits.
-pub(super) fn seconds(ttl: Duration) -> i64 {
-    i64::try_from(ttl.as_nanos().div_ceil(STEP.as_nanos())).unwrap_or(i64::MAX)
-}
-
 #[async_trait]
 impl LockStore for EtcdStore {
     fn label(&self) -> &str {
@@ -322,7 +264,7 @@ impl LockStore for EtcdStore {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             min_ttl: MIN_TTL,
-            ttl_step: STEP,
+            ttl_step: TTL_STEP,
             clock: StoreClock::Server,
             reach: Reach::Network,
             wake: Wake::Push,

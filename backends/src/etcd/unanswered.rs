@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::keep_alive::{Ask, Kept};
+use super::keep_alive_request::{Ask, Kept};
 use crate::{Clock, Moment, SystemClock};
 
 /// The callers that wait for an answer, by etcd lease: one request each, for any number of callers.

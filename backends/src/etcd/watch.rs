@@ -10,10 +10,10 @@ use futures_util::stream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::attempt::STALL;
 use super::calls::Etcd;
 use super::error;
 use super::keys::{Family, Keys};
+use super::limits::STALL;
 use super::members::Target;
 use crate::common::limit::CALL_LIMIT;
 use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};

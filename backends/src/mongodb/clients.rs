@@ -18,7 +18,7 @@ use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
 use super::permits::{Permits, Sizes};
-use super::{error, shared};
+use super::{collection, error};
 use crate::Result;
 
 /// The client of a runtime that did not call the store for this long is closed by a call from
@@ -53,8 +53,8 @@ pub(super) struct Handles {
 
 impl Handles {
     fn new(database: Database, names: &Names, permits: Arc<Permits>) -> Self {
-        let locks = shared::collection(&database, &names.locks);
-        let instances = shared::collection(&database, &names.instances);
+        let locks = collection::handle(&database, &names.locks);
+        let instances = collection::handle(&database, &names.instances);
         Self { database, locks, instances, permits }
     }
 }

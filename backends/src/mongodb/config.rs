@@ -7,8 +7,8 @@ use mongodb::options::{ClientOptions, ConnectionString, ServerMonitoringMode};
 
 use super::error;
 use super::permits::Sizes;
+use crate::common::url::check_login;
 use crate::common::url_options;
-use crate::url::check_login;
 use crate::{Error, Result};
 
 /// How long a call waits for a server that takes writes, or for a connection, unless the URL says

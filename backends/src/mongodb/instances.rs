@@ -7,8 +7,9 @@ use mongodb::options::ReturnDocument;
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::collection::COMMAND_LIMIT;
 use super::permits::Purpose;
-use super::shared::{COMMAND_LIMIT, Shared, TRIES};
+use super::shared::{Shared, TRIES};
 use super::{error, pipeline, record};
 use crate::{Error, InstanceRecord, Presence, Result};
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 use mongodb::bson::doc;
 use tokio::time::sleep;
 
+use super::collection::COMMAND_LIMIT;
 use super::permits::Purpose;
-use super::shared::{COMMAND_LIMIT, Shared};
+use super::shared::Shared;
 use super::{error, pipeline, record};
 use crate::common::limit;
 use crate::{LockName, PruneOptions, Result};

@@ -5,23 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::{
-    Acknowledgment, CollectionOptions, ReadConcern, ReadPreference, ReturnDocument,
-    SelectionCriteria, WriteConcern,
-};
-use mongodb::{Collection, Database};
+use mongodb::options::ReturnDocument;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::clients::{Clients, Handles};
+use super::collection::COMMAND_LIMIT;
 use super::permits::Purpose;
 use super::refused::Refused;
 use super::{error, pipeline, record};
-use crate::common::limit::CALL_LIMIT;
 use crate::{Error, ErrorKind, LockName, LockRecord, Result};
-
-/// What the server is given for one command, a little less than the call.
-pub(super) const COMMAND_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(2));
 
 /// How often an upsert is tried that others keep overtaking.
 pub(super) const TRIES: u64 = 10;
@@ -33,21 +27,6 @@ pub(super) struct Shared {
     pub(super) push: bool,
     /// Attempts at these names read them first.
     pub(super) refused: Refused,
-}
-
-pub(super) fn collection(database: &Database, name: &str) -> Collection<Document> {
-    let options = CollectionOptions::builder()
-        .write_concern(write_concern())
-        // Reads return the latest state, which only the primary has. That may include writes that no
-        // majority has, so a read can refuse an attempt, but no grant is ever reported from one.
-        .read_concern(ReadConcern::local())
-        .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
-        .build();
-    database.collection_with_options(name, options)
-}
-
-fn write_concern() -> WriteConcern {
-    WriteConcern::builder().w(Acknowledgment::Majority).w_timeout(COMMAND_LIMIT).build()
 }
 
 impl Shared {

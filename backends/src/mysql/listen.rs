@@ -10,8 +10,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use super::bell::{Heard, Line, Tower};
 use super::error::READ_ONLY;
+use super::user_lock::{Heard, Line, Tower};
 use crate::LockName;
 
 /// The most holders that a store listens for at once; for others' releases it polls.

@@ -45,12 +45,12 @@
 //! # }
 //! ```
 
-mod bell;
 mod config;
 mod error;
 mod instances;
 mod listen;
 mod prune;
+mod release_notifications;
 mod ring;
 mod row;
 mod schema;
@@ -58,6 +58,7 @@ mod session;
 mod shared;
 mod sql;
 mod store;
+mod user_lock;
 mod watch;
 
 use std::sync::Arc;
@@ -65,7 +66,7 @@ use std::sync::Arc;
 pub use store::MySqlStore;
 
 use crate::LockStore;
-use crate::url::Driver;
+use crate::driver::Driver;
 
 pub(crate) const DRIVER: Driver = Driver {
     open: |url, options| {

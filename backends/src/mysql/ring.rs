@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::bell::{Line, Tower};
+use super::user_lock::{Line, Tower};
 use crate::{LeaseId, RenewOutcome};
 
 /// How long a bell is kept after the last lease, for the next one.

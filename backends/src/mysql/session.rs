@@ -1,11 +1,13 @@
 //! The sessions that a store opens itself, and what an error means for one.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sqlx::Executor;
+use futures_util::FutureExt;
 use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection};
+use sqlx::{ConnectOptions, Executor};
 
-use super::{bell, error};
+use super::error;
 use crate::common::server::{Health, Server};
 
 /// Without these limits, a statement that waits for a row or a table could outlast its call.
@@ -41,6 +43,15 @@ impl Session {
     }
 }
 
+/// Connects; what answers there may be no server of MySQL's.
+pub(super) async fn connect(options: &MySqlConnectOptions) -> sqlx::Result<MySqlConnection> {
+    // sqlx panics at some messages that no server sends: strangers must not get that far.
+    AssertUnwindSafe(options.connect())
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an impossible message".into())))
+}
+
 impl Server for MySql {
     type Session = Session;
 
@@ -49,7 +60,7 @@ impl Server for MySql {
         session: &Self::Session,
     ) -> sqlx::Result<MySqlConnection> {
         let options = options.clone().database(&session.database);
-        let mut connection = bell::connect(&options).await?;
+        let mut connection = connect(&options).await?;
         session.limit_waits(&mut connection).await?;
         Ok(connection)
     }

@@ -7,8 +7,8 @@ use sqlx::mysql::{MySql, MySqlArguments, MySqlConnection, MySqlPool, MySqlQueryR
 use sqlx::query::Query;
 use tokio::time::sleep;
 
-use super::bell::Bells;
 use super::error;
+use super::release_notifications::Bells;
 use super::row;
 use super::sql::Sql;
 use crate::common::Damage;

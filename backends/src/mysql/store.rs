@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use sqlx::mysql::{MySql, MySqlPool, MySqlRow};
 use uuid::Uuid;
 
-use super::session::Session;
+use super::release_notifications::Bells;
+use super::session::{self, Session};
 use super::shared::{Shared, pause};
 use super::sql::{EXTENDED, KEPT, Sql};
-use super::{bell, config, error, row, schema, watch};
+use super::{config, error, row, schema, watch};
 use crate::common::limit::CALL_LIMIT;
 use crate::common::pooled::Connections;
 use crate::common::server::Purpose;
@@ -54,7 +55,7 @@ impl MySqlStore {
         let label = config::label(&connect);
         // One connection beforehand says what is wrong; a pool would say that it took too long.
         let check = async {
-            let mut connection = bell::connect(&connect).await.map_err(error::connecting)?;
+            let mut connection = session::connect(&connect).await.map_err(error::connecting)?;
             schema::open(&mut connection, options).await
         };
         let opened = limit::reading(check).await.map_err(about("open", &label, None))?;
@@ -95,7 +96,7 @@ impl MySqlStore {
         connect: fn(MySqlPool, Session) -> Connections<MySql>,
     ) -> Self {
         let connections = connect(pool.clone(), Session::new(&database));
-        let bells = bell::Bells::new(&pool, &database, &sql.name, connections.left());
+        let bells = Bells::new(&pool, &database, &sql.name, connections.left());
         Self { shared: Arc::new(Shared { label, pool, connections, sql, bells }) }
     }
 

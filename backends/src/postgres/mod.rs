@@ -51,6 +51,7 @@ mod error;
 mod hinting;
 mod instances;
 mod listen;
+mod notifications;
 mod poll;
 mod pooler;
 mod prune;
@@ -68,7 +69,7 @@ use std::sync::Arc;
 pub use store::PostgresStore;
 
 use crate::LockStore;
-use crate::url::Driver;
+use crate::driver::Driver;
 
 pub(crate) const DRIVER: Driver = Driver {
     open: |url, options| {

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::columns::{self, Column};
 use super::sql::{self, Sql};
-use super::{error, instances, pooler, version};
+use super::{error, pooler, version};
 use crate::{Error, ErrorKind, Namespace, OpenOptions, Result, Schema};
 
 /// How often creating is tried, while others create the same.
@@ -38,8 +38,8 @@ impl Table {
             },
             Self {
                 name: format!("{namespace}_instances"),
-                columns: &instances::COLUMNS,
-                create: instances::create,
+                columns: &sql::INSTANCE_COLUMNS,
+                create: sql::create_instances,
             },
         ]
     }

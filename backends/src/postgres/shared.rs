@@ -7,9 +7,9 @@ use sqlx::query::Query;
 use tokio::time::sleep;
 
 use super::error;
+use super::notifications::Hub;
 use super::row;
 use super::sql::Sql;
-use super::watch::Hub;
 use crate::common::Damage;
 use crate::common::limit::CALL_LIMIT;
 use crate::common::pooled::{CallError, Connections};

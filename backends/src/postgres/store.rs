@@ -10,10 +10,10 @@ use sqlx::SqlStr;
 use sqlx::postgres::{PgPool, PgRow, Postgres};
 use uuid::Uuid;
 
+use super::notifications::Hub;
 use super::session::{self, Session};
 use super::shared::Shared;
 use super::sql::Sql;
-use super::watch::Hub;
 use super::{config, error, row, schema, watch};
 use crate::common::pooled::Connections;
 use crate::common::server::Purpose;

@@ -3,22 +3,21 @@
 //! A task of its own reads the connection, whether or not a stream is polled: a server that cannot
 //! get rid of its notifications keeps those of all sessions.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
-use tokio::sync::{Mutex, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::asked::Asked;
 use super::error;
 use super::listen::{Ear, Opened};
+use super::notifications::Listening;
 use super::poll::Poller;
 use super::shared::Shared;
-use crate::{Hint, HintStream, LockName, Result};
+use crate::{Hint, HintStream, Result};
 
 /// The pauses between attempts to connect again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -32,38 +31,6 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(600);
 
 /// How many hints a stream may lag behind before it is told that anything may have happened.
 const BACKLOG: usize = 1024;
-
-/// Where the watches of a store meet.
-#[derive(Default)]
-pub(super) struct Hub {
-    listening: Mutex<Weak<Listening>>,
-    asked: Asked,
-}
-
-/// A task that listens for as long as a stream needs it.
-struct Listening {
-    /// Never read from, only subscribed to.
-    hints: Receiver<Hint>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Hub {
-    /// Notes that this process asked about a name, and may wait for it.
-    pub(super) fn asked(&self, name: &LockName) {
-        self.asked.note(name);
-    }
-
-    /// Returns the names that a watch which polls must read.
-    pub(super) fn asked_names(&self) -> Vec<LockName> {
-        self.asked.names()
-    }
-}
 
 /// Returns the hints from the listener that all watches of the store share.
 pub(super) async fn hints(shared: &Arc<Shared>) -> Result<HintStream> {

@@ -1,7 +1,7 @@
 //! Checks, when a store opens, that the server knows the commands and that the user may run them.
 
+use super::connect::NODE_PATIENCE;
 use super::error;
-use super::place::NODE_PATIENCE;
 use super::record::{Answer, strange};
 use super::request::{Call, Request};
 use super::runtimes::Connections;

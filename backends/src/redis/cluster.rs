@@ -13,11 +13,13 @@ use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::address::Address;
+use super::connect::{self, NODE_PATIENCE};
 use super::error;
 use super::link::{Failed, Link};
-use super::place::{self, Address, NODE_PATIENCE, Server};
+use super::place::Server;
+use super::primary::Primary;
 use super::request::Request;
-use super::servers::Primary;
 use super::slots::{self, SlotMap};
 use crate::common::limit::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
@@ -203,7 +205,7 @@ impl Cluster {
             return Ok(Arc::clone(link));
         }
         let seed = self.seeds.first().ok_or_else(no_seeds)?;
-        let client = place::client_at(seed.get_connection_info(), address);
+        let client = connect::client_at(seed.get_connection_info(), address);
         let server = Server::At(Box::new(client.map_err(error::connecting)?));
         let link = Arc::new(Link::new(server, NODE_PATIENCE));
         state.links.insert(address.clone(), Arc::clone(&link));
@@ -258,7 +260,7 @@ impl Cluster {
         let slots = Arc::clone(&self.state().slots);
         let mut nodes = Vec::new();
         for address in slots.nodes() {
-            let client = place::client_at(seed.get_connection_info(), address);
+            let client = connect::client_at(seed.get_connection_info(), address);
             nodes.push(client.map_err(error::connecting)?);
         }
         // The nodes that are known from the last read come first, since the URL may name old ones.
@@ -312,7 +314,7 @@ async fn ask_node(node: &Client) -> Result<SlotMap> {
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
         _ => "",
     };
-    let mut connection = place::plain(node).await.map_err(error::connecting)?;
+    let mut connection = connect::plain(node).await.map_err(error::connecting)?;
     let mut command = ::redis::cmd("CLUSTER");
     command.arg("SLOTS");
     let answer = connection.req_packed_command(&command).await.and_then(Value::extract_error);

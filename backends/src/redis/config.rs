@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use super::options::Options;
 use super::place::{Place, Server};
 use super::sentinel::Sentinels;
-use crate::url::check_login;
+use crate::common::url::check_login;
 use crate::{Error, Result};
 
 /// What a URL says.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::link::{Link, Live};
+use super::connection_state::{ConnectionState, Live};
 use super::silence;
 
 /// A call that was dropped after this silence leaves its connection to those that wait on it
@@ -14,7 +14,7 @@ const DROPPED: Duration = Duration::from_millis(500);
 
 /// A call that was sent. It decides what becomes of its connection when no answer comes.
 pub(super) struct InFlight<'a> {
-    link: &'a Link,
+    state: &'a ConnectionState,
     live: &'a Live,
     since: Instant,
     ended: bool,
@@ -22,8 +22,8 @@ pub(super) struct InFlight<'a> {
 
 impl<'a> InFlight<'a> {
     /// Notes that a call is sent now.
-    pub(super) fn new(link: &'a Link, live: &'a Live) -> Self {
-        Self { link, live, since: Instant::now(), ended: false }
+    pub(super) fn new(state: &'a ConnectionState, live: &'a Live) -> Self {
+        Self { state, live, since: Instant::now(), ended: false }
     }
 
     /// Waits for the answer. While the connection is silent, so that it may be dead, later calls use
@@ -40,7 +40,7 @@ impl<'a> InFlight<'a> {
             let now = Instant::now();
             check = self.doubtful_at(silence::SHORTEST);
             if check <= now {
-                self.link.note_silence(self.live);
+                self.state.note_silence(self.live);
                 // An answer to another call may end the silence, and another one may follow.
                 check = now + silence::SHORTEST;
             }
@@ -50,27 +50,27 @@ impl<'a> InFlight<'a> {
     /// Notes that the answer came, and returns how long it took.
     pub(super) fn answered(mut self) -> Duration {
         self.ended = true;
-        self.link.note_answer(self.live);
+        self.state.note_answer(self.live);
         self.since.elapsed()
     }
 
     /// Leaves the connection to the calls that wait on it already.
     pub(super) fn failed(mut self) {
         self.ended = true;
-        self.link.discard(self.live.generation);
+        self.state.discard(self.live.generation);
     }
 
     /// Returns when the connection is doubted if no answer to any call comes until then.
     fn doubtful_at(&self, shortest: Duration) -> Instant {
         let silent_since = self.since.max(self.live.activity.last_answer());
-        silent_since + silence::allowed(shortest, self.link.latency())
+        silent_since + silence::allowed(shortest, self.state.latency())
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if !self.ended && self.doubtful_at(DROPPED) <= Instant::now() {
-            self.link.discard(self.live.generation);
+            self.state.discard(self.live.generation);
         }
     }
 }

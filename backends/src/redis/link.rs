@@ -8,21 +8,21 @@
 //! is silent while calls wait on it is replaced for later calls.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, RedisError, RedisResult, Value};
-use futures_util::future::{BoxFuture, FutureExt, Shared, ready};
+use futures_util::future::FutureExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::connection_state::{ConnectionState, Live, Opening};
 use super::error;
 use super::exchange::{Replies, exchange, missing, run};
 use super::in_flight::InFlight;
-use super::place::{Opened, Server};
+use super::place::Server;
 use super::request::Request;
-use super::silence::{self, Activity, Replaced};
+use super::silence::{self, Activity};
 use crate::common::limit::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 
@@ -32,63 +32,11 @@ const TEST_AFTER: Duration = Duration::from_secs(1);
 /// A request is sent again only within this time; after a longer wait it fails.
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
-type Opening = Shared<BoxFuture<'static, Result<Live>>>;
-
 pub(super) struct Link {
     server: Server,
     /// Connecting may take this long.
     patience: Duration,
-    current: Mutex<Current>,
-    /// The duration of the latest batch, in microseconds.
-    latency: AtomicU64,
-}
-
-#[derive(Default)]
-struct Current {
-    generation: u64,
-    opening: Option<Opening>,
-    /// The latest generation so far: an earlier one may be in use again.
-    latest: u64,
-    /// This is set while the connection is silent although calls wait on it.
-    silent: Option<Weak<Activity>>,
-    /// The generation that was replaced last because it was silent.
-    slow: Option<u64>,
-    replaced: Replaced,
-}
-
-impl Current {
-    fn discard(&mut self) {
-        self.latest += 1;
-        self.generation = self.latest;
-        (self.opening, self.silent) = (None, None);
-    }
-
-    fn replace_silent(&mut self) {
-        let Some(silent) = &self.silent else { return };
-        if self.replaced.admit(silent) {
-            self.slow = Some(self.generation);
-            self.discard();
-        }
-    }
-
-    /// Uses a silent connection again that has answered, unless the one in its place is open.
-    fn restore(&mut self, live: &Live) {
-        let is_open = self.opening.as_ref().is_some_and(|opening| opening.peek().is_some());
-        if self.slow == Some(live.generation) && !is_open {
-            (self.slow, self.silent) = (None, None);
-            self.generation = live.generation;
-            self.opening = Some(ready(Ok(live.clone())).boxed().shared());
-            self.replaced.forget(&Arc::downgrade(&live.activity));
-        }
-    }
-}
-
-/// An open connection.
-#[derive(Clone)]
-pub(super) struct Live {
-    opened: Opened,
-    pub(super) generation: u64,
-    pub(super) activity: Arc<Activity>,
+    state: ConnectionState,
 }
 
 impl fmt::Debug for Link {
@@ -120,12 +68,12 @@ impl From<Failed> for Error {
 
 impl Link {
     pub(super) fn new(server: Server, patience: Duration) -> Self {
-        Self { server, patience, current: Mutex::default(), latency: AtomicU64::new(0) }
+        Self { server, patience, state: ConnectionState::default() }
     }
 
     /// Returns the duration of the latest batch.
     pub(super) fn latency(&self) -> Duration {
-        Duration::from_micros(self.latency.load(Ordering::Relaxed))
+        self.state.latency()
     }
 
     /// Sends the requests, followed by `then`, in one round trip.
@@ -195,16 +143,15 @@ impl Link {
             }
         };
         let mut connection = live.opened.connection.clone();
-        let call = InFlight::new(self, &live);
+        let call = InFlight::new(&self.state, &live);
         let result = timeout_at(end, call.watching(work(&mut connection))).await;
         let is_bad =
             |reply: &RedisResult<Value>| reply.as_ref().err().is_some_and(error::is_of_connection);
         match result {
             Ok(Ok((replies, last))) => {
-                let took = call.answered().as_micros().try_into().unwrap_or(u64::MAX);
-                self.latency.store(took, Ordering::Relaxed);
+                self.state.set_latency(call.answered());
                 if replies.iter().chain(&last).any(is_bad) {
-                    self.discard(live.generation);
+                    self.state.discard(live.generation);
                 }
                 Ok((replies, last))
             }
@@ -230,10 +177,10 @@ impl Link {
             if !test_idle || live.activity.last_answer().elapsed() < TEST_AFTER {
                 return Ok(live);
             }
-            let limit = silence::allowed(silence::SHORTEST, self.latency());
+            let limit = silence::allowed(silence::SHORTEST, self.state.latency());
             let mut connection = live.opened.connection.clone();
             // A call, so that a caller who does not wait for its end leaves the connection too.
-            let call = InFlight::new(self, &live);
+            let call = InFlight::new(&self.state, &live);
             let pinged = timeout(limit, exchange(&mut connection, [::redis::cmd("PING")])).await;
             if matches!(pinged, Ok(Ok(_))) {
                 _ = call.answered();
@@ -246,61 +193,20 @@ impl Link {
     async fn connected(&self) -> Result<Live> {
         self.server.keep_asking();
         loop {
-            let (generation, opening) = {
-                let mut current = self.current();
-                current.replace_silent();
-                let generation = current.generation;
-                let opening = current
-                    .opening
-                    .get_or_insert_with(|| open(self.server.clone(), self.patience, generation));
-                (generation, opening.clone())
-            };
+            let open = |generation| open(self.server.clone(), self.patience, generation);
+            let (generation, opening) = self.state.opening(open);
             match opening.await {
                 // The sentinels have named another server since this connection was opened.
                 Ok(live) if !self.server.is_current(live.opened.address.as_ref()) => {
-                    self.discard(generation);
+                    self.state.discard(generation);
                 }
                 Ok(live) => return Ok(live),
                 Err(error) => {
-                    self.discard(generation);
+                    self.state.discard(generation);
                     return Err(error);
                 }
             }
         }
-    }
-
-    /// Leaves that connection to the calls that wait on it already.
-    pub(super) fn discard(&self, generation: u64) {
-        let mut current = self.current();
-        if current.slow == Some(generation) {
-            current.slow = None;
-        }
-        if current.generation == generation {
-            current.discard();
-        }
-    }
-
-    /// Notes that a connection is silent. If it still is when the next call comes, it is replaced.
-    pub(super) fn note_silence(&self, live: &Live) {
-        let mut current = self.current();
-        if current.generation == live.generation {
-            current.silent = Some(Arc::downgrade(&live.activity));
-        }
-    }
-
-    /// Notes that a connection has answered.
-    pub(super) fn note_answer(&self, live: &Live) {
-        live.activity.answer();
-        let mut current = self.current();
-        if current.generation == live.generation {
-            current.silent = None;
-        } else {
-            current.restore(live);
-        }
-    }
-
-    fn current(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

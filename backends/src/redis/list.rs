@@ -8,8 +8,9 @@ use ::redis::{FromRedisValue, Value};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
+use super::primary::Primary;
 use super::record::strange;
-use super::servers::{Primary, Servers};
+use super::servers::Servers;
 use crate::{LockName, Result};
 
 /// How many keys a step looks at.

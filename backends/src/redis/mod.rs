@@ -34,9 +34,12 @@
 //! # Ok(()) }
 //! ```
 
+mod address;
 mod check;
 mod cluster;
 mod config;
+mod connect;
+mod connection_state;
 mod error;
 mod exchange;
 #[cfg(fuzzing)]
@@ -48,6 +51,7 @@ mod list;
 mod operations;
 mod options;
 mod place;
+mod primary;
 mod record;
 mod request;
 mod runtimes;
@@ -66,7 +70,7 @@ use std::sync::Arc;
 pub use store::RedisStore;
 
 use crate::LockStore;
-use crate::url::Driver;
+use crate::driver::Driver;
 
 pub(crate) const DRIVER: Driver = Driver {
     open: |url, options| {

@@ -13,9 +13,9 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::error;
-use super::place::{self, Address};
+use super::address::Address;
 use super::votes::{Known, Vote};
+use super::{connect, error};
 use crate::{Error, ErrorKind, Result};
 
 /// How long a sentinel may take, and after it the server that it names: together less than
@@ -85,8 +85,8 @@ impl Sentinels {
         let (votes, mut failed) = self.survey().await;
         let candidates = self.known().candidates(&votes, self.sentinels.len());
         for Vote { address, epoch } in candidates {
-            let connected = match place::client_at(&self.node, &address) {
-                Ok(client) => match timeout(STEP, place::primary(&client)).await {
+            let connected = match connect::client_at(&self.node, &address) {
+                Ok(client) => match timeout(STEP, connect::primary(&client)).await {
                     Ok(connected) => connected.map(|connection| (client, connection)),
                     Err(_) => Err(silent("the primary that the sentinels name does not answer")),
                 },
@@ -192,11 +192,11 @@ impl Sentinel {
         let asked = async {
             let mut connection = match kept {
                 Some(kept) => kept,
-                None => place::plain(&self.client).await?,
+                None => connect::plain(&self.client).await?,
             };
             let answer = match vote(&mut connection, service).await {
                 Err(cause) if cause.is_io_error() || cause.is_unrecoverable_error() => {
-                    connection = place::plain(&self.client).await?;
+                    connection = connect::plain(&self.client).await?;
                     vote(&mut connection, service).await
                 }
                 answer => answer,

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Cmd, Value};
-use tokio::time::timeout;
+use ::redis::Value;
 
 use super::cluster::Cluster;
+use super::connect::PATIENCE;
 use super::error;
 use super::link::Link;
-use super::place::{Address, NODE_PATIENCE, PATIENCE, Place, Server};
+use super::place::{Place, Server};
+use super::primary::Primary;
 use super::request::Request;
+use crate::Result;
 use crate::common::limit::CALL_LIMIT;
-use crate::{ErrorKind, Result};
 
 #[derive(Clone, Debug)]
 pub(super) enum Servers {
@@ -66,28 +67,6 @@ impl Servers {
             Self::One(link) => Ok(vec![Primary { link: Arc::clone(link), node: None }]),
             Self::Cluster(cluster) => cluster.primaries().await,
         }
-    }
-}
-
-/// A server that stores keys, with its address in a cluster.
-pub(super) struct Primary {
-    pub(super) link: Arc<Link>,
-    pub(super) node: Option<Address>,
-}
-
-impl Primary {
-    /// Runs a command that changes nothing. In a cluster, errors name the node, which must answer
-    /// in less time than a call may take.
-    pub(super) async fn read(&self, command: Cmd) -> Result<Value> {
-        let limit = if self.node.is_some() { NODE_PATIENCE } else { CALL_LIMIT };
-        let asked = self.link.call(Request::Command { key: Vec::new(), command });
-        let answer = timeout(limit, asked).await;
-        let answer =
-            answer.unwrap_or_else(|_| Err(error::unanswered(ErrorKind::Unavailable, limit)));
-        answer.map_err(|cause| match &self.node {
-            Some(node) if cause.is_transient() => error::of_node(node, cause),
-            _ => cause,
-        })
     }
 }
 

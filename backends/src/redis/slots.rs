@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ::redis::Value;
 
-use super::place::Address;
+use super::address::Address;
 use super::record::strange;
 use crate::Result;
 

@@ -1,6 +1,6 @@
 //! Decides which of the servers that sentinels name is the primary, without I/O.
 
-use super::place::Address;
+use super::address::Address;
 
 /// The server that a sentinel names, and the epoch of the failover that made it the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::address::Address;
 use super::error;
-use super::place::{Address, Place};
+use super::place::Place;
 use super::runtimes::Connections;
 use crate::common::limit::CALL_LIMIT;
 use crate::{ErrorKind, Hint, HintStream, LockName, Result};

@@ -154,6 +154,10 @@ fn boottime_offset(text: &str) -> i64 {
 /// The longest ttl, in microseconds.
 pub(super) const LONGEST_TTL: i64 = 24 * 60 * 60 * 1_000_000;
 
+/// An instance with another boot id can be known for at most this long, in microseconds: its row
+/// does not say when it was set.
+pub(super) const MAX_INSTANCE_TTL: i64 = 60 * 60 * 1_000_000;
+
 /// A lease may have been set this much later than now, in microseconds, since clocks differ
 /// slightly between processors.
 pub(super) const TOLERANCE: i64 = 1_000_000;

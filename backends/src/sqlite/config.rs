@@ -13,8 +13,9 @@ use sqlx::sqlite::{
 
 use super::error;
 use super::file::DatabaseFile;
-use super::schema::patiently;
-use crate::{Error, ErrorKind, OpenOptions, Result, Schema, url};
+use super::retry_busy::patiently;
+use crate::common::url;
+use crate::{Error, ErrorKind, OpenOptions, Result, Schema};
 
 /// How long SQLite waits for another process's write transaction before it gives up.
 ///

@@ -3,82 +3,17 @@
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use uuid::Uuid;
 
-use super::clock::{MachineClock, Now, TOLERANCE};
+use super::clock::{MAX_INSTANCE_TTL, MachineClock, Now, TOLERANCE};
 use super::error;
 use super::shared::Shared;
-use super::table::Column;
 use crate::common::row::get;
 use crate::common::{Damage, instance};
-use crate::{InstanceRecord, Namespace, Presence, Result};
-
-/// The statements on one namespace's table of instances.
-#[derive(Clone)]
-pub(super) struct Statements {
-    /// The table's name, safe to put into SQL as it is.
-    pub(super) table: String,
-    pub(super) create: String,
-    /// instance, presence, boot, uptime, ttl.
-    announce: SqlStr,
-    /// boot, uptime: removes what others have left behind.
-    sweep: SqlStr,
-    /// instance.
-    withdraw: SqlStr,
-    list: SqlStr,
-}
-
-impl Statements {
-    pub(super) fn new(namespace: &Namespace) -> Self {
-        let table = format!("{namespace}_instances");
-        let statement = |text: String| AssertSqlSafe(text).into_sql_str();
-        Self {
-            create: create(&table),
-            announce: statement(format!(
-                "INSERT INTO {table} (instance, presence, boot, expires_at) \
-                 VALUES (?1, ?2, ?3, ?4 + ?5) ON CONFLICT (instance) DO UPDATE SET \
-                     presence = ?2, boot = ?3, expires_at = ?4 + ?5"
-            )),
-            sweep: statement(format!(
-                "DELETE FROM {table} WHERE expires_at <= ?2 \
-                     OR (boot <> ?1 AND expires_at - ?2 > {LONGEST} + {TOLERANCE})"
-            )),
-            withdraw: statement(format!("DELETE FROM {table} WHERE instance = ?1")),
-            list: statement(format!(
-                "SELECT instance, presence, boot, expires_at FROM {table} ORDER BY instance"
-            )),
-            table,
-        }
-    }
-}
-
-/// Its columns.
-pub(super) const COLUMNS: [Column; 4] = [
-    ("instance", "TEXT", true),
-    ("presence", "TEXT", true),
-    ("boot", "TEXT", true),
-    ("expires_at", "INTEGER", true),
-];
-
-/// An instance with another boot id can be known for at most this long, in microseconds; see
-/// [`clock`](super::clock). Its row does not say when it was set.
-const LONGEST: i64 = 60 * 60 * 1_000_000;
+use crate::{InstanceRecord, Presence, Result};
 
 /// The most that can be left of a row with another boot id.
-const LONGEST_LEFT: Duration = Duration::from_micros((LONGEST + TOLERANCE).unsigned_abs());
-
-/// `expires_at` is in microseconds since the boot that `boot` names, like that of a lease.
-fn create(table: &str) -> String {
-    format!(
-        "CREATE TABLE {table} (
-    instance TEXT NOT NULL PRIMARY KEY COLLATE BINARY,
-    presence TEXT NOT NULL,
-    boot TEXT NOT NULL,
-    expires_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID"
-    )
-}
+const LONGEST_LEFT: Duration = Duration::from_micros((MAX_INSTANCE_TTL + TOLERANCE).unsigned_abs());
 
 impl Shared {
     pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {

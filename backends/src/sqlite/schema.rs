@@ -1,42 +1,12 @@
 //! Checking that the schema is in place, and creating it where it is not.
 
-use std::time::Duration;
-
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection};
-use tokio::time::sleep;
 
+use super::retry_busy::patiently;
 use super::sql::{SCHEMA, Sql, VERSION};
 use super::{error, table};
-use crate::{Clock, Error, ErrorKind, Result, Schema, SystemClock};
-
-/// How long to wait for a database that others are opening or creating at the same time.
-///
-/// Some of these steps answer "busy" at once, without the patience that connections are set to:
-/// switching to the write-ahead log needs the file for itself for a moment.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// Repeats `step` for as long as it answers "busy" and patience lasts.
-pub(super) async fn patiently<T, F>(mut step: impl FnMut() -> F) -> Result<T>
-where
-    F: Future<Output = sqlx::Result<T>>,
-{
-    let give_up = SystemClock.now() + PATIENCE;
-    let mut pause = PAUSE;
-    loop {
-        match step().await {
-            Err(error) if error::is_busy(&error) && SystemClock.now() < give_up => {
-                // Starters that collide are not to collide again in step.
-                let jitter = fastrand::u32(..8);
-                sleep(pause + pause * jitter / 8).await;
-                pause = (pause * 2).min(Duration::from_millis(100));
-            }
-            Err(error) => return Err(error::unwritten(error)),
-            Ok(value) => return Ok(value),
-        }
-    }
-}
+use crate::{Error, ErrorKind, Result, Schema};
 
 /// Lets readers go on while one connection writes. A property of the file, so set once.
 ///

@@ -14,9 +14,10 @@ use uuid::Uuid;
 use super::clock::{MachineClock, Now, duration, ttl_micros};
 use super::config::Location;
 use super::connections::HolderConnection;
+use super::poll::Poll;
+use super::retry_busy::patiently;
 use super::shared::Shared;
 use super::sql::Sql;
-use super::watch::Poll;
 use super::{error, schema, watch};
 use crate::common::row::{get, token};
 use crate::{
@@ -78,7 +79,7 @@ impl SqliteStore {
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
     pub async fn from_pool(pool: SqlitePool, options: &OpenOptions) -> Result<Self> {
-        let file: Option<String> = schema::patiently(|| {
+        let file: Option<String> = patiently(|| {
             sqlx::query_scalar("SELECT file FROM pragma_database_list WHERE name = 'main'")
                 .fetch_one(&pool)
         })

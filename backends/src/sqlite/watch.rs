@@ -5,7 +5,7 @@
 //! next to nothing, and reads the database only if it was. It reads less often under load and when
 //! many heartbeats are written; a hint then takes up to 0.4 s.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
@@ -37,37 +37,6 @@ const MOST_VAIN: u32 = 3;
 
 /// A watch may lag by this many hints; one that lags further gets [`Hint::Anything`].
 const KEPT: usize = 1024;
-
-/// The one polling task of a store, while it has watches.
-#[derive(Default)]
-pub(super) struct Poll {
-    hints: Mutex<Option<WeakSender<Hint>>>,
-    /// The number of times that the database was read.
-    #[cfg(test)]
-    reads: std::sync::atomic::AtomicUsize,
-}
-
-impl Poll {
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<WeakSender<Hint>>> {
-        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Joins the polling task, if it is running.
-    fn join(&self) -> Option<Receiver<Hint>> {
-        self.slot().as_ref()?.upgrade().map(|hints| hints.subscribe())
-    }
-
-    /// Returns whether the polling task may end because it has no watches left. This is decided
-    /// under the lock, so that no watch joins a task that ends.
-    fn ends(&self, hints: &Sender<Hint>) -> bool {
-        let mut slot = self.slot();
-        let ends = hints.receiver_count() == 0;
-        if ends {
-            *slot = None;
-        }
-        ends
-    }
-}
 
 struct Watch {
     shared: Arc<Shared>,

@@ -1,85 +1,21 @@
-//! A bell: how a waiter learns at once that a lease was released.
-//!
-//! A holder's bell is a user-level lock (`GET_LOCK`) that the holder's store keeps on a connection of
-//! its own, and lets go of for a moment after it released a lease. Who waits for that holder stands
-//! in line for the same lock, passes it on when it comes, and looks at what was signalled.
-//!
-//! A bell is never the lock: whether it is heard decides nothing. Where user-level locks are refused
-//! or known to one node only, where a connection fails or there are too many, and for what rings no
-//! bell (disable, enable, a lease released over another store), waiters look for themselves.
+//! User-level locks (`GET_LOCK`), which tell waiters of a release: their names, and a connection for
+//! them.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPool};
+use sqlx::mysql::{MySqlConnection, MySqlPool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::error;
-use super::listen::Ears;
-use super::ring::Ringer;
+use super::session::connect;
 use crate::common::limit::CALL_LIMIT;
-use crate::{
-    AcquireOptions, AcquireOutcome, Grant, LeaseId, LockName, ReleaseOutcome, RenewOptions,
-    RenewOutcome,
-};
 
 /// The seconds that a holder waits for those in line to pass its bell on.
 const PASSING: u32 = 2;
-
-/// What a store knows of bells: it rings for its own leases, and listens for others'.
-pub(super) struct Bells {
-    ringer: Ringer,
-    pub(super) ears: Ears,
-}
-
-impl Bells {
-    pub(super) fn new(
-        pool: &MySqlPool,
-        database: &str,
-        table: &str,
-        left: watch::Receiver<()>,
-    ) -> Self {
-        let tower = Tower::new(pool, database, table, left);
-        Self { ringer: Ringer::new(tower.clone()), ears: Ears::new(tower) }
-    }
-
-    /// Learns from the answer to an acquire.
-    pub(super) fn asked(&self, name: &LockName, ask: &AcquireOptions, answer: &AcquireOutcome) {
-        match answer {
-            AcquireOutcome::Granted(Grant { left, .. }) => {
-                self.ears.forget(name);
-                self.ringer.granted(ask.holder.instance, ask.lease, *left);
-            }
-            // What this store releases itself, its watches are told without a bell.
-            AcquireOutcome::Held(held) if self.ringer.rings_for(held.holder.instance) => {
-                self.ears.forget(name);
-            }
-            AcquireOutcome::Held(held) => {
-                self.ears.refused(name, held.holder.instance, held.left);
-            }
-            AcquireOutcome::Disabled(_) => self.ears.disabled(name),
-        }
-    }
-
-    /// Learns from the answers to a renewal.
-    pub(super) fn renewed(&self, leases: &[RenewOptions], answers: &[RenewOutcome]) {
-        self.ringer.renewed(leases.iter().map(|asked| asked.lease).zip(answers));
-    }
-
-    /// Rings, after the answer to a release: whoever hears it is to see the lease gone.
-    pub(super) fn released(&self, lease: LeaseId, answer: ReleaseOutcome) {
-        let rings = answer == ReleaseOutcome::Released;
-        self.ringer.over(lease, rings);
-        if rings {
-            self.ears.rang();
-        }
-    }
-}
 
 /// Where bells hang: one server, database and table.
 #[derive(Clone)]
@@ -90,7 +26,12 @@ pub(super) struct Tower {
 }
 
 impl Tower {
-    fn new(pool: &MySqlPool, database: &str, table: &str, left: watch::Receiver<()>) -> Self {
+    pub(super) fn new(
+        pool: &MySqlPool,
+        database: &str,
+        table: &str,
+        left: watch::Receiver<()>,
+    ) -> Self {
         let place = fnv(database.bytes().chain([0]).chain(table.bytes()));
         Self { pool: pool.clone(), place, left }
     }
@@ -114,15 +55,6 @@ fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
-}
-
-/// Connects; what answers there may be no server of MySQL's.
-pub(super) async fn connect(options: &MySqlConnectOptions) -> sqlx::Result<MySqlConnection> {
-    // sqlx panics at some messages that no server sends: strangers must not get that far.
-    AssertUnwindSafe(options.connect())
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an impossible message".into())))
 }
 
 /// What came of standing in line.

@@ -1,0 +1,69 @@
+//! What the clones of a store share.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use etcd_client::TxnOp;
+
+use super::calls::Etcd;
+use super::keys::{Family, Keys};
+use crate::common::about;
+use crate::{Error, ErrorKind, LockName};
+
+/// The most names that are remembered as refused.
+const REFUSED: usize = 10_000;
+
+/// What the clones of a store share.
+pub(super) struct Shared {
+    pub(super) label: String,
+    pub(super) keys: Keys,
+    pub(super) etcd: Etcd,
+    /// Names that were lately not to be had: for these, an acquire looks before it has an etcd lease
+    /// granted, which costs every member a write.
+    refused: Mutex<HashSet<LockName>>,
+}
+
+impl Shared {
+    pub(super) fn new(label: String, keys: Keys, etcd: Etcd) -> Self {
+        Self { label, keys, etcd, refused: Mutex::default() }
+    }
+
+    pub(super) fn about(
+        &self,
+        operation: &'static str,
+        name: Option<&LockName>,
+    ) -> impl Fn(Error) -> Error {
+        about(operation, &self.label, name)
+    }
+
+    /// Others kept changing the same keys.
+    pub(super) fn busy(&self) -> Error {
+        Error::new(ErrorKind::Unavailable, "the keys changed each time that they were read")
+    }
+
+    pub(super) fn contradiction(&self, name: &LockName) -> Error {
+        let key = String::from_utf8_lossy(&self.keys.key(Family::Lease, name)).into_owned();
+        Error::new(ErrorKind::Corrupt, format!("what stands beside the key {key:?} contradicts it"))
+            .with_fix("delete it; fencing tokens grow all the same")
+    }
+
+    pub(super) fn is_refused(&self, name: &LockName) -> bool {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    pub(super) fn note_refusal(&self, name: &LockName, is_refused: bool) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_refused {
+            refused.remove(name);
+        } else if refused.len() < REFUSED || refused.contains(name) {
+            refused.insert(name.clone());
+        } else {
+            *refused = HashSet::from([name.clone()]);
+        }
+    }
+
+    /// Reads all that is kept of one name.
+    pub(super) fn reads(&self, name: &LockName) -> Vec<TxnOp> {
+        Family::ALL.into_iter().map(|f| TxnOp::get(self.keys.key(f, name), None)).collect()
+    }
+}
