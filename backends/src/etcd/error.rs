@@ -5,7 +5,7 @@ use etcd_client::Error as EtcdError;
 use crate::{Error, ErrorKind};
 
 /// The answer to a request, or the error of the driver.
-pub(super) type Answer<T> = std::result::Result<T, EtcdError>;
+pub(super) type RequestResult<T> = std::result::Result<T, EtcdError>;
 
 /// gRPC status codes, <https://grpc.io/docs/guides/status-codes/>.
 mod code {
@@ -21,19 +21,19 @@ mod code {
 
 /// What is known of a call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum SendState {
     /// No connection was had, so no request was sent.
     NotSent,
     /// The member has no leader to forward the request to, and did nothing. Another member may have
     /// one.
-    NotTaken,
+    NotAccepted,
     /// The server refused, and did nothing.
     Refused,
     /// Anything may have become of it.
     Unknown,
 }
 
-pub(super) fn fate(error: &EtcdError) -> Fate {
+pub(super) fn send_state(error: &EtcdError) -> SendState {
     match error {
         EtcdError::GRpcStatus(status) => match i32::from(status.code()) {
             code::INVALID_ARGUMENT
@@ -43,18 +43,18 @@ pub(super) fn fate(error: &EtcdError) -> Fate {
             | code::FAILED_PRECONDITION
             | code::OUT_OF_RANGE
             | code::UNIMPLEMENTED
-            | code::UNAUTHENTICATED => Fate::Refused,
-            _ if has_no_leader(status.message()) => Fate::NotTaken,
+            | code::UNAUTHENTICATED => SendState::Refused,
+            _ if has_no_leader(status.message()) => SendState::NotAccepted,
             // tonic has no other word for it. Where that word changes, the outcome is unknown.
-            _ if format!("{status:?}").contains("ConnectError(") => Fate::NotSent,
-            _ => Fate::Unknown,
+            _ if format!("{status:?}").contains("ConnectError(") => SendState::NotSent,
+            _ => SendState::Unknown,
         },
         EtcdError::InvalidArgs(_)
         | EtcdError::InvalidUri(_)
         | EtcdError::InvalidMetadataValue(_)
         | EtcdError::EndpointError(_)
-        | EtcdError::EndpointsNotManaged => Fate::Refused,
-        _ => Fate::Unknown,
+        | EtcdError::EndpointsNotManaged => SendState::Refused,
+        _ => SendState::Unknown,
     }
 }
 
@@ -85,9 +85,9 @@ pub(super) fn reading(error: EtcdError) -> Error {
 
 /// An error of a call that writes.
 pub(super) fn writing(error: EtcdError) -> Error {
-    let otherwise = match fate(&error) {
-        Fate::Unknown => ErrorKind::OutcomeUnknown,
-        Fate::NotSent | Fate::NotTaken | Fate::Refused => ErrorKind::Unavailable,
+    let otherwise = match send_state(&error) {
+        SendState::Unknown => ErrorKind::OutcomeUnknown,
+        SendState::NotSent | SendState::NotAccepted | SendState::Refused => ErrorKind::Unavailable,
     };
     described(error, otherwise)
 }

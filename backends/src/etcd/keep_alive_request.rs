@@ -6,20 +6,20 @@ use tokio::sync::oneshot;
 use crate::Moment;
 
 /// A request to keep one lease alive.
-pub(super) struct Ask {
+pub(super) struct KeepAliveRequest {
     pub(super) lease: i64,
-    pub(super) answer: oneshot::Sender<Kept>,
+    pub(super) answer: oneshot::Sender<KeepAliveReply>,
 }
 
 /// What came of a keep-alive.
-pub(super) enum Kept {
+pub(super) enum KeepAliveReply {
     /// The etcd lease lasts its whole ttl from some time after this.
     Extended {
         /// The time of the request that was answered, which may be an earlier one.
         asked: Moment,
     },
     /// It is over.
-    NoLease,
+    LeaseExpired,
     /// No stream was had for it.
     Failed(EtcdError),
     /// The stream broke off before the answer came, or nothing came on it.

@@ -67,7 +67,7 @@ impl Keys {
 
     /// Returns the key at which the names of a family start that sort after the given one, whatever
     /// bytes that has.
-    pub(super) fn behind(&self, family: Family, name: &[u8]) -> Vec<u8> {
+    pub(super) fn range_after(&self, family: Family, name: &[u8]) -> Vec<u8> {
         // The first key after a name is the name with a NUL appended, which no name contains.
         [self.root.as_bytes(), family.as_str().as_bytes(), name, b"\0"].concat()
     }

@@ -47,8 +47,7 @@
 //! # }
 //! ```
 
-mod attempt;
-mod calls;
+mod client;
 mod config;
 mod connection;
 mod error;
@@ -62,12 +61,13 @@ mod lease_id;
 mod limits;
 mod list;
 mod members;
+mod pending_keep_alives;
 mod prune;
 mod record;
 mod renew;
+mod request;
 mod shared;
 mod store;
-mod unanswered;
 mod version;
 mod watch;
 
@@ -86,5 +86,5 @@ pub(crate) const DRIVER: Driver = Driver {
     },
     schema: EtcdStore::schema,
     #[cfg(fuzzing)]
-    label: |url| Ok(config::Location::from_url(url)?.label()),
+    label: |url| Ok(config::EtcdUrl::from_url(url)?.label()),
 };

@@ -5,26 +5,26 @@ use std::sync::{Mutex, PoisonError};
 
 use etcd_client::TxnOp;
 
-use super::calls::Etcd;
+use super::client::EtcdClient;
 use super::keys::{Family, Keys};
 use crate::common::about;
 use crate::{Error, ErrorKind, LockName};
 
 /// The most names that are remembered as refused.
-const REFUSED: usize = 10_000;
+const MAX_REFUSED_NAMES: usize = 10_000;
 
 /// What the clones of a store share.
-pub(super) struct Shared {
+pub(super) struct EtcdInner {
     pub(super) label: String,
     pub(super) keys: Keys,
-    pub(super) etcd: Etcd,
+    pub(super) etcd: EtcdClient,
     /// Names that were lately not to be had: for these, an acquire looks before it has an etcd lease
     /// granted, which costs every member a write.
     refused: Mutex<HashSet<LockName>>,
 }
 
-impl Shared {
-    pub(super) fn new(label: String, keys: Keys, etcd: Etcd) -> Self {
+impl EtcdInner {
+    pub(super) fn new(label: String, keys: Keys, etcd: EtcdClient) -> Self {
         Self { label, keys, etcd, refused: Mutex::default() }
     }
 
@@ -51,11 +51,11 @@ impl Shared {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 
-    pub(super) fn note_refusal(&self, name: &LockName, is_refused: bool) {
+    pub(super) fn remember_refusal(&self, name: &LockName, is_refused: bool) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_refused {
             refused.remove(name);
-        } else if refused.len() < REFUSED || refused.contains(name) {
+        } else if refused.len() < MAX_REFUSED_NAMES || refused.contains(name) {
             refused.insert(name.clone());
         } else {
             *refused = HashSet::from([name.clone()]);

@@ -9,13 +9,13 @@ use etcd_client::{Client, Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::calls::{Call, Etcd, NoLease};
-use super::config::Location;
+use super::client::{BoundedCall, EtcdClient, LeaseExpired};
+use super::config::EtcdUrl;
 use super::keys::{Family, Keys};
 use super::lease_id::{TTL_STEP, seconds};
 use super::members::Members;
-use super::record::{self, Standing};
-use super::shared::Shared;
+use super::record::{self, StoredLock};
+use super::shared::EtcdInner;
 use super::{instances, prune, renew, version, watch};
 use crate::common::about;
 use crate::{
@@ -36,7 +36,7 @@ const TRIES: usize = 32;
 /// Clones share the same connections.
 #[derive(Clone)]
 pub struct EtcdStore {
-    shared: Arc<Shared>,
+    shared: Arc<EtcdInner>,
 }
 
 impl EtcdStore {
@@ -52,7 +52,7 @@ impl EtcdStore {
     /// # Cancel safety
     /// Nothing is left of a dropped call.
     pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
-        let location = Location::from_url(url)?;
+        let location = EtcdUrl::from_url(url)?;
         let open = async {
             let members = location.members()?;
             Self::build(members, &location.path, location.label(), options).await
@@ -76,7 +76,7 @@ impl EtcdStore {
     /// # Cancel safety
     /// Nothing is left of a dropped call.
     pub async fn from_client(client: Client, options: &OpenOptions) -> Result<Self> {
-        Self::build(Members::behind(client), "", "etcd".to_owned(), options)
+        Self::build(Members::of_application(client), "", "etcd".to_owned(), options)
             .await
             .map_err(about("open", "etcd", None))
     }
@@ -88,12 +88,12 @@ impl EtcdStore {
         options: &OpenOptions,
     ) -> Result<Self> {
         let keys = Keys::new(path, &options.namespace);
-        let shared = Shared::new(label, keys, Etcd::new(members));
+        let shared = EtcdInner::new(label, keys, EtcdClient::new(members));
         // Whether it is etcd that answers, and lets this user in.
         let range = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
         let look = Txn::new().and_then([TxnOp::get(shared.keys.root(), Some(range))]);
         let (call, members) = (shared.etcd.call(), shared.etcd.members());
-        let (found, statuses) = tokio::join!(call.look(look), members.locate());
+        let (found, statuses) = tokio::join!(call.read_txn(look), members.locate());
         found?;
         let versions = statuses.iter().map(|said| (members.address(said), said.version.as_str()));
         version::warn_of_old(&shared.label, versions);
@@ -115,36 +115,36 @@ impl fmt::Debug for EtcdStore {
     }
 }
 
-impl Shared {
+impl EtcdInner {
     /// Why the name cannot be granted to that lease id; none when it can, as far as is known.
     async fn refusal(
         &self,
-        call: &Call,
+        call: &BoundedCall,
         name: &LockName,
         asks: LeaseId,
-        standing: Standing,
+        stored_lock: StoredLock,
     ) -> Result<Option<AcquireOutcome>> {
-        if let Some(disabled) = standing.disabled {
+        if let Some(disabled) = stored_lock.disabled {
             return Ok(Some(AcquireOutcome::Disabled(disabled)));
         }
-        let Some(lease) = standing.lease else { return Ok(None) };
-        let Some(token) = standing.token else { return Err(self.contradiction(name)) };
+        let Some(lease) = stored_lock.lease else { return Ok(None) };
+        let Some(token) = stored_lock.token else { return Err(self.contradiction(name)) };
         // None: it ended just now, so that the name can be had.
-        let Some(left) = call.left(lease.etcd).await? else { return Ok(None) };
+        let Some(left) = call.time_to_live(lease.etcd_lease).await? else { return Ok(None) };
         if lease.id == asks {
-            return Ok(Some(AcquireOutcome::Granted(Grant { token, left: left.at_least })));
+            return Ok(Some(AcquireOutcome::Granted(Grant { token, left: left.for_holder })));
         }
-        let Some((holder, _)) = standing.holder else { return Err(self.contradiction(name)) };
-        let left = left.at_most;
+        let Some((holder, _)) = stored_lock.holder else { return Err(self.contradiction(name)) };
+        let left = left.for_waiters;
         Ok(Some(AcquireOutcome::Held(Held { holder, token, left })))
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         let call = self.etcd.call();
         if self.is_refused(name) {
-            let standing =
-                self.standing(&call.look(Txn::new().and_then(self.reads(name))).await?, name)?;
-            if let Some(refusal) = self.refusal(&call, name, options.lease, standing).await? {
+            let stored_lock = self
+                .stored_lock(&call.read_txn(Txn::new().and_then(self.reads(name))).await?, name)?;
+            if let Some(refusal) = self.refusal(&call, name, options.lease, stored_lock).await? {
                 return Ok(refusal);
             }
         }
@@ -168,9 +168,9 @@ impl Shared {
                     TxnOp::put(key(Family::Granted), granted.clone(), None),
                 ])
                 .or_else(self.reads(name));
-            let Ok(done) = call.commit(txn).await? else { continue };
+            let Ok(done) = call.write_txn(txn).await? else { continue };
             if done.succeeded() {
-                self.note_refusal(name, false);
+                self.remember_refusal(name, false);
                 let revision = done.header().map_or(0, etcd_client::ResponseHeader::revision);
                 let left = ttl.saturating_sub(asked.elapsed());
                 return Ok(AcquireOutcome::Granted(Grant {
@@ -179,9 +179,9 @@ impl Shared {
                 }));
             }
             self.etcd.discard(lease);
-            let standing = self.standing(&done, name)?;
-            if let Some(refusal) = self.refusal(&call, name, options.lease, standing).await? {
-                self.note_refusal(name, true);
+            let stored_lock = self.stored_lock(&done, name)?;
+            if let Some(refusal) = self.refusal(&call, name, options.lease, stored_lock).await? {
+                self.remember_refusal(name, true);
                 return Ok(refusal);
             }
         }
@@ -198,7 +198,7 @@ impl Shared {
                 TxnOp::delete(key(Family::Holder), None),
                 TxnOp::delete(key(Family::Ending), None),
             ]);
-        let done = self.etcd.call().commit(txn).await?.map_err(|NoLease| self.busy())?;
+        let done = self.etcd.call().write_txn(txn).await?.map_err(|LeaseExpired| self.busy())?;
         if !done.succeeded() {
             return Ok(ReleaseOutcome::NotHeld);
         }
@@ -216,16 +216,16 @@ impl Shared {
         let key = |family| self.keys.key(family, name);
         let reads =
             || vec![TxnOp::get(key(Family::Disabled), None), TxnOp::get(key(Family::Lease), None)];
-        let mut seen = call.look(Txn::new().and_then(reads())).await?;
+        let mut seen = call.read_txn(Txn::new().and_then(reads())).await?;
         for _ in 0..TRIES {
-            let Standing { disabled, lease, .. } = self.standing(&seen, name)?;
+            let StoredLock { disabled, lease, .. } = self.stored_lock(&seen, name)?;
             if let Some(disabled) = disabled {
                 return Ok(DisableOutcome::AlreadyDisabled(disabled));
             }
             let mut puts =
                 vec![TxnOp::put(key(Family::Disabled), record::disabled_value(options), None)];
             puts.extend(lease.map(|lease| {
-                let attached = PutOptions::new().with_lease(lease.etcd);
+                let attached = PutOptions::new().with_lease(lease.etcd_lease);
                 TxnOp::put(key(Family::Ending), options.reason.as_str(), Some(attached))
             }));
             let revision = lease.map_or(0, |lease| lease.revision);
@@ -236,10 +236,10 @@ impl Shared {
                 ])
                 .and_then(puts)
                 .or_else(reads());
-            seen = match call.commit(txn).await? {
+            seen = match call.write_txn(txn).await? {
                 Ok(done) if done.succeeded() => return Ok(DisableOutcome::Disabled),
                 Ok(done) => done,
-                Err(NoLease) => call.look(Txn::new().and_then(reads())).await?,
+                Err(LeaseExpired) => call.read_txn(Txn::new().and_then(reads())).await?,
             };
         }
         Err(self.busy())
@@ -250,7 +250,7 @@ impl Shared {
         let txn = Txn::new()
             .when([Compare::create_revision(key.clone(), CompareOp::Greater, 0)])
             .and_then([TxnOp::delete(key, None)]);
-        let done = self.etcd.call().commit(txn).await?.map_err(|NoLease| self.busy())?;
+        let done = self.etcd.call().write_txn(txn).await?.map_err(|LeaseExpired| self.busy())?;
         Ok(if done.succeeded() { EnableOutcome::Enabled } else { EnableOutcome::AlreadyEnabled })
     }
 }
@@ -333,7 +333,7 @@ impl LockStore for EtcdStore {
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        let Shared { etcd, keys, label, .. } = &*self.shared;
+        let EtcdInner { etcd, keys, label, .. } = &*self.shared;
         let hints = watch::hints(etcd.clone(), keys.clone(), label.clone());
         hints.await.map_err(self.shared.about("watch", None))
     }

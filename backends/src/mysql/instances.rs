@@ -3,14 +3,14 @@
 use sqlx::mysql::MySqlRow;
 use uuid::Uuid;
 
-use super::shared::Shared;
+use super::shared::MySqlInner;
 use super::sql::KNOWN;
 use crate::common::row::{self, get, present, text_of_bytes as text};
 use crate::common::server::Purpose;
 use crate::common::{Damage, instance};
 use crate::{InstanceRecord, Presence, Result};
 
-impl Shared {
+impl MySqlInner {
     pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
         let statements = &self.sql.instances;
         let (id, text) = (presence.holder.instance.to_string(), instance::written(presence)?);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use super::row;
-use super::shared::Shared;
+use super::shared::MySqlInner;
 use super::sql::{CLOCK, COLUMNS};
 use crate::common::prune::{Unused, condition, micros, readable};
 use crate::common::row::get;
@@ -22,7 +22,7 @@ fn joined(table: &str) -> String {
     )
 }
 
-impl Shared {
+impl MySqlInner {
     pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
         let after = options.after.as_ref().map(LockName::as_str).unwrap_or_default();
         let mut after = after.as_bytes().to_vec();

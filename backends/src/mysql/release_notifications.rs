@@ -1,70 +1,75 @@
-//! A bell: how a waiter learns at once that a lease was released.
+//! Release notifications: how a waiter learns at once that a lease was released.
 //!
-//! A holder's bell is a user-level lock (`GET_LOCK`) that the holder's store keeps on a connection of
-//! its own, and lets go of for a moment after it released a lease. Who waits for that holder stands
-//! in line for the same lock, passes it on when it comes, and looks at what was signalled.
+//! The store of a holder keeps a user-level lock (`GET_LOCK`) on a connection of its own, and lets go
+//! of it for a moment after it released a lease. A store that waits for that holder waits for the
+//! same lock, passes it on as soon as it is granted, and reads what was signalled.
 //!
-//! A bell is never the lock: whether it is heard decides nothing. Where user-level locks are refused
-//! or known to one node only, where a connection fails or there are too many, and for what rings no
-//! bell (disable, enable, a lease released over another store), waiters look for themselves.
+//! This is only a wake-up signal; correctness never depends on it. Waiters poll where user-level
+//! locks are refused or known to one node only, where a connection fails or there are too many, and
+//! for changes without a notification (disable, enable, a lease released over another store).
 
 use sqlx::mysql::MySqlPool;
 use tokio::sync::watch;
 
-use super::listen::Ears;
-use super::ring::Ringer;
-use super::user_lock::Tower;
+use super::listener::Listener;
+use super::notifier::Notifier;
+use super::user_lock::UserLockNames;
 use crate::{
     AcquireOptions, AcquireOutcome, Grant, LeaseId, LockName, ReleaseOutcome, RenewOptions,
     RenewOutcome,
 };
 
-/// What a store knows of bells: it rings for its own leases, and listens for others'.
-pub(super) struct Bells {
-    ringer: Ringer,
-    pub(super) ears: Ears,
+/// Notifies others of the releases of this store's leases, and listens for the releases of others.
+pub(super) struct ReleaseNotifications {
+    notifier: Notifier,
+    pub(super) listener: Listener,
 }
 
-impl Bells {
+impl ReleaseNotifications {
     pub(super) fn new(
         pool: &MySqlPool,
         database: &str,
         table: &str,
-        left: watch::Receiver<()>,
+        close_all: watch::Receiver<()>,
     ) -> Self {
-        let tower = Tower::new(pool, database, table, left);
-        Self { ringer: Ringer::new(tower.clone()), ears: Ears::new(tower) }
+        let names = UserLockNames::new(pool, database, table, close_all);
+        Self { notifier: Notifier::new(names.clone()), listener: Listener::new(names) }
     }
 
-    /// Learns from the answer to an acquire.
-    pub(super) fn asked(&self, name: &LockName, ask: &AcquireOptions, answer: &AcquireOutcome) {
+    /// Notes the answer to an acquire.
+    pub(super) fn on_acquire(
+        &self,
+        name: &LockName,
+        options: &AcquireOptions,
+        answer: &AcquireOutcome,
+    ) {
         match answer {
             AcquireOutcome::Granted(Grant { left, .. }) => {
-                self.ears.forget(name);
-                self.ringer.granted(ask.holder.instance, ask.lease, *left);
+                self.listener.forget(name);
+                self.notifier.granted(options.holder.instance, options.lease, *left);
             }
-            // What this store releases itself, its watches are told without a bell.
-            AcquireOutcome::Held(held) if self.ringer.rings_for(held.holder.instance) => {
-                self.ears.forget(name);
+            // The watches of this store learn of its own releases without a user-level lock.
+            AcquireOutcome::Held(held) if self.notifier.notifies_for(held.holder.instance) => {
+                self.listener.forget(name);
             }
             AcquireOutcome::Held(held) => {
-                self.ears.refused(name, held.holder.instance, held.left);
+                self.listener.await_holder(name, held.holder.instance, held.left);
             }
-            AcquireOutcome::Disabled(_) => self.ears.disabled(name),
+            AcquireOutcome::Disabled(_) => self.listener.disabled(name),
         }
     }
 
-    /// Learns from the answers to a renewal.
-    pub(super) fn renewed(&self, leases: &[RenewOptions], answers: &[RenewOutcome]) {
-        self.ringer.renewed(leases.iter().map(|asked| asked.lease).zip(answers));
+    /// Notes the answers to a renewal.
+    pub(super) fn on_renew(&self, leases: &[RenewOptions], answers: &[RenewOutcome]) {
+        self.notifier.renewed(leases.iter().map(|lease| lease.lease).zip(answers));
     }
 
-    /// Rings, after the answer to a release: whoever hears it is to see the lease gone.
-    pub(super) fn released(&self, lease: LeaseId, answer: ReleaseOutcome) {
-        let rings = answer == ReleaseOutcome::Released;
-        self.ringer.over(lease, rings);
-        if rings {
-            self.ears.rang();
+    /// Notifies the waiters, after the answer to a release, so that they see that the lease is gone.
+    pub(super) fn on_release(&self, lease: LeaseId, answer: ReleaseOutcome) {
+        let is_released = answer == ReleaseOutcome::Released;
+        self.notifier.remove(lease, is_released);
+        if is_released {
+            self.listener.notify_watches();
         }
     }
 }

@@ -14,14 +14,14 @@ use crate::common::server::{Health, Server};
 const SETTINGS: &str = "SET autocommit = 1, innodb_lock_wait_timeout = 8, lock_wait_timeout = 8";
 
 /// The settings with which a store opens its sessions.
-pub(crate) struct Session {
+pub(crate) struct SessionSettings {
     /// The database of the tables, which the options may not name.
     database: String,
     /// This is true once it was logged that the server refuses the limits.
     warned: AtomicBool,
 }
 
-impl Session {
+impl SessionSettings {
     pub(super) fn new(database: &str) -> Self {
         Self { database: database.to_owned(), warned: AtomicBool::new(false) }
     }
@@ -43,9 +43,9 @@ impl Session {
     }
 }
 
-/// Connects; what answers there may be no server of MySQL's.
+/// Connects to what may not be a MySQL server.
 pub(super) async fn connect(options: &MySqlConnectOptions) -> sqlx::Result<MySqlConnection> {
-    // sqlx panics at some messages that no server sends: strangers must not get that far.
+    // sqlx panics at some messages that no MySQL server sends.
     AssertUnwindSafe(options.connect())
         .catch_unwind()
         .await
@@ -53,7 +53,7 @@ pub(super) async fn connect(options: &MySqlConnectOptions) -> sqlx::Result<MySql
 }
 
 impl Server for MySql {
-    type Session = Session;
+    type Session = SessionSettings;
 
     async fn open(
         options: &MySqlConnectOptions,

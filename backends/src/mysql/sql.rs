@@ -48,7 +48,7 @@ pub(super) struct Sql {
 
     /// See [`acquire`](super::store): its id is the token if granted, otherwise 0.
     pub(super) acquire: SqlStr,
-    /// ttl, name, lease: its id is [`EXTENDED`], [`KEPT`] or 0.
+    /// ttl, name, lease: its id is [`EXTENDED`], [`NOT_EXTENDED`] or 0.
     pub(super) renew: SqlStr,
     /// JSON of the leases.
     pub(super) renew_batch: SqlStr,
@@ -95,7 +95,7 @@ pub(super) type Column = (&'static str, &'static str, bool);
 /// The answer of a renewal that extended the lease.
 pub(super) const EXTENDED: u64 = 1;
 /// The answer of a renewal whose lease is to end.
-pub(super) const KEPT: u64 = 2;
+pub(super) const NOT_EXTENDED: u64 = 2;
 
 /// The answer of an announcement by an instance that was known.
 pub(super) const KNOWN: u64 = 1;
@@ -135,7 +135,7 @@ impl Sql {
             renew: statement(format!(
                 "UPDATE {table} SET expires_at = IF(COALESCE(ending, disabled_reason) IS NULL, \
                      IF(LAST_INSERT_ID({EXTENDED}) = {EXTENDED}, {CLOCK} + ?, NULL), \
-                     IF(LAST_INSERT_ID({KEPT}) = {KEPT}, expires_at, NULL)) \
+                     IF(LAST_INSERT_ID({NOT_EXTENDED}) = {NOT_EXTENDED}, expires_at, NULL)) \
                  WHERE name = ? AND lease = ? AND expires_at > {CLOCK}"
             )),
             // The list is read first and in the order of names, so that two batches take the rows'

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use sqlx::mysql::{MySql, MySqlPool, MySqlRow};
 use uuid::Uuid;
 
-use super::release_notifications::Bells;
-use super::session::{self, Session};
-use super::shared::{Shared, pause};
-use super::sql::{EXTENDED, KEPT, Sql};
+use super::release_notifications::ReleaseNotifications;
+use super::session::{self, SessionSettings};
+use super::shared::{MySqlInner, pause};
+use super::sql::{EXTENDED, NOT_EXTENDED, Sql};
 use super::{config, error, row, schema, watch};
 use crate::common::limit::CALL_LIMIT;
 use crate::common::pooled::Connections;
@@ -31,7 +31,7 @@ use crate::{
 /// Clones share the same pool of connections.
 #[derive(Clone)]
 pub struct MySqlStore {
-    shared: Arc<Shared>,
+    shared: Arc<MySqlInner>,
 }
 
 impl MySqlStore {
@@ -93,11 +93,12 @@ impl MySqlStore {
         pool: MySqlPool,
         label: String,
         (database, sql): (String, Sql),
-        connect: fn(MySqlPool, Session) -> Connections<MySql>,
+        connect: fn(MySqlPool, SessionSettings) -> Connections<MySql>,
     ) -> Self {
-        let connections = connect(pool.clone(), Session::new(&database));
-        let bells = Bells::new(&pool, &database, &sql.name, connections.left());
-        Self { shared: Arc::new(Shared { label, pool, connections, sql, bells }) }
+        let connections = connect(pool.clone(), SessionSettings::new(&database));
+        let notifications =
+            ReleaseNotifications::new(&pool, &database, &sql.name, connections.left());
+        Self { shared: Arc::new(MySqlInner { label, pool, connections, sql, notifications }) }
     }
 
     /// The statements that create the tables of that namespace, for an application's migrations.
@@ -157,7 +158,7 @@ fn unextended(record: LockRecord, lease: LeaseId) -> RenewOutcome {
     }
 }
 
-impl Shared {
+impl MySqlInner {
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         let holder = serde_json::to_vec(&options.holder)
             .map_err(|e| Error::invalid("the holder is no JSON").with_source(e))?;
@@ -204,7 +205,7 @@ impl Shared {
             }
             pause(round).await;
         }
-        Err(self.contended())
+        Err(self.too_contended())
     }
 
     async fn renew_one(&self, lease: &RenewOptions) -> Result<RenewOutcome> {
@@ -220,7 +221,7 @@ impl Shared {
             EXTENDED => {
                 Ok(RenewOutcome::Extended { left: Duration::from_micros(ttl.unsigned_abs()) })
             }
-            KEPT => {
+            NOT_EXTENDED => {
                 let record = self.find(Purpose::Renew, &lease.name).await?;
                 Ok(record.map_or(RenewOutcome::Lost, |record| unextended(record, lease.lease)))
             }
@@ -295,7 +296,7 @@ impl Shared {
             }
             pause(round).await;
         }
-        Err(self.contended())
+        Err(self.too_contended())
     }
 }
 
@@ -329,7 +330,7 @@ impl LockStore for MySqlStore {
         let about = self.shared.about("acquire", Some(name));
         check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
         let outcome = self.shared.acquire(name, options).await.map_err(about)?;
-        self.shared.bells.asked(name, options, &outcome);
+        self.shared.notifications.on_acquire(name, options, &outcome);
         Ok(outcome)
     }
 
@@ -345,7 +346,7 @@ impl LockStore for MySqlStore {
             [lease] => vec![shared.renew_one(lease).await.map_err(about)?],
             leases => shared.renew_many(leases).await.map_err(about)?,
         };
-        shared.bells.renewed(leases, &outcomes);
+        shared.notifications.on_renew(leases, &outcomes);
         Ok(outcomes)
     }
 
@@ -360,7 +361,7 @@ impl LockStore for MySqlStore {
         let done = shared.write(Purpose::Release, statement).await;
         let done = done.map_err(shared.about("release", Some(name)))?;
         let outcome = if done > 0 { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld };
-        shared.bells.released(lease, outcome);
+        shared.notifications.on_release(lease, outcome);
         Ok(outcome)
     }
 

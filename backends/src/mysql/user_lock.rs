@@ -14,39 +14,39 @@ use super::error;
 use super::session::connect;
 use crate::common::limit::CALL_LIMIT;
 
-/// The seconds that a holder waits for those in line to pass its bell on.
-const PASSING: u32 = 2;
+/// A holder waits this many seconds until the waiters have passed its user-level lock on.
+const HAND_BACK_SECONDS: u32 = 2;
 
-/// Where bells hang: one server, database and table.
+/// Names the user-level locks of one table on one server.
 #[derive(Clone)]
-pub(super) struct Tower {
+pub(super) struct UserLockNames {
     pub(super) pool: MySqlPool,
-    place: u64,
-    left: watch::Receiver<()>,
+    table_hash: u64,
+    close_all: watch::Receiver<()>,
 }
 
-impl Tower {
+impl UserLockNames {
     pub(super) fn new(
         pool: &MySqlPool,
         database: &str,
         table: &str,
-        left: watch::Receiver<()>,
+        close_all: watch::Receiver<()>,
     ) -> Self {
-        let place = fnv(database.bytes().chain([0]).chain(table.bytes()));
-        Self { pool: pool.clone(), place, left }
+        let table_hash = fnv(database.bytes().chain([0]).chain(table.bytes()));
+        Self { pool: pool.clone(), table_hash, close_all }
     }
 
     /// Returns a receiver that is told when connections must be closed because the server accepts no
     /// more writes or shuts down.
-    pub(super) fn left(&self) -> watch::Receiver<()> {
-        let mut left = self.left.clone();
-        left.mark_unchanged();
-        left
+    pub(super) fn close_all_signal(&self) -> watch::Receiver<()> {
+        let mut close_all = self.close_all.clone();
+        close_all.mark_unchanged();
+        close_all
     }
 
-    /// The name of a holder's bell, in the 64 characters that MySQL allows.
-    pub(super) fn bell(&self, holder: Uuid) -> String {
-        format!("leasehold:{:016x}:{}", self.place, holder.simple())
+    /// Returns the name of a holder's user-level lock, in the 64 characters that MySQL allows.
+    pub(super) fn name_of(&self, holder: Uuid) -> String {
+        format!("leasehold:{:016x}:{}", self.table_hash, holder.simple())
     }
 }
 
@@ -57,62 +57,64 @@ fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
     })
 }
 
-/// What came of standing in line.
+/// The result of waiting for a user-level lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    Ring,
-    Nothing,
-    /// Nobody keeps that bell.
-    NoBell,
+pub(super) enum WaitResult {
+    Granted,
+    TimedOut,
+    /// No session keeps it.
+    NotHeld,
 }
 
-/// A connection for bells, outside of the pool. After an error it is of no use any more.
-pub(super) struct Line(MySqlConnection);
+/// A connection for user-level locks, outside of the pool. It is of no use after an error.
+pub(super) struct UserLockConnection(MySqlConnection);
 
-impl Line {
-    pub(super) async fn open(tower: &Tower) -> sqlx::Result<Self> {
-        // Standing in line is no slow statement to warn of.
-        let options = Arc::unwrap_or_clone(tower.pool.connect_options());
+impl UserLockConnection {
+    pub(super) async fn open(names: &UserLockNames) -> sqlx::Result<Self> {
+        // Waiting for a user-level lock is not a slow statement to warn of.
+        let options = Arc::unwrap_or_clone(names.pool.connect_options());
         limited(connect(&options.disable_statement_logging())).await.map(Self)
     }
 
-    /// Takes a bell to keep; whether it was had.
-    pub(super) async fn take(&mut self, bell: &str) -> sqlx::Result<bool> {
-        Ok(self.ask(format!("SELECT GET_LOCK('{bell}', {PASSING})")).await? == Some(1))
+    /// Acquires a user-level lock to keep, and returns whether it was granted.
+    pub(super) async fn acquire(&mut self, name: &str) -> sqlx::Result<bool> {
+        Ok(self.query_number(format!("SELECT GET_LOCK('{name}', {HAND_BACK_SECONDS})")).await?
+            == Some(1))
     }
 
     /// Returns whether the user-level lock is kept on this connection, or an error if the server
     /// accepts no more writes, since waiters then ask another server.
-    pub(super) async fn keeps(&mut self, bell: &str) -> sqlx::Result<bool> {
-        let kept = format!("IS_USED_LOCK('{bell}') <=> CONNECTION_ID()");
-        match self.ask(format!("SELECT IF(@@read_only, NULL, {kept})")).await? {
+    pub(super) async fn holds(&mut self, name: &str) -> sqlx::Result<bool> {
+        let kept = format!("IS_USED_LOCK('{name}') <=> CONNECTION_ID()");
+        match self.query_number(format!("SELECT IF(@@read_only, NULL, {kept})")).await? {
             Some(kept) => Ok(kept == 1),
             None => Err(sqlx::Error::Protocol(error::READ_ONLY.into())),
         }
     }
 
-    /// Lets go of a bell that is kept here, and takes it again after all who are in line. One
-    /// statement, in order: nobody finds the bell gone in between.
-    pub(super) async fn ring(&mut self, bell: &str) -> sqlx::Result<()> {
-        self.run(format!("DO RELEASE_LOCK('{bell}'), GET_LOCK('{bell}', {PASSING})")).await
+    /// Releases a user-level lock that is kept here, and acquires it again after all waiters. This is
+    /// one statement, in this order, so that no session finds the lock without a keeper.
+    pub(super) async fn pass_on(&mut self, name: &str) -> sqlx::Result<()> {
+        self.run(format!("DO RELEASE_LOCK('{name}'), GET_LOCK('{name}', {HAND_BACK_SECONDS})"))
+            .await
     }
 
-    /// Gives a bell up.
-    pub(super) async fn give_up(&mut self, bell: &str) -> sqlx::Result<()> {
-        self.run(format!("DO RELEASE_LOCK('{bell}')")).await
+    /// Releases a user-level lock.
+    pub(super) async fn release(&mut self, name: &str) -> sqlx::Result<()> {
+        self.run(format!("DO RELEASE_LOCK('{name}')")).await
     }
 
     /// Waits for the user-level lock for that many seconds. It is handed to the next waiter within
     /// the same statement, even if this process or the network fails.
-    pub(super) async fn listen(&mut self, bell: &str, seconds: u32) -> sqlx::Result<Heard> {
-        let turn = format!(
-            "SELECT IF(IS_USED_LOCK('{bell}') IS NULL, NULL, GET_LOCK('{bell}', {seconds})), \
-                 RELEASE_LOCK('{bell}')"
+    pub(super) async fn wait(&mut self, name: &str, seconds: u32) -> sqlx::Result<WaitResult> {
+        let sql = format!(
+            "SELECT IF(IS_USED_LOCK('{name}') IS NULL, NULL, GET_LOCK('{name}', {seconds})), \
+                 RELEASE_LOCK('{name}')"
         );
-        Ok(match self.ask(turn).await? {
-            None => Heard::NoBell,
-            Some(0) => Heard::Nothing,
-            Some(_) => Heard::Ring,
+        Ok(match self.query_number(sql).await? {
+            None => WaitResult::NotHeld,
+            Some(0) => WaitResult::TimedOut,
+            Some(_) => WaitResult::Granted,
         })
     }
 
@@ -121,7 +123,7 @@ impl Line {
         _ = timeout(Duration::from_secs(1), self.0.close()).await;
     }
 
-    async fn ask(&mut self, sql: String) -> sqlx::Result<Option<i64>> {
+    async fn query_number(&mut self, sql: String) -> sqlx::Result<Option<i64>> {
         limited(self.0.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql)))).await?.try_get(0)
     }
 
@@ -139,26 +141,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_bells_fit_and_differ_by_place_and_holder() {
-        let bell = |place: &str, holder| {
+    fn user_lock_names_fit_and_differ_by_table_and_holder() {
+        let name = |database: &str, holder| {
             let pool = super::super::config::pool(
-                &super::super::config::from_url(&format!("mysql://app@db/{place}")).unwrap(),
+                &super::super::config::from_url(&format!("mysql://app@db/{database}")).unwrap(),
                 None,
             );
-            let left = watch::Sender::new(()).subscribe();
-            Tower::new(&pool, place, "leasehold_locks", left).bell(holder)
+            let close_all = watch::Sender::new(()).subscribe();
+            UserLockNames::new(&pool, database, "leasehold_locks", close_all).name_of(holder)
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _guard = runtime.enter();
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(u128::MAX));
-        assert!(bell("app", other).len() <= 64);
-        assert_eq!(bell("app", one), bell("app", one));
-        assert_ne!(bell("app", one), bell("app", other));
-        assert_ne!(bell("app", one), bell("ap", one));
+        assert!(name("app", other).len() <= 64);
+        assert_eq!(name("app", one), name("app", one));
+        assert_ne!(name("app", one), name("app", other));
+        assert_ne!(name("app", one), name("ap", one));
     }
 
     #[test]
-    fn fnv_is_as_published() {
+    fn fnv_matches_published_vectors() {
         assert_eq!(fnv("foobar".bytes()), 0x8594_4171_f739_67e8);
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use etcd_client::{Client, Error as EtcdError};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::error::{self, Answer, Fate};
-use super::limits::GIVEN_UP;
+use super::error::{self, RequestResult, SendState};
+use super::limits::DROPPED_CALL_STALL;
 use super::members::{Members, Target};
 
 /// A member may take this long to connect, which includes checking the password, before another one
@@ -23,26 +23,26 @@ pub(super) fn pause(tries: usize, others: usize) -> Duration {
 }
 
 /// A request that failed.
-pub(super) struct Failed {
+pub(super) struct RequestFailure {
     pub(super) error: EtcdError,
-    pub(super) fate: Fate,
+    pub(super) send_state: SendState,
 }
 
 /// Asks one member once.
-pub(super) async fn attempt<T, F>(
+pub(super) async fn send_once<T, F>(
     members: &Arc<Members>,
     target: Target,
     after: Duration,
     request: &impl Fn(Client) -> F,
-) -> (Target, std::result::Result<T, Failed>)
+) -> (Target, std::result::Result<T, RequestFailure>)
 where
-    F: Future<Output = Answer<T>>,
+    F: Future<Output = RequestResult<T>>,
 {
     if !after.is_zero() {
         sleep(after).await;
     }
     let since = Instant::now();
-    let mut asking = Asking { members, target: &target, since, answered: false };
+    let mut pending = PendingRequest { members, target: &target, since, answered: false };
     let connected = async {
         if members.others() == 0 {
             return members.client(&target).await;
@@ -54,19 +54,21 @@ where
     };
     let answer = match connected.await {
         Ok(client) => request(client).await.map_err(|error| {
-            let fate = error::fate(&error);
-            Failed { error, fate }
+            let send_state = error::send_state(&error);
+            RequestFailure { error, send_state }
         }),
-        Err(error @ EtcdError::GRpcStatus(_)) if error::fate(&error) == Fate::Refused => {
-            Err(Failed { error, fate: Fate::Refused })
+        Err(error @ EtcdError::GRpcStatus(_))
+            if error::send_state(&error) == SendState::Refused =>
+        {
+            Err(RequestFailure { error, send_state: SendState::Refused })
         }
-        Err(error) => Err(Failed { error, fate: Fate::NotSent }),
+        Err(error) => Err(RequestFailure { error, send_state: SendState::NotSent }),
     };
-    asking.answered = true;
-    drop(asking);
+    pending.answered = true;
+    drop(pending);
     let is_answer = match &answer {
         Ok(_) => true,
-        Err(failed) => matches!(failed.fate, Fate::Refused | Fate::NotTaken),
+        Err(failed) => matches!(failed.send_state, SendState::Refused | SendState::NotAccepted),
     };
     if is_answer {
         members.answered(&target, since.elapsed());
@@ -75,19 +77,19 @@ where
 }
 
 /// A request that is under way at a member.
-struct Asking<'a> {
+struct PendingRequest<'a> {
     members: &'a Arc<Members>,
     target: &'a Target,
     since: Instant,
     answered: bool,
 }
 
-impl Drop for Asking<'_> {
+impl Drop for PendingRequest<'_> {
     /// If the caller stopped waiting for a member, the next request goes to another one, or over
     /// another connection.
     fn drop(&mut self) {
-        if !self.answered && self.since.elapsed() >= GIVEN_UP {
-            self.members.stalled(self.target, GIVEN_UP);
+        if !self.answered && self.since.elapsed() >= DROPPED_CALL_STALL {
+            self.members.mark_stalled(self.target, DROPPED_CALL_STALL);
         }
     }
 }

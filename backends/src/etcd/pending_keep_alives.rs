@@ -6,31 +6,31 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::keep_alive_request::{Ask, Kept};
+use super::keep_alive_request::{KeepAliveReply, KeepAliveRequest};
 use crate::{Clock, Moment, SystemClock};
 
 /// The callers that wait for an answer, by etcd lease: one request each, for any number of callers.
-pub(super) struct Unanswered {
-    requests: HashMap<i64, Request>,
+pub(super) struct PendingKeepAlives {
+    requests: HashMap<i64, PendingKeepAlive>,
     /// The leases whose requests are still to be sent, in order.
     unsent: VecDeque<i64>,
     silent_since: Instant,
 }
 
-struct Request {
+struct PendingKeepAlive {
     /// This is a time of the clock by which leases are trusted.
     asked: Moment,
-    answers: Vec<oneshot::Sender<Kept>>,
+    answers: Vec<oneshot::Sender<KeepAliveReply>>,
 }
 
-impl Default for Unanswered {
+impl Default for PendingKeepAlives {
     fn default() -> Self {
         let silent_since = Instant::now();
         Self { requests: HashMap::new(), unsent: VecDeque::new(), silent_since }
     }
 }
 
-impl Unanswered {
+impl PendingKeepAlives {
     pub(super) fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
@@ -42,13 +42,13 @@ impl Unanswered {
 
     /// Registers a caller for the answer to the request for that lease, or to an earlier request if
     /// one is unanswered.
-    pub(super) fn add(&mut self, Ask { lease, answer }: Ask) {
+    pub(super) fn add(&mut self, KeepAliveRequest { lease, answer }: KeepAliveRequest) {
         if self.requests.is_empty() {
             self.silent_since = Instant::now();
         }
         let request = self.requests.entry(lease).or_insert_with(|| {
             self.unsent.push_back(lease);
-            Request { asked: SystemClock.now(), answers: Vec::new() }
+            PendingKeepAlive { asked: SystemClock.now(), answers: Vec::new() }
         });
         request.answers.push(answer);
     }
@@ -74,11 +74,15 @@ impl Unanswered {
     /// Notes the answer to the request for that lease, and returns how long it took.
     pub(super) fn answer(&mut self, lease: i64, is_extended: bool) -> Option<Duration> {
         self.silent_since = Instant::now();
-        let Request { asked, answers } = self.requests.remove(&lease)?;
+        let PendingKeepAlive { asked, answers } = self.requests.remove(&lease)?;
         for answer in answers {
-            let kept = if is_extended { Kept::Extended { asked } } else { Kept::NoLease };
+            let reply = if is_extended {
+                KeepAliveReply::Extended { asked }
+            } else {
+                KeepAliveReply::LeaseExpired
+            };
             // A caller that gave up needs no answer.
-            _ = answer.send(kept);
+            _ = answer.send(reply);
         }
         Some(SystemClock.now().saturating_since(asked))
     }
@@ -88,63 +92,63 @@ impl Unanswered {
 mod tests {
     use super::*;
 
-    fn ask(lease: i64) -> (Ask, oneshot::Receiver<Kept>) {
+    fn ask(lease: i64) -> (KeepAliveRequest, oneshot::Receiver<KeepAliveReply>) {
         let (answer, answered) = oneshot::channel();
-        (Ask { lease, answer }, answered)
+        (KeepAliveRequest { lease, answer }, answered)
     }
 
-    fn asked(mut answered: oneshot::Receiver<Kept>) -> Moment {
+    fn asked(mut answered: oneshot::Receiver<KeepAliveReply>) -> Moment {
         match answered.try_recv() {
-            Ok(Kept::Extended { asked }) => asked,
+            Ok(KeepAliveReply::Extended { asked }) => asked,
             _ => panic!("it was not extended"),
         }
     }
 
     #[tokio::test]
     async fn a_lease_is_asked_for_once_and_both_learn_when_that_was() {
-        let mut unanswered = Unanswered::default();
+        let mut pending = PendingKeepAlives::default();
         let (first, first_answered) = ask(1);
-        unanswered.add(first);
-        assert_eq!(unanswered.next_unsent(), Some(1));
-        unanswered.sent();
+        pending.add(first);
+        assert_eq!(pending.next_unsent(), Some(1));
+        pending.sent();
         let between = SystemClock.now();
         let (second, second_answered) = ask(1);
-        unanswered.add(second);
-        assert_eq!(unanswered.next_unsent(), None, "it is asked for twice");
-        unanswered.answer(1, true);
+        pending.add(second);
+        assert_eq!(pending.next_unsent(), None, "it is asked for twice");
+        pending.answer(1, true);
         // The lease was extended after the first request, perhaps before the second.
         let first = asked(first_answered);
         assert!(first <= between);
         assert_eq!(asked(second_answered), first);
-        assert!(unanswered.is_empty());
+        assert!(pending.is_empty());
         let (third, _answered) = ask(1);
-        unanswered.add(third);
-        assert_eq!(unanswered.next_unsent(), Some(1), "an answered lease is not asked for again");
+        pending.add(third);
+        assert_eq!(pending.next_unsent(), Some(1), "an answered lease is not asked for again");
     }
 
     #[tokio::test]
     async fn a_request_without_a_caller_is_not_sent() {
-        let mut unanswered = Unanswered::default();
+        let mut pending = PendingKeepAlives::default();
         let (first, given_up) = ask(1);
         let (second, answered) = ask(2);
-        unanswered.add(first);
-        unanswered.add(second);
+        pending.add(first);
+        pending.add(second);
         drop(given_up);
-        assert_eq!(unanswered.next_unsent(), Some(2));
-        unanswered.sent();
-        unanswered.answer(2, true);
+        assert_eq!(pending.next_unsent(), Some(2));
+        pending.sent();
+        pending.answer(2, true);
         asked(answered);
-        assert!(unanswered.is_empty());
+        assert!(pending.is_empty());
     }
 
     #[tokio::test]
     async fn an_answer_without_a_caller_goes_to_no_other_request() {
-        let mut unanswered = Unanswered::default();
+        let mut pending = PendingKeepAlives::default();
         let (one, answered) = ask(1);
-        unanswered.add(one);
-        assert_eq!(unanswered.answer(2, true), None);
-        assert!(!unanswered.is_empty());
-        unanswered.answer(1, false);
-        assert!(matches!(answered.await, Ok(Kept::NoLease)));
+        pending.add(one);
+        assert_eq!(pending.answer(2, true), None);
+        assert!(!pending.is_empty());
+        pending.answer(1, false);
+        assert!(matches!(answered.await, Ok(KeepAliveReply::LeaseExpired)));
     }
 }

@@ -8,13 +8,13 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::attempt::{attempt, pause};
-use super::error::{self, Answer, Fate};
+use super::error::{self, RequestResult, SendState};
 use super::keep_alive::KeepAlives;
-use super::keep_alive_request::Kept;
+use super::keep_alive_request::KeepAliveReply;
 use super::lease_id::{self, whole_seconds};
-use super::limits::STALL;
+use super::limits::STALL_TIMEOUT;
 use super::members::Members;
+use super::request::{pause, send_once};
 use crate::common::limit::{self, CALL_LIMIT};
 use crate::{Clock, Error, ErrorKind, Moment, Result, SystemClock};
 
@@ -22,18 +22,18 @@ use crate::{Clock, Error, ErrorKind, Moment, Result, SystemClock};
 const TRIES: usize = 6;
 
 /// The longest answer in bytes, where the driver's own limit of 4 MiB is too little.
-const MUCH: usize = 256 << 20;
+const LARGE_REPLY_BYTES: usize = 256 << 20;
 
 const DISCARDED_AFTER: Duration = Duration::from_secs(2);
 
 /// Sends requests to etcd.
 #[derive(Clone)]
-pub(super) struct Etcd {
+pub(super) struct EtcdClient {
     members: Arc<Members>,
     keep_alives: Arc<KeepAlives>,
 }
 
-impl Etcd {
+impl EtcdClient {
     pub(super) fn new(members: Members) -> Self {
         let members = Arc::new(members);
         let keep_alives = Arc::new(KeepAlives::new(Arc::clone(&members)));
@@ -56,17 +56,17 @@ impl Etcd {
         });
     }
 
-    pub(super) fn call(&self) -> Call {
+    pub(super) fn call(&self) -> BoundedCall {
         let end = Instant::now() + CALL_LIMIT;
-        Call { etcd: self.clone(), begun: SystemClock.now(), end }
+        BoundedCall { etcd: self.clone(), start: SystemClock.now(), end }
     }
 }
 
 /// One operation, of one or more requests that share its time.
-pub(super) struct Call {
-    etcd: Etcd,
+pub(super) struct BoundedCall {
+    etcd: EtcdClient,
     /// This is a time of the clock by which leases are trusted.
-    begun: Moment,
+    start: Moment,
     end: Instant,
 }
 
@@ -79,25 +79,28 @@ enum Effect {
     Write,
 }
 
-impl Call {
+impl BoundedCall {
     /// A request that changes nothing, or nothing that anybody relies on.
-    pub(super) async fn read<T, F>(&self, request: impl Fn(Client) -> F) -> Result<Answer<T>>
+    pub(super) async fn read<T, F>(&self, request: impl Fn(Client) -> F) -> Result<RequestResult<T>>
     where
-        F: Future<Output = Answer<T>>,
+        F: Future<Output = RequestResult<T>>,
     {
-        self.ask(request, Effect::None).await
+        self.send(request, Effect::None).await
     }
 
     /// A request that writes.
-    pub(super) async fn write<T, F>(&self, request: impl Fn(Client) -> F) -> Result<Answer<T>>
+    pub(super) async fn write<T, F>(
+        &self,
+        request: impl Fn(Client) -> F,
+    ) -> Result<RequestResult<T>>
     where
-        F: Future<Output = Answer<T>>,
+        F: Future<Output = RequestResult<T>>,
     {
-        self.ask(request, Effect::Write).await
+        self.send(request, Effect::Write).await
     }
 
     /// A transaction that only reads.
-    pub(super) async fn look(&self, txn: Txn) -> Result<TxnResponse> {
+    pub(super) async fn read_txn(&self, txn: Txn) -> Result<TxnResponse> {
         let done = self.read(|mut client| {
             let txn = txn.clone();
             async move { client.txn(txn).await }
@@ -106,26 +109,26 @@ impl Call {
     }
 
     /// The same of one whose answer may be long.
-    pub(super) async fn look_at_much(&self, txn: Txn) -> Result<TxnResponse> {
+    pub(super) async fn read_large_txn(&self, txn: Txn) -> Result<TxnResponse> {
         let done = self.read(|client| {
             let (txn, client) = (txn.clone(), client.kv_client());
-            async move { client.max_decoding_message_size(MUCH).txn(txn).await }
+            async move { client.max_decoding_message_size(LARGE_REPLY_BYTES).txn(txn).await }
         });
         done.await?.map_err(error::reading)
     }
 
     /// A transaction that writes. The inner error is that an etcd lease named in it is over.
-    pub(super) async fn commit(
+    pub(super) async fn write_txn(
         &self,
         txn: Txn,
-    ) -> Result<std::result::Result<TxnResponse, NoLease>> {
+    ) -> Result<std::result::Result<TxnResponse, LeaseExpired>> {
         let done = self.write(|mut client| {
             let txn = txn.clone();
             async move { client.txn(txn).await }
         });
         match done.await? {
             Ok(response) => Ok(Ok(response)),
-            Err(error) if error::is_no_lease(&error) => Ok(Err(NoLease)),
+            Err(error) if error::is_no_lease(&error) => Ok(Err(LeaseExpired)),
             Err(error) => Err(error::writing(error)),
         }
     }
@@ -145,21 +148,21 @@ impl Call {
     pub(super) async fn keep_alive(
         &self,
         lease: i64,
-    ) -> Result<std::result::Result<Duration, NoLease>> {
+    ) -> Result<std::result::Result<Duration, LeaseExpired>> {
         let others = self.etcd.members.others();
         // A later try that certainly had no effect does not change that an earlier one may have had
         // one.
         let mut unknown = false;
         let mut tries = 1;
         loop {
-            let kept = timeout_at(self.end, self.etcd.keep_alives.ask(lease)).await;
-            let error = match kept.map_err(|_| limit::unanswered(ErrorKind::OutcomeUnknown))? {
-                Kept::Extended { asked } => {
-                    return Ok(Ok(self.begun.saturating_since(asked)));
+            let reply = timeout_at(self.end, self.etcd.keep_alives.keep_alive(lease)).await;
+            let error = match reply.map_err(|_| limit::unanswered(ErrorKind::OutcomeUnknown))? {
+                KeepAliveReply::Extended { asked } => {
+                    return Ok(Ok(self.start.saturating_since(asked)));
                 }
-                Kept::NoLease => return Ok(Err(NoLease)),
-                Kept::Failed(error) => error::writing(error),
-                Kept::Unanswered => {
+                KeepAliveReply::LeaseExpired => return Ok(Err(LeaseExpired)),
+                KeepAliveReply::Failed(error) => error::writing(error),
+                KeepAliveReply::Unanswered => {
                     let message = "the keep-alive stream failed";
                     Error::new(ErrorKind::OutcomeUnknown, message).with_fix(error::IS_IT_UP)
                 }
@@ -186,13 +189,13 @@ impl Call {
     }
 
     /// What is left of an etcd lease; none when it is over.
-    pub(super) async fn left(&self, lease: i64) -> Result<Option<Left>> {
+    pub(super) async fn time_to_live(&self, lease: i64) -> Result<Option<TimeToLive>> {
         let asked =
             self.read(async |mut client: Client| client.lease_time_to_live(lease, None).await);
         match asked.await? {
-            Ok(told) if told.ttl() >= 0 => Ok(Some(Left {
-                at_least: whole_seconds(told.ttl()),
-                at_most: whole_seconds(told.granted_ttl().min(told.ttl() + 1)),
+            Ok(told) if told.ttl() >= 0 => Ok(Some(TimeToLive {
+                for_holder: whole_seconds(told.ttl()),
+                for_waiters: whole_seconds(told.granted_ttl().min(told.ttl() + 1)),
             })),
             Ok(_) => Ok(None),
             Err(error) if error::is_no_lease(&error) => Ok(None),
@@ -201,14 +204,18 @@ impl Call {
     }
 
     /// Asks one member after the other, until one accepts the request.
-    async fn ask<T, F>(&self, request: impl Fn(Client) -> F, effect: Effect) -> Result<Answer<T>>
+    async fn send<T, F>(
+        &self,
+        request: impl Fn(Client) -> F,
+        effect: Effect,
+    ) -> Result<RequestResult<T>>
     where
-        F: Future<Output = Answer<T>>,
+        F: Future<Output = RequestResult<T>>,
     {
         let (members, others) = (&self.etcd.members, self.etcd.members.others());
-        let attempt = |target, after| attempt(members, target, after, &request);
+        let send_once = |target, after| send_once(members, target, after, &request);
         let mut target = members.target(members.chosen());
-        let mut asked = FuturesUnordered::from_iter([attempt(target.clone(), Duration::ZERO)]);
+        let mut asked = FuturesUnordered::from_iter([send_once(target.clone(), Duration::ZERO)]);
         let (mut tries, mut doubled) = (1, 0);
         loop {
             let (of, failed) = tokio::select! {
@@ -224,30 +231,30 @@ impl Call {
                     };
                     return Err(limit::unanswered(kind));
                 }
-                () = sleep(STALL) => {
-                    members.stalled(&target, STALL);
+                () = sleep(STALL_TIMEOUT) => {
+                    members.mark_stalled(&target, STALL_TIMEOUT);
                     if effect == Effect::None
-                        && doubled < members.doubles()
-                        && let Some(other) = members.another(&target)
+                        && doubled < members.max_hedges()
+                        && let Some(other) = members.alternative(&target)
                     {
                         doubled += 1;
                         target = other;
-                        asked.push(attempt(target.clone(), Duration::ZERO));
+                        asked.push(send_once(target.clone(), Duration::ZERO));
                     }
                     continue;
                 }
             };
-            let may_repeat = match failed.fate {
-                Fate::NotSent | Fate::NotTaken => true,
-                Fate::Unknown => effect == Effect::None && tries <= others,
-                Fate::Refused => return Ok(Err(failed.error)),
+            let may_repeat = match failed.send_state {
+                SendState::NotSent | SendState::NotAccepted => true,
+                SendState::Unknown => effect == Effect::None && tries <= others,
+                SendState::Refused => return Ok(Err(failed.error)),
             };
             let pause = pause(tries, others);
             if may_repeat && tries < TRIES + others && Instant::now() + pause < self.end {
-                members.leave(of.member);
+                members.use_another(of.member);
                 tries += 1;
                 target = members.target(members.after(of.member));
-                asked.push(attempt(target.clone(), pause));
+                asked.push(send_once(target.clone(), pause));
             } else if asked.is_empty() {
                 return Ok(Err(failed.error));
             }
@@ -266,13 +273,13 @@ fn unknown_outcome(error: Error) -> Error {
 
 /// What is left of an etcd lease, which etcd tells in whole seconds, rounded down.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Left {
+pub(super) struct TimeToLive {
     /// For its holder.
-    pub(super) at_least: Duration,
+    pub(super) for_holder: Duration,
     /// For those who wait for its end.
-    pub(super) at_most: Duration,
+    pub(super) for_waiters: Duration,
 }
 
 /// The etcd lease is over.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NoLease;
+pub(super) struct LeaseExpired;
