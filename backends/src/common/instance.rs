@@ -50,10 +50,10 @@ mod tests {
         let long_name = text.replace("\"a\"", &format!("\"{}\"", "a".repeat(256)));
         let records = [(&id, "{}"), (&other, &text), (&id, &long_name), (&id, &text), (&id, "")];
         let read = records.map(|(id, text)| read(id, text, Duration::ZERO));
-        let damaged = read
+        let corrupt_row = read
             .iter()
             .filter(|read| read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt));
-        assert_eq!(damaged.count(), 4);
+        assert_eq!(corrupt_row.count(), 4);
         let readable = readable(read.into_iter());
         assert_eq!(readable, [InstanceRecord { presence: here, left: Duration::ZERO }]);
     }

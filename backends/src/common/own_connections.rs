@@ -13,21 +13,21 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::idle_connections::{Idle, Inner, LIMIT, Live, SLOW};
+use super::idle_connections::{IdleConnection, Inner, LIMIT, OpenConnection, SLOW_TEST};
+use super::reaper;
 use super::server::Server;
-use super::upkeep;
 use crate::{Clock, SystemClock};
 
 /// The closer has this long to replace an old connection before it is closed when it is given back.
-const OVERDUE: Duration = Duration::from_secs(2 * 60);
+const REPLACE_TIMEOUT: Duration = Duration::from_secs(2 * 60);
 
 /// Opens, lends and closes connections.
 pub(crate) struct OwnConnections<DB: Server>(Arc<Inner<DB>>);
 
 /// A connection that is in use.
 pub(crate) struct OwnConnection<DB: Server> {
-    live: Live<DB>,
-    lent: Lent<DB>,
+    live: OpenConnection<DB>,
+    checked_out: CheckOutGuard<DB>,
     /// This is true if the connection was used before.
     pub(crate) is_reused: bool,
 }
@@ -43,39 +43,43 @@ impl<DB: Server> OwnConnections<DB> {
     }
 
     /// Waits until a connection may be used.
-    pub(crate) async fn turn(&self) -> sqlx::Result<OwnedSemaphorePermit> {
-        let turn = timeout(LIMIT, Arc::clone(&self.0.turns).acquire_owned()).await;
-        turn.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)
+    pub(crate) async fn acquire_permit(&self) -> sqlx::Result<OwnedSemaphorePermit> {
+        let permit = timeout(LIMIT, Arc::clone(&self.0.permits).acquire_owned()).await;
+        permit.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)
     }
 
     /// Lends a connection. One that was idle for at least `test_after` is tested first. If there is
-    /// another way for the call, `patient` is false, and connecting is tried once.
-    pub(crate) async fn lend(
+    /// another way for the call, `retry` is false, and connecting is tried once.
+    pub(crate) async fn check_out(
         &self,
-        turn: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         test_after: Duration,
-        patient: bool,
+        retry: bool,
     ) -> sqlx::Result<OwnConnection<DB>> {
         let inner = &self.0;
         if inner.pool.is_closed() {
             return Err(sqlx::Error::PoolClosed);
         }
-        let home = Handle::current().id();
-        let (live, is_reused) = match inner.take_idle(home, test_after) {
+        let runtime = Handle::current().id();
+        let (live, is_reused) = match inner.pop_idle(runtime, test_after) {
             Some((live, true)) => (live, true),
-            Some((live, false)) => inner.tested_or_new(live, patient).await?,
+            Some((live, false)) => inner.tested_or_new(live, retry).await?,
             None => {
                 inner.make_room();
-                (inner.open(patient).await?, false)
+                (inner.open(retry).await?, false)
             }
         };
-        Ok(OwnConnection { live, lent: Lent::new(Arc::clone(inner), turn), is_reused })
+        Ok(OwnConnection {
+            live,
+            checked_out: CheckOutGuard::new(Arc::clone(inner), permit),
+            is_reused,
+        })
     }
 
     /// Returns whether this runtime has an idle connection.
     pub(crate) fn has_idle(&self) -> bool {
-        let home = Handle::current().id();
-        self.0.state().idle.iter().any(|idle| idle.live.home == home)
+        let runtime = Handle::current().id();
+        self.0.state().idle.iter().any(|idle| idle.live.runtime == runtime)
     }
 
     /// Closes all idle connections.
@@ -85,35 +89,35 @@ impl<DB: Server> OwnConnections<DB> {
 }
 
 /// The use of a connection, until it is given back or dropped.
-struct Lent<DB: Server> {
+struct CheckOutGuard<DB: Server> {
     owner: Arc<Inner<DB>>,
     number: u64,
     has_answered: bool,
-    _turn: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl<DB: Server> Lent<DB> {
-    fn new(owner: Arc<Inner<DB>>, turn: OwnedSemaphorePermit) -> Self {
+impl<DB: Server> CheckOutGuard<DB> {
+    fn new(owner: Arc<Inner<DB>>, permit: OwnedSemaphorePermit) -> Self {
         let number = {
             let mut state = owner.state();
             state.last += 1;
             let number = state.last;
-            state.lent.insert(number, SystemClock.now());
+            state.checked_out.insert(number, SystemClock.now());
             number
         };
-        Self { owner, number, has_answered: false, _turn: turn }
+        Self { owner, number, has_answered: false, _permit: permit }
     }
 }
 
-impl<DB: Server> Drop for Lent<DB> {
+impl<DB: Server> Drop for CheckOutGuard<DB> {
     fn drop(&mut self) {
         let mut state = self.owner.state();
-        let since = state.lent.remove(&self.number);
-        if let Some(slow) = since.map(|since| since + SLOW)
+        let since = state.checked_out.remove(&self.number);
+        if let Some(slow) = since.map(|since| since + SLOW_TEST)
             && !self.has_answered
             && slow <= SystemClock.now()
         {
-            state.suspect = state.suspect.max(Some(slow));
+            state.test_if_unused_since = state.test_if_unused_since.max(Some(slow));
         }
     }
 }
@@ -124,22 +128,22 @@ impl<DB: Server> OwnConnection<DB> {
     }
 
     /// Returns the connection to the idle ones; no answer may be outstanding on it.
-    pub(crate) fn give_back(self) {
-        let Self { live, mut lent, .. } = self;
-        lent.has_answered = true;
-        let owner = &lent.owner;
+    pub(crate) fn return_to_pool(self) {
+        let Self { live, mut checked_out, .. } = self;
+        checked_out.has_answered = true;
+        let owner = &checked_out.owner;
         // One that the closer has not replaced in time is of another runtime or is always in use.
-        if owner.pool.is_closed() || live.old_at + OVERDUE <= SystemClock.now() {
+        if owner.pool.is_closed() || live.replace_at + REPLACE_TIMEOUT <= SystemClock.now() {
             return;
         }
         let mut state = owner.state();
-        state.idle.push(Idle { live, since: SystemClock.now() });
+        state.idle.push(IdleConnection { live, since: SystemClock.now() });
         // The closer may have ended with its runtime.
-        if state.closer.as_ref().is_none_or(AbortHandle::is_finished)
+        if state.reaper.as_ref().is_none_or(AbortHandle::is_finished)
             && let Ok(runtime) = Handle::try_current()
         {
-            let closer = runtime.spawn(upkeep::run(Arc::downgrade(owner)));
-            state.closer = Some(closer.abort_handle());
+            let reaper = runtime.spawn(reaper::run(Arc::downgrade(owner)));
+            state.reaper = Some(reaper.abort_handle());
         }
     }
 

@@ -15,7 +15,7 @@ use super::lease_id::{self, whole_seconds};
 use super::limits::STALL_TIMEOUT;
 use super::members::Members;
 use super::request::{pause, send_once};
-use crate::common::limit::{self, CALL_LIMIT};
+use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::{Clock, Error, ErrorKind, Moment, Result, SystemClock};
 
 /// A request that no member accepted is repeated this often, since one may be up again.
@@ -156,7 +156,7 @@ impl BoundedCall {
         let mut tries = 1;
         loop {
             let reply = timeout_at(self.end, self.etcd.keep_alives.keep_alive(lease)).await;
-            let error = match reply.map_err(|_| limit::unanswered(ErrorKind::OutcomeUnknown))? {
+            let error = match reply.map_err(|_| timed_out(ErrorKind::OutcomeUnknown))? {
                 KeepAliveReply::Extended { asked } => {
                     return Ok(Ok(self.start.saturating_since(asked)));
                 }
@@ -229,7 +229,7 @@ impl BoundedCall {
                         Effect::None => ErrorKind::Unavailable,
                         Effect::Write => ErrorKind::OutcomeUnknown,
                     };
-                    return Err(limit::unanswered(kind));
+                    return Err(timed_out(kind));
                 }
                 () = sleep(STALL_TIMEOUT) => {
                     members.mark_stalled(&target, STALL_TIMEOUT);

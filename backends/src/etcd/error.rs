@@ -150,7 +150,7 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
         | code::NOT_FOUND
         | code::FAILED_PRECONDITION
         | code::OUT_OF_RANGE => (Unavailable, etcd_said, ""),
-        _ if is_of_certificates(status) => (
+        _ if is_certificate_error(status) => (
             Denied,
             "this client and etcd do not trust each other's certificates".to_owned(),
             "name the authority's in the URL, and this client's own if etcd wants one: \
@@ -173,7 +173,7 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
 }
 
 /// tonic passes on what rustls says deep within.
-fn is_of_certificates(status: &impl std::fmt::Debug) -> bool {
+fn is_certificate_error(status: &impl std::fmt::Debug) -> bool {
     let said = format!("{status:?}");
     said.contains("invalid peer certificate") || said.contains("received fatal alert")
 }

@@ -7,7 +7,7 @@ use etcd_client::TxnOp;
 
 use super::client::EtcdClient;
 use super::keys::{Family, Keys};
-use crate::common::about;
+use crate::common::with_context;
 use crate::{Error, ErrorKind, LockName};
 
 /// The most names that are remembered as refused.
@@ -28,12 +28,12 @@ impl EtcdInner {
         Self { label, keys, etcd, refused: Mutex::default() }
     }
 
-    pub(super) fn about(
+    pub(super) fn with_context(
         &self,
         operation: &'static str,
         name: Option<&LockName>,
     ) -> impl Fn(Error) -> Error {
-        about(operation, &self.label, name)
+        with_context(operation, &self.label, name)
     }
 
     /// Others kept changing the same keys.

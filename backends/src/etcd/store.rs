@@ -17,7 +17,7 @@ use super::members::Members;
 use super::record::{self, StoredLock};
 use super::shared::EtcdInner;
 use super::{instances, prune, renew, version, watch};
-use crate::common::about;
+use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, ErrorKind, Grant, Held, HintStream, InstanceRecord, LeaseId, ListOptions, LockName,
@@ -57,7 +57,7 @@ impl EtcdStore {
             let members = location.members()?;
             Self::build(members, &location.path, location.label(), options).await
         };
-        open.await.map_err(about("open", &location.label(), None))
+        open.await.map_err(with_context("open", &location.label(), None))
     }
 
     /// Builds the store on a client that the application already has.
@@ -78,7 +78,7 @@ impl EtcdStore {
     pub async fn from_client(client: Client, options: &OpenOptions) -> Result<Self> {
         Self::build(Members::of_application(client), "", "etcd".to_owned(), options)
             .await
-            .map_err(about("open", "etcd", None))
+            .map_err(with_context("open", "etcd", None))
     }
 
     async fn build(
@@ -273,68 +273,68 @@ impl LockStore for EtcdStore {
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let about = self.shared.about("acquire", Some(name));
-        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
-        self.shared.acquire(name, options).await.map_err(about)
+        let with_context = self.shared.with_context("acquire", Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&with_context)?;
+        self.shared.acquire(name, options).await.map_err(with_context)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        let about = self.shared.about("renew", None);
+        let with_context = self.shared.with_context("renew", None);
         for lease in leases {
             check_ttl(lease.ttl, &self.capabilities())
-                .map_err(|error| about(error.for_lock(&lease.name)))?;
+                .map_err(|error| with_context(error.for_lock(&lease.name)))?;
         }
         if leases.is_empty() {
             return Ok(Vec::new());
         }
-        renew::renew(&self.shared, leases).await.map_err(about)
+        renew::renew(&self.shared, leases).await.map_err(with_context)
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        let about = self.shared.about("release", Some(name));
-        self.shared.release(name, lease).await.map_err(about)
+        let with_context = self.shared.with_context("release", Some(name));
+        self.shared.release(name, lease).await.map_err(with_context)
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        let about = self.shared.about("disable", Some(name));
-        self.shared.disable(name, options).await.map_err(about)
+        let with_context = self.shared.with_context("disable", Some(name));
+        self.shared.disable(name, options).await.map_err(with_context)
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        self.shared.enable(name).await.map_err(self.shared.about("enable", Some(name)))
+        self.shared.enable(name).await.map_err(self.shared.with_context("enable", Some(name)))
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        self.shared.get(name).await.map_err(self.shared.about("get", Some(name)))
+        self.shared.get(name).await.map_err(self.shared.with_context("get", Some(name)))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        self.shared.list(options).await.map_err(self.shared.about("list", None))
+        self.shared.list(options).await.map_err(self.shared.with_context("list", None))
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        prune::prune(&self.shared, options).await.map_err(self.shared.about("prune", None))
+        prune::prune(&self.shared, options).await.map_err(self.shared.with_context("prune", None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
-        let about = self.shared.about("announce", None);
-        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
-        instances::announce(&self.shared, presence, ttl).await.map_err(about)
+        let with_context = self.shared.with_context("announce", None);
+        check_ttl(ttl, &self.capabilities()).map_err(&with_context)?;
+        instances::announce(&self.shared, presence, ttl).await.map_err(with_context)
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
         let withdrawn = instances::withdraw(&self.shared, instance).await;
-        withdrawn.map_err(self.shared.about("withdraw", None))
+        withdrawn.map_err(self.shared.with_context("withdraw", None))
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
         let known = instances::known(&self.shared).await;
-        known.map_err(self.shared.about("instances", None))
+        known.map_err(self.shared.with_context("instances", None))
     }
 
     async fn watch(&self) -> Result<HintStream> {
         let EtcdInner { etcd, keys, label, .. } = &*self.shared;
         let hints = watch::hints(etcd.clone(), keys.clone(), label.clone());
-        hints.await.map_err(self.shared.about("watch", None))
+        hints.await.map_err(self.shared.with_context("watch", None))
     }
 }

@@ -15,7 +15,7 @@ use super::error;
 use super::keys::{Family, Keys};
 use super::limits::STALL_TIMEOUT;
 use super::members::Target;
-use crate::common::limit::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
 
 /// How many hints wait to be polled; more become [`Hint::Anything`].

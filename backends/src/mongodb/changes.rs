@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::permits::Purpose;
 use super::shared::Shared;
 use super::{error, pipeline, record};
-use crate::common::limit::{CALL_LIMIT, unanswered};
+use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::{Error, ErrorKind, Hint, LockName, Result};
 
 /// A poll reads what was signalled within so many milliseconds: later than any write becomes
@@ -78,7 +78,7 @@ impl Pushed {
     async fn look(&mut self) -> Result<Vec<Hint>> {
         let event = timeout(CALL_LIMIT, self.stream.next_if_any())
             .await
-            .map_err(|_| unanswered(ErrorKind::Unavailable))?
+            .map_err(|_| timed_out(ErrorKind::Unavailable))?
             .map_err(error::reading)?;
         match event {
             Some(event) => Ok(self.hint(&event).into_iter().collect()),

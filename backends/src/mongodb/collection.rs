@@ -9,7 +9,7 @@ use mongodb::options::{
 use mongodb::{Collection, Database};
 
 use super::error;
-use crate::common::limit::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Namespace, Result};
 
 /// The server has this long for one command, a little less than the call.

@@ -13,7 +13,7 @@ use super::collection::COMMAND_LIMIT;
 use super::permits::Purpose;
 use super::shared::Shared;
 use super::{error, pipeline, record};
-use crate::common::limit;
+use crate::common::timeout::{read_timeout, write_timeout};
 use crate::{LockName, PruneOptions, Result};
 
 /// The token of a grant in the current millisecond is not yet below the server's time.
@@ -31,12 +31,11 @@ impl Shared {
         while pruned.len() < options.limit {
             let count = (options.limit - pruned.len()).min(PAGE);
             let stages = pipeline::unused(after.as_deref(), options.unused_for, count);
-            let found = limit::reading(self.read(Purpose::Other, stages, count)).await?;
+            let found = read_timeout(self.read(Purpose::Other, stages, count)).await?;
             for document in &found {
                 // A document without a valid name is left alone.
                 let Ok(name) = record::name(document, self.locks()) else { continue };
-                if options.dry_run || limit::writing(self.remove(&name, options.unused_for)).await?
-                {
+                if options.dry_run || write_timeout(self.remove(&name, options.unused_for)).await? {
                     pruned.push(name);
                 }
             }

@@ -14,7 +14,8 @@ use super::pipeline::AcquireMarks;
 use super::refused::Refused;
 use super::shared::Shared;
 use super::{collection, config, pipeline, record, watch};
-use crate::common::{about, limit};
+use crate::common::timeout::{read_timeout, write_timeout};
+use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, ErrorKind, Grant, Held, HintStream, InstanceRecord, LeaseId, LeaseRecord, ListOptions,
@@ -59,7 +60,7 @@ impl MongoStore {
             let opened = Self::build(clients, label.clone()).await;
             opened.map_err(|error| error.on_store(&label))
         };
-        limit::reading(opening).await.map_err(|error| error.during("open"))
+        read_timeout(opening).await.map_err(|error| error.during("open"))
     }
 
     /// Builds the store on a database of a client that the application already has.
@@ -79,10 +80,10 @@ impl MongoStore {
     /// Opening writes nothing.
     pub async fn from_database(database: Database, options: &OpenOptions) -> Result<Self> {
         let label = format!("mongodb:{}", database.name());
-        let about = about("open", &label, None);
+        let with_context = with_context("open", &label, None);
         let clients = Clients::of_application(database, names(options));
         let opening = Self::build(clients, label.clone());
-        limit::reading(opening).await.map_err(about)
+        read_timeout(opening).await.map_err(with_context)
     }
 
     /// Nothing is created here, whatever the options allow: the first write creates the collection,
@@ -219,16 +220,16 @@ impl LockStore for MongoStore {
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let about = about("acquire", &self.shared.label, Some(name));
-        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
-        limit::writing(self.shared.acquire(name, options)).await.map_err(about)
+        let with_context = with_context("acquire", &self.shared.label, Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&with_context)?;
+        write_timeout(self.shared.acquire(name, options)).await.map_err(with_context)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        let about = about("renew", &self.shared.label, None);
+        let with_context = with_context("renew", &self.shared.label, None);
         for lease in leases {
             check_ttl(lease.ttl, &self.capabilities())
-                .map_err(|error| about(error.for_lock(&lease.name)))?;
+                .map_err(|error| with_context(error.for_lock(&lease.name)))?;
         }
         let renewing = async {
             match leases {
@@ -237,7 +238,7 @@ impl LockStore for MongoStore {
                 many => self.shared.renew_batch(many).await,
             }
         };
-        limit::writing(renewing).await.map_err(about)
+        write_timeout(renewing).await.map_err(with_context)
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
@@ -248,12 +249,16 @@ impl LockStore for MongoStore {
             }
             self.shared.check_version(name).await.map(|()| ReleaseOutcome::NotHeld)
         };
-        limit::writing(releasing).await.map_err(about("release", &self.shared.label, Some(name)))
+        write_timeout(releasing).await.map_err(with_context(
+            "release",
+            &self.shared.label,
+            Some(name),
+        ))
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        let done = limit::writing(self.shared.disable(name, options)).await;
-        done.map_err(about("disable", &self.shared.label, Some(name)))
+        let done = write_timeout(self.shared.disable(name, options)).await;
+        done.map_err(with_context("disable", &self.shared.label, Some(name)))
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
@@ -264,42 +269,46 @@ impl LockStore for MongoStore {
             }
             self.shared.check_version(name).await.map(|()| EnableOutcome::AlreadyEnabled)
         };
-        limit::writing(enabling).await.map_err(about("enable", &self.shared.label, Some(name)))
+        write_timeout(enabling).await.map_err(with_context(
+            "enable",
+            &self.shared.label,
+            Some(name),
+        ))
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        let found = limit::reading(self.shared.get(name)).await;
-        found.map_err(about("get", &self.shared.label, Some(name)))
+        let found = read_timeout(self.shared.get(name)).await;
+        found.map_err(with_context("get", &self.shared.label, Some(name)))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        let found = limit::reading(self.shared.list(options)).await;
-        found.map_err(about("list", &self.shared.label, None))
+        let found = read_timeout(self.shared.list(options)).await;
+        found.map_err(with_context("list", &self.shared.label, None))
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        self.shared.prune(options).await.map_err(about("prune", &self.shared.label, None))
+        self.shared.prune(options).await.map_err(with_context("prune", &self.shared.label, None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
-        let about = about("announce", &self.shared.label, None);
-        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
-        limit::writing(self.shared.announce(presence, millis(ttl))).await.map_err(about)
+        let with_context = with_context("announce", &self.shared.label, None);
+        check_ttl(ttl, &self.capabilities()).map_err(&with_context)?;
+        write_timeout(self.shared.announce(presence, millis(ttl))).await.map_err(with_context)
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        let withdrawn = limit::writing(self.shared.withdraw(instance)).await;
-        withdrawn.map_err(about("withdraw", &self.shared.label, None))
+        let withdrawn = write_timeout(self.shared.withdraw(instance)).await;
+        withdrawn.map_err(with_context("withdraw", &self.shared.label, None))
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        let known = limit::reading(self.shared.known()).await;
-        known.map_err(about("instances", &self.shared.label, None))
+        let known = read_timeout(self.shared.known()).await;
+        known.map_err(with_context("instances", &self.shared.label, None))
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        let hints = limit::reading(watch::hints(Arc::clone(&self.shared))).await;
-        hints.map_err(about("watch", &self.shared.label, None))
+        let hints = read_timeout(watch::hints(Arc::clone(&self.shared))).await;
+        hints.map_err(with_context("watch", &self.shared.label, None))
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::changes::{AWAIT, Changes};
 use super::shared::Shared;
-use crate::common::limit::{CALL_LIMIT, unanswered};
+use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::{ErrorKind, Hint, HintStream, Result};
 
 /// How long a hint takes at most, where the server does not push.
@@ -101,7 +101,7 @@ async fn reopen(shared: &Shared, sender: &Sender<Hint>) -> Changes {
         // With jitter, so that the clients of a server that comes back do not come all at once.
         sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
         let opening = timeout(CALL_LIMIT, Changes::open(shared)).await;
-        match opening.unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable))) {
+        match opening.unwrap_or_else(|_| Err(timed_out(ErrorKind::Unavailable))) {
             Ok(changes) => return changes,
             Err(error) => tracing::debug!(%error, "the watch cannot go on yet"),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
-use crate::common::pooled::MOST_CALLS;
+use crate::common::pool_call::MAX_CALL_CONNECTIONS;
 use crate::common::url::check_login;
 use crate::common::url_options;
 use crate::{Error, Result};
@@ -95,7 +95,7 @@ pub(super) fn label(options: &MySqlConnectOptions) -> String {
 /// store's calls use their own connections, at most as many.
 pub(super) fn pool(options: &MySqlConnectOptions, most: Option<NonZeroU32>) -> MySqlPool {
     MySqlPoolOptions::new()
-        .max_connections(most.map_or(MOST_CALLS, NonZeroU32::get))
+        .max_connections(most.map_or(MAX_CALL_CONNECTIONS, NonZeroU32::get))
         .acquire_timeout(POOL_TIMEOUT)
         .idle_timeout(IDLE_TIMEOUT)
         .connect_lazy_with(options.clone())

@@ -7,7 +7,7 @@ use super::shared::MySqlInner;
 use super::sql::KNOWN;
 use crate::common::row::{self, get, present, text_of_bytes as text};
 use crate::common::server::Purpose;
-use crate::common::{Damage, instance};
+use crate::common::{CorruptRecord, instance};
 use crate::{InstanceRecord, Presence, Result};
 
 impl MySqlInner {
@@ -40,14 +40,14 @@ impl MySqlInner {
         let statements = &self.sql.instances;
         let rows = self.read(|| sqlx::query(statements.list.clone())).await?;
         let records = rows.iter().filter_map(|row| {
-            record(row).map_err(|damage| damage.in_table(&statements.table)).transpose()
+            record(row).map_err(|corrupt| corrupt.into_error(&statements.table)).transpose()
         });
         Ok(instance::readable(records))
     }
 }
 
 /// The row's instance, unless it is known no more.
-fn record(row: &MySqlRow) -> Result<Option<InstanceRecord>, Damage> {
+fn record(row: &MySqlRow) -> Result<Option<InstanceRecord>, CorruptRecord> {
     let left = row::left(get(row, "expires_at")?, get(row, "clock")?)?;
     let Some(left) = left else { return Ok(None) };
     let id = present("instance", text(row, "instance")?)?;

@@ -89,7 +89,7 @@ impl MySqlInner {
         let rows = self.read(|| sqlx::query(find.clone()).bind(&list[..])).await?;
         let name = |row| get::<_, Vec<u8>>(row, "name");
         let kept: std::result::Result<HashSet<_>, _> = rows.iter().map(name).collect();
-        let kept = kept.map_err(|damage| self.damaged(damage))?;
+        let kept = kept.map_err(|corrupt| self.corrupt_row(corrupt))?;
         Ok(names.filter(|name| !kept.contains(name.as_str().as_bytes())).collect())
     }
 }

@@ -88,11 +88,11 @@ impl Server for MySql {
         }
     }
 
-    fn leaves_doubt(error: &sqlx::Error) -> bool {
-        error::leaves_doubt(error)
+    fn may_have_committed(error: &sqlx::Error) -> bool {
+        error::may_have_committed(error)
     }
 
-    fn lacks_access(error: &sqlx::Error) -> bool {
+    fn lacks_privilege(error: &sqlx::Error) -> bool {
         error::number(error)
             .is_some_and(|number| matches!(number, 1044 | 1046 | 1142 | 1143 | 1146 | 1227))
     }

@@ -11,8 +11,8 @@ use super::error;
 use super::release_notifications::ReleaseNotifications;
 use super::row;
 use super::sql::Sql;
-use crate::common::Damage;
-use crate::common::pooled::{CallError, Connections};
+use crate::common::CorruptRecord;
+use crate::common::pool_call::{CallError, Connections};
 use crate::common::server::Purpose;
 use crate::{Clock, Error, ErrorKind, LockName, LockRecord, Moment, Result, SystemClock};
 
@@ -130,8 +130,8 @@ impl MySqlInner {
         Ok(Some(record.unwrap_or_else(|error| LockRecord::unreadable(name.clone(), &error))))
     }
 
-    pub(super) fn damaged(&self, damage: Damage) -> Error {
-        damage.in_table(&self.sql.table)
+    pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {
+        corrupt.into_error(&self.sql.table)
     }
 
     /// The row changed between a look at it and the write, each time.
@@ -141,12 +141,12 @@ impl MySqlInner {
     }
 
     /// Completes an error with what it was about.
-    pub(super) fn about(
+    pub(super) fn with_context(
         &self,
         operation: &'static str,
         name: Option<&LockName>,
     ) -> impl Fn(Error) -> Error {
-        crate::common::about(operation, &self.label, name)
+        crate::common::with_context(operation, &self.label, name)
     }
 }
 

@@ -14,10 +14,10 @@ use super::session::{self, SessionSettings};
 use super::shared::{MySqlInner, pause};
 use super::sql::{EXTENDED, NOT_EXTENDED, Sql};
 use super::{config, error, row, schema, watch};
-use crate::common::limit::CALL_LIMIT;
-use crate::common::pooled::Connections;
+use crate::common::pool_call::Connections;
 use crate::common::server::Purpose;
-use crate::common::{about, limit};
+use crate::common::timeout::{CALL_LIMIT, read_timeout};
+use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
     EnableOutcome, Error, FencingToken, Grant, Held, HintStream, InstanceRecord, LeaseId,
@@ -58,7 +58,7 @@ impl MySqlStore {
             let mut connection = session::connect(&connect).await.map_err(error::connecting)?;
             schema::open(&mut connection, options).await
         };
-        let opened = limit::reading(check).await.map_err(about("open", &label, None))?;
+        let opened = read_timeout(check).await.map_err(with_context("open", &label, None))?;
         let pool = config::pool(&connect, options.max_connections);
         Ok(Self::build(pool, label, opened, Connections::own))
     }
@@ -78,14 +78,14 @@ impl MySqlStore {
     pub async fn from_pool(pool: MySqlPool, options: &OpenOptions) -> Result<Self> {
         let label = config::label(&pool.connect_options());
         let check = async {
-            let mut connection = pool.acquire().await.map_err(error::unwritten)?;
+            let mut connection = pool.acquire().await.map_err(error::not_written)?;
             let opened = schema::open(&mut connection, options).await;
             if opened.is_err() {
                 connection.close_on_drop();
             }
             opened
         };
-        let opened = limit::reading(check).await.map_err(about("open", &label, None))?;
+        let opened = read_timeout(check).await.map_err(with_context("open", &label, None))?;
         Ok(Self::build(pool, label, opened, Connections::of_application))
     }
 
@@ -97,7 +97,7 @@ impl MySqlStore {
     ) -> Self {
         let connections = connect(pool.clone(), SessionSettings::new(&database));
         let notifications =
-            ReleaseNotifications::new(&pool, &database, &sql.name, connections.left());
+            ReleaseNotifications::new(&pool, &database, &sql.name, connections.close_all_signal());
         Self { shared: Arc::new(MySqlInner { label, pool, connections, sql, notifications }) }
     }
 
@@ -327,24 +327,24 @@ impl LockStore for MySqlStore {
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let about = self.shared.about("acquire", Some(name));
-        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
-        let outcome = self.shared.acquire(name, options).await.map_err(about)?;
+        let with_context = self.shared.with_context("acquire", Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&with_context)?;
+        let outcome = self.shared.acquire(name, options).await.map_err(with_context)?;
         self.shared.notifications.on_acquire(name, options, &outcome);
         Ok(outcome)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         let shared = &*self.shared;
-        let about = shared.about("renew", None);
+        let with_context = shared.with_context("renew", None);
         for lease in leases {
             check_ttl(lease.ttl, &self.capabilities())
-                .map_err(|error| about(error.for_lock(&lease.name)))?;
+                .map_err(|error| with_context(error.for_lock(&lease.name)))?;
         }
         let outcomes = match leases {
             [] => Vec::new(),
-            [lease] => vec![shared.renew_one(lease).await.map_err(about)?],
-            leases => shared.renew_many(leases).await.map_err(about)?,
+            [lease] => vec![shared.renew_one(lease).await.map_err(with_context)?],
+            leases => shared.renew_many(leases).await.map_err(with_context)?,
         };
         shared.notifications.on_renew(leases, &outcomes);
         Ok(outcomes)
@@ -359,27 +359,27 @@ impl LockStore for MySqlStore {
                 .bind(id.as_bytes())
         };
         let done = shared.write(Purpose::Release, statement).await;
-        let done = done.map_err(shared.about("release", Some(name)))?;
+        let done = done.map_err(shared.with_context("release", Some(name)))?;
         let outcome = if done > 0 { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld };
         shared.notifications.on_release(lease, outcome);
         Ok(outcome)
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        let about = self.shared.about("disable", Some(name));
-        self.shared.disable(name, options).await.map_err(about)
+        let with_context = self.shared.with_context("disable", Some(name));
+        self.shared.disable(name, options).await.map_err(with_context)
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
         let shared = &*self.shared;
         let statement = || sqlx::query(shared.sql.enable.clone()).bind(name.as_str().as_bytes());
         let done = shared.write(Purpose::Change, statement).await;
-        let done = done.map_err(shared.about("enable", Some(name)))?;
+        let done = done.map_err(shared.with_context("enable", Some(name)))?;
         Ok(if done > 0 { EnableOutcome::Enabled } else { EnableOutcome::AlreadyEnabled })
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        self.shared.get(name).await.map_err(self.shared.about("get", Some(name)))
+        self.shared.get(name).await.map_err(self.shared.with_context("get", Some(name)))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
@@ -412,28 +412,30 @@ impl LockStore for MySqlStore {
                 }
             }
         };
-        list.await.map_err(shared.about("list", None))
+        list.await.map_err(shared.with_context("list", None))
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        self.shared.prune(options).await.map_err(self.shared.about("prune", None))
+        self.shared.prune(options).await.map_err(self.shared.with_context("prune", None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
-        let about = self.shared.about("announce", None);
-        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
-        self.shared.announce(presence, ttl_micros(ttl)).await.map_err(about)
+        let with_context = self.shared.with_context("announce", None);
+        check_ttl(ttl, &self.capabilities()).map_err(&with_context)?;
+        self.shared.announce(presence, ttl_micros(ttl)).await.map_err(with_context)
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        self.shared.withdraw(instance).await.map_err(self.shared.about("withdraw", None))
+        self.shared.withdraw(instance).await.map_err(self.shared.with_context("withdraw", None))
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        self.shared.instances().await.map_err(self.shared.about("instances", None))
+        self.shared.instances().await.map_err(self.shared.with_context("instances", None))
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        watch::hints(Arc::clone(&self.shared)).await.map_err(self.shared.about("watch", None))
+        watch::hints(Arc::clone(&self.shared))
+            .await
+            .map_err(self.shared.with_context("watch", None))
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::error;
 use super::session::connect;
-use crate::common::limit::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 
 /// A holder waits this many seconds until the waiters have passed its user-level lock on.
 const HAND_BACK_SECONDS: u32 = 2;

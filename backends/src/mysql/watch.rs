@@ -47,7 +47,7 @@ impl MySqlInner {
         let mut found = SignalRead { clock: since, signals: HashMap::new() };
         for row in &rows {
             let read = || Ok((get(row, "name")?, get(row, "signal")?));
-            let (name, at): (Vec<u8>, i64) = read().map_err(|damage| self.damaged(damage))?;
+            let (name, at): (Vec<u8>, i64) = read().map_err(|corrupt| self.corrupt_row(corrupt))?;
             if name.is_empty() {
                 found.clock = at;
             } else {

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::connect_url;
 use crate::Result;
-use crate::common::pooled::MOST_CALLS;
+use crate::common::pool_call::MAX_CALL_CONNECTIONS;
 
 /// How long a call waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ pub(super) fn label(options: &PgConnectOptions) -> String {
 /// store's calls use their own connections, at most as many.
 pub(super) fn pool(options: &PgConnectOptions, most: Option<NonZeroU32>) -> PgPool {
     PgPoolOptions::new()
-        .max_connections(most.map_or(MOST_CALLS, NonZeroU32::get))
+        .max_connections(most.map_or(MAX_CALL_CONNECTIONS, NonZeroU32::get))
         .acquire_timeout(POOL_TIMEOUT)
         .idle_timeout(IDLE_TIMEOUT)
         .connect_lazy_with(options.clone())

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::shared::Shared;
 use crate::common::row::{self, get};
 use crate::common::server::Purpose;
-use crate::common::{Damage, instance};
+use crate::common::{CorruptRecord, instance};
 use crate::{InstanceRecord, Presence, Result};
 
 impl Shared {
@@ -32,14 +32,14 @@ impl Shared {
         let statements = &self.sql.instances;
         let rows = self.read(|| sqlx::query(statements.list.clone())).await?;
         let records = rows.iter().filter_map(|row| {
-            record(row).map_err(|damage| damage.in_table(&statements.table)).transpose()
+            record(row).map_err(|corrupt| corrupt.into_error(&statements.table)).transpose()
         });
         Ok(instance::readable(records))
     }
 }
 
 /// The row's instance, unless it is known no more.
-fn record(row: &PgRow) -> Result<Option<InstanceRecord>, Damage> {
+fn record(row: &PgRow) -> Result<Option<InstanceRecord>, CorruptRecord> {
     let left = row::left(get(row, "expires_at")?, get(row, "clock")?)?;
     let Some(left) = left else { return Ok(None) };
     Ok(Some(instance::read(get(row, "instance")?, get(row, "presence")?, left)?))

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::error::READ_ONLY;
 use super::pooler;
-use crate::common::limit::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{Hint, LeaseId, LockName};
 
 /// A connection on which nothing came for so long is tested, since a dead one says nothing either.

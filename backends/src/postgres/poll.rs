@@ -65,7 +65,7 @@ impl Poller {
                 let state = State { lease: get(row, "lease")?, disabled: get(row, "disabled")? };
                 Ok((get::<_, String>(row, "name")?, state))
             };
-            let (name, state) = read().map_err(|damage| shared.damaged(damage))?;
+            let (name, state) = read().map_err(|corrupt| shared.corrupt_row(corrupt))?;
             found.insert(name, state);
         }
         let known = std::mem::take(&mut self.known);

@@ -21,7 +21,7 @@ pub(super) struct Seen {
 
 /// Refuses a pooler that would run one client's statement for another.
 pub(super) async fn check(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<()> {
-    let seen = look(connection).await.map_err(error::unwritten)?;
+    let seen = look(connection).await.map_err(error::not_written)?;
     let shared = seen.renamed || shares(connection, options, &seen).await?;
     if shared && !seen.renamed {
         let message = "a pooler shares the server's sessions between clients and does not keep \
@@ -61,7 +61,7 @@ async fn shares(
         }
         Err(error) => return Err(error::connecting(error)),
     };
-    let shared = share(connection, &mut other).await.map_err(error::unwritten)?;
+    let shared = share(connection, &mut other).await.map_err(error::not_written)?;
     _ = other.close().await;
     Ok(shared)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 
-use crate::common::Damage;
+use crate::common::CorruptRecord;
 use crate::common::row::{self, Page, get, parsed, present, text};
 use crate::{LeaseId, LockName, LockRecord, RenewOutcome, Result};
 
@@ -22,7 +22,7 @@ pub(super) fn listed(rows: &[PgRow], table: &str, prefix: &str) -> Page<String> 
 /// cannot be read is unknown.
 pub(super) fn renewal(row: &PgRow, table: &str) -> Result<((LockName, LeaseId), RenewOutcome)> {
     let name = row::name(row, table, text)?;
-    let complete = |damage: Damage| damage.in_table(table).for_lock(&name);
+    let complete = |corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name);
     let lease = || present("lease", parsed("lease", get(row, "lease")?)?);
     let lease = lease().map_err(complete)?;
     let outcome = || match parsed("reason", get(row, "reason")?)? {

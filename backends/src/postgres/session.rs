@@ -80,11 +80,11 @@ impl Server for Postgres {
         }
     }
 
-    fn leaves_doubt(error: &sqlx::Error) -> bool {
-        error::leaves_doubt(error)
+    fn may_have_committed(error: &sqlx::Error) -> bool {
+        error::may_have_committed(error)
     }
 
-    fn lacks_access(error: &sqlx::Error) -> bool {
+    fn lacks_privilege(error: &sqlx::Error) -> bool {
         error::code(error).is_some_and(|code| matches!(code.as_str(), "42501" | "42P01" | "3F000"))
     }
 

@@ -35,7 +35,7 @@ const BACKLOG: usize = 1024;
 /// Returns the hints from the listener that all watches of the store share.
 pub(super) async fn hints(shared: &Arc<Shared>) -> Result<HintStream> {
     if shared.pool.is_closed() {
-        return Err(error::unwritten(sqlx::Error::PoolClosed));
+        return Err(error::not_written(sqlx::Error::PoolClosed));
     }
     let mut current = shared.hub.listening.lock().await;
     let running = current.upgrade().filter(|listening| !listening.task.is_finished());
@@ -64,7 +64,7 @@ async fn next(
 /// Listens before it returns, if the server can be reached.
 async fn start(shared: Arc<Shared>) -> Listening {
     let (sender, hints) = broadcast::channel(BACKLOG);
-    let left = shared.connections.left();
+    let left = shared.connections.close_all_signal();
     let mut watch = Watch { shared, left, sender, warned: false, unheard: 0, listen_again: None };
     let source = watch.connect().await;
     let task = tokio::spawn(async move {

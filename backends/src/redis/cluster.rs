@@ -21,7 +21,7 @@ use super::place::Server;
 use super::primary::Primary;
 use super::request::Request;
 use super::slots::{self, SlotMap};
-use crate::common::limit::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 
 /// A request follows its slot to another node at most this often, each time after this pause.

@@ -23,7 +23,7 @@ use super::in_flight::InFlight;
 use super::place::Server;
 use super::request::Request;
 use super::silence::{self, Activity};
-use crate::common::limit::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 
 /// A connection that was idle for so long is tested before a request that must not be sent twice.

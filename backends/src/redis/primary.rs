@@ -10,7 +10,7 @@ use super::connect::NODE_PATIENCE;
 use super::error;
 use super::link::Link;
 use super::request::Request;
-use crate::common::limit::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{ErrorKind, Result};
 
 /// A server that stores keys, with its address in a cluster.

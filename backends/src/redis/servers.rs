@@ -13,7 +13,7 @@ use super::place::{Place, Server};
 use super::primary::Primary;
 use super::request::Request;
 use crate::Result;
-use crate::common::limit::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 
 #[derive(Clone, Debug)]
 pub(super) enum Servers {

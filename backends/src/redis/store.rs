@@ -15,7 +15,8 @@ use super::operations::Operations;
 use super::place::{Place, Server};
 use super::runtimes::Runtimes;
 use super::{config, error, watch};
-use crate::common::{about, limit};
+use crate::common::timeout::write_timeout;
+use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore,
@@ -114,7 +115,7 @@ impl RedisStore {
         };
         let Operations { runtimes, keys, channel, .. } = &operations;
         let checked = check(&runtimes.here(), keys, channel).await.map_err(error::reading);
-        checked.map_err(about("open", &label, None))?;
+        checked.map_err(with_context("open", &label, None))?;
         Ok(Self { shared: Arc::new(Shared { label, operations }) })
     }
 
@@ -152,75 +153,79 @@ impl LockStore for RedisStore {
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let about = about("acquire", self.label(), Some(name));
-        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
-        limit::writing(self.shared.operations.acquire(name, options)).await.map_err(about)
+        let with_context = with_context("acquire", self.label(), Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&with_context)?;
+        write_timeout(self.shared.operations.acquire(name, options)).await.map_err(with_context)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         for RenewOptions { name, ttl, .. } in leases {
-            let about = about("renew", self.label(), Some(name));
-            check_ttl(*ttl, &self.capabilities()).map_err(about)?;
+            let with_context = with_context("renew", self.label(), Some(name));
+            check_ttl(*ttl, &self.capabilities()).map_err(with_context)?;
         }
         if leases.is_empty() {
             return Ok(Vec::new());
         }
-        self.shared.operations.renew(leases).await.map_err(about("renew", self.label(), None))
+        self.shared.operations.renew(leases).await.map_err(with_context(
+            "renew",
+            self.label(),
+            None,
+        ))
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
         let released = self.shared.operations.release(name, lease).await;
-        released.map_err(about("release", self.label(), Some(name)))
+        released.map_err(with_context("release", self.label(), Some(name)))
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
         let disabled = self.shared.operations.disable(name, options).await;
-        disabled.map_err(about("disable", self.label(), Some(name)))
+        disabled.map_err(with_context("disable", self.label(), Some(name)))
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
         let enabled = self.shared.operations.enable(name).await;
-        enabled.map_err(about("enable", self.label(), Some(name)))
+        enabled.map_err(with_context("enable", self.label(), Some(name)))
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
         let found = self.shared.operations.get(name).await.map_err(error::reading);
-        found.map_err(about("get", self.label(), Some(name)))
+        found.map_err(with_context("get", self.label(), Some(name)))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let found = self.shared.operations.list(options).await.map_err(error::reading);
-        found.map_err(about("list", self.label(), None))
+        found.map_err(with_context("list", self.label(), None))
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
         let pruned = self.shared.operations.prune(options).await;
-        pruned.map_err(about("prune", self.label(), None))
+        pruned.map_err(with_context("prune", self.label(), None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
-        let about = about("announce", self.label(), None);
-        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
+        let with_context = with_context("announce", self.label(), None);
+        check_ttl(ttl, &self.capabilities()).map_err(&with_context)?;
         let Operations { instances, runtimes, .. } = &self.shared.operations;
-        instances.announce(&runtimes.here().servers, presence, ttl).await.map_err(about)
+        instances.announce(&runtimes.here().servers, presence, ttl).await.map_err(with_context)
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
         let Operations { instances, runtimes, .. } = &self.shared.operations;
         let withdrawn = instances.withdraw(&runtimes.here().servers, instance).await;
-        withdrawn.map_err(about("withdraw", self.label(), None))
+        withdrawn.map_err(with_context("withdraw", self.label(), None))
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
         let Shared { label, operations } = &*self.shared;
         let connections = operations.runtimes.here();
         let known = operations.instances.known(&connections.servers, label).await;
-        known.map_err(error::reading).map_err(about("instances", label, None))
+        known.map_err(error::reading).map_err(with_context("instances", label, None))
     }
 
     async fn watch(&self) -> Result<HintStream> {
         let Operations { runtimes, channel, .. } = &self.shared.operations;
         let hints = watch::hints(runtimes.here(), channel.clone()).await;
-        hints.map_err(about("watch", self.label(), None))
+        hints.map_err(with_context("watch", self.label(), None))
     }
 }

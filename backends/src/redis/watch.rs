@@ -13,7 +13,7 @@ use super::address::Address;
 use super::error;
 use super::place::Place;
 use super::runtimes::Connections;
-use crate::common::limit::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{ErrorKind, Hint, HintStream, LockName, Result};
 
 /// The pauses between attempts, while the server cannot be watched.

@@ -208,8 +208,8 @@ mod tests {
         assert_eq!(left(1_000), None);
         assert_eq!(left(i64::MIN), None);
         assert_eq!(left(1_001), Some(Duration::from_micros(1)));
-        let damaged = clock.left("this", None, i64::MAX, NOW).unwrap_err();
-        assert_eq!(damaged.kind(), ErrorKind::Corrupt);
+        let corrupt_row = clock.left("this", None, i64::MAX, NOW).unwrap_err();
+        assert_eq!(corrupt_row.kind(), ErrorKind::Corrupt);
     }
 
     #[test]

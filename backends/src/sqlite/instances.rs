@@ -9,7 +9,7 @@ use super::clock::{MAX_INSTANCE_TTL, MachineClock, Now, TOLERANCE};
 use super::error;
 use super::shared::Shared;
 use crate::common::row::get;
-use crate::common::{Damage, instance};
+use crate::common::{CorruptRecord, instance};
 use crate::{InstanceRecord, Presence, Result};
 
 /// The most that can be left of a row with another boot id.
@@ -46,11 +46,11 @@ impl Shared {
         let statements = &self.sql.instances;
         let mut connection = self.connection().await?;
         let rows = sqlx::query(statements.list.clone()).fetch_all(&mut *connection);
-        let rows = rows.await.map_err(error::unwritten)?;
+        let rows = rows.await.map_err(error::not_written)?;
         let now = self.clock.now();
         let records = rows.iter().filter_map(|row| {
             let record = record(row, &self.clock, now);
-            record.map_err(|damage| damage.in_table(&statements.table)).transpose()
+            record.map_err(|corrupt| corrupt.into_error(&statements.table)).transpose()
         });
         Ok(instance::readable(records))
     }
@@ -61,7 +61,7 @@ fn record(
     row: &SqliteRow,
     clock: &MachineClock,
     now: Now,
-) -> Result<Option<InstanceRecord>, Damage> {
+) -> Result<Option<InstanceRecord>, CorruptRecord> {
     let boot: &str = get(row, "boot")?;
     let left = clock.left(boot, None, get(row, "expires_at")?, now)?;
     let left = left.filter(|left| boot == clock.boot() || *left <= LONGEST_LEFT);

@@ -117,9 +117,9 @@ impl Page<'_> {
             let limit = READ.min(self.limit - page.len());
             let statement = sqlx::query(sql.clone()).bind(after.clone());
             let statement = bind(statement.bind(i64::try_from(limit).unwrap_or(i64::MAX)));
-            let rows = statement.fetch_all(&mut *connection).await.map_err(error::unwritten)?;
+            let rows = statement.fetch_all(&mut *connection).await.map_err(error::not_written)?;
             for row in &rows {
-                let name: &[u8] = row.try_get_unchecked("name").map_err(error::unwritten)?;
+                let name: &[u8] = row.try_get_unchecked("name").map_err(error::not_written)?;
                 // Names with the same prefix are adjacent, so any others are at the end.
                 if !name.starts_with(self.prefix) {
                     return Ok(page);

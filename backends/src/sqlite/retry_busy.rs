@@ -29,7 +29,7 @@ where
                 sleep(pause + pause * jitter / 8).await;
                 pause = (pause * 2).min(Duration::from_millis(100));
             }
-            Err(error) => return Err(error::unwritten(error)),
+            Err(error) => return Err(error::not_written(error)),
             Ok(value) => return Ok(value),
         }
     }

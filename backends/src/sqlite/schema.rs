@@ -33,7 +33,7 @@ pub(super) async fn has_write_ahead_log(connection: &mut SqliteConnection) -> Re
     let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
         .fetch_one(connection)
         .await
-        .map_err(error::unwritten)?;
+        .map_err(error::not_written)?;
     Ok(mode == "wal")
 }
 

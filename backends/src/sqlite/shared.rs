@@ -13,7 +13,7 @@ use super::poll::Poll;
 use super::row;
 use super::sql::Sql;
 use crate::common;
-use crate::common::Damage;
+use crate::common::CorruptRecord;
 use crate::common::row::{get, parsed};
 use crate::{Error, LeaseId, LockName, LockRecord, Reach, RenewOutcome, Result};
 
@@ -80,7 +80,7 @@ impl Shared {
         // The pool may open a connection to the file that is now at the path, before or while it is
         // checked.
         self.check_file()?;
-        let mut connection = self.pool.acquire().await.map_err(error::unwritten)?;
+        let mut connection = self.pool.acquire().await.map_err(error::not_written)?;
         if let Err(why) = self.check_file() {
             connection.close_on_drop();
             return Err(why);
@@ -103,7 +103,7 @@ impl Shared {
                 Ok(transaction) => transaction,
                 Err(error) => {
                     broken = !error::is_busy(&error);
-                    return Err(error::unwritten(error));
+                    return Err(error::not_written(error));
                 }
             };
             let done = match self.check_file() {
@@ -151,7 +151,7 @@ impl Shared {
             .bind(name.as_str())
             .fetch_optional(connection)
             .await
-            .map_err(error::unwritten)
+            .map_err(error::not_written)
     }
 
     /// The row that kept an insert from taking place.
@@ -171,11 +171,11 @@ impl Shared {
 
     /// SQL found the row to be one way, and this code another.
     pub(super) fn contradiction(&self) -> Error {
-        self.damaged(Damage::new("its state contradicts itself"))
+        self.corrupt_row(CorruptRecord::new("its state contradicts itself"))
     }
 
-    pub(super) fn damaged(&self, damage: Damage) -> Error {
-        damage.in_table(&self.sql.table)
+    pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {
+        corrupt.into_error(&self.sql.table)
     }
 
     /// Returns the name and the lease of a renewed row, and the outcome for it.
@@ -184,19 +184,20 @@ impl Shared {
         row: &SqliteRow,
         now: Now,
     ) -> Result<((String, String), RenewOutcome)> {
-        let damaged = |damage: Damage| self.damaged(damage);
-        let name: String = get(row, "name").map_err(damaged)?;
-        let lease: String = get(row, "lease").map_err(damaged)?;
+        let corrupt_row = |corrupt: CorruptRecord| self.corrupt_row(corrupt);
+        let name: String = get(row, "name").map_err(corrupt_row)?;
+        let lease: String = get(row, "lease").map_err(corrupt_row)?;
         let parse = || {
             let (boot, set_at) = (get(row, "boot")?, get(row, "set_at")?);
             let left = self.clock.left(boot, set_at, get(row, "expires_at")?, now)?;
-            let left = left.ok_or_else(|| Damage::new("a lease was extended into the past"))?;
+            let left =
+                left.ok_or_else(|| CorruptRecord::new("a lease was extended into the past"))?;
             Ok(match parsed("ending", get(row, "ending")?)? {
                 Some(reason) => RenewOutcome::Disabled { reason, left },
                 None => RenewOutcome::Extended { left },
             })
         };
-        let outcome = parse().unwrap_or_else(|damage| unknown(&self.damaged(damage)));
+        let outcome = parse().unwrap_or_else(|corrupt| unknown(&self.corrupt_row(corrupt)));
         Ok(((name, lease), outcome))
     }
 
@@ -211,7 +212,7 @@ impl Shared {
         let leases = serde_json::to_string(leases)
             .map_err(|e| Error::invalid("the batch is no JSON").with_source(e))?;
         let rows = sqlx::query(self.sql.leases.clone()).bind(leases);
-        let rows = rows.fetch_all(connection).await.map_err(error::unwritten)?;
+        let rows = rows.fetch_all(connection).await.map_err(error::not_written)?;
         let outcome = |row: &SqliteRow| {
             let error = self.record(row, now).err()?;
             Some(((get(row, "name").ok()?, get(row, "lease").ok()?), unknown(&error)))
@@ -225,7 +226,7 @@ impl Shared {
             Some(beside) => signals.fetch_all(&mut *beside.lock().await).await,
             None => signals.fetch_all(&mut *self.connection().await?).await,
         };
-        rows.map_err(error::unwritten)
+        rows.map_err(error::not_written)
     }
 
     pub(super) async fn latest_signal(&self) -> Result<i64> {
@@ -234,16 +235,16 @@ impl Shared {
             Some(beside) => latest.fetch_one(&mut *beside.lock().await).await,
             None => latest.fetch_one(&mut *self.connection().await?).await,
         };
-        signal.map_err(error::unwritten)
+        signal.map_err(error::not_written)
     }
 
     /// Completes an error with what it was about.
-    pub(super) fn about(
+    pub(super) fn with_context(
         &self,
         operation: &'static str,
         name: Option<&LockName>,
     ) -> impl Fn(Error) -> Error {
-        common::about(operation, &self.label, name)
+        common::with_context(operation, &self.label, name)
     }
 }
 

@@ -7,31 +7,31 @@ use sqlx::Pool;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::abandoned::{AbandonedCalls, Admission};
-use super::in_use::{InUse, Source};
-use super::limit::CALL_LIMIT;
+use super::abandoned::{AbandonedCalls, CallPermit};
+use super::checked_out::{CheckedOut, ConnectionSource};
+use super::connection_permits::{ConnectionClass, ConnectionPermits, Permit};
 use super::own_connections::OwnConnections;
 use super::pool_fallback::PoolFallback;
 use super::server::{Health, Purpose, Server};
-use super::turns::{Turn, Turns, Way};
+use super::timeout::CALL_LIMIT;
 use crate::{Clock, SystemClock};
 
 /// The most connections that a store opens for its calls, beside those for heartbeats and hints.
-pub(crate) const MOST_CALLS: u32 = 4;
+pub(crate) const MAX_CALL_CONNECTIONS: u32 = 4;
 
 /// The most connections for heartbeats. As many renewals of a lease as the engine has under way do
 /// not wait for each other, nor for releases; more than one connection is opened only for that.
-const MOST_HEARTBEATS: usize = 6;
+const MAX_HEARTBEAT_CONNECTIONS: usize = 6;
 
 /// Once this many calls, or heartbeats, are abandoned, further ones are tried one at a time.
-const MOST_ABANDONED: usize = 3;
-const MOST_ABANDONED_HEARTBEATS: usize = 4;
+const MAX_ABANDONED: usize = 3;
+const MAX_ABANDONED_HEARTBEATS: usize = 4;
 
 /// An idle connection for calls is kept this long.
-const KEEP: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The connection for heartbeats is kept this long when there are no leases to renew.
-const KEEP_HEARTBEATS: Duration = Duration::from_secs(60);
+const HEARTBEAT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection that was idle for so long is tested before a call that may not be repeated.
 const TEST_AFTER: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ const TEST_AFTER: Duration = Duration::from_secs(2);
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A call tries at most this many dead connections of an application's pool.
-const MOST_TRIES: u32 = 10;
+const MAX_DEAD_CONNECTIONS: u32 = 10;
 
 /// Why a call has no answer.
 #[derive(Debug)]
@@ -57,12 +57,12 @@ pub(crate) enum CallError {
 
 /// The connections of a store: those for calls, and those for heartbeats, which wait for no call.
 pub(crate) struct Connections<DB: Server> {
-    turns: Turns<DB>,
+    permits: ConnectionPermits<DB>,
     abandoned_calls: AbandonedCalls,
     abandoned_heartbeats: AbandonedCalls,
     fallback: PoolFallback,
     /// Changes when a call found that all connections to the server must be closed.
-    left: watch::Sender<()>,
+    close_all: watch::Sender<()>,
 }
 
 impl<DB: Server> Connections<DB> {
@@ -81,20 +81,20 @@ impl<DB: Server> Connections<DB> {
         let most = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
         let own_connections =
             |most, keep| OwnConnections::new(pool.clone(), Arc::clone(&session), most, keep);
-        let calls = own.then(|| own_connections(most, KEEP));
-        let heartbeats = own_connections(MOST_HEARTBEATS, KEEP_HEARTBEATS);
+        let calls = own.then(|| own_connections(most, IDLE_TIMEOUT));
+        let heartbeats = own_connections(MAX_HEARTBEAT_CONNECTIONS, HEARTBEAT_IDLE_TIMEOUT);
         Self {
-            turns: Turns::new(pool, calls, heartbeats),
-            abandoned_calls: AbandonedCalls::new(MOST_ABANDONED),
-            abandoned_heartbeats: AbandonedCalls::new(MOST_ABANDONED_HEARTBEATS),
+            permits: ConnectionPermits::new(pool, calls, heartbeats),
+            abandoned_calls: AbandonedCalls::new(MAX_ABANDONED),
+            abandoned_heartbeats: AbandonedCalls::new(MAX_ABANDONED_HEARTBEATS),
             fallback: PoolFallback::default(),
-            left: watch::Sender::new(()),
+            close_all: watch::Sender::new(()),
         }
     }
 
     /// Returns a receiver that is told when all connections to the server must be closed.
-    pub(crate) fn left(&self) -> watch::Receiver<()> {
-        self.left.subscribe()
+    pub(crate) fn close_all_signal(&self) -> watch::Receiver<()> {
+        self.close_all.subscribe()
     }
 
     /// Runs the future that `work` returns on a connection.
@@ -115,20 +115,20 @@ impl<DB: Server> Connections<DB> {
     {
         let give_up = SystemClock.now() + REPEAT_LIMIT;
         let mut tries_left = None;
-        let mut doubt = Doubt(None);
+        let mut doubt = PossibleEffect(None);
         let mut unsuitable = None;
         loop {
-            let way = self.way(purpose, unsuitable.is_some());
-            let in_use = self.connection_for(way, purpose).await;
-            let mut in_use = in_use.map_err(|error| doubt.keep::<DB>(error))?;
-            let Some(connection) = in_use.connection() else {
-                return Err(doubt.keep::<DB>(CallError::NotSent(sqlx::Error::PoolClosed)));
+            let class = self.class_for(purpose, unsuitable.is_some());
+            let checked_out = self.connection_for(class, purpose).await;
+            let mut checked_out = checked_out.map_err(|error| doubt.or_earlier::<DB>(error))?;
+            let Some(connection) = checked_out.connection() else {
+                return Err(doubt.or_earlier::<DB>(CallError::NotSent(sqlx::Error::PoolClosed)));
             };
             let error = match timeout(CALL_LIMIT, work()(connection)).await {
                 Ok(Ok(value)) => {
-                    in_use.give_back();
+                    checked_out.return_to_pool();
                     if let Some(error) = unsuitable {
-                        self.fallback.worked(&error);
+                        self.fallback.record_success(&error);
                     }
                     return Ok(value);
                 }
@@ -137,83 +137,90 @@ impl<DB: Server> Connections<DB> {
             };
             let from_server = error.as_database_error().is_some();
             let health = if from_server { DB::health(&error) } else { Health::Unusable };
-            let (is_reused, is_own) = (in_use.is_reused(), in_use.is_own());
-            if unsuitable.is_none() && from_server && self.is_unsuitable(&in_use, &error) {
-                in_use.close();
+            let (is_reused, is_own) = (checked_out.is_reused(), checked_out.is_own());
+            if unsuitable.is_none() && from_server && self.is_unsuitable(&checked_out, &error) {
+                checked_out.close();
                 unsuitable = Some(error);
                 continue;
             }
             match health {
-                Health::Usable => in_use.give_back(),
-                Health::Unusable => in_use.close(),
+                Health::Usable => checked_out.return_to_pool(),
+                Health::Unusable => checked_out.close(),
                 Health::AllUnusable => {
-                    in_use.close();
-                    self.turns.close_idle();
-                    self.left.send_replace(());
+                    checked_out.close();
+                    self.permits.close_idle();
+                    self.close_all.send_replace(());
                 }
             }
             // If one connection broke, so did the other idle ones, as after a restart or an idle
             // timeout.
             if !from_server && is_own {
-                self.turns.close_own();
+                self.permits.close_own();
             }
             // Each of the pool's other connections may be dead too; after those the pool opens a
             // new one.
-            let most = if is_own { 1 } else { (self.turns.pool.size() + 1).min(MOST_TRIES) };
+            let most =
+                if is_own { 1 } else { (self.permits.pool.size() + 1).min(MAX_DEAD_CONNECTIONS) };
             let tries_left = tries_left.get_or_insert(most);
-            let harmless = purpose.is_repeatable() || !DB::leaves_doubt(&error);
+            let harmless = purpose.is_repeatable() || !DB::may_have_committed(&error);
             let in_time = SystemClock.now() < give_up;
             if health == Health::Usable || !is_reused || !harmless || !in_time || *tries_left == 0 {
-                return Err(doubt.keep::<DB>(CallError::Failed(error)));
+                return Err(doubt.or_earlier::<DB>(CallError::Failed(error)));
             }
             *tries_left -= 1;
-            if DB::leaves_doubt(&error) {
-                doubt = Doubt(Some(error));
+            if DB::may_have_committed(&error) {
+                doubt = PossibleEffect(Some(error));
             }
         }
     }
 
     /// Returns which connections serve the purpose.
-    fn way(&self, purpose: Purpose, on_pool: bool) -> Way {
+    fn class_for(&self, purpose: Purpose, on_pool: bool) -> ConnectionClass {
         match purpose {
-            _ if on_pool || self.fallback.is_on() => Way::Calls,
-            Purpose::Renew => Way::Heartbeats,
-            Purpose::Release => Way::Either,
-            Purpose::Presence if self.turns.heartbeats.has_idle() => Way::Either,
-            _ => Way::Calls,
+            _ if on_pool || self.fallback.is_on() => ConnectionClass::Calls,
+            Purpose::Renew => ConnectionClass::Heartbeats,
+            Purpose::Release => ConnectionClass::Either,
+            Purpose::Presence if self.permits.heartbeats.has_idle() => ConnectionClass::Either,
+            _ => ConnectionClass::Calls,
         }
     }
 
     /// Returns a connection for the purpose.
-    async fn connection_for(&self, mut way: Way, purpose: Purpose) -> Result<InUse<DB>, CallError> {
+    async fn connection_for(
+        &self,
+        mut class: ConnectionClass,
+        purpose: Purpose,
+    ) -> Result<CheckedOut<DB>, CallError> {
         let test_after = if purpose.is_repeatable() { Duration::MAX } else { TEST_AFTER };
-        let first = match way {
-            Way::Calls => &self.abandoned_calls,
-            Way::Heartbeats | Way::Either => &self.abandoned_heartbeats,
+        let first = match class {
+            ConnectionClass::Calls => &self.abandoned_calls,
+            ConnectionClass::Heartbeats | ConnectionClass::Either => &self.abandoned_heartbeats,
         };
-        let mut admission = Some(admit(first).await?);
+        let mut call_permit = Some(acquire_call_permit(first).await?);
         loop {
-            let turn = self.turns.turn(way).await.map_err(|error| self.not_sent(error))?;
-            let is_heartbeat = matches!(turn, Turn::Heartbeats(..));
+            let permit =
+                self.permits.acquire_permit(class).await.map_err(|error| self.not_sent(error))?;
+            let is_heartbeat = matches!(permit, Permit::Heartbeats(..));
             let abandoned =
                 if is_heartbeat { &self.abandoned_heartbeats } else { &self.abandoned_calls };
             // Calls may have been abandoned while this one waited for its turn.
-            let valid = admission.take().filter(|admission| abandoned.still_admits(admission));
-            let Some(admitted) = valid.or_else(|| abandoned.admit_now()) else {
-                drop(turn);
-                admission = Some(admit(abandoned).await?);
+            let valid =
+                call_permit.take().filter(|call_permit| abandoned.is_still_valid(call_permit));
+            let Some(admitted) = valid.or_else(|| abandoned.try_acquire_permit()) else {
+                drop(permit);
+                call_permit = Some(acquire_call_permit(abandoned).await?);
                 continue;
             };
-            let error = match self.turns.lend(turn, test_after).await {
-                Ok(source) => return Ok(InUse::new(source, admitted)),
+            let error = match self.permits.check_out(permit, test_after).await {
+                Ok(source) => return Ok(CheckedOut::new(source, admitted)),
                 Err(error) => self.not_sent(error),
             };
             // The server may accept no more connections.
-            if !is_heartbeat || !self.turns.has_idle() {
+            if !is_heartbeat || !self.permits.has_idle() {
                 return Err(error);
             }
             tracing::debug!(?error, "cannot open a separate connection for heartbeats");
-            way = Way::Calls;
+            class = ConnectionClass::Calls;
         }
     }
 
@@ -228,10 +235,10 @@ impl<DB: Server> Connections<DB> {
 
     /// Returns whether this connection, which was opened in place of one of the application's pool,
     /// lacks what the pool may do to its connections, such as `SET ROLE`.
-    fn is_unsuitable(&self, in_use: &InUse<DB>, error: &sqlx::Error) -> bool {
-        in_use.is_heartbeat()
-            && !self.turns.has_own_calls()
-            && (DB::lacks_access(error) || !in_use.is_reused() && DB::is_read_only(error))
+    fn is_unsuitable(&self, checked_out: &CheckedOut<DB>, error: &sqlx::Error) -> bool {
+        checked_out.is_heartbeat()
+            && !self.permits.has_own_calls()
+            && (DB::lacks_privilege(error) || !checked_out.is_reused() && DB::is_read_only(error))
     }
 }
 
@@ -254,15 +261,15 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
 }
 
 /// The error of an earlier try that may have taken effect.
-struct Doubt(Option<sqlx::Error>);
+struct PossibleEffect(Option<sqlx::Error>);
 
-impl Doubt {
+impl PossibleEffect {
     /// Returns the error of the later try. If that try certainly had no effect, returns the earlier
     /// error instead, since the call as a whole may have taken effect.
-    fn keep<DB: Server>(&mut self, error: CallError) -> CallError {
+    fn or_earlier<DB: Server>(&mut self, error: CallError) -> CallError {
         let certain = match &error {
             CallError::NotSent(_) | CallError::TooManyAbandoned(_) => true,
-            CallError::Failed(error) => !DB::leaves_doubt(error),
+            CallError::Failed(error) => !DB::may_have_committed(error),
             CallError::Unanswered => false,
         };
         match self.0.take() {
@@ -272,6 +279,6 @@ impl Doubt {
     }
 }
 
-async fn admit(abandoned: &AbandonedCalls) -> Result<Admission, CallError> {
-    abandoned.admit().await.map_err(CallError::TooManyAbandoned)
+async fn acquire_call_permit(abandoned: &AbandonedCalls) -> Result<CallPermit, CallError> {
+    abandoned.acquire_permit().await.map_err(CallError::TooManyAbandoned)
 }

@@ -3,7 +3,7 @@
 use crate::{Error, LockName};
 
 /// Names the operation, the store and, where one is concerned, the lock.
-pub(crate) fn about(
+pub(crate) fn with_context(
     operation: &'static str,
     store: &str,
     name: Option<&LockName>,

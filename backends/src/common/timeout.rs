@@ -15,17 +15,17 @@ pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(10);
 const FIX: &str = "is the server up, and reachable from here?";
 
 /// Bounds a call that writes: without an answer, nobody knows whether it did.
-pub(crate) async fn writing<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(unanswered(ErrorKind::OutcomeUnknown)))
+pub(crate) async fn write_timeout<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(timed_out(ErrorKind::OutcomeUnknown)))
 }
 
 /// Bounds a call that changes nothing.
-pub(crate) async fn reading<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable)))
+pub(crate) async fn read_timeout<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(timed_out(ErrorKind::Unavailable)))
 }
 
 /// The error of a call that was given up.
-pub(crate) fn unanswered(kind: ErrorKind) -> Error {
+pub(crate) fn timed_out(kind: ErrorKind) -> Error {
     Error::new(kind, format!("the server did not answer within {CALL_LIMIT:?}")).with_fix(FIX)
 }
 

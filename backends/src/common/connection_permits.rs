@@ -8,18 +8,18 @@ use sqlx::pool::PoolConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::in_use::Source;
-use super::limit::CALL_LIMIT;
+use super::checked_out::ConnectionSource;
 use super::own_connections::OwnConnections;
 use super::server::Server;
+use super::timeout::CALL_LIMIT;
 
 /// At most this many of the connections for heartbeats serve releases and announcements, so that
 /// renewals do not wait for those.
-const MOST_OTHERS: usize = 2;
+const MAX_NON_RENEWALS: usize = 2;
 
 /// The connections that serve a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum ConnectionClass {
     /// Those for heartbeats.
     Heartbeats,
     /// Those for calls: the store's own or the application's pool.
@@ -29,14 +29,14 @@ pub(super) enum Way {
 }
 
 /// The right to use a connection.
-pub(super) enum Turn<DB: Server> {
+pub(super) enum Permit<DB: Server> {
     Heartbeats(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
     Calls(OwnedSemaphorePermit),
     Pool(PoolConnection<DB>),
 }
 
 /// All connections of a store.
-pub(super) struct Turns<DB: Server> {
+pub(super) struct ConnectionPermits<DB: Server> {
     pub(super) pool: Pool<DB>,
     /// The store's own connections for calls; if `None`, calls use the application's pool.
     calls: Option<OwnConnections<DB>>,
@@ -44,63 +44,66 @@ pub(super) struct Turns<DB: Server> {
     others: Arc<Semaphore>,
 }
 
-impl<DB: Server> Turns<DB> {
+impl<DB: Server> ConnectionPermits<DB> {
     pub(super) fn new(
         pool: Pool<DB>,
         calls: Option<OwnConnections<DB>>,
         heartbeats: OwnConnections<DB>,
     ) -> Self {
-        Self { pool, calls, heartbeats, others: Arc::new(Semaphore::new(MOST_OTHERS)) }
+        Self { pool, calls, heartbeats, others: Arc::new(Semaphore::new(MAX_NON_RENEWALS)) }
     }
 
     /// Waits for the right to use a connection.
-    pub(super) async fn turn(&self, way: Way) -> sqlx::Result<Turn<DB>> {
-        match way {
-            Way::Heartbeats => Ok(Turn::Heartbeats(self.heartbeats.turn().await?, None)),
-            Way::Calls => self.turn_for_call().await,
-            Way::Either => {
+    pub(super) async fn acquire_permit(&self, class: ConnectionClass) -> sqlx::Result<Permit<DB>> {
+        match class {
+            ConnectionClass::Heartbeats => {
+                Ok(Permit::Heartbeats(self.heartbeats.acquire_permit().await?, None))
+            }
+            ConnectionClass::Calls => self.call_permit().await,
+            ConnectionClass::Either => {
                 tokio::select! {
                     biased;
-                    turn = self.turn_beside_heartbeats() => turn,
+                    permit = self.either_permit() => permit,
                     // The other way may take longer and succeed.
-                    Ok(turn) = self.turn_for_call() => Ok(turn),
+                    Ok(permit) = self.call_permit() => Ok(permit),
                 }
             }
         }
     }
 
-    async fn turn_beside_heartbeats(&self) -> sqlx::Result<Turn<DB>> {
+    async fn either_permit(&self) -> sqlx::Result<Permit<DB>> {
         let permit = timeout(CALL_LIMIT, Arc::clone(&self.others).acquire_owned()).await;
         let permit = permit.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)?;
-        Ok(Turn::Heartbeats(self.heartbeats.turn().await?, Some(permit)))
+        Ok(Permit::Heartbeats(self.heartbeats.acquire_permit().await?, Some(permit)))
     }
 
-    async fn turn_for_call(&self) -> sqlx::Result<Turn<DB>> {
+    async fn call_permit(&self) -> sqlx::Result<Permit<DB>> {
         match &self.calls {
-            Some(calls) => calls.turn().await.map(Turn::Calls),
+            Some(calls) => calls.acquire_permit().await.map(Permit::Calls),
             None => match timeout(CALL_LIMIT, self.pool.acquire()).await {
-                Ok(acquired) => acquired.map(Turn::Pool),
+                Ok(acquired) => acquired.map(Permit::Pool),
                 Err(_) => Err(sqlx::Error::PoolTimedOut),
             },
         }
     }
 
     /// Returns the connection for a turn.
-    pub(super) async fn lend(
+    pub(super) async fn check_out(
         &self,
-        turn: Turn<DB>,
+        permit: Permit<DB>,
         test_after: Duration,
-    ) -> sqlx::Result<Source<DB>> {
-        match (turn, &self.calls) {
-            (Turn::Heartbeats(turn, permit), _) => {
-                let lent = self.heartbeats.lend(turn, test_after, !self.has_idle()).await?;
-                Ok(Source::Heartbeats(lent, permit))
+    ) -> sqlx::Result<ConnectionSource<DB>> {
+        match (permit, &self.calls) {
+            (Permit::Heartbeats(permit, other), _) => {
+                let checked_out =
+                    self.heartbeats.check_out(permit, test_after, !self.has_idle()).await?;
+                Ok(ConnectionSource::Heartbeats(checked_out, other))
             }
-            (Turn::Calls(turn), Some(calls)) => {
-                calls.lend(turn, test_after, true).await.map(Source::Calls)
+            (Permit::Calls(permit), Some(calls)) => {
+                calls.check_out(permit, test_after, true).await.map(ConnectionSource::Calls)
             }
-            (Turn::Calls(_), None) => Err(sqlx::Error::PoolClosed),
-            (Turn::Pool(connection), _) => Ok(Source::Pool(connection)),
+            (Permit::Calls(_), None) => Err(sqlx::Error::PoolClosed),
+            (Permit::Pool(connection), _) => Ok(ConnectionSource::Pool(connection)),
         }
     }
 

@@ -3,21 +3,21 @@
 use crate::{Error, ErrorKind};
 
 /// What is wrong with a row, before the table is named.
-pub(crate) struct Damage(pub(crate) Error);
+pub(crate) struct CorruptRecord(pub(crate) Error);
 
-impl Damage {
+impl CorruptRecord {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self(Error::new(ErrorKind::Corrupt, message))
     }
 
-    pub(crate) fn in_table(self, table: &str) -> Error {
+    pub(crate) fn into_error(self, table: &str) -> Error {
         Error::new(ErrorKind::Corrupt, format!("the table {table:?} has a damaged row"))
             .with_source(self.0)
             .with_fix("repair or delete it; fencing tokens grow all the same")
     }
 }
 
-impl From<Error> for Damage {
+impl From<Error> for CorruptRecord {
     fn from(error: Error) -> Self {
         Self(error)
     }
