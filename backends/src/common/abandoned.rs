@@ -63,8 +63,8 @@ impl AbandonedCalls {
             loop {
                 let mut answered = pin!(self.0.answered.notified());
                 answered.as_mut().enable();
-                if let Some(admission) = self.try_acquire_permit() {
-                    return admission;
+                if let Some(permit) = self.try_acquire_permit() {
+                    return permit;
                 }
                 answered.await;
             }
@@ -81,8 +81,8 @@ impl AbandonedCalls {
 
     /// Returns whether the admission was given here and is still valid, after the call waited for a
     /// connection: other calls may have been abandoned in that time.
-    pub(crate) fn is_still_valid(&self, admission: &CallPermit) -> bool {
-        Arc::ptr_eq(&self.0, &admission.inner) && (admission.number.is_some() || self.0.has_room())
+    pub(crate) fn is_still_valid(&self, permit: &CallPermit) -> bool {
+        Arc::ptr_eq(&self.0, &permit.inner) && (permit.number.is_some() || self.0.has_room())
     }
 
     /// Stops counting the calls that are abandoned now, because their connections are dead.
@@ -170,9 +170,9 @@ mod tests {
     use super::*;
 
     async fn abandoned(calls: &AbandonedCalls) -> CallPermit {
-        let mut admission = calls.acquire_permit().await.unwrap();
-        admission.count();
-        admission
+        let mut permit = calls.acquire_permit().await.unwrap();
+        permit.count();
+        permit
     }
 
     #[tokio::test(start_paused = true)]
@@ -236,6 +236,6 @@ mod tests {
             state.abandoned.values_mut().for_each(|until| *until = past);
             state.probe = state.probe.map(|(number, _)| (number, past));
         }
-        assert!(calls.try_acquire_permit().is_some_and(|admission| admission.number.is_none()));
+        assert!(calls.try_acquire_permit().is_some_and(|permit| permit.number.is_none()));
     }
 }

@@ -32,7 +32,7 @@ const TEST_LIMIT: Duration = Duration::from_secs(2);
 const TEST_HEAD_START: Duration = Duration::from_millis(250);
 
 /// A connection that has not answered for this long makes older idle ones suspect.
-pub(super) const SLOW_TEST: Duration = Duration::from_secs(1);
+pub(super) const SLOW_ANSWER: Duration = Duration::from_secs(1);
 
 /// A connection is replaced at about this age, so that changes of the address and password take
 /// effect.
@@ -119,13 +119,7 @@ impl<DB: Server> Inner<DB> {
         let at = state.idle.iter().rposition(|idle| idle.live.runtime == runtime)?;
         let IdleConnection { live, since } = state.idle.remove(at);
         let is_old = now.saturating_since(since) >= test_after;
-        Some((
-            live,
-            !is_old
-                && state
-                    .test_if_unused_since(now)
-                    .is_none_or(|test_if_unused_since| since >= test_if_unused_since),
-        ))
+        Some((live, !is_old && state.test_if_unused_since(now).is_none_or(|limit| since >= limit)))
     }
 
     /// Returns the connection if it answers, and otherwise a new one. Where one connection is dead,
@@ -207,7 +201,7 @@ impl<DB: Server> PoolState<DB> {
     /// one does not answer.
     fn test_if_unused_since(&self, now: Moment) -> Option<Moment> {
         let slow =
-            self.checked_out.values().map(|since| *since + SLOW_TEST).filter(|slow| *slow <= now);
+            self.checked_out.values().map(|since| *since + SLOW_ANSWER).filter(|slow| *slow <= now);
         slow.chain(self.test_if_unused_since).max()
     }
 }

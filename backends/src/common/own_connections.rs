@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::idle_connections::{IdleConnection, Inner, LIMIT, OpenConnection, SLOW_TEST};
+use super::idle_connections::{IdleConnection, Inner, LIMIT, OpenConnection, SLOW_ANSWER};
 use super::reaper;
 use super::server::Server;
 use crate::{Clock, SystemClock};
@@ -113,7 +113,7 @@ impl<DB: Server> Drop for CheckOutGuard<DB> {
     fn drop(&mut self) {
         let mut state = self.owner.state();
         let since = state.checked_out.remove(&self.number);
-        if let Some(slow) = since.map(|since| since + SLOW_TEST)
+        if let Some(slow) = since.map(|since| since + SLOW_ANSWER)
             && !self.has_answered
             && slow <= SystemClock.now()
         {

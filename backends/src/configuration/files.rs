@@ -8,9 +8,9 @@ use config::{File as Parsed, FileFormat, Map, Source, Value, ValueKind};
 
 use super::keys::{FILE_VARIABLE, KEYS, Key, SECTION};
 use super::layer::{Layer, Place};
-use super::origin::{Origin, Words};
+use super::parse::{Why, composite, wrong};
+use super::source::{Origin, Words};
 use super::trusted::distrust;
-use super::value::{Why, composite, wrong};
 use crate::common::nearest;
 use crate::{Error, Result};
 

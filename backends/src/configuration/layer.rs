@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use config::{Config, ConfigError, Map, Source, Value, ValueKind};
 
 use super::keys::{KEYS, Key};
-use super::origin::{Origin, Words};
+use super::source::{Origin, Words};
 use crate::{Error, Result};
 
 /// The values that one source has, each with where it stands.

@@ -43,29 +43,29 @@
 //! # }
 //! ```
 
+mod compat;
 mod files;
 mod keys;
 mod layer;
 mod loader;
-mod origin;
-mod original;
-mod reference;
+mod markdown;
+mod parse;
 mod resolved;
 mod serve;
 mod settings;
+mod source;
 mod store_url;
 mod trusted;
 mod unneeded;
-mod value;
 
 pub use keys::{KEYS, Key, Kind, Original};
 pub use loader::{Loader, OptionValue};
-pub use origin::Origin;
-pub use reference::reference;
+pub use markdown::reference;
+pub use parse::LogFormat;
 pub use serve::Serve;
 pub use settings::{Configuration, Setting};
+pub use source::Origin;
 pub use store_url::StoreUrl;
-pub use value::LogFormat;
 
 use crate::Result;
 

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::compat;
 use super::keys::KEYS;
 use super::layer::Merged;
-use super::origin::Origin;
-use super::original;
 use super::serve::Serve;
 use super::settings::{Configuration, Setting};
+use super::source::Origin;
 use crate::{Error, LockStore, MemoryStore, Result, Settings, Timing};
 
 /// Reads every value that holds, and checks that they fit together.
@@ -71,7 +71,7 @@ fn settings(merged: &Merged) -> Result<(Settings, Option<String>)> {
                 .map(|name| merged.is_originals(name).then(|| merged.origin(name).to_string()));
             let from: Vec<_> = from.into_iter().flatten().collect();
             if !from.is_empty() {
-                let ttl = original::ttl(interval, retries, tolerance, stop_grace, margin);
+                let ttl = compat::ttl(interval, retries, tolerance, stop_grace, margin);
                 settings = settings.ttl(ttl);
                 derived = Some(from.join(" and "));
             }
@@ -118,12 +118,12 @@ pub(super) fn timing(merged: &Merged) -> Result<(Settings, Option<String>, Timin
     // The settings are checked against the limits of their own store when that is opened.
     let timing = settings
         .resolve(&MemoryStore::new().capabilities())
-        .map_err(|error| contradiction(merged, &error))?;
+        .map_err(|error| inconsistent(merged, &error))?;
     Ok((settings, derived, timing))
 }
 
 /// Of settings that do not fit together: what is wrong, and who set what.
-fn contradiction(merged: &Merged, error: &Error) -> Error {
+fn inconsistent(merged: &Merged, error: &Error) -> Error {
     let set = TIMING.iter().filter(|name| merged.0.contains_key(*name));
     let set: Vec<_> = set.map(|name| format!("{name} from {}", merged.origin(name))).collect();
     Error::invalid(format!("{error} ({})", set.join(", ")))

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::KEYS;
-use super::origin::Origin;
+use super::parse::LogFormat;
 use super::serve::Serve;
+use super::source::Origin;
 use super::store_url::StoreUrl;
-use super::value::LogFormat;
 use crate::{Client, Error, LockName, Namespace, OpenOptions, Result, Settings, Timing, url};
 
 /// Settings that were read and checked.

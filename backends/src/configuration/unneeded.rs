@@ -2,8 +2,8 @@
 
 use super::keys::KEYS;
 use super::layer::Merged;
-use super::origin::{Origin, Words};
 use super::resolved::{TIMING, timing};
+use super::source::{Origin, Words};
 
 /// Removes the invalid values of settings that are not needed, and returns warnings about them.
 pub(super) fn drop_wrong(merged: &mut Merged, needed: &[&str]) -> Vec<String> {

@@ -3,13 +3,13 @@
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::shared::Shared;
+use super::shared::PostgresInner;
 use crate::common::row::{self, get};
 use crate::common::server::Purpose;
 use crate::common::{CorruptRecord, instance};
 use crate::{InstanceRecord, Presence, Result};
 
-impl Shared {
+impl PostgresInner {
     pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
         let statements = &self.sql.instances;
         let (id, text) = (presence.holder.instance.to_string(), instance::written(presence)?);

@@ -43,16 +43,16 @@
 //! # }
 //! ```
 
-mod asked;
 mod columns;
 mod config;
 mod connect_url;
 mod error;
-mod hinting;
 mod instances;
-mod listen;
+mod listener;
 mod notifications;
+mod notify;
 mod poll;
+mod polled_names;
 mod pooler;
 mod prune;
 mod row;

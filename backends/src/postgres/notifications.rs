@@ -6,37 +6,37 @@ use tokio::sync::Mutex;
 use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinHandle;
 
-use super::asked::Asked;
+use super::polled_names::PolledNames;
 use crate::{Hint, LockName};
 
 /// Where the watches of a store meet.
 #[derive(Default)]
-pub(super) struct Hub {
-    pub(super) listening: Mutex<Weak<Listening>>,
-    pub(super) asked: Asked,
+pub(super) struct Notifications {
+    pub(super) listening: Mutex<Weak<ListenTask>>,
+    pub(super) polled_names: PolledNames,
 }
 
 /// A task that listens for as long as a stream needs it.
-pub(super) struct Listening {
+pub(super) struct ListenTask {
     /// Never read from, only subscribed to.
     pub(super) hints: Receiver<Hint>,
     pub(super) task: JoinHandle<()>,
 }
 
-impl Drop for Listening {
+impl Drop for ListenTask {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Hub {
+impl Notifications {
     /// Notes that this process asked about a name, and may wait for it.
-    pub(super) fn asked(&self, name: &LockName) {
-        self.asked.note(name);
+    pub(super) fn note(&self, name: &LockName) {
+        self.polled_names.add(name);
     }
 
     /// Returns the names that a watch which polls must read.
-    pub(super) fn asked_names(&self) -> Vec<LockName> {
-        self.asked.names()
+    pub(super) fn polled_names(&self) -> Vec<LockName> {
+        self.polled_names.names()
     }
 }

@@ -3,14 +3,14 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use super::row;
-use super::shared::Shared;
+use super::shared::PostgresInner;
 use super::sql::{CLOCK, COLUMNS};
 use crate::common::prune::{Unused, condition, micros, readable};
 use crate::common::row::get;
 use crate::common::server::Purpose;
 use crate::{LockName, PruneOptions, Result};
 
-impl Shared {
+impl PostgresInner {
     pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
         let mut after = options.after.as_ref().map(|name| name.as_str().to_owned());
         let mut pruned = Vec::new();

@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use tokio::time::sleep;
 
 use super::error;
-use super::notifications::Hub;
+use super::notifications::Notifications;
 use super::row;
 use super::sql::Sql;
 use crate::common::CorruptRecord;
@@ -23,16 +23,16 @@ pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 /// How often a statement is repeated after the server rolled it back for the sake of another.
 const CONFLICT_TRIES: u32 = 10;
 
-pub(super) struct Shared {
+pub(super) struct PostgresInner {
     pub(super) label: String,
     pub(super) pool: PgPool,
     pub(super) connections: Connections<Postgres>,
     pub(super) sql: Sql,
     /// The one listener that all watches of this store share.
-    pub(super) hub: Hub,
+    pub(super) notifications: Notifications,
 }
 
-impl Shared {
+impl PostgresInner {
     /// Runs a statement that writes, and gives its rows once it is committed.
     pub(super) async fn write<'q>(
         &self,

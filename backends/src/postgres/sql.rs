@@ -23,7 +23,7 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::columns::Column;
-use super::hinting::Hinting;
+use super::notify::NotifyingStatements;
 use crate::Namespace;
 
 /// The server's clock in microseconds since 1970.
@@ -46,11 +46,11 @@ pub(super) struct Sql {
     /// names, leases, ttls: name, lease, ttl, expires_at, reason and clock of those in force.
     pub(super) renew: SqlStr,
     /// name, lease.
-    pub(super) release: Hinting,
+    pub(super) release: NotifyingStatements,
     /// name, reason, by: `done` and, if it is not, the standing row.
-    pub(super) disable: Hinting,
+    pub(super) disable: NotifyingStatements,
     /// name.
-    pub(super) enable: Hinting,
+    pub(super) enable: NotifyingStatements,
     /// name: its columns.
     pub(super) find: SqlStr,
     /// first name, a name to leave out or NULL, limit: their columns.
@@ -119,7 +119,7 @@ impl Sql {
                  RETURNING l.name, l.lease::text AS lease, h.ttl, l.expires_at, h.reason, \
                      {CLOCK} AS clock"
             )),
-            release: Hinting::new(&channel, |notify| {
+            release: NotifyingStatements::new(&channel, |notify| {
                 format!(
                     "WITH held AS (SELECT l.name, l.expires_at FROM {table} AS l \
                      WHERE l.name = $1 AND l.lease = $2::uuid FOR NO KEY UPDATE) \
@@ -130,7 +130,7 @@ impl Sql {
                 )
             }),
             // A lease that is over is marked too, which nobody sees: the next grant clears it.
-            disable: Hinting::new(&channel, |notify| {
+            disable: NotifyingStatements::new(&channel, |notify| {
                 format!(
                     "WITH done AS ( \
                      INSERT INTO {table} AS l \
@@ -147,7 +147,7 @@ impl Sql {
                  WHERE NOT EXISTS (SELECT FROM done)"
                 )
             }),
-            enable: Hinting::new(&channel, |notify| {
+            enable: NotifyingStatements::new(&channel, |notify| {
                 format!(
                     "UPDATE {table} AS l SET disabled_reason = NULL, disabled_by = NULL, \
                      disabled_at = NULL \

@@ -10,9 +10,9 @@ use sqlx::SqlStr;
 use sqlx::postgres::{PgPool, PgRow, Postgres};
 use uuid::Uuid;
 
-use super::notifications::Hub;
-use super::session::{self, Session};
-use super::shared::Shared;
+use super::notifications::Notifications;
+use super::session::{self, SessionSettings};
+use super::shared::PostgresInner;
 use super::sql::Sql;
 use super::{config, error, row, schema, watch};
 use crate::common::pool_call::Connections;
@@ -31,7 +31,7 @@ use crate::{
 /// Clones share the same pool of connections and the same listener.
 #[derive(Clone)]
 pub struct PostgresStore {
-    shared: Arc<Shared>,
+    shared: Arc<PostgresInner>,
 }
 
 impl PostgresStore {
@@ -59,7 +59,7 @@ impl PostgresStore {
         };
         let sql = read_timeout(check).await.map_err(with_context("open", &label, None))?;
         let pool = config::pool(&connect, options.max_connections);
-        let connections = Connections::own(pool.clone(), Session::default());
+        let connections = Connections::own(pool.clone(), SessionSettings::default());
         Ok(Self::build(pool, connections, label, sql))
     }
 
@@ -90,13 +90,13 @@ impl PostgresStore {
             prepared
         };
         let sql = read_timeout(check).await.map_err(with_context("open", &label, None))?;
-        let connections = Connections::of_application(pool.clone(), Session::default());
+        let connections = Connections::of_application(pool.clone(), SessionSettings::default());
         Ok(Self::build(pool, connections, label, sql))
     }
 
     fn build(pool: PgPool, connections: Connections<Postgres>, label: String, sql: Sql) -> Self {
-        let hub = Hub::default();
-        Self { shared: Arc::new(Shared { label, pool, connections, sql, hub }) }
+        let notifications = Notifications::default();
+        Self { shared: Arc::new(PostgresInner { label, pool, connections, sql, notifications }) }
     }
 
     /// The statements that create the tables of that namespace, for an application's migrations.
@@ -159,7 +159,7 @@ impl LockStore for PostgresStore {
         let shared = &*self.shared;
         let with_context = shared.with_context("acquire", Some(name));
         check_ttl(options.ttl, &self.capabilities()).map_err(&with_context)?;
-        shared.hub.asked(name);
+        shared.notifications.note(name);
         let holder = serde_json::to_string(&options.holder)
             .map_err(|e| with_context(Error::invalid("the holder is no JSON").with_source(e)))?;
         let (lease, ttl) = (options.lease.to_string(), ttl_micros(options.ttl));
@@ -274,7 +274,7 @@ impl LockStore for PostgresStore {
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
         let shared = &*self.shared;
-        shared.hub.asked(name);
+        shared.notifications.note(name);
         let get = async {
             let statement = || sqlx::query(shared.sql.find.clone()).bind(name.as_str());
             let rows = shared.read(statement).await?;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use config::ValueKind;
 use jiff::SignedDuration;
 
+use super::compat;
 use super::keys::{Key, Kind, MILLISECONDS, key};
 use super::layer::{Merged, Place};
-use super::origin::{Origin, Words};
-use super::original;
+use super::source::{Origin, Words};
 use super::store_url::StoreUrl;
 use crate::registry::driver;
 use crate::{Error, LockName, Namespace, Result};

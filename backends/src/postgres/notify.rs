@@ -13,21 +13,21 @@ use crate::Result;
 /// A notification is sent within the statement's transaction and can make its commit fail when the
 /// server's queue is full. Any session that listens and stays in a transaction can cause that.
 #[derive(Clone)]
-pub(super) struct Hinting {
-    loud: SqlStr,
-    silent: SqlStr,
+pub(super) struct NotifyingStatements {
+    with_notify: SqlStr,
+    without_notify: SqlStr,
     /// This is true once the current failure was logged.
     warned: Arc<AtomicBool>,
 }
 
-impl Hinting {
+impl NotifyingStatements {
     /// Creates both forms from the text of a statement; `text` receives the expression for the
     /// column `notified` of the row `l`.
     pub(super) fn new(channel: &str, text: impl Fn(&str) -> String) -> Self {
         let statement = |notified: &str| AssertSqlSafe(text(notified)).into_sql_str();
         Self {
-            loud: statement(&format!("pg_notify('{channel}', l.name)::text AS notified")),
-            silent: statement("NULL::text AS notified"),
+            with_notify: statement(&format!("pg_notify('{channel}', l.name)::text AS notified")),
+            without_notify: statement("NULL::text AS notified"),
             warned: Arc::default(),
         }
     }
@@ -38,9 +38,9 @@ impl Hinting {
     where
         F: Future<Output = Result<T>>,
     {
-        match call(self.loud.clone()).await {
+        match call(self.with_notify.clone()).await {
             Err(refusal) if error::refuses_hint(&refusal) => {
-                let done = call(self.silent.clone()).await?;
+                let done = call(self.without_notify.clone()).await?;
                 if !self.warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         why = %refusal,

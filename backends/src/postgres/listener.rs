@@ -14,37 +14,40 @@ use crate::common::timeout::CALL_LIMIT;
 use crate::{Hint, LeaseId, LockName};
 
 /// A connection on which nothing came for so long is tested, since a dead one says nothing either.
-const QUIET: Duration = Duration::from_secs(15);
+const TEST_AFTER_SILENCE: Duration = Duration::from_secs(15);
 
 /// How long a notification to oneself may take.
-const ECHO_LIMIT: Duration = Duration::from_secs(5);
+const ECHO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The result of an attempt to listen.
-pub(super) enum Opened {
-    Listens(Ear),
+pub(super) enum ListenResult {
+    Listening(Listener),
     /// A pooler shares the server's sessions, so no `LISTEN` was sent.
-    Shared,
+    SharedSessions,
 }
 
 /// Hears the notifications of one table.
-pub(super) struct Ear {
+pub(super) struct Listener {
     /// Taken only when it is dropped.
     listener: Option<PgListener>,
     channel: String,
     /// A second connection, which is kept until a notification that it sent has arrived.
-    witness: Option<PgConnection>,
+    probe_connection: Option<PgConnection>,
 }
 
-impl Ear {
+impl Listener {
     /// Connects and listens; what is changed after that is heard.
     ///
     /// Behind a pooler that shares sessions it does not listen: the server would send notifications
     /// to clients that did not ask for them, and whose driver treats them as an error.
-    pub(super) async fn open(options: &PgConnectOptions, channel: &str) -> sqlx::Result<Opened> {
+    pub(super) async fn open(
+        options: &PgConnectOptions,
+        channel: &str,
+    ) -> sqlx::Result<ListenResult> {
         let open = async {
-            let mut witness = options.connect().await?;
-            if pooler::look(&mut witness).await?.renamed {
-                return Ok(Opened::Shared);
+            let mut probe_connection = options.connect().await?;
+            if pooler::probe(&mut probe_connection).await?.renamed {
+                return Ok(ListenResult::SharedSessions);
             }
             let pool = PgPoolOptions::new()
                 .max_connections(1)
@@ -55,15 +58,18 @@ impl Ear {
                 .connect_lazy_with(options.clone());
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.eager_reconnect(false);
-            let mut ear =
-                Self { listener: Some(listener), channel: channel.to_owned(), witness: None };
-            let connection = Acquire::acquire(ear.listener()?).await?;
-            if pooler::share(&mut witness, connection).await? {
-                return Ok(Opened::Shared);
+            let mut this = Self {
+                listener: Some(listener),
+                channel: channel.to_owned(),
+                probe_connection: None,
+            };
+            let connection = Acquire::acquire(this.listener()?).await?;
+            if pooler::share_session(&mut probe_connection, connection).await? {
+                return Ok(ListenResult::SharedSessions);
             }
-            ear.witness = Some(witness);
-            ear.listener()?.listen(channel).await?;
-            Ok(Opened::Listens(ear))
+            this.probe_connection = Some(probe_connection);
+            this.listener()?.listen(channel).await?;
+            Ok(ListenResult::Listening(this))
         };
         timeout(CALL_LIMIT, open).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
@@ -73,28 +79,31 @@ impl Ear {
     }
 
     /// Returns whether notifications from another connection arrive.
-    pub(super) async fn hears(&mut self, meanwhile: impl Fn(Hint)) -> sqlx::Result<bool> {
+    pub(super) async fn notifications_arrive(
+        &mut self,
+        on_hint: impl Fn(Hint),
+    ) -> sqlx::Result<bool> {
         let channel = format!("leasehold_echo_{}", LeaseId::new());
-        let Some(mut witness) = self.witness.take() else { return Ok(true) };
+        let Some(mut probe_connection) = self.probe_connection.take() else { return Ok(true) };
         let listener = self.listener()?;
         let echo = async {
             // An outage like any other until the address leads elsewhere.
-            accepts_writes(&mut witness).await?;
+            accepts_writes(&mut probe_connection).await?;
             listener.listen(&channel).await?;
             let notify = format!("SELECT pg_notify('{channel}', 'echo')");
-            witness.execute(sqlx::raw_sql(AssertSqlSafe(notify))).await?;
+            probe_connection.execute(sqlx::raw_sql(AssertSqlSafe(notify))).await?;
             loop {
                 match listener.try_recv().await? {
                     Some(heard) if heard.channel() == channel => break,
-                    Some(heard) => meanwhile(hint(heard.payload())),
+                    Some(heard) => on_hint(hint(heard.payload())),
                     None => return Err(sqlx::Error::PoolClosed),
                 }
             }
             listener.unlisten(&channel).await?;
-            _ = witness.close().await;
+            _ = probe_connection.close().await;
             Ok(())
         };
-        match timeout(ECHO_LIMIT, echo).await {
+        match timeout(ECHO_TIMEOUT, echo).await {
             Ok(done) => done.map(|()| true),
             Err(_) => Ok(false),
         }
@@ -105,7 +114,7 @@ impl Ear {
         loop {
             let channel = self.channel.clone();
             let listener = self.listener()?;
-            match timeout(QUIET, listener.try_recv()).await {
+            match timeout(TEST_AFTER_SILENCE, listener.try_recv()).await {
                 Ok(Ok(Some(heard))) if heard.channel() == channel => {
                     return Ok(hint(heard.payload()));
                 }
@@ -134,7 +143,7 @@ fn hint(payload: &str) -> Hint {
     LockName::new(payload).map_or(Hint::Anything, Hint::Name)
 }
 
-impl Drop for Ear {
+impl Drop for Listener {
     fn drop(&mut self) {
         // Its own drop takes leave of the server in a task, and panics where there is no runtime.
         if Handle::try_current().is_err() {

@@ -7,16 +7,16 @@ use crate::LockName;
 
 /// At most this many names are polled. If there are more, those that were asked about longest ago
 /// are left out; their waiters poll at their own interval.
-const MOST: usize = 1000;
+const MAX_NAMES: usize = 1000;
 
 /// The names that were asked about most recently, kept while a watch polls.
 #[derive(Clone, Default)]
-pub(super) struct Asked {
-    state: Arc<Mutex<State>>,
+pub(super) struct PolledNames {
+    state: Arc<Mutex<NamesByAge>>,
 }
 
 #[derive(Default)]
-struct State {
+struct NamesByAge {
     /// Notifications do not arrive, so the watch polls.
     polled: bool,
     /// When each name was last asked about, as a number that grows.
@@ -26,13 +26,13 @@ struct State {
     next: u64,
 }
 
-impl Asked {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl PolledNames {
+    fn state(&self) -> MutexGuard<'_, NamesByAge> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers a name, if a watch polls.
-    pub(super) fn note(&self, name: &LockName) {
+    pub(super) fn add(&self, name: &LockName) {
         let mut state = self.state();
         if !state.polled {
             return;
@@ -43,7 +43,7 @@ impl Asked {
             state.names.remove(&before);
         }
         state.names.insert(time, name.clone());
-        if state.names.len() > MOST
+        if state.names.len() > MAX_NAMES
             && let Some((_, oldest)) = state.names.pop_first()
         {
             state.times.remove(&oldest);
@@ -57,11 +57,11 @@ impl Asked {
 
     /// Forgets the names, since notifications arrive.
     pub(super) fn stop(&self) {
-        *self.state() = State::default();
+        *self.state() = NamesByAge::default();
     }
 
     /// Returns whether the watch must poll.
-    pub(super) fn polled(&self) -> bool {
+    pub(super) fn is_polling(&self) -> bool {
         self.state().polled
     }
 
@@ -76,19 +76,19 @@ mod tests {
 
     #[test]
     fn the_names_asked_about_last_are_kept_and_no_more_than_the_most() {
-        let asked = Asked::default();
+        let names = PolledNames::default();
         let name = |number: usize| LockName::new(format!("job {number}")).unwrap();
-        asked.note(&name(0));
-        assert!(!asked.polled() && asked.names().is_empty(), "nobody polls");
-        asked.poll();
-        for number in 0..MOST {
-            asked.note(&name(number));
+        names.add(&name(0));
+        assert!(!names.is_polling() && names.names().is_empty(), "nobody polls");
+        names.poll();
+        for number in 0..MAX_NAMES {
+            names.add(&name(number));
         }
-        asked.note(&name(0));
-        asked.note(&name(MOST));
-        let names = asked.names();
-        assert_eq!(names.len(), MOST);
+        names.add(&name(0));
+        names.add(&name(MAX_NAMES));
+        let names = names.names();
+        assert_eq!(names.len(), MAX_NAMES);
         assert!(names.contains(&name(0)) && !names.contains(&name(1)));
-        assert_eq!(asked.state().times.len(), MOST);
+        assert_eq!(names.state().times.len(), MAX_NAMES);
     }
 }
