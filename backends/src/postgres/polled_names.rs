@@ -86,9 +86,9 @@ mod tests {
         }
         names.add(&name(0));
         names.add(&name(MAX_NAMES));
-        let names = names.names();
-        assert_eq!(names.len(), MAX_NAMES);
-        assert!(names.contains(&name(0)) && !names.contains(&name(1)));
+        let kept = names.names();
+        assert_eq!(kept.len(), MAX_NAMES);
+        assert!(kept.contains(&name(0)) && !kept.contains(&name(1)));
         assert_eq!(names.state().times.len(), MAX_NAMES);
     }
 }

@@ -10,10 +10,10 @@ use super::error;
 use crate::Result;
 
 /// How long connecting may take: less than a call, so that what was not sent is known not to be.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long one node of a cluster may take, so that others are reached in time where one hangs.
-pub(super) const NODE_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const NODE_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Returns a client for that address with the settings of another client.
 pub(super) fn client_at(model: &ConnectionInfo, address: &Address) -> RedisResult<Client> {

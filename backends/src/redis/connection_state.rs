@@ -7,36 +7,36 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, Shared, ready};
 
-use super::place::Opened;
-use super::silence::{Activity, Replaced};
+use super::liveness::{Activity, ReplacedConnections};
+use super::topology::PrimaryConnection;
 use crate::Result;
 
 /// Resolves to the connection, for all calls that wait for it.
-pub(super) type Opening = Shared<BoxFuture<'static, Result<Live>>>;
+pub(super) type ConnectFuture = Shared<BoxFuture<'static, Result<OpenConnection>>>;
 
 /// An open connection.
 #[derive(Clone)]
-pub(super) struct Live {
-    pub(super) opened: Opened,
+pub(super) struct OpenConnection {
+    pub(super) opened: PrimaryConnection,
     pub(super) generation: u64,
     pub(super) activity: Arc<Activity>,
 }
 
 /// The connection that the next call uses.
 #[derive(Default)]
-struct Current {
+struct ConnectionSlot {
     generation: u64,
-    opening: Option<Opening>,
+    opening: Option<ConnectFuture>,
     /// The latest generation so far: an earlier one may be in use again.
     latest: u64,
     /// This is set while the connection is silent although calls wait on it.
     silent: Option<Weak<Activity>>,
     /// The generation that was replaced last because it was silent.
     slow: Option<u64>,
-    replaced: Replaced,
+    replaced: ReplacedConnections,
 }
 
-impl Current {
+impl ConnectionSlot {
     fn discard(&mut self) {
         self.latest += 1;
         self.generation = self.latest;
@@ -52,13 +52,13 @@ impl Current {
     }
 
     /// Uses a silent connection again that has answered, unless the one in its place is open.
-    fn restore(&mut self, live: &Live) {
+    fn restore(&mut self, connection: &OpenConnection) {
         let is_open = self.opening.as_ref().is_some_and(|opening| opening.peek().is_some());
-        if self.slow == Some(live.generation) && !is_open {
+        if self.slow == Some(connection.generation) && !is_open {
             (self.slow, self.silent) = (None, None);
-            self.generation = live.generation;
-            self.opening = Some(ready(Ok(live.clone())).boxed().shared());
-            self.replaced.forget(&Arc::downgrade(&live.activity));
+            self.generation = connection.generation;
+            self.opening = Some(ready(Ok(connection.clone())).boxed().shared());
+            self.replaced.forget(&Arc::downgrade(&connection.activity));
         }
     }
 }
@@ -66,7 +66,7 @@ impl Current {
 /// The state that the calls on a shared connection change.
 #[derive(Default)]
 pub(super) struct ConnectionState {
-    current: Mutex<Current>,
+    current: Mutex<ConnectionSlot>,
     /// The duration of the latest batch, in microseconds.
     latency: AtomicU64,
 }
@@ -83,7 +83,7 @@ impl ConnectionState {
     }
 
     /// Returns the current connection and its generation, and opens it first if necessary.
-    pub(super) fn opening(&self, open: impl FnOnce(u64) -> Opening) -> (u64, Opening) {
+    pub(super) fn opening(&self, open: impl FnOnce(u64) -> ConnectFuture) -> (u64, ConnectFuture) {
         let mut current = self.current();
         current.replace_silent();
         let generation = current.generation;
@@ -102,25 +102,25 @@ impl ConnectionState {
     }
 
     /// Notes that a connection is silent. If it still is when the next call comes, it is replaced.
-    pub(super) fn note_silence(&self, live: &Live) {
+    pub(super) fn mark_silent(&self, connection: &OpenConnection) {
         let mut current = self.current();
-        if current.generation == live.generation {
-            current.silent = Some(Arc::downgrade(&live.activity));
+        if current.generation == connection.generation {
+            current.silent = Some(Arc::downgrade(&connection.activity));
         }
     }
 
     /// Notes that a connection has answered.
-    pub(super) fn note_answer(&self, live: &Live) {
-        live.activity.answer();
+    pub(super) fn mark_answered(&self, connection: &OpenConnection) {
+        connection.activity.answer();
         let mut current = self.current();
-        if current.generation == live.generation {
+        if current.generation == connection.generation {
             current.silent = None;
         } else {
-            current.restore(live);
+            current.restore(connection);
         }
     }
 
-    fn current(&self) -> MutexGuard<'_, Current> {
+    fn current(&self) -> MutexGuard<'_, ConnectionSlot> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

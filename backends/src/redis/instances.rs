@@ -5,8 +5,8 @@ use std::time::Duration;
 use ::redis::Value;
 use uuid::Uuid;
 
-use super::list;
 use super::request::Request;
+use super::scan;
 use super::servers::{self, Servers};
 use crate::{Error, ErrorKind, InstanceRecord, Presence, Result};
 

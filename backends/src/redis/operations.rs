@@ -5,13 +5,13 @@ use std::time::Duration;
 use ::redis::Value;
 
 use super::instances::Instances;
-use super::list::Listings;
-use super::record::{Answer, strange};
+use super::record::{Answer, unexpected_reply};
 use super::request::{Call, Request};
 use super::runtimes::Runtimes;
+use super::scan::ScanCache;
 use super::scripts::{self, Script};
 use super::servers;
-use super::waiting::{Waited, Write};
+use super::wait_pool::{WaitReply, WriteKind};
 use crate::{
     AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, Error,
     ErrorKind, FencingToken, Grant, Held, LeaseId, ListOptions, LockName, LockRecord, PruneOptions,
@@ -32,7 +32,7 @@ pub(super) struct Operations {
     pub(super) channel: String,
     pub(super) instances: Instances,
     pub(super) runtimes: Runtimes,
-    pub(super) listings: Listings,
+    pub(super) listings: ScanCache,
 }
 
 impl Operations {
@@ -55,7 +55,7 @@ impl Operations {
     /// if so.
     async fn run_on_replicas(
         &self,
-        kind: Write,
+        kind: WriteKind,
         script: &'static Script,
         name: &LockName,
         more: &[&str],
@@ -79,7 +79,7 @@ impl Operations {
         let (lease, ttl) = (options.lease.to_string(), micros(options.ttl));
         let more = [lease.as_str(), &holder, &ttl];
         let (answer, missing) =
-            self.run_on_replicas(Write::Grant, &scripts::ACQUIRE, name, &more).await?;
+            self.run_on_replicas(WriteKind::Grant, &scripts::ACQUIRE, name, &more).await?;
         match &*answer.word {
             "granted" => {
                 let token = FencingToken::new(answer.number(0)?)?;
@@ -90,14 +90,14 @@ impl Operations {
             }
             "held" => {
                 let LockRecord { token, lease, .. } = answer.record(name)?;
-                let (token, lease) = token.zip(lease).ok_or_else(strange)?;
+                let (token, lease) = token.zip(lease).ok_or_else(unexpected_reply)?;
                 Ok(AcquireOutcome::Held(Held { holder: lease.holder, token, left: lease.left }))
             }
             "disabled" => {
-                let disabled = answer.record(name)?.disabled.ok_or_else(strange)?;
+                let disabled = answer.record(name)?.disabled.ok_or_else(unexpected_reply)?;
                 Ok(AcquireOutcome::Disabled(disabled))
             }
-            _ => Err(strange()),
+            _ => Err(unexpected_reply()),
         }
     }
 
@@ -118,7 +118,7 @@ impl Operations {
         match &*answer.word {
             "released" => Ok(ReleaseOutcome::Released),
             "not_held" => Ok(ReleaseOutcome::NotHeld),
-            _ => Err(strange()),
+            _ => Err(unexpected_reply()),
         }
     }
 
@@ -129,7 +129,7 @@ impl Operations {
         let requests: Vec<_> = leases.iter().map(request).collect();
         let shortest = leases.iter().map(|lease| lease.ttl).min().unwrap_or_default();
         let connections = self.runtimes.here();
-        let Waited { answers, missing } = match &connections.replicas {
+        let WaitReply { answers, missing } = match &connections.replicas {
             // This is less than the engine's default limit for a heartbeat, so that the engine gets
             // the reason.
             Some(replicas) => {
@@ -138,7 +138,7 @@ impl Operations {
             None => {
                 let limit = |latency| shard_limit(latency, shortest);
                 let answers = connections.servers.call_all(requests, limit).await?;
-                Waited { answers, missing: None }
+                WaitReply { answers, missing: None }
             }
         };
         let outcomes = leases.iter().zip(answers);
@@ -154,14 +154,14 @@ impl Operations {
         let mut more = vec![options.reason.as_str()];
         more.extend(options.by.as_deref());
         let (answer, missing) =
-            self.run_on_replicas(Write::Disable, &scripts::DISABLE, name, &more).await?;
+            self.run_on_replicas(WriteKind::Disable, &scripts::DISABLE, name, &more).await?;
         let outcome = match &*answer.word {
             "disabled" => DisableOutcome::Disabled,
             "already" => {
-                let disabled = answer.record(name)?.disabled.ok_or_else(strange)?;
+                let disabled = answer.record(name)?.disabled.ok_or_else(unexpected_reply)?;
                 DisableOutcome::AlreadyDisabled(disabled)
             }
-            _ => return Err(strange()),
+            _ => return Err(unexpected_reply()),
         };
         match missing {
             None => Ok(outcome),
@@ -178,7 +178,7 @@ impl Operations {
         match &*self.run(&scripts::ENABLE, name, &[]).await?.word {
             "enabled" => Ok(EnableOutcome::Enabled),
             "already" => Ok(EnableOutcome::AlreadyEnabled),
-            _ => Err(strange()),
+            _ => Err(unexpected_reply()),
         }
     }
 
@@ -205,7 +205,7 @@ impl Operations {
         let mut names = listings.names(servers, &self.keys, "list", prefix, after.as_ref()).await?;
         let mut records = Vec::new();
         while records.len() < *limit {
-            let page = names.take(AT_ONCE.min(limit - records.len()));
+            let page = names.next_page(AT_ONCE.min(limit - records.len()));
             if page.is_empty() {
                 return Ok(records);
             }
@@ -216,7 +216,7 @@ impl Operations {
             }
         }
         if let Some(last) = records.last() {
-            listings.keep(names, &last.name);
+            listings.store_page(names, &last.name);
         }
         Ok(records)
     }
@@ -234,7 +234,7 @@ impl Operations {
         while pruned.len() < *limit {
             // This asks for at most as many as may be removed, so that each removed name is
             // returned.
-            let page = names.take(AT_ONCE.min(limit - pruned.len()));
+            let page = names.next_page(AT_ONCE.min(limit - pruned.len()));
             if page.is_empty() {
                 return Ok(pruned);
             }
@@ -245,7 +245,7 @@ impl Operations {
                 match answer.and_then(Answer::new) {
                     Ok(answer) if answer.word == "unused" => pruned.push(name.clone()),
                     Ok(answer) if answer.word == "used" => {}
-                    Ok(_) => return Err(strange()),
+                    Ok(_) => return Err(unexpected_reply()),
                     // The value at the key is not Leasehold's.
                     Err(error) if error.kind() == ErrorKind::Corrupt => {}
                     Err(error) if servers.is_cluster() && error.is_transient() => {
@@ -256,7 +256,7 @@ impl Operations {
             }
         }
         if let Some(last) = pruned.last() {
-            listings.keep(names, last);
+            listings.store_page(names, last);
         }
         Ok(pruned)
     }
@@ -342,8 +342,10 @@ pub(super) fn renewed(name: &LockName, value: Result<Value>) -> Result<RenewOutc
             let reason = answer.reason(name);
             Ok(reason.map_or_else(damaged, |reason| RenewOutcome::Disabled { reason, left }))
         }
-        "damaged" => answer.record(name).map_or_else(|e| Ok(damaged(e)), |_| Err(strange())),
-        _ => Err(strange()),
+        "damaged" => {
+            answer.record(name).map_or_else(|e| Ok(damaged(e)), |_| Err(unexpected_reply()))
+        }
+        _ => Err(unexpected_reply()),
     }
 }
 
@@ -365,8 +367,8 @@ mod tests {
         for damaged in [&b""[..], b"\xff", b"a\0b", &[b'x'; 1025]] {
             assert!(matches!(ending(damaged), Ok(RenewOutcome::Unknown { .. })));
         }
-        let strange = Value::Array(vec![Value::BulkString(b"what".to_vec())]);
-        assert!(renewed(&name, Ok(strange)).is_err());
+        let unexpected_reply = Value::Array(vec![Value::BulkString(b"what".to_vec())]);
+        assert!(renewed(&name, Ok(unexpected_reply)).is_err());
         let told = ending(b"upkeep").unwrap();
         assert!(
             matches!(told, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")

@@ -6,16 +6,16 @@ use ::redis::{Cmd, Value};
 use tokio::time::timeout;
 
 use super::address::Address;
-use super::connect::NODE_PATIENCE;
+use super::connect::NODE_CONNECT_TIMEOUT;
 use super::error;
-use super::link::Link;
 use super::request::Request;
+use super::shared_connection::SharedConnection;
 use crate::common::timeout::CALL_LIMIT;
 use crate::{ErrorKind, Result};
 
 /// A server that stores keys, with its address in a cluster.
 pub(super) struct Primary {
-    pub(super) link: Arc<Link>,
+    pub(super) connection: Arc<SharedConnection>,
     pub(super) node: Option<Address>,
 }
 
@@ -23,8 +23,8 @@ impl Primary {
     /// Runs a command that changes nothing. In a cluster, errors name the node, which must answer
     /// in less time than a call may take.
     pub(super) async fn read(&self, command: Cmd) -> Result<Value> {
-        let limit = if self.node.is_some() { NODE_PATIENCE } else { CALL_LIMIT };
-        let asked = self.link.call(Request::Command { key: Vec::new(), command });
+        let limit = if self.node.is_some() { NODE_CONNECT_TIMEOUT } else { CALL_LIMIT };
+        let asked = self.connection.call(Request::Command { key: Vec::new(), command });
         let answer = timeout(limit, asked).await;
         let answer =
             answer.unwrap_or_else(|_| Err(error::unanswered(ErrorKind::Unavailable, limit)));

@@ -38,19 +38,19 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn new(value: Value) -> Result<Self> {
-        let Value::Array(values) = value else { return Err(strange()) };
+        let Value::Array(values) = value else { return Err(unexpected_reply()) };
         let mut values = values.into_iter();
-        let word = values.next().ok_or_else(strange)?;
-        let word = text(&word).ok_or_else(strange)?.to_owned();
+        let word = values.next().ok_or_else(unexpected_reply)?;
+        let word = text(&word).ok_or_else(unexpected_reply)?.to_owned();
         Ok(Self { word, rest: values.collect() })
     }
 
     fn text(&self, at: usize) -> Result<&str> {
-        self.rest.get(at).and_then(text).ok_or_else(strange)
+        self.rest.get(at).and_then(text).ok_or_else(unexpected_reply)
     }
 
     pub(super) fn number(&self, at: usize) -> Result<u64> {
-        self.text(at)?.parse().map_err(|_| strange())
+        self.text(at)?.parse().map_err(|_| unexpected_reply())
     }
 
     pub(super) fn duration(&self, at: usize) -> Result<Duration> {
@@ -59,14 +59,14 @@ impl Answer {
 
     /// Reads a list of words.
     pub(super) fn words(&self, at: usize) -> Result<Vec<&str>> {
-        let Some(Value::Array(words)) = self.rest.get(at) else { return Err(strange()) };
-        words.iter().map(|word| text(word).ok_or_else(strange)).collect()
+        let Some(Value::Array(words)) = self.rest.get(at) else { return Err(unexpected_reply()) };
+        words.iter().map(|word| text(word).ok_or_else(unexpected_reply)).collect()
     }
 
     /// The record that came along, as of the server's time that came with it.
     pub(super) fn record(&self, name: &LockName) -> Result<LockRecord> {
         let now = self.number(0)?;
-        let Some(Value::Array(flat)) = self.rest.get(1) else { return Err(strange()) };
+        let Some(Value::Array(flat)) = self.rest.get(1) else { return Err(unexpected_reply()) };
         let parsed = parse(name, now, flat).and_then(|record| match &*self.word {
             "damaged" => Err(damage("its parts do not belong together")),
             _ => Ok(record),
@@ -76,7 +76,7 @@ impl Answer {
 
     /// Why the lease is to end, which stands first. It is part of the record, where it may be damaged.
     pub(super) fn reason(&self, name: &LockName) -> Result<Reason> {
-        let reason = self.rest.first().ok_or_else(strange)?;
+        let reason = self.rest.first().ok_or_else(unexpected_reply)?;
         let reason = text(reason).ok_or_else(|| damage("the reason is no UTF-8"));
         let reason = reason.and_then(|reason| {
             Reason::new(reason).map_err(|error| damage(format!("the reason is wrong: {error}")))
@@ -92,7 +92,7 @@ fn damaged(name: &LockName, cause: Error) -> Error {
         .for_lock(name)
 }
 
-pub(super) fn strange() -> Error {
+pub(super) fn unexpected_reply() -> Error {
     Error::new(ErrorKind::Corrupt, "the server's answer is not that of leasehold's script")
         .with_fix("is it Redis or Valkey, without a proxy that changes answers?")
 }

@@ -6,26 +6,26 @@ use std::time::Duration;
 use ::redis::Value;
 
 use super::cluster::Cluster;
-use super::connect::PATIENCE;
+use super::connect::CONNECT_TIMEOUT;
 use super::error;
-use super::link::Link;
-use super::place::{Place, Server};
 use super::primary::Primary;
 use super::request::Request;
+use super::shared_connection::SharedConnection;
+use super::topology::{ServerLocator, Topology};
 use crate::Result;
 use crate::common::timeout::CALL_LIMIT;
 
 #[derive(Clone, Debug)]
 pub(super) enum Servers {
-    One(Arc<Link>),
+    One(Arc<SharedConnection>),
     Cluster(Arc<Cluster>),
 }
 
 impl Servers {
-    pub(super) fn new(place: &Place) -> Self {
-        match place {
-            Place::Server(server) => Self::One(Arc::new(one(server))),
-            Place::Cluster(nodes) => Self::Cluster(Arc::new(Cluster::new(nodes.clone()))),
+    pub(super) fn new(topology: &Topology) -> Self {
+        match topology {
+            Topology::Server(server) => Self::One(Arc::new(one(server))),
+            Topology::Cluster(nodes) => Self::Cluster(Arc::new(Cluster::new(nodes.clone()))),
         }
     }
 
@@ -36,7 +36,7 @@ impl Servers {
     /// Runs one request.
     pub(super) async fn call(&self, request: Request) -> Result<Value> {
         match self {
-            Self::One(link) => link.call(request).await,
+            Self::One(connection) => connection.call(request).await,
             Self::Cluster(cluster) => cluster.call(request).await,
         }
     }
@@ -53,8 +53,8 @@ impl Servers {
         limit: impl Fn(Duration) -> Duration,
     ) -> Result<Vec<Result<Value>>> {
         match self {
-            Self::One(link) => {
-                let (replies, _) = link.send(&requests, None).await?;
+            Self::One(connection) => {
+                let (replies, _) = connection.send(&requests, None).await?;
                 Ok(replies.into_iter().map(|reply| reply.map_err(error::calling)).collect())
             }
             Self::Cluster(cluster) => cluster.call_all(requests, limit).await,
@@ -64,15 +64,17 @@ impl Servers {
     /// Returns a connection to each server that stores keys.
     pub(super) async fn primaries(&self) -> Result<Vec<Primary>> {
         match self {
-            Self::One(link) => Ok(vec![Primary { link: Arc::clone(link), node: None }]),
+            Self::One(connection) => {
+                Ok(vec![Primary { connection: Arc::clone(connection), node: None }])
+            }
             Self::Cluster(cluster) => cluster.primaries().await,
         }
     }
 }
 
 /// Returns a new connection to that server.
-pub(super) fn one(server: &Server) -> Link {
-    Link::new(server.clone(), PATIENCE)
+pub(super) fn one(server: &ServerLocator) -> SharedConnection {
+    SharedConnection::new(server.clone(), CONNECT_TIMEOUT)
 }
 
 /// The limit for calls whose answers are only useful together.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ::redis::Value;
 
 use super::address::Address;
-use super::record::strange;
+use super::record::unexpected_reply;
 use crate::Result;
 
 /// The number of slots of a cluster.
@@ -43,16 +43,16 @@ pub(super) struct SlotMap {
 impl SlotMap {
     /// Reads the answer to `CLUSTER SLOTS`. A node may leave its own host out.
     pub(super) fn parse(answer: Value, asked: &str) -> Result<Self> {
-        let Value::Array(ranges) = answer else { return Err(strange()) };
+        let Value::Array(ranges) = answer else { return Err(unexpected_reply()) };
         let mut map = Self::default();
         for range in ranges {
             // The first slot, the last slot, the primary, the replicas.
-            let Value::Array(range) = range else { return Err(strange()) };
+            let Value::Array(range) = range else { return Err(unexpected_reply()) };
             let [Value::Int(first), Value::Int(last), primary, replicas @ ..] = &range[..] else {
-                return Err(strange());
+                return Err(unexpected_reply());
             };
             let (Ok(first), Ok(last)) = (u16::try_from(*first), u16::try_from(*last)) else {
-                return Err(strange());
+                return Err(unexpected_reply());
             };
             map.ranges.insert(last, (first, node(primary, asked)?));
             for replica in replicas {
@@ -89,14 +89,14 @@ impl SlotMap {
 
 /// Reads host and port; further elements are ignored.
 fn node(value: &Value, asked: &str) -> Result<Address> {
-    let Value::Array(parts) = value else { return Err(strange()) };
+    let Value::Array(parts) = value else { return Err(unexpected_reply()) };
     let host = match parts.first() {
-        Some(Value::BulkString(host)) => str::from_utf8(host).map_err(|_| strange())?,
+        Some(Value::BulkString(host)) => str::from_utf8(host).map_err(|_| unexpected_reply())?,
         Some(Value::SimpleString(host)) => host,
         _ => "",
     };
-    let Some(Value::Int(port)) = parts.get(1) else { return Err(strange()) };
-    let port = u16::try_from(*port).map_err(|_| strange())?;
+    let Some(Value::Int(port)) = parts.get(1) else { return Err(unexpected_reply()) };
+    let port = u16::try_from(*port).map_err(|_| unexpected_reply())?;
     Ok(Address { host: known(host, asked), port })
 }
 

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::check::check;
 use super::instances::Instances;
-use super::list::Listings;
 use super::operations::Operations;
-use super::place::{Place, Server};
 use super::runtimes::Runtimes;
+use super::scan::ScanCache;
+use super::topology::{ServerLocator, Topology};
 use super::{config, error, watch};
 use crate::common::timeout::write_timeout;
 use crate::common::with_context;
@@ -30,10 +30,10 @@ use crate::{
 /// of its own, so that heartbeats do not depend on the application's threads.
 #[derive(Clone)]
 pub struct RedisStore {
-    shared: Arc<Shared>,
+    shared: Arc<RedisInner>,
 }
 
-struct Shared {
+struct RedisInner {
     label: String,
     operations: Operations,
 }
@@ -58,7 +58,7 @@ impl RedisStore {
     /// Opening writes nothing.
     pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
         let config = config::parse(url).map_err(|error| error.during("open"))?;
-        if config.wait_replicas > 0 && matches!(config.place, Place::Cluster(_)) {
+        if config.wait_replicas > 0 && matches!(config.topology, Topology::Cluster(_)) {
             return Err(Error::invalid("wait_replicas is not supported with a cluster")
                 .with_fix("see the server's own setting min-replicas-to-write instead")
                 .during("open"));
@@ -77,8 +77,8 @@ impl RedisStore {
     /// Opening writes nothing.
     pub async fn from_client(client: Client, options: &OpenOptions) -> Result<Self> {
         let label = format!("redis://{}", client.get_connection_info().addr());
-        let place = Place::Server(Server::At(Box::new(client)));
-        Self::open(config::Config { place, label, wait_replicas: 0 }, options).await
+        let topology = Topology::Server(ServerLocator::Direct(Box::new(client)));
+        Self::open(config::Config { topology, label, wait_replicas: 0 }, options).await
     }
 
     /// Builds the store on a cluster, by clients of one or more of its nodes.
@@ -96,27 +96,27 @@ impl RedisStore {
             return Err(Error::invalid("no node of the cluster is given").during("open"));
         };
         let label = format!("redis+cluster://{}", first.get_connection_info().addr());
-        let place = Place::Cluster(nodes);
-        Self::open(config::Config { place, label, wait_replicas: 0 }, options).await
+        let topology = Topology::Cluster(nodes);
+        Self::open(config::Config { topology, label, wait_replicas: 0 }, options).await
     }
 
     async fn open(config: config::Config, options: &OpenOptions) -> Result<Self> {
-        if config.place.has_tls() {
+        if config.topology.has_tls() {
             config::provide_cryptography();
         }
-        let config::Config { place, label, wait_replicas } = config;
+        let config::Config { topology, label, wait_replicas } = config;
         let namespace = &options.namespace;
         let operations = Operations {
             keys: format!("{namespace}:lock:"),
             channel: format!("{namespace}:hints"),
             instances: Instances::new(namespace),
-            runtimes: Runtimes::new(place, wait_replicas),
-            listings: Listings::default(),
+            runtimes: Runtimes::new(topology, wait_replicas),
+            listings: ScanCache::default(),
         };
         let Operations { runtimes, keys, channel, .. } = &operations;
         let checked = check(&runtimes.here(), keys, channel).await.map_err(error::reading);
         checked.map_err(with_context("open", &label, None))?;
-        Ok(Self { shared: Arc::new(Shared { label, operations }) })
+        Ok(Self { shared: Arc::new(RedisInner { label, operations }) })
     }
 
     /// The statements that create the schema of that namespace: none, since Redis has none.
@@ -217,7 +217,7 @@ impl LockStore for RedisStore {
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        let Shared { label, operations } = &*self.shared;
+        let RedisInner { label, operations } = &*self.shared;
         let connections = operations.runtimes.here();
         let known = operations.instances.known(&connections.servers, label).await;
         known.map_err(error::reading).map_err(with_context("instances", label, None))

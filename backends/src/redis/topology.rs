@@ -9,32 +9,32 @@ use ::redis::{Client, ConnectionAddr};
 use tokio::time::{sleep, timeout};
 
 use super::address::Address;
-use super::connect::{NODE_PATIENCE, primary};
+use super::connect::{NODE_CONNECT_TIMEOUT, primary};
 use super::error;
 use super::sentinel::{self, Sentinels};
 use crate::{Error, ErrorKind, Result};
 
-pub(super) enum Place {
-    Server(Server),
+pub(super) enum Topology {
+    Server(ServerLocator),
     /// The nodes that the URL names; each of them knows the others and forwards hints.
     Cluster(Vec<Client>),
 }
 
 /// How one server is found.
 #[derive(Clone)]
-pub(super) enum Server {
-    At(Box<Client>),
+pub(super) enum ServerLocator {
+    Direct(Box<Client>),
     Sentinels(Arc<Sentinels>),
 }
 
 /// A connection to a primary, with its address if sentinels named it.
 #[derive(Clone)]
-pub(super) struct Opened {
+pub(super) struct PrimaryConnection {
     pub(super) connection: MultiplexedConnection,
     pub(super) address: Option<Address>,
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server(server) => server.fmt(f),
@@ -43,22 +43,24 @@ impl fmt::Debug for Place {
     }
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for ServerLocator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::At(_) => "At",
+            Self::Direct(_) => "Direct",
             Self::Sentinels(_) => "Sentinels",
         })
     }
 }
 
-impl Place {
+impl Topology {
     /// Returns the same topology without the tasks and connections of this one.
-    pub(super) fn separate(&self) -> Self {
+    pub(super) fn without_connections(&self) -> Self {
         match self {
-            Self::Server(Server::At(client)) => Self::Server(Server::At(client.clone())),
-            Self::Server(Server::Sentinels(sentinels)) => {
-                Self::Server(Server::Sentinels(Arc::new(sentinels.separate())))
+            Self::Server(ServerLocator::Direct(client)) => {
+                Self::Server(ServerLocator::Direct(client.clone()))
+            }
+            Self::Server(ServerLocator::Sentinels(sentinels)) => {
+                Self::Server(ServerLocator::Sentinels(Arc::new(sentinels.without_connections())))
             }
             Self::Cluster(nodes) => Self::Cluster(nodes.clone()),
         }
@@ -70,9 +72,9 @@ impl Place {
             matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
         };
         match self {
-            Self::Server(Server::At(client)) => tls(client),
+            Self::Server(ServerLocator::Direct(client)) => tls(client),
             Self::Cluster(nodes) => nodes.iter().any(tls),
-            Self::Server(Server::Sentinels(_)) => false,
+            Self::Server(ServerLocator::Sentinels(_)) => false,
         }
     }
 
@@ -80,11 +82,11 @@ impl Place {
     /// sentinels named it.
     pub(super) async fn listen(&self) -> Result<(PubSub, Option<Address>)> {
         let nodes = match self {
-            Self::Server(Server::At(client)) => {
+            Self::Server(ServerLocator::Direct(client)) => {
                 let listening = client.get_async_pubsub().await.map_err(error::connecting)?;
                 return Ok((listening, None));
             }
-            Self::Server(Server::Sentinels(sentinels)) => {
+            Self::Server(ServerLocator::Sentinels(sentinels)) => {
                 let primary = sentinels.primary().await?;
                 let listening = primary.client.get_async_pubsub().await;
                 return Ok((listening.map_err(error::connecting)?, Some(primary.address)));
@@ -95,10 +97,10 @@ impl Place {
         let first = fastrand::usize(..nodes.len().max(1));
         for node in nodes[first..].iter().chain(&nodes[..first]) {
             // An unreachable node must not use up the time of the others.
-            let cause = match timeout(NODE_PATIENCE, node.get_async_pubsub()).await {
+            let cause = match timeout(NODE_CONNECT_TIMEOUT, node.get_async_pubsub()).await {
                 Ok(Ok(listening)) => return Ok((listening, None)),
                 Ok(Err(cause)) => error::connecting(cause),
-                Err(_) => error::unanswered(ErrorKind::Unavailable, NODE_PATIENCE),
+                Err(_) => error::unanswered(ErrorKind::Unavailable, NODE_CONNECT_TIMEOUT),
             };
             failed = error::of_node(node.get_connection_info().addr(), cause);
         }
@@ -106,7 +108,7 @@ impl Place {
     }
 
     /// Waits until the sentinels name a server other than this one.
-    pub(super) async fn left(&self, address: Option<&Address>) {
+    pub(super) async fn primary_changed(&self, address: Option<&Address>) {
         let Self::Server(server) = self else { return pending().await };
         if address.is_none() {
             return pending().await;
@@ -117,21 +119,24 @@ impl Place {
     }
 }
 
-impl Server {
-    pub(super) async fn connect(&self) -> Result<Opened> {
+impl ServerLocator {
+    pub(super) async fn connect(&self) -> Result<PrimaryConnection> {
         match self {
-            Self::At(client) => Ok(Opened { connection: primary(client).await?, address: None }),
+            Self::Direct(client) => {
+                Ok(PrimaryConnection { connection: primary(client).await?, address: None })
+            }
             Self::Sentinels(sentinels) => {
-                let sentinel::Found { connection, address, .. } = sentinels.primary().await?;
-                Ok(Opened { connection, address: Some(address) })
+                let sentinel::SentinelPrimary { connection, address, .. } =
+                    sentinels.primary().await?;
+                Ok(PrimaryConnection { connection, address: Some(address) })
             }
         }
     }
 
     /// Keeps asking the sentinels, if there are any.
-    pub(super) fn keep_asking(&self) {
+    pub(super) fn monitor_sentinels(&self) {
         if let Self::Sentinels(sentinels) = self {
-            sentinels.keep_asking();
+            sentinels.start_monitor();
         }
     }
 

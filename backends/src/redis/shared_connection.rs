@@ -16,13 +16,13 @@ use ::redis::{Cmd, RedisError, RedisResult, Value};
 use futures_util::future::FutureExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::connection_state::{ConnectionState, Live, Opening};
+use super::connection_state::{ConnectFuture, ConnectionState, OpenConnection};
 use super::error;
-use super::exchange::{Replies, exchange, missing, run};
 use super::in_flight::InFlight;
-use super::place::Server;
+use super::liveness::{self, Activity};
+use super::pipeline::{Replies, exchange, missing, run};
 use super::request::Request;
-use super::silence::{self, Activity};
+use super::topology::Server;
 use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 
@@ -32,14 +32,14 @@ const TEST_AFTER: Duration = Duration::from_secs(1);
 /// A request is sent again only within this time; after a longer wait it fails.
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
-pub(super) struct Link {
-    server: Server,
+pub(super) struct SharedConnection {
+    server: ServerLocator,
     /// Connecting may take this long.
-    patience: Duration,
+    connect_timeout: Duration,
     state: ConnectionState,
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for SharedConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").field("server", &self.server).finish_non_exhaustive()
     }
@@ -47,7 +47,7 @@ impl fmt::Debug for Link {
 
 /// The reason why a batch has no answers.
 #[derive(Clone, Debug)]
-pub(super) enum Failed {
+pub(super) enum BatchFailure {
     /// There is no connection: nothing was sent.
     Connecting(Error),
     /// The connection failed after the batch was sent.
@@ -56,19 +56,19 @@ pub(super) enum Failed {
     Unanswered(Duration),
 }
 
-impl From<Failed> for Error {
-    fn from(failed: Failed) -> Self {
+impl From<BatchFailure> for Error {
+    fn from(failed: BatchFailure) -> Self {
         match failed {
-            Failed::Connecting(error) => error,
-            Failed::Broken(cause) => error::calling(cause),
-            Failed::Unanswered(limit) => error::unanswered(ErrorKind::OutcomeUnknown, limit),
+            BatchFailure::Connecting(error) => error,
+            BatchFailure::Broken(cause) => error::calling(cause),
+            BatchFailure::Unanswered(limit) => error::unanswered(ErrorKind::OutcomeUnknown, limit),
         }
     }
 }
 
-impl Link {
-    pub(super) fn new(server: Server, patience: Duration) -> Self {
-        Self { server, patience, state: ConnectionState::default() }
+impl SharedConnection {
+    pub(super) fn new(server: ServerLocator, connect_timeout: Duration) -> Self {
+        Self { server, connect_timeout, state: ConnectionState::default() }
     }
 
     /// Returns the duration of the latest batch.
@@ -81,24 +81,24 @@ impl Link {
         &self,
         requests: &[Request],
         then: Option<&Cmd>,
-    ) -> std::result::Result<Replies, Failed> {
+    ) -> std::result::Result<Replies, BatchFailure> {
         let begun = Instant::now();
         let harmless = requests.iter().all(Request::is_repeatable);
         let first = self
-            .asking(!harmless, begun + CALL_LIMIT, async |connection| {
+            .send_with(!harmless, begun + CALL_LIMIT, async |connection| {
                 run(connection, requests, then).await
             })
             .await;
         // The connection may have been dead for long, and idle.
         let again = harmless && begun.elapsed() < REPEAT_LIMIT;
-        if !matches!(first, Err(Failed::Broken(_))) || !again {
+        if !matches!(first, Err(BatchFailure::Broken(_))) || !again {
             return first;
         }
-        let second = self.asking(false, begun + CALL_LIMIT, async |connection| {
+        let second = self.send_with(false, begun + CALL_LIMIT, async |connection| {
             run(connection, requests, then).await
         });
         match second.await {
-            Err(Failed::Connecting(_)) => first,
+            Err(BatchFailure::Connecting(_)) => first,
             second => second,
         }
     }
@@ -108,9 +108,9 @@ impl Link {
     pub(super) async fn send_asking(
         &self,
         request: &Request,
-    ) -> std::result::Result<RedisResult<Value>, Failed> {
+    ) -> std::result::Result<RedisResult<Value>, BatchFailure> {
         let end = Instant::now() + CALL_LIMIT;
-        let replies = self.asking(true, end, async |connection| {
+        let replies = self.send_with(true, end, async |connection| {
             let asking = || ::redis::cmd("ASKING");
             let mut replies = exchange(connection, [asking(), request.brief()]).await?;
             if matches!(&replies[1], Err(cause) if error::is_no_script(cause)) {
@@ -119,7 +119,7 @@ impl Link {
             let reply = replies.pop().ok_or_else(missing)?;
             Ok((vec![reply], None))
         });
-        replies.await?.0.pop().ok_or_else(|| Failed::Broken(missing()))
+        replies.await?.0.pop().ok_or_else(|| BatchFailure::Broken(missing()))
     }
 
     /// Runs one request.
@@ -129,27 +129,27 @@ impl Link {
         reply.map_err(error::calling)
     }
 
-    async fn asking(
+    async fn send_with(
         &self,
         test_idle: bool,
         end: Instant,
         work: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Replies>,
-    ) -> std::result::Result<Replies, Failed> {
+    ) -> std::result::Result<Replies, BatchFailure> {
         let live = match timeout_at(end, self.usable(test_idle)).await {
-            Ok(live) => live.map_err(Failed::Connecting)?,
+            Ok(live) => live.map_err(BatchFailure::Connecting)?,
             Err(_) => {
                 let error = error::unanswered(ErrorKind::Unavailable, CALL_LIMIT);
-                return Err(Failed::Connecting(error));
+                return Err(BatchFailure::Connecting(error));
             }
         };
         let mut connection = live.opened.connection.clone();
         let call = InFlight::new(&self.state, &live);
-        let result = timeout_at(end, call.watching(work(&mut connection))).await;
+        let result = timeout_at(end, call.await_answer(work(&mut connection))).await;
         let is_bad =
             |reply: &RedisResult<Value>| reply.as_ref().err().is_some_and(error::is_of_connection);
         match result {
             Ok(Ok((replies, last))) => {
-                self.state.set_latency(call.answered());
+                self.state.set_latency(call.record_reply());
                 if replies.iter().chain(&last).any(is_bad) {
                     self.state.discard(live.generation);
                 }
@@ -159,41 +159,41 @@ impl Link {
                 if error::is_of_connection(&cause) {
                     call.failed();
                 } else {
-                    _ = call.answered();
+                    _ = call.record_reply();
                 }
-                Err(Failed::Broken(cause))
+                Err(BatchFailure::Broken(cause))
             }
             Err(_) => {
                 call.failed();
-                Err(Failed::Unanswered(CALL_LIMIT))
+                Err(BatchFailure::Unanswered(CALL_LIMIT))
             }
         }
     }
 
     /// Returns a connection, which was tested if it was idle.
-    async fn usable(&self, test_idle: bool) -> Result<Live> {
+    async fn usable(&self, test_idle: bool) -> Result<OpenConnection> {
         loop {
             let live = self.connected().await?;
             if !test_idle || live.activity.last_answer().elapsed() < TEST_AFTER {
                 return Ok(live);
             }
-            let limit = silence::allowed(silence::SHORTEST, self.state.latency());
+            let limit = liveness::silence_limit(liveness::MIN_SILENCE, self.state.latency());
             let mut connection = live.opened.connection.clone();
             // A call, so that a caller who does not wait for its end leaves the connection too.
             let call = InFlight::new(&self.state, &live);
             let pinged = timeout(limit, exchange(&mut connection, [::redis::cmd("PING")])).await;
             if matches!(pinged, Ok(Ok(_))) {
-                _ = call.answered();
+                _ = call.record_reply();
                 return Ok(live);
             }
             call.failed();
         }
     }
 
-    async fn connected(&self) -> Result<Live> {
-        self.server.keep_asking();
+    async fn connected(&self) -> Result<OpenConnection> {
+        self.server.monitor_sentinels();
         loop {
-            let open = |generation| open(self.server.clone(), self.patience, generation);
+            let open = |generation| open(self.server.clone(), self.connect_timeout, generation);
             let (generation, opening) = self.state.opening(open);
             match opening.await {
                 // The sentinels have named another server since this connection was opened.
@@ -211,12 +211,12 @@ impl Link {
 }
 
 /// Opens in a task of its own, so that callers with little time do not start it over and over.
-fn open(server: Server, patience: Duration, generation: u64) -> Opening {
+fn open(server: ServerLocator, connect_timeout: Duration, generation: u64) -> ConnectFuture {
     let task = tokio::spawn(async move {
-        let connected = timeout(patience, server.connect()).await;
+        let connected = timeout(connect_timeout, server.connect()).await;
         let opened = connected
-            .unwrap_or_else(|_| Err(error::unanswered(ErrorKind::Unavailable, patience)))?;
-        Ok(Live { opened, generation, activity: Arc::new(Activity::new()) })
+            .unwrap_or_else(|_| Err(error::unanswered(ErrorKind::Unavailable, connect_timeout)))?;
+        Ok(OpenConnection { opened, generation, activity: Arc::new(Activity::new()) })
     });
     let opened = task.map(|joined| {
         joined.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "connecting was stopped")))

@@ -17,7 +17,7 @@ const OF_SOCKETS: &[&str] = &["wait_replicas", "protocol", "db", "user", "pass"]
 
 /// Read, and with the files that are named.
 #[derive(Debug, Default)]
-pub(super) struct Options {
+pub(super) struct UrlOptions {
     pub(super) wait_replicas: u32,
     /// Whose certificates are trusted instead of the system's, and our own.
     pub(super) certificates: Option<TlsCertificates>,
@@ -30,7 +30,7 @@ pub(super) struct Options {
     pub(super) pass: Option<String>,
 }
 
-impl Options {
+impl UrlOptions {
     /// No message repeats more than an option's name, or the name of a file.
     pub(super) fn of(query: &str, of_socket: bool) -> Result<Self> {
         let known = if of_socket { OF_SOCKETS } else { KNOWN };

@@ -9,38 +9,38 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::primary::Primary;
-use super::record::strange;
+use super::record::unexpected_reply;
 use super::servers::Servers;
 use crate::{LockName, Result};
 
 /// How many keys a step looks at.
-const STEP: u32 = 1000;
+const SCAN_COUNT: u32 = 1000;
 
 /// The names of a listing are kept this long for its next page.
-const KEPT: Duration = Duration::from_secs(10);
+const SCAN_TTL: Duration = Duration::from_secs(10);
 
 /// The most listings whose names are kept.
-const LISTINGS: usize = 4;
+const MAX_SCANS: usize = 4;
 
 /// The names that one scan found, kept while a listing continues from page to page.
 ///
 /// A page that begins where the previous one ended takes its names from the same scan, so that a
 /// listing scans all keys of the database once, and not once per page.
 #[derive(Debug, Default)]
-pub(super) struct Listings {
-    kept: Arc<Mutex<HashMap<Key, Listing>>>,
+pub(super) struct ScanCache {
+    cached: Arc<Mutex<HashMap<ScanKey, CachedScan>>>,
 }
 
 /// The purpose and prefix of a listing, and the name after which it continues.
-type Key = (&'static str, String, LockName);
+type ScanKey = (&'static str, String, LockName);
 
 #[derive(Clone, Debug)]
-struct Listing {
+struct CachedScan {
     names: Arc<Vec<LockName>>,
     until: Instant,
 }
 
-impl Listings {
+impl ScanCache {
     /// Returns the names after `after` that begin with `prefix`, in byte order.
     pub(super) async fn names(
         &self,
@@ -49,61 +49,61 @@ impl Listings {
         purpose: &'static str,
         prefix: &str,
         after: Option<&LockName>,
-    ) -> Result<Names> {
-        let kept = after
-            .and_then(|after| self.kept().remove(&(purpose, prefix.to_owned(), after.clone())));
-        let names = match kept.filter(|kept| kept.until > Instant::now()) {
-            Some(kept) => kept.names,
+    ) -> Result<NamePage> {
+        let cached = after
+            .and_then(|after| self.cache().remove(&(purpose, prefix.to_owned(), after.clone())));
+        let names = match cached.filter(|cached| cached.until > Instant::now()) {
+            Some(cached) => cached.names,
             None => Arc::new(names(servers, keys, prefix).await?.into_iter().collect()),
         };
         let next = after.map_or(0, |after| names.partition_point(|name| name <= after));
-        Ok(Names { names, next, purpose, prefix: prefix.to_owned() })
+        Ok(NamePage { names, next, purpose, prefix: prefix.to_owned() })
     }
 
     /// Keeps the names for the page that begins after that name.
-    pub(super) fn keep(&self, names: Names, after: &LockName) {
-        let until = Instant::now() + KEPT;
-        let mut kept = self.kept();
-        kept.retain(|_, listing| listing.until > Instant::now());
-        if kept.len() >= LISTINGS {
-            let oldest = kept.iter().min_by_key(|(_, listing)| listing.until);
+    pub(super) fn store_page(&self, names: NamePage, after: &LockName) {
+        let until = Instant::now() + SCAN_TTL;
+        let mut cached = self.cache();
+        cached.retain(|_, listing| listing.until > Instant::now());
+        if cached.len() >= MAX_SCANS {
+            let oldest = cached.iter().min_by_key(|(_, listing)| listing.until);
             if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                kept.remove(&oldest);
+                cached.remove(&oldest);
             }
         }
-        kept.insert(
+        cached.insert(
             (names.purpose, names.prefix, after.clone()),
-            Listing { names: names.names, until },
+            CachedScan { names: names.names, until },
         );
-        drop(kept);
+        drop(cached);
         // A listing that does not continue must not keep its names in memory.
-        let kept = Arc::downgrade(&self.kept);
+        let cached = Arc::downgrade(&self.cached);
         tokio::spawn(async move {
-            sleep(KEPT).await;
-            if let Some(kept) = kept.upgrade() {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.retain(|_, listing| listing.until > Instant::now());
+            sleep(SCAN_TTL).await;
+            if let Some(cached) = cached.upgrade() {
+                let mut cached = cached.lock().unwrap_or_else(PoisonError::into_inner);
+                cached.retain(|_, listing| listing.until > Instant::now());
             }
         });
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Listing>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> MutexGuard<'_, HashMap<ScanKey, CachedScan>> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The names from which a page takes its own.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(super) struct NamePage {
     names: Arc<Vec<LockName>>,
     next: usize,
     purpose: &'static str,
     prefix: String,
 }
 
-impl Names {
+impl NamePage {
     /// Returns the next names, at most `count`.
-    pub(super) fn take(&mut self, count: usize) -> &[LockName] {
+    pub(super) fn next_page(&mut self, count: usize) -> &[LockName] {
         let from = self.next;
         self.next = self.names.len().min(from.saturating_add(count));
         &self.names[from..self.next]
@@ -159,12 +159,12 @@ async fn scan(server: &Primary, pattern: &str) -> Result<Vec<Vec<u8>>> {
     let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
     loop {
         let mut command = ::redis::cmd("SCAN");
-        command.arg(&cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(STEP);
+        command.arg(&cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCAN_COUNT);
         let answer = server.read(command).await?;
         let (next, found) =
-            <(String, Vec<Value>)>::from_redis_value(answer).map_err(|_| strange())?;
+            <(String, Vec<Value>)>::from_redis_value(answer).map_err(|_| unexpected_reply())?;
         for key in found {
-            let Value::BulkString(key) = key else { return Err(strange()) };
+            let Value::BulkString(key) = key else { return Err(unexpected_reply()) };
             keys.push(key);
         }
         if next == "0" {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A connection on which a call waits is doubted after this silence, or after four times the usual
-/// latency, but not more than [`LONGEST`].
-pub(super) const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(3);
+/// latency, but not more than [`MAX_SILENCE`].
+pub(super) const MIN_SILENCE: Duration = Duration::from_secs(1);
+const MAX_SILENCE: Duration = Duration::from_secs(3);
 
 /// Returns how long a connection may be silent that usually answers within `latency`.
-pub(super) fn allowed(shortest: Duration, latency: Duration) -> Duration {
-    shortest.max(latency.saturating_mul(4).min(LONGEST))
+pub(super) fn silence_limit(shortest: Duration, latency: Duration) -> Duration {
+    shortest.max(latency.saturating_mul(4).min(MAX_SILENCE))
 }
 
 /// When a connection last answered.
@@ -43,17 +43,17 @@ impl Activity {
 
 /// At most this many silent connections are replaced while calls still wait on them, so that a
 /// server that hangs is not flooded with connections.
-const MOST_REPLACED: usize = 3;
+const MAX_REPLACED: usize = 3;
 
 /// The connections that were replaced and on which calls may still wait.
 #[derive(Debug, Default)]
-pub(super) struct Replaced(Vec<Weak<Activity>>);
+pub(super) struct ReplacedConnections(Vec<Weak<Activity>>);
 
-impl Replaced {
+impl ReplacedConnections {
     /// Counts this connection as replaced, or returns `false` if there are too many.
     pub(super) fn admit(&mut self, connection: &Weak<Activity>) -> bool {
         self.0.retain(|replaced| replaced.strong_count() > 0);
-        if self.0.len() >= MOST_REPLACED {
+        if self.0.len() >= MAX_REPLACED {
             return false;
         }
         self.0.push(Weak::clone(connection));
@@ -76,14 +76,14 @@ mod tests {
     fn a_slow_server_may_be_silent_for_longer() {
         let millis = Duration::from_millis;
         for (latency, expected) in [(0, 1000), (250, 1000), (500, 2000), (9000, 3000)] {
-            assert_eq!(allowed(SHORTEST, millis(latency)), millis(expected), "{latency}");
+            assert_eq!(silence_limit(MIN_SILENCE, millis(latency)), millis(expected), "{latency}");
         }
     }
 
     #[test]
     fn few_silent_connections_are_replaced_at_a_time() {
-        let mut replaced = Replaced::default();
-        let waiting: Vec<_> = (0..MOST_REPLACED).map(|_| Arc::new(Activity::new())).collect();
+        let mut replaced = ReplacedConnections::default();
+        let waiting: Vec<_> = (0..MAX_REPLACED).map(|_| Arc::new(Activity::new())).collect();
         assert!(waiting.iter().all(|one| replaced.admit(&Arc::downgrade(one))));
         let next = Arc::new(Activity::new());
         assert!(!replaced.admit(&Arc::downgrade(&next)));

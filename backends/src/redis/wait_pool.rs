@@ -12,94 +12,95 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::error;
-use super::exchange::Replies;
-use super::link::Link;
-use super::place::Server;
+use super::pipeline::Replies;
 use super::request::Request;
 use super::servers;
+use super::shared_connection::SharedConnection;
+use super::topology::Server;
 use crate::{Error, ErrorKind, Result};
 
 /// At most this many grants, or renewals, wait at the same time.
-const CONNECTIONS: usize = 8;
+const MAX_GRANT_WAITS: usize = 8;
 
 /// At most this many disables wait at the same time.
-const DISABLES: usize = 2;
+const MAX_DISABLE_WAITS: usize = 2;
 
 /// A write waits this long for those before it, less than a call may take: what waited in vain was
 /// not sent.
 const QUEUE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A connection that was idle for so long is closed.
-const KEEP: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The replicas for which a write waits.
 #[derive(Debug)]
-pub(super) struct Replicas {
+pub(super) struct ReplicaWaits {
     wanted: u32,
-    grants: Waiting,
-    disables: Waiting,
-    renewals: Waiting,
+    grants: WaitPool,
+    disables: WaitPool,
+    renewals: WaitPool,
 }
 
 /// The kind of a write, each of which has connections of its own.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Write {
+pub(super) enum WriteKind {
     Grant,
     Disable,
 }
 
 /// The result of writes that waited.
 #[derive(Debug)]
-pub(super) struct Waited {
+pub(super) struct WaitReply {
     pub(super) answers: Vec<Result<Value>>,
     /// Why too few replicas have the writes; `None` if enough have them.
     pub(super) missing: Option<Error>,
 }
 
-impl Replicas {
-    pub(super) fn new(wanted: u32, server: &Server) -> Self {
+impl ReplicaWaits {
+    pub(super) fn new(wanted: u32, server: &ServerLocator) -> Self {
         Self {
             wanted,
-            grants: Waiting::new(server, CONNECTIONS),
-            disables: Waiting::new(server, DISABLES),
-            renewals: Waiting::new(server, CONNECTIONS),
+            grants: WaitPool::new(server, MAX_GRANT_WAITS),
+            disables: WaitPool::new(server, MAX_DISABLE_WAITS),
+            renewals: WaitPool::new(server, MAX_GRANT_WAITS),
         }
     }
 
     /// Runs a request, and waits for the replicas in the same round trip.
     pub(super) async fn write(
         &self,
-        kind: Write,
+        kind: WriteKind,
         request: Request,
         limit: Duration,
     ) -> Result<(Value, Option<Error>)> {
-        let waiting = match kind {
-            Write::Grant => &self.grants,
-            Write::Disable => &self.disables,
+        let pool = match kind {
+            WriteKind::Grant => &self.grants,
+            WriteKind::Disable => &self.disables,
         };
-        let mut waited = self.send(waiting, &[request], limit).await?;
-        let answer = waited.answers.pop().unwrap_or_else(|| Err(super::record::strange()))?;
-        Ok((answer, waited.missing))
+        let mut reply = self.send(pool, &[request], limit).await?;
+        let answer =
+            reply.answers.pop().unwrap_or_else(|| Err(super::record::unexpected_reply()))?;
+        Ok((answer, reply.missing))
     }
 
     /// Runs renewals, and waits for the replicas in the same round trip.
-    pub(super) async fn renew(&self, requests: &[Request], limit: Duration) -> Result<Waited> {
+    pub(super) async fn renew(&self, requests: &[Request], limit: Duration) -> Result<WaitReply> {
         self.send(&self.renewals, requests, limit).await
     }
 
     async fn send(
         &self,
-        waiting: &Waiting,
+        pool: &WaitPool,
         requests: &[Request],
         limit: Duration,
-    ) -> Result<Waited> {
+    ) -> Result<WaitReply> {
         // The server takes 0 for no limit.
         let limit = limit.as_millis().max(1).to_string();
         let mut wait = ::redis::cmd("WAIT");
         wait.arg(self.wanted).arg(limit);
-        let (replies, reached) = waiting.send(requests, &wait).await?;
+        let (replies, reached) = pool.send(requests, &wait).await?;
         let answers = replies.into_iter().map(|reply| reply.map_err(error::calling)).collect();
-        Ok(Waited { answers, missing: self.missing(reached) })
+        Ok(WaitReply { answers, missing: self.missing(reached) })
     }
 
     fn missing(&self, reached: Option<RedisResult<Value>>) -> Option<Error> {
@@ -126,18 +127,18 @@ impl Replicas {
 }
 
 #[derive(Debug)]
-struct Waiting {
-    server: Server,
-    most: usize,
+struct WaitPool {
+    server: ServerLocator,
+    max: usize,
     permits: Semaphore,
     /// The connections that are not in use, and since when; the one used last comes last.
-    idle: Mutex<Vec<(Link, Instant)>>,
+    idle: Mutex<Vec<(SharedConnection, Instant)>>,
 }
 
-impl Waiting {
-    fn new(server: &Server, most: usize) -> Self {
-        let permits = Semaphore::new(most);
-        Self { server: server.clone(), most, permits, idle: Mutex::default() }
+impl WaitPool {
+    fn new(server: &ServerLocator, max: usize) -> Self {
+        let permits = Semaphore::new(max);
+        Self { server: server.clone(), max, permits, idle: Mutex::default() }
     }
 
     /// A connection whose call is dropped is closed with it: it may wait for a while.
@@ -145,21 +146,22 @@ impl Waiting {
         let Ok(Ok(_permit)) = timeout(QUEUE_LIMIT, self.permits.acquire()).await else {
             return Err(self.not_sent());
         };
-        let idle = self.take_idle();
-        let link = idle.unwrap_or_else(|| servers::one(&self.server));
-        let replies = link.send(requests, Some(wait)).await;
-        self.idle().push((link, Instant::now()));
+        let idle = self.pop_idle();
+        let connection = idle.unwrap_or_else(|| servers::one(&self.server));
+        let replies = connection.send(requests, Some(wait)).await;
+        self.idle().push((connection, Instant::now()));
         Ok(replies?)
     }
 
     /// Takes the connection that was used last, and closes those that were idle for long.
-    fn take_idle(&self) -> Option<Link> {
+    fn pop_idle(&self) -> Option<SharedConnection> {
         let mut idle = self.idle();
         let taken = idle.pop();
-        let old: Vec<_> = idle.extract_if(.., |(_, since)| since.elapsed() >= KEEP).collect();
+        let old: Vec<_> =
+            idle.extract_if(.., |(_, since)| since.elapsed() >= IDLE_TIMEOUT).collect();
         drop(idle);
         drop(old);
-        taken.map(|(link, _)| link)
+        taken.map(|(connection, _)| connection)
     }
 
     fn not_sent(&self) -> Error {
@@ -168,13 +170,13 @@ impl Waiting {
             format!(
                 "{} earlier writes still wait for replicas; after {QUEUE_LIMIT:?} this one was \
                  given up, and it was not sent",
-                self.most
+                self.max
             ),
         )
         .with_fix("are the replicas up and connected? (INFO replication)")
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<(Link, Instant)>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<(SharedConnection, Instant)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
