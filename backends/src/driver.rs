@@ -1,4 +1,4 @@
-//! What a backend's module offers to the registry.
+//! The functions that each backend offers to the registry.
 
 use std::sync::Arc;
 

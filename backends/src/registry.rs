@@ -1,4 +1,4 @@
-//! The backends by the schemes of their URLs.
+//! Finds the backend of a URL by its scheme.
 
 use std::sync::Arc;
 
@@ -108,7 +108,7 @@ const MEMORY: Driver = Driver {
 
 /// No message shows more of the URL than its scheme, since the rest may hold a password.
 pub(crate) fn driver(url: &str) -> Result<Driver> {
-    // What has other characters is none, and may be anything: it is not shown.
+    // Text with other characters is not a scheme, and is not shown.
     let of_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     let scheme =
         split(url).map(|(scheme, _)| scheme).filter(|scheme| scheme.chars().all(of_scheme));

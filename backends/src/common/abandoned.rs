@@ -3,7 +3,7 @@
 //! A server that waits for a lock or for a standby does not notice that its client stopped waiting,
 //! and each retry would occupy one more session, until no client can connect. So a connection whose
 //! call was abandoned is kept and counted until the server answers. When too many are counted, one
-//! call at a time is admitted, to find out whether the server answers again.
+//! call at a time is allowed as a probe, to find out whether the server answers again.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -36,11 +36,11 @@ struct Inner {
 }
 
 /// The calls that count, and until when each does. The moments are compared where a call is
-/// admitted: no task needs to run for a call to stop counting.
+/// allowed: no task needs to run for a call to stop counting.
 #[derive(Default)]
 struct AbandonedState {
     abandoned: HashMap<u64, Moment>,
-    /// The one call that was admitted although too many are abandoned.
+    /// The one call that was allowed although too many are abandoned.
     probe: Option<(u64, Moment)>,
     last: u64,
 }
@@ -48,7 +48,7 @@ struct AbandonedState {
 /// The right to make one call.
 pub(crate) struct CallPermit {
     inner: Arc<Inner>,
-    /// The number of the call, if it is the trial or was abandoned.
+    /// The number of the call, if it is the probe or was abandoned.
     number: Option<u64>,
 }
 
@@ -69,7 +69,7 @@ impl AbandonedCalls {
                 answered.await;
             }
         };
-        // The trial also counts as abandoned until it is answered.
+        // The probe also counts as abandoned until it is answered.
         timeout(WAIT, admitted).await.map_err(|_| self.0.calls().abandoned.len() + 1)
     }
 
@@ -79,7 +79,7 @@ impl AbandonedCalls {
         Some(CallPermit { inner: Arc::clone(&self.0), number })
     }
 
-    /// Returns whether the admission was given here and is still valid, after the call waited for a
+    /// Returns whether the permit was given here and is still valid, after the call waited for a
     /// connection: other calls may have been abandoned in that time.
     pub(crate) fn is_still_valid(&self, permit: &CallPermit) -> bool {
         Arc::ptr_eq(&self.0, &permit.inner) && (permit.number.is_some() || self.0.has_room())
@@ -182,7 +182,7 @@ mod tests {
         let second = abandoned(&calls).await;
         let probe = calls.acquire_permit().await.unwrap();
         assert_eq!(calls.acquire_permit().await.err(), Some(3));
-        // An answered trial lets the next one through.
+        // An answered probe lets the next one through.
         drop(probe);
         let probe = abandoned(&calls).await;
         assert_eq!(calls.acquire_permit().await.err(), Some(3));

@@ -1,4 +1,4 @@
-//! A connection while a call uses it.
+//! A connection that a call uses.
 
 use sqlx::pool::PoolConnection;
 use tokio::sync::OwnedSemaphorePermit;
@@ -7,7 +7,7 @@ use super::abandoned::CallPermit;
 use super::own_connections::OwnConnection;
 use super::server::Server;
 
-/// Where a connection comes from.
+/// A connection, by where it comes from.
 pub(super) enum ConnectionSource<DB: Server> {
     Heartbeats(OwnConnection<DB>, Option<OwnedSemaphorePermit>),
     Calls(OwnConnection<DB>),

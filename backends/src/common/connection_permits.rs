@@ -1,4 +1,4 @@
-//! The connections that a store may use, and who waits for which.
+//! Permits for the connections that a store may use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +64,7 @@ impl<DB: Server> ConnectionPermits<DB> {
                 tokio::select! {
                     biased;
                     permit = self.either_permit() => permit,
-                    // The other way may take longer and succeed.
+                    // The other class may take longer and succeed.
                     Ok(permit) = self.call_permit() => Ok(permit),
                 }
             }
@@ -87,7 +87,7 @@ impl<DB: Server> ConnectionPermits<DB> {
         }
     }
 
-    /// Returns the connection for a turn.
+    /// Returns the connection that the permit allows.
     pub(super) async fn check_out(
         &self,
         permit: Permit<DB>,

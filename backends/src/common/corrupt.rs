@@ -2,7 +2,7 @@
 
 use crate::{Error, ErrorKind};
 
-/// What is wrong with a row, before the table is named.
+/// The reason why a row cannot be read, without the name of the table.
 pub(crate) struct CorruptRecord(pub(crate) Error);
 
 impl CorruptRecord {

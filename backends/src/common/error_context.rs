@@ -1,8 +1,8 @@
-//! Completing an error with what it was about.
+//! Adds to an error what the call was about.
 
 use crate::{Error, LockName};
 
-/// Names the operation, the store and, where one is concerned, the lock.
+/// Returns a function that adds the operation, the store and, if there is one, the lock to an error.
 pub(crate) fn with_context(
     operation: &'static str,
     store: &str,

@@ -1,4 +1,4 @@
-//! The idle connections of a store, and how they are opened and tested.
+//! The connections that a store opens for itself and does not use at the moment.
 //!
 //! A network that loses all packets of a connection tells neither end. So while one connection does
 //! not answer, others that were not used since are tested, and are replaced if they do not answer.
@@ -59,7 +59,7 @@ pub(super) struct PoolState<DB: Server> {
     pub(super) idle: Vec<IdleConnection<DB>>,
     /// Closes connections that are not used.
     pub(super) reaper: Option<AbortHandle>,
-    /// When each connection in use was lent.
+    /// When each connection in use was checked out.
     pub(super) checked_out: HashMap<u64, Moment>,
     pub(super) last: u64,
     /// Idle connections that were not used since then are tested first.
@@ -169,7 +169,7 @@ impl<DB: Server> Inner<DB> {
         drop(surplus);
     }
 
-    /// Connects. If `retry`, it retries while the server starts or accepts no more connections,
+    /// Connects. If `retry` is true, it tries again while the server starts or accepts no more connections,
     /// and when an attempt takes so long that the address may have changed.
     pub(super) async fn open(&self, retry: bool) -> sqlx::Result<OpenConnection<DB>> {
         let give_up = SystemClock.now() + FIRST_ATTEMPT + LIMIT;

@@ -18,10 +18,11 @@ use super::reaper;
 use super::server::Server;
 use crate::{Clock, SystemClock};
 
-/// The closer has this long to replace an old connection before it is closed when it is given back.
+/// The reaper has this long to replace an old connection; after that the connection is closed when it
+/// is returned.
 const REPLACE_TIMEOUT: Duration = Duration::from_secs(2 * 60);
 
-/// Opens, lends and closes connections.
+/// Opens, checks out and closes connections.
 pub(crate) struct OwnConnections<DB: Server>(Arc<Inner<DB>>);
 
 /// A connection that is in use.
@@ -48,7 +49,7 @@ impl<DB: Server> OwnConnections<DB> {
         permit.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)
     }
 
-    /// Lends a connection. One that was idle for at least `test_after` is tested first. If there is
+    /// Checks a connection out. One that was idle for at least `test_after` is tested first. If there is
     /// another way for the call, `retry` is false, and connecting is tried once.
     pub(crate) async fn check_out(
         &self,
@@ -88,7 +89,7 @@ impl<DB: Server> OwnConnections<DB> {
     }
 }
 
-/// The use of a connection, until it is given back or dropped.
+/// Counts a connection as in use until it is returned or dropped.
 struct CheckOutGuard<DB: Server> {
     owner: Arc<Inner<DB>>,
     number: u64,
@@ -132,13 +133,13 @@ impl<DB: Server> OwnConnection<DB> {
         let Self { live, mut checked_out, .. } = self;
         checked_out.has_answered = true;
         let owner = &checked_out.owner;
-        // One that the closer has not replaced in time is of another runtime or is always in use.
+        // One that the reaper has not replaced in time is of another runtime or is always in use.
         if owner.pool.is_closed() || live.replace_at + REPLACE_TIMEOUT <= SystemClock.now() {
             return;
         }
         let mut state = owner.state();
         state.idle.push(IdleConnection { live, since: SystemClock.now() });
-        // The closer may have ended with its runtime.
+        // The reaper may have ended with its runtime.
         if state.reaper.as_ref().is_none_or(AbortHandle::is_finished)
             && let Ok(runtime) = Handle::try_current()
         {

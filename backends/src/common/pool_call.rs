@@ -203,7 +203,7 @@ impl<DB: Server> Connections<DB> {
             let is_heartbeat = matches!(permit, Permit::Heartbeats(..));
             let abandoned =
                 if is_heartbeat { &self.abandoned_heartbeats } else { &self.abandoned_calls };
-            // Calls may have been abandoned while this one waited for its turn.
+            // Calls may have been abandoned while this one waited for its permit.
             let valid =
                 call_permit.take().filter(|call_permit| abandoned.is_still_valid(call_permit));
             let Some(admitted) = valid.or_else(|| abandoned.try_acquire_permit()) else {

@@ -43,7 +43,7 @@ pub(super) async fn run<DB: Server>(owner: Weak<Inner<DB>>) {
 
 impl<DB: Server> Inner<DB> {
     /// Takes out the connections that were idle for too long, and returns when the next one will
-    /// be. Ends the closer if no connection is idle.
+    /// be. Ends the task if no connection is idle.
     fn unused(&self) -> (Vec<OpenConnection<DB>>, Option<Duration>) {
         let now = SystemClock.now();
         let mut state = self.state();

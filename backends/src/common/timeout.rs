@@ -1,4 +1,4 @@
-//! The time that a store waits for its server.
+//! Limits the time that a store waits for its server.
 //!
 //! The engine bounds its calls by what is left of a lease; this bound is for those who call a store
 //! directly, and keeps a server that hangs from keeping connections for good.
@@ -9,22 +9,22 @@ use tokio::time::timeout;
 
 use crate::{Error, ErrorKind, Result};
 
-/// The longest that one call waits for an answer.
+/// One call waits at most this long for an answer.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 const FIX: &str = "is the server up, and reachable from here?";
 
-/// Bounds a call that writes: without an answer, nobody knows whether it did.
+/// Limits a call that writes: without an answer, its outcome is unknown.
 pub(crate) async fn write_timeout<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(timed_out(ErrorKind::OutcomeUnknown)))
 }
 
-/// Bounds a call that changes nothing.
+/// Limits a call that changes nothing.
 pub(crate) async fn read_timeout<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(timed_out(ErrorKind::Unavailable)))
 }
 
-/// The error of a call that was given up.
+/// Returns the error of a call that was not answered in time.
 pub(crate) fn timed_out(kind: ErrorKind) -> Error {
     Error::new(kind, format!("the server did not answer within {CALL_LIMIT:?}")).with_fix(FIX)
 }

@@ -1,4 +1,4 @@
-//! The settings that hold, with where each comes from.
+//! The settings that apply, and the source of each.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;

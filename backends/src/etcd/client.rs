@@ -21,7 +21,7 @@ use crate::{Clock, Error, ErrorKind, Moment, Result, SystemClock};
 /// A request that no member accepted is repeated this often, since one may be up again.
 const TRIES: usize = 6;
 
-/// The longest answer in bytes, where the driver's own limit of 4 MiB is too little.
+/// The largest answer in bytes, where the driver's own limit of 4 MiB is too low.
 const LARGE_REPLY_BYTES: usize = 256 << 20;
 
 const DISCARDED_AFTER: Duration = Duration::from_secs(2);
@@ -62,7 +62,7 @@ impl EtcdClient {
     }
 }
 
-/// One operation, of one or more requests that share its time.
+/// One operation of one or more requests, with a limit on the time of all of them.
 pub(super) struct BoundedCall {
     etcd: EtcdClient,
     /// This is a time of the clock by which leases are trusted.
@@ -80,7 +80,7 @@ enum Effect {
 }
 
 impl BoundedCall {
-    /// A request that changes nothing, or nothing that anybody relies on.
+    /// Sends a request that changes nothing, or nothing on which a lease depends.
     pub(super) async fn read<T, F>(&self, request: impl Fn(Client) -> F) -> Result<RequestResult<T>>
     where
         F: Future<Output = RequestResult<T>>,
@@ -88,7 +88,7 @@ impl BoundedCall {
         self.send(request, Effect::None).await
     }
 
-    /// A request that writes.
+    /// Sends a request that writes.
     pub(super) async fn write<T, F>(
         &self,
         request: impl Fn(Client) -> F,
@@ -99,7 +99,7 @@ impl BoundedCall {
         self.send(request, Effect::Write).await
     }
 
-    /// A transaction that only reads.
+    /// Runs a transaction that only reads.
     pub(super) async fn read_txn(&self, txn: Txn) -> Result<TxnResponse> {
         let done = self.read(|mut client| {
             let txn = txn.clone();
@@ -108,7 +108,7 @@ impl BoundedCall {
         done.await?.map_err(error::reading)
     }
 
-    /// The same of one whose answer may be long.
+    /// Runs a transaction that only reads, and whose answer may be long.
     pub(super) async fn read_large_txn(&self, txn: Txn) -> Result<TxnResponse> {
         let done = self.read(|client| {
             let (txn, client) = (txn.clone(), client.kv_client());
@@ -117,7 +117,7 @@ impl BoundedCall {
         done.await?.map_err(error::reading)
     }
 
-    /// A transaction that writes. The inner error is that an etcd lease named in it is over.
+    /// Runs a transaction that writes. The inner error says that an etcd lease in it is over.
     pub(super) async fn write_txn(
         &self,
         txn: Txn,
@@ -133,7 +133,7 @@ impl BoundedCall {
         }
     }
 
-    /// A new etcd lease of that many seconds: its id, and for how long it really is.
+    /// Creates an etcd lease of that many seconds, and returns its id and its real duration.
     pub(super) async fn grant(&self, seconds: i64) -> Result<(i64, Duration)> {
         let granted = self.read(async |mut client: Client| {
             let options = LeaseGrantOptions::new().with_id(lease_id::new(seconds));
@@ -188,7 +188,7 @@ impl BoundedCall {
         }
     }
 
-    /// What is left of an etcd lease; none when it is over.
+    /// Returns the time that is left of an etcd lease, or `None` if it is over.
     pub(super) async fn time_to_live(&self, lease: i64) -> Result<Option<TimeToLive>> {
         let asked =
             self.read(async |mut client: Client| client.lease_time_to_live(lease, None).await);
@@ -271,12 +271,12 @@ fn unknown_outcome(error: Error) -> Error {
     Error::new(ErrorKind::OutcomeUnknown, message).with_source(error).with_fix(error::IS_IT_UP)
 }
 
-/// What is left of an etcd lease, which etcd tells in whole seconds, rounded down.
+/// The time that is left of an etcd lease, which etcd tells in whole seconds, rounded down.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeToLive {
-    /// For its holder.
+    /// The least that may be left, for its holder.
     pub(super) for_holder: Duration,
-    /// For those who wait for its end.
+    /// The most that may be left, for the waiters.
     pub(super) for_waiters: Duration,
 }
 

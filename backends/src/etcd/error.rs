@@ -19,17 +19,17 @@ mod code {
     pub(super) const UNAUTHENTICATED: i32 = 16;
 }
 
-/// What is known of a call that failed.
+/// How far a request that failed may have got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendState {
-    /// No connection was had, so no request was sent.
+    /// There was no connection, so no request was sent.
     NotSent,
     /// The member has no leader to forward the request to, and did nothing. Another member may have
     /// one.
     NotAccepted,
     /// The server refused, and did nothing.
     Refused,
-    /// Anything may have become of it.
+    /// It may have had an effect.
     Unknown,
 }
 

@@ -5,22 +5,22 @@ use tokio::sync::oneshot;
 
 use crate::Moment;
 
-/// A request to keep one lease alive.
+/// A request to keep one etcd lease alive, and where to send the reply.
 pub(super) struct KeepAliveRequest {
     pub(super) lease: i64,
     pub(super) answer: oneshot::Sender<KeepAliveReply>,
 }
 
-/// What came of a keep-alive.
+/// The result of a keep-alive.
 pub(super) enum KeepAliveReply {
     /// The etcd lease lasts its whole ttl from some time after this.
     Extended {
         /// The time of the request that was answered, which may be an earlier one.
         asked: Moment,
     },
-    /// It is over.
+    /// The etcd lease is over.
     LeaseExpired,
-    /// No stream was had for it.
+    /// No stream could be opened for the request.
     Failed(EtcdError),
     /// The stream broke off before the answer came, or nothing came on it.
     Unanswered,

@@ -6,12 +6,12 @@ use std::time::Duration;
 /// changes nothing is sent there at once as well.
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The same limit for a member whose caller gives up.
+/// The same limit for a request whose caller gives up.
 pub(super) const DROPPED_CALL_STALL: Duration = Duration::from_millis(300);
 
 /// The connections and streams of a runtime that did not call the store for this long are closed by
 /// a call from another runtime.
 pub(super) const UNUSED_LIMIT: Duration = Duration::from_secs(60);
 
-/// How many leases of a list are asked for at once for what is left of them.
+/// At most this many etcd leases of a list are asked for their time to live at once.
 pub(super) const TTL_QUERIES_AT_ONCE: usize = 64;

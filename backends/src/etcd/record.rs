@@ -12,7 +12,7 @@ use crate::{
     Result,
 };
 
-/// Everything that stands of one name, before what is left of its lease is known.
+/// Everything that is stored of one name, without the time that is left of its lease.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StoredLock {
     pub(super) lease: Option<StoredLease>,

@@ -28,7 +28,7 @@ pub(super) struct RequestFailure {
     pub(super) send_state: SendState,
 }
 
-/// Asks one member once.
+/// Sends a request to one member once.
 pub(super) async fn send_once<T, F>(
     members: &Arc<Members>,
     target: Target,

@@ -10,7 +10,7 @@ use super::keys::{Family, Keys};
 use crate::common::with_context;
 use crate::{Error, ErrorKind, LockName};
 
-/// The most names that are remembered as refused.
+/// At most this many names are remembered as refused.
 const MAX_REFUSED_NAMES: usize = 10_000;
 
 /// What the clones of a store share.
@@ -18,8 +18,8 @@ pub(super) struct EtcdInner {
     pub(super) label: String,
     pub(super) keys: Keys,
     pub(super) etcd: EtcdClient,
-    /// Names that were lately not to be had: for these, an acquire looks before it has an etcd lease
-    /// granted, which costs every member a write.
+    /// Names that were refused lately. An acquire of such a name reads first, since the grant of an etcd
+    /// lease costs every member a write.
     refused: Mutex<HashSet<LockName>>,
 }
 
@@ -36,7 +36,7 @@ impl EtcdInner {
         with_context(operation, &self.label, name)
     }
 
-    /// Others kept changing the same keys.
+    /// Returns the error for keys that others change all the time.
     pub(super) fn busy(&self) -> Error {
         Error::new(ErrorKind::Unavailable, "the keys changed each time that they were read")
     }
@@ -62,7 +62,7 @@ impl EtcdInner {
         }
     }
 
-    /// Reads all that is kept of one name.
+    /// Returns operations that read all keys of one name.
     pub(super) fn reads(&self, name: &LockName) -> Vec<TxnOp> {
         Family::ALL.into_iter().map(|f| TxnOp::get(self.keys.key(f, name), None)).collect()
     }

@@ -9,7 +9,7 @@ use mongodb::options::ReadConcern;
 use tokio::time::{Instant, timeout};
 
 use super::permits::Purpose;
-use super::shared::Shared;
+use super::shared::MongoInner;
 use super::{error, pipeline, record};
 use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::{Error, ErrorKind, Hint, LockName, Result};
@@ -31,7 +31,7 @@ pub(super) enum Changes {
 
 impl Changes {
     /// Begins to look, as far back as now.
-    pub(super) async fn open(shared: &Shared) -> Result<Self> {
+    pub(super) async fn open(shared: &MongoInner) -> Result<Self> {
         if shared.push {
             let opening = shared.run(None, |at| async move {
                 let watch = at.locks.watch().pipeline(pipeline::signalled());
@@ -60,7 +60,7 @@ impl Changes {
     }
 
     /// What changed since; perhaps nothing. An error is a gap.
-    pub(super) async fn look(&mut self, shared: &Shared) -> Result<Vec<Hint>> {
+    pub(super) async fn look(&mut self, shared: &MongoInner) -> Result<Vec<Hint>> {
         match self {
             Self::Pushed(pushed) => pushed.look().await,
             Self::Polled(polled) => polled.look(shared).await,
@@ -118,7 +118,7 @@ pub(super) struct Polled {
 }
 
 impl Polled {
-    async fn look(&mut self, shared: &Shared) -> Result<Vec<Hint>> {
+    async fn look(&mut self, shared: &MongoInner) -> Result<Vec<Hint>> {
         let now = Instant::now();
         let since = now.duration_since(self.looked);
         let latest = latest(shared).await?;
@@ -137,7 +137,7 @@ impl Polled {
 }
 
 /// What was signalled within the window.
-async fn latest(shared: &Shared) -> Result<HashMap<LockName, i64>> {
+async fn latest(shared: &MongoInner) -> Result<HashMap<LockName, i64>> {
     let found = shared.read(Purpose::Other, pipeline::signals(WINDOW), 1_000).await?;
     let signal = |document: &Document| {
         // A damaged document is reported to those who use it.

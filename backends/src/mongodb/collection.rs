@@ -12,7 +12,7 @@ use super::error;
 use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Namespace, Result};
 
-/// The server has this long for one command, a little less than the call.
+/// The server may take this long for one command, a little less than a call may take.
 pub(super) const COMMAND_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(2));
 
 const FIX: &str = "take another namespace, or remove it";

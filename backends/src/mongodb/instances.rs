@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use super::collection::COMMAND_LIMIT;
 use super::permits::Purpose;
-use super::shared::{Shared, TRIES};
+use super::shared::{MongoInner, TRIES};
 use super::{error, pipeline, record};
 use crate::{Error, InstanceRecord, Presence, Result};
 
 /// How many documents come in one answer, if they fit.
 const BATCH: usize = 1_000;
 
-impl Shared {
+impl MongoInner {
     /// One command; a second one for an instance that is new, which cleans up after others.
     pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
         let said = serde_json::to_string(presence)

@@ -1,11 +1,11 @@
 //! Lists the records of names, a page at a time.
 
 use super::permits::Purpose;
-use super::shared::Shared;
+use super::shared::MongoInner;
 use super::{pipeline, record};
 use crate::{ListOptions, LockRecord, Result};
 
-impl Shared {
+impl MongoInner {
     pub(super) async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let mut after = options.after.as_ref().map(ToString::to_string);
         let mut records = Vec::new();

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::collection::COMMAND_LIMIT;
 use super::permits::Purpose;
-use super::shared::Shared;
+use super::shared::MongoInner;
 use super::{error, pipeline, record};
 use crate::common::timeout::{read_timeout, write_timeout};
 use crate::{LockName, PruneOptions, Result};
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// The most names that are checked together.
 const PAGE: usize = 500;
 
-impl Shared {
+impl MongoInner {
     /// Removes a page of unused names, each in one operation, and returns them.
     pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
         sleep(PAUSE).await;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mongodb::bson::{Document, doc};
 
 use super::permits::Purpose;
-use super::shared::Shared;
+use super::shared::MongoInner;
 use super::store::{duration, millis};
 use super::{pipeline, record};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     Result,
 };
 
-impl Shared {
+impl MongoInner {
     pub(super) async fn renew_one(&self, renewal: &RenewOptions) -> Result<RenewOutcome> {
         let RenewOptions { name, lease, ttl } = renewal;
         let ttl = millis(*ttl);

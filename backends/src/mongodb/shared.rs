@@ -20,7 +20,7 @@ use crate::{Error, ErrorKind, LockName, LockRecord, Result};
 /// How often an upsert is tried that others keep overtaking.
 pub(super) const TRIES: u64 = 10;
 
-pub(super) struct Shared {
+pub(super) struct MongoInner {
     pub(super) label: String,
     pub(super) clients: Clients,
     /// Whether the server has change streams.
@@ -29,7 +29,7 @@ pub(super) struct Shared {
     pub(super) refused: Refused,
 }
 
-impl Shared {
+impl MongoInner {
     /// The name of the collection of locks.
     pub(super) fn locks(&self) -> &str {
         &self.clients.names().locks
@@ -60,13 +60,13 @@ impl Shared {
         let answer = match timeout(self.clients.silence(&at), &mut command).await {
             Ok(answer) => answer,
             Err(_) => {
-                let replaced = self.clients.suspect(&at, begun);
+                let replaced = self.clients.mark_suspect(&at, begun);
                 let _held = permit.filter(|_| !(replaced && purpose == Some(Purpose::Holder)));
                 command.await
             }
         };
         if answer.is_ok() {
-            self.clients.answered(&at, begun.elapsed());
+            self.clients.record_reply(&at, begun.elapsed());
         }
         Ok(answer)
     }

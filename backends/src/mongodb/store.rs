@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use mongodb::Database;
 use uuid::Uuid;
 
-use super::clients::{Clients, Names};
+use super::clients::{Clients, CollectionNames};
 use super::permits::Purpose;
 use super::pipeline::AcquireMarks;
 use super::refused::Refused;
-use super::shared::Shared;
+use super::shared::MongoInner;
 use super::{collection, config, pipeline, record, watch};
 use crate::common::timeout::{read_timeout, write_timeout};
 use crate::common::with_context;
@@ -34,7 +34,7 @@ const DISABLED_FOR: Duration = Duration::from_secs(60);
 /// Clones share the same client and its connections.
 #[derive(Clone)]
 pub struct MongoStore {
-    shared: Arc<Shared>,
+    shared: Arc<MongoInner>,
 }
 
 impl MongoStore {
@@ -91,7 +91,7 @@ impl MongoStore {
     async fn build(clients: Clients, label: String) -> Result<Self> {
         let at = clients.handles()?;
         let push = collection::check(&at.database, &clients.names().locks).await?;
-        let shared = Shared { label, clients, push, refused: Refused::default() };
+        let shared = MongoInner { label, clients, push, refused: Refused::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -120,14 +120,14 @@ impl fmt::Debug for MongoStore {
 }
 
 /// Returns the names of the collections.
-fn names(options: &OpenOptions) -> Names {
-    Names {
+fn names(options: &OpenOptions) -> CollectionNames {
+    CollectionNames {
         locks: collection::name(&options.namespace),
         instances: collection::of_instances(&options.namespace),
     }
 }
 
-impl Shared {
+impl MongoInner {
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         if self.refused.is_expected(name)
             && let Some(record) = self.find(name).await?

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::changes::{AWAIT, Changes};
-use super::shared::Shared;
+use super::shared::MongoInner;
 use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::{ErrorKind, Hint, HintStream, Result};
 
@@ -30,7 +30,7 @@ const LATE: Duration = AWAIT.saturating_mul(2);
 const WAITING: usize = 64;
 
 /// Begins to watch: what changes from now on is hinted at.
-pub(super) async fn hints(shared: Arc<Shared>) -> Result<HintStream> {
+pub(super) async fn hints(shared: Arc<MongoInner>) -> Result<HintStream> {
     let changes = Changes::open(&shared).await?;
     let (sender, receiver) = channel(WAITING);
     let task = Task(tokio::spawn(run(shared, changes, sender)));
@@ -52,7 +52,7 @@ impl Drop for Task {
     }
 }
 
-async fn run(shared: Arc<Shared>, mut changes: Changes, sender: Sender<Hint>) {
+async fn run(shared: Arc<MongoInner>, mut changes: Changes, sender: Sender<Hint>) {
     loop {
         let error = match look(&shared, &mut changes, &sender).await {
             Ok(hints) => {
@@ -80,7 +80,11 @@ async fn run(shared: Arc<Shared>, mut changes: Changes, sender: Sender<Hint>) {
 ///
 /// The driver resumes a change stream that broke off without a word, and takes as long for it as
 /// it takes the server to come back.
-async fn look(shared: &Shared, changes: &mut Changes, sender: &Sender<Hint>) -> Result<Vec<Hint>> {
+async fn look(
+    shared: &MongoInner,
+    changes: &mut Changes,
+    sender: &Sender<Hint>,
+) -> Result<Vec<Hint>> {
     let mut looking = pin!(changes.look(shared));
     let mut late = false;
     loop {
@@ -94,7 +98,7 @@ async fn look(shared: &Shared, changes: &mut Changes, sender: &Sender<Hint>) -> 
 }
 
 /// Begins anew as soon as the server lets it.
-async fn reopen(shared: &Shared, sender: &Sender<Hint>) -> Changes {
+async fn reopen(shared: &MongoInner, sender: &Sender<Hint>) -> Changes {
     let mut pause = FIRST_PAUSE;
     loop {
         tell_meanwhile(sender);

@@ -46,7 +46,7 @@ impl MySqlInner {
     }
 }
 
-/// The row's instance, unless it is known no more.
+/// Returns the row's instance, unless it has expired.
 fn record(row: &MySqlRow) -> Result<Option<InstanceRecord>, CorruptRecord> {
     let left = row::left(get(row, "expires_at")?, get(row, "clock")?)?;
     let Some(left) = left else { return Ok(None) };

@@ -97,7 +97,7 @@ pub(super) const EXTENDED: u64 = 1;
 /// The answer of a renewal whose lease is to end.
 pub(super) const NOT_EXTENDED: u64 = 2;
 
-/// The answer of an announcement by an instance that was known.
+/// The answer to an announcement by an instance that was known.
 pub(super) const KNOWN: u64 = 1;
 
 impl Sql {

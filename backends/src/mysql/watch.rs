@@ -118,7 +118,7 @@ impl SignalPoller {
     }
 
     /// Runs in a task of its own: a stream that is not polled for a while must not keep a
-    /// connection meanwhile, which may be the only one.
+    /// connection in the meantime, which may be the only one.
     async fn read_in_task(&self) -> Result<Option<SignalRead>> {
         let (shared, since) = (Arc::clone(&self.shared), self.seen.clock);
         match tokio::spawn(async move { shared.read_signals(since).await }).await {

@@ -13,10 +13,10 @@ use super::pooler;
 use crate::common::timeout::CALL_LIMIT;
 use crate::{Hint, LeaseId, LockName};
 
-/// A connection on which nothing came for so long is tested, since a dead one says nothing either.
+/// A connection is tested after this silence, since a dead one is silent too.
 const TEST_AFTER_SILENCE: Duration = Duration::from_secs(15);
 
-/// How long a notification to oneself may take.
+/// A notification from the probe connection may take this long.
 const ECHO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The result of an attempt to listen.
@@ -26,7 +26,7 @@ pub(super) enum ListenResult {
     SharedSessions,
 }
 
-/// Hears the notifications of one table.
+/// Receives the notifications of one table.
 pub(super) struct Listener {
     /// Taken only when it is dropped.
     listener: Option<PgListener>,
@@ -36,7 +36,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Connects and listens; what is changed after that is heard.
+    /// Connects and listens: changes after that are notified.
     ///
     /// Behind a pooler that shares sessions it does not listen: the server would send notifications
     /// to clients that did not ask for them, and whose driver treats them as an error.
@@ -109,7 +109,7 @@ impl Listener {
         }
     }
 
-    /// The next hint; an error when the connection is lost, or hangs.
+    /// Returns the next hint, or an error if the connection is lost or hangs.
     pub(super) async fn next(&mut self) -> sqlx::Result<Hint> {
         loop {
             let channel = self.channel.clone();
@@ -145,7 +145,7 @@ fn hint(payload: &str) -> Hint {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Its own drop takes leave of the server in a task, and panics where there is no runtime.
+        // The driver closes the connection in a task, and panics if there is no runtime.
         if Handle::try_current().is_err() {
             mem::forget(self.listener.take());
         }

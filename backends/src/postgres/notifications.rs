@@ -1,4 +1,4 @@
-//! The listener that all watches of a store share, and the names that it polls without one.
+//! The task that listens for all watches of a store, and the names to poll if it cannot listen.
 
 use std::sync::Weak;
 
@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::polled_names::PolledNames;
 use crate::{Hint, LockName};
 
-/// Where the watches of a store meet.
+/// The state that all watches of a store share.
 #[derive(Default)]
 pub(super) struct Notifications {
     pub(super) listening: Mutex<Weak<ListenTask>>,
@@ -18,7 +18,7 @@ pub(super) struct Notifications {
 
 /// A task that listens for as long as a stream needs it.
 pub(super) struct ListenTask {
-    /// Never read from, only subscribed to.
+    /// New streams subscribe to this receiver; nothing reads from it.
     pub(super) hints: Receiver<Hint>,
     pub(super) task: JoinHandle<()>,
 }

@@ -180,7 +180,7 @@ impl InstanceStatements {
                      presence = excluded.presence, expires_at = {CLOCK} + $3 \
                  RETURNING xmax = 0 AS is_new"
             )),
-            // Whoever is there again meanwhile is not waited for.
+            // Rows that another instance has locked are skipped.
             sweep: statement(format!(
                 "DELETE FROM {table} WHERE instance IN ( \
                      SELECT instance FROM {table} WHERE expires_at <= {CLOCK} AND instance <> $1::uuid \

@@ -23,7 +23,7 @@ use crate::{Hint, HintStream, Result};
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// After this many attempts in a row without a notification, the watch polls.
+/// After this many connections in a row without a notification, the watch polls.
 const MAX_SILENT_CONNECTIONS: u32 = 3;
 
 /// A watch that polls for that reason tries to listen again after this long: the reason may pass.
@@ -95,7 +95,7 @@ struct WatchTask {
     /// Changes when a call found that the server accepts no more writes or shuts down.
     close_all: watch::Receiver<()>,
     sender: Sender<Hint>,
-    /// Whether the present trouble was told of.
+    /// This is true once the current outage was logged.
     warned: bool,
     /// The number of connections in a row on which no notification arrived.
     silent_connections: u32,
@@ -233,7 +233,7 @@ impl WatchTask {
     }
 
     fn hint(&self, hint: Hint) {
-        // Without a stream to hear it there is nothing to tell.
+        // Without a stream, no hint is needed.
         _ = self.sender.send(hint);
     }
 

@@ -20,7 +20,7 @@ use super::primary::Primary;
 use super::request::Request;
 use super::shared_connection::{BatchFailure, SharedConnection};
 use super::slots::{self, SlotMap};
-use super::topology::Server;
+use super::topology::ServerLocator;
 use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 

@@ -1,4 +1,4 @@
-//! From a URL to the place that it names.
+//! Reads the topology from a URL.
 
 use std::path::PathBuf;
 use std::sync::Arc;

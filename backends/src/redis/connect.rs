@@ -9,10 +9,12 @@ use super::address::Address;
 use super::error;
 use crate::Result;
 
-/// How long connecting may take: less than a call, so that what was not sent is known not to be.
+/// Connecting may take this long: less than a call, so that a request without a connection was
+/// certainly not sent.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long one node of a cluster may take, so that others are reached in time where one hangs.
+/// Connecting to one node of a cluster may take this long, so that others are reached in time if one
+/// hangs.
 pub(super) const NODE_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Returns a client for that address with the settings of another client.
@@ -37,11 +39,11 @@ pub(super) async fn plain(client: &Client) -> RedisResult<MultiplexedConnection>
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 
-/// A connection to a server that is a primary.
+/// Opens a connection to a server, which must be a primary.
 ///
-/// A replica that takes writes, if any, keeps them to itself: they must not decide about locks.
-/// Where the user may not ask, or something in between does not know the command, a replica still
-/// refuses to write, as is its default.
+/// Writes that a replica accepts reach no other server, so they must not decide about locks. If the
+/// user may not ask for the role, or a proxy does not know the command, the role is not checked; a
+/// replica refuses writes by default.
 pub(super) async fn primary(client: &Client) -> Result<MultiplexedConnection> {
     let mut connection = plain(client).await.map_err(error::connecting)?;
     let answer = connection.req_packed_command(&::redis::cmd("ROLE")).await;

@@ -11,7 +11,7 @@ use super::liveness::{Activity, ReplacedConnections};
 use super::topology::PrimaryConnection;
 use crate::Result;
 
-/// Resolves to the connection, for all calls that wait for it.
+/// Resolves to the connection for all calls that wait for it.
 pub(super) type ConnectFuture = Shared<BoxFuture<'static, Result<OpenConnection>>>;
 
 /// An open connection.

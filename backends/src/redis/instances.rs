@@ -55,7 +55,7 @@ impl Instances {
         servers: &Servers,
         store: &str,
     ) -> Result<Vec<InstanceRecord>> {
-        let keys: Vec<_> = list::keys(servers, &self.keys, "").await?.into_iter().collect();
+        let keys: Vec<_> = scan::keys(servers, &self.keys, "").await?.into_iter().collect();
         let mut known = Vec::new();
         for keys in keys.chunks(AT_ONCE) {
             let asked = |key: &Vec<u8>| ["GET", "PTTL"].map(|name| Request::command(name, key));

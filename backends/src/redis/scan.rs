@@ -1,4 +1,4 @@
-//! The names of all locks, and other keys, from every primary.
+//! Scans every primary for the names of locks, and for other keys.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,16 +13,16 @@ use super::record::unexpected_reply;
 use super::servers::Servers;
 use crate::{LockName, Result};
 
-/// How many keys a step looks at.
+/// One step of a scan reads about this many keys.
 const SCAN_COUNT: u32 = 1000;
 
-/// The names of a listing are kept this long for its next page.
+/// The names of a scan are cached this long for the next page.
 const SCAN_TTL: Duration = Duration::from_secs(10);
 
-/// The most listings whose names are kept.
+/// At most this many scans are cached.
 const MAX_SCANS: usize = 4;
 
-/// The names that one scan found, kept while a listing continues from page to page.
+/// Caches the names that a scan found, while a listing continues from page to page.
 ///
 /// A page that begins where the previous one ended takes its names from the same scan, so that a
 /// listing scans all keys of the database once, and not once per page.
@@ -60,7 +60,7 @@ impl ScanCache {
         Ok(NamePage { names, next, purpose, prefix: prefix.to_owned() })
     }
 
-    /// Keeps the names for the page that begins after that name.
+    /// Caches the names for the page that begins after that name.
     pub(super) fn store_page(&self, names: NamePage, after: &LockName) {
         let until = Instant::now() + SCAN_TTL;
         let mut cached = self.cache();
@@ -110,10 +110,10 @@ impl NamePage {
     }
 }
 
-/// All names under that prefix of keys that begin with `wanted`.
+/// Returns the names under that prefix of keys that begin with `wanted`.
 async fn names(servers: &Servers, prefix: &str, wanted: &str) -> Result<BTreeSet<LockName>> {
     let found = keys(servers, prefix, wanted).await?;
-    // What is no name under our prefix is not ours.
+    // Leasehold did not write other keys under its prefix.
     let names = found.iter().filter_map(|key| {
         let name = str::from_utf8(key.strip_prefix(prefix.as_bytes())?).ok()?;
         LockName::new(name).ok()
@@ -121,7 +121,7 @@ async fn names(servers: &Servers, prefix: &str, wanted: &str) -> Result<BTreeSet
     Ok(names.collect())
 }
 
-/// All keys under that prefix that go on with `wanted`.
+/// Returns the keys under that prefix that go on with `wanted`.
 ///
 /// If one primary of a cluster fails, the keys of the others are still returned, and the log names
 /// the failed one.
@@ -174,7 +174,7 @@ async fn scan(server: &Primary, pattern: &str) -> Result<Vec<Vec<u8>>> {
     }
 }
 
-/// Without meaning in a pattern of Redis.
+/// Escapes the characters that have a meaning in a pattern of Redis.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

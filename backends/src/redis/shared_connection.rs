@@ -22,7 +22,7 @@ use super::in_flight::InFlight;
 use super::liveness::{self, Activity};
 use super::pipeline::{Replies, exchange, missing, run};
 use super::request::Request;
-use super::topology::Server;
+use super::topology::ServerLocator;
 use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 

@@ -1,4 +1,4 @@
-//! What stands after the question mark of a URL.
+//! The options after the question mark of a URL.
 
 use std::fs;
 
@@ -15,13 +15,13 @@ const KNOWN: &[&str] =
 /// The options of the URL of a Unix socket, which has no other position for some of them.
 const OF_SOCKETS: &[&str] = &["wait_replicas", "protocol", "db", "user", "pass"];
 
-/// Read, and with the files that are named.
+/// The values of the options, with the contents of the files that they name.
 #[derive(Debug, Default)]
 pub(super) struct UrlOptions {
     pub(super) wait_replicas: u32,
-    /// Whose certificates are trusted instead of the system's, and our own.
+    /// The certificates to trust instead of the system's, and the client's own.
     pub(super) certificates: Option<TlsCertificates>,
-    /// What the driver reads for itself.
+    /// The version of the protocol, which the driver checks.
     pub(super) protocol: Option<String>,
     pub(super) sentinel_username: Option<String>,
     pub(super) sentinel_password: Option<String>,
@@ -31,12 +31,12 @@ pub(super) struct UrlOptions {
 }
 
 impl UrlOptions {
-    /// No message repeats more than an option's name, or the name of a file.
+    /// Reads the options. No message shows more than an option's name, or the name of a file.
     pub(super) fn of(query: &str, of_socket: bool) -> Result<Self> {
         let known = if of_socket { OF_SOCKETS } else { KNOWN };
         let mut options = Self::default();
         let (mut ca, mut cert, mut key) = (None, None, None);
-        // A plus is a plus, in passwords and in the names of files.
+        // A plus does not mean a space, neither in passwords nor in the names of files.
         for (name, value) in form_urlencoded::parse(query.replace('+', "%2B").as_bytes()) {
             if !known.contains(&&*name) {
                 return Err(url_options::unknown(&name, known));
@@ -89,8 +89,8 @@ impl UrlOptions {
     }
 }
 
-/// A file in PEM that has such a part: without, nothing would be trusted, which is hard to tell
-/// from a wrong authority.
+/// Reads a file in PEM that must have such a part. Without this check, a file without certificates
+/// would look like a wrong authority.
 fn read(file: &str, part: &str) -> Result<Vec<u8>> {
     let text = fs::read(file).map_err(|source| {
         Error::invalid(format!("the file {file:?} cannot be read"))

@@ -16,7 +16,7 @@ use super::pipeline::Replies;
 use super::request::Request;
 use super::servers;
 use super::shared_connection::SharedConnection;
-use super::topology::Server;
+use super::topology::ServerLocator;
 use crate::{Error, ErrorKind, Result};
 
 /// At most this many grants, or renewals, wait at the same time.
@@ -25,8 +25,8 @@ const MAX_GRANT_WAITS: usize = 8;
 /// At most this many disables wait at the same time.
 const MAX_DISABLE_WAITS: usize = 2;
 
-/// A write waits this long for those before it, less than a call may take: what waited in vain was
-/// not sent.
+/// A write waits this long for earlier ones. This is less than a call may take, so that a write which
+/// waited in vain was certainly not sent.
 const QUEUE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A connection that was idle for so long is closed.
@@ -126,6 +126,7 @@ impl ReplicaWaits {
     }
 }
 
+/// The connections for one kind of write.
 #[derive(Debug)]
 struct WaitPool {
     server: ServerLocator,
@@ -141,7 +142,8 @@ impl WaitPool {
         Self { server: server.clone(), max, permits, idle: Mutex::default() }
     }
 
-    /// A connection whose call is dropped is closed with it: it may wait for a while.
+    /// Sends requests on a connection. If the call is dropped, the connection is closed with it, since
+    /// it may wait for a while.
     async fn send(&self, requests: &[Request], wait: &::redis::Cmd) -> Result<Replies> {
         let Ok(Ok(_permit)) = timeout(QUEUE_LIMIT, self.permits.acquire()).await else {
             return Err(self.not_sent());

@@ -12,9 +12,9 @@ use super::error;
 use crate::Result;
 
 /// A connection outside the pool, which is opened again when it broke.
-pub(super) struct HolderConnection(Mutex<Option<SqliteConnection>>);
+pub(super) struct HeartbeatConnection(Mutex<Option<SqliteConnection>>);
 
-impl HolderConnection {
+impl HeartbeatConnection {
     /// Takes a connection out of the pool, which has run what the application does with each
     /// connection of it.
     pub(super) async fn take_from(pool: &SqlitePool) -> Result<Self> {

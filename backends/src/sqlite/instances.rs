@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::clock::{MAX_INSTANCE_TTL, MachineClock, Now, TOLERANCE};
 use super::error;
-use super::shared::Shared;
+use super::shared::SqliteInner;
 use crate::common::row::get;
 use crate::common::{CorruptRecord, instance};
 use crate::{InstanceRecord, Presence, Result};
@@ -15,7 +15,7 @@ use crate::{InstanceRecord, Presence, Result};
 /// The most that can be left of a row with another boot id.
 const LONGEST_LEFT: Duration = Duration::from_micros((MAX_INSTANCE_TTL + TOLERANCE).unsigned_abs());
 
-impl Shared {
+impl SqliteInner {
     pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
         let statements = &self.sql.instances;
         let (id, text) = (presence.holder.instance.to_string(), instance::written(presence)?);

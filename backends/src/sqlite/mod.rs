@@ -51,7 +51,7 @@ mod error;
 mod file;
 mod instances;
 mod pages;
-mod poll;
+mod poll_task;
 mod retry_busy;
 mod row;
 mod schema;

@@ -7,7 +7,7 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Row, SqlStr};
 
 use super::clock::{Now, ttl_micros};
-use super::shared::Shared;
+use super::shared::SqliteInner;
 use super::{error, row};
 use crate::{Error, ListOptions, LockName, LockRecord, PruneOptions, Result};
 
@@ -17,7 +17,7 @@ const READ: usize = 500;
 /// A statement whose first arguments are a name before the first, and a limit.
 type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-impl Shared {
+impl SqliteInner {
     pub(super) async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let mut connection = self.connection().await?;
         let now = self.clock.now();

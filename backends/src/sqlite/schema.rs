@@ -3,7 +3,7 @@
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::retry_busy::patiently;
+use super::retry_busy::retry_while_busy;
 use super::sql::{SCHEMA, Sql, VERSION};
 use super::{error, table};
 use crate::{Error, ErrorKind, Result, Schema};
@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind, Result, Schema};
 ///
 /// Any journal mode is correct, so one that cannot be changed is left.
 pub(super) async fn use_write_ahead_log(pool: &SqlitePool) -> Result<()> {
-    let mode = patiently(|| async move {
+    let mode = retry_while_busy(|| async move {
         let mut connection = pool.acquire().await?;
         let mode: String =
             sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
@@ -45,15 +45,15 @@ pub(super) async fn has_write_ahead_log(connection: &mut SqliteConnection) -> Re
 pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Result<bool> {
     let missing =
         |name: &str| Error::invalid(format!("\"{name}\" is missing")).with_fix(error::CREATE_IT);
-    let found = patiently(|| find(pool, sql)).await?;
+    let found = retry_while_busy(|| find(pool, sql)).await?;
     match found {
-        Found::Complete => return Ok(true),
-        Found::First if schema == Schema::Require => return Ok(without_set_at(sql, None)),
-        Found::Missing(name) if schema == Schema::Require => return Err(missing(&name)),
-        Found::First | Found::Missing(_) => {}
-        Found::Other(why) => return Err(why),
+        SchemaState::Complete => return Ok(true),
+        SchemaState::First if schema == Schema::Require => return Ok(without_set_at(sql, None)),
+        SchemaState::Missing(name) if schema == Schema::Require => return Err(missing(&name)),
+        SchemaState::First | SchemaState::Missing(_) => {}
+        SchemaState::Other(why) => return Err(why),
     }
-    let created = patiently(|| async move {
+    let created = retry_while_busy(|| async move {
         let mut connection = pool.acquire().await?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         for statement in sql.create_if_missing() {
@@ -67,14 +67,14 @@ pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Resu
     .await;
     match (created, found) {
         (Ok(()), _) => {}
-        (Err(error), Found::First) => return Ok(without_set_at(sql, Some(&error))),
+        (Err(error), SchemaState::First) => return Ok(without_set_at(sql, Some(&error))),
         (Err(error), _) => return Err(error),
     }
-    match patiently(|| find(pool, sql)).await? {
-        Found::Complete => Ok(true),
-        Found::First => Ok(without_set_at(sql, None)),
-        Found::Missing(name) => Err(missing(&name)),
-        Found::Other(why) => Err(why),
+    match retry_while_busy(|| find(pool, sql)).await? {
+        SchemaState::Complete => Ok(true),
+        SchemaState::First => Ok(without_set_at(sql, None)),
+        SchemaState::Missing(name) => Err(missing(&name)),
+        SchemaState::Other(why) => Err(why),
     }
 }
 
@@ -91,7 +91,7 @@ fn without_set_at(sql: &Sql, error: Option<&Error>) -> bool {
     false
 }
 
-enum Found {
+enum SchemaState {
     Complete,
     /// Only the column `set_at` is missing.
     First,
@@ -100,13 +100,13 @@ enum Found {
     Other(Error),
 }
 
-async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<Found> {
+async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<SchemaState> {
     let mut connection = pool.acquire().await?;
     let encoding: String =
         sqlx::query_scalar("PRAGMA encoding").fetch_one(&mut *connection).await?;
     if encoding != "UTF-8" {
         let message = format!("the database keeps text as {encoding}, whose order is not of bytes");
-        return Ok(Found::Other(
+        return Ok(SchemaState::Other(
             Error::new(ErrorKind::Unsupported, message).with_fix("use a database in UTF-8"),
         ));
     }
@@ -123,7 +123,7 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<Found> {
         if let Some(version) = version(&definition).filter(|version| *version > SCHEMA) {
             let message =
                 format!("\"{name}\" has schema {version}, and this program knows {SCHEMA} at most");
-            return Ok(Found::Other(
+            return Ok(SchemaState::Other(
                 Error::new(ErrorKind::Unsupported, message).with_fix("update this program"),
             ));
         }
@@ -134,15 +134,15 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<Found> {
         };
         if let Some(difference) = difference {
             let message = format!("\"{name}\" is not as leasehold creates it: {difference}");
-            return Ok(Found::Other(Error::new(ErrorKind::Corrupt, message).with_fix(
+            return Ok(SchemaState::Other(Error::new(ErrorKind::Corrupt, message).with_fix(
                 "compare it with the schema that leasehold prints, or use another namespace",
             )));
         }
     }
     Ok(match missing {
-        Some(name) => Found::Missing(name),
-        None if has_set_at(&mut connection, sql).await? => Found::Complete,
-        None => Found::First,
+        Some(name) => SchemaState::Missing(name),
+        None if has_set_at(&mut connection, sql).await? => SchemaState::Complete,
+        None => SchemaState::First,
     })
 }
 

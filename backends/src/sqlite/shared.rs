@@ -6,10 +6,10 @@ use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool, SqliteRow};
 use tokio::sync::Mutex;
 
 use super::clock::{MachineClock, Now};
-use super::connections::HolderConnection;
+use super::connections::HeartbeatConnection;
 use super::error;
 use super::file::DatabaseFile;
-use super::poll::Poll;
+use super::poll_task::PollTask;
 use super::row;
 use super::sql::Sql;
 use crate::common;
@@ -17,7 +17,7 @@ use crate::common::CorruptRecord;
 use crate::common::row::{get, parsed};
 use crate::{Error, LeaseId, LockName, LockRecord, Reach, RenewOutcome, Result};
 
-pub(super) struct Shared {
+pub(super) struct SqliteInner {
     pub(super) label: String,
     pub(super) reach: Reach,
     pub(super) clock: MachineClock,
@@ -27,17 +27,17 @@ pub(super) struct Shared {
     pub(super) pool_writer: Mutex<()>,
     pub(super) pool: SqlitePool,
     /// The connection for renewals and releases, if the database is in a file.
-    pub(super) holder: Option<HolderConnection>,
+    pub(super) holder: Option<HeartbeatConnection>,
     pub(super) sql: Sql,
     /// The file, if there is one and its identity is known.
     pub(super) file: Option<DatabaseFile>,
     /// A connection beside the pool's, if another can be opened. The poll reads on it, and while it
     /// is open SQLite keeps the write-ahead log.
     pub(super) beside: Option<Mutex<SqliteConnection>>,
-    pub(super) poll: Poll,
+    pub(super) poll: PollTask,
 }
 
-impl Shared {
+impl SqliteInner {
     /// Runs `work` as one write transaction, at the time when it got the write lock.
     ///
     /// Dropped anywhere, it leaves all or nothing: sqlx rolls a dropped transaction back before it
@@ -57,7 +57,7 @@ impl Shared {
     }
 
     /// Like [`write`](Self::write), on a connection that does not depend on the pool.
-    pub(super) async fn write_as_holder<T>(
+    pub(super) async fn write_for_heartbeat<T>(
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> Result<T> {
@@ -126,11 +126,11 @@ impl Shared {
             }
         }
         .await;
-        (done.map_err(|error| self.explained(error)), broken)
+        (done.map_err(|error| self.with_file_check(error)), broken)
     }
 
     /// Returns the error, or the reason for it if the file was deleted or replaced.
-    pub(super) fn explained(&self, error: Error) -> Error {
+    pub(super) fn with_file_check(&self, error: Error) -> Error {
         match self.check_file() {
             Err(why) if !error.is_outcome_unknown() => why,
             _ => error,

@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use super::clock::{MachineClock, Now, duration, ttl_micros};
 use super::config::Location;
-use super::connections::HolderConnection;
-use super::poll::Poll;
-use super::retry_busy::patiently;
-use super::shared::Shared;
+use super::connections::HeartbeatConnection;
+use super::poll_task::PollTask;
+use super::retry_busy::retry_while_busy;
+use super::shared::SqliteInner;
 use super::sql::Sql;
 use super::{error, schema, watch};
 use crate::common::row::{get, token};
@@ -32,7 +32,7 @@ use crate::{
 /// Clones share the same pool of connections and the same queue of writers.
 #[derive(Clone)]
 pub struct SqliteStore {
-    shared: Arc<Shared>,
+    shared: Arc<SqliteInner>,
 }
 
 impl SqliteStore {
@@ -79,7 +79,7 @@ impl SqliteStore {
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
     pub async fn from_pool(pool: SqlitePool, options: &OpenOptions) -> Result<Self> {
-        let file: Option<String> = patiently(|| {
+        let file: Option<String> = retry_while_busy(|| {
             sqlx::query_scalar("SELECT file FROM pragma_database_list WHERE name = 'main'")
                 .fetch_one(&pool)
         })
@@ -128,7 +128,7 @@ impl SqliteStore {
         // Where no second connection can be opened, as with exclusive locking, the application's
         // own one must stay in its pool.
         let holder = match &beside {
-            Some(_) => Some(HolderConnection::take_from(&pool).await?),
+            Some(_) => Some(HeartbeatConnection::take_from(&pool).await?),
             None => None,
         };
         let file = location.file(&pool, keeps_log);
@@ -139,7 +139,7 @@ impl SqliteStore {
             Location::Memory => Reach::Process,
             Location::File(_) => Reach::Machine,
         };
-        let shared = Shared {
+        let shared = SqliteInner {
             label: location.label(),
             reach,
             clock,
@@ -150,7 +150,7 @@ impl SqliteStore {
             sql,
             file,
             beside: beside.map(Mutex::new),
-            poll: Poll::default(),
+            poll: PollTask::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -171,7 +171,7 @@ impl SqliteStore {
     }
 
     #[cfg(test)]
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &SqliteInner {
         &self.shared
     }
 
@@ -212,7 +212,7 @@ impl LockStore for SqliteStore {
             ttl_step: Duration::from_micros(1),
             clock: StoreClock::Machine,
             reach: self.shared.reach,
-            wake: Wake::Poll(watch::INTERVAL),
+            wake: Wake::PollTask(watch::INTERVAL),
             renew_batch: 500,
         }
     }
@@ -301,7 +301,7 @@ impl LockStore for SqliteStore {
             }
             Ok(found)
         };
-        let found = match shared.write_as_holder(work).await {
+        let found = match shared.write_for_heartbeat(work).await {
             Ok(found) => found,
             Err(error) => {
                 // A row in a file that other processes no longer open does not keep them from the
@@ -335,7 +335,7 @@ impl LockStore for SqliteStore {
                 _ => ReleaseOutcome::Released,
             })
         };
-        shared.write_as_holder(work).await.map_err(shared.with_context("release", Some(name)))
+        shared.write_for_heartbeat(work).await.map_err(shared.with_context("release", Some(name)))
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
@@ -394,7 +394,7 @@ impl LockStore for SqliteStore {
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let list = self.shared.list(options);
         list.await
-            .map_err(|error| self.shared.explained(error))
+            .map_err(|error| self.shared.with_file_check(error))
             .map_err(self.shared.with_context("list", None))
     }
 

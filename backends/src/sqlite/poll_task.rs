@@ -8,14 +8,15 @@ use crate::Hint;
 
 /// The one polling task of a store, while it has watches.
 #[derive(Default)]
-pub(super) struct Poll {
+pub(super) struct PollTask {
     hints: Mutex<Option<WeakSender<Hint>>>,
     /// The number of times that the database was read.
     #[cfg(test)]
     pub(super) reads: std::sync::atomic::AtomicUsize,
 }
 
-impl Poll {
+impl PollTask {
+    /// Returns the sender of the running task, if there is one.
     pub(super) fn slot(&self) -> MutexGuard<'_, Option<WeakSender<Hint>>> {
         self.hints.lock().unwrap_or_else(PoisonError::into_inner)
     }
