@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_is_not_there_says_what_to_add() {
+    fn a_missing_backend_names_its_feature() {
         for (schemes, _, support) in BACKENDS {
             for scheme in *schemes {
                 let asked = schema(&format!("{scheme}://u:secret@h/d"), &OpenOptions::default());
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_store_url_lists_the_forms_and_keeps_the_password() {
+    fn an_invalid_store_url_lists_the_forms_without_the_password() {
         for url in [
             "",
             "/var/lib/locks.db",
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_takes_no_more_than_its_scheme() {
+    async fn memory_url_takes_no_path() {
         for url in ["memory:", "memory://", "MEMORY:"] {
             assert_eq!(open(url, &OpenOptions::default()).await.unwrap().label(), "memory:");
         }

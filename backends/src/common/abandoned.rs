@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn beyond_the_bound_one_call_at_a_time_is_admitted() {
+    async fn beyond_the_limit_calls_are_probed_one_at_a_time() {
         let calls = AbandonedCalls::new(2);
         let first = abandoned(&calls).await;
         let second = abandoned(&calls).await;
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_that_waits_is_admitted_when_an_abandoned_one_is_answered() {
+    async fn a_queued_call_runs_when_an_abandoned_one_is_answered() {
         let calls = AbandonedCalls::new(1);
         let first = abandoned(&calls).await;
         let _trial = abandoned(&calls).await;
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_admission_is_void_once_too_many_others_were_abandoned() {
+    async fn a_permit_is_revoked_when_too_many_calls_are_abandoned() {
         let calls = AbandonedCalls::new(1);
         let early = calls.acquire_permit().await.unwrap();
         assert!(calls.is_still_valid(&early));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn forgotten_calls_do_not_count_and_their_ends_change_nothing() {
+    async fn forgotten_calls_are_not_counted() {
         let calls = AbandonedCalls::new(1);
         let before = abandoned(&calls).await;
         let probe = abandoned(&calls).await;
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn calls_stop_counting_though_no_task_of_theirs_runs() {
+    async fn abandoned_calls_expire_without_a_running_task() {
         let calls = AbandonedCalls::new(1);
         let (_first, _trial) = (abandoned(&calls).await, abandoned(&calls).await);
         let past = SystemClock.now();

@@ -39,7 +39,7 @@ mod tests {
     use crate::{Holder, LockName};
 
     #[test]
-    fn damaged_records_hide_no_others() {
+    fn corrupt_records_do_not_hide_others() {
         let here = Presence {
             holder: Holder::current(),
             campaigns: vec![LockName::new("a").unwrap()],

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_that_is_not_encoded_is_not_taken_for_a_path() {
+    fn an_unencoded_password_is_not_read_as_a_path() {
         for rest in ["/secret@h/d", "12/secret@h/d", "?secret@h", "?ca=secret@h", "#secret@h/d"] {
             for scheme in ["redis", "redis+sentinel", "etcd", "postgres", "mysql", "mongodb"] {
                 let error = check_login(&format!("{scheme}://u:{rest}")).unwrap_err();

@@ -44,7 +44,7 @@ mod tests {
     use crate::{LockStore, MemoryStore, Settings};
 
     #[test]
-    fn it_fits_whatever_is_given() {
+    fn derived_ttl_is_valid_for_all_inputs() {
         let millis = |millis: u64| Some(Duration::from_millis(millis));
         for interval in [None, millis(100), millis(1000), millis(8000), millis(15_000)] {
             for retries in [0, 1, 3, 10, 100] {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_originals_defaults_take_over_after_half_a_minute() {
+    fn original_defaults_give_a_takeover_after_30_seconds() {
         let interval = Some(Duration::from_secs(8));
         assert_eq!(ttl(interval, 3, None, None, None), Duration::from_secs(31));
     }

@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations() {
+    fn durations_parse_with_units_only() {
         for (text, millis) in [
             ("15s", 15_000),
             ("1m30s", 90_000),
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_debug_prints_is_read_again() {
+    fn debug_formatted_durations_parse() {
         for nanos in [0, 1, 1500, 9_250_000_000, 15_000_000_000, 86_400_000_000_001] {
             let span = Duration::from_nanos(nanos);
             assert_eq!(duration(&format!("{span:?}")).unwrap(), span);

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_refused_without_repeating_it() {
+    fn an_invalid_url_is_refused_without_being_shown() {
         for url in [
             "etcd:h",
             "etcd://",

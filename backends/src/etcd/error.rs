@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_leader_nothing_is_sent_on() {
+    fn no_leader_errors_mean_not_sent() {
         for said in ["etcdserver: no leader", "raft proposal dropped"] {
             assert!(has_no_leader(said), "{said}");
         }

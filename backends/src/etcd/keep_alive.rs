@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_cluster_is_waited_for_longer() {
+    fn silence_limit_grows_with_latency() {
         let mut silence = SilenceLimit(STALL_TIMEOUT);
         silence.failed();
         assert_eq!(silence.0, STALL_TIMEOUT * 2);

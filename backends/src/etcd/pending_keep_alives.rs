@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lease_is_asked_for_once_and_both_learn_when_that_was() {
+    async fn concurrent_keep_alives_of_a_lease_share_one_request() {
         let mut pending = PendingKeepAlives::default();
         let (first, first_answered) = ask(1);
         pending.add(first);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_without_a_caller_goes_to_no_other_request() {
+    async fn a_reply_without_a_caller_is_dropped() {
         let mut pending = PendingKeepAlives::default();
         let (one, answered) = ask(1);
         pending.add(one);

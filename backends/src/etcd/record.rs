@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn additions_are_ignored_and_later_versions_are_named() {
+    fn unknown_fields_are_ignored_and_later_versions_are_refused() {
         let read = |more: &str| {
             let holder = serde_json::to_string(&Holder::current()).unwrap();
             let held = format!("{{\"holder\": {holder}, \"at\": 1 {more}}}");
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_is_read_as_it_was_written_or_not_at_all() {
+    fn instance_records_round_trip_or_fail() {
         let keys = Keys::new("", &Namespace::new("a").unwrap());
         let campaigns = vec![LockName::new("a").unwrap()];
         let presence = Presence { holder: Holder::current(), campaigns, unlisted: 3 };

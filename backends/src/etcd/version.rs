@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn each_member_of_an_old_version_is_warned_of() {
+    fn each_outdated_member_logs_a_warning() {
         let count = Arc::new(AtomicUsize::new(0));
         let members = [("a", "3.5.12"), ("b", "3.5.13"), ("c", "3.4.30")];
         tracing::subscriber::with_default(Warnings(Arc::clone(&count)), || {

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_members_are_asked_within_one_call() {
+    fn opening_on_all_members_fits_the_call_limit() {
         for members in 1..=9 {
             let all = limit_each(members) * u32::try_from(members).unwrap();
             assert!(all < CALL_LIMIT, "{members} members have {all:?}");

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_silent_client_is_replaced_until_it_answers() {
+    async fn a_silent_client_is_replaced() {
         let clients = clients().await;
         let first = clients.handles().unwrap();
         assert_eq!(clients.silence(&first), SILENCE);

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_driver_reads_each_known_option() {
+    async fn known_options_are_accepted_by_the_driver() {
         for option in OPTIONS {
             // The value may be wrong, but the driver knows the name.
             let url = format!("mongodb://host/app?{option}=1");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_are_as_many_as_asked_for() {
+    async fn max_connections_is_respected() {
         let sizes = async |url, calls| open(url, NonZeroU32::new(calls)).await.unwrap().sizes;
         assert_eq!(sizes("mongodb://h/a", 0).await, Sizes::DEFAULT);
         assert_eq!(sizes("mongodb://h/a", 1).await.connections, 3);

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_try_that_was_refused_says_nothing_of_the_first() {
+    fn a_refused_retry_leaves_the_outcome_unknown() {
         use ErrorKind::{Denied, OutcomeUnknown, Unavailable};
         assert_eq!(of_write(Unavailable, false, false), Unavailable);
         assert_eq!(of_write(Unavailable, true, true), Unavailable);

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_holder_does_not_wait_behind_others() {
+    async fn heartbeats_have_their_own_permits() {
         let permits = Permits::new(Sizes::of_calls(NonZeroU32::MIN));
         let _other = permits.get(Purpose::Other).await.unwrap();
         let _holder = permits.get(Purpose::Holder).await.unwrap();

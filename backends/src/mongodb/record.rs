@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_written_here_is_an_error() {
+    fn a_foreign_document_is_an_error() {
         let free = doc! { "_id": "job", "token": 7_i64, "signal": 0_i64 };
         assert_eq!(read(&free).unwrap().token.map(FencingToken::get), Some(7));
         for (field, value) in [
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn additions_are_ignored_and_later_versions_are_named() {
+    fn unknown_fields_are_ignored_and_later_versions_are_refused() {
         let free = doc! { "_id": "job", "token": 7_i64, "signal": 0_i64 };
         for (field, value) in
             [("color", Bson::from("red")), ("version", Bson::Int32(1)), ("version", Bson::Int64(1))]
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_is_read_as_it_was_written_or_not_at_all() {
+    fn instance_records_round_trip_or_fail() {
         let holder = crate::Holder::current();
         let (id, campaigns) = (holder.instance.to_string(), vec![LockName::new("a").unwrap()]);
         let presence = Presence { holder, campaigns, unlisted: 3 };

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_expected_to_be_refused_until_its_lease_ends() {
+    fn a_refused_name_is_remembered_until_its_lease_ends() {
         let (refused, name) = (Refused::default(), LockName::new("job").unwrap());
         assert!(!refused.is_expected(&name));
         refused.add(&name, Duration::from_secs(3600));

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_refused_without_its_password() {
+    fn an_invalid_url_is_refused_without_its_password() {
         for url in [
             "mysql:",
             "mysql://u:secret@h:port/d",

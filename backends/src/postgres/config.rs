@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_refused_without_its_password() {
+    fn an_invalid_url_is_refused_without_its_password() {
         for url in [
             "postgres:",
             "postgres://u:secret@h:port/d",
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_application_is_named_unless_the_url_does() {
+    fn application_name_is_set_unless_the_url_has_one() {
         let name = |url| from_url(url).unwrap().get_application_name().map(str::to_owned);
         if std::env::var_os("PGAPPNAME").is_none() {
             assert_eq!(name("postgres://h/d").as_deref(), Some("leasehold"));

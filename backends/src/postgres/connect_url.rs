@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn several_hosts_are_refused_with_what_to_do() {
+    fn several_hosts_are_refused_with_a_fix() {
         for url in [
             "postgres://u:secret@h1,h2/d",
             "postgres://u:secret@h1:5432,h2:5433/d?target_session_attrs=read-write",

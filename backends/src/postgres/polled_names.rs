@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_asked_about_last_are_kept_and_no_more_than_the_most() {
+    fn only_the_latest_names_are_polled() {
         let names = PolledNames::default();
         let name = |number: usize| LockName::new(format!("job {number}")).unwrap();
         names.add(&name(0));

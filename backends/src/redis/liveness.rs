@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_server_may_be_silent_for_longer() {
+    fn silence_limit_grows_with_latency() {
         let millis = Duration::from_millis;
         for (latency, expected) in [(0, 1000), (250, 1000), (500, 2000), (9000, 3000)] {
             assert_eq!(silence_limit(MIN_SILENCE, millis(latency)), millis(expected), "{latency}");

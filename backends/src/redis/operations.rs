@@ -358,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_damaged_reason_costs_no_other_its_lease() {
+    fn a_corrupt_reason_fails_only_its_own_lease() {
         let name = LockName::new("a").unwrap();
         let ending = |reason: &[u8]| {
             let parts = [b"ending", reason, b"5"].map(|part| Value::BulkString(part.to_vec()));
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failed_renewal_is_unknown_alone() {
+    fn a_failed_renewal_is_unknown_for_that_lease_only() {
         let failed = || Err(Error::new(ErrorKind::Unavailable, "the shard is down"));
         let extended = || Ok(RenewOutcome::Extended { left: Duration::from_secs(1) });
         let outcomes = each(vec![failed(), extended(), Ok(RenewOutcome::Lost)], None).unwrap();

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_was_added_again_is_named_by_most() {
+    fn a_re_added_service_is_decided_by_majority() {
         let before = vote("old", 7);
         let two = [vote("new", 0), vote("old", 7), vote("new", 0)];
         assert_eq!(renamed(&two, 3, &before), Some(vote("new", 0)));
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(renamed(&[vote("new", 8), vote("new", 8)], 3, &before), None);
     }
     #[test]
-    fn a_sentinel_that_kept_the_removed_service_does_not_lead_back_to_it() {
+    fn a_stale_sentinel_does_not_revive_the_old_primary() {
         let (old, new) = (vote("old", 7), vote("new", 0));
         let mut history = VoteHistory { primary: Some(old.clone()), ..VoteHistory::default() };
         let votes = [new.clone(), old.clone(), new.clone()];

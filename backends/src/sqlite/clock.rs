@@ -192,7 +192,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_uptime_is_the_one_that_all_processes_see() {
+    fn uptime_is_the_same_for_all_processes() {
         let clock = MachineClock::detect().unwrap();
         assert_ne!(clock.boot(), CALENDAR);
         let text = std::fs::read_to_string("/proc/uptime").unwrap();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_of_this_boot_is_over_when_its_time_has_come() {
+    fn a_lease_of_this_boot_expires_at_its_time() {
         let clock = MachineClock::of_boot("this");
         let left = |expires_at| clock.left("this", Some(9), expires_at, NOW).unwrap();
         assert_eq!(left(1_000), None);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_of_another_boot_is_over_at_its_end_or_if_it_was_set_later_than_now() {
+    fn a_lease_of_an_earlier_boot_expires() {
         let clock = MachineClock::of_boot("this");
         let left = |set_at, expires_at| clock.left("that", set_at, expires_at, NOW).unwrap();
         let latest = NOW.uptime + TOLERANCE;
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_ttl_is_the_one_that_is_granted() {
+    fn the_longest_ttl_is_granted() {
         assert_eq!(duration(LONGEST_TTL), MAX_TTL);
     }
 

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_and_a_deleted_file_are_noticed() {
+    fn a_replaced_or_deleted_file_is_detected() {
         let (folder, path) = place();
         let file = DatabaseFile::now_at(&path, true).unwrap();
         file.check().unwrap();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_of_a_file_behind_a_link_is_beside_the_file() {
+    fn the_wal_of_a_symlinked_file_is_beside_its_target() {
         let (folder, path) = place();
         let link = folder.path().join("link.db");
         std::os::unix::fs::symlink(&path, &link).unwrap();

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layout_does_not_matter_but_every_word_does() {
+    fn schema_comparison_ignores_whitespace_only() {
         assert!(same("CREATE INDEX a ON b (c)", "create index \"a\" ON b\n(c)"));
         assert!(!same("CREATE INDEX a ON b (c)", "CREATE INDEX a ON b (c DESC)"));
     }

@@ -155,7 +155,7 @@ mod tests {
     use crate::{DisableOptions, LockName, LockStore, OpenOptions, Reason};
 
     #[tokio::test]
-    async fn watches_share_one_poll_that_reads_only_what_was_written() {
+    async fn watches_share_one_poller_that_reads_only_after_writes() {
         let folder = tempfile::tempdir().unwrap();
         let options = OpenOptions::default();
         let store = SqliteStore::open(folder.path().join("x.db"), &options);
