@@ -35,7 +35,7 @@ pub(super) enum Permit<DB: Server> {
     Pool(PoolConnection<DB>),
 }
 
-/// All connections of a store.
+/// The permits for all connections of a store.
 pub(super) struct ConnectionPermits<DB: Server> {
     pub(super) pool: Pool<DB>,
     /// The store's own connections for calls; if `None`, calls use the application's pool.

@@ -53,7 +53,7 @@ pub(super) struct Inner<DB: Server> {
     state: Mutex<PoolState<DB>>,
 }
 
-/// The idle connections, and those in use as far as they tell which idle ones to test.
+/// The idle connections, and when those in use were checked out.
 pub(super) struct PoolState<DB: Server> {
     /// The connection used last comes last.
     pub(super) idle: Vec<IdleConnection<DB>>,

@@ -45,7 +45,7 @@ const MAX_DEAD_CONNECTIONS: u32 = 10;
 /// Why a call has no answer.
 #[derive(Debug)]
 pub(crate) enum CallError {
-    /// There was no connection to ask on: nothing was sent.
+    /// There was no connection, so nothing was sent.
     NotSent(sqlx::Error),
     /// This many earlier calls were abandoned and are unanswered, so nothing was sent.
     TooManyAbandoned(usize),
@@ -92,7 +92,7 @@ impl<DB: Server> Connections<DB> {
         }
     }
 
-    /// Returns a receiver that is told when all connections to the server must be closed.
+    /// Returns a receiver that changes when all connections to the server must be closed.
     pub(crate) fn close_all_signal(&self) -> watch::Receiver<()> {
         self.close_all.subscribe()
     }

@@ -17,7 +17,7 @@ const SPARE_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// An orderly close may take this long.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Closes connections that are not used, until there are none.
+/// Closes idle connections, until there are none.
 pub(super) async fn run<DB: Server>(owner: Weak<Inner<DB>>) {
     let Some(mut closed) = owner.upgrade().map(|owner| owner.pool.close_event()) else { return };
     loop {

@@ -26,7 +26,7 @@ where
     })
 }
 
-/// How a server's columns of text are read; none for NULL.
+/// Reads a column of text; returns `None` for NULL.
 pub(crate) type Text<R> = fn(&R, &'static str) -> Result<Option<String>, CorruptRecord>;
 
 /// Text that comes as such.
@@ -57,7 +57,7 @@ where
 
 /// The name in the row's column `name`.
 pub(crate) fn name<R>(row: &R, table: &str, text: Text<R>) -> Result<LockName> {
-    let name = || present("name", parsed("name", text(row, "name")?)?);
+    let name = || not_null("name", parse_column("name", text(row, "name")?)?);
     name().map_err(|corrupt: CorruptRecord| corrupt.into_error(table))
 }
 
@@ -90,16 +90,16 @@ where
     parse().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name))
 }
 
-/// A page of a listing.
+/// The records of one page of a list.
 pub(crate) struct Page<K> {
     pub(crate) records: Vec<LockRecord>,
-    /// The last row's name as the server returned it; `None` if the listing ended before that row.
+    /// The last row's name as the server returned it; `None` if the list ended before that row.
     pub(crate) last: Option<K>,
 }
 
 /// Returns the records of rows, in the order of names, up to the first name without the prefix. The
 /// record of a row that cannot be read says why; a row without a readable name is omitted.
-pub(crate) fn listed<'r, R, K>(rows: &'r [R], table: &str, prefix: &str, text: Text<R>) -> Page<K>
+pub(crate) fn to_page<'r, R, K>(rows: &'r [R], table: &str, prefix: &str, text: Text<R>) -> Page<K>
 where
     R: Row,
     &'static str: ColumnIndex<R>,
@@ -125,8 +125,11 @@ where
     page
 }
 
-/// What the text of a column stands for; none for NULL.
-pub(crate) fn parsed<T>(column: &str, text: Option<String>) -> Result<Option<T>, CorruptRecord>
+/// Parses the text of a column; returns `None` for NULL.
+pub(crate) fn parse_column<T>(
+    column: &str,
+    text: Option<String>,
+) -> Result<Option<T>, CorruptRecord>
 where
     T: FromStr<Err: Display>,
 {
@@ -136,12 +139,12 @@ where
         .map_err(|error| CorruptRecord::new(format!("{column} is wrong: {error}")))
 }
 
-/// A value that may not be NULL.
-pub(crate) fn present<T>(column: &str, value: Option<T>) -> Result<T, CorruptRecord> {
+/// Returns the value of a column, or an error if it is NULL.
+pub(crate) fn not_null<T>(column: &str, value: Option<T>) -> Result<T, CorruptRecord> {
     value.ok_or_else(|| CorruptRecord::new(format!("{column} is NULL")))
 }
 
-/// A token; none for 0, which a name has that was disabled before its first grant.
+/// Reads a token; returns `None` for 0, the token of a name that was disabled before its first grant.
 pub(crate) fn token(number: i64) -> Result<Option<FencingToken>, CorruptRecord> {
     if number == 0 {
         return Ok(None);
@@ -151,7 +154,7 @@ pub(crate) fn token(number: i64) -> Result<Option<FencingToken>, CorruptRecord> 
         .and_then(|number| Ok(Some(FencingToken::new(number)?)))
 }
 
-/// The columns of a lease: all are NULL, or none but `ending`.
+/// The columns of a lease. All of them are NULL, or at most `ending` is.
 pub(crate) struct LeaseColumns {
     pub(crate) lease: Option<String>,
     pub(crate) holder: Option<String>,
@@ -161,14 +164,15 @@ pub(crate) struct LeaseColumns {
 }
 
 impl LeaseColumns {
-    /// The lease, if it is in force; one that is over is read all the same. `clock` is the one of
-    /// `granted_at`, and `left` knows that of `expires_at`.
+    /// Reads the lease, and returns it if it is in force. `clock` is the clock of `granted_at`, and
+    /// `left` computes the time until `expires_at`.
     pub(crate) fn record(
         self,
         clock: i64,
         left: impl FnOnce(i64) -> Result<Option<Duration>, CorruptRecord>,
     ) -> Result<Option<LeaseRecord>, CorruptRecord> {
-        let (id, ending) = (parsed("lease", self.lease)?, parsed("ending", self.ending)?);
+        let (id, ending) =
+            (parse_column("lease", self.lease)?, parse_column("ending", self.ending)?);
         match (id, self.holder, self.expires_at, self.granted_at, ending) {
             (Some(id), Some(holder), Some(expires_at), Some(granted_at), ending) => {
                 let holder = serde_json::from_str(&holder).map_err(|source| {
@@ -185,14 +189,14 @@ impl LeaseColumns {
     }
 }
 
-/// The columns of a disablement: all are NULL, or none but perhaps `disabled_by`.
+/// Reads the columns of a disablement. All of them are NULL, or at most `disabled_by` is.
 pub(crate) fn disabled(
     reason: Option<String>,
     by: Option<String>,
     at: Option<i64>,
     clock: i64,
 ) -> Result<Option<Disablement>, CorruptRecord> {
-    match (parsed::<Reason>("disabled_reason", reason)?, by, at) {
+    match (parse_column::<Reason>("disabled_reason", reason)?, by, at) {
         (Some(reason), by, Some(at)) => {
             Ok(Some(Disablement { reason, by, since: since(at, clock)? }))
         }
@@ -201,7 +205,7 @@ pub(crate) fn disabled(
     }
 }
 
-/// What is left until then; none when it is over.
+/// Returns the time until then, or `None` if that has passed.
 pub(crate) fn left(expires_at: i64, clock: i64) -> Result<Option<Duration>, CorruptRecord> {
     let left = expires_at
         .checked_sub(clock)

@@ -10,8 +10,8 @@ use jiff::SignedDuration;
 
 use super::compat;
 use super::keys::{Key, Kind, MILLISECONDS, key};
-use super::layer::{Merged, Place};
-use super::source::{Origin, Words};
+use super::layer::{MergedValues, ValueSource};
+use super::source::{Origin, Spelling};
 use super::store_url::StoreUrl;
 use crate::registry::driver;
 use crate::{Error, LockName, Namespace, Result};
@@ -41,13 +41,13 @@ impl LogFormat {
 const POSITIVE: [&str; 2] = ["store_connections", "max_connections"];
 
 /// A value where somebody set one, read strictly.
-impl Merged {
+impl MergedValues {
     pub(super) fn origin(&self, name: &str) -> Origin {
         self.0.get(name).map_or(Origin::Default, |(place, _)| place.origin.clone())
     }
 
-    pub(super) fn is_originals(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|(place, _)| place.words == Words::Originals)
+    pub(super) fn is_from_original(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|(place, _)| place.words == Spelling::Originals)
     }
 
     pub(super) fn store(&self) -> Result<Option<StoreUrl>> {
@@ -55,28 +55,30 @@ impl Merged {
             let url = text(value)?;
             match driver(&url) {
                 // What this build lacks is said when the store is opened, with the mending.
-                Err(error) if error.is_invalid() => Err(Why::Refused(error)),
+                Err(error) if error.is_invalid() => Err(Rejection::Refused(error)),
                 _ => Ok(StoreUrl::new(url)),
             }
         })
     }
 
     pub(super) fn namespace(&self) -> Result<Option<Namespace>> {
-        self.read("namespace", |value, _| Namespace::new(text(value)?).map_err(|_| Why::Evident))
+        self.read("namespace", |value, _| {
+            Namespace::new(text(value)?).map_err(|_| Rejection::Evident)
+        })
     }
 
     pub(super) fn lock_name(&self) -> Result<Option<LockName>> {
-        self.read("lock_name", |value, _| LockName::new(text(value)?).map_err(Why::Refused))
+        self.read("lock_name", |value, _| LockName::new(text(value)?).map_err(Rejection::Refused))
     }
 
     pub(super) fn label(&self) -> Result<Option<String>> {
         self.read("label", |value, place| {
             let label = match place.words {
-                Words::Ours => text(value)?,
-                Words::Originals => original::label(&text(value).or_else(|_| digits(value))?),
+                Spelling::Ours => text(value)?,
+                Spelling::Originals => compat::label(&text(value).or_else(|_| digits(value))?),
             };
             let fits = label.len() <= 255 && !label.contains('\0');
-            if fits { Ok(label) } else { Err(Why::Evident) }
+            if fits { Ok(label) } else { Err(Rejection::Evident) }
         })
     }
 
@@ -87,29 +89,29 @@ impl Merged {
     pub(super) fn duration(&self, name: &'static str) -> Result<Option<Duration>> {
         self.read(name, |value, place| match place.words {
             // Zero is the same in every unit.
-            Words::Ours if matches!(value, ValueKind::I64(0)) => Ok(Duration::ZERO),
-            Words::Ours => duration(&text(value)?),
-            Words::Originals => Ok(Duration::from_millis(whole(value)?)),
+            Spelling::Ours if matches!(value, ValueKind::I64(0)) => Ok(Duration::ZERO),
+            Spelling::Ours => duration(&text(value)?),
+            Spelling::Originals => Ok(Duration::from_millis(whole(value)?)),
         })
     }
 
     pub(super) fn count(&self, name: &'static str) -> Result<Option<u32>> {
-        self.read(name, |value, _| whole(value)?.try_into().map_err(|_| Why::Evident))
+        self.read(name, |value, _| whole(value)?.try_into().map_err(|_| Rejection::Evident))
     }
 
     /// A count that is not 0.
     pub(super) fn positive(&self, name: &'static str) -> Result<Option<NonZeroU32>> {
-        let checked = |count: u32| NonZeroU32::new(count).ok_or(Why::Zero);
+        let checked = |count: u32| NonZeroU32::new(count).ok_or(Rejection::Zero);
         self.read(name, |value, _| {
-            whole(value)?.try_into().map_err(|_| Why::Evident).and_then(checked)
+            whole(value)?.try_into().map_err(|_| Rejection::Evident).and_then(checked)
         })
     }
 
-    pub(super) fn switch(&self, name: &'static str) -> Result<Option<bool>> {
+    pub(super) fn boolean(&self, name: &'static str) -> Result<Option<bool>> {
         self.read(name, |value, _| match value {
             ValueKind::Boolean(switch) => Ok(*switch),
-            ValueKind::String(text) => text.trim().parse().map_err(|_| Why::Evident),
-            _ => Err(Why::Evident),
+            ValueKind::String(text) => text.trim().parse().map_err(|_| Rejection::Evident),
+            _ => Err(Rejection::Evident),
         })
     }
 
@@ -117,19 +119,19 @@ impl Merged {
         self.read("log_format", |value, _| match text(value)?.as_str() {
             "text" => Ok(LogFormat::Text),
             "json" => Ok(LogFormat::Json),
-            _ => Err(Why::Evident),
+            _ => Err(Rejection::Evident),
         })
     }
 
     pub(super) fn address(&self, name: &'static str) -> Result<Option<SocketAddr>> {
-        self.read(name, |value, _| text(value)?.trim().parse().map_err(|_| Why::Evident))
+        self.read(name, |value, _| text(value)?.trim().parse().map_err(|_| Rejection::Evident))
     }
 
     pub(super) fn path(&self, name: &'static str) -> Result<Option<PathBuf>> {
         self.read(name, |value, _| {
             let path = text(value)?;
             let fits = !path.is_empty() && !path.contains('\0');
-            if fits { Ok(path.into()) } else { Err(Why::Evident) }
+            if fits { Ok(path.into()) } else { Err(Rejection::Evident) }
         })
     }
 
@@ -144,7 +146,7 @@ impl Merged {
             Kind::Duration => self.duration(name).map(drop),
             Kind::Count if POSITIVE.contains(&name) => self.positive(name).map(drop),
             Kind::Count => self.count(name).map(drop),
-            Kind::Switch => self.switch(name).map(drop),
+            Kind::Switch => self.boolean(name).map(drop),
             Kind::Text => self.text(name).map(drop),
             Kind::LogFormat => self.log_format().map(drop),
             Kind::Address => self.address(name).map(drop),
@@ -155,11 +157,11 @@ impl Merged {
     fn read<T>(
         &self,
         name: &'static str,
-        parse: impl FnOnce(&ValueKind, &Place) -> std::result::Result<T, Why>,
+        parse: impl FnOnce(&ValueKind, &ValueSource) -> std::result::Result<T, Rejection>,
     ) -> Result<Option<T>> {
         let Some((place, value)) = self.0.get(name) else { return Ok(None) };
         parse(value, place).map(Some).map_err(|why| match key(name) {
-            Some(key) => wrong(key, place, &shown(key, value), why),
+            Some(key) => invalid_value(key, place, &display_value(key, value), why),
             None => Error::invalid(format!("{name} is no setting")),
         })
     }
@@ -167,7 +169,7 @@ impl Merged {
 
 /// Why a value cannot be one.
 #[derive(Debug)]
-pub(super) enum Why {
+pub(super) enum Rejection {
     /// What is accepted says it.
     Evident,
     Negative,
@@ -176,22 +178,22 @@ pub(super) enum Why {
 }
 
 /// The error for a value that cannot be one: its source, its key, and what is accepted.
-pub(super) fn wrong(key: &Key, place: &Place, value: &str, why: Why) -> Error {
+pub(super) fn invalid_value(key: &Key, place: &ValueSource, value: &str, why: Rejection) -> Error {
     let (noun, accepted) = match (key.kind, place.words) {
-        (Kind::Duration, Words::Originals) => ("number of milliseconds", MILLISECONDS),
+        (Kind::Duration, Spelling::Originals) => ("number of milliseconds", MILLISECONDS),
         (kind, _) => (kind.noun(), kind.accepted()),
     };
     // Our names say what they are of.
     let key = match place.words {
-        Words::Ours => String::new(),
-        Words::Originals => format!(" for {}", key.name),
+        Spelling::Ours => String::new(),
+        Spelling::Originals => format!(" for {}", key.name),
     };
     let why = match why {
-        Why::Evident => String::new(),
-        Why::Negative => ": it is negative".to_owned(),
-        Why::Zero => ": nobody could connect".to_owned(),
+        Rejection::Evident => String::new(),
+        Rejection::Negative => ": it is negative".to_owned(),
+        Rejection::Zero => ": nobody could connect".to_owned(),
         // The error's own fix is as good as what is accepted.
-        Why::Refused(error) => {
+        Rejection::Refused(error) => {
             format!(": {}", error.to_string().split(';').next().unwrap_or_default())
         }
     };
@@ -200,13 +202,13 @@ pub(super) fn wrong(key: &Key, place: &Place, value: &str, why: Why) -> Error {
 }
 
 /// The value in a message: short, in one line, and nothing that may hold a password.
-fn shown(key: &Key, value: &ValueKind) -> String {
-    const LONGEST: usize = 60;
+fn display_value(key: &Key, value: &ValueKind) -> String {
+    const MAX_SHOWN: usize = 60;
     match value {
         ValueKind::Nil => "what is not UTF-8".to_owned(),
         _ if key.kind == Kind::Store => "this".to_owned(),
-        ValueKind::String(text) if text.chars().count() > LONGEST => {
-            format!("{:?}…", text.chars().take(LONGEST).collect::<String>())
+        ValueKind::String(text) if text.chars().count() > MAX_SHOWN => {
+            format!("{:?}…", text.chars().take(MAX_SHOWN).collect::<String>())
         }
         ValueKind::String(text) => format!("{text:?}"),
         ValueKind::Float(number) => format!("{number:?}"),
@@ -217,7 +219,7 @@ fn shown(key: &Key, value: &ValueKind) -> String {
 }
 
 /// In a message, what a value is that holds others.
-pub(super) fn composite(value: &ValueKind) -> Option<&'static str> {
+pub(super) fn compound_kind(value: &ValueKind) -> Option<&'static str> {
     match value {
         ValueKind::Table(_) => Some("a table"),
         ValueKind::Array(_) => Some("a list"),
@@ -225,19 +227,19 @@ pub(super) fn composite(value: &ValueKind) -> Option<&'static str> {
     }
 }
 
-fn text(value: &ValueKind) -> std::result::Result<String, Why> {
+fn text(value: &ValueKind) -> std::result::Result<String, Rejection> {
     match value {
         ValueKind::String(text) => Ok(text.clone()),
-        _ => Err(Why::Evident),
+        _ => Err(Rejection::Evident),
     }
 }
 
-fn digits(value: &ValueKind) -> std::result::Result<String, Why> {
+fn digits(value: &ValueKind) -> std::result::Result<String, Rejection> {
     whole(value).map(|number| number.to_string())
 }
 
 /// A whole number; as text too, since that is what an environment has.
-fn whole(value: &ValueKind) -> std::result::Result<u64, Why> {
+fn whole(value: &ValueKind) -> std::result::Result<u64, Rejection> {
     let number = match value {
         ValueKind::I64(number) => (*number).try_into().ok(),
         ValueKind::I128(number) => (*number).try_into().ok(),
@@ -246,15 +248,15 @@ fn whole(value: &ValueKind) -> std::result::Result<u64, Why> {
         ValueKind::String(text) => text.trim().parse().ok(),
         _ => None,
     };
-    number.ok_or(Why::Evident)
+    number.ok_or(Rejection::Evident)
 }
 
-fn duration(text: &str) -> std::result::Result<Duration, Why> {
+fn duration(text: &str) -> std::result::Result<Duration, Rejection> {
     if text.trim() == "0" {
         return Ok(Duration::ZERO);
     }
-    let span: SignedDuration = text.trim().parse().map_err(|_| Why::Evident)?;
-    Duration::try_from(span).map_err(|_| Why::Negative)
+    let span: SignedDuration = text.trim().parse().map_err(|_| Rejection::Evident)?;
+    Duration::try_from(span).map_err(|_| Rejection::Negative)
 }
 
 #[cfg(test)]

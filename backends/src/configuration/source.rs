@@ -52,7 +52,7 @@ impl fmt::Display for Origin {
 
 /// Whose words a value is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Words {
+pub(super) enum Spelling {
     Ours,
     Originals,
 }

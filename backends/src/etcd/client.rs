@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Client, Error as EtcdError, LeaseGrantOptions, Txn, TxnResponse};
+use etcd_client::{Client, LeaseGrantOptions, Txn, TxnResponse};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};

@@ -19,7 +19,7 @@ pub(super) fn seconds_of(lease: i64) -> i64 {
     lease & ((1 << TTL_BITS) - 1)
 }
 
-/// Returns that many seconds, or none for a number below zero.
+/// Returns that many seconds, or zero for a number below zero.
 pub(super) fn whole_seconds(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }

@@ -71,7 +71,7 @@ where
         Err(failed) => matches!(failed.send_state, SendState::Refused | SendState::NotAccepted),
     };
     if is_answer {
-        members.answered(&target, since.elapsed());
+        members.record_reply(&target, since.elapsed());
     }
     (target, answer)
 }

@@ -20,9 +20,9 @@ use super::{instances, prune, renew, version, watch};
 use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, ErrorKind, Grant, Held, HintStream, InstanceRecord, LeaseId, ListOptions, LockName,
-    LockRecord, LockStore, Namespace, OpenOptions, Presence, PruneOptions, Reach, ReleaseOutcome,
-    RenewOptions, RenewOutcome, Result, StoreClock, Wake, check_ttl,
+    Grant, Held, HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore,
+    Namespace, OpenOptions, Presence, PruneOptions, Reach, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, StoreClock, Wake, check_ttl,
 };
 
 /// etcd grants nothing shorter at its default election timeout of a second.
@@ -45,9 +45,9 @@ impl EtcdStore {
     /// [`OpenOptions::schema`] changes nothing: etcd has no schema.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) for a URL that is none;
-    /// [`Denied`](ErrorKind::Denied) for a wrong password or a missing right;
-    /// [`Unavailable`](ErrorKind::Unavailable) when no member answers.
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a URL that is none;
+    /// [`Denied`](crate::ErrorKind::Denied) for a wrong password or a missing right;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) when no member answers.
     ///
     /// # Cancel safety
     /// Nothing is left of a dropped call.

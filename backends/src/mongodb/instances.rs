@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::collection::COMMAND_LIMIT;
-use super::permits::Purpose;
+use super::permits::PermitKind;
 use super::shared::{MongoInner, TRIES};
 use super::{error, pipeline, record};
 use crate::{Error, InstanceRecord, Presence, Result};
@@ -23,7 +23,7 @@ impl MongoInner {
             .map_err(|e| Error::invalid("the instance is no JSON").with_source(e))?;
         if self.put(presence.holder.instance, &said, ttl).await? {
             // It is known already, so this may fail. Whoever is new next does it then.
-            if let Err(error) = self.forget_those_that_are_over().await {
+            if let Err(error) = self.delete_expired().await {
                 tracing::debug!(%error, store = self.label, "instances that are over stay on record");
             }
         }
@@ -36,7 +36,7 @@ impl MongoInner {
         let change = pipeline::announce(said, ttl);
         for tries in 1..=TRIES {
             let (filter, change) = (filter.clone(), change.clone());
-            let before = self.run(Some(Purpose::Holder), |at| async move {
+            let before = self.run(Some(PermitKind::Holder), |at| async move {
                 at.instances
                     .find_one_and_update(filter, change)
                     .upsert(true)
@@ -57,21 +57,22 @@ impl MongoInner {
         Err(self.contradiction())
     }
 
-    async fn forget_those_that_are_over(&self) -> Result<()> {
+    async fn delete_expired(&self) -> Result<()> {
         let limit = i64::try_from(COMMAND_LIMIT.as_millis()).unwrap_or(i64::MAX);
         let command = doc! {
             "delete": &self.clients.names().instances,
-            "deletes": [{ "q": pipeline::over(), "limit": 0 }],
+            "deletes": [{ "q": pipeline::is_expired(), "limit": 0 }],
             "maxTimeMS": limit,
         };
-        let deleted = self
-            .run(Some(Purpose::Holder), |at| async move { at.database.run_command(command).await });
+        let deleted = self.run(Some(PermitKind::Holder), |at| async move {
+            at.database.run_command(command).await
+        });
         deleted.await?.map(drop).map_err(error::writing)
     }
 
     pub(super) async fn withdraw(&self, instance: Uuid) -> Result<()> {
         let filter = pipeline::instance(instance);
-        let deleted = self.run(Some(Purpose::Holder), |at| async move {
+        let deleted = self.run(Some(PermitKind::Holder), |at| async move {
             let delete = at.instances.find_one_and_delete(filter).projection(doc! { "_id": 1 });
             delete.max_time(COMMAND_LIMIT).await
         });
@@ -79,7 +80,7 @@ impl MongoInner {
     }
 
     pub(super) async fn known(&self) -> Result<Vec<InstanceRecord>> {
-        let found = self.read_instances(pipeline::known(), BATCH).await?;
+        let found = self.read_instances(pipeline::known_instances(), BATCH).await?;
         let mut known: Vec<_> = found.iter().filter_map(|it| self.instance(it)).collect();
         known.sort_by_key(|record| record.presence.holder.instance);
         Ok(known)

@@ -50,7 +50,7 @@
 //! # Ok(()) }
 //! ```
 
-mod changes;
+mod change_stream;
 mod clients;
 mod collection;
 mod config;

@@ -10,7 +10,7 @@ use mongodb::bson::doc;
 use tokio::time::sleep;
 
 use super::collection::COMMAND_LIMIT;
-use super::permits::Purpose;
+use super::permits::PermitKind;
 use super::shared::MongoInner;
 use super::{error, pipeline, record};
 use crate::common::timeout::{read_timeout, write_timeout};
@@ -31,7 +31,7 @@ impl MongoInner {
         while pruned.len() < options.limit {
             let count = (options.limit - pruned.len()).min(PAGE);
             let stages = pipeline::unused(after.as_deref(), options.unused_for, count);
-            let found = read_timeout(self.read(Purpose::Other, stages, count)).await?;
+            let found = read_timeout(self.read(PermitKind::Other, stages, count)).await?;
             for document in &found {
                 // A document without a valid name is left alone.
                 let Ok(name) = record::name(document, self.locks()) else { continue };
@@ -50,7 +50,7 @@ impl MongoInner {
     /// Removes the name if it is still unused, and returns whether it did.
     async fn remove(&self, name: &LockName, unused_for: Duration) -> Result<bool> {
         let filter = pipeline::if_unused(name, unused_for);
-        let removed = self.run(Some(Purpose::Other), |at| async move {
+        let removed = self.run(Some(PermitKind::Other), |at| async move {
             let remove = at.locks.find_one_and_delete(filter).projection(doc! { "_id": 1 });
             remove.max_time(COMMAND_LIMIT).await
         });

@@ -9,9 +9,9 @@ use mongodb::Database;
 use uuid::Uuid;
 
 use super::clients::{Clients, CollectionNames};
-use super::permits::Purpose;
+use super::permits::PermitKind;
 use super::pipeline::AcquireMarks;
-use super::refused::Refused;
+use super::refused::RefusedNames;
 use super::shared::MongoInner;
 use super::{collection, config, pipeline, record, watch};
 use crate::common::timeout::{read_timeout, write_timeout};
@@ -24,10 +24,10 @@ use crate::{
 };
 
 /// How often an acquire looks again at a name that changed between decision and answer.
-const LOOKS: u32 = 10;
+const MAX_READS: u32 = 10;
 
 /// For this long after a name was found disabled, attempts at it read it first.
-const DISABLED_FOR: Duration = Duration::from_secs(60);
+const DISABLED_RECHECK: Duration = Duration::from_secs(60);
 
 /// Locks in a MongoDB database; see the [module](super) for what they guarantee.
 ///
@@ -54,7 +54,7 @@ impl MongoStore {
     /// Opening writes nothing.
     pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
         let opening = async {
-            let config::Opened { options: client, database, label, sizes } =
+            let config::OpenedUrl { options: client, database, label, sizes } =
                 config::open(url, options.max_connections).await?;
             let clients = Clients::new(client, sizes, database, names(options));
             let opened = Self::build(clients, label.clone()).await;
@@ -91,7 +91,7 @@ impl MongoStore {
     async fn build(clients: Clients, label: String) -> Result<Self> {
         let at = clients.handles()?;
         let push = collection::check(&at.database, &clients.names().locks).await?;
-        let shared = MongoInner { label, clients, push, refused: Refused::default() };
+        let shared = MongoInner { label, clients, push, refused: RefusedNames::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -138,23 +138,23 @@ impl MongoInner {
         let ttl = millis(options.ttl);
         let holder = serde_json::to_string(&options.holder)
             .map_err(|e| Error::invalid("the holder is no JSON").with_source(e))?;
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_READS {
             let marks = AcquireMarks {
                 granted: LeaseId::new().to_string(),
                 repeated: LeaseId::new().to_string(),
             };
             let change = pipeline::acquire(name, options.lease, &holder, ttl, &marks);
-            let after = self.upsert(Purpose::Other, name, change).await?;
+            let after = self.upsert(PermitKind::Other, name, change).await?;
             let by = after.get_str("call").unwrap_or_default();
             let (is_granted, is_repeated) = (by == marks.granted, by == marks.repeated);
             if is_granted {
-                let damaged = |damage: record::Damage| damage.in_collection(self.locks());
+                let damaged = |damage: record::CorruptDocument| damage.in_collection(self.locks());
                 let token = record::token(&after).map_err(damaged)?;
                 let token = token.ok_or_else(|| self.contradiction())?;
                 self.refused.remove(name);
                 return Ok(AcquireOutcome::Granted(Grant { token, left: duration(ttl) }));
             }
-            let record = self.as_of_now(Purpose::Other, &after).await?;
+            let record = self.as_of_now(PermitKind::Other, &after).await?;
             if is_repeated {
                 if let LockRecord { token: Some(token), lease: Some(lease), .. } = record {
                     self.refused.remove(name);
@@ -175,7 +175,7 @@ impl MongoInner {
         let LockRecord { name, token, lease, disabled, .. } = record;
         Ok(match (disabled, lease, token) {
             (Some(disabled), ..) => {
-                self.refused.add(&name, DISABLED_FOR);
+                self.refused.add(&name, DISABLED_RECHECK);
                 Some(AcquireOutcome::Disabled(disabled))
             }
             (None, Some(_), None) => return Err(self.contradiction().for_lock(&name)),
@@ -191,12 +191,12 @@ impl MongoInner {
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
         let call = LeaseId::new().to_string();
         let change = pipeline::disable(name, options, &call);
-        let after = self.upsert(Purpose::Holder, name, change).await?;
+        let after = self.upsert(PermitKind::Holder, name, change).await?;
         let by = after.get_document("disabled").and_then(|disabled| disabled.get_str("call"));
         if by.is_ok_and(|by| by == call) {
             return Ok(DisableOutcome::Disabled);
         }
-        let standing = self.as_of_now(Purpose::Holder, &after).await?.disabled;
+        let standing = self.as_of_now(PermitKind::Holder, &after).await?.disabled;
         let standing = standing.ok_or_else(|| self.contradiction().for_lock(name))?;
         Ok(DisableOutcome::AlreadyDisabled(standing))
     }

@@ -17,7 +17,7 @@ pub(super) const READ_ONLY: &str =
 /// What to do about it.
 pub(super) const USE_PRIMARY: &str = "name the primary server in the URL";
 
-const REACH: &str = "is the server up, and reachable from here?";
+const CHECK_REACHABLE: &str = "is the server up, and reachable from here?";
 const ANOTHER_SERVER: &str = "does a MySQL or MariaDB server listen at that host and port?";
 
 /// The error of a call that writes.
@@ -29,7 +29,7 @@ pub(super) fn writing(error: CallError) -> Error {
         CallError::Failed(error) if may_have_committed(&error) => {
             Error::new(ErrorKind::OutcomeUnknown, "the connection broke off before the answer came")
                 .with_source(error)
-                .with_fix(REACH)
+                .with_fix(CHECK_REACHABLE)
         }
         CallError::Failed(error) => not_written(error),
     }
@@ -213,6 +213,6 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
         | sqlx::Error::RowNotFound => {
             (Corrupt, "the server answered with what leasehold never writes", "")
         }
-        _ => (Unavailable, "the connection to the server failed", REACH),
+        _ => (Unavailable, "the connection to the server failed", CHECK_REACHABLE),
     }
 }

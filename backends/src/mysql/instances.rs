@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::shared::MySqlInner;
 use super::sql::KNOWN;
-use crate::common::row::{self, get, present, text_of_bytes as text};
+use crate::common::row::{self, get, not_null, text_of_bytes as text};
 use crate::common::server::Purpose;
 use crate::common::{CorruptRecord, instance};
 use crate::{InstanceRecord, Presence, Result};
@@ -13,7 +13,7 @@ use crate::{InstanceRecord, Presence, Result};
 impl MySqlInner {
     pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
         let statements = &self.sql.instances;
-        let (id, text) = (presence.holder.instance.to_string(), instance::written(presence)?);
+        let (id, text) = (presence.holder.instance.to_string(), instance::encode(presence)?);
         let (id, text) = (id.as_bytes(), text.as_bytes());
         let announce = || {
             sqlx::query(statements.announce.clone())
@@ -42,7 +42,7 @@ impl MySqlInner {
         let records = rows.iter().filter_map(|row| {
             record(row).map_err(|corrupt| corrupt.into_error(&statements.table)).transpose()
         });
-        Ok(instance::readable(records))
+        Ok(instance::skip_corrupt(records))
     }
 }
 
@@ -50,7 +50,7 @@ impl MySqlInner {
 fn record(row: &MySqlRow) -> Result<Option<InstanceRecord>, CorruptRecord> {
     let left = row::left(get(row, "expires_at")?, get(row, "clock")?)?;
     let Some(left) = left else { return Ok(None) };
-    let id = present("instance", text(row, "instance")?)?;
-    let presence = present("presence", text(row, "presence")?)?;
-    Ok(Some(instance::read(&id, &presence, left)?))
+    let id = not_null("instance", text(row, "instance")?)?;
+    let presence = not_null("presence", text(row, "presence")?)?;
+    Ok(Some(instance::decode(&id, &presence, left)?))
 }

@@ -133,7 +133,7 @@ fn ttl_micros(ttl: Duration) -> i64 {
 }
 
 /// The answer for a name that is not free.
-fn standing(record: LockRecord, lease: LeaseId) -> Option<AcquireOutcome> {
+fn refusal(record: LockRecord, lease: LeaseId) -> Option<AcquireOutcome> {
     match (record.disabled, record.lease, record.token) {
         (Some(disabled), ..) => Some(AcquireOutcome::Disabled(disabled)),
         (None, Some(own), Some(token)) if own.id == lease => {
@@ -147,7 +147,7 @@ fn standing(record: LockRecord, lease: LeaseId) -> Option<AcquireOutcome> {
 }
 
 /// The answer for a lease that was not extended, from what is known of its name.
-fn unextended(record: LockRecord, lease: LeaseId) -> RenewOutcome {
+fn not_extended(record: LockRecord, lease: LeaseId) -> RenewOutcome {
     let disabled = record.disabled.map(|disabled| disabled.reason);
     match record.lease {
         Some(own) if own.id == lease => match own.ending.or(disabled) {
@@ -196,7 +196,7 @@ impl MySqlInner {
             }
             // It may have become free meanwhile.
             if let Some(record) = self.find(Purpose::Read, name).await?
-                && let Some(answer) = standing(record, options.lease)
+                && let Some(answer) = refusal(record, options.lease)
             {
                 return Ok(answer);
             }
@@ -223,7 +223,7 @@ impl MySqlInner {
             }
             NOT_EXTENDED => {
                 let record = self.find(Purpose::Renew, &lease.name).await?;
-                Ok(record.map_or(RenewOutcome::Lost, |record| unextended(record, lease.lease)))
+                Ok(record.map_or(RenewOutcome::Lost, |record| not_extended(record, lease.lease)))
             }
             _ => Ok(RenewOutcome::Lost),
         }
@@ -252,7 +252,7 @@ impl MySqlInner {
         };
         let found: HashMap<_, _> = rows.iter().filter_map(read).collect();
         let answer = |lease: &RenewOptions| match found.get(&lease.name) {
-            Some(Ok(record)) => unextended(record.clone(), lease.lease),
+            Some(Ok(record)) => not_extended(record.clone(), lease.lease),
             Some(Err(error)) => RenewOutcome::Unknown { why: error.to_string() },
             None => RenewOutcome::Lost,
         };
@@ -401,7 +401,7 @@ impl LockStore for MySqlStore {
                         .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
                 };
                 let rows = shared.read(statement).await?;
-                let page = row::listed(&rows, &shared.sql.table, prefix);
+                let page = row::to_page(&rows, &shared.sql.table, prefix);
                 records.extend(page.records);
                 // A row whose name cannot be read is omitted, and another row takes its place.
                 match page.last {

@@ -1,5 +1,4 @@
-//! User-level locks (`GET_LOCK`), which tell waiters of a release: their names, and a connection for
-//! them.
+//! The user-level locks (`GET_LOCK`) that notify waiters: their names, and a connection for them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +35,7 @@ impl UserLockNames {
         Self { pool: pool.clone(), table_hash, close_all }
     }
 
-    /// Returns a receiver that is told when connections must be closed because the server accepts no
+    /// Returns a receiver that changes when connections must be closed because the server accepts no
     /// more writes or shuts down.
     pub(super) fn close_all_signal(&self) -> watch::Receiver<()> {
         let mut close_all = self.close_all.clone();

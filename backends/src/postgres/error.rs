@@ -23,7 +23,7 @@ pub(super) const NO_SCHEMA: &str = "no schema is there to create the table in";
 /// The fix for [`NO_SCHEMA`].
 pub(super) const SET_SEARCH_PATH: &str = "set the user's search_path to one that exists";
 
-const REACH: &str = "is the server up, and reachable from here?";
+const CHECK_REACHABLE: &str = "is the server up, and reachable from here?";
 const ANOTHER_SERVER: &str = "does a PostgreSQL server listen at that host and port?";
 
 /// The error of a call that writes.
@@ -35,7 +35,7 @@ pub(super) fn writing(error: CallError) -> Error {
         CallError::Failed(error) if may_have_committed(&error) => {
             Error::new(ErrorKind::OutcomeUnknown, "the connection broke off before the answer came")
                 .with_source(error)
-                .with_fix(REACH)
+                .with_fix(CHECK_REACHABLE)
         }
         CallError::Failed(error) => not_written(error),
     }
@@ -237,6 +237,6 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
         | sqlx::Error::RowNotFound => {
             (Corrupt, "the server answered with what leasehold never writes", "")
         }
-        _ => (Unavailable, "the connection to the server failed", REACH),
+        _ => (Unavailable, "the connection to the server failed", CHECK_REACHABLE),
     }
 }

@@ -12,7 +12,7 @@ use crate::{InstanceRecord, Presence, Result};
 impl PostgresInner {
     pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
         let statements = &self.sql.instances;
-        let (id, text) = (presence.holder.instance.to_string(), instance::written(presence)?);
+        let (id, text) = (presence.holder.instance.to_string(), instance::encode(presence)?);
         let announce = || sqlx::query(statements.announce.clone()).bind(&id).bind(&text).bind(ttl);
         let rows = self.write(Purpose::Presence, announce).await?;
         if rows.first().is_some_and(|row| get(row, "is_new").unwrap_or(false)) {
@@ -34,7 +34,7 @@ impl PostgresInner {
         let records = rows.iter().filter_map(|row| {
             record(row).map_err(|corrupt| corrupt.into_error(&statements.table)).transpose()
         });
-        Ok(instance::readable(records))
+        Ok(instance::skip_corrupt(records))
     }
 }
 
@@ -42,5 +42,5 @@ impl PostgresInner {
 fn record(row: &PgRow) -> Result<Option<InstanceRecord>, CorruptRecord> {
     let left = row::left(get(row, "expires_at")?, get(row, "clock")?)?;
     let Some(left) = left else { return Ok(None) };
-    Ok(Some(instance::read(get(row, "instance")?, get(row, "presence")?, left)?))
+    Ok(Some(instance::decode(get(row, "instance")?, get(row, "presence")?, left)?))
 }

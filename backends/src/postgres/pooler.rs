@@ -22,7 +22,7 @@ pub(super) struct PoolerProbe {
 /// Refuses a pooler that would run one client's statement for another.
 pub(super) async fn check(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<()> {
     let probe = probe(connection).await.map_err(error::not_written)?;
-    let shared = probe.renamed || shares(connection, options, &probe).await?;
+    let shared = probe.renamed || shares_sessions(connection, options, &probe).await?;
     if shared && !probe.renamed {
         let message = "a pooler shares the server's sessions between clients and does not keep \
                        their prepared statements apart";
@@ -47,7 +47,7 @@ pub(super) async fn check(connection: &mut PgConnection, options: &PgConnectOpti
 }
 
 /// Opens a second connection, and returns whether both share sessions.
-async fn shares(
+async fn shares_sessions(
     connection: &mut PgConnection,
     options: &PgConnectOptions,
     probe: &PoolerProbe,

@@ -73,13 +73,17 @@ pub(super) async fn open(
     check_server(connection).await?;
     pooler::check(connection, connect).await?;
     let [locks, instances] = Table::all(&options.namespace);
-    let locks = place(connection, &locks, options.schema).await?;
-    let instances = place(connection, &instances, options.schema).await?;
+    let locks = find_schema(connection, &locks, options.schema).await?;
+    let instances = find_schema(connection, &instances, options.schema).await?;
     Ok(Sql::new(&options.namespace, locks, instances))
 }
 
 /// Finds or creates the table, and returns its qualified name.
-async fn place(connection: &mut PgConnection, table: &Table, schema: Schema) -> Result<String> {
+async fn find_schema(
+    connection: &mut PgConnection,
+    table: &Table,
+    schema: Schema,
+) -> Result<String> {
     let name = &table.name;
     if let Some(found) = find(connection, table, &format!("'{name}'")).await? {
         return Ok(found);

@@ -306,7 +306,7 @@ impl LockStore for PostgresStore {
                         .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
                 };
                 let rows = shared.read(statement).await?;
-                let page = row::listed(&rows, &shared.sql.table, prefix);
+                let page = row::to_page(&rows, &shared.sql.table, prefix);
                 records.extend(page.records);
                 // A row whose name cannot be read is omitted, and another row takes its place.
                 match page.last {

@@ -2,7 +2,7 @@
 
 use super::connect::NODE_CONNECT_TIMEOUT;
 use super::error;
-use super::record::{Answer, unexpected_reply};
+use super::record::{ScriptReply, unexpected_reply};
 use super::request::{Call, Request};
 use super::runtimes::Connections;
 use super::scripts;
@@ -75,14 +75,14 @@ pub(super) async fn check(connections: &Connections, keys: &str, channel: &str) 
 
 /// Runs the script that tries the commands, on several nodes of a cluster, and returns the answers
 /// of those that can be reached.
-async fn check_scripts(servers: &Servers, keys: &str, channel: &str) -> Result<Vec<Answer>> {
+async fn check_scripts(servers: &Servers, keys: &str, channel: &str) -> Result<Vec<ScriptReply>> {
     let request = |key: String| {
         let arguments = vec![channel.into()];
         Request::Script(Call { script: &scripts::CHECK, key: key.into(), arguments })
     };
     if !servers.is_cluster() {
         // No lock can have the empty name.
-        return Ok(vec![Answer::new(servers.call(request(keys.to_owned())).await?)?]);
+        return Ok(vec![ScriptReply::new(servers.call(request(keys.to_owned())).await?)?]);
     }
     // No name contains this character.
     let requests = (0..KEYS).map(|number| request(format!("{keys}\0{number}"))).collect();
@@ -90,7 +90,7 @@ async fn check_scripts(servers: &Servers, keys: &str, channel: &str) -> Result<V
     for answer in servers.call_all(requests, |_| NODE_CONNECT_TIMEOUT).await? {
         match answer {
             Err(error) if error.is_transient() => failed = Some(error),
-            answer => checked.push(Answer::new(answer?)?),
+            answer => checked.push(ScriptReply::new(answer?)?),
         }
     }
     match failed {

@@ -170,7 +170,7 @@ impl Cluster {
             });
             let sent = match (code.as_str(), to) {
                 ("MOVED", Some((address, slot))) => {
-                    self.learn(slot, &address);
+                    self.update_slots(slot, &address);
                     self.plan_refresh();
                     if address == node {
                         sleep(REDIRECT_PAUSE).await;
@@ -214,9 +214,9 @@ impl Cluster {
         Ok(connection)
     }
 
-    fn learn(&self, slot: u16, owner: &Address) {
+    fn update_slots(&self, slot: u16, owner: &Address) {
         let mut state = self.state();
-        Arc::make_mut(&mut state.slots).learn(slot, owner.clone());
+        Arc::make_mut(&mut state.slots).set_owner(slot, owner.clone());
     }
 
     async fn slots(self: &Arc<Self>) -> Result<Arc<SlotMap>> {

@@ -24,7 +24,7 @@ pub(super) struct Config {
 }
 
 /// The forms of URLs, apart.
-struct Parts<'a> {
+struct UrlParts<'a> {
     tls: bool,
     kind: &'a str,
     /// User and password with their `@`, or nothing.
@@ -42,7 +42,7 @@ pub(super) fn provide_cryptography() {
 
 pub(super) fn parse(url: &str) -> Result<Config> {
     check_login(url)?;
-    let parts = Parts::of(url)?;
+    let parts = UrlParts::of(url)?;
     if parts.tls {
         provide_cryptography();
     }
@@ -55,7 +55,7 @@ pub(super) fn parse(url: &str) -> Result<Config> {
     Ok(Config { topology, label: parts.label(), wait_replicas: parts.options.wait_replicas })
 }
 
-impl<'a> Parts<'a> {
+impl<'a> UrlParts<'a> {
     fn of(url: &'a str) -> Result<Self> {
         let (scheme, rest) = url.split_once("://").ok_or_else(unreadable)?;
         let scheme = scheme.to_ascii_lowercase();

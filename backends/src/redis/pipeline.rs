@@ -16,15 +16,15 @@ pub(super) async fn run(
     requests: &[Request],
     then: Option<&Cmd>,
 ) -> RedisResult<Replies> {
-    let brief = requests.iter().map(Request::brief).chain(then.cloned());
-    let mut replies = exchange(connection, brief).await?;
+    let by_hash = requests.iter().map(Request::by_hash).chain(then.cloned());
+    let mut replies = exchange(connection, by_hash).await?;
     let mut last = then.and_then(|_| replies.pop());
     let missing: Vec<_> = (0..replies.len())
         .filter(|&at| matches!(&replies[at], Err(cause) if error::is_no_script(cause)))
         .collect();
     if !missing.is_empty() {
-        let whole = missing.iter().map(|&at| requests[at].whole()).chain(then.cloned());
-        let mut again = exchange(connection, whole).await?;
+        let with_source = missing.iter().map(|&at| requests[at].with_source()).chain(then.cloned());
+        let mut again = exchange(connection, with_source).await?;
         last = then.and_then(|_| again.pop());
         for (at, reply) in missing.into_iter().zip(again) {
             replies[at] = reply;

@@ -78,6 +78,6 @@ pub(super) fn one(server: &ServerLocator) -> SharedConnection {
 }
 
 /// The limit for calls whose answers are only useful together.
-pub(super) fn patient(_latency: Duration) -> Duration {
+pub(super) fn full_limit(_latency: Duration) -> Duration {
     CALL_LIMIT
 }

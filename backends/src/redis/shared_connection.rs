@@ -1,8 +1,8 @@
 //! One connection to one server that the calls of a runtime share, reopened when it breaks.
 //!
-//! Connecting and asking are told apart, which the driver's own manager does not do: what failed
-//! before it was sent did not happen. Nothing is sent twice, except a script that the server said
-//! it does not have, and what changes nothing the second time.
+//! A failure to connect is distinguished from a failure after sending, which the driver's own manager
+//! does not do: a request that was not sent had no effect. Only a script that the server does not
+//! have, and a request that changes nothing the second time, are sent twice.
 //!
 //! A connection can die without a sign. One that was idle is tested before it is used, and one that
 //! is silent while calls wait on it is replaced for later calls.
@@ -32,6 +32,7 @@ const TEST_AFTER: Duration = Duration::from_secs(1);
 /// A request is sent again only within this time; after a longer wait it fails.
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
+/// A connection that the calls of a runtime share.
 pub(super) struct SharedConnection {
     server: ServerLocator,
     /// Connecting may take this long.
@@ -41,7 +42,7 @@ pub(super) struct SharedConnection {
 
 impl fmt::Debug for SharedConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("server", &self.server).finish_non_exhaustive()
+        f.debug_struct("SharedConnection").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
@@ -112,9 +113,9 @@ impl SharedConnection {
         let end = Instant::now() + CALL_LIMIT;
         let replies = self.send_with(true, end, async |connection| {
             let asking = || ::redis::cmd("ASKING");
-            let mut replies = exchange(connection, [asking(), request.brief()]).await?;
+            let mut replies = exchange(connection, [asking(), request.by_hash()]).await?;
             if matches!(&replies[1], Err(cause) if error::is_no_script(cause)) {
-                replies = exchange(connection, [asking(), request.whole()]).await?;
+                replies = exchange(connection, [asking(), request.with_source()]).await?;
             }
             let reply = replies.pop().ok_or_else(missing)?;
             Ok((vec![reply], None))

@@ -70,7 +70,7 @@ impl SlotMap {
     }
 
     /// Notes that a node reported this one as the owner of the slot.
-    pub(super) fn learn(&mut self, slot: u16, owner: Address) {
+    pub(super) fn set_owner(&mut self, slot: u16, owner: Address) {
         self.moved.insert(slot, owner);
     }
 
@@ -163,7 +163,7 @@ mod tests {
             assert_eq!(owner(&map, slot).as_deref(), expected, "{slot}");
         }
         assert_eq!((map.primaries().len(), map.nodes().len()), (2, 3));
-        map.learn(99, redirected(":7", "same").unwrap());
+        map.set_owner(99, redirected(":7", "same").unwrap());
         assert_eq!(owner(&map, 99).as_deref(), Some("same:7"));
         assert_eq!(redirected("[::1]:7", "x").unwrap().host, "::1");
         for damaged in [

@@ -14,16 +14,19 @@ use super::error;
 use super::sentinel::{self, Sentinels};
 use crate::{Error, ErrorKind, Result};
 
+/// The servers of a store.
 pub(super) enum Topology {
     Server(ServerLocator),
     /// The nodes that the URL names; each of them knows the others and forwards hints.
     Cluster(Vec<Client>),
 }
 
-/// How one server is found.
+/// Finds one server.
 #[derive(Clone)]
 pub(super) enum ServerLocator {
+    /// The server has a fixed address.
     Direct(Box<Client>),
+    /// Sentinels name the server.
     Sentinels(Arc<Sentinels>),
 }
 

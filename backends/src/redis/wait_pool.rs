@@ -100,10 +100,10 @@ impl ReplicaWaits {
         wait.arg(self.wanted).arg(limit);
         let (replies, reached) = pool.send(requests, &wait).await?;
         let answers = replies.into_iter().map(|reply| reply.map_err(error::calling)).collect();
-        Ok(WaitReply { answers, missing: self.missing(reached) })
+        Ok(WaitReply { answers, missing: self.missing_replicas(reached) })
     }
 
-    fn missing(&self, reached: Option<RedisResult<Value>>) -> Option<Error> {
+    fn missing_replicas(&self, reached: Option<RedisResult<Value>>) -> Option<Error> {
         let (reached, cause) = match reached {
             Some(Ok(Value::Int(reached))) => (reached, None),
             Some(Ok(_)) | None => (0, None),

@@ -114,7 +114,7 @@ impl MachineClock {
         }
         let left = Duration::from_micros(expires_at.abs_diff(now.uptime));
         if boot != self.boot {
-            return Ok(Some(left).filter(|_| !is_of_earlier_boot(set_at, expires_at, now)));
+            return Ok(Some(left).filter(|_| !is_from_earlier_boot(set_at, expires_at, now)));
         }
         if left > MAX_TTL + SLACK {
             return Err(Error::new(
@@ -130,7 +130,7 @@ impl MachineClock {
 /// Returns whether a lease with another boot's id is certainly of an earlier boot. The statements in
 /// [`sql`](super::sql) use the same conditions. A lease that was set after its own end has a time
 /// that a program left there which does not know it, so that the time says nothing.
-fn is_of_earlier_boot(set_at: Option<i64>, expires_at: i64, now: Now) -> bool {
+fn is_from_earlier_boot(set_at: Option<i64>, expires_at: i64, now: Now) -> bool {
     let latest = now.uptime.saturating_add(TOLERANCE);
     expires_at > latest.saturating_add(LONGEST_TTL)
         || set_at.is_some_and(|set_at| set_at > latest && set_at <= expires_at)

@@ -32,7 +32,7 @@ pub(super) struct DatabaseFile {
 pub(super) struct FileId(u64, u64);
 
 /// The file system's times of the last writes. Two writes may have the same time.
-pub(super) type Written = [Option<(SystemTime, u64)>; 2];
+pub(super) type FileTimes = [Option<(SystemTime, u64)>; 2];
 
 impl FileId {
     /// Returns the identity of the file at that path; `None` if there is none, or if it is unknown.
@@ -103,7 +103,7 @@ impl DatabaseFile {
     }
 
     /// Returns when the database and its log were last written.
-    pub(super) fn written(&self) -> Written {
+    pub(super) fn written(&self) -> FileTimes {
         let [log, _] = &self.log;
         [&self.path, log].map(|path| {
             let found = fs::metadata(path).ok()?;

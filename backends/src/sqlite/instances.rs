@@ -13,12 +13,12 @@ use crate::common::{CorruptRecord, instance};
 use crate::{InstanceRecord, Presence, Result};
 
 /// The most that can be left of a row with another boot id.
-const LONGEST_LEFT: Duration = Duration::from_micros((MAX_INSTANCE_TTL + TOLERANCE).unsigned_abs());
+const MAX_LEFT: Duration = Duration::from_micros((MAX_INSTANCE_TTL + TOLERANCE).unsigned_abs());
 
 impl SqliteInner {
     pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
         let statements = &self.sql.instances;
-        let (id, text) = (presence.holder.instance.to_string(), instance::written(presence)?);
+        let (id, text) = (presence.holder.instance.to_string(), instance::encode(presence)?);
         let work = async |connection: &mut SqliteConnection, now: Now| {
             let announce = sqlx::query(statements.announce.clone())
                 .bind(id)
@@ -52,7 +52,7 @@ impl SqliteInner {
             let record = record(row, &self.clock, now);
             record.map_err(|corrupt| corrupt.into_error(&statements.table)).transpose()
         });
-        Ok(instance::readable(records))
+        Ok(instance::skip_corrupt(records))
     }
 }
 
@@ -64,7 +64,7 @@ fn record(
 ) -> Result<Option<InstanceRecord>, CorruptRecord> {
     let boot: &str = get(row, "boot")?;
     let left = clock.left(boot, None, get(row, "expires_at")?, now)?;
-    let left = left.filter(|left| boot == clock.boot() || *left <= LONGEST_LEFT);
+    let left = left.filter(|left| boot == clock.boot() || *left <= MAX_LEFT);
     let Some(left) = left else { return Ok(None) };
-    Ok(Some(instance::read(get(row, "instance")?, get(row, "presence")?, left)?))
+    Ok(Some(instance::decode(get(row, "instance")?, get(row, "presence")?, left)?))
 }

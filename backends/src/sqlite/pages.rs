@@ -22,7 +22,7 @@ impl SqliteInner {
         let mut connection = self.connection().await?;
         let now = self.clock.now();
         let prefix = options.prefix.as_bytes();
-        let page = Page { after: options.after.as_ref(), limit: options.limit, prefix };
+        let page = PageQuery { after: options.after.as_ref(), limit: options.limit, prefix };
         page.read(
             &mut connection,
             &self.sql.list,
@@ -74,7 +74,7 @@ impl SqliteInner {
         now: Now,
     ) -> Result<Vec<LockName>> {
         let unused_for = ttl_micros(options.unused_for.max(Duration::from_micros(1)));
-        let page = Page { after: options.after.as_ref(), limit: options.limit, prefix: b"" };
+        let page = PageQuery { after: options.after.as_ref(), limit: options.limit, prefix: b"" };
         page.read(
             connection,
             &self.sql.unused,
@@ -93,13 +93,13 @@ impl SqliteInner {
 }
 
 /// Selects the names of a page.
-struct Page<'a> {
+struct PageQuery<'a> {
     after: Option<&'a LockName>,
     limit: usize,
     prefix: &'a [u8],
 }
 
-impl Page<'_> {
+impl PageQuery<'_> {
     /// Reads until the page is full or there are no more rows, so that rows that `keep` omits do
     /// not make the page shorter.
     async fn read<'q, T>(

@@ -14,7 +14,7 @@ use super::row;
 use super::sql::Sql;
 use crate::common;
 use crate::common::CorruptRecord;
-use crate::common::row::{get, parsed};
+use crate::common::row::{get, parse_column};
 use crate::{Error, LeaseId, LockName, LockRecord, Reach, RenewOutcome, Result};
 
 pub(super) struct SqliteInner {
@@ -155,7 +155,7 @@ impl SqliteInner {
     }
 
     /// The row that kept an insert from taking place.
-    pub(super) async fn standing(
+    pub(super) async fn stored_lock(
         &self,
         connection: &mut SqliteConnection,
         name: &LockName,
@@ -192,7 +192,7 @@ impl SqliteInner {
             let left = self.clock.left(boot, set_at, get(row, "expires_at")?, now)?;
             let left =
                 left.ok_or_else(|| CorruptRecord::new("a lease was extended into the past"))?;
-            Ok(match parsed("ending", get(row, "ending")?)? {
+            Ok(match parse_column("ending", get(row, "ending")?)? {
                 Some(reason) => RenewOutcome::Disabled { reason, left },
                 None => RenewOutcome::Extended { left },
             })

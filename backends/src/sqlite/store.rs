@@ -212,7 +212,7 @@ impl LockStore for SqliteStore {
             ttl_step: Duration::from_micros(1),
             clock: StoreClock::Machine,
             reach: self.shared.reach,
-            wake: Wake::PollTask(watch::INTERVAL),
+            wake: Wake::Poll(watch::INTERVAL),
             renew_batch: 500,
         }
     }
@@ -244,7 +244,7 @@ impl LockStore for SqliteStore {
                 return Ok(AcquireOutcome::Granted(Grant { token, left }));
             }
             let LockRecord { token, lease, disabled, .. } =
-                shared.standing(connection, name, now).await?;
+                shared.stored_lock(connection, name, now).await?;
             match (disabled, lease, token) {
                 (Some(disabled), ..) => Ok(AcquireOutcome::Disabled(disabled)),
                 (None, Some(lease), Some(token)) if lease.id == options.lease => {
@@ -354,7 +354,7 @@ impl LockStore for SqliteStore {
             if done.is_some() {
                 return Ok(DisableOutcome::Disabled);
             }
-            let standing = shared.standing(connection, name, now).await?;
+            let standing = shared.stored_lock(connection, name, now).await?;
             let disablement = standing.disabled.ok_or_else(|| shared.contradiction())?;
             Ok(DisableOutcome::AlreadyDisabled(disablement))
         };

@@ -68,11 +68,11 @@ pub(super) async fn difference(
 /// Compares definitions. SQLite keeps a definition as it was written, and a migration may have a
 /// different layout.
 pub(super) fn same(left: &str, right: &str) -> bool {
-    normal(left) == normal(right)
+    normalized_sql(left) == normalized_sql(right)
 }
 
 /// Returns the definition without the parts that do not matter.
-fn normal(definition: &str) -> String {
+fn normalized_sql(definition: &str) -> String {
     definition
         .chars()
         .filter(|c| !c.is_whitespace() && !matches!(c, '"' | '`' | '[' | ']'))

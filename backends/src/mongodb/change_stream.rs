@@ -8,7 +8,7 @@ use mongodb::change_stream::ChangeStream;
 use mongodb::options::ReadConcern;
 use tokio::time::{Instant, timeout};
 
-use super::permits::Purpose;
+use super::permits::PermitKind;
 use super::shared::MongoInner;
 use super::{error, pipeline, record};
 use crate::common::timeout::{CALL_LIMIT, timed_out};
@@ -19,28 +19,28 @@ use crate::{Error, ErrorKind, Hint, LockName, Result};
 const WINDOW: i64 = 15_000;
 
 /// The most names whose latest signal is remembered.
-const REMEMBERED: usize = 10_000;
+const MAX_REMEMBERED: usize = 10_000;
 
 /// How long a server waits for a change before it says that there is none.
-pub(super) const AWAIT: Duration = Duration::from_secs(1);
+pub(super) const MAX_AWAIT_TIME: Duration = Duration::from_secs(1);
 
-pub(super) enum Changes {
-    Pushed(Pushed),
-    Polled(Polled),
+pub(super) enum ChangeSource {
+    Stream(Stream),
+    Poll(Poll),
 }
 
-impl Changes {
+impl ChangeSource {
     /// Begins to look, as far back as now.
     pub(super) async fn open(shared: &MongoInner) -> Result<Self> {
         if shared.push {
             let opening = shared.run(None, |at| async move {
-                let watch = at.locks.watch().pipeline(pipeline::signalled());
-                watch.read_concern(ReadConcern::majority()).max_await_time(AWAIT).await
+                let watch = at.locks.watch().pipeline(pipeline::signal_changes());
+                watch.read_concern(ReadConcern::majority()).max_await_time(MAX_AWAIT_TIME).await
             });
             match opening.await? {
                 Ok(stream) => {
                     let signals = HashMap::new();
-                    return Ok(Self::Pushed(Pushed { stream: stream.with_type(), signals }));
+                    return Ok(Self::Stream(Stream { stream: stream.with_type(), signals }));
                 }
                 Err(cause) if error::is_unauthorized(&cause) => {
                     tracing::warn!(
@@ -52,30 +52,30 @@ impl Changes {
             }
         }
         let signals = latest(shared).await?;
-        Ok(Self::Polled(Polled { signals, looked: Instant::now() }))
+        Ok(Self::Poll(Poll { signals, looked: Instant::now() }))
     }
 
     pub(super) fn is_polled(&self) -> bool {
-        matches!(self, Self::Polled(_))
+        matches!(self, Self::Poll(_))
     }
 
     /// What changed since; perhaps nothing. An error is a gap.
-    pub(super) async fn look(&mut self, shared: &MongoInner) -> Result<Vec<Hint>> {
+    pub(super) async fn next_changes(&mut self, shared: &MongoInner) -> Result<Vec<Hint>> {
         match self {
-            Self::Pushed(pushed) => pushed.look().await,
-            Self::Polled(polled) => polled.look(shared).await,
+            Self::Stream(pushed) => pushed.next_changes().await,
+            Self::Poll(polled) => polled.next_changes(shared).await,
         }
     }
 }
 
-pub(super) struct Pushed {
+pub(super) struct Stream {
     stream: ChangeStream<Document>,
     /// By name: a grant may be written as a whole new document, with the signal of before.
     signals: HashMap<String, i64>,
 }
 
-impl Pushed {
-    async fn look(&mut self) -> Result<Vec<Hint>> {
+impl Stream {
+    async fn next_changes(&mut self) -> Result<Vec<Hint>> {
         let event = timeout(CALL_LIMIT, self.stream.next_if_any())
             .await
             .map_err(|_| timed_out(ErrorKind::Unavailable))?
@@ -94,7 +94,7 @@ impl Pushed {
         if signal.is_some() && self.signals.get(&name).copied() == signal {
             return None;
         }
-        if self.signals.len() >= REMEMBERED {
+        if self.signals.len() >= MAX_REMEMBERED {
             self.signals.clear();
         }
         let hint = LockName::new(&name).map_or(Hint::Anything, Hint::Name);
@@ -112,13 +112,13 @@ fn signal_of(event: &Document) -> Option<i64> {
     changed.or(whole)?.get_i64("signal").ok()
 }
 
-pub(super) struct Polled {
+pub(super) struct Poll {
     signals: HashMap<LockName, i64>,
     looked: Instant,
 }
 
-impl Polled {
-    async fn look(&mut self, shared: &MongoInner) -> Result<Vec<Hint>> {
+impl Poll {
+    async fn next_changes(&mut self, shared: &MongoInner) -> Result<Vec<Hint>> {
         let now = Instant::now();
         let since = now.duration_since(self.looked);
         let latest = latest(shared).await?;
@@ -138,7 +138,7 @@ impl Polled {
 
 /// What was signalled within the window.
 async fn latest(shared: &MongoInner) -> Result<HashMap<LockName, i64>> {
-    let found = shared.read(Purpose::Other, pipeline::signals(WINDOW), 1_000).await?;
+    let found = shared.read(PermitKind::Other, pipeline::signals(WINDOW), 1_000).await?;
     let signal = |document: &Document| {
         // A damaged document is reported to those who use it.
         let name = record::name(document, shared.locks()).ok()?;
