@@ -7,7 +7,7 @@ use crate::{Access, AdminApi, Limits};
 
 /// What a [`Server`](crate::Server) serves: made from an [`AdminApi`], or an `Exporter`.
 #[derive(Debug)]
-pub struct Site {
+pub struct Service {
     pub(super) router: Router,
     pub(super) access: Access,
     pub(super) limits: Limits,
@@ -15,7 +15,7 @@ pub struct Site {
     pub(super) streams: CancellationToken,
 }
 
-impl From<AdminApi> for Site {
+impl From<AdminApi> for Service {
     fn from(api: AdminApi) -> Self {
         let (access, limits) = (api.access.clone(), api.limits.clone());
         let streams = api.shutdown.child_token();
@@ -24,7 +24,7 @@ impl From<AdminApi> for Site {
 }
 
 #[cfg(feature = "prometheus")]
-impl From<crate::Exporter> for Site {
+impl From<crate::Exporter> for Service {
     fn from(exporter: crate::Exporter) -> Self {
         let router = exporter.router();
         let crate::Exporter { access, limits, .. } = exporter;

@@ -10,16 +10,16 @@ use leasehold_core::{DisableOutcome, LockName, Reason};
 use serde::Deserialize;
 use tracing::info;
 
-use crate::api;
 use crate::extract::{Body, Json};
 use crate::problem::Problem;
+use crate::state::ApiState;
 
-type Shared = State<Arc<api::State>>;
+type Shared = State<Arc<ApiState>>;
 
 /// As its code has it, and as its manual does.
 const SPELLINGS: [&str; 2] = ["/api/MasterControls", "/api/mastercontrols"];
 
-pub(crate) fn routes() -> Router<Arc<api::State>> {
+pub(crate) fn routes() -> Router<Arc<ApiState>> {
     SPELLINGS.into_iter().fold(Router::new(), |router, path| {
         router
             .route(&format!("{path}/disable"), post(disable))
