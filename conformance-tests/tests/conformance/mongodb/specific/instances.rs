@@ -7,8 +7,8 @@ use leasehold_core::{Holder, Namespace, Presence};
 use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc};
 
-use super::super::MongoDb;
-use super::{TTL, new_locks};
+use super::support::{TTL, new_locks};
+use crate::mongodb::backend::MongoDb;
 
 pub(super) fn presence() -> Presence {
     Presence { holder: Holder::current(), campaigns: Vec::new(), unlisted: 0 }

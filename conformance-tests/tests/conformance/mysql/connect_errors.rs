@@ -9,10 +9,10 @@ use leasehold_core::{ErrorKind, LeaseId};
 use sqlx::AssertSqlSafe;
 use tokio::time::timeout;
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::tunnel::Tunnel;
 use super::{MySql, options, pool, start};
-use crate::stranger::{Conduct, Stranger};
+use crate::fake_server::{Conduct, FakeServer};
 
 pub(super) async fn a_wrong_password_is_denied_and_not_shown(backend: Arc<MySql>) -> CaseResult {
     let url = backend.url_of("root").replace(":secret@", ":wr0ngpassword@");
@@ -146,7 +146,7 @@ pub(super) async fn a_server_that_accepts_no_writes_is_refused(backend: Arc<MySq
 pub(super) async fn what_is_no_mysql_server_is_named(_: Arc<MySql>) -> CaseResult {
     // A greeting of a protocol that is no more, in a message of the right length.
     let ancient = b"\x14\0\0\0\x099.0.0\0\x08\0\0\0abcdefgh\0";
-    let strangers = [
+    let fake_servers = [
         (Conduct::Says(ancient), ErrorKind::Invalid),
         (Conduct::Closes, ErrorKind::Unavailable),
         (Conduct::IsSilent, ErrorKind::Unavailable),
@@ -158,15 +158,15 @@ pub(super) async fn what_is_no_mysql_server_is_named(_: Arc<MySql>) -> CaseResul
         (Conduct::Says(b"E\0\0\0\x0cSFATAL\0\0"), ErrorKind::Unavailable),
     ];
     // Most are waited for, so all at once.
-    race(strangers.map(|(conduct, kind)| async move {
-        let stranger = Stranger::start(conduct).await?;
-        let url = format!("mysql://app:secret@{}/app", stranger.address());
+    race(fake_servers.map(|(conduct, kind)| async move {
+        let server = FakeServer::start(conduct).await?;
+        let url = format!("mysql://app:secret@{}/app", server.address());
         let error = timeout(LONG / 2, url::open(&url, &options(&fresh(), Schema::Create)))
             .await
             .map_err(|_| Failure::new("opening never ends"))?
             .expect_err("it cannot be opened");
         assert_eq!(error.kind(), kind, "{conduct:?}: {error:?}");
-        assert!(error.to_string().contains(&stranger.address()), "{error}");
+        assert!(error.to_string().contains(&server.address()), "{error}");
         assert!(!format!("{error:?}").contains("secret"), "{error:?}");
         Ok(())
     }))

@@ -12,10 +12,10 @@ use leasehold_core::{ErrorKind, LeaseId, LockName, LockStoreExt};
 use mongodb::bson::{Document, doc};
 use tokio::time::timeout;
 
-use super::super::place::{GUARDED, Place};
-use super::super::probes::application;
 use super::instances::presence;
-use super::{PATIENCE, TTL, said};
+use super::support::{PATIENCE, TTL, said};
+use crate::mongodb::endpoint::{Endpoint, GUARDED};
+use crate::mongodb::probes::application;
 
 /// What a user needs at least.
 const ACTIONS: [(&str, [&str; 4]); 2] = [
@@ -24,26 +24,26 @@ const ACTIONS: [(&str, [&str; 4]); 2] = [
 ];
 
 pub(super) async fn users_and_their_rights() -> CaseResult {
-    let place = Place::start(&GUARDED).await?;
-    create_users(&place).await?;
+    let endpoint = Endpoint::start(&GUARDED).await?;
+    create_users(&endpoint).await?;
     let options = OpenOptions::default();
     let name = LockName::new("job")?;
 
-    for url in [place.url_as("full", "mistake"), place.url_as("nobody", "secret")] {
+    for url in [endpoint.url_as("full", "mistake"), endpoint.url_as("nobody", "secret")] {
         let error = MongoStore::connect(&url, &options).await.expect_err("the password is wrong");
         assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
         assert!(error.to_string().contains("authSource"), "{error}");
         assert!(!said(&error).contains("mistake"), "{}", said(&error));
     }
-    let error = MongoStore::connect(place.url(), &options).await.expect_err("nobody logged in");
+    let error = MongoStore::connect(endpoint.url(), &options).await.expect_err("nobody logged in");
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
 
-    let full = MongoStore::connect(&place.url_as("full", "secret"), &options).await?;
+    let full = MongoStore::connect(&endpoint.url_as("full", "secret"), &options).await?;
     use_all(&Client::new(Arc::new(full)), "of the role").await?;
-    let least = MongoStore::connect(&place.url_as("least", "secret"), &options).await?;
+    let least = MongoStore::connect(&endpoint.url_as("least", "secret"), &options).await?;
     use_all(&Client::new(Arc::new(least)), "of the actions").await?;
 
-    let reader = MongoStore::connect(&place.url_as("reader", "secret"), &options).await?;
+    let reader = MongoStore::connect(&endpoint.url_as("reader", "secret"), &options).await?;
     let reader = Client::new(Arc::new(reader));
     assert_eq!(reader.get(&name).await?, None);
     let asked = reader.options(LeaseId::new(), TTL);
@@ -55,9 +55,9 @@ pub(super) async fn users_and_their_rights() -> CaseResult {
     Ok(())
 }
 
-async fn create_users(place: &Place) -> CaseResult {
-    create_first_user(place).await?;
-    let root = format!("{}&authSource=admin", place.url_as("root", "secret"));
+async fn create_users(endpoint: &Endpoint) -> CaseResult {
+    create_first_user(endpoint).await?;
+    let root = format!("{}&authSource=admin", endpoint.url_as("root", "secret"));
     let database = application(&root, |_| ()).await?;
     let any = database.collection::<Document>("any");
     until_ready(|| async { any.find_one(doc! {}).await }).await?;
@@ -76,7 +76,7 @@ async fn create_users(place: &Place) -> CaseResult {
 
 /// The public image has this user already. The stand-in has none, and takes the first only from
 /// where it runs itself, where it has no client: so the request is put on the wire as bytes.
-async fn create_first_user(place: &Place) -> CaseResult {
+async fn create_first_user(endpoint: &Endpoint) -> CaseResult {
     let user = doc! {
         "createUser": "root", "pwd": "secret", "roles": ["root"], "$db": "admin",
     };
@@ -90,7 +90,7 @@ async fn create_first_user(place: &Place) -> CaseResult {
     let bytes: String = message.iter().map(|byte| format!("\\x{byte:02x}")).collect();
     let script =
         format!("exec 3<>/dev/tcp/127.0.0.1/27017; printf '{bytes}' >&3; head -c 16 <&3 | wc -c");
-    place.server()?.run(&["bash", "-c", &script]).await?;
+    endpoint.server()?.run(&["bash", "-c", &script]).await?;
     Ok(())
 }
 

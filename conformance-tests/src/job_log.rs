@@ -34,22 +34,22 @@ pub enum Entry {
 
 /// The entries of all jobs in the order in which they were made.
 #[derive(Clone, Debug)]
-pub struct Ledger {
+pub struct JobLog {
     entries: Arc<watch::Sender<Vec<Entry>>>,
     broken: Arc<Mutex<Option<String>>>,
 }
 
-impl Default for Ledger {
+impl Default for JobLog {
     fn default() -> Self {
         Self { entries: Arc::new(watch::Sender::new(Vec::new())), broken: Arc::default() }
     }
 }
 
-impl Ledger {
-    /// A job of that instance; see [`Conduct`].
+impl JobLog {
+    /// A job of that instance; see [`JobBehaviour`].
     #[must_use]
-    pub fn job(&self, instance: usize, conduct: Conduct) -> impl Job + use<> {
-        LedgerJob { ledger: self.clone(), instance, conduct }
+    pub fn job(&self, instance: usize, behaviour: JobBehaviour) -> impl Job + use<> {
+        LoggedJob { log: self.clone(), instance, behaviour }
     }
 
     /// All entries so far.
@@ -117,7 +117,7 @@ impl Ledger {
 
 /// How a job behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conduct {
+pub enum JobBehaviour {
     /// `start` works until it is cancelled; `stop` takes that long.
     Works(Duration),
     /// `start` fails.
@@ -128,46 +128,46 @@ pub enum Conduct {
     NeverStops,
 }
 
-struct LedgerJob {
-    ledger: Ledger,
+struct LoggedJob {
+    log: JobLog,
     instance: usize,
-    conduct: Conduct,
+    behaviour: JobBehaviour,
 }
 
 /// Notes the end of a `stop`, aborted or not.
-struct NoteEnd<'a>(&'a LedgerJob);
+struct NoteEnd<'a>(&'a LoggedJob);
 
 impl Drop for NoteEnd<'_> {
     fn drop(&mut self) {
-        self.0.ledger.add(Entry::Stopped { instance: self.0.instance });
+        self.0.log.add(Entry::Stopped { instance: self.0.instance });
     }
 }
 
 #[async_trait]
-impl Job for LedgerJob {
+impl Job for LoggedJob {
     async fn start(&self, leadership: Leadership) -> Result<(), JobError> {
         if !leadership.is_held() {
-            *self.ledger.broken() = Some("a term began without trust in its lease".to_owned());
+            *self.log.broken() = Some("a term began without trust in its lease".to_owned());
         }
         let (instance, token) = (self.instance, leadership.token().get());
-        self.ledger.add(Entry::Started { instance, token });
-        match self.conduct {
-            Conduct::Works(_) => leadership.cancelled().await,
-            Conduct::FailsToStart => return Err("told to fail".into()),
+        self.log.add(Entry::Started { instance, token });
+        match self.behaviour {
+            JobBehaviour::Works(_) => leadership.cancelled().await,
+            JobBehaviour::FailsToStart => return Err("told to fail".into()),
             // A panic that no hook prints, since it is meant.
-            Conduct::PanicsAtStart => std::panic::resume_unwind(Box::new("told to panic")),
-            Conduct::NeverStops => std::future::pending().await,
+            JobBehaviour::PanicsAtStart => std::panic::resume_unwind(Box::new("told to panic")),
+            JobBehaviour::NeverStops => std::future::pending().await,
         }
         Ok(())
     }
 
     async fn stop(&self, reason: &StopReason) {
-        self.ledger.add(Entry::Stopping { instance: self.instance, reason: reason.clone() });
+        self.log.add(Entry::Stopping { instance: self.instance, reason: reason.clone() });
         let _end = NoteEnd(self);
-        match self.conduct {
-            Conduct::Works(time) => tokio::time::sleep(time).await,
-            Conduct::FailsToStart | Conduct::PanicsAtStart => {}
-            Conduct::NeverStops => std::future::pending().await,
+        match self.behaviour {
+            JobBehaviour::Works(time) => tokio::time::sleep(time).await,
+            JobBehaviour::FailsToStart | JobBehaviour::PanicsAtStart => {}
+            JobBehaviour::NeverStops => std::future::pending().await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whatever may listen at the address of a server, and is none.
+//! Listeners that are not the server that a store's URL names.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// How what is no server behaves.
+/// How a fake server behaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Conduct {
     /// It says that to whoever connects, and then waits for the other to leave.
@@ -27,12 +27,12 @@ impl Conduct {
 
 /// A listener at a free port of the loopback interface, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Stranger {
+pub(crate) struct FakeServer {
     address: SocketAddr,
     serving: JoinHandle<()>,
 }
 
-impl Stranger {
+impl FakeServer {
     pub(crate) async fn start(conduct: Conduct) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(broken)?;
         let address = listener.local_addr().map_err(broken)?;
@@ -51,7 +51,7 @@ impl Stranger {
     }
 }
 
-impl Drop for Stranger {
+impl Drop for FakeServer {
     fn drop(&mut self) {
         self.serving.abort();
     }

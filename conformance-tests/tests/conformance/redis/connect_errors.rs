@@ -12,13 +12,13 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::time::{sleep, timeout};
 
 use super::Redis;
+use super::endpoint::Endpoint;
 use super::nodes::Nodes;
-use super::own::{LONG, fresh, name, open, presence, refusal};
-use super::place::Place;
+use super::support::{LONG, fresh, name, open, presence, refusal};
 
 pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis>) -> CaseResult {
     backend.needs_containers()?;
-    let (place, namespace) = (Place::start(backend.image, &[]).await?, fresh());
+    let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
     let keys = format!("~{namespace}:lock:* ~{namespace}:instance:*");
     let channel = format!("&{namespace}:hints");
     // The line of the operator's page.
@@ -26,11 +26,11 @@ pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis
                 +hgetall +hset +hdel +set +get +pttl +del +publish +subscribe +unsubscribe +ping \
                 +scan +role";
     let line = line.replace("KEYS", &keys).replace("CHANNEL", &channel);
-    place.run(&line.split_whitespace().collect::<Vec<_>>()).await?;
-    let url = place.url_as("leasehold", "secret");
+    endpoint.run(&line.split_whitespace().collect::<Vec<_>>()).await?;
+    let url = endpoint.url_as("leasehold", "secret");
     // A server's role may also be kept from users.
     for change in ["+role", "-role"] {
-        place.run(&["ACL", "SETUSER", "leasehold", change]).await?;
+        endpoint.run(&["ACL", "SETUSER", "leasehold", change]).await?;
         let client = open(&url, &namespace).await?;
         let _hints = client.watch().await?;
         let taken = client.take(&name("job"), LONG).await?;
@@ -47,7 +47,7 @@ pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis
     let here = presence();
     for right in ["set", "get", "pttl", "del"] {
         client.store().announce(&here, LONG).await?;
-        place.run(&["ACL", "SETUSER", "leasehold", &format!("-{right}")]).await?;
+        endpoint.run(&["ACL", "SETUSER", "leasehold", &format!("-{right}")]).await?;
         let announced = client.store().announce(&here, LONG).await;
         let known = client.store().instances().await.map(drop);
         let withdrawn = client.store().withdraw(here.holder.instance).await;
@@ -57,12 +57,12 @@ pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis
         assert!(errors.iter().all(|error| error.kind() == ErrorKind::Denied), "{errors:?}");
         let taken = client.take(&name("job"), LONG).await?;
         client.give_back(&taken).await?;
-        place.run(&["ACL", "SETUSER", "leasehold", &format!("+{right}")]).await?;
+        endpoint.run(&["ACL", "SETUSER", "leasehold", &format!("+{right}")]).await?;
     }
-    let wrong = place.url_as("leasehold", "wrong");
+    let wrong = endpoint.url_as("leasehold", "wrong");
     let other_namespace = refusal(&url).await;
-    place.run(&["ACL", "SETUSER", "default", "resetpass", ">other"]).await?;
-    let none = (refusal(place.url()).await, refusal(&format!("{}/1", place.url())).await);
+    endpoint.run(&["ACL", "SETUSER", "default", "resetpass", ">other"]).await?;
+    let none = (refusal(endpoint.url()).await, refusal(&format!("{}/1", endpoint.url())).await);
     for (error, said) in [refusal(&wrong).await, other_namespace, none.0, none.1] {
         assert_eq!(error.kind(), ErrorKind::Denied, "{said}");
     }
@@ -73,20 +73,20 @@ pub(super) async fn without_the_right_to_publish_operations_succeed(
     backend: Arc<Redis>,
 ) -> CaseResult {
     backend.needs_containers()?;
-    let (place, namespace) = (Place::start(backend.image, &[]).await?, fresh());
+    let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
     let line = format!(
         "ACL SETUSER leasehold reset on >secret ~{namespace}:lock:* &{namespace}:hints -@all +eval \
          +evalsha +time +hgetall +hset +hdel +scan"
     );
-    place.run(&line.split_whitespace().collect::<Vec<_>>()).await?;
-    let client = open(&place.url_as("leasehold", "secret"), &namespace).await?;
+    endpoint.run(&line.split_whitespace().collect::<Vec<_>>()).await?;
+    let client = open(&endpoint.url_as("leasehold", "secret"), &namespace).await?;
     let taken = client.take(&name("job"), LONG).await?;
     assert_eq!(client.disable(&taken.name, "upkeep").await?, DisableOutcome::Disabled);
     client.give_back(&taken).await?;
     assert_eq!(client.enable(&taken.name).await?, EnableOutcome::Enabled);
     // Without the permission to write, everything can still be read, and no write is done in part.
-    place.run(&["ACL", "SETUSER", "leasehold", "-hset"]).await?;
-    let client = open(&place.url_as("leasehold", "secret"), &namespace).await?;
+    endpoint.run(&["ACL", "SETUSER", "leasehold", "-hset"]).await?;
+    let client = open(&endpoint.url_as("leasehold", "secret"), &namespace).await?;
     let before = client.get(&taken.name).await?;
     assert_eq!(client.names("").await?, [name("job")]);
     let options = client.options(LeaseId::new(), LONG);
@@ -98,8 +98,8 @@ pub(super) async fn without_the_right_to_publish_operations_succeed(
     }
     assert_eq!(client.get(&taken.name).await?, before);
     // A missing permission to read is named in the error.
-    place.run(&["ACL", "SETUSER", "leasehold", "-hgetall"]).await?;
-    let error = open(&place.url_as("leasehold", "secret"), &namespace).await;
+    endpoint.run(&["ACL", "SETUSER", "leasehold", "-hgetall"]).await?;
+    let error = open(&endpoint.url_as("leasehold", "secret"), &namespace).await;
     let error = error.expect_err("hgetall is not allowed");
     assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
     assert!(error.to_string().contains("+hgetall"), "{error}");
@@ -128,10 +128,10 @@ pub(super) async fn renamed_commands_are_named(backend: Arc<Redis>) -> CaseResul
 
 pub(super) async fn a_unix_socket_is_connected_to(backend: Arc<Redis>) -> CaseResult {
     backend.needs_containers()?;
-    let (place, namespace) = (backend.place().await?, fresh());
+    let (endpoint, namespace) = (backend.endpoint().await?, fresh());
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("redis.sock");
-    let (listener, address) = (UnixListener::bind(&path)?, place.address().to_owned());
+    let (listener, address) = (UnixListener::bind(&path)?, endpoint.address().to_owned());
     let serving = tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let address = address.clone();
@@ -161,8 +161,8 @@ pub(super) async fn a_unix_socket_is_connected_to(backend: Arc<Redis>) -> CaseRe
 }
 
 pub(super) async fn a_database_that_there_is_not_is_named(backend: Arc<Redis>) -> CaseResult {
-    let place = backend.place().await?;
-    let (error, said) = refusal(&format!("redis://{}/9999", place.address())).await;
+    let endpoint = backend.endpoint().await?;
+    let (error, said) = refusal(&format!("redis://{}/9999", endpoint.address())).await;
     assert_eq!(error.kind(), ErrorKind::Invalid, "{said}");
     assert!(error.to_string().contains("database"), "{said}");
     Ok(())
@@ -206,26 +206,26 @@ pub(super) async fn a_replica_is_refused(backend: Arc<Redis>) -> CaseResult {
     Ok(())
 }
 
-/// How a server that is none behaves.
+/// What listens at the address of a server but is not Redis.
 #[derive(Clone, Copy)]
-enum Stranger {
+enum FakeServer {
     Says(&'static [u8]),
     Closes,
     IsSilent,
 }
 
-async fn serve(listener: TcpListener, stranger: Stranger) {
+async fn serve(listener: TcpListener, server: FakeServer) {
     while let Ok((mut connection, _)) = listener.accept().await {
-        match stranger {
-            Stranger::Says(text) => {
+        match server {
+            FakeServer::Says(text) => {
                 _ = connection.write_all(text).await;
                 tokio::spawn(async move {
                     sleep(Duration::from_secs(1)).await;
                     drop(connection);
                 });
             }
-            Stranger::Closes => drop(connection),
-            Stranger::IsSilent => {
+            FakeServer::Closes => drop(connection),
+            FakeServer::IsSilent => {
                 tokio::spawn(async move {
                     sleep(LONG).await;
                     drop(connection);
@@ -237,16 +237,16 @@ async fn serve(listener: TcpListener, stranger: Stranger) {
 
 pub(super) async fn what_is_no_redis_server_is_named(_: Arc<Redis>) -> CaseResult {
     let mysql = b"\x4a\0\0\0\x0a8.4.0\0\x08\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xdf\x15\0";
-    let strangers = [
-        (Stranger::Says(mysql), "speak as Redis"),
-        (Stranger::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "speak as Redis"),
-        (Stranger::Closes, "is it up"),
-        (Stranger::IsSilent, "did not answer"),
+    let fake_servers = [
+        (FakeServer::Says(mysql), "speak as Redis"),
+        (FakeServer::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "speak as Redis"),
+        (FakeServer::Closes, "is it up"),
+        (FakeServer::IsSilent, "did not answer"),
     ];
-    for (stranger, part) in strangers {
+    for (server, part) in fake_servers {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let serving = tokio::spawn(serve(listener, stranger));
+        let serving = tokio::spawn(serve(listener, server));
         let url = format!("redis://app:secret@{address}");
         let refused = timeout(LONG / 2, refusal(&url)).await;
         let (error, said) = refused.map_err(|_| Failure::new("opening never ends"))?;

@@ -17,13 +17,13 @@ use tokio::time::{Instant, sleep_until};
 /// Longer than a client takes to send the next piece of what it has ready.
 const SILENCE: Duration = Duration::from_millis(20);
 
-pub(super) struct Meter {
+pub(super) struct CountingProxy {
     pub(super) address: String,
     count: Arc<AtomicU64>,
     accepting: JoinHandle<()>,
 }
 
-impl Meter {
+impl CountingProxy {
     pub(super) async fn start(server: &str) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?.to_string();
@@ -43,7 +43,7 @@ impl Meter {
     }
 }
 
-impl Drop for Meter {
+impl Drop for CountingProxy {
     fn drop(&mut self) {
         self.accepting.abort();
     }

@@ -1,23 +1,20 @@
 //! What is particular to etcd, each on a server of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use leasehold::etcd::EtcdStore;
 use leasehold_conformance::expect::{extended, granted, held};
 use leasehold_conformance::servers::catalog::ETCD;
 use leasehold_conformance::servers::{Conduct, Image, Proxy, Server, until_ready};
-use leasehold_conformance::{CaseResult, Client, OwnCase};
-use leasehold_core::{
-    ErrorKind, LeaseId, LockName, LockStore, LockStoreExt, Namespace, RenewOptions, RenewOutcome,
-};
+use leasehold_conformance::{CaseResult, OwnCase};
+use leasehold_core::{ErrorKind, LeaseId, LockStore, LockStoreExt, RenewOptions, RenewOutcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use super::{
-    Etcd, broken, client, instances, members, metrics, options, records, start_server, tls,
-};
+use super::support::{PATIENCE, TTL, connect, name, namespace};
+use super::{Etcd, client, instances, members, metrics, options, records, start_server, tls};
+use crate::broken::broken;
 use crate::kept;
 
 /// Cases of etcd alone.
@@ -42,22 +39,6 @@ pub(crate) const CASES: &[OwnCase<Etcd>] = &[
     ("own::a_killed_leader_costs_no_lease", |b| Box::pin(killed_leader(b))),
     ("own::a_compaction_ends_no_watch", |b| Box::pin(compaction(b))),
 ];
-
-/// Longer than any call takes.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-pub(super) const TTL: Duration = Duration::from_secs(400);
-
-pub(super) fn namespace() -> CaseResult<Namespace> {
-    Ok(Namespace::new(format!("own_{:016x}", fastrand::u64(..)))?)
-}
-
-pub(super) fn name(name: &str) -> LockName {
-    LockName::new(name).expect("a lock name")
-}
-
-pub(super) async fn connect(url: &str, namespace: &Namespace) -> leasehold_core::Result<Client> {
-    Ok(Client::new(Arc::new(EtcdStore::connect(url, &options(namespace)).await?)))
-}
 
 async fn etcdctl(server: &Server, arguments: &str) -> CaseResult<String> {
     let command: Vec<_> = ["etcdctl"].into_iter().chain(arguments.split(' ')).collect();

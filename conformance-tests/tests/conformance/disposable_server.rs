@@ -9,13 +9,13 @@ use leasehold_conformance::servers::{Image, Server, catalog, until_ready};
 use leasehold_core::{LockStore, Namespace, Result};
 
 /// A server that nothing else uses.
-pub(crate) struct Container {
+pub(crate) struct DisposableServer {
     image: &'static Image,
     server: Server,
     url: String,
 }
 
-impl Container {
+impl DisposableServer {
     /// Starts it, with more arguments than the suite's own has.
     pub(crate) async fn start(image: &'static Image, more: &[&str]) -> Result<Self> {
         let server = Server::start_with(image, more).await?;
@@ -36,7 +36,7 @@ impl Container {
 }
 
 #[async_trait]
-impl Victim for Container {
+impl Victim for DisposableServer {
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
         let options = OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() };
         url::open(&self.url, &options).await

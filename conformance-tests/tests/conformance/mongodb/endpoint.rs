@@ -1,4 +1,4 @@
-//! Where a server is, and how one is started.
+//! Where a server is reached, and how one is started.
 
 use leasehold_conformance::servers::catalog::{self, MONGODB};
 use leasehold_conformance::servers::{Image, Server, until_ready};
@@ -7,7 +7,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 
-use super::broken;
+use crate::broken::broken;
 
 pub(super) const STANDALONE: Image = Image { command: &["--quiet"], ..MONGODB };
 
@@ -22,15 +22,15 @@ pub(super) const GUARDED: Image = Image {
     ..MONGODB
 };
 
-/// A server and the way to it.
-pub(super) struct Place {
+/// A server and its URL.
+pub(super) struct Endpoint {
     url: String,
     address: String,
     database: Database,
     server: Option<Server>,
 }
 
-impl Place {
+impl Endpoint {
     /// The server that all cases share: the given one or a new one.
     pub(super) async fn shared() -> Result<Self> {
         match MONGODB.given_url() {
@@ -53,9 +53,9 @@ impl Place {
     pub(super) async fn start(image: &Image) -> Result<Self> {
         let server = Server::start(image).await?;
         let at = Self::at(image.url_at(&server.address())).await?;
-        let place = Self { server: Some(server), ..at };
-        until_ready(|| place.prepare(image)).await?;
-        Ok(place)
+        let endpoint = Self { server: Some(server), ..at };
+        until_ready(|| endpoint.prepare(image)).await?;
+        Ok(endpoint)
     }
 
     /// Waits for its primary.

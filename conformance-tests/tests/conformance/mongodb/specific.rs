@@ -6,22 +6,15 @@ mod instances;
 mod outages;
 mod rights;
 mod settings;
+mod support;
 mod tls;
 mod waiters;
 
-use std::sync::Arc;
-use std::time::Duration;
+use leasehold_conformance::OwnCase;
 
-use leasehold::mongodb::MongoStore;
-use leasehold_conformance::{CaseResult, Client, OwnCase};
-use leasehold_core::{Error, Namespace, Result};
-use mongodb::bson::Document;
-use mongodb::{Collection, Database};
+use super::backend::MongoDb;
 
-use super::place::Place;
-use super::{MongoDb, options};
-
-pub(super) const CASES: &[OwnCase<MongoDb>] = &[
+pub(crate) const CASES: &[OwnCase<MongoDb>] = &[
     ("own::users_and_their_rights", |_| Box::pin(rights::users_and_their_rights())),
     ("own::what_is_not_ours_is_left_alone", |this| Box::pin(damage::foreign_collections(this))),
     ("own::a_foreign_document_is_left_alone", |this| Box::pin(damage::a_foreign_document(this))),
@@ -46,39 +39,3 @@ pub(super) const CASES: &[OwnCase<MongoDb>] = &[
     ("own::what_is_no_mongodb_is_said_so", |_| Box::pin(outages::no_mongodb())),
     ("own::a_lock_is_had_over_tls", |_| Box::pin(tls::a_lock_is_had_over_tls())),
 ];
-
-const TTL: Duration = Duration::from_secs(400);
-
-/// Far longer than anything takes that ends at all.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn new_namespace() -> Result<Namespace> {
-    Namespace::new(format!("own_{:016x}", fastrand::u64(..)))
-}
-
-fn locks(database: &Database, namespace: &Namespace) -> Collection<Document> {
-    database.collection(&format!("{namespace}_locks"))
-}
-
-async fn open(place: &Place, namespace: &Namespace) -> Result<Client> {
-    let store = MongoStore::connect(place.url(), &options(namespace)).await?;
-    Ok(Client::new(Arc::new(store)))
-}
-
-/// A client of a new namespace on the shared server, and its documents.
-async fn new_locks(this: &MongoDb) -> CaseResult<(Client, Collection<Document>, Namespace)> {
-    let (place, namespace) = (this.place().await?, new_namespace()?);
-    let client = open(&place, &namespace).await?;
-    Ok((client, locks(place.database(), &namespace), namespace))
-}
-
-/// The error, with all its causes.
-fn said(error: &Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        said.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    said
-}

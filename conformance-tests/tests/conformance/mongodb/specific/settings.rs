@@ -13,15 +13,15 @@ use mongodb::options::{
 };
 use tokio::time::timeout;
 
-use super::super::place::{Place, STANDALONE};
-use super::super::probes::application;
-use super::super::{MongoDb, options};
-use super::{PATIENCE, TTL, new_locks, new_namespace, open};
+use super::support::{PATIENCE, TTL, new_locks, new_namespace, open};
+use crate::mongodb::backend::{MongoDb, options};
+use crate::mongodb::endpoint::{Endpoint, STANDALONE};
+use crate::mongodb::probes::application;
 
 pub(super) async fn a_standalone_server() -> CaseResult {
-    let place = Place::start(&STANDALONE).await?;
+    let endpoint = Endpoint::start(&STANDALONE).await?;
     let namespace = new_namespace()?;
-    let (holder, waiter) = (open(&place, &namespace).await?, open(&place, &namespace).await?);
+    let (holder, waiter) = (open(&endpoint, &namespace).await?, open(&endpoint, &namespace).await?);
     assert!(matches!(waiter.capabilities().wake, Wake::Poll(_)), "{:?}", waiter.capabilities());
     let (job, beating) = (LockName::new("job")?, LockName::new("beating")?);
     let (taken, other) = (holder.take(&job, TTL).await?, holder.take(&beating, TTL).await?);
@@ -42,8 +42,8 @@ pub(super) async fn a_standalone_server() -> CaseResult {
 
 /// What an application chose for its own data must not weaken its locks.
 pub(super) async fn concerns(this: Arc<MongoDb>) -> CaseResult {
-    let (place, namespace) = (this.place().await?, new_namespace()?);
-    let database = application(place.url(), |options| {
+    let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
+    let database = application(endpoint.url(), |options| {
         options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Nodes(0)).build());
         options.read_concern = Some(ReadConcern::available());
         let secondary = ReadPreference::Secondary { options: None };

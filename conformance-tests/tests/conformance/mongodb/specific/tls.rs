@@ -9,9 +9,9 @@ use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_conformance::{CaseResult, Client};
 use leasehold_core::{ErrorKind, LockName, Result};
 
-use super::super::options;
-use super::{TTL, new_namespace};
+use super::support::{TTL, new_namespace};
 use crate::files::Files;
+use crate::mongodb::backend::options;
 
 /// A standalone server: one of a replica set would have to be told so over TLS.
 const SECURED: Image = Image {

@@ -1,4 +1,4 @@
-//! Where a server is, and how one is started.
+//! Where a server is reached, and how one is started.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use leasehold_core::Result;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo};
 
-use super::broken;
+use crate::broken::broken;
 
-/// A server and the way to it.
-pub(super) struct Place {
+/// A server and its URL.
+pub(super) struct Endpoint {
     url: String,
     address: String,
     client: Client,
@@ -18,7 +18,7 @@ pub(super) struct Place {
     _server: Option<Server>,
 }
 
-impl Place {
+impl Endpoint {
     const PATIENCE: Duration = Duration::from_secs(30);
 
     /// The server that all cases share: the given one or a new one.
@@ -41,9 +41,9 @@ impl Place {
     pub(super) async fn start(image: &Image, more: &[&str]) -> Result<Self> {
         let server = Server::start_with(image, more).await?;
         let at = Self::at(image.url_at(&server.address()))?;
-        let place = Self { _server: Some(server), ..at };
-        place.ready().await?;
-        Ok(place)
+        let endpoint = Self { _server: Some(server), ..at };
+        endpoint.ready().await?;
+        Ok(endpoint)
     }
 
     /// Waits until it answers.

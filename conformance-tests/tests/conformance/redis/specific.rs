@@ -1,13 +1,8 @@
-//! What is particular to Redis and Valkey: the list of their cases, and what they share.
+//! The cases of Redis and Valkey alone.
 
-use std::sync::Arc;
-use std::time::Duration;
+use leasehold_conformance::OwnCase;
 
-use leasehold::redis::RedisStore;
-use leasehold_conformance::{Client, OwnCase};
-use leasehold_core::{Error, Holder, LockName, Namespace, Presence, Result};
-
-use super::{Redis, cluster, keys, opening, options, replicas, sentinel, tls, trouble};
+use super::{Redis, cluster, connect_errors, degraded_server, keys, replicas, sentinel, tls};
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
@@ -22,7 +17,7 @@ macro_rules! cases {
 }
 
 cases! {
-    opening:
+    connect_errors:
         users_have_the_rights_that_the_page_lists,
         without_the_right_to_publish_operations_succeed,
         renamed_commands_are_named,
@@ -38,7 +33,7 @@ cases! {
         a_listing_scans_the_keys_once,
         a_damaged_instance_hides_no_other,
         forgotten_scripts_come_back;
-    trouble:
+    degraded_server:
         without_memory_leases_are_kept,
         a_connection_that_is_of_no_use_is_left,
         a_slow_server_is_asked_on_few_connections,
@@ -69,34 +64,4 @@ cases! {
     tls:
         a_private_authority_is_trusted,
         clients_have_certificates;
-}
-
-/// A namespace that no other case uses.
-pub(super) fn fresh() -> Namespace {
-    Namespace::new(format!("own_{:016x}", fastrand::u64(..))).expect("it is one")
-}
-
-pub(super) fn name(name: &str) -> LockName {
-    LockName::new(name).expect("it is one")
-}
-
-/// What an instance says of itself that campaigns for nothing.
-pub(super) fn presence() -> Presence {
-    Presence { holder: Holder::current(), campaigns: Vec::new(), unlisted: 0 }
-}
-
-/// Longer than a case takes.
-pub(super) const LONG: Duration = Duration::from_secs(400);
-
-/// Opens that namespace by that URL.
-pub(super) async fn open(url: &str, namespace: &Namespace) -> Result<Client> {
-    Ok(Client::new(Arc::new(RedisStore::connect(url, &options(namespace)).await?)))
-}
-
-/// Why it cannot be opened, and all that is said of it.
-pub(super) async fn refusal(url: &str) -> (Error, String) {
-    let error = RedisStore::connect(url, &options(&fresh())).await.expect_err("it opens");
-    let said = format!("{error:?} {error}");
-    assert!(!said.contains("secret"), "{said}");
-    (error, said)
 }

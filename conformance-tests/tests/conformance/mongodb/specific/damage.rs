@@ -11,12 +11,12 @@ use leasehold_core::{
 };
 use mongodb::bson::{Bson, Document, doc};
 
-use super::super::{MongoDb, options};
-use super::{TTL, locks, new_locks, new_namespace, said};
+use super::support::{TTL, locks, new_locks, new_namespace, said};
+use crate::mongodb::backend::{MongoDb, options};
 
 pub(super) async fn foreign_collections(this: Arc<MongoDb>) -> CaseResult {
-    let place = this.place().await?;
-    let database = place.database();
+    let endpoint = this.endpoint().await?;
+    let database = endpoint.database();
     for (what, more) in [
         ("a collation", doc! { "collation": { "locale": "en", "strength": 1 } }),
         ("a cap", doc! { "capped": true, "size": 10_000 }),
@@ -33,7 +33,7 @@ pub(super) async fn foreign_collections(this: Arc<MongoDb>) -> CaseResult {
             locks.insert_one(doc! { "_id": "job", "salary": 1 }).await?;
         }
         let before = all(&locks).await?;
-        let opened = MongoStore::connect(place.url(), &options(&namespace)).await;
+        let opened = MongoStore::connect(endpoint.url(), &options(&namespace)).await;
         let error = opened.expect_err("this is no collection of locks");
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
         assert!(error.to_string().contains(locks.name()), "{what}: {error}");

@@ -9,9 +9,9 @@ use leasehold_conformance::{Backend, CaseResult, Failure};
 use leasehold_core::{Error, ErrorKind, LeaseId, Namespace};
 use tokio::time::timeout;
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
-use crate::stranger::{Conduct, Stranger};
+use crate::fake_server::{Conduct, FakeServer};
 
 async fn refusal(url: &str, schema: Schema) -> Error {
     let opened = url::open(url, &options(&fresh(), schema)).await;
@@ -188,7 +188,7 @@ pub(super) async fn what_is_no_postgres_server_is_named(_: Arc<Postgres>) -> Cas
     // What MySQL greets with, and what HTTP and Redis answer; an encrypted connection is refused
     // first by 'N', and an end comes in the middle of a message.
     let mysql = b"\x4a\0\0\0\x0a8.4.0\0\x08\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xdf\x15\0";
-    let strangers = [
+    let fake_servers = [
         (Conduct::Says(mysql), ErrorKind::Invalid),
         (Conduct::HTTP, ErrorKind::Invalid),
         (Conduct::Says(b"-ERR unknown command\r\n"), ErrorKind::Invalid),
@@ -197,14 +197,14 @@ pub(super) async fn what_is_no_postgres_server_is_named(_: Arc<Postgres>) -> Cas
         (Conduct::Closes, ErrorKind::Unavailable),
         (Conduct::IsSilent, ErrorKind::Unavailable),
     ];
-    for (number, (conduct, kind)) in strangers.into_iter().enumerate() {
-        let stranger = Stranger::start(conduct).await?;
-        let url = format!("postgres://app:secret@{}/app", stranger.address());
+    for (number, (conduct, kind)) in fake_servers.into_iter().enumerate() {
+        let server = FakeServer::start(conduct).await?;
+        let url = format!("postgres://app:secret@{}/app", server.address());
         let error = timeout(LONG / 2, refusal(&url, Schema::Create))
             .await
             .map_err(|_| Failure::new("opening never ends"))?;
         assert_eq!(error.kind(), kind, "{number}: {error:?}");
-        assert!(error.to_string().contains(&stranger.address()), "{error}");
+        assert!(error.to_string().contains(&server.address()), "{error}");
         assert!(!format!("{error:?}").contains("secret"), "{error:?}");
         assert!(error.source().is_some() || matches!(conduct, Conduct::IsSilent), "{error:?}");
     }

@@ -1,16 +1,10 @@
-//! What is particular to PostgreSQL: the list of its cases, and what they share.
+//! The cases of PostgreSQL alone.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use leasehold::Schema;
-use leasehold::postgres::PostgresStore;
-use leasehold_conformance::{Client, OwnCase};
-use leasehold_core::{LockName, Namespace, Result};
+use leasehold_conformance::OwnCase;
 
 use super::{
-    Postgres, addresses, calls, damage, failover, notifications, old_pooler, opening, options,
-    pooler, rows, schemas, switch_over, tls, trouble,
+    Postgres, addresses, calls, connect_errors, damage, failover, notifications, old_pooler,
+    pooler, rows, schemas, session_loss, switch_over, tls,
 };
 
 macro_rules! cases {
@@ -26,7 +20,7 @@ macro_rules! cases {
 }
 
 cases! {
-    opening:
+    connect_errors:
         a_wrong_password_is_denied_and_not_shown,
         a_missing_database_is_named,
         a_missing_table_is_not_created_when_it_is_required,
@@ -49,7 +43,7 @@ cases! {
         a_disable_in_the_same_instant_wins,
         forgotten_statements_are_prepared_again,
         a_missing_table_is_reported_and_its_return_noticed;
-    trouble:
+    session_loss:
         a_terminated_session_is_replaced,
         a_watch_that_nobody_reads_does_no_harm,
         a_closed_pool_ends_the_watch;
@@ -96,24 +90,4 @@ cases! {
     addresses:
         an_address_of_ipv6_serves,
         a_unix_socket_serves;
-}
-
-/// A namespace that no other case uses.
-pub(super) fn fresh() -> Namespace {
-    Namespace::new(format!("own_{:016x}", fastrand::u64(..))).expect("it is one")
-}
-
-pub(super) fn name(name: &str) -> LockName {
-    LockName::new(name).expect("it is one")
-}
-
-/// Longer than a case takes.
-pub(super) const LONG: Duration = Duration::from_secs(400);
-
-impl Postgres {
-    /// Opens that namespace by that URL.
-    pub(super) async fn connect(&self, url: &str, namespace: &Namespace) -> Result<Client> {
-        let store = PostgresStore::connect(url, &options(namespace, Schema::Create)).await?;
-        Ok(Client::new(Arc::new(store)))
-    }
 }

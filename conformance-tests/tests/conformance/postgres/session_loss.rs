@@ -11,7 +11,7 @@ use leasehold_conformance::{Backend, CaseResult, Failure};
 use leasehold_core::{ErrorKind, LeaseId};
 use tokio::time::{sleep, timeout};
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
 /// As long as anything may take that has no time of its own.

@@ -1,16 +1,10 @@
-//! What is particular to MySQL and MariaDB: the list of its cases, and what they share.
+//! The cases of MySQL and MariaDB alone.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use leasehold::Schema;
-use leasehold::mysql::MySqlStore;
-use leasehold_conformance::{Client, OwnCase};
-use leasehold_core::{LockName, Namespace, Result};
+use leasehold_conformance::OwnCase;
 
 use super::{
-    MySql, bells, calls, damage, databases, fence, flags, opening, options, rows, schema,
-    switch_over, tls, trouble,
+    MySql, bells, calls, connect_errors, damage, databases, fence, found_rows_flag, rows, schema,
+    session_loss, switch_over, tls,
 };
 
 macro_rules! cases {
@@ -26,7 +20,7 @@ macro_rules! cases {
 }
 
 cases! {
-    opening:
+    connect_errors:
         a_wrong_password_is_denied_and_not_shown,
         a_missing_database_is_named,
         a_missing_table_is_not_created_when_it_is_required,
@@ -48,9 +42,9 @@ cases! {
         a_later_schema_is_refused;
     fence:
         the_write_of_an_overtaken_holder_does_not_take_place;
-    flags:
+    found_rows_flag:
         answers_do_not_depend_on_how_rows_are_counted;
-    trouble:
+    session_loss:
         a_killed_session_is_replaced,
         a_watch_that_nobody_reads_does_no_harm,
         a_closed_pool_ends_the_watch;
@@ -78,24 +72,4 @@ cases! {
         a_bell_whose_session_is_killed_is_hung_again,
         many_waiters_of_one_holder_all_come_through,
         connections_for_bells_are_few_and_go_away;
-}
-
-/// A namespace that no other case uses.
-pub(super) fn fresh() -> Namespace {
-    Namespace::new(format!("own_{:016x}", fastrand::u64(..))).expect("it is one")
-}
-
-pub(super) fn name(name: &str) -> LockName {
-    LockName::new(name).expect("it is one")
-}
-
-/// Longer than a case takes.
-pub(super) const LONG: Duration = Duration::from_secs(400);
-
-impl MySql {
-    /// Opens that namespace by that URL.
-    pub(super) async fn connect(&self, url: &str, namespace: &Namespace) -> Result<Client> {
-        let store = MySqlStore::connect(url, &options(namespace, Schema::Create)).await?;
-        Ok(Client::new(Arc::new(store)))
-    }
 }

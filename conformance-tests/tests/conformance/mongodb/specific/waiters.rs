@@ -19,11 +19,11 @@ use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use tokio::time::{Instant, sleep};
 
-use super::super::place::Place;
-use super::super::probes::application;
-use super::super::{MongoDb, options};
-use super::{PATIENCE, TTL, new_locks, new_namespace};
+use super::support::{PATIENCE, TTL, new_locks, new_namespace};
 use crate::kept::{self, Kept};
+use crate::mongodb::backend::{MongoDb, options};
+use crate::mongodb::endpoint::Endpoint;
+use crate::mongodb::probes::application;
 
 /// With this many waiters and this delay, a single queue would take longer than any call may.
 const WAITERS: usize = 500;
@@ -31,9 +31,9 @@ const DELAY: Duration = Duration::from_millis(50);
 const NAMES: usize = 20;
 
 pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
-    let (place, namespace) = (this.place().await?, new_namespace()?);
-    let proxy = Proxy::start(place.address()).await?;
-    let url = place.url_by(&proxy.address());
+    let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
+    let proxy = Proxy::start(endpoint.address()).await?;
+    let url = endpoint.url_by(&proxy.address());
     let store: Arc<dyn LockStore> =
         Arc::new(MongoStore::connect(&url, &options(&namespace)).await?);
     let client = Client::new(Arc::clone(&store));
@@ -81,7 +81,7 @@ type Commands = Arc<Mutex<HashMap<String, usize>>>;
 
 pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     let (other, _, namespace) = new_locks(&this).await?;
-    let place = this.place().await?;
+    let endpoint = this.endpoint().await?;
     let commands = Commands::default();
     let counted = Arc::clone(&commands);
     let handler = EventHandler::callback(move |event: CommandEvent| {
@@ -93,7 +93,7 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     let set = |options: &mut mongodb::options::ClientOptions| {
         options.command_event_handler = Some(handler);
     };
-    let database = application(place.url(), set).await?;
+    let database = application(endpoint.url(), set).await?;
     let store = MongoStore::from_database(database, &options(&namespace)).await?;
     let client = Client::new(Arc::new(store));
     let (name, job) = (LockName::new("job")?, LockName::new("off")?);
@@ -124,7 +124,7 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
 /// reported from a read: that may show what no majority has.
 pub(super) async fn own_grant(this: Arc<MongoDb>) -> CaseResult {
     let (other, _, namespace) = new_locks(&this).await?;
-    let place = this.place().await?;
+    let endpoint = this.endpoint().await?;
     let concerns = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&concerns);
     let handler = EventHandler::callback(move |event: CommandEvent| {
@@ -139,7 +139,7 @@ pub(super) async fn own_grant(this: Arc<MongoDb>) -> CaseResult {
     let set = |options: &mut mongodb::options::ClientOptions| {
         options.command_event_handler = Some(handler);
     };
-    let database = application(place.url(), set).await?;
+    let database = application(endpoint.url(), set).await?;
     let client =
         Client::new(Arc::new(MongoStore::from_database(database, &options(&namespace)).await?));
     let (name, lease) = (LockName::new("job")?, LeaseId::new());
@@ -159,17 +159,17 @@ pub(super) async fn own_grant(this: Arc<MongoDb>) -> CaseResult {
 }
 
 pub(super) async fn silent_connections(this: Arc<MongoDb>) -> CaseResult {
-    let (place, namespace) = (this.place().await?, new_namespace()?);
-    let proxy = Proxy::start(place.address()).await?;
-    let url = place.url_by(&proxy.address());
+    let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
+    let proxy = Proxy::start(endpoint.address()).await?;
+    let url = endpoint.url_by(&proxy.address());
     let store = Arc::new(MongoStore::connect(&url, &options(&namespace)).await?);
     kept::silent_connections(store, &[proxy]).await?;
     Ok(this.clean(&namespace).await?)
 }
 
 /// Returns the number of open connections to the server, from the system's own table.
-async fn connections(place: &Place) -> CaseResult<usize> {
-    let table = place.server()?.run(&["cat", "/proc/net/tcp", "/proc/net/tcp6"]).await?;
+async fn connections(endpoint: &Endpoint) -> CaseResult<usize> {
+    let table = endpoint.server()?.run(&["cat", "/proc/net/tcp", "/proc/net/tcp6"]).await?;
     let port = format!(":{:04X}", MONGODB.port);
     let established = |line: &&str| {
         let mut fields = line.split_whitespace().skip(1);
@@ -185,12 +185,12 @@ const MONITORS: usize = 1;
 const OWN: usize = 1;
 
 pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
-    let place = Place::start(&MONGODB).await?;
-    place.version().await?;
-    let before = connections(&place).await?;
+    let endpoint = Endpoint::start(&MONGODB).await?;
+    endpoint.version().await?;
+    let before = connections(&endpoint).await?;
     assert!(before > 0, "the table is not that of the server");
     let namespace = new_namespace()?;
-    let url = format!("{}&maxIdleTimeMS=500", place.url());
+    let url = format!("{}&maxIdleTimeMS=500", endpoint.url());
     let asked = OpenOptions { max_connections: "1".parse().ok(), ..options(&namespace) };
     for (asked, most) in [(asked, 3), (options(&namespace), 16)] {
         let store = MongoStore::connect(&url, &asked).await?;
@@ -205,13 +205,13 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
                 client.give_back(&taken).await
             });
             join_all(calls).await.into_iter().collect::<CaseResult>()?;
-            let open = connections(&place).await? - before;
+            let open = connections(&endpoint).await? - before;
             assert!(open <= most + MONITORS + OWN, "{open} connections");
         }
         // Idle connections are closed: one is left, and that of the watch.
         let begun = Instant::now();
         loop {
-            let open = connections(&place).await? - before;
+            let open = connections(&endpoint).await? - before;
             if open <= 2 + MONITORS + OWN {
                 break;
             }
@@ -223,7 +223,7 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
         let kept = Kept::start(Arc::clone(client.store()), Settings::new()).await?;
         let begun = Instant::now();
         loop {
-            let open = connections(&place).await? - before;
+            let open = connections(&endpoint).await? - before;
             if open <= 3 + 2 * MONITORS + OWN {
                 break;
             }
@@ -234,7 +234,7 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
         kept.end().await?;
         drop(client);
         let begun = Instant::now();
-        while connections(&place).await? > before + OWN {
+        while connections(&endpoint).await? > before + OWN {
             assert!(begun.elapsed() < PATIENCE, "connections outlive their store");
             sleep(Duration::from_millis(100)).await;
         }

@@ -8,15 +8,16 @@ use leasehold_conformance::CaseResult;
 use leasehold_core::ErrorKind;
 use tokio::time::timeout;
 
-use crate::stranger::{Conduct, Stranger};
+use super::support::said;
+use crate::fake_server::{Conduct, FakeServer};
 
 /// Longer than any call takes, shorter than a hang.
 const CALL: Duration = Duration::from_secs(100);
 
 pub(super) async fn no_mongodb() -> CaseResult {
     let tries = [Conduct::Closes, Conduct::IsSilent, Conduct::HTTP].map(|conduct| async move {
-        let stranger = Stranger::start(conduct).await?;
-        let url = format!("mongodb://user:secret@{}/app", stranger.address());
+        let server = FakeServer::start(conduct).await?;
+        let url = format!("mongodb://user:secret@{}/app", server.address());
         let options = OpenOptions::default();
         let opened = timeout(CALL, MongoStore::connect(&url, &options)).await?;
         CaseResult::Ok((conduct, opened.map(drop)))
@@ -26,7 +27,7 @@ pub(super) async fn no_mongodb() -> CaseResult {
         let error = opened.expect_err("this is no MongoDB");
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{conduct:?}: {error}");
         assert!(error.to_string().contains("MongoDB"), "{conduct:?}: {error}");
-        assert!(!super::said(&error).contains("secret"), "{error}");
+        assert!(!said(&error).contains("secret"), "{error}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A server that has no memory left, or has just been started.
+//! Servers that have no memory left, are slow, or have just been started.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,16 +13,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use super::Redis;
+use super::endpoint::Endpoint;
 use super::nodes::{Nodes, patiently};
-use super::own::{LONG, fresh, name, open};
-use super::place::Place;
+use super::support::{LONG, fresh, name, open};
 
 pub(super) async fn without_memory_leases_are_kept(backend: Arc<Redis>) -> CaseResult {
     backend.needs_containers()?;
-    let (place, namespace) = (Place::start(backend.image, &[]).await?, fresh());
-    let client = open(place.url(), &namespace).await?;
+    let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
+    let client = open(endpoint.url(), &namespace).await?;
     let taken = client.take(&name("job"), LONG).await?;
-    place.run(&["CONFIG", "SET", "maxmemory", "1"]).await?;
+    endpoint.run(&["CONFIG", "SET", "maxmemory", "1"]).await?;
     let options = client.options(LeaseId::new(), LONG);
     let refused = client.store().acquire(&name("other"), &options).await.expect_err("no memory");
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
@@ -42,7 +42,7 @@ pub(super) async fn without_memory_leases_are_kept(backend: Arc<Redis>) -> CaseR
     assert_eq!(client.enable(&taken.name).await?, EnableOutcome::Enabled);
     let record = client.get(&taken.name).await?.expect("the record is kept");
     assert_eq!(record.token, Some(taken.token));
-    place.run(&["CONFIG", "SET", "maxmemory", "0"]).await?;
+    endpoint.run(&["CONFIG", "SET", "maxmemory", "0"]).await?;
     client.take(&name("other"), LONG).await?;
     Ok(())
 }
@@ -150,9 +150,9 @@ pub(super) async fn a_connection_that_is_of_no_use_is_left(_: Arc<Redis>) -> Cas
 }
 
 pub(super) async fn a_slow_server_is_asked_on_few_connections(backend: Arc<Redis>) -> CaseResult {
-    let (place, namespace) = (backend.place().await?, fresh());
-    let proxy = Proxy::start(place.address()).await?;
-    let client = open(&place.url_by(&proxy.address()), &namespace).await?;
+    let (endpoint, namespace) = (backend.endpoint().await?, fresh());
+    let proxy = Proxy::start(endpoint.address()).await?;
+    let client = open(&endpoint.url_by(&proxy.address()), &namespace).await?;
     let taken = client.take(&name("job"), LONG).await?;
     // An answer takes longer than a connection may be silent.
     proxy.set(Conduct::Slow(Duration::from_millis(700)));
