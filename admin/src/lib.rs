@@ -30,32 +30,34 @@
 
 mod access;
 mod api;
+mod compat;
 mod dashboard;
 mod events;
 #[cfg(feature = "prometheus")]
 mod exporter;
 mod extract;
-mod feed;
 mod health;
 mod instances;
 mod limits;
-mod lock;
+mod lock_poller;
 mod locks;
 #[cfg(feature = "prometheus")]
 mod metrics;
 mod openapi;
-mod original;
 mod problem;
+mod readiness;
 #[cfg(feature = "serve")]
 mod server;
+mod state;
+mod views;
 
 pub use access::{Access, Token};
 pub use api::AdminApi;
 #[cfg(feature = "prometheus")]
 pub use exporter::Exporter;
 pub use limits::Limits;
-pub use lock::{HolderView, LockView};
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
 #[cfg(feature = "serve")]
-pub use server::{Server, Site, Tls};
+pub use server::{Server, Service, Tls};
+pub use views::{HolderView, LockView};
