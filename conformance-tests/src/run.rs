@@ -23,8 +23,15 @@ const TIME_LIMIT: Duration = Duration::from_secs(300);
 /// is less than the margin of the case's leases, and grows with the pace.
 const STALL: Duration = Duration::from_millis(50);
 
-/// The largest pace at which such a case is tried.
+/// A stall of this length may break any case: calls have time limits, and servers that hear nothing
+/// close connections.
+const LONG_STALL: Duration = Duration::from_millis(250);
+
+/// The largest pace at which a case is tried.
 const SLOWEST_PACE: u32 = 16;
+
+/// How often a case of one backend alone is tried, since it has no leases to lengthen.
+const OWN_TRIES: u32 = 3;
 
 /// A backend, started when the first case needs it.
 pub(crate) struct Subject {
@@ -38,6 +45,8 @@ struct Counts {
     passed: AtomicUsize,
     failed: AtomicUsize,
     ignored: AtomicUsize,
+    /// Runs that failed while the machine stood still, and were repeated.
+    repeated: AtomicUsize,
 }
 
 impl Subject {
@@ -51,7 +60,7 @@ impl Subject {
 
     /// Counts what became of a case.
     pub(crate) fn note(&self, verdict: &Verdict) {
-        let Counts { passed, failed, ignored } = &self.counts;
+        let Counts { passed, failed, ignored, .. } = &self.counts;
         let count = match verdict {
             Verdict::Passed => passed,
             Verdict::Failed(_) => failed,
@@ -68,8 +77,14 @@ impl Subject {
         let [passed, failed, ignored] =
             [&self.counts.passed, &self.counts.failed, &self.counts.ignored]
                 .map(|count| count.load(Ordering::Relaxed));
+        let repeated = match self.counts.repeated.load(Ordering::Relaxed) {
+            0 => String::new(),
+            repeated => format!(", {repeated} repeated since the machine stood still"),
+        };
         let name = self.backend.name();
-        Some(format!("{name}{server}: {passed} passed, {failed} failed, {ignored} ignored"))
+        Some(format!(
+            "{name}{server}: {passed} passed, {failed} failed, {ignored} ignored{repeated}"
+        ))
     }
 
     /// Stops what was started.
@@ -115,14 +130,12 @@ impl Subject {
             let (verdict, ended) = self.run_at(case, capabilities, pace).await;
             let stall = meter.longest();
             let Verdict::Failed(failure) = &verdict else { return verdict };
-            let excused = case.needs.contains(&Need::SteadyMachine) && stall >= STALL * pace;
+            let steady = case.needs.contains(&Need::SteadyMachine);
+            let excused = stall >= if steady { STALL } else { LONG_STALL } * pace;
             if !excused || !ended || pace >= SLOWEST_PACE {
                 return verdict;
             }
-            let case = case.name();
-            eprintln!(
-                "{case}: the machine stood still for {stall:?}, so leases are longer: {failure}"
-            );
+            self.repeat(&case.name(), stall, failure);
             pace *= 2;
         }
     }
@@ -147,13 +160,33 @@ impl Subject {
     /// Runs a case that only this backend has.
     pub(crate) async fn run_own(
         &self,
-        run: impl FnOnce() -> BoxFuture<'static, CaseResult> + Send + 'static,
+        case: &str,
+        run: impl Fn() -> BoxFuture<'static, CaseResult> + Send + 'static,
     ) -> Verdict {
         if let Err(failure) = self.start().await {
             return Verdict::Failed(failure);
         }
-        let outcome = timeout(TIME_LIMIT, spawn(run()).join()).await;
-        outcome.unwrap_or_else(|_| Err(hangs())).into()
+        for left in (0..OWN_TRIES).rev() {
+            let meter = StallMeter::start();
+            let Ok(outcome) = timeout(TIME_LIMIT, spawn(run()).join()).await else { break };
+            let (verdict, stall) = (outcome.into(), meter.longest());
+            match &verdict {
+                Verdict::Failed(failure) if left > 0 && stall >= LONG_STALL => {
+                    self.repeat(case, stall, failure);
+                }
+                _ => return verdict,
+            }
+        }
+        Verdict::Failed(hangs())
+    }
+
+    /// Says that a case is repeated, and why.
+    fn repeat(&self, case: &str, stall: Duration, failure: &Failure) {
+        self.counts.repeated.fetch_add(1, Ordering::Relaxed);
+        let backend = self.backend.name();
+        eprintln!(
+            "{backend}::{case} is repeated since the machine stood still for {stall:?}: {failure}"
+        );
     }
 
     async fn clean(&self, ctx: &Ctx) -> CaseResult {

@@ -22,7 +22,7 @@ pub struct Suite {
     subjects: Vec<(Arc<Subject>, Vec<Own>)>,
 }
 
-type Run = Box<dyn FnOnce() -> BoxFuture<'static, CaseResult> + Send>;
+type Run = Box<dyn Fn() -> BoxFuture<'static, CaseResult> + Send>;
 type Own = (&'static str, Run);
 
 impl Suite {
@@ -47,7 +47,7 @@ impl Suite {
         let backend = Arc::new(backend);
         let own = own.iter().map(|(name, run)| {
             let (backend, run) = (Arc::clone(&backend), *run);
-            (*name, Box::new(move || run(backend)) as Run)
+            (*name, Box::new(move || run(Arc::clone(&backend))) as Run)
         });
         let own = own.collect();
         self.subjects.push((Arc::new(Subject::new(backend)), own));
@@ -111,7 +111,7 @@ fn trials(runtime: &Arc<Runtime>, subject: &Arc<Subject>, own: Vec<Own>) -> Vec<
     });
     let of_it = own.into_iter().map(|(name, run)| {
         let this = Arc::clone(subject);
-        trial(runtime, subject, name, async move { this.run_own(run).await })
+        trial(runtime, subject, name, async move { this.run_own(name, run).await })
     });
     of_all.chain(of_it).collect()
 }
