@@ -1,8 +1,8 @@
 //! Each metric moves for the event that it stands for, and no other moves with it, on paused time.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 #[path = "support/recorder.rs"]
 mod recorder;
 
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use faulty_store::{FaultyStore, WatchFault};
 use leasehold_core::{
     Client, ElectionHandle, Guard, Job, LockName, LockStore, Settings, Status, TokioClock, job_fn,
     start_stop,
 };
 use metrics::{LocalRecorderGuard, set_default_local_recorder};
-use odd::{Odd, Watch};
 use recorder::TestRecorder;
 use tokio::time::{sleep, timeout};
 
@@ -28,14 +28,14 @@ const SETTLE_TIME: Duration = Duration::from_millis(500);
 struct Harness {
     recorder: &'static TestRecorder,
     _installed: LocalRecorderGuard<'static>,
-    store: Odd,
+    store: FaultyStore,
     clock: Arc<TokioClock>,
 }
 
 impl Harness {
     fn new() -> Self {
         let clock = Arc::new(TokioClock::new());
-        let store = Odd::new(clock.clone());
+        let store = FaultyStore::new(clock.clone());
         let recorder: &TestRecorder = Box::leak(Box::default());
         Self { recorder, _installed: set_default_local_recorder(recorder), store, clock }
     }
@@ -84,7 +84,7 @@ impl Harness {
 
     /// Takes the lease away behind its holder's back.
     async fn steal_lease(&self) {
-        let lease = *self.store.k.asked.lock().unwrap().last().unwrap();
+        let lease = *self.store.k.acquire_ids.lock().unwrap().last().unwrap();
         self.store.inner.release(&LockName::new("a").unwrap(), lease).await.unwrap();
     }
 }
@@ -127,9 +127,9 @@ async fn remaining_trust_at_renewal_is_recorded() {
     let world = Harness::new();
     let election = world.leading(job()).await;
     sleep(HEARTBEAT_INTERVAL + SETTLE_TIME).await;
-    world.store.k.renew_away.store(true, SeqCst);
+    world.store.k.renew_fails.store(true, SeqCst);
     sleep(HEARTBEAT_INTERVAL).await;
-    world.store.k.renew_away.store(false, SeqCst);
+    world.store.k.renew_fails.store(false, SeqCst);
     sleep(HEARTBEAT_INTERVAL / 2).await;
     let left = world.recorder.recorded("renewal_time_to_deadline_seconds");
     // The ttl without its margin of a twentieth, the interval, and the half of one until the retry.
@@ -143,7 +143,7 @@ async fn remaining_trust_at_renewal_is_recorded() {
 async fn failed_heartbeats_are_counted() {
     let world = Harness::new();
     let election = world.leading(job()).await;
-    world.store.k.renew_away.store(true, SeqCst);
+    world.store.k.renew_fails.store(true, SeqCst);
     let standing = |status: &Status| !status.is_leading();
     election.watch().wait_for(standing).await.unwrap();
     let failed = moved([
@@ -305,7 +305,7 @@ async fn lost_guards_are_counted_by_reason() {
     world.client().enable("a").await.unwrap();
 
     let expired = world.held().await;
-    world.store.k.renew_away.store(true, SeqCst);
+    world.store.k.renew_fails.store(true, SeqCst);
     expired.lost().await;
     sleep(Duration::from_millis(1)).await;
     let lost = world.moved();
@@ -357,9 +357,9 @@ async fn store_calls_are_counted_by_operation_and_outcome() {
 
     let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
     sleep(HEARTBEAT_INTERVAL + SETTLE_TIME).await;
-    world.store.k.renew_away.store(true, SeqCst);
+    world.store.k.renew_fails.store(true, SeqCst);
     sleep(HEARTBEAT_INTERVAL).await;
-    world.store.k.renew_away.store(false, SeqCst);
+    world.store.k.renew_fails.store(false, SeqCst);
     guard.release().await.unwrap();
     let calls = moved([
         ("acquire ok", 1.0),
@@ -381,7 +381,7 @@ async fn store_calls_are_counted_by_operation_and_outcome() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_watch_is_counted() {
     let world = Harness::new();
-    world.store.watch_as(Watch::Refused);
+    world.store.set_watch(WatchFault::Refused);
     let guard = world.client().lock("a").unwrap().try_acquire().await.unwrap().unwrap();
     sleep(Duration::from_millis(10)).await;
     assert!(world.calls().contains(&("watch unavailable".to_owned(), 1.0)));

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use leasehold_core::telemetry::{METRICS, MetricKind, describe};
 use metrics::{Unit, with_local_recorder};
-use recorder::Recorder;
+use recorder::TestRecorder;
 
 fn read(file: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -35,7 +35,7 @@ fn known() -> BTreeSet<&'static str> {
 
 #[test]
 fn every_metric_is_described_with_its_unit() {
-    let recorder = Recorder::default();
+    let recorder = TestRecorder::default();
     with_local_recorder(&recorder, describe);
     let units: BTreeMap<_, _> =
         METRICS.iter().map(|metric| (metric.name.to_owned(), Some(metric.unit))).collect();

@@ -1,16 +1,16 @@
 //! Instances make themselves known at the heartbeat's pace, and no election depends on it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use faulty_store::FaultyStore;
 use leasehold_core::{
     Client, Clock, Job, LockStore, MemoryStore, Presence, Status, TokioClock, job_fn,
 };
-use odd::Odd;
 
 fn client(store: impl LockStore, clock: &Arc<dyn Clock>) -> Client {
     Client::builder(Arc::new(store)).clock(clock.clone()).build().unwrap()
@@ -93,7 +93,7 @@ async fn presence_records_are_bounded() {
 #[tokio::test(start_paused = true)]
 async fn elections_work_on_a_store_without_instances() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
-    let leader = client(Odd::new(clock.clone()), &clock);
+    let leader = client(FaultyStore::new(clock.clone()), &clock);
     let election = leader.election("a").unwrap().spawn(job());
     election.watch().wait_for(Status::is_leading).await.unwrap();
     assert!(leader.instances().await.unwrap_err().is_unsupported());

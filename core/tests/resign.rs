@@ -1,17 +1,17 @@
 //! `Client::resign`: the leader steps down in order, and the lead moves on.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use faulty_store::{FaultyStore, WatchFault};
 use leasehold_core::{
     Client, Clock, DisableOutcome, Leadership, LockState, LockStore, MemoryStore, ResignOutcome,
     Status, TokioClock, job_fn,
 };
-use odd::{Odd, Watch};
 use tokio::time::timeout;
 
 fn client(store: &Arc<dyn LockStore>) -> Client {
@@ -47,8 +47,8 @@ async fn resign_moves_the_lead_to_a_candidate_with_slow_hints() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let shared = MemoryStore::with_clock(clock.clone());
     let campaign = || {
-        let store =
-            Odd { inner: shared.clone(), ..Odd::new(clock.clone()) }.watching(Watch::Manual);
+        let store = FaultyStore { inner: shared.clone(), ..FaultyStore::new(clock.clone()) }
+            .watching(WatchFault::Manual);
         let client = Client::builder(Arc::new(store.clone())).clock(clock.clone()).build().unwrap();
         let job = job_fn(|leadership: Leadership| async move {
             leadership.cancelled().await;

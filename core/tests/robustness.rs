@@ -1,20 +1,20 @@
 //! Stores and runtimes that misbehave: what one does wrong costs no more than it must.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use faulty_store::{FaultyStore, WatchFault};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use leasehold_core::{
     Client, Clock, ElectionHandle, Job, Leadership, LockName, LockStore, MAX_TTL, MemoryStore,
     Moment, Settings, Status, SystemClock, TokioClock, job_fn, start_stop,
 };
-use odd::{Odd, Watch};
 
 fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
@@ -22,8 +22,13 @@ fn secs(s: u64) -> Duration {
 fn ms(s: u64) -> Duration {
     Duration::from_millis(s)
 }
-fn client(odd: &Odd, clock: Arc<dyn Clock>, settings: Settings) -> Client {
-    Client::builder(Arc::new(odd.clone())).clock(clock).settings(settings).seed(1).build().unwrap()
+fn client(faulty: &FaultyStore, clock: Arc<dyn Clock>, settings: Settings) -> Client {
+    Client::builder(Arc::new(faulty.clone()))
+        .clock(clock)
+        .settings(settings)
+        .seed(1)
+        .build()
+        .unwrap()
 }
 fn waiting_job() -> impl Job {
     job_fn(|l: Leadership| async move {
@@ -166,52 +171,52 @@ fn renew_in_another_runtime(ttl: Duration) -> bool {
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_ends_at_once_is_reopened_with_backoff() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone()).watching(Watch::Empty);
-    let one = client(&odd, clock.clone(), Settings::new());
-    let two = client(&odd, clock.clone(), Settings::new());
+    let faulty = FaultyStore::new(clock.clone()).watching(WatchFault::Empty);
+    let one = client(&faulty, clock.clone(), Settings::new());
+    let two = client(&faulty, clock.clone(), Settings::new());
     let _a = one.election("a").unwrap().spawn(waiting_job());
     let _b = two.election("a").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(60)).await;
-    let (r, q) = (odd.k.renews.load(SeqCst), odd.k.acquires.load(SeqCst));
+    let (r, q) = (faulty.k.renews.load(SeqCst), faulty.k.acquires.load(SeqCst));
     println!(
         "in 60 s: {r} renews (20 expected), {q} acquires (13 expected), {} watches",
-        odd.k.watches.load(SeqCst)
+        faulty.k.watches.load(SeqCst)
     );
     assert!(r < 60 && q < 60, "{r} renews, {q} acquires");
 }
 #[tokio::test(start_paused = true)]
 async fn hints_do_not_consume_retries() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone()).watching(Watch::Manual);
-    let c = client(&odd, clock.clone(), Settings::new());
+    let faulty = FaultyStore::new(clock.clone()).watching(WatchFault::Manual);
+    let c = client(&faulty, clock.clone(), Settings::new());
     let e = c.election("a").unwrap().spawn(waiting_job());
     e.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(ms(500)).await;
-    odd.k.renew_away.store(true, SeqCst);
+    faulty.k.renew_fails.store(true, SeqCst);
     for _ in 0..5 {
-        odd.hint();
+        faulty.hint();
         tokio::time::sleep(ms(20)).await;
         println!(
             "{} renews, {:?} terms {} err {:?}",
-            odd.k.renews.load(SeqCst),
+            faulty.k.renews.load(SeqCst),
             e.status().standing,
             e.status().terms,
             e.status().error
         );
     }
-    odd.k.renew_away.store(false, SeqCst); // an outage of 100 ms
+    faulty.k.renew_fails.store(false, SeqCst); // an outage of 100 ms
     assert_eq!(e.status().terms, 1, "stepped down after 100 ms of a tolerance of 9.25 s");
 }
 #[tokio::test(start_paused = true)]
 async fn an_election_survives_a_release_that_panics() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock.clone(), Settings::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock.clone(), Settings::new());
     let e = c.election("a").unwrap().spawn(waiting_job());
     e.watch().wait_for(Status::is_leading).await.unwrap();
-    odd.k.release_panics.store(true, SeqCst);
+    faulty.k.release_panics.store(true, SeqCst);
     e.resign().await;
-    odd.k.release_panics.store(false, SeqCst);
+    faulty.k.release_panics.store(false, SeqCst);
     tokio::time::sleep(secs(60)).await;
     println!("{:?}", e.status());
     assert!(e.status().is_leading(), "it never campaigns again");
@@ -219,8 +224,8 @@ async fn an_election_survives_a_release_that_panics() {
 #[tokio::test(start_paused = true)]
 async fn a_panicking_renew_fails_only_its_batch() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock.clone(), Settings::new().heartbeat_retries(0));
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock.clone(), Settings::new().heartbeat_retries(0));
     let slow = c
         .election("slow")
         .unwrap()
@@ -230,9 +235,9 @@ async fn a_panicking_renew_fails_only_its_batch() {
     let fast = c.election("fast").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(1)).await;
     assert!(slow.status().is_leading() && fast.status().is_leading());
-    odd.k.renew_panics.store(true, SeqCst);
+    faulty.k.renew_panics.store(true, SeqCst);
     tokio::time::sleep(secs(3)).await; // the fast one's heartbeat; the slow one's is due at 120 s
-    odd.k.renew_panics.store(false, SeqCst);
+    faulty.k.renew_panics.store(false, SeqCst);
     println!("terms {} {} {:?}", fast.status().terms, slow.status().terms, fast.status().error);
     println!("fast {:?} slow {:?}", fast.status().standing, slow.status().standing);
     assert_eq!(slow.status().terms, 1, "a lease whose heartbeat was not in the batch stepped down");
@@ -240,9 +245,9 @@ async fn a_panicking_renew_fails_only_its_batch() {
 #[tokio::test(start_paused = true)]
 async fn an_unconfirmed_grant_is_released_after_a_disable() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock.clone(), Settings::new());
-    odd.k.acquire_deaf.store(true, SeqCst);
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock.clone(), Settings::new());
+    faulty.k.acquire_loses_reply.store(true, SeqCst);
     let lock = c.lock("a").unwrap();
     let waiting = tokio::spawn({
         let lock = lock.clone();
@@ -250,7 +255,7 @@ async fn an_unconfirmed_grant_is_released_after_a_disable() {
     });
     tokio::time::sleep(ms(500)).await;
     c.disable("a", "why").await.unwrap();
-    odd.k.acquire_deaf.store(false, SeqCst);
+    faulty.k.acquire_loses_reply.store(false, SeqCst);
     println!("{:?}", waiting.await.unwrap());
     c.enable("a").await.unwrap();
     tokio::time::sleep(secs(1)).await;
@@ -264,13 +269,13 @@ async fn an_unconfirmed_grant_is_released_after_a_disable() {
 #[tokio::test(start_paused = true)]
 async fn a_hanging_call_does_not_delay_shutdown() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    odd.k.all_hang.store(true, SeqCst);
-    let c = client(&odd, clock.clone(), Settings::new().ttl(MAX_TTL));
+    let faulty = FaultyStore::new(clock.clone());
+    faulty.k.all_hang.store(true, SeqCst);
+    let c = client(&faulty, clock.clone(), Settings::new().ttl(MAX_TTL));
     let e = c.election("a").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(1)).await;
     let from = tokio::time::Instant::now();
-    odd.k.all_hang.store(false, SeqCst); // one call hung; the store is well again
+    faulty.k.all_hang.store(false, SeqCst); // one call hung; the store is well again
     e.shutdown().await;
     println!("shutdown took {:?}", from.elapsed());
     assert!(from.elapsed() < secs(120));
@@ -278,14 +283,14 @@ async fn a_hanging_call_does_not_delay_shutdown() {
 #[tokio::test(start_paused = true)]
 async fn an_observer_does_not_spin_on_a_lease_with_nothing_left() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock.clone(), Settings::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock.clone(), Settings::new());
     let _g = c.lock("a").unwrap().acquire(secs(1)).await.unwrap();
-    odd.k.zero_left.store(true, SeqCst);
+    faulty.k.zero_remaining.store(true, SeqCst);
     let mut o = c.observe("a").unwrap();
     tokio::spawn(async move { while o.next().await.is_some() {} });
     tokio::time::sleep(ms(100)).await;
-    let gets = odd.k.gets.load(SeqCst);
+    let gets = faulty.k.gets.load(SeqCst);
     assert!(gets < 100, "{gets} looks in 100 ms");
 }
 #[tokio::test]
@@ -300,10 +305,10 @@ async fn acquire_with_no_time_asks_at_least_once() {
 }
 #[tokio::test]
 async fn a_hanging_watch_is_dropped_without_waiters() {
-    let odd = Odd::new(Arc::new(SystemClock)).watching(Watch::Hang);
-    let weak = Arc::downgrade(&odd.k);
-    let c = client(&odd, Arc::new(SystemClock), Settings::new());
-    drop(odd);
+    let faulty = FaultyStore::new(Arc::new(SystemClock)).watching(WatchFault::Hang);
+    let weak = Arc::downgrade(&faulty.k);
+    let c = client(&faulty, Arc::new(SystemClock), Settings::new());
+    drop(faulty);
     let o = c.observe("a").unwrap();
     tokio::time::sleep(ms(50)).await;
     drop(o);
@@ -319,18 +324,18 @@ async fn a_hanging_watch_is_dropped_without_waiters() {
 #[tokio::test(start_paused = true)]
 async fn a_panicking_watch_is_reopened() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone()).watching(Watch::PanicOnce);
-    let one = client(&odd, clock.clone(), Settings::new());
+    let faulty = FaultyStore::new(clock.clone()).watching(WatchFault::PanicOnce);
+    let one = client(&faulty, clock.clone(), Settings::new());
     let _e = one.election("a").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(120)).await;
-    let n = odd.k.watches.load(SeqCst);
+    let n = faulty.k.watches.load(SeqCst);
     assert!(n >= 2, "{n} watch in 2 minutes");
 }
 #[tokio::test(start_paused = true)]
 async fn a_lost_lease_aborts_the_job_at_once() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock.clone(), Settings::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock.clone(), Settings::new());
     let active = Arc::new(AtomicU64::new(0));
     let job = |active: Arc<AtomicU64>| {
         job_fn(move |l: Leadership| {
@@ -358,8 +363,8 @@ async fn a_lost_lease_aborts_the_job_at_once() {
     e.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(ms(100)).await;
     let lease = c.status("a").await.unwrap().lease.unwrap().id;
-    odd.inner.release(&LockName::new("a").unwrap(), lease).await.unwrap(); // forced
-    let other = client(&odd, clock.clone(), Settings::new());
+    faulty.inner.release(&LockName::new("a").unwrap(), lease).await.unwrap(); // forced
+    let other = client(&faulty, clock.clone(), Settings::new());
     let f = other.election("a").unwrap().spawn(job(active.clone()));
     tokio::time::sleep(ms(500)).await;
     println!("{:?} {:?}", e.status().standing, f.status().standing);
@@ -370,23 +375,23 @@ async fn a_lost_lease_aborts_the_job_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_lock_refused_after_an_unknown_attempt_keeps_its_lease_id() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let lock = client(&odd, clock.clone(), Settings::new()).lock("a").unwrap();
-    odd.k.acquire_deaf.store(true, SeqCst);
+    let faulty = FaultyStore::new(clock.clone());
+    let lock = client(&faulty, clock.clone(), Settings::new()).lock("a").unwrap();
+    faulty.k.acquire_loses_reply.store(true, SeqCst);
     let waiting = tokio::spawn(async move { lock.acquire(secs(60)).await.map(drop) });
     tokio::time::sleep(ms(10)).await;
     // The first request is not answered, and another's lease is in the way of the second.
     let name = LockName::new("a").unwrap();
-    let first = odd.k.asked.lock().unwrap()[0];
-    odd.inner.release(&name, first).await.unwrap();
-    let other = client(&odd, clock, Settings::new()).lock("a").unwrap();
-    odd.k.acquire_deaf.store(false, SeqCst);
+    let first = faulty.k.acquire_ids.lock().unwrap()[0];
+    faulty.inner.release(&name, first).await.unwrap();
+    let other = client(&faulty, clock, Settings::new()).lock("a").unwrap();
+    faulty.k.acquire_loses_reply.store(false, SeqCst);
     let guard = other.acquire(Duration::ZERO).await.unwrap();
     tokio::time::sleep(secs(20)).await;
     guard.release().await.unwrap();
     waiting.await.unwrap().unwrap();
     // The first request might have arrived in the meantime, and be what a new id is refused for.
-    let asked = odd.k.asked.lock().unwrap();
+    let asked = faulty.k.acquire_ids.lock().unwrap();
     let own: Vec<_> = asked.iter().filter(|id| **id == first).collect();
     assert_eq!(own.len() + 1, asked.len(), "{asked:?}");
 }
@@ -394,22 +399,22 @@ async fn a_lock_refused_after_an_unknown_attempt_keeps_its_lease_id() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_or_dropped_release_is_retried_in_the_background() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock, Settings::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock, Settings::new());
     let lock = c.lock("a").unwrap();
     let is_free = async || c.status("a").await.unwrap().lease.is_none();
 
     let guard = lock.acquire(secs(1)).await.unwrap();
-    odd.k.release_panics.store(true, SeqCst);
+    faulty.k.release_panics.store(true, SeqCst);
     assert!(guard.release().await.is_err());
-    odd.k.release_panics.store(false, SeqCst);
+    faulty.k.release_panics.store(false, SeqCst);
     tokio::time::sleep(secs(1)).await;
     assert!(is_free().await, "it is not tried again");
 
     let guard = lock.acquire(secs(1)).await.unwrap();
-    odd.k.all_hang.store(true, SeqCst);
+    faulty.k.all_hang.store(true, SeqCst);
     assert!(guard.release().now_or_never().is_none());
-    odd.k.all_hang.store(false, SeqCst);
+    faulty.k.all_hang.store(false, SeqCst);
     tokio::time::sleep(secs(1)).await;
     assert!(is_free().await, "it was dropped and nothing tried");
 }
@@ -418,15 +423,15 @@ async fn a_failed_or_dropped_release_is_retried_in_the_background() {
 #[tokio::test(start_paused = true)]
 async fn a_lock_granted_unnoticed_before_a_disable_gets_a_new_lease_id() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock, Settings::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock, Settings::new());
     let lock = c.lock("a").unwrap();
-    odd.k.acquire_deaf.store(true, SeqCst);
+    faulty.k.acquire_loses_reply.store(true, SeqCst);
     let waiting = tokio::spawn(async move { lock.acquire(secs(60)).await });
     tokio::time::sleep(ms(10)).await;
     c.disable("a", "why").await.unwrap();
-    odd.k.acquire_deaf.store(false, SeqCst);
-    let asked = || odd.k.asked.lock().unwrap().len();
+    faulty.k.acquire_loses_reply.store(false, SeqCst);
+    let asked = || faulty.k.acquire_ids.lock().unwrap().len();
     let before = asked();
     while asked() == before {
         tokio::time::sleep(ms(1)).await;
@@ -442,8 +447,8 @@ async fn a_lock_granted_unnoticed_before_a_disable_gets_a_new_lease_id() {
 #[tokio::test(start_paused = true)]
 async fn a_leadership_outliving_its_term_is_not_held() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let client = client(&odd, clock, Settings::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let client = client(&faulty, clock, Settings::new());
     let kept = Arc::new(std::sync::Mutex::new(None));
     let keep = kept.clone();
     let start = move |leadership: Leadership| {
@@ -464,13 +469,13 @@ async fn a_leadership_outliving_its_term_is_not_held() {
 #[tokio::test(start_paused = true)]
 async fn a_hanging_watch_is_reopened() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone()).watching(Watch::Hang);
-    let lock = client(&odd, clock.clone(), Settings::new()).lock("a").unwrap();
-    let other = client(&odd, clock.clone(), Settings::new()).lock("a").unwrap();
+    let faulty = FaultyStore::new(clock.clone()).watching(WatchFault::Hang);
+    let lock = client(&faulty, clock.clone(), Settings::new()).lock("a").unwrap();
+    let other = client(&faulty, clock.clone(), Settings::new()).lock("a").unwrap();
     let guard = other.acquire(Duration::ZERO).await.unwrap();
     let waiting = tokio::spawn(async move { lock.acquire(secs(600)).await.map(drop) });
     tokio::time::sleep(secs(1)).await;
-    odd.watch_as(Watch::Inner);
+    faulty.set_watch(WatchFault::Inner);
     tokio::time::sleep(secs(20)).await;
     // On paused time, a hint takes none.
     let released = clock.now();

@@ -92,7 +92,7 @@ impl Outages {
             let (store, lasted) = (&*self.store, last.saturating_since(since));
             match failure {
                 FailureClass::NoAnswer => {
-                    info!(store, failures, ?lasted, "the store answers again")
+                    info!(store, failures, ?lasted, "the store answers again");
                 }
                 FailureClass::Kind(operation, kind) => {
                     info!(store, operation, ?kind, failures, ?lasted, "the failures have ended");

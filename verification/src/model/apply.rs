@@ -6,7 +6,7 @@ use leasehold_core::lease::machine::Event as LeaseEvent;
 
 use super::lease_model::LeaseModel;
 use super::network::{hint, leave, send_renewal};
-use super::participant::JobState;
+use super::participant::{JobState, Participant};
 use super::state::{Message, MessageStage, ModelState, Rule};
 use super::step::{Cost, ModelStep};
 use super::store::{ModelCall, Reply};
@@ -37,7 +37,7 @@ impl LeaseModel {
             ModelStep::MissHint(at) => state.with(at, |it| it.hinted = false),
             ModelStep::Release(at) | ModelStep::GiveUp(at) => self.wait_again(&mut state, at),
             ModelStep::EndJob(at)
-                if state.instances[at].as_ref().is_some_and(|it| it.has_guard()) =>
+                if state.instances[at].as_ref().is_some_and(Participant::has_guard) =>
             {
                 self.wait_again(&mut state, at);
             }
@@ -46,7 +46,7 @@ impl LeaseModel {
                 self.handle_event(&mut state, at, Event::JobEnded);
             }
             ModelStep::FailStart(at) => {
-                self.handle_event(&mut state, at, Event::StartFailed(String::new()))
+                self.handle_event(&mut state, at, Event::StartFailed(String::new()));
             }
             ModelStep::Resign(at) => self.handle_event(&mut state, at, Event::Resign),
             ModelStep::ShutDown(at) => self.handle_event(&mut state, at, Event::ShutDown),

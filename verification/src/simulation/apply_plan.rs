@@ -118,7 +118,7 @@ impl SimulatedCluster {
                 }
             }
             Operation::SetFaults(place, weather, time) => {
-                self.degrade_link(place, weather, now + time)
+                self.degrade_link(place, weather, now + time);
             }
             Operation::Outage(time) => {
                 (0..self.running.len())

@@ -98,7 +98,7 @@ impl Drop for UnderWay<'_> {
 #[async_trait]
 impl LockStore for FaultyStore {
     fn label(&self) -> &str {
-        "odd:"
+        "faulty:"
     }
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
