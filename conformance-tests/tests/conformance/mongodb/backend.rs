@@ -21,7 +21,7 @@ use crate::broken::broken;
 #[derive(Default)]
 pub(crate) struct MongoDb {
     pub(super) endpoint: AsyncMutex<Option<Arc<Endpoint>>>,
-    commands: Mutex<HashMap<Namespace, Arc<AtomicU64>>>,
+    pub(super) commands: Mutex<HashMap<Namespace, Arc<AtomicU64>>>,
 }
 
 pub(super) fn options(namespace: &Namespace) -> OpenOptions {
