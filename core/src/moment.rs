@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Add;
 use std::time::Duration;
 
-/// An instant on a [`Clock`]; instants of different clocks do not compare.
+/// An instant on a [`Clock`](crate::Clock); instants of different clocks do not compare.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 

@@ -73,7 +73,7 @@ fn a_waiter_repeats_an_attempt_of_unknown_outcome_under_the_same_id() {
     machine.handle(replied(60_000, AcquireReply::Held { remaining: SECOND }), at(60_010));
     assert_eq!(machine.handle(Event::Tick, at(120_000)), acquire(AttemptId::Retry));
     machine.handle(replied(120_000, AcquireReply::Failed), at(120_010));
-    let pause = machine.wake().unwrap();
+    let pause = machine.next_tick().unwrap();
     assert_eq!(pause.at, at(120_010) + SECOND, "a failure after an answer is the first in a row");
 }
 
@@ -98,7 +98,7 @@ fn a_waiter_asks_again_when_the_lease_in_the_way_ends_and_at_each_poll() {
     ] {
         let mut machine = waiter();
         machine.handle(replied(0, reply), at(10));
-        let wake = machine.wake().unwrap();
+        let wake = machine.next_tick().unwrap();
         assert_eq!(wake.at, at(10) + wait);
         assert!(!wake.jitter.is_zero());
         assert_eq!(machine.handle(Event::Hint, at(20)), acquire(AttemptId::New));
@@ -127,7 +127,7 @@ fn a_held_lock_is_retried_until_its_deadline() {
     let mut machine = holder();
     let mut retries = 0;
     loop {
-        let now = machine.wake().unwrap().at;
+        let now = machine.next_tick().unwrap().at;
         match &machine.handle(Event::Tick, now)[..] {
             [Action::Send(Request::Renew(_))] => retries += 1,
             [Action::Lost { reason: LossReason::Expired, deadline }] => {
@@ -165,7 +165,7 @@ fn a_disabled_lock_is_not_renewed_and_its_lease_runs_on() {
     let lost = Action::Lost { reason: LossReason::Disabled { reason }, deadline: at(14_250) };
     assert_eq!(machine.handle(disabled, at(3_010)), [lost]);
     assert_eq!(machine.stage(), Stage::Ending);
-    assert_eq!(machine.wake(), None);
+    assert_eq!(machine.next_tick(), None);
 }
 
 #[test]
@@ -174,9 +174,9 @@ fn a_release_is_tried_three_times_while_the_lease_lasts() {
     let mut actions = machine.release(Cooldown::None, at(100));
     for _ in 0..3 {
         assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
-        let now = machine.wake().map_or(at(100), |wake| wake.at);
+        let now = machine.next_tick().map_or(at(100), |wake| wake.at);
         machine.handle(Event::ReleaseReplied { confirmed: false }, now);
-        let next = machine.wake().unwrap().at;
+        let next = machine.next_tick().unwrap().at;
         actions = machine.handle(Event::Tick, next);
     }
     assert_eq!(actions, acquire(AttemptId::New));

@@ -140,7 +140,7 @@ async fn a_finished_job_lets_another_instance_lead_first() {
 
 /// Records the reason with which each term ended.
 struct ReasonRecorder {
-    ends_with_start: bool,
+    ends_when_start_returns: bool,
     reasons: Arc<Mutex<Vec<StopReason>>>,
 }
 
@@ -155,18 +155,19 @@ impl Job for ReasonRecorder {
     }
 
     fn ends_when_start_returns(&self) -> bool {
-        self.ends_with_start
+        self.ends_when_start_returns
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_returning_start_ends_the_term_only_if_the_job_opts_in() {
-    for ends_with_start in [true, false] {
+    for ends_when_start_returns in [true, false] {
         let told = Arc::new(Mutex::new(Vec::new()));
-        let job = ReasonRecorder { ends_with_start, reasons: told.clone() };
+        let job = ReasonRecorder { ends_when_start_returns, reasons: told.clone() };
         let election = client(&store(), 1).election("a").unwrap().spawn(job);
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let expected = if ends_with_start { vec![StopReason::Finished] } else { Vec::new() };
+        let expected =
+            if ends_when_start_returns { vec![StopReason::Finished] } else { Vec::new() };
         assert_eq!(*told.lock().unwrap(), expected);
         election.shutdown().await;
     }

@@ -86,7 +86,7 @@ fn a_store_forgetting_tokens_is_caught() {
 
 #[test]
 fn a_store_renewing_disabled_names_is_caught() {
-    notices(Defect::RenewsDisabled, "notice");
+    notices(Defect::RenewsDisabled, "disable_deadline");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_store_overstating_time_left_is_caught() {
 
 #[test]
 fn a_store_ignoring_releases_is_caught() {
-    notices(Defect::IgnoresReleases, "orphans");
+    notices(Defect::IgnoresReleases, "leaked_leases");
 }
 
 #[test]
@@ -111,17 +111,17 @@ fn a_store_that_stops_granting_is_caught() {
 
 #[test]
 fn a_store_that_stops_renewing_is_caught() {
-    notices(Defect::StopsRenewing, "reasons");
+    notices(Defect::StopsRenewing, "stop_reasons");
 }
 
 #[test]
 fn a_missing_retry_is_caught() {
-    notices(Defect::ForgetsAttempts, "own_way");
+    notices(Defect::ForgetsAttempts, "no_self_blocking");
 }
 
 #[test]
 fn a_forgotten_attempt_is_caught() {
-    notices(Defect::ForgetsAttempts, "forgotten");
+    notices(Defect::ForgetsAttempts, "unresolved_attempts");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub trait Job: Send + Sync + 'static {
     /// Begins the term's work.
     ///
     /// It may set things going and return, or work for as long as it leads; the term goes on
-    /// either way, unless the job says [`ends_with_start`](Self::ends_with_start). `stop` is called
+    /// either way, unless the job says [`ends_when_start_returns`](Self::ends_when_start_returns). `stop` is called
     /// no earlier than at its first await. A long one watches [`Leadership::cancelled`], and hands
     /// [`Leadership::token`] to whatever can refuse an older one.
     ///
@@ -91,7 +91,7 @@ where
     F: Fn(Leadership) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), JobError>> + Send + 'static,
 {
-    FnJob { start, stop: |_| std::future::ready(()), ends_with_start: true }
+    FnJob { start, stop: |_| std::future::ready(()), ends_when_start_returns: true }
 }
 
 /// A job of two closures. The term goes on when `start` returns, until `stop` is called.
@@ -115,13 +115,13 @@ where
     G: Fn(StopReason) -> Gut + Send + Sync + 'static,
     Gut: Future<Output = ()> + Send + 'static,
 {
-    FnJob { start, stop, ends_with_start: false }
+    FnJob { start, stop, ends_when_start_returns: false }
 }
 
 struct FnJob<F, G> {
     start: F,
     stop: G,
-    ends_with_start: bool,
+    ends_when_start_returns: bool,
 }
 
 #[async_trait]
@@ -141,6 +141,6 @@ where
     }
 
     fn ends_when_start_returns(&self) -> bool {
-        self.ends_with_start
+        self.ends_when_start_returns
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct JobTasks {
     start: Option<JoinHandle<Result<(), String>>>,
     stop: Option<JoinHandle<()>>,
     start_abort: AbortHandle,
-    ends_with_start: bool,
+    ends_when_start_returns: bool,
     stopping: bool,
     /// Cancelled when `start` has been called, or never will be.
     start_called: CancellationToken,
@@ -48,7 +48,7 @@ impl JobTasks {
     pub(super) fn start(
         runtime: Handle,
         job: Arc<dyn Job>,
-        ends_with_start: bool,
+        ends_when_start_returns: bool,
         leadership: Leadership,
         leading: GaugeGuard,
     ) -> Self {
@@ -79,7 +79,7 @@ impl JobTasks {
             start: Some(start),
             stop: None,
             start_abort,
-            ends_with_start,
+            ends_when_start_returns,
             stopping: false,
             start_called,
             stop_abort: CancellationToken::new(),
@@ -129,7 +129,7 @@ impl JobTasks {
                 biased;
                 started = finished(&mut self.start) => {
                     let outcome = match started {
-                        Ok(Ok(())) if self.ends_with_start => Some(JobOutcome::Finished),
+                        Ok(Ok(())) if self.ends_when_start_returns => Some(JobOutcome::Finished),
                         Ok(Ok(())) => None,
                         Ok(Err(error)) => Some(JobOutcome::StartFailed(error)),
                         Err(error) if error.is_cancelled() => None,

@@ -22,7 +22,7 @@ pub enum StopReason {
     Lost,
     /// Heartbeats failed for too long to go on.
     HeartbeatsFailed,
-    /// The work finished by itself; see [`Job::ends_with_start`](super::Job::ends_with_start).
+    /// The work finished by itself; see [`Job::ends_when_start_returns`](super::Job::ends_when_start_returns).
     Finished,
     /// `start` failed or panicked.
     Failed {

@@ -182,7 +182,7 @@ impl GuardTask {
     /// Returns why the lease cannot be kept.
     async fn keep(&mut self) -> LossReason {
         loop {
-            let tick = self.timer.sleep(self.machine.wake(), &self.engine);
+            let tick = self.timer.sleep(self.machine.next_tick(), &self.engine);
             let event = tokio::select! {
                 biased;
                 reply = self.requests.next() => {

@@ -117,7 +117,7 @@ impl Lock {
         let mut waiter = self.waiter();
         let mut last = "the store gave no answer".to_owned();
         loop {
-            let tick = waiter.timer.sleep(waiter.machine.wake(), &self.engine);
+            let tick = waiter.timer.sleep(waiter.machine.next_tick(), &self.engine);
             let event = tokio::select! {
                 biased;
                 reply = waiter.requests.next() => {

@@ -25,10 +25,10 @@ impl Machine {
         matches!(self, Self::Election(_))
     }
 
-    pub(super) fn wake(&self) -> Option<NextTick> {
+    pub(super) fn next_tick(&self) -> Option<NextTick> {
         match self {
             Self::Election(machine) => machine.next_tick(),
-            Self::Lock(machine) => machine.wake(),
+            Self::Lock(machine) => machine.next_tick(),
         }
     }
 
@@ -148,7 +148,7 @@ impl Participant {
 
     /// Whether it has something to do before time may pass.
     pub(super) fn is_busy(&self) -> bool {
-        let wake = self.machine.wake();
+        let wake = self.machine.next_tick();
         !self.paused
             && (self.hinted
                 || self.job == JobState::Aborted

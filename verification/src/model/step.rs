@@ -84,7 +84,7 @@ impl LeaseModel {
                 continue;
             }
             may(faults, ModelStep::Pause(at));
-            may(it.machine.wake().is_some_and(|wake| wake.at <= NOW), ModelStep::Tick(at));
+            may(it.machine.next_tick().is_some_and(|wake| wake.at <= NOW), ModelStep::Tick(at));
             may(it.window.is_some_and(|window| window.earliest <= NOW), ModelStep::SendRenewal(at));
             may(it.hinted, ModelStep::DeliverHint(at));
             may(it.hinted && faults, ModelStep::MissHint(at));

@@ -110,7 +110,13 @@ impl Job for WorkJob {
         match it.draw(10) {
             0 => std::future::pending().await,
             1 => std::panic::resume_unwind(Box::new("no luck")),
-            2..6 => it.clock.sleep(it.up_to(self.grace.mul_f64(0.9))).await,
+            // Timers are rounded up to a millisecond: a stop that ended with the grace, in the same
+            // millisecond, would count as aborted.
+            2..6 => {
+                let rounding = Duration::from_millis(2);
+                let longest = self.grace.mul_f64(0.9).min(self.grace.saturating_sub(rounding));
+                it.clock.sleep(it.up_to(longest)).await;
+            }
             _ => {}
         }
         end.by_itself();

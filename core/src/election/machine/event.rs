@@ -5,7 +5,7 @@ use crate::lease::machine::Event as LeaseEvent;
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// Something happened to the lease, or the moment of [`Machine::wake`](super::Machine::wake)
+    /// Something happened to the lease, or the moment of [`Machine::next_tick`](super::Machine::next_tick)
     /// has come.
     Lease(LeaseEvent),
     /// The job's `start` failed or panicked.
@@ -24,6 +24,6 @@ pub enum Event {
 }
 
 impl Event {
-    /// The moment of [`Machine::wake`](super::Machine::wake) has come, or may have come.
+    /// The moment of [`Machine::next_tick`](super::Machine::next_tick) has come, or may have come.
     pub const TICK: Self = Self::Lease(LeaseEvent::Tick);
 }

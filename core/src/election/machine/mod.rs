@@ -20,7 +20,7 @@ use crate::{Moment, Timing};
 /// One instance's part in one election.
 ///
 /// Its driver calls [`handle`](Self::handle) with each event, takes the actions that are returned,
-/// in order, and sends [`Event::TICK`] at [`wake`](Self::wake).
+/// in order, and sends [`Event::TICK`] at [`next_tick`](Self::next_tick).
 ///
 /// It keeps these rules, whatever the events, beside those of the lease's machine:
 ///
@@ -106,7 +106,7 @@ impl Machine {
         match &self.stopping {
             Some(stopping) if stopping.aborted => None,
             Some(stopping) => Some(NextTick::exactly(stopping.until)),
-            None => self.lease.wake(),
+            None => self.lease.next_tick(),
         }
     }
 

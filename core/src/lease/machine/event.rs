@@ -7,7 +7,7 @@ use crate::{AcquireOutcome, Error, Grant, Moment, Reason, RenewOutcome};
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// The moment of [`Machine::wake`](super::Machine::wake) has come, or may have come.
+    /// The moment of [`Machine::next_tick`](super::Machine::next_tick) has come, or may have come.
     Tick,
     /// The store answered, or failed to answer, a [`Request::Acquire`](super::Request::Acquire).
     AcquireReplied {

@@ -22,7 +22,7 @@ use crate::{Moment, Timing};
 /// One instance's part in one name: at most one lease at a time.
 ///
 /// Its driver calls [`handle`](Self::handle) with each event, takes the actions that are returned,
-/// in order, and sends [`Event::Tick`] at [`wake`](Self::wake).
+/// in order, and sends [`Event::Tick`] at [`next_tick`](Self::next_tick).
 ///
 /// It keeps these rules, whatever the events:
 ///
@@ -125,7 +125,7 @@ impl Machine {
 
     /// Returns when the machine wants to be woken if nothing else happens.
     #[must_use]
-    pub fn wake(&self) -> Option<NextTick> {
+    pub fn next_tick(&self) -> Option<NextTick> {
         match &self.state {
             State::Idle { until, spread, .. } => Some(NextTick { at: *until, jitter: *spread }),
             State::Held { plan } => {
