@@ -1,6 +1,7 @@
 //! What a program on oe-master-job-executor looks like here. It runs with that module's own
 //! configuration: `masterJobExecutor` in a `config.json` in the working folder, its environment
-//! variables, and its options. `docs/from-oe-master-job-executor.md` goes through it line by line.
+//! variables, and its options. `docs/guide/from-oe-master-job-executor.md` explains it line by
+//! line.
 //!
 //! ```text
 //! export LEASEHOLD_STORE=sqlite:/tmp/locks.db

@@ -12,13 +12,9 @@ use axum::routing::{get, post};
 use leasehold_core::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::feed::Feed;
-use crate::health::Readiness;
-use crate::limits::Gate;
 use crate::problem::Problem;
-use crate::{
-    Access, Limits, access, dashboard, events, health, instances, locks, openapi, original,
-};
+use crate::state::ApiState;
+use crate::{Access, Limits, access, compat, dashboard, events, health, instances, locks, openapi};
 
 /// The HTTP control API of one client's store.
 ///
@@ -31,16 +27,6 @@ pub struct AdminApi {
     pub(crate) shutdown: CancellationToken,
     #[cfg(feature = "prometheus")]
     metrics: Option<crate::Metrics>,
-}
-
-/// What the handlers share.
-#[derive(Debug)]
-pub(crate) struct State {
-    pub(crate) client: Client,
-    pub(crate) limits: Limits,
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) feed: Arc<Feed>,
-    pub(crate) readiness: Readiness,
 }
 
 impl AdminApi {
@@ -102,7 +88,7 @@ impl AdminApi {
             .route("/v1/instances", get(instances::list))
             .route("/v1/events", get(events::events))
             .route("/openapi.json", get(openapi::document))
-            .merge(original::routes())
+            .merge(compat::routes())
             .merge(self.metrics_route(&state))
             .fallback(async || Problem::not_found())
             .layer(guard);
@@ -117,29 +103,22 @@ impl AdminApi {
     pub fn original_router(&self) -> Router {
         let state = self.state();
         let guard = middleware::from_fn_with_state(self.access.clone(), access::guard);
-        finish(original::routes().route_layer(guard).with_state(state), &self.limits)
+        finish(compat::routes().route_layer(guard).with_state(state), &self.limits)
     }
 
     #[cfg(feature = "prometheus")]
-    fn metrics_route(&self, state: &State) -> Router<Arc<State>> {
+    fn metrics_route(&self, state: &ApiState) -> Router<Arc<ApiState>> {
         let route = |metrics| crate::metrics::route(metrics, state.gate.clone());
         self.metrics.clone().map_or_else(Router::new, route)
     }
 
     #[cfg(not(feature = "prometheus"))]
-    fn metrics_route(&self, _: &State) -> Router<Arc<State>> {
+    fn metrics_route(&self, _: &ApiState) -> Router<Arc<ApiState>> {
         Router::new()
     }
 
-    fn state(&self) -> Arc<State> {
-        let Self { client, limits, shutdown, .. } = self.clone();
-        Arc::new(State {
-            gate: Arc::new(Gate::new(&limits)),
-            feed: Feed::new(client.clone(), &limits, shutdown),
-            readiness: Readiness::default(),
-            client,
-            limits,
-        })
+    fn state(&self) -> Arc<ApiState> {
+        Arc::new(ApiState::new(self.client.clone(), self.limits.clone(), self.shutdown.clone()))
     }
 }
 

@@ -12,12 +12,12 @@ use futures_util::{StreamExt, stream};
 use leasehold_core::{LockName, LockRecord};
 use serde::Deserialize;
 
-use crate::api;
 use crate::extract::Query;
-use crate::feed::{Follower, Look};
-use crate::lock::LockView;
+use crate::lock_poller::{Snapshot, Subscription};
 use crate::locks::check_prefix;
 use crate::problem::Problem;
+use crate::state::ApiState;
+use crate::views::LockView;
 
 /// A comment goes out so often when nothing else does, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -31,29 +31,29 @@ pub(crate) struct Filter {
 
 /// The answer ends at shutdown; a client that reconnects is told everything anew.
 pub(crate) async fn events(
-    State(state): State<Arc<api::State>>,
+    State(state): State<Arc<ApiState>>,
     Query(filter): Query<Filter>,
 ) -> Result<impl IntoResponse, Problem> {
     check_prefix(&filter.prefix)?;
     drop(state.gate.read()?);
-    let teller = Teller {
-        follower: state.feed.follow()?,
+    let diff = SnapshotDiff {
+        subscription: state.poller.subscribe()?,
         prefix: filter.prefix,
-        shown: None,
-        told: Arc::default(),
+        current: None,
+        sent: Arc::default(),
         available: true,
         complete: false,
         due: VecDeque::new(),
     };
-    let events = stream::unfold(teller, |mut teller| async move {
-        let event = teller.next().await?;
-        Some((Ok::<_, Infallible>(event), teller))
+    let events = stream::unfold(diff, |mut diff| async move {
+        let event = diff.next().await?;
+        Some((Ok::<_, Infallible>(event), diff))
     });
-    let events = events.take_until(state.feed.shutdown.clone().cancelled_owned());
+    let events = events.take_until(state.poller.shutdown.clone().cancelled_owned());
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-/// What is still to be told of a look.
+/// A difference between two snapshots that is still to be sent.
 #[derive(Debug)]
 enum Due {
     Lock(LockName),
@@ -63,41 +63,41 @@ enum Due {
     Available,
 }
 
-/// Tells one follower what changed from look to look.
+/// Turns the snapshots of one subscription into events, one per difference.
 #[derive(Debug)]
-struct Teller {
-    follower: Follower,
+struct SnapshotDiff {
+    subscription: Subscription,
     prefix: String,
-    /// The look that is being told.
-    shown: Option<Arc<Look>>,
-    /// What was told of the look before.
-    told: Arc<BTreeMap<LockName, LockRecord>>,
+    /// The snapshot whose differences are being sent.
+    current: Option<Arc<Snapshot>>,
+    /// The records of the snapshot before.
+    sent: Arc<BTreeMap<LockName, LockRecord>>,
     available: bool,
     complete: bool,
     due: VecDeque<Due>,
 }
 
-impl Teller {
+impl SnapshotDiff {
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let (Some(due), Some(look)) = (self.due.pop_front(), &self.shown) {
-                return Some(event(&due, look));
+            if let (Some(due), Some(snapshot)) = (self.due.pop_front(), &self.current) {
+                return Some(event(&due, snapshot));
             }
-            let look = self.follower.next().await?;
-            self.compare(&look);
-            self.told = look.records.clone();
-            self.shown = Some(look);
+            let snapshot = self.subscription.next().await?;
+            self.compare(&snapshot);
+            self.sent = snapshot.records.clone();
+            self.current = Some(snapshot);
         }
     }
 
-    fn compare(&mut self, look: &Look) {
-        let Self { told, prefix, due, .. } = self;
-        if look.error.is_none() && !std::mem::replace(&mut self.available, true) {
+    fn compare(&mut self, snapshot: &Snapshot) {
+        let Self { sent, prefix, due, .. } = self;
+        if snapshot.error.is_none() && !std::mem::replace(&mut self.available, true) {
             due.push_back(Due::Available);
         }
         let mine = |name: &&LockName| name.as_str().starts_with(prefix.as_str());
-        for name in look.records.keys().filter(mine) {
-            let same = match (told.get(name), look.records.get(name)) {
+        for name in snapshot.records.keys().filter(mine) {
+            let same = match (sent.get(name), snapshot.records.get(name)) {
                 (Some(old), Some(new)) => says_the_same(old, new),
                 _ => false,
             };
@@ -105,13 +105,13 @@ impl Teller {
                 due.push_back(Due::Lock(name.clone()));
             }
         }
-        for name in told.keys().filter(mine).filter(|name| !look.records.contains_key(*name)) {
+        for name in sent.keys().filter(mine).filter(|name| !snapshot.records.contains_key(*name)) {
             due.push_back(Due::Removed(name.clone()));
         }
-        if look.error.is_none() && !std::mem::replace(&mut self.complete, true) {
+        if snapshot.error.is_none() && !std::mem::replace(&mut self.complete, true) {
             due.push_back(Due::Complete);
         }
-        if look.error.is_some() && std::mem::replace(&mut self.available, false) {
+        if snapshot.error.is_some() && std::mem::replace(&mut self.available, false) {
             due.push_back(Due::Unavailable);
         }
     }
@@ -128,17 +128,17 @@ fn says_the_same(old: &LockRecord, new: &LockRecord) -> bool {
     old.token == new.token && lease(old) == lease(new) && disabled(old) == disabled(new)
 }
 
-fn event(due: &Due, look: &Look) -> Event {
+fn event(due: &Due, snapshot: &Snapshot) -> Event {
     let (kind, data) = match due {
         Due::Lock(name) => {
-            let view = look.records.get(name).map(LockView::from);
+            let view = snapshot.records.get(name).map(LockView::from);
             ("lock", serde_json::to_string(&view))
         }
         Due::Removed(name) => ("removed", serde_json::to_string(&BTreeMap::from([("name", name)]))),
         Due::Complete => ("complete", Ok("{}".to_owned())),
         Due::Available => ("available", Ok("{}".to_owned())),
         Due::Unavailable => {
-            ("unavailable", serde_json::to_string(&look.error.clone().map(Problem::from)))
+            ("unavailable", serde_json::to_string(&snapshot.error.clone().map(Problem::from)))
         }
     };
     Event::default().event(kind).data(data.unwrap_or_default())

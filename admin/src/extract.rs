@@ -13,19 +13,19 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
-use crate::api::State;
 use crate::problem::Problem;
+use crate::state::ApiState;
 
 /// The name in the path, percent-decoded once, and nothing else done to it.
 #[derive(Debug)]
 pub(crate) struct Name(pub(crate) LockName);
 
-impl FromRequestParts<Arc<State>> for Name {
+impl FromRequestParts<Arc<ApiState>> for Name {
     type Rejection = Problem;
 
     async fn from_request_parts(
         parts: &mut Parts,
-        state: &Arc<State>,
+        state: &Arc<ApiState>,
     ) -> Result<Self, Self::Rejection> {
         check_percent(parts.uri.path())?;
         let Path(name) = Path::<String>::from_request_parts(parts, state)
@@ -51,12 +51,12 @@ fn check_percent(text: &str) -> Result<(), Problem> {
 #[derive(Debug)]
 pub(crate) struct Query<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequestParts<Arc<State>> for Query<T> {
+impl<T: DeserializeOwned> FromRequestParts<Arc<ApiState>> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(
         parts: &mut Parts,
-        _: &Arc<State>,
+        _: &Arc<ApiState>,
     ) -> Result<Self, Self::Rejection> {
         let query = parts.uri.query().unwrap_or_default();
         check_percent(query)?;
@@ -91,10 +91,13 @@ fn check_utf8(query: &str) -> Result<(), Problem> {
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<State>> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<ApiState>> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, Self::Rejection> {
+    async fn from_request(
+        request: Request,
+        state: &Arc<ApiState>,
+    ) -> Result<Self, Self::Rejection> {
         // A form that a page of another site submits cannot have this type.
         if !is_json(request.headers()) {
             return Err(Problem::not_json());

@@ -7,10 +7,10 @@ use axum::response::{IntoResponse, Response};
 use leasehold_core::{InstanceRecord, LockName};
 use serde::Serialize;
 
-use crate::api;
 use crate::extract::Json;
-use crate::lock::{HolderView, millis};
 use crate::problem::Problem;
+use crate::state::ApiState;
+use crate::views::{HolderView, millis};
 
 #[derive(Debug, Serialize)]
 struct Instances<'a> {
@@ -31,7 +31,7 @@ struct InstanceView<'a> {
 }
 
 /// `GET /v1/instances`
-pub(crate) async fn list(State(state): State<Arc<api::State>>) -> Result<Response, Problem> {
+pub(crate) async fn list(State(state): State<Arc<ApiState>>) -> Result<Response, Problem> {
     let _permit = state.gate.read()?;
     let records = state.client.instances().await?;
     let instances = records.iter().map(InstanceView::from).collect();

@@ -3,7 +3,8 @@
 //! [`AdminApi`] makes an [`axum::Router`] to mount in an application; the feature `serve` (on by
 //! default) adds [`Server`], which serves it by itself, with bounds on everything a client can
 //! hold on to. The feature `prometheus` (on by default) adds `Metrics` and `Exporter`, which show
-//! what the process measures. `docs/http.md` has each endpoint with a command line to try it.
+//! what the process measures. `docs/reference/http.md` describes each endpoint, with a command line
+//! to try it.
 //!
 //! ```
 //! use leasehold_admin::{Access, AdminApi, Token};
@@ -29,32 +30,34 @@
 
 mod access;
 mod api;
+mod compat;
 mod dashboard;
 mod events;
 #[cfg(feature = "prometheus")]
 mod exporter;
 mod extract;
-mod feed;
 mod health;
 mod instances;
 mod limits;
-mod lock;
+mod lock_poller;
 mod locks;
 #[cfg(feature = "prometheus")]
 mod metrics;
 mod openapi;
-mod original;
 mod problem;
+mod readiness;
 #[cfg(feature = "serve")]
 mod server;
+mod state;
+mod views;
 
 pub use access::{Access, Token};
 pub use api::AdminApi;
 #[cfg(feature = "prometheus")]
 pub use exporter::Exporter;
 pub use limits::Limits;
-pub use lock::{HolderView, LockView};
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
 #[cfg(feature = "serve")]
-pub use server::{Server, Site, Tls};
+pub use server::{Server, Service, Tls};
+pub use views::{HolderView, LockView};

@@ -8,12 +8,12 @@ use leasehold_core::{DisableOutcome, EnableOutcome, ListOptions, LockName, Reaso
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use crate::api;
 use crate::extract::{Body, Json, Name, Query};
-use crate::lock::{DisabledView, HolderView, LockView};
 use crate::problem::Problem;
+use crate::state::ApiState;
+use crate::views::{DisabledView, HolderView, LockView};
 
-type Shared = State<Arc<api::State>>;
+type Shared = State<Arc<ApiState>>;
 type Answer = Result<Response, Problem>;
 
 /// The most locks on one page.

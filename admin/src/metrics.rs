@@ -19,7 +19,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Keeps the metrics of this process, for Prometheus to fetch.
 ///
-/// Clones show the same ones. `docs/metrics.md` has what there is, and what is worrying.
+/// Clones show the same ones. `docs/reference/metrics.md` has what there is, and what is worrying.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 

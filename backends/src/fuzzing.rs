@@ -4,7 +4,7 @@ use crate::Result;
 
 /// The label of the store that the URL names, if it is one. Connects to nothing.
 pub fn label(url: &str) -> Result<String> {
-    (crate::url::driver(url)?.label)(url)
+    (crate::registry::driver(url)?.label)(url)
 }
 
 /// Of PostgreSQL, MySQL and MariaDB, whose rows nobody but their drivers can make: what reads them

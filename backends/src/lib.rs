@@ -116,6 +116,7 @@ pub use leasehold_core::*;
 mod common;
 #[cfg(feature = "config")]
 pub mod configuration;
+mod driver;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 #[cfg(fuzzing)]
@@ -125,15 +126,17 @@ pub mod fuzzing;
 pub mod mongodb;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+mod open_options;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
+mod registry;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod url;
 
-pub use url::{OpenOptions, Schema};
+pub use open_options::{OpenOptions, Schema};
 
 /// A client of the store of that URL, with the default namespace and settings.
 ///

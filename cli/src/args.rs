@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::exit::{Failure, NOT_HAD};
-use crate::settings::{AccessSettings, CommonArgs, RunSettings, ServeSettings};
+use crate::io::exit::{Failure, NOT_HAD};
+use crate::options::{AccessSettings, CommonArgs, RunSettings, ServeSettings};
 
 const AFTER_HELP: &str = "\
 Stores:

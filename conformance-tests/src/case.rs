@@ -5,7 +5,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use leasehold_core::{Capabilities, StoreClock};
 
-use crate::{CaseResult, Ctx, Failure, Probes};
+use crate::{CaseResult, Ctx, Probes};
 
 /// One thing that must hold, as a program that fails when it does not.
 #[derive(Clone, Copy, Debug)]
@@ -115,15 +115,4 @@ impl fmt::Display for Need {
             Self::SteadyMachine => "the machine stands still",
         })
     }
-}
-
-/// What became of a case.
-#[derive(Clone, Debug)]
-pub enum Verdict {
-    /// All held.
-    Passed,
-    /// Something did not hold.
-    Failed(Failure),
-    /// It was not run, for that reason.
-    Ignored(String),
 }

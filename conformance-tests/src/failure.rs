@@ -1,4 +1,4 @@
-//! Why a case failed: an error or a panic, with the place.
+//! How a case ended, and why it failed: an error or a panic, with the place.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -9,8 +9,6 @@ use std::panic::{AssertUnwindSafe, Location, PanicHookInfo, catch_unwind};
 use std::pin::pin;
 use std::sync::Once;
 use std::task::Poll;
-
-use crate::Verdict;
 
 /// What a case returns.
 pub type CaseResult<T = ()> = Result<T, Failure>;
@@ -57,6 +55,17 @@ impl<E: StdError> From<E> for Failure {
         }
         Self { place: Some(Location::caller().to_string()), ..Self::new(message) }
     }
+}
+
+/// Says how a case ended.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// All held.
+    Passed,
+    /// Something did not hold.
+    Failed(Failure),
+    /// It was not run, for that reason.
+    Ignored(String),
 }
 
 impl From<CaseResult> for Verdict {

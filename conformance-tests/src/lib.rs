@@ -43,7 +43,7 @@ mod ctx;
 pub mod expect;
 mod failure;
 mod gated;
-mod ledger;
+mod job_log;
 mod lossy;
 mod model;
 mod pace;
@@ -61,12 +61,12 @@ pub use backend::{
     Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, Probes,
     RoundTrips, Schema, Victim,
 };
-pub use case::{Case, Need, Verdict};
+pub use case::{Case, Need};
 pub use client::{Client, Taken};
 pub use ctx::Ctx;
-pub use failure::{CaseResult, Failure};
+pub use failure::{CaseResult, Failure, Verdict};
 pub use gated::GatedStore;
-pub use ledger::{Conduct, Entry, Ledger};
+pub use job_log::{Entry, JobBehaviour, JobLog};
 pub use lossy::LossyStore;
 pub use run::run_case;
 pub use suite::{OwnCase, Suite};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Engine, Parts};
+use crate::engine::{Engine, EngineOptions};
 use crate::observer::{self, Observations};
 use crate::{
     Clock, DisableOptions, DisableOutcome, Disablement, Election, EnableOutcome, Error, ErrorKind,
@@ -40,7 +40,7 @@ impl Client {
             clock: Arc::new(SystemClock),
             settings: Settings::default(),
             seed: None,
-            repeatable: false,
+            deterministic: false,
             hints: true,
         }
     }
@@ -54,7 +54,7 @@ impl Client {
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn LockStore> {
-        self.engine.calls.store()
+        self.engine.store.inner()
     }
 
     /// The lock of that name.
@@ -100,7 +100,7 @@ impl Client {
         let reason = Reason::new(reason).map_err(|error| error.for_lock(&name))?;
         let by = Some(self.holder().to_string());
         let options = DisableOptions { reason, by };
-        self.engine.calls.disable(&name, &options, self.timing.call_limit()).await
+        self.engine.store.disable(&name, &options, self.timing.call_limit()).await
     }
 
     /// Lets the name be granted again.
@@ -112,7 +112,7 @@ impl Client {
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn enable(&self, name: impl AsRef<str>) -> Result<EnableOutcome> {
         let name = LockName::new(name)?;
-        self.engine.calls.enable(&name, self.timing.call_limit()).await
+        self.engine.store.enable(&name, self.timing.call_limit()).await
     }
 
     /// Has the leader of that name step down in order, so that the lead moves on to another
@@ -127,7 +127,7 @@ impl Client {
     /// A name that is disabled already is left as it is: its holder stops anyway.
     ///
     /// # What may remain
-    /// Between the two calls, for a round trip, the name is disabled. When this process dies then,
+    /// Between the two store, for a round trip, the name is disabled. When this process dies then,
     /// or the store becomes unreachable for longer than the retries last, the name stays disabled
     /// with that reason until somebody enables it. Another's disable that falls between the two is
     /// answered with this one's reason, and undone.
@@ -162,7 +162,7 @@ impl Client {
         const ATTEMPTS: u32 = 4;
         const PAUSE: Duration = Duration::from_millis(250);
 
-        let record = self.status(name).await?.readable()?;
+        let record = self.status(name).await?.into_result()?;
         if let Some(disabled) = record.disabled {
             return Ok(ResignOutcome::Disabled(disabled));
         }
@@ -179,7 +179,7 @@ impl Client {
             match self.enable(name).await {
                 Ok(_) => return Ok(ResignOutcome::Resigning(lease.holder)),
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                    let clock = self.engine.calls.clock();
+                    let clock = self.engine.store.clock();
                     clock.sleep_until(clock.now() + PAUSE * attempt).await;
                     attempt += 1;
                 }
@@ -201,7 +201,7 @@ impl Client {
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn status(&self, name: impl AsRef<str>) -> Result<LockRecord> {
         let name = LockName::new(name)?;
-        let record = self.engine.calls.get(&name, self.timing.call_limit()).await?;
+        let record = self.engine.store.get(&name, self.timing.call_limit()).await?;
         Ok(record.unwrap_or_else(|| LockRecord::unused(name)))
     }
 
@@ -214,7 +214,7 @@ impl Client {
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        self.engine.calls.instances(self.timing.call_limit()).await
+        self.engine.store.instances(self.timing.call_limit()).await
     }
 
     /// What the store knows of every name.
@@ -225,7 +225,7 @@ impl Client {
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn list(&self) -> Result<Vec<LockRecord>> {
-        self.engine.calls.list(self.timing.call_limit()).await
+        self.engine.store.list(self.timing.call_limit()).await
     }
 
     /// What the store knows of one page of names.
@@ -236,7 +236,7 @@ impl Client {
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn list_page(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        self.engine.calls.list_page(options, self.timing.call_limit()).await
+        self.engine.store.list_page(options, self.timing.call_limit()).await
     }
 }
 
@@ -259,7 +259,7 @@ pub struct ClientBuilder {
     clock: Arc<dyn Clock>,
     settings: Settings,
     seed: Option<u64>,
-    repeatable: bool,
+    deterministic: bool,
     hints: bool,
 }
 
@@ -310,8 +310,8 @@ impl ClientBuilder {
     /// one such seed would take each other's leases for their own.
     #[doc(hidden)]
     #[must_use]
-    pub fn repeatable(self, seed: u64) -> Self {
-        Self { repeatable: true, ..self.seed(seed) }
+    pub fn deterministic(self, seed: u64) -> Self {
+        Self { deterministic: true, ..self.seed(seed) }
     }
 
     /// The client.
@@ -320,15 +320,16 @@ impl ClientBuilder {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), when the settings contradict each other
     /// or the store, or the label cannot be one.
     pub fn build(self) -> Result<Client> {
-        const LONGEST_LABEL: usize = 255;
+        const MAX_LABEL_BYTES: usize = 255;
         let label = self.holder.label.as_deref().unwrap_or_default();
-        if label.len() > LONGEST_LABEL || label.contains('\0') {
+        if label.len() > MAX_LABEL_BYTES || label.contains('\0') {
             return Err(Error::invalid(format!("{label:?} is no label"))
-                .with_fix(format!("use at most {LONGEST_LABEL} bytes without NUL")));
+                .with_fix(format!("use at most {MAX_LABEL_BYTES} bytes without NUL")));
         }
         let timing = self.settings.resolve(&self.store.capabilities())?;
-        let Self { store, holder, clock, seed, repeatable, hints, .. } = self;
-        let parts = Parts { clock, holder, timing: timing.clone(), seed, repeatable, hints };
+        let Self { store, holder, clock, seed, deterministic: repeatable, hints, .. } = self;
+        let parts =
+            EngineOptions { clock, holder, timing: timing.clone(), seed, repeatable, hints };
         let engine = Engine::new(store, parts);
         Ok(Client { engine: Arc::new(engine), timing })
     }

@@ -4,8 +4,6 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::LockName;
-
 /// The result of everything in Leasehold that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -80,7 +78,7 @@ struct Repr {
     kind: ErrorKind,
     message: String,
     operation: Option<&'static str>,
-    lock: Option<LockName>,
+    lock: Option<Arc<str>>,
     store: Option<String>,
     fix: Option<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -115,9 +113,9 @@ impl Error {
 
     /// Names the lock concerned, unless a deeper level already did.
     #[must_use]
-    pub fn for_lock(self, name: &LockName) -> Self {
+    pub fn for_lock(self, name: impl AsRef<str>) -> Self {
         self.edit(|repr| {
-            repr.lock.get_or_insert_with(|| name.clone());
+            repr.lock.get_or_insert_with(|| name.as_ref().into());
         })
     }
 
@@ -245,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_deepest_level_keeps_its_names() {
+    fn the_innermost_error_keeps_its_lock_and_store() {
         let inner = Error::new(ErrorKind::Corrupt, "row has no token").on_store("a").during("list");
         assert_eq!(inner.on_store("b").during("status").to_string(), "list on a: row has no token");
     }
@@ -259,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_alone_is_still_a_sentence() {
+    fn an_error_with_only_a_store_reads_as_a_sentence() {
         let error = Error::new(ErrorKind::Denied, "read-only file").on_store("sqlite:/x");
         assert_eq!(error.to_string(), "store sqlite:/x: read-only file");
     }

@@ -6,51 +6,47 @@
 //! [`Lock`]s and campaigns in [`Election`]s, renews what it holds in one shared heartbeat, and
 //! stops trusting a lease before the store can grant it to another.
 //!
-//! The rules of the upper half are pure: [`election::machine`] says what to do for each event, and
-//! [`election::Hold`] until when a lease may be trusted. Neither does I/O or reads a clock.
+//! The rules of the upper half are pure: [`lease::machine`] decides what to do about a lease for
+//! each event, and [`election::machine`] about a job. Neither does I/O or reads a clock.
 
-mod capabilities;
 mod client;
 mod clock;
 pub mod election;
 mod engine;
 mod error;
+mod fencing_token;
 mod holder;
 mod id;
-mod lease;
+pub mod lease;
+mod lease_id;
 mod lock;
-mod memory;
+mod moment;
 mod name;
 mod observer;
-mod presence;
-mod record;
 mod settings;
 mod store;
-mod store_ext;
 pub mod telemetry;
 
 pub use async_trait::async_trait;
-pub use capabilities::{Capabilities, Reach, StoreClock, Wake};
 pub use client::{Client, ClientBuilder, ResignOutcome};
-pub use clock::{Clock, Moment, SystemClock, TokioClock};
+pub use clock::{Clock, SystemClock, TokioClock};
 pub use election::{
     Election, ElectionHandle, Job, JobError, Leadership, Standing, Status, StopReason, job_fn,
     start_stop,
 };
-pub use engine::Loss;
 pub use error::{Error, ErrorKind, Result};
+pub use fencing_token::FencingToken;
 pub use holder::Holder;
-pub use lease::{FencingToken, LeaseId};
+pub use lease::LossReason;
+pub use lease_id::LeaseId;
 pub use lock::{Guard, Lock};
-pub use memory::MemoryStore;
+pub use moment::Moment;
 pub use name::{LockName, Namespace, Reason};
 pub use observer::{Leader, Observation, Observations};
-pub use presence::{InstanceRecord, Presence};
-pub use record::{Disablement, LeaseRecord, LockRecord, LockState};
 pub use settings::{Settings, Timing};
 pub use store::{
-    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, Grant, Held,
-    Hint, HintStream, ListOptions, LockStore, MAX_TTL, PruneOptions, ReleaseOutcome, RenewOptions,
-    RenewOutcome, check_ttl,
+    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, Disablement,
+    EnableOutcome, Grant, Held, Hint, HintStream, InstanceRecord, LeaseRecord, ListOptions,
+    LockRecord, LockState, LockStore, LockStoreExt, MAX_TTL, MemoryStore, Presence, PruneOptions,
+    Reach, ReleaseOutcome, RenewOptions, RenewOutcome, StoreClock, Wake, check_ttl,
 };
-pub use store_ext::LockStoreExt;

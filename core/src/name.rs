@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_safe_to_put_into_an_identifier() {
+    fn a_namespace_is_a_valid_sql_identifier() {
         for good in ["a", "app_2", "leasehold"] {
             assert!(Namespace::new(good).is_ok(), "{good}");
         }

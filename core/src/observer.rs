@@ -41,19 +41,19 @@ struct Observer {
     last: Option<Observation>,
     /// Until when not to look again, unless a hint comes.
     pause: Duration,
-    vacant_looks: u32,
+    polls_without_leader: u32,
 }
 
 /// Called within a runtime.
 pub(crate) fn observe(engine: Arc<Engine>, name: LockName, timing: Timing) -> Observations {
     let observer = Observer {
-        hints: engine.hub.subscribe(name.clone()),
+        hints: engine.hint_dispatcher.subscribe(name.clone()),
         engine,
         name,
         timing,
         last: None,
         pause: Duration::ZERO,
-        vacant_looks: 0,
+        polls_without_leader: 0,
     };
     Box::pin(stream::unfold(observer, |mut observer| async move {
         let observation = observer.next().await;
@@ -67,13 +67,15 @@ impl Observer {
             let again = self.engine.now() + self.pause;
             tokio::select! {
                 biased;
-                () = self.engine.calls.clock().sleep_until(again) => {}
+                () = self.engine.store.clock().sleep_until(again) => {}
                 () = self.hints.changed() => {}
             }
-            let record = self.engine.calls.get(&self.name, self.timing.call_limit()).await;
+            let record = self.engine.store.get(&self.name, self.timing.call_limit()).await;
             let record = record.and_then(|record| {
-                record
-                    .map_or_else(|| Ok(LockRecord::unused(self.name.clone())), LockRecord::readable)
+                record.map_or_else(
+                    || Ok(LockRecord::unused(self.name.clone())),
+                    LockRecord::into_result,
+                )
             });
             let record = match record {
                 Ok(record) => record,
@@ -91,7 +93,7 @@ impl Observer {
                     .map(|(lease, token)| Leader { holder: lease.holder, token }),
                 disabled: record.disabled,
             };
-            if self.last.as_ref().is_none_or(|last| !last.says_the_same(&observation)) {
+            if self.last.as_ref().is_none_or(|last| !last.is_same_state(&observation)) {
                 self.last = Some(observation.clone());
                 return Ok(observation);
             }
@@ -103,16 +105,16 @@ impl Observer {
         let poll = self.timing.poll_interval;
         match (&record.lease, &record.disabled) {
             (Some(lease), _) => {
-                self.vacant_looks = 0;
+                self.polls_without_leader = 0;
                 lease.left.max(self.timing.retry_interval()).min(poll)
             }
             (None, Some(_)) => {
-                self.vacant_looks = 0;
+                self.polls_without_leader = 0;
                 poll
             }
             (None, None) => {
-                self.vacant_looks = self.vacant_looks.saturating_add(1);
-                self.timing.backoff(self.vacant_looks)
+                self.polls_without_leader = self.polls_without_leader.saturating_add(1);
+                self.timing.backoff(self.polls_without_leader)
             }
         }
     }
@@ -120,7 +122,7 @@ impl Observer {
 
 impl Observation {
     /// Whether both tell of the same state; for how long it has been so does not count.
-    fn says_the_same(&self, other: &Self) -> bool {
+    fn is_same_state(&self, other: &Self) -> bool {
         fn disabled(observation: &Observation) -> Option<(&crate::Reason, &Option<String>)> {
             observation.disabled.as_ref().map(|disabled| (&disabled.reason, &disabled.by))
         }

@@ -6,7 +6,7 @@ use crate::{Capabilities, Error, Result, check_ttl};
 
 /// The first pause after a failure is not longer than this, however long the ttl is: a store that
 /// failed for a moment must not leave a name without a leader for minutes.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// How leases are taken, kept and given up. Every default follows from [`ttl`](Self::ttl).
 ///
@@ -185,13 +185,9 @@ impl Settings {
         for (setting, value) in
             [("heartbeat interval", heartbeat_interval), ("poll interval", poll_interval)]
         {
-            if !(Timing::LEAST_INTERVAL..=crate::MAX_TTL).contains(&value) {
+            if !(Timing::MIN_INTERVAL..=crate::MAX_TTL).contains(&value) {
                 return Err(Error::invalid(format!("a {setting} of {value:?} is out of range"))
-                    .with_fix(format!(
-                        "use {:?} to {:?}",
-                        Timing::LEAST_INTERVAL,
-                        crate::MAX_TTL
-                    )));
+                    .with_fix(format!("use {:?} to {:?}", Timing::MIN_INTERVAL, crate::MAX_TTL)));
             }
         }
         if self.start_delay > crate::MAX_TTL {
@@ -242,9 +238,9 @@ impl Timing {
     pub const DRIFT: u32 = 500;
 
     const MAX_RETRIES: u32 = 100;
-    const LONGEST_CALL: Duration = Duration::from_secs(10);
-    const LONGEST_LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
-    const LEAST_INTERVAL: Duration = Duration::from_millis(1);
+    const MAX_CALL_LIMIT: Duration = Duration::from_secs(10);
+    const MAX_LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+    const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
     /// The time between a heartbeat and its retries. An unanswered heartbeat stays under way beside
     /// its retry.
@@ -256,13 +252,13 @@ impl Timing {
     /// Returns how long to wait before the store is tried again after that many failures in a row.
     pub(crate) fn backoff(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
-        let first = self.retry_interval().min(FIRST_PAUSE);
+        let first = self.retry_interval().min(MAX_FIRST_BACKOFF);
         first.saturating_mul(1 << doublings).min(self.poll_interval)
     }
 
     /// Within how long after the moment at which they may act waiting instances act, each at its
     /// own random moment.
-    pub(crate) fn spread(&self) -> Duration {
+    pub(crate) fn jitter(&self) -> Duration {
         (self.ttl / 50).min(Duration::from_millis(100))
     }
 
@@ -270,7 +266,7 @@ impl Timing {
     /// longer would come too late to be of use, and at most 10 s, whatever the ttl.
     #[must_use]
     pub fn call_limit(&self) -> Duration {
-        self.tolerance.min(Self::LONGEST_CALL)
+        self.tolerance.min(Self::MAX_CALL_LIMIT)
     }
 
     /// Returns how long leaving may take once the job has stopped: the release of the lease and, at
@@ -278,7 +274,7 @@ impl Timing {
     /// 5 s, even when the store hangs.
     #[must_use]
     pub fn leave_timeout(&self) -> Duration {
-        self.tolerance.min(Self::LONGEST_LEAVE_TIMEOUT)
+        self.tolerance.min(Self::MAX_LEAVE_TIMEOUT)
     }
 
     /// Returns the timing of a guard, which has no job to stop: it is kept until its lease is no
@@ -303,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_ttl_does_not_make_the_first_pause_after_a_failure_long() {
+    fn the_first_backoff_is_at_most_a_second_however_long_the_ttl() {
         let pauses = |settings: Settings| {
             let timing = resolve(&settings).unwrap();
             [1, 2, 3, 9, u32::MAX].map(|failures| timing.backoff(failures))
@@ -316,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_defaults() {
+    fn defaults_match_the_documentation() {
         let timing = resolve(&Settings::new()).unwrap();
         assert_eq!(timing.margin, Duration::from_millis(750));
         assert_eq!(timing.stop_grace, secs(5));
@@ -326,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_fit_every_ttl() {
+    fn defaults_are_valid_for_every_ttl() {
         for millis in [10, 11, 99, 1000, 1001, 14_999, 60_000, 86_400_000] {
             for retries in [0, 1, 3, 100] {
                 let settings = Settings::new().ttl(Duration::from_millis(millis));

@@ -1,30 +1,35 @@
 //! A store that answers late, or fails for a moment while it hints: no lease is lost by that.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use faulty_store::{FaultyStore, WatchFault};
 use leasehold_core::{
-    Client, ElectionHandle, Leadership, Loss, Settings, Status, TokioClock, job_fn,
+    Client, ElectionHandle, Leadership, LossReason, Settings, Status, TokioClock, job_fn,
 };
-use odd::{Odd, Watch};
 
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
-fn store() -> Odd {
-    Odd::new(Arc::new(TokioClock::new()))
+fn store() -> FaultyStore {
+    FaultyStore::new(Arc::new(TokioClock::new()))
 }
 
-fn client(odd: &Odd, settings: Settings) -> Client {
+fn client(faulty: &FaultyStore, settings: Settings) -> Client {
     let clock = Arc::new(TokioClock::new());
-    Client::builder(Arc::new(odd.clone())).clock(clock).settings(settings).seed(1).build().unwrap()
+    Client::builder(Arc::new(faulty.clone()))
+        .clock(clock)
+        .settings(settings)
+        .seed(1)
+        .build()
+        .unwrap()
 }
 
-async fn lead(client: &Client) -> ElectionHandle {
+async fn lead_one_term(client: &Client) -> ElectionHandle {
     let election =
         client.election("a").unwrap().spawn(job_fn(|leadership: Leadership| async move {
             leadership.cancelled().await;
@@ -40,13 +45,13 @@ fn millis(millis: u64) -> Duration {
 
 /// Heartbeats are retried every 1.5 s. A latency of 1.6 s used to end 48 terms in ten minutes.
 #[tokio::test(start_paused = true)]
-async fn a_slow_store_costs_no_term() {
+async fn a_slow_store_does_not_end_a_term() {
     for latency in [100, 1_400, 1_600, 2_500, 4_000, 6_000] {
-        let odd = store();
-        let election = lead(&client(&odd, Settings::new())).await;
-        odd.k.latency_ms.store(latency, SeqCst);
+        let faulty = store();
+        let election = lead_one_term(&client(&faulty, Settings::new())).await;
+        faulty.k.latency_ms.store(latency, SeqCst);
         tokio::time::sleep(TEN_MINUTES).await;
-        let (terms, renews) = (election.status().terms, odd.k.renews.load(SeqCst));
+        let (terms, renews) = (election.status().terms, faulty.k.renews.load(SeqCst));
         println!("latency {latency} ms: {terms} terms, {renews} renewals in ten minutes");
         assert!(terms == 1 && election.status().is_leading(), "{terms} terms at {latency} ms");
     }
@@ -54,66 +59,66 @@ async fn a_slow_store_costs_no_term() {
 
 /// A lock used to be lost after 14.25 s at a latency of 1.6 s.
 #[tokio::test(start_paused = true)]
-async fn a_slow_store_costs_no_lock() {
+async fn a_slow_store_does_not_lose_a_lock() {
     for latency in [1_600, 2_500, 6_000] {
-        let odd = store();
-        let lock = client(&odd, Settings::new()).lock("a").unwrap();
+        let faulty = store();
+        let lock = client(&faulty, Settings::new()).lock("a").unwrap();
         let guard = lock.try_acquire().await.unwrap().unwrap();
-        odd.k.latency_ms.store(latency, SeqCst);
+        faulty.k.latency_ms.store(latency, SeqCst);
         tokio::time::sleep(TEN_MINUTES).await;
         assert!(guard.is_held(), "lost at {latency} ms");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_renewals_are_under_way_than_tries() {
-    let odd = store();
+async fn renewals_in_flight_never_exceed_the_retry_limit() {
+    let faulty = store();
     let settings = Settings::new().heartbeat_interval(millis(100)).heartbeat_retries(3);
-    let client = client(&odd, settings);
-    let election = lead(&client).await;
-    odd.k.latency_ms.store(3_000, SeqCst);
+    let client = client(&faulty, settings);
+    let election = lead_one_term(&client).await;
+    faulty.k.latency_ms.store(3_000, SeqCst);
     tokio::time::sleep(TEN_MINUTES).await;
     assert_eq!(election.status().terms, 1);
-    assert_eq!(odd.k.most_renewing.load(SeqCst), 4);
+    assert_eq!(faulty.k.max_renewing.load(SeqCst), 4);
     election.shutdown().await;
     let guard = {
-        odd.k.latency_ms.store(0, SeqCst);
+        faulty.k.latency_ms.store(0, SeqCst);
         client.lock("b").unwrap().try_acquire().await.unwrap().unwrap()
     };
-    odd.k.latency_ms.store(3_000, SeqCst);
+    faulty.k.latency_ms.store(3_000, SeqCst);
     tokio::time::sleep(TEN_MINUTES).await;
     assert!(guard.is_held());
-    assert_eq!(odd.k.most_renewing.load(SeqCst), 4);
+    assert_eq!(faulty.k.max_renewing.load(SeqCst), 4);
 }
 
 /// The first renewal hangs; its retry says that the lease is lost.
 #[tokio::test(start_paused = true)]
-async fn a_loss_that_is_reported_to_a_retry_counts() {
-    let odd = store();
-    let lock = client(&odd, Settings::new()).lock("a").unwrap();
+async fn a_loss_reported_to_a_retry_ends_the_term() {
+    let faulty = store();
+    let lock = client(&faulty, Settings::new()).lock("a").unwrap();
     let guard = lock.try_acquire().await.unwrap().unwrap();
-    odd.k.all_hang.store(true, SeqCst);
+    faulty.k.all_hang.store(true, SeqCst);
     tokio::time::sleep(millis(3_500)).await;
-    odd.k.all_hang.store(false, SeqCst);
-    let record = client(&odd, Settings::new()).status("a").await.unwrap();
+    faulty.k.all_hang.store(false, SeqCst);
+    let record = client(&faulty, Settings::new()).status("a").await.unwrap();
     let lease = record.lease.unwrap().id;
-    leasehold_core::LockStore::release(&odd.inner, &record.name, lease).await.unwrap();
-    assert_eq!(guard.lost().await, Loss::Gone);
-    assert_eq!(odd.k.renews.load(SeqCst), 2);
+    leasehold_core::LockStore::release(&faulty.inner, &record.name, lease).await.unwrap();
+    assert_eq!(guard.lost().await, LossReason::Gone);
+    assert_eq!(faulty.k.renews.load(SeqCst), 2);
 }
 
 /// As many renewals as may be under way are lost in an outage; the next goes out nevertheless, and
 /// has time to be answered.
 #[tokio::test(start_paused = true)]
-async fn renewals_that_hang_do_not_keep_others_from_going_out() {
+async fn hanging_renewals_do_not_block_others() {
     for (retries, latency) in [(0, 0), (1, 0), (3, 0), (1, 2_000), (3, 2_000)] {
-        let odd = store();
-        let lock = client(&odd, Settings::new().heartbeat_retries(retries)).lock("a").unwrap();
+        let faulty = store();
+        let lock = client(&faulty, Settings::new().heartbeat_retries(retries)).lock("a").unwrap();
         let guard = lock.try_acquire().await.unwrap().unwrap();
-        odd.k.all_hang.store(true, SeqCst);
+        faulty.k.all_hang.store(true, SeqCst);
         tokio::time::sleep(Duration::from_secs(11)).await;
-        odd.k.all_hang.store(false, SeqCst);
-        odd.k.latency_ms.store(latency, SeqCst);
+        faulty.k.all_hang.store(false, SeqCst);
+        faulty.k.latency_ms.store(latency, SeqCst);
         tokio::time::sleep(TEN_MINUTES).await;
         assert!(guard.is_held(), "lost with {retries} retries at {latency} ms");
     }
@@ -121,15 +126,15 @@ async fn renewals_that_hang_do_not_keep_others_from_going_out() {
 
 /// An election's status used to show no error until its term had ended.
 #[tokio::test(start_paused = true)]
-async fn a_status_shows_that_heartbeats_have_no_answer() {
-    let odd = store();
-    let election = lead(&client(&odd, Settings::new())).await;
-    odd.k.all_hang.store(true, SeqCst);
+async fn status_reports_unanswered_heartbeats() {
+    let faulty = store();
+    let election = lead_one_term(&client(&faulty, Settings::new())).await;
+    faulty.k.all_hang.store(true, SeqCst);
     tokio::time::sleep(Duration::from_secs(6)).await;
     let status = election.status();
     assert!(status.is_leading());
     assert!(status.error.is_some_and(|error| error.is_outcome_unknown()));
-    odd.k.all_hang.store(false, SeqCst);
+    faulty.k.all_hang.store(false, SeqCst);
     tokio::time::sleep(Duration::from_secs(6)).await;
     let status = election.status();
     assert!(status.is_leading() && status.error.is_none(), "{status:?}");
@@ -137,35 +142,35 @@ async fn a_status_shows_that_heartbeats_have_no_answer() {
 
 /// A guard used to be lost 13 s after an outage of one second, though the store had recovered.
 #[tokio::test(start_paused = true)]
-async fn hints_during_an_outage_do_not_use_up_a_guards_retries() {
-    let odd = store().watching(Watch::Manual);
-    let lock = client(&odd, Settings::new()).lock("a").unwrap();
+async fn hints_in_an_outage_do_not_consume_retries() {
+    let faulty = store().watching(WatchFault::Manual);
+    let lock = client(&faulty, Settings::new()).lock("a").unwrap();
     let guard = lock.try_acquire().await.unwrap().unwrap();
     tokio::time::sleep(millis(500)).await;
-    odd.k.renew_away.store(true, SeqCst);
+    faulty.k.renew_fails.store(true, SeqCst);
     for _ in 0..10 {
-        odd.hint();
+        faulty.hint();
         tokio::time::sleep(millis(100)).await;
     }
-    odd.k.renew_away.store(false, SeqCst);
+    faulty.k.renew_fails.store(false, SeqCst);
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(guard.is_held());
 }
 
 /// Clients that lost the store at the same moment must not all come back at the same moment.
 #[tokio::test(start_paused = true)]
-async fn retries_in_an_outage_are_spread() {
+async fn retries_of_many_clients_are_jittered() {
     const CLIENTS: u64 = 30;
-    let odd = store().watching(Watch::Refused);
-    odd.k.all_away.store(true, SeqCst);
+    let faulty = store().watching(WatchFault::Refused);
+    faulty.k.all_fail.store(true, SeqCst);
     for seed in 0..CLIENTS {
         let clock = Arc::new(TokioClock::new());
-        let builder = Client::builder(Arc::new(odd.clone())).clock(clock).seed(seed);
+        let builder = Client::builder(Arc::new(faulty.clone())).clock(clock).seed(seed);
         let lock = builder.build().unwrap().lock("a").unwrap();
         tokio::spawn(async move { lock.acquire(TEN_MINUTES).await });
     }
     tokio::time::sleep(millis(1)).await;
-    let counts = || (odd.k.acquires.load(SeqCst), odd.k.watches.load(SeqCst));
+    let counts = || (faulty.k.acquires.load(SeqCst), faulty.k.watches.load(SeqCst));
     let (first, mut last, mut most) = (counts(), counts(), (0, 0));
     for _ in 0..60_000 {
         tokio::time::sleep(millis(1)).await;

@@ -2,28 +2,28 @@
 //! hangs.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use faulty_store::FaultyStore;
 use leasehold_core::{
     Client, Job, JobError, Leadership, Settings, Status, StopReason, TokioClock, job_fn, start_stop,
 };
-use odd::Odd;
 
 const GRACE: Duration = Duration::from_secs(5);
 
-fn store() -> Odd {
-    Odd::new(Arc::new(TokioClock::new()))
+fn store() -> FaultyStore {
+    FaultyStore::new(Arc::new(TokioClock::new()))
 }
 
-fn client(odd: &Odd, seed: u64) -> Client {
+fn client(faulty: &FaultyStore, seed: u64) -> Client {
     let clock = Arc::new(TokioClock::new());
-    let builder = Client::builder(Arc::new(odd.clone())).clock(clock).seed(seed);
+    let builder = Client::builder(Arc::new(faulty.clone())).clock(clock).seed(seed);
     builder.settings(Settings::new().stop_grace(GRACE)).build().unwrap()
 }
 
@@ -37,11 +37,11 @@ fn waiting_job() -> impl Job {
 /// The blocking thread works on after its task is aborted; no other leads before the lease has run
 /// out.
 #[tokio::test(start_paused = true)]
-async fn the_lease_of_a_job_that_overruns_runs_out() {
-    let odd = store();
+async fn an_overrunning_jobs_lease_expires_unreleased() {
+    let faulty = store();
     let end = Arc::new(AtomicBool::new(false));
     let work = end.clone();
-    let one = client(&odd, 1).election("a").unwrap().spawn(job_fn(move |_| {
+    let one = client(&faulty, 1).election("a").unwrap().spawn(job_fn(move |_| {
         let work = work.clone();
         async move {
             let blocking = tokio::task::spawn_blocking(move || {
@@ -52,7 +52,7 @@ async fn the_lease_of_a_job_that_overruns_runs_out() {
             Ok(blocking.await?)
         }
     }));
-    let (odd_too, two) = (odd.clone(), client(&odd, 2));
+    let (odd_too, two) = (faulty.clone(), client(&faulty, 2));
     // A blocking task keeps paused time from advancing by itself.
     let advance = |by: Duration| async move {
         for _ in 0..by.as_millis() / 50 {
@@ -81,16 +81,16 @@ async fn the_lease_of_a_job_that_overruns_runs_out() {
 
 /// This used to take 24 s and more.
 #[tokio::test(start_paused = true)]
-async fn leaving_is_short_though_the_store_hangs() {
-    let odd = store();
-    odd.k.announces.store(true, SeqCst);
+async fn shutdown_is_bounded_when_the_store_hangs() {
+    let faulty = store();
+    faulty.k.announces.store(true, SeqCst);
     let [leader, candidate] = [1, 2].map(|seed| {
-        let client = client(&odd, seed);
+        let client = client(&faulty, seed);
         client.election("a").unwrap().spawn(waiting_job())
     });
     leader.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    odd.k.all_hang.store(true, SeqCst);
+    faulty.k.all_hang.store(true, SeqCst);
     // An announcement and an attempt are under way by then.
     tokio::time::sleep(Duration::from_secs(6)).await;
     for election in [leader, candidate] {
@@ -103,10 +103,10 @@ async fn leaving_is_short_though_the_store_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_waits_no_longer_than_it_is_told() {
-    let odd = store();
+async fn shutdown_within_respects_its_limit() {
+    let faulty = store();
     let job = start_stop(|_| async { Ok(()) }, |_| std::future::pending());
-    let election = client(&odd, 1).election("a").unwrap().spawn(job);
+    let election = client(&faulty, 1).election("a").unwrap().spawn(job);
     election.watch().wait_for(Status::is_leading).await.unwrap();
     let from = tokio::time::Instant::now();
     let mut status = election.watch();
@@ -117,10 +117,10 @@ async fn a_shutdown_waits_no_longer_than_it_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_waits_no_longer_than_it_is_told() {
-    let odd = store();
-    let guard = client(&odd, 1).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
-    odd.k.all_hang.store(true, SeqCst);
+async fn release_within_respects_its_limit() {
+    let faulty = store();
+    let guard = client(&faulty, 1).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    faulty.k.all_hang.store(true, SeqCst);
     let from = tokio::time::Instant::now();
     guard.release_within(Duration::from_secs(1)).await.unwrap_err();
     assert!(from.elapsed() < Duration::from_secs(2));
@@ -128,10 +128,10 @@ async fn a_release_waits_no_longer_than_it_is_told() {
 
 /// The instance used to keep the lead without any work.
 #[tokio::test(start_paused = true)]
-async fn a_job_that_is_done_lets_another_lead() {
-    let odd = store();
+async fn a_finished_job_lets_another_instance_lead_first() {
+    let faulty = store();
     let done = || job_fn(|_| async { Ok(()) });
-    let elections = [1, 2].map(|seed| client(&odd, seed).election("a").unwrap().spawn(done()));
+    let elections = [1, 2].map(|seed| client(&faulty, seed).election("a").unwrap().spawn(done()));
     tokio::time::sleep(Duration::from_secs(60)).await;
     for election in &elections {
         assert!(election.status().terms > 1, "{:?}", election.status());
@@ -139,34 +139,35 @@ async fn a_job_that_is_done_lets_another_lead() {
 }
 
 /// Records the reason with which each term ended.
-struct Reasons {
-    ends_with_start: bool,
-    told: Arc<Mutex<Vec<StopReason>>>,
+struct ReasonRecorder {
+    ends_when_start_returns: bool,
+    reasons: Arc<Mutex<Vec<StopReason>>>,
 }
 
 #[async_trait]
-impl Job for Reasons {
+impl Job for ReasonRecorder {
     async fn start(&self, _: Leadership) -> Result<(), JobError> {
         Ok(())
     }
 
     async fn stop(&self, reason: &StopReason) {
-        self.told.lock().unwrap().push(reason.clone());
+        self.reasons.lock().unwrap().push(reason.clone());
     }
 
-    fn ends_with_start(&self) -> bool {
-        self.ends_with_start
+    fn ends_when_start_returns(&self) -> bool {
+        self.ends_when_start_returns
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_term_ends_with_start_only_if_the_job_says_so() {
-    for ends_with_start in [true, false] {
+async fn a_returning_start_ends_the_term_only_if_the_job_opts_in() {
+    for ends_when_start_returns in [true, false] {
         let told = Arc::new(Mutex::new(Vec::new()));
-        let job = Reasons { ends_with_start, told: told.clone() };
+        let job = ReasonRecorder { ends_when_start_returns, reasons: told.clone() };
         let election = client(&store(), 1).election("a").unwrap().spawn(job);
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let expected = if ends_with_start { vec![StopReason::Finished] } else { Vec::new() };
+        let expected =
+            if ends_when_start_returns { vec![StopReason::Finished] } else { Vec::new() };
         assert_eq!(*told.lock().unwrap(), expected);
         election.shutdown().await;
     }

@@ -1,8 +1,8 @@
 //! Each metric moves for the event that it stands for, and no other moves with it, on paused time.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 #[path = "support/recorder.rs"]
 mod recorder;
 
@@ -10,39 +10,39 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use faulty_store::{FaultyStore, WatchFault};
 use leasehold_core::{
     Client, ElectionHandle, Guard, Job, LockName, LockStore, Settings, Status, TokioClock, job_fn,
     start_stop,
 };
 use metrics::{LocalRecorderGuard, set_default_local_recorder};
-use odd::{Odd, Watch};
-use recorder::Recorder;
+use recorder::TestRecorder;
 use tokio::time::{sleep, timeout};
 
 const TTL: Duration = Duration::from_secs(15);
-const BEAT: Duration = Duration::from_secs(3);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 /// From one moment at which nothing happens to the next.
-const SOON: Duration = Duration::from_millis(500);
+const SETTLE_TIME: Duration = Duration::from_millis(500);
 
 /// A store, and the metrics of what is done with it.
-struct World {
-    recorder: &'static Recorder,
+struct Harness {
+    recorder: &'static TestRecorder,
     _installed: LocalRecorderGuard<'static>,
-    store: Odd,
+    store: FaultyStore,
     clock: Arc<TokioClock>,
 }
 
-impl World {
+impl Harness {
     fn new() -> Self {
         let clock = Arc::new(TokioClock::new());
-        let store = Odd::new(clock.clone());
-        let recorder: &Recorder = Box::leak(Box::default());
+        let store = FaultyStore::new(clock.clone());
+        let recorder: &TestRecorder = Box::leak(Box::default());
         Self { recorder, _installed: set_default_local_recorder(recorder), store, clock }
     }
 
     /// Another instance.
     fn client(&self) -> Client {
-        let settings = Settings::new().ttl(TTL).heartbeat_interval(BEAT);
+        let settings = Settings::new().ttl(TTL).heartbeat_interval(HEARTBEAT_INTERVAL);
         let builder = Client::builder(Arc::new(self.store.clone())).settings(settings);
         builder.clock(self.clock.clone()).seed(1).build().unwrap()
     }
@@ -83,8 +83,8 @@ impl World {
     }
 
     /// Takes the lease away behind its holder's back.
-    async fn take_away(&self) {
-        let lease = *self.store.k.asked.lock().unwrap().last().unwrap();
+    async fn steal_lease(&self) {
+        let lease = *self.store.k.acquire_ids.lock().unwrap().last().unwrap();
         self.store.inner.release(&LockName::new("a").unwrap(), lease).await.unwrap();
     }
 }
@@ -105,12 +105,12 @@ fn moved<const N: usize>(changes: [(&str, f64); N]) -> Vec<(String, f64)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_term_from_its_begin_to_its_end() {
-    let world = World::new();
+async fn a_term_is_measured_from_start_to_stop() {
+    let world = Harness::new();
     let election = world.elect(&world.client(), job());
     leads(&election).await;
     assert_eq!(world.moved(), moved([("leading{lock=a}", 1.0), ("terms_total{lock=a}", 1.0)]));
-    sleep(BEAT * 4 + SOON).await;
+    sleep(HEARTBEAT_INTERVAL * 4 + SETTLE_TIME).await;
     let renewals = moved([
         ("renewal_time_to_deadline_seconds", 4.0),
         ("renewals_total{outcome=extended}", 4.0),
@@ -123,14 +123,14 @@ async fn a_term_from_its_begin_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_at_a_renewal_is_what_the_interval_has_not_used() {
-    let world = World::new();
+async fn remaining_trust_at_renewal_is_recorded() {
+    let world = Harness::new();
     let election = world.leading(job()).await;
-    sleep(BEAT + SOON).await;
-    world.store.k.renew_away.store(true, SeqCst);
-    sleep(BEAT).await;
-    world.store.k.renew_away.store(false, SeqCst);
-    sleep(BEAT / 2).await;
+    sleep(HEARTBEAT_INTERVAL + SETTLE_TIME).await;
+    world.store.k.renew_fails.store(true, SeqCst);
+    sleep(HEARTBEAT_INTERVAL).await;
+    world.store.k.renew_fails.store(false, SeqCst);
+    sleep(HEARTBEAT_INTERVAL / 2).await;
     let left = world.recorder.recorded("renewal_time_to_deadline_seconds");
     // The ttl without its margin of a twentieth, the interval, and the half of one until the retry.
     let expected = [14.25 - 3.0, 14.25 - 4.5];
@@ -140,10 +140,10 @@ async fn what_is_left_at_a_renewal_is_what_the_interval_has_not_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_that_fail() {
-    let world = World::new();
+async fn failed_heartbeats_are_counted() {
+    let world = Harness::new();
     let election = world.leading(job()).await;
-    world.store.k.renew_away.store(true, SeqCst);
+    world.store.k.renew_fails.store(true, SeqCst);
     let standing = |status: &Status| !status.is_leading();
     election.watch().wait_for(standing).await.unwrap();
     let failed = moved([
@@ -157,11 +157,11 @@ async fn heartbeats_that_fail() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_is_lost() {
-    let world = World::new();
+async fn a_lost_lease_is_counted() {
+    let world = Harness::new();
     let election = world.leading(job()).await;
-    world.take_away().await;
-    sleep(SOON).await;
+    world.steal_lease().await;
+    sleep(SETTLE_TIME).await;
     let lost = moved([
         ("renewals_total{outcome=lost}", 1.0),
         ("terms_ended_total{lock=a,reason=lost}", 1.0),
@@ -172,8 +172,8 @@ async fn a_lease_that_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_is_disabled_and_enabled() {
-    let world = World::new();
+async fn disabled_gauge_follows_disable_and_enable() {
+    let world = Harness::new();
     let client = world.client();
     let election = world.leading(job()).await;
     client.disable("a", "upgrade").await.unwrap();
@@ -198,8 +198,8 @@ async fn a_name_that_is_disabled_and_enabled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_that_takes_too_long() {
-    let world = World::new();
+async fn an_overrunning_stop_is_counted() {
+    let world = Harness::new();
     let stuck = start_stop(|_| async { Ok(()) }, |_| std::future::pending::<()>());
     let election = world.leading(stuck).await;
     let stopping = tokio::spawn(election.shutdown());
@@ -212,8 +212,8 @@ async fn a_stop_that_takes_too_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_fails_and_a_resignation() {
-    let world = World::new();
+async fn terms_ended_has_failed_and_resigned() {
+    let world = Harness::new();
     let failing = job_fn(|_| async { Err("no config".into()) });
     let election = world.elect(&world.client(), failing);
     sleep(Duration::from_millis(1)).await;
@@ -230,8 +230,8 @@ async fn a_start_that_fails_and_a_resignation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_takeover_is_a_term_after_another_instance() {
-    let world = World::new();
+async fn a_takeover_is_counted_after_another_leader() {
+    let world = Harness::new();
     let first = world.leading(job()).await;
     let second = world.elect(&world.client(), job());
     sleep(Duration::from_secs(1)).await;
@@ -253,13 +253,13 @@ async fn a_takeover_is_a_term_after_another_instance() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guard_from_its_acquire_to_its_release() {
-    let world = World::new();
+async fn a_guard_is_measured_from_acquire_to_release() {
+    let world = Harness::new();
     let lock = world.client().lock("a").unwrap();
     let guard = lock.acquire(TTL).await.unwrap();
     let held = moved([("acquire_wait_seconds{outcome=acquired}", 1.0), ("locks_held", 1.0)]);
     assert_eq!(world.moved(), held);
-    sleep(BEAT + SOON).await;
+    sleep(HEARTBEAT_INTERVAL + SETTLE_TIME).await;
     let renewed = moved([
         ("renewal_time_to_deadline_seconds", 1.0),
         ("renewals_total{outcome=extended}", 1.0),
@@ -277,10 +277,10 @@ async fn a_guard_from_its_acquire_to_its_release() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn guards_whose_lease_cannot_be_kept() {
-    let world = World::new();
+async fn lost_guards_are_counted_by_reason() {
+    let world = Harness::new();
     let gone = world.held().await;
-    world.take_away().await;
+    world.steal_lease().await;
     gone.lost().await;
     let lost = moved([
         ("locks_held", 0.0),
@@ -305,7 +305,7 @@ async fn guards_whose_lease_cannot_be_kept() {
     world.client().enable("a").await.unwrap();
 
     let expired = world.held().await;
-    world.store.k.renew_away.store(true, SeqCst);
+    world.store.k.renew_fails.store(true, SeqCst);
     expired.lost().await;
     sleep(Duration::from_millis(1)).await;
     let lost = world.moved();
@@ -316,8 +316,8 @@ async fn guards_whose_lease_cannot_be_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_by_how_they_end() {
-    let world = World::new();
+async fn waits_are_counted_by_outcome() {
+    let world = Harness::new();
     let guard = world.held().await;
     let lock = world.client().lock("a").unwrap();
     let waiting = {
@@ -345,8 +345,8 @@ async fn waits_by_how_they_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_to_the_store_by_operation_and_outcome() {
-    let world = World::new();
+async fn store_calls_are_counted_by_operation_and_outcome() {
+    let world = Harness::new();
     let client = world.client();
     client.status("a").await.unwrap();
     client.list().await.unwrap();
@@ -356,10 +356,10 @@ async fn calls_to_the_store_by_operation_and_outcome() {
     assert_eq!(world.calls(), calls);
 
     let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
-    sleep(BEAT + SOON).await;
-    world.store.k.renew_away.store(true, SeqCst);
-    sleep(BEAT).await;
-    world.store.k.renew_away.store(false, SeqCst);
+    sleep(HEARTBEAT_INTERVAL + SETTLE_TIME).await;
+    world.store.k.renew_fails.store(true, SeqCst);
+    sleep(HEARTBEAT_INTERVAL).await;
+    world.store.k.renew_fails.store(false, SeqCst);
     guard.release().await.unwrap();
     let calls = moved([
         ("acquire ok", 1.0),
@@ -379,9 +379,9 @@ async fn calls_to_the_store_by_operation_and_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_cannot_be_had() {
-    let world = World::new();
-    world.store.watch_as(Watch::Refused);
+async fn a_failed_watch_is_counted() {
+    let world = Harness::new();
+    world.store.set_watch(WatchFault::Refused);
     let guard = world.client().lock("a").unwrap().try_acquire().await.unwrap().unwrap();
     sleep(Duration::from_millis(10)).await;
     assert!(world.calls().contains(&("watch unavailable".to_owned(), 1.0)));
@@ -390,8 +390,8 @@ async fn a_watch_that_cannot_be_had() {
 
 /// Of ten thousand locks nobody wants ten thousand series.
 #[tokio::test(start_paused = true)]
-async fn locks_are_not_told_apart() {
-    let world = World::new();
+async fn lock_metrics_have_no_name_label() {
+    let world = Harness::new();
     let client = world.client();
     for number in 0..50 {
         let lock = client.lock(format!("order-{number}")).unwrap();

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use leasehold_core::telemetry::{METRICS, MetricKind, describe};
 use metrics::{Unit, with_local_recorder};
-use recorder::Recorder;
+use recorder::TestRecorder;
 
 fn read(file: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -35,7 +35,7 @@ fn known() -> BTreeSet<&'static str> {
 
 #[test]
 fn every_metric_is_described_with_its_unit() {
-    let recorder = Recorder::default();
+    let recorder = TestRecorder::default();
     with_local_recorder(&recorder, describe);
     let units: BTreeMap<_, _> =
         METRICS.iter().map(|metric| (metric.name.to_owned(), Some(metric.unit))).collect();
@@ -43,7 +43,7 @@ fn every_metric_is_described_with_its_unit() {
 }
 
 #[test]
-fn names_tell_the_kind_and_the_unit() {
+fn metric_names_end_in_their_unit_or_total() {
     for metric in METRICS {
         let name = metric.name;
         assert_eq!(name.ends_with("_total"), metric.kind == MetricKind::Counter, "{name}");
@@ -54,8 +54,8 @@ fn names_tell_the_kind_and_the_unit() {
 }
 
 #[test]
-fn the_table_in_the_documentation_says_what_is_described() {
-    let page = read("docs/metrics.md");
+fn docs_metrics_table_matches_the_catalog() {
+    let page = read("docs/reference/metrics.md");
     let rows: Vec<Vec<&str>> = page
         .lines()
         .filter(|line| line.starts_with("| `leasehold_"))
@@ -89,7 +89,7 @@ fn the_table_in_the_documentation_says_what_is_described() {
 }
 
 #[test]
-fn the_board_and_the_alerts_name_no_other_metrics() {
+fn dashboards_and_alerts_use_only_catalogued_metrics() {
     let board = read("examples/monitoring/grafana.json");
     serde_json::from_str::<serde_json::Value>(&board).unwrap();
     assert_eq!(named(&board), known(), "the board shows every metric");
@@ -101,7 +101,7 @@ fn the_board_and_the_alerts_name_no_other_metrics() {
 }
 
 #[test]
-fn every_alert_has_a_history_that_fires_it() {
+fn every_alert_has_a_test_that_fires_it() {
     let (alerts, tests) =
         (read("examples/monitoring/alerts.yml"), read("examples/monitoring/alerts_test.yml"));
     let alerts: Vec<_> =

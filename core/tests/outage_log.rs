@@ -2,16 +2,16 @@
 //! lease.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 
 use std::io::Write;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use faulty_store::{FaultyStore, WatchFault};
 use leasehold_core::{Client, TokioClock};
-use odd::{Odd, Watch};
 use tracing_subscriber::filter::LevelFilter;
 
 #[derive(Clone, Default)]
@@ -45,25 +45,25 @@ fn log() -> (Log, tracing::subscriber::DefaultGuard) {
     (log, tracing::subscriber::set_default(subscriber))
 }
 
-fn client(odd: &Odd) -> Client {
+fn client(faulty: &FaultyStore) -> Client {
     let clock = Arc::new(TokioClock::new());
-    Client::builder(Arc::new(odd.clone())).clock(clock).seed(1).build().unwrap()
+    Client::builder(Arc::new(faulty.clone())).clock(clock).seed(1).build().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_logs_two_lines_however_many_leases_there_are() {
+async fn an_outage_logs_two_lines_for_any_number_of_leases() {
     let (log, _installed) = log();
-    let odd = Odd::new(Arc::new(TokioClock::new()));
-    let client = client(&odd);
+    let faulty = FaultyStore::new(Arc::new(TokioClock::new()));
+    let client = client(&faulty);
     let mut guards = Vec::new();
     for number in 0..1_000 {
         let lock = client.lock(format!("lock-{number}")).unwrap();
         guards.push(lock.try_acquire().await.unwrap().unwrap());
     }
     tokio::time::sleep(Duration::from_secs(10)).await;
-    odd.k.all_away.store(true, SeqCst);
+    faulty.k.all_fail.store(true, SeqCst);
     tokio::time::sleep(Duration::from_secs(10)).await;
-    odd.k.all_away.store(false, SeqCst);
+    faulty.k.all_fail.store(false, SeqCst);
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(guards.iter().all(leasehold_core::Guard::is_held));
     let lines = log.lines();
@@ -76,9 +76,9 @@ async fn an_outage_logs_two_lines_however_many_leases_there_are() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_is_logged_before_the_lock_is_lost() {
     let (log, _installed) = log();
-    let odd = Odd::new(Arc::new(TokioClock::new()));
-    let guard = client(&odd).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
-    odd.k.all_hang.store(true, SeqCst);
+    let faulty = FaultyStore::new(Arc::new(TokioClock::new()));
+    let guard = client(&faulty).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    faulty.k.all_hang.store(true, SeqCst);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let lines = log.lines();
     assert_eq!(lines.len(), 1, "{lines:#?}");
@@ -93,18 +93,18 @@ async fn a_store_that_hangs_is_logged_before_the_lock_is_lost() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_watch_is_logged_once() {
     let (log, _installed) = log();
-    let odd = Odd::new(Arc::new(TokioClock::new())).watching(Watch::Refused);
-    let _guard = client(&odd).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    let faulty = FaultyStore::new(Arc::new(TokioClock::new())).watching(WatchFault::Refused);
+    let _guard = client(&faulty).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_secs(120)).await;
-    assert!(odd.k.watches.load(SeqCst) > 10);
+    assert!(faulty.k.watches.load(SeqCst) > 10);
     assert_eq!(log.lines().len(), 1, "{:#?}", log.lines());
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_watch_is_begun_where_hints_are_turned_off() {
-    let odd = Odd::new(Arc::new(TokioClock::new()));
+async fn no_watch_is_opened_when_hints_are_off() {
+    let faulty = FaultyStore::new(Arc::new(TokioClock::new()));
     let clock = Arc::new(TokioClock::new());
-    let builder = Client::builder(Arc::new(odd.clone())).clock(clock).hints(false);
+    let builder = Client::builder(Arc::new(faulty.clone())).clock(clock).hints(false);
     let client = builder.build().unwrap();
     let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
     let waiter = client.lock("a").unwrap();
@@ -112,5 +112,5 @@ async fn no_watch_is_begun_where_hints_are_turned_off() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     guard.release().await.unwrap();
     assert!(waiting.await.unwrap().is_ok(), "it polls");
-    assert_eq!(odd.k.watches.load(SeqCst), 0);
+    assert_eq!(faulty.k.watches.load(SeqCst), 0);
 }

@@ -1,18 +1,18 @@
 //! Heartbeats, releases and elections go on while the application's threads compute or block.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
+use faulty_store::FaultyStore;
 use futures_util::FutureExt;
 use leasehold_core::{
     Client, Leadership, LockName, LockStore, Settings, Status, SystemClock, job_fn,
 };
-use odd::Odd;
 use tokio::runtime::{Builder, Runtime};
 
 /// Leases are long, so that a busy machine loses none, and heartbeats are frequent.
@@ -20,10 +20,10 @@ fn settings() -> Settings {
     Settings::new().ttl(Duration::from_secs(60)).heartbeat_interval(Duration::from_millis(50))
 }
 
-fn client() -> (Odd, Client) {
-    let odd = Odd::new(Arc::new(SystemClock));
-    let client = Client::builder(Arc::new(odd.clone())).settings(settings()).build().unwrap();
-    (odd, client)
+fn client() -> (FaultyStore, Client) {
+    let faulty = FaultyStore::new(Arc::new(SystemClock));
+    let client = Client::builder(Arc::new(faulty.clone())).settings(settings()).build().unwrap();
+    (faulty, client)
 }
 
 fn one_thread() -> Runtime {
@@ -47,20 +47,20 @@ fn block_until(what: impl Fn() -> bool) -> bool {
 }
 
 /// Blocks the thread until more heartbeats have gone out.
-fn blocks_and_beats(odd: &Odd) -> bool {
-    let before = odd.k.renews.load(SeqCst);
-    block_until(|| odd.k.renews.load(SeqCst) >= before + 5)
+fn blocks_while_renewing(faulty: &FaultyStore) -> bool {
+    let before = faulty.k.renews.load(SeqCst);
+    block_until(|| faulty.k.renews.load(SeqCst) >= before + 5)
 }
 
 /// The first renewal used to wait for the keeper's task, behind the task that computes.
 #[test]
-fn a_guard_is_kept_while_its_task_computes() {
+fn a_guard_is_renewed_while_its_task_blocks() {
     for runtime in [four_workers(), one_thread()] {
-        let (odd, client) = client();
+        let (faulty, client) = client();
         let (beats, held) = runtime.block_on(async move {
             let task = tokio::spawn(async move {
                 let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
-                (blocks_and_beats(&odd), guard.is_held())
+                (blocks_while_renewing(&faulty), guard.is_held())
             });
             task.await.unwrap()
         });
@@ -70,16 +70,16 @@ fn a_guard_is_kept_while_its_task_computes() {
 }
 
 #[test]
-fn a_term_goes_on_while_its_job_computes() {
-    let (odd, client) = client();
+fn a_term_is_renewed_while_its_job_blocks() {
+    let (faulty, client) = client();
     let (beats, held) = one_thread().block_on(async move {
         let (send, received) = tokio::sync::oneshot::channel();
         let send = Arc::new(std::sync::Mutex::new(Some(send)));
         let election =
             client.election("a").unwrap().spawn(job_fn(move |leadership: Leadership| {
-                let (odd, send) = (odd.clone(), send.clone());
+                let (faulty, send) = (faulty.clone(), send.clone());
                 async move {
-                    let beats = blocks_and_beats(&odd);
+                    let beats = blocks_while_renewing(&faulty);
                     if let Some(send) = send.lock().unwrap().take() {
                         send.send((beats, leadership.is_held())).unwrap();
                     }
@@ -96,14 +96,14 @@ fn a_term_goes_on_while_its_job_computes() {
 }
 
 #[test]
-fn a_guard_that_is_dropped_is_released_while_its_task_computes() {
-    let (odd, client) = client();
+fn a_dropped_guard_is_released_while_its_task_blocks() {
+    let (faulty, client) = client();
     let free = one_thread().block_on(async move {
         let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
         drop(guard);
         let name = LockName::new("a").unwrap();
         // The memory store answers at once.
-        let record = || odd.inner.get(&name).now_or_never().unwrap().unwrap().unwrap();
+        let record = || faulty.inner.get(&name).now_or_never().unwrap().unwrap().unwrap();
         block_until(|| record().lease.is_none())
     });
     assert!(free);
@@ -145,9 +145,9 @@ fn a_job_is_dropped_in_the_applications_runtime() {
 
 /// The first election's runtime lives on, and nobody drives it.
 #[test]
-fn a_shutdown_waits_for_no_runtime_that_nobody_drives() {
-    let (odd, client) = client();
-    odd.k.announces.store(true, SeqCst);
+fn shutdown_does_not_wait_for_an_idle_runtime() {
+    let (faulty, client) = client();
+    faulty.k.announces.store(true, SeqCst);
     let job = || {
         job_fn(|leadership: Leadership| async move {
             leadership.cancelled().await;
@@ -171,7 +171,7 @@ fn a_shutdown_waits_for_no_runtime_that_nobody_drives() {
 
 /// Its handle is kept, but the job cannot go on.
 #[test]
-fn an_election_leaves_when_its_runtime_is_gone() {
+fn an_election_ends_when_its_runtime_shuts_down() {
     let (_odd, client) = client();
     let gone = one_thread();
     let (lead, follow) = gone.block_on(async {
@@ -187,7 +187,7 @@ fn an_election_leaves_when_its_runtime_is_gone() {
     });
     drop(gone);
     let left = one_thread().block_on(async {
-        let both = async { tokio::join!(lead.ended(), follow.ended()) };
+        let both = async { tokio::join!(lead.join(), follow.join()) };
         tokio::time::timeout(Duration::from_secs(60), both).await
     });
     assert!(left.is_ok());

@@ -1,16 +1,16 @@
 //! Instances make themselves known at the heartbeat's pace, and no election depends on it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use faulty_store::FaultyStore;
 use leasehold_core::{
     Client, Clock, Job, LockStore, MemoryStore, Presence, Status, TokioClock, job_fn,
 };
-use odd::Odd;
 
 fn client(store: impl LockStore, clock: &Arc<dyn Clock>) -> Client {
     Client::builder(Arc::new(store)).clock(clock.clone()).build().unwrap()
@@ -29,12 +29,12 @@ async fn names_of(observer: &Client, client: &Client) -> Option<Vec<String>> {
     Some(own.presence.campaigns.iter().map(ToString::to_string).collect())
 }
 
-async fn soon() {
+async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_is_known_by_what_it_campaigns_for_now() {
+async fn presence_lists_the_current_campaigns() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let store = MemoryStore::with_clock(clock.clone());
     let (leader, observer) = (client(store.clone(), &clock), client(store, &clock));
@@ -42,27 +42,27 @@ async fn an_instance_is_known_by_what_it_campaigns_for_now() {
     let first = leader.election("a").unwrap().spawn(job());
     let second = leader.election("b").unwrap().spawn(job());
     let twice = leader.election("b").unwrap().spawn(job());
-    soon().await;
+    settle().await;
     assert_eq!(names_of(&observer, &leader).await.unwrap(), ["a", "b"]);
     // Far longer than one announcement lasts.
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert_eq!(names_of(&observer, &leader).await.unwrap(), ["a", "b"]);
     second.shutdown().await;
     first.shutdown().await;
-    soon().await;
+    settle().await;
     assert_eq!(names_of(&observer, &leader).await.unwrap(), ["b"]);
     // A process that exits right after its last election leaves no trace.
     twice.shutdown().await;
     assert_eq!(names_of(&observer, &leader).await, None);
     // And again, after the last.
     let again = leader.election("c").unwrap().spawn(job());
-    soon().await;
+    settle().await;
     assert_eq!(names_of(&observer, &leader).await.unwrap(), ["c"]);
     again.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_gone_is_known_for_a_ttl() {
+async fn a_crashed_instance_is_listed_for_one_ttl() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let store = MemoryStore::with_clock(clock.clone());
     let observer = client(store.clone(), &clock);
@@ -76,7 +76,7 @@ async fn one_that_is_gone_is_known_for_a_ttl() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_are_bounded() {
+async fn presence_records_are_bounded() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let store = MemoryStore::with_clock(clock.clone());
     let (leader, observer) = (client(store.clone(), &clock), client(store, &clock));
@@ -91,9 +91,9 @@ async fn records_are_bounded() {
 
 /// The store of this test implements none of it.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_keeps_no_instances_has_elections_all_the_same() {
+async fn elections_work_on_a_store_without_instances() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
-    let leader = client(Odd::new(clock.clone()), &clock);
+    let leader = client(FaultyStore::new(clock.clone()), &clock);
     let election = leader.election("a").unwrap().spawn(job());
     election.watch().wait_for(Status::is_leading).await.unwrap();
     assert!(leader.instances().await.unwrap_err().is_unsupported());

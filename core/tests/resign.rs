@@ -1,17 +1,17 @@
 //! `Client::resign`: the leader steps down in order, and the lead moves on.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use faulty_store::{FaultyStore, WatchFault};
 use leasehold_core::{
     Client, Clock, DisableOutcome, Leadership, LockState, LockStore, MemoryStore, ResignOutcome,
     Status, TokioClock, job_fn,
 };
-use odd::{Odd, Watch};
 use tokio::time::timeout;
 
 fn client(store: &Arc<dyn LockStore>) -> Client {
@@ -23,7 +23,7 @@ fn store() -> Arc<dyn LockStore> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lead_moves_on_and_the_name_stays_enabled() {
+async fn resign_moves_the_lead_and_leaves_the_name_enabled() {
     let store = store();
     let client = client(&store);
     let job = job_fn(|leadership: Leadership| async move {
@@ -43,12 +43,12 @@ async fn the_lead_moves_on_and_the_name_stays_enabled() {
 
 /// Also on a store whose hints come some time after: the one who resigned lets others hear first.
 #[tokio::test(start_paused = true)]
-async fn the_lead_moves_on_to_those_who_hear_of_it_later() {
+async fn resign_moves_the_lead_to_a_candidate_with_slow_hints() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let shared = MemoryStore::with_clock(clock.clone());
     let campaign = || {
-        let store =
-            Odd { inner: shared.clone(), ..Odd::new(clock.clone()) }.watching(Watch::Manual);
+        let store = FaultyStore { inner: shared.clone(), ..FaultyStore::new(clock.clone()) }
+            .watching(WatchFault::Manual);
         let client = Client::builder(Arc::new(store.clone())).clock(clock.clone()).build().unwrap();
         let job = job_fn(|leadership: Leadership| async move {
             leadership.cancelled().await;
@@ -97,7 +97,7 @@ async fn grant_after(client: &Client, token: u64) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_holds_or_is_disabled_is_left_alone() {
+async fn resign_does_nothing_to_free_or_disabled_names() {
     let client = client(&store());
     assert_eq!(client.resign("a", "x").await.unwrap(), ResignOutcome::NotHeld);
     assert_eq!(client.status("a").await.unwrap().state(), LockState::Free);
@@ -114,7 +114,7 @@ async fn what_nobody_holds_or_is_disabled_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_goes_on_when_nobody_waits_for_it() {
+async fn resign_completes_when_its_future_is_dropped() {
     let client = client(&store());
     let guard = client.lock("a").unwrap().acquire(Duration::ZERO).await.unwrap();
     // Polled once, then dropped.

@@ -1,20 +1,20 @@
 //! Stores and runtimes that misbehave: what one does wrong costs no more than it must.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use faulty_store::{FaultyStore, WatchFault};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use leasehold_core::{
     Client, Clock, ElectionHandle, Job, Leadership, LockName, LockStore, MAX_TTL, MemoryStore,
     Moment, Settings, Status, SystemClock, TokioClock, job_fn, start_stop,
 };
-use odd::{Odd, Watch};
 
 fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
@@ -22,8 +22,13 @@ fn secs(s: u64) -> Duration {
 fn ms(s: u64) -> Duration {
     Duration::from_millis(s)
 }
-fn client(odd: &Odd, clock: Arc<dyn Clock>, settings: Settings) -> Client {
-    Client::builder(Arc::new(odd.clone())).clock(clock).settings(settings).seed(1).build().unwrap()
+fn client(faulty: &FaultyStore, clock: Arc<dyn Clock>, settings: Settings) -> Client {
+    Client::builder(Arc::new(faulty.clone()))
+        .clock(clock)
+        .settings(settings)
+        .seed(1)
+        .build()
+        .unwrap()
 }
 fn waiting_job() -> impl Job {
     job_fn(|l: Leadership| async move {
@@ -60,7 +65,7 @@ fn spawn_while_the_runtime_shuts_down_does_not_hang() {
     );
 }
 #[tokio::test]
-async fn stop_is_called_with_no_grace() {
+async fn stop_is_called_with_zero_grace() {
     let stops = Arc::new(AtomicU64::new(0));
     let s = stops.clone();
     let client = Client::builder(Arc::new(MemoryStore::new()))
@@ -136,12 +141,12 @@ fn stop_never_precedes_start() {
     );
 }
 #[test]
-fn a_client_used_first_in_a_runtime_that_then_idles_keeps_its_leases_in_another() {
+fn leases_are_kept_when_the_first_runtime_goes_idle() {
     // On a busy machine heartbeats may come too late for a short lease, but not for every longer one.
-    let held = (0..6).any(|attempt| kept_in_another_runtime(ms(400) * 2_u32.pow(attempt)));
+    let held = (0..6).any(|attempt| renew_in_another_runtime(ms(400) * 2_u32.pow(attempt)));
     assert!(held, "the lease was lost although the store works");
 }
-fn kept_in_another_runtime(ttl: Duration) -> bool {
+fn renew_in_another_runtime(ttl: Duration) -> bool {
     let a = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let client = Client::builder(Arc::new(MemoryStore::new()))
         .settings(Settings::new().ttl(ttl))
@@ -164,63 +169,63 @@ fn kept_in_another_runtime(ttl: Duration) -> bool {
     held
 }
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_ends_at_once_makes_no_storm() {
+async fn a_watch_that_ends_at_once_is_reopened_with_backoff() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone()).watching(Watch::Empty);
-    let one = client(&odd, clock.clone(), Settings::new());
-    let two = client(&odd, clock.clone(), Settings::new());
+    let faulty = FaultyStore::new(clock.clone()).watching(WatchFault::Empty);
+    let one = client(&faulty, clock.clone(), Settings::new());
+    let two = client(&faulty, clock.clone(), Settings::new());
     let _a = one.election("a").unwrap().spawn(waiting_job());
     let _b = two.election("a").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(60)).await;
-    let (r, q) = (odd.k.renews.load(SeqCst), odd.k.acquires.load(SeqCst));
+    let (r, q) = (faulty.k.renews.load(SeqCst), faulty.k.acquires.load(SeqCst));
     println!(
         "in 60 s: {r} renews (20 expected), {q} acquires (13 expected), {} watches",
-        odd.k.watches.load(SeqCst)
+        faulty.k.watches.load(SeqCst)
     );
     assert!(r < 60 && q < 60, "{r} renews, {q} acquires");
 }
 #[tokio::test(start_paused = true)]
-async fn hints_do_not_use_up_the_retries() {
+async fn hints_do_not_consume_retries() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone()).watching(Watch::Manual);
-    let c = client(&odd, clock.clone(), Settings::new());
+    let faulty = FaultyStore::new(clock.clone()).watching(WatchFault::Manual);
+    let c = client(&faulty, clock.clone(), Settings::new());
     let e = c.election("a").unwrap().spawn(waiting_job());
     e.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(ms(500)).await;
-    odd.k.renew_away.store(true, SeqCst);
+    faulty.k.renew_fails.store(true, SeqCst);
     for _ in 0..5 {
-        odd.hint();
+        faulty.hint();
         tokio::time::sleep(ms(20)).await;
         println!(
             "{} renews, {:?} terms {} err {:?}",
-            odd.k.renews.load(SeqCst),
+            faulty.k.renews.load(SeqCst),
             e.status().standing,
             e.status().terms,
             e.status().error
         );
     }
-    odd.k.renew_away.store(false, SeqCst); // an outage of 100 ms
+    faulty.k.renew_fails.store(false, SeqCst); // an outage of 100 ms
     assert_eq!(e.status().terms, 1, "stepped down after 100 ms of a tolerance of 9.25 s");
 }
 #[tokio::test(start_paused = true)]
 async fn an_election_survives_a_release_that_panics() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock.clone(), Settings::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock.clone(), Settings::new());
     let e = c.election("a").unwrap().spawn(waiting_job());
     e.watch().wait_for(Status::is_leading).await.unwrap();
-    odd.k.release_panics.store(true, SeqCst);
+    faulty.k.release_panics.store(true, SeqCst);
     e.resign().await;
-    odd.k.release_panics.store(false, SeqCst);
+    faulty.k.release_panics.store(false, SeqCst);
     tokio::time::sleep(secs(60)).await;
     println!("{:?}", e.status());
     assert!(e.status().is_leading(), "it never campaigns again");
 }
 #[tokio::test(start_paused = true)]
-async fn a_renew_that_panics_once_costs_only_its_own_batch() {
+async fn a_panicking_renew_fails_only_its_batch() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock.clone(), Settings::new().heartbeat_retries(0));
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock.clone(), Settings::new().heartbeat_retries(0));
     let slow = c
         .election("slow")
         .unwrap()
@@ -230,19 +235,19 @@ async fn a_renew_that_panics_once_costs_only_its_own_batch() {
     let fast = c.election("fast").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(1)).await;
     assert!(slow.status().is_leading() && fast.status().is_leading());
-    odd.k.renew_panics.store(true, SeqCst);
+    faulty.k.renew_panics.store(true, SeqCst);
     tokio::time::sleep(secs(3)).await; // the fast one's heartbeat; the slow one's is due at 120 s
-    odd.k.renew_panics.store(false, SeqCst);
+    faulty.k.renew_panics.store(false, SeqCst);
     println!("terms {} {} {:?}", fast.status().terms, slow.status().terms, fast.status().error);
     println!("fast {:?} slow {:?}", fast.status().standing, slow.status().standing);
     assert_eq!(slow.status().terms, 1, "a lease whose heartbeat was not in the batch stepped down");
 }
 #[tokio::test(start_paused = true)]
-async fn a_lost_grant_is_given_back_although_the_name_was_disabled() {
+async fn an_unconfirmed_grant_is_released_after_a_disable() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock.clone(), Settings::new());
-    odd.k.acquire_deaf.store(true, SeqCst);
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock.clone(), Settings::new());
+    faulty.k.acquire_loses_reply.store(true, SeqCst);
     let lock = c.lock("a").unwrap();
     let waiting = tokio::spawn({
         let lock = lock.clone();
@@ -250,7 +255,7 @@ async fn a_lost_grant_is_given_back_although_the_name_was_disabled() {
     });
     tokio::time::sleep(ms(500)).await;
     c.disable("a", "why").await.unwrap();
-    odd.k.acquire_deaf.store(false, SeqCst);
+    faulty.k.acquire_loses_reply.store(false, SeqCst);
     println!("{:?}", waiting.await.unwrap());
     c.enable("a").await.unwrap();
     tokio::time::sleep(secs(1)).await;
@@ -262,15 +267,15 @@ async fn a_lost_grant_is_given_back_although_the_name_was_disabled() {
     );
 }
 #[tokio::test(start_paused = true)]
-async fn a_hung_call_does_not_keep_shutdown_for_a_day() {
+async fn a_hanging_call_does_not_delay_shutdown() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    odd.k.all_hang.store(true, SeqCst);
-    let c = client(&odd, clock.clone(), Settings::new().ttl(MAX_TTL));
+    let faulty = FaultyStore::new(clock.clone());
+    faulty.k.all_hang.store(true, SeqCst);
+    let c = client(&faulty, clock.clone(), Settings::new().ttl(MAX_TTL));
     let e = c.election("a").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(1)).await;
     let from = tokio::time::Instant::now();
-    odd.k.all_hang.store(false, SeqCst); // one call hung; the store is well again
+    faulty.k.all_hang.store(false, SeqCst); // one call hung; the store is well again
     e.shutdown().await;
     println!("shutdown took {:?}", from.elapsed());
     assert!(from.elapsed() < secs(120));
@@ -278,14 +283,14 @@ async fn a_hung_call_does_not_keep_shutdown_for_a_day() {
 #[tokio::test(start_paused = true)]
 async fn an_observer_does_not_spin_on_a_lease_with_nothing_left() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock.clone(), Settings::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock.clone(), Settings::new());
     let _g = c.lock("a").unwrap().acquire(secs(1)).await.unwrap();
-    odd.k.zero_left.store(true, SeqCst);
+    faulty.k.zero_remaining.store(true, SeqCst);
     let mut o = c.observe("a").unwrap();
     tokio::spawn(async move { while o.next().await.is_some() {} });
     tokio::time::sleep(ms(100)).await;
-    let gets = odd.k.gets.load(SeqCst);
+    let gets = faulty.k.gets.load(SeqCst);
     assert!(gets < 100, "{gets} looks in 100 ms");
 }
 #[tokio::test]
@@ -299,11 +304,11 @@ async fn acquire_with_no_time_asks_at_least_once() {
     assert!(err.is_none(), "a free lock was not had: {err:?}");
 }
 #[tokio::test]
-async fn a_watch_that_hangs_is_given_up_when_nobody_waits() {
-    let odd = Odd::new(Arc::new(SystemClock)).watching(Watch::Hang);
-    let weak = Arc::downgrade(&odd.k);
-    let c = client(&odd, Arc::new(SystemClock), Settings::new());
-    drop(odd);
+async fn a_hanging_watch_is_dropped_without_waiters() {
+    let faulty = FaultyStore::new(Arc::new(SystemClock)).watching(WatchFault::Hang);
+    let weak = Arc::downgrade(&faulty.k);
+    let c = client(&faulty, Arc::new(SystemClock), Settings::new());
+    drop(faulty);
     let o = c.observe("a").unwrap();
     tokio::time::sleep(ms(50)).await;
     drop(o);
@@ -317,33 +322,33 @@ async fn a_watch_that_hangs_is_given_up_when_nobody_waits() {
     assert!(gone.is_ok(), "a task and the store are left over");
 }
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_panics_is_begun_anew() {
+async fn a_panicking_watch_is_reopened() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone()).watching(Watch::PanicOnce);
-    let one = client(&odd, clock.clone(), Settings::new());
+    let faulty = FaultyStore::new(clock.clone()).watching(WatchFault::PanicOnce);
+    let one = client(&faulty, clock.clone(), Settings::new());
     let _e = one.election("a").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(120)).await;
-    let n = odd.k.watches.load(SeqCst);
+    let n = faulty.k.watches.load(SeqCst);
     assert!(n >= 2, "{n} watch in 2 minutes");
 }
 #[tokio::test(start_paused = true)]
-async fn a_lost_lease_ends_the_work_at_once() {
+async fn a_lost_lease_aborts_the_job_at_once() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock.clone(), Settings::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock.clone(), Settings::new());
     let active = Arc::new(AtomicU64::new(0));
     let job = |active: Arc<AtomicU64>| {
         job_fn(move |l: Leadership| {
             let active = active.clone();
             async move {
-                struct Out(Arc<AtomicU64>);
-                impl Drop for Out {
+                struct SetOnDrop(Arc<AtomicU64>);
+                impl Drop for SetOnDrop {
                     fn drop(&mut self) {
                         self.0.fetch_sub(1, SeqCst);
                     }
                 }
                 active.fetch_add(1, SeqCst);
-                let _out = Out(active);
+                let _out = SetOnDrop(active);
                 // Work that looks at `cancelled` only between rounds of 4 s.
                 loop {
                     tokio::time::sleep(secs(4)).await;
@@ -358,8 +363,8 @@ async fn a_lost_lease_ends_the_work_at_once() {
     e.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(ms(100)).await;
     let lease = c.status("a").await.unwrap().lease.unwrap().id;
-    odd.inner.release(&LockName::new("a").unwrap(), lease).await.unwrap(); // forced
-    let other = client(&odd, clock.clone(), Settings::new());
+    faulty.inner.release(&LockName::new("a").unwrap(), lease).await.unwrap(); // forced
+    let other = client(&faulty, clock.clone(), Settings::new());
     let f = other.election("a").unwrap().spawn(job(active.clone()));
     tokio::time::sleep(ms(500)).await;
     println!("{:?} {:?}", e.status().standing, f.status().standing);
@@ -368,65 +373,65 @@ async fn a_lost_lease_ends_the_work_at_once() {
 
 /// Found by the model checker: "nobody stands in its own way".
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_was_refused_after_an_unknown_attempt_is_asked_for_under_the_same_id() {
+async fn a_lock_refused_after_an_unknown_attempt_keeps_its_lease_id() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let lock = client(&odd, clock.clone(), Settings::new()).lock("a").unwrap();
-    odd.k.acquire_deaf.store(true, SeqCst);
+    let faulty = FaultyStore::new(clock.clone());
+    let lock = client(&faulty, clock.clone(), Settings::new()).lock("a").unwrap();
+    faulty.k.acquire_loses_reply.store(true, SeqCst);
     let waiting = tokio::spawn(async move { lock.acquire(secs(60)).await.map(drop) });
     tokio::time::sleep(ms(10)).await;
     // The first request is not answered, and another's lease is in the way of the second.
     let name = LockName::new("a").unwrap();
-    let first = odd.k.asked.lock().unwrap()[0];
-    odd.inner.release(&name, first).await.unwrap();
-    let other = client(&odd, clock, Settings::new()).lock("a").unwrap();
-    odd.k.acquire_deaf.store(false, SeqCst);
+    let first = faulty.k.acquire_ids.lock().unwrap()[0];
+    faulty.inner.release(&name, first).await.unwrap();
+    let other = client(&faulty, clock, Settings::new()).lock("a").unwrap();
+    faulty.k.acquire_loses_reply.store(false, SeqCst);
     let guard = other.acquire(Duration::ZERO).await.unwrap();
     tokio::time::sleep(secs(20)).await;
     guard.release().await.unwrap();
     waiting.await.unwrap().unwrap();
     // The first request might have arrived in the meantime, and be what a new id is refused for.
-    let asked = odd.k.asked.lock().unwrap();
+    let asked = faulty.k.acquire_ids.lock().unwrap();
     let own: Vec<_> = asked.iter().filter(|id| **id == first).collect();
     assert_eq!(own.len() + 1, asked.len(), "{asked:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_that_fails_or_is_dropped_is_tried_again_in_the_background() {
+async fn a_failed_or_dropped_release_is_retried_in_the_background() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock, Settings::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock, Settings::new());
     let lock = c.lock("a").unwrap();
     let is_free = async || c.status("a").await.unwrap().lease.is_none();
 
     let guard = lock.acquire(secs(1)).await.unwrap();
-    odd.k.release_panics.store(true, SeqCst);
+    faulty.k.release_panics.store(true, SeqCst);
     assert!(guard.release().await.is_err());
-    odd.k.release_panics.store(false, SeqCst);
+    faulty.k.release_panics.store(false, SeqCst);
     tokio::time::sleep(secs(1)).await;
     assert!(is_free().await, "it is not tried again");
 
     let guard = lock.acquire(secs(1)).await.unwrap();
-    odd.k.all_hang.store(true, SeqCst);
+    faulty.k.all_hang.store(true, SeqCst);
     assert!(guard.release().now_or_never().is_none());
-    odd.k.all_hang.store(false, SeqCst);
+    faulty.k.all_hang.store(false, SeqCst);
     tokio::time::sleep(secs(1)).await;
     assert!(is_free().await, "it was dropped and nothing tried");
 }
 
 /// A lease of before the disable is ending; taken for a grant, it would be lost at once.
 #[tokio::test(start_paused = true)]
-async fn a_lock_granted_unheard_before_a_disable_is_asked_for_anew() {
+async fn a_lock_granted_unnoticed_before_a_disable_gets_a_new_lease_id() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let c = client(&odd, clock, Settings::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock, Settings::new());
     let lock = c.lock("a").unwrap();
-    odd.k.acquire_deaf.store(true, SeqCst);
+    faulty.k.acquire_loses_reply.store(true, SeqCst);
     let waiting = tokio::spawn(async move { lock.acquire(secs(60)).await });
     tokio::time::sleep(ms(10)).await;
     c.disable("a", "why").await.unwrap();
-    odd.k.acquire_deaf.store(false, SeqCst);
-    let asked = || odd.k.asked.lock().unwrap().len();
+    faulty.k.acquire_loses_reply.store(false, SeqCst);
+    let asked = || faulty.k.acquire_ids.lock().unwrap().len();
     let before = asked();
     while asked() == before {
         tokio::time::sleep(ms(1)).await;
@@ -440,10 +445,10 @@ async fn a_lock_granted_unheard_before_a_disable_is_asked_for_anew() {
 /// Found by simulation, seed 0: the lease was released, and a leadership that the job had kept was
 /// trusted for the rest of it.
 #[tokio::test(start_paused = true)]
-async fn a_leadership_that_was_kept_is_over_with_its_term() {
+async fn a_leadership_outliving_its_term_is_not_held() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone());
-    let client = client(&odd, clock, Settings::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let client = client(&faulty, clock, Settings::new());
     let kept = Arc::new(std::sync::Mutex::new(None));
     let keep = kept.clone();
     let start = move |leadership: Leadership| {
@@ -462,15 +467,15 @@ async fn a_leadership_that_was_kept_is_over_with_its_term() {
 
 /// Found by simulation, seed 414: a watch that never began was waited for for ever.
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_hangs_is_begun_anew() {
+async fn a_hanging_watch_is_reopened() {
     let clock = Arc::new(TokioClock::new());
-    let odd = Odd::new(clock.clone()).watching(Watch::Hang);
-    let lock = client(&odd, clock.clone(), Settings::new()).lock("a").unwrap();
-    let other = client(&odd, clock.clone(), Settings::new()).lock("a").unwrap();
+    let faulty = FaultyStore::new(clock.clone()).watching(WatchFault::Hang);
+    let lock = client(&faulty, clock.clone(), Settings::new()).lock("a").unwrap();
+    let other = client(&faulty, clock.clone(), Settings::new()).lock("a").unwrap();
     let guard = other.acquire(Duration::ZERO).await.unwrap();
     let waiting = tokio::spawn(async move { lock.acquire(secs(600)).await.map(drop) });
     tokio::time::sleep(secs(1)).await;
-    odd.watch_as(Watch::Inner);
+    faulty.set_watch(WatchFault::Inner);
     tokio::time::sleep(secs(20)).await;
     // On paused time, a hint takes none.
     let released = clock.now();
@@ -481,15 +486,15 @@ async fn a_watch_that_hangs_is_begun_anew() {
 
 /// A clock that drops an election's handle when it is looked at for the n-th time.
 #[derive(Debug, Default)]
-struct Trap {
-    looks_left: AtomicU64,
+struct DropAtStep {
+    reads_left: AtomicU64,
     handle: Mutex<Option<ElectionHandle>>,
 }
 
-impl Clock for Trap {
+impl Clock for DropAtStep {
     fn now(&self) -> Moment {
         let count = |left: u64| left.checked_sub(1);
-        if self.looks_left.fetch_update(SeqCst, SeqCst, count) == Ok(1) {
+        if self.reads_left.fetch_update(SeqCst, SeqCst, count) == Ok(1) {
             self.handle.lock().unwrap().take();
         }
         SystemClock.now()
@@ -502,15 +507,15 @@ impl Clock for Trap {
 
 /// It once led for ever, without a job, when that moment was between the grant's answer and `start`.
 #[tokio::test]
-async fn a_handle_dropped_at_any_moment_ends_its_election() {
+async fn dropping_the_handle_at_any_step_ends_the_election() {
     for looks in 1..1000 {
-        let clock = Arc::new(Trap::default());
+        let clock = Arc::new(DropAtStep::default());
         let store = Arc::new(MemoryStore::new());
         let client = Client::builder(store).clock(clock.clone()).build().unwrap();
         let handle = client.election("a").unwrap().spawn(waiting_job());
         let mut status = handle.watch();
         *clock.handle.lock().unwrap() = Some(handle);
-        clock.looks_left.store(looks, SeqCst);
+        clock.reads_left.store(looks, SeqCst);
         let ended = async {
             // Fails when the election has ended.
             let _ = status.wait_for(Status::is_leading).await;

@@ -21,7 +21,7 @@ impl Write for Log {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_job_runs_in_its_terms_span_and_calls_have_their_own() {
+async fn jobs_and_store_calls_have_tracing_spans() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()

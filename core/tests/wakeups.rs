@@ -1,21 +1,21 @@
 //! Hints that are missed, and commands that come late, on paused time.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/odd.rs"]
-mod odd;
+#[path = "support/faulty_store.rs"]
+mod faulty_store;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use faulty_store::{FaultyStore, WatchFault};
 use leasehold_core::{
     Client, Leadership, MemoryStore, Settings, StopReason, TokioClock, start_stop,
 };
-use odd::{Odd, Watch};
 use tokio::time::{sleep, timeout};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn client(store: &Odd, clock: &Arc<TokioClock>) -> Client {
+fn client(store: &FaultyStore, clock: &Arc<TokioClock>) -> Client {
     let settings = Settings::new().ttl(DAY).poll_interval(DAY);
     let store = Arc::new(store.clone());
     Client::builder(store).clock(clock.clone()).settings(settings).seed(1).build().unwrap()
@@ -23,12 +23,12 @@ fn client(store: &Odd, clock: &Arc<TokioClock>) -> Client {
 
 /// The watch stands only after the release, so that no hint ever tells of it.
 #[tokio::test(start_paused = true)]
-async fn a_release_before_the_watch_stands_is_not_missed() {
+async fn a_release_before_the_watch_opens_is_not_missed() {
     let clock = Arc::new(TokioClock::new());
-    let store = Odd::new(clock.clone());
+    let store = FaultyStore::new(clock.clone());
     let guard = client(&store, &clock).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
 
-    let unwatched = Odd { k: Arc::default(), ..store }.watching(Watch::Refused);
+    let unwatched = FaultyStore { k: Arc::default(), ..store }.watching(WatchFault::Refused);
     let lock = client(&unwatched, &clock).lock("a").unwrap();
     let waiting = tokio::spawn(async move { lock.acquire(DAY * 2).await });
     sleep(Duration::from_secs(60)).await;
@@ -36,13 +36,13 @@ async fn a_release_before_the_watch_stands_is_not_missed() {
     guard.release().await.unwrap();
     sleep(Duration::from_secs(60)).await;
     assert!(!waiting.is_finished(), "by chance");
-    unwatched.watch_as(Watch::Inner);
+    unwatched.set_watch(WatchFault::Inner);
     let guard = timeout(DAY / 2, waiting).await.expect("long before it polls").unwrap().unwrap();
     guard.release().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resignation_from_a_term_that_is_over_does_not_end_the_next() {
+async fn a_late_resign_does_not_end_the_next_term() {
     let clock = Arc::new(TokioClock::new());
     let store = MemoryStore::with_clock(clock.clone());
     let client = Client::builder(Arc::new(store)).clock(clock).seed(1).build().unwrap();

@@ -1,27 +1,31 @@
-//! Searches the model: `model INSTANCES FAULTS COMMANDS [STEPS [FLAW]]`.
+//! Searches the model: `model CANDIDATES LOCKERS FAULTS COMMANDS [STEPS [MUTATION]]`.
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
-use leasehold_verification::model::{Election, Flaw, Limits};
+use leasehold_verification::model::{Budget, LeaseModel, Mutation};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize| arguments.get(at).and_then(|given| given.parse::<u8>().ok());
-    let (Some(instances), Some(faults), Some(commands)) = (number(0), number(1), number(2)) else {
-        eprintln!("usage: model INSTANCES FAULTS COMMANDS [STEPS [FLAW]]");
+    let (Some(candidates), Some(lockers), Some(faults), Some(commands)) =
+        (number(0), number(1), number(2), number(3))
+    else {
+        eprintln!("usage: model CANDIDATES LOCKERS FAULTS COMMANDS [STEPS [MUTATION]]");
         return ExitCode::from(2);
     };
-    let steps = number(3).and_then(|steps| NonZeroUsize::new(steps.into()));
-    let flaw = arguments.get(4).map(|given| {
-        Flaw::ALL.into_iter().find(|flaw| format!("{flaw:?}").eq_ignore_ascii_case(given))
+    let steps = number(4).and_then(|steps| NonZeroUsize::new(steps.into()));
+    let mutation = arguments.get(5).map(|given| {
+        Mutation::ALL
+            .into_iter()
+            .find(|mutation| format!("{mutation:?}").eq_ignore_ascii_case(given))
     });
-    let election = Election::new(instances.into(), Limits { faults, commands });
-    let election = match (election, flaw) {
-        (Ok(election), None) => election,
-        (Ok(election), Some(Some(flaw))) => election.without(flaw),
+    let model = LeaseModel::new(candidates.into(), lockers.into(), Budget { faults, commands });
+    let model = match (model, mutation) {
+        (Ok(model), None) => model,
+        (Ok(model), Some(Some(mutation))) => model.without(mutation),
         (Ok(_), Some(None)) => {
-            eprintln!("a flaw is one of {:?}", Flaw::ALL);
+            eprintln!("a mutation is one of {:?}", Mutation::ALL);
             return ExitCode::from(2);
         }
         (Err(error), _) => {
@@ -29,7 +33,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let explored = election.explore(steps);
+    let explored = model.explore(steps);
     println!("{explored}");
     if explored.counterexamples.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use leasehold_verification::simulation::{Plan, run, search};
+use leasehold_verification::simulation::{SimulationPlan, run, search};
 
 /// What to run.
 struct Options {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     };
     let Options { seeds, first, jobs, one, trace } = options;
     if let Some(seed) = one {
-        let plan = Plan::draw(seed);
+        let plan = SimulationPlan::generate(seed);
         return match run(&plan) {
             Ok(outcome) => {
                 print!("{plan}");

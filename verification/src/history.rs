@@ -1,12 +1,12 @@
 //! What happened in a run, by a clock that stands outside of it.
 
-mod fact;
+mod event;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use fact::{Answer, Attempt, Fact, Name, Process, Write};
+pub use event::{AttemptId, AttemptResult, Event, InstanceId, NameId, WriteResult};
 use leasehold_core::{Settings, Timing};
 
 /// What happened, in the order in which it did.
@@ -15,18 +15,18 @@ pub struct History {
     /// The settings of every instance.
     pub timing: Timing,
     /// When, since the run began, and what.
-    pub events: Vec<(Duration, Fact)>,
+    pub events: Vec<(Duration, Event)>,
 }
 
 /// Where facts are written down as they happen.
 #[derive(Clone, Debug)]
-pub struct Recorder {
+pub struct HistoryRecorder {
     begun: tokio::time::Instant,
     timing: Timing,
-    events: Arc<Mutex<Vec<(Duration, Fact)>>>,
+    events: Arc<Mutex<Vec<(Duration, Event)>>>,
 }
 
-impl Recorder {
+impl HistoryRecorder {
     /// An empty history that begins now.
     #[must_use]
     pub fn new(timing: Timing) -> Self {
@@ -40,7 +40,7 @@ impl Recorder {
     }
 
     /// Writes down what happens now.
-    pub fn note(&self, fact: Fact) {
+    pub fn record(&self, fact: Event) {
         let now = self.now();
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push((now, fact));
     }
@@ -58,7 +58,7 @@ impl History {
     ///
     /// # Errors
     /// None in practice.
-    pub fn of(events: &[(f64, Fact)]) -> leasehold_core::Result<Self> {
+    pub fn of(events: &[(f64, Event)]) -> leasehold_core::Result<Self> {
         use leasehold_core::LockStore;
         let timing = Settings::new().resolve(&leasehold_core::MemoryStore::new().capabilities())?;
         let events = events.iter().map(|(at, fact)| (Duration::from_secs_f64(*at), fact.clone()));
@@ -68,24 +68,27 @@ impl History {
     /// How many terms began.
     #[must_use]
     pub fn terms(&self) -> usize {
-        self.events.iter().filter(|(_, fact)| matches!(fact, Fact::Started(..))).count()
+        self.events.iter().filter(|(_, fact)| matches!(fact, Event::Started(..))).count()
     }
 
     /// Its last facts up to then, without those that come all the time.
     #[must_use]
     pub fn up_to(&self, then: Duration, most: usize) -> Self {
-        let telling = |(at, fact): &&(Duration, Fact)| {
+        let telling = |(at, fact): &&(Duration, Event)| {
             let usual = matches!(
                 fact,
-                Fact::Mishap(_)
-                    | Fact::Asks(..)
-                    | Fact::Told(.., Answer::Granted | Answer::Refused | Answer::Disabled)
-                    | Fact::InTheWay(..)
-                    | Fact::Renewed(..)
-                    | Fact::Extended(..)
-                    | Fact::Hinted(..)
-                    | Fact::Relies(..)
-                    | Fact::Wrote(..)
+                Event::MessageFault(_)
+                    | Event::AcquireSent(..)
+                    | Event::AcquireEnded(
+                        ..,
+                        AttemptResult::Granted | AttemptResult::Refused | AttemptResult::Disabled
+                    )
+                    | Event::RefusedBy(..)
+                    | Event::Renewed(..)
+                    | Event::Extended(..)
+                    | Event::Hinted(..)
+                    | Event::ToldHeld(..)
+                    | Event::Wrote(..)
             );
             *at <= then && !usual
         };

@@ -11,7 +11,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 
 /// Prints a figure, and appends it to the file in which a larger run collects them.
-pub fn tell(line: &str) {
+pub fn export_figure(line: &str) {
     println!("{line}");
     let Some(file) = std::env::var_os("LEASEHOLD_TEST_COUNTS") else { return };
     let file = OpenOptions::new().append(true).create(true).open(file);

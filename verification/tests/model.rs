@@ -1,104 +1,165 @@
-//! The election's state machine, in every order of events that a few faults and commands allow;
-//! and that the search finds what is wrong when a rule is missing.
+//! The state machines of locks and elections, in every order of events that a few faults and
+//! commands allow; and that the search finds what is wrong when a rule is removed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::num::NonZeroUsize;
 
-use leasehold_verification::model::{Election, Explored, Flaw, Limits};
-use leasehold_verification::tell;
+use leasehold_verification::export_figure;
+use leasehold_verification::model::{Budget, Explored, LeaseModel, Mutation};
 
-fn explore(instances: usize, faults: u8, commands: u8, steps: Option<usize>) -> Explored {
-    let election = Election::new(instances, Limits { faults, commands }).unwrap();
-    let explored = election.explore(steps.and_then(NonZeroUsize::new));
-    tell(&format!(
-        "model: {instances} instances, {faults} faults, {commands} commands: {explored}"
+/// How many candidates of an election and callers of a lock take part.
+#[derive(Clone, Copy)]
+struct Participants {
+    candidates: usize,
+    lockers: usize,
+}
+
+const fn candidates(candidates: usize) -> Participants {
+    Participants { candidates, lockers: 0 }
+}
+
+const fn lockers(lockers: usize) -> Participants {
+    Participants { candidates: 0, lockers }
+}
+
+const ONE_OF_EACH: Participants = Participants { candidates: 1, lockers: 1 };
+
+fn explore(who: Participants, faults: u8, commands: u8, steps: Option<usize>) -> Explored {
+    let Participants { candidates, lockers } = who;
+    let model = LeaseModel::new(candidates, lockers, Budget { faults, commands }).unwrap();
+    let explored = model.explore(steps.and_then(NonZeroUsize::new));
+    export_figure(&format!(
+        "model: {candidates} candidates, {lockers} lockers, {faults} faults, {commands} commands: \
+         {explored}"
     ));
     assert!(explored.counterexamples.is_empty(), "{explored}");
     explored
 }
 
 #[test]
-fn two_instances_and_two_faults() {
-    assert!(explore(2, 2, 0, None).whole);
+fn two_candidates_and_two_faults() {
+    assert!(explore(candidates(2), 2, 0, None).is_complete);
 }
 
 #[test]
-fn two_instances_a_fault_and_a_command() {
-    assert!(explore(2, 1, 1, None).whole);
+fn two_candidates_a_fault_and_a_command() {
+    assert!(explore(candidates(2), 1, 1, None).is_complete);
 }
 
 #[test]
-fn two_instances_and_two_commands() {
-    assert!(explore(2, 0, 2, None).whole);
+fn two_candidates_and_two_commands() {
+    assert!(explore(candidates(2), 0, 2, None).is_complete);
 }
 
 #[test]
-fn three_instances_and_a_fault() {
-    assert!(explore(3, 1, 0, None).whole);
+fn three_candidates_and_a_fault() {
+    assert!(explore(candidates(3), 1, 0, None).is_complete);
 }
 
 #[test]
-fn three_instances_and_a_command() {
-    assert!(explore(3, 0, 1, None).whole);
+fn three_candidates_and_a_command() {
+    assert!(explore(candidates(3), 0, 1, None).is_complete);
 }
 
 #[test]
-fn three_instances_to_a_depth() {
-    assert!(!explore(3, 2, 1, Some(12)).whole);
+fn three_candidates_to_a_depth() {
+    assert!(!explore(candidates(3), 2, 1, Some(12)).is_complete);
 }
 
-/// Without what the flaw takes away, the search comes upon a way to break that rule.
-fn breaks(flaw: Flaw, faults: u8, commands: u8, rule: &'static str) {
-    let election = Election::new(2, Limits { faults, commands }).unwrap().without(flaw);
-    let explored = election.seek(rule);
-    println!("{flaw:?}: {explored}");
+#[test]
+fn two_lockers_and_two_faults() {
+    assert!(explore(lockers(2), 2, 0, None).is_complete);
+}
+
+#[test]
+fn two_lockers_a_fault_and_a_command() {
+    assert!(explore(lockers(2), 1, 1, None).is_complete);
+}
+
+#[test]
+fn two_lockers_and_two_commands() {
+    assert!(explore(lockers(2), 0, 2, None).is_complete);
+}
+
+#[test]
+fn a_candidate_a_locker_a_fault_and_a_command() {
+    assert!(explore(ONE_OF_EACH, 1, 1, None).is_complete);
+}
+
+/// Without what the mutation takes away, the search finds a way to break that rule.
+fn breaks(who: Participants, mutation: Mutation, faults: u8, commands: u8, rule: &'static str) {
+    let Participants { candidates, lockers } = who;
+    let budget = Budget { faults, commands };
+    let model = LeaseModel::new(candidates, lockers, budget).unwrap().without(mutation);
+    let explored = model.find_counterexample(rule);
+    println!("{mutation:?}: {explored}");
     let broken = explored.counterexamples.iter().any(|(broken, _)| *broken == rule);
-    assert!(broken, "{flaw:?} does not break: {rule}");
+    assert!(
+        broken,
+        "{candidates} candidates, {lockers} lockers: {mutation:?} does not break {rule}"
+    );
+}
+
+/// Candidates and lockers alike.
+fn breaks_for_all(mutation: Mutation, faults: u8, commands: u8, rule: &'static str) {
+    for who in [candidates(2), lockers(2)] {
+        breaks(who, mutation, faults, commands, rule);
+    }
 }
 
 const EXCLUSION: &str = "at most one instance trusts its lease";
 
 #[test]
-fn no_margin() {
-    breaks(Flaw::NoMargin, 2, 0, "whoever trusts its lease has it");
+fn removing_the_margin_is_caught() {
+    breaks_for_all(Mutation::NoMargin, 2, 0, "whoever trusts its lease has it");
 }
 
 #[test]
-fn revived_lease() {
-    breaks(Flaw::RevivedLease, 2, 0, "a lease that is over stays over");
+fn reviving_a_lease_is_caught() {
+    breaks_for_all(Mutation::RevivedLease, 2, 0, "a lease that is over stays over");
 }
 
 #[test]
-fn renewal_that_inserts() {
-    breaks(Flaw::UpsertedRenewal, 2, 0, "whoever trusts its lease has it");
+fn an_inserting_renewal_is_caught() {
+    breaks_for_all(Mutation::UpsertedRenewal, 2, 0, "whoever trusts its lease has it");
 }
 
 #[test]
-fn renewal_of_a_disabled_name() {
-    breaks(Flaw::RenewedThoughDisabled, 0, 1, "nobody leads a disabled name past its lease");
+fn renewing_a_disabled_name_is_caught() {
+    let rule = "nobody leads a disabled name past its lease";
+    breaks_for_all(Mutation::RenewedThoughDisabled, 0, 1, rule);
 }
 
 #[test]
-fn release_before_stop() {
-    breaks(Flaw::ReleaseBeforeStop, 0, 1, EXCLUSION);
+fn release_before_stop_is_caught() {
+    breaks(candidates(2), Mutation::ReleaseBeforeStop, 0, 1, EXCLUSION);
+    // A guard ends by itself only when its name was disabled; another gets it once it is enabled.
+    breaks(lockers(2), Mutation::ReleaseBeforeStop, 0, 2, EXCLUSION);
 }
 
 #[test]
-fn new_id_for_a_retry() {
-    breaks(Flaw::NewIdForRetry, 1, 0, "nobody stands in its own way");
+fn a_new_id_for_a_retry_is_caught() {
+    breaks_for_all(Mutation::NewIdForRetry, 1, 0, "nobody stands in its own way");
 }
 
 #[test]
-fn new_id_after_a_refusal() {
-    breaks(Flaw::NewIdAfterRefusal, 2, 0, "nobody stands in its own way");
+fn a_new_id_after_a_refused_retry_is_caught() {
+    breaks_for_all(Mutation::NewIdAfterRefusal, 2, 0, "nobody stands in its own way");
 }
 
 #[test]
-fn trust_counted_from_the_reply() {
-    breaks(Flaw::TrustFromReply, 2, 0, EXCLUSION);
+fn trust_counted_from_the_reply_is_caught() {
+    breaks_for_all(Mutation::TrustFromReply, 2, 0, EXCLUSION);
 }
 
+/// A lock has no job that is aborted.
 #[test]
-fn release_after_an_abort() {
-    breaks(Flaw::ReleaseAfterAbort, 0, 1, "no lease of an aborted job is released");
+fn release_after_an_abort_is_caught() {
+    breaks(
+        candidates(2),
+        Mutation::ReleaseAfterAbort,
+        0,
+        1,
+        "no lease of an aborted job is released",
+    );
 }

@@ -6,19 +6,19 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Command;
 use std::time::Instant;
 
-use leasehold_verification::simulation::{Defect, Plan, run, search, shrink};
-use leasehold_verification::tell;
+use leasehold_verification::export_figure;
+use leasehold_verification::simulation::{Defect, SimulationPlan, run, search, shrink};
 
 fn jobs() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[test]
-fn two_thousand_seeds() {
+fn two_thousand_seeds_hold_all_invariants() {
     let begun = Instant::now();
     let found = search(0..2000, jobs());
     let speed = found.runs as f64 / begun.elapsed().as_secs_f64();
-    tell(&format!("simulation: {found}, {speed:.0} seeds a second"));
+    export_figure(&format!("simulation: {found}, {speed:.0} seeds a second"));
     assert!(found.failure.is_none());
     // Much must have happened for this to say anything.
     assert!(found.runs == 2000 && found.terms > 10_000, "too little happened: {found}");
@@ -27,7 +27,7 @@ fn two_thousand_seeds() {
 #[test]
 fn a_seed_gives_the_same_history_again() {
     for seed in 0..40 {
-        let plan = Plan::draw(seed);
+        let plan = SimulationPlan::generate(seed);
         let [first, second] = [(), ()].map(|()| run(&plan).unwrap().history.to_string());
         let differs = first.lines().zip(second.lines()).find(|(one, other)| one != other);
         assert_eq!(differs, None, "seed {seed}");
@@ -39,7 +39,7 @@ fn a_seed_gives_the_same_history_again() {
 fn digest() -> String {
     let mut digest = DefaultHasher::new();
     for seed in 0..40 {
-        run(&Plan::draw(seed)).unwrap().history.to_string().hash(&mut digest);
+        run(&SimulationPlan::generate(seed)).unwrap().history.to_string().hash(&mut digest);
     }
     format!("digest {:016x}", digest.finish())
 }
@@ -63,73 +63,73 @@ fn a_seed_gives_the_same_history_in_another_process() {
 /// Some seed of the first hundred has a history with that defect that the checker finds fault
 /// with, and a smaller plan has one too.
 fn notices(defect: Defect, checker: &str) {
-    let noticed = (0..100).map(|seed| Plan::draw(seed).with(defect)).find(|plan| {
+    let noticed = (0..100).map(|seed| SimulationPlan::generate(seed).with(defect)).find(|plan| {
         let outcome = run(plan).unwrap();
         outcome.violations.iter().any(|violation| violation.checker == checker)
     });
     let plan = noticed.unwrap();
     let smaller = shrink(&plan, checker, 100);
-    let [before, after] = [&plan, &smaller].map(|plan| plan.deeds.len());
+    let [before, after] = [&plan, &smaller].map(|plan| plan.operations.len());
     println!("{defect:?}: seed {}, shrunk from {before} deeds to {after}", plan.seed);
     assert!(after < before || before <= 1, "{smaller}");
 }
 
 #[test]
-fn a_store_that_grants_twice() {
+fn a_double_granting_store_is_caught() {
     notices(Defect::GrantsTwice, "trust_overlap");
 }
 
 #[test]
-fn a_store_that_forgets_its_tokens() {
+fn a_store_forgetting_tokens_is_caught() {
     notices(Defect::ForgetsTokens, "token_order");
 }
 
 #[test]
-fn a_store_that_renews_what_is_disabled() {
-    notices(Defect::RenewsDisabled, "notice");
+fn a_store_renewing_disabled_names_is_caught() {
+    notices(Defect::RenewsDisabled, "disable_deadline");
 }
 
 #[test]
-fn a_store_that_never_hints() {
+fn a_store_without_hints_is_caught() {
     notices(Defect::NeverHints, "takeover");
 }
 
 #[test]
-fn a_store_that_overstates_leases() {
+fn a_store_overstating_time_left_is_caught() {
     notices(Defect::OverstatesLeases, "expiry");
 }
 
 #[test]
-fn a_store_that_ignores_releases() {
-    notices(Defect::IgnoresReleases, "orphans");
+fn a_store_ignoring_releases_is_caught() {
+    notices(Defect::IgnoresReleases, "leaked_leases");
 }
 
 #[test]
-fn a_store_that_grants_no_more() {
-    notices(Defect::GrantsNoMore, "leaderless");
+fn a_store_that_stops_granting_is_caught() {
+    notices(Defect::StopsGranting, "leaderless");
 }
 
 #[test]
-fn a_store_that_renews_no_more() {
-    notices(Defect::RenewsNoMore, "reasons");
+fn a_store_that_stops_renewing_is_caught() {
+    notices(Defect::StopsRenewing, "stop_reasons");
 }
 
 #[test]
-fn an_attempt_that_is_not_tried_again() {
-    notices(Defect::ForgetsAttempts, "own_way");
+fn a_missing_retry_is_caught() {
+    notices(Defect::ForgetsAttempts, "no_self_blocking");
 }
 
 #[test]
-fn an_attempt_that_is_forgotten() {
-    notices(Defect::ForgetsAttempts, "forgotten");
+fn a_forgotten_attempt_is_caught() {
+    notices(Defect::ForgetsAttempts, "unresolved_attempts");
 }
 
 #[test]
-fn a_job_that_is_not_told_to_stop() {
+fn a_missing_stop_is_caught() {
     notices(Defect::ForgetsStops, "start_stop");
 }
 
 #[test]
-fn clocks_that_drift_beyond_the_margin() {
+fn excessive_clock_drift_is_caught() {
     notices(Defect::SlowClocks, "trust_overlap");
 }

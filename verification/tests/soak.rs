@@ -3,24 +3,24 @@
 
 use std::time::Duration;
 
-use leasehold_verification::soak::{Leak, Soaked, growth, soak};
-use leasehold_verification::tell;
+use leasehold_verification::export_figure;
+use leasehold_verification::soak::{Leak, SoakResult, growth, soak};
 
 /// One after the other, since they share a process whose memory is watched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_grows_in_a_minute_and_leaks_are_noticed() {
+async fn resources_stay_constant_and_planted_leaks_are_caught() {
     let folder = tempfile::tempdir().unwrap();
     let file = format!("sqlite:{}", folder.path().join("soak.db").display());
     for (what, store) in [("memory", "memory:"), ("SQLite", &*file)] {
         // On a busy machine it takes longer until enough has happened.
-        let enough = |soaked: &Soaked| soaked.locks > 1000 && soaked.terms > 100;
+        let enough = |soaked: &SoakResult| soaked.locks > 1000 && soaked.terms > 100;
         let mut soaked = soak(store, Duration::from_secs(30), None).await.unwrap();
         for minutes in [1, 3] {
             if !enough(&soaked) {
                 soaked = soak(store, Duration::from_secs(60 * minutes), None).await.unwrap();
             }
         }
-        tell(&format!("soak on {what}: {soaked}"));
+        export_figure(&format!("soak on {what}: {soaked}"));
         assert_eq!((growth(&soaked.samples), soaked.left), (Vec::new(), 0), "{soaked}");
         assert!(enough(&soaked), "too little happened: {soaked}");
     }

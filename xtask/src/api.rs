@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cargo, root, setup};
+use crate::setup;
+use crate::workspace::{cargo, root};
 
 const SCHEMATHESIS: &str = "4.32.5";
 

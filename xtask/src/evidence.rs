@@ -3,7 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{cargo, setup};
+use crate::setup;
+use crate::workspace::cargo;
 
 /// What is handed on to the program.
 #[derive(Args)]

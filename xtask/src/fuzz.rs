@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::{cargo, root, setup};
+use crate::setup;
+use crate::workspace::{cargo, root};
 
 const CARGO_FUZZ: &str = "0.13.2";
 

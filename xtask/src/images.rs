@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{docker, root, setup};
+use crate::workspace::root;
+use crate::{docker, setup};
 
 /// The servers, each with its public image; none where Docker's default registry has none.
 pub(crate) const SERVERS: [(&str, Option<&str>); 7] = [

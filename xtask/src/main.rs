@@ -5,15 +5,16 @@ mod docker;
 mod evidence;
 mod fuzz;
 mod images;
+mod import_loops;
 mod monitoring;
 mod setup;
 mod test;
 mod verify;
+mod workspace;
 
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -25,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Checks format, lints and documentation; changes nothing.
+    /// Checks format, imports between modules, lints and documentation; changes nothing.
     Verify,
     /// Mends what `verify` complains of, as far as tools can.
     Fix,
@@ -37,7 +38,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Checks the example alert rules with Prometheus's promtool.
     Monitoring,
-    /// Searches the model: give INSTANCES FAULTS COMMANDS, and STEPS (0 for all) and FLAW if wanted
+    /// Searches the model: give CANDIDATES LOCKERS FAULTS COMMANDS, and STEPS (0 for all) and
+    /// MUTATION if wanted
     Model(evidence::Given),
     /// Runs seeds of the simulation: give --seeds N --jobs J, or --seed S --trace
     Sim(evidence::Given),
@@ -83,27 +85,4 @@ fn images(servers: &[String]) -> Result<()> {
     docker::ensure()?;
     let chosen = |name: &&str| servers.is_empty() || servers.iter().any(|server| server == name);
     images::build(&known.into_iter().filter(chosen).collect::<Vec<_>>())
-}
-
-/// Runs `cargo` in the root of the workspace, and fails when it does.
-fn cargo(arguments: &[&str], environment: &[(&str, PathBuf)]) -> Result<()> {
-    let line = format!("cargo {}", arguments.join(" "));
-    eprintln!("\n$ {line}");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(arguments)
-        .envs(setup::protoc()?)
-        .envs(environment.iter().cloned())
-        .current_dir(root()?)
-        .status()
-        .with_context(|| format!("cannot run {line}"))?;
-    if !status.success() {
-        bail!("{line} failed ({status})");
-    }
-    Ok(())
-}
-
-fn root() -> Result<PathBuf> {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    here.parent().map(PathBuf::from).context("xtask lies in the root of the workspace")
 }

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{root, setup};
+use crate::setup;
+use crate::workspace::root;
 
 /// Checks the rules and the configuration, and that each alert fires when it should and only then.
 pub(crate) fn check() -> Result<()> {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::{api, cargo, docker, fuzz, images, monitoring, root, setup};
+use crate::workspace::{cargo, root};
+use crate::{api, docker, fuzz, images, monitoring, setup};
 
 /// Each target is fuzzed for so long: what is easy to find is found at once.
 const FUZZ_SECONDS: u32 = 5;

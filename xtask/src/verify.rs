@@ -1,8 +1,9 @@
-//! Format, lints and documentation.
+//! Format, imports, lints and documentation.
 
 use anyhow::Result;
 
-use crate::{cargo, setup};
+use crate::workspace::{cargo, root};
+use crate::{import_loops, setup};
 
 /// Each set of features that users build with is linted: with all, and with none.
 const CLIPPY: [&[&str]; 2] = [
@@ -20,11 +21,12 @@ pub(crate) fn verify() -> Result<()> {
     setup::c_compiler()?;
     cargo(&["fmt", "--all", "--check"], &[])?;
     cargo(&[&FUZZ_FMT[..], &["--check"]].concat(), &[])?;
+    import_loops::check(&root()?)?;
     for lint in CLIPPY {
         cargo(lint, &[])?;
     }
     cargo(DOC, &[("RUSTDOCFLAGS", "-D warnings".into())])?;
-    eprintln!("\nverified: format, lints, documentation");
+    eprintln!("\nverified: format, imports, lints, documentation");
     Ok(())
 }
 

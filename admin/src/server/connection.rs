@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -17,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 use tracing::debug;
 
-use super::GRACE;
 use super::patience::Patience;
 use crate::{Limits, Tls};
 
@@ -26,6 +26,9 @@ const HEAD: usize = 16 * 1024;
 
 /// The most headers of a request.
 const HEADERS: usize = 64;
+
+/// Connections have this long to end once the server shuts down.
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// What all connections share.
 #[derive(Debug)]

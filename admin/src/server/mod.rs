@@ -2,7 +2,7 @@
 
 mod connection;
 mod patience;
-mod site;
+mod service;
 mod tls;
 
 use std::net::SocketAddr;
@@ -16,13 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-pub use self::site::Site;
+pub use self::service::Service;
 pub use self::tls::Tls;
 use crate::Access;
-use connection::Connections;
-
-/// How long connections have to end once the server shuts down.
-const GRACE: Duration = Duration::from_secs(10);
+use connection::{Connections, GRACE};
 
 /// The pause after a connection that could not be accepted: mostly there are no file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -45,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    site: Site,
+    service: Service,
     tls: Option<Tls>,
 }
 
@@ -59,12 +56,13 @@ impl Server {
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     pub async fn bind(
-        site: impl Into<Site>,
+        service: impl Into<Service>,
         address: SocketAddr,
         tls: Option<Tls>,
     ) -> Result<Self> {
-        let site = site.into();
-        if !address.ip().to_canonical().is_loopback() && !matches!(site.access, Access::Token(_)) {
+        let service = service.into();
+        if !address.ip().to_canonical().is_loopback() && !matches!(service.access, Access::Token(_))
+        {
             return Err(Error::invalid(format!(
                 "others than this machine could reach {address}, and there is no token"
             ))
@@ -76,7 +74,7 @@ impl Server {
         };
         let listener = TcpListener::bind(address).await.map_err(unavailable)?;
         let address = listener.local_addr().map_err(unavailable)?;
-        Ok(Self { listener, address, site, tls })
+        Ok(Self { listener, address, service, tls })
     }
 
     /// Where it listens; with the port that was chosen when 0 was asked for.
@@ -97,7 +95,7 @@ impl Server {
         let stop = CancellationToken::new();
         // Dropping this future ends everything too.
         let _guard = stop.clone().drop_guard();
-        let Site { router, limits, streams, .. } = self.site;
+        let Service { router, limits, streams, .. } = self.service;
         let tasks = TaskTracker::new();
         let connections = Arc::new(Connections {
             router,

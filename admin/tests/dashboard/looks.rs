@@ -1,4 +1,4 @@
-//! A phone, the dark, and the README's picture.
+//! A phone, the dark, and the documentation's picture.
 
 use std::time::Duration;
 

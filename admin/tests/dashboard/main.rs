@@ -3,7 +3,7 @@
 //! Without `chromium` and `chromedriver` (Debian has them in `chromium` and `chromium-driver`;
 //! `cargo xtask test` installs them) its tests are listed as ignored. With
 //! `LEASEHOLD_TEST_BROWSER=required` they fail instead. Pictures are left in
-//! `target/dashboard`; with `LEASEHOLD_TEST_PICTURE=FILE` the README's is written there.
+//! `target/dashboard`; with `LEASEHOLD_TEST_PICTURE=FILE` the one in `docs/` is written there.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod browser;

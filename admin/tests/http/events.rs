@@ -193,7 +193,7 @@ async fn a_store_that_hangs_is_said_not_to_answer() {
     faults.hang(true);
     let (kind, problem) = events.next().await.unwrap();
     assert_eq!(kind, "unavailable");
-    // By the feed's own patience: the call is given up on later, and says a longer time.
+    // The poller's own limit: the call itself times out later, and its error says a longer time.
     assert!(problem["detail"].as_str().unwrap().contains("no answer within 3s"), "{problem}");
     faults.hang(false);
     assert_eq!(events.next().await.unwrap().0, "available");

@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod access;
+mod compat;
 mod events;
 mod fault_store;
 mod hostile;
 mod locks;
 mod metrics;
 mod names;
-mod original;
 mod page;
 mod problems;
 mod shutdown;

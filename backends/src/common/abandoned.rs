@@ -3,7 +3,7 @@
 //! A server that waits for a lock or for a standby does not notice that its client stopped waiting,
 //! and each retry would occupy one more session, until no client can connect. So a connection whose
 //! call was abandoned is kept and counted until the server answers. When too many are counted, one
-//! call at a time is admitted, to find out whether the server answers again.
+//! call at a time is allowed as a probe, to find out whether the server answers again.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -31,24 +31,24 @@ pub(crate) struct AbandonedCalls(Arc<Inner>);
 
 struct Inner {
     most: usize,
-    calls: Mutex<Calls>,
+    calls: Mutex<AbandonedState>,
     answered: Notify,
 }
 
 /// The calls that count, and until when each does. The moments are compared where a call is
-/// admitted: no task needs to run for a call to stop counting.
+/// allowed: no task needs to run for a call to stop counting.
 #[derive(Default)]
-struct Calls {
+struct AbandonedState {
     abandoned: HashMap<u64, Moment>,
-    /// The one call that was admitted although too many are abandoned.
-    trial: Option<(u64, Moment)>,
+    /// The one call that was allowed although too many are abandoned.
+    probe: Option<(u64, Moment)>,
     last: u64,
 }
 
 /// The right to make one call.
-pub(crate) struct Admission {
+pub(crate) struct CallPermit {
     inner: Arc<Inner>,
-    /// The number of the call, if it is the trial or was abandoned.
+    /// The number of the call, if it is the probe or was abandoned.
     number: Option<u64>,
 }
 
@@ -58,31 +58,31 @@ impl AbandonedCalls {
     }
 
     /// Admits a call, or returns the number of abandoned calls if there are too many.
-    pub(crate) async fn admit(&self) -> Result<Admission, usize> {
+    pub(crate) async fn acquire_permit(&self) -> Result<CallPermit, usize> {
         let admitted = async {
             loop {
                 let mut answered = pin!(self.0.answered.notified());
                 answered.as_mut().enable();
-                if let Some(admission) = self.admit_now() {
-                    return admission;
+                if let Some(permit) = self.try_acquire_permit() {
+                    return permit;
                 }
                 answered.await;
             }
         };
-        // The trial also counts as abandoned until it is answered.
+        // The probe also counts as abandoned until it is answered.
         timeout(WAIT, admitted).await.map_err(|_| self.0.calls().abandoned.len() + 1)
     }
 
     /// Admits a call if that is possible without waiting.
-    pub(crate) fn admit_now(&self) -> Option<Admission> {
-        let number = if self.0.has_room() { None } else { Some(self.0.begin_trial()?) };
-        Some(Admission { inner: Arc::clone(&self.0), number })
+    pub(crate) fn try_acquire_permit(&self) -> Option<CallPermit> {
+        let number = if self.0.has_room() { None } else { Some(self.0.start_probe()?) };
+        Some(CallPermit { inner: Arc::clone(&self.0), number })
     }
 
-    /// Returns whether the admission was given here and is still valid, after the call waited for a
+    /// Returns whether the permit was given here and is still valid, after the call waited for a
     /// connection: other calls may have been abandoned in that time.
-    pub(crate) fn still_admits(&self, admission: &Admission) -> bool {
-        Arc::ptr_eq(&self.0, &admission.inner) && (admission.number.is_some() || self.0.has_room())
+    pub(crate) fn is_still_valid(&self, permit: &CallPermit) -> bool {
+        Arc::ptr_eq(&self.0, &permit.inner) && (permit.number.is_some() || self.0.has_room())
     }
 
     /// Stops counting the calls that are abandoned now, because their connections are dead.
@@ -90,18 +90,18 @@ impl AbandonedCalls {
         {
             let mut calls = self.0.calls();
             calls.abandoned.clear();
-            calls.trial = None;
+            calls.probe = None;
         }
         self.0.answered.notify_waiters();
     }
 }
 
 impl Inner {
-    fn calls(&self) -> MutexGuard<'_, Calls> {
+    fn calls(&self) -> MutexGuard<'_, AbandonedState> {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let now = SystemClock.now();
         calls.abandoned.retain(|_, until| *until > now);
-        calls.trial = calls.trial.filter(|(_, until)| *until > now);
+        calls.probe = calls.probe.filter(|(_, until)| *until > now);
         calls
     }
 
@@ -109,25 +109,25 @@ impl Inner {
         self.calls().abandoned.len() < self.most
     }
 
-    fn begin_trial(&self) -> Option<u64> {
+    fn start_probe(&self) -> Option<u64> {
         let mut calls = self.calls();
-        if calls.trial.is_some() {
+        if calls.probe.is_some() {
             return None;
         }
         let number = calls.new_number();
-        calls.trial = Some((number, SystemClock.now() + LIMIT));
+        calls.probe = Some((number, SystemClock.now() + LIMIT));
         Some(number)
     }
 }
 
-impl Calls {
+impl AbandonedState {
     fn new_number(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 }
 
-impl Admission {
+impl CallPermit {
     /// Spawns a task that waits until the server answers the abandoned call, and then closes the
     /// connection. Outside of a runtime the connection is closed at once.
     pub(crate) fn abandon<DB: Database>(mut self, mut connection: DB::Connection) {
@@ -153,13 +153,13 @@ impl Admission {
     }
 }
 
-impl Drop for Admission {
+impl Drop for CallPermit {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         {
             let mut calls = self.inner.calls();
             calls.abandoned.remove(&number);
-            calls.trial = calls.trial.filter(|(trial, _)| *trial != number);
+            calls.probe = calls.probe.filter(|(probe, _)| *probe != number);
         }
         self.inner.answered.notify_waiters();
     }
@@ -169,73 +169,73 @@ impl Drop for Admission {
 mod tests {
     use super::*;
 
-    async fn abandoned(calls: &AbandonedCalls) -> Admission {
-        let mut admission = calls.admit().await.unwrap();
-        admission.count();
-        admission
+    async fn abandoned(calls: &AbandonedCalls) -> CallPermit {
+        let mut permit = calls.acquire_permit().await.unwrap();
+        permit.count();
+        permit
     }
 
     #[tokio::test(start_paused = true)]
-    async fn beyond_the_bound_one_call_at_a_time_is_admitted() {
+    async fn beyond_the_limit_calls_are_probed_one_at_a_time() {
         let calls = AbandonedCalls::new(2);
         let first = abandoned(&calls).await;
         let second = abandoned(&calls).await;
-        let trial = calls.admit().await.unwrap();
-        assert_eq!(calls.admit().await.err(), Some(3));
-        // An answered trial lets the next one through.
-        drop(trial);
-        let trial = abandoned(&calls).await;
-        assert_eq!(calls.admit().await.err(), Some(3));
+        let probe = calls.acquire_permit().await.unwrap();
+        assert_eq!(calls.acquire_permit().await.err(), Some(3));
+        // An answered probe lets the next one through.
+        drop(probe);
+        let probe = abandoned(&calls).await;
+        assert_eq!(calls.acquire_permit().await.err(), Some(3));
         drop(first);
-        assert!(calls.admit().await.unwrap().number.is_none());
-        drop((second, trial));
-        assert!(calls.admit().await.unwrap().number.is_none());
+        assert!(calls.acquire_permit().await.unwrap().number.is_none());
+        drop((second, probe));
+        assert!(calls.acquire_permit().await.unwrap().number.is_none());
     }
 
     #[tokio::test]
-    async fn a_call_that_waits_is_admitted_when_an_abandoned_one_is_answered() {
+    async fn a_queued_call_runs_when_an_abandoned_one_is_answered() {
         let calls = AbandonedCalls::new(1);
         let first = abandoned(&calls).await;
         let _trial = abandoned(&calls).await;
-        let (admitted, ()) = tokio::join!(calls.admit(), async { drop(first) });
+        let (admitted, ()) = tokio::join!(calls.acquire_permit(), async { drop(first) });
         assert!(admitted.unwrap().number.is_none());
     }
 
     #[tokio::test]
-    async fn an_admission_is_void_once_too_many_others_were_abandoned() {
+    async fn a_permit_is_revoked_when_too_many_calls_are_abandoned() {
         let calls = AbandonedCalls::new(1);
-        let early = calls.admit().await.unwrap();
-        assert!(calls.still_admits(&early));
+        let early = calls.acquire_permit().await.unwrap();
+        assert!(calls.is_still_valid(&early));
         let _other = abandoned(&calls).await;
-        assert!(!calls.still_admits(&early));
-        let trial = calls.admit_now().unwrap();
-        assert!(calls.still_admits(&trial));
-        assert!(calls.admit_now().is_none());
+        assert!(!calls.is_still_valid(&early));
+        let probe = calls.try_acquire_permit().unwrap();
+        assert!(calls.is_still_valid(&probe));
+        assert!(calls.try_acquire_permit().is_none());
     }
 
     #[tokio::test]
-    async fn forgotten_calls_do_not_count_and_their_ends_change_nothing() {
+    async fn forgotten_calls_are_not_counted() {
         let calls = AbandonedCalls::new(1);
         let before = abandoned(&calls).await;
-        let trial = abandoned(&calls).await;
+        let probe = abandoned(&calls).await;
         calls.forget();
         let after = abandoned(&calls).await;
-        drop((before, trial));
+        drop((before, probe));
         assert!(!calls.0.has_room(), "the later call still counts");
         drop(after);
         assert!(calls.0.has_room());
     }
 
     #[tokio::test]
-    async fn calls_stop_counting_though_no_task_of_theirs_runs() {
+    async fn abandoned_calls_expire_without_a_running_task() {
         let calls = AbandonedCalls::new(1);
         let (_first, _trial) = (abandoned(&calls).await, abandoned(&calls).await);
         let past = SystemClock.now();
         {
             let mut state = calls.0.calls();
             state.abandoned.values_mut().for_each(|until| *until = past);
-            state.trial = state.trial.map(|(number, _)| (number, past));
+            state.probe = state.probe.map(|(number, _)| (number, past));
         }
-        assert!(calls.admit_now().is_some_and(|admission| admission.number.is_none()));
+        assert!(calls.try_acquire_permit().is_some_and(|permit| permit.number.is_none()));
     }
 }

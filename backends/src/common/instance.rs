@@ -1,17 +1,17 @@
-//! Reading what a store keeps of an instance, strictly.
+//! Encodes and strictly decodes the text that a store keeps of an instance.
 
 use std::time::Duration;
 
 use crate::{Error, ErrorKind, InstanceRecord, Presence, Result};
 
-/// The text that a store keeps of an instance.
-pub(crate) fn written(presence: &Presence) -> Result<String> {
+/// Returns the text that a store keeps of an instance.
+pub(crate) fn encode(presence: &Presence) -> Result<String> {
     serde_json::to_string(presence)
         .map_err(|error| Error::invalid("the presence is no JSON").with_source(error))
 }
 
-/// What that text says, kept under that id.
-pub(crate) fn read(id: &str, text: &str, left: Duration) -> Result<InstanceRecord> {
+/// Decodes the text that a store keeps under that id.
+pub(crate) fn decode(id: &str, text: &str, left: Duration) -> Result<InstanceRecord> {
     let presence: Presence = serde_json::from_str(text).map_err(|error| {
         Error::new(ErrorKind::Corrupt, format!("what is kept of the instance {id:?} is damaged"))
             .with_source(error)
@@ -23,8 +23,8 @@ pub(crate) fn read(id: &str, text: &str, left: Duration) -> Result<InstanceRecor
     Ok(InstanceRecord { presence, left })
 }
 
-/// Those that could be read; a damaged one must not hide the others.
-pub(crate) fn readable(
+/// Returns the records that could be read. A damaged one must not hide the others.
+pub(crate) fn skip_corrupt(
     records: impl Iterator<Item = Result<InstanceRecord>>,
 ) -> Vec<InstanceRecord> {
     let readable = |record: Result<InstanceRecord>| {
@@ -39,22 +39,22 @@ mod tests {
     use crate::{Holder, LockName};
 
     #[test]
-    fn damaged_records_hide_no_others() {
+    fn corrupt_records_do_not_hide_others() {
         let here = Presence {
             holder: Holder::current(),
             campaigns: vec![LockName::new("a").unwrap()],
             unlisted: 0,
         };
-        let (id, text) = (here.holder.instance.to_string(), written(&here).unwrap());
+        let (id, text) = (here.holder.instance.to_string(), encode(&here).unwrap());
         let other = Holder::current().instance.to_string();
         let long_name = text.replace("\"a\"", &format!("\"{}\"", "a".repeat(256)));
         let records = [(&id, "{}"), (&other, &text), (&id, &long_name), (&id, &text), (&id, "")];
-        let read = records.map(|(id, text)| read(id, text, Duration::ZERO));
-        let damaged = read
+        let read = records.map(|(id, text)| decode(id, text, Duration::ZERO));
+        let corrupt_row = read
             .iter()
             .filter(|read| read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt));
-        assert_eq!(damaged.count(), 4);
-        let readable = readable(read.into_iter());
+        assert_eq!(corrupt_row.count(), 4);
+        let readable = skip_corrupt(read.into_iter());
         assert_eq!(readable, [InstanceRecord { presence: here, left: Duration::ZERO }]);
     }
 }

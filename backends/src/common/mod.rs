@@ -3,33 +3,36 @@
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod abandoned;
-mod about;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
-mod damage;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-mod in_use;
+mod checked_out;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod connection_permits;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod corrupt;
+mod error_context;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod idle_connections;
 pub(crate) mod instance;
-pub(crate) mod limit;
 mod nearest;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod own_connections;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) mod pool_call;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 mod pool_fallback;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-pub(crate) mod pooled;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod prune;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod reaper;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod server;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-mod turns;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-mod upkeep;
+pub(crate) mod timeout;
+pub(crate) mod url;
 pub(crate) mod url_options;
 
-pub(crate) use about::about;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
-pub(crate) use damage::Damage;
+pub(crate) use corrupt::CorruptRecord;
+pub(crate) use error_context::with_context;
 pub(crate) use nearest::nearest;

@@ -7,8 +7,9 @@ pub(crate) fn nearest<'a>(
 ) -> Option<&'a str> {
     /// A shorter part of a name does not identify it.
     const PART: usize = 5;
-    let name = plain(name);
-    let known: Vec<_> = known.into_iter().map(|(known, meant)| (plain(&known), meant)).collect();
+    let name = normalized(name);
+    let known: Vec<_> =
+        known.into_iter().map(|(known, meant)| (normalized(&known), meant)).collect();
     let alike = known
         .iter()
         .map(|(known, meant)| (strsim::damerau_levenshtein(&name, known), *meant))
@@ -25,6 +26,6 @@ pub(crate) fn nearest<'a>(
 
 /// Normalizes a name for comparison: case and the separators between words are ignored. A text that
 /// is longer than any known name is similar to none.
-fn plain(name: &str) -> String {
+fn normalized(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(80).collect()
 }

@@ -3,94 +3,32 @@
 //! The connection that was used last is used first, so that the others become idle and are closed.
 //! A connection is used only in the runtime that opened it: in another runtime it would hang while
 //! the first is not driven, and fail once that is gone.
-//!
-//! A network that loses all packets of a connection tells neither end. So while one connection does
-//! not answer, others that were not used since are tested, and are replaced if they do not answer.
 
-use std::collections::HashMap;
-use std::io;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Connection, Pool};
-use tokio::runtime::{self, Handle};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use sqlx::Pool;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
+use super::idle_connections::{IdleConnection, Inner, LIMIT, OpenConnection, SLOW_ANSWER};
+use super::reaper;
 use super::server::Server;
-use super::upkeep;
-use crate::{Clock, Moment, SystemClock};
+use crate::{Clock, SystemClock};
 
-/// A call waits this long for a permit, and then this long for a new connection, beside the first
-/// attempt to connect.
-const LIMIT: Duration = Duration::from_secs(5);
+/// The reaper has this long to replace an old connection; after that the connection is closed when it
+/// is returned.
+const REPLACE_TIMEOUT: Duration = Duration::from_secs(2 * 60);
 
-/// The first attempt to connect may take this long; the next one resolves the address again.
-const FIRST_ATTEMPT: Duration = Duration::from_secs(2);
-
-/// A test of a connection may take this long.
-const TEST_LIMIT: Duration = Duration::from_secs(2);
-
-/// If a test takes longer than this, a new connection is opened beside it.
-const HEAD_START: Duration = Duration::from_millis(250);
-
-/// A connection that has not answered for this long makes older idle ones suspect.
-const SLOW: Duration = Duration::from_secs(1);
-
-/// A connection is replaced at about this age, so that changes of the address and password take
-/// effect.
-const MAX_AGE: Duration = Duration::from_secs(30 * 60);
-
-/// The closer has this long to replace an old connection before it is closed when it is given back.
-const OVERDUE: Duration = Duration::from_secs(2 * 60);
-
-/// The pauses between attempts to connect.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-/// Opens, lends and closes connections.
+/// Opens, checks out and closes connections.
 pub(crate) struct OwnConnections<DB: Server>(Arc<Inner<DB>>);
-
-pub(super) struct Inner<DB: Server> {
-    /// The pool's options say how to connect; a closed pool closes these connections too.
-    pub(super) pool: Pool<DB>,
-    session: Arc<DB::Session>,
-    turns: Arc<Semaphore>,
-    most: usize,
-    /// The connection that was used last is kept this long when it is idle.
-    pub(super) keep: Duration,
-    state: Mutex<State<DB>>,
-}
-
-pub(super) struct State<DB: Server> {
-    /// The connection used last comes last.
-    pub(super) idle: Vec<Idle<DB>>,
-    /// Closes connections that are not used.
-    pub(super) closer: Option<AbortHandle>,
-    /// When each connection in use was lent.
-    lent: HashMap<u64, Moment>,
-    last: u64,
-    /// Idle connections that were not used since then are tested first.
-    suspect: Option<Moment>,
-}
-
-pub(super) struct Idle<DB: Server> {
-    pub(super) live: Live<DB>,
-    pub(super) since: Moment,
-}
-
-pub(super) struct Live<DB: Server> {
-    pub(super) connection: DB::Connection,
-    /// From then on the connection is replaced when it is idle.
-    pub(super) old_at: Moment,
-    pub(super) home: runtime::Id,
-}
 
 /// A connection that is in use.
 pub(crate) struct OwnConnection<DB: Server> {
-    live: Live<DB>,
-    lent: Lent<DB>,
+    live: OpenConnection<DB>,
+    checked_out: CheckOutGuard<DB>,
     /// This is true if the connection was used before.
     pub(crate) is_reused: bool,
 }
@@ -102,46 +40,47 @@ impl<DB: Server> OwnConnections<DB> {
         most: usize,
         keep: Duration,
     ) -> Self {
-        let turns = Arc::new(Semaphore::new(most));
-        let (idle, lent) = (Vec::new(), HashMap::new());
-        let state = Mutex::new(State { idle, closer: None, lent, last: 0, suspect: None });
-        Self(Arc::new(Inner { pool, session, turns, most, keep, state }))
+        Self(Arc::new(Inner::new(pool, session, most, keep)))
     }
 
     /// Waits until a connection may be used.
-    pub(crate) async fn turn(&self) -> sqlx::Result<OwnedSemaphorePermit> {
-        let turn = timeout(LIMIT, Arc::clone(&self.0.turns).acquire_owned()).await;
-        turn.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)
+    pub(crate) async fn acquire_permit(&self) -> sqlx::Result<OwnedSemaphorePermit> {
+        let permit = timeout(LIMIT, Arc::clone(&self.0.permits).acquire_owned()).await;
+        permit.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)
     }
 
-    /// Lends a connection. One that was idle for at least `test_after` is tested first. If there is
-    /// another way for the call, `patient` is false, and connecting is tried once.
-    pub(crate) async fn lend(
+    /// Checks a connection out. One that was idle for at least `test_after` is tested first. If there is
+    /// another way for the call, `retry` is false, and connecting is tried once.
+    pub(crate) async fn check_out(
         &self,
-        turn: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         test_after: Duration,
-        patient: bool,
+        retry: bool,
     ) -> sqlx::Result<OwnConnection<DB>> {
         let inner = &self.0;
         if inner.pool.is_closed() {
             return Err(sqlx::Error::PoolClosed);
         }
-        let home = Handle::current().id();
-        let (live, is_reused) = match inner.take_idle(home, test_after) {
+        let runtime = Handle::current().id();
+        let (live, is_reused) = match inner.pop_idle(runtime, test_after) {
             Some((live, true)) => (live, true),
-            Some((live, false)) => inner.tested_or_new(live, patient).await?,
+            Some((live, false)) => inner.tested_or_new(live, retry).await?,
             None => {
                 inner.make_room();
-                (inner.open(patient).await?, false)
+                (inner.open(retry).await?, false)
             }
         };
-        Ok(OwnConnection { live, lent: Lent::new(Arc::clone(inner), turn), is_reused })
+        Ok(OwnConnection {
+            live,
+            checked_out: CheckOutGuard::new(Arc::clone(inner), permit),
+            is_reused,
+        })
     }
 
     /// Returns whether this runtime has an idle connection.
     pub(crate) fn has_idle(&self) -> bool {
-        let home = Handle::current().id();
-        self.0.state().idle.iter().any(|idle| idle.live.home == home)
+        let runtime = Handle::current().id();
+        self.0.state().idle.iter().any(|idle| idle.live.runtime == runtime)
     }
 
     /// Closes all idle connections.
@@ -150,156 +89,36 @@ impl<DB: Server> OwnConnections<DB> {
     }
 }
 
-impl<DB: Server> Inner<DB> {
-    pub(super) fn state(&self) -> MutexGuard<'_, State<DB>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn close_idle(&self) {
-        let idle = std::mem::take(&mut self.state().idle);
-        drop(idle);
-    }
-
-    /// Takes the connection that was used last, and tells whether it can be used without a test.
-    fn take_idle(&self, home: runtime::Id, test_after: Duration) -> Option<(Live<DB>, bool)> {
-        let now = SystemClock.now();
-        let mut state = self.state();
-        let at = state.idle.iter().rposition(|idle| idle.live.home == home)?;
-        let Idle { live, since } = state.idle.remove(at);
-        let is_old = now.saturating_since(since) >= test_after;
-        Some((live, !is_old && state.suspect(now).is_none_or(|suspect| since >= suspect)))
-    }
-
-    /// Returns the connection if it answers, and otherwise a new one. Where one connection is dead,
-    /// the other idle ones are too, so they are closed untested.
-    async fn tested_or_new(
-        &self,
-        mut live: Live<DB>,
-        patient: bool,
-    ) -> sqlx::Result<(Live<DB>, bool)> {
-        let new = {
-            let ping = async { timeout(TEST_LIMIT, live.connection.ping()).await };
-            let mut answers = pin!(async { matches!(ping.await, Ok(Ok(()))) });
-            match timeout(HEAD_START, &mut answers).await {
-                Ok(true) => None,
-                Ok(false) => Some(self.open(patient).await),
-                Err(_) => {
-                    let mut open = pin!(self.open(patient));
-                    tokio::select! {
-                        answers = &mut answers => {
-                            if answers { None } else { Some(open.await) }
-                        }
-                        opened = &mut open => match opened {
-                            Err(_) if (&mut answers).await => None,
-                            opened => Some(opened),
-                        },
-                    }
-                }
-            }
-        };
-        match new {
-            None => Ok((live, true)),
-            Some(opened) => {
-                self.close_idle();
-                opened.map(|live| (live, false))
-            }
-        }
-    }
-
-    /// Closes idle connections of other runtimes until the limit is kept.
-    fn make_room(&self) {
-        let in_use = self.most.saturating_sub(self.turns.available_permits());
-        let mut state = self.state();
-        let surplus = (state.idle.len() + in_use).saturating_sub(self.most);
-        let surplus = surplus.min(state.idle.len());
-        let surplus: Vec<_> = state.idle.drain(..surplus).collect();
-        drop(state);
-        drop(surplus);
-    }
-
-    /// Connects. If `patient`, it retries while the server starts or accepts no more connections,
-    /// and when an attempt takes so long that the address may have changed.
-    pub(super) async fn open(&self, patient: bool) -> sqlx::Result<Live<DB>> {
-        let give_up = SystemClock.now() + FIRST_ATTEMPT + LIMIT;
-        let (mut limit, mut pause) = (FIRST_ATTEMPT, PAUSES.0);
-        loop {
-            let options = self.pool.connect_options();
-            let error = match timeout(limit, DB::open(&options, &self.session)).await {
-                Ok(Ok(connection)) => return Ok(Live::new(connection)),
-                Ok(Err(error)) if !is_passing(&error) => return Err(error),
-                Ok(Err(error)) => error,
-                // One short attempt shows only that the server is slow, not that it is gone.
-                Err(_) => {
-                    let kind = if patient { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
-                    io::Error::new(kind, "connecting took too long").into()
-                }
-            };
-            if !patient || SystemClock.now() + pause >= give_up {
-                return Err(error);
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
-            limit = give_up.saturating_since(SystemClock.now());
-        }
-    }
-}
-
-impl<DB: Server> State<DB> {
-    /// Returns the moment since when a connection must have been used to be trusted, while another
-    /// one does not answer.
-    fn suspect(&self, now: Moment) -> Option<Moment> {
-        let slow = self.lent.values().map(|since| *since + SLOW).filter(|slow| *slow <= now);
-        slow.chain(self.suspect).max()
-    }
-}
-
-impl<DB: Server> Live<DB> {
-    fn new(connection: DB::Connection) -> Self {
-        // The connections of many processes are not replaced at the same time.
-        let age = MAX_AGE.mul_f64(0.9 + fastrand::f64() / 5.0);
-        Self { connection, old_at: SystemClock.now() + age, home: Handle::current().id() }
-    }
-}
-
-/// Returns whether the server is starting or accepts no more connections for now.
-fn is_passing(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(cause) => cause.kind() == io::ErrorKind::ConnectionRefused,
-        sqlx::Error::Database(error) => error.is_transient_in_connect_phase(),
-        _ => false,
-    }
-}
-
-/// The use of a connection, until it is given back or dropped.
-struct Lent<DB: Server> {
+/// Counts a connection as in use until it is returned or dropped.
+struct CheckOutGuard<DB: Server> {
     owner: Arc<Inner<DB>>,
     number: u64,
     has_answered: bool,
-    _turn: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl<DB: Server> Lent<DB> {
-    fn new(owner: Arc<Inner<DB>>, turn: OwnedSemaphorePermit) -> Self {
+impl<DB: Server> CheckOutGuard<DB> {
+    fn new(owner: Arc<Inner<DB>>, permit: OwnedSemaphorePermit) -> Self {
         let number = {
             let mut state = owner.state();
             state.last += 1;
             let number = state.last;
-            state.lent.insert(number, SystemClock.now());
+            state.checked_out.insert(number, SystemClock.now());
             number
         };
-        Self { owner, number, has_answered: false, _turn: turn }
+        Self { owner, number, has_answered: false, _permit: permit }
     }
 }
 
-impl<DB: Server> Drop for Lent<DB> {
+impl<DB: Server> Drop for CheckOutGuard<DB> {
     fn drop(&mut self) {
         let mut state = self.owner.state();
-        let since = state.lent.remove(&self.number);
-        if let Some(slow) = since.map(|since| since + SLOW)
+        let since = state.checked_out.remove(&self.number);
+        if let Some(slow) = since.map(|since| since + SLOW_ANSWER)
             && !self.has_answered
             && slow <= SystemClock.now()
         {
-            state.suspect = state.suspect.max(Some(slow));
+            state.test_if_unused_since = state.test_if_unused_since.max(Some(slow));
         }
     }
 }
@@ -310,22 +129,22 @@ impl<DB: Server> OwnConnection<DB> {
     }
 
     /// Returns the connection to the idle ones; no answer may be outstanding on it.
-    pub(crate) fn give_back(self) {
-        let Self { live, mut lent, .. } = self;
-        lent.has_answered = true;
-        let owner = &lent.owner;
-        // One that the closer has not replaced in time is of another runtime or is always in use.
-        if owner.pool.is_closed() || live.old_at + OVERDUE <= SystemClock.now() {
+    pub(crate) fn return_to_pool(self) {
+        let Self { live, mut checked_out, .. } = self;
+        checked_out.has_answered = true;
+        let owner = &checked_out.owner;
+        // One that the reaper has not replaced in time is of another runtime or is always in use.
+        if owner.pool.is_closed() || live.replace_at + REPLACE_TIMEOUT <= SystemClock.now() {
             return;
         }
         let mut state = owner.state();
-        state.idle.push(Idle { live, since: SystemClock.now() });
-        // The closer may have ended with its runtime.
-        if state.closer.as_ref().is_none_or(AbortHandle::is_finished)
+        state.idle.push(IdleConnection { live, since: SystemClock.now() });
+        // The reaper may have ended with its runtime.
+        if state.reaper.as_ref().is_none_or(AbortHandle::is_finished)
             && let Ok(runtime) = Handle::try_current()
         {
-            let closer = runtime.spawn(upkeep::run(Arc::downgrade(owner)));
-            state.closer = Some(closer.abort_handle());
+            let reaper = runtime.spawn(reaper::run(Arc::downgrade(owner)));
+            state.reaper = Some(reaper.abort_handle());
         }
     }
 

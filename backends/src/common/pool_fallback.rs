@@ -7,22 +7,22 @@ use crate::{Clock, Moment, SystemClock};
 
 /// Heartbeats try a connection of the store's own again after this long, since the reason may have
 /// passed, as that of a missing table during a migration does.
-const TRY_AGAIN: Duration = Duration::from_secs(60);
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Remembers that heartbeats have to use the application's pool, which prepares its sessions.
 #[derive(Default)]
 pub(super) struct PoolFallback {
-    state: Mutex<State>,
+    state: Mutex<FallbackState>,
 }
 
 #[derive(Default)]
-struct State {
+struct FallbackState {
     until: Option<Moment>,
     warned: bool,
 }
 
 impl PoolFallback {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FallbackState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -32,10 +32,10 @@ impl PoolFallback {
 
     /// Notes that a heartbeat succeeded on the pool after it failed with that error on a connection
     /// of the store's own.
-    pub(super) fn worked(&self, error: &sqlx::Error) {
+    pub(super) fn record_success(&self, error: &sqlx::Error) {
         let warned = {
             let mut state = self.state();
-            state.until = Some(SystemClock.now() + TRY_AGAIN);
+            state.until = Some(SystemClock.now() + RETRY_AFTER);
             std::mem::replace(&mut state.warned, true)
         };
         if !warned {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{LockName, LockRecord, Result};
 
 /// A name that may be removed, and the token that identifies the state of its row.
-pub(crate) type Unused = (LockName, u64);
+pub(crate) type PruneCandidate = (LockName, u64);
 
 /// Returns the SQL condition that a row `l` is unused: free, enabled, and last granted at least
 /// `age` microseconds ago. The token is the time of that grant; `clock` is the server's clock.
@@ -25,7 +25,9 @@ pub(crate) fn micros(unused_for: Duration) -> i64 {
 }
 
 /// Returns the candidates that can be read and are unused. A row that cannot be read is left alone.
-pub(crate) fn readable(candidates: impl Iterator<Item = Result<LockRecord>>) -> Vec<Unused> {
+pub(crate) fn valid_candidates(
+    candidates: impl Iterator<Item = Result<LockRecord>>,
+) -> Vec<PruneCandidate> {
     let unused = |record: Result<LockRecord>| {
         let record = record.ok()?;
         let is_unused = record.lease.is_none() && record.disabled.is_none();

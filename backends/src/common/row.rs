@@ -7,30 +7,30 @@ use std::time::Duration;
 
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
-use super::Damage;
+use super::CorruptRecord;
 use crate::{
     Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Reason, Result,
 };
 
 /// A column as the server gives it.
-pub(crate) fn get<'r, R, T>(row: &'r R, column: &'static str) -> Result<T, Damage>
+pub(crate) fn get<'r, R, T>(row: &'r R, column: &'static str) -> Result<T, CorruptRecord>
 where
     R: Row,
     &'static str: ColumnIndex<R>,
     T: Decode<'r, R::Database> + Type<R::Database>,
 {
     row.try_get(column).map_err(|source| {
-        Damage(
+        CorruptRecord(
             Error::new(ErrorKind::Corrupt, format!("{column} cannot be read")).with_source(source),
         )
     })
 }
 
-/// How a server's columns of text are read; none for NULL.
-pub(crate) type Text<R> = fn(&R, &'static str) -> Result<Option<String>, Damage>;
+/// Reads a column of text; returns `None` for NULL.
+pub(crate) type Text<R> = fn(&R, &'static str) -> Result<Option<String>, CorruptRecord>;
 
 /// Text that comes as such.
-pub(crate) fn text<R>(row: &R, column: &'static str) -> Result<Option<String>, Damage>
+pub(crate) fn text<R>(row: &R, column: &'static str) -> Result<Option<String>, CorruptRecord>
 where
     R: Row,
     &'static str: ColumnIndex<R>,
@@ -40,7 +40,10 @@ where
 }
 
 /// Text that comes as bytes, whatever character set a connection has.
-pub(crate) fn text_of_bytes<R>(row: &R, column: &'static str) -> Result<Option<String>, Damage>
+pub(crate) fn text_of_bytes<R>(
+    row: &R,
+    column: &'static str,
+) -> Result<Option<String>, CorruptRecord>
 where
     R: Row,
     &'static str: ColumnIndex<R>,
@@ -49,13 +52,13 @@ where
     let Some(bytes) = get::<_, Option<Vec<u8>>>(row, column)? else { return Ok(None) };
     String::from_utf8(bytes)
         .map(Some)
-        .map_err(|error| Damage::new(format!("{column} is no UTF-8: {error}")))
+        .map_err(|error| CorruptRecord::new(format!("{column} is no UTF-8: {error}")))
 }
 
 /// The name in the row's column `name`.
 pub(crate) fn name<R>(row: &R, table: &str, text: Text<R>) -> Result<LockName> {
-    let name = || present("name", parsed("name", text(row, "name")?)?);
-    name().map_err(|damage: Damage| damage.in_table(table))
+    let name = || not_null("name", parse_column("name", text(row, "name")?)?);
+    name().map_err(|corrupt: CorruptRecord| corrupt.into_error(table))
 }
 
 /// The whole row of a server, as of its column `clock`, by which leases run there.
@@ -78,25 +81,25 @@ where
         };
         let lease = columns.record(clock, |expires_at| left(expires_at, clock))?;
         if lease.is_some() && token.is_none() {
-            return Err(Damage::new("a lease has no token"));
+            return Err(CorruptRecord::new("a lease has no token"));
         }
         let (reason, by) = (text(row, "disabled_reason")?, text(row, "disabled_by")?);
         let disabled = disabled(reason, by, get(row, "disabled_at")?, clock)?;
         Ok(LockRecord { name: name.clone(), token, lease, disabled, corrupt: None })
     };
-    parse().map_err(|damage: Damage| damage.in_table(table).for_lock(&name))
+    parse().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name))
 }
 
-/// A page of a listing.
+/// The records of one page of a list.
 pub(crate) struct Page<K> {
     pub(crate) records: Vec<LockRecord>,
-    /// The last row's name as the server returned it; `None` if the listing ended before that row.
+    /// The last row's name as the server returned it; `None` if the list ended before that row.
     pub(crate) last: Option<K>,
 }
 
 /// Returns the records of rows, in the order of names, up to the first name without the prefix. The
 /// record of a row that cannot be read says why; a row without a readable name is omitted.
-pub(crate) fn listed<'r, R, K>(rows: &'r [R], table: &str, prefix: &str, text: Text<R>) -> Page<K>
+pub(crate) fn to_page<'r, R, K>(rows: &'r [R], table: &str, prefix: &str, text: Text<R>) -> Page<K>
 where
     R: Row,
     &'static str: ColumnIndex<R>,
@@ -122,31 +125,36 @@ where
     page
 }
 
-/// What the text of a column stands for; none for NULL.
-pub(crate) fn parsed<T>(column: &str, text: Option<String>) -> Result<Option<T>, Damage>
+/// Parses the text of a column; returns `None` for NULL.
+pub(crate) fn parse_column<T>(
+    column: &str,
+    text: Option<String>,
+) -> Result<Option<T>, CorruptRecord>
 where
     T: FromStr<Err: Display>,
 {
     let Some(text) = text else { return Ok(None) };
-    text.parse().map(Some).map_err(|error| Damage::new(format!("{column} is wrong: {error}")))
+    text.parse()
+        .map(Some)
+        .map_err(|error| CorruptRecord::new(format!("{column} is wrong: {error}")))
 }
 
-/// A value that may not be NULL.
-pub(crate) fn present<T>(column: &str, value: Option<T>) -> Result<T, Damage> {
-    value.ok_or_else(|| Damage::new(format!("{column} is NULL")))
+/// Returns the value of a column, or an error if it is NULL.
+pub(crate) fn not_null<T>(column: &str, value: Option<T>) -> Result<T, CorruptRecord> {
+    value.ok_or_else(|| CorruptRecord::new(format!("{column} is NULL")))
 }
 
-/// A token; none for 0, which a name has that was disabled before its first grant.
-pub(crate) fn token(number: i64) -> Result<Option<FencingToken>, Damage> {
+/// Reads a token; returns `None` for 0, the token of a name that was disabled before its first grant.
+pub(crate) fn token(number: i64) -> Result<Option<FencingToken>, CorruptRecord> {
     if number == 0 {
         return Ok(None);
     }
     u64::try_from(number)
-        .map_err(|_| Damage::new(format!("{number} is no fencing token")))
+        .map_err(|_| CorruptRecord::new(format!("{number} is no fencing token")))
         .and_then(|number| Ok(Some(FencingToken::new(number)?)))
 }
 
-/// The columns of a lease: all are NULL, or none but `ending`.
+/// The columns of a lease. All of them are NULL, or at most `ending` is.
 pub(crate) struct LeaseColumns {
     pub(crate) lease: Option<String>,
     pub(crate) holder: Option<String>,
@@ -156,56 +164,57 @@ pub(crate) struct LeaseColumns {
 }
 
 impl LeaseColumns {
-    /// The lease, if it is in force; one that is over is read all the same. `clock` is the one of
-    /// `granted_at`, and `left` knows that of `expires_at`.
+    /// Reads the lease, and returns it if it is in force. `clock` is the clock of `granted_at`, and
+    /// `left` computes the time until `expires_at`.
     pub(crate) fn record(
         self,
         clock: i64,
-        left: impl FnOnce(i64) -> Result<Option<Duration>, Damage>,
-    ) -> Result<Option<LeaseRecord>, Damage> {
-        let (id, ending) = (parsed("lease", self.lease)?, parsed("ending", self.ending)?);
+        left: impl FnOnce(i64) -> Result<Option<Duration>, CorruptRecord>,
+    ) -> Result<Option<LeaseRecord>, CorruptRecord> {
+        let (id, ending) =
+            (parse_column("lease", self.lease)?, parse_column("ending", self.ending)?);
         match (id, self.holder, self.expires_at, self.granted_at, ending) {
             (Some(id), Some(holder), Some(expires_at), Some(granted_at), ending) => {
                 let holder = serde_json::from_str(&holder).map_err(|source| {
                     let wrong = Error::new(ErrorKind::Corrupt, "holder is not as it was written");
-                    Damage(wrong.with_source(source))
+                    CorruptRecord(wrong.with_source(source))
                 })?;
                 let held_for = since(granted_at, clock)?;
                 let left = left(expires_at)?;
                 Ok(left.map(|left| LeaseRecord { id, holder, held_for, left, ending }))
             }
             (None, None, None, None, None) => Ok(None),
-            _ => Err(Damage::new("a part of a lease stands without the others")),
+            _ => Err(CorruptRecord::new("a part of a lease stands without the others")),
         }
     }
 }
 
-/// The columns of a disablement: all are NULL, or none but perhaps `disabled_by`.
+/// Reads the columns of a disablement. All of them are NULL, or at most `disabled_by` is.
 pub(crate) fn disabled(
     reason: Option<String>,
     by: Option<String>,
     at: Option<i64>,
     clock: i64,
-) -> Result<Option<Disablement>, Damage> {
-    match (parsed::<Reason>("disabled_reason", reason)?, by, at) {
+) -> Result<Option<Disablement>, CorruptRecord> {
+    match (parse_column::<Reason>("disabled_reason", reason)?, by, at) {
         (Some(reason), by, Some(at)) => {
             Ok(Some(Disablement { reason, by, since: since(at, clock)? }))
         }
         (None, None, None) => Ok(None),
-        _ => Err(Damage::new("a part of a disablement stands without the others")),
+        _ => Err(CorruptRecord::new("a part of a disablement stands without the others")),
     }
 }
 
-/// What is left until then; none when it is over.
-pub(crate) fn left(expires_at: i64, clock: i64) -> Result<Option<Duration>, Damage> {
+/// Returns the time until then, or `None` if that has passed.
+pub(crate) fn left(expires_at: i64, clock: i64) -> Result<Option<Duration>, CorruptRecord> {
     let left = expires_at
         .checked_sub(clock)
-        .ok_or_else(|| Damage::new(format!("{expires_at} is no time")))?;
+        .ok_or_else(|| CorruptRecord::new(format!("{expires_at} is no time")))?;
     Ok(u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_micros))
 }
 
 /// For display only; zero if the clock was set back meanwhile.
-fn since(then: i64, clock: i64) -> Result<Duration, Damage> {
-    let then = u64::try_from(then).map_err(|_| Damage::new(format!("{then} is no time")))?;
+fn since(then: i64, clock: i64) -> Result<Duration, CorruptRecord> {
+    let then = u64::try_from(then).map_err(|_| CorruptRecord::new(format!("{then} is no time")))?;
     Ok(Duration::from_micros(clock.unsigned_abs().saturating_sub(then)))
 }

@@ -17,11 +17,11 @@ pub(crate) trait Server: Database {
     fn health(error: &sqlx::Error) -> Health;
 
     /// Returns whether a write that failed with this error may have been committed.
-    fn leaves_doubt(error: &sqlx::Error) -> bool;
+    fn may_have_committed(error: &sqlx::Error) -> bool;
 
     /// Returns whether this session cannot see or may not use the table, although another session
     /// may.
-    fn lacks_access(error: &sqlx::Error) -> bool;
+    fn lacks_privilege(error: &sqlx::Error) -> bool;
 
     /// Returns whether the session or the server accepts no writes.
     fn is_read_only(error: &sqlx::Error) -> bool;

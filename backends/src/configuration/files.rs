@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use config::{File as Parsed, FileFormat, Map, Source, Value, ValueKind};
 
 use super::keys::{FILE_VARIABLE, KEYS, Key, SECTION};
-use super::layer::{Layer, Place};
-use super::origin::{Origin, Words};
-use super::trusted::distrust;
-use super::value::{Why, composite, wrong};
+use super::layer::{Layer, ValueSource};
+use super::parse::{Rejection, compound_kind, invalid_value};
+use super::source::{Origin, Spelling};
+use super::trusted::reason_not_to_trust;
 use crate::common::nearest;
 use crate::{Error, Result};
 
 /// Of our configuration file, in the working folder.
-pub(super) const OURS: &str = "leasehold.toml";
+pub(super) const OUR_FILE: &str = "leasehold.toml";
 /// Of the original's, in the working folder.
-pub(super) const ORIGINALS: &str = "config.json";
+pub(super) const ORIGINAL_FILE: &str = "config.json";
 
-const LONGEST: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// What the files say: the original's, then ours, which goes first.
 #[derive(Debug, Default)]
@@ -36,12 +36,12 @@ impl Files {
             Error::invalid(format!("{by}: {} cannot be read", path.display())).with_source(error)
         })?;
         let layer = if is_json(path) {
-            originals(path, &text)?.ok_or_else(|| {
+            parse_original(path, &text)?.ok_or_else(|| {
                 Error::invalid(format!("{} has no {SECTION:?}", path.display()))
-                    .with_fix(format!("name a {OURS}, or a {ORIGINALS} with that object"))
+                    .with_fix(format!("name a {OUR_FILE}, or a {ORIGINAL_FILE} with that object"))
             })?
         } else {
-            ours(path, &text)?
+            parse_ours(path, &text)?
         };
         Ok(Self { layers: vec![layer], read: vec![path.to_owned()], warnings: Vec::new() })
     }
@@ -51,12 +51,12 @@ impl Files {
         let mut found = Self::default();
         if let Some(folder) = working {
             found.originals_in(folder)?;
-            if found.ours_in(folder, Trust::Checked)? {
+            if found.ours_in(folder, FileTrust::Checked)? {
                 return Ok(found);
             }
         }
         for folder in folders {
-            if found.ours_in(folder, Trust::Given)? {
+            if found.ours_in(folder, FileTrust::Given)? {
                 break;
             }
         }
@@ -64,22 +64,22 @@ impl Files {
     }
 
     fn originals_in(&mut self, folder: &Path) -> Result<()> {
-        let path = folder.join(ORIGINALS);
+        let path = folder.join(ORIGINAL_FILE);
         if let Err(error) = path.symlink_metadata()
             && is_absent(&path, &error)
         {
             return Ok(());
         }
-        if let Some(why) = distrust(folder, &path) {
+        if let Some(why) = reason_not_to_trust(folder, &path) {
             // There is a warning only if the file seems to be meant, and none about its errors.
             if read_found(&path).is_ok_and(|text| text.contains(SECTION)) {
-                self.pass_over(&path, &why);
+                self.skip(&path, &why);
             }
             return Ok(());
         }
         match read_found(&path) {
             Ok(text) => {
-                let Some(layer) = originals(&path, &text)? else { return Ok(()) };
+                let Some(layer) = parse_original(&path, &text)? else { return Ok(()) };
                 self.layers.push(layer);
                 self.read.push(path);
             }
@@ -91,22 +91,22 @@ impl Files {
     }
 
     /// Reads Leasehold's own file in that folder, and returns whether there was one.
-    fn ours_in(&mut self, folder: &Path, trust: Trust) -> Result<bool> {
-        let path = folder.join(OURS);
+    fn ours_in(&mut self, folder: &Path, trust: FileTrust) -> Result<bool> {
+        let path = folder.join(OUR_FILE);
         if let Err(error) = path.symlink_metadata()
             && is_absent(&path, &error)
         {
             return Ok(false);
         }
-        if matches!(trust, Trust::Checked)
-            && let Some(why) = distrust(folder, &path)
+        if matches!(trust, FileTrust::Checked)
+            && let Some(why) = reason_not_to_trust(folder, &path)
         {
-            self.pass_over(&path, &why);
+            self.skip(&path, &why);
             return Ok(false);
         }
         match read_found(&path) {
             Ok(text) => {
-                self.layers.push(ours(&path, &text)?);
+                self.layers.push(parse_ours(&path, &text)?);
                 self.read.push(path);
                 Ok(true)
             }
@@ -117,7 +117,7 @@ impl Files {
         }
     }
 
-    fn pass_over(&mut self, path: &Path, why: &str) {
+    fn skip(&mut self, path: &Path, why: &str) {
         let path = path.display();
         self.warnings.push(format!(
             "{path} is not read, because {why}; to use it, name it with --config or {FILE_VARIABLE}"
@@ -127,7 +127,7 @@ impl Files {
 
 /// Says whether a folder's files are read no matter who may write them.
 #[derive(Clone, Copy, Debug)]
-enum Trust {
+enum FileTrust {
     Given,
     Checked,
 }
@@ -179,9 +179,9 @@ fn read(path: &Path) -> std::io::Result<String> {
 /// Reads all of a file, which is UTF-8 and of a size that settings have.
 fn contents(file: File) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LONGEST {
-        return Err(std::io::Error::other(format!("it is longer than {LONGEST} bytes")));
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(std::io::Error::other(format!("it is longer than {MAX_BYTES} bytes")));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -191,7 +191,7 @@ fn contents(file: File) -> std::io::Result<String> {
 }
 
 /// The settings of a `leasehold.toml`.
-fn ours(path: &Path, text: &str) -> Result<Layer> {
+fn parse_ours(path: &Path, text: &str) -> Result<Layer> {
     let table = parse(path, text, FileFormat::Toml, "TOML")?;
     let mut layer = Layer::default();
     for (name, value) in table {
@@ -205,13 +205,13 @@ fn ours(path: &Path, text: &str) -> Result<Layer> {
                 KEYS.iter().map(|key| key.name).collect()
             })
         })?;
-        set(&mut layer, key, path, name, Words::Ours, value)?;
+        set(&mut layer, key, path, name, Spelling::Ours, value)?;
     }
     Ok(layer)
 }
 
 /// The settings in the original's `config.json`; none, if the file is not of the original.
-fn originals(path: &Path, text: &str) -> Result<Option<Layer>> {
+fn parse_original(path: &Path, text: &str) -> Result<Option<Layer>> {
     if !text.contains(SECTION) {
         return Ok(None);
     }
@@ -234,13 +234,13 @@ fn originals(path: &Path, text: &str) -> Result<Option<Layer>> {
             let likely = nearest(&name, known);
             unknown(path, &name, likely, || paths().map(|(_, _, known)| known).collect())
         })?;
-        set(&mut layer, key, path, full.to_owned(), Words::Originals, value)?;
+        set(&mut layer, key, path, full.to_owned(), Spelling::Originals, value)?;
     }
     for key in KEYS {
         if let Some(name) = key.original.and_then(|original| original.path)
             && let Some(value) = root.remove(name)
         {
-            set(&mut layer, key, path, name.to_owned(), Words::Originals, value)?;
+            set(&mut layer, key, path, name.to_owned(), Spelling::Originals, value)?;
         }
     }
     Ok(Some(layer))
@@ -251,12 +251,12 @@ fn set(
     key: &'static Key,
     path: &Path,
     name: String,
-    words: Words,
+    words: Spelling,
     value: Value,
 ) -> Result<()> {
-    let place = Place { origin: Origin::File { path: path.to_owned(), key: name }, words };
-    if let Some(what) = composite(&value.kind) {
-        return Err(wrong(key, &place, what, Why::Evident));
+    let place = ValueSource { origin: Origin::File { path: path.to_owned(), key: name }, words };
+    if let Some(what) = compound_kind(&value.kind) {
+        return Err(invalid_value(key, &place, what, Rejection::Evident));
     }
     // JSON's null is as good as nothing.
     if value.kind != ValueKind::Nil {

@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 use config::{Config, ConfigError, Map, Source, Value, ValueKind};
 
 use super::keys::{KEYS, Key};
-use super::origin::{Origin, Words};
+use super::source::{Origin, Spelling};
 use crate::{Error, Result};
 
 /// The values that one source has, each with where it stands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layer {
-    values: Vec<(&'static Key, Place, ValueKind)>,
+    values: Vec<(&'static Key, ValueSource, ValueKind)>,
 }
 
 /// Where a value stands, and in whose words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ValueSource {
     pub(super) origin: Origin,
-    pub(super) words: Words,
+    pub(super) words: Spelling,
 }
 
 impl Layer {
     /// Adds a value. Of two for one setting, the later holds.
-    pub(super) fn set(&mut self, key: &'static Key, place: Place, value: ValueKind) {
+    pub(super) fn set(&mut self, key: &'static Key, place: ValueSource, value: ValueKind) {
         self.values.push((key, place, value));
     }
 }
@@ -34,7 +34,7 @@ impl Source for Layer {
     }
 
     fn collect(&self) -> std::result::Result<Map<String, Value>, ConfigError> {
-        let entry = |(key, place, value): &(&'static Key, Place, ValueKind)| {
+        let entry = |(key, place, value): &(&'static Key, ValueSource, ValueKind)| {
             (key.name.to_owned(), Value::new(Some(&place.origin.to_string()), value.clone()))
         };
         Ok(self.values.iter().map(entry).collect())
@@ -43,9 +43,9 @@ impl Source for Layer {
 
 /// What holds of each setting that somebody has set.
 #[derive(Debug, Default)]
-pub(super) struct Merged(pub(super) BTreeMap<&'static str, (Place, ValueKind)>);
+pub(super) struct MergedValues(pub(super) BTreeMap<&'static str, (ValueSource, ValueKind)>);
 
-impl Merged {
+impl MergedValues {
     /// Lays each layer over those before it.
     pub(super) fn new(layers: Vec<Layer>) -> Result<Self> {
         let mut places = BTreeMap::new();

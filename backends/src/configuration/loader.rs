@@ -10,9 +10,10 @@ use etcetera::BaseStrategy;
 
 use super::files::Files;
 use super::keys::{FILE_VARIABLE, KEYS, Key, OTHER_VARIABLES, PREFIX, key};
-use super::layer::{Layer, Merged, Place};
-use super::origin::{Origin, Words};
-use super::{Configuration, resolved, unneeded};
+use super::layer::{Layer, MergedValues, ValueSource};
+use super::settings::Configuration;
+use super::source::{Origin, Spelling};
+use super::{resolved, unneeded};
 use crate::common::nearest;
 use crate::{Error, Result};
 
@@ -195,10 +196,10 @@ impl Loader {
         let [original, ours] = self.variables();
         layers.extend([original, ours]);
         layers.extend(self.options()?);
-        files.warnings.extend(self.likely_mistakes());
-        let mut merged = Merged::new(layers)?;
+        files.warnings.extend(self.misspelt_variables());
+        let mut merged = MergedValues::new(layers)?;
         if let Some(needed) = &self.needed {
-            files.warnings.extend(unneeded::drop_wrong(&mut merged, needed));
+            files.warnings.extend(unneeded::ignore_invalid(&mut merged, needed));
         }
         resolved::configuration(&merged, files.read, files.warnings)
     }
@@ -222,9 +223,9 @@ impl Loader {
             let names = key.original.map_or(&[][..], |original| original.variables);
             let named = |name: &&str| self.variable(name).is_some();
             if let Some(name) = names.iter().find(|name| named(name)) {
-                self.add_variable(&mut originals, key, name, Words::Originals);
+                self.add_variable(&mut originals, key, name, Spelling::Originals);
             }
-            self.add_variable(&mut ours, key, &key.variable(), Words::Ours);
+            self.add_variable(&mut ours, key, &key.variable(), Spelling::Ours);
         }
         [originals, ours]
     }
@@ -234,12 +235,12 @@ impl Loader {
         self.variables.get(&OsString::from(name)).filter(|value| !value.is_empty())
     }
 
-    fn add_variable(&self, layer: &mut Layer, key: &'static Key, name: &str, words: Words) {
+    fn add_variable(&self, layer: &mut Layer, key: &'static Key, name: &str, words: Spelling) {
         let Some(value) = self.variable(name) else { return };
         let origin = Origin::Variable(name.to_owned());
         // Nil stands for what is not UTF-8, and is refused if it is read.
         let value = value.to_str().map_or(ValueKind::Nil, Into::into);
-        layer.set(key, Place { origin, words }, value);
+        layer.set(key, ValueSource { origin, words }, value);
     }
 
     /// The options in the original's words, and in ours.
@@ -248,9 +249,9 @@ impl Loader {
         for (name, shown, value) in &self.options {
             let of_original = || {
                 let is_it = |key: &&Key| key.original.and_then(|o| o.option) == Some(name);
-                KEYS.iter().find(is_it).map(|key| (key, Words::Originals))
+                KEYS.iter().find(is_it).map(|key| (key, Spelling::Originals))
             };
-            let of_ours = || key(name).map(|key| (key, Words::Ours));
+            let of_ours = || key(name).map(|key| (key, Spelling::Ours));
             // One name is in both: a number is the original's.
             let found = match value {
                 OptionValue::Number(_) => of_original().or_else(of_ours),
@@ -261,21 +262,21 @@ impl Loader {
             let value = match (value, words) {
                 (OptionValue::Text(text), _) => text.as_str().into(),
                 (OptionValue::Number(number), _) => ValueKind::I128(*number),
-                (OptionValue::Duration(span), Words::Ours) => format!("{span:?}").into(),
-                (OptionValue::Duration(span), Words::Originals) => {
+                (OptionValue::Duration(span), Spelling::Ours) => format!("{span:?}").into(),
+                (OptionValue::Duration(span), Spelling::Originals) => {
                     ValueKind::U128(span.as_millis())
                 }
                 (OptionValue::Switch(switch), _) => (*switch).into(),
             };
-            let layer = if words == Words::Ours { &mut ours } else { &mut originals };
-            layer.set(key, Place { origin, words }, value);
+            let layer = if words == Spelling::Ours { &mut ours } else { &mut originals };
+            layer.set(key, ValueSource { origin, words }, value);
         }
         Ok([originals, ours])
     }
 
     /// Variables that look like ours but are not. They may be someone else's, so are no errors:
     /// Kubernetes gives every container variables that begin with the name of a service.
-    fn likely_mistakes(&self) -> Vec<String> {
+    fn misspelt_variables(&self) -> Vec<String> {
         let ours: Vec<_> = KEYS.iter().map(Key::variable).collect();
         let names = self.variables.keys().filter_map(|name| name.to_str());
         let strangers = names
@@ -283,8 +284,8 @@ impl Loader {
             .filter(|name| !ours.iter().any(|known| known == name));
         let mistake = |name: &str| {
             let known = ours.iter().map(String::as_str).chain(Some(FILE_VARIABLE));
-            let likely = known.map(|known| (tail(known).to_owned(), known));
-            let meant = nearest(tail(name), likely)?;
+            let likely = known.map(|known| (without_prefix(known).to_owned(), known));
+            let meant = nearest(without_prefix(name), likely)?;
             Some(format!("environment variable {name} is not read; is {meant} meant?"))
         };
         strangers.filter_map(mistake).collect()
@@ -292,7 +293,7 @@ impl Loader {
 }
 
 /// The name of a variable without what all have.
-fn tail(name: &str) -> &str {
+fn without_prefix(name: &str) -> &str {
     name.strip_prefix(PREFIX).unwrap_or(name)
 }
 

@@ -3,17 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::compat;
 use super::keys::KEYS;
-use super::layer::Merged;
-use super::origin::Origin;
-use super::original;
+use super::layer::MergedValues;
 use super::serve::Serve;
-use super::{Configuration, Setting};
+use super::settings::{Configuration, Setting};
+use super::source::Origin;
 use crate::{Error, LockStore, MemoryStore, Result, Settings, Timing};
 
 /// Reads every value that holds, and checks that they fit together.
 pub(super) fn configuration(
-    merged: &Merged,
+    merged: &MergedValues,
     files: Vec<PathBuf>,
     warnings: Vec<String>,
 ) -> Result<Configuration> {
@@ -25,9 +25,9 @@ pub(super) fn configuration(
         label: merged.label()?,
         lock_name: merged.lock_name()?,
         settings,
-        hints: merged.switch("hints")?.unwrap_or(true),
+        hints: merged.boolean("hints")?.unwrap_or(true),
         wait: merged.duration("wait")?,
-        respawn: merged.switch("respawn")?.unwrap_or_default(),
+        respawn: merged.boolean("respawn")?.unwrap_or_default(),
         log: merged.text("log")?,
         log_format: merged.log_format()?.unwrap_or_default(),
         metrics: merged.address("metrics")?,
@@ -39,10 +39,12 @@ pub(super) fn configuration(
     };
     let shown = KEYS.iter().map(|key| {
         let (value, duration) = match value(&configuration, key.name) {
-            Shown::Nothing => (None, None),
-            Shown::Text(text) => (Some(text), None),
-            Shown::Duration(Duration::ZERO) => (Some("0s".to_owned()), Some(Duration::ZERO)),
-            Shown::Duration(span) => (Some(format!("{span:?}")), Some(span)),
+            DisplayedValue::Nothing => (None, None),
+            DisplayedValue::Text(text) => (Some(text), None),
+            DisplayedValue::Duration(Duration::ZERO) => {
+                (Some("0s".to_owned()), Some(Duration::ZERO))
+            }
+            DisplayedValue::Duration(span) => (Some(format!("{span:?}")), Some(span)),
         };
         let origin = match (key.name, &derived) {
             ("ttl", Some(from)) => Origin::Derived(from.clone()),
@@ -55,7 +57,7 @@ pub(super) fn configuration(
 }
 
 /// The settings, and what the ttl was derived from if it was.
-fn settings(merged: &Merged) -> Result<(Settings, Option<String>)> {
+fn settings(merged: &MergedValues) -> Result<(Settings, Option<String>)> {
     let mut settings = Settings::new();
     let margin = merged.duration("margin")?;
     let stop_grace = merged.duration("stop_grace")?;
@@ -68,10 +70,10 @@ fn settings(merged: &Merged) -> Result<(Settings, Option<String>)> {
         None => {
             // The original has no ttl, and its other settings need not fit our default.
             let from = ["heartbeat_interval", "tolerance"]
-                .map(|name| merged.is_originals(name).then(|| merged.origin(name).to_string()));
+                .map(|name| merged.is_from_original(name).then(|| merged.origin(name).to_string()));
             let from: Vec<_> = from.into_iter().flatten().collect();
             if !from.is_empty() {
-                let ttl = original::ttl(interval, retries, tolerance, stop_grace, margin);
+                let ttl = compat::ttl(interval, retries, tolerance, stop_grace, margin);
                 settings = settings.ttl(ttl);
                 derived = Some(from.join(" and "));
             }
@@ -113,51 +115,51 @@ pub(super) const TIMING: [&str; 8] = [
 
 /// Returns the settings, what the ttl was derived from (if it was derived), and the timing with
 /// defaults applied.
-pub(super) fn timing(merged: &Merged) -> Result<(Settings, Option<String>, Timing)> {
+pub(super) fn timing(merged: &MergedValues) -> Result<(Settings, Option<String>, Timing)> {
     let (settings, derived) = settings(merged)?;
     // The settings are checked against the limits of their own store when that is opened.
     let timing = settings
         .resolve(&MemoryStore::new().capabilities())
-        .map_err(|error| contradiction(merged, &error))?;
+        .map_err(|error| inconsistent(merged, &error))?;
     Ok((settings, derived, timing))
 }
 
 /// Of settings that do not fit together: what is wrong, and who set what.
-fn contradiction(merged: &Merged, error: &Error) -> Error {
+fn inconsistent(merged: &MergedValues, error: &Error) -> Error {
     let set = TIMING.iter().filter(|name| merged.0.contains_key(*name));
     let set: Vec<_> = set.map(|name| format!("{name} from {}", merged.origin(name))).collect();
     Error::invalid(format!("{error} ({})", set.join(", ")))
 }
 
 /// A value, to be shown.
-enum Shown {
+enum DisplayedValue {
     Nothing,
     Text(String),
     Duration(Duration),
 }
 
-fn value(configuration: &Configuration, name: &str) -> Shown {
+fn value(configuration: &Configuration, name: &str) -> DisplayedValue {
     let timing = &configuration.timing;
-    let text = |text: Option<String>| text.map_or(Shown::Nothing, Shown::Text);
+    let text = |text: Option<String>| text.map_or(DisplayedValue::Nothing, DisplayedValue::Text);
     match name {
         "store" => text(configuration.store.as_ref().map(ToString::to_string)),
-        "namespace" => Shown::Text(configuration.namespace.to_string()),
+        "namespace" => DisplayedValue::Text(configuration.namespace.to_string()),
         "store_connections" => text(configuration.store_connections.map(|most| most.to_string())),
         "label" => text(configuration.label.clone()),
         "lock_name" => text(configuration.lock_name.as_ref().map(ToString::to_string)),
-        "ttl" => Shown::Duration(timing.ttl),
-        "margin" => Shown::Duration(timing.margin),
-        "stop_grace" => Shown::Duration(timing.stop_grace),
-        "tolerance" => Shown::Duration(timing.tolerance),
-        "heartbeat_interval" => Shown::Duration(timing.heartbeat_interval),
-        "heartbeat_retries" => Shown::Text(timing.heartbeat_retries.to_string()),
-        "poll_interval" => Shown::Duration(timing.poll_interval),
-        "hints" => Shown::Text(configuration.hints.to_string()),
-        "start_delay" => Shown::Duration(timing.start_delay),
-        "wait" => configuration.wait.map_or(Shown::Nothing, Shown::Duration),
-        "respawn" => Shown::Text(configuration.respawn.to_string()),
+        "ttl" => DisplayedValue::Duration(timing.ttl),
+        "margin" => DisplayedValue::Duration(timing.margin),
+        "stop_grace" => DisplayedValue::Duration(timing.stop_grace),
+        "tolerance" => DisplayedValue::Duration(timing.tolerance),
+        "heartbeat_interval" => DisplayedValue::Duration(timing.heartbeat_interval),
+        "heartbeat_retries" => DisplayedValue::Text(timing.heartbeat_retries.to_string()),
+        "poll_interval" => DisplayedValue::Duration(timing.poll_interval),
+        "hints" => DisplayedValue::Text(configuration.hints.to_string()),
+        "start_delay" => DisplayedValue::Duration(timing.start_delay),
+        "wait" => configuration.wait.map_or(DisplayedValue::Nothing, DisplayedValue::Duration),
+        "respawn" => DisplayedValue::Text(configuration.respawn.to_string()),
         "log" => text(configuration.log.clone()),
-        "log_format" => Shown::Text(configuration.log_format.as_str().to_owned()),
+        "log_format" => DisplayedValue::Text(configuration.log_format.as_str().to_owned()),
         "metrics" => text(configuration.metrics.map(|address| address.to_string())),
         other => text(configuration.serve.shown(other)),
     }

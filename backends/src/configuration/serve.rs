@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use super::layer::Merged;
+use super::layer::MergedValues;
 use crate::Result;
 
 /// How the command line serves the HTTP control API.
@@ -42,7 +42,7 @@ impl Default for Serve {
 }
 
 impl Serve {
-    pub(super) fn new(merged: &Merged) -> Result<Self> {
+    pub(super) fn new(merged: &MergedValues) -> Result<Self> {
         let default = Self::default();
         Ok(Self {
             listen: merged.address("listen")?.unwrap_or(default.listen),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::url::split;
+use crate::common::url::split;
 
 /// The URL of a store. Only [`as_str`](Self::as_str) shows the password in it.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_part_of_a_password_is_shown() {
+    fn passwords_are_redacted_entirely() {
         for (url, shown) in [
             ("postgres://u:secret@h:5432/d", "postgres://***@h:5432/d"),
             ("postgres://u:secret@h/d?sslmode=require", "postgres://***@h/d?***"),

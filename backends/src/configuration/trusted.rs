@@ -7,24 +7,24 @@ use std::path::Path;
 /// Returns the reason not to trust the file, if there is one: a user who can write or replace the
 /// file would decide which store this process uses.
 #[cfg(unix)]
-pub(super) fn distrust(folder: &Path, file: &Path) -> Option<String> {
+pub(super) fn reason_not_to_trust(folder: &Path, file: &Path) -> Option<String> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let link = || {
         let link = file.symlink_metadata().ok().filter(Metadata::is_symlink)?;
         owned_by_another("its link", &link)
     };
-    suspicion("its folder", folder).or_else(link).or_else(|| suspicion("it", file))
+    check_writable("its folder", folder).or_else(link).or_else(|| check_writable("it", file))
 }
 
 #[cfg(unix)]
-fn suspicion(what: &str, path: &Path) -> Option<String> {
+fn check_writable(what: &str, path: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt;
-    const BY_OTHERS: u32 = 0o002;
+    const OTHERS_WRITE: u32 = 0o002;
     let Ok(metadata) = path.metadata() else {
         return Some(format!("the owner of {what} is not known"));
     };
     owned_by_another(what, &metadata).or_else(|| {
-        (metadata.mode() & BY_OTHERS != 0).then(|| format!("{what} is writable by everybody"))
+        (metadata.mode() & OTHERS_WRITE != 0).then(|| format!("{what} is writable by everybody"))
     })
 }
 
@@ -38,6 +38,6 @@ fn owned_by_another(what: &str, metadata: &Metadata) -> Option<String> {
 
 /// On other systems the file's mode does not tell who may write it.
 #[cfg(not(unix))]
-pub(super) fn distrust(_: &Path, _: &Path) -> Option<String> {
+pub(super) fn reason_not_to_trust(_: &Path, _: &Path) -> Option<String> {
     None
 }

@@ -1,16 +1,18 @@
 //! Ignores invalid values of settings that a program does not use.
 
 use super::keys::KEYS;
-use super::layer::Merged;
-use super::origin::{Origin, Words};
+use super::layer::MergedValues;
 use super::resolved::{TIMING, timing};
+use super::source::{Origin, Spelling};
 
 /// Removes the invalid values of settings that are not needed, and returns warnings about them.
-pub(super) fn drop_wrong(merged: &mut Merged, needed: &[&str]) -> Vec<String> {
+pub(super) fn ignore_invalid(merged: &mut MergedValues, needed: &[&str]) -> Vec<String> {
     let mut warnings = Vec::new();
     for key in KEYS.iter().filter(|key| !needed.contains(&key.name)) {
         if let Err(error) = merged.check(key) {
-            warnings.extend((!may_be_anothers(merged, key.name)).then(|| ignored(&error)));
+            warnings.extend(
+                (!may_be_foreign_variable(merged, key.name)).then(|| ignored_warning(&error)),
+            );
             merged.0.remove(key.name);
         }
     }
@@ -18,21 +20,21 @@ pub(super) fn drop_wrong(merged: &mut Merged, needed: &[&str]) -> Vec<String> {
     if !TIMING.iter().any(|name| needed.contains(name))
         && let Err(error) = timing(merged)
     {
-        let anothers = |name: &&str| may_be_anothers(merged, name);
+        let anothers = |name: &&str| may_be_foreign_variable(merged, name);
         let set = || TIMING.iter().filter(|name| merged.0.contains_key(*name));
-        warnings.extend((!set().all(anothers)).then(|| ignored(&error)));
+        warnings.extend((!set().all(anothers)).then(|| ignored_warning(&error)));
         merged.0.retain(|name, _| !TIMING.contains(name));
     }
     warnings
 }
 
 /// Returns whether the value may come from another program's environment variable.
-fn may_be_anothers(merged: &Merged, name: &str) -> bool {
+fn may_be_foreign_variable(merged: &MergedValues, name: &str) -> bool {
     merged.0.get(name).is_some_and(|(place, _)| {
-        place.words == Words::Originals && matches!(place.origin, Origin::Variable(_))
+        place.words == Spelling::Originals && matches!(place.origin, Origin::Variable(_))
     })
 }
 
-fn ignored(error: &crate::Error) -> String {
+fn ignored_warning(error: &crate::Error) -> String {
     format!("{error} (ignored, because it is not used here)")
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
 
 use super::members::Members;
+use crate::common::url::check_login;
 use crate::common::url_options;
-use crate::url::check_login;
 use crate::{Error, Result};
 
 const FORM: &str = "write etcd://USER:PASSWORD@HOST:PORT,HOST:PORT/PREFIX?OPTIONS, where all but one HOST \
@@ -26,7 +26,7 @@ const PING_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a URL says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Location {
+pub(super) struct EtcdUrl {
     /// Each with its port.
     endpoints: Vec<String>,
     user: Option<(String, Password)>,
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Password {
     }
 }
 
-impl Location {
+impl EtcdUrl {
     /// Reads `etcd://` and `etcds://` URLs. No message repeats more than the name of an option.
     pub(super) fn from_url(url: &str) -> Result<Self> {
         check_login(url)?;
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_url_names_members_user_prefix_and_options() {
-        let read = |url| Location::from_url(url).unwrap();
+        let read = |url| EtcdUrl::from_url(url).unwrap();
         let plain = read("etcd://10.0.0.1,[::1]:2380,h:1");
         assert_eq!(plain.endpoints, ["10.0.0.1:2379", "[::1]:2380", "h:1"]);
         assert_eq!((plain.tls, plain.path.as_str(), &plain.user), (false, "", &None));
@@ -204,18 +204,18 @@ mod tests {
     #[test]
     fn an_unknown_option_is_refused_with_the_nearest_name() {
         for (option, nearest) in [("tsl", "tls"), ("domian", "domain"), ("certs", "cert")] {
-            let error = Location::from_url(&format!("etcd://h?{option}=secret")).unwrap_err();
+            let error = EtcdUrl::from_url(&format!("etcd://h?{option}=secret")).unwrap_err();
             let said = error.to_string();
             assert!(error.is_invalid() && said.contains(&format!("{option:?}")), "{said}");
             assert!(said.contains(&format!("did you mean {nearest:?}")), "{said}");
             assert!(!said.contains("secret"), "{said}");
         }
-        let error = Location::from_url("etcd://h?colour=red").unwrap_err();
+        let error = EtcdUrl::from_url("etcd://h?colour=red").unwrap_err();
         assert!(error.to_string().contains("tls, ca, cert, key, domain"), "{error}");
     }
 
     #[test]
-    fn what_is_no_url_is_refused_without_repeating_it() {
+    fn an_invalid_url_is_refused_without_being_shown() {
         for url in [
             "etcd:h",
             "etcd://",
@@ -231,7 +231,7 @@ mod tests {
             "etcd://u:1/secret@h",
             "etcd://u:1?secret@h",
         ] {
-            let error = Location::from_url(url).unwrap_err();
+            let error = EtcdUrl::from_url(url).unwrap_err();
             assert!(error.is_invalid(), "{url}: {error}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }

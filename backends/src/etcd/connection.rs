@@ -11,27 +11,27 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::calls::Answer;
+use super::error::RequestResult;
 
 /// Returns the runtime of the caller, if there is one.
-pub(super) fn home() -> Option<runtime::Id> {
+pub(super) fn current_runtime() -> Option<runtime::Id> {
     Handle::try_current().ok().map(|runtime| runtime.id())
 }
 
 /// One connection, which is opened by its first request.
 pub(super) struct Connection {
-    home: Option<runtime::Id>,
+    runtime: Option<runtime::Id>,
     client: OnceCell<Client>,
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
 }
 
 /// A connection that never answered may take this long: it is opened first, and logs in.
 const OPENING_LIMIT: Duration = Duration::from_secs(4);
 
 /// However long answers took, a connection is silent after this time.
-const LONGEST_SILENCE: Duration = Duration::from_secs(8);
+const MAX_SILENCE: Duration = Duration::from_secs(8);
 
-struct State {
+struct ConnectionState {
     opened: Instant,
     /// The last time when a request was sent here.
     used: Instant,
@@ -44,7 +44,7 @@ struct State {
 impl Connection {
     /// Creates a connection for the runtime of the caller.
     pub(super) fn new() -> Self {
-        Self::with(home(), OnceCell::new())
+        Self::with(current_runtime(), OnceCell::new())
     }
 
     /// Wraps the application's client, which serves all runtimes.
@@ -52,13 +52,14 @@ impl Connection {
         Self::with(None, OnceCell::new_with(Some(client)))
     }
 
-    fn with(home: Option<runtime::Id>, client: OnceCell<Client>) -> Self {
+    fn with(runtime: Option<runtime::Id>, client: OnceCell<Client>) -> Self {
         let opened = Instant::now();
-        let state = State { opened, used: opened, answered: None, latency: Duration::ZERO };
-        Self { home, client, state: Mutex::new(state) }
+        let state =
+            ConnectionState { opened, used: opened, answered: None, latency: Duration::ZERO };
+        Self { runtime, client, state: Mutex::new(state) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -67,13 +68,13 @@ impl Connection {
         &self,
         address: &str,
         options: Option<&ConnectOptions>,
-    ) -> Answer<Client> {
+    ) -> RequestResult<Client> {
         let connect = || Client::connect([address], options.cloned());
         self.client.get_or_try_init(connect).await.cloned()
     }
 
-    pub(super) fn is_of(&self, home: Option<runtime::Id>) -> bool {
-        self.home == home
+    pub(super) fn is_of(&self, runtime: Option<runtime::Id>) -> bool {
+        self.runtime == runtime
     }
 
     /// Notes that a request is sent here.
@@ -87,20 +88,20 @@ impl Connection {
     }
 
     /// Notes that an answer came, and how long it took.
-    pub(super) fn answered(&self, after: Duration) {
+    pub(super) fn record_reply(&self, after: Duration) {
         let mut state = self.state();
         state.answered = Some(Instant::now());
         state.latency = after.max(state.latency - state.latency / 8);
     }
 
-    /// Returns whether no answer came for at least `patience`, and for twice as long as answers
+    /// Returns whether no answer came for at least `silence_limit`, and for twice as long as answers
     /// take, although a request was sent at `since`.
-    pub(super) fn is_silent(&self, since: Instant, patience: Duration) -> bool {
+    pub(super) fn is_silent(&self, since: Instant, silence_limit: Duration) -> bool {
         let state = self.state();
         let Some(answered) = state.answered else {
-            return state.opened.elapsed() >= OPENING_LIMIT && since.elapsed() >= patience;
+            return state.opened.elapsed() >= OPENING_LIMIT && since.elapsed() >= silence_limit;
         };
-        let limit = patience.max((state.latency * 2).min(LONGEST_SILENCE));
+        let limit = silence_limit.max((state.latency * 2).min(MAX_SILENCE));
         answered.max(since).elapsed() >= limit
     }
 }
@@ -117,7 +118,7 @@ mod tests {
         assert!(!connection.is_silent(begun, limit), "it is being opened");
         tokio::time::advance(OPENING_LIMIT).await;
         assert!(connection.is_silent(begun, limit));
-        connection.answered(limit);
+        connection.record_reply(limit);
         assert!(!connection.is_silent(begun, limit), "an answer came since");
         let begun = Instant::now() + Duration::from_millis(1);
         tokio::time::advance(limit + Duration::from_millis(1)).await;

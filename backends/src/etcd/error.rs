@@ -4,6 +4,9 @@ use etcd_client::Error as EtcdError;
 
 use crate::{Error, ErrorKind};
 
+/// The answer to a request, or the error of the driver.
+pub(super) type RequestResult<T> = std::result::Result<T, EtcdError>;
+
 /// gRPC status codes, <https://grpc.io/docs/guides/status-codes/>.
 mod code {
     pub(super) const INVALID_ARGUMENT: i32 = 3;
@@ -16,21 +19,21 @@ mod code {
     pub(super) const UNAUTHENTICATED: i32 = 16;
 }
 
-/// What is known of a call that failed.
+/// How far a request that failed may have got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// No connection was had, so no request was sent.
+pub(super) enum SendState {
+    /// There was no connection, so no request was sent.
     NotSent,
     /// The member has no leader to forward the request to, and did nothing. Another member may have
     /// one.
-    NotTaken,
+    NotAccepted,
     /// The server refused, and did nothing.
     Refused,
-    /// Anything may have become of it.
+    /// It may have had an effect.
     Unknown,
 }
 
-pub(super) fn fate(error: &EtcdError) -> Fate {
+pub(super) fn send_state(error: &EtcdError) -> SendState {
     match error {
         EtcdError::GRpcStatus(status) => match i32::from(status.code()) {
             code::INVALID_ARGUMENT
@@ -40,18 +43,18 @@ pub(super) fn fate(error: &EtcdError) -> Fate {
             | code::FAILED_PRECONDITION
             | code::OUT_OF_RANGE
             | code::UNIMPLEMENTED
-            | code::UNAUTHENTICATED => Fate::Refused,
-            _ if has_no_leader(status.message()) => Fate::NotTaken,
+            | code::UNAUTHENTICATED => SendState::Refused,
+            _ if has_no_leader(status.message()) => SendState::NotAccepted,
             // tonic has no other word for it. Where that word changes, the outcome is unknown.
-            _ if format!("{status:?}").contains("ConnectError(") => Fate::NotSent,
-            _ => Fate::Unknown,
+            _ if format!("{status:?}").contains("ConnectError(") => SendState::NotSent,
+            _ => SendState::Unknown,
         },
         EtcdError::InvalidArgs(_)
         | EtcdError::InvalidUri(_)
         | EtcdError::InvalidMetadataValue(_)
         | EtcdError::EndpointError(_)
-        | EtcdError::EndpointsNotManaged => Fate::Refused,
-        _ => Fate::Unknown,
+        | EtcdError::EndpointsNotManaged => SendState::Refused,
+        _ => SendState::Unknown,
     }
 }
 
@@ -82,9 +85,9 @@ pub(super) fn reading(error: EtcdError) -> Error {
 
 /// An error of a call that writes.
 pub(super) fn writing(error: EtcdError) -> Error {
-    let otherwise = match fate(&error) {
-        Fate::Unknown => ErrorKind::OutcomeUnknown,
-        Fate::NotSent | Fate::NotTaken | Fate::Refused => ErrorKind::Unavailable,
+    let otherwise = match send_state(&error) {
+        SendState::Unknown => ErrorKind::OutcomeUnknown,
+        SendState::NotSent | SendState::NotAccepted | SendState::Refused => ErrorKind::Unavailable,
     };
     described(error, otherwise)
 }
@@ -147,7 +150,7 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
         | code::NOT_FOUND
         | code::FAILED_PRECONDITION
         | code::OUT_OF_RANGE => (Unavailable, etcd_said, ""),
-        _ if is_of_certificates(status) => (
+        _ if is_certificate_error(status) => (
             Denied,
             "this client and etcd do not trust each other's certificates".to_owned(),
             "name the authority's in the URL, and this client's own if etcd wants one: \
@@ -170,7 +173,7 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
 }
 
 /// tonic passes on what rustls says deep within.
-fn is_of_certificates(status: &impl std::fmt::Debug) -> bool {
+fn is_certificate_error(status: &impl std::fmt::Debug) -> bool {
     let said = format!("{status:?}");
     said.contains("invalid peer certificate") || said.contains("received fatal alert")
 }
@@ -182,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_leader_nothing_is_sent_on() {
+    fn no_leader_errors_mean_not_sent() {
         for said in ["etcdserver: no leader", "raft proposal dropped"] {
             assert!(has_no_leader(said), "{said}");
         }

@@ -29,7 +29,7 @@ pub enum Read {
 pub fn read<'k>(namespace: &Namespace, kv: &'k KeyValue) -> Option<(&'k str, Result<Read>)> {
     let (family, name) = Keys::new("", namespace).parse(kv.key())?;
     let read = match family {
-        Family::Lease => record::lease(kv).map(|lease| Read::Lease(lease.id, lease.etcd)),
+        Family::Lease => record::lease(kv).map(|lease| Read::Lease(lease.id, lease.etcd_lease)),
         Family::Holder => record::holder(kv).map(|(holder, since)| Read::Holder(holder, since)),
         Family::Ending => record::ending(kv).map(Read::Ending),
         Family::Granted => record::token(kv).map(Read::Granted),

@@ -9,34 +9,36 @@ use etcd_client::{GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse, T
 use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
-use super::calls::{Call, NoLease, seconds_of};
+use super::client::{BoundedCall, LeaseExpired};
+use super::lease_id::{seconds, seconds_of};
+use super::limits::TTL_QUERIES_AT_ONCE;
 use super::record;
-use super::store::{ASKED_AT_ONCE, Shared, seconds};
+use super::shared::EtcdInner;
 use crate::{ErrorKind, InstanceRecord, Presence, Result};
 
 /// How often an announcement is tried whose etcd lease ends meanwhile.
 const TRIES: usize = 4;
 
-pub(super) async fn announce(shared: &Shared, presence: &Presence, ttl: Duration) -> Result<()> {
-    let said = record::presence_value(presence)?;
+pub(super) async fn announce(shared: &EtcdInner, presence: &Presence, ttl: Duration) -> Result<()> {
+    let value = record::presence_value(presence)?;
     let (key, seconds) = (shared.keys.instance(presence.holder.instance), seconds(ttl));
     let call = shared.etcd.call();
     for _ in 0..TRIES {
-        let found = call.look(Txn::new().and_then([TxnOp::get(key.clone(), None)])).await?;
+        let found = call.read_txn(Txn::new().and_then([TxnOp::get(key.clone(), None)])).await?;
         if let Some(kv) = first(&found)
             && let Some(lease) = lease_of(shared, &kv)
             && seconds_of(lease) == seconds
             && call.keep_alive(lease).await?.is_ok()
         {
-            if kv.value() == said || put(shared, &call, &key, &said, lease).await?.is_ok() {
+            if kv.value() == value || put(shared, &call, &key, &value, lease).await?.is_ok() {
                 return Ok(());
             }
             continue;
         }
         let (lease, _) = call.grant(seconds).await?;
-        match put(shared, &call, &key, &said, lease).await {
+        match put(shared, &call, &key, &value, lease).await {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(NoLease)) => {}
+            Ok(Err(LeaseExpired)) => {}
             Err(error) => {
                 // Where it may be put all the same, the next attempt finds it, or it runs out.
                 if error.kind() != ErrorKind::OutcomeUnknown {
@@ -51,17 +53,17 @@ pub(super) async fn announce(shared: &Shared, presence: &Presence, ttl: Duration
 
 /// Keeps what an instance says on that etcd lease, and ends the one that it was on before.
 async fn put(
-    shared: &Shared,
-    call: &Call,
+    shared: &EtcdInner,
+    call: &BoundedCall,
     key: &[u8],
-    said: &[u8],
+    value: &[u8],
     lease: i64,
-) -> Result<std::result::Result<(), NoLease>> {
+) -> Result<std::result::Result<(), LeaseExpired>> {
     let attached = PutOptions::new().with_lease(lease);
-    let txn = Txn::new().and_then([TxnOp::get(key, None), TxnOp::put(key, said, Some(attached))]);
-    let done = match call.commit(txn).await? {
+    let txn = Txn::new().and_then([TxnOp::get(key, None), TxnOp::put(key, value, Some(attached))]);
+    let done = match call.write_txn(txn).await? {
         Ok(done) => done,
-        Err(NoLease) => return Ok(Err(NoLease)),
+        Err(LeaseExpired) => return Ok(Err(LeaseExpired)),
     };
     let before = first(&done).and_then(|kv| lease_of(shared, &kv));
     before.filter(|before| *before != lease).into_iter().for_each(|it| shared.etcd.discard(it));
@@ -69,10 +71,10 @@ async fn put(
 }
 
 /// Waits until nothing is left on the server: who withdraws may be about to exit.
-pub(super) async fn withdraw(shared: &Shared, instance: Uuid) -> Result<()> {
+pub(super) async fn withdraw(shared: &EtcdInner, instance: Uuid) -> Result<()> {
     let (key, call) = (shared.keys.instance(instance), shared.etcd.call());
     let txn = Txn::new().and_then([TxnOp::get(key.clone(), None), TxnOp::delete(key, None)]);
-    let done = call.commit(txn).await?.map_err(|NoLease| shared.busy())?;
+    let done = call.write_txn(txn).await?.map_err(|LeaseExpired| shared.busy())?;
     if let Some(lease) = first(&done).and_then(|kv| lease_of(shared, &kv))
         && let Err(error) = call.revoke(lease).await
     {
@@ -82,12 +84,12 @@ pub(super) async fn withdraw(shared: &Shared, instance: Uuid) -> Result<()> {
     Ok(())
 }
 
-pub(super) async fn known(shared: &Shared) -> Result<Vec<InstanceRecord>> {
+pub(super) async fn known(shared: &EtcdInner) -> Result<Vec<InstanceRecord>> {
     let call = shared.etcd.call();
     let (start, end) = shared.keys.instances();
     let range = GetOptions::new().with_range(end);
     let look = Txn::new().and_then([TxnOp::get(start, Some(range))]);
-    let found = call.look_at_much(look).await?.op_responses();
+    let found = call.read_large_txn(look).await?.op_responses();
     let mut instances = Vec::new();
     for answer in &found {
         let TxnOpResponse::Get(got) = answer else { continue };
@@ -105,10 +107,10 @@ pub(super) async fn known(shared: &Shared) -> Result<Vec<InstanceRecord>> {
     let call = &call;
     let known: Vec<_> = stream::iter(instances)
         .map(|(presence, lease)| async move {
-            let left = call.left(lease).await?;
-            Ok(left.map(|left| InstanceRecord { presence, left: left.at_most }))
+            let left = call.time_to_live(lease).await?;
+            Ok(left.map(|left| InstanceRecord { presence, left: left.for_waiters }))
         })
-        .buffered(ASKED_AT_ONCE)
+        .buffered(TTL_QUERIES_AT_ONCE)
         .filter_map(|known: Result<_>| async move { known.transpose() })
         .collect()
         .await;
@@ -117,7 +119,7 @@ pub(super) async fn known(shared: &Shared) -> Result<Vec<InstanceRecord>> {
 }
 
 /// The etcd lease that an instance is on: none that somebody else may have put under its key.
-fn lease_of(shared: &Shared, kv: &KeyValue) -> Option<i64> {
+fn lease_of(shared: &EtcdInner, kv: &KeyValue) -> Option<i64> {
     record::instance(kv, &shared.keys).ok().map(|(_, lease)| lease)
 }
 

@@ -12,36 +12,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use etcd_client::{Error as EtcdError, LeaseKeepAliveStream, LeaseKeeper};
+use etcd_client::{LeaseKeepAliveStream, LeaseKeeper};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::attempt::{GIVEN_UP, STALL};
-use super::calls::TTL_BITS;
-use super::connection;
-use super::error;
-use super::members::{Members, Target, UNUSED_LIMIT};
-use super::unanswered::Unanswered;
-use crate::{Clock, Moment, SystemClock};
+use super::keep_alive_request::{KeepAliveReply, KeepAliveRequest};
+use super::lease_id::TTL_BITS;
+use super::limits::{DROPPED_CALL_STALL, STALL_TIMEOUT, UNUSED_LIMIT};
+use super::members::{Members, Target};
+use super::pending_keep_alives::PendingKeepAlives;
+use super::{connection, error};
+use crate::{Clock, SystemClock};
 
 /// A runtime has at most this many streams; each is opened when it is needed.
-const STREAMS: usize = 8;
-
-/// What came of a keep-alive.
-pub(super) enum Kept {
-    /// The etcd lease lasts its whole ttl from some time after this.
-    Extended {
-        /// The time of the request that was answered, which may be an earlier one.
-        asked: Moment,
-    },
-    /// It is over.
-    NoLease,
-    /// No stream was had for it.
-    Failed(EtcdError),
-    /// The stream broke off before the answer came, or nothing came on it.
-    Unanswered,
-}
+const MAX_STREAMS: usize = 8;
 
 /// The streams of a store.
 pub(super) struct KeepAlives {
@@ -51,7 +36,7 @@ pub(super) struct KeepAlives {
 }
 
 struct Streams {
-    to_tasks: [mpsc::UnboundedSender<Ask>; STREAMS],
+    to_tasks: [mpsc::UnboundedSender<KeepAliveRequest>; MAX_STREAMS],
     used: Instant,
 }
 
@@ -60,12 +45,6 @@ impl Streams {
         // Closed, so that the first request starts the task.
         Self { to_tasks: array::from_fn(|_| mpsc::unbounded_channel().0), used: Instant::now() }
     }
-}
-
-/// A request to keep one lease alive.
-pub(super) struct Ask {
-    pub(super) lease: i64,
-    pub(super) answer: oneshot::Sender<Kept>,
 }
 
 impl KeepAlives {
@@ -77,27 +56,27 @@ impl KeepAlives {
     ///
     /// # Cancel safety
     /// A request that was sent is answered all the same, and takes no other's answer.
-    pub(super) async fn ask(&self, lease: i64) -> Kept {
+    pub(super) async fn keep_alive(&self, lease: i64) -> KeepAliveReply {
         let (answer, answered) = oneshot::channel();
-        self.send(Ask { lease, answer });
-        answered.await.unwrap_or(Kept::Unanswered)
+        self.send(KeepAliveRequest { lease, answer });
+        answered.await.unwrap_or(KeepAliveReply::Unanswered)
     }
 
-    fn send(&self, ask: Ask) {
+    fn send(&self, request: KeepAliveRequest) {
         // The lower bits of all leases with the same ttl are equal.
-        let random = usize::try_from(ask.lease >> TTL_BITS).unwrap_or(0);
-        let home = connection::home();
+        let random = usize::try_from(request.lease >> TTL_BITS).unwrap_or(0);
+        let runtime = connection::current_runtime();
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         // A task ends when its sender is dropped.
-        streams.retain(|of, it| *of == home || it.used.elapsed() < UNUSED_LIMIT);
-        let here = streams.entry(home).or_insert_with(Streams::new);
+        streams.retain(|of, it| *of == runtime || it.used.elapsed() < UNUSED_LIMIT);
+        let here = streams.entry(runtime).or_insert_with(Streams::new);
         here.used = Instant::now();
-        let Some(stream) = here.to_tasks.get_mut(random % STREAMS) else { return };
-        if let Err(mpsc::error::SendError(ask)) = stream.send(ask) {
+        let Some(stream) = here.to_tasks.get_mut(random % MAX_STREAMS) else { return };
+        if let Err(mpsc::error::SendError(request)) = stream.send(request) {
             // There is no task yet, or it went with its runtime.
             let (sender, receiver) = mpsc::unbounded_channel();
             tokio::spawn(run(Arc::clone(&self.members), receiver));
-            _ = sender.send(ask);
+            _ = sender.send(request);
             *stream = sender;
         }
     }
@@ -105,34 +84,34 @@ impl KeepAlives {
 
 /// A member may be silent this long before another one is asked. The limit grows with the time that
 /// answers take, so that a slow cluster is not mistaken for one that hangs.
-struct Silence(Duration);
+struct SilenceLimit(Duration);
 
-impl Silence {
-    const LONGEST: Duration = Duration::from_secs(8);
+impl SilenceLimit {
+    const MAX: Duration = Duration::from_secs(8);
 
     /// Notes that a member was silent for too long.
     fn failed(&mut self) {
-        self.0 = (self.0 * 2).min(Self::LONGEST);
+        self.0 = (self.0 * 2).min(Self::MAX);
     }
 
     /// Notes how long an answer took.
-    fn answered(&mut self, after: Duration) {
-        self.0 = (after * 2).clamp(STALL, Self::LONGEST);
+    fn record_latency(&mut self, after: Duration) {
+        self.0 = (after * 2).clamp(STALL_TIMEOUT, Self::MAX);
     }
 }
 
 /// Until the store is gone.
-async fn run(members: Arc<Members>, mut asks: mpsc::UnboundedReceiver<Ask>) {
-    let (mut next, mut silence) = (None, Silence(STALL));
+async fn run(members: Arc<Members>, mut requests: mpsc::UnboundedReceiver<KeepAliveRequest>) {
+    let (mut next, mut silence) = (None, SilenceLimit(STALL_TIMEOUT));
     loop {
-        let ask = match next.take() {
-            Some(ask) => ask,
-            None => match asks.recv().await {
-                Some(ask) => ask,
+        let request = match next.take() {
+            Some(request) => request,
+            None => match requests.recv().await {
+                Some(request) => request,
                 None => return,
             },
         };
-        next = open(&members, ask, &mut asks, &mut silence).await;
+        next = open(&members, request, &mut requests, &mut silence).await;
     }
 }
 
@@ -140,10 +119,10 @@ async fn run(members: Arc<Members>, mut asks: mpsc::UnboundedReceiver<Ask>) {
 /// stream, if any.
 async fn open(
     members: &Arc<Members>,
-    Ask { lease, mut answer }: Ask,
-    asks: &mut mpsc::UnboundedReceiver<Ask>,
-    silence: &mut Silence,
-) -> Option<Ask> {
+    KeepAliveRequest { lease, mut answer }: KeepAliveRequest,
+    requests: &mut mpsc::UnboundedReceiver<KeepAliveRequest>,
+    silence: &mut SilenceLimit,
+) -> Option<KeepAliveRequest> {
     let target = members.target(members.chosen());
     let (asked, begun) = (SystemClock.now(), Instant::now());
     let opening = async { members.client(&target).await?.lease_keep_alive(lease).await };
@@ -151,53 +130,53 @@ async fn open(
         biased;
         // A caller that gave up does not delay the others.
         () = answer.closed() => {
-            if begun.elapsed() >= GIVEN_UP {
-                members.stalled(&target, GIVEN_UP);
+            if begun.elapsed() >= DROPPED_CALL_STALL {
+                members.mark_stalled(&target, DROPPED_CALL_STALL);
             }
             return None;
         }
         opened = timeout(silence.0, opening) => opened,
     };
-    let (kept, stream) = match opened {
+    let (reply, stream) = match opened {
         Ok(Ok(stream)) => {
-            silence.answered(begun.elapsed());
-            members.answered(&target, begun.elapsed());
-            (Kept::Extended { asked }, Some(stream))
+            silence.record_latency(begun.elapsed());
+            members.record_reply(&target, begun.elapsed());
+            (KeepAliveReply::Extended { asked }, Some(stream))
         }
-        Ok(Err(error)) if error::is_no_lease(&error) => (Kept::NoLease, None),
+        Ok(Err(error)) if error::is_no_lease(&error) => (KeepAliveReply::LeaseExpired, None),
         Ok(Err(error)) => {
-            members.leave(target.member);
-            (Kept::Failed(error), None)
+            members.use_another(target.member);
+            (KeepAliveReply::Failed(error), None)
         }
         Err(_) => {
-            members.stalled(&target, silence.0);
+            members.mark_stalled(&target, silence.0);
             silence.failed();
-            (Kept::Unanswered, None)
+            (KeepAliveReply::Unanswered, None)
         }
     };
     // A caller that gave up needs no answer.
-    _ = answer.send(kept);
+    _ = answer.send(reply);
     let (keeper, answers) = stream?;
-    match serve(members, &target, keeper, answers, asks, silence).await {
-        End::Moved(ask) => Some(ask),
-        End::Broken => {
-            members.leave(target.member);
+    match serve(members, &target, keeper, answers, requests, silence).await {
+        StreamEnd::Moved(request) => Some(request),
+        StreamEnd::Broken => {
+            members.use_another(target.member);
             None
         }
-        End::Silent(since) => {
-            members.stalled(&target.sent(since), silence.0);
+        StreamEnd::Silent(since) => {
+            members.mark_stalled(&target.sent(since), silence.0);
             silence.failed();
             None
         }
-        End::Closed => None,
+        StreamEnd::Closed => None,
     }
 }
 
 /// The reason why a stream is no longer served.
-enum End {
+enum StreamEnd {
     /// Another member or connection is used from now on, and no request is unanswered on this
     /// stream.
-    Moved(Ask),
+    Moved(KeepAliveRequest),
     /// The stream failed. Waiting callers notice because their answer channels are dropped.
     Broken,
     /// No answer came since this time, although one is due. Waiting callers notice in the same way.
@@ -211,41 +190,41 @@ async fn serve(
     target: &Target,
     mut keeper: LeaseKeeper,
     mut answers: LeaseKeepAliveStream,
-    asks: &mut mpsc::UnboundedReceiver<Ask>,
-    silence: &mut Silence,
-) -> End {
-    let mut unanswered = Unanswered::default();
+    requests: &mut mpsc::UnboundedReceiver<KeepAliveRequest>,
+    silence: &mut SilenceLimit,
+) -> StreamEnd {
+    let mut pending = PendingKeepAlives::default();
     loop {
-        let unsent = unanswered.next_unsent();
+        let unsent = pending.next_unsent();
         keeper.id = unsent.unwrap_or_default();
         tokio::select! {
-            ask = asks.recv() => match ask {
-                None => return End::Closed,
-                Some(ask) if ask.answer.is_closed() => {}
-                Some(ask) if unanswered.is_empty() && !members.is_current(target) => {
-                    return End::Moved(ask);
+            request = requests.recv() => match request {
+                None => return StreamEnd::Closed,
+                Some(request) if request.answer.is_closed() => {}
+                Some(request) if pending.is_empty() && !members.is_current(target) => {
+                    return StreamEnd::Moved(request);
                 }
-                Some(ask) => unanswered.add(ask),
+                Some(request) => pending.add(request),
             },
             sent = keeper.keep_alive(), if unsent.is_some() => match sent {
-                Ok(()) => unanswered.sent(),
-                Err(_) => return End::Broken,
+                Ok(()) => pending.sent(),
+                Err(_) => return StreamEnd::Broken,
             },
             answer = answers.message() => match answer {
                 Ok(Some(answer)) => {
-                    if let Some(after) = unanswered.answer(answer.id(), answer.ttl() > 0) {
-                        silence.answered(after);
-                        members.answered(target, after);
+                    if let Some(after) = pending.answer(answer.id(), answer.ttl() > 0) {
+                        silence.record_latency(after);
+                        members.record_reply(target, after);
                     }
                 }
-                Ok(None) => return End::Broken,
+                Ok(None) => return StreamEnd::Broken,
                 Err(error) => {
                     tracing::debug!(%error, "the stream of keep-alives broke off");
-                    return End::Broken;
+                    return StreamEnd::Broken;
                 }
             },
-            () = sleep_until(unanswered.silent_since() + silence.0), if !unanswered.is_empty() => {
-                return End::Silent(unanswered.silent_since());
+            () = sleep_until(pending.silent_since() + silence.0), if !pending.is_empty() => {
+                return StreamEnd::Silent(pending.silent_since());
             }
         }
     }
@@ -256,17 +235,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_cluster_is_waited_for_longer() {
-        let mut silence = Silence(STALL);
+    fn silence_limit_grows_with_latency() {
+        let mut silence = SilenceLimit(STALL_TIMEOUT);
         silence.failed();
-        assert_eq!(silence.0, STALL * 2);
-        silence.answered(Duration::from_millis(1_600));
+        assert_eq!(silence.0, STALL_TIMEOUT * 2);
+        silence.record_latency(Duration::from_millis(1_600));
         assert_eq!(silence.0, Duration::from_millis(3_200));
-        silence.answered(Duration::from_millis(3));
-        assert_eq!(silence.0, STALL);
+        silence.record_latency(Duration::from_millis(3));
+        assert_eq!(silence.0, STALL_TIMEOUT);
         for _ in 0..10 {
             silence.failed();
         }
-        assert_eq!(silence.0, Silence::LONGEST);
+        assert_eq!(silence.0, SilenceLimit::MAX);
     }
 }

@@ -67,7 +67,7 @@ impl Keys {
 
     /// Returns the key at which the names of a family start that sort after the given one, whatever
     /// bytes that has.
-    pub(super) fn behind(&self, family: Family, name: &[u8]) -> Vec<u8> {
+    pub(super) fn range_after(&self, family: Family, name: &[u8]) -> Vec<u8> {
         // The first key after a name is the name with a NUL appended, which no name contains.
         [self.root.as_bytes(), family.as_str().as_bytes(), name, b"\0"].concat()
     }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_names_share_a_key_and_every_key_is_read_back() {
+    fn names_and_keys_map_one_to_one() {
         let keys = Keys::new("", &Namespace::new("a").unwrap());
         for name in ["a", "lease/a", "/", "á", "held/", "disabled/x"] {
             let name = LockName::new(name).unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_are_apart_from_locks() {
+    fn instance_keys_are_separate_from_lock_keys() {
         let keys = Keys::new("/p", &Namespace::new("a").unwrap());
         let instance = Uuid::from_u128(0xab);
         let key = keys.instance(instance);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_ends_behind_the_last_name_of_its_prefix() {
+    fn a_prefix_range_ends_after_its_last_name() {
         let keys = Keys::new("", &Namespace::new("a").unwrap());
         assert_eq!(keys.end(Family::Lease, ""), b"/a/lease0");
         assert_eq!(keys.end(Family::Lease, "b"), b"/a/lease/c");

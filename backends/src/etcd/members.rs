@@ -17,8 +17,9 @@ use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::calls::Answer;
 use super::connection::{self, Connection};
+use super::error::RequestResult;
+use super::limits::UNUSED_LIMIT;
 
 /// The members have this long to say which of them leads.
 const LOCATE_LIMIT: Duration = Duration::from_secs(1);
@@ -31,10 +32,6 @@ const LOCATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// After a member failed, the leader is looked up at most this often, since an election takes time.
 const LOCATE_TRIES: usize = 5;
-
-/// The connections and streams of a runtime that did not call the store for this long are closed by
-/// a call from another runtime.
-pub(super) const UNUSED_LIMIT: Duration = Duration::from_secs(60);
 
 /// The members that a store may ask.
 pub(super) struct Members {
@@ -64,10 +61,10 @@ impl Member {
 
     /// Returns the connection of this runtime.
     fn connection(&self) -> Arc<Connection> {
-        let home = connection::home();
+        let runtime = connection::current_runtime();
         let mut connections = self.connections();
-        connections.retain(|it| it.is_of(home) || !it.is_unused_for(UNUSED_LIMIT));
-        let found = connections.iter().find(|it| it.is_of(home)).cloned();
+        connections.retain(|it| it.is_of(runtime) || !it.is_unused_for(UNUSED_LIMIT));
+        let found = connections.iter().find(|it| it.is_of(runtime)).cloned();
         let connection = found.unwrap_or_else(|| {
             let new = Arc::new(Connection::new());
             connections.push(Arc::clone(&new));
@@ -99,7 +96,7 @@ impl Target {
 
 /// What a member reports about itself.
 #[derive(Debug)]
-pub(super) struct Status {
+pub(super) struct MemberStatus {
     member: usize,
     pub(super) version: String,
     term: u64,
@@ -120,7 +117,7 @@ impl Members {
     }
 
     /// Wraps the application's client, which chooses a member for each request itself.
-    pub(super) fn behind(client: Client) -> Self {
+    pub(super) fn of_application(client: Client) -> Self {
         let connection = Arc::new(Connection::of_application(client));
         let member = Member::new("etcd".to_owned(), vec![connection]);
         Self {
@@ -139,14 +136,14 @@ impl Members {
 
     /// Returns how often a request that changes nothing may be sent again while it is unanswered:
     /// to each other member, and to the first one over a new connection.
-    pub(super) fn doubles(&self) -> usize {
+    pub(super) fn max_hedges(&self) -> usize {
         if self.options.is_none() { 1 } else { self.members.len() }
     }
 
     /// Returns the member to ask.
     pub(super) fn chosen(self: &Arc<Self>) -> usize {
         if self.members.len() > 1 {
-            self.locate_soon(LOCATE_INTERVAL, 1);
+            self.spawn_locate(LOCATE_INTERVAL, 1);
         }
         self.chosen.load(Ordering::Relaxed)
     }
@@ -172,7 +169,7 @@ impl Members {
 
     /// Returns what else to send an unanswered request over. A connection that is slow, but not
     /// silent, is no reason to send the request twice.
-    pub(super) fn another(&self, target: &Target) -> Option<Target> {
+    pub(super) fn alternative(&self, target: &Target) -> Option<Target> {
         let next = self.target(self.after(target.member));
         let is_same = next.member == target.member && next.is_same_connection(target);
         // The application's client may send it to another member.
@@ -180,7 +177,7 @@ impl Members {
     }
 
     /// Returns the client for a target, and connects it first if necessary.
-    pub(super) async fn client(&self, target: &Target) -> Answer<Client> {
+    pub(super) async fn client(&self, target: &Target) -> RequestResult<Client> {
         let Some(member) = self.members.get(target.member) else {
             return Err(EtcdError::InvalidArgs("the URL names no member".to_owned()));
         };
@@ -188,34 +185,34 @@ impl Members {
     }
 
     /// Notes that an answer came: its connection is the one to use from now on.
-    pub(super) fn answered(&self, target: &Target, after: Duration) {
-        target.connection.answered(after);
+    pub(super) fn record_reply(&self, target: &Target, after: Duration) {
+        target.connection.record_reply(after);
         if self.options.is_none() {
             return;
         }
         let Some(member) = self.members.get(target.member) else { return };
-        let home = connection::home();
-        if !target.connection.is_of(home) {
+        let runtime = connection::current_runtime();
+        if !target.connection.is_of(runtime) {
             return;
         }
         let mut connections = member.connections();
         if connections.iter().any(|it| Arc::ptr_eq(it, &target.connection)) {
             return;
         }
-        connections.retain(|it| !it.is_of(home));
+        connections.retain(|it| !it.is_of(runtime));
         connections.push(Arc::clone(&target.connection));
     }
 
     /// Notes that no answer came in time: another member is asked from now on, and this one over a
     /// new connection if nothing at all came over this one.
-    pub(super) fn stalled(self: &Arc<Self>, target: &Target, patience: Duration) {
-        self.leave(target.member);
-        self.forget_if_silent(target, patience);
+    pub(super) fn mark_stalled(self: &Arc<Self>, target: &Target, silence_limit: Duration) {
+        self.use_another(target.member);
+        self.forget_if_silent(target, silence_limit);
     }
 
-    fn forget_if_silent(&self, target: &Target, patience: Duration) {
+    fn forget_if_silent(&self, target: &Target, silence_limit: Duration) {
         if self.options.is_some()
-            && target.connection.is_silent(target.since, patience)
+            && target.connection.is_silent(target.since, silence_limit)
             && let Some(member) = self.members.get(target.member)
         {
             member.connections().retain(|it| !Arc::ptr_eq(it, &target.connection));
@@ -228,7 +225,7 @@ impl Members {
     }
 
     /// Asks another member from now on, if the given one is the one that is asked.
-    pub(super) fn leave(self: &Arc<Self>, member: usize) {
+    pub(super) fn use_another(self: &Arc<Self>, member: usize) {
         let next = (member + 1) % self.members.len();
         let swapped =
             self.chosen.compare_exchange(member, next, Ordering::Relaxed, Ordering::Relaxed);
@@ -238,12 +235,12 @@ impl Members {
                 member = left,
                 "an etcd member does not serve requests; asking another one"
             );
-            self.locate_soon(LOCATE_PAUSE, LOCATE_TRIES);
+            self.spawn_locate(LOCATE_PAUSE, LOCATE_TRIES);
         }
     }
 
     /// Looks up the leader in the background, unless that was done within the interval.
-    fn locate_soon(self: &Arc<Self>, interval: Duration, tries: usize) {
+    fn spawn_locate(self: &Arc<Self>, interval: Duration, tries: usize) {
         // A call that is dropped when its runtime ends may run outside of any runtime.
         let Ok(runtime) = Handle::try_current() else { return };
         let mut located = self.located.lock().unwrap_or_else(PoisonError::into_inner);
@@ -265,7 +262,7 @@ impl Members {
     }
 
     /// Makes the leader the member that is asked, if it answers in time that it leads.
-    pub(super) async fn locate(&self) -> Vec<Status> {
+    pub(super) async fn locate(&self) -> Vec<MemberStatus> {
         let statuses = (0..self.members.len()).map(async |member| {
             let target = self.target(member);
             let asked = async { self.client(&target).await?.status().await };
@@ -274,9 +271,9 @@ impl Members {
                 return None;
             };
             let said = said.ok()?;
-            self.answered(&target, target.since.elapsed());
+            self.record_reply(&target, target.since.elapsed());
             let id = said.header().map_or(0, etcd_client::ResponseHeader::member_id);
-            Some(Status {
+            Some(MemberStatus {
                 member,
                 version: said.version().to_owned(),
                 term: said.raft_term(),
@@ -293,7 +290,7 @@ impl Members {
     }
 
     /// Returns the address of the member that reported this.
-    pub(super) fn address(&self, said: &Status) -> &str {
+    pub(super) fn address(&self, said: &MemberStatus) -> &str {
         self.members.get(said.member).map_or("", |member| member.address.as_str())
     }
 }

@@ -47,8 +47,7 @@
 //! # }
 //! ```
 
-mod attempt;
-mod calls;
+mod client;
 mod config;
 mod connection;
 mod error;
@@ -56,14 +55,19 @@ mod error;
 pub(crate) mod fuzzing;
 mod instances;
 mod keep_alive;
+mod keep_alive_request;
 mod keys;
+mod lease_id;
+mod limits;
 mod list;
 mod members;
+mod pending_keep_alives;
 mod prune;
 mod record;
 mod renew;
+mod request;
+mod shared;
 mod store;
-mod unanswered;
 mod version;
 mod watch;
 
@@ -72,7 +76,7 @@ use std::sync::Arc;
 pub use store::EtcdStore;
 
 use crate::LockStore;
-use crate::url::Driver;
+use crate::driver::Driver;
 
 pub(crate) const DRIVER: Driver = Driver {
     open: |url, options| {
@@ -82,5 +86,5 @@ pub(crate) const DRIVER: Driver = Driver {
     },
     schema: EtcdStore::schema,
     #[cfg(fuzzing)]
-    label: |url| Ok(config::Location::from_url(url)?.label()),
+    label: |url| Ok(config::EtcdUrl::from_url(url)?.label()),
 };

@@ -7,17 +7,17 @@
 use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp, TxnOpResponse};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::calls::NoLease;
+use super::client::LeaseExpired;
 use super::keys::Family;
 use super::record;
-use super::store::Shared;
+use super::shared::EtcdInner;
 use crate::{LockName, PruneOptions, Result};
 
 /// This many names are checked together; two keys of each are read in one transaction.
 const PAGE: usize = 60;
 
 /// This many keys are removed concurrently.
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 
 /// A name whose latest grant is long enough ago.
 struct Candidate {
@@ -27,7 +27,7 @@ struct Candidate {
 }
 
 /// Removes the keys of a page of unused names, and returns the names.
-pub(super) async fn prune(shared: &Shared, options: &PruneOptions) -> Result<Vec<LockName>> {
+pub(super) async fn prune(shared: &EtcdInner, options: &PruneOptions) -> Result<Vec<LockName>> {
     let mut after = options.after.as_ref().map(|name| name.as_str().as_bytes().to_vec());
     let mut pruned = Vec::new();
     while pruned.len() < options.limit {
@@ -39,7 +39,7 @@ pub(super) async fn prune(shared: &Shared, options: &PruneOptions) -> Result<Vec
                 let removed = options.dry_run || remove(shared, &candidate).await?;
                 Ok::<_, crate::Error>(removed.then_some(candidate.name))
             })
-            .buffered(AT_ONCE)
+            .buffered(CONCURRENCY)
             .try_collect()
             .await?;
         pruned.extend(removed.into_iter().flatten());
@@ -54,20 +54,20 @@ pub(super) async fn prune(shared: &Shared, options: &PruneOptions) -> Result<Vec
 /// Returns the first names after the given one that were not granted lately, and the last name that
 /// was checked if there are more.
 async fn page(
-    shared: &Shared,
+    shared: &EtcdInner,
     options: &PruneOptions,
     after: Option<&[u8]>,
 ) -> Result<(Vec<Candidate>, Option<Vec<u8>>)> {
     let keys = &shared.keys;
     let start = match after {
-        Some(name) => keys.behind(Family::Granted, name),
+        Some(name) => keys.range_after(Family::Granted, name),
         None => keys.start(Family::Granted, ""),
     };
     let range = GetOptions::new()
         .with_range(keys.end(Family::Granted, ""))
         .with_limit(i64::try_from(PAGE).unwrap_or(i64::MAX));
     let look = Txn::new().and_then([TxnOp::get(start, Some(range))]);
-    let answers = shared.etcd.call().look_at_much(look).await?.op_responses();
+    let answers = shared.etcd.call().read_large_txn(look).await?.op_responses();
     let Some(TxnOpResponse::Get(got)) = answers.first() else { return Ok((Vec::new(), None)) };
     let candidates = got.kvs().iter().filter_map(|kv| {
         let (_, name) = keys.parse(kv.key())?;
@@ -83,7 +83,7 @@ async fn page(
 }
 
 /// Returns the candidates that are neither held nor disabled.
-async fn unused(shared: &Shared, candidates: Vec<Candidate>) -> Result<Vec<Candidate>> {
+async fn unused(shared: &EtcdInner, candidates: Vec<Candidate>) -> Result<Vec<Candidate>> {
     if candidates.is_empty() {
         return Ok(candidates);
     }
@@ -95,7 +95,7 @@ async fn unused(shared: &Shared, candidates: Vec<Candidate>) -> Result<Vec<Candi
         .iter()
         .flat_map(|it| [Family::Lease, Family::Disabled].map(|family| exists(family, &it.name)))
         .collect();
-    let answers = shared.etcd.call().look(Txn::new().and_then(reads)).await?.op_responses();
+    let answers = shared.etcd.call().read_txn(Txn::new().and_then(reads)).await?.op_responses();
     let is_absent = |answer: &TxnOpResponse| match answer {
         TxnOpResponse::Get(got) => got.count() == 0,
         _ => false,
@@ -105,7 +105,7 @@ async fn unused(shared: &Shared, candidates: Vec<Candidate>) -> Result<Vec<Candi
 }
 
 /// Removes the key, if the name is still unused and was not granted again.
-async fn remove(shared: &Shared, candidate: &Candidate) -> Result<bool> {
+async fn remove(shared: &EtcdInner, candidate: &Candidate) -> Result<bool> {
     let key = |family| shared.keys.key(family, &candidate.name);
     let txn = Txn::new()
         .when([
@@ -114,6 +114,6 @@ async fn remove(shared: &Shared, candidate: &Candidate) -> Result<bool> {
             Compare::create_revision(key(Family::Disabled), CompareOp::Equal, 0),
         ])
         .and_then([TxnOp::delete(key(Family::Granted), None)]);
-    let done = shared.etcd.call().commit(txn).await?.map_err(|NoLease| shared.busy())?;
+    let done = shared.etcd.call().write_txn(txn).await?.map_err(|LeaseExpired| shared.busy())?;
     Ok(done.succeeded())
 }

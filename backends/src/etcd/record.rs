@@ -12,10 +12,10 @@ use crate::{
     Result,
 };
 
-/// Everything that stands of one name, before what is left of its lease is known.
+/// Everything that is stored of one name, without the time that is left of its lease.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Standing {
-    pub(super) lease: Option<Lease>,
+pub(super) struct StoredLock {
+    pub(super) lease: Option<StoredLease>,
     pub(super) holder: Option<(Holder, Duration)>,
     pub(super) ending: Option<Reason>,
     pub(super) token: Option<FencingToken>,
@@ -29,28 +29,28 @@ const VERSION: u64 = 1;
 
 /// The key of a lease in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lease {
+pub(super) struct StoredLease {
     pub(super) id: LeaseId,
     /// The etcd lease that it is attached to.
-    pub(super) etcd: i64,
+    pub(super) etcd_lease: i64,
     /// The revision in which it was put.
     pub(super) revision: i64,
 }
 
-pub(super) fn lease(kv: &KeyValue) -> Result<Lease> {
+pub(super) fn lease(kv: &KeyValue) -> Result<StoredLease> {
     let id =
-        text(kv)?.parse().map_err(|error| damaged(kv, "it is no lease id").with_source(error))?;
+        text(kv)?.parse().map_err(|error| corrupt(kv, "it is no lease id").with_source(error))?;
     if kv.lease() == 0 {
-        return Err(damaged(kv, "it is attached to no lease of etcd, and would never end"));
+        return Err(corrupt(kv, "it is attached to no lease of etcd, and would never end"));
     }
-    Ok(Lease { id, etcd: kv.lease(), revision: kv.mod_revision() })
+    Ok(StoredLease { id, etcd_lease: kv.lease(), revision: kv.mod_revision() })
 }
 
 pub(super) fn holder(kv: &KeyValue) -> Result<(Holder, Duration)> {
     let mut value = object(kv)?;
     let since = since(kv, &value)?;
     let holder = serde_json::from_value(value["holder"].take())
-        .map_err(|error| damaged(kv, "it tells no holder").with_source(error))?;
+        .map_err(|error| corrupt(kv, "it tells no holder").with_source(error))?;
     Ok((holder, since))
 }
 
@@ -59,7 +59,7 @@ pub(super) fn holder_value(holder: &Holder) -> Vec<u8> {
 }
 
 pub(super) fn ending(kv: &KeyValue) -> Result<Reason> {
-    Reason::new(text(kv)?).map_err(|error| damaged(kv, "it is no reason").with_source(error))
+    Reason::new(text(kv)?).map_err(|error| corrupt(kv, "it is no reason").with_source(error))
 }
 
 pub(super) fn token(kv: &KeyValue) -> Result<FencingToken> {
@@ -88,11 +88,11 @@ pub(super) fn disabled(kv: &KeyValue) -> Result<Disablement> {
     let value = object(kv)?;
     let reason = value["reason"].as_str().unwrap_or_default();
     let reason =
-        Reason::new(reason).map_err(|error| damaged(kv, "it has no reason").with_source(error))?;
+        Reason::new(reason).map_err(|error| corrupt(kv, "it has no reason").with_source(error))?;
     let by = match &value["by"] {
         Value::Null => None,
         Value::String(by) => Some(by.clone()),
-        _ => return Err(damaged(kv, "it does not tell by whom")),
+        _ => return Err(corrupt(kv, "it does not tell by whom")),
     };
     Ok(Disablement { reason, by, since: since(kv, &value)? })
 }
@@ -105,12 +105,12 @@ pub(super) fn disabled_value(options: &DisableOptions) -> Vec<u8> {
 /// What an instance says, and the etcd lease that it is on.
 pub(super) fn instance(kv: &KeyValue, keys: &Keys) -> Result<(Presence, i64)> {
     let presence: Presence = serde_json::from_value(object(kv)?)
-        .map_err(|error| damaged(kv, "it tells no instance").with_source(error))?;
+        .map_err(|error| corrupt(kv, "it tells no instance").with_source(error))?;
     if keys.instance(presence.holder.instance) != kv.key() {
-        return Err(damaged(kv, "it tells of another instance"));
+        return Err(corrupt(kv, "it tells of another instance"));
     }
     if kv.lease() == 0 {
-        return Err(damaged(kv, "it is attached to no lease of etcd, and would never end"));
+        return Err(corrupt(kv, "it is attached to no lease of etcd, and would never end"));
     }
     Ok((presence, kv.lease()))
 }
@@ -127,19 +127,19 @@ fn now() -> u64 {
 }
 
 fn since(kv: &KeyValue, value: &Value) -> Result<Duration> {
-    let at = value["at"].as_u64().ok_or_else(|| damaged(kv, "it tells no time"))?;
+    let at = value["at"].as_u64().ok_or_else(|| corrupt(kv, "it tells no time"))?;
     Ok(Duration::from_micros(now().saturating_sub(at)))
 }
 
 fn text(kv: &KeyValue) -> Result<&str> {
-    std::str::from_utf8(kv.value()).map_err(|error| damaged(kv, "it is no text").with_source(error))
+    std::str::from_utf8(kv.value()).map_err(|error| corrupt(kv, "it is no text").with_source(error))
 }
 
 fn object(kv: &KeyValue) -> Result<Value> {
     match serde_json::from_slice(kv.value()) {
         Ok(value @ Value::Object(_)) => check_version(kv, &value).map(|()| value),
-        Ok(_) => Err(damaged(kv, "it is no JSON object")),
-        Err(error) => Err(damaged(kv, "it is no JSON").with_source(error)),
+        Ok(_) => Err(corrupt(kv, "it is no JSON object")),
+        Err(error) => Err(corrupt(kv, "it is no JSON").with_source(error)),
     }
 }
 
@@ -158,12 +158,12 @@ fn check_version(kv: &KeyValue, value: &Value) -> Result<()> {
                 )
                 .with_fix("use the later version of leasehold here, too"))
             }
-            None => Err(damaged(kv, "its version is not a number")),
+            None => Err(corrupt(kv, "its version is not a number")),
         },
     }
 }
 
-fn damaged(kv: &KeyValue, what: &str) -> Error {
+fn corrupt(kv: &KeyValue, what: &str) -> Error {
     let key = String::from_utf8_lossy(kv.key());
     Error::new(ErrorKind::Corrupt, format!("the key {key:?} is not as leasehold writes it: {what}"))
         .with_fix("delete it, or use another namespace; fencing tokens grow all the same")
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn additions_are_ignored_and_later_versions_are_named() {
+    fn unknown_fields_are_ignored_and_later_versions_are_refused() {
         let read = |more: &str| {
             let holder = serde_json::to_string(&Holder::current()).unwrap();
             let held = format!("{{\"holder\": {holder}, \"at\": 1 {more}}}");
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_is_read_as_it_was_written_or_not_at_all() {
+    fn instance_records_round_trip_or_fail() {
         let keys = Keys::new("", &Namespace::new("a").unwrap());
         let campaigns = vec![LockName::new("a").unwrap()];
         let presence = Presence { holder: Holder::current(), campaigns, unlisted: 3 };

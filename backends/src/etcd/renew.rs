@@ -7,10 +7,11 @@ use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp, TxnOpResponse};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::calls::{Call, NoLease, seconds_of, whole_seconds};
+use super::client::{BoundedCall, LeaseExpired};
 use super::keys::Family;
-use super::record::{self, Lease};
-use super::store::{Shared, seconds};
+use super::lease_id::{seconds, seconds_of, whole_seconds};
+use super::record::{self, StoredLease};
+use super::shared::EtcdInner;
 use crate::{ErrorKind, LeaseId, LockName, Reason, RenewOptions, RenewOutcome, Result};
 
 /// The most names in one transaction, which reads two keys of each; by default etcd allows 128
@@ -22,8 +23,8 @@ const TRIES: usize = 4;
 
 /// What stands of one name in a batch.
 #[derive(Clone, Debug)]
-struct Found {
-    lease: Lease,
+struct LeaseState {
+    lease: StoredLease,
     ending: Option<Reason>,
 }
 
@@ -31,7 +32,10 @@ struct Found {
 ///
 /// # Errors
 /// Returns the first failure if the outcome of every lease is unknown.
-pub(super) async fn renew(shared: &Shared, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+pub(super) async fn renew(
+    shared: &EtcdInner,
+    leases: &[RenewOptions],
+) -> Result<Vec<RenewOutcome>> {
     let call = shared.etcd.call();
     // Of a lease that is in it twice, the last ttl counts, and each answer tells of that.
     let asked: HashMap<(&LockName, LeaseId), Duration> =
@@ -39,15 +43,15 @@ pub(super) async fn renew(shared: &Shared, leases: &[RenewOptions]) -> Result<Ve
     let mut names: Vec<&LockName> = asked.keys().map(|(name, _)| *name).collect();
     names.sort_unstable();
     names.dedup();
-    let looks = names.chunks(BATCH).map(|names| look(shared, &call, names));
-    let found: HashMap<&LockName, Result<Option<Found>>> =
+    let looks = names.chunks(BATCH).map(|names| read_leases(shared, &call, names));
+    let found: HashMap<&LockName, Result<Option<LeaseState>>> =
         join_all(looks).await.into_iter().flatten().collect();
     let renewals = asked.iter().map(|((name, lease), ttl)| {
         let (call, found) = (&call, found.get(*name));
         async move {
             let outcome = match found {
                 Some(Ok(Some(found))) if found.lease.id == *lease => {
-                    one(shared, call, name, found, *ttl).await
+                    renew_one(shared, call, name, found, *ttl).await
                 }
                 Some(Err(error)) => Err(error.clone()),
                 _ => Ok(RenewOutcome::Lost),
@@ -81,31 +85,35 @@ pub(super) async fn renew(shared: &Shared, leases: &[RenewOptions]) -> Result<Ve
     }
 }
 
-async fn one(
-    shared: &Shared,
-    call: &Call,
+async fn renew_one(
+    shared: &EtcdInner,
+    call: &BoundedCall,
     name: &LockName,
-    found: &Found,
+    found: &LeaseState,
     ttl: Duration,
 ) -> Result<RenewOutcome> {
     if let Some(reason) = &found.ending {
-        return stopping(call, found.lease, reason.clone()).await;
+        return disabled_reply(call, found.lease, reason.clone()).await;
     }
     let seconds = seconds(ttl);
-    if seconds_of(found.lease.etcd) == seconds {
-        return Ok(match call.keep_alive(found.lease.etcd).await? {
+    if seconds_of(found.lease.etcd_lease) == seconds {
+        return Ok(match call.keep_alive(found.lease.etcd_lease).await? {
             Ok(before) => {
                 RenewOutcome::Extended { left: whole_seconds(seconds).saturating_sub(before) }
             }
-            Err(NoLease) => RenewOutcome::Lost,
+            Err(LeaseExpired) => RenewOutcome::Lost,
         });
     }
     change(shared, call, name, found.lease, seconds).await
 }
 
-async fn stopping(call: &Call, lease: Lease, reason: Reason) -> Result<RenewOutcome> {
-    Ok(match call.left(lease.etcd).await? {
-        Some(left) => RenewOutcome::Disabled { reason, left: left.at_least },
+async fn disabled_reply(
+    call: &BoundedCall,
+    lease: StoredLease,
+    reason: Reason,
+) -> Result<RenewOutcome> {
+    Ok(match call.time_to_live(lease.etcd_lease).await? {
+        Some(left) => RenewOutcome::Disabled { reason, left: left.for_holder },
         None => RenewOutcome::Lost,
     })
 }
@@ -113,10 +121,10 @@ async fn stopping(call: &Call, lease: Lease, reason: Reason) -> Result<RenewOutc
 /// Extends a lease by another ttl than it has: etcd knows no such thing, so its keys move to a new
 /// etcd lease, if they stand as they were found.
 async fn change(
-    shared: &Shared,
-    call: &Call,
+    shared: &EtcdInner,
+    call: &BoundedCall,
     name: &LockName,
-    mut lease: Lease,
+    mut lease: StoredLease,
     seconds: i64,
 ) -> Result<RenewOutcome> {
     let key = |family| shared.keys.key(family, name);
@@ -133,16 +141,16 @@ async fn change(
                 TxnOp::put(key(Family::Lease), "", keep()),
                 TxnOp::put(key(Family::Holder), "", keep()),
             ]);
-        let moved = call.commit(txn).await?;
+        let moved = call.write_txn(txn).await?;
         if moved.is_ok_and(|moved| moved.succeeded()) {
-            shared.etcd.discard(lease.etcd);
+            shared.etcd.discard(lease.etcd_lease);
             return Ok(RenewOutcome::Extended { left: granted.saturating_sub(asked.elapsed()) });
         }
         shared.etcd.discard(new);
-        let Some((_, found)) = look(shared, call, &[name]).await.pop() else { break };
+        let Some((_, found)) = read_leases(shared, call, &[name]).await.pop() else { break };
         match found? {
             Some(found) if found.lease.id == lease.id => match found.ending {
-                Some(reason) => return stopping(call, found.lease, reason).await,
+                Some(reason) => return disabled_reply(call, found.lease, reason).await,
                 None => lease = found.lease,
             },
             _ => return Ok(RenewOutcome::Lost),
@@ -152,11 +160,11 @@ async fn change(
 }
 
 /// Returns the lease of each name as of one moment; `None` for a name that is not held.
-async fn look<'n>(
-    shared: &Shared,
-    call: &Call,
+async fn read_leases<'n>(
+    shared: &EtcdInner,
+    call: &BoundedCall,
     names: &[&'n LockName],
-) -> Vec<(&'n LockName, Result<Option<Found>>)> {
+) -> Vec<(&'n LockName, Result<Option<LeaseState>>)> {
     // Exactly the keys of each name are read, so that keys of other names do not make the answer
     // longer.
     let reads = names.iter().flat_map(|name| {
@@ -164,7 +172,7 @@ async fn look<'n>(
             .map(|family| TxnOp::get(shared.keys.key(family, name), None))
     });
     let reads: Vec<_> = reads.collect();
-    let answers = match call.look_at_much(Txn::new().and_then(reads)).await {
+    let answers = match call.read_large_txn(Txn::new().and_then(reads)).await {
         Ok(answers) => answers.op_responses(),
         Err(error) => return names.iter().map(|name| (*name, Err(error.clone()))).collect(),
     };
@@ -176,7 +184,7 @@ async fn look<'n>(
         let (lease, ending) = (first(pair?.first()), first(pair?.get(1)));
         let ending = ending.map(|kv| record::ending(&kv)).transpose();
         let lease = record::lease(&lease?);
-        Some(lease.and_then(|lease| Ok(Found { lease, ending: ending? })))
+        Some(lease.and_then(|lease| Ok(LeaseState { lease, ending: ending? })))
     };
     let mut pairs = answers.chunks(2);
     names.iter().map(|name| (*name, found(pairs.next()).transpose())).collect()

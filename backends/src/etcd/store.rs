@@ -1,8 +1,7 @@
 //! The store: each operation is one transaction, and an acquire a grant before it.
 
-use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,50 +9,34 @@ use etcd_client::{Client, Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::calls::{Call, Etcd, NoLease};
-use super::config::Location;
+use super::client::{BoundedCall, EtcdClient, LeaseExpired};
+use super::config::EtcdUrl;
 use super::keys::{Family, Keys};
+use super::lease_id::{TTL_STEP, seconds};
 use super::members::Members;
-use super::record::{self, Standing};
+use super::record::{self, StoredLock};
+use super::shared::EtcdInner;
 use super::{instances, prune, renew, version, watch};
-use crate::common::about;
+use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, ErrorKind, Grant, Held, HintStream, InstanceRecord, LeaseId, ListOptions, LockName,
-    LockRecord, LockStore, Namespace, OpenOptions, Presence, PruneOptions, Reach, ReleaseOutcome,
-    RenewOptions, RenewOutcome, Result, StoreClock, Wake, check_ttl,
+    Grant, Held, HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore,
+    Namespace, OpenOptions, Presence, PruneOptions, Reach, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, StoreClock, Wake, check_ttl,
 };
 
 /// etcd grants nothing shorter at its default election timeout of a second.
 const MIN_TTL: Duration = Duration::from_secs(2);
 
-const STEP: Duration = Duration::from_secs(1);
-
 /// How often a disable is tried while others change the same keys.
 const TRIES: usize = 32;
-
-/// How many leases of a list are asked for at once for what is left of them.
-pub(super) const ASKED_AT_ONCE: usize = 64;
-
-/// The most names that are remembered as refused.
-const REFUSED: usize = 10_000;
 
 /// Locks in etcd; see the [module](super) for what they guarantee.
 ///
 /// Clones share the same connections.
 #[derive(Clone)]
 pub struct EtcdStore {
-    shared: Arc<Shared>,
-}
-
-/// What the clones of a store share.
-pub(super) struct Shared {
-    pub(super) label: String,
-    pub(super) keys: Keys,
-    pub(super) etcd: Etcd,
-    /// Names that were lately not to be had: for these, an acquire looks before it has an etcd lease
-    /// granted, which costs every member a write.
-    refused: Mutex<HashSet<LockName>>,
+    shared: Arc<EtcdInner>,
 }
 
 impl EtcdStore {
@@ -62,19 +45,19 @@ impl EtcdStore {
     /// [`OpenOptions::schema`] changes nothing: etcd has no schema.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) for a URL that is none;
-    /// [`Denied`](ErrorKind::Denied) for a wrong password or a missing right;
-    /// [`Unavailable`](ErrorKind::Unavailable) when no member answers.
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a URL that is none;
+    /// [`Denied`](crate::ErrorKind::Denied) for a wrong password or a missing right;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) when no member answers.
     ///
     /// # Cancel safety
     /// Nothing is left of a dropped call.
     pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
-        let location = Location::from_url(url)?;
+        let location = EtcdUrl::from_url(url)?;
         let open = async {
             let members = location.members()?;
             Self::build(members, &location.path, location.label(), options).await
         };
-        open.await.map_err(about("open", &location.label(), None))
+        open.await.map_err(with_context("open", &location.label(), None))
     }
 
     /// Builds the store on a client that the application already has.
@@ -93,9 +76,9 @@ impl EtcdStore {
     /// # Cancel safety
     /// Nothing is left of a dropped call.
     pub async fn from_client(client: Client, options: &OpenOptions) -> Result<Self> {
-        Self::build(Members::behind(client), "", "etcd".to_owned(), options)
+        Self::build(Members::of_application(client), "", "etcd".to_owned(), options)
             .await
-            .map_err(about("open", "etcd", None))
+            .map_err(with_context("open", "etcd", None))
     }
 
     async fn build(
@@ -105,13 +88,12 @@ impl EtcdStore {
         options: &OpenOptions,
     ) -> Result<Self> {
         let keys = Keys::new(path, &options.namespace);
-        let refused = Mutex::new(HashSet::new());
-        let shared = Shared { label, keys, etcd: Etcd::new(members), refused };
+        let shared = EtcdInner::new(label, keys, EtcdClient::new(members));
         // Whether it is etcd that answers, and lets this user in.
         let range = GetOptions::new().with_prefix().with_limit(1).with_keys_only();
         let look = Txn::new().and_then([TxnOp::get(shared.keys.root(), Some(range))]);
         let (call, members) = (shared.etcd.call(), shared.etcd.members());
-        let (found, statuses) = tokio::join!(call.look(look), members.locate());
+        let (found, statuses) = tokio::join!(call.read_txn(look), members.locate());
         found?;
         let versions = statuses.iter().map(|said| (members.address(said), said.version.as_str()));
         version::warn_of_old(&shared.label, versions);
@@ -133,71 +115,36 @@ impl fmt::Debug for EtcdStore {
     }
 }
 
-impl Shared {
-    fn about(&self, operation: &'static str, name: Option<&LockName>) -> impl Fn(Error) -> Error {
-        about(operation, &self.label, name)
-    }
-
-    /// Others kept changing the same keys.
-    pub(super) fn busy(&self) -> Error {
-        Error::new(ErrorKind::Unavailable, "the keys changed each time that they were read")
-    }
-
-    pub(super) fn contradiction(&self, name: &LockName) -> Error {
-        let key = String::from_utf8_lossy(&self.keys.key(Family::Lease, name)).into_owned();
-        Error::new(ErrorKind::Corrupt, format!("what stands beside the key {key:?} contradicts it"))
-            .with_fix("delete it; fencing tokens grow all the same")
-    }
-
-    fn is_refused(&self, name: &LockName) -> bool {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
-    }
-
-    fn note_refusal(&self, name: &LockName, is_refused: bool) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_refused {
-            refused.remove(name);
-        } else if refused.len() < REFUSED || refused.contains(name) {
-            refused.insert(name.clone());
-        } else {
-            *refused = HashSet::from([name.clone()]);
-        }
-    }
-
-    /// Reads all that is kept of one name.
-    pub(super) fn reads(&self, name: &LockName) -> Vec<TxnOp> {
-        Family::ALL.into_iter().map(|f| TxnOp::get(self.keys.key(f, name), None)).collect()
-    }
-
+impl EtcdInner {
     /// Why the name cannot be granted to that lease id; none when it can, as far as is known.
     async fn refusal(
         &self,
-        call: &Call,
+        call: &BoundedCall,
         name: &LockName,
         asks: LeaseId,
-        standing: Standing,
+        stored_lock: StoredLock,
     ) -> Result<Option<AcquireOutcome>> {
-        if let Some(disabled) = standing.disabled {
+        if let Some(disabled) = stored_lock.disabled {
             return Ok(Some(AcquireOutcome::Disabled(disabled)));
         }
-        let Some(lease) = standing.lease else { return Ok(None) };
-        let Some(token) = standing.token else { return Err(self.contradiction(name)) };
+        let Some(lease) = stored_lock.lease else { return Ok(None) };
+        let Some(token) = stored_lock.token else { return Err(self.contradiction(name)) };
         // None: it ended just now, so that the name can be had.
-        let Some(left) = call.left(lease.etcd).await? else { return Ok(None) };
+        let Some(left) = call.time_to_live(lease.etcd_lease).await? else { return Ok(None) };
         if lease.id == asks {
-            return Ok(Some(AcquireOutcome::Granted(Grant { token, left: left.at_least })));
+            return Ok(Some(AcquireOutcome::Granted(Grant { token, left: left.for_holder })));
         }
-        let Some((holder, _)) = standing.holder else { return Err(self.contradiction(name)) };
-        let left = left.at_most;
+        let Some((holder, _)) = stored_lock.holder else { return Err(self.contradiction(name)) };
+        let left = left.for_waiters;
         Ok(Some(AcquireOutcome::Held(Held { holder, token, left })))
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         let call = self.etcd.call();
         if self.is_refused(name) {
-            let standing =
-                self.standing(&call.look(Txn::new().and_then(self.reads(name))).await?, name)?;
-            if let Some(refusal) = self.refusal(&call, name, options.lease, standing).await? {
+            let stored_lock = self
+                .stored_lock(&call.read_txn(Txn::new().and_then(self.reads(name))).await?, name)?;
+            if let Some(refusal) = self.refusal(&call, name, options.lease, stored_lock).await? {
                 return Ok(refusal);
             }
         }
@@ -221,9 +168,9 @@ impl Shared {
                     TxnOp::put(key(Family::Granted), granted.clone(), None),
                 ])
                 .or_else(self.reads(name));
-            let Ok(done) = call.commit(txn).await? else { continue };
+            let Ok(done) = call.write_txn(txn).await? else { continue };
             if done.succeeded() {
-                self.note_refusal(name, false);
+                self.remember_refusal(name, false);
                 let revision = done.header().map_or(0, etcd_client::ResponseHeader::revision);
                 let left = ttl.saturating_sub(asked.elapsed());
                 return Ok(AcquireOutcome::Granted(Grant {
@@ -232,9 +179,9 @@ impl Shared {
                 }));
             }
             self.etcd.discard(lease);
-            let standing = self.standing(&done, name)?;
-            if let Some(refusal) = self.refusal(&call, name, options.lease, standing).await? {
-                self.note_refusal(name, true);
+            let stored_lock = self.stored_lock(&done, name)?;
+            if let Some(refusal) = self.refusal(&call, name, options.lease, stored_lock).await? {
+                self.remember_refusal(name, true);
                 return Ok(refusal);
             }
         }
@@ -251,7 +198,7 @@ impl Shared {
                 TxnOp::delete(key(Family::Holder), None),
                 TxnOp::delete(key(Family::Ending), None),
             ]);
-        let done = self.etcd.call().commit(txn).await?.map_err(|NoLease| self.busy())?;
+        let done = self.etcd.call().write_txn(txn).await?.map_err(|LeaseExpired| self.busy())?;
         if !done.succeeded() {
             return Ok(ReleaseOutcome::NotHeld);
         }
@@ -269,16 +216,16 @@ impl Shared {
         let key = |family| self.keys.key(family, name);
         let reads =
             || vec![TxnOp::get(key(Family::Disabled), None), TxnOp::get(key(Family::Lease), None)];
-        let mut seen = call.look(Txn::new().and_then(reads())).await?;
+        let mut seen = call.read_txn(Txn::new().and_then(reads())).await?;
         for _ in 0..TRIES {
-            let Standing { disabled, lease, .. } = self.standing(&seen, name)?;
+            let StoredLock { disabled, lease, .. } = self.stored_lock(&seen, name)?;
             if let Some(disabled) = disabled {
                 return Ok(DisableOutcome::AlreadyDisabled(disabled));
             }
             let mut puts =
                 vec![TxnOp::put(key(Family::Disabled), record::disabled_value(options), None)];
             puts.extend(lease.map(|lease| {
-                let attached = PutOptions::new().with_lease(lease.etcd);
+                let attached = PutOptions::new().with_lease(lease.etcd_lease);
                 TxnOp::put(key(Family::Ending), options.reason.as_str(), Some(attached))
             }));
             let revision = lease.map_or(0, |lease| lease.revision);
@@ -289,10 +236,10 @@ impl Shared {
                 ])
                 .and_then(puts)
                 .or_else(reads());
-            seen = match call.commit(txn).await? {
+            seen = match call.write_txn(txn).await? {
                 Ok(done) if done.succeeded() => return Ok(DisableOutcome::Disabled),
                 Ok(done) => done,
-                Err(NoLease) => call.look(Txn::new().and_then(reads())).await?,
+                Err(LeaseExpired) => call.read_txn(Txn::new().and_then(reads())).await?,
             };
         }
         Err(self.busy())
@@ -303,14 +250,9 @@ impl Shared {
         let txn = Txn::new()
             .when([Compare::create_revision(key.clone(), CompareOp::Greater, 0)])
             .and_then([TxnOp::delete(key, None)]);
-        let done = self.etcd.call().commit(txn).await?.map_err(|NoLease| self.busy())?;
+        let done = self.etcd.call().write_txn(txn).await?.map_err(|LeaseExpired| self.busy())?;
         Ok(if done.succeeded() { EnableOutcome::Enabled } else { EnableOutcome::AlreadyEnabled })
     }
-}
-
-/// Whole seconds, rounded up. A ttl that passed its check fits.
-pub(super) fn seconds(ttl: Duration) -> i64 {
-    i64::try_from(ttl.as_nanos().div_ceil(STEP.as_nanos())).unwrap_or(i64::MAX)
 }
 
 #[async_trait]
@@ -322,7 +264,7 @@ impl LockStore for EtcdStore {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             min_ttl: MIN_TTL,
-            ttl_step: STEP,
+            ttl_step: TTL_STEP,
             clock: StoreClock::Server,
             reach: Reach::Network,
             wake: Wake::Push,
@@ -331,68 +273,68 @@ impl LockStore for EtcdStore {
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let about = self.shared.about("acquire", Some(name));
-        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
-        self.shared.acquire(name, options).await.map_err(about)
+        let with_context = self.shared.with_context("acquire", Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&with_context)?;
+        self.shared.acquire(name, options).await.map_err(with_context)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        let about = self.shared.about("renew", None);
+        let with_context = self.shared.with_context("renew", None);
         for lease in leases {
             check_ttl(lease.ttl, &self.capabilities())
-                .map_err(|error| about(error.for_lock(&lease.name)))?;
+                .map_err(|error| with_context(error.for_lock(&lease.name)))?;
         }
         if leases.is_empty() {
             return Ok(Vec::new());
         }
-        renew::renew(&self.shared, leases).await.map_err(about)
+        renew::renew(&self.shared, leases).await.map_err(with_context)
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        let about = self.shared.about("release", Some(name));
-        self.shared.release(name, lease).await.map_err(about)
+        let with_context = self.shared.with_context("release", Some(name));
+        self.shared.release(name, lease).await.map_err(with_context)
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        let about = self.shared.about("disable", Some(name));
-        self.shared.disable(name, options).await.map_err(about)
+        let with_context = self.shared.with_context("disable", Some(name));
+        self.shared.disable(name, options).await.map_err(with_context)
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        self.shared.enable(name).await.map_err(self.shared.about("enable", Some(name)))
+        self.shared.enable(name).await.map_err(self.shared.with_context("enable", Some(name)))
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        self.shared.get(name).await.map_err(self.shared.about("get", Some(name)))
+        self.shared.get(name).await.map_err(self.shared.with_context("get", Some(name)))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        self.shared.list(options).await.map_err(self.shared.about("list", None))
+        self.shared.list(options).await.map_err(self.shared.with_context("list", None))
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        prune::prune(&self.shared, options).await.map_err(self.shared.about("prune", None))
+        prune::prune(&self.shared, options).await.map_err(self.shared.with_context("prune", None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
-        let about = self.shared.about("announce", None);
-        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
-        instances::announce(&self.shared, presence, ttl).await.map_err(about)
+        let with_context = self.shared.with_context("announce", None);
+        check_ttl(ttl, &self.capabilities()).map_err(&with_context)?;
+        instances::announce(&self.shared, presence, ttl).await.map_err(with_context)
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
         let withdrawn = instances::withdraw(&self.shared, instance).await;
-        withdrawn.map_err(self.shared.about("withdraw", None))
+        withdrawn.map_err(self.shared.with_context("withdraw", None))
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
         let known = instances::known(&self.shared).await;
-        known.map_err(self.shared.about("instances", None))
+        known.map_err(self.shared.with_context("instances", None))
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        let Shared { etcd, keys, label, .. } = &*self.shared;
+        let EtcdInner { etcd, keys, label, .. } = &*self.shared;
         let hints = watch::hints(etcd.clone(), keys.clone(), label.clone());
-        hints.await.map_err(self.shared.about("watch", None))
+        hints.await.map_err(self.shared.with_context("watch", None))
     }
 }

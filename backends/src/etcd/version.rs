@@ -2,7 +2,7 @@
 
 /// The first versions in which a leader that stalled and was replaced does not revoke leases that
 /// were renewed since: one of the older series, and the one before which all others are too old.
-const LEAST: [[u32; 3]; 2] = [[3, 4, 31], [3, 5, 13]];
+const MIN_VERSIONS: [[u32; 3]; 2] = [[3, 4, 31], [3, 5, 13]];
 
 /// Logs a warning for each member whose version can end a lease that is in force.
 pub(super) fn warn_of_old<'a>(label: &str, members: impl IntoIterator<Item = (&'a str, &'a str)>) {
@@ -19,9 +19,9 @@ pub(super) fn warn_of_old<'a>(label: &str, members: impl IntoIterator<Item = (&'
     }
 }
 
-/// Returns whether the version is known to be older than [`LEAST`].
+/// Returns whether the version is known to be older than [`MIN_VERSIONS`].
 fn is_too_old(version: &str) -> bool {
-    let [older, least] = LEAST;
+    let [older, least] = MIN_VERSIONS;
     parse(version).is_some_and(|version| {
         let is_mended = version[..2] == older[..2] && version >= older;
         version < least && !is_mended
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn each_member_of_an_old_version_is_warned_of() {
+    fn each_outdated_member_logs_a_warning() {
         let count = Arc::new(AtomicUsize::new(0));
         let members = [("a", "3.5.12"), ("b", "3.5.13"), ("c", "3.4.30")];
         tracing::subscriber::with_default(Warnings(Arc::clone(&count)), || {

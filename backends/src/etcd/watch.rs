@@ -10,19 +10,19 @@ use futures_util::stream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::attempt::STALL;
-use super::calls::Etcd;
+use super::client::EtcdClient;
 use super::error;
 use super::keys::{Family, Keys};
+use super::limits::STALL_TIMEOUT;
 use super::members::Target;
-use crate::common::limit::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
 
 /// How many hints wait to be polled; more become [`Hint::Anything`].
-const WAITING: usize = 1024;
+const HINT_BUFFER: usize = 1024;
 
 /// How long a watch may be silent before it is asked whether it lives, and then to answer.
-const SILENCE: Duration = Duration::from_secs(10);
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A member has at most this long to open a watch.
 const OPEN_LIMIT: Duration = Duration::from_secs(4);
@@ -30,14 +30,14 @@ const OPEN_LIMIT: Duration = Duration::from_secs(4);
 /// All members together have this long, a little less than a call may take.
 const OPEN_ALL_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(1));
 
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// Hints at everything that changes after this returned.
-pub(super) async fn hints(etcd: Etcd, keys: Keys, label: String) -> Result<HintStream> {
+pub(super) async fn hints(etcd: EtcdClient, keys: Keys, label: String) -> Result<HintStream> {
     let watching = open_somewhere(&etcd, &keys).await?;
-    let (hints, polled) = mpsc::channel(WAITING);
-    let watch = Watch { etcd, keys, label, hints, missed: false };
+    let (hints, polled) = mpsc::channel(HINT_BUFFER);
+    let watch = WatchTask { etcd, keys, label, hints, missed: false };
     tokio::spawn(watch.run(watching));
     Ok(Box::pin(stream::unfold(polled, |mut polled| async move {
         polled.recv().await.map(|hint| (hint, polled))
@@ -45,7 +45,7 @@ pub(super) async fn hints(etcd: Etcd, keys: Keys, label: String) -> Result<HintS
 }
 
 /// Opens the watch at the first member that serves it.
-async fn open_somewhere(etcd: &Etcd, keys: &Keys) -> Result<Watching> {
+async fn open_somewhere(etcd: &EtcdClient, keys: &Keys) -> Result<OpenWatch> {
     let others = etcd.members().others();
     let limit = limit_each(others + 1);
     for _ in 0..others {
@@ -63,31 +63,31 @@ fn limit_each(members: usize) -> Duration {
 }
 
 /// A stream with two watches, and the member that serves it.
-struct Watching {
+struct OpenWatch {
     stream: WatchStream,
     member: usize,
 }
 
 /// Opens both watches: one for leases that end, one for names that are disabled or enabled. If the
 /// member does not serve them, another one is asked from now on.
-async fn open(etcd: &Etcd, keys: &Keys, limit: Duration) -> Result<Watching> {
+async fn open(etcd: &EtcdClient, keys: &Keys, limit: Duration) -> Result<OpenWatch> {
     let members = etcd.members();
     let target = members.target(members.chosen());
     match timeout(limit, open_at(etcd, keys, &target)).await {
-        Ok(Ok(stream)) => Ok(Watching { stream, member: target.member }),
+        Ok(Ok(stream)) => Ok(OpenWatch { stream, member: target.member }),
         Ok(Err(error)) => {
-            members.leave(target.member);
+            members.use_another(target.member);
             Err(error)
         }
         Err(_) => {
-            members.stalled(&target, STALL);
+            members.mark_stalled(&target, STALL_TIMEOUT);
             let message = format!("no watch opened within {limit:?}");
             Err(Error::new(ErrorKind::Unavailable, message))
         }
     }
 }
 
-async fn open_at(etcd: &Etcd, keys: &Keys, target: &Target) -> Result<WatchStream> {
+async fn open_at(etcd: &EtcdClient, keys: &Keys, target: &Target) -> Result<WatchStream> {
     let mut client = etcd.members().client(target).await.map_err(error::reading)?;
     let ends = WatchOptions::new()
         .with_range(keys.end(Family::Lease, ""))
@@ -123,8 +123,8 @@ fn canceled(reason: &str) -> Error {
     Error::new(kind, format!("etcd refused the watch: {reason}"))
 }
 
-struct Watch {
-    etcd: Etcd,
+struct WatchTask {
+    etcd: EtcdClient,
     keys: Keys,
     label: String,
     hints: mpsc::Sender<Hint>,
@@ -132,16 +132,16 @@ struct Watch {
     missed: bool,
 }
 
-impl Watch {
+impl WatchTask {
     /// Until nobody holds the stream any more.
-    async fn run(mut self, first: Watching) {
+    async fn run(mut self, first: OpenWatch) {
         let mut watching = Some(first);
-        let mut pause = SHORTEST_PAUSE;
+        let mut pause = MIN_BACKOFF;
         loop {
             let error = match watching.take() {
-                Some(Watching { stream, member }) => match self.follow(stream).await {
+                Some(OpenWatch { stream, member }) => match self.follow(stream).await {
                     Some(error) => {
-                        self.etcd.members().leave(member);
+                        self.etcd.members().use_another(member);
                         error
                     }
                     None => return,
@@ -155,7 +155,7 @@ impl Watch {
                         Ok(stream) => {
                             // From now: what changed meanwhile is not asked for, it may be compacted.
                             self.missed = true;
-                            pause = SHORTEST_PAUSE;
+                            pause = MIN_BACKOFF;
                             watching = Some(stream);
                             continue;
                         }
@@ -163,7 +163,7 @@ impl Watch {
                     }
                 }
             };
-            if pause == SHORTEST_PAUSE {
+            if pause == MIN_BACKOFF {
                 tracing::warn!(%error, store = self.label, "the watch is interrupted");
             }
             let jitter = Duration::from_millis(fastrand::u64(0..100));
@@ -171,7 +171,7 @@ impl Watch {
                 () = sleep(pause + jitter) => {}
                 () = self.hints.closed() => return,
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_BACKOFF);
         }
     }
 
@@ -181,7 +181,7 @@ impl Watch {
         loop {
             let hints = self.hints.clone();
             let told = tokio::select! {
-                told = timeout(SILENCE, watching.message()) => told,
+                told = timeout(PROGRESS_TIMEOUT, watching.message()) => told,
                 () = hints.closed() => return None,
                 room = hints.reserve(), if self.missed => {
                     room.ok()?.send(Hint::Anything);
@@ -195,7 +195,7 @@ impl Watch {
                 }
                 Ok(Ok(Some(message))) => {
                     asked = false;
-                    message.events().iter().for_each(|event| self.learn(event));
+                    message.events().iter().for_each(|event| self.forward(event));
                 }
                 Ok(Ok(None)) => return Some(ended("etcd ended the watch")),
                 Ok(Err(error)) => return Some(error::reading(error)),
@@ -210,7 +210,7 @@ impl Watch {
         }
     }
 
-    fn learn(&mut self, event: &Event) {
+    fn forward(&mut self, event: &Event) {
         let Some(kv) = event.kv() else { return };
         let hint = match self.keys.parse(kv.key()) {
             Some((Family::Lease, _)) if event.event_type() == EventType::Put => return,
@@ -228,11 +228,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_members_are_asked_within_one_call() {
+    fn opening_on_all_members_fits_the_call_limit() {
         for members in 1..=9 {
             let all = limit_each(members) * u32::try_from(members).unwrap();
             assert!(all < CALL_LIMIT, "{members} members have {all:?}");
-            assert!(limit_each(members) >= STALL, "{members} members");
+            assert!(limit_each(members) >= STALL_TIMEOUT, "{members} members");
         }
     }
 }

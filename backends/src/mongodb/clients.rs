@@ -18,7 +18,7 @@ use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
 use super::permits::{Permits, Sizes};
-use super::{error, shared};
+use super::{collection, error};
 use crate::Result;
 
 /// The client of a runtime that did not call the store for this long is closed by a call from
@@ -30,11 +30,11 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// This limit grows up to the following one if answers take long, so that a slow server is not
 /// mistaken for a connection that is gone.
-const LONGEST_SILENCE: Duration = Duration::from_secs(8);
+const MAX_SILENCE: Duration = Duration::from_secs(8);
 
 /// The names of the two collections of a store.
 #[derive(Clone, Debug)]
-pub(super) struct Names {
+pub(super) struct CollectionNames {
     pub(super) locks: String,
     pub(super) instances: String,
 }
@@ -52,9 +52,9 @@ pub(super) struct Handles {
 }
 
 impl Handles {
-    fn new(database: Database, names: &Names, permits: Arc<Permits>) -> Self {
-        let locks = shared::collection(&database, &names.locks);
-        let instances = shared::collection(&database, &names.instances);
+    fn new(database: Database, names: &CollectionNames, permits: Arc<Permits>) -> Self {
+        let locks = collection::handle(&database, &names.locks);
+        let instances = collection::handle(&database, &names.instances);
         Self { database, locks, instances, permits }
     }
 }
@@ -62,25 +62,25 @@ impl Handles {
 /// The clients of one store.
 #[derive(Debug)]
 pub(super) struct Clients {
-    names: Names,
-    source: Source,
+    names: CollectionNames,
+    source: ClientSource,
 }
 
 #[derive(Debug)]
-enum Source {
+enum ClientSource {
     /// The application's client serves all runtimes.
     Application(Arc<Handles>),
     Own {
         options: Box<ClientOptions>,
         sizes: Sizes,
         database: String,
-        homes: Mutex<Vec<Home>>,
+        runtime_clients: Mutex<Vec<RuntimeClient>>,
     },
 }
 
 /// The client of one runtime.
 #[derive(Debug)]
-struct Home {
+struct RuntimeClient {
     of: Option<runtime::Id>,
     handles: Arc<Handles>,
     used: Instant,
@@ -98,9 +98,9 @@ fn here() -> Option<runtime::Id> {
 
 impl Clients {
     /// Wraps a database of the application's client.
-    pub(super) fn of_application(database: Database, names: Names) -> Self {
+    pub(super) fn of_application(database: Database, names: CollectionNames) -> Self {
         let permits = Arc::new(Permits::new(Sizes::DEFAULT));
-        let source = Source::Application(Arc::new(Handles::new(database, &names, permits)));
+        let source = ClientSource::Application(Arc::new(Handles::new(database, &names, permits)));
         Self { names, source }
     }
 
@@ -109,45 +109,48 @@ impl Clients {
         options: ClientOptions,
         sizes: Sizes,
         database: String,
-        names: Names,
+        names: CollectionNames,
     ) -> Self {
-        let (options, homes) = (Box::new(options), Mutex::default());
-        Self { names, source: Source::Own { options, sizes, database, homes } }
+        let (options, runtime_clients) = (Box::new(options), Mutex::default());
+        Self { names, source: ClientSource::Own { options, sizes, database, runtime_clients } }
     }
 
-    pub(super) fn names(&self) -> &Names {
+    pub(super) fn names(&self) -> &CollectionNames {
         &self.names
     }
 
     /// Returns the client for a call from this runtime.
     pub(super) fn handles(&self) -> Result<Arc<Handles>> {
-        let (options, sizes, database, homes) = match &self.source {
-            Source::Application(handles) => return Ok(Arc::clone(handles)),
-            Source::Own { options, sizes, database, homes } => (options, *sizes, database, homes),
+        let (options, sizes, database, runtime_clients) = match &self.source {
+            ClientSource::Application(handles) => return Ok(Arc::clone(handles)),
+            ClientSource::Own { options, sizes, database, runtime_clients } => {
+                (options, *sizes, database, runtime_clients)
+            }
         };
         let of = here();
-        let mut homes = lock(homes);
-        let unused: Vec<_> =
-            homes.extract_if(.., |it| it.of != of && it.used.elapsed() >= UNUSED_LIMIT).collect();
-        let found = homes.iter_mut().find(|it| it.of == of);
+        let mut runtime_clients = lock(runtime_clients);
+        let unused: Vec<_> = runtime_clients
+            .extract_if(.., |it| it.of != of && it.used.elapsed() >= UNUSED_LIMIT)
+            .collect();
+        let found = runtime_clients.iter_mut().find(|it| it.of == of);
         let create = |permits| -> Result<Arc<Handles>> {
             let client = Client::with_options((**options).clone()).map_err(error::reading)?;
             Ok(Arc::new(Handles::new(client.database(database), &self.names, permits)))
         };
         let (handles, replaced) = match found {
-            Some(home) if home.is_suspect => {
-                let next = create(Arc::clone(&home.handles.permits))?;
-                let before = std::mem::replace(&mut home.handles, next);
-                (home.is_suspect, home.used) = (false, Instant::now());
-                (Arc::clone(&home.handles), Some(before))
+            Some(runtime_client) if runtime_client.is_suspect => {
+                let next = create(Arc::clone(&runtime_client.handles.permits))?;
+                let before = std::mem::replace(&mut runtime_client.handles, next);
+                (runtime_client.is_suspect, runtime_client.used) = (false, Instant::now());
+                (Arc::clone(&runtime_client.handles), Some(before))
             }
-            Some(home) => {
-                home.used = Instant::now();
-                (Arc::clone(&home.handles), None)
+            Some(runtime_client) => {
+                runtime_client.used = Instant::now();
+                (Arc::clone(&runtime_client.handles), None)
             }
             None => {
                 let handles = create(Arc::new(Permits::new(sizes)))?;
-                homes.push(Home {
+                runtime_clients.push(RuntimeClient {
                     of,
                     handles: Arc::clone(&handles),
                     used: Instant::now(),
@@ -158,7 +161,7 @@ impl Clients {
                 (handles, None)
             }
         };
-        drop(homes);
+        drop(runtime_clients);
         // Their connections are closed outside of the lock.
         drop((unused, replaced));
         Ok(handles)
@@ -166,53 +169,59 @@ impl Clients {
 
     /// Returns how long a command of this client may be unanswered.
     pub(super) fn silence(&self, handles: &Arc<Handles>) -> Duration {
-        self.home_of(handles, |home| home.silence).unwrap_or(SILENCE)
+        self.client_for(handles, |runtime_client| runtime_client.silence).unwrap_or(SILENCE)
     }
 
     /// Notes that a command of this client, which was sent at `begun`, is unanswered for too long.
     /// Returns whether the next command is sent by a new client: not if another command was answered
     /// since then, nor if it is the application's client.
-    pub(super) fn suspect(&self, handles: &Arc<Handles>, begun: Instant) -> bool {
-        let suspect = |home: &mut Home| {
-            if home.answered.is_some_and(|answered| answered >= begun) {
+    pub(super) fn mark_suspect(&self, handles: &Arc<Handles>, begun: Instant) -> bool {
+        let suspect = |runtime_client: &mut RuntimeClient| {
+            if runtime_client.answered.is_some_and(|answered| answered >= begun) {
                 return false;
             }
-            if !home.is_suspect {
-                home.is_suspect = true;
-                home.silence = (home.silence * 2).min(LONGEST_SILENCE);
+            if !runtime_client.is_suspect {
+                runtime_client.is_suspect = true;
+                runtime_client.silence = (runtime_client.silence * 2).min(MAX_SILENCE);
             }
             true
         };
-        self.home_of(handles, suspect).unwrap_or(false)
+        self.client_for(handles, suspect).unwrap_or(false)
     }
 
     /// Notes that the server answered this client, and how long that took.
-    pub(super) fn answered(&self, handles: &Arc<Handles>, after: Duration) {
-        let Source::Own { homes, .. } = &self.source else { return };
+    pub(super) fn record_reply(&self, handles: &Arc<Handles>, after: Duration) {
+        let ClientSource::Own { runtime_clients, .. } = &self.source else { return };
         let of = here();
         let replaced = {
-            let mut homes = lock(homes);
-            let Some(home) = homes.iter_mut().find(|it| it.of == of) else { return };
+            let mut runtime_clients = lock(runtime_clients);
+            let Some(runtime_client) = runtime_clients.iter_mut().find(|it| it.of == of) else {
+                return;
+            };
             // It falls slowly, since commands differ in what they need: a write waits for a majority.
-            let slowly = home.silence - home.silence / 16;
-            home.silence = (after * 2).max(slowly).clamp(SILENCE, LONGEST_SILENCE);
-            home.answered = Some(Instant::now());
-            home.is_suspect = false;
-            std::mem::replace(&mut home.handles, Arc::clone(handles))
+            let slowly = runtime_client.silence - runtime_client.silence / 16;
+            runtime_client.silence = (after * 2).max(slowly).clamp(SILENCE, MAX_SILENCE);
+            runtime_client.answered = Some(Instant::now());
+            runtime_client.is_suspect = false;
+            std::mem::replace(&mut runtime_client.handles, Arc::clone(handles))
         };
         drop(replaced);
     }
 
-    /// Returns what `with` makes of the home in which this client is used, if it still is.
-    fn home_of<T>(&self, handles: &Arc<Handles>, with: impl FnOnce(&mut Home) -> T) -> Option<T> {
-        let Source::Own { homes, .. } = &self.source else { return None };
-        let mut homes = lock(homes);
-        homes.iter_mut().find(|it| Arc::ptr_eq(&it.handles, handles)).map(with)
+    /// Applies `with` to the entry of the runtime that uses this client, if one still does.
+    fn client_for<T>(
+        &self,
+        handles: &Arc<Handles>,
+        with: impl FnOnce(&mut RuntimeClient) -> T,
+    ) -> Option<T> {
+        let ClientSource::Own { runtime_clients, .. } = &self.source else { return None };
+        let mut runtime_clients = lock(runtime_clients);
+        runtime_clients.iter_mut().find(|it| Arc::ptr_eq(&it.handles, handles)).map(with)
     }
 }
 
-fn lock(homes: &Mutex<Vec<Home>>) -> MutexGuard<'_, Vec<Home>> {
-    homes.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(runtime_clients: &Mutex<Vec<RuntimeClient>>) -> MutexGuard<'_, Vec<RuntimeClient>> {
+    runtime_clients.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -222,7 +231,8 @@ mod tests {
     async fn clients() -> Clients {
         // Nobody listens there, and nothing is sent.
         let options = ClientOptions::parse("mongodb://127.0.0.1:1/app").await.unwrap();
-        let names = Names { locks: "locks".to_owned(), instances: "instances".to_owned() };
+        let names =
+            CollectionNames { locks: "locks".to_owned(), instances: "instances".to_owned() };
         Clients::new(options, Sizes::DEFAULT, "app".to_owned(), names)
     }
 
@@ -247,23 +257,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_silent_client_is_replaced_until_it_answers() {
+    async fn a_silent_client_is_replaced() {
         let clients = clients().await;
         let first = clients.handles().unwrap();
         assert_eq!(clients.silence(&first), SILENCE);
         let begun = Instant::now();
-        assert!(clients.suspect(&first, begun) && clients.suspect(&first, begun));
+        assert!(clients.mark_suspect(&first, begun) && clients.mark_suspect(&first, begun));
         assert_eq!(clients.silence(&first), SILENCE * 2);
         let second = clients.handles().unwrap();
         assert!(!is_same(&first, &second));
         assert!(Arc::ptr_eq(&first.permits, &second.permits));
-        assert!(!clients.suspect(&first, begun));
+        assert!(!clients.mark_suspect(&first, begun));
         assert!(is_same(&second, &clients.handles().unwrap()), "the first is out of use already");
-        clients.answered(&first, Duration::from_millis(1_600));
+        clients.record_reply(&first, Duration::from_millis(1_600));
         assert!(is_same(&first, &clients.handles().unwrap()), "the first answered after all");
         assert_eq!(clients.silence(&first), Duration::from_millis(3_200));
-        assert!(!clients.suspect(&first, begun), "it has answered since");
-        clients.answered(&first, Duration::from_millis(1));
+        assert!(!clients.mark_suspect(&first, begun), "it has answered since");
+        clients.record_reply(&first, Duration::from_millis(1));
         assert_eq!(clients.silence(&first), Duration::from_millis(3_000));
     }
 }

@@ -1,11 +1,19 @@
 //! The collection of locks, and that of instances: nothing to create, since the first write does, but much to refuse.
 
-use mongodb::Database;
+use std::time::Duration;
+
 use mongodb::bson::{Document, doc};
+use mongodb::options::{
+    Acknowledgment, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+};
+use mongodb::{Collection, Database};
 
 use super::error;
-use super::shared::COMMAND_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Namespace, Result};
+
+/// The server may take this long for one command, a little less than a call may take.
+pub(super) const COMMAND_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(2));
 
 const FIX: &str = "take another namespace, or remove it";
 
@@ -16,6 +24,22 @@ pub(super) fn name(namespace: &Namespace) -> String {
 /// Where instances make themselves known.
 pub(super) fn of_instances(namespace: &Namespace) -> String {
     format!("{namespace}_instances")
+}
+
+/// Returns a handle of the collection, with the concerns that locks need.
+pub(super) fn handle(database: &Database, name: &str) -> Collection<Document> {
+    let options = CollectionOptions::builder()
+        .write_concern(write_concern())
+        // Reads return the latest state, which only the primary has. That may include writes that no
+        // majority has, so a read can refuse an attempt, but no grant is ever reported from one.
+        .read_concern(ReadConcern::local())
+        .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+        .build();
+    database.collection_with_options(name, options)
+}
+
+fn write_concern() -> WriteConcern {
+    WriteConcern::builder().w(Acknowledgment::Majority).w_timeout(COMMAND_LIMIT).build()
 }
 
 /// Whether the server has change streams, after a look at what stands under the collection's name.

@@ -7,13 +7,13 @@ use mongodb::options::{ClientOptions, ConnectionString, ServerMonitoringMode};
 
 use super::error;
 use super::permits::Sizes;
+use crate::common::url::check_login;
 use crate::common::url_options;
-use crate::url::check_login;
 use crate::{Error, Result};
 
 /// How long a call waits for a server that takes writes, or for a connection, unless the URL says
 /// otherwise. Less than a call may take, so that what was not sent is known not to be.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The options that the driver, with the features it has here, reads from a URL.
 const OPTIONS: &[&str] = &[
@@ -58,10 +58,10 @@ const OPTIONS: &[&str] = &[
 ];
 
 /// An idle connection is kept this long, unless the URL says otherwise.
-const IDLE: Duration = Duration::from_secs(20);
+const MAX_IDLE_TIME: Duration = Duration::from_secs(20);
 
 /// What the clients of one store are created with.
-pub(super) struct Opened {
+pub(super) struct OpenedUrl {
     pub(super) options: ClientOptions,
     pub(super) database: String,
     /// The store's name in messages.
@@ -70,7 +70,7 @@ pub(super) struct Opened {
 }
 
 /// Reads a URL.
-pub(super) async fn open(url: &str, max_connections: Option<NonZeroU32>) -> Result<Opened> {
+pub(super) async fn open(url: &str, max_connections: Option<NonZeroU32>) -> Result<OpenedUrl> {
     let (mut options, database) = read(url).await?;
     let label = label(&options, &database);
     let sizes = match (max_connections, options.max_pool_size) {
@@ -81,11 +81,11 @@ pub(super) async fn open(url: &str, max_connections: Option<NonZeroU32>) -> Resu
     options.max_pool_size = Some(sizes.connections);
     // As many connections as may be needed are opened at once, so that none waits for another.
     options.max_connecting.get_or_insert(sizes.holders.saturating_add(sizes.others));
-    options.max_idle_time.get_or_insert(IDLE);
+    options.max_idle_time.get_or_insert(MAX_IDLE_TIME);
     // Monitoring by polling needs one connection to each server instead of two. A call that fails
     // because the primary changed makes the driver look for the new one at once.
     options.server_monitoring_mode.get_or_insert(ServerMonitoringMode::Poll);
-    Ok(Opened { options, database, label, sizes })
+    Ok(OpenedUrl { options, database, label, sizes })
 }
 
 /// What the URL says, completed, and the database that it names.
@@ -98,8 +98,8 @@ async fn read(url: &str) -> Result<(ClientOptions, String)> {
         let error = error::reading(cause);
         if error.is_invalid() { unreadable() } else { error }
     })?;
-    options.server_selection_timeout.get_or_insert(PATIENCE);
-    options.connect_timeout.get_or_insert(PATIENCE);
+    options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
+    options.connect_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
     options.app_name.get_or_insert_with(|| "leasehold".to_owned());
     match options.default_database.clone() {
         Some(database) => Ok((options, database)),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_driver_reads_each_known_option() {
+    async fn known_options_are_accepted_by_the_driver() {
         for option in OPTIONS {
             // The value may be wrong, but the driver knows the name.
             let url = format!("mongodb://host/app?{option}=1");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_are_as_many_as_asked_for() {
+    async fn max_connections_is_respected() {
         let sizes = async |url, calls| open(url, NonZeroU32::new(calls)).await.unwrap().sizes;
         assert_eq!(sizes("mongodb://h/a", 0).await, Sizes::DEFAULT);
         assert_eq!(sizes("mongodb://h/a", 1).await.connections, 3);

@@ -68,7 +68,7 @@ pub(super) fn is_unauthorized(cause: &Cause) -> bool {
 }
 
 /// The server did part of what a command asked for.
-pub(super) fn partly(code: i32, said: &str) -> Error {
+pub(super) fn partial_failure(code: i32, said: &str) -> Error {
     let refused = code == code::UNAUTHORIZED;
     let kind = if refused { ErrorKind::Denied } else { ErrorKind::OutcomeUnknown };
     Error::new(kind, format!("the server did not do all of it: {said:?} (code {code})"))
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_try_that_was_refused_says_nothing_of_the_first() {
+    fn a_refused_retry_leaves_the_outcome_unknown() {
         use ErrorKind::{Denied, OutcomeUnknown, Unavailable};
         assert_eq!(of_write(Unavailable, false, false), Unavailable);
         assert_eq!(of_write(Unavailable, true, true), Unavailable);

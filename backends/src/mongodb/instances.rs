@@ -7,22 +7,23 @@ use mongodb::options::ReturnDocument;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::permits::Purpose;
-use super::shared::{COMMAND_LIMIT, Shared, TRIES};
+use super::collection::COMMAND_LIMIT;
+use super::permits::PermitKind;
+use super::shared::{MongoInner, TRIES};
 use super::{error, pipeline, record};
 use crate::{Error, InstanceRecord, Presence, Result};
 
 /// How many documents come in one answer, if they fit.
 const BATCH: usize = 1_000;
 
-impl Shared {
+impl MongoInner {
     /// One command; a second one for an instance that is new, which cleans up after others.
     pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
         let said = serde_json::to_string(presence)
             .map_err(|e| Error::invalid("the instance is no JSON").with_source(e))?;
         if self.put(presence.holder.instance, &said, ttl).await? {
             // It is known already, so this may fail. Whoever is new next does it then.
-            if let Err(error) = self.forget_those_that_are_over().await {
+            if let Err(error) = self.delete_expired().await {
                 tracing::debug!(%error, store = self.label, "instances that are over stay on record");
             }
         }
@@ -35,7 +36,7 @@ impl Shared {
         let change = pipeline::announce(said, ttl);
         for tries in 1..=TRIES {
             let (filter, change) = (filter.clone(), change.clone());
-            let before = self.run(Some(Purpose::Holder), |at| async move {
+            let before = self.run(Some(PermitKind::Holder), |at| async move {
                 at.instances
                     .find_one_and_update(filter, change)
                     .upsert(true)
@@ -56,21 +57,22 @@ impl Shared {
         Err(self.contradiction())
     }
 
-    async fn forget_those_that_are_over(&self) -> Result<()> {
+    async fn delete_expired(&self) -> Result<()> {
         let limit = i64::try_from(COMMAND_LIMIT.as_millis()).unwrap_or(i64::MAX);
         let command = doc! {
             "delete": &self.clients.names().instances,
-            "deletes": [{ "q": pipeline::over(), "limit": 0 }],
+            "deletes": [{ "q": pipeline::is_expired(), "limit": 0 }],
             "maxTimeMS": limit,
         };
-        let deleted = self
-            .run(Some(Purpose::Holder), |at| async move { at.database.run_command(command).await });
+        let deleted = self.run(Some(PermitKind::Holder), |at| async move {
+            at.database.run_command(command).await
+        });
         deleted.await?.map(drop).map_err(error::writing)
     }
 
     pub(super) async fn withdraw(&self, instance: Uuid) -> Result<()> {
         let filter = pipeline::instance(instance);
-        let deleted = self.run(Some(Purpose::Holder), |at| async move {
+        let deleted = self.run(Some(PermitKind::Holder), |at| async move {
             let delete = at.instances.find_one_and_delete(filter).projection(doc! { "_id": 1 });
             delete.max_time(COMMAND_LIMIT).await
         });
@@ -78,7 +80,7 @@ impl Shared {
     }
 
     pub(super) async fn known(&self) -> Result<Vec<InstanceRecord>> {
-        let found = self.read_instances(pipeline::known(), BATCH).await?;
+        let found = self.read_instances(pipeline::known_instances(), BATCH).await?;
         let mut known: Vec<_> = found.iter().filter_map(|it| self.instance(it)).collect();
         known.sort_by_key(|record| record.presence.holder.instance);
         Ok(known)

@@ -1,11 +1,11 @@
 //! Lists the records of names, a page at a time.
 
-use super::permits::Purpose;
-use super::shared::Shared;
+use super::permits::PermitKind;
+use super::shared::MongoInner;
 use super::{pipeline, record};
 use crate::{ListOptions, LockRecord, Result};
 
-impl Shared {
+impl MongoInner {
     pub(super) async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let mut after = options.after.as_ref().map(ToString::to_string);
         let mut records = Vec::new();
@@ -13,7 +13,7 @@ impl Shared {
             let count = options.limit - records.len();
             let limit = i64::try_from(count).unwrap_or(i64::MAX);
             let stages = pipeline::list(&options.prefix, after.as_deref(), limit);
-            let found = self.read(Purpose::Other, stages, count).await?;
+            let found = self.read(PermitKind::Other, stages, count).await?;
             for document in &found {
                 // Names with the same prefix are adjacent, so any others are at the end.
                 if !document.get_str("_id").is_ok_and(|name| name.starts_with(&options.prefix)) {

@@ -50,7 +50,7 @@
 //! # Ok(()) }
 //! ```
 
-mod changes;
+mod change_stream;
 mod clients;
 mod collection;
 mod config;
@@ -74,7 +74,7 @@ use std::sync::Arc;
 pub use store::MongoStore;
 
 use crate::LockStore;
-use crate::url::Driver;
+use crate::driver::Driver;
 
 pub(crate) const DRIVER: Driver = Driver {
     open: |url, options| {

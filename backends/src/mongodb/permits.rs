@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::common::limit::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 
 /// A command waits this long for its permit.
@@ -19,11 +19,11 @@ const PERMIT_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(6))
 
 /// The least number of connections: one for a holder's command, one for another one, and one for a
 /// watch.
-const LEAST: u32 = 3;
+const MIN_CONNECTIONS: u32 = 3;
 
 /// The purpose of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum PermitKind {
     /// The command keeps, ends or stops a lease, or announces an instance: renewals, releases,
     /// disables, enables and announcements.
     Holder,
@@ -60,12 +60,13 @@ impl Sizes {
         if connections == 0 || connections >= Self::DEFAULT.connections {
             return Ok(Self { connections, ..Self::DEFAULT });
         }
-        if connections < LEAST {
+        if connections < MIN_CONNECTIONS {
             let message = format!(
                 "maxPoolSize={connections} is too small: heartbeats would wait for other calls"
             );
-            return Err(Error::invalid(message)
-                .with_fix(format!("write maxPoolSize={LEAST} or more, or leave it out")));
+            return Err(Error::invalid(message).with_fix(format!(
+                "write maxPoolSize={MIN_CONNECTIONS} or more, or leave it out"
+            )));
         }
         let holders = (connections / 4).clamp(1, Self::DEFAULT.holders);
         let others = (connections - holders - 1).min(Self::DEFAULT.others);
@@ -87,10 +88,10 @@ impl Permits {
     }
 
     /// Waits until a command of that purpose may be sent.
-    pub(super) async fn get(&self, purpose: Purpose) -> Result<SemaphorePermit<'_>> {
+    pub(super) async fn get(&self, purpose: PermitKind) -> Result<SemaphorePermit<'_>> {
         let semaphore = match purpose {
-            Purpose::Holder => &self.holders,
-            Purpose::Other => &self.others,
+            PermitKind::Holder => &self.holders,
+            PermitKind::Other => &self.others,
         };
         let permit = timeout(PERMIT_LIMIT, semaphore.acquire()).await;
         permit.ok().and_then(std::result::Result::ok).ok_or_else(|| {
@@ -109,10 +110,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_holder_does_not_wait_behind_others() {
+    async fn heartbeats_have_their_own_permits() {
         let permits = Permits::new(Sizes::of_calls(NonZeroU32::MIN));
-        let _other = permits.get(Purpose::Other).await.unwrap();
-        let _holder = permits.get(Purpose::Holder).await.unwrap();
+        let _other = permits.get(PermitKind::Other).await.unwrap();
+        let _holder = permits.get(PermitKind::Holder).await.unwrap();
         assert_eq!(permits.others.available_permits(), 0);
     }
 

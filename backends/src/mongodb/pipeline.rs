@@ -251,17 +251,17 @@ pub(super) fn announce(said: &str, ttl: i64) -> Vec<Document> {
 }
 
 /// Instances that said nothing more in time.
-pub(super) fn over() -> Document {
+pub(super) fn is_expired() -> Document {
     doc! { "expires": { "$type": "long" }, "$expr": { "$lte": ["$expires", now()] } }
 }
 
 /// Reads the others, with the server's time in the field `now`.
-pub(super) fn known() -> Vec<Document> {
-    read(doc! { "$nor": [over()] })
+pub(super) fn known_instances() -> Vec<Document> {
+    read(doc! { "$nor": [is_expired()] })
 }
 
 /// Of a change stream, what may concern those who wait: heartbeats change no signal.
-pub(super) fn signalled() -> Vec<Document> {
+pub(super) fn signal_changes() -> Vec<Document> {
     let whole = ["insert", "replace"].map(Bson::from).to_vec();
     // By an operator's hand.
     let others = ["delete", "drop", "rename", "dropDatabase", "invalidate"];

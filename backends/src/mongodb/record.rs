@@ -17,8 +17,9 @@ pub(super) const VERSION: i64 = 1;
 
 /// The name that the document is of.
 pub(super) fn name(document: &Document, collection: &str) -> Result<LockName> {
-    let name = text(document, "_id")
-        .and_then(|name: Option<LockName>| name.ok_or_else(|| Damage::new("_id is missing")));
+    let name = text(document, "_id").and_then(|name: Option<LockName>| {
+        name.ok_or_else(|| CorruptDocument::new("_id is missing"))
+    });
     name.map_err(|damage| damage.in_collection(collection))
 }
 
@@ -29,7 +30,7 @@ pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<
         check_version(document)?;
         let (token, lease) = (token(document)?, lease(document, now)?);
         if lease.is_some() && token.is_none() {
-            return Err(Damage::new("a lease has no token"));
+            return Err(CorruptDocument::new("a lease has no token"));
         }
         Ok(LockRecord {
             name: name.clone(),
@@ -39,7 +40,7 @@ pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<
             corrupt: None,
         })
     };
-    parse().map_err(|damage: Damage| damage.in_collection(collection).for_lock(&name))
+    parse().map_err(|damage: CorruptDocument| damage.in_collection(collection).for_lock(&name))
 }
 
 /// What an instance said, as of the server's time that was read with it.
@@ -47,21 +48,21 @@ pub(super) fn instance(document: &Document, collection: &str) -> Result<Instance
     let parse = || {
         check_version(document)?;
         let Some(Bson::String(said)) = document.get("presence") else {
-            return Err(Damage::new("presence is no text"));
+            return Err(CorruptDocument::new("presence is no text"));
         };
         let presence: Presence = serde_json::from_str(said).map_err(|source| {
             let wrong = Error::new(ErrorKind::Corrupt, "presence is not as it was written");
-            Damage(wrong.with_source(source))
+            CorruptDocument(wrong.with_source(source))
         })?;
         let id = document.get_str("_id").unwrap_or_default();
         if id != presence.holder.instance.to_string() {
-            return Err(Damage::new("presence tells of another instance"));
+            return Err(CorruptDocument::new("presence tells of another instance"));
         }
         let expires = number(document, "expires")?;
-        let expires = expires.ok_or_else(|| Damage::new("expires is missing"))?;
+        let expires = expires.ok_or_else(|| CorruptDocument::new("expires is missing"))?;
         Ok(InstanceRecord { presence, left: millis_between(now(document)?, expires) })
     };
-    parse().map_err(|Damage(cause)| {
+    parse().map_err(|CorruptDocument(cause)| {
         let id = document.get("_id").unwrap_or(&Bson::Null);
         let message = format!("the collection {collection:?} has a damaged document {id}");
         Error::new(ErrorKind::Corrupt, message).with_source(cause).with_fix("delete it")
@@ -76,12 +77,12 @@ pub(super) fn now(document: &Document) -> Result<i64> {
 }
 
 /// Fails if a later version of this library wrote the document.
-pub(super) fn check_version(document: &Document) -> Result<(), Damage> {
+pub(super) fn check_version(document: &Document) -> Result<(), CorruptDocument> {
     let version = match document.get("version") {
         None => return Ok(()),
         Some(Bson::Int32(version)) => i64::from(*version),
         Some(Bson::Int64(version)) => *version,
-        Some(_) => return Err(Damage::new("version is not a whole number")),
+        Some(_) => return Err(CorruptDocument::new("version is not a whole number")),
     };
     if version <= VERSION {
         return Ok(());
@@ -89,25 +90,25 @@ pub(super) fn check_version(document: &Document) -> Result<(), Damage> {
     let message = format!(
         "a later version of leasehold wrote it: it is of version {version}, this one reads {VERSION}"
     );
-    Err(Damage(
+    Err(CorruptDocument(
         Error::new(ErrorKind::Corrupt, message)
             .with_fix("use the later version of leasehold here, too"),
     ))
 }
 
 /// None before the first grant, of a name that was disabled before it.
-pub(super) fn token(document: &Document) -> Result<Option<FencingToken>, Damage> {
-    number(document, "signal")?.ok_or_else(|| Damage::new("signal is missing"))?;
+pub(super) fn token(document: &Document) -> Result<Option<FencingToken>, CorruptDocument> {
+    number(document, "signal")?.ok_or_else(|| CorruptDocument::new("signal is missing"))?;
     match number(document, "token")? {
         Some(0) => Ok(None),
         Some(number) => u64::try_from(number)
-            .map_err(|_| Damage::new(format!("{number} is no fencing token")))
+            .map_err(|_| CorruptDocument::new(format!("{number} is no fencing token")))
             .and_then(|number| Ok(Some(FencingToken::new(number)?))),
-        None => Err(Damage::new("token is missing")),
+        None => Err(CorruptDocument::new("token is missing")),
     }
 }
 
-fn lease(document: &Document, now: i64) -> Result<Option<LeaseRecord>, Damage> {
+fn lease(document: &Document, now: i64) -> Result<Option<LeaseRecord>, CorruptDocument> {
     let id: Option<LeaseId> = text(document, "lease")?;
     let holder: Option<String> = text(document, "holder")?;
     let granted = number(document, "granted")?;
@@ -116,7 +117,7 @@ fn lease(document: &Document, now: i64) -> Result<Option<LeaseRecord>, Damage> {
     match (id, holder, granted, expires, ending) {
         (Some(id), Some(holder), Some(granted), Some(expires), ending) => {
             let holder = serde_json::from_str(&holder).map_err(|source| {
-                Damage(
+                CorruptDocument(
                     Error::new(ErrorKind::Corrupt, "holder is not as it was written")
                         .with_source(source),
                 )
@@ -127,21 +128,21 @@ fn lease(document: &Document, now: i64) -> Result<Option<LeaseRecord>, Damage> {
             Ok((expires > now).then_some(lease))
         }
         (None, None, None, None, None) => Ok(None),
-        _ => Err(Damage::new("a part of a lease stands without the others")),
+        _ => Err(CorruptDocument::new("a part of a lease stands without the others")),
     }
 }
 
-fn disabled(document: &Document, now: i64) -> Result<Option<Disablement>, Damage> {
+fn disabled(document: &Document, now: i64) -> Result<Option<Disablement>, CorruptDocument> {
     let parts = match document.get("disabled") {
         None => return Ok(None),
         Some(Bson::Document(parts)) => parts,
-        Some(_) => return Err(Damage::new("disabled is no document")),
+        Some(_) => return Err(CorruptDocument::new("disabled is no document")),
     };
     match (text(parts, "reason")?, text(parts, "by")?, number(parts, "at")?) {
         (Some(reason), by, Some(at)) => {
             Ok(Some(Disablement { reason, by, since: millis_between(at, now) }))
         }
-        _ => Err(Damage::new("a part of a disablement stands without the others")),
+        _ => Err(CorruptDocument::new("a part of a disablement stands without the others")),
     }
 }
 
@@ -150,29 +151,32 @@ fn millis_between(from: i64, to: i64) -> Duration {
     Duration::from_millis(u64::try_from(to.saturating_sub(from)).unwrap_or(0))
 }
 
-fn number(document: &Document, field: &str) -> Result<Option<i64>, Damage> {
+fn number(document: &Document, field: &str) -> Result<Option<i64>, CorruptDocument> {
     match document.get(field) {
         None => Ok(None),
         Some(Bson::Int64(number)) => Ok(Some(*number)),
-        Some(_) => Err(Damage::new(format!("{field} is no 64-bit number"))),
+        Some(_) => Err(CorruptDocument::new(format!("{field} is no 64-bit number"))),
     }
 }
 
-fn text<T: FromStr<Err: Display>>(document: &Document, field: &str) -> Result<Option<T>, Damage> {
+fn text<T: FromStr<Err: Display>>(
+    document: &Document,
+    field: &str,
+) -> Result<Option<T>, CorruptDocument> {
     match document.get(field) {
         None => Ok(None),
         Some(Bson::String(text)) => {
             let parsed = text.parse().map(Some);
-            parsed.map_err(|error| Damage::new(format!("{field} is wrong: {error}")))
+            parsed.map_err(|error| CorruptDocument::new(format!("{field} is wrong: {error}")))
         }
-        Some(_) => Err(Damage::new(format!("{field} is no text"))),
+        Some(_) => Err(CorruptDocument::new(format!("{field} is no text"))),
     }
 }
 
 /// What is wrong with a document, before the collection is named.
-pub(super) struct Damage(Error);
+pub(super) struct CorruptDocument(Error);
 
-impl Damage {
+impl CorruptDocument {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self(Error::new(ErrorKind::Corrupt, message))
     }
@@ -185,7 +189,7 @@ impl Damage {
     }
 }
 
-impl From<Error> for Damage {
+impl From<Error> for CorruptDocument {
     fn from(error: Error) -> Self {
         Self(error)
     }
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_written_here_is_an_error() {
+    fn a_foreign_document_is_an_error() {
         let free = doc! { "_id": "job", "token": 7_i64, "signal": 0_i64 };
         assert_eq!(read(&free).unwrap().token.map(FencingToken::get), Some(7));
         for (field, value) in [
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn additions_are_ignored_and_later_versions_are_named() {
+    fn unknown_fields_are_ignored_and_later_versions_are_refused() {
         let free = doc! { "_id": "job", "token": 7_i64, "signal": 0_i64 };
         for (field, value) in
             [("color", Bson::from("red")), ("version", Bson::Int32(1)), ("version", Bson::Int64(1))]
@@ -255,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_is_read_as_it_was_written_or_not_at_all() {
+    fn instance_records_round_trip_or_fail() {
         let holder = crate::Holder::current();
         let (id, campaigns) = (holder.instance.to_string(), vec![LockName::new("a").unwrap()]);
         let presence = Presence { holder, campaigns, unlisted: 3 };

@@ -16,11 +16,11 @@ const REMEMBERED: usize = 10_000;
 
 /// The names, with the time until which each is expected to be refused.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
+pub(super) struct RefusedNames {
     names: Mutex<HashMap<LockName, Moment>>,
 }
 
-impl Refused {
+impl RefusedNames {
     /// Returns whether an attempt at the name is expected to be refused.
     pub(super) fn is_expected(&self, name: &LockName) -> bool {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,8 +51,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_expected_to_be_refused_until_its_lease_ends() {
-        let (refused, name) = (Refused::default(), LockName::new("job").unwrap());
+    fn a_refused_name_is_remembered_until_its_lease_ends() {
+        let (refused, name) = (RefusedNames::default(), LockName::new("job").unwrap());
         assert!(!refused.is_expected(&name));
         refused.add(&name, Duration::from_secs(3600));
         assert!(refused.is_expected(&name));
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn no_more_names_are_remembered_than_fit() {
-        let refused = Refused::default();
+        let refused = RefusedNames::default();
         for number in 0..=REMEMBERED {
             let name = LockName::new(number.to_string()).unwrap();
             refused.add(&name, Duration::from_secs(3600));

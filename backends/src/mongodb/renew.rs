@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use mongodb::bson::{Document, doc};
 
-use super::permits::Purpose;
-use super::shared::Shared;
+use super::permits::PermitKind;
+use super::shared::MongoInner;
 use super::store::{duration, millis};
 use super::{pipeline, record};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     Result,
 };
 
-impl Shared {
+impl MongoInner {
     pub(super) async fn renew_one(&self, renewal: &RenewOptions) -> Result<RenewOutcome> {
         let RenewOptions { name, lease, ttl } = renewal;
         let ttl = millis(*ttl);
@@ -22,14 +22,14 @@ impl Shared {
             return Ok(self.extended(&extended, ttl));
         }
         let stages = pipeline::read(pipeline::named(name));
-        let found = self.read(Purpose::Holder, stages, 1).await?;
+        let found = self.read(PermitKind::Holder, stages, 1).await?;
         // A lease that is in force and not told to end would have been extended.
-        Ok(match found.first().map(|document| self.standing(document)) {
-            Some(Standing::Read { lease: of, outcome, .. }) if of == *lease => match outcome {
+        Ok(match found.first().map(|document| self.lease_state(document)) {
+            Some(LeaseState::Read { lease: of, outcome, .. }) if of == *lease => match outcome {
                 RenewOutcome::Extended { .. } => RenewOutcome::Lost,
                 told => told,
             },
-            Some(Standing::Damaged { why, .. }) => RenewOutcome::Unknown { why },
+            Some(LeaseState::Corrupt { why, .. }) => RenewOutcome::Unknown { why },
             _ => RenewOutcome::Lost,
         })
     }
@@ -56,18 +56,18 @@ impl Shared {
         // extended if it is in force and not told to end.
         let names: Vec<_> = asked.iter().map(|((name, _), _)| name.as_str()).collect();
         let stages = pipeline::read(doc! { "_id": { "$in": names } });
-        let found = self.read(Purpose::Holder, stages, leases.len()).await.map_err(|error| {
+        let found = self.read(PermitKind::Holder, stages, leases.len()).await.map_err(|error| {
             let message = "leases were renewed, but the read that tells which ones failed";
             Error::new(ErrorKind::OutcomeUnknown, message).with_source(error)
         })?;
         let (mut outcomes, mut damaged) = (HashMap::new(), HashMap::new());
         for document in &found {
-            match self.standing(document) {
-                Standing::Read { name, lease, outcome } => {
+            match self.lease_state(document) {
+                LeaseState::Read { name, lease, outcome } => {
                     outcomes.insert((name, lease), outcome);
                 }
-                Standing::Damaged { name: Some(name), why } => _ = damaged.insert(name, why),
-                Standing::Damaged { name: None, .. } | Standing::Free => {}
+                LeaseState::Corrupt { name: Some(name), why } => _ = damaged.insert(name, why),
+                LeaseState::Corrupt { name: None, .. } | LeaseState::Free => {}
             }
         }
         let answer = |l: &RenewOptions| {
@@ -97,27 +97,27 @@ impl Shared {
     }
 
     /// Returns what a document means for a renewal. A damaged document affects no other lease.
-    fn standing(&self, document: &Document) -> Standing {
+    fn lease_state(&self, document: &Document) -> LeaseState {
         match self.with_time(document) {
-            Ok(LockRecord { lease: None, .. }) => Standing::Free,
+            Ok(LockRecord { lease: None, .. }) => LeaseState::Free,
             Ok(LockRecord { name, lease: Some(LeaseRecord { id, left, ending, .. }), .. }) => {
                 let outcome = match ending {
                     Some(reason) => RenewOutcome::Disabled { reason, left },
                     None => RenewOutcome::Extended { left },
                 };
-                Standing::Read { name, lease: id, outcome }
+                LeaseState::Read { name, lease: id, outcome }
             }
             Err(error) => {
                 tracing::error!(%error, "a lease cannot be renewed");
                 let name = record::name(document, self.locks()).ok();
-                Standing::Damaged { name, why: error.to_string() }
+                LeaseState::Corrupt { name, why: error.to_string() }
             }
         }
     }
 }
 
 /// What is stored of one name.
-enum Standing {
+enum LeaseState {
     /// No lease of the name is in force.
     Free,
     Read {
@@ -125,7 +125,7 @@ enum Standing {
         lease: LeaseId,
         outcome: RenewOutcome,
     },
-    Damaged {
+    Corrupt {
         name: Option<LockName>,
         why: String,
     },

@@ -5,52 +5,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::{
-    Acknowledgment, CollectionOptions, ReadConcern, ReadPreference, ReturnDocument,
-    SelectionCriteria, WriteConcern,
-};
-use mongodb::{Collection, Database};
+use mongodb::options::ReturnDocument;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::clients::{Clients, Handles};
-use super::permits::Purpose;
-use super::refused::Refused;
+use super::collection::COMMAND_LIMIT;
+use super::permits::PermitKind;
+use super::refused::RefusedNames;
 use super::{error, pipeline, record};
-use crate::common::limit::CALL_LIMIT;
 use crate::{Error, ErrorKind, LockName, LockRecord, Result};
-
-/// What the server is given for one command, a little less than the call.
-pub(super) const COMMAND_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(2));
 
 /// How often an upsert is tried that others keep overtaking.
 pub(super) const TRIES: u64 = 10;
 
-pub(super) struct Shared {
+pub(super) struct MongoInner {
     pub(super) label: String,
     pub(super) clients: Clients,
     /// Whether the server has change streams.
     pub(super) push: bool,
     /// Attempts at these names read them first.
-    pub(super) refused: Refused,
+    pub(super) refused: RefusedNames,
 }
 
-pub(super) fn collection(database: &Database, name: &str) -> Collection<Document> {
-    let options = CollectionOptions::builder()
-        .write_concern(write_concern())
-        // Reads return the latest state, which only the primary has. That may include writes that no
-        // majority has, so a read can refuse an attempt, but no grant is ever reported from one.
-        .read_concern(ReadConcern::local())
-        .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
-        .build();
-    database.collection_with_options(name, options)
-}
-
-fn write_concern() -> WriteConcern {
-    WriteConcern::builder().w(Acknowledgment::Majority).w_timeout(COMMAND_LIMIT).build()
-}
-
-impl Shared {
+impl MongoInner {
     /// The name of the collection of locks.
     pub(super) fn locks(&self) -> &str {
         &self.clients.names().locks
@@ -63,7 +42,7 @@ impl Shared {
     /// hangs does not get many of them.
     pub(super) async fn run<T, F>(
         &self,
-        purpose: Option<Purpose>,
+        purpose: Option<PermitKind>,
         command: impl FnOnce(Arc<Handles>) -> F,
     ) -> Result<mongodb::error::Result<T>>
     where
@@ -81,13 +60,13 @@ impl Shared {
         let answer = match timeout(self.clients.silence(&at), &mut command).await {
             Ok(answer) => answer,
             Err(_) => {
-                let replaced = self.clients.suspect(&at, begun);
-                let _held = permit.filter(|_| !(replaced && purpose == Some(Purpose::Holder)));
+                let replaced = self.clients.mark_suspect(&at, begun);
+                let _held = permit.filter(|_| !(replaced && purpose == Some(PermitKind::Holder)));
                 command.await
             }
         };
         if answer.is_ok() {
-            self.clients.answered(&at, begun.elapsed());
+            self.clients.record_reply(&at, begun.elapsed());
         }
         Ok(answer)
     }
@@ -99,14 +78,14 @@ impl Shared {
         filter: Document,
         change: Vec<Document>,
     ) -> Result<Option<Document>> {
-        self.modify(Purpose::Holder, filter, change, false).await?.map_err(error::writing)
+        self.modify(PermitKind::Holder, filter, change, false).await?.map_err(error::writing)
     }
 
     /// Fails if a later version of this library wrote the document of that name, which is the reason
     /// why a change did not find it.
     pub(super) async fn check_version(&self, name: &LockName) -> Result<()> {
         let stages = pipeline::read(pipeline::named(name));
-        let found = self.read(Purpose::Holder, stages, 1).await?;
+        let found = self.read(PermitKind::Holder, stages, 1).await?;
         found
             .first()
             .map_or(Ok(()), record::check_version)
@@ -118,7 +97,7 @@ impl Shared {
     /// It is never given as it was before: whether this very call changed it stands in it.
     pub(super) async fn upsert(
         &self,
-        purpose: Purpose,
+        purpose: PermitKind,
         name: &LockName,
         change: Vec<Document>,
     ) -> Result<Document> {
@@ -137,7 +116,7 @@ impl Shared {
 
     async fn modify(
         &self,
-        purpose: Purpose,
+        purpose: PermitKind,
         filter: Document,
         change: Vec<Document>,
         upsert: bool,
@@ -164,11 +143,12 @@ impl Shared {
             "writeConcern": { "w": "majority", "wtimeout": limit },
             "maxTimeMS": limit,
         };
-        let answer = self
-            .run(Some(Purpose::Holder), |at| async move { at.database.run_command(command).await });
+        let answer = self.run(Some(PermitKind::Holder), |at| async move {
+            at.database.run_command(command).await
+        });
         let answer = answer.await?.map_err(error::writing)?;
         if let Ok(unmet) = answer.get_document("writeConcernError") {
-            return Err(partly(unmet));
+            return Err(partial_failure(unmet));
         }
         let failed = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
         failed.iter().map(failed_update).collect()
@@ -177,7 +157,7 @@ impl Shared {
     /// Runs an aggregation that reads at most `limit` locks, in one round trip if they fit.
     pub(super) async fn read(
         &self,
-        purpose: Purpose,
+        purpose: PermitKind,
         stages: Vec<Document>,
         limit: usize,
     ) -> Result<Vec<Document>> {
@@ -190,12 +170,12 @@ impl Shared {
         stages: Vec<Document>,
         limit: usize,
     ) -> Result<Vec<Document>> {
-        self.aggregate(Purpose::Other, |at| &at.instances, stages, limit).await
+        self.aggregate(PermitKind::Other, |at| &at.instances, stages, limit).await
     }
 
     async fn aggregate(
         &self,
-        purpose: Purpose,
+        purpose: PermitKind,
         collection: fn(&Handles) -> &Collection<Document>,
         stages: Vec<Document>,
         limit: usize,
@@ -210,14 +190,14 @@ impl Shared {
 
     pub(super) async fn find(&self, name: &LockName) -> Result<Option<LockRecord>> {
         let stages = pipeline::read(pipeline::named(name));
-        let found = self.read(Purpose::Other, stages, 1).await?;
+        let found = self.read(PermitKind::Other, stages, 1).await?;
         found.first().map(|document| self.with_time(document)).transpose()
     }
 
     /// Like [`find`](Self::find), but a damaged document is a record that says so.
     pub(super) async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
         let stages = pipeline::read(pipeline::named(name));
-        let found = self.read(Purpose::Other, stages, 1).await?;
+        let found = self.read(PermitKind::Other, stages, 1).await?;
         Ok(found.first().map(|document| {
             let record = self.with_time(document);
             record.unwrap_or_else(|error| LockRecord::unreadable(name.clone(), &error))
@@ -233,7 +213,7 @@ impl Shared {
     /// newer, hence never too long.
     pub(super) async fn as_of_now(
         &self,
-        purpose: Purpose,
+        purpose: PermitKind,
         document: &Document,
     ) -> Result<LockRecord> {
         let hello = self.run(Some(purpose), |at| async move {
@@ -249,7 +229,7 @@ impl Shared {
 
     /// The server found the document to be one way, and this code another.
     pub(super) fn contradiction(&self) -> Error {
-        record::Damage::new("its state contradicts itself").in_collection(self.locks())
+        record::CorruptDocument::new("its state contradicts itself").in_collection(self.locks())
     }
 }
 
@@ -258,11 +238,14 @@ fn failed_update(failed: &Bson) -> Result<(usize, Error)> {
     let failed = failed.as_document();
     let number = failed.and_then(|it| usize::try_from(it.get_i32("index").ok()?).ok());
     match (number, failed) {
-        (Some(number), Some(failed)) => Ok((number, partly(failed))),
+        (Some(number), Some(failed)) => Ok((number, partial_failure(failed))),
         _ => Err(Error::new(ErrorKind::OutcomeUnknown, "the server failed some of the updates")),
     }
 }
 
-fn partly(failed: &Document) -> Error {
-    error::partly(failed.get_i32("code").unwrap_or(0), failed.get_str("errmsg").unwrap_or_default())
+fn partial_failure(failed: &Document) -> Error {
+    error::partial_failure(
+        failed.get_i32("code").unwrap_or(0),
+        failed.get_str("errmsg").unwrap_or_default(),
+    )
 }

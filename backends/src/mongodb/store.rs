@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use mongodb::Database;
 use uuid::Uuid;
 
-use super::clients::{Clients, Names};
-use super::permits::Purpose;
+use super::clients::{Clients, CollectionNames};
+use super::permits::PermitKind;
 use super::pipeline::AcquireMarks;
-use super::refused::Refused;
-use super::shared::Shared;
+use super::refused::RefusedNames;
+use super::shared::MongoInner;
 use super::{collection, config, pipeline, record, watch};
-use crate::common::{about, limit};
+use crate::common::timeout::{read_timeout, write_timeout};
+use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, ErrorKind, Grant, Held, HintStream, InstanceRecord, LeaseId, LeaseRecord, ListOptions,
@@ -23,17 +24,17 @@ use crate::{
 };
 
 /// How often an acquire looks again at a name that changed between decision and answer.
-const LOOKS: u32 = 10;
+const MAX_READS: u32 = 10;
 
 /// For this long after a name was found disabled, attempts at it read it first.
-const DISABLED_FOR: Duration = Duration::from_secs(60);
+const DISABLED_RECHECK: Duration = Duration::from_secs(60);
 
 /// Locks in a MongoDB database; see the [module](super) for what they guarantee.
 ///
 /// Clones share the same client and its connections.
 #[derive(Clone)]
 pub struct MongoStore {
-    shared: Arc<Shared>,
+    shared: Arc<MongoInner>,
 }
 
 impl MongoStore {
@@ -53,13 +54,13 @@ impl MongoStore {
     /// Opening writes nothing.
     pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
         let opening = async {
-            let config::Opened { options: client, database, label, sizes } =
+            let config::OpenedUrl { options: client, database, label, sizes } =
                 config::open(url, options.max_connections).await?;
             let clients = Clients::new(client, sizes, database, names(options));
             let opened = Self::build(clients, label.clone()).await;
             opened.map_err(|error| error.on_store(&label))
         };
-        limit::reading(opening).await.map_err(|error| error.during("open"))
+        read_timeout(opening).await.map_err(|error| error.during("open"))
     }
 
     /// Builds the store on a database of a client that the application already has.
@@ -79,10 +80,10 @@ impl MongoStore {
     /// Opening writes nothing.
     pub async fn from_database(database: Database, options: &OpenOptions) -> Result<Self> {
         let label = format!("mongodb:{}", database.name());
-        let about = about("open", &label, None);
+        let with_context = with_context("open", &label, None);
         let clients = Clients::of_application(database, names(options));
         let opening = Self::build(clients, label.clone());
-        limit::reading(opening).await.map_err(about)
+        read_timeout(opening).await.map_err(with_context)
     }
 
     /// Nothing is created here, whatever the options allow: the first write creates the collection,
@@ -90,7 +91,7 @@ impl MongoStore {
     async fn build(clients: Clients, label: String) -> Result<Self> {
         let at = clients.handles()?;
         let push = collection::check(&at.database, &clients.names().locks).await?;
-        let shared = Shared { label, clients, push, refused: Refused::default() };
+        let shared = MongoInner { label, clients, push, refused: RefusedNames::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -119,14 +120,14 @@ impl fmt::Debug for MongoStore {
 }
 
 /// Returns the names of the collections.
-fn names(options: &OpenOptions) -> Names {
-    Names {
+fn names(options: &OpenOptions) -> CollectionNames {
+    CollectionNames {
         locks: collection::name(&options.namespace),
         instances: collection::of_instances(&options.namespace),
     }
 }
 
-impl Shared {
+impl MongoInner {
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         if self.refused.is_expected(name)
             && let Some(record) = self.find(name).await?
@@ -137,23 +138,23 @@ impl Shared {
         let ttl = millis(options.ttl);
         let holder = serde_json::to_string(&options.holder)
             .map_err(|e| Error::invalid("the holder is no JSON").with_source(e))?;
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_READS {
             let marks = AcquireMarks {
                 granted: LeaseId::new().to_string(),
                 repeated: LeaseId::new().to_string(),
             };
             let change = pipeline::acquire(name, options.lease, &holder, ttl, &marks);
-            let after = self.upsert(Purpose::Other, name, change).await?;
+            let after = self.upsert(PermitKind::Other, name, change).await?;
             let by = after.get_str("call").unwrap_or_default();
             let (is_granted, is_repeated) = (by == marks.granted, by == marks.repeated);
             if is_granted {
-                let damaged = |damage: record::Damage| damage.in_collection(self.locks());
+                let damaged = |damage: record::CorruptDocument| damage.in_collection(self.locks());
                 let token = record::token(&after).map_err(damaged)?;
                 let token = token.ok_or_else(|| self.contradiction())?;
                 self.refused.remove(name);
                 return Ok(AcquireOutcome::Granted(Grant { token, left: duration(ttl) }));
             }
-            let record = self.as_of_now(Purpose::Other, &after).await?;
+            let record = self.as_of_now(PermitKind::Other, &after).await?;
             if is_repeated {
                 if let LockRecord { token: Some(token), lease: Some(lease), .. } = record {
                     self.refused.remove(name);
@@ -174,7 +175,7 @@ impl Shared {
         let LockRecord { name, token, lease, disabled, .. } = record;
         Ok(match (disabled, lease, token) {
             (Some(disabled), ..) => {
-                self.refused.add(&name, DISABLED_FOR);
+                self.refused.add(&name, DISABLED_RECHECK);
                 Some(AcquireOutcome::Disabled(disabled))
             }
             (None, Some(_), None) => return Err(self.contradiction().for_lock(&name)),
@@ -190,12 +191,12 @@ impl Shared {
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
         let call = LeaseId::new().to_string();
         let change = pipeline::disable(name, options, &call);
-        let after = self.upsert(Purpose::Holder, name, change).await?;
+        let after = self.upsert(PermitKind::Holder, name, change).await?;
         let by = after.get_document("disabled").and_then(|disabled| disabled.get_str("call"));
         if by.is_ok_and(|by| by == call) {
             return Ok(DisableOutcome::Disabled);
         }
-        let standing = self.as_of_now(Purpose::Holder, &after).await?.disabled;
+        let standing = self.as_of_now(PermitKind::Holder, &after).await?.disabled;
         let standing = standing.ok_or_else(|| self.contradiction().for_lock(name))?;
         Ok(DisableOutcome::AlreadyDisabled(standing))
     }
@@ -219,16 +220,16 @@ impl LockStore for MongoStore {
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let about = about("acquire", &self.shared.label, Some(name));
-        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
-        limit::writing(self.shared.acquire(name, options)).await.map_err(about)
+        let with_context = with_context("acquire", &self.shared.label, Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&with_context)?;
+        write_timeout(self.shared.acquire(name, options)).await.map_err(with_context)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        let about = about("renew", &self.shared.label, None);
+        let with_context = with_context("renew", &self.shared.label, None);
         for lease in leases {
             check_ttl(lease.ttl, &self.capabilities())
-                .map_err(|error| about(error.for_lock(&lease.name)))?;
+                .map_err(|error| with_context(error.for_lock(&lease.name)))?;
         }
         let renewing = async {
             match leases {
@@ -237,7 +238,7 @@ impl LockStore for MongoStore {
                 many => self.shared.renew_batch(many).await,
             }
         };
-        limit::writing(renewing).await.map_err(about)
+        write_timeout(renewing).await.map_err(with_context)
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
@@ -248,12 +249,16 @@ impl LockStore for MongoStore {
             }
             self.shared.check_version(name).await.map(|()| ReleaseOutcome::NotHeld)
         };
-        limit::writing(releasing).await.map_err(about("release", &self.shared.label, Some(name)))
+        write_timeout(releasing).await.map_err(with_context(
+            "release",
+            &self.shared.label,
+            Some(name),
+        ))
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        let done = limit::writing(self.shared.disable(name, options)).await;
-        done.map_err(about("disable", &self.shared.label, Some(name)))
+        let done = write_timeout(self.shared.disable(name, options)).await;
+        done.map_err(with_context("disable", &self.shared.label, Some(name)))
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
@@ -264,42 +269,46 @@ impl LockStore for MongoStore {
             }
             self.shared.check_version(name).await.map(|()| EnableOutcome::AlreadyEnabled)
         };
-        limit::writing(enabling).await.map_err(about("enable", &self.shared.label, Some(name)))
+        write_timeout(enabling).await.map_err(with_context(
+            "enable",
+            &self.shared.label,
+            Some(name),
+        ))
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        let found = limit::reading(self.shared.get(name)).await;
-        found.map_err(about("get", &self.shared.label, Some(name)))
+        let found = read_timeout(self.shared.get(name)).await;
+        found.map_err(with_context("get", &self.shared.label, Some(name)))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        let found = limit::reading(self.shared.list(options)).await;
-        found.map_err(about("list", &self.shared.label, None))
+        let found = read_timeout(self.shared.list(options)).await;
+        found.map_err(with_context("list", &self.shared.label, None))
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        self.shared.prune(options).await.map_err(about("prune", &self.shared.label, None))
+        self.shared.prune(options).await.map_err(with_context("prune", &self.shared.label, None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
-        let about = about("announce", &self.shared.label, None);
-        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
-        limit::writing(self.shared.announce(presence, millis(ttl))).await.map_err(about)
+        let with_context = with_context("announce", &self.shared.label, None);
+        check_ttl(ttl, &self.capabilities()).map_err(&with_context)?;
+        write_timeout(self.shared.announce(presence, millis(ttl))).await.map_err(with_context)
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        let withdrawn = limit::writing(self.shared.withdraw(instance)).await;
-        withdrawn.map_err(about("withdraw", &self.shared.label, None))
+        let withdrawn = write_timeout(self.shared.withdraw(instance)).await;
+        withdrawn.map_err(with_context("withdraw", &self.shared.label, None))
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        let known = limit::reading(self.shared.known()).await;
-        known.map_err(about("instances", &self.shared.label, None))
+        let known = read_timeout(self.shared.known()).await;
+        known.map_err(with_context("instances", &self.shared.label, None))
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        let hints = limit::reading(watch::hints(Arc::clone(&self.shared))).await;
-        hints.map_err(about("watch", &self.shared.label, None))
+        let hints = read_timeout(watch::hints(Arc::clone(&self.shared))).await;
+        hints.map_err(with_context("watch", &self.shared.label, None))
     }
 }
 

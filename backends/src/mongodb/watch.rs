@@ -9,9 +9,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::changes::{AWAIT, Changes};
-use super::shared::Shared;
-use crate::common::limit::{CALL_LIMIT, unanswered};
+use super::change_stream::{ChangeSource, MAX_AWAIT_TIME};
+use super::shared::MongoInner;
+use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::{ErrorKind, Hint, HintStream, Result};
 
 /// How long a hint takes at most, where the server does not push.
@@ -19,42 +19,42 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(250);
 
 /// The pauses between attempts, while the server cannot be watched. An attempt waits for a server
 /// that is not there, so they need not be long.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
-/// A look takes so long only where something is wrong: servers answer within [`AWAIT`], though
+/// A look takes so long only where something is wrong: servers answer within [`MAX_AWAIT_TIME`], though
 /// nothing changed.
-const LATE: Duration = AWAIT.saturating_mul(2);
+const SLOW_POLL: Duration = MAX_AWAIT_TIME.saturating_mul(2);
 
 /// How many hints wait for a stream that is not polled, before the task waits too.
-const WAITING: usize = 64;
+const HINT_BUFFER: usize = 64;
 
 /// Begins to watch: what changes from now on is hinted at.
-pub(super) async fn hints(shared: Arc<Shared>) -> Result<HintStream> {
-    let changes = Changes::open(&shared).await?;
-    let (sender, receiver) = channel(WAITING);
-    let task = Task(tokio::spawn(run(shared, changes, sender)));
+pub(super) async fn hints(shared: Arc<MongoInner>) -> Result<HintStream> {
+    let changes = ChangeSource::open(&shared).await?;
+    let (sender, receiver) = channel(HINT_BUFFER);
+    let task = WatchTask(tokio::spawn(run(shared, changes, sender)));
     Ok(Box::pin(stream::unfold((receiver, task), next)))
 }
 
 async fn next(
-    (mut receiver, task): (Receiver<Hint>, Task),
-) -> Option<(Hint, (Receiver<Hint>, Task))> {
+    (mut receiver, task): (Receiver<Hint>, WatchTask),
+) -> Option<(Hint, (Receiver<Hint>, WatchTask))> {
     receiver.recv().await.map(|hint| (hint, (receiver, task)))
 }
 
 /// Ends with the stream.
-struct Task(JoinHandle<()>);
+struct WatchTask(JoinHandle<()>);
 
-impl Drop for Task {
+impl Drop for WatchTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-async fn run(shared: Arc<Shared>, mut changes: Changes, sender: Sender<Hint>) {
+async fn run(shared: Arc<MongoInner>, mut changes: ChangeSource, sender: Sender<Hint>) {
     loop {
-        let error = match look(&shared, &mut changes, &sender).await {
+        let error = match next_hints(&shared, &mut changes, &sender).await {
             Ok(hints) => {
                 for hint in hints {
                     if sender.send(hint).await.is_err() {
@@ -80,36 +80,40 @@ async fn run(shared: Arc<Shared>, mut changes: Changes, sender: Sender<Hint>) {
 ///
 /// The driver resumes a change stream that broke off without a word, and takes as long for it as
 /// it takes the server to come back.
-async fn look(shared: &Shared, changes: &mut Changes, sender: &Sender<Hint>) -> Result<Vec<Hint>> {
-    let mut looking = pin!(changes.look(shared));
+async fn next_hints(
+    shared: &MongoInner,
+    changes: &mut ChangeSource,
+    sender: &Sender<Hint>,
+) -> Result<Vec<Hint>> {
+    let mut next = pin!(changes.next_changes(shared));
     let mut late = false;
     loop {
-        match timeout(LATE, &mut looking).await {
+        match timeout(SLOW_POLL, &mut next).await {
             Ok(hints) if late => return hints.map(|hints| [hints, vec![Hint::Anything]].concat()),
             Ok(hints) => return hints,
             Err(_) => late = true,
         }
-        tell_meanwhile(sender);
+        hint_while_reopening(sender);
     }
 }
 
 /// Begins anew as soon as the server lets it.
-async fn reopen(shared: &Shared, sender: &Sender<Hint>) -> Changes {
-    let mut pause = FIRST_PAUSE;
+async fn reopen(shared: &MongoInner, sender: &Sender<Hint>) -> ChangeSource {
+    let mut pause = MIN_BACKOFF;
     loop {
-        tell_meanwhile(sender);
+        hint_while_reopening(sender);
         // With jitter, so that the clients of a server that comes back do not come all at once.
         sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-        let opening = timeout(CALL_LIMIT, Changes::open(shared)).await;
-        match opening.unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable))) {
+        let opening = timeout(CALL_LIMIT, ChangeSource::open(shared)).await;
+        match opening.unwrap_or_else(|_| Err(timed_out(ErrorKind::Unavailable))) {
             Ok(changes) => return changes,
             Err(error) => tracing::debug!(%error, "the watch cannot go on yet"),
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(MAX_BACKOFF);
     }
 }
 
 /// Has waiters look for themselves, unless they have as much to read already.
-fn tell_meanwhile(sender: &Sender<Hint>) {
+fn hint_while_reopening(sender: &Sender<Hint>) {
     _ = sender.try_send(Hint::Anything);
 }

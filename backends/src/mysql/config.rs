@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
-use crate::common::pooled::MOST_CALLS;
+use crate::common::pool_call::MAX_CALL_CONNECTIONS;
+use crate::common::url::check_login;
 use crate::common::url_options;
-use crate::url::check_login;
 use crate::{Error, Result};
 
 /// How long a call waits for a connection of the pool.
@@ -95,7 +95,7 @@ pub(super) fn label(options: &MySqlConnectOptions) -> String {
 /// store's calls use their own connections, at most as many.
 pub(super) fn pool(options: &MySqlConnectOptions, most: Option<NonZeroU32>) -> MySqlPool {
     MySqlPoolOptions::new()
-        .max_connections(most.map_or(MOST_CALLS, NonZeroU32::get))
+        .max_connections(most.map_or(MAX_CALL_CONNECTIONS, NonZeroU32::get))
         .acquire_timeout(POOL_TIMEOUT)
         .idle_timeout(IDLE_TIMEOUT)
         .connect_lazy_with(options.clone())
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_refused_without_its_password() {
+    fn an_invalid_url_is_refused_without_its_password() {
         for url in [
             "mysql:",
             "mysql://u:secret@h:port/d",

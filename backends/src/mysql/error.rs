@@ -4,8 +4,8 @@ use std::io;
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use crate::common::limit;
-use crate::common::pooled::CallError;
+use crate::common::pool_call::CallError;
+use crate::common::timeout::{timed_out, too_many_abandoned};
 use crate::{Error, ErrorKind};
 
 /// The fix for whatever is missing and may not be created.
@@ -17,30 +17,30 @@ pub(super) const READ_ONLY: &str =
 /// What to do about it.
 pub(super) const USE_PRIMARY: &str = "name the primary server in the URL";
 
-const REACH: &str = "is the server up, and reachable from here?";
+const CHECK_REACHABLE: &str = "is the server up, and reachable from here?";
 const ANOTHER_SERVER: &str = "does a MySQL or MariaDB server listen at that host and port?";
 
 /// The error of a call that writes.
 pub(super) fn writing(error: CallError) -> Error {
     match error {
-        CallError::NotSent(error) => unwritten(error),
-        CallError::TooManyAbandoned(count) => limit::too_many_abandoned(count),
-        CallError::Unanswered => limit::unanswered(ErrorKind::OutcomeUnknown),
-        CallError::Failed(error) if leaves_doubt(&error) => {
+        CallError::NotSent(error) => not_written(error),
+        CallError::TooManyAbandoned(count) => too_many_abandoned(count),
+        CallError::Unanswered => timed_out(ErrorKind::OutcomeUnknown),
+        CallError::Failed(error) if may_have_committed(&error) => {
             Error::new(ErrorKind::OutcomeUnknown, "the connection broke off before the answer came")
                 .with_source(error)
-                .with_fix(REACH)
+                .with_fix(CHECK_REACHABLE)
         }
-        CallError::Failed(error) => unwritten(error),
+        CallError::Failed(error) => not_written(error),
     }
 }
 
 /// The error of a call that changes nothing.
 pub(super) fn reading(error: CallError) -> Error {
     match error {
-        CallError::NotSent(error) | CallError::Failed(error) => unwritten(error),
-        CallError::TooManyAbandoned(count) => limit::too_many_abandoned(count),
-        CallError::Unanswered => limit::unanswered(ErrorKind::Unavailable),
+        CallError::NotSent(error) | CallError::Failed(error) => not_written(error),
+        CallError::TooManyAbandoned(count) => too_many_abandoned(count),
+        CallError::Unanswered => timed_out(ErrorKind::Unavailable),
     }
 }
 
@@ -49,7 +49,7 @@ pub(super) fn reading(error: CallError) -> Error {
 /// An error of the server's means that its statement was rolled back, except for those that end the
 /// session or the commit's replication, and for those that a proxy gives in the server's place. A
 /// session that the server ended because it was idle (4031) did nothing.
-pub(super) fn leaves_doubt(error: &sqlx::Error) -> bool {
+pub(super) fn may_have_committed(error: &sqlx::Error) -> bool {
     match number(error) {
         Some(number) => {
             matches!(number, 1053 | 1077..=1080 | 1158..=1161 | 1180 | 1317 | 1927 | 2000..=2999 | 3100 | 3169 | 9001)
@@ -94,7 +94,7 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
                 .with_fix(ANOTHER_SERVER)
         }
         sqlx::Error::Tls(_) => unencrypted(error),
-        error => unwritten(error),
+        error => not_written(error),
     }
 }
 
@@ -105,7 +105,7 @@ fn unencrypted(error: sqlx::Error) -> Error {
 }
 
 /// An error that left the database as it was.
-pub(super) fn unwritten(error: sqlx::Error) -> Error {
+pub(super) fn not_written(error: sqlx::Error) -> Error {
     let (kind, message, fix) = classify(&error);
     let described = Error::new(kind, message).with_source(error);
     if fix.is_empty() { described } else { described.with_fix(fix) }
@@ -213,6 +213,6 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
         | sqlx::Error::RowNotFound => {
             (Corrupt, "the server answered with what leasehold never writes", "")
         }
-        _ => (Unavailable, "the connection to the server failed", REACH),
+        _ => (Unavailable, "the connection to the server failed", CHECK_REACHABLE),
     }
 }

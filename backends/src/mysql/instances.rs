@@ -1,85 +1,19 @@
 //! The instances of the application: one row each, which its heartbeat overwrites.
 
 use sqlx::mysql::MySqlRow;
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use uuid::Uuid;
 
-use super::shared::Shared;
-use super::sql::{CLOCK, Column, qualified};
-use crate::common::row::{self, get, present, text_of_bytes as text};
+use super::shared::MySqlInner;
+use super::sql::KNOWN;
+use crate::common::row::{self, get, not_null, text_of_bytes as text};
 use crate::common::server::Purpose;
-use crate::common::{Damage, instance};
-use crate::{InstanceRecord, Namespace, Presence, Result};
+use crate::common::{CorruptRecord, instance};
+use crate::{InstanceRecord, Presence, Result};
 
-/// The statements on one namespace's table of instances.
-#[derive(Clone)]
-pub(super) struct Statements {
-    /// The table's name without its database.
-    pub(super) name: String,
-    /// The table's name with its database, quoted.
-    table: String,
-    /// Creates the table where it is missing.
-    pub(super) create: String,
-    /// instance, presence, ttl, presence, ttl: its id is 1 unless it is new.
-    announce: SqlStr,
-    /// instance: removes what others have left behind.
-    sweep: SqlStr,
-    /// instance.
-    withdraw: SqlStr,
-    list: SqlStr,
-}
-
-/// Its columns.
-pub(super) const COLUMNS: [Column; 3] = [
-    ("instance", "varbinary(36)", true),
-    ("presence", "longtext", true),
-    ("expires_at", "bigint", true),
-];
-
-/// The answer of an announcement by an instance that was known.
-const KNOWN: u64 = 1;
-
-impl Statements {
-    pub(super) fn new(namespace: &Namespace, database: &str) -> Self {
-        let name = format!("{namespace}_instances");
-        let table = qualified(database, &name);
-        let statement = |text: String| AssertSqlSafe(text).into_sql_str();
-        Self {
-            create: create(&name),
-            announce: statement(format!(
-                "INSERT INTO {table} (instance, presence, expires_at) \
-                 VALUES (?, ?, {CLOCK} + ?) ON DUPLICATE KEY UPDATE \
-                     presence = IF(LAST_INSERT_ID({KNOWN}) = {KNOWN}, ?, NULL), \
-                     expires_at = {CLOCK} + ?"
-            )),
-            sweep: statement(format!(
-                "DELETE FROM {table} WHERE expires_at <= {CLOCK} AND instance <> ?"
-            )),
-            withdraw: statement(format!("DELETE FROM {table} WHERE instance = ?")),
-            list: statement(format!(
-                "SELECT instance, CAST(presence AS BINARY) AS presence, expires_at, \
-                 {CLOCK} AS clock FROM {table} ORDER BY instance"
-            )),
-            name,
-            table,
-        }
-    }
-}
-
-fn create(table: &str) -> String {
-    format!(
-        "CREATE TABLE IF NOT EXISTS {table} (
-    instance varbinary(36) NOT NULL PRIMARY KEY,
-    presence longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    expires_at bigint NOT NULL
-) ENGINE = InnoDB ROW_FORMAT = DYNAMIC"
-    )
-}
-
-impl Shared {
+impl MySqlInner {
     pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
         let statements = &self.sql.instances;
-        let (id, text) = (presence.holder.instance.to_string(), instance::written(presence)?);
+        let (id, text) = (presence.holder.instance.to_string(), instance::encode(presence)?);
         let (id, text) = (id.as_bytes(), text.as_bytes());
         let announce = || {
             sqlx::query(statements.announce.clone())
@@ -106,17 +40,17 @@ impl Shared {
         let statements = &self.sql.instances;
         let rows = self.read(|| sqlx::query(statements.list.clone())).await?;
         let records = rows.iter().filter_map(|row| {
-            record(row).map_err(|damage| damage.in_table(&statements.table)).transpose()
+            record(row).map_err(|corrupt| corrupt.into_error(&statements.table)).transpose()
         });
-        Ok(instance::readable(records))
+        Ok(instance::skip_corrupt(records))
     }
 }
 
-/// The row's instance, unless it is known no more.
-fn record(row: &MySqlRow) -> Result<Option<InstanceRecord>, Damage> {
+/// Returns the row's instance, unless it has expired.
+fn record(row: &MySqlRow) -> Result<Option<InstanceRecord>, CorruptRecord> {
     let left = row::left(get(row, "expires_at")?, get(row, "clock")?)?;
     let Some(left) = left else { return Ok(None) };
-    let id = present("instance", text(row, "instance")?)?;
-    let presence = present("presence", text(row, "presence")?)?;
-    Ok(Some(instance::read(&id, &presence, left)?))
+    let id = not_null("instance", text(row, "instance")?)?;
+    let presence = not_null("presence", text(row, "presence")?)?;
+    Ok(Some(instance::decode(&id, &presence, left)?))
 }

@@ -23,8 +23,8 @@
 //!
 //! [`watch`](crate::LockStore::watch) reads every two seconds what was released, disabled or
 //! enabled since, and twice a second while a change is waited for that no user-level lock will
-//! announce. After a release a store rings its holder's *bell*, a user-level lock, on which those
-//! wait whom it kept out: they look at once. That takes a few connections beside the pool's: one
+//! announce. After a release a store passes on the user-level lock of its holder, for which waiters
+//! wait, so that they read at once. That takes a few connections beside the pool's: one
 //! for a store that holds leases, and up to three for one that waits.
 //!
 //! ```no_run
@@ -45,19 +45,20 @@
 //! # }
 //! ```
 
-mod bell;
 mod config;
 mod error;
 mod instances;
-mod listen;
+mod listener;
+mod notifier;
 mod prune;
-mod ring;
+mod release_notifications;
 mod row;
 mod schema;
 mod session;
 mod shared;
 mod sql;
 mod store;
+mod user_lock;
 mod watch;
 
 use std::sync::Arc;
@@ -65,7 +66,7 @@ use std::sync::Arc;
 pub use store::MySqlStore;
 
 use crate::LockStore;
-use crate::url::Driver;
+use crate::driver::Driver;
 
 pub(crate) const DRIVER: Driver = Driver {
     open: |url, options| {

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use super::row;
-use super::shared::Shared;
+use super::shared::MySqlInner;
 use super::sql::{CLOCK, COLUMNS};
-use crate::common::prune::{Unused, condition, micros, readable};
+use crate::common::prune::{PruneCandidate, condition, micros, valid_candidates};
 use crate::common::row::get;
 use crate::common::server::Purpose;
 use crate::{Error, LockName, PruneOptions, Result};
@@ -22,7 +22,7 @@ fn joined(table: &str) -> String {
     )
 }
 
-impl Shared {
+impl MySqlInner {
     pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
         let after = options.after.as_ref().map(LockName::as_str).unwrap_or_default();
         let mut after = after.as_bytes().to_vec();
@@ -50,7 +50,7 @@ impl Shared {
         options: &PruneOptions,
         after: &[u8],
         wanted: usize,
-    ) -> Result<(usize, Option<Vec<u8>>, Vec<Unused>)> {
+    ) -> Result<(usize, Option<Vec<u8>>, Vec<PruneCandidate>)> {
         let (table, unused) = (&self.sql.table, condition(CLOCK, "?"));
         let sql = AssertSqlSafe(format!(
             "SELECT {COLUMNS}, {CLOCK} AS clock FROM {table} AS l \
@@ -61,11 +61,15 @@ impl Shared {
         let rows = self.read(|| sqlx::query(sql.clone()).bind(after).bind(age).bind(most)).await?;
         let last = rows.last().and_then(|row| get::<_, Vec<u8>>(row, "name").ok());
         let records = rows.iter().map(|row| row::record(row, table));
-        Ok((rows.len(), last, readable(records)))
+        Ok((rows.len(), last, valid_candidates(records)))
     }
 
     /// Removes the rows that are still as they were found, and returns their names in order.
-    async fn remove(&self, options: &PruneOptions, found: Vec<Unused>) -> Result<Vec<LockName>> {
+    async fn remove(
+        &self,
+        options: &PruneOptions,
+        found: Vec<PruneCandidate>,
+    ) -> Result<Vec<LockName>> {
         let (table, unused) = (&self.sql.table, condition(CLOCK, "?"));
         let list: Vec<_> = found.iter().map(|(name, token)| (name.as_str(), token)).collect();
         let list = serde_json::to_vec(&list).map_err(|error| {
@@ -89,7 +93,7 @@ impl Shared {
         let rows = self.read(|| sqlx::query(find.clone()).bind(&list[..])).await?;
         let name = |row| get::<_, Vec<u8>>(row, "name");
         let kept: std::result::Result<HashSet<_>, _> = rows.iter().map(name).collect();
-        let kept = kept.map_err(|damage| self.damaged(damage))?;
+        let kept = kept.map_err(|corrupt| self.corrupt_row(corrupt))?;
         Ok(names.filter(|name| !kept.contains(name.as_str().as_bytes())).collect())
     }
 }

@@ -11,8 +11,8 @@ pub(super) fn record(row: &MySqlRow, table: &str) -> Result<LockRecord> {
 }
 
 /// Returns the records of a page.
-pub(super) fn listed(rows: &[MySqlRow], table: &str, prefix: &str) -> Page<Vec<u8>> {
-    row::listed(rows, table, prefix, text_of_bytes)
+pub(super) fn to_page(rows: &[MySqlRow], table: &str, prefix: &str) -> Page<Vec<u8>> {
+    row::to_page(rows, table, prefix, text_of_bytes)
 }
 
 /// Returns the row's name.

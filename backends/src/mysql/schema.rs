@@ -50,13 +50,13 @@ async fn check_server(connection: &mut MySqlConnection) -> Result<String> {
     )
     .fetch_one(connection)
     .await
-    .map_err(error::unwritten)?;
+    .map_err(error::not_written)?;
     let text = |column: &str| -> Result<String> {
-        let bytes: Option<Vec<u8>> = row.try_get(column).map_err(error::unwritten)?;
+        let bytes: Option<Vec<u8>> = row.try_get(column).map_err(error::not_written)?;
         Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
     };
     let flag = |column: &str| {
-        let flag: Option<i64> = row.try_get(column).map_err(error::unwritten)?;
+        let flag: Option<i64> = row.try_get(column).map_err(error::not_written)?;
         Ok::<_, Error>(flag == Some(1))
     };
     let version = text("version")?;
@@ -100,7 +100,7 @@ async fn create(connection: &mut MySqlConnection, create: &str) -> Result<()> {
             Err(error) if error::is_creation_race(&error) && round < TRIES => {
                 sleep(Duration::from_millis(fastrand::u64(5..50))).await;
             }
-            Err(error) => return Err(error::unwritten(error)),
+            Err(error) => return Err(error::not_written(error)),
         }
     }
     Ok(())
@@ -132,15 +132,15 @@ async fn is_there(
     .bind(table)
     .fetch_all(connection)
     .await
-    .map_err(error::unwritten)?;
+    .map_err(error::not_written)?;
     let Some(first) = columns.first() else { return Ok(false) };
-    let comment: Vec<u8> = first.try_get("comment").map_err(error::unwritten)?;
+    let comment: Vec<u8> = first.try_get("comment").map_err(error::not_written)?;
     if let Some(version) = version(&String::from_utf8_lossy(&comment)).filter(|v| *v > SCHEMA) {
         let message =
             format!("`{table}` has schema {version}, and this program knows {SCHEMA} at most");
         return Err(Error::new(ErrorKind::Unsupported, message).with_fix("update this program"));
     }
-    match difference(&columns, expected).map_err(error::unwritten)? {
+    match difference(&columns, expected).map_err(error::not_written)? {
         None => Ok(true),
         Some(difference) => {
             let message = format!("`{table}` is not as leasehold creates it: {difference}");

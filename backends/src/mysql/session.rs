@@ -1,25 +1,27 @@
 //! The sessions that a store opens itself, and what an error means for one.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sqlx::Executor;
+use futures_util::FutureExt;
 use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection};
+use sqlx::{ConnectOptions, Executor};
 
-use super::{bell, error};
+use super::error;
 use crate::common::server::{Health, Server};
 
 /// Without these limits, a statement that waits for a row or a table could outlast its call.
 const SETTINGS: &str = "SET autocommit = 1, innodb_lock_wait_timeout = 8, lock_wait_timeout = 8";
 
 /// The settings with which a store opens its sessions.
-pub(crate) struct Session {
+pub(crate) struct SessionSettings {
     /// The database of the tables, which the options may not name.
     database: String,
     /// This is true once it was logged that the server refuses the limits.
     warned: AtomicBool,
 }
 
-impl Session {
+impl SessionSettings {
     pub(super) fn new(database: &str) -> Self {
         Self { database: database.to_owned(), warned: AtomicBool::new(false) }
     }
@@ -41,15 +43,24 @@ impl Session {
     }
 }
 
+/// Connects to what may not be a MySQL server.
+pub(super) async fn connect(options: &MySqlConnectOptions) -> sqlx::Result<MySqlConnection> {
+    // sqlx panics at some messages that no MySQL server sends.
+    AssertUnwindSafe(options.connect())
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an impossible message".into())))
+}
+
 impl Server for MySql {
-    type Session = Session;
+    type Session = SessionSettings;
 
     async fn open(
         options: &MySqlConnectOptions,
         session: &Self::Session,
     ) -> sqlx::Result<MySqlConnection> {
         let options = options.clone().database(&session.database);
-        let mut connection = bell::connect(&options).await?;
+        let mut connection = connect(&options).await?;
         session.limit_waits(&mut connection).await?;
         Ok(connection)
     }
@@ -77,11 +88,11 @@ impl Server for MySql {
         }
     }
 
-    fn leaves_doubt(error: &sqlx::Error) -> bool {
-        error::leaves_doubt(error)
+    fn may_have_committed(error: &sqlx::Error) -> bool {
+        error::may_have_committed(error)
     }
 
-    fn lacks_access(error: &sqlx::Error) -> bool {
+    fn lacks_privilege(error: &sqlx::Error) -> bool {
         error::number(error)
             .is_some_and(|number| matches!(number, 1044 | 1046 | 1142 | 1143 | 1146 | 1227))
     }

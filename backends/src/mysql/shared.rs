@@ -7,12 +7,12 @@ use sqlx::mysql::{MySql, MySqlArguments, MySqlConnection, MySqlPool, MySqlQueryR
 use sqlx::query::Query;
 use tokio::time::sleep;
 
-use super::bell::Bells;
 use super::error;
+use super::release_notifications::ReleaseNotifications;
 use super::row;
 use super::sql::Sql;
-use crate::common::Damage;
-use crate::common::pooled::{CallError, Connections};
+use crate::common::CorruptRecord;
+use crate::common::pool_call::{CallError, Connections};
 use crate::common::server::Purpose;
 use crate::{Clock, Error, ErrorKind, LockName, LockRecord, Moment, Result, SystemClock};
 
@@ -25,15 +25,15 @@ const CONFLICT_TRIES: u32 = 10;
 /// A statement is repeated only within this time; after a longer wait it fails.
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
-pub(super) struct Shared {
+pub(super) struct MySqlInner {
     pub(super) label: String,
     pub(super) pool: MySqlPool,
     pub(super) connections: Connections<MySql>,
     pub(super) sql: Sql,
-    pub(super) bells: Bells,
+    pub(super) notifications: ReleaseNotifications,
 }
 
-impl Shared {
+impl MySqlInner {
     /// Runs a statement that writes, and gives the number in its answer once it is committed.
     pub(super) async fn write<'q>(
         &self,
@@ -58,7 +58,7 @@ impl Shared {
                 done => return done.map_err(error::writing),
             }
         }
-        Err(self.contended())
+        Err(self.too_contended())
     }
 
     /// Runs a statement that changes nothing.
@@ -130,23 +130,23 @@ impl Shared {
         Ok(Some(record.unwrap_or_else(|error| LockRecord::unreadable(name.clone(), &error))))
     }
 
-    pub(super) fn damaged(&self, damage: Damage) -> Error {
-        damage.in_table(&self.sql.table)
+    pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {
+        corrupt.into_error(&self.sql.table)
     }
 
     /// The row changed between a look at it and the write, each time.
-    pub(super) fn contended(&self) -> Error {
+    pub(super) fn too_contended(&self) -> Error {
         Error::new(ErrorKind::Unavailable, "the row changed whenever it was looked at")
             .with_fix("do too many clients want this lock at once?")
     }
 
     /// Completes an error with what it was about.
-    pub(super) fn about(
+    pub(super) fn with_context(
         &self,
         operation: &'static str,
         name: Option<&LockName>,
     ) -> impl Fn(Error) -> Error {
-        crate::common::about(operation, &self.label, name)
+        crate::common::with_context(operation, &self.label, name)
     }
 }
 

@@ -23,7 +23,6 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::instances;
 use crate::Namespace;
 
 /// The server's clock in microseconds since 1970, now.
@@ -49,7 +48,7 @@ pub(super) struct Sql {
 
     /// See [`acquire`](super::store): its id is the token if granted, otherwise 0.
     pub(super) acquire: SqlStr,
-    /// ttl, name, lease: its id is [`EXTENDED`], [`KEPT`] or 0.
+    /// ttl, name, lease: its id is [`EXTENDED`], [`NOT_EXTENDED`] or 0.
     pub(super) renew: SqlStr,
     /// JSON of the leases.
     pub(super) renew_batch: SqlStr,
@@ -68,7 +67,25 @@ pub(super) struct Sql {
     /// time: the clock under an empty name, and names signalled since, with when.
     pub(super) signals: SqlStr,
 
-    pub(super) instances: instances::Statements,
+    pub(super) instances: InstanceStatements,
+}
+
+/// The statements on one namespace's table of instances.
+#[derive(Clone)]
+pub(super) struct InstanceStatements {
+    /// The table's name without its database.
+    pub(super) name: String,
+    /// The table's name with its database, quoted.
+    pub(super) table: String,
+    /// Creates the table where it is missing.
+    pub(super) create: String,
+    /// instance, presence, ttl, presence, ttl: its id is 1 unless it is new.
+    pub(super) announce: SqlStr,
+    /// instance: removes what others have left behind.
+    pub(super) sweep: SqlStr,
+    /// instance.
+    pub(super) withdraw: SqlStr,
+    pub(super) list: SqlStr,
 }
 
 /// A column of a table: its name, its type, and whether it is always filled. The first of a table is
@@ -78,7 +95,10 @@ pub(super) type Column = (&'static str, &'static str, bool);
 /// The answer of a renewal that extended the lease.
 pub(super) const EXTENDED: u64 = 1;
 /// The answer of a renewal whose lease is to end.
-pub(super) const KEPT: u64 = 2;
+pub(super) const NOT_EXTENDED: u64 = 2;
+
+/// The answer to an announcement by an instance that was known.
+pub(super) const KNOWN: u64 = 1;
 
 impl Sql {
     /// Creates the statements for the tables in that database.
@@ -115,7 +135,7 @@ impl Sql {
             renew: statement(format!(
                 "UPDATE {table} SET expires_at = IF(COALESCE(ending, disabled_reason) IS NULL, \
                      IF(LAST_INSERT_ID({EXTENDED}) = {EXTENDED}, {CLOCK} + ?, NULL), \
-                     IF(LAST_INSERT_ID({KEPT}) = {KEPT}, expires_at, NULL)) \
+                     IF(LAST_INSERT_ID({NOT_EXTENDED}) = {NOT_EXTENDED}, expires_at, NULL)) \
                  WHERE name = ? AND lease = ? AND expires_at > {CLOCK}"
             )),
             // The list is read first and in the order of names, so that two batches take the rows'
@@ -160,7 +180,7 @@ impl Sql {
                 "SELECT CAST('' AS BINARY) AS name, {CLOCK} AS `signal` \
                  UNION ALL SELECT name, `signal` FROM {table} WHERE `signal` > ?"
             )),
-            instances: instances::Statements::new(namespace, database),
+            instances: InstanceStatements::new(namespace, database),
             name,
             table,
         }
@@ -171,8 +191,35 @@ impl Sql {
         let instances = &self.instances;
         [
             (self.name.as_str(), self.create.as_str(), &EXPECTED),
-            (instances.name.as_str(), instances.create.as_str(), &instances::COLUMNS),
+            (instances.name.as_str(), instances.create.as_str(), &INSTANCE_COLUMNS),
         ]
+    }
+}
+
+impl InstanceStatements {
+    pub(super) fn new(namespace: &Namespace, database: &str) -> Self {
+        let name = format!("{namespace}_instances");
+        let table = qualified(database, &name);
+        let statement = |text: String| AssertSqlSafe(text).into_sql_str();
+        Self {
+            create: create_instances(&name),
+            announce: statement(format!(
+                "INSERT INTO {table} (instance, presence, expires_at) \
+                 VALUES (?, ?, {CLOCK} + ?) ON DUPLICATE KEY UPDATE \
+                     presence = IF(LAST_INSERT_ID({KNOWN}) = {KNOWN}, ?, NULL), \
+                     expires_at = {CLOCK} + ?"
+            )),
+            sweep: statement(format!(
+                "DELETE FROM {table} WHERE expires_at <= {CLOCK} AND instance <> ?"
+            )),
+            withdraw: statement(format!("DELETE FROM {table} WHERE instance = ?")),
+            list: statement(format!(
+                "SELECT instance, CAST(presence AS BINARY) AS presence, expires_at, \
+                 {CLOCK} AS clock FROM {table} ORDER BY instance"
+            )),
+            name,
+            table,
+        }
     }
 }
 
@@ -205,6 +252,16 @@ CREATE TABLE IF NOT EXISTS {table} (
     )
 }
 
+fn create_instances(table: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (
+    instance varbinary(36) NOT NULL PRIMARY KEY,
+    presence longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    expires_at bigint NOT NULL
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC"
+    )
+}
+
 /// The schema version that this code creates. A table whose comment states none has version 1.
 pub(super) const SCHEMA: u32 = 1;
 
@@ -229,6 +286,13 @@ const EXPECTED: [Column; 12] = [
     ("disabled_at", "bigint", false),
     ("signal", "bigint", true),
     ("attempt", "bigint", false),
+];
+
+/// The columns of the table of instances.
+const INSTANCE_COLUMNS: [Column; 3] = [
+    ("instance", "varbinary(36)", true),
+    ("presence", "longtext", true),
+    ("expires_at", "bigint", true),
 ];
 
 #[cfg(test)]

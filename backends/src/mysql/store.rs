@@ -9,14 +9,15 @@ use async_trait::async_trait;
 use sqlx::mysql::{MySql, MySqlPool, MySqlRow};
 use uuid::Uuid;
 
-use super::session::Session;
-use super::shared::{Shared, pause};
-use super::sql::{EXTENDED, KEPT, Sql};
-use super::{bell, config, error, row, schema, watch};
-use crate::common::limit::CALL_LIMIT;
-use crate::common::pooled::Connections;
+use super::release_notifications::ReleaseNotifications;
+use super::session::{self, SessionSettings};
+use super::shared::{MySqlInner, pause};
+use super::sql::{EXTENDED, NOT_EXTENDED, Sql};
+use super::{config, error, row, schema, watch};
+use crate::common::pool_call::Connections;
 use crate::common::server::Purpose;
-use crate::common::{about, limit};
+use crate::common::timeout::{CALL_LIMIT, read_timeout};
+use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
     EnableOutcome, Error, FencingToken, Grant, Held, HintStream, InstanceRecord, LeaseId,
@@ -30,7 +31,7 @@ use crate::{
 /// Clones share the same pool of connections.
 #[derive(Clone)]
 pub struct MySqlStore {
-    shared: Arc<Shared>,
+    shared: Arc<MySqlInner>,
 }
 
 impl MySqlStore {
@@ -54,10 +55,10 @@ impl MySqlStore {
         let label = config::label(&connect);
         // One connection beforehand says what is wrong; a pool would say that it took too long.
         let check = async {
-            let mut connection = bell::connect(&connect).await.map_err(error::connecting)?;
+            let mut connection = session::connect(&connect).await.map_err(error::connecting)?;
             schema::open(&mut connection, options).await
         };
-        let opened = limit::reading(check).await.map_err(about("open", &label, None))?;
+        let opened = read_timeout(check).await.map_err(with_context("open", &label, None))?;
         let pool = config::pool(&connect, options.max_connections);
         Ok(Self::build(pool, label, opened, Connections::own))
     }
@@ -77,14 +78,14 @@ impl MySqlStore {
     pub async fn from_pool(pool: MySqlPool, options: &OpenOptions) -> Result<Self> {
         let label = config::label(&pool.connect_options());
         let check = async {
-            let mut connection = pool.acquire().await.map_err(error::unwritten)?;
+            let mut connection = pool.acquire().await.map_err(error::not_written)?;
             let opened = schema::open(&mut connection, options).await;
             if opened.is_err() {
                 connection.close_on_drop();
             }
             opened
         };
-        let opened = limit::reading(check).await.map_err(about("open", &label, None))?;
+        let opened = read_timeout(check).await.map_err(with_context("open", &label, None))?;
         Ok(Self::build(pool, label, opened, Connections::of_application))
     }
 
@@ -92,11 +93,12 @@ impl MySqlStore {
         pool: MySqlPool,
         label: String,
         (database, sql): (String, Sql),
-        connect: fn(MySqlPool, Session) -> Connections<MySql>,
+        connect: fn(MySqlPool, SessionSettings) -> Connections<MySql>,
     ) -> Self {
-        let connections = connect(pool.clone(), Session::new(&database));
-        let bells = bell::Bells::new(&pool, &database, &sql.name, connections.left());
-        Self { shared: Arc::new(Shared { label, pool, connections, sql, bells }) }
+        let connections = connect(pool.clone(), SessionSettings::new(&database));
+        let notifications =
+            ReleaseNotifications::new(&pool, &database, &sql.name, connections.close_all_signal());
+        Self { shared: Arc::new(MySqlInner { label, pool, connections, sql, notifications }) }
     }
 
     /// The statements that create the tables of that namespace, for an application's migrations.
@@ -131,7 +133,7 @@ fn ttl_micros(ttl: Duration) -> i64 {
 }
 
 /// The answer for a name that is not free.
-fn standing(record: LockRecord, lease: LeaseId) -> Option<AcquireOutcome> {
+fn refusal(record: LockRecord, lease: LeaseId) -> Option<AcquireOutcome> {
     match (record.disabled, record.lease, record.token) {
         (Some(disabled), ..) => Some(AcquireOutcome::Disabled(disabled)),
         (None, Some(own), Some(token)) if own.id == lease => {
@@ -145,7 +147,7 @@ fn standing(record: LockRecord, lease: LeaseId) -> Option<AcquireOutcome> {
 }
 
 /// The answer for a lease that was not extended, from what is known of its name.
-fn unextended(record: LockRecord, lease: LeaseId) -> RenewOutcome {
+fn not_extended(record: LockRecord, lease: LeaseId) -> RenewOutcome {
     let disabled = record.disabled.map(|disabled| disabled.reason);
     match record.lease {
         Some(own) if own.id == lease => match own.ending.or(disabled) {
@@ -156,7 +158,7 @@ fn unextended(record: LockRecord, lease: LeaseId) -> RenewOutcome {
     }
 }
 
-impl Shared {
+impl MySqlInner {
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         let holder = serde_json::to_vec(&options.holder)
             .map_err(|e| Error::invalid("the holder is no JSON").with_source(e))?;
@@ -194,7 +196,7 @@ impl Shared {
             }
             // It may have become free meanwhile.
             if let Some(record) = self.find(Purpose::Read, name).await?
-                && let Some(answer) = standing(record, options.lease)
+                && let Some(answer) = refusal(record, options.lease)
             {
                 return Ok(answer);
             }
@@ -203,7 +205,7 @@ impl Shared {
             }
             pause(round).await;
         }
-        Err(self.contended())
+        Err(self.too_contended())
     }
 
     async fn renew_one(&self, lease: &RenewOptions) -> Result<RenewOutcome> {
@@ -219,9 +221,9 @@ impl Shared {
             EXTENDED => {
                 Ok(RenewOutcome::Extended { left: Duration::from_micros(ttl.unsigned_abs()) })
             }
-            KEPT => {
+            NOT_EXTENDED => {
                 let record = self.find(Purpose::Renew, &lease.name).await?;
-                Ok(record.map_or(RenewOutcome::Lost, |record| unextended(record, lease.lease)))
+                Ok(record.map_or(RenewOutcome::Lost, |record| not_extended(record, lease.lease)))
             }
             _ => Ok(RenewOutcome::Lost),
         }
@@ -250,7 +252,7 @@ impl Shared {
         };
         let found: HashMap<_, _> = rows.iter().filter_map(read).collect();
         let answer = |lease: &RenewOptions| match found.get(&lease.name) {
-            Some(Ok(record)) => unextended(record.clone(), lease.lease),
+            Some(Ok(record)) => not_extended(record.clone(), lease.lease),
             Some(Err(error)) => RenewOutcome::Unknown { why: error.to_string() },
             None => RenewOutcome::Lost,
         };
@@ -294,7 +296,7 @@ impl Shared {
             }
             pause(round).await;
         }
-        Err(self.contended())
+        Err(self.too_contended())
     }
 }
 
@@ -325,26 +327,26 @@ impl LockStore for MySqlStore {
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let about = self.shared.about("acquire", Some(name));
-        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
-        let outcome = self.shared.acquire(name, options).await.map_err(about)?;
-        self.shared.bells.asked(name, options, &outcome);
+        let with_context = self.shared.with_context("acquire", Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&with_context)?;
+        let outcome = self.shared.acquire(name, options).await.map_err(with_context)?;
+        self.shared.notifications.on_acquire(name, options, &outcome);
         Ok(outcome)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         let shared = &*self.shared;
-        let about = shared.about("renew", None);
+        let with_context = shared.with_context("renew", None);
         for lease in leases {
             check_ttl(lease.ttl, &self.capabilities())
-                .map_err(|error| about(error.for_lock(&lease.name)))?;
+                .map_err(|error| with_context(error.for_lock(&lease.name)))?;
         }
         let outcomes = match leases {
             [] => Vec::new(),
-            [lease] => vec![shared.renew_one(lease).await.map_err(about)?],
-            leases => shared.renew_many(leases).await.map_err(about)?,
+            [lease] => vec![shared.renew_one(lease).await.map_err(with_context)?],
+            leases => shared.renew_many(leases).await.map_err(with_context)?,
         };
-        shared.bells.renewed(leases, &outcomes);
+        shared.notifications.on_renew(leases, &outcomes);
         Ok(outcomes)
     }
 
@@ -357,27 +359,27 @@ impl LockStore for MySqlStore {
                 .bind(id.as_bytes())
         };
         let done = shared.write(Purpose::Release, statement).await;
-        let done = done.map_err(shared.about("release", Some(name)))?;
+        let done = done.map_err(shared.with_context("release", Some(name)))?;
         let outcome = if done > 0 { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld };
-        shared.bells.released(lease, outcome);
+        shared.notifications.on_release(lease, outcome);
         Ok(outcome)
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        let about = self.shared.about("disable", Some(name));
-        self.shared.disable(name, options).await.map_err(about)
+        let with_context = self.shared.with_context("disable", Some(name));
+        self.shared.disable(name, options).await.map_err(with_context)
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
         let shared = &*self.shared;
         let statement = || sqlx::query(shared.sql.enable.clone()).bind(name.as_str().as_bytes());
         let done = shared.write(Purpose::Change, statement).await;
-        let done = done.map_err(shared.about("enable", Some(name)))?;
+        let done = done.map_err(shared.with_context("enable", Some(name)))?;
         Ok(if done > 0 { EnableOutcome::Enabled } else { EnableOutcome::AlreadyEnabled })
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        self.shared.get(name).await.map_err(self.shared.about("get", Some(name)))
+        self.shared.get(name).await.map_err(self.shared.with_context("get", Some(name)))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
@@ -399,7 +401,7 @@ impl LockStore for MySqlStore {
                         .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
                 };
                 let rows = shared.read(statement).await?;
-                let page = row::listed(&rows, &shared.sql.table, prefix);
+                let page = row::to_page(&rows, &shared.sql.table, prefix);
                 records.extend(page.records);
                 // A row whose name cannot be read is omitted, and another row takes its place.
                 match page.last {
@@ -410,28 +412,30 @@ impl LockStore for MySqlStore {
                 }
             }
         };
-        list.await.map_err(shared.about("list", None))
+        list.await.map_err(shared.with_context("list", None))
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        self.shared.prune(options).await.map_err(self.shared.about("prune", None))
+        self.shared.prune(options).await.map_err(self.shared.with_context("prune", None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
-        let about = self.shared.about("announce", None);
-        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
-        self.shared.announce(presence, ttl_micros(ttl)).await.map_err(about)
+        let with_context = self.shared.with_context("announce", None);
+        check_ttl(ttl, &self.capabilities()).map_err(&with_context)?;
+        self.shared.announce(presence, ttl_micros(ttl)).await.map_err(with_context)
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        self.shared.withdraw(instance).await.map_err(self.shared.about("withdraw", None))
+        self.shared.withdraw(instance).await.map_err(self.shared.with_context("withdraw", None))
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        self.shared.instances().await.map_err(self.shared.about("instances", None))
+        self.shared.instances().await.map_err(self.shared.with_context("instances", None))
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        watch::hints(Arc::clone(&self.shared)).await.map_err(self.shared.about("watch", None))
+        watch::hints(Arc::clone(&self.shared))
+            .await
+            .map_err(self.shared.with_context("watch", None))
     }
 }

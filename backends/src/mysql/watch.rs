@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures_util::stream;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::listen::Attention;
-use super::shared::Shared;
+use super::listener::ListenerSubscription;
+use super::shared::MySqlInner;
 use crate::common::row::get;
 use crate::{Hint, HintStream, Result};
 
@@ -18,68 +18,68 @@ use crate::{Hint, HintStream, Result};
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The pause between reads while a change is waited for that no user-level lock will announce.
-const UNTOLD: Duration = Duration::from_millis(500);
+const FAST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The longest pause between attempts while the database cannot be read.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// A signal's time is read before its commit, so that one may appear after a later one did. Each look
+/// A signal's time is read before its commit, so that one may appear after a later one did. Each read
 /// reaches back that far, in microseconds.
 const OVERLAP: i64 = 2_000_000;
 
 /// Reads take at most a tenth of the time, even if user-level locks announce releases all the time.
-const RESTS: u32 = 9;
-const LEAST_REST: Duration = Duration::from_millis(2);
+const MAX_LOAD_FACTOR: u32 = 9;
+const MIN_REST: Duration = Duration::from_millis(2);
 
-/// What one look found.
-pub(super) struct Look {
+/// The result of one read.
+pub(super) struct SignalRead {
     /// The server's clock.
     clock: i64,
-    /// The names signalled in the time looked at, and when.
+    /// The names that were signalled, and when.
     signals: HashMap<Vec<u8>, i64>,
 }
 
-impl Shared {
-    /// Looks at what was signalled since shortly before `since`.
-    pub(super) async fn look(&self, since: i64) -> Result<Look> {
+impl MySqlInner {
+    /// Reads what was signalled since shortly before `since`.
+    pub(super) async fn read_signals(&self, since: i64) -> Result<SignalRead> {
         let after = since.saturating_sub(OVERLAP);
         let rows = self.read(|| sqlx::query(self.sql.signals.clone()).bind(after)).await?;
-        let mut look = Look { clock: since, signals: HashMap::new() };
+        let mut found = SignalRead { clock: since, signals: HashMap::new() };
         for row in &rows {
             let read = || Ok((get(row, "name")?, get(row, "signal")?));
-            let (name, at): (Vec<u8>, i64) = read().map_err(|damage| self.damaged(damage))?;
+            let (name, at): (Vec<u8>, i64) = read().map_err(|corrupt| self.corrupt_row(corrupt))?;
             if name.is_empty() {
-                look.clock = at;
+                found.clock = at;
             } else {
-                look.signals.insert(name, at);
+                found.signals.insert(name, at);
             }
         }
-        Ok(look)
+        Ok(found)
     }
 }
 
-struct Watch {
-    bells: Attention,
-    shared: Arc<Shared>,
-    seen: Look,
+struct SignalPoller {
+    listener: ListenerSubscription,
+    shared: Arc<MySqlInner>,
+    seen: SignalRead,
     hints: VecDeque<Hint>,
     pause: Duration,
     failing: bool,
-    /// Before then no bell makes it look.
-    rest: Instant,
+    /// Before this time, notifications cause no read.
+    ignore_until: Instant,
 }
 
 /// Hints at everything that is signalled from now on.
-pub(super) async fn hints(shared: Arc<Shared>) -> Result<HintStream> {
-    let bells = shared.bells.ears.attend();
-    let now = shared.look(i64::MAX).await?;
-    let seen = shared.look(now.clock).await?;
-    let (hints, pause, rest) = (VecDeque::new(), UNTOLD, Instant::now());
-    let watch = Watch { bells, shared, seen, hints, pause, failing: false, rest };
-    Ok(Box::pin(stream::unfold(watch, Watch::next)))
+pub(super) async fn hints(shared: Arc<MySqlInner>) -> Result<HintStream> {
+    let listener = shared.notifications.listener.subscribe();
+    let now = shared.read_signals(i64::MAX).await?;
+    let seen = shared.read_signals(now.clock).await?;
+    let (hints, pause, ignore_until) = (VecDeque::new(), FAST_INTERVAL, Instant::now());
+    let watch = SignalPoller { listener, shared, seen, hints, pause, failing: false, ignore_until };
+    Ok(Box::pin(stream::unfold(watch, SignalPoller::next)))
 }
 
-impl Watch {
+impl SignalPoller {
     async fn next(mut self) -> Option<(Hint, Self)> {
         loop {
             if let Some(hint) = self.hints.pop_front() {
@@ -88,22 +88,22 @@ impl Watch {
             if self.shared.pool.is_closed() {
                 return None;
             }
-            let usual = if self.bells.waits_untold() { UNTOLD } else { INTERVAL };
+            let usual = if self.listener.must_poll() { FAST_INTERVAL } else { INTERVAL };
             // Out of step with other clients, also when a server starts again.
             let pause = self.pause.max(usual).mul_f64(0.75 + fastrand::f64() / 4.0);
-            let (bells, rest) = (&mut self.bells, self.rest);
+            let (listener, ignore_until) = (&mut self.listener, self.ignore_until);
             tokio::select! {
                 () = sleep(pause) => {}
-                () = async { bells.rang().await; sleep_until(rest).await } => {}
+                () = async { listener.notified().await; sleep_until(ignore_until).await } => {}
             }
             let begun = Instant::now();
-            let looked = self.look().await;
-            let rest = (begun.elapsed() * RESTS).max(LEAST_REST);
-            self.rest = Instant::now() + rest.min(UNTOLD);
-            match looked {
-                Ok(Some(look)) => {
-                    self.learn(look);
-                    self.pause = rest.min(LONGEST_PAUSE);
+            let result = self.read_in_task().await;
+            let rest = (begun.elapsed() * MAX_LOAD_FACTOR).max(MIN_REST);
+            self.ignore_until = Instant::now() + rest.min(FAST_INTERVAL);
+            match result {
+                Ok(Some(read)) => {
+                    self.emit_new_hints(read);
+                    self.pause = rest.min(MAX_BACKOFF);
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -111,33 +111,33 @@ impl Watch {
                     {
                         tracing::warn!(%error, "the watch cannot read the table of locks");
                     }
-                    self.pause = (self.pause * 2).clamp(UNTOLD, LONGEST_PAUSE);
+                    self.pause = (self.pause * 2).clamp(FAST_INTERVAL, MAX_BACKOFF);
                 }
             }
         }
     }
 
     /// Runs in a task of its own: a stream that is not polled for a while must not keep a
-    /// connection meanwhile, which may be the only one.
-    async fn look(&self) -> Result<Option<Look>> {
+    /// connection in the meantime, which may be the only one.
+    async fn read_in_task(&self) -> Result<Option<SignalRead>> {
         let (shared, since) = (Arc::clone(&self.shared), self.seen.clock);
-        match tokio::spawn(async move { shared.look(since).await }).await {
-            Ok(look) => look.map(Some),
+        match tokio::spawn(async move { shared.read_signals(since).await }).await {
+            Ok(read) => read.map(Some),
             // The runtime is shutting down; the pool says so soon enough.
             Err(_) => Ok(None),
         }
     }
 
-    fn learn(&mut self, look: Look) {
+    fn emit_new_hints(&mut self, read: SignalRead) {
         if std::mem::take(&mut self.failing) {
             self.hints.push_back(Hint::Anything);
         }
-        for (name, at) in &look.signals {
+        for (name, at) in &read.signals {
             if self.seen.signals.get(name) != Some(at) {
                 let name = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
                 self.hints.push_back(name.map_or(Hint::Anything, Hint::Name));
             }
         }
-        self.seen = look;
+        self.seen = read;
     }
 }

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::connect_url;
 use crate::Result;
-use crate::common::pooled::MOST_CALLS;
+use crate::common::pool_call::MAX_CALL_CONNECTIONS;
 
 /// How long a call waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ pub(super) fn label(options: &PgConnectOptions) -> String {
 /// store's calls use their own connections, at most as many.
 pub(super) fn pool(options: &PgConnectOptions, most: Option<NonZeroU32>) -> PgPool {
     PgPoolOptions::new()
-        .max_connections(most.map_or(MOST_CALLS, NonZeroU32::get))
+        .max_connections(most.map_or(MAX_CALL_CONNECTIONS, NonZeroU32::get))
         .acquire_timeout(POOL_TIMEOUT)
         .idle_timeout(IDLE_TIMEOUT)
         .connect_lazy_with(options.clone())
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_refused_without_its_password() {
+    fn an_invalid_url_is_refused_without_its_password() {
         for url in [
             "postgres:",
             "postgres://u:secret@h:port/d",
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_application_is_named_unless_the_url_does() {
+    fn application_name_is_set_unless_the_url_has_one() {
         let name = |url| from_url(url).unwrap().get_application_name().map(str::to_owned);
         if std::env::var_os("PGAPPNAME").is_none() {
             assert_eq!(name("postgres://h/d").as_deref(), Some("leasehold"));

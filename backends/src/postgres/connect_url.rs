@@ -6,8 +6,8 @@ use std::str::FromStr;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
+use crate::common::url::check_login;
 use crate::common::url_options;
-use crate::url::check_login;
 use crate::{Error, Result};
 
 /// The options that the driver reads; it ignores all others.
@@ -41,11 +41,11 @@ pub(super) fn parse(url: &str) -> Result<PgConnectOptions> {
     if parts.as_ref().is_some_and(|parts| parts.hosts.contains(',')) {
         return Err(several_hosts());
     }
-    let rewritten = match parts {
-        Some(parts) => parts.rewritten()?,
+    let to_driver_url = match parts {
+        Some(parts) => parts.to_driver_url()?,
         None => None,
     };
-    let url = rewritten.as_deref().unwrap_or(url);
+    let url = to_driver_url.as_deref().unwrap_or(url);
     let refused = |source| wrong("this is not a PostgreSQL URL").with_source(source);
     let read = Url::parse(url).map_err(|source| refused(sqlx::Error::config(source)))?;
     for (name, value) in read.query_pairs() {
@@ -109,7 +109,7 @@ impl<'a> Parts<'a> {
     /// Returns an equivalent URL without an authority if the driver cannot read this one: one with
     /// a user but no host (`postgres://user@/db?host=/run/postgresql`), or one with an IPv6
     /// address, whose brackets the driver would treat as part of a name.
-    fn rewritten(&self) -> Result<Option<String>> {
+    fn to_driver_url(&self) -> Result<Option<String>> {
         let address = self.hosts.strip_prefix('[');
         let (host, port) = match address {
             Some(address) => {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn several_hosts_are_refused_with_what_to_do() {
+    fn several_hosts_are_refused_with_a_fix() {
         for url in [
             "postgres://u:secret@h1,h2/d",
             "postgres://u:secret@h1:5432,h2:5433/d?target_session_attrs=read-write",

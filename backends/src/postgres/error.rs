@@ -5,8 +5,8 @@ use std::io;
 
 use sqlx::error::DatabaseError;
 
-use crate::common::limit;
-use crate::common::pooled::CallError;
+use crate::common::pool_call::CallError;
+use crate::common::timeout::{timed_out, too_many_abandoned};
 use crate::{Error, ErrorKind};
 
 /// The fix for whatever is missing and may not be created.
@@ -23,21 +23,21 @@ pub(super) const NO_SCHEMA: &str = "no schema is there to create the table in";
 /// The fix for [`NO_SCHEMA`].
 pub(super) const SET_SEARCH_PATH: &str = "set the user's search_path to one that exists";
 
-const REACH: &str = "is the server up, and reachable from here?";
+const CHECK_REACHABLE: &str = "is the server up, and reachable from here?";
 const ANOTHER_SERVER: &str = "does a PostgreSQL server listen at that host and port?";
 
 /// The error of a call that writes.
 pub(super) fn writing(error: CallError) -> Error {
     match error {
         CallError::NotSent(error) => not_sent(error),
-        CallError::TooManyAbandoned(count) => limit::too_many_abandoned(count),
-        CallError::Unanswered => limit::unanswered(ErrorKind::OutcomeUnknown),
-        CallError::Failed(error) if leaves_doubt(&error) => {
+        CallError::TooManyAbandoned(count) => too_many_abandoned(count),
+        CallError::Unanswered => timed_out(ErrorKind::OutcomeUnknown),
+        CallError::Failed(error) if may_have_committed(&error) => {
             Error::new(ErrorKind::OutcomeUnknown, "the connection broke off before the answer came")
                 .with_source(error)
-                .with_fix(REACH)
+                .with_fix(CHECK_REACHABLE)
         }
-        CallError::Failed(error) => unwritten(error),
+        CallError::Failed(error) => not_written(error),
     }
 }
 
@@ -45,16 +45,16 @@ pub(super) fn writing(error: CallError) -> Error {
 pub(super) fn reading(error: CallError) -> Error {
     match error {
         CallError::NotSent(error) => not_sent(error),
-        CallError::TooManyAbandoned(count) => limit::too_many_abandoned(count),
-        CallError::Unanswered => limit::unanswered(ErrorKind::Unavailable),
-        CallError::Failed(error) => unwritten(error),
+        CallError::TooManyAbandoned(count) => too_many_abandoned(count),
+        CallError::Unanswered => timed_out(ErrorKind::Unavailable),
+        CallError::Failed(error) => not_written(error),
     }
 }
 
 /// Returns the error of a call for which there was no connection.
 fn not_sent(error: sqlx::Error) -> Error {
     if code(&error).as_deref() != Some("08P01") {
-        return unwritten(error);
+        return not_written(error);
     }
     // Poolers give most of their reasons this code.
     Error::new(ErrorKind::Unavailable, "the server or a pooler refused the session")
@@ -68,7 +68,7 @@ fn not_sent(error: sqlx::Error) -> Error {
 /// the session, which can come after the commit and before the answer, and those that a pooler
 /// gives in the server's place. A session that the server ended because it was idle (57P05) did
 /// nothing.
-pub(super) fn leaves_doubt(error: &sqlx::Error) -> bool {
+pub(super) fn may_have_committed(error: &sqlx::Error) -> bool {
     match code(error) {
         Some(code) => {
             matches!(code.as_str(), "40003" | "57P01" | "57P02") || code.starts_with("08")
@@ -100,7 +100,7 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
             another("what answers there does not speak PostgreSQL's protocol", error)
         }
         // So says TLS what it does not accept, and sqlx what it cannot read.
-        sqlx::Error::Io(ref cause) if is_of_certificates(cause) => unencrypted(error),
+        sqlx::Error::Io(ref cause) if is_certificate_error(cause) => unencrypted(error),
         sqlx::Error::Io(ref cause) if cause.kind() == io::ErrorKind::NotFound => {
             Error::invalid("a file that the URL names is not there")
                 .with_source(error)
@@ -122,7 +122,7 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
     }
 }
 
-fn is_of_certificates(cause: &io::Error) -> bool {
+fn is_certificate_error(cause: &io::Error) -> bool {
     let said = cause.to_string();
     said.contains("certificate") || said.contains("received fatal alert")
 }
@@ -134,7 +134,7 @@ fn unencrypted(error: sqlx::Error) -> Error {
 }
 
 /// An error that left the database as it was.
-pub(super) fn unwritten(error: sqlx::Error) -> Error {
+pub(super) fn not_written(error: sqlx::Error) -> Error {
     let (kind, message, fix) = classify(&error);
     let described = Error::new(kind, message).with_source(error);
     if fix.is_empty() { described } else { described.with_fix(fix) }
@@ -237,6 +237,6 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
         | sqlx::Error::RowNotFound => {
             (Corrupt, "the server answered with what leasehold never writes", "")
         }
-        _ => (Unavailable, "the connection to the server failed", REACH),
+        _ => (Unavailable, "the connection to the server failed", CHECK_REACHABLE),
     }
 }

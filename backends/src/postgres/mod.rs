@@ -43,15 +43,16 @@
 //! # }
 //! ```
 
-mod asked;
 mod columns;
 mod config;
 mod connect_url;
 mod error;
-mod hinting;
 mod instances;
-mod listen;
+mod listener;
+mod notifications;
+mod notify;
 mod poll;
+mod polled_names;
 mod pooler;
 mod prune;
 mod row;
@@ -68,7 +69,7 @@ use std::sync::Arc;
 pub use store::PostgresStore;
 
 use crate::LockStore;
-use crate::url::Driver;
+use crate::driver::Driver;
 
 pub(crate) const DRIVER: Driver = Driver {
     open: |url, options| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 
-use super::shared::Shared;
+use super::shared::PostgresInner;
 use crate::common::row::get;
 use crate::{Clock, Hint, LockName, Result, SystemClock};
 
@@ -14,8 +14,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A server that answers slowly is asked less often, so that the query takes only a small part of
 /// its time.
-const PART: u32 = 20;
-const LONGEST: Duration = Duration::from_secs(30);
+const MAX_LOAD_SHARE: u32 = 20;
+const MAX_INTERVAL: Duration = Duration::from_secs(30);
 
 /// While no name was asked about, a hint of any change is sent every this many rounds: a display
 /// that reads the store asks about no particular name.
@@ -24,21 +24,24 @@ const ROUNDS: u32 = 5;
 /// Polls for changes, on the connections for calls.
 #[derive(Default)]
 pub(super) struct Poller {
-    known: HashMap<LockName, State>,
+    known: HashMap<LockName, PolledState>,
     rounds: u32,
 }
 
 /// The part of a row that matters to waiters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct State {
+struct PolledState {
     lease: Option<String>,
     disabled: bool,
 }
 
 impl Poller {
     /// Polls once, and returns the hints and how long to pause before the next poll.
-    pub(super) async fn ask(&mut self, shared: &Shared) -> Result<(Vec<Hint>, Duration)> {
-        let names = shared.hub.asked_names();
+    pub(super) async fn read_states(
+        &mut self,
+        shared: &PostgresInner,
+    ) -> Result<(Vec<Hint>, Duration)> {
+        let names = shared.notifications.polled_names();
         if names.is_empty() {
             self.known.clear();
             self.rounds += 1;
@@ -55,24 +58,25 @@ impl Poller {
 
     fn changes(
         &mut self,
-        shared: &Shared,
+        shared: &PostgresInner,
         names: Vec<LockName>,
         rows: &[PgRow],
     ) -> Result<Vec<Hint>> {
         let mut found = HashMap::new();
         for row in rows {
             let read = || {
-                let state = State { lease: get(row, "lease")?, disabled: get(row, "disabled")? };
+                let state =
+                    PolledState { lease: get(row, "lease")?, disabled: get(row, "disabled")? };
                 Ok((get::<_, String>(row, "name")?, state))
             };
-            let (name, state) = read().map_err(|damage| shared.damaged(damage))?;
+            let (name, state) = read().map_err(|corrupt| shared.corrupt_row(corrupt))?;
             found.insert(name, state);
         }
         let known = std::mem::take(&mut self.known);
         let mut hints = Vec::new();
         for name in names {
             let now = found.remove(name.as_str()).unwrap_or_default();
-            if matters(known.get(&name), &now) {
+            if is_hint(known.get(&name), &now) {
                 hints.push(Hint::Name(name.clone()));
             }
             self.known.insert(name, now);
@@ -83,7 +87,7 @@ impl Poller {
 
 /// Returns whether a waiter, or the holder, needs a hint. A grant does not matter to others. At the
 /// first read, the state of the name when it was asked about is unknown.
-fn matters(before: Option<&State>, now: &State) -> bool {
+fn is_hint(before: Option<&PolledState>, now: &PolledState) -> bool {
     match before {
         None => now.lease.is_none() || now.disabled,
         Some(before) => {
@@ -93,15 +97,15 @@ fn matters(before: Option<&State>, now: &State) -> bool {
 }
 
 fn pause(took: Duration) -> Duration {
-    took.saturating_mul(PART).clamp(INTERVAL, LONGEST)
+    took.saturating_mul(MAX_LOAD_SHARE).clamp(INTERVAL, MAX_INTERVAL)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn state(lease: &str, disabled: bool) -> State {
-        State { lease: (!lease.is_empty()).then(|| lease.to_owned()), disabled }
+    fn state(lease: &str, disabled: bool) -> PolledState {
+        PolledState { lease: (!lease.is_empty()).then(|| lease.to_owned()), disabled }
     }
 
     #[test]
@@ -119,7 +123,7 @@ mod tests {
             (Some(state("", true)), state("", false), true),
             (Some(state("a", true)), state("", true), true),
         ] {
-            assert_eq!(matters(before.as_ref(), &now), told, "{before:?} {now:?}");
+            assert_eq!(is_hint(before.as_ref(), &now), told, "{before:?} {now:?}");
         }
     }
 
@@ -127,6 +131,6 @@ mod tests {
     fn a_slow_answer_makes_the_pause_longer_within_bounds() {
         assert_eq!(pause(Duration::from_millis(1)), INTERVAL);
         assert_eq!(pause(Duration::from_millis(500)), Duration::from_secs(10));
-        assert_eq!(pause(Duration::from_secs(9)), LONGEST);
+        assert_eq!(pause(Duration::from_secs(9)), MAX_INTERVAL);
     }
 }

@@ -8,7 +8,7 @@ use super::error;
 use crate::{Error, ErrorKind, LeaseId, Result};
 
 /// What one connection reveals about what is behind it.
-pub(super) struct Seen {
+pub(super) struct PoolerProbe {
     /// The server knows a prepared statement under another name than the driver gave it. PgBouncer
     /// and similar poolers do this to separate prepared statements on sessions that clients share.
     pub(super) renamed: bool,
@@ -21,9 +21,9 @@ pub(super) struct Seen {
 
 /// Refuses a pooler that would run one client's statement for another.
 pub(super) async fn check(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<()> {
-    let seen = look(connection).await.map_err(error::unwritten)?;
-    let shared = seen.renamed || shares(connection, options, &seen).await?;
-    if shared && !seen.renamed {
+    let probe = probe(connection).await.map_err(error::not_written)?;
+    let shared = probe.renamed || shares_sessions(connection, options, &probe).await?;
+    if shared && !probe.renamed {
         let message = "a pooler shares the server's sessions between clients and does not keep \
                        their prepared statements apart";
         return Err(Error::new(ErrorKind::Unsupported, message).with_fix(
@@ -31,13 +31,13 @@ pub(super) async fn check(connection: &mut PgConnection, options: &PgConnectOpti
              otherwise use its session mode, or connect to the server itself",
         ));
     }
-    if shared && !seen.keeps {
+    if shared && !probe.keeps {
         let message = "the pool keeps no prepared statements, and a pooler shares the server's \
                        sessions between clients";
         return Err(Error::invalid(message)
             .with_fix("leave statement_cache_capacity at its default, or set at least 10"));
     }
-    if !seen.keeps {
+    if !probe.keeps {
         tracing::warn!(
             "the pool keeps no prepared statements: the server keeps one more with every call; \
              set statement_cache_capacity to at least 10"
@@ -47,28 +47,28 @@ pub(super) async fn check(connection: &mut PgConnection, options: &PgConnectOpti
 }
 
 /// Opens a second connection, and returns whether both share sessions.
-async fn shares(
+async fn shares_sessions(
     connection: &mut PgConnection,
     options: &PgConnectOptions,
-    seen: &Seen,
+    probe: &PoolerProbe,
 ) -> Result<bool> {
     let mut other = match options.connect().await {
         Ok(other) => other,
         // The server may accept no more connections. Few poolers set such settings.
-        Err(error) if seen.greeted => {
+        Err(error) if probe.greeted => {
             tracing::debug!(%error, "cannot check whether a pooler shares sessions");
             return Ok(false);
         }
         Err(error) => return Err(error::connecting(error)),
     };
-    let shared = share(connection, &mut other).await.map_err(error::unwritten)?;
+    let shared = share_session(connection, &mut other).await.map_err(error::not_written)?;
     _ = other.close().await;
     Ok(shared)
 }
 
 /// Prepares a statement that is never run, and reads how the server stored it. All of this is one
 /// transaction, which keeps its session even behind a pooler.
-pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<Seen> {
+pub(super) async fn probe(connection: &mut PgConnection) -> sqlx::Result<PoolerProbe> {
     let marker = LeaseId::new();
     let mut transaction = connection.begin().await?;
     let text = format!("SELECT '{marker}'");
@@ -85,17 +85,17 @@ pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<Seen> {
         // Something between the driver and the server keeps the statement, and prepares it on a
         // session when it is run.
         transaction.rollback().await?;
-        return Ok(Seen { renamed: true, greeted: false, keeps });
+        return Ok(PoolerProbe { renamed: true, greeted: false, keeps });
     };
     let renamed = !row.try_get::<bool, _>("own_name")?;
-    let seen = Seen { renamed, greeted: row.try_get("greeted")?, keeps };
+    let probe = PoolerProbe { renamed, greeted: row.try_get("greeted")?, keeps };
     if !renamed {
         // The statement must not remain on a session that is shared.
         let name: &str = row.try_get("name")?;
         simple(&mut transaction, format!("DEALLOCATE {name}")).await?;
     }
     transaction.rollback().await?;
-    Ok(seen)
+    Ok(probe)
 }
 
 /// Returns whether two connections that are open at the same time share sessions of the server.
@@ -104,7 +104,10 @@ pub(super) async fn look(connection: &mut PgConnection) -> sqlx::Result<Seen> {
 /// With one in transaction mode, an idle pooler gives both the same session, and under load the
 /// sessions change. Other clients can make each connection get its own session every time only by
 /// chance. If the pooler renames statements, this check is skipped.
-pub(super) async fn share(one: &mut PgConnection, other: &mut PgConnection) -> sqlx::Result<bool> {
+pub(super) async fn share_session(
+    one: &mut PgConnection,
+    other: &mut PgConnection,
+) -> sqlx::Result<bool> {
     let (first, second) = (session(one).await?, session(other).await?);
     // The order repeats and changes, so that no fixed rotation of sessions can match it.
     for turn in [1, 1, 2, 2, 1, 2, 1, 1, 2, 2, 2, 1] {

@@ -3,14 +3,14 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use super::row;
-use super::shared::Shared;
+use super::shared::PostgresInner;
 use super::sql::{CLOCK, COLUMNS};
-use crate::common::prune::{Unused, condition, micros, readable};
+use crate::common::prune::{PruneCandidate, condition, micros, valid_candidates};
 use crate::common::row::get;
 use crate::common::server::Purpose;
 use crate::{LockName, PruneOptions, Result};
 
-impl Shared {
+impl PostgresInner {
     pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
         let mut after = options.after.as_ref().map(|name| name.as_str().to_owned());
         let mut pruned = Vec::new();
@@ -39,7 +39,7 @@ impl Shared {
         options: &PruneOptions,
         after: Option<&str>,
         wanted: usize,
-    ) -> Result<(usize, Option<String>, Vec<Unused>)> {
+    ) -> Result<(usize, Option<String>, Vec<PruneCandidate>)> {
         let (table, unused) = (&self.sql.table, condition(CLOCK, "$2"));
         let sql = AssertSqlSafe(format!(
             "SELECT {COLUMNS}, {CLOCK} AS clock FROM {table} AS l \
@@ -50,11 +50,15 @@ impl Shared {
         let rows = self.read(|| sqlx::query(sql.clone()).bind(after).bind(age).bind(most)).await?;
         let last = rows.last().and_then(|row| get::<_, String>(row, "name").ok());
         let records = rows.iter().map(|row| row::record(row, table));
-        Ok((rows.len(), last, readable(records)))
+        Ok((rows.len(), last, valid_candidates(records)))
     }
 
     /// Removes the rows that are still as they were found, and returns their names in order.
-    async fn remove(&self, options: &PruneOptions, found: &[Unused]) -> Result<Vec<LockName>> {
+    async fn remove(
+        &self,
+        options: &PruneOptions,
+        found: &[PruneCandidate],
+    ) -> Result<Vec<LockName>> {
         let (table, unused) = (&self.sql.table, condition(CLOCK, "$3"));
         let sql = AssertSqlSafe(format!(
             "DELETE FROM {table} AS l USING unnest($1::text[], $2::bigint[]) AS a (name, token) \

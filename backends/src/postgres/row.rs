@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 
-use crate::common::Damage;
-use crate::common::row::{self, Page, get, parsed, present, text};
+use crate::common::CorruptRecord;
+use crate::common::row::{self, Page, get, not_null, parse_column, text};
 use crate::{LeaseId, LockName, LockRecord, RenewOutcome, Result};
 
 /// The whole row.
@@ -14,18 +14,18 @@ pub(super) fn record(row: &PgRow, table: &str) -> Result<LockRecord> {
 }
 
 /// Returns the records of a page.
-pub(super) fn listed(rows: &[PgRow], table: &str, prefix: &str) -> Page<String> {
-    row::listed(rows, table, prefix, text)
+pub(super) fn to_page(rows: &[PgRow], table: &str, prefix: &str) -> Page<String> {
+    row::to_page(rows, table, prefix, text)
 }
 
 /// Returns whose lease a row of a renewal is, and what became of it. The outcome of a row that
 /// cannot be read is unknown.
 pub(super) fn renewal(row: &PgRow, table: &str) -> Result<((LockName, LeaseId), RenewOutcome)> {
     let name = row::name(row, table, text)?;
-    let complete = |damage: Damage| damage.in_table(table).for_lock(&name);
-    let lease = || present("lease", parsed("lease", get(row, "lease")?)?);
+    let complete = |corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name);
+    let lease = || not_null("lease", parse_column("lease", get(row, "lease")?)?);
     let lease = lease().map_err(complete)?;
-    let outcome = || match parsed("reason", get(row, "reason")?)? {
+    let outcome = || match parse_column("reason", get(row, "reason")?)? {
         Some(reason) => {
             let left = row::left(get(row, "expires_at")?, get(row, "clock")?)?;
             Ok(RenewOutcome::Disabled { reason, left: left.unwrap_or_default() })

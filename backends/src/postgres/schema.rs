@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::columns::{self, Column};
 use super::sql::{self, Sql};
-use super::{error, instances, pooler, version};
+use super::{error, pooler, version};
 use crate::{Error, ErrorKind, Namespace, OpenOptions, Result, Schema};
 
 /// How often creating is tried, while others create the same.
@@ -38,8 +38,8 @@ impl Table {
             },
             Self {
                 name: format!("{namespace}_instances"),
-                columns: &instances::COLUMNS,
-                create: instances::create,
+                columns: &sql::INSTANCE_COLUMNS,
+                create: sql::create_instances,
             },
         ]
     }
@@ -73,13 +73,17 @@ pub(super) async fn open(
     check_server(connection).await?;
     pooler::check(connection, connect).await?;
     let [locks, instances] = Table::all(&options.namespace);
-    let locks = place(connection, &locks, options.schema).await?;
-    let instances = place(connection, &instances, options.schema).await?;
+    let locks = find_schema(connection, &locks, options.schema).await?;
+    let instances = find_schema(connection, &instances, options.schema).await?;
     Ok(Sql::new(&options.namespace, locks, instances))
 }
 
 /// Finds or creates the table, and returns its qualified name.
-async fn place(connection: &mut PgConnection, table: &Table, schema: Schema) -> Result<String> {
+async fn find_schema(
+    connection: &mut PgConnection,
+    table: &Table,
+    schema: Schema,
+) -> Result<String> {
     let name = &table.name;
     if let Some(found) = find(connection, table, &format!("'{name}'")).await? {
         return Ok(found);
@@ -93,7 +97,7 @@ async fn place(connection: &mut PgConnection, table: &Table, schema: Schema) -> 
     );
     let row = one(connection, here).await?;
     let missing_schema = || Error::invalid(error::NO_SCHEMA).with_fix(error::SET_SEARCH_PATH);
-    let of = |column| row.try_get::<Option<String>, _>(column).map_err(error::unwritten);
+    let of = |column| row.try_get::<Option<String>, _>(column).map_err(error::not_written);
     let qualified = of("qualified")?.ok_or_else(missing_schema)?;
     let literal = of("literal")?.ok_or_else(missing_schema)?;
     let created = create(connection, table, &qualified).await;
@@ -108,13 +112,13 @@ async fn check_server(connection: &mut PgConnection) -> Result<()> {
     let query = "SELECT current_setting('server_encoding') AS encoding, \
              pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only";
     let row = one(connection, query.to_owned()).await?;
-    let encoding: String = row.try_get("encoding").map_err(error::unwritten)?;
+    let encoding: String = row.try_get("encoding").map_err(error::not_written)?;
     if encoding != "UTF8" {
         let message = format!("the database keeps text as {encoding}, which lacks some names");
         return Err(Error::new(ErrorKind::Unsupported, message)
             .with_fix("use a database that was created with ENCODING 'UTF8'"));
     }
-    if row.try_get("read_only").map_err(error::unwritten)? {
+    if row.try_get("read_only").map_err(error::not_written)? {
         return Err(Error::new(ErrorKind::Denied, error::READ_ONLY).with_fix(error::USE_PRIMARY));
     }
     Ok(())
@@ -135,7 +139,7 @@ async fn create(connection: &mut PgConnection, table: &Table, qualified: &str) -
             Err(error) if error::is_creation_race(&error) && round < TRIES => {
                 sleep(Duration::from_millis(fastrand::u64(5..50))).await;
             }
-            Err(error) => return Err(error::unwritten(error)),
+            Err(error) => return Err(error::not_written(error)),
         }
     }
     Ok(())
@@ -154,7 +158,7 @@ async fn find(
     let rows = all(connection, query).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let name = &table.name;
-    match columns::difference(&rows, table.columns).map_err(error::unwritten)? {
+    match columns::difference(&rows, table.columns).map_err(error::not_written)? {
         None => {}
         Some(difference) => {
             let message = format!("\"{name}\" is not as leasehold creates it: {difference}");
@@ -163,19 +167,19 @@ async fn find(
             ));
         }
     }
-    let comment: Option<String> = first.try_get("comment").map_err(error::unwritten)?;
+    let comment: Option<String> = first.try_get("comment").map_err(error::not_written)?;
     version::check(name, comment.as_deref())?;
-    let schema: String = first.try_get("schema").map_err(error::unwritten)?;
+    let schema: String = first.try_get("schema").map_err(error::not_written)?;
     Ok(Some(format!("{schema}.{name}")))
 }
 
 async fn all(connection: &mut PgConnection, query: String) -> Result<Vec<PgRow>> {
-    sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(connection).await.map_err(error::unwritten)
+    sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(connection).await.map_err(error::not_written)
 }
 
 async fn one(connection: &mut PgConnection, query: String) -> Result<PgRow> {
     let rows = all(connection, query).await?;
-    rows.into_iter().next().ok_or_else(|| error::unwritten(sqlx::Error::RowNotFound))
+    rows.into_iter().next().ok_or_else(|| error::not_written(sqlx::Error::RowNotFound))
 }
 
 #[cfg(test)]

@@ -20,18 +20,18 @@ const SETTINGS: [(&str, &str); 2] =
 
 /// How many of the settings are sent; the number decreases when a server refuses them, and accepts
 /// the session without them.
-pub(crate) struct Session {
+pub(crate) struct SessionSettings {
     settings: AtomicUsize,
 }
 
-impl Default for Session {
+impl Default for SessionSettings {
     fn default() -> Self {
         Self { settings: AtomicUsize::new(SETTINGS.len()) }
     }
 }
 
 impl Server for Postgres {
-    type Session = Session;
+    type Session = SessionSettings;
 
     async fn open(
         options: &PgConnectOptions,
@@ -49,9 +49,9 @@ impl Server for Postgres {
                 sent => connect(&options.clone().options(sent.iter().copied())).await,
             };
             match attempt {
-                Err(error) if !sent.is_empty() && may_be_of_settings(&error) => {
+                Err(error) if !sent.is_empty() && may_be_about_settings(&error) => {
                     tracing::debug!(%error, "connecting without a session setting");
-                    is_refusal &= speaks_of_settings(&error);
+                    is_refusal &= mentions_setting(&error);
                     count -= 1;
                 }
                 Ok(connection) => {
@@ -80,11 +80,11 @@ impl Server for Postgres {
         }
     }
 
-    fn leaves_doubt(error: &sqlx::Error) -> bool {
-        error::leaves_doubt(error)
+    fn may_have_committed(error: &sqlx::Error) -> bool {
+        error::may_have_committed(error)
     }
 
-    fn lacks_access(error: &sqlx::Error) -> bool {
+    fn lacks_privilege(error: &sqlx::Error) -> bool {
         error::code(error).is_some_and(|code| matches!(code.as_str(), "42501" | "42P01" | "3F000"))
     }
 
@@ -101,14 +101,14 @@ fn names(options: &PgConnectOptions, setting: &str) -> bool {
 
 /// Returns whether the server may have refused the session because of a setting, as poolers
 /// (08P01), older servers (42704) and systems other than Linux (22023) do.
-fn may_be_of_settings(error: &sqlx::Error) -> bool {
+fn may_be_about_settings(error: &sqlx::Error) -> bool {
     let classes = ["08", "0A", "22", "42", "58", "XX"];
     error::code(error).is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }
 
 /// Returns whether the error is about the settings. Others of the same classes pass, and must not
 /// turn a setting off for good.
-fn speaks_of_settings(error: &sqlx::Error) -> bool {
+fn mentions_setting(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     let message = error.message();
     let names = SETTINGS.iter().map(|(name, _)| *name);

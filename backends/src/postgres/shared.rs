@@ -7,14 +7,14 @@ use sqlx::query::Query;
 use tokio::time::sleep;
 
 use super::error;
+use super::notifications::Notifications;
 use super::row;
 use super::sql::Sql;
-use super::watch::Hub;
-use crate::common::Damage;
-use crate::common::limit::CALL_LIMIT;
-use crate::common::pooled::{CallError, Connections};
+use crate::common::CorruptRecord;
+use crate::common::pool_call::{CallError, Connections};
 use crate::common::row::get;
 use crate::common::server::Purpose;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{Clock, Error, ErrorKind, LockName, LockRecord, Result, SystemClock};
 
 /// A statement with its arguments.
@@ -23,16 +23,16 @@ pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 /// How often a statement is repeated after the server rolled it back for the sake of another.
 const CONFLICT_TRIES: u32 = 10;
 
-pub(super) struct Shared {
+pub(super) struct PostgresInner {
     pub(super) label: String,
     pub(super) pool: PgPool,
     pub(super) connections: Connections<Postgres>,
     pub(super) sql: Sql,
     /// The one listener that all watches of this store share.
-    pub(super) hub: Hub,
+    pub(super) notifications: Notifications,
 }
 
-impl Shared {
+impl PostgresInner {
     /// Runs a statement that writes, and gives its rows once it is committed.
     pub(super) async fn write<'q>(
         &self,
@@ -96,12 +96,14 @@ impl Shared {
         for round in 1.. {
             let rows = self.write(purpose, &statement).await?;
             if let Some(row) = rows.first() {
-                let done = get(row, "done").map_err(|damage| self.damaged(damage))?;
+                let done = get(row, "done").map_err(|corrupt| self.corrupt_row(corrupt))?;
                 if let Some(answer) = answer(done, row::record(row, &self.sql.table)?) {
                     return Ok(answer);
                 }
                 if done {
-                    return Err(self.damaged(Damage::new("its state contradicts itself")));
+                    return Err(
+                        self.corrupt_row(CorruptRecord::new("its state contradicts itself"))
+                    );
                 }
             }
             if SystemClock.now() >= give_up {
@@ -113,17 +115,17 @@ impl Shared {
             .with_fix("do too many clients want this lock at once?"))
     }
 
-    pub(super) fn damaged(&self, damage: Damage) -> Error {
-        damage.in_table(&self.sql.table)
+    pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {
+        corrupt.into_error(&self.sql.table)
     }
 
     /// Completes an error with what it was about.
-    pub(super) fn about(
+    pub(super) fn with_context(
         &self,
         operation: &'static str,
         name: Option<&LockName>,
     ) -> impl Fn(Error) -> Error {
-        crate::common::about(operation, &self.label, name)
+        crate::common::with_context(operation, &self.label, name)
     }
 }
 

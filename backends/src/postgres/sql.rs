@@ -23,8 +23,7 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::columns::Column;
-use super::hinting::Hinting;
-use super::instances;
+use super::notify::NotifyingStatements;
 use crate::Namespace;
 
 /// The server's clock in microseconds since 1970.
@@ -47,11 +46,11 @@ pub(super) struct Sql {
     /// names, leases, ttls: name, lease, ttl, expires_at, reason and clock of those in force.
     pub(super) renew: SqlStr,
     /// name, lease.
-    pub(super) release: Hinting,
+    pub(super) release: NotifyingStatements,
     /// name, reason, by: `done` and, if it is not, the standing row.
-    pub(super) disable: Hinting,
+    pub(super) disable: NotifyingStatements,
     /// name.
-    pub(super) enable: Hinting,
+    pub(super) enable: NotifyingStatements,
     /// name: its columns.
     pub(super) find: SqlStr,
     /// first name, a name to leave out or NULL, limit: their columns.
@@ -59,7 +58,21 @@ pub(super) struct Sql {
     /// names: name, lease and `disabled` of those that have a row.
     pub(super) poll: SqlStr,
 
-    pub(super) instances: instances::Statements,
+    pub(super) instances: InstanceStatements,
+}
+
+/// The statements on one namespace's table of instances.
+#[derive(Clone)]
+pub(super) struct InstanceStatements {
+    /// The table's name with its schema, quoted where necessary.
+    pub(super) table: String,
+    /// instance, presence, ttl: whether it is new.
+    pub(super) announce: SqlStr,
+    /// instance: removes what others have left behind.
+    pub(super) sweep: SqlStr,
+    /// instance.
+    pub(super) withdraw: SqlStr,
+    pub(super) list: SqlStr,
 }
 
 impl Sql {
@@ -106,7 +119,7 @@ impl Sql {
                  RETURNING l.name, l.lease::text AS lease, h.ttl, l.expires_at, h.reason, \
                      {CLOCK} AS clock"
             )),
-            release: Hinting::new(&channel, |notify| {
+            release: NotifyingStatements::new(&channel, |notify| {
                 format!(
                     "WITH held AS (SELECT l.name, l.expires_at FROM {table} AS l \
                      WHERE l.name = $1 AND l.lease = $2::uuid FOR NO KEY UPDATE) \
@@ -117,7 +130,7 @@ impl Sql {
                 )
             }),
             // A lease that is over is marked too, which nobody sees: the next grant clears it.
-            disable: Hinting::new(&channel, |notify| {
+            disable: NotifyingStatements::new(&channel, |notify| {
                 format!(
                     "WITH done AS ( \
                      INSERT INTO {table} AS l \
@@ -134,7 +147,7 @@ impl Sql {
                  WHERE NOT EXISTS (SELECT FROM done)"
                 )
             }),
-            enable: Hinting::new(&channel, |notify| {
+            enable: NotifyingStatements::new(&channel, |notify| {
                 format!(
                     "UPDATE {table} AS l SET disabled_reason = NULL, disabled_by = NULL, \
                      disabled_at = NULL \
@@ -150,8 +163,34 @@ impl Sql {
                 "SELECT l.name, l.lease::text AS lease, l.disabled_reason IS NOT NULL AS disabled \
                  FROM {table} AS l WHERE l.name = ANY($1::text[])"
             )),
-            instances: instances::Statements::new(instances),
+            instances: InstanceStatements::new(instances),
             channel,
+            table,
+        }
+    }
+}
+
+impl InstanceStatements {
+    pub(super) fn new(table: String) -> Self {
+        let statement = |text: String| AssertSqlSafe(text).into_sql_str();
+        Self {
+            announce: statement(format!(
+                "INSERT INTO {table} AS i (instance, presence, expires_at) \
+                 VALUES ($1::uuid, $2, {CLOCK} + $3) ON CONFLICT (instance) DO UPDATE SET \
+                     presence = excluded.presence, expires_at = {CLOCK} + $3 \
+                 RETURNING xmax = 0 AS is_new"
+            )),
+            // Rows that another instance has locked are skipped.
+            sweep: statement(format!(
+                "DELETE FROM {table} WHERE instance IN ( \
+                     SELECT instance FROM {table} WHERE expires_at <= {CLOCK} AND instance <> $1::uuid \
+                     FOR UPDATE SKIP LOCKED)"
+            )),
+            withdraw: statement(format!("DELETE FROM {table} WHERE instance = $1::uuid")),
+            list: statement(format!(
+                "SELECT instance::text AS instance, presence, expires_at, {CLOCK} AS clock \
+                 FROM {table} AS instances ORDER BY instances.instance"
+            )),
             table,
         }
     }
@@ -178,6 +217,16 @@ pub(super) fn create(table: &str) -> String {
     )
 }
 
+pub(super) fn create_instances(table: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (
+    instance uuid NOT NULL PRIMARY KEY,
+    presence text NOT NULL,
+    expires_at bigint NOT NULL
+) WITH (fillfactor = 50)"
+    )
+}
+
 /// The columns of the table of locks.
 pub(super) const EXPECTED: [Column; 10] = [
     ("name", "text", true),
@@ -192,6 +241,10 @@ pub(super) const EXPECTED: [Column; 10] = [
     ("disabled_at", "bigint", false),
 ];
 
+/// The columns of the table of instances.
+pub(super) const INSTANCE_COLUMNS: [Column; 3] =
+    [("instance", "uuid", true), ("presence", "text", true), ("expires_at", "bigint", true)];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,5 +256,10 @@ mod tests {
             assert!(created.contains(&format!("    {name} {kind}")), "{name}");
         }
         assert_eq!(created.lines().count(), EXPECTED.len() + 2);
+        let created = create_instances("t");
+        for (name, kind, filled) in INSTANCE_COLUMNS {
+            assert!(created.contains(&format!("    {name} {kind} NOT NULL")) && filled, "{name}");
+        }
+        assert_eq!(created.lines().count(), INSTANCE_COLUMNS.len() + 2);
     }
 }

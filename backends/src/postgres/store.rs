@@ -10,14 +10,15 @@ use sqlx::SqlStr;
 use sqlx::postgres::{PgPool, PgRow, Postgres};
 use uuid::Uuid;
 
-use super::session::{self, Session};
-use super::shared::Shared;
+use super::notifications::Notifications;
+use super::session::{self, SessionSettings};
+use super::shared::PostgresInner;
 use super::sql::Sql;
-use super::watch::Hub;
 use super::{config, error, row, schema, watch};
-use crate::common::pooled::Connections;
+use crate::common::pool_call::Connections;
 use crate::common::server::Purpose;
-use crate::common::{about, limit};
+use crate::common::timeout::read_timeout;
+use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, Grant, Held, HintStream, InstanceRecord, LeaseId, LeaseRecord, ListOptions, LockName,
@@ -30,7 +31,7 @@ use crate::{
 /// Clones share the same pool of connections and the same listener.
 #[derive(Clone)]
 pub struct PostgresStore {
-    shared: Arc<Shared>,
+    shared: Arc<PostgresInner>,
 }
 
 impl PostgresStore {
@@ -56,9 +57,9 @@ impl PostgresStore {
             let mut connection = session::connect(&connect).await.map_err(error::connecting)?;
             schema::open(&mut connection, options, &connect).await
         };
-        let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
+        let sql = read_timeout(check).await.map_err(with_context("open", &label, None))?;
         let pool = config::pool(&connect, options.max_connections);
-        let connections = Connections::own(pool.clone(), Session::default());
+        let connections = Connections::own(pool.clone(), SessionSettings::default());
         Ok(Self::build(pool, connections, label, sql))
     }
 
@@ -88,14 +89,14 @@ impl PostgresStore {
             }
             prepared
         };
-        let sql = limit::reading(check).await.map_err(about("open", &label, None))?;
-        let connections = Connections::of_application(pool.clone(), Session::default());
+        let sql = read_timeout(check).await.map_err(with_context("open", &label, None))?;
+        let connections = Connections::of_application(pool.clone(), SessionSettings::default());
         Ok(Self::build(pool, connections, label, sql))
     }
 
     fn build(pool: PgPool, connections: Connections<Postgres>, label: String, sql: Sql) -> Self {
-        let hub = Hub::default();
-        Self { shared: Arc::new(Shared { label, pool, connections, sql, hub }) }
+        let notifications = Notifications::default();
+        Self { shared: Arc::new(PostgresInner { label, pool, connections, sql, notifications }) }
     }
 
     /// The statements that create the tables of that namespace, for an application's migrations.
@@ -156,11 +157,11 @@ impl LockStore for PostgresStore {
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         let shared = &*self.shared;
-        let about = shared.about("acquire", Some(name));
-        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
-        shared.hub.asked(name);
+        let with_context = shared.with_context("acquire", Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&with_context)?;
+        shared.notifications.note(name);
         let holder = serde_json::to_string(&options.holder)
-            .map_err(|e| about(Error::invalid("the holder is no JSON").with_source(e)))?;
+            .map_err(|e| with_context(Error::invalid("the holder is no JSON").with_source(e)))?;
         let (lease, ttl) = (options.lease.to_string(), ttl_micros(options.ttl));
         let statement = || {
             sqlx::query(shared.sql.acquire.clone())
@@ -185,15 +186,15 @@ impl LockStore for PostgresStore {
                 }
                 (None, ..) => None,
             };
-        shared.decide(Purpose::Acquire, statement, answer).await.map_err(about)
+        shared.decide(Purpose::Acquire, statement, answer).await.map_err(with_context)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         let shared = &*self.shared;
-        let about = shared.about("renew", None);
+        let with_context = shared.with_context("renew", None);
         for lease in leases {
             check_ttl(lease.ttl, &self.capabilities())
-                .map_err(|error| about(error.for_lock(&lease.name)))?;
+                .map_err(|error| with_context(error.for_lock(&lease.name)))?;
         }
         if leases.is_empty() {
             return Ok(Vec::new());
@@ -209,7 +210,7 @@ impl LockStore for PostgresStore {
         }
         let statement =
             || sqlx::query(shared.sql.renew.clone()).bind(&names).bind(&ids).bind(&ttls);
-        let rows = shared.write(Purpose::Renew, statement).await.map_err(about)?;
+        let rows = shared.write(Purpose::Renew, statement).await.map_err(with_context)?;
         // A damaged row must not cost the others their leases.
         let renewal = |row: &PgRow| match row::renewal(row, &shared.sql.table) {
             Ok(renewal) => Some(renewal),
@@ -234,7 +235,7 @@ impl LockStore for PostgresStore {
             shared.write(Purpose::Release, statement)
         };
         let rows = shared.sql.release.run(release).await;
-        let rows = rows.map_err(shared.about("release", Some(name)))?;
+        let rows = rows.map_err(shared.with_context("release", Some(name)))?;
         let none = rows.is_empty();
         Ok(if none { ReleaseOutcome::NotHeld } else { ReleaseOutcome::Released })
     }
@@ -256,7 +257,7 @@ impl LockStore for PostgresStore {
         };
         let disable =
             |sql: SqlStr| shared.decide(Purpose::Change, move || statement(sql.clone()), answer);
-        shared.sql.disable.run(disable).await.map_err(shared.about("disable", Some(name)))
+        shared.sql.disable.run(disable).await.map_err(shared.with_context("disable", Some(name)))
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
@@ -266,14 +267,14 @@ impl LockStore for PostgresStore {
             shared.write(Purpose::Change, statement)
         };
         let rows = shared.sql.enable.run(enable).await;
-        let rows = rows.map_err(shared.about("enable", Some(name)))?;
+        let rows = rows.map_err(shared.with_context("enable", Some(name)))?;
         let none = rows.is_empty();
         Ok(if none { EnableOutcome::AlreadyEnabled } else { EnableOutcome::Enabled })
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
         let shared = &*self.shared;
-        shared.hub.asked(name);
+        shared.notifications.note(name);
         let get = async {
             let statement = || sqlx::query(shared.sql.find.clone()).bind(name.as_str());
             let rows = shared.read(statement).await?;
@@ -282,7 +283,7 @@ impl LockStore for PostgresStore {
                 record.unwrap_or_else(|error| LockRecord::unreadable(name.clone(), &error))
             }))
         };
-        get.await.map_err(shared.about("get", Some(name)))
+        get.await.map_err(shared.with_context("get", Some(name)))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
@@ -305,7 +306,7 @@ impl LockStore for PostgresStore {
                         .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
                 };
                 let rows = shared.read(statement).await?;
-                let page = row::listed(&rows, &shared.sql.table, prefix);
+                let page = row::to_page(&rows, &shared.sql.table, prefix);
                 records.extend(page.records);
                 // A row whose name cannot be read is omitted, and another row takes its place.
                 match page.last {
@@ -316,28 +317,28 @@ impl LockStore for PostgresStore {
                 }
             }
         };
-        list.await.map_err(shared.about("list", None))
+        list.await.map_err(shared.with_context("list", None))
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        self.shared.prune(options).await.map_err(self.shared.about("prune", None))
+        self.shared.prune(options).await.map_err(self.shared.with_context("prune", None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
-        let about = self.shared.about("announce", None);
-        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
-        self.shared.announce(presence, ttl_micros(ttl)).await.map_err(about)
+        let with_context = self.shared.with_context("announce", None);
+        check_ttl(ttl, &self.capabilities()).map_err(&with_context)?;
+        self.shared.announce(presence, ttl_micros(ttl)).await.map_err(with_context)
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        self.shared.withdraw(instance).await.map_err(self.shared.about("withdraw", None))
+        self.shared.withdraw(instance).await.map_err(self.shared.with_context("withdraw", None))
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        self.shared.instances().await.map_err(self.shared.about("instances", None))
+        self.shared.instances().await.map_err(self.shared.with_context("instances", None))
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        watch::hints(&self.shared).await.map_err(self.shared.about("watch", None))
+        watch::hints(&self.shared).await.map_err(self.shared.with_context("watch", None))
     }
 }

@@ -3,74 +3,41 @@
 //! A task of its own reads the connection, whether or not a stream is polled: a server that cannot
 //! get rid of its notifications keeps those of all sessions.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
-use tokio::sync::{Mutex, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::asked::Asked;
 use super::error;
-use super::listen::{Ear, Opened};
+use super::listener::{ListenResult, Listener};
+use super::notifications::ListenTask;
 use super::poll::Poller;
-use super::shared::Shared;
-use crate::{Hint, HintStream, LockName, Result};
+use super::shared::PostgresInner;
+use crate::{Hint, HintStream, Result};
 
 /// The pauses between attempts to connect again.
-const PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MIN_BACKOFF: Duration = Duration::from_millis(200);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// After this many attempts in a row without a notification, the watch polls.
-const UNHEARD: u32 = 3;
+/// After this many connections in a row without a notification, the watch polls.
+const MAX_SILENT_CONNECTIONS: u32 = 3;
 
 /// A watch that polls for that reason tries to listen again after this long: the reason may pass.
-const LISTEN_AGAIN: Duration = Duration::from_secs(600);
+const RELISTEN_INTERVAL: Duration = Duration::from_secs(600);
 
 /// How many hints a stream may lag behind before it is told that anything may have happened.
 const BACKLOG: usize = 1024;
 
-/// Where the watches of a store meet.
-#[derive(Default)]
-pub(super) struct Hub {
-    listening: Mutex<Weak<Listening>>,
-    asked: Asked,
-}
-
-/// A task that listens for as long as a stream needs it.
-struct Listening {
-    /// Never read from, only subscribed to.
-    hints: Receiver<Hint>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Hub {
-    /// Notes that this process asked about a name, and may wait for it.
-    pub(super) fn asked(&self, name: &LockName) {
-        self.asked.note(name);
-    }
-
-    /// Returns the names that a watch which polls must read.
-    pub(super) fn asked_names(&self) -> Vec<LockName> {
-        self.asked.names()
-    }
-}
-
 /// Returns the hints from the listener that all watches of the store share.
-pub(super) async fn hints(shared: &Arc<Shared>) -> Result<HintStream> {
+pub(super) async fn hints(shared: &Arc<PostgresInner>) -> Result<HintStream> {
     if shared.pool.is_closed() {
-        return Err(error::unwritten(sqlx::Error::PoolClosed));
+        return Err(error::not_written(sqlx::Error::PoolClosed));
     }
-    let mut current = shared.hub.listening.lock().await;
+    let mut current = shared.notifications.listening.lock().await;
     let running = current.upgrade().filter(|listening| !listening.task.is_finished());
     let listening = match running {
         Some(listening) => listening,
@@ -85,8 +52,8 @@ pub(super) async fn hints(shared: &Arc<Shared>) -> Result<HintStream> {
 }
 
 async fn next(
-    (listening, mut hints): (Arc<Listening>, Receiver<Hint>),
-) -> Option<(Hint, (Arc<Listening>, Receiver<Hint>))> {
+    (listening, mut hints): (Arc<ListenTask>, Receiver<Hint>),
+) -> Option<(Hint, (Arc<ListenTask>, Receiver<Hint>))> {
     match hints.recv().await {
         Ok(hint) => Some((hint, (listening, hints))),
         Err(RecvError::Lagged(_)) => Some((Hint::Anything, (listening, hints))),
@@ -95,10 +62,17 @@ async fn next(
 }
 
 /// Listens before it returns, if the server can be reached.
-async fn start(shared: Arc<Shared>) -> Listening {
+async fn start(shared: Arc<PostgresInner>) -> ListenTask {
     let (sender, hints) = broadcast::channel(BACKLOG);
-    let left = shared.connections.left();
-    let mut watch = Watch { shared, left, sender, warned: false, unheard: 0, listen_again: None };
+    let close_all = shared.connections.close_all_signal();
+    let mut watch = WatchTask {
+        shared,
+        close_all,
+        sender,
+        warned: false,
+        silent_connections: 0,
+        listen_again: None,
+    };
     let source = watch.connect().await;
     let task = tokio::spawn(async move {
         let closed = watch.shared.pool.close_event();
@@ -107,42 +81,42 @@ async fn start(shared: Arc<Shared>) -> Listening {
             () = closed => {}
         }
     });
-    Listening { hints, task }
+    ListenTask { hints, task }
 }
 
 /// The source of the hints.
-enum Source {
-    Notifications(Ear),
+enum HintSource {
+    Notifications(Listener),
     Polled(Poller),
 }
 
-struct Watch {
-    shared: Arc<Shared>,
+struct WatchTask {
+    shared: Arc<PostgresInner>,
     /// Changes when a call found that the server accepts no more writes or shuts down.
-    left: watch::Receiver<()>,
+    close_all: watch::Receiver<()>,
     sender: Sender<Hint>,
-    /// Whether the present trouble was told of.
+    /// This is true once the current outage was logged.
     warned: bool,
     /// The number of connections in a row on which no notification arrived.
-    unheard: u32,
+    silent_connections: u32,
     /// When a watch that polls tries to listen again, unless it polls because of a pooler.
     listen_again: Option<Instant>,
 }
 
-impl Watch {
+impl WatchTask {
     /// Runs until it is aborted, and reconnects after each outage.
-    async fn run(&mut self, mut source: Option<Source>) {
-        let mut pause = PAUSE;
+    async fn run(&mut self, mut source: Option<HintSource>) {
+        let mut pause = MIN_BACKOFF;
         // A watch that listened from its start has missed nothing.
-        let mut missed = !matches!(source, Some(Source::Notifications(_)));
+        let mut missed = !matches!(source, Some(HintSource::Notifications(_)));
         loop {
             if let Some(open) = source.as_mut() {
                 let works = match open {
-                    Source::Notifications(ear) => self.listen(ear, missed).await,
-                    Source::Polled(poller) => self.poll(poller).await,
+                    HintSource::Notifications(listener) => self.listen(listener, missed).await,
+                    HintSource::Polled(poller) => self.poll(poller).await,
                 };
                 if works {
-                    pause = PAUSE;
+                    pause = MIN_BACKOFF;
                 }
             }
             drop(source.take());
@@ -150,32 +124,32 @@ impl Watch {
             self.hint(Hint::Anything);
             // In time for servers that start again, out of step with other clients.
             sleep(pause + pause.mul_f64(fastrand::f64() / 2.0)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_BACKOFF);
             source = self.connect().await;
         }
     }
 
     /// Connects with the pool's current options, since the password may have changed.
-    async fn connect(&mut self) -> Option<Source> {
+    async fn connect(&mut self) -> Option<HintSource> {
         if self.polls() {
-            return Some(Source::Polled(Poller::default()));
+            return Some(HintSource::Polled(Poller::default()));
         }
-        self.left.mark_unchanged();
+        self.close_all.mark_unchanged();
         let options = self.shared.pool.connect_options();
-        match Ear::open(&options, &self.shared.sql.channel).await {
-            Ok(Opened::Listens(ear)) => Some(Source::Notifications(ear)),
-            Ok(Opened::Shared) => {
+        match Listener::open(&options, &self.shared.sql.channel).await {
+            Ok(ListenResult::Listening(listener)) => Some(HintSource::Notifications(listener)),
+            Ok(ListenResult::SharedSessions) => {
                 self.listen_again = None;
                 self.poll_from_now("a pooler shares the server's sessions between clients");
-                Some(Source::Polled(Poller::default()))
+                Some(HintSource::Polled(Poller::default()))
             }
             Err(error) => {
                 self.warn(&error.to_string());
-                if !self.shared.hub.asked.polled() {
+                if !self.shared.notifications.polled_names.is_polling() {
                     return None;
                 }
-                self.listen_again = Some(Instant::now() + LISTEN_AGAIN);
-                Some(Source::Polled(Poller::default()))
+                self.listen_again = Some(Instant::now() + RELISTEN_INTERVAL);
+                Some(HintSource::Polled(Poller::default()))
             }
         }
     }
@@ -183,22 +157,22 @@ impl Watch {
     /// Returns whether the watch polls instead of trying to listen.
     fn polls(&self) -> bool {
         let again = self.listen_again.is_some_and(|again| Instant::now() >= again);
-        self.shared.hub.asked.polled() && !again
+        self.shared.notifications.polled_names.is_polling() && !again
     }
 
     /// Forwards notifications until the connection is lost, and returns whether any could arrive.
-    async fn listen(&mut self, ear: &mut Ear, missed: bool) -> bool {
-        match ear.hears(|hint| self.hint(hint)).await {
+    async fn listen(&mut self, listener: &mut Listener, missed: bool) -> bool {
+        match listener.notifications_arrive(|hint| self.hint(hint)).await {
             Ok(true) => {
-                (self.warned, self.unheard, self.listen_again) = (false, 0, None);
-                self.shared.hub.asked.stop();
+                (self.warned, self.silent_connections, self.listen_again) = (false, 0, None);
+                self.shared.notifications.polled_names.stop();
                 if missed {
                     self.hint(Hint::Anything);
                 }
-                let mut left = self.left.clone();
+                let mut close_all = self.close_all.clone();
                 loop {
                     tokio::select! {
-                        next = ear.next() => match next {
+                        next = listener.next() => match next {
                             Ok(hint) => self.hint(hint),
                             Err(error) => {
                                 self.warn(&error.to_string());
@@ -206,14 +180,14 @@ impl Watch {
                             }
                         },
                         // The next connection follows the address.
-                        Ok(()) = left.changed() => return false,
+                        Ok(()) = close_all.changed() => return false,
                     }
                 }
             }
             Ok(false) => {
-                self.unheard += 1;
-                if self.unheard >= UNHEARD {
-                    self.listen_again = Some(Instant::now() + LISTEN_AGAIN);
+                self.silent_connections += 1;
+                if self.silent_connections >= MAX_SILENT_CONNECTIONS {
+                    self.listen_again = Some(Instant::now() + RELISTEN_INTERVAL);
                     self.poll_from_now("notifications do not come through");
                 }
                 false
@@ -231,7 +205,7 @@ impl Watch {
         self.hint(Hint::Anything);
         let mut works = false;
         while self.polls() {
-            match poller.ask(&self.shared).await {
+            match poller.read_states(&self.shared).await {
                 Ok((hints, pause)) => {
                     if !std::mem::replace(&mut works, true) {
                         self.warned = false;
@@ -250,8 +224,8 @@ impl Watch {
 
     /// Makes the watch poll from now on.
     fn poll_from_now(&mut self, why: &str) {
-        if !self.shared.hub.asked.polled() {
-            self.shared.hub.asked.poll();
+        if !self.shared.notifications.polled_names.is_polling() {
+            self.shared.notifications.polled_names.poll();
             // This is logged even if an earlier outage was logged.
             self.warned = false;
             self.warn(why);
@@ -259,7 +233,7 @@ impl Watch {
     }
 
     fn hint(&self, hint: Hint) {
-        // Without a stream to hear it there is nothing to tell.
+        // Without a stream, no hint is needed.
         _ = self.sender.send(hint);
     }
 

@@ -1,8 +1,8 @@
 //! Checks, when a store opens, that the server knows the commands and that the user may run them.
 
+use super::connect::NODE_CONNECT_TIMEOUT;
 use super::error;
-use super::place::NODE_PATIENCE;
-use super::record::{Answer, strange};
+use super::record::{ScriptReply, unexpected_reply};
 use super::request::{Call, Request};
 use super::runtimes::Connections;
 use super::scripts;
@@ -22,7 +22,7 @@ pub(super) async fn check(connections: &Connections, keys: &str, channel: &str) 
     let (mut refused, mut unknown) = (Vec::new(), Vec::new());
     for answer in check_scripts(servers, keys, channel).await? {
         if answer.word != "checked" {
-            return Err(strange());
+            return Err(unexpected_reply());
         }
         refused.extend(answer.words(0)?.into_iter().map(ToOwned::to_owned));
         unknown.extend(answer.words(1)?.into_iter().map(ToOwned::to_owned));
@@ -75,22 +75,22 @@ pub(super) async fn check(connections: &Connections, keys: &str, channel: &str) 
 
 /// Runs the script that tries the commands, on several nodes of a cluster, and returns the answers
 /// of those that can be reached.
-async fn check_scripts(servers: &Servers, keys: &str, channel: &str) -> Result<Vec<Answer>> {
+async fn check_scripts(servers: &Servers, keys: &str, channel: &str) -> Result<Vec<ScriptReply>> {
     let request = |key: String| {
         let arguments = vec![channel.into()];
         Request::Script(Call { script: &scripts::CHECK, key: key.into(), arguments })
     };
     if !servers.is_cluster() {
         // No lock can have the empty name.
-        return Ok(vec![Answer::new(servers.call(request(keys.to_owned())).await?)?]);
+        return Ok(vec![ScriptReply::new(servers.call(request(keys.to_owned())).await?)?]);
     }
     // No name contains this character.
     let requests = (0..KEYS).map(|number| request(format!("{keys}\0{number}"))).collect();
     let (mut checked, mut failed) = (Vec::new(), None);
-    for answer in servers.call_all(requests, |_| NODE_PATIENCE).await? {
+    for answer in servers.call_all(requests, |_| NODE_CONNECT_TIMEOUT).await? {
         match answer {
             Err(error) if error.is_transient() => failed = Some(error),
-            answer => checked.push(Answer::new(answer?)?),
+            answer => checked.push(ScriptReply::new(answer?)?),
         }
     }
     match failed {

@@ -13,18 +13,20 @@ use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::address::Address;
+use super::connect::{self, NODE_CONNECT_TIMEOUT};
 use super::error;
-use super::link::{Failed, Link};
-use super::place::{self, Address, NODE_PATIENCE, Server};
+use super::primary::Primary;
 use super::request::Request;
-use super::servers::Primary;
+use super::shared_connection::{BatchFailure, SharedConnection};
 use super::slots::{self, SlotMap};
-use crate::common::limit::CALL_LIMIT;
+use super::topology::ServerLocator;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 
 /// A request follows its slot to another node at most this often, each time after this pause.
-const MOVES: u32 = 10;
-const MOVE_PAUSE: Duration = Duration::from_millis(50);
+const MAX_REDIRECTS: u32 = 10;
+const REDIRECT_PAUSE: Duration = Duration::from_millis(50);
 
 /// If a node does not return the slots within this time, the next one is asked too.
 const HEDGE: Duration = Duration::from_millis(100);
@@ -35,16 +37,16 @@ const RECENT: Duration = Duration::from_millis(200);
 pub(super) struct Cluster {
     /// The nodes that the URL names.
     seeds: Vec<Client>,
-    state: Mutex<State>,
+    state: Mutex<ClusterState>,
     /// The time when the slots were last read; locked while they are read.
     refreshing: tokio::sync::Mutex<Option<Instant>>,
     refresh_planned: AtomicBool,
 }
 
 #[derive(Default)]
-struct State {
+struct ClusterState {
     slots: Arc<SlotMap>,
-    links: HashMap<Address, Arc<Link>>,
+    connections: HashMap<Address, Arc<SharedConnection>>,
 }
 
 impl fmt::Debug for Cluster {
@@ -91,7 +93,9 @@ impl Cluster {
             }
         }
         let asked = by_node.into_iter().map(|(owner, (places, requests))| {
-            let limit = limit(self.link(&owner).map_or(Duration::ZERO, |link| link.latency()));
+            let limit = limit(
+                self.connection(&owner).map_or(Duration::ZERO, |connection| connection.latency()),
+            );
             let this = Arc::clone(self);
             async move {
                 let node = owner.clone();
@@ -103,7 +107,7 @@ impl Cluster {
                     Ok(Err(_)) | Err(_) => {
                         // Another node may have been promoted in its place.
                         self.plan_refresh();
-                        let error = not_answered(&owner, Failed::Unanswered(limit));
+                        let error = missing_reply(&owner, BatchFailure::Unanswered(limit));
                         vec![Err(error); places.len()]
                     }
                 };
@@ -123,15 +127,15 @@ impl Cluster {
     pub(super) async fn primaries(self: &Arc<Self>) -> Result<Vec<Primary>> {
         let slots = self.refreshed().await?;
         let primary = |address: &Address| {
-            Ok(Primary { link: self.link(address)?, node: Some(address.clone()) })
+            Ok(Primary { connection: self.connection(address)?, node: Some(address.clone()) })
         };
         slots.primaries().into_iter().map(primary).collect()
     }
 
     async fn at_node(self: &Arc<Self>, node: &Address, requests: &[Request]) -> Vec<Result<Value>> {
-        let sent = match self.link(node) {
-            Ok(link) => link.send(requests, None).await,
-            Err(error) => Err(Failed::Connecting(error)),
+        let sent = match self.connection(node) {
+            Ok(connection) => connection.send(requests, None).await,
+            Err(error) => Err(BatchFailure::Connecting(error)),
         };
         match sent {
             Ok((replies, _)) => {
@@ -145,7 +149,7 @@ impl Cluster {
             }
             Err(failed) => {
                 self.plan_refresh();
-                let error = not_answered(node, failed);
+                let error = missing_reply(node, failed);
                 requests.iter().map(|_| Err(error.clone())).collect()
             }
         }
@@ -159,32 +163,32 @@ impl Cluster {
         request: &Request,
         mut cause: RedisError,
     ) -> Result<Value> {
-        for _ in 0..MOVES {
+        for _ in 0..MAX_REDIRECTS {
             let code = cause.code().unwrap_or_default().to_owned();
             let to = cause.redirect_node().and_then(|(text, slot)| {
                 slots::redirected(text, &node.host).map(|address| (address, slot))
             });
             let sent = match (code.as_str(), to) {
                 ("MOVED", Some((address, slot))) => {
-                    self.learn(slot, &address);
+                    self.update_slots(slot, &address);
                     self.plan_refresh();
                     if address == node {
-                        sleep(MOVE_PAUSE).await;
+                        sleep(REDIRECT_PAUSE).await;
                     }
                     node = address;
-                    self.link(&node)?.send(std::slice::from_ref(request), None).await
+                    self.connection(&node)?.send(std::slice::from_ref(request), None).await
                 }
                 ("ASK", Some((address, _))) => {
-                    let reply = self.link(&address)?.send_asking(request).await;
+                    let reply = self.connection(&address)?.send_asking(request).await;
                     reply.map(|reply| (vec![reply], None))
                 }
                 ("TRYAGAIN", _) => {
-                    sleep(MOVE_PAUSE).await;
-                    self.link(&node)?.send(std::slice::from_ref(request), None).await
+                    sleep(REDIRECT_PAUSE).await;
+                    self.connection(&node)?.send(std::slice::from_ref(request), None).await
                 }
                 _ => break,
             };
-            let (mut replies, _) = sent.map_err(|failed| not_answered(&node, failed))?;
+            let (mut replies, _) = sent.map_err(|failed| missing_reply(&node, failed))?;
             cause = match replies.pop() {
                 Some(Ok(value)) => return Ok(value),
                 Some(Err(cause)) => cause,
@@ -197,22 +201,22 @@ impl Cluster {
         Err(error::calling(cause))
     }
 
-    fn link(&self, address: &Address) -> Result<Arc<Link>> {
+    fn connection(&self, address: &Address) -> Result<Arc<SharedConnection>> {
         let mut state = self.state();
-        if let Some(link) = state.links.get(address) {
-            return Ok(Arc::clone(link));
+        if let Some(connection) = state.connections.get(address) {
+            return Ok(Arc::clone(connection));
         }
         let seed = self.seeds.first().ok_or_else(no_seeds)?;
-        let client = place::client_at(seed.get_connection_info(), address);
-        let server = Server::At(Box::new(client.map_err(error::connecting)?));
-        let link = Arc::new(Link::new(server, NODE_PATIENCE));
-        state.links.insert(address.clone(), Arc::clone(&link));
-        Ok(link)
+        let client = connect::client_at(seed.get_connection_info(), address);
+        let server = ServerLocator::Direct(Box::new(client.map_err(error::connecting)?));
+        let connection = Arc::new(SharedConnection::new(server, NODE_CONNECT_TIMEOUT));
+        state.connections.insert(address.clone(), Arc::clone(&connection));
+        Ok(connection)
     }
 
-    fn learn(&self, slot: u16, owner: &Address) {
+    fn update_slots(&self, slot: u16, owner: &Address) {
         let mut state = self.state();
-        Arc::make_mut(&mut state.slots).learn(slot, owner.clone());
+        Arc::make_mut(&mut state.slots).set_owner(slot, owner.clone());
     }
 
     async fn slots(self: &Arc<Self>) -> Result<Arc<SlotMap>> {
@@ -225,7 +229,7 @@ impl Cluster {
         if self.refresh_planned.swap(true, Ordering::SeqCst) {
             return;
         }
-        let planned = Planned(Arc::clone(self));
+        let planned = RefreshGuard(Arc::clone(self));
         tokio::spawn(async move {
             if let Err(error) = planned.0.refreshed().await {
                 tracing::debug!(%error, "no node of the cluster returns the slots");
@@ -242,23 +246,23 @@ impl Cluster {
                 return Ok(slots);
             }
         }
-        let found = self.ask_nodes().await;
+        let found = self.fetch_slots().await;
         *latest = Some(Instant::now());
         let slots = Arc::new(found?);
         let mut state = self.state();
         state.slots = Arc::clone(&slots);
         let nodes = slots.nodes();
-        state.links.retain(|address, _| nodes.contains(address));
+        state.connections.retain(|address, _| nodes.contains(address));
         Ok(slots)
     }
 
     /// Asks one node after the other, without waiting for slow ones; the first answer counts.
-    async fn ask_nodes(&self) -> Result<SlotMap> {
+    async fn fetch_slots(&self) -> Result<SlotMap> {
         let seed = self.seeds.first().ok_or_else(no_seeds)?;
         let slots = Arc::clone(&self.state().slots);
         let mut nodes = Vec::new();
         for address in slots.nodes() {
-            let client = place::client_at(seed.get_connection_info(), address);
+            let client = connect::client_at(seed.get_connection_info(), address);
             nodes.push(client.map_err(error::connecting)?);
         }
         // The nodes that are known from the last read come first, since the URL may name old ones.
@@ -270,9 +274,9 @@ impl Cluster {
             .zip(&nodes)
             .map(|(at, node)| async move {
                 sleep(HEDGE * at).await;
-                timeout(NODE_PATIENCE, ask_node(node)).await.unwrap_or_else(|_| {
+                timeout(NODE_CONNECT_TIMEOUT, fetch_slots_from(node)).await.unwrap_or_else(|_| {
                     let address = node.get_connection_info().addr();
-                    let cause = error::unanswered(ErrorKind::Unavailable, NODE_PATIENCE);
+                    let cause = error::unanswered(ErrorKind::Unavailable, NODE_CONNECT_TIMEOUT);
                     Err(error::of_node(address, cause))
                 })
             })
@@ -293,38 +297,38 @@ impl Cluster {
             .with_fix("see CLUSTER INFO: are all slots assigned?")
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ClusterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Allows the slots to be read again, even when the task is cancelled.
-struct Planned(Arc<Cluster>);
+struct RefreshGuard(Arc<Cluster>);
 
-impl Drop for Planned {
+impl Drop for RefreshGuard {
     fn drop(&mut self) {
         self.0.refresh_planned.store(false, Ordering::SeqCst);
     }
 }
 
-async fn ask_node(node: &Client) -> Result<SlotMap> {
+async fn fetch_slots_from(node: &Client) -> Result<SlotMap> {
     let asked = match node.get_connection_info().addr() {
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
         _ => "",
     };
-    let mut connection = place::plain(node).await.map_err(error::connecting)?;
+    let mut connection = connect::plain(node).await.map_err(error::connecting)?;
     let mut command = ::redis::cmd("CLUSTER");
     command.arg("SLOTS");
     let answer = connection.req_packed_command(&command).await.and_then(Value::extract_error);
     SlotMap::parse(answer.map_err(error::connecting)?, asked)
 }
 
-fn not_answered(node: &Address, failed: Failed) -> Error {
+fn missing_reply(node: &Address, failed: BatchFailure) -> Error {
     error::of_node(node, Error::from(failed))
 }
 
 fn no_answer(node: &Address) -> Error {
-    not_answered(node, Failed::Unanswered(CALL_LIMIT))
+    missing_reply(node, BatchFailure::Unanswered(CALL_LIMIT))
 }
 
 fn no_seeds() -> Error {

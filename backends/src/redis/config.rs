@@ -1,4 +1,4 @@
-//! From a URL to the place that it names.
+//! Reads the topology from a URL.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,29 +9,29 @@ use ::redis::{
 };
 use url::form_urlencoded;
 
-use super::options::Options;
-use super::place::{Place, Server};
 use super::sentinel::Sentinels;
-use crate::url::check_login;
+use super::topology::{ServerLocator, Topology};
+use super::url_options::UrlOptions;
+use crate::common::url::check_login;
 use crate::{Error, Result};
 
 /// What a URL says.
 #[derive(Debug)]
 pub(super) struct Config {
-    pub(super) place: Place,
+    pub(super) topology: Topology,
     pub(super) label: String,
     pub(super) wait_replicas: u32,
 }
 
 /// The forms of URLs, apart.
-struct Parts<'a> {
+struct UrlParts<'a> {
     tls: bool,
     kind: &'a str,
     /// User and password with their `@`, or nothing.
     login: &'a str,
     hosts: Vec<&'a str>,
     path: &'a str,
-    options: Options,
+    options: UrlOptions,
 }
 
 /// The driver takes the process's provider, and panics where rustls cannot choose one. An
@@ -42,20 +42,20 @@ pub(super) fn provide_cryptography() {
 
 pub(super) fn parse(url: &str) -> Result<Config> {
     check_login(url)?;
-    let parts = Parts::of(url)?;
+    let parts = UrlParts::of(url)?;
     if parts.tls {
         provide_cryptography();
     }
-    let place = match parts.kind {
+    let topology = match parts.kind {
         "" => parts.single()?,
         "unix" => parts.socket()?,
         "cluster" => parts.cluster()?,
         _ => parts.sentinel()?,
     };
-    Ok(Config { place, label: parts.label(), wait_replicas: parts.options.wait_replicas })
+    Ok(Config { topology, label: parts.label(), wait_replicas: parts.options.wait_replicas })
 }
 
-impl<'a> Parts<'a> {
+impl<'a> UrlParts<'a> {
     fn of(url: &'a str) -> Result<Self> {
         let (scheme, rest) = url.split_once("://").ok_or_else(unreadable)?;
         let scheme = scheme.to_ascii_lowercase();
@@ -88,7 +88,7 @@ impl<'a> Parts<'a> {
             return Err(Error::invalid("the URL has a part after #, which would be left unread")
                 .with_fix("to trust a certificate of your own, name its authority: ?ca=FILE"));
         }
-        let options = Options::of(query, kind == "unix")?;
+        let options = UrlOptions::of(query, kind == "unix")?;
         if options.certificates.is_some() && !tls {
             return Err(Error::invalid("the URL names certificates, but does not ask for TLS")
                 .with_fix("write rediss:// instead of redis://"));
@@ -122,14 +122,14 @@ impl<'a> Parts<'a> {
         client.map_err(refused)
     }
 
-    fn single(&self) -> Result<Place> {
+    fn single(&self) -> Result<Topology> {
         let info = self.info(self.login, self.hosts[0], self.path)?;
-        Ok(Place::Server(Server::At(Box::new(self.client(info)?))))
+        Ok(Topology::Server(ServerLocator::Direct(Box::new(self.client(info)?))))
     }
 
     /// Reads the URL of a Unix socket. As in other programs, user and password come before an `@`,
     /// or in options.
-    fn socket(&self) -> Result<Place> {
+    fn socket(&self) -> Result<Topology> {
         let path = PathBuf::from(format!("/{}", decoded(self.path)));
         let info = ConnectionAddr::Unix(path).into_connection_info().map_err(|_| unreadable())?;
         let login = self.login.strip_suffix('@').unwrap_or_default();
@@ -151,19 +151,19 @@ impl<'a> Parts<'a> {
             Some(_) => return Err(unreadable()),
         }
         let client = self.client(info.set_redis_settings(settings))?;
-        Ok(Place::Server(Server::At(Box::new(client))))
+        Ok(Topology::Server(ServerLocator::Direct(Box::new(client))))
     }
 
-    fn cluster(&self) -> Result<Place> {
+    fn cluster(&self) -> Result<Topology> {
         if !self.path.is_empty() {
             return Err(Error::invalid("the URL of a cluster names a database")
                 .with_fix("leave it out: a cluster has none"));
         }
         let node = |host: &&str| self.client(self.info(self.login, host, "")?);
-        Ok(Place::Cluster(self.hosts.iter().map(node).collect::<Result<_>>()?))
+        Ok(Topology::Cluster(self.hosts.iter().map(node).collect::<Result<_>>()?))
     }
 
-    fn sentinel(&self) -> Result<Place> {
+    fn sentinel(&self) -> Result<Topology> {
         let (service, database) = self.path.split_once('/').unwrap_or((self.path, ""));
         if service.is_empty() {
             return Err(Error::invalid("the URL names no service of the sentinels")
@@ -187,7 +187,7 @@ impl<'a> Parts<'a> {
         let clients = self.hosts.iter().map(sentinel).collect::<Result<_>>()?;
         let node = node.get_connection_info().clone();
         let sentinels = Sentinels::new(clients, service.to_owned(), node);
-        Ok(Place::Server(Server::Sentinels(Arc::new(sentinels))))
+        Ok(Topology::Server(ServerLocator::Sentinels(Arc::new(sentinels))))
     }
 
     fn label(&self) -> String {
@@ -296,7 +296,9 @@ mod tests {
         }
         assert_eq!(parse("redis://h?wait_replicas=2").unwrap().wait_replicas, 2);
         let sentinels = "redis+sentinel://a/main?sentinel_username=u&sentinel_password=p%26+";
-        let Place::Server(Server::Sentinels(sentinels)) = parse(sentinels).unwrap().place else {
+        let Topology::Server(ServerLocator::Sentinels(sentinels)) =
+            parse(sentinels).unwrap().topology
+        else {
             panic!("the URL names other servers")
         };
         let login = sentinels.sentinels[0].client.get_connection_info().redis_settings();
@@ -323,7 +325,9 @@ mod tests {
         ] {
             let config = parse(url).unwrap();
             assert_eq!(config.label, "redis+unix:///run/my%20redis.sock");
-            let Place::Server(Server::At(client)) = config.place else { panic!("it is a server") };
+            let Topology::Server(ServerLocator::Direct(client)) = config.topology else {
+                panic!("it is a server")
+            };
             let info = client.get_connection_info();
             let addr = ConnectionAddr::Unix(PathBuf::from("/run/my redis.sock"));
             assert_eq!(*info.addr(), addr);

@@ -64,7 +64,7 @@ pub(super) fn may_not_ask(cause: &RedisError) -> bool {
 }
 
 /// The driver passes on what rustls says as text.
-fn is_of_certificates(cause: &RedisError) -> bool {
+fn is_certificate_error(cause: &RedisError) -> bool {
     let said = cause.to_string().to_ascii_lowercase();
     said.contains("certificate") || said.contains("received fatal alert")
 }
@@ -206,7 +206,7 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             CauseKind::Server(_) | CauseKind::Extension => {
                 (Unavailable, "the server refused", "the cause says why")
             }
-            CauseKind::Io if is_of_certificates(&cause) => (
+            CauseKind::Io if is_certificate_error(&cause) => (
                 Denied,
                 "this client and the server do not trust each other's certificates",
                 "name the authority's in the URL, and this client's own if the server wants one: \

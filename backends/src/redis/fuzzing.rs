@@ -3,12 +3,12 @@
 use ::redis::Value;
 
 use super::operations;
-use super::record::Answer;
+use super::record::ScriptReply;
 use crate::{LockName, LockRecord, RenewOutcome, Result};
 
 /// A script's answer that brings a record: its word, and the record.
 pub fn record(name: &LockName, answer: Value) -> Result<(String, LockRecord)> {
-    let answer = Answer::new(answer)?;
+    let answer = ScriptReply::new(answer)?;
     let record = answer.record(name)?;
     Ok((answer.word, record))
 }

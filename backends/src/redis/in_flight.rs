@@ -5,32 +5,32 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::link::{Link, Live};
-use super::silence;
+use super::connection_state::{ConnectionState, OpenConnection};
+use super::liveness;
 
 /// A call that was dropped after this silence leaves its connection to those that wait on it
 /// already.
-const DROPPED: Duration = Duration::from_millis(500);
+const DROPPED_CALL_SILENCE: Duration = Duration::from_millis(500);
 
 /// A call that was sent. It decides what becomes of its connection when no answer comes.
 pub(super) struct InFlight<'a> {
-    link: &'a Link,
-    live: &'a Live,
+    state: &'a ConnectionState,
+    connection: &'a OpenConnection,
     since: Instant,
     ended: bool,
 }
 
 impl<'a> InFlight<'a> {
     /// Notes that a call is sent now.
-    pub(super) fn new(link: &'a Link, live: &'a Live) -> Self {
-        Self { link, live, since: Instant::now(), ended: false }
+    pub(super) fn new(state: &'a ConnectionState, connection: &'a OpenConnection) -> Self {
+        Self { state, connection, since: Instant::now(), ended: false }
     }
 
     /// Waits for the answer. While the connection is silent, so that it may be dead, later calls use
     /// another one.
-    pub(super) async fn watching<T>(&self, answer: impl Future<Output = T>) -> T {
+    pub(super) async fn await_answer<T>(&self, answer: impl Future<Output = T>) -> T {
         let mut answer = pin!(answer);
-        let mut check = self.doubtful_at(silence::SHORTEST);
+        let mut check = self.silent_at(liveness::MIN_SILENCE);
         loop {
             tokio::select! {
                 biased;
@@ -38,39 +38,39 @@ impl<'a> InFlight<'a> {
                 () = sleep_until(check) => {}
             }
             let now = Instant::now();
-            check = self.doubtful_at(silence::SHORTEST);
+            check = self.silent_at(liveness::MIN_SILENCE);
             if check <= now {
-                self.link.note_silence(self.live);
+                self.state.mark_silent(self.connection);
                 // An answer to another call may end the silence, and another one may follow.
-                check = now + silence::SHORTEST;
+                check = now + liveness::MIN_SILENCE;
             }
         }
     }
 
     /// Notes that the answer came, and returns how long it took.
-    pub(super) fn answered(mut self) -> Duration {
+    pub(super) fn record_reply(mut self) -> Duration {
         self.ended = true;
-        self.link.note_answer(self.live);
+        self.state.mark_answered(self.connection);
         self.since.elapsed()
     }
 
     /// Leaves the connection to the calls that wait on it already.
     pub(super) fn failed(mut self) {
         self.ended = true;
-        self.link.discard(self.live.generation);
+        self.state.discard(self.connection.generation);
     }
 
     /// Returns when the connection is doubted if no answer to any call comes until then.
-    fn doubtful_at(&self, shortest: Duration) -> Instant {
-        let silent_since = self.since.max(self.live.activity.last_answer());
-        silent_since + silence::allowed(shortest, self.link.latency())
+    fn silent_at(&self, shortest: Duration) -> Instant {
+        let silent_since = self.since.max(self.connection.activity.last_answer());
+        silent_since + liveness::silence_limit(shortest, self.state.latency())
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if !self.ended && self.doubtful_at(DROPPED) <= Instant::now() {
-            self.link.discard(self.live.generation);
+        if !self.ended && self.silent_at(DROPPED_CALL_SILENCE) <= Instant::now() {
+            self.state.discard(self.connection.generation);
         }
     }
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use ::redis::Value;
 use uuid::Uuid;
 
-use super::list;
 use super::request::Request;
+use super::scan;
 use super::servers::{self, Servers};
 use crate::{Error, ErrorKind, InstanceRecord, Presence, Result};
 
 /// How many instances are asked for at once: what one says may be long.
-const AT_ONCE: usize = 100;
+const BATCH: usize = 100;
 
 /// Where instances are kept.
 #[derive(Debug)]
@@ -55,12 +55,12 @@ impl Instances {
         servers: &Servers,
         store: &str,
     ) -> Result<Vec<InstanceRecord>> {
-        let keys: Vec<_> = list::keys(servers, &self.keys, "").await?.into_iter().collect();
+        let keys: Vec<_> = scan::keys(servers, &self.keys, "").await?.into_iter().collect();
         let mut known = Vec::new();
-        for keys in keys.chunks(AT_ONCE) {
+        for keys in keys.chunks(BATCH) {
             let asked = |key: &Vec<u8>| ["GET", "PTTL"].map(|name| Request::command(name, key));
             let commands: Vec<_> = keys.iter().flat_map(asked).collect();
-            let answers = servers.call_all(commands, servers::patient).await?;
+            let answers = servers.call_all(commands, servers::full_limit).await?;
             let mut answers = answers.into_iter();
             for key in keys {
                 let (Some(said), Some(left)) = (answers.next(), answers.next()) else { break };
@@ -92,27 +92,27 @@ impl Instances {
     ) -> Result<Option<InstanceRecord>> {
         let said = match said {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                return Err(damaged(key, "it holds something else").with_source(error));
+                return Err(corrupt(key, "it holds something else").with_source(error));
             }
             said => said?,
         };
         let said = match said {
             Value::Nil => return Ok(None),
             Value::BulkString(said) => said,
-            _ => return Err(damaged(key, "it is no string")),
+            _ => return Err(corrupt(key, "it is no string")),
         };
         let left = match left? {
             // The first is gone, the second never ends.
             Value::Int(-2) => return Ok(None),
-            Value::Int(-1) => return Err(damaged(key, "it has no time to live")),
+            Value::Int(-1) => return Err(corrupt(key, "it has no time to live")),
             Value::Int(left) => u64::try_from(left).ok(),
             _ => None,
         };
-        let left = left.ok_or_else(|| damaged(key, "it does not tell what is left of it"))?;
+        let left = left.ok_or_else(|| corrupt(key, "it does not tell what is left of it"))?;
         let presence: Presence = serde_json::from_slice(&said)
-            .map_err(|cause| damaged(key, "it tells no instance").with_source(cause))?;
+            .map_err(|cause| corrupt(key, "it tells no instance").with_source(cause))?;
         if self.key(presence.holder.instance).as_bytes() != key {
-            return Err(damaged(key, "it tells of another instance"));
+            return Err(corrupt(key, "it tells of another instance"));
         }
         Ok(Some(InstanceRecord { presence, left: Duration::from_millis(left) }))
     }
@@ -123,7 +123,7 @@ fn millis(ttl: Duration) -> String {
     ttl.as_nanos().div_ceil(1_000_000).to_string()
 }
 
-fn damaged(key: &[u8], what: &str) -> Error {
+fn corrupt(key: &[u8], what: &str) -> Error {
     let key = String::from_utf8_lossy(key);
     Error::new(ErrorKind::Corrupt, format!("the key {key:?} is not as leasehold writes it: {what}"))
         .with_fix("delete it, or use another namespace")
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_and_nothing_else() {
+    fn instance_records_round_trip_or_fail() {
         let instances = Instances::new(&Namespace::new("ns").unwrap());
         let campaigns = vec![LockName::new("a").unwrap()];
         let presence = Presence { holder: Holder::current(), campaigns, unlisted: 3 };

@@ -34,31 +34,35 @@
 //! # Ok(()) }
 //! ```
 
+mod address;
 mod check;
 mod cluster;
 mod config;
+mod connect;
+mod connection_state;
 mod error;
-mod exchange;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod in_flight;
 mod instances;
-mod link;
-mod list;
+mod liveness;
 mod operations;
-mod options;
-mod place;
+mod pipeline;
+mod primary;
 mod record;
 mod request;
 mod runtimes;
+mod scan;
 mod scripts;
 mod sentinel;
 mod servers;
-mod silence;
+mod shared_connection;
 mod slots;
 mod store;
+mod topology;
+mod url_options;
 mod votes;
-mod waiting;
+mod wait_pool;
 mod watch;
 
 use std::sync::Arc;
@@ -66,7 +70,7 @@ use std::sync::Arc;
 pub use store::RedisStore;
 
 use crate::LockStore;
-use crate::url::Driver;
+use crate::driver::Driver;
 
 pub(crate) const DRIVER: Driver = Driver {
     open: |url, options| {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use ::redis::Value;
 
 use super::instances::Instances;
-use super::list::Listings;
-use super::record::{Answer, strange};
+use super::record::{ScriptReply, unexpected_reply};
 use super::request::{Call, Request};
 use super::runtimes::Runtimes;
+use super::scan::ScanCache;
 use super::scripts::{self, Script};
 use super::servers;
-use super::waiting::{Waited, Write};
+use super::wait_pool::{WaitReply, WriteKind};
 use crate::{
     AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, Error,
     ErrorKind, FencingToken, Grant, Held, LeaseId, ListOptions, LockName, LockRecord, PruneOptions,
@@ -20,10 +20,10 @@ use crate::{
 
 /// A grant or a disable, and at most a renewal, waits this long for the replicas that the URL asks
 /// for.
-const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
+const REPLICA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// This many records are read or pruned in one round trip.
-const AT_ONCE: usize = 500;
+const BATCH: usize = 500;
 
 pub(super) struct Operations {
     /// The prefix of the keys, before a lock's name.
@@ -32,7 +32,7 @@ pub(super) struct Operations {
     pub(super) channel: String,
     pub(super) instances: Instances,
     pub(super) runtimes: Runtimes,
-    pub(super) listings: Listings,
+    pub(super) listings: ScanCache,
 }
 
 impl Operations {
@@ -46,27 +46,32 @@ impl Operations {
         })
     }
 
-    async fn run(&self, script: &'static Script, name: &LockName, more: &[&str]) -> Result<Answer> {
+    async fn run(
+        &self,
+        script: &'static Script,
+        name: &LockName,
+        more: &[&str],
+    ) -> Result<ScriptReply> {
         let request = self.script(script, name, more);
-        whole(name, self.runtimes.here().servers.call(request).await?)
+        complete_record(name, self.runtimes.here().servers.call(request).await?)
     }
 
     /// Does the same as [`run`](Self::run), and also returns why too few replicas have the write,
     /// if so.
     async fn run_on_replicas(
         &self,
-        kind: Write,
+        kind: WriteKind,
         script: &'static Script,
         name: &LockName,
         more: &[&str],
-    ) -> Result<(Answer, Option<Error>)> {
+    ) -> Result<(ScriptReply, Option<Error>)> {
         let connections = self.runtimes.here();
         let Some(replicas) = &connections.replicas else {
             return Ok((self.run(script, name, more).await?, None));
         };
         let request = self.script(script, name, more);
-        let (answer, missing) = replicas.write(kind, request, REPLICA_PATIENCE).await?;
-        Ok((whole(name, answer)?, missing))
+        let (answer, missing) = replicas.write(kind, request, REPLICA_TIMEOUT).await?;
+        Ok((complete_record(name, answer)?, missing))
     }
 
     pub(super) async fn acquire(
@@ -79,30 +84,30 @@ impl Operations {
         let (lease, ttl) = (options.lease.to_string(), micros(options.ttl));
         let more = [lease.as_str(), &holder, &ttl];
         let (answer, missing) =
-            self.run_on_replicas(Write::Grant, &scripts::ACQUIRE, name, &more).await?;
+            self.run_on_replicas(WriteKind::Grant, &scripts::ACQUIRE, name, &more).await?;
         match &*answer.word {
             "granted" => {
                 let token = FencingToken::new(answer.number(0)?)?;
                 if let Some(error) = missing {
-                    return Err(self.give_back(name, options.lease, error).await);
+                    return Err(self.release_unreplicated(name, options.lease, error).await);
                 }
                 Ok(AcquireOutcome::Granted(Grant { token, left: answer.duration(1)? }))
             }
             "held" => {
                 let LockRecord { token, lease, .. } = answer.record(name)?;
-                let (token, lease) = token.zip(lease).ok_or_else(strange)?;
+                let (token, lease) = token.zip(lease).ok_or_else(unexpected_reply)?;
                 Ok(AcquireOutcome::Held(Held { holder: lease.holder, token, left: lease.left }))
             }
             "disabled" => {
-                let disabled = answer.record(name)?.disabled.ok_or_else(strange)?;
+                let disabled = answer.record(name)?.disabled.ok_or_else(unexpected_reply)?;
                 Ok(AcquireOutcome::Disabled(disabled))
             }
-            _ => Err(strange()),
+            _ => Err(unexpected_reply()),
         }
     }
 
     /// Releases a grant that too few replicas have.
-    async fn give_back(&self, name: &LockName, lease: LeaseId, missing: Error) -> Error {
+    async fn release_unreplicated(&self, name: &LockName, lease: LeaseId, missing: Error) -> Error {
         match self.release(name, lease).await {
             Ok(_) => missing,
             Err(cause) => Error::new(
@@ -118,7 +123,7 @@ impl Operations {
         match &*answer.word {
             "released" => Ok(ReleaseOutcome::Released),
             "not_held" => Ok(ReleaseOutcome::NotHeld),
-            _ => Err(strange()),
+            _ => Err(unexpected_reply()),
         }
     }
 
@@ -129,21 +134,19 @@ impl Operations {
         let requests: Vec<_> = leases.iter().map(request).collect();
         let shortest = leases.iter().map(|lease| lease.ttl).min().unwrap_or_default();
         let connections = self.runtimes.here();
-        let Waited { answers, missing } = match &connections.replicas {
+        let WaitReply { answers, missing } = match &connections.replicas {
             // This is less than the engine's default limit for a heartbeat, so that the engine gets
             // the reason.
-            Some(replicas) => {
-                replicas.renew(&requests, REPLICA_PATIENCE.min(shortest / 12)).await?
-            }
+            Some(replicas) => replicas.renew(&requests, REPLICA_TIMEOUT.min(shortest / 12)).await?,
             None => {
                 let limit = |latency| shard_limit(latency, shortest);
                 let answers = connections.servers.call_all(requests, limit).await?;
-                Waited { answers, missing: None }
+                WaitReply { answers, missing: None }
             }
         };
         let outcomes = leases.iter().zip(answers);
         let outcomes = outcomes.map(|(lease, answer)| renewed(&lease.name, answer));
-        each(outcomes.collect(), missing.as_ref())
+        per_lease(outcomes.collect(), missing.as_ref())
     }
 
     pub(super) async fn disable(
@@ -154,14 +157,14 @@ impl Operations {
         let mut more = vec![options.reason.as_str()];
         more.extend(options.by.as_deref());
         let (answer, missing) =
-            self.run_on_replicas(Write::Disable, &scripts::DISABLE, name, &more).await?;
+            self.run_on_replicas(WriteKind::Disable, &scripts::DISABLE, name, &more).await?;
         let outcome = match &*answer.word {
             "disabled" => DisableOutcome::Disabled,
             "already" => {
-                let disabled = answer.record(name)?.disabled.ok_or_else(strange)?;
+                let disabled = answer.record(name)?.disabled.ok_or_else(unexpected_reply)?;
                 DisableOutcome::AlreadyDisabled(disabled)
             }
-            _ => return Err(strange()),
+            _ => return Err(unexpected_reply()),
         };
         match missing {
             None => Ok(outcome),
@@ -178,7 +181,7 @@ impl Operations {
         match &*self.run(&scripts::ENABLE, name, &[]).await?.word {
             "enabled" => Ok(EnableOutcome::Enabled),
             "already" => Ok(EnableOutcome::AlreadyEnabled),
-            _ => Err(strange()),
+            _ => Err(unexpected_reply()),
         }
     }
 
@@ -205,18 +208,18 @@ impl Operations {
         let mut names = listings.names(servers, &self.keys, "list", prefix, after.as_ref()).await?;
         let mut records = Vec::new();
         while records.len() < *limit {
-            let page = names.take(AT_ONCE.min(limit - records.len()));
+            let page = names.next_page(BATCH.min(limit - records.len()));
             if page.is_empty() {
                 return Ok(records);
             }
             let requests = page.iter().map(|name| self.script(&scripts::READ, name, &[])).collect();
-            let answers = servers.call_all(requests, servers::patient).await?;
+            let answers = servers.call_all(requests, servers::full_limit).await?;
             for (name, answer) in page.iter().zip(answers) {
                 records.extend(listed(name, answer, servers.is_cluster())?);
             }
         }
         if let Some(last) = records.last() {
-            listings.keep(names, &last.name);
+            listings.store_page(names, &last.name);
         }
         Ok(records)
     }
@@ -234,18 +237,18 @@ impl Operations {
         while pruned.len() < *limit {
             // This asks for at most as many as may be removed, so that each removed name is
             // returned.
-            let page = names.take(AT_ONCE.min(limit - pruned.len()));
+            let page = names.next_page(BATCH.min(limit - pruned.len()));
             if page.is_empty() {
                 return Ok(pruned);
             }
             let request = |name| self.script(&scripts::PRUNE, name, &[&unused_for, act]);
             let requests = page.iter().map(request).collect();
-            let answers = servers.call_all(requests, servers::patient).await?;
+            let answers = servers.call_all(requests, servers::full_limit).await?;
             for (name, answer) in page.iter().zip(answers) {
-                match answer.and_then(Answer::new) {
+                match answer.and_then(ScriptReply::new) {
                     Ok(answer) if answer.word == "unused" => pruned.push(name.clone()),
                     Ok(answer) if answer.word == "used" => {}
-                    Ok(_) => return Err(strange()),
+                    Ok(_) => return Err(unexpected_reply()),
                     // The value at the key is not Leasehold's.
                     Err(error) if error.kind() == ErrorKind::Corrupt => {}
                     Err(error) if servers.is_cluster() && error.is_transient() => {
@@ -256,7 +259,7 @@ impl Operations {
             }
         }
         if let Some(last) = pruned.last() {
-            listings.keep(names, last);
+            listings.store_page(names, last);
         }
         Ok(pruned)
     }
@@ -264,7 +267,7 @@ impl Operations {
 
 /// Returns the record of a name that a scan found, if it still exists.
 fn listed(name: &LockName, answer: Result<Value>, in_cluster: bool) -> Result<Option<LockRecord>> {
-    let record = answer.and_then(|value| whole(name, value)).and_then(|answer| {
+    let record = answer.and_then(|value| complete_record(name, value)).and_then(|answer| {
         if answer.word == "none" { Ok(None) } else { answer.record(name).map(Some) }
     });
     match record {
@@ -280,8 +283,8 @@ fn listed(name: &LockName, answer: Result<Value>, in_cluster: bool) -> Result<Op
 }
 
 /// Returns the answer to a call for that name, or an error if the record is damaged.
-fn whole(name: &LockName, value: Value) -> Result<Answer> {
-    let answer = Answer::new(value)?;
+fn complete_record(name: &LockName, value: Value) -> Result<ScriptReply> {
+    let answer = ScriptReply::new(value)?;
     if answer.word == "damaged" {
         answer.record(name)?;
     }
@@ -299,7 +302,10 @@ fn shard_limit(latency: Duration, ttl: Duration) -> Duration {
 /// Turns the failure of one renewal into its own unknown outcome, unless all renewals failed.
 ///
 /// A renewal that too few replicas have must not be relied on, since a failover could lose it.
-fn each(outcomes: Vec<Result<RenewOutcome>>, missing: Option<&Error>) -> Result<Vec<RenewOutcome>> {
+fn per_lease(
+    outcomes: Vec<Result<RenewOutcome>>,
+    missing: Option<&Error>,
+) -> Result<Vec<RenewOutcome>> {
     if outcomes.iter().all(Result::is_err) {
         return outcomes.into_iter().collect();
     }
@@ -332,7 +338,7 @@ pub(super) fn renewed(name: &LockName, value: Result<Value>) -> Result<RenewOutc
     let answer = match value {
         // The value at the key is not Leasehold's.
         Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(damaged(error)),
-        value => Answer::new(value?)?,
+        value => ScriptReply::new(value?)?,
     };
     match &*answer.word {
         "extended" => Ok(RenewOutcome::Extended { left: answer.duration(0)? }),
@@ -342,8 +348,10 @@ pub(super) fn renewed(name: &LockName, value: Result<Value>) -> Result<RenewOutc
             let reason = answer.reason(name);
             Ok(reason.map_or_else(damaged, |reason| RenewOutcome::Disabled { reason, left }))
         }
-        "damaged" => answer.record(name).map_or_else(|e| Ok(damaged(e)), |_| Err(strange())),
-        _ => Err(strange()),
+        "damaged" => {
+            answer.record(name).map_or_else(|e| Ok(damaged(e)), |_| Err(unexpected_reply()))
+        }
+        _ => Err(unexpected_reply()),
     }
 }
 
@@ -356,7 +364,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_damaged_reason_costs_no_other_its_lease() {
+    fn a_corrupt_reason_fails_only_its_own_lease() {
         let name = LockName::new("a").unwrap();
         let ending = |reason: &[u8]| {
             let parts = [b"ending", reason, b"5"].map(|part| Value::BulkString(part.to_vec()));
@@ -365,8 +373,8 @@ mod tests {
         for damaged in [&b""[..], b"\xff", b"a\0b", &[b'x'; 1025]] {
             assert!(matches!(ending(damaged), Ok(RenewOutcome::Unknown { .. })));
         }
-        let strange = Value::Array(vec![Value::BulkString(b"what".to_vec())]);
-        assert!(renewed(&name, Ok(strange)).is_err());
+        let unexpected_reply = Value::Array(vec![Value::BulkString(b"what".to_vec())]);
+        assert!(renewed(&name, Ok(unexpected_reply)).is_err());
         let told = ending(b"upkeep").unwrap();
         assert!(
             matches!(told, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")
@@ -374,19 +382,19 @@ mod tests {
     }
 
     #[test]
-    fn one_failed_renewal_is_unknown_alone() {
+    fn a_failed_renewal_is_unknown_for_that_lease_only() {
         let failed = || Err(Error::new(ErrorKind::Unavailable, "the shard is down"));
         let extended = || Ok(RenewOutcome::Extended { left: Duration::from_secs(1) });
-        let outcomes = each(vec![failed(), extended(), Ok(RenewOutcome::Lost)], None).unwrap();
+        let outcomes = per_lease(vec![failed(), extended(), Ok(RenewOutcome::Lost)], None).unwrap();
         let RenewOutcome::Unknown { why } = &outcomes[0] else { panic!("{outcomes:?}") };
         assert!(why.contains("the shard is down"), "{why}");
         assert_eq!(outcomes[1..], [extended().unwrap(), RenewOutcome::Lost]);
-        let error = each(vec![failed(), failed()], None).unwrap_err();
+        let error = per_lease(vec![failed(), failed()], None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         // A renewal that too few replicas have is unknown; a lost lease is reported without any
         // replica.
         let missing = Error::new(ErrorKind::Unavailable, "0 of 1 replicas");
-        let outcomes = each(vec![extended(), Ok(RenewOutcome::Lost)], Some(&missing)).unwrap();
+        let outcomes = per_lease(vec![extended(), Ok(RenewOutcome::Lost)], Some(&missing)).unwrap();
         assert!(matches!(outcomes[0], RenewOutcome::Unknown { .. }), "{outcomes:?}");
         assert_eq!(outcomes[1], RenewOutcome::Lost);
     }

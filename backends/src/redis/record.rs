@@ -31,26 +31,26 @@ const FIELDS: &[&str] = &[
 
 /// A script's answer: a word, and what belongs to it.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ScriptReply {
     pub(super) word: String,
     rest: Vec<Value>,
 }
 
-impl Answer {
+impl ScriptReply {
     pub(super) fn new(value: Value) -> Result<Self> {
-        let Value::Array(values) = value else { return Err(strange()) };
+        let Value::Array(values) = value else { return Err(unexpected_reply()) };
         let mut values = values.into_iter();
-        let word = values.next().ok_or_else(strange)?;
-        let word = text(&word).ok_or_else(strange)?.to_owned();
+        let word = values.next().ok_or_else(unexpected_reply)?;
+        let word = text(&word).ok_or_else(unexpected_reply)?.to_owned();
         Ok(Self { word, rest: values.collect() })
     }
 
     fn text(&self, at: usize) -> Result<&str> {
-        self.rest.get(at).and_then(text).ok_or_else(strange)
+        self.rest.get(at).and_then(text).ok_or_else(unexpected_reply)
     }
 
     pub(super) fn number(&self, at: usize) -> Result<u64> {
-        self.text(at)?.parse().map_err(|_| strange())
+        self.text(at)?.parse().map_err(|_| unexpected_reply())
     }
 
     pub(super) fn duration(&self, at: usize) -> Result<Duration> {
@@ -59,40 +59,41 @@ impl Answer {
 
     /// Reads a list of words.
     pub(super) fn words(&self, at: usize) -> Result<Vec<&str>> {
-        let Some(Value::Array(words)) = self.rest.get(at) else { return Err(strange()) };
-        words.iter().map(|word| text(word).ok_or_else(strange)).collect()
+        let Some(Value::Array(words)) = self.rest.get(at) else { return Err(unexpected_reply()) };
+        words.iter().map(|word| text(word).ok_or_else(unexpected_reply)).collect()
     }
 
     /// The record that came along, as of the server's time that came with it.
     pub(super) fn record(&self, name: &LockName) -> Result<LockRecord> {
         let now = self.number(0)?;
-        let Some(Value::Array(flat)) = self.rest.get(1) else { return Err(strange()) };
+        let Some(Value::Array(flat)) = self.rest.get(1) else { return Err(unexpected_reply()) };
         let parsed = parse(name, now, flat).and_then(|record| match &*self.word {
-            "damaged" => Err(damage("its parts do not belong together")),
+            "damaged" => Err(corrupt_reason("its parts do not belong together")),
             _ => Ok(record),
         });
-        parsed.map_err(|cause| damaged(name, cause))
+        parsed.map_err(|cause| corrupt(name, cause))
     }
 
     /// Why the lease is to end, which stands first. It is part of the record, where it may be damaged.
     pub(super) fn reason(&self, name: &LockName) -> Result<Reason> {
-        let reason = self.rest.first().ok_or_else(strange)?;
-        let reason = text(reason).ok_or_else(|| damage("the reason is no UTF-8"));
+        let reason = self.rest.first().ok_or_else(unexpected_reply)?;
+        let reason = text(reason).ok_or_else(|| corrupt_reason("the reason is no UTF-8"));
         let reason = reason.and_then(|reason| {
-            Reason::new(reason).map_err(|error| damage(format!("the reason is wrong: {error}")))
+            Reason::new(reason)
+                .map_err(|error| corrupt_reason(format!("the reason is wrong: {error}")))
         });
-        reason.map_err(|cause| damaged(name, cause))
+        reason.map_err(|cause| corrupt(name, cause))
     }
 }
 
-fn damaged(name: &LockName, cause: Error) -> Error {
+fn corrupt(name: &LockName, cause: Error) -> Error {
     Error::new(ErrorKind::Corrupt, "the key of this lock holds a damaged record")
         .with_source(cause)
         .with_fix("repair or delete it; fencing tokens still grow")
         .for_lock(name)
 }
 
-pub(super) fn strange() -> Error {
+pub(super) fn unexpected_reply() -> Error {
     Error::new(ErrorKind::Corrupt, "the server's answer is not that of leasehold's script")
         .with_fix("is it Redis or Valkey, without a proxy that changes answers?")
 }
@@ -110,22 +111,22 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
     for pair in flat.chunks_exact(2) {
         // A later version may have added fields, and these may have any bytes.
         let Some(field) = text(&pair[0]).filter(|field| FIELDS.contains(field)) else { continue };
-        let value = text(&pair[1]).ok_or_else(|| damage(format!("{field} is no UTF-8")))?;
+        let value = text(&pair[1]).ok_or_else(|| corrupt_reason(format!("{field} is no UTF-8")))?;
         fields.insert(field, value);
     }
     let fields = Fields(fields);
     if let Some(version) = fields.0.get("v").filter(|version| **version != VERSION) {
         let version: String = version.chars().take(20).collect();
-        return Err(damage(format!(
+        return Err(corrupt_reason(format!(
             "its version is {version:?}, which a later version of leasehold wrote: update this one"
         )));
     }
-    let token: u64 = fields.parsed("token")?.ok_or_else(|| damage("token is missing"))?;
+    let token: u64 = fields.parsed("token")?.ok_or_else(|| corrupt_reason("token is missing"))?;
     let token = if token == 0 { None } else { Some(FencingToken::new(token)?) };
     let lease = match fields.parsed("lease")? {
         Some(id) => {
             let holder = serde_json::from_str(fields.required("holder")?)
-                .map_err(|e| damage("holder is not as it was written").with_source(e))?;
+                .map_err(|e| corrupt_reason("holder is not as it was written").with_source(e))?;
             let expires_at: u64 = fields.required_parsed("expires_at")?;
             let granted_at: u64 = fields.required_parsed("granted_at")?;
             let lease = LeaseRecord {
@@ -140,7 +141,7 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
         None => None,
     };
     if lease.is_some() && token.is_none() {
-        return Err(damage("a lease without a token"));
+        return Err(corrupt_reason("a lease without a token"));
     }
     let disabled = match fields.parsed("disabled_reason")? {
         Some(reason) => Some(Disablement {
@@ -157,7 +158,7 @@ fn micros(later: u64, earlier: u64) -> Duration {
     Duration::from_micros(later.saturating_sub(earlier))
 }
 
-fn damage(message: impl Into<String>) -> Error {
+fn corrupt_reason(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt, message)
 }
 
@@ -166,17 +167,17 @@ struct Fields<'a>(HashMap<&'a str, &'a str>);
 impl Fields<'_> {
     fn parsed<T: FromStr<Err: Display>>(&self, field: &str) -> Result<Option<T>> {
         let parse = |text: &&str| {
-            text.parse().map_err(|error| damage(format!("{field} is wrong: {error}")))
+            text.parse().map_err(|error| corrupt_reason(format!("{field} is wrong: {error}")))
         };
         self.0.get(field).map(parse).transpose()
     }
 
     fn required(&self, field: &str) -> Result<&str> {
-        self.0.get(field).copied().ok_or_else(|| damage(format!("{field} is missing")))
+        self.0.get(field).copied().ok_or_else(|| corrupt_reason(format!("{field} is missing")))
     }
 
     fn required_parsed<T: FromStr<Err: Display>>(&self, field: &str) -> Result<T> {
-        self.parsed(field)?.ok_or_else(|| damage(format!("{field} is missing")))
+        self.parsed(field)?.ok_or_else(|| corrupt_reason(format!("{field} is missing")))
     }
 }
 
@@ -194,7 +195,7 @@ mod tests {
         let bulk = |bytes: &[u8]| Value::BulkString(bytes.to_vec());
         let flat = fields.iter().flat_map(|(field, value)| [bulk(field), bulk(value)]).collect();
         let answer = Value::Array(vec![bulk(b"record"), bulk(b"9"), Value::Array(flat)]);
-        Answer::new(answer)?.record(&LockName::new("a").unwrap())
+        ScriptReply::new(answer)?.record(&LockName::new("a").unwrap())
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Request {
     }
 
     /// Returns the command to send first: a script is named by its hash.
-    pub(super) fn brief(&self) -> Cmd {
+    pub(super) fn by_hash(&self) -> Cmd {
         match self {
             Self::Script(call) => call.command("EVALSHA", &call.script.sha),
             Self::Command { command, .. } => command.clone(),
@@ -51,7 +51,7 @@ impl Request {
     }
 
     /// Returns the command for a server that does not have the script.
-    pub(super) fn whole(&self) -> Cmd {
+    pub(super) fn with_source(&self) -> Cmd {
         match self {
             Self::Script(call) => call.command("EVAL", call.script.code),
             Self::Command { command, .. } => command.clone(),

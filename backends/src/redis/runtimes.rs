@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
-use super::place::Place;
 use super::servers::Servers;
-use super::waiting::Replicas;
+use super::topology::Topology;
+use super::wait_pool::ReplicaWaits;
 
 /// The connections of a runtime that did not call the store for this long are closed by a call from
 /// another runtime. Heartbeats call it more often.
@@ -20,56 +20,57 @@ const UNUSED_LIMIT: Duration = Duration::from_secs(60);
 
 /// The connections of a store in one runtime. They are opened when they are first used.
 pub(super) struct Connections {
-    pub(super) place: Place,
+    pub(super) topology: Topology,
     pub(super) servers: Servers,
     /// This is set if writes wait for replicas.
-    pub(super) replicas: Option<Replicas>,
+    pub(super) replicas: Option<ReplicaWaits>,
 }
 
 impl Connections {
-    fn new(place: Place, wait_replicas: u32) -> Self {
-        let replicas = match &place {
-            Place::Server(server) if wait_replicas > 0 => {
-                Some(Replicas::new(wait_replicas, server))
+    fn new(topology: Topology, wait_replicas: u32) -> Self {
+        let replicas = match &topology {
+            Topology::Server(server) if wait_replicas > 0 => {
+                Some(ReplicaWaits::new(wait_replicas, server))
             }
             _ => None,
         };
-        Self { servers: Servers::new(&place), replicas, place }
+        Self { servers: Servers::new(&topology), replicas, topology }
     }
 }
 
 /// The connections of a store in all runtimes.
 pub(super) struct Runtimes {
-    place: Place,
+    topology: Topology,
     wait_replicas: u32,
-    opened: Mutex<Vec<Opened>>,
+    opened: Mutex<Vec<RuntimeConnections>>,
 }
 
-struct Opened {
-    by: runtime::Id,
+struct RuntimeConnections {
+    runtime: runtime::Id,
     used: Instant,
     connections: Arc<Connections>,
 }
 
 impl Runtimes {
-    pub(super) fn new(place: Place, wait_replicas: u32) -> Self {
-        Self { place, wait_replicas, opened: Mutex::default() }
+    pub(super) fn new(topology: Topology, wait_replicas: u32) -> Self {
+        Self { topology, wait_replicas, opened: Mutex::default() }
     }
 
     /// Returns the connections of the runtime that calls this.
     pub(super) fn here(&self) -> Arc<Connections> {
-        let by = Handle::current().id();
+        let runtime = Handle::current().id();
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let unused: Vec<_> =
-            opened.extract_if(.., |it| it.by != by && it.used.elapsed() >= UNUSED_LIMIT).collect();
-        let connections = if let Some(known) = opened.iter_mut().find(|it| it.by == by) {
+        let unused: Vec<_> = opened
+            .extract_if(.., |it| it.runtime != runtime && it.used.elapsed() >= UNUSED_LIMIT)
+            .collect();
+        let connections = if let Some(known) = opened.iter_mut().find(|it| it.runtime == runtime) {
             known.used = Instant::now();
             Arc::clone(&known.connections)
         } else {
-            let place = self.place.separate();
-            let connections = Arc::new(Connections::new(place, self.wait_replicas));
+            let topology = self.topology.without_connections();
+            let connections = Arc::new(Connections::new(topology, self.wait_replicas));
             let kept = Arc::clone(&connections);
-            opened.push(Opened { by, used: Instant::now(), connections: kept });
+            opened.push(RuntimeConnections { runtime, used: Instant::now(), connections: kept });
             connections
         };
         // What they drop may take locks of its own.
@@ -89,8 +90,8 @@ mod tests {
 
     #[test]
     fn each_runtime_has_its_own_connections_for_as_long_as_it_uses_them() {
-        let place = super::super::config::parse("redis://localhost").unwrap().place;
-        let store = Runtimes::new(place, 0);
+        let topology = super::super::config::parse("redis://localhost").unwrap().topology;
+        let store = Runtimes::new(topology, 0);
         let runtimes: Vec<_> = (0..10).map(|_| runtime()).collect();
         let here = |at: usize| runtimes[at].block_on(async { store.here() });
         let first: Vec<_> = (0..10).map(here).collect();

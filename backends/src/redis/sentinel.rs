@@ -13,9 +13,9 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::error;
-use super::place::{self, Address};
-use super::votes::{Known, Vote};
+use super::address::Address;
+use super::votes::{Vote, VoteHistory};
+use super::{connect, error};
 use crate::{Error, ErrorKind, Result};
 
 /// How long a sentinel may take, and after it the server that it names: together less than
@@ -23,7 +23,7 @@ use crate::{Error, ErrorKind, Result};
 const STEP: Duration = Duration::from_secs(2);
 
 /// Once most sentinels have answered, the others are waited for this long.
-const GRACE: Duration = Duration::from_millis(250);
+const SURVEY_GRACE: Duration = Duration::from_millis(250);
 
 /// The sentinels are asked at this interval while the store is in use.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ pub(super) struct Sentinels {
     /// How its servers are connected to, but for the address.
     pub(super) node: ConnectionInfo,
     /// This is shared by all runtimes, so that none goes back to a server that was replaced.
-    known: Arc<Mutex<Known>>,
+    history: Arc<Mutex<VoteHistory>>,
     monitor: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Sentinel {
 }
 
 /// A connection to the primary.
-pub(super) struct Found {
+pub(super) struct SentinelPrimary {
     pub(super) client: Client,
     pub(super) connection: MultiplexedConnection,
     pub(super) address: Address,
@@ -56,37 +56,37 @@ pub(super) struct Found {
 
 /// How far an attempt to find the primary got. The error of the last step is the most useful.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
+enum SurveyStep {
     Reached,
     Asked,
     Answered,
 }
 
-type Failure = (Step, Error);
+type SurveyFailure = (SurveyStep, Error);
 
 impl Sentinels {
     pub(super) fn new(clients: Vec<Client>, service: String, node: ConnectionInfo) -> Self {
         let sentinel = |client| Sentinel { client, open: Mutex::default() };
         let sentinels = clients.into_iter().map(sentinel).collect();
-        Self { sentinels, service, node, known: Arc::default(), monitor: Mutex::default() }
+        Self { sentinels, service, node, history: Arc::default(), monitor: Mutex::default() }
     }
 
     /// Returns the same sentinels with connections and a task of their own, for another runtime.
-    pub(super) fn separate(&self) -> Self {
+    pub(super) fn without_connections(&self) -> Self {
         let clients = self.sentinels.iter().map(|sentinel| sentinel.client.clone()).collect();
         let mut separate = Self::new(clients, self.service.clone(), self.node.clone());
-        separate.known = Arc::clone(&self.known);
+        separate.history = Arc::clone(&self.history);
         separate
     }
 
     /// Connects to the primary, and starts asking the sentinels regularly.
-    pub(super) async fn primary(self: &Arc<Self>) -> Result<Found> {
-        self.keep_asking();
+    pub(super) async fn primary(self: &Arc<Self>) -> Result<SentinelPrimary> {
+        self.start_monitor();
         let (votes, mut failed) = self.survey().await;
-        let candidates = self.known().candidates(&votes, self.sentinels.len());
+        let candidates = self.history().candidates(&votes, self.sentinels.len());
         for Vote { address, epoch } in candidates {
-            let connected = match place::client_at(&self.node, &address) {
-                Ok(client) => match timeout(STEP, place::primary(&client)).await {
+            let connected = match connect::client_at(&self.node, &address) {
+                Ok(client) => match timeout(STEP, connect::primary(&client)).await {
                     Ok(connected) => connected.map(|connection| (client, connection)),
                     Err(_) => Err(silent("the primary that the sentinels name does not answer")),
                 },
@@ -94,10 +94,10 @@ impl Sentinels {
             };
             match connected {
                 Ok((client, connection)) => {
-                    self.known().connected_to(Vote { address: address.clone(), epoch });
-                    return Ok(Found { client, connection, address });
+                    self.history().connected_to(Vote { address: address.clone(), epoch });
+                    return Ok(SentinelPrimary { client, connection, address });
                 }
-                Err(error) => failed = worse(failed, (Step::Answered, error)),
+                Err(error) => failed = more_specific(failed, (SurveyStep::Answered, error)),
             }
         }
         let nothing = || Error::invalid("the URL names no sentinel").with_fix(NAME_SENTINELS);
@@ -106,14 +106,14 @@ impl Sentinels {
 
     /// Returns whether the sentinels name that server, as far as is known.
     pub(super) fn is_current(&self, address: &Address) -> bool {
-        self.known().primary.as_ref().is_none_or(|primary| primary.address == *address)
+        self.history().primary.as_ref().is_none_or(|primary| primary.address == *address)
     }
 
     /// Asks all sentinels, and waits for silent ones while too few have answered.
-    async fn survey(&self) -> (Vec<Vote>, Option<Failure>) {
+    async fn survey(&self) -> (Vec<Vote>, Option<SurveyFailure>) {
         let count = self.sentinels.len();
         let mut asked: FuturesUnordered<_> =
-            self.sentinels.iter().map(|sentinel| sentinel.ask(&self.service)).collect();
+            self.sentinels.iter().map(|sentinel| sentinel.query(&self.service)).collect();
         let (mut votes, mut failed) = (Vec::new(), None);
         let mut end = Instant::now() + STEP;
         loop {
@@ -122,14 +122,14 @@ impl Sentinels {
                     Some(Ok(vote)) => {
                         votes.push(vote);
                         if votes.len() * 2 > count {
-                            end = end.min(Instant::now() + GRACE);
+                            end = end.min(Instant::now() + SURVEY_GRACE);
                         }
                     }
-                    Some(Err(failure)) => failed = worse(failed, failure),
+                    Some(Err(failure)) => failed = more_specific(failed, failure),
                     None => break,
                 },
                 () = sleep_until(end) => {
-                    failed = worse(failed, (Step::Reached, silent("no sentinel answers")));
+                    failed = more_specific(failed, (SurveyStep::Reached, silent("no sentinel answers")));
                     break;
                 }
             }
@@ -139,7 +139,7 @@ impl Sentinels {
 
     /// Starts the task that asks the sentinels, unless it is running. It ends when this value is
     /// dropped.
-    pub(super) fn keep_asking(self: &Arc<Self>) {
+    pub(super) fn start_monitor(self: &Arc<Self>) {
         let mut running = self.running();
         // The task also ends when its runtime is gone.
         if running.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -149,8 +149,8 @@ impl Sentinels {
 
     /// Evaluates the latest votes; `lower` counts how often they named another server with a lower
     /// epoch.
-    fn note(&self, votes: &[Vote], lower: &mut u32) {
-        let changed = self.known().note(votes, self.sentinels.len(), lower);
+    fn record_votes(&self, votes: &[Vote], lower: &mut u32) {
+        let changed = self.history().record_votes(votes, self.sentinels.len(), lower);
         if let Some((before, next)) =
             changed.filter(|(before, next)| before.address != next.address)
         {
@@ -158,8 +158,8 @@ impl Sentinels {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn history(&self) -> MutexGuard<'_, VoteHistory> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn running(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
@@ -182,21 +182,21 @@ async fn monitor(sentinels: Weak<Sentinels>) {
         sleep(INTERVAL.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
         let Some(sentinels) = sentinels.upgrade() else { return };
         let (votes, _) = sentinels.survey().await;
-        sentinels.note(&votes, &mut lower);
+        sentinels.record_votes(&votes, &mut lower);
     }
 }
 
 impl Sentinel {
-    async fn ask(&self, service: &str) -> std::result::Result<Vote, Failure> {
+    async fn query(&self, service: &str) -> std::result::Result<Vote, SurveyFailure> {
         let kept = self.open().take();
         let asked = async {
             let mut connection = match kept {
                 Some(kept) => kept,
-                None => place::plain(&self.client).await?,
+                None => connect::plain(&self.client).await?,
             };
             let answer = match vote(&mut connection, service).await {
                 Err(cause) if cause.is_io_error() || cause.is_unrecoverable_error() => {
-                    connection = place::plain(&self.client).await?;
+                    connection = connect::plain(&self.client).await?;
                     vote(&mut connection, service).await
                 }
                 answer => answer,
@@ -206,12 +206,12 @@ impl Sentinel {
         };
         match timeout(STEP, asked).await {
             Ok(Ok(Some(vote))) => Ok(vote),
-            Ok(Ok(None)) => Err((Step::Asked, unknown())),
+            Ok(Ok(None)) => Err((SurveyStep::Asked, unknown())),
             Ok(Err(cause)) => {
                 self.open().take();
                 Err(refused(cause))
             }
-            Err(_) => Err((Step::Reached, silent("no sentinel answers"))),
+            Err(_) => Err((SurveyStep::Reached, silent("no sentinel answers"))),
         }
     }
 
@@ -236,7 +236,7 @@ async fn vote(connection: &mut MultiplexedConnection, service: &str) -> RedisRes
     Ok(Some(Vote { address: Address { host, port }, epoch: epoch.unwrap_or(0) }))
 }
 
-fn worse(failed: Option<Failure>, other: Failure) -> Option<Failure> {
+fn more_specific(failed: Option<SurveyFailure>, other: SurveyFailure) -> Option<SurveyFailure> {
     match failed {
         Some(failed) if failed.0 >= other.0 => Some(failed),
         _ => Some(other),
@@ -252,13 +252,13 @@ fn unknown() -> Error {
     )
 }
 
-fn refused(cause: RedisError) -> (Step, Error) {
+fn refused(cause: RedisError) -> (SurveyStep, Error) {
     let error = error::connecting(cause);
     let cause = error::cause_of(&error);
     if cause.as_deref().is_some_and(|cause| cause.contains("unknown command")) {
         let message = "what answers is a server, and no sentinel";
         let error = Error::new(ErrorKind::Unavailable, message).with_fix(NAME_SENTINELS);
-        return (Step::Asked, error);
+        return (SurveyStep::Asked, error);
     }
     if error.kind() == ErrorKind::Denied {
         let error = Error::new(ErrorKind::Denied, "the sentinels did not accept us")
@@ -267,10 +267,10 @@ fn refused(cause: RedisError) -> (Step, Error) {
                  ?sentinel_username=USER&sentinel_password=PASSWORD, or the password alone",
             )
             .with_source(error);
-        return (Step::Asked, error);
+        return (SurveyStep::Asked, error);
     }
     (
-        Step::Reached,
+        SurveyStep::Reached,
         Error::new(ErrorKind::Unavailable, "no sentinel can be asked")
             .with_fix(
                 "are they up, reachable from here, and does the URL say whether they speak TLS?",

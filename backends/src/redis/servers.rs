@@ -3,28 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Cmd, Value};
-use tokio::time::timeout;
+use ::redis::Value;
 
 use super::cluster::Cluster;
+use super::connect::CONNECT_TIMEOUT;
 use super::error;
-use super::link::Link;
-use super::place::{Address, NODE_PATIENCE, PATIENCE, Place, Server};
+use super::primary::Primary;
 use super::request::Request;
-use crate::common::limit::CALL_LIMIT;
-use crate::{ErrorKind, Result};
+use super::shared_connection::SharedConnection;
+use super::topology::{ServerLocator, Topology};
+use crate::Result;
+use crate::common::timeout::CALL_LIMIT;
 
 #[derive(Clone, Debug)]
 pub(super) enum Servers {
-    One(Arc<Link>),
+    One(Arc<SharedConnection>),
     Cluster(Arc<Cluster>),
 }
 
 impl Servers {
-    pub(super) fn new(place: &Place) -> Self {
-        match place {
-            Place::Server(server) => Self::One(Arc::new(one(server))),
-            Place::Cluster(nodes) => Self::Cluster(Arc::new(Cluster::new(nodes.clone()))),
+    pub(super) fn new(topology: &Topology) -> Self {
+        match topology {
+            Topology::Server(server) => Self::One(Arc::new(one(server))),
+            Topology::Cluster(nodes) => Self::Cluster(Arc::new(Cluster::new(nodes.clone()))),
         }
     }
 
@@ -35,7 +36,7 @@ impl Servers {
     /// Runs one request.
     pub(super) async fn call(&self, request: Request) -> Result<Value> {
         match self {
-            Self::One(link) => link.call(request).await,
+            Self::One(connection) => connection.call(request).await,
             Self::Cluster(cluster) => cluster.call(request).await,
         }
     }
@@ -52,8 +53,8 @@ impl Servers {
         limit: impl Fn(Duration) -> Duration,
     ) -> Result<Vec<Result<Value>>> {
         match self {
-            Self::One(link) => {
-                let (replies, _) = link.send(&requests, None).await?;
+            Self::One(connection) => {
+                let (replies, _) = connection.send(&requests, None).await?;
                 Ok(replies.into_iter().map(|reply| reply.map_err(error::calling)).collect())
             }
             Self::Cluster(cluster) => cluster.call_all(requests, limit).await,
@@ -63,40 +64,20 @@ impl Servers {
     /// Returns a connection to each server that stores keys.
     pub(super) async fn primaries(&self) -> Result<Vec<Primary>> {
         match self {
-            Self::One(link) => Ok(vec![Primary { link: Arc::clone(link), node: None }]),
+            Self::One(connection) => {
+                Ok(vec![Primary { connection: Arc::clone(connection), node: None }])
+            }
             Self::Cluster(cluster) => cluster.primaries().await,
         }
     }
 }
 
-/// A server that stores keys, with its address in a cluster.
-pub(super) struct Primary {
-    pub(super) link: Arc<Link>,
-    pub(super) node: Option<Address>,
-}
-
-impl Primary {
-    /// Runs a command that changes nothing. In a cluster, errors name the node, which must answer
-    /// in less time than a call may take.
-    pub(super) async fn read(&self, command: Cmd) -> Result<Value> {
-        let limit = if self.node.is_some() { NODE_PATIENCE } else { CALL_LIMIT };
-        let asked = self.link.call(Request::Command { key: Vec::new(), command });
-        let answer = timeout(limit, asked).await;
-        let answer =
-            answer.unwrap_or_else(|_| Err(error::unanswered(ErrorKind::Unavailable, limit)));
-        answer.map_err(|cause| match &self.node {
-            Some(node) if cause.is_transient() => error::of_node(node, cause),
-            _ => cause,
-        })
-    }
-}
-
 /// Returns a new connection to that server.
-pub(super) fn one(server: &Server) -> Link {
-    Link::new(server.clone(), PATIENCE)
+pub(super) fn one(server: &ServerLocator) -> SharedConnection {
+    SharedConnection::new(server.clone(), CONNECT_TIMEOUT)
 }
 
 /// The limit for calls whose answers are only useful together.
-pub(super) fn patient(_latency: Duration) -> Duration {
+pub(super) fn full_limit(_latency: Duration) -> Duration {
     CALL_LIMIT
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ::redis::Value;
 
-use super::place::Address;
-use super::record::strange;
+use super::address::Address;
+use super::record::unexpected_reply;
 use crate::Result;
 
 /// The number of slots of a cluster.
@@ -43,16 +43,16 @@ pub(super) struct SlotMap {
 impl SlotMap {
     /// Reads the answer to `CLUSTER SLOTS`. A node may leave its own host out.
     pub(super) fn parse(answer: Value, asked: &str) -> Result<Self> {
-        let Value::Array(ranges) = answer else { return Err(strange()) };
+        let Value::Array(ranges) = answer else { return Err(unexpected_reply()) };
         let mut map = Self::default();
         for range in ranges {
             // The first slot, the last slot, the primary, the replicas.
-            let Value::Array(range) = range else { return Err(strange()) };
+            let Value::Array(range) = range else { return Err(unexpected_reply()) };
             let [Value::Int(first), Value::Int(last), primary, replicas @ ..] = &range[..] else {
-                return Err(strange());
+                return Err(unexpected_reply());
             };
             let (Ok(first), Ok(last)) = (u16::try_from(*first), u16::try_from(*last)) else {
-                return Err(strange());
+                return Err(unexpected_reply());
             };
             map.ranges.insert(last, (first, node(primary, asked)?));
             for replica in replicas {
@@ -70,7 +70,7 @@ impl SlotMap {
     }
 
     /// Notes that a node reported this one as the owner of the slot.
-    pub(super) fn learn(&mut self, slot: u16, owner: Address) {
+    pub(super) fn set_owner(&mut self, slot: u16, owner: Address) {
         self.moved.insert(slot, owner);
     }
 
@@ -89,14 +89,14 @@ impl SlotMap {
 
 /// Reads host and port; further elements are ignored.
 fn node(value: &Value, asked: &str) -> Result<Address> {
-    let Value::Array(parts) = value else { return Err(strange()) };
+    let Value::Array(parts) = value else { return Err(unexpected_reply()) };
     let host = match parts.first() {
-        Some(Value::BulkString(host)) => str::from_utf8(host).map_err(|_| strange())?,
+        Some(Value::BulkString(host)) => str::from_utf8(host).map_err(|_| unexpected_reply())?,
         Some(Value::SimpleString(host)) => host,
         _ => "",
     };
-    let Some(Value::Int(port)) = parts.get(1) else { return Err(strange()) };
-    let port = u16::try_from(*port).map_err(|_| strange())?;
+    let Some(Value::Int(port)) = parts.get(1) else { return Err(unexpected_reply()) };
+    let port = u16::try_from(*port).map_err(|_| unexpected_reply())?;
     Ok(Address { host: known(host, asked), port })
 }
 
@@ -163,7 +163,7 @@ mod tests {
             assert_eq!(owner(&map, slot).as_deref(), expected, "{slot}");
         }
         assert_eq!((map.primaries().len(), map.nodes().len()), (2, 3));
-        map.learn(99, redirected(":7", "same").unwrap());
+        map.set_owner(99, redirected(":7", "same").unwrap());
         assert_eq!(owner(&map, 99).as_deref(), Some("same:7"));
         assert_eq!(redirected("[::1]:7", "x").unwrap().host, "::1");
         for damaged in [

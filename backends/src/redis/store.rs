@@ -10,12 +10,13 @@ use uuid::Uuid;
 
 use super::check::check;
 use super::instances::Instances;
-use super::list::Listings;
 use super::operations::Operations;
-use super::place::{Place, Server};
 use super::runtimes::Runtimes;
+use super::scan::ScanCache;
+use super::topology::{ServerLocator, Topology};
 use super::{config, error, watch};
-use crate::common::{about, limit};
+use crate::common::timeout::write_timeout;
+use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore,
@@ -29,10 +30,10 @@ use crate::{
 /// of its own, so that heartbeats do not depend on the application's threads.
 #[derive(Clone)]
 pub struct RedisStore {
-    shared: Arc<Shared>,
+    shared: Arc<RedisInner>,
 }
 
-struct Shared {
+struct RedisInner {
     label: String,
     operations: Operations,
 }
@@ -57,7 +58,7 @@ impl RedisStore {
     /// Opening writes nothing.
     pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
         let config = config::parse(url).map_err(|error| error.during("open"))?;
-        if config.wait_replicas > 0 && matches!(config.place, Place::Cluster(_)) {
+        if config.wait_replicas > 0 && matches!(config.topology, Topology::Cluster(_)) {
             return Err(Error::invalid("wait_replicas is not supported with a cluster")
                 .with_fix("see the server's own setting min-replicas-to-write instead")
                 .during("open"));
@@ -76,8 +77,8 @@ impl RedisStore {
     /// Opening writes nothing.
     pub async fn from_client(client: Client, options: &OpenOptions) -> Result<Self> {
         let label = format!("redis://{}", client.get_connection_info().addr());
-        let place = Place::Server(Server::At(Box::new(client)));
-        Self::open(config::Config { place, label, wait_replicas: 0 }, options).await
+        let topology = Topology::Server(ServerLocator::Direct(Box::new(client)));
+        Self::open(config::Config { topology, label, wait_replicas: 0 }, options).await
     }
 
     /// Builds the store on a cluster, by clients of one or more of its nodes.
@@ -95,27 +96,27 @@ impl RedisStore {
             return Err(Error::invalid("no node of the cluster is given").during("open"));
         };
         let label = format!("redis+cluster://{}", first.get_connection_info().addr());
-        let place = Place::Cluster(nodes);
-        Self::open(config::Config { place, label, wait_replicas: 0 }, options).await
+        let topology = Topology::Cluster(nodes);
+        Self::open(config::Config { topology, label, wait_replicas: 0 }, options).await
     }
 
     async fn open(config: config::Config, options: &OpenOptions) -> Result<Self> {
-        if config.place.has_tls() {
+        if config.topology.has_tls() {
             config::provide_cryptography();
         }
-        let config::Config { place, label, wait_replicas } = config;
+        let config::Config { topology, label, wait_replicas } = config;
         let namespace = &options.namespace;
         let operations = Operations {
             keys: format!("{namespace}:lock:"),
             channel: format!("{namespace}:hints"),
             instances: Instances::new(namespace),
-            runtimes: Runtimes::new(place, wait_replicas),
-            listings: Listings::default(),
+            runtimes: Runtimes::new(topology, wait_replicas),
+            listings: ScanCache::default(),
         };
         let Operations { runtimes, keys, channel, .. } = &operations;
         let checked = check(&runtimes.here(), keys, channel).await.map_err(error::reading);
-        checked.map_err(about("open", &label, None))?;
-        Ok(Self { shared: Arc::new(Shared { label, operations }) })
+        checked.map_err(with_context("open", &label, None))?;
+        Ok(Self { shared: Arc::new(RedisInner { label, operations }) })
     }
 
     /// The statements that create the schema of that namespace: none, since Redis has none.
@@ -152,75 +153,79 @@ impl LockStore for RedisStore {
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let about = about("acquire", self.label(), Some(name));
-        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
-        limit::writing(self.shared.operations.acquire(name, options)).await.map_err(about)
+        let with_context = with_context("acquire", self.label(), Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&with_context)?;
+        write_timeout(self.shared.operations.acquire(name, options)).await.map_err(with_context)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         for RenewOptions { name, ttl, .. } in leases {
-            let about = about("renew", self.label(), Some(name));
-            check_ttl(*ttl, &self.capabilities()).map_err(about)?;
+            let with_context = with_context("renew", self.label(), Some(name));
+            check_ttl(*ttl, &self.capabilities()).map_err(with_context)?;
         }
         if leases.is_empty() {
             return Ok(Vec::new());
         }
-        self.shared.operations.renew(leases).await.map_err(about("renew", self.label(), None))
+        self.shared.operations.renew(leases).await.map_err(with_context(
+            "renew",
+            self.label(),
+            None,
+        ))
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
         let released = self.shared.operations.release(name, lease).await;
-        released.map_err(about("release", self.label(), Some(name)))
+        released.map_err(with_context("release", self.label(), Some(name)))
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
         let disabled = self.shared.operations.disable(name, options).await;
-        disabled.map_err(about("disable", self.label(), Some(name)))
+        disabled.map_err(with_context("disable", self.label(), Some(name)))
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
         let enabled = self.shared.operations.enable(name).await;
-        enabled.map_err(about("enable", self.label(), Some(name)))
+        enabled.map_err(with_context("enable", self.label(), Some(name)))
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
         let found = self.shared.operations.get(name).await.map_err(error::reading);
-        found.map_err(about("get", self.label(), Some(name)))
+        found.map_err(with_context("get", self.label(), Some(name)))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let found = self.shared.operations.list(options).await.map_err(error::reading);
-        found.map_err(about("list", self.label(), None))
+        found.map_err(with_context("list", self.label(), None))
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
         let pruned = self.shared.operations.prune(options).await;
-        pruned.map_err(about("prune", self.label(), None))
+        pruned.map_err(with_context("prune", self.label(), None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
-        let about = about("announce", self.label(), None);
-        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
+        let with_context = with_context("announce", self.label(), None);
+        check_ttl(ttl, &self.capabilities()).map_err(&with_context)?;
         let Operations { instances, runtimes, .. } = &self.shared.operations;
-        instances.announce(&runtimes.here().servers, presence, ttl).await.map_err(about)
+        instances.announce(&runtimes.here().servers, presence, ttl).await.map_err(with_context)
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
         let Operations { instances, runtimes, .. } = &self.shared.operations;
         let withdrawn = instances.withdraw(&runtimes.here().servers, instance).await;
-        withdrawn.map_err(about("withdraw", self.label(), None))
+        withdrawn.map_err(with_context("withdraw", self.label(), None))
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        let Shared { label, operations } = &*self.shared;
+        let RedisInner { label, operations } = &*self.shared;
         let connections = operations.runtimes.here();
         let known = operations.instances.known(&connections.servers, label).await;
-        known.map_err(error::reading).map_err(about("instances", label, None))
+        known.map_err(error::reading).map_err(with_context("instances", label, None))
     }
 
     async fn watch(&self) -> Result<HintStream> {
         let Operations { runtimes, channel, .. } = &self.shared.operations;
         let hints = watch::hints(runtimes.here(), channel.clone()).await;
-        hints.map_err(about("watch", self.label(), None))
+        hints.map_err(with_context("watch", self.label(), None))
     }
 }

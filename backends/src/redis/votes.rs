@@ -1,6 +1,6 @@
 //! Decides which of the servers that sentinels name is the primary, without I/O.
 
-use super::place::Address;
+use super::address::Address;
 
 /// The server that a sentinel names, and the epoch of the failover that made it the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,26 +39,26 @@ const RENAMED: u32 = 10;
 
 /// The vote that decided last, and those that do not count any more.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct VoteHistory {
     pub(super) primary: Option<Vote>,
     /// The previous votes that most sentinels overruled with a lower epoch. A sentinel that still
     /// has one of them does not count, unless most name that server again.
-    outvoted: Vec<Vote>,
+    overruled: Vec<Vote>,
 }
 
-impl Known {
+impl VoteHistory {
     /// Returns the servers to try, in order.
     pub(super) fn candidates(&mut self, votes: &[Vote], sentinels: usize) -> Vec<Vote> {
-        self.outvoted.retain(|outvoted| !has_majority(&outvoted.address, votes, sentinels));
+        self.overruled.retain(|overruled| !has_majority(&overruled.address, votes, sentinels));
         let counted: Vec<_> =
-            votes.iter().filter(|vote| !self.outvoted.contains(vote)).cloned().collect();
+            votes.iter().filter(|vote| !self.overruled.contains(vote)).cloned().collect();
         candidates(&counted, sentinels, self.primary.as_ref())
     }
 
     /// Remembers a primary to which a connection was opened, unless a later one is known.
     pub(super) fn connected_to(&mut self, primary: Vote) {
-        let is_later = self.primary.as_ref().is_none_or(|known| known.epoch <= primary.epoch);
-        if is_later && !self.outvoted.contains(&primary) {
+        let is_later = self.primary.as_ref().is_none_or(|history| history.epoch <= primary.epoch);
+        if is_later && !self.overruled.contains(&primary) {
             self.primary = Some(primary);
         }
     }
@@ -66,7 +66,7 @@ impl Known {
     /// Evaluates the latest votes. Returns the previous primary and the next one if they differ.
     ///
     /// `lower` counts how often most sentinels named another server with a lower epoch.
-    pub(super) fn note(
+    pub(super) fn record_votes(
         &mut self,
         votes: &[Vote],
         sentinels: usize,
@@ -77,7 +77,7 @@ impl Known {
         *lower = if renamed.is_some() { *lower + 1 } else { 0 };
         let next = match renamed {
             Some(renamed) if *lower >= RENAMED => {
-                self.outvoted.push(before.clone());
+                self.overruled.push(before.clone());
                 renamed
             }
             _ => self.candidates(votes, sentinels).into_iter().next()?,
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_was_added_again_is_named_by_most() {
+    fn a_re_added_service_is_decided_by_majority() {
         let before = vote("old", 7);
         let two = [vote("new", 0), vote("old", 7), vote("new", 0)];
         assert_eq!(renamed(&two, 3, &before), Some(vote("new", 0)));
@@ -148,21 +148,22 @@ mod tests {
         assert_eq!(renamed(&[vote("new", 8), vote("new", 8)], 3, &before), None);
     }
     #[test]
-    fn a_sentinel_that_kept_the_removed_service_does_not_lead_back_to_it() {
+    fn a_stale_sentinel_does_not_revive_the_old_primary() {
         let (old, new) = (vote("old", 7), vote("new", 0));
-        let mut known = Known { primary: Some(old.clone()), ..Known::default() };
+        let mut history = VoteHistory { primary: Some(old.clone()), ..VoteHistory::default() };
         let votes = [new.clone(), old.clone(), new.clone()];
         let mut lower = 0;
-        let changes: Vec<_> = (0..30).filter_map(|_| known.note(&votes, 3, &mut lower)).collect();
+        let changes: Vec<_> =
+            (0..30).filter_map(|_| history.record_votes(&votes, 3, &mut lower)).collect();
         assert_eq!(changes, [(old.clone(), new.clone())]);
         // Neither does it when the others are silent for a while, or for a new connection.
-        assert_eq!(known.note(&votes[..2], 3, &mut lower), None);
-        assert_eq!(known.candidates(&votes[1..2], 3), std::slice::from_ref(&new));
+        assert_eq!(history.record_votes(&votes[..2], 3, &mut lower), None);
+        assert_eq!(history.candidates(&votes[1..2], 3), std::slice::from_ref(&new));
         // A failover of the service as it is now counts.
         let later = [vote("other", 1), old.clone(), new.clone()];
-        assert_eq!(known.note(&later, 3, &mut lower), Some((new, vote("other", 1))));
+        assert_eq!(history.record_votes(&later, 3, &mut lower), Some((new, vote("other", 1))));
         // So does the old server once most sentinels name it again.
         let back = [old.clone(), old.clone(), vote("other", 1)];
-        assert_eq!(known.note(&back, 3, &mut lower), Some((vote("other", 1), old)));
+        assert_eq!(history.record_votes(&back, 3, &mut lower), Some((vote("other", 1), old)));
     }
 }

@@ -9,21 +9,22 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::address::Address;
 use super::error;
-use super::place::{Address, Place};
 use super::runtimes::Connections;
-use crate::common::limit::CALL_LIMIT;
+use super::topology::Topology;
+use crate::common::timeout::CALL_LIMIT;
 use crate::{ErrorKind, Hint, HintStream, LockName, Result};
 
 /// The pauses between attempts, while the server cannot be watched.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// After so long without a word the server is asked for one, since a dead connection says nothing.
-const QUIET: Duration = Duration::from_secs(15);
+const TEST_AFTER_SILENCE: Duration = Duration::from_secs(15);
 
 /// How many hints wait for a stream that is not polled, before the task waits too.
-const WAITING: usize = 256;
+const HINT_BUFFER: usize = 256;
 
 /// Begins to watch: what changes from now on is hinted at. The connections are those of the runtime
 /// that calls this, where the watch goes on.
@@ -31,33 +32,33 @@ pub(super) async fn hints(
     connections: Arc<Connections>,
     channel_name: String,
 ) -> Result<HintStream> {
-    let listening = listen(&connections.place, &channel_name).await?;
-    let (sender, receiver) = channel(WAITING);
-    let task = Task(tokio::spawn(run(connections, channel_name, listening, sender)));
+    let listening = listen(&connections.topology, &channel_name).await?;
+    let (sender, receiver) = channel(HINT_BUFFER);
+    let task = WatchTask(tokio::spawn(run(connections, channel_name, listening, sender)));
     Ok(Box::pin(stream::unfold((receiver, task), next)))
 }
 
 async fn next(
-    (mut receiver, task): (Receiver<Hint>, Task),
-) -> Option<(Hint, (Receiver<Hint>, Task))> {
+    (mut receiver, task): (Receiver<Hint>, WatchTask),
+) -> Option<(Hint, (Receiver<Hint>, WatchTask))> {
     receiver.recv().await.map(|hint| (hint, (receiver, task)))
 }
 
 /// Ends with the stream.
-struct Task(JoinHandle<()>);
+struct WatchTask(JoinHandle<()>);
 
-impl Drop for Task {
+impl Drop for WatchTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 /// A subscription, with the server's address if sentinels named it.
-type Listening = (PubSub, Option<Address>);
+type Subscribed = (PubSub, Option<Address>);
 
-async fn listen(place: &Place, channel_name: &str) -> Result<Listening> {
+async fn listen(topology: &Topology, channel_name: &str) -> Result<Subscribed> {
     let listening = async {
-        let (mut listening, address) = place.listen().await?;
+        let (mut listening, address) = topology.listen().await?;
         listening.subscribe(channel_name).await.map_err(error::connecting)?;
         Ok((listening, address))
     };
@@ -68,7 +69,7 @@ async fn listen(place: &Place, channel_name: &str) -> Result<Listening> {
 async fn run(
     connections: Arc<Connections>,
     channel_name: String,
-    mut listening: Listening,
+    mut listening: Subscribed,
     sender: Sender<Hint>,
 ) {
     loop {
@@ -78,10 +79,10 @@ async fn run(
                 Some(()) => {}
                 None => return,
             },
-            () = connections.place.left(address.as_ref()) => {}
+            () = connections.topology.primary_changed(address.as_ref()) => {}
         }
         tracing::warn!("the watch was interrupted");
-        listening = reopen(&connections.place, &channel_name).await;
+        listening = reopen(&connections.topology, &channel_name).await;
         if sender.send(Hint::Anything).await.is_err() {
             return;
         }
@@ -92,7 +93,7 @@ async fn run(
 async fn forward(listening: PubSub, sender: &Sender<Hint>) -> Option<()> {
     let (mut sink, mut messages) = listening.split();
     loop {
-        match timeout(QUIET, messages.next()).await {
+        match timeout(TEST_AFTER_SILENCE, messages.next()).await {
             Ok(Some(message)) => {
                 let name = message.get_payload::<String>().ok();
                 let name = name.and_then(|name| LockName::new(name).ok());
@@ -107,15 +108,15 @@ async fn forward(listening: PubSub, sender: &Sender<Hint>) -> Option<()> {
     }
 }
 
-async fn reopen(place: &Place, channel_name: &str) -> Listening {
-    let mut pause = FIRST_PAUSE;
+async fn reopen(topology: &Topology, channel_name: &str) -> Subscribed {
+    let mut pause = MIN_BACKOFF;
     loop {
         // With jitter, so that the clients of a server that comes back do not come all at once.
         sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-        match listen(place, channel_name).await {
+        match listen(topology, channel_name).await {
             Ok(listening) => return listening,
             Err(error) => tracing::debug!(%error, "the watch cannot go on yet"),
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(MAX_BACKOFF);
     }
 }

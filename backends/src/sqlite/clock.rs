@@ -114,7 +114,7 @@ impl MachineClock {
         }
         let left = Duration::from_micros(expires_at.abs_diff(now.uptime));
         if boot != self.boot {
-            return Ok(Some(left).filter(|_| !is_of_earlier_boot(set_at, expires_at, now)));
+            return Ok(Some(left).filter(|_| !is_from_earlier_boot(set_at, expires_at, now)));
         }
         if left > MAX_TTL + SLACK {
             return Err(Error::new(
@@ -130,7 +130,7 @@ impl MachineClock {
 /// Returns whether a lease with another boot's id is certainly of an earlier boot. The statements in
 /// [`sql`](super::sql) use the same conditions. A lease that was set after its own end has a time
 /// that a program left there which does not know it, so that the time says nothing.
-fn is_of_earlier_boot(set_at: Option<i64>, expires_at: i64, now: Now) -> bool {
+fn is_from_earlier_boot(set_at: Option<i64>, expires_at: i64, now: Now) -> bool {
     let latest = now.uptime.saturating_add(TOLERANCE);
     expires_at > latest.saturating_add(LONGEST_TTL)
         || set_at.is_some_and(|set_at| set_at > latest && set_at <= expires_at)
@@ -153,6 +153,10 @@ fn boottime_offset(text: &str) -> i64 {
 
 /// The longest ttl, in microseconds.
 pub(super) const LONGEST_TTL: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// An instance with another boot id can be known for at most this long, in microseconds: its row
+/// does not say when it was set.
+pub(super) const MAX_INSTANCE_TTL: i64 = 60 * 60 * 1_000_000;
 
 /// A lease may have been set this much later than now, in microseconds, since clocks differ
 /// slightly between processors.
@@ -188,7 +192,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_uptime_is_the_one_that_all_processes_see() {
+    fn uptime_is_the_same_for_all_processes() {
         let clock = MachineClock::detect().unwrap();
         assert_ne!(clock.boot(), CALENDAR);
         let text = std::fs::read_to_string("/proc/uptime").unwrap();
@@ -198,18 +202,18 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_of_this_boot_is_over_when_its_time_has_come() {
+    fn a_lease_of_this_boot_expires_at_its_time() {
         let clock = MachineClock::of_boot("this");
         let left = |expires_at| clock.left("this", Some(9), expires_at, NOW).unwrap();
         assert_eq!(left(1_000), None);
         assert_eq!(left(i64::MIN), None);
         assert_eq!(left(1_001), Some(Duration::from_micros(1)));
-        let damaged = clock.left("this", None, i64::MAX, NOW).unwrap_err();
-        assert_eq!(damaged.kind(), ErrorKind::Corrupt);
+        let corrupt_row = clock.left("this", None, i64::MAX, NOW).unwrap_err();
+        assert_eq!(corrupt_row.kind(), ErrorKind::Corrupt);
     }
 
     #[test]
-    fn a_lease_of_another_boot_is_over_at_its_end_or_if_it_was_set_later_than_now() {
+    fn a_lease_of_an_earlier_boot_expires() {
         let clock = MachineClock::of_boot("this");
         let left = |set_at, expires_at| clock.left("that", set_at, expires_at, NOW).unwrap();
         let latest = NOW.uptime + TOLERANCE;
@@ -228,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_ttl_is_the_one_that_is_granted() {
+    fn the_longest_ttl_is_granted() {
         assert_eq!(duration(LONGEST_TTL), MAX_TTL);
     }
 

@@ -13,8 +13,9 @@ use sqlx::sqlite::{
 
 use super::error;
 use super::file::DatabaseFile;
-use super::schema::patiently;
-use crate::{Error, ErrorKind, OpenOptions, Result, Schema, url};
+use super::retry_busy::retry_while_busy;
+use crate::common::url;
+use crate::{Error, ErrorKind, OpenOptions, Result, Schema};
 
 /// How long SQLite waits for another process's write transaction before it gives up.
 ///
@@ -102,7 +103,7 @@ impl Location {
                 (pool.max_connections(MAX_CONNECTIONS), connection)
             }
         };
-        let opened = patiently(|| pool.clone().connect_with(connection.clone())).await?;
+        let opened = retry_while_busy(|| pool.clone().connect_with(connection.clone())).await?;
         if *self != Self::Memory {
             // A file that is deleted later must not be created again.
             opened.set_connect_options(connection.create_if_missing(false));
@@ -118,7 +119,7 @@ impl Location {
             return None;
         }
         let options = beside(pool);
-        let opened = patiently(|| async {
+        let opened = retry_while_busy(|| async {
             let mut connection = options.connect().await?;
             // SQLite opens the write-ahead log at the first read of the database.
             sqlx::query("SELECT count(*) FROM sqlite_schema").execute(&mut connection).await?;

@@ -28,7 +28,7 @@ mod code {
 }
 
 /// An error that left the database as it was: of a read, or before a write took place.
-pub(super) fn unwritten(error: sqlx::Error) -> Error {
+pub(super) fn not_written(error: sqlx::Error) -> Error {
     let (kind, message, fix) = classify(&error);
     let described = Error::new(kind, message).with_source(error);
     if fix.is_empty() { described } else { described.with_fix(fix) }
@@ -37,12 +37,12 @@ pub(super) fn unwritten(error: sqlx::Error) -> Error {
 /// An error of a statement that writes. Its transaction is rolled back, which after an I/O error
 /// is more than can be promised.
 pub(super) fn writing(error: sqlx::Error) -> Error {
-    if primary(&error) == Some(code::IOERR) { unknown(error) } else { unwritten(error) }
+    if primary(&error) == Some(code::IOERR) { unknown(error) } else { not_written(error) }
 }
 
 /// An error of the commit itself.
 pub(super) fn committing(error: sqlx::Error) -> Error {
-    if is_busy(&error) { unwritten(error) } else { unknown(error) }
+    if is_busy(&error) { not_written(error) } else { unknown(error) }
 }
 
 /// Another connection has the database; the same call may succeed in a moment.

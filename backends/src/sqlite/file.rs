@@ -32,7 +32,7 @@ pub(super) struct DatabaseFile {
 pub(super) struct FileId(u64, u64);
 
 /// The file system's times of the last writes. Two writes may have the same time.
-pub(super) type Written = [Option<(SystemTime, u64)>; 2];
+pub(super) type FileTimes = [Option<(SystemTime, u64)>; 2];
 
 impl FileId {
     /// Returns the identity of the file at that path; `None` if there is none, or if it is unknown.
@@ -103,7 +103,7 @@ impl DatabaseFile {
     }
 
     /// Returns when the database and its log were last written.
-    pub(super) fn written(&self) -> Written {
+    pub(super) fn written(&self) -> FileTimes {
         let [log, _] = &self.log;
         [&self.path, log].map(|path| {
             let found = fs::metadata(path).ok()?;
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_and_a_deleted_file_are_noticed() {
+    fn a_replaced_or_deleted_file_is_detected() {
         let (folder, path) = place();
         let file = DatabaseFile::now_at(&path, true).unwrap();
         file.check().unwrap();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_of_a_file_behind_a_link_is_beside_the_file() {
+    fn the_wal_of_a_symlinked_file_is_beside_its_target() {
         let (folder, path) = place();
         let link = folder.path().join("link.db");
         std::os::unix::fs::symlink(&path, &link).unwrap();

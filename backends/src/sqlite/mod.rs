@@ -51,6 +51,8 @@ mod error;
 mod file;
 mod instances;
 mod pages;
+mod poll_task;
+mod retry_busy;
 mod row;
 mod schema;
 mod shared;
@@ -65,7 +67,7 @@ pub use file::FileChanged;
 pub use store::SqliteStore;
 
 use crate::LockStore;
-use crate::url::Driver;
+use crate::driver::Driver;
 
 pub(crate) const DRIVER: Driver = Driver {
     open: |url, options| {

@@ -7,7 +7,7 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Row, SqlStr};
 
 use super::clock::{Now, ttl_micros};
-use super::shared::Shared;
+use super::shared::SqliteInner;
 use super::{error, row};
 use crate::{Error, ListOptions, LockName, LockRecord, PruneOptions, Result};
 
@@ -17,12 +17,12 @@ const READ: usize = 500;
 /// A statement whose first arguments are a name before the first, and a limit.
 type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-impl Shared {
+impl SqliteInner {
     pub(super) async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let mut connection = self.connection().await?;
         let now = self.clock.now();
         let prefix = options.prefix.as_bytes();
-        let page = Page { after: options.after.as_ref(), limit: options.limit, prefix };
+        let page = PageQuery { after: options.after.as_ref(), limit: options.limit, prefix };
         page.read(
             &mut connection,
             &self.sql.list,
@@ -74,7 +74,7 @@ impl Shared {
         now: Now,
     ) -> Result<Vec<LockName>> {
         let unused_for = ttl_micros(options.unused_for.max(Duration::from_micros(1)));
-        let page = Page { after: options.after.as_ref(), limit: options.limit, prefix: b"" };
+        let page = PageQuery { after: options.after.as_ref(), limit: options.limit, prefix: b"" };
         page.read(
             connection,
             &self.sql.unused,
@@ -93,13 +93,13 @@ impl Shared {
 }
 
 /// Selects the names of a page.
-struct Page<'a> {
+struct PageQuery<'a> {
     after: Option<&'a LockName>,
     limit: usize,
     prefix: &'a [u8],
 }
 
-impl Page<'_> {
+impl PageQuery<'_> {
     /// Reads until the page is full or there are no more rows, so that rows that `keep` omits do
     /// not make the page shorter.
     async fn read<'q, T>(
@@ -117,9 +117,9 @@ impl Page<'_> {
             let limit = READ.min(self.limit - page.len());
             let statement = sqlx::query(sql.clone()).bind(after.clone());
             let statement = bind(statement.bind(i64::try_from(limit).unwrap_or(i64::MAX)));
-            let rows = statement.fetch_all(&mut *connection).await.map_err(error::unwritten)?;
+            let rows = statement.fetch_all(&mut *connection).await.map_err(error::not_written)?;
             for row in &rows {
-                let name: &[u8] = row.try_get_unchecked("name").map_err(error::unwritten)?;
+                let name: &[u8] = row.try_get_unchecked("name").map_err(error::not_written)?;
                 // Names with the same prefix are adjacent, so any others are at the end.
                 if !name.starts_with(self.prefix) {
                     return Ok(page);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteRow;
 
 use super::clock::{MachineClock, Now};
-use crate::common::Damage;
+use crate::common::CorruptRecord;
 use crate::common::row::{self, LeaseColumns, get, text};
 use crate::{LockName, LockRecord, Result};
 
@@ -32,19 +32,19 @@ pub(super) fn record(
         };
         let (boot, set_at): (Option<String>, _) = (get(row, "boot")?, get(row, "set_at")?);
         if boot.is_some() != columns.lease.is_some() {
-            return Err(Damage::new("a part of a lease stands without the others"));
+            return Err(CorruptRecord::new("a part of a lease stands without the others"));
         }
-        let left = |expires_at| -> Result<Option<Duration>, Damage> {
+        let left = |expires_at| -> Result<Option<Duration>, CorruptRecord> {
             Ok(clock.left(&boot.unwrap_or_default(), set_at, expires_at, now)?)
         };
         let token = row::token(get(row, "token")?)?;
         let lease = columns.record(now.wall, left)?;
         if lease.is_some() && token.is_none() {
-            return Err(Damage::new("a lease has no token"));
+            return Err(CorruptRecord::new("a lease has no token"));
         }
         let (reason, by) = (get(row, "disabled_reason")?, get(row, "disabled_by")?);
         let disabled = row::disabled(reason, by, get(row, "disabled_at")?, now.wall)?;
         Ok(LockRecord { name: name.clone(), token, lease, disabled, corrupt: None })
     };
-    parse().map_err(|damage: Damage| damage.in_table(table).for_lock(&name))
+    parse().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name))
 }

@@ -1,48 +1,18 @@
 //! Checking that the schema is in place, and creating it where it is not.
 
-use std::time::Duration;
-
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection};
-use tokio::time::sleep;
 
+use super::retry_busy::retry_while_busy;
 use super::sql::{SCHEMA, Sql, VERSION};
 use super::{error, table};
-use crate::{Clock, Error, ErrorKind, Result, Schema, SystemClock};
-
-/// How long to wait for a database that others are opening or creating at the same time.
-///
-/// Some of these steps answer "busy" at once, without the patience that connections are set to:
-/// switching to the write-ahead log needs the file for itself for a moment.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// Repeats `step` for as long as it answers "busy" and patience lasts.
-pub(super) async fn patiently<T, F>(mut step: impl FnMut() -> F) -> Result<T>
-where
-    F: Future<Output = sqlx::Result<T>>,
-{
-    let give_up = SystemClock.now() + PATIENCE;
-    let mut pause = PAUSE;
-    loop {
-        match step().await {
-            Err(error) if error::is_busy(&error) && SystemClock.now() < give_up => {
-                // Starters that collide are not to collide again in step.
-                let jitter = fastrand::u32(..8);
-                sleep(pause + pause * jitter / 8).await;
-                pause = (pause * 2).min(Duration::from_millis(100));
-            }
-            Err(error) => return Err(error::unwritten(error)),
-            Ok(value) => return Ok(value),
-        }
-    }
-}
+use crate::{Error, ErrorKind, Result, Schema};
 
 /// Lets readers go on while one connection writes. A property of the file, so set once.
 ///
 /// Any journal mode is correct, so one that cannot be changed is left.
 pub(super) async fn use_write_ahead_log(pool: &SqlitePool) -> Result<()> {
-    let mode = patiently(|| async move {
+    let mode = retry_while_busy(|| async move {
         let mut connection = pool.acquire().await?;
         let mode: String =
             sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
@@ -63,7 +33,7 @@ pub(super) async fn has_write_ahead_log(connection: &mut SqliteConnection) -> Re
     let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
         .fetch_one(connection)
         .await
-        .map_err(error::unwritten)?;
+        .map_err(error::not_written)?;
     Ok(mode == "wal")
 }
 
@@ -75,15 +45,15 @@ pub(super) async fn has_write_ahead_log(connection: &mut SqliteConnection) -> Re
 pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Result<bool> {
     let missing =
         |name: &str| Error::invalid(format!("\"{name}\" is missing")).with_fix(error::CREATE_IT);
-    let found = patiently(|| find(pool, sql)).await?;
+    let found = retry_while_busy(|| find(pool, sql)).await?;
     match found {
-        Found::Complete => return Ok(true),
-        Found::First if schema == Schema::Require => return Ok(without_set_at(sql, None)),
-        Found::Missing(name) if schema == Schema::Require => return Err(missing(&name)),
-        Found::First | Found::Missing(_) => {}
-        Found::Other(why) => return Err(why),
+        SchemaState::Complete => return Ok(true),
+        SchemaState::First if schema == Schema::Require => return Ok(without_set_at(sql, None)),
+        SchemaState::Missing(name) if schema == Schema::Require => return Err(missing(&name)),
+        SchemaState::First | SchemaState::Missing(_) => {}
+        SchemaState::Other(why) => return Err(why),
     }
-    let created = patiently(|| async move {
+    let created = retry_while_busy(|| async move {
         let mut connection = pool.acquire().await?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         for statement in sql.create_if_missing() {
@@ -97,14 +67,14 @@ pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Resu
     .await;
     match (created, found) {
         (Ok(()), _) => {}
-        (Err(error), Found::First) => return Ok(without_set_at(sql, Some(&error))),
+        (Err(error), SchemaState::First) => return Ok(without_set_at(sql, Some(&error))),
         (Err(error), _) => return Err(error),
     }
-    match patiently(|| find(pool, sql)).await? {
-        Found::Complete => Ok(true),
-        Found::First => Ok(without_set_at(sql, None)),
-        Found::Missing(name) => Err(missing(&name)),
-        Found::Other(why) => Err(why),
+    match retry_while_busy(|| find(pool, sql)).await? {
+        SchemaState::Complete => Ok(true),
+        SchemaState::First => Ok(without_set_at(sql, None)),
+        SchemaState::Missing(name) => Err(missing(&name)),
+        SchemaState::Other(why) => Err(why),
     }
 }
 
@@ -121,7 +91,7 @@ fn without_set_at(sql: &Sql, error: Option<&Error>) -> bool {
     false
 }
 
-enum Found {
+enum SchemaState {
     Complete,
     /// Only the column `set_at` is missing.
     First,
@@ -130,13 +100,13 @@ enum Found {
     Other(Error),
 }
 
-async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<Found> {
+async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<SchemaState> {
     let mut connection = pool.acquire().await?;
     let encoding: String =
         sqlx::query_scalar("PRAGMA encoding").fetch_one(&mut *connection).await?;
     if encoding != "UTF-8" {
         let message = format!("the database keeps text as {encoding}, whose order is not of bytes");
-        return Ok(Found::Other(
+        return Ok(SchemaState::Other(
             Error::new(ErrorKind::Unsupported, message).with_fix("use a database in UTF-8"),
         ));
     }
@@ -153,7 +123,7 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<Found> {
         if let Some(version) = version(&definition).filter(|version| *version > SCHEMA) {
             let message =
                 format!("\"{name}\" has schema {version}, and this program knows {SCHEMA} at most");
-            return Ok(Found::Other(
+            return Ok(SchemaState::Other(
                 Error::new(ErrorKind::Unsupported, message).with_fix("update this program"),
             ));
         }
@@ -164,15 +134,15 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<Found> {
         };
         if let Some(difference) = difference {
             let message = format!("\"{name}\" is not as leasehold creates it: {difference}");
-            return Ok(Found::Other(Error::new(ErrorKind::Corrupt, message).with_fix(
+            return Ok(SchemaState::Other(Error::new(ErrorKind::Corrupt, message).with_fix(
                 "compare it with the schema that leasehold prints, or use another namespace",
             )));
         }
     }
     Ok(match missing {
-        Some(name) => Found::Missing(name),
-        None if has_set_at(&mut connection, sql).await? => Found::Complete,
-        None => Found::First,
+        Some(name) => SchemaState::Missing(name),
+        None if has_set_at(&mut connection, sql).await? => SchemaState::Complete,
+        None => SchemaState::First,
     })
 }
 

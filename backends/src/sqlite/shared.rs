@@ -6,18 +6,18 @@ use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool, SqliteRow};
 use tokio::sync::Mutex;
 
 use super::clock::{MachineClock, Now};
-use super::connections::HolderConnection;
+use super::connections::HeartbeatConnection;
 use super::error;
 use super::file::DatabaseFile;
+use super::poll_task::PollTask;
 use super::row;
 use super::sql::Sql;
-use super::watch::Poll;
 use crate::common;
-use crate::common::Damage;
-use crate::common::row::{get, parsed};
+use crate::common::CorruptRecord;
+use crate::common::row::{get, parse_column};
 use crate::{Error, LeaseId, LockName, LockRecord, Reach, RenewOutcome, Result};
 
-pub(super) struct Shared {
+pub(super) struct SqliteInner {
     pub(super) label: String,
     pub(super) reach: Reach,
     pub(super) clock: MachineClock,
@@ -27,17 +27,17 @@ pub(super) struct Shared {
     pub(super) pool_writer: Mutex<()>,
     pub(super) pool: SqlitePool,
     /// The connection for renewals and releases, if the database is in a file.
-    pub(super) holder: Option<HolderConnection>,
+    pub(super) holder: Option<HeartbeatConnection>,
     pub(super) sql: Sql,
     /// The file, if there is one and its identity is known.
     pub(super) file: Option<DatabaseFile>,
     /// A connection beside the pool's, if another can be opened. The poll reads on it, and while it
     /// is open SQLite keeps the write-ahead log.
     pub(super) beside: Option<Mutex<SqliteConnection>>,
-    pub(super) poll: Poll,
+    pub(super) poll: PollTask,
 }
 
-impl Shared {
+impl SqliteInner {
     /// Runs `work` as one write transaction, at the time when it got the write lock.
     ///
     /// Dropped anywhere, it leaves all or nothing: sqlx rolls a dropped transaction back before it
@@ -57,7 +57,7 @@ impl Shared {
     }
 
     /// Like [`write`](Self::write), on a connection that does not depend on the pool.
-    pub(super) async fn write_as_holder<T>(
+    pub(super) async fn write_for_heartbeat<T>(
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> Result<T> {
@@ -80,7 +80,7 @@ impl Shared {
         // The pool may open a connection to the file that is now at the path, before or while it is
         // checked.
         self.check_file()?;
-        let mut connection = self.pool.acquire().await.map_err(error::unwritten)?;
+        let mut connection = self.pool.acquire().await.map_err(error::not_written)?;
         if let Err(why) = self.check_file() {
             connection.close_on_drop();
             return Err(why);
@@ -103,7 +103,7 @@ impl Shared {
                 Ok(transaction) => transaction,
                 Err(error) => {
                     broken = !error::is_busy(&error);
-                    return Err(error::unwritten(error));
+                    return Err(error::not_written(error));
                 }
             };
             let done = match self.check_file() {
@@ -126,11 +126,11 @@ impl Shared {
             }
         }
         .await;
-        (done.map_err(|error| self.explained(error)), broken)
+        (done.map_err(|error| self.with_file_check(error)), broken)
     }
 
     /// Returns the error, or the reason for it if the file was deleted or replaced.
-    pub(super) fn explained(&self, error: Error) -> Error {
+    pub(super) fn with_file_check(&self, error: Error) -> Error {
         match self.check_file() {
             Err(why) if !error.is_outcome_unknown() => why,
             _ => error,
@@ -151,11 +151,11 @@ impl Shared {
             .bind(name.as_str())
             .fetch_optional(connection)
             .await
-            .map_err(error::unwritten)
+            .map_err(error::not_written)
     }
 
     /// The row that kept an insert from taking place.
-    pub(super) async fn standing(
+    pub(super) async fn stored_lock(
         &self,
         connection: &mut SqliteConnection,
         name: &LockName,
@@ -171,11 +171,11 @@ impl Shared {
 
     /// SQL found the row to be one way, and this code another.
     pub(super) fn contradiction(&self) -> Error {
-        self.damaged(Damage::new("its state contradicts itself"))
+        self.corrupt_row(CorruptRecord::new("its state contradicts itself"))
     }
 
-    pub(super) fn damaged(&self, damage: Damage) -> Error {
-        damage.in_table(&self.sql.table)
+    pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {
+        corrupt.into_error(&self.sql.table)
     }
 
     /// Returns the name and the lease of a renewed row, and the outcome for it.
@@ -184,19 +184,20 @@ impl Shared {
         row: &SqliteRow,
         now: Now,
     ) -> Result<((String, String), RenewOutcome)> {
-        let damaged = |damage: Damage| self.damaged(damage);
-        let name: String = get(row, "name").map_err(damaged)?;
-        let lease: String = get(row, "lease").map_err(damaged)?;
+        let corrupt_row = |corrupt: CorruptRecord| self.corrupt_row(corrupt);
+        let name: String = get(row, "name").map_err(corrupt_row)?;
+        let lease: String = get(row, "lease").map_err(corrupt_row)?;
         let parse = || {
             let (boot, set_at) = (get(row, "boot")?, get(row, "set_at")?);
             let left = self.clock.left(boot, set_at, get(row, "expires_at")?, now)?;
-            let left = left.ok_or_else(|| Damage::new("a lease was extended into the past"))?;
-            Ok(match parsed("ending", get(row, "ending")?)? {
+            let left =
+                left.ok_or_else(|| CorruptRecord::new("a lease was extended into the past"))?;
+            Ok(match parse_column("ending", get(row, "ending")?)? {
                 Some(reason) => RenewOutcome::Disabled { reason, left },
                 None => RenewOutcome::Extended { left },
             })
         };
-        let outcome = parse().unwrap_or_else(|damage| unknown(&self.damaged(damage)));
+        let outcome = parse().unwrap_or_else(|corrupt| unknown(&self.corrupt_row(corrupt)));
         Ok(((name, lease), outcome))
     }
 
@@ -211,7 +212,7 @@ impl Shared {
         let leases = serde_json::to_string(leases)
             .map_err(|e| Error::invalid("the batch is no JSON").with_source(e))?;
         let rows = sqlx::query(self.sql.leases.clone()).bind(leases);
-        let rows = rows.fetch_all(connection).await.map_err(error::unwritten)?;
+        let rows = rows.fetch_all(connection).await.map_err(error::not_written)?;
         let outcome = |row: &SqliteRow| {
             let error = self.record(row, now).err()?;
             Some(((get(row, "name").ok()?, get(row, "lease").ok()?), unknown(&error)))
@@ -225,7 +226,7 @@ impl Shared {
             Some(beside) => signals.fetch_all(&mut *beside.lock().await).await,
             None => signals.fetch_all(&mut *self.connection().await?).await,
         };
-        rows.map_err(error::unwritten)
+        rows.map_err(error::not_written)
     }
 
     pub(super) async fn latest_signal(&self) -> Result<i64> {
@@ -234,16 +235,16 @@ impl Shared {
             Some(beside) => latest.fetch_one(&mut *beside.lock().await).await,
             None => latest.fetch_one(&mut *self.connection().await?).await,
         };
-        signal.map_err(error::unwritten)
+        signal.map_err(error::not_written)
     }
 
     /// Completes an error with what it was about.
-    pub(super) fn about(
+    pub(super) fn with_context(
         &self,
         operation: &'static str,
         name: Option<&LockName>,
     ) -> impl Fn(Error) -> Error {
-        common::about(operation, &self.label, name)
+        common::with_context(operation, &self.label, name)
     }
 }
 

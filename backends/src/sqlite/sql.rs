@@ -7,8 +7,7 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::clock::{LONGEST_TTL, TOLERANCE};
-use super::instances;
+use super::clock::{LONGEST_TTL, MAX_INSTANCE_TTL, TOLERANCE};
 use super::table::Column;
 use crate::{Error, Namespace, Result};
 
@@ -61,7 +60,22 @@ pub(super) struct Sql {
     /// The latest signal.
     pub(super) latest_signal: SqlStr,
 
-    pub(super) instances: instances::Statements,
+    pub(super) instances: InstanceStatements,
+}
+
+/// The statements on one namespace's table of instances.
+#[derive(Clone)]
+pub(super) struct InstanceStatements {
+    /// The table's name, safe to put into SQL as it is.
+    pub(super) table: String,
+    pub(super) create: String,
+    /// instance, presence, boot, uptime, ttl.
+    pub(super) announce: SqlStr,
+    /// boot, uptime: removes what others have left behind.
+    pub(super) sweep: SqlStr,
+    /// instance.
+    pub(super) withdraw: SqlStr,
+    pub(super) list: SqlStr,
 }
 
 impl Sql {
@@ -177,7 +191,7 @@ impl Sql {
                 "SELECT name, signal FROM {table} WHERE signal > ?1 ORDER BY signal"
             )),
             latest_signal: statement(format!("SELECT coalesce(max(signal), 0) FROM {table}")),
-            instances: instances::Statements::new(namespace),
+            instances: InstanceStatements::new(namespace),
             table,
             index,
         })
@@ -209,7 +223,7 @@ impl Sql {
         if name == self.table {
             Some(&COLUMNS_OF_LOCKS)
         } else {
-            (name == self.instances.table).then_some(&instances::COLUMNS)
+            (name == self.instances.table).then_some(&INSTANCE_COLUMNS)
         }
     }
 
@@ -220,6 +234,30 @@ impl Sql {
             (&self.index, &self.create_index),
             (&self.instances.table, &self.instances.create),
         ]
+    }
+}
+
+impl InstanceStatements {
+    pub(super) fn new(namespace: &Namespace) -> Self {
+        let table = format!("{namespace}_instances");
+        let statement = |text: String| AssertSqlSafe(text).into_sql_str();
+        Self {
+            create: create_instances(&table),
+            announce: statement(format!(
+                "INSERT INTO {table} (instance, presence, boot, expires_at) \
+                 VALUES (?1, ?2, ?3, ?4 + ?5) ON CONFLICT (instance) DO UPDATE SET \
+                     presence = ?2, boot = ?3, expires_at = ?4 + ?5"
+            )),
+            sweep: statement(format!(
+                "DELETE FROM {table} WHERE expires_at <= ?2 \
+                     OR (boot <> ?1 AND expires_at - ?2 > {MAX_INSTANCE_TTL} + {TOLERANCE})"
+            )),
+            withdraw: statement(format!("DELETE FROM {table} WHERE instance = ?1")),
+            list: statement(format!(
+                "SELECT instance, presence, boot, expires_at FROM {table} ORDER BY instance"
+            )),
+            table,
+        }
     }
 }
 
@@ -247,6 +285,18 @@ fn create_table(table: &str) -> String {
     )
 }
 
+/// `expires_at` is in microseconds since the boot that `boot` names, like that of a lease.
+fn create_instances(table: &str) -> String {
+    format!(
+        "CREATE TABLE {table} (
+    instance TEXT NOT NULL PRIMARY KEY COLLATE BINARY,
+    presence TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID"
+    )
+}
+
 /// The columns of the table of locks, in every schema.
 const COLUMNS_OF_LOCKS: [Column; 12] = [
     ("name", "TEXT", true),
@@ -261,4 +311,12 @@ const COLUMNS_OF_LOCKS: [Column; 12] = [
     ("disabled_by", "TEXT", false),
     ("disabled_at", "INTEGER", false),
     ("signal", "INTEGER", true),
+];
+
+/// The columns of the table of instances.
+const INSTANCE_COLUMNS: [Column; 4] = [
+    ("instance", "TEXT", true),
+    ("presence", "TEXT", true),
+    ("boot", "TEXT", true),
+    ("expires_at", "INTEGER", true),
 ];

@@ -13,10 +13,11 @@ use uuid::Uuid;
 
 use super::clock::{MachineClock, Now, duration, ttl_micros};
 use super::config::Location;
-use super::connections::HolderConnection;
-use super::shared::Shared;
+use super::connections::HeartbeatConnection;
+use super::poll_task::PollTask;
+use super::retry_busy::retry_while_busy;
+use super::shared::SqliteInner;
 use super::sql::Sql;
-use super::watch::Poll;
 use super::{error, schema, watch};
 use crate::common::row::{get, token};
 use crate::{
@@ -31,7 +32,7 @@ use crate::{
 /// Clones share the same pool of connections and the same queue of writers.
 #[derive(Clone)]
 pub struct SqliteStore {
-    shared: Arc<Shared>,
+    shared: Arc<SqliteInner>,
 }
 
 impl SqliteStore {
@@ -78,7 +79,7 @@ impl SqliteStore {
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
     pub async fn from_pool(pool: SqlitePool, options: &OpenOptions) -> Result<Self> {
-        let file: Option<String> = schema::patiently(|| {
+        let file: Option<String> = retry_while_busy(|| {
             sqlx::query_scalar("SELECT file FROM pragma_database_list WHERE name = 'main'")
                 .fetch_one(&pool)
         })
@@ -127,7 +128,7 @@ impl SqliteStore {
         // Where no second connection can be opened, as with exclusive locking, the application's
         // own one must stay in its pool.
         let holder = match &beside {
-            Some(_) => Some(HolderConnection::take_from(&pool).await?),
+            Some(_) => Some(HeartbeatConnection::take_from(&pool).await?),
             None => None,
         };
         let file = location.file(&pool, keeps_log);
@@ -138,7 +139,7 @@ impl SqliteStore {
             Location::Memory => Reach::Process,
             Location::File(_) => Reach::Machine,
         };
-        let shared = Shared {
+        let shared = SqliteInner {
             label: location.label(),
             reach,
             clock,
@@ -149,7 +150,7 @@ impl SqliteStore {
             sql,
             file,
             beside: beside.map(Mutex::new),
-            poll: Poll::default(),
+            poll: PollTask::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -170,7 +171,7 @@ impl SqliteStore {
     }
 
     #[cfg(test)]
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &SqliteInner {
         &self.shared
     }
 
@@ -218,11 +219,11 @@ impl LockStore for SqliteStore {
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         let shared = &*self.shared;
-        let about = shared.about("acquire", Some(name));
-        check_ttl(options.ttl, &self.capabilities()).map_err(&about)?;
+        let with_context = shared.with_context("acquire", Some(name));
+        check_ttl(options.ttl, &self.capabilities()).map_err(&with_context)?;
         let ttl = ttl_micros(options.ttl);
         let holder = serde_json::to_string(&options.holder)
-            .map_err(|e| about(Error::invalid("the holder is no JSON").with_source(e)))?;
+            .map_err(|e| with_context(Error::invalid("the holder is no JSON").with_source(e)))?;
         let work = async |connection: &mut SqliteConnection, now: Now| {
             let granted = sqlx::query(shared.sql.acquire.clone())
                 .bind(name.as_str())
@@ -237,13 +238,13 @@ impl LockStore for SqliteStore {
                 .map_err(error::writing)?;
             if let Some(row) = granted {
                 let token = get(&row, "token").and_then(token);
-                let token = token.map_err(|damage| shared.damaged(damage))?;
+                let token = token.map_err(|corrupt| shared.corrupt_row(corrupt))?;
                 let token = token.ok_or_else(|| shared.contradiction())?;
                 let left = duration(ttl);
                 return Ok(AcquireOutcome::Granted(Grant { token, left }));
             }
             let LockRecord { token, lease, disabled, .. } =
-                shared.standing(connection, name, now).await?;
+                shared.stored_lock(connection, name, now).await?;
             match (disabled, lease, token) {
                 (Some(disabled), ..) => Ok(AcquireOutcome::Disabled(disabled)),
                 (None, Some(lease), Some(token)) if lease.id == options.lease => {
@@ -255,15 +256,15 @@ impl LockStore for SqliteStore {
                 (None, ..) => Err(shared.contradiction()),
             }
         };
-        shared.write(work).await.map_err(about)
+        shared.write(work).await.map_err(with_context)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         let shared = &*self.shared;
-        let about = shared.about("renew", None);
+        let with_context = shared.with_context("renew", None);
         for lease in leases {
             check_ttl(lease.ttl, &self.capabilities())
-                .map_err(|error| about(error.for_lock(&lease.name)))?;
+                .map_err(|error| with_context(error.for_lock(&lease.name)))?;
         }
         if leases.is_empty() {
             return Ok(Vec::new());
@@ -273,7 +274,7 @@ impl LockStore for SqliteStore {
             leases.iter().map(|l| ((l.name.as_str(), l.lease), ttl_micros(l.ttl))).collect();
         let batch: Vec<_> = last.iter().map(|((name, lease), ttl)| (name, lease, ttl)).collect();
         let batch = serde_json::to_string(&batch)
-            .map_err(|e| about(Error::invalid("the batch is no JSON").with_source(e)))?;
+            .map_err(|e| with_context(Error::invalid("the batch is no JSON").with_source(e)))?;
         let work = async |connection: &mut SqliteConnection, now: Now| {
             let rows = sqlx::query(shared.sql.renew.clone())
                 .bind(&batch)
@@ -300,13 +301,13 @@ impl LockStore for SqliteStore {
             }
             Ok(found)
         };
-        let found = match shared.write_as_holder(work).await {
+        let found = match shared.write_for_heartbeat(work).await {
             Ok(found) => found,
             Err(error) => {
                 // A row in a file that other processes no longer open does not keep them from the
                 // lock.
-                let Err(why) = shared.check_file() else { return Err(about(error)) };
-                tracing::error!(error = %about(why), "all leases of this store are lost");
+                let Err(why) = shared.check_file() else { return Err(with_context(error)) };
+                tracing::error!(error = %with_context(why), "all leases of this store are lost");
                 return Ok(vec![RenewOutcome::Lost; leases.len()]);
             }
         };
@@ -334,7 +335,7 @@ impl LockStore for SqliteStore {
                 _ => ReleaseOutcome::Released,
             })
         };
-        shared.write_as_holder(work).await.map_err(shared.about("release", Some(name)))
+        shared.write_for_heartbeat(work).await.map_err(shared.with_context("release", Some(name)))
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
@@ -353,11 +354,11 @@ impl LockStore for SqliteStore {
             if done.is_some() {
                 return Ok(DisableOutcome::Disabled);
             }
-            let standing = shared.standing(connection, name, now).await?;
+            let standing = shared.stored_lock(connection, name, now).await?;
             let disablement = standing.disabled.ok_or_else(|| shared.contradiction())?;
             Ok(DisableOutcome::AlreadyDisabled(disablement))
         };
-        shared.write(work).await.map_err(shared.about("disable", Some(name)))
+        shared.write(work).await.map_err(shared.with_context("disable", Some(name)))
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
@@ -374,7 +375,7 @@ impl LockStore for SqliteStore {
                 _ => EnableOutcome::Enabled,
             })
         };
-        shared.write(work).await.map_err(shared.about("enable", Some(name)))
+        shared.write(work).await.map_err(shared.with_context("enable", Some(name)))
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
@@ -387,35 +388,35 @@ impl LockStore for SqliteStore {
                 record.unwrap_or_else(|error| LockRecord::unreadable(name.clone(), &error))
             }))
         };
-        get.await.map_err(shared.about("get", Some(name)))
+        get.await.map_err(shared.with_context("get", Some(name)))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let list = self.shared.list(options);
         list.await
-            .map_err(|error| self.shared.explained(error))
-            .map_err(self.shared.about("list", None))
+            .map_err(|error| self.shared.with_file_check(error))
+            .map_err(self.shared.with_context("list", None))
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        self.shared.prune(options).await.map_err(self.shared.about("prune", None))
+        self.shared.prune(options).await.map_err(self.shared.with_context("prune", None))
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
-        let about = self.shared.about("announce", None);
-        check_ttl(ttl, &self.capabilities()).map_err(&about)?;
-        self.shared.announce(presence, ttl_micros(ttl)).await.map_err(about)
+        let with_context = self.shared.with_context("announce", None);
+        check_ttl(ttl, &self.capabilities()).map_err(&with_context)?;
+        self.shared.announce(presence, ttl_micros(ttl)).await.map_err(with_context)
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        self.shared.withdraw(instance).await.map_err(self.shared.about("withdraw", None))
+        self.shared.withdraw(instance).await.map_err(self.shared.with_context("withdraw", None))
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        self.shared.instances().await.map_err(self.shared.about("instances", None))
+        self.shared.instances().await.map_err(self.shared.with_context("instances", None))
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        watch::hints(&self.shared).await.map_err(self.shared.about("watch", None))
+        watch::hints(&self.shared).await.map_err(self.shared.with_context("watch", None))
     }
 }

@@ -68,11 +68,11 @@ pub(super) async fn difference(
 /// Compares definitions. SQLite keeps a definition as it was written, and a migration may have a
 /// different layout.
 pub(super) fn same(left: &str, right: &str) -> bool {
-    normal(left) == normal(right)
+    normalized_sql(left) == normalized_sql(right)
 }
 
 /// Returns the definition without the parts that do not matter.
-fn normal(definition: &str) -> String {
+fn normalized_sql(definition: &str) -> String {
     definition
         .chars()
         .filter(|c| !c.is_whitespace() && !matches!(c, '"' | '`' | '[' | ']'))
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layout_does_not_matter_but_every_word_does() {
+    fn schema_comparison_ignores_whitespace_only() {
         assert!(same("CREATE INDEX a ON b (c)", "create index \"a\" ON b\n(c)"));
         assert!(!same("CREATE INDEX a ON b (c)", "CREATE INDEX a ON b (c DESC)"));
     }

@@ -5,7 +5,7 @@
 //! next to nothing, and reads the database only if it was. It reads less often under load and when
 //! many heartbeats are written; a hint then takes up to 0.4 s.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
@@ -14,7 +14,7 @@ use tokio::sync::broadcast::{self, Receiver, Sender, WeakSender, error::RecvErro
 use tokio::time::{Instant, sleep};
 
 use super::row;
-use super::shared::Shared;
+use super::shared::SqliteInner;
 use crate::common::row::get;
 use crate::{Hint, HintStream, Result};
 
@@ -22,66 +22,35 @@ use crate::{Hint, HintStream, Result};
 pub(super) const INTERVAL: Duration = Duration::from_millis(50);
 
 /// The longest pause between attempts while the database cannot be read.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// The longest time without a read, in case a file system does not report when a file was written.
-const LONGEST_UNREAD: Duration = Duration::from_secs(5);
+const MAX_UNREAD: Duration = Duration::from_secs(5);
 
 /// Reads take at most a twentieth of the time: the pause after a read is this many times as long.
-const RESTS: u32 = 19;
-const LONGEST_REST: Duration = Duration::from_secs(2);
+const MAX_LOAD_FACTOR: u32 = 19;
+const MAX_REST: Duration = Duration::from_secs(2);
 
 /// The pause is doubled at most this often while reads find nothing although the database was
 /// written.
-const MOST_VAIN: u32 = 3;
+const MAX_EMPTY_READS: u32 = 3;
 
 /// A watch may lag by this many hints; one that lags further gets [`Hint::Anything`].
-const KEPT: usize = 1024;
+const HINT_BUFFER: usize = 1024;
 
-/// The one polling task of a store, while it has watches.
-#[derive(Default)]
-pub(super) struct Poll {
-    hints: Mutex<Option<WeakSender<Hint>>>,
-    /// The number of times that the database was read.
-    #[cfg(test)]
-    reads: std::sync::atomic::AtomicUsize,
-}
-
-impl Poll {
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<WeakSender<Hint>>> {
-        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Joins the polling task, if it is running.
-    fn join(&self) -> Option<Receiver<Hint>> {
-        self.slot().as_ref()?.upgrade().map(|hints| hints.subscribe())
-    }
-
-    /// Returns whether the polling task may end because it has no watches left. This is decided
-    /// under the lock, so that no watch joins a task that ends.
-    fn ends(&self, hints: &Sender<Hint>) -> bool {
-        let mut slot = self.slot();
-        let ends = hints.receiver_count() == 0;
-        if ends {
-            *slot = None;
-        }
-        ends
-    }
-}
-
-struct Watch {
-    shared: Arc<Shared>,
+struct PollSubscriber {
+    shared: Arc<SqliteInner>,
     hints: Receiver<Hint>,
 }
 
 /// Returns hints for everything that is signalled from now on.
-pub(super) async fn hints(shared: &Arc<Shared>) -> Result<HintStream> {
-    let hints = take_part(shared).await?;
-    let watch = Watch { shared: Arc::clone(shared), hints };
-    Ok(Box::pin(stream::unfold(watch, Watch::next)))
+pub(super) async fn hints(shared: &Arc<SqliteInner>) -> Result<HintStream> {
+    let hints = join_poll(shared).await?;
+    let watch = PollSubscriber { shared: Arc::clone(shared), hints };
+    Ok(Box::pin(stream::unfold(watch, PollSubscriber::next)))
 }
 
-async fn take_part(shared: &Arc<Shared>) -> Result<Receiver<Hint>> {
+async fn join_poll(shared: &Arc<SqliteInner>) -> Result<Receiver<Hint>> {
     if let Some(hints) = shared.poll.join() {
         return Ok(hints);
     }
@@ -91,13 +60,13 @@ async fn take_part(shared: &Arc<Shared>) -> Result<Receiver<Hint>> {
     if let Some(hints) = slot.as_ref().and_then(WeakSender::upgrade) {
         return Ok(hints.subscribe());
     }
-    let (sender, receiver) = broadcast::channel(KEPT);
+    let (sender, receiver) = broadcast::channel(HINT_BUFFER);
     *slot = Some(sender.downgrade());
     tokio::spawn(poll(Arc::clone(shared), seen, sender));
     Ok(receiver)
 }
 
-impl Watch {
+impl PollSubscriber {
     async fn next(mut self) -> Option<(Hint, Self)> {
         loop {
             match self.hints.recv().await {
@@ -110,17 +79,17 @@ impl Watch {
             }
             // The polling task has ended with its runtime, and starts again in this one.
             sleep(INTERVAL).await;
-            if let Ok(hints) = take_part(&self.shared).await {
+            if let Ok(hints) = join_poll(&self.shared).await {
                 self.hints = hints;
                 return Some((Hint::Anything, self));
             }
-            sleep(LONGEST_PAUSE).await;
+            sleep(MAX_BACKOFF).await;
         }
     }
 }
 
 /// Reads until no watch is left, or the pool is closed.
-async fn poll(shared: Arc<Shared>, mut seen: i64, hints: Sender<Hint>) {
+async fn poll(shared: Arc<SqliteInner>, mut seen: i64, hints: Sender<Hint>) {
     let (mut pause, mut failing, mut vain) = (INTERVAL, false, 0);
     let (mut written, mut changed, mut read) = (None, true, Instant::now());
     loop {
@@ -135,7 +104,7 @@ async fn poll(shared: Arc<Shared>, mut seen: i64, hints: Sender<Hint>) {
         let as_before = now.is_some() && now == written;
         // The times of a file system are coarse: a write right after a read may leave the same
         // time. So each read after a change is followed by another one.
-        if as_before && !changed && !failing && read.elapsed() < LONGEST_UNREAD {
+        if as_before && !changed && !failing && read.elapsed() < MAX_UNREAD {
             (pause, vain) = (INTERVAL, 0);
             continue;
         }
@@ -148,8 +117,12 @@ async fn poll(shared: Arc<Shared>, mut seen: i64, hints: Sender<Hint>) {
                     _ = hints.send(Hint::Anything);
                 }
                 // Most writes are heartbeats; if there are many, not each of them causes a read.
-                vain = if now.is_some() && rows.is_empty() { MOST_VAIN.min(vain + 1) } else { 0 };
-                let rest = (read.elapsed() * RESTS).min(LONGEST_REST);
+                vain = if now.is_some() && rows.is_empty() {
+                    MAX_EMPTY_READS.min(vain + 1)
+                } else {
+                    0
+                };
+                let rest = (read.elapsed() * MAX_LOAD_FACTOR).min(MAX_REST);
                 pause = rest.max(INTERVAL * (1 << vain));
                 for row in &rows {
                     _ = hints.send(hint(row, &shared));
@@ -160,13 +133,13 @@ async fn poll(shared: Arc<Shared>, mut seen: i64, hints: Sender<Hint>) {
                 if !std::mem::replace(&mut failing, true) && !shared.pool.is_closed() {
                     tracing::warn!(%error, "the watch cannot read the SQLite database");
                 }
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause = (pause * 2).min(MAX_BACKOFF);
             }
         }
     }
 }
 
-fn hint(row: &SqliteRow, shared: &Shared) -> Hint {
+fn hint(row: &SqliteRow, shared: &SqliteInner) -> Hint {
     row::name(row, &shared.sql.table).map_or(Hint::Anything, Hint::Name)
 }
 
@@ -182,7 +155,7 @@ mod tests {
     use crate::{DisableOptions, LockName, LockStore, OpenOptions, Reason};
 
     #[tokio::test]
-    async fn watches_share_one_poll_that_reads_only_what_was_written() {
+    async fn watches_share_one_poller_that_reads_only_after_writes() {
         let folder = tempfile::tempdir().unwrap();
         let options = OpenOptions::default();
         let store = SqliteStore::open(folder.path().join("x.db"), &options);

@@ -16,7 +16,7 @@ fn try_both(folder: &std::path::Path, content: &[u8]) {
 }
 
 #[test]
-fn odd_files() {
+fn malformed_files_never_panic() {
     let folder = tempfile::tempdir().unwrap();
     let section = |value: &str| format!("{{\"masterJobExecutor\": {value}}}");
     let deep = 100_000;
@@ -89,7 +89,7 @@ fn odd_files() {
 }
 
 #[test]
-fn files_with_something_changed() {
+fn mutated_files_never_panic() {
     let folder = tempfile::tempdir().unwrap();
     let texts = [
         "store = 'sqlite:a.db'\nttl = \"15s\"\nheartbeat_retries = 3\nrespawn = true\n",
@@ -112,7 +112,7 @@ fn files_with_something_changed() {
 }
 
 #[test]
-fn long_names_are_not_compared_for_long() {
+fn suggestions_for_long_names_are_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let name = "a".repeat(1 << 19);
     try_both(folder.path(), format!("{name} = 1").as_bytes());

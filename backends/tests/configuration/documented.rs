@@ -9,8 +9,8 @@ const END: &str = "<!-- settings: end -->";
 
 /// With `UPDATE_DOCUMENTATION=1` the page is written anew.
 #[test]
-fn the_page_has_the_table() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+fn docs_page_matches_the_keys_table() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/configuration.md");
     let page = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(BEGIN).expect("the table's begin");
     let (_, after) = rest.split_once(END).expect("the table's end");
@@ -20,14 +20,14 @@ fn the_page_has_the_table() {
     } else {
         assert!(
             page == expected,
-            "docs/configuration.md differs from the table of settings; \
+            "docs/reference/configuration.md differs from the table of settings; \
              UPDATE_DOCUMENTATION=1 cargo test -p leasehold --features config documented mends it"
         );
     }
 }
 
 #[test]
-fn names_are_there_once() {
+fn setting_names_are_unique() {
     let mut names: Vec<_> = KEYS.iter().map(|key| key.name.to_owned()).collect();
     names.extend(KEYS.iter().map(leasehold::configuration::Key::variable));
     for original in KEYS.iter().filter_map(|key| key.original) {

@@ -37,7 +37,7 @@ impl Folders {
 }
 
 #[test]
-fn the_first_of_ours_and_the_originals() {
+fn own_file_and_original_file_are_both_read() {
     let folders = Folders::new();
     let namespace = |files: &[&str], name: &str| {
         let configuration = folders.loader().load().unwrap();
@@ -56,7 +56,7 @@ fn the_first_of_ours_and_the_originals() {
 }
 
 #[test]
-fn a_file_that_is_named_is_the_only_one() {
+fn a_named_file_replaces_the_search() {
     let folders = Folders::new();
     folders
         .write("work/leasehold.toml", "namespace = 'work'")
@@ -76,7 +76,7 @@ fn a_file_that_is_named_is_the_only_one() {
 }
 
 #[test]
-fn a_file_that_is_named_must_be_one() {
+fn a_named_file_must_exist() {
     let folders = Folders::new();
     folders.write("plain.json", "{}");
     let missing = folders.loader().environment([("LEASEHOLD_CONFIG", "/no/such/file")]);
@@ -95,7 +95,7 @@ fn a_file_that_is_named_must_be_one() {
 /// A user who can write the file, or put another in its place, could choose the store.
 #[cfg(unix)]
 #[test]
-fn a_file_that_others_could_have_written_is_not_read() {
+fn a_file_writable_by_others_is_skipped() {
     use std::os::unix::fs::{PermissionsExt, chown};
     let folders = Folders::new();
     folders
@@ -152,7 +152,7 @@ fn a_file_that_others_could_have_written_is_not_read() {
 /// Many programs have a `config.json`, so there is no warning about another program's file.
 #[cfg(unix)]
 #[test]
-fn another_programs_file_in_a_shared_folder_causes_no_warning() {
+fn another_programs_config_json_causes_no_warning() {
     use std::os::unix::fs::PermissionsExt;
     let folders = Folders::new();
     folders.write("work/config.json", "{}");
@@ -176,7 +176,7 @@ fn make_fifo(path: &Path) {
 
 #[cfg(unix)]
 #[test]
-fn what_strangers_put_into_a_shared_folder_stops_no_command() {
+fn foreign_files_in_a_shared_folder_are_ignored() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     const CONTENTS: [&str; 4] = ["fifo", "no text", "wrong", "link to a fifo"];
     for content in CONTENTS {
@@ -236,7 +236,7 @@ fn a_link_of_another_user_is_not_followed() {
 }
 
 #[test]
-fn a_byte_order_mark_and_other_line_ends() {
+fn byte_order_mark_and_crlf_are_accepted() {
     let folders = Folders::new();
     folders.write("work/leasehold.toml", "\u{feff}ttl = '20s'\r\nnamespace = 'a'\r\n");
     let configuration = folders.loader().load().unwrap();

@@ -18,7 +18,7 @@ fn variable_refusal(name: &str, value: &str) -> String {
 const A_DURATION: &str = "use a duration with its unit, such as 250ms, 15s or 1m30s";
 
 #[test]
-fn wrong_values_in_our_file() {
+fn invalid_values_in_leasehold_toml_are_explained() {
     for (text, said) in [
         ("ttl = 15", format!("ttl in leasehold.toml: 15 is no duration; {A_DURATION}")),
         ("ttl = 'soon'", format!("ttl in leasehold.toml: \"soon\" is no duration; {A_DURATION}")),
@@ -66,7 +66,7 @@ fn wrong_values_in_our_file() {
 }
 
 #[test]
-fn wrong_values_in_the_originals_file() {
+fn invalid_values_in_config_json_are_explained() {
     for (value, shown) in
         [("\"8s\"", "\"8s\""), ("-5", "-5"), ("1.5", "1.5"), ("true", "true"), ("1e300", "1e300")]
     {
@@ -86,7 +86,7 @@ fn wrong_values_in_the_originals_file() {
 }
 
 #[test]
-fn wrong_values_in_the_environment_and_of_options() {
+fn invalid_variables_and_options_are_explained() {
     assert_eq!(
         variable_refusal("LEASEHOLD_TTL", "15"),
         format!("environment variable LEASEHOLD_TTL: \"15\" is no duration; {A_DURATION}")
@@ -105,7 +105,7 @@ fn wrong_values_in_the_environment_and_of_options() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_not_utf_8_in_the_environment() {
+fn non_utf8_variables_are_refused() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let loader = Loader::empty().environment([("LEASEHOLD_TTL", OsStr::from_bytes(b"\xff"))]);
@@ -119,7 +119,7 @@ fn what_is_not_utf_8_in_the_environment() {
 }
 
 #[test]
-fn unknown_keys_and_the_nearest() {
+fn unknown_keys_suggest_the_nearest() {
     for (text, said) in [
         ("tll = '15s'", "leasehold.toml has an unknown key \"tll\"; is ttl meant?"),
         (
@@ -163,7 +163,7 @@ fn unknown_keys_and_the_nearest() {
 }
 
 #[test]
-fn variables_that_are_most_likely_mistakes() {
+fn misspelt_variables_cause_a_warning() {
     let warnings =
         |name: &str| Loader::empty().environment([(name, "x")]).load().unwrap().warnings.join("\n");
     assert_eq!(

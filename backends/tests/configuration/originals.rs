@@ -25,7 +25,7 @@ const EXAMPLE: &str = r#"{
 }"#;
 
 #[test]
-fn its_config_json() {
+fn original_config_json_is_read() {
     let configuration = with_config_json(EXAMPLE).unwrap();
     let timing = configuration.timing();
     assert_eq!(timing.start_delay, Duration::from_secs(5));
@@ -41,7 +41,7 @@ fn its_config_json() {
 }
 
 #[test]
-fn its_config_json_with_the_mistake_in_its_documentation() {
+fn original_config_json_with_the_documented_typo_is_read() {
     let text = EXAMPLE.replace("20000,", "20000");
     let error = with_config_json(&text).unwrap_err().to_string();
     assert!(error.contains("config.json is not JSON: "), "{error}");
@@ -49,7 +49,7 @@ fn its_config_json_with_the_mistake_in_its_documentation() {
 }
 
 #[test]
-fn its_environment_variables() {
+fn original_environment_variables_are_read() {
     let configuration = Loader::empty()
         .environment([
             ("INIT_DELAY", "1000"),
@@ -69,7 +69,7 @@ fn its_environment_variables() {
 }
 
 #[test]
-fn its_options_with_the_priority_that_it_documents() {
+fn original_options_have_the_documented_priority() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.json"), EXAMPLE).unwrap();
     let loader = Loader::empty()
@@ -84,7 +84,7 @@ fn its_options_with_the_priority_that_it_documents() {
 }
 
 #[test]
-fn its_tolerance() {
+fn original_tolerance_sets_the_ttl() {
     let text = r#"{"masterJobExecutor": {"masterJobTolerance": 24000, "heartbeatInterval": 8000}}"#;
     let configuration = with_config_json(text).unwrap();
     assert_eq!(configuration.timing().tolerance, Duration::from_secs(24));
@@ -96,7 +96,7 @@ fn its_tolerance() {
 }
 
 #[test]
-fn numbers_as_text_and_nothing_at_all() {
+fn numbers_may_be_text_and_empty_values_are_unset() {
     let text = r#"{"masterJobExecutor": {"heartbeatInterval": "4000", "initDelay": null}}"#;
     let configuration = with_config_json(text).unwrap();
     assert_eq!(configuration.timing().heartbeat_interval, Duration::from_secs(4));
@@ -104,7 +104,7 @@ fn numbers_as_text_and_nothing_at_all() {
 }
 
 #[test]
-fn anybodys_config_json_is_left_alone() {
+fn a_foreign_config_json_is_ignored() {
     for text in
         ["{\"port\": 80}", "not JSON at all", "", "[1, 2]", "{\"x\": \"masterJobExecutor\"}"]
     {

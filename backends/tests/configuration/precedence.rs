@@ -127,7 +127,7 @@ fn origin(folder: &Path, key: &Key, source: Source) -> String {
 }
 
 #[test]
-fn the_strongest_source_of_each_setting_holds() {
+fn the_highest_source_of_each_setting_wins() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     for key in KEYS {
@@ -188,7 +188,7 @@ fn settings_come_from_several_sources_at_once() {
 }
 
 #[test]
-fn what_is_empty_in_the_environment_is_not_set() {
+fn empty_variables_count_as_unset() {
     let variables = KEYS.iter().map(|key| (key.variable(), ""));
     let others = [("LEASEHOLD_CONFIG".to_owned(), ""), ("INIT_DELAY".to_owned(), "")];
     let configuration = Loader::empty().environment(variables.chain(others)).load().unwrap();
@@ -196,7 +196,7 @@ fn what_is_empty_in_the_environment_is_not_set() {
 }
 
 #[test]
-fn a_number_is_the_originals_and_a_duration_ours() {
+fn plain_numbers_are_milliseconds_in_original_options_only() {
     let tolerance = |loader: Loader| loader.load().unwrap().timing().tolerance.as_millis();
     let base = || Loader::empty().option("ttl", "60s");
     assert_eq!(tolerance(base().option("tolerance", 24_000_u32)), 24_000);

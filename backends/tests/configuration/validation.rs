@@ -3,7 +3,7 @@
 use leasehold::configuration::Loader;
 
 #[test]
-fn contradictions_name_who_set_what() {
+fn contradicting_settings_name_their_sources() {
     let loader = Loader::empty()
         .environment([("LEASEHOLD_HEARTBEAT_INTERVAL", "8s")])
         .option_shown_as("ttl", "--ttl", "15s");
@@ -16,7 +16,7 @@ fn contradictions_name_who_set_what() {
 }
 
 #[test]
-fn the_originals_contradictions_are_refused_too() {
+fn contradicting_original_settings_are_refused() {
     // Four seconds of tolerance cannot hold three retries of a beat of eight.
     let loader = Loader::empty()
         .environment([("MASTER_JOB_TOLERANCE", "4000"), ("MASTER_JOB_HEARTBEAT_INTERVAL", "8000")]);
@@ -32,7 +32,7 @@ fn the_originals_contradictions_are_refused_too() {
 
 /// A setting that a program does not use may be invalid, or belong to another program.
 #[test]
-fn only_what_is_needed_is_read_strictly() {
+fn unused_invalid_settings_only_warn() {
     let loader = |name: &str, value: &str| {
         Loader::empty().environment([(name, value)]).needs(["store", "namespace"])
     };
@@ -61,7 +61,7 @@ fn only_what_is_needed_is_read_strictly() {
 }
 
 #[test]
-fn connections_and_hints() {
+fn store_connections_and_hints_are_applied() {
     let loader = Loader::empty();
     let default = loader.load().unwrap();
     assert!(default.hints && default.open_options().max_connections.is_none());
@@ -73,7 +73,7 @@ fn connections_and_hints() {
 }
 
 #[tokio::test]
-async fn a_client_has_what_was_configured() {
+async fn a_client_uses_the_configuration() {
     let loader = Loader::empty().option("store", "memory:").option("label", "web-7");
     let configuration = loader.clone().option("lock_name", "a").load().unwrap();
     let client = configuration.client().await.unwrap();
@@ -98,7 +98,7 @@ async fn a_client_has_what_was_configured() {
 
 #[cfg(feature = "sqlite")]
 #[tokio::test]
-async fn a_store_of_its_own_namespace() {
+async fn a_store_opens_in_the_configured_namespace() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("locks.db").display());
     let loader = Loader::empty().environment([("LEASEHOLD_STORE", url)]);

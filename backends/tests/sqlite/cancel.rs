@@ -46,7 +46,7 @@ async fn assert_clean(store: &SqliteStore) {
 }
 
 #[tokio::test]
-async fn a_call_may_be_dropped_after_each_of_its_steps() {
+async fn a_call_can_be_dropped_at_any_step() {
     for memory in [true, false] {
         let (_folder, path) = place();
         let store = match memory {
@@ -77,7 +77,7 @@ async fn a_call_may_be_dropped_after_each_of_its_steps() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn calls_dropped_in_a_crowd_leave_nothing_behind() {
+async fn concurrent_dropped_calls_leave_no_state() {
     let (_folder, path) = place();
     let stores = [open(&path).await, open(&path).await];
     let crowd = (0..16).map(|task| {

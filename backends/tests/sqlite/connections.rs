@@ -16,7 +16,7 @@ async fn extended(store: &SqliteStore, lock: &str, lease: LeaseId) {
 }
 
 #[tokio::test]
-async fn a_long_query_on_the_applications_only_connection_costs_no_lease() {
+async fn a_long_query_on_the_applications_pool_loses_no_lease() {
     let (_folder, path) = place();
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let options = options.journal_mode(SqliteJournalMode::Wal);
@@ -44,7 +44,7 @@ async fn a_long_query_on_the_applications_only_connection_costs_no_lease() {
 }
 
 #[tokio::test]
-async fn slow_reads_on_all_connections_of_the_store_cost_no_lease() {
+async fn slow_reads_on_all_store_connections_lose_no_lease() {
     let (_folder, path) = place();
     let store = open(&path).await;
     let lease = LeaseId::new();

@@ -34,7 +34,7 @@ const DAMAGE: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn a_damaged_row_is_reported_by_all_that_read_it() {
+async fn a_corrupt_row_is_reported_by_every_read() {
     for damage in DAMAGE {
         let (_folder, path) = place();
         let store = open(&path).await;
@@ -79,7 +79,7 @@ async fn a_damaged_row_is_reported_by_all_that_read_it() {
 
 /// Whether such a lease was extended is unknown, which is not the same as lost.
 #[tokio::test]
-async fn a_damaged_row_costs_no_other_lease_and_its_own_outcome_is_unknown() {
+async fn a_corrupt_row_makes_only_its_own_renewal_unknown() {
     for damage in ["boot = NULL", "expires_at = NULL", "ending = ''"] {
         let (_folder, path) = place();
         let store = open(&path).await;
@@ -103,7 +103,7 @@ async fn a_damaged_row_costs_no_other_lease_and_its_own_outcome_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_damaged_lease_is_not_overwritten() {
+async fn a_corrupt_lease_is_not_overwritten() {
     for damage in ["boot = NULL", "expires_at = NULL", "expires_at = 9223372036854775807"] {
         let (_folder, path) = place();
         let store = open(&path).await;
@@ -116,7 +116,7 @@ async fn a_damaged_lease_is_not_overwritten() {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_grow_is_an_error_and_no_grant() {
+async fn a_token_at_its_limit_is_an_error() {
     let (_folder, path) = place();
     let store = open(&path).await;
     for tokens in [

@@ -14,7 +14,7 @@ async fn refused(path: impl AsRef<Path>) -> Error {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_stays_as_it_is() {
+async fn a_non_database_file_is_left_unchanged() {
     let (folder, _) = place();
     let long = "no database. ".repeat(1000);
     for (file, text) in
@@ -33,7 +33,7 @@ async fn a_file_that_is_no_database_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_named_so() {
+async fn a_path_that_is_not_a_file_is_refused() {
     let (folder, _) = place();
     let error = refused(folder.path()).await;
     assert!(error.is_invalid() && error.to_string().contains("directory"), "{error}");
@@ -43,7 +43,7 @@ async fn what_is_no_file_is_named_so() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn where_no_file_can_be_made_is_denied() {
+async fn an_unwritable_folder_is_denied() {
     let error = refused("/proc/leasehold.db").await;
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     assert!(refused("/dev/null").await.is_invalid());
@@ -57,7 +57,7 @@ async fn an_empty_file_becomes_a_database() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_read_only_denies_writes() {
+async fn a_read_only_database_denies_writes() {
     let (_folder, path) = place();
     open(&path).await;
     let options = SqliteConnectOptions::new().filename(&path).read_only(true);
@@ -84,7 +84,7 @@ async fn a_path_in_a_url_is_taken_literally() {
 }
 
 #[tokio::test]
-async fn a_database_that_another_keeps_locked_is_unavailable() {
+async fn a_locked_database_is_unavailable() {
     let (_folder, path) = place();
     let (one, two) = (open(&path).await, open(&path).await);
     let mut blocker = one.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();

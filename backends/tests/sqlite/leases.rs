@@ -32,7 +32,7 @@ async fn a_lease_of_another_boot_id_is_in_force_for_its_ttl() {
 
 /// The machine finds such a row after a reboot: it had been up for longer before.
 #[tokio::test]
-async fn a_lease_of_an_earlier_boot_is_over() {
+async fn a_lease_of_an_earlier_boot_has_expired() {
     let (_folder, path) = place();
     let store = open(&path).await;
     for _ in 0..2 {
@@ -86,7 +86,7 @@ async fn a_name_whose_token_is_ahead_of_the_clock_is_not_pruned() {
 }
 
 #[tokio::test]
-async fn tokens_grow_although_the_row_is_deleted_or_the_clock_is_back() {
+async fn tokens_grow_after_row_deletion_and_clock_set_back() {
     let (_folder, path) = place();
     let store = open(&path).await;
     let first = grant(&store, "a", LeaseId::new()).await;
@@ -102,7 +102,7 @@ async fn tokens_grow_although_the_row_is_deleted_or_the_clock_is_back() {
 }
 
 #[tokio::test]
-async fn a_wait_for_the_write_lock_revives_no_lease() {
+async fn waiting_for_the_write_lock_revives_no_lease() {
     for _ in 0..10 {
         match renewed_after_a_wait().await {
             Ok(outcomes) => return assert_eq!(outcomes, [RenewOutcome::Lost]),
@@ -129,7 +129,7 @@ async fn renewed_after_a_wait() -> leasehold::Result<Vec<RenewOutcome>> {
 }
 
 #[tokio::test]
-async fn one_batch_has_every_answer_in_its_place() {
+async fn batch_answers_keep_the_order_of_the_request() {
     let (_folder, path) = place();
     let store = open(&path).await;
     let odd = ["a", "A", "a ", "á", "a\u{301}", "\"", "\\", "\u{1}\n", "'; --", "🔒", "%"];
@@ -164,7 +164,7 @@ async fn one_batch_has_every_answer_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_batch_looks_each_lock_up_by_its_name() {
+async fn a_batch_uses_the_primary_key() {
     let (_folder, path) = place();
     let store = open(&path).await;
     let plan = sqlx::query(

@@ -16,7 +16,7 @@ async fn plain_pool(path: &std::path::Path) -> SqlitePool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sixteen_may_create_it_at_once() {
+async fn sixteen_processes_can_create_the_schema_at_once() {
     for _ in 0..5 {
         let (_folder, path) = place();
         let opens = (0..16).map(|_| {
@@ -36,7 +36,7 @@ async fn sixteen_may_create_it_at_once() {
 }
 
 #[tokio::test]
-async fn opening_what_is_in_place_writes_nothing() {
+async fn opening_an_existing_schema_writes_nothing() {
     let (_folder, path) = place();
     grant(&open(&path).await, "a", LeaseId::new()).await;
     // Whoever connects like this may change nothing, the schema least of all.
@@ -52,7 +52,7 @@ async fn opening_what_is_in_place_writes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_created_only_if_that_is_allowed() {
+async fn missing_tables_are_created_only_if_allowed() {
     let (_folder, path) = place();
     let error = SqliteStore::open(&path, &REQUIRED()).await.unwrap_err();
     assert!(error.is_invalid() && error.to_string().contains("no such database"), "{error}");
@@ -71,7 +71,7 @@ async fn what_is_missing_is_created_only_if_that_is_allowed() {
 }
 
 #[tokio::test]
-async fn the_printed_schema_is_the_one_that_is_made() {
+async fn the_printed_schema_equals_the_created_one() {
     let options = OpenOptions { namespace: Namespace::new("app_2").unwrap(), ..Default::default() };
     let script = leasehold::url::schema("sqlite:x", &options).unwrap();
     assert_eq!(script, SqliteStore::schema(&options.namespace).unwrap());
@@ -118,7 +118,7 @@ async fn definition(pool: &SqlitePool) -> String {
 }
 
 #[tokio::test]
-async fn the_first_schema_is_used_as_it_is_or_brought_to_the_second() {
+async fn schema_1_is_used_or_upgraded_to_2() {
     let (_folder, path) = place();
     let pool = first_schema(&path, "").await;
     let store = SqliteStore::from_pool(pool.clone(), &REQUIRED()).await.unwrap();
@@ -141,7 +141,7 @@ async fn the_first_schema_is_used_as_it_is_or_brought_to_the_second() {
 
 /// A store that was opened before the upgrade leaves the time of an earlier lease in the row.
 #[tokio::test]
-async fn a_lease_whose_time_another_lease_left_is_in_force_in_other_containers() {
+async fn a_lease_row_reused_by_schema_1_is_valid_in_other_containers() {
     let (_folder, path) = place();
     let pool = first_schema(&path, "").await;
     let old = SqliteStore::from_pool(pool, &REQUIRED()).await.unwrap();
@@ -217,7 +217,7 @@ async fn added_columns_do_no_harm_unless_they_must_be_filled() {
 }
 
 #[tokio::test]
-async fn what_differs_is_named() {
+async fn schema_differences_are_named() {
     for (from, to, message) in [
         ("COLLATE BINARY, token", "COLLATE NOCASE, token", "byte for byte"),
         ("token INTEGER", "token TEXT", "column token is TEXT"),
@@ -252,7 +252,7 @@ async fn a_later_schema_is_refused() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_lost_meanwhile_is_reported() {
+async fn a_table_dropped_at_run_time_is_reported() {
     let (_folder, path) = place();
     let store = open(&path).await;
     crate::sql(&store, "DROP TABLE leasehold_locks").await;
@@ -261,7 +261,7 @@ async fn a_table_that_is_lost_meanwhile_is_reported() {
 }
 
 #[tokio::test]
-async fn namespaces_are_apart_in_one_file() {
+async fn namespaces_in_one_file_are_separate() {
     let (_folder, path) = place();
     let one = open(&path).await;
     let options = OpenOptions { namespace: Namespace::new("two").unwrap(), ..Default::default() };
@@ -272,7 +272,7 @@ async fn namespaces_are_apart_in_one_file() {
 }
 
 #[tokio::test]
-async fn an_applications_pool_is_used_as_it_is() {
+async fn an_applications_pool_is_not_reconfigured() {
     let (_folder, path) = place();
     let options = SqliteConnectOptions::new()
         .filename(&path)
@@ -287,7 +287,7 @@ async fn an_applications_pool_is_used_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_pool_in_memory_will_do() {
+async fn an_in_memory_pool_works() {
     for url in ["private", "shared"] {
         let pool =
             SqlitePoolOptions::new().min_connections(1).idle_timeout(None).max_lifetime(None);

@@ -10,7 +10,7 @@ use crate::{TTL, disabling, grant, name, open, place, sql};
 const HANG: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn a_watch_hints_at_what_was_done_elsewhere() {
+async fn a_watch_hints_at_changes_of_other_processes() {
     let (_folder, path) = place();
     let (one, two) = (open(&path).await, open(&path).await);
     let lease = LeaseId::new();
@@ -36,7 +36,7 @@ async fn a_watch_hints_at_what_was_done_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_watch_that_is_not_polled_keeps_no_connection() {
+async fn an_unpolled_watch_holds_no_connection() {
     let store = leasehold::sqlite::SqliteStore::in_memory(&Default::default()).await.unwrap();
     let mut hints = store.watch().await.unwrap();
     for _ in 0..20 {
@@ -80,7 +80,7 @@ async fn all_watches_of_a_store_get_hints_and_so_does_a_later_one() {
 }
 
 #[test]
-fn a_watch_goes_on_when_the_runtime_of_another_ends() {
+fn a_watch_survives_the_runtime_of_another_watch() {
     let runtime = || {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
     };

@@ -197,9 +197,10 @@ fn a_stopped_command_ends_when_asked() {
 }
 
 #[test]
-fn output_ends_with_the_command_and_not_with_its_guard() {
+fn output_ends_with_the_command_and_not_with_its_watchdog() {
     let bench = Bench::new();
-    // The kernel kills the command with its supervisor; the guard ends the command's own children.
+    // The kernel kills the command with its supervisor; the watchdog ends the command's own
+    // children.
     let child = "trap '' TERM; echo $$ > pid; exec >/dev/null 2>&1
                  while ! test -e end; do sleep 0.05; done";
     let script = format!("echo first; sh -c '{}' & exec sleep 60", child.replace('\'', "'\\''"));
@@ -209,15 +210,15 @@ fn output_ends_with_the_command_and_not_with_its_guard() {
         command
     });
     wait_until("the command", || bench.text("pid").ends_with('\n'));
-    let (guard, mut out) = (run.guard(), run.0.stdout.take().unwrap());
+    let (watchdog, mut out) = (run.watchdog(), run.0.stdout.take().unwrap());
     run.signal(Signal::KILL);
     let mut text = String::new();
     std::io::Read::read_to_string(&mut out, &mut text).unwrap();
     assert_eq!(run.said(), "");
-    assert!(is_alive(guard), "the guard is to live on, or this shows nothing");
+    assert!(is_alive(watchdog), "the watchdog is to live on, or this shows nothing");
     assert_eq!(text, "first\n");
     std::fs::write(bench.path("end"), "").unwrap();
-    wait_until("the end of the guard", || !is_alive(guard));
+    wait_until("the end of the watchdog", || !is_alive(watchdog));
     assert!(!is_alive(bench.text("pid").trim().parse().unwrap()));
 }
 

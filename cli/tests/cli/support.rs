@@ -161,7 +161,7 @@ impl Print {
     }
 }
 
-/// A supervisor; killed when it is dropped, and its command soon after by its guard.
+/// A supervisor; killed when it is dropped, and its command soon after by its watchdog.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
@@ -187,9 +187,9 @@ impl Running {
         std::io::read_to_string(self.0.stderr.take().unwrap()).unwrap()
     }
 
-    pub(crate) fn guard(&self) -> u32 {
+    pub(crate) fn watchdog(&self) -> u32 {
         let children = format!("/proc/{0}/task/{0}/children", self.id());
-        wait_for("a guard", || {
+        wait_for("a watchdog", || {
             let children = fs::read_to_string(&children).ok()?;
             children.split_whitespace().find_map(|child| {
                 let name = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;

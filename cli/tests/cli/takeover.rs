@@ -87,14 +87,14 @@ fn a_stopped_supervisor_loses_its_command_and_then_its_lock() {
 }
 
 #[test]
-fn a_supervisor_continued_before_its_lease_ends_does_not_pass_on_the_guards_doing() {
+fn a_supervisor_continued_before_its_lease_ends_does_not_pass_on_the_watchdogs_doing() {
     let bench = Bench::new();
     let mut run = bench.printer(&["--ttl", "4s", "--stop-grace", "2s"]);
     let leader = bench.next_leader(0);
     run.signal(Signal::STOP);
     wait_until("the command's end", || !is_alive(leader.command));
     run.signal(Signal::CONT);
-    assert_eq!(run.exit(), 76, "and not the 143 that the guard's SIGTERM made");
+    assert_eq!(run.exit(), 76, "and not the 143 that the watchdog's SIGTERM made");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_supervisor_that_is_cut_off_ends_its_command_within_the_lease() {
         measured("the command's end when cut off", start, Duration::from_secs(4));
         other.execute("ROLLBACK").await.unwrap();
     });
-    assert_eq!(bench.text("got"), "TERM\n", "neither engine nor guard is to ask twice");
+    assert_eq!(bench.text("got"), "TERM\n", "neither engine nor watchdog is to ask twice");
     bench.next_leader(leader.token);
 }
 

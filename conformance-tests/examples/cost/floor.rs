@@ -6,7 +6,7 @@ use etcd_client::{Compare, CompareOp, Txn, TxnOp};
 use mongodb::bson::doc;
 use sqlx::{MySqlPool, PgPool, SqlitePool};
 
-use crate::{Result, median};
+use crate::median::{Result, median};
 
 /// The median time of setting a value where it is unset, and unsetting it where it is set.
 pub(crate) async fn two_writes(url: &str, warm_up: usize, rounds: usize) -> Result<Duration> {

@@ -6,6 +6,7 @@
 //! waits for the name.
 
 mod floor;
+mod median;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use leasehold::{
 };
 use leasehold_conformance::servers::{Image, Server, catalog, skipped, until_ready};
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+use median::{Result, median};
 
 const WARM_UP: usize = 100;
 const ROUNDS: usize = 1000;
@@ -105,9 +106,4 @@ async fn hand_over(url: &str) -> Result<Duration> {
     }
     held.release().await?;
     Ok(median(times))
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times.get(times.len() / 2).copied().unwrap_or_default()
 }

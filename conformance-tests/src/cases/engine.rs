@@ -5,7 +5,7 @@ use std::time::Duration;
 use leasehold_core::{Client, Election, ElectionHandle, Settings};
 
 use crate::gated::GatedStore;
-use crate::ledger::{Conduct, Ledger};
+use crate::job_log::{JobBehaviour, JobLog};
 use crate::{CaseResult, Ctx};
 
 /// A ttl that heartbeats can keep, and that is short enough to wait for its end. A case that fails
@@ -36,12 +36,12 @@ pub(super) async fn gated(ctx: &Ctx) -> CaseResult<(Client, GatedStore)> {
     Ok((client.build()?, gate))
 }
 
-/// Has that instance campaign with a job that writes into the ledger.
+/// Has that instance campaign with a job that writes into the log.
 pub(super) fn campaign(
     election: Election,
-    ledger: &Ledger,
+    log: &JobLog,
     instance: usize,
-    conduct: Conduct,
+    behaviour: JobBehaviour,
 ) -> ElectionHandle {
-    election.spawn(ledger.job(instance, conduct))
+    election.spawn(log.job(instance, behaviour))
 }

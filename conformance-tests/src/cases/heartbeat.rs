@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::engine::{campaign, gated, settings};
-use crate::ledger::{Conduct, Ledger};
+use crate::job_log::{JobBehaviour, JobLog};
 use crate::{CaseResult, Ctx};
 
 crate::case::cases![leases_share_their_heartbeats, elections_share_one_watch];
@@ -39,13 +39,13 @@ async fn leases_share_their_heartbeats(ctx: Ctx) -> CaseResult {
 
 async fn elections_share_one_watch(ctx: Ctx) -> CaseResult {
     let (client, gate) = gated(&ctx).await?;
-    let ledger = Ledger::default();
+    let log = JobLog::default();
     let mut handles = Vec::new();
     for number in 0..20 {
         let election = client.election(format!("job {number}"))?;
-        handles.push(campaign(election, &ledger, number, Conduct::Works(Duration::ZERO)));
+        handles.push(campaign(election, &log, number, JobBehaviour::Works(Duration::ZERO)));
     }
-    ledger.wait_for_terms(20).await;
+    log.wait_for_terms(20).await;
     // It may come after all grants.
     while gate.watches() == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::engine::{campaign, client};
 use crate::client::patiently;
-use crate::ledger::{Conduct, Ledger};
+use crate::job_log::{JobBehaviour, JobLog};
 use crate::{CaseResult, Client, Ctx, Failure};
 
 crate::case::cases![
@@ -200,10 +200,10 @@ async fn elections_make_their_instance_known(ctx: Ctx) -> CaseResult {
     let observer = ctx.open().await?;
     // Ignored here where the store keeps none.
     announce(&observer, &presence(&["z"]), ctx.in_steps(Duration::ZERO)).await?;
-    let (ledger, works) = (Ledger::default(), || Conduct::Works(Duration::ZERO));
-    let first = campaign(leader.election("job")?, &ledger, 1, works());
-    let other = campaign(leader.election("another")?, &ledger, 1, works());
-    let second = campaign(heir.election("job")?, &ledger, 2, works());
+    let (log, works) = (JobLog::default(), || JobBehaviour::Works(Duration::ZERO));
+    let first = campaign(leader.election("job")?, &log, 1, works());
+    let other = campaign(leader.election("another")?, &log, 1, works());
+    let second = campaign(heir.election("job")?, &log, 2, works());
     let of = |client: &leasehold_core::Client, names: &[&str]| {
         let campaigns = presence(names).campaigns;
         Presence { holder: client.holder().clone(), campaigns, unlisted: 0 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use leasehold_core::election::machine::{AskReply, Event, Machine};
+use leasehold_core::election::machine::{Event, Machine};
+use leasehold_core::lease::machine::{AcquireReply, Event as LeaseEvent};
 use leasehold_core::{Client, FencingToken, Grant, MAX_TTL, Moment, Settings};
 
 use super::engine::client;
@@ -46,17 +47,20 @@ async fn the_machine_acts_by_what_it_is_told_alone(ctx: Ctx) -> CaseResult {
     let timing = settings.resolve(&ctx.capabilities())?;
     let at = |millis| Moment::from_origin(Duration::from_millis(millis));
     let history = [
-        (0, Event::Tick),
-        (5, Event::Asked { sent: at(0), reply: AskReply::Held { left: Duration::from_secs(1) } }),
-        (500, Event::Hint),
+        (0, Event::TICK),
+        (5, {
+            let reply = AcquireReply::Held { remaining: Duration::from_secs(1) };
+            Event::Lease(LeaseEvent::AcquireReplied { sent: at(0), reply })
+        }),
+        (500, Event::Lease(LeaseEvent::Hint)),
         (510, {
             let token = FencingToken::new(7)?;
-            let reply = AskReply::Granted(Grant { token, left: timing.ttl });
-            Event::Asked { sent: at(500), reply }
+            let reply = AcquireReply::Granted(Grant { token, left: timing.ttl });
+            Event::Lease(LeaseEvent::AcquireReplied { sent: at(500), reply })
         }),
         (900, Event::Resign),
         (950, Event::JobEnded),
-        (990, Event::Released(true)),
+        (990, Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true })),
         (995, Event::ShutDown),
     ];
     let run = || {

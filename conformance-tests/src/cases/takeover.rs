@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use leasehold_core::Settings;
 
 use super::engine::{campaign, client, ttl};
-use crate::ledger::{Conduct, Entry, Ledger};
+use crate::job_log::{Entry, JobBehaviour, JobLog};
 use crate::{CaseResult, Ctx};
 
 crate::case::cases![
@@ -16,25 +16,25 @@ crate::case::cases![
     an_observer_sees_who_leads[SteadyMachine],
 ];
 
-fn works() -> Conduct {
-    Conduct::Works(Duration::ZERO)
+fn works() -> JobBehaviour {
+    JobBehaviour::Works(Duration::ZERO)
 }
 
 /// With leases and polls that outlast the case, only a hint can bring the next leader.
 async fn a_release_is_taken_over_without_waiting_for_the_lease(ctx: Ctx) -> CaseResult {
     let patient = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
-    let ledger = Ledger::default();
+    let log = JobLog::default();
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
-    let leader = campaign(first.election("job")?.settings(&patient)?, &ledger, 1, works());
-    ledger.wait_for_terms(1).await;
-    let follower = campaign(second.election("job")?.settings(&patient)?, &ledger, 2, works());
+    let leader = campaign(first.election("job")?.settings(&patient)?, &log, 1, works());
+    log.wait_for_terms(1).await;
+    let follower = campaign(second.election("job")?.settings(&patient)?, &log, 2, works());
     // It is in the queue once it has seen who leads.
     follower.watch().wait_for(|status| status.leader.is_some()).await.unwrap();
     tokio::time::sleep(ctx.hint_window()).await;
     leader.shutdown().await;
-    ledger.wait_for_terms(2).await;
+    log.wait_for_terms(2).await;
     follower.shutdown().await;
-    ledger.assert_in_order();
+    log.assert_in_order();
     Ok(())
 }
 
@@ -43,9 +43,9 @@ async fn a_crash_is_taken_over_when_the_lease_runs_out(ctx: Ctx) -> CaseResult {
     let taken = crashed.take(&ctx.name("job"), ttl(&ctx)).await?;
     // Polls alone would come too late.
     let rarely = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
-    let ledger = Ledger::default();
-    let heir = campaign(client(&ctx).await?.election("job")?.settings(&rarely)?, &ledger, 1, works());
-    ledger.wait_for_terms(1).await;
+    let log = JobLog::default();
+    let heir = campaign(client(&ctx).await?.election("job")?.settings(&rarely)?, &log, 1, works());
+    log.wait_for_terms(1).await;
     assert!(Instant::now() >= taken.trusted_until(), "taken over from a lease in force");
     heir.shutdown().await;
     Ok(())
@@ -53,23 +53,23 @@ async fn a_crash_is_taken_over_when_the_lease_runs_out(ctx: Ctx) -> CaseResult {
 
 async fn disable_and_enable_move_the_lead_on(ctx: Ctx) -> CaseResult {
     let (member, operator) = (client(&ctx).await?, client(&ctx).await?);
-    let ledger = Ledger::default();
-    let handle = campaign(member.election("job")?, &ledger, 1, works());
-    ledger.wait_for_terms(1).await;
+    let log = JobLog::default();
+    let handle = campaign(member.election("job")?, &log, 1, works());
+    log.wait_for_terms(1).await;
     // So fast that no heartbeat falls in between, as a rule.
     operator.disable("job", "a nudge").await?;
     operator.enable("job").await?;
-    ledger.wait_for_terms(2).await;
+    log.wait_for_terms(2).await;
     handle.shutdown().await;
-    ledger.assert_in_order();
+    log.assert_in_order();
     let disabled = |entry: &Entry| matches!(entry, Entry::Stopping { reason, .. } if reason.to_string().contains("a nudge"));
-    assert!(ledger.entries().iter().any(disabled), "{:?}", ledger.entries());
+    assert!(log.entries().iter().any(disabled), "{:?}", log.entries());
     Ok(())
 }
 
 async fn many_candidates_have_one_leader_at_a_time(ctx: Ctx) -> CaseResult {
     const CANDIDATES: usize = 32;
-    let ledger = Ledger::default();
+    let log = JobLog::default();
     let mut clients = Vec::new();
     for _ in 0..4 {
         clients.push(client(&ctx).await?);
@@ -77,11 +77,11 @@ async fn many_candidates_have_one_leader_at_a_time(ctx: Ctx) -> CaseResult {
     let mut handles = Vec::new();
     for instance in 0..CANDIDATES {
         let election = clients[instance % clients.len()].election("job")?;
-        handles.push(campaign(election, &ledger, instance, works()));
+        handles.push(campaign(election, &log, instance, works()));
     }
     for terms in 1..=12 {
-        ledger.wait_for_terms(terms).await;
-        let leader = ledger.entries().into_iter().rev().find_map(|entry| match entry {
+        log.wait_for_terms(terms).await;
+        let leader = log.entries().into_iter().rev().find_map(|entry| match entry {
             Entry::Started { instance, .. } => Some(instance),
             _ => None,
         });
@@ -90,7 +90,7 @@ async fn many_candidates_have_one_leader_at_a_time(ctx: Ctx) -> CaseResult {
     for handle in handles {
         handle.shutdown().await;
     }
-    ledger.assert_in_order();
+    log.assert_in_order();
     Ok(())
 }
 
@@ -101,15 +101,15 @@ async fn an_observer_sees_who_leads(ctx: Ctx) -> CaseResult {
     let mut seen = onlooker.observe("job")?;
     let first = seen.next().await.expect("it never ends")?;
     assert_eq!((first.leader, first.disabled), (None, None));
-    let ledger = Ledger::default();
+    let log = JobLog::default();
     // So long that a busy machine does not end the term.
     let long = Settings::new().ttl(ctx.long_ttl()).heartbeat_interval(ttl(&ctx) / 5);
     let election = member.election("job")?.settings(&long)?;
-    let handle = campaign(election, &ledger, 1, works());
+    let handle = campaign(election, &log, 1, works());
     let led = seen.next().await.expect("it never ends")?.leader.expect("somebody leads");
     assert_eq!(&led.holder, member.holder());
     // The store may be seen to have granted before the leader has had its answer.
-    ledger.wait_for_terms(1).await;
+    log.wait_for_terms(1).await;
     assert_eq!(handle.watch().wait_for(|s| s.token.is_some()).await.unwrap().token, Some(led.token));
     onlooker.disable("job", "upkeep").await?;
     loop {

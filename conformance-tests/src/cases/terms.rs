@@ -6,7 +6,7 @@ use leasehold_core::{StopReason, election};
 use tokio::time::timeout;
 
 use super::engine::{campaign, client, gated, grace};
-use crate::ledger::{Conduct, Entry, Ledger};
+use crate::job_log::{Entry, JobBehaviour, JobLog};
 use crate::{CaseResult, Ctx, Failure};
 
 crate::case::cases![
@@ -21,122 +21,122 @@ crate::case::cases![
     a_dropped_handle_stops_and_releases[SteadyMachine],
 ];
 
-fn works() -> Conduct {
-    Conduct::Works(Duration::from_millis(50))
+fn works() -> JobBehaviour {
+    JobBehaviour::Works(Duration::from_millis(50))
 }
 
-fn reason_of(ledger: &Ledger, instance: usize) -> Option<StopReason> {
-    ledger.entries().into_iter().find_map(|entry| match entry {
+fn reason_of(log: &JobLog, instance: usize) -> Option<StopReason> {
+    log.entries().into_iter().find_map(|entry| match entry {
         Entry::Stopping { instance: of, reason } if of == instance => Some(reason),
         _ => None,
     })
 }
 
-async fn started(ledger: &Ledger, by: usize) {
-    ledger.wait_for(|entry| matches!(entry, Entry::Started { instance, .. } if *instance == by)).await;
+async fn started(log: &JobLog, by: usize) {
+    log.wait_for(|entry| matches!(entry, Entry::Started { instance, .. } if *instance == by)).await;
 }
 
 /// The first instance leads, then its store hangs; the second takes over.
-async fn cut_off(ctx: &Ctx, conduct: Conduct) -> CaseResult<Ledger> {
+async fn cut_off(ctx: &Ctx, behaviour: JobBehaviour) -> CaseResult<JobLog> {
     let ((first, gate), second) = (gated(ctx).await?, client(ctx).await?);
-    let ledger = Ledger::default();
-    let leader = campaign(first.election("job")?, &ledger, 1, conduct);
-    started(&ledger, 1).await;
-    let follower = campaign(second.election("job")?, &ledger, 2, works());
+    let log = JobLog::default();
+    let leader = campaign(first.election("job")?, &log, 1, behaviour);
+    started(&log, 1).await;
+    let follower = campaign(second.election("job")?, &log, 2, works());
     gate.shut();
-    started(&ledger, 2).await;
-    ledger.assert_in_order();
-    assert_eq!(reason_of(&ledger, 1), Some(StopReason::HeartbeatsFailed));
+    started(&log, 2).await;
+    log.assert_in_order();
+    assert_eq!(reason_of(&log, 1), Some(StopReason::HeartbeatsFailed));
     gate.open();
     follower.shutdown().await;
     leader.shutdown().await;
-    Ok(ledger)
+    Ok(log)
 }
 
 async fn heartbeats_that_hang_end_the_term_before_another_starts(ctx: Ctx) -> CaseResult {
-    cut_off(&ctx, Conduct::Works(grace(&ctx) / 2)).await?.assert_in_order();
+    cut_off(&ctx, JobBehaviour::Works(grace(&ctx) / 2)).await?.assert_in_order();
     Ok(())
 }
 
 async fn a_stop_that_overruns_is_aborted_before_another_starts(ctx: Ctx) -> CaseResult {
-    cut_off(&ctx, Conduct::NeverStops).await?;
+    cut_off(&ctx, JobBehaviour::NeverStops).await?;
     Ok(())
 }
 
-async fn fails(ctx: Ctx, conduct: Conduct, with: &str) -> CaseResult {
+async fn fails(ctx: Ctx, behaviour: JobBehaviour, with: &str) -> CaseResult {
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
-    let ledger = Ledger::default();
-    let failing = campaign(first.election("job")?, &ledger, 1, conduct);
-    started(&ledger, 1).await;
+    let log = JobLog::default();
+    let failing = campaign(first.election("job")?, &log, 1, behaviour);
+    started(&log, 1).await;
     // While the failing one lets others go first.
-    let other = campaign(second.election("job")?, &ledger, 2, works());
-    started(&ledger, 2).await;
+    let other = campaign(second.election("job")?, &log, 2, works());
+    started(&log, 2).await;
     failing.shutdown().await;
     other.shutdown().await;
-    ledger.assert_in_order();
-    match reason_of(&ledger, 1) {
+    log.assert_in_order();
+    match reason_of(&log, 1) {
         Some(StopReason::Failed { error }) if error.contains(with) => Ok(()),
         other => Err(Failure::new(format!("stopped because of {other:?}"))),
     }
 }
 
 async fn a_start_that_fails_is_stopped(ctx: Ctx) -> CaseResult {
-    fails(ctx, Conduct::FailsToStart, "told to fail").await
+    fails(ctx, JobBehaviour::FailsToStart, "told to fail").await
 }
 
 async fn a_start_that_panics_is_stopped(ctx: Ctx) -> CaseResult {
-    fails(ctx, Conduct::PanicsAtStart, "told to panic").await
+    fails(ctx, JobBehaviour::PanicsAtStart, "told to panic").await
 }
 
 async fn resigning_stops_and_another_starts(ctx: Ctx) -> CaseResult {
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
-    let ledger = Ledger::default();
-    let leader = campaign(first.election("job")?, &ledger, 1, works());
-    started(&ledger, 1).await;
-    let follower = campaign(second.election("job")?, &ledger, 2, works());
+    let log = JobLog::default();
+    let leader = campaign(first.election("job")?, &log, 1, works());
+    started(&log, 1).await;
+    let follower = campaign(second.election("job")?, &log, 2, works());
     leader.resign().await;
     assert!(!leader.status().is_leading());
     // Who learns of a term from its job can end it at once.
-    assert_eq!(reason_of(&ledger, 1), Some(StopReason::Resigned));
+    assert_eq!(reason_of(&log, 1), Some(StopReason::Resigned));
     // Who resigns rests for a while; a follower that needs longer for its first attempt, on a busy
     // machine, finds the lead taken again.
-    while timeout(Duration::from_secs(10), started(&ledger, 2)).await.is_err() {
+    while timeout(Duration::from_secs(10), started(&log, 2)).await.is_err() {
         leader.resign().await;
     }
     follower.shutdown().await;
     leader.shutdown().await;
-    ledger.assert_in_order();
+    log.assert_in_order();
     Ok(())
 }
 
 async fn shutting_down_stops_and_another_starts(ctx: Ctx) -> CaseResult {
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
-    let ledger = Ledger::default();
-    let leader = campaign(first.election("job")?, &ledger, 1, works());
-    started(&ledger, 1).await;
-    let follower = campaign(second.election("job")?, &ledger, 2, works());
+    let log = JobLog::default();
+    let leader = campaign(first.election("job")?, &log, 1, works());
+    started(&log, 1).await;
+    let follower = campaign(second.election("job")?, &log, 2, works());
     leader.shutdown().await;
-    assert_eq!(reason_of(&ledger, 1), Some(StopReason::ShutDown));
-    started(&ledger, 2).await;
+    assert_eq!(reason_of(&log, 1), Some(StopReason::ShutDown));
+    started(&log, 2).await;
     follower.shutdown().await;
-    ledger.assert_in_order();
+    log.assert_in_order();
     assert_eq!(first.status("job").await?.lease, None, "nothing is left held");
     Ok(())
 }
 
 async fn disabling_stops_with_the_reason(ctx: Ctx) -> CaseResult {
     let (leader, operator) = (client(&ctx).await?, client(&ctx).await?);
-    let ledger = Ledger::default();
-    let handle = campaign(leader.election("job")?, &ledger, 1, works());
-    started(&ledger, 1).await;
+    let log = JobLog::default();
+    let handle = campaign(leader.election("job")?, &log, 1, works());
+    started(&log, 1).await;
     operator.disable("job", "upkeep").await?;
-    ledger.wait_for(|entry| matches!(entry, Entry::Stopped { .. })).await;
-    match reason_of(&ledger, 1) {
+    log.wait_for(|entry| matches!(entry, Entry::Stopped { .. })).await;
+    match reason_of(&log, 1) {
         Some(StopReason::Disabled { reason }) => assert_eq!(reason.as_str(), "upkeep"),
         other => return Err(Failure::new(format!("stopped because of {other:?}"))),
     }
     handle.shutdown().await;
-    ledger.assert_in_order();
+    log.assert_in_order();
     Ok(())
 }
 
@@ -167,14 +167,14 @@ async fn the_lease_is_released_only_after_stop(ctx: Ctx) -> CaseResult {
 
 async fn a_dropped_handle_stops_and_releases(ctx: Ctx) -> CaseResult {
     let client = client(&ctx).await?;
-    let ledger = Ledger::default();
+    let log = JobLog::default();
     drop({
-        let handle = campaign(client.election("job")?, &ledger, 1, works());
-        started(&ledger, 1).await;
+        let handle = campaign(client.election("job")?, &log, 1, works());
+        started(&log, 1).await;
         handle
     });
-    ledger.wait_for(|entry| matches!(entry, Entry::Stopped { .. })).await;
-    ledger.assert_in_order();
+    log.wait_for(|entry| matches!(entry, Entry::Stopped { .. })).await;
+    log.assert_in_order();
     let guard = client.lock("job")?.acquire(Duration::from_secs(100)).await?;
     Ok(guard.release().await?)
 }

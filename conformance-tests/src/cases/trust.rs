@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use leasehold_core::{Clock, Loss, Moment};
+use leasehold_core::{Clock, LossReason, Moment};
 
 use super::engine::{client, gated, settings, ttl};
 use crate::{CaseResult, Ctx, Failure};
@@ -91,7 +91,7 @@ async fn trust_ends_before_another_is_granted(ctx: Ctx) -> CaseResult {
     gate.shut();
     let taken = other.lock("job")?.acquire(ttl(&ctx) * 20).await?;
     assert!(!guard.is_held(), "two trust their leases at once");
-    assert_eq!(guard.lost().await, Loss::Expired);
+    assert_eq!(guard.lost().await, LossReason::Expired);
     assert!(taken.token() > guard.token());
     gate.open();
     Ok(taken.release().await?)
@@ -102,7 +102,7 @@ async fn a_disabled_lock_is_lost_but_trusted_to_the_end(ctx: Ctx) -> CaseResult 
     let guard = client.lock("job")?.acquire(ttl(&ctx)).await?;
     operator.disable("job", "upkeep").await?;
     let loss = guard.lost().await;
-    let Loss::Disabled { reason } = loss else {
+    let LossReason::Disabled { reason } = loss else {
         return Err(Failure::new(format!("lost for another reason: {loss}")));
     };
     assert_eq!(reason.as_str(), "upkeep");

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::engine::{campaign, client, ttl};
 use super::unknown::{PATIENCE, over_link};
 use crate::failure::caught;
-use crate::ledger::{Conduct, Entry, Ledger};
+use crate::job_log::{Entry, JobBehaviour, JobLog};
 use crate::{CaseResult, Ctx, Failure};
 
 crate::case::cases![
@@ -33,10 +33,10 @@ async fn leases_are_kept_when_the_open_connections_go_silent(ctx: Ctx) -> CaseRe
     let (link, far) = over_link(&ctx).await?;
     let settings = Settings::new().ttl(DEFAULT_TTL * ctx.pace());
     let engine = Engine::builder(far.store().clone()).settings(settings).build()?;
-    let ledger = Ledger::default();
-    let works = Conduct::Works(Duration::ZERO);
-    let leader = campaign(engine.election("term")?, &ledger, 1, works);
-    let leads = timeout(PATIENCE, ledger.wait_for_terms(1)).await;
+    let log = JobLog::default();
+    let works = JobBehaviour::Works(Duration::ZERO);
+    let leader = campaign(engine.election("term")?, &log, 1, works);
+    let leads = timeout(PATIENCE, log.wait_for_terms(1)).await;
     leads.map_err(|_| Failure::new("nobody leads"))?;
     let guard = engine.lock("job")?.acquire(PATIENCE).await?;
     // The connections of the heartbeats are open once the first of them was answered.
@@ -49,7 +49,7 @@ async fn leases_are_kept_when_the_open_connections_go_silent(ctx: Ctx) -> CaseRe
     // Without a new connection, everything is lost within a ttl.
     tokio::select! {
         loss = guard.lost() => return Err(Failure::new(format!("the lock is lost: {loss:?}"))),
-        entry = ledger.wait_for(|entry| matches!(entry, Entry::Stopping { .. })) => {
+        entry = log.wait_for(|entry| matches!(entry, Entry::Stopping { .. })) => {
             return Err(Failure::new(format!("the term ends: {entry:?}")));
         }
         () = sleep(DEFAULT_TTL * ctx.pace()) => {}

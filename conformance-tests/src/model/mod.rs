@@ -6,6 +6,7 @@
 //! arrived. So it keeps every state that a name may be in, and drops those that an answer rules
 //! out. An answer that leaves none is wrong.
 
+mod attempt;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -15,20 +16,14 @@ use std::fmt;
 use std::time::Duration;
 
 use leasehold_core::{
-    AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, Holder, LeaseId, LockRecord,
+    AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, LeaseId, LockRecord,
     ReleaseOutcome, RenewOutcome,
 };
 
+pub(crate) use attempt::Attempt;
+use attempt::Heard;
 use state::State;
 pub(crate) use window::{Precision, Window};
-
-/// One who asks for a name, under a number for people to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Attempt {
-    pub(crate) number: usize,
-    pub(crate) id: LeaseId,
-    pub(crate) holder: Holder,
-}
 
 /// One lock name, as far as the answers so far tell.
 #[derive(Clone, Debug)]
@@ -42,9 +37,6 @@ pub(crate) struct Wrong {
     /// What the name may have been in before, in words.
     pub(crate) possible: String,
 }
-
-/// What is told of a call: its answer, or none that came.
-type Heard<'a, T> = Option<&'a T>;
 
 impl Model {
     /// A name that was never used.

@@ -7,8 +7,8 @@ use leasehold_core::{
     LeaseId, LockRecord, Reason, ReleaseOutcome, RenewOutcome,
 };
 
-use super::window::{End, lasts};
-use super::{Attempt, Heard, Window};
+use super::attempt::{Attempt, Heard};
+use super::window::{End, Window, lasts};
 
 /// One state that a name may be in.
 #[derive(Clone, Debug, PartialEq, Eq)]

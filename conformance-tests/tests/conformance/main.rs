@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod abandoned;
+mod broken;
+mod disposable_server;
 mod etcd;
+mod fake_server;
 mod files;
 mod kept;
 mod memory;
@@ -12,8 +15,6 @@ mod postgres;
 mod redis;
 mod sqlite;
 mod stopped_clock;
-mod stranger;
-mod victim;
 
 use std::process::ExitCode;
 

@@ -11,10 +11,12 @@ use leasehold::{OpenOptions, Schema as OnMissing};
 use leasehold_conformance::{
     Backend, DeleteRecord, OtherProcesses, OwnPool, Pooled, Probes, RoundTrips, Schema,
 };
-use leasehold_core::{Error, ErrorKind, LockName, LockStore, Namespace, Result};
+use leasehold_core::{LockName, LockStore, Namespace, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use tempfile::TempDir;
+
+use crate::broken::broken;
 
 /// A folder of databases.
 #[derive(Default)]
@@ -27,10 +29,6 @@ enum Folder {
     /// This process's own, removed with this value.
     Own(TempDir),
     Anothers(PathBuf),
-}
-
-fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Unavailable, "the test's own work failed").with_source(source)
 }
 
 impl Sqlite {

@@ -10,329 +10,281 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::machine::{Action, Attempt, Event, Machine, RenewReply, Standing, Wake};
-use super::running::{Outcome, Running};
-use super::{Election, ElectionHandle, Job, Leadership, Status};
-use crate::engine::{Answer, Campaign, Claim, Renewals, Subscription, Trust};
-use crate::telemetry::ElectionMeters;
+use super::command::Command;
+use super::job_tasks::{JobOutcome, JobTasks};
+use super::machine::{Action, Event, Machine, Standing};
+use super::{ElectionHandle, Job, Leadership, Status};
+use crate::engine::{Candidacy, Engine, Subscription, TimedReply};
+use crate::lease::machine::{Event as LeaseEvent, RenewReply, Request};
+use crate::lease::{LeaseRequests, Reply, TrustDeadline, WakeTimer};
+use crate::telemetry::ElectionMetrics;
 use crate::{
-    AcquireOutcome, Error, ErrorKind, FencingToken, Moment, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result,
+    AcquireOutcome, Error, ErrorKind, FencingToken, LockName, Moment, RenewOutcome, Result, Timing,
 };
-
-/// What an application asks of an election that runs.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Give up the lead of that term.
-    Resign(FencingToken),
-    ShutDown,
-}
 
 /// Called within the application's runtime, where the job runs. The election runs in the client's
 /// background, so that it does not depend on what the job does to that runtime.
-pub(super) fn spawn(election: Election, job: Arc<dyn Job>) -> ElectionHandle {
+pub(super) fn spawn(
+    engine: Arc<Engine>,
+    name: LockName,
+    timing: Timing,
+    job: Arc<dyn Job>,
+) -> ElectionHandle {
     let application = Handle::current();
-    let background = election.engine.background.runtime();
-    let apart = background.id() != application.id();
-    let sentinel = apart.then(|| application.spawn(std::future::pending()));
-    let clock = election.engine.calls.clock().clone();
+    let background = engine.background.runtime();
+    let separate = background.id() != application.id();
+    let sentinel = separate.then(|| application.spawn(std::future::pending()));
+    let clock = engine.store.clock().clone();
     let (commands, received) = mpsc::unbounded_channel();
     let (publish, status) = watch::channel(Status::default());
-    let now = election.engine.now();
     let driver = Driver {
-        machine: Machine::new(election.timing.clone(), now),
-        hints: election.engine.hub.subscribe(election.name.clone()),
-        campaign: Some(election.engine.announcer.campaign(election.name.clone())),
-        leaving: None,
-        application,
-        sentinel,
+        machine: Machine::new(timing.clone(), engine.now()),
+        hints: engine.hint_dispatcher.subscribe(name.clone()),
+        candidacy: Some(engine.announcer.register_candidate(name.clone())),
+        withdrawing: None,
+        job_runtime: application,
+        runtime_watcher: sentinel,
         commands: commands.clone(),
-        received,
-        publish,
-        ends_with_start: job.ends_with_start(),
+        command_receiver: received,
+        status_sender: publish,
+        ends_when_start_returns: job.ends_when_start_returns(),
         job: Some(job),
-        claim: None,
-        asking: None,
-        renewals: None,
-        releasing: None,
-        running: None,
-        wake: None,
-        lapsed: false,
-        meters: ElectionMeters::new(&election.name),
-        election,
+        requests: LeaseRequests::new(engine.clone(), name.clone(), timing.clone()),
+        tasks: None,
+        timer: WakeTimer::default(),
+        trust_expired: false,
+        meters: ElectionMetrics::new(&name),
+        engine,
+        name,
+        timing,
     };
     background.spawn(driver.run());
     ElectionHandle { commands, status, clock }
 }
 
 struct Driver {
-    election: Election,
+    engine: Arc<Engine>,
+    name: LockName,
+    timing: Timing,
     machine: Machine,
     /// This is `None` only while the driver is dropped.
     job: Option<Arc<dyn Job>>,
-    ends_with_start: bool,
+    ends_when_start_returns: bool,
     hints: Subscription,
     /// This is `None` once the instance leaves the election.
-    campaign: Option<Campaign>,
+    candidacy: Option<Candidacy>,
     /// This future withdraws the announcement; it is set once the instance leaves.
-    leaving: Option<BoxFuture<'static, ()>>,
-    application: Handle,
+    withdrawing: Option<BoxFuture<'static, ()>>,
+    job_runtime: Handle,
     /// This task ends with the application's runtime; it is `None` if the election runs there too.
-    sentinel: Option<JoinHandle<()>>,
-    /// Each term's leadership gets one; a handle that is dropped says so by a command.
+    runtime_watcher: Option<JoinHandle<()>>,
+    /// Each term's leadership gets a clone; a handle that is dropped says so by a command.
     commands: mpsc::UnboundedSender<Command>,
-    received: mpsc::UnboundedReceiver<Command>,
-    publish: watch::Sender<Status>,
-    /// The latest attempt's claim, unless a call has it.
-    claim: Option<Claim>,
-    asking: Option<BoxFuture<'static, (Claim, Answer<AcquireOutcome>)>>,
-    /// These renew the term's lease, from its first renewal until the term ends.
-    renewals: Option<Renewals>,
-    releasing: Option<BoxFuture<'static, (Claim, Result<ReleaseOutcome>)>>,
-    running: Option<Running>,
-    /// The machine's wish, and the moment that was drawn for it.
-    wake: Option<(Wake, Moment)>,
+    command_receiver: mpsc::UnboundedReceiver<Command>,
+    status_sender: watch::Sender<Status>,
+    requests: LeaseRequests,
+    tasks: Option<JobTasks>,
+    timer: WakeTimer,
     /// The term's lease was extended when its leadership was no longer trusted.
-    lapsed: bool,
-    meters: ElectionMeters,
+    trust_expired: bool,
+    meters: ElectionMetrics,
 }
 
 impl Driver {
     async fn run(mut self) {
         while self.machine.standing() != Standing::Ended {
             let event = self.next_event().await;
-            let (job_ended, tick) = (event == Event::JobEnded, event == Event::Tick);
-            let actions = self.machine.handle(event, self.election.engine.now());
+            let (job_ended, tick) = (event == Event::JobEnded, event == Event::TICK);
+            let actions = self.machine.handle(event, self.engine.now());
             for action in actions {
-                if tick && matches!(action, Action::Renew(_)) {
-                    self.heard::<()>(&Err(self.unanswered()));
+                if tick && matches!(action, Action::Send(Request::Renew(_))) {
+                    self.record_store_result::<()>(&Err(self.no_reply()));
                 }
                 self.perform(action);
             }
             if job_ended {
-                // Not earlier: whoever has kept the leadership is told that it is over.
-                self.running = None;
+                // Not earlier: code that has kept the leadership is told that it is over.
+                self.tasks = None;
             }
             self.publish();
             if let Some(by) = self.machine.leave_deadline() {
-                self.leave(by);
+                self.withdraw(by);
             }
         }
-        // Calls that the store did not answer in time go on in the background.
-        (self.asking, self.releasing, self.claim) = (None, None, None);
-        self.leave(self.election.engine.now() + self.election.timing.leave_timeout());
-        if let Some(leaving) = self.leaving.take() {
+        // BoundedStore that the store did not answer in time go on in the background.
+        self.requests.abandon();
+        self.withdraw(self.engine.now() + self.timing.leave_timeout());
+        if let Some(leaving) = self.withdrawing.take() {
             leaving.await;
         }
     }
 
     /// Withdraws the announcement, at the same time as the lease is released.
-    fn leave(&mut self, by: Moment) {
-        if let Some(campaign) = self.campaign.take() {
-            self.leaving = Some(campaign.leave(by).boxed());
+    fn withdraw(&mut self, by: Moment) {
+        if let Some(campaign) = self.candidacy.take() {
+            self.withdrawing = Some(campaign.withdraw_by(by).boxed());
         }
     }
 
     async fn next_event(&mut self) -> Event {
-        let engine = &self.election.engine;
-        if std::mem::take(&mut self.lapsed) {
-            return Event::Renewed {
-                sent: engine.now(),
-                reply: RenewReply::Lost,
-                under_way: false,
-            };
+        if std::mem::take(&mut self.trust_expired) {
+            let (sent, reply) = (self.engine.now(), RenewReply::Lost);
+            return Event::Lease(LeaseEvent::RenewReplied { sent, reply, under_way: false });
         }
-        let tick = match self.machine.wake() {
-            Some(wake) => {
-                // Drawn once per wish, not anew at every event in between.
-                let drawn = self.wake.filter(|(last, _)| *last == wake).map(|(_, at)| at);
-                let at = drawn.unwrap_or_else(|| wake.at + engine.jitter(wake.spread));
-                self.wake = Some((wake, at));
-                engine.calls.clock().sleep_until(at)
-            }
-            None => std::future::pending().boxed(),
-        };
+        let tick = self.timer.sleep(self.machine.next_tick(), &self.engine);
         tokio::select! {
             biased;
-            Some(command) = self.received.recv() => match command {
+            Some(command) = self.command_receiver.recv() => match command {
                 Command::Resign(term) => {
-                    let led = self.running.as_ref().map(|running| running.leadership.token);
+                    let led = self.tasks.as_ref().map(|tasks| tasks.leadership.token);
                     // A resignation from a term that is over must not end the next one.
-                    if Some(term) == led { Event::Resign } else { Event::Tick }
+                    if Some(term) == led { Event::Resign } else { Event::TICK }
                 }
                 Command::ShutDown => Event::ShutDown,
             },
-            () = ended(&mut self.sentinel) => Event::RuntimeGone,
-            outcome = running(&mut self.running) => match outcome {
-                Outcome::StartFailed(error) => Event::StartFailed(error),
-                Outcome::Finished => Event::Finished,
-                Outcome::Ended => Event::JobEnded,
+            () = join_once(&mut self.runtime_watcher) => Event::RuntimeShutDown,
+            outcome = next_outcome(&mut self.tasks) => match outcome {
+                JobOutcome::StartFailed(error) => Event::StartFailed(error),
+                JobOutcome::Finished => Event::Finished,
+                JobOutcome::Ended => Event::JobEnded,
             },
-            (claim, answer) = under_way(&mut self.asking) => {
-                self.claim = Some(claim);
-                self.saw(&answer);
-                Event::Asked { sent: answer.sent, reply: (&answer.outcome).into() }
+            reply = self.requests.next() => {
+                self.record(&reply);
+                Event::Lease((&reply).into())
             }
-            (answer, under_way) = renewed(&mut self.renewals) => {
-                if let (Ok(RenewOutcome::Extended { .. }), Some(running)) =
-                    (&answer.outcome, &self.running)
+            () = finish(&mut self.withdrawing) => Event::TICK,
+            // Before hints, so that a flood of them cannot keep a leader from stepping down.
+            () = tick => Event::TICK,
+            () = self.hints.changed() => Event::Lease(LeaseEvent::Hint),
+        }
+    }
+
+    /// Keeps for the status and the metrics what a reply shows.
+    fn record(&mut self, reply: &Reply) {
+        match reply {
+            Reply::Acquire(reply) => self.record_acquire(reply),
+            Reply::Renew { reply, .. } => {
+                if let (Ok(RenewOutcome::Extended { .. }), Some(tasks)) =
+                    (&reply.outcome, &self.tasks)
                 {
-                    engine.calls.meters().confirmed(running.leadership.remaining());
+                    self.engine.store.metrics().record_trust_left(tasks.leadership.remaining());
                 }
-                self.heard(&answer.outcome);
-                let reply = (&answer.outcome).into();
-                Event::Renewed { sent: answer.sent, reply, under_way }
+                self.record_store_result(&reply.outcome);
             }
-            (claim, outcome) = under_way(&mut self.releasing) => {
-                self.claim = Some(claim);
-                self.heard(&outcome);
-                Event::Released(outcome.is_ok())
-            }
-            () = under_way(&mut self.leaving) => Event::Tick,
-            // Before hints, lest a flood of them keep a leader from stepping down.
-            () = tick => Event::Tick,
-            () = self.hints.changed() => Event::Hint,
+            Reply::Release(outcome) => self.record_store_result(outcome),
         }
     }
 
     fn perform(&mut self, action: Action) {
-        let Election { engine, name, timing } = &self.election;
+        let name = self.name.as_str();
         match action {
-            Action::Ask(attempt) => {
-                let last = self.claim.take().filter(|_| attempt == Attempt::Same);
-                let claim =
-                    last.unwrap_or_else(|| Claim::new(engine.clone(), name.clone(), timing));
-                self.asking = Some(claim.ask(timing.ttl).boxed());
-            }
-            Action::Renew(beat) => {
-                if let (Some(claim), None) = (&self.claim, &self.renewals) {
-                    let lease = claim.lease();
-                    let renewal = RenewOptions { name: name.clone(), lease, ttl: timing.ttl };
-                    self.renewals = Some(Renewals::new(engine.clone(), renewal, timing));
-                }
-                if let Some(renewals) = &mut self.renewals {
-                    renewals.ask(beat);
-                }
-            }
-            Action::Release(limit) => {
-                self.releasing = self.claim.take().map(|mut claim| {
-                    async move {
-                        let outcome = claim.release(limit).await;
-                        (claim, outcome)
-                    }
-                    .boxed()
-                });
-            }
+            Action::Send(request) => self.requests.send(request),
             Action::Start { token, deadline } => self.start(token, deadline),
-            Action::Trust(deadline) => {
-                if let Some(running) = &self.running {
-                    self.lapsed = !running.leadership.trust.extend(deadline);
+            Action::ExtendTrust(deadline) => {
+                if let Some(tasks) = &self.tasks {
+                    self.trust_expired = !tasks.leadership.trust.extend(deadline);
                 }
             }
-            Action::Distrust => self.with_running(|running| running.leadership.trust.end(None)),
+            Action::EndTrust => self.with_tasks(|tasks| tasks.leadership.trust.expire_now(None)),
             Action::Stop(reason) => {
-                self.renewals = None;
-                info!(lock = name.as_str(), %reason, "stepping down");
-                self.meters.ends(&reason);
-                self.with_running(|running| running.stop(reason));
+                self.requests.stop_renewing();
+                info!(lock = name, %reason, "stepping down");
+                self.meters.term_stopping(&reason);
+                self.with_tasks(|tasks| tasks.stop(reason));
             }
             Action::AbortStart => {
-                error!(lock = name.as_str(), "the lease is over: the job's work is aborted");
-                self.with_running(|running| running.abort_start());
+                error!(lock = name, "the lease is over: the job's work is aborted");
+                self.with_tasks(|tasks| tasks.abort_start());
             }
-            Action::AbortAll => {
+            Action::AbortJob => {
                 error!(
-                    lock = name.as_str(),
-                    grace = ?timing.stop_grace,
+                    lock = name,
+                    grace = ?self.timing.stop_grace,
                     "the job did not stop in time and is aborted; what it does without awaiting \
                      may go on, so the lease is not released but runs out"
                 );
-                self.meters.overran();
-                self.publish.send_modify(|status| status.overruns += 1);
-                self.with_running(|running| running.abort_all());
+                self.meters.stop_timed_out();
+                self.status_sender.send_modify(|status| status.overruns += 1);
+                self.with_tasks(|tasks| tasks.abort_all());
             }
-            Action::LetExpire => {
-                if let Some(claim) = &mut self.claim {
-                    claim.let_expire();
-                }
-            }
+            Action::NeverRelease => self.requests.never_release(),
         }
     }
 
     fn start(&mut self, token: FencingToken, deadline: Moment) {
         let Some(job) = self.job.clone() else { return };
-        let Election { engine, name, .. } = &self.election;
+        let Self { engine, name, .. } = self;
         info!(lock = name.as_str(), token = token.get(), "leading");
         let leadership = Leadership {
             name: name.clone(),
             token,
-            trust: Arc::new(Trust::until(deadline, engine.calls.clock().clone())),
+            trust: Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone())),
             cancellation: CancellationToken::new(),
             commands: self.commands.clone(),
         };
         let holder = engine.holder.clone();
         // Before the job starts, on another thread perhaps: whoever learns of the term from the job
         // finds it in the status, and can resign from it.
-        self.publish.send_modify(|status| {
+        self.status_sender.send_modify(|status| {
             status.standing = Standing::Leading;
             status.terms += 1;
             status.token = Some(token);
             status.leader = Some(holder);
         });
-        let leading = self.meters.began();
-        let application = self.application.clone();
-        let ends = self.ends_with_start;
-        self.running = Some(Running::start(application, job, ends, leadership, leading));
+        let leading = self.meters.term_started();
+        let application = self.job_runtime.clone();
+        let ends = self.ends_when_start_returns;
+        self.tasks = Some(JobTasks::start(application, job, ends, leadership, leading));
     }
 
-    fn with_running(&mut self, act: impl FnOnce(&mut Running)) {
-        if let Some(running) = &mut self.running {
-            act(running);
+    fn with_tasks(&mut self, act: impl FnOnce(&mut JobTasks)) {
+        if let Some(tasks) = &mut self.tasks {
+            act(tasks);
         }
     }
 
     /// Keeps for the status what an attempt showed of the others.
-    fn saw(&mut self, answer: &Answer<AcquireOutcome>) {
-        self.heard(&answer.outcome);
-        let (leader, disabled) = match &answer.outcome {
+    fn record_acquire(&mut self, reply: &TimedReply<AcquireOutcome>) {
+        self.record_store_result(&reply.outcome);
+        let (leader, disabled) = match &reply.outcome {
             Ok(AcquireOutcome::Held(held)) => (Some(held.holder.clone()), None),
             Ok(AcquireOutcome::Disabled(disabled)) => (None, Some(disabled.clone())),
             Ok(AcquireOutcome::Granted(_)) => (None, None),
             Err(_) => return,
         };
         self.meters.saw_disabled(disabled.is_some());
-        let here = self.election.engine.holder.instance;
+        let here = self.engine.holder.instance;
         if leader.as_ref().is_some_and(|leader| leader.instance != here) {
-            self.meters.saw_another();
+            self.meters.saw_other_leader();
         }
-        self.publish.send_modify(|status| {
+        self.status_sender.send_modify(|status| {
             status.leader = leader;
             status.disabled = disabled;
         });
     }
 
     /// Records in the status whether the store answers; the log reports an outage once per client.
-    fn heard<T>(&mut self, outcome: &Result<T>) {
+    fn record_store_result<T>(&mut self, outcome: &Result<T>) {
         let error = outcome.as_ref().err().cloned();
-        let had = self.publish.borrow().error.is_some();
+        let had = self.status_sender.borrow().error.is_some();
         if had || error.is_some() {
-            self.publish.send_modify(|status| status.error = error);
+            self.status_sender.send_modify(|status| status.error = error);
         }
     }
 
     /// The error of a heartbeat that has no answer by the time of its retry.
-    fn unanswered(&self) -> Error {
-        let Election { engine, name, timing } = &self.election;
+    fn no_reply(&self) -> Error {
+        let Self { engine, name, timing, .. } = self;
         let waited = timing.retry_interval();
         Error::new(ErrorKind::OutcomeUnknown, format!("no answer within {waited:?}"))
             .during("renew")
             .for_lock(name)
-            .on_store(engine.calls.label())
+            .on_store(engine.store.label())
     }
 
     fn publish(&self) {
         let standing = self.machine.standing();
-        self.publish.send_if_modified(|status| {
+        self.status_sender.send_if_modified(|status| {
             let changed = status.standing != standing;
             status.standing = standing;
             if matches!(standing, Standing::Candidate | Standing::Ended) && changed {
@@ -346,52 +298,41 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        if let Some(sentinel) = &self.sentinel {
+        if let Some(sentinel) = &self.runtime_watcher {
             sentinel.abort();
         }
         // A term is cut off only if this task panicked or its runtime shuts down. What its job does
         // may go on, so the lease is not released.
-        if let Some(running) = &self.running {
-            running.abort_all();
-            if let Some(claim) = &mut self.claim {
-                claim.let_expire();
-            }
+        if let Some(tasks) = &self.tasks {
+            tasks.abort_all();
+            self.requests.never_release();
         }
-        self.running = None;
+        self.tasks = None;
         // The job's destructor may block, and this may be the thread of all heartbeats.
         if let Some(job) = self.job.take() {
-            self.application.spawn(async move { drop(job) });
+            self.job_runtime.spawn(async move { drop(job) });
         }
     }
 }
 
-/// The end of a call, once; pending when none is under way.
-async fn under_way<T>(call: &mut Option<BoxFuture<'static, T>>) -> T {
-    let Some(running) = call else { return std::future::pending().await };
-    let ended = running.await;
-    *call = None;
-    ended
-}
-
-/// Returns the next answer to a renewal, and whether another renewal is unanswered; it stays
-/// pending while no renewal was asked for.
-async fn renewed(renewals: &mut Option<Renewals>) -> (Answer<RenewOutcome>, bool) {
-    let Some(renewals) = renewals else { return std::future::pending().await };
-    let answer = renewals.next().await;
-    (answer, renewals.under_way())
+/// Waits for the future to end and clears it; it stays pending when there is none.
+async fn finish(future: &mut Option<BoxFuture<'static, ()>>) {
+    let Some(running) = future else { return std::future::pending().await };
+    running.await;
+    *future = None;
 }
 
 /// Waits for the task to end and clears it; it stays pending when there is no task.
-async fn ended(task: &mut Option<JoinHandle<()>>) {
+async fn join_once(task: &mut Option<JoinHandle<()>>) {
     let Some(running) = task else { return std::future::pending().await };
     let _ = running.await;
     *task = None;
 }
 
-/// What becomes of the job; pending when none runs.
-async fn running(running: &mut Option<Running>) -> Outcome {
-    match running {
-        Some(running) => running.next().await,
+/// Waits for what becomes of the job; it stays pending when none runs.
+async fn next_outcome(tasks: &mut Option<JobTasks>) -> JobOutcome {
+    match tasks {
+        Some(tasks) => tasks.next().await,
         None => std::future::pending().await,
     }
 }

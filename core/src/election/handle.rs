@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::driver::Command;
+use super::command::Command;
 use crate::{Clock, Disablement, Error, FencingToken, Holder};
 
 pub use super::machine::Standing;
@@ -103,7 +103,7 @@ impl ElectionHandle {
     /// Dropping the future does not undo the request: once it was sent, it takes effect.
     pub async fn shutdown(self) {
         let _ = self.commands.send(Command::ShutDown);
-        self.ended().await;
+        self.join().await;
     }
 
     /// Does the same as [`shutdown`](Self::shutdown), but waits at most `limit`. It returns whether
@@ -119,7 +119,7 @@ impl ElectionHandle {
         let late = self.clock.sleep_until(self.clock.now() + limit);
         tokio::select! {
             biased;
-            () = self.ended() => true,
+            () = self.join() => true,
             () = late => false,
         }
     }
@@ -128,7 +128,7 @@ impl ElectionHandle {
     ///
     /// # Cancel safety
     /// Safe.
-    pub async fn ended(&self) {
+    pub async fn join(&self) {
         let mut status = self.status.clone();
         while status.changed().await.is_ok() {}
     }

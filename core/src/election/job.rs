@@ -1,11 +1,9 @@
 //! What a leader runs.
 
-use std::fmt;
-
 use async_trait::async_trait;
 
 use super::Leadership;
-use crate::Reason;
+use super::StopReason;
 
 /// What a job's `start` may fail with.
 pub type JobError = Box<dyn std::error::Error + Send + Sync>;
@@ -23,7 +21,7 @@ pub trait Job: Send + Sync + 'static {
     /// Begins the term's work.
     ///
     /// It may set things going and return, or work for as long as it leads; the term goes on
-    /// either way, unless the job says [`ends_with_start`](Self::ends_with_start). `stop` is called
+    /// either way, unless the job says [`ends_when_start_returns`](Self::ends_when_start_returns). `stop` is called
     /// no earlier than at its first await. A long one watches [`Leadership::cancelled`], and hands
     /// [`Leadership::token`] to whatever can refuse an older one.
     ///
@@ -60,48 +58,8 @@ pub trait Job: Send + Sync + 'static {
     ///
     /// The default is `false`: a `start` that returns has only begun work, which goes on until
     /// `stop`.
-    fn ends_with_start(&self) -> bool {
+    fn ends_when_start_returns(&self) -> bool {
         false
-    }
-}
-
-/// Why a term ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum StopReason {
-    /// It was asked to give up the lead, and stays a candidate.
-    Resigned,
-    /// It leaves the election.
-    ShutDown,
-    /// An operator disabled the name.
-    Disabled {
-        /// Why, as the operator wrote.
-        reason: Reason,
-    },
-    /// The store says that the lease is no more; another may lead already.
-    Lost,
-    /// Heartbeats failed for too long to go on.
-    HeartbeatsFailed,
-    /// The work finished by itself; see [`Job::ends_with_start`].
-    Finished,
-    /// `start` failed or panicked.
-    Failed {
-        /// With this.
-        error: String,
-    },
-}
-
-impl fmt::Display for StopReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Resigned => f.write_str("resigned"),
-            Self::ShutDown => f.write_str("shut down"),
-            Self::Disabled { reason } => write!(f, "disabled: {reason}"),
-            Self::Lost => f.write_str("the lease was lost"),
-            Self::HeartbeatsFailed => f.write_str("heartbeats failed"),
-            Self::Finished => f.write_str("finished"),
-            Self::Failed { error } => write!(f, "start failed: {error}"),
-        }
     }
 }
 
@@ -133,7 +91,7 @@ where
     F: Fn(Leadership) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), JobError>> + Send + 'static,
 {
-    Closures { start, stop: |_| std::future::ready(()), ends_with_start: true }
+    FnJob { start, stop: |_| std::future::ready(()), ends_when_start_returns: true }
 }
 
 /// A job of two closures. The term goes on when `start` returns, until `stop` is called.
@@ -157,17 +115,17 @@ where
     G: Fn(StopReason) -> Gut + Send + Sync + 'static,
     Gut: Future<Output = ()> + Send + 'static,
 {
-    Closures { start, stop, ends_with_start: false }
+    FnJob { start, stop, ends_when_start_returns: false }
 }
 
-struct Closures<F, G> {
+struct FnJob<F, G> {
     start: F,
     stop: G,
-    ends_with_start: bool,
+    ends_when_start_returns: bool,
 }
 
 #[async_trait]
-impl<F, Fut, G, Gut> Job for Closures<F, G>
+impl<F, Fut, G, Gut> Job for FnJob<F, G>
 where
     F: Fn(Leadership) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), JobError>> + Send + 'static,
@@ -182,7 +140,7 @@ where
         (self.stop)(reason.clone()).await;
     }
 
-    fn ends_with_start(&self) -> bool {
-        self.ends_with_start
+    fn ends_when_start_returns(&self) -> bool {
+        self.ends_when_start_returns
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::driver::Command;
-use crate::engine::Trust;
+use super::command::Command;
+use crate::lease::TrustDeadline;
 use crate::{FencingToken, LockName, Moment};
 
 /// One term's lead, handed to the job; clones are of the same term.
@@ -16,7 +16,7 @@ use crate::{FencingToken, LockName, Moment};
 pub struct Leadership {
     pub(super) name: LockName,
     pub(super) token: FencingToken,
-    pub(super) trust: Arc<Trust>,
+    pub(super) trust: Arc<TrustDeadline>,
     pub(super) cancellation: CancellationToken,
     pub(super) commands: mpsc::UnboundedSender<Command>,
 }
@@ -60,8 +60,8 @@ impl Leadership {
     ///
     /// # Cancel safety
     /// Safe.
-    pub async fn deadline_after(&self, seen: Moment) -> Moment {
-        self.trust.deadline_after(seen).await
+    pub async fn deadline_changed(&self, seen: Moment) -> Moment {
+        self.trust.deadline_changed(seen).await
     }
 
     /// Cancelled when the term is to end: the work should come to its end then.

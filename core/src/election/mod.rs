@@ -1,18 +1,20 @@
 //! Elections: a job that runs on one instance at a time, and on another when that one dies.
 
+mod command;
 mod driver;
 mod handle;
 mod job;
+mod job_tasks;
 mod leadership;
 pub mod machine;
-mod running;
+mod stop_reason;
 
 use std::sync::Arc;
 
-pub use crate::engine::{Beat, Hold};
 pub use handle::{ElectionHandle, Standing, Status};
-pub use job::{Job, JobError, StopReason, job_fn, start_stop};
+pub use job::{Job, JobError, job_fn, start_stop};
 pub use leadership::Leadership;
+pub use stop_reason::StopReason;
 
 use crate::engine::Engine;
 use crate::{LockName, Result, Settings, Timing};
@@ -53,7 +55,7 @@ impl Election {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), when they contradict each other or the
     /// store.
     pub fn settings(self, settings: &Settings) -> Result<Self> {
-        let timing = settings.resolve(&self.engine.calls.store().capabilities())?;
+        let timing = settings.resolve(&self.engine.store.inner().capabilities())?;
         Ok(Self { timing, ..self })
     }
 
@@ -72,7 +74,8 @@ impl Election {
     /// # Panics
     /// This panics outside of a tokio runtime.
     pub fn spawn(self, job: impl Job) -> ElectionHandle {
-        driver::spawn(self, Arc::new(job))
+        let Self { engine, name, timing } = self;
+        driver::spawn(engine, name, timing, Arc::new(job))
     }
 
     /// Campaigns, and runs the job whenever this instance leads, until the future is dropped.
@@ -84,6 +87,6 @@ impl Election {
     /// # Panics
     /// This panics outside of a tokio runtime.
     pub async fn run(self, job: impl Job) {
-        self.spawn(job).ended().await;
+        self.spawn(job).join().await;
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::debug;
 
-use super::{Background, Calls};
+use super::{BackgroundRuntime, BoundedStore};
 use crate::{ErrorKind, Holder, LockName, Moment, Presence, Timing};
 
 /// Announces the names that the elections of a client campaign for.
@@ -15,21 +15,21 @@ use crate::{ErrorKind, Holder, LockName, Moment, Presence, Timing};
 /// It runs while there are any, in the client's [background](Background). What fails is tried again
 /// at the next beat: no election depends on it.
 #[derive(Debug)]
-pub(crate) struct Announcer {
-    calls: Calls,
-    background: Arc<Background>,
+pub(crate) struct PresenceAnnouncer {
+    store: BoundedStore,
+    background: Arc<BackgroundRuntime>,
     holder: Holder,
     interval: Duration,
     ttl: Duration,
     limit: Duration,
-    state: Mutex<State>,
+    state: Mutex<Announced>,
     changed: Notify,
     /// The task has ended.
     stopped: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Announced {
     /// How often each is campaigned for.
     campaigns: BTreeMap<LockName, usize>,
     running: bool,
@@ -39,20 +39,20 @@ struct State {
 
 /// An election that campaigns, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Campaign {
-    announcer: Arc<Announcer>,
+pub(crate) struct Candidacy {
+    announcer: Arc<PresenceAnnouncer>,
     name: LockName,
 }
 
-impl Announcer {
+impl PresenceAnnouncer {
     pub(crate) fn new(
-        calls: Calls,
-        background: Arc<Background>,
+        store: BoundedStore,
+        background: Arc<BackgroundRuntime>,
         holder: Holder,
         timing: &Timing,
     ) -> Self {
         Self {
-            calls,
+            store,
             background,
             holder,
             interval: timing.heartbeat_interval,
@@ -65,21 +65,21 @@ impl Announcer {
     }
 
     /// Called within a runtime.
-    pub(crate) fn campaign(self: &Arc<Self>, name: LockName) -> Campaign {
+    pub(crate) fn register_candidate(self: &Arc<Self>, name: LockName) -> Candidacy {
         let mut state = self.state();
         *state.campaigns.entry(name.clone()).or_default() += 1;
         let begin = !state.unsupported && !std::mem::replace(&mut state.running, true);
         drop(state);
         if begin {
             // With the state unlocked: where there is no runtime, the task is dropped right here.
-            let running = Running { announcer: self.clone(), said: false };
+            let running = JobTasks { announcer: self.clone(), stopped: false };
             self.background.runtime().spawn(announce(running));
         }
         self.changed.notify_one();
-        Campaign { announcer: self.clone(), name }
+        Candidacy { announcer: self.clone(), name }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Announced> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -109,23 +109,23 @@ impl Announcer {
     }
 }
 
-impl Campaign {
+impl Candidacy {
     /// Leaves, and waits until the store has been told, or could not be, if this was the last of
     /// the client's: a process that exits right after leaves no trace. It waits until `by` at the
     /// latest.
-    pub(crate) async fn leave(self, by: Moment) {
+    pub(crate) async fn withdraw_by(self, by: Moment) {
         let announcer = self.announcer.clone();
         drop(self);
         tokio::select! {
             biased;
             () = announcer.until_idle() => {}
             // The store hangs, or the runtime of the task is not driven.
-            () = announcer.calls.clock().sleep_until(by) => {}
+            () = announcer.store.clock().sleep_until(by) => {}
         }
     }
 }
 
-impl Drop for Campaign {
+impl Drop for Candidacy {
     fn drop(&mut self) {
         let mut state = self.announcer.state();
         if let Some(count) = state.campaigns.get_mut(&self.name) {
@@ -140,41 +140,41 @@ impl Drop for Campaign {
 }
 
 /// The announcer while its task runs: said not to run however that ends.
-struct Running {
-    announcer: Arc<Announcer>,
-    said: bool,
+struct JobTasks {
+    announcer: Arc<PresenceAnnouncer>,
+    stopped: bool,
 }
 
-impl Running {
+impl JobTasks {
     /// Whether to stop, decided and said in one step, lest a newcomer rely on a task that ends.
     fn stop_if_idle(&mut self) -> bool {
         let mut state = self.announcer.state();
         if state.unsupported || state.campaigns.is_empty() {
             state.running = false;
-            self.said = true;
+            self.stopped = true;
             self.announcer.stopped.notify_waiters();
         }
-        self.said
+        self.stopped
     }
 }
 
-impl Drop for Running {
+impl Drop for JobTasks {
     fn drop(&mut self) {
-        if !self.said {
+        if !self.stopped {
             self.announcer.state().running = false;
             self.announcer.stopped.notify_waiters();
         }
     }
 }
 
-async fn announce(mut running: Running) {
+async fn announce(mut running: JobTasks) {
     let announcer = running.announcer.clone();
-    let Announcer { calls, interval, ttl, limit, .. } = &*announcer;
+    let PresenceAnnouncer { store, interval, ttl, limit, .. } = &*announcer;
     loop {
         let presence = announcer.presence();
         let outcome = match &presence {
-            Some(presence) => calls.announce(presence, *ttl, *limit).await,
-            None => calls.withdraw(announcer.holder.instance, *limit).await,
+            Some(presence) => store.announce(presence, *ttl, *limit).await,
+            None => store.withdraw(announcer.holder.instance, *limit).await,
         };
         if let Err(error) = outcome {
             debug!(%error, "this instance could not be made known");
@@ -186,7 +186,7 @@ async fn announce(mut running: Running) {
         tokio::select! {
             biased;
             () = announcer.changed.notified() => {}
-            () = calls.clock().sleep_until(calls.clock().now() + *interval) => {}
+            () = store.clock().sleep_until(store.clock().now() + *interval) => {}
         }
     }
 }

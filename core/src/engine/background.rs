@@ -16,11 +16,11 @@ use tracing::warn;
 /// Under a clock whose timers depend on the caller's runtime, as in tests, and where no thread can
 /// be started, tasks run in the runtime of the caller.
 #[derive(Debug)]
-pub(crate) struct Background {
+pub(crate) struct BackgroundRuntime {
     on_own_thread: bool,
 }
 
-impl Background {
+impl BackgroundRuntime {
     pub(crate) fn new(on_own_thread: bool) -> Self {
         Self { on_own_thread }
     }
@@ -30,12 +30,12 @@ impl Background {
     /// # Panics
     /// This panics outside of a tokio runtime if the thread could not be started.
     pub(crate) fn runtime(&self) -> Handle {
-        let own = if self.on_own_thread { own_thread() } else { None };
+        let own = if self.on_own_thread { on_dedicated_thread() } else { None };
         own.unwrap_or_else(Handle::current)
     }
 }
 
-fn own_thread() -> Option<Handle> {
+fn on_dedicated_thread() -> Option<Handle> {
     static THREAD: OnceLock<Option<Handle>> = OnceLock::new();
     let started = THREAD.get_or_init(|| {
         start()
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn the_thread_outlives_the_client_that_started_it() {
         let (send, received) = mpsc::channel();
-        Background::new(true).runtime().spawn(async move {
+        BackgroundRuntime::new(true).runtime().spawn(async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let _ = send.send(thread::current().name().map(ToOwned::to_owned));
         });
@@ -95,9 +95,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_thread_tasks_run_where_the_caller_is() {
+    fn without_a_thread_tasks_run_in_the_callers_runtime() {
         let runtime = Builder::new_current_thread().build().unwrap();
-        let here = runtime.block_on(async { Background::new(false).runtime().id() });
+        let here = runtime.block_on(async { BackgroundRuntime::new(false).runtime().id() });
         assert_eq!(here, runtime.handle().id());
     }
 }

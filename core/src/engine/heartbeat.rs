@@ -13,7 +13,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, Background, Beat, Calls};
+use super::{BackgroundRuntime, BoundedStore, TimedReply};
+use crate::lease::RenewalWindow;
 use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
 
 /// Collects renewals and sends them together.
@@ -24,45 +25,45 @@ use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
 /// there is a client, in its [background](Background).
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
-    calls: Calls,
-    background: Arc<Background>,
+    store: BoundedStore,
+    background: Arc<BackgroundRuntime>,
     /// One per runtime: a task in another may not be driven.
-    queues: Mutex<HashMap<runtime::Id, mpsc::UnboundedSender<Renewal>>>,
+    queues: Mutex<HashMap<runtime::Id, mpsc::UnboundedSender<QueuedRenewal>>>,
 }
 
 #[derive(Debug)]
-struct Renewal {
+struct QueuedRenewal {
     options: RenewOptions,
-    beat: Beat,
-    gone_out: Arc<AtomicBool>,
-    answer: oneshot::Sender<Answer<RenewOutcome>>,
+    window: RenewalWindow,
+    sent: Arc<AtomicBool>,
+    answer: oneshot::Sender<TimedReply<RenewOutcome>>,
 }
 
 /// A requested renewal; awaiting it returns its answer.
 ///
 /// Dropping it cancels the renewal if that was not sent yet, and otherwise ignores the answer.
 #[derive(Debug)]
-pub(crate) struct Renewing {
+pub(crate) struct PendingRenewal {
     due: Moment,
-    gone_out: Arc<AtomicBool>,
-    answered: oneshot::Receiver<Answer<RenewOutcome>>,
+    sent: Arc<AtomicBool>,
+    reply: oneshot::Receiver<TimedReply<RenewOutcome>>,
     store: Arc<str>,
 }
 
-impl Renewing {
+impl PendingRenewal {
     /// Returns whether the renewal was sent to the store.
-    pub(crate) fn has_gone_out(&self) -> bool {
-        self.gone_out.load(Ordering::SeqCst)
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent.load(Ordering::SeqCst)
     }
 }
 
-impl Future for Renewing {
-    type Output = Answer<RenewOutcome>;
+impl Future for PendingRenewal {
+    type Output = TimedReply<RenewOutcome>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // The sender goes without a word only when the runtime shuts down or the store panics.
-        Pin::new(&mut self.answered).poll(context).map(|answer| {
-            answer.unwrap_or_else(|_| Answer {
+        Pin::new(&mut self.reply).poll(context).map(|answer| {
+            answer.unwrap_or_else(|_| TimedReply {
                 sent: self.due,
                 outcome: Err(Error::new(ErrorKind::OutcomeUnknown, "the heartbeat was cut off")
                     .during("renew")
@@ -73,19 +74,24 @@ impl Future for Renewing {
 }
 
 impl Heartbeat {
-    pub(crate) fn new(calls: Calls, background: Arc<Background>) -> Self {
-        Self { calls, background, queues: Mutex::default() }
+    pub(crate) fn new(store: BoundedStore, background: Arc<BackgroundRuntime>) -> Self {
+        Self { store, background, queues: Mutex::default() }
     }
 
     /// Queues the renewal of one lease for the next batch that has room for it.
-    pub(crate) fn renew(&self, options: RenewOptions, beat: Beat) -> Renewing {
+    pub(crate) fn renew(&self, options: RenewOptions, beat: RenewalWindow) -> PendingRenewal {
         let (answer, answered) = oneshot::channel();
         let gone_out = Arc::new(AtomicBool::new(false));
-        self.enqueue(Renewal { options, beat, gone_out: gone_out.clone(), answer });
-        Renewing { due: beat.due, gone_out, answered, store: self.calls.label().clone() }
+        self.enqueue(QueuedRenewal { options, window: beat, sent: gone_out.clone(), answer });
+        PendingRenewal {
+            due: beat.latest,
+            sent: gone_out,
+            reply: answered,
+            store: self.store.label().clone(),
+        }
     }
 
-    fn enqueue(&self, renewal: Renewal) {
+    fn enqueue(&self, renewal: QueuedRenewal) {
         let runtime = self.background.runtime();
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let renewal = match queues.get(&runtime.id()) {
@@ -97,7 +103,7 @@ impl Heartbeat {
             None => renewal,
         };
         let (open, renewals) = mpsc::unbounded_channel();
-        runtime.spawn(beat(self.calls.clone(), renewals));
+        runtime.spawn(run(self.store.clone(), renewals));
         // The task has just begun and holds the other end.
         let _ = open.send(renewal);
         queues.retain(|_, queue| !queue.is_closed());
@@ -106,12 +112,12 @@ impl Heartbeat {
 }
 
 /// Runs until the client is gone.
-async fn beat(calls: Calls, mut renewals: mpsc::UnboundedReceiver<Renewal>) {
-    let mut waiting = Waiting::default();
+async fn run(store: BoundedStore, mut renewals: mpsc::UnboundedReceiver<QueuedRenewal>) {
+    let mut waiting = RenewalQueue::default();
     let mut under_way: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
     loop {
         let first_due = waiting.first_due();
-        let clock = calls.clock().clone();
+        let clock = store.clock().clone();
         tokio::select! {
             biased;
             renewal = renewals.recv() => match renewal {
@@ -122,8 +128,8 @@ async fn beat(calls: Calls, mut renewals: mpsc::UnboundedReceiver<Renewal>) {
             () = async { clock.sleep_until(first_due.unwrap_or_default()).await },
                 if first_due.is_some() =>
             {
-                for batch in waiting.take_ready(clock.now(), calls.store().capabilities().renew_batch) {
-                    under_way.push(Box::pin(send(calls.clone(), batch)));
+                for batch in waiting.take_due(clock.now(), store.inner().capabilities().renew_batch) {
+                    under_way.push(Box::pin(send_and_reply(store.clone(), batch)));
                 }
             }
         }
@@ -132,15 +138,15 @@ async fn beat(calls: Calls, mut renewals: mpsc::UnboundedReceiver<Renewal>) {
 
 /// Renewals that have not gone out, by when they are due.
 #[derive(Debug, Default)]
-struct Waiting {
-    by_due: BTreeMap<(Moment, u64), Renewal>,
+struct RenewalQueue {
+    by_due: BTreeMap<(Moment, u64), QueuedRenewal>,
     added: u64,
 }
 
-impl Waiting {
-    fn add(&mut self, renewal: Renewal) {
+impl RenewalQueue {
+    fn add(&mut self, renewal: QueuedRenewal) {
         self.added += 1;
-        self.by_due.insert((renewal.beat.due, self.added), renewal);
+        self.by_due.insert((renewal.window.latest, self.added), renewal);
     }
 
     fn first_due(&self) -> Option<Moment> {
@@ -148,14 +154,14 @@ impl Waiting {
     }
 
     /// Takes everything that may go out now, in batches of at most `most`.
-    fn take_ready(&mut self, now: Moment, most: usize) -> Vec<Vec<Renewal>> {
+    fn take_due(&mut self, now: Moment, most: usize) -> Vec<Vec<QueuedRenewal>> {
         self.by_due.retain(|_, renewal| !renewal.answer.is_closed());
-        let may_go = self.by_due.extract_if(.., |_, renewal| renewal.beat.from <= now);
+        let may_go = self.by_due.extract_if(.., |_, renewal| renewal.window.earliest <= now);
         let mut batches = Vec::new();
         let mut batch = Vec::new();
         for (_, renewal) in may_go {
             // From here on the renewal cannot be cancelled.
-            renewal.gone_out.store(true, Ordering::SeqCst);
+            renewal.sent.store(true, Ordering::SeqCst);
             if batch.len() == most.max(1) {
                 // Each batch gets its own buffer of the size that it needs.
                 batches.push(std::mem::take(&mut batch));
@@ -170,35 +176,39 @@ impl Waiting {
 }
 
 /// Sends one batch and hands out its answers. On error, every renewal in it gets that error.
-async fn send(calls: Calls, batch: Vec<Renewal>) {
-    let now = calls.clock().now();
+async fn send_and_reply(store: BoundedStore, batch: Vec<QueuedRenewal>) {
+    let now = store.clock().now();
     // After a pause of the machine it is sent late, and has as long as any other.
-    let patience = |beat: Beat| beat.retry_at.saturating_since(beat.due);
-    let retry_at =
-        batch.iter().map(|it| it.beat.due.max(now) + patience(it.beat)).min().unwrap_or(now);
+    let retry_after = |beat: RenewalWindow| beat.retry_at.saturating_since(beat.latest);
+    let retry_at = batch
+        .iter()
+        .map(|it| it.window.latest.max(now) + retry_after(it.window))
+        .min()
+        .unwrap_or(now);
     // Each renewal waits for as long as an answer is of use, and the call lasts as long as any of
     // them: a retry is sent beside the call and does not end it.
-    let until = batch.iter().map(|renewal| renewal.beat.until).max().unwrap_or(now);
+    let until = batch.iter().map(|renewal| renewal.window.useful_until).max().unwrap_or(now);
     let (leases, mut answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|renewal| (renewal.options, renewal.answer)).unzip();
-    let Some(Answer { sent, outcome }) = ask(&calls, &leases, &mut answers, retry_at, until).await
+    let Some(TimedReply { sent, outcome }) =
+        send_batch(&store, &leases, &mut answers, retry_at, until).await
     else {
         return;
     };
-    calls.meters().renewed(leases.len(), &outcome);
+    store.metrics().record_renewals(leases.len(), &outcome);
     match outcome {
         Ok(outcomes) => {
             for ((answer, outcome), lease) in answers.into_iter().zip(outcomes).zip(&leases) {
-                let outcome = known(outcome, lease, calls.label());
+                let outcome = unknown_as_error(outcome, lease, store.label());
                 if let Err(error) = &outcome {
-                    calls.outages().failed(error, calls.clock().now());
+                    store.outages().record_failure(error, store.clock().now());
                 }
-                drop(answer.send(Answer { sent, outcome }));
+                drop(answer.send(TimedReply { sent, outcome }));
             }
         }
         Err(error) => {
             for answer in answers {
-                drop(answer.send(Answer { sent, outcome: Err(error.clone()) }));
+                drop(answer.send(TimedReply { sent, outcome: Err(error.clone()) }));
             }
         }
     }
@@ -206,21 +216,21 @@ async fn send(calls: Calls, batch: Vec<Renewal>) {
 
 /// Asks the store until it answers, or until nobody waits for the answer: calls that hang must not
 /// pile up. No answer by `retry_at` counts as a failure of the store, though a later one is used.
-async fn ask(
-    calls: &Calls,
+async fn send_batch(
+    store: &BoundedStore,
     leases: &[RenewOptions],
-    answers: &mut [oneshot::Sender<Answer<RenewOutcome>>],
+    answers: &mut [oneshot::Sender<TimedReply<RenewOutcome>>],
     retry_at: Moment,
     until: Moment,
-) -> Option<Answer<Vec<RenewOutcome>>> {
-    let sent = calls.clock().now();
-    let nobody_waits = async {
+) -> Option<TimedReply<Vec<RenewOutcome>>> {
+    let sent = store.clock().now();
+    let all_callers_gone = async {
         for answer in answers {
             answer.closed().await;
         }
     };
-    let mut nobody_waits = pin!(nobody_waits);
-    let mut call = pin!(calls.renew(leases, until.saturating_since(sent)));
+    let mut nobody_waits = pin!(all_callers_gone);
+    let mut call = pin!(store.renew(leases, until.saturating_since(sent)));
     let mut late = None;
     loop {
         tokio::select! {
@@ -229,13 +239,13 @@ async fn ask(
             () = &mut nobody_waits => {
                 // Without an answer in time it has failed; a lease that was released meant no harm.
                 if let Some(error) = late {
-                    calls.meters().renewed(leases.len(), &Err(error));
+                    store.metrics().record_renewals(leases.len(), &Err(error));
                 }
                 return None;
             }
-            () = calls.clock().sleep_until(retry_at), if late.is_none() => {
-                let error = unanswered(calls.label(), retry_at.saturating_since(sent));
-                calls.outages().failed(&error, calls.clock().now());
+            () = store.clock().sleep_until(retry_at), if late.is_none() => {
+                let error = no_reply(store.label(), retry_at.saturating_since(sent));
+                store.outages().record_failure(&error, store.clock().now());
                 late = Some(error);
             }
         }
@@ -243,14 +253,18 @@ async fn ask(
 }
 
 /// The error of a renewal that has had no answer for that long.
-fn unanswered(store: &str, waited: Duration) -> Error {
+fn no_reply(store: &str, waited: Duration) -> Error {
     Error::new(ErrorKind::OutcomeUnknown, format!("no answer within {waited:?}"))
         .during("renew")
         .on_store(store)
 }
 
 /// Turns an unknown outcome into an error: a failed heartbeat of that lease alone.
-fn known(outcome: RenewOutcome, lease: &RenewOptions, store: &str) -> Result<RenewOutcome> {
+fn unknown_as_error(
+    outcome: RenewOutcome,
+    lease: &RenewOptions,
+    store: &str,
+) -> Result<RenewOutcome> {
     match outcome {
         RenewOutcome::Unknown { why } => Err(Error::new(ErrorKind::OutcomeUnknown, why)
             .during("renew")
@@ -269,22 +283,29 @@ mod tests {
         Moment::from_origin(Duration::from_millis(millis))
     }
 
-    fn renewal(from: u64, due: u64) -> (Renewal, oneshot::Receiver<Answer<RenewOutcome>>) {
+    fn renewal(
+        from: u64,
+        due: u64,
+    ) -> (QueuedRenewal, oneshot::Receiver<TimedReply<RenewOutcome>>) {
         let (answer, answered) = oneshot::channel();
         let options = RenewOptions {
             name: LockName::new("a").unwrap(),
             lease: LeaseId::new(),
             ttl: Duration::from_secs(1),
         };
-        let beat =
-            Beat { from: at(from), due: at(due), retry_at: at(due + 10), until: at(due + 30) };
+        let beat = RenewalWindow {
+            earliest: at(from),
+            latest: at(due),
+            retry_at: at(due + 10),
+            useful_until: at(due + 30),
+        };
         let gone_out = Arc::default();
-        (Renewal { options, beat, gone_out, answer }, answered)
+        (QueuedRenewal { options, window: beat, sent: gone_out, answer }, answered)
     }
 
     #[test]
-    fn what_may_go_goes_with_what_is_due() {
-        let mut waiting = Waiting::default();
+    fn renewals_whose_window_is_open_join_the_batch_that_is_due() {
+        let mut waiting = RenewalQueue::default();
         let (first, _keep_first) = renewal(75, 100);
         let (second, _keep_second) = renewal(95, 120);
         let (third, _keep_third) = renewal(105, 130);
@@ -292,46 +313,46 @@ mod tests {
             waiting.add(renewal);
         }
         assert_eq!(waiting.first_due(), Some(at(100)));
-        let batches = waiting.take_ready(at(100), 500);
+        let batches = waiting.take_due(at(100), 500);
         assert_eq!(batches.len(), 1);
         assert_eq!(batches[0].len(), 2);
         assert_eq!(waiting.first_due(), Some(at(130)));
     }
 
     #[test]
-    fn batches_are_no_larger_than_the_store_takes() {
-        let mut waiting = Waiting::default();
+    fn batches_respect_the_stores_renew_batch() {
+        let mut waiting = RenewalQueue::default();
         let mut keep = Vec::new();
         for _ in 0..25 {
             let (renewal, answered) = renewal(0, 0);
             keep.push(answered);
             waiting.add(renewal);
         }
-        let sizes: Vec<_> = waiting.take_ready(at(0), 10).iter().map(Vec::len).collect();
+        let sizes: Vec<_> = waiting.take_due(at(0), 10).iter().map(Vec::len).collect();
         assert_eq!(sizes, [10, 10, 5]);
     }
 
     /// Each batch used to keep a buffer that was large enough for all later ones.
     #[test]
     fn batches_take_no_more_memory_than_their_renewals_need() {
-        let mut waiting = Waiting::default();
+        let mut waiting = RenewalQueue::default();
         let mut keep = Vec::new();
         for _ in 0..10_000 {
             let (renewal, answered) = renewal(0, 0);
             keep.push(answered);
             waiting.add(renewal);
         }
-        let batches = waiting.take_ready(at(0), 100);
+        let batches = waiting.take_due(at(0), 100);
         let room: usize = batches.iter().map(Vec::capacity).sum();
         assert!(room <= 2 * 10_000, "room for {room} renewals");
     }
 
     #[test]
-    fn a_renewal_that_nobody_waits_for_does_not_go_out() {
-        let mut waiting = Waiting::default();
+    fn a_cancelled_renewal_is_not_sent() {
+        let mut waiting = RenewalQueue::default();
         let (renewal, answered) = renewal(0, 0);
         waiting.add(renewal);
         drop(answered);
-        assert!(waiting.take_ready(at(0), 10).is_empty());
+        assert!(waiting.take_due(at(0), 10).is_empty());
     }
 }

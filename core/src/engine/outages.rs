@@ -17,7 +17,7 @@ pub(crate) struct Outages {
 
 #[derive(Clone, Copy, Debug)]
 struct Outage {
-    failure: Failure,
+    failure: FailureClass,
     since: Moment,
     last: Moment,
     failures: u64,
@@ -26,19 +26,19 @@ struct Outage {
 /// What is reported as one outage. A right that is missing for one operation must not keep a store
 /// that goes away out of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
+enum FailureClass {
     /// The store does not answer, to whatever it is asked.
     NoAnswer,
     /// One operation fails in one way.
-    Of(Option<&'static str>, ErrorKind),
+    Kind(Option<&'static str>, ErrorKind),
 }
 
-impl Failure {
+impl FailureClass {
     fn of(error: &Error) -> Self {
         if error.is_transient() {
             Self::NoAnswer
         } else {
-            Self::Of(error.operation(), error.kind())
+            Self::Kind(error.operation(), error.kind())
         }
     }
 }
@@ -46,19 +46,19 @@ impl Failure {
 impl Outages {
     /// An outage is over at the first answer after this long without a failure. Otherwise a store
     /// that answers some calls and fails others would be logged at each of them.
-    const CALM: Duration = Duration::from_secs(10);
+    const QUIET_PERIOD: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(store: Arc<str>) -> Self {
         Self { store, current: Mutex::default() }
     }
 
     /// A call failed.
-    pub(crate) fn failed(&self, error: &Error, now: Moment) {
+    pub(crate) fn record_failure(&self, error: &Error, now: Moment) {
         if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported) {
             // The store itself works.
             return;
         }
-        let failure = Failure::of(error);
+        let failure = FailureClass::of(error);
         let mut current = self.current();
         let known = current.iter_mut().find(|outage| outage.failure == failure);
         let first = known.is_none();
@@ -78,21 +78,23 @@ impl Outages {
     }
 
     /// A call of that operation was answered.
-    pub(crate) fn answered(&self, operation: &'static str, now: Moment) {
+    pub(crate) fn record_success(&self, operation: &'static str, now: Moment) {
         let concerns = |failure| match failure {
-            Failure::NoAnswer => true,
+            FailureClass::NoAnswer => true,
             // It is not over because others succeed.
-            Failure::Of(failed, _) => failed == Some(operation),
+            FailureClass::Kind(failed, _) => failed == Some(operation),
         };
         let is_over = |outage: &mut Outage| {
-            concerns(outage.failure) && now.saturating_since(outage.last) >= Self::CALM
+            concerns(outage.failure) && now.saturating_since(outage.last) >= Self::QUIET_PERIOD
         };
         let over: Vec<_> = self.current().extract_if(.., is_over).collect();
         for Outage { failure, since, last, failures } in over {
             let (store, lasted) = (&*self.store, last.saturating_since(since));
             match failure {
-                Failure::NoAnswer => info!(store, failures, ?lasted, "the store answers again"),
-                Failure::Of(operation, kind) => {
+                FailureClass::NoAnswer => {
+                    info!(store, failures, ?lasted, "the store answers again");
+                }
+                FailureClass::Kind(operation, kind) => {
                     info!(store, operation, ?kind, failures, ?lasted, "the failures have ended");
                 }
             }
@@ -121,35 +123,36 @@ mod tests {
         let outages = Outages::new("store:".into());
         let error = Error::new(ErrorKind::Unavailable, "away");
         for secs in 0..30 {
-            outages.failed(&error, at(secs));
-            outages.answered("renew", at(secs));
+            outages.record_failure(&error, at(secs));
+            outages.record_success("renew", at(secs));
         }
         assert_eq!(failures(&outages), Some(30));
-        outages.answered("renew", at(38));
+        outages.record_success("renew", at(38));
         assert_eq!(failures(&outages), Some(30));
-        outages.answered("renew", at(39));
+        outages.record_success("renew", at(39));
         assert_eq!(failures(&outages), None);
     }
 
     #[test]
-    fn an_unsupported_operation_is_no_outage() {
+    fn an_unsupported_operation_does_not_count_as_an_outage() {
         let outages = Outages::new("store:".into());
-        outages.failed(&Error::new(ErrorKind::Unsupported, "no records of instances"), at(1));
+        outages
+            .record_failure(&Error::new(ErrorKind::Unsupported, "no records of instances"), at(1));
         assert_eq!(failures(&outages), None);
     }
 
     #[test]
-    fn a_missing_right_hides_no_outage() {
+    fn a_permission_error_does_not_hide_an_outage() {
         let outages = Outages::new("store:".into());
         let denied = Error::new(ErrorKind::Denied, "no right").during("announce");
         let away = Error::new(ErrorKind::Unavailable, "away").during("renew");
         for error in [&denied, &away, &denied] {
-            outages.failed(error, at(1));
+            outages.record_failure(error, at(1));
         }
         let counts: Vec<_> = outages.current().iter().map(|outage| outage.failures).collect();
         assert_eq!(counts, [2, 1]);
-        outages.answered("renew", at(100));
+        outages.record_success("renew", at(100));
         let left: Vec<_> = outages.current().iter().map(|outage| outage.failure).collect();
-        assert_eq!(left, [Failure::Of(Some("announce"), ErrorKind::Denied)]);
+        assert_eq!(left, [FailureClass::Kind(Some("announce"), ErrorKind::Denied)]);
     }
 }

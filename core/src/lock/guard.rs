@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
-use crate::engine::{
-    Answer, Beat, Claim, Engine, Hold, Loss, Next, RenewalPlan, Renewals, Subscription, Trust,
-};
-use crate::{FencingToken, Grant, LockName, Moment, RenewOptions, RenewOutcome, Result, Timing};
+use super::waiter::{Granted, Waiter};
+use crate::engine::{Engine, Subscription};
+use crate::lease::machine::{Action, Event, Machine};
+use crate::lease::{AcquireAttempt, LeaseRequests, LossReason, Reply, TrustDeadline, WakeTimer};
+use crate::{FencingToken, LockName, RenewOutcome, Result};
 
 /// A held lock, kept by the client's heartbeat until it is released or dropped.
 ///
@@ -30,47 +31,33 @@ use crate::{FencingToken, Grant, LockName, Moment, RenewOptions, RenewOutcome, R
 #[must_use = "the lock is released as soon as its guard is dropped"]
 pub struct Guard {
     engine: Arc<Engine>,
-    claim: Claim,
+    attempt: AcquireAttempt,
     name: LockName,
     token: FencingToken,
-    trust: Arc<Trust>,
-    keeper: AbortHandle,
+    trust: Arc<TrustDeadline>,
+    renewal_task: AbortHandle,
     release_limit: Duration,
 }
 
 impl Guard {
-    /// Begins to keep the lease; gives the claim back when it came too late to be trusted.
-    pub(crate) fn new(
-        engine: Arc<Engine>,
-        claim: Claim,
-        timing: &Timing,
-        sent: Moment,
-        grant: Grant,
-    ) -> Result<Self, Claim> {
-        let hold = Hold::granted(timing.without_job(), sent, grant.left);
-        let trust = Arc::new(Trust::until(hold.deadline(), engine.calls.clock().clone()));
-        if !trust.is_held() {
-            return Err(claim);
-        }
-        let name = claim.name().clone();
-        let lease = RenewOptions { name: name.clone(), lease: claim.lease(), ttl: timing.ttl };
-        let plan = RenewalPlan::for_guard(hold, engine.now());
-        let mut renewals = Renewals::new(engine.clone(), lease, timing);
-        // This is done here and not in the keeper's task, which may not run before the caller
-        // awaits.
-        renewals.ask(plan.beat());
-        let keeper = Keeper {
-            name: name.clone(),
-            hints: engine.hub.subscribe(name.clone()),
+    /// Keeps the lease that was granted to a waiter.
+    pub(super) fn new(waiter: Waiter, granted: Granted) -> Self {
+        let Waiter { engine, name, timing, machine, requests, timer } = waiter;
+        let Granted { attempt, token, deadline } = granted;
+        let trust = Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone()));
+        let task = GuardTask {
             engine: engine.clone(),
+            name: name.clone(),
+            hints: engine.hint_dispatcher.subscribe(name.clone()),
             trust: trust.clone(),
-            renewals,
-            plan,
+            machine,
+            requests,
+            timer,
         };
-        keeper.engine.calls.meters().holds();
-        let keeper = engine.background.runtime().spawn(keeper.keep()).abort_handle();
+        engine.store.metrics().lock_acquired();
+        let renewal_task = engine.background.runtime().spawn(task.run()).abort_handle();
         let release_limit = timing.leave_timeout();
-        Ok(Self { engine, claim, name, token: grant.token, trust, keeper, release_limit })
+        Self { engine, attempt, name, token, trust, renewal_task, release_limit }
     }
 
     /// The lock's name.
@@ -99,14 +86,14 @@ impl Guard {
 
     /// Returns when the lease cannot be kept, with the reason; never while it is in order.
     ///
-    /// On [`Loss::Disabled`] the lease runs on for [`remaining`](Self::remaining), to stop in.
+    /// On [`LossReason::Disabled`] the lease runs on for [`remaining`](Self::remaining), to stop in.
     ///
     /// # Cancel safety
     /// Safe, and it may be called again.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
-    pub async fn lost(&self) -> Loss {
+    pub async fn lost(&self) -> LossReason {
         self.trust.lost().await
     }
 
@@ -138,17 +125,17 @@ impl Guard {
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn release_within(mut self, limit: Duration) -> Result<()> {
-        self.keeper.abort();
-        self.trust.end(None);
-        self.claim.release(limit).await?;
+        self.renewal_task.abort();
+        self.trust.expire_now(None);
+        self.attempt.release(limit).await?;
         Ok(())
     }
 }
 
 impl Drop for Guard {
-    /// The claim, dropped with the guard, releases what may still be held.
+    /// The attempt, dropped with the guard, releases what may still be held.
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.renewal_task.abort();
     }
 }
 
@@ -158,91 +145,75 @@ impl fmt::Debug for Guard {
             .field("name", &self.name)
             .field("token", &self.token)
             .field("remaining", &self.remaining())
-            .field("store", &self.engine.calls.store().label())
+            .field("store", &self.engine.store.inner().label())
             .finish_non_exhaustive()
     }
 }
 
 /// Renews one lease until it is lost.
-struct Keeper {
+struct GuardTask {
     engine: Arc<Engine>,
     name: LockName,
     hints: Subscription,
-    trust: Arc<Trust>,
-    plan: RenewalPlan,
-    renewals: Renewals,
+    trust: Arc<TrustDeadline>,
+    machine: Machine,
+    requests: LeaseRequests,
+    timer: WakeTimer,
 }
 
-impl Drop for Keeper {
+impl Drop for GuardTask {
     fn drop(&mut self) {
-        self.engine.calls.meters().holds_no_more();
+        self.engine.store.metrics().lock_ended();
     }
 }
 
-impl Keeper {
-    async fn keep(mut self) {
+impl GuardTask {
+    async fn run(mut self) {
+        let reason = self.keep().await;
+        self.engine.store.metrics().lock_lost(&reason);
+        let (lock, store) = (self.name.as_str(), self.engine.store.inner().label());
+        warn!(lock, store, loss = %reason, "a held lock cannot be kept");
+        match reason {
+            LossReason::Disabled { .. } => self.trust.stop_renewing(reason),
+            LossReason::Expired | LossReason::Gone => self.trust.expire_now(Some(reason)),
+        }
+    }
+
+    /// Returns why the lease cannot be kept.
+    async fn keep(&mut self) -> LossReason {
         loop {
-            let engine = self.engine.clone();
-            let clock = engine.calls.clock();
-            let wake = self.plan.beat().retry_at.min(self.plan.hold().deadline());
-            let next = tokio::select! {
+            let tick = self.timer.sleep(self.machine.next_tick(), &self.engine);
+            let event = tokio::select! {
                 biased;
-                answer = self.renewals.next() => match self.answered(answer) {
-                    Ok(next) => next,
-                    Err(loss) => return self.lost(loss),
-                },
-                // Perhaps it was disabled: the heartbeat will say so.
-                () = self.hints.changed(), if self.plan.heeds_hints() => {
-                    self.plan.hinted(clock.now())
+                reply = self.requests.next() => {
+                    self.record(&reply);
+                    (&reply).into()
                 }
-                () = clock.sleep_until(wake) => self.plan.retry(clock.now()),
+                () = tick => Event::Tick,
+                () = self.hints.changed() => Event::Hint,
             };
+            for action in self.machine.handle(event, self.engine.now()) {
+                match action {
+                    Action::Send(request) => self.requests.send(request),
+                    Action::ExtendTrust(deadline) if self.trust.extend(deadline) => {}
+                    Action::ExtendTrust(_) => return LossReason::Expired,
+                    Action::Lost { reason, .. } => return reason,
+                    // The machine was granted its lease before it came here, and keeps it.
+                    Action::Granted { .. } => {}
+                }
+            }
             if !self.trust.is_held() {
-                return self.lost(Loss::Expired);
-            }
-            if let Some(beat) = next {
-                self.renewals.ask(beat);
+                return LossReason::Expired;
             }
         }
     }
 
-    /// Returns the renewal to send next, if any, or an error when the lease cannot be kept.
-    fn answered(
-        &mut self,
-        Answer { sent, outcome }: Answer<RenewOutcome>,
-    ) -> Result<Option<Beat>, Loss> {
-        let (now, under_way) = (self.engine.now(), self.renewals.under_way());
-        match outcome {
-            // The answer came when the lease was no longer trusted, and trust is never restored.
-            Ok(RenewOutcome::Extended { .. }) if !self.trust.is_held() => Err(Loss::Expired),
-            Ok(RenewOutcome::Extended { left }) => {
-                self.engine.calls.meters().confirmed(self.trust.remaining());
-                let next = self.plan.extended(sent, left, now, under_way);
-                if self.trust.extend(self.plan.hold().deadline()) {
-                    Ok(next)
-                } else {
-                    Err(Loss::Expired)
-                }
-            }
-            Ok(RenewOutcome::Lost) => Err(Loss::Gone),
-            Ok(RenewOutcome::Disabled { reason, .. }) => Err(Loss::Disabled { reason }),
-            // The heartbeat turns unknown outcomes into errors, and reports errors.
-            Ok(RenewOutcome::Unknown { .. }) | Err(_) => {
-                match self.plan.failed(sent, now, under_way) {
-                    Next::Renew(beat) => Ok(Some(beat)),
-                    Next::Wait | Next::GiveUp => Ok(None),
-                }
-            }
-        }
-    }
-
-    fn lost(&self, loss: Loss) {
-        self.engine.calls.meters().lost(&loss);
-        let (lock, store) = (self.name.as_str(), self.engine.calls.store().label());
-        warn!(lock, store, %loss, "a held lock cannot be kept");
-        match loss {
-            Loss::Disabled { .. } => self.trust.give_notice(loss),
-            Loss::Expired | Loss::Gone => self.trust.end(Some(loss)),
+    fn record(&self, reply: &Reply) {
+        if let Reply::Renew { reply, .. } = reply
+            && let Ok(RenewOutcome::Extended { .. }) = reply.outcome
+            && self.trust.is_held()
+        {
+            self.engine.store.metrics().record_trust_left(self.trust.remaining());
         }
     }
 }

@@ -1,15 +1,18 @@
 //! Locks: a guarded section of code that one instance at a time is in.
 
 mod guard;
+mod waiter;
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Answer, Claim, Engine};
+use crate::engine::{Engine, TimedReply};
+use crate::lease::Reply;
+use crate::lease::machine::Event;
 use crate::{AcquireOutcome, Error, ErrorKind, LockName, Result, Settings, Timing};
 
 pub use guard::Guard;
+use waiter::Waiter;
 
 /// A named lock of a [`Client`](crate::Client).
 ///
@@ -34,18 +37,6 @@ pub struct Lock {
     timing: Timing,
 }
 
-/// What one attempt came to, when it did not get the lock.
-enum Refused {
-    /// Another holds it for that much longer, or it is disabled; the text says so.
-    Taken {
-        left: Option<Duration>,
-        why: String,
-    },
-    /// It was granted, but the answer took too long for the lease to be trusted.
-    TooLate,
-    Failed(Error),
-}
-
 impl Lock {
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
         Self { engine, name, timing }
@@ -57,7 +48,7 @@ impl Lock {
     /// # Errors
     /// [`ErrorKind::Invalid`], when they contradict each other or the store.
     pub fn settings(self, settings: &Settings) -> Result<Self> {
-        let timing = settings.resolve(&self.engine.calls.store().capabilities())?;
+        let timing = settings.resolve(&self.engine.store.inner().capabilities())?;
         Ok(Self { timing, ..self })
     }
 
@@ -79,11 +70,14 @@ impl Lock {
     /// # Panics
     /// This panics outside of a tokio runtime.
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        match self.attempt(self.claim()).await {
-            Ok(guard) => Ok(Some(guard)),
-            Err((_, Refused::Taken { .. } | Refused::TooLate)) => Ok(None),
-            Err((_, Refused::Failed(error))) => Err(error),
+        let mut waiter = self.waiter();
+        waiter.handle(Event::Tick);
+        let reply = waiter.requests.next().await;
+        if let Reply::Acquire(TimedReply { outcome: Err(error), .. }) = reply {
+            return Err(error);
         }
+        let granted = waiter.handle((&reply).into());
+        Ok(granted.map(|granted| Guard::new(waiter, granted)))
     }
 
     /// Waits for the lock, at most for `limit`; with none at all it asks once.
@@ -103,107 +97,72 @@ impl Lock {
     /// # Panics
     /// This panics outside of a tokio runtime.
     pub async fn acquire(&self, limit: Duration) -> Result<Guard> {
-        let calls = &self.engine.calls;
-        let wait = calls.meters().wait(&**calls.clock());
+        let store = &self.engine.store;
+        let wait = store.metrics().start_wait(&**store.clock());
         let acquired = self.acquire_within(limit).await;
-        wait.ended(&acquired);
+        wait.finish(&acquired);
         acquired
     }
 
     async fn acquire_within(&self, limit: Duration) -> Result<Guard> {
-        let clock = self.engine.calls.clock().clone();
-        let give_up = clock.now() + limit;
         if limit.is_zero() {
-            // The deadline would cut the one attempt off before it has an answer.
-            let had = self.try_acquire().await?;
-            return had.ok_or_else(|| self.timed_out(limit, "another holds it, or it is disabled"));
+            // The deadline would cut the one attempt off before it has a reply.
+            let guard = self.try_acquire().await?;
+            return guard
+                .ok_or_else(|| self.timed_out(limit, "another holds it, or it is disabled"));
         }
-        let hints = self.engine.hub.subscribe(self.name.clone());
-        let mut claim = self.claim();
-        let mut failures = 0;
+        let clock = self.engine.store.clock().clone();
+        let give_up = clock.now() + limit;
+        let hints = self.engine.hint_dispatcher.subscribe(self.name.clone());
+        let mut waiter = self.waiter();
         let mut last = "the store gave no answer".to_owned();
         loop {
-            let refused = {
-                // One deadline for everything, a call that hangs included.
-                let attempt = pin!(self.attempt(claim));
-                tokio::select! {
-                    biased;
-                    attempted = attempt => match attempted {
-                        Ok(guard) => return Ok(guard),
-                        Err(refused) => refused,
-                    },
-                    () = clock.sleep_until(give_up) => return Err(self.timed_out(limit, &last)),
-                }
-            };
-            let wait = match refused {
-                (_, Refused::Failed(error)) if !error.is_transient() => return Err(error),
-                // Whether it was granted is unknown: the same claim asks again.
-                (same, Refused::Failed(error)) => {
-                    claim = same;
-                    failures += 1;
-                    last = error.to_string();
-                    let pause = self.timing.backoff(failures);
-                    pause + self.engine.jitter(pause / 2)
-                }
-                (late, Refused::TooLate) => {
-                    // Given back.
-                    drop(late);
-                    claim = self.claim();
-                    failures = 0;
-                    last = "the grant came too late to be used".to_owned();
-                    self.engine.jitter(self.timing.spread())
-                }
-                (same, Refused::Taken { left, why }) => {
-                    // An earlier request, given up on, may still be granted: under a new id we
-                    // would be kept out by ourselves. But what was granted before the name was
-                    // disabled is ending, and is given back.
-                    let disabled = left.is_none();
-                    claim = if same.may_be_held() && !disabled { same } else { self.claim() };
-                    failures = 0;
-                    last = why;
-                    let wait = left.unwrap_or(Duration::MAX).min(self.timing.poll_interval);
-                    wait + self.engine.jitter(self.timing.spread())
-                }
-            };
-            let again = clock.now() + wait;
-            tokio::select! {
+            let tick = waiter.timer.sleep(waiter.machine.next_tick(), &self.engine);
+            let event = tokio::select! {
                 biased;
-                () = hints.changed() => {}
-                () = clock.sleep_until(again.min(give_up)) => {}
-            }
-            if clock.now() >= give_up {
-                return Err(self.timed_out(limit, &last));
+                reply = waiter.requests.next() => {
+                    if let Reply::Acquire(TimedReply { outcome, .. }) = &reply {
+                        last = described(outcome)?;
+                    }
+                    (&reply).into()
+                }
+                // One deadline for everything, a call that hangs included.
+                () = clock.sleep_until(give_up) => return Err(self.timed_out(limit, &last)),
+                () = hints.changed() => Event::Hint,
+                () = tick => Event::Tick,
+            };
+            if let Some(granted) = waiter.handle(event) {
+                return Ok(Guard::new(waiter, granted));
             }
         }
     }
 
-    fn claim(&self) -> Claim {
-        Claim::new(self.engine.clone(), self.name.clone(), &self.timing)
-    }
-
-    async fn attempt(&self, claim: Claim) -> Result<Guard, (Claim, Refused)> {
-        let (claim, Answer { sent, outcome }) = claim.ask(self.timing.ttl).await;
-        match outcome {
-            Ok(AcquireOutcome::Granted(grant)) => {
-                let guard = Guard::new(self.engine.clone(), claim, &self.timing, sent, grant);
-                guard.map_err(|claim| (claim, Refused::TooLate))
-            }
-            Ok(AcquireOutcome::Held(held)) => {
-                let why = format!("{} holds it for another {:.1?}", held.holder, held.left);
-                Err((claim, Refused::Taken { left: Some(held.left), why }))
-            }
-            Ok(AcquireOutcome::Disabled(disabled)) => {
-                let why = format!("it is disabled: {}", disabled.reason);
-                Err((claim, Refused::Taken { left: None, why }))
-            }
-            Err(error) => Err((claim, Refused::Failed(error))),
-        }
+    fn waiter(&self) -> Waiter {
+        Waiter::new(self.engine.clone(), self.name.clone(), self.timing.clone())
     }
 
     fn timed_out(&self, limit: Duration, last: &str) -> Error {
         Error::new(ErrorKind::TimedOut, format!("not had within {limit:?}: {last}"))
             .during("acquire")
             .for_lock(&self.name)
-            .on_store(self.engine.calls.store().label())
+            .on_store(self.engine.store.inner().label())
+    }
+}
+
+/// Describes a reply that did not end the wait, for the message of a timeout.
+///
+/// # Errors
+/// The store's error, if waiting cannot mend it.
+fn described(outcome: &Result<AcquireOutcome>) -> Result<String> {
+    match outcome {
+        Ok(AcquireOutcome::Granted(_)) => Ok("the grant came too late to be used".to_owned()),
+        Ok(AcquireOutcome::Held(held)) => {
+            Ok(format!("{} holds it for another {:.1?}", held.holder, held.left))
+        }
+        Ok(AcquireOutcome::Disabled(disabled)) => {
+            Ok(format!("it is disabled: {}", disabled.reason))
+        }
+        Err(error) if error.is_transient() => Ok(error.to_string()),
+        Err(error) => Err(error.clone()),
     }
 }

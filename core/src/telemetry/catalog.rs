@@ -45,7 +45,7 @@ pub(crate) mod names {
     pub(crate) const WAITING: &str = "leasehold_acquires_waiting";
     pub(crate) const WAIT: &str = "leasehold_acquire_wait_seconds";
     pub(crate) const RENEWALS: &str = "leasehold_renewals_total";
-    pub(crate) const LEFT: &str = "leasehold_renewal_time_to_deadline_seconds";
+    pub(crate) const RENEWAL_TIME_TO_DEADLINE: &str = "leasehold_renewal_time_to_deadline_seconds";
     pub(crate) const CALLS: &str = "leasehold_store_calls_total";
     pub(crate) const CALL: &str = "leasehold_store_call_seconds";
 }
@@ -55,7 +55,7 @@ const CALL_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Bounds for what is left of a lease: fine where it is a matter of seconds.
-const LEFT_BUCKETS: &[f64] =
+const REMAINING_BUCKETS: &[f64] =
     &[0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 12.5, 15.0, 20.0, 30.0, 60.0, 300.0];
 
 /// Bounds for a wait that may be nothing or hours.
@@ -83,7 +83,7 @@ const fn seconds(
     Metric { name, kind: MetricKind::Histogram, unit: Unit::Seconds, labels, help, buckets }
 }
 
-/// Every metric, in the order in which `docs/metrics.md` has them.
+/// Every metric, in the order in which `docs/reference/metrics.md` has them.
 pub const METRICS: &[Metric] = &[
     gauge(
         names::LEADING,
@@ -136,10 +136,10 @@ pub const METRICS: &[Metric] = &[
          disabled or failed (none came).",
     ),
     seconds(
-        names::LEFT,
+        names::RENEWAL_TIME_TO_DEADLINE,
         &[],
         "What was left of the trust in a lease when its renewal was confirmed.",
-        LEFT_BUCKETS,
+        REMAINING_BUCKETS,
     ),
     counter(
         names::CALLS,

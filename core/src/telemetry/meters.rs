@@ -10,33 +10,34 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::names;
 use crate::{
-    Clock, Error, ErrorKind, LockName, Loss, Moment, RenewOutcome, Result, StopReason, telemetry,
+    Clock, Error, ErrorKind, LockName, LossReason, Moment, RenewOutcome, Result, StopReason,
+    telemetry,
 };
 
 /// The meters of one client.
 #[derive(Debug)]
-pub(crate) struct Meters {
+pub(crate) struct ClientMetrics {
     /// Those of the operations that were called so far.
-    calls: Mutex<BTreeMap<&'static str, Arc<CallMeters>>>,
-    renewals: Each<Counter>,
-    left: Histogram,
+    calls: Mutex<BTreeMap<&'static str, Arc<CallMetrics>>>,
+    renewals: PerLabel<Counter>,
+    time_to_deadline: Histogram,
     held: Gauge,
-    lost: Each<Counter>,
+    lost: PerLabel<Counter>,
     waiting: Gauge,
-    waits: Each<Histogram>,
+    waits: PerLabel<Histogram>,
 }
 
 #[derive(Debug)]
-struct CallMeters {
-    outcomes: Each<Counter>,
+struct CallMetrics {
+    outcomes: PerLabel<Counter>,
     seconds: Histogram,
 }
 
 /// One handle for each value of a label, of which there are few.
 #[derive(Debug)]
-struct Each<T>(Vec<(&'static str, T)>);
+struct PerLabel<T>(Vec<(&'static str, T)>);
 
-impl<T> Each<T> {
+impl<T> PerLabel<T> {
     fn new<const N: usize>(
         values: [&'static str; N],
         register: impl Fn(&'static str) -> T,
@@ -52,24 +53,24 @@ impl<T> Each<T> {
     }
 }
 
-impl Meters {
+impl ClientMetrics {
     /// With the recorder that is installed now.
     pub(crate) fn new() -> Self {
         telemetry::describe();
         Self {
             calls: Mutex::default(),
-            renewals: Each::new(
+            renewals: PerLabel::new(
                 ["extended", "lost", "disabled", "failed"],
                 |outcome| counter!(names::RENEWALS, "outcome" => outcome),
             ),
-            left: histogram!(names::LEFT),
+            time_to_deadline: histogram!(names::RENEWAL_TIME_TO_DEADLINE),
             held: gauge!(names::LOCKS_HELD),
-            lost: Each::new(
+            lost: PerLabel::new(
                 ["expired", "gone", "disabled"],
                 |reason| counter!(names::LOCKS_LOST, "reason" => reason),
             ),
             waiting: gauge!(names::WAITING),
-            waits: Each::new(
+            waits: PerLabel::new(
                 ["acquired", "timed_out", "failed", "cancelled"],
                 |outcome| histogram!(names::WAIT, "outcome" => outcome),
             ),
@@ -77,17 +78,22 @@ impl Meters {
     }
 
     /// A call to the store came to an end.
-    pub(crate) fn called(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+    pub(crate) fn record_call(
+        &self,
+        operation: &'static str,
+        outcome: &'static str,
+        took: Duration,
+    ) {
         let meters = {
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-            calls.entry(operation).or_insert_with(|| Arc::new(CallMeters::new(operation))).clone()
+            calls.entry(operation).or_insert_with(|| Arc::new(CallMetrics::new(operation))).clone()
         };
         meters.outcomes.with(outcome, |counter| counter.increment(1));
         meters.seconds.record(took);
     }
 
     /// The store answered a batch of so many renewals, or failed to.
-    pub(crate) fn renewed(&self, leases: usize, answers: &Result<Vec<RenewOutcome>>) {
+    pub(crate) fn record_renewals(&self, leases: usize, answers: &Result<Vec<RenewOutcome>>) {
         let (mut extended, mut lost, mut disabled, mut failed) = (0, 0, 0, 0);
         match answers {
             Ok(answers) => answers.iter().for_each(|answer| match answer {
@@ -107,40 +113,46 @@ impl Meters {
 
     /// A renewal was confirmed when that much was left of the trust. With none left it came too
     /// late to be one.
-    pub(crate) fn confirmed(&self, left: Duration) {
+    pub(crate) fn record_trust_left(&self, left: Duration) {
         if !left.is_zero() {
-            self.left.record(left);
+            self.time_to_deadline.record(left);
         }
     }
 
     /// A guard holds a lock.
-    pub(crate) fn holds(&self) {
+    pub(crate) fn lock_acquired(&self) {
         self.held.increment(1.0);
     }
 
     /// That lock is released, or cannot be kept.
-    pub(crate) fn holds_no_more(&self) {
+    pub(crate) fn lock_ended(&self) {
         self.held.decrement(1.0);
     }
 
     /// A guard's lock cannot be kept.
-    pub(crate) fn lost(&self, loss: &Loss) {
+    pub(crate) fn lock_lost(&self, loss: &LossReason) {
         let reason = match loss {
-            Loss::Expired => "expired",
-            Loss::Gone => "gone",
-            Loss::Disabled { .. } => "disabled",
+            LossReason::Expired => "expired",
+            LossReason::Gone => "gone",
+            LossReason::Disabled { .. } => "disabled",
         };
         self.lost.with(reason, |counter| counter.increment(1));
     }
 
     /// Somebody waits for a lock until this is dropped.
-    pub(crate) fn wait<'a>(&'a self, clock: &'a dyn Clock) -> Wait<'a> {
-        let waiting = Raised::new(&self.waiting);
-        Wait { meters: self, clock, from: clock.now(), outcome: "cancelled", _waiting: waiting }
+    pub(crate) fn start_wait<'a>(&'a self, clock: &'a dyn Clock) -> WaitTimer<'a> {
+        let waiting = GaugeGuard::new(&self.waiting);
+        WaitTimer {
+            meters: self,
+            clock,
+            from: clock.now(),
+            outcome: "cancelled",
+            _waiting: waiting,
+        }
     }
 }
 
-impl CallMeters {
+impl CallMetrics {
     fn new(operation: &'static str) -> Self {
         let outcomes = [
             "ok",
@@ -153,7 +165,7 @@ impl CallMeters {
             "timed_out",
         ];
         Self {
-            outcomes: Each::new(
+            outcomes: PerLabel::new(
                 outcomes,
                 |outcome| counter!(names::CALLS, "operation" => operation, "outcome" => outcome),
             ),
@@ -177,16 +189,16 @@ pub(crate) fn call_outcome<T>(outcome: &Result<T>) -> &'static str {
 }
 
 /// A wait for a lock; one that is dropped without an end was cancelled.
-pub(crate) struct Wait<'a> {
-    meters: &'a Meters,
+pub(crate) struct WaitTimer<'a> {
+    meters: &'a ClientMetrics,
     clock: &'a dyn Clock,
     from: Moment,
     outcome: &'static str,
-    _waiting: Raised,
+    _waiting: GaugeGuard,
 }
 
-impl Wait<'_> {
-    pub(crate) fn ended<T>(mut self, with: &Result<T>) {
+impl WaitTimer<'_> {
+    pub(crate) fn finish<T>(mut self, with: &Result<T>) {
         self.outcome = match with {
             Ok(_) => "acquired",
             Err(error) if error.is_timed_out() => "timed_out",
@@ -195,7 +207,7 @@ impl Wait<'_> {
     }
 }
 
-impl Drop for Wait<'_> {
+impl Drop for WaitTimer<'_> {
     fn drop(&mut self) {
         let waited = self.clock.now().saturating_since(self.from);
         self.meters.waits.with(self.outcome, |histogram| histogram.record(waited));
@@ -204,19 +216,19 @@ impl Drop for Wait<'_> {
 
 /// The meters of one election.
 #[derive(Debug)]
-pub(crate) struct ElectionMeters {
+pub(crate) struct ElectionMetrics {
     leading: Gauge,
     disabled: Gauge,
-    is_disabled: Option<Raised>,
+    is_disabled: Option<GaugeGuard>,
     /// Another instance held the name at the latest attempt that told.
     others: bool,
     terms: Counter,
-    ended: Each<Counter>,
+    ended: PerLabel<Counter>,
     takeovers: Counter,
     overruns: Counter,
 }
 
-impl ElectionMeters {
+impl ElectionMetrics {
     /// With the recorder that is installed now.
     pub(crate) fn new(lock: &LockName) -> Self {
         let lock: Arc<str> = lock.as_str().into();
@@ -235,7 +247,7 @@ impl ElectionMeters {
             is_disabled: None,
             others: false,
             terms: counter!(names::TERMS, "lock" => lock.clone()),
-            ended: Each::new(
+            ended: PerLabel::new(
                 reasons,
                 |reason| counter!(names::TERMS_ENDED, "lock" => lock.clone(), "reason" => reason),
             ),
@@ -245,30 +257,30 @@ impl ElectionMeters {
     }
 
     /// Another instance holds the name.
-    pub(crate) fn saw_another(&mut self) {
+    pub(crate) fn saw_other_leader(&mut self) {
         self.others = true;
     }
 
     /// Whether the latest attempt found the name disabled.
     pub(crate) fn saw_disabled(&mut self, disabled: bool) {
         match (disabled, &self.is_disabled) {
-            (true, None) => self.is_disabled = Some(Raised::new(&self.disabled)),
+            (true, None) => self.is_disabled = Some(GaugeGuard::new(&self.disabled)),
             (false, Some(_)) => self.is_disabled = None,
             _ => {}
         }
     }
 
     /// A term begins; it lasts while this lives.
-    pub(crate) fn began(&mut self) -> Raised {
+    pub(crate) fn term_started(&mut self) -> GaugeGuard {
         self.terms.increment(1);
         if std::mem::take(&mut self.others) {
             self.takeovers.increment(1);
         }
-        Raised::new(&self.leading)
+        GaugeGuard::new(&self.leading)
     }
 
     /// The job is told to stop.
-    pub(crate) fn ends(&self, reason: &StopReason) {
+    pub(crate) fn term_stopping(&self, reason: &StopReason) {
         let reason = match reason {
             StopReason::Resigned => "resigned",
             StopReason::ShutDown => "shut_down",
@@ -282,28 +294,28 @@ impl ElectionMeters {
     }
 
     /// The job did not stop in time.
-    pub(crate) fn overran(&self) {
+    pub(crate) fn stop_timed_out(&self) {
         self.overruns.increment(1);
     }
 }
 
 /// A gauge that is one higher while this lives.
-pub(crate) struct Raised(Gauge);
+pub(crate) struct GaugeGuard(Gauge);
 
-impl Raised {
+impl GaugeGuard {
     fn new(gauge: &Gauge) -> Self {
         gauge.increment(1.0);
         Self(gauge.clone())
     }
 }
 
-impl Drop for Raised {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }
 }
 
-impl fmt::Debug for Raised {
+impl fmt::Debug for GaugeGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Raised")
     }

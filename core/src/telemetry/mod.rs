@@ -22,4 +22,4 @@ mod meters;
 
 pub(crate) use catalog::names;
 pub use catalog::{METRICS, Metric, MetricKind, describe};
-pub(crate) use meters::{ElectionMeters, Meters, Raised, call_outcome};
+pub(crate) use meters::{ClientMetrics, ElectionMetrics, GaugeGuard, call_outcome};

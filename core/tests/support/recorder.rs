@@ -11,17 +11,17 @@ use metrics::{
 
 /// Keeps every value, under `name` or `name{label=value,…}` without the prefix `leasehold_`.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Recorder(Arc<Mutex<State>>);
+pub(crate) struct TestRecorder(Arc<Mutex<Recorded>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Recorded {
     values: BTreeMap<String, f64>,
     seen: BTreeMap<String, f64>,
     recorded: BTreeMap<String, Vec<f64>>,
     described: BTreeMap<String, Option<Unit>>,
 }
 
-impl Recorder {
+impl TestRecorder {
     /// What has another value than at the last call: counters by how much more, gauges their value,
     /// histograms how many values were recorded.
     pub(crate) fn moved(&self) -> BTreeMap<String, f64> {
@@ -78,7 +78,7 @@ impl Recorder {
 
 struct Series {
     key: String,
-    recorder: Recorder,
+    recorder: TestRecorder,
 }
 
 impl Series {
@@ -119,7 +119,7 @@ impl HistogramFn for Series {
     }
 }
 
-impl metrics::Recorder for Recorder {
+impl metrics::Recorder for TestRecorder {
     fn describe_counter(&self, key: KeyName, unit: Option<Unit>, _: SharedString) {
         self.describe(&key, unit);
     }

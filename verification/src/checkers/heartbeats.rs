@@ -5,22 +5,22 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::Found;
-use crate::history::{Fact, History, Process};
+use super::found::Found;
+use crate::history::{Event, History, InstanceId};
 
 pub(super) fn check(history: &History) -> Found {
     let window = history.timing.heartbeat_interval;
     let tries = window.as_nanos().div_ceil(history.timing.retry_interval().as_nanos().max(1));
     // The beat at either end of the window, and its retries in between.
     let usual = usize::try_from(tries).unwrap_or(usize::MAX).saturating_add(2);
-    let mut recent: HashMap<Process, (VecDeque<Duration>, VecDeque<Duration>)> = HashMap::new();
+    let mut recent: HashMap<InstanceId, (VecDeque<Duration>, VecDeque<Duration>)> = HashMap::new();
     for (now, fact) in &history.events {
         let Some(process) = fact.process() else { continue };
         let (calls, causes) = recent.entry(process).or_default();
         match fact {
-            Fact::Renewed(..) => calls.push_back(*now),
+            Event::Renewed(..) => calls.push_back(*now),
             // Thawed, an instance catches up at once.
-            Fact::Hinted(..) | Fact::Granted(..) | Fact::Thawed(_) => causes.push_back(*now),
+            Event::Hinted(..) | Event::Granted(..) | Event::Thawed(_) => causes.push_back(*now),
             _ => continue,
         }
         calls.retain(|at| *at + window > *now);
@@ -39,13 +39,13 @@ mod tests {
     use super::*;
 
     fn found(every: f64, hints: usize) -> Found {
-        let mut events = vec![(0.0, Fact::Hinted(1, None)); hints];
-        events.extend((0..10).map(|at| (f64::from(at) * every, Fact::Renewed(1, vec![]))));
+        let mut events = vec![(0.0, Event::Hinted(1, None)); hints];
+        events.extend((0..10).map(|at| (f64::from(at) * every, Event::Renewed(1, vec![]))));
         check(&History::of(&events).unwrap())
     }
 
     #[test]
-    fn a_heart_that_races() {
+    fn too_many_heartbeats_are_found() {
         assert!(found(3.0, 0).is_ok());
         assert!(found(1.5, 0).is_ok());
         assert!(found(0.5, 0).is_err());

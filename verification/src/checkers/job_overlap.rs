@@ -3,22 +3,22 @@
 
 use std::collections::HashMap;
 
-use super::Found;
-use crate::history::{Fact, History, Name, Process};
+use super::found::Found;
+use crate::history::{Event, History, InstanceId, NameId};
 
 /// A term at work: its tasks that have not ended, and whether its instance was frozen.
 #[derive(Debug, Default)]
-struct Term {
+struct RunningTerm {
     start: bool,
     stop: bool,
     frozen: bool,
 }
 
 pub(super) fn check(history: &History) -> Found {
-    let mut terms: HashMap<(Process, Name, u64), Term> = HashMap::new();
+    let mut terms: HashMap<(InstanceId, NameId, u64), RunningTerm> = HashMap::new();
     for (now, fact) in &history.events {
         match fact {
-            Fact::Started(process, name, token) => {
+            Event::Started(process, name, token) => {
                 let other = terms.iter().find(|((_, led, _), term)| {
                     led == name && (term.start || term.stop) && !term.frozen
                 });
@@ -28,24 +28,24 @@ pub(super) fn check(history: &History) -> Found {
                     );
                     return Err((*now, what));
                 }
-                let term = Term { start: true, stop: true, frozen: false };
+                let term = RunningTerm { start: true, stop: true, frozen: false };
                 terms.insert((*process, *name, *token), term);
             }
-            Fact::StartEnded(process, name, token) => {
+            Event::StartEnded(process, name, token) => {
                 if let Some(term) = terms.get_mut(&(*process, *name, *token)) {
                     term.start = false;
                 }
             }
-            Fact::Stopped(process, name, token) => {
+            Event::Stopped(process, name, token) => {
                 if let Some(term) = terms.get_mut(&(*process, *name, *token)) {
                     term.stop = false;
                 }
             }
-            Fact::Froze(frozen) => {
+            Event::Frozen(frozen) => {
                 let its = terms.iter_mut().filter(|((process, ..), _)| process == frozen);
                 its.for_each(|(_, term)| term.frozen = true);
             }
-            Fact::Crashed(gone) => terms.retain(|(process, ..), _| process != gone),
+            Event::Crashed(gone) => terms.retain(|(process, ..), _| process != gone),
             _ => {}
         }
     }
@@ -56,21 +56,21 @@ pub(super) fn check(history: &History) -> Found {
 mod tests {
     use super::*;
 
-    fn found(between: &[Fact]) -> Found {
-        let mut events = vec![(1.0, Fact::Started(1, 0, 10))];
+    fn found(between: &[Event]) -> Found {
+        let mut events = vec![(1.0, Event::Started(1, 0, 10))];
         events.extend(between.iter().map(|fact| (2.0, fact.clone())));
-        events.push((3.0, Fact::Started(2, 0, 11)));
+        events.push((3.0, Event::Started(2, 0, 11)));
         check(&History::of(&events).unwrap())
     }
 
     #[test]
-    fn a_job_that_goes_on() {
-        let (start, stop) = (Fact::StartEnded(1, 0, 10), Fact::Stopped(1, 0, 10));
+    fn overlapping_jobs_are_found() {
+        let (start, stop) = (Event::StartEnded(1, 0, 10), Event::Stopped(1, 0, 10));
         assert!(found(&[]).is_err());
         assert!(found(std::slice::from_ref(&start)).is_err());
         assert!(found(std::slice::from_ref(&stop)).is_err());
         assert!(found(&[start, stop]).is_ok());
-        assert!(found(&[Fact::Froze(1)]).is_ok());
-        assert!(found(&[Fact::Crashed(1)]).is_ok());
+        assert!(found(&[Event::Frozen(1)]).is_ok());
+        assert!(found(&[Event::Crashed(1)]).is_ok());
     }
 }

@@ -7,28 +7,28 @@ use std::time::Duration;
 
 use leasehold_core::Timing;
 
-use super::Found;
-use crate::history::{Fact, History, Name, Process};
+use super::found::Found;
+use crate::history::{Event, History, InstanceId, NameId};
 
 /// What a checker of leaders has to know of a moment.
 #[derive(Debug)]
-pub(super) struct Scene {
+pub(super) struct NameStates {
     start_delay: Duration,
     /// Those that campaign, and from when on: after their start delay.
-    running: HashMap<Process, Duration>,
-    cut: HashSet<Process>,
-    frozen: HashSet<Process>,
-    pub(super) led: HashMap<Name, (Process, u64)>,
+    running: HashMap<InstanceId, Duration>,
+    cut: HashSet<InstanceId>,
+    frozen: HashSet<InstanceId>,
+    pub(super) led: HashMap<NameId, (InstanceId, u64)>,
     /// Until when those that led last trust their leases.
-    trusted: HashMap<Name, (u64, Duration)>,
+    trusted: HashMap<NameId, (u64, Duration)>,
     /// Since when the names are vacant that nobody leads.
-    vacant: HashMap<Name, Duration>,
-    pub(super) disabled: HashSet<Name>,
+    vacant: HashMap<NameId, Duration>,
+    pub(super) disabled: HashSet<NameId>,
     /// Since when nothing has gone wrong.
     pub(super) calm_since: Duration,
 }
 
-impl Scene {
+impl NameStates {
     pub(super) fn new(timing: &Timing) -> Self {
         Self {
             // By a slow clock.
@@ -46,14 +46,15 @@ impl Scene {
 
     /// Those whose way to the store is in order and that are not frozen, and from when on they
     /// campaign.
-    pub(super) fn able(&self) -> impl Iterator<Item = (Process, Duration)> {
-        let kept = |process: &Process| self.cut.contains(process) || self.frozen.contains(process);
+    pub(super) fn able(&self) -> impl Iterator<Item = (InstanceId, Duration)> {
+        let kept =
+            |process: &InstanceId| self.cut.contains(process) || self.frozen.contains(process);
         let running = self.running.iter().map(|(process, since)| (*process, *since));
         running.filter(move |(process, _)| !kept(process))
     }
 
     /// Since when nobody leads the name; a leader that no longer trusts its lease does not.
-    fn vacant_since(&self, name: Name, now: Duration) -> Option<Duration> {
+    fn vacant_since(&self, name: NameId, now: Duration) -> Option<Duration> {
         let Some((_, token)) = self.led.get(&name) else {
             return Some(self.vacant.get(&name).copied().unwrap_or_default());
         };
@@ -61,54 +62,54 @@ impl Scene {
         (*until < now).then_some(*until)
     }
 
-    pub(super) fn see(&mut self, now: Duration, fact: &Fact) {
+    pub(super) fn see(&mut self, now: Duration, fact: &Event) {
         match fact {
-            Fact::Booted(process) => {
+            Event::Booted(process) => {
                 let first = self.able().next().is_none();
                 self.running.insert(*process, now + self.start_delay);
                 if !first {
                     return;
                 }
             }
-            Fact::Crashed(gone) | Fact::Leaving(gone) => {
+            Event::Crashed(gone) | Event::Leaving(gone) => {
                 self.running.remove(gone);
-                if matches!(fact, Fact::Leaving(_)) {
+                if matches!(fact, Event::Leaving(_)) {
                     return;
                 }
                 for (name, _) in self.led.extract_if(|_, (leader, _)| leader == gone) {
                     self.vacant.insert(name, now);
                 }
             }
-            Fact::Froze(process) => {
+            Event::Frozen(process) => {
                 self.frozen.insert(*process);
             }
-            Fact::Thawed(process) => {
+            Event::Thawed(process) => {
                 self.frozen.remove(process);
             }
-            Fact::Cut(process) => {
+            Event::LinkDegraded(process) => {
                 self.cut.insert(*process);
             }
-            Fact::Mended(process) => {
+            Event::LinkRestored(process) => {
                 self.cut.remove(process);
             }
-            Fact::Disabled(name) => {
+            Event::Disabled(name) => {
                 self.disabled.insert(*name);
             }
-            Fact::Enabled(name) => {
+            Event::Enabled(name) => {
                 self.disabled.remove(name);
             }
-            Fact::Mishap(_) => {}
-            Fact::Started(process, name, token) => {
+            Event::MessageFault(_) => {}
+            Event::Started(process, name, token) => {
                 self.led.insert(*name, (*process, *token));
                 return;
             }
-            Fact::Trusts(process, name, token, until) => {
+            Event::TrustExtended(process, name, token, until) => {
                 if self.led.get(name) == Some(&(*process, *token)) {
                     self.trusted.insert(*name, (*token, *until));
                 }
                 return;
             }
-            Fact::Stopping(process, name, token, _) => {
+            Event::Stopping(process, name, token, _) => {
                 if self.led.get(name) == Some(&(*process, *token)) {
                     // One that led on without a lease has left it vacant before.
                     let since = self.vacant_since(*name, now).unwrap_or(now);
@@ -129,7 +130,7 @@ pub(super) fn check(history: &History) -> Found {
     // jitter; what the last tenth allows for is drift and the way to the store.
     let longest = (timing.ttl + timing.call_limit() + timing.poll_interval * 3 / 2).mul_f64(1.1);
     let led_names = names_that_are_led(history);
-    let mut scene = Scene::new(timing);
+    let mut scene = NameStates::new(timing);
     for (now, fact) in &history.events {
         for name in &led_names {
             let Some(vacant) = scene.vacant_since(*name, *now) else { continue };
@@ -145,9 +146,9 @@ pub(super) fn check(history: &History) -> Found {
 }
 
 /// The names that anybody led: others are locked only.
-fn names_that_are_led(history: &History) -> HashSet<Name> {
-    let started = |(_, fact): &(Duration, Fact)| match fact {
-        Fact::Started(_, name, _) => Some(*name),
+fn names_that_are_led(history: &History) -> HashSet<NameId> {
+    let started = |(_, fact): &(Duration, Event)| match fact {
+        Event::Started(_, name, _) => Some(*name),
         _ => None,
     };
     history.events.iter().filter_map(started).collect()
@@ -158,29 +159,29 @@ mod tests {
     use super::*;
 
     /// The leader is gone at 1 s; by default settings another leads within 35 s.
-    fn found(then: Fact, until: f64) -> Found {
+    fn found(then: Event, until: f64) -> Found {
         let events = [
-            (0.0, Fact::Booted(1)),
-            (0.0, Fact::Booted(2)),
-            (0.0, Fact::Started(1, 0, 10)),
-            (1.0, Fact::Crashed(1)),
+            (0.0, Event::Booted(1)),
+            (0.0, Event::Booted(2)),
+            (0.0, Event::Started(1, 0, 10)),
+            (1.0, Event::Crashed(1)),
             (20.0, then),
-            (until, Fact::Started(2, 0, 11)),
+            (until, Event::Started(2, 0, 11)),
         ];
         check(&History::of(&events).unwrap())
     }
 
     #[test]
-    fn nobody_takes_over() {
-        let nothing = Fact::Hinted(2, None);
+    fn a_missing_takeover_is_found() {
+        let nothing = Event::Hinted(2, None);
         assert!(found(nothing.clone(), 35.0).is_ok());
         assert!(found(nothing, 37.0).is_err());
     }
 
     #[test]
-    fn one_that_has_not_begun() {
+    fn a_candidate_in_its_start_delay_is_excused() {
         let found = |until| {
-            let events = [(0.0, Fact::Booted(1)), (until, Fact::Started(1, 0, 10))];
+            let events = [(0.0, Event::Booted(1)), (until, Event::Started(1, 0, 10))];
             let mut history = History::of(&events).unwrap();
             history.timing.start_delay = Duration::from_secs(20);
             check(&history)
@@ -190,16 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_frozen_leads_no_longer_than_its_lease() {
+    fn a_frozen_leader_counts_until_its_lease_ends() {
         let found = |until| {
-            let trusts = Fact::Trusts(1, 0, 10, Duration::from_secs(10));
+            let trusts = Event::TrustExtended(1, 0, 10, Duration::from_secs(10));
             let events = [
-                (0.0, Fact::Booted(1)),
-                (0.0, Fact::Booted(2)),
-                (0.0, Fact::Started(1, 0, 10)),
+                (0.0, Event::Booted(1)),
+                (0.0, Event::Booted(2)),
+                (0.0, Event::Started(1, 0, 10)),
                 (0.0, trusts),
-                (2.0, Fact::Froze(1)),
-                (until, Fact::Started(2, 0, 11)),
+                (2.0, Event::Frozen(1)),
+                (until, Event::Started(2, 0, 11)),
             ];
             check(&History::of(&events).unwrap())
         };
@@ -208,11 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn what_excuses_it() {
-        for excuse in [Fact::Mishap(2), Fact::Disabled(0), Fact::Cut(2), Fact::Froze(2)] {
+    fn faults_excuse_a_missing_leader() {
+        for excuse in
+            [Event::MessageFault(2), Event::Disabled(0), Event::LinkDegraded(2), Event::Frozen(2)]
+        {
             assert!(found(excuse.clone(), 37.0).is_ok(), "{excuse:?}");
         }
-        assert!(found(Fact::Mishap(2), 57.0).is_err());
-        assert!(found(Fact::Enabled(0), 57.0).is_err());
+        assert!(found(Event::MessageFault(2), 57.0).is_err());
+        assert!(found(Event::Enabled(0), 57.0).is_err());
     }
 }

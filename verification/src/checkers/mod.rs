@@ -1,35 +1,38 @@
 //! Checkers of histories: one invariant a file, each with histories that violate it.
 
-mod cancelled;
-mod due_beats;
-mod elected;
+mod cancellation;
+mod disable_deadline;
 mod expiry;
-mod forgotten;
+mod faults;
+mod found;
+mod granted_before_use;
 mod handover;
+mod heartbeat_causes;
 mod heartbeats;
+mod heartbeats_after_release;
 mod job_overlap;
 mod leaderless;
-mod leftovers;
-mod lost;
-mod notice;
-mod orphans;
-mod own_way;
+mod leaked_leases;
+mod leaked_tasks;
+mod loss_reports;
+mod no_self_blocking;
 mod panics;
-mod reasons;
 mod released_after_abort;
-mod relied;
+mod stale_trust;
 mod stale_writes;
 mod start_stop;
-mod stray_beats;
+mod stop_reasons;
 mod takeover;
 mod token_order;
-mod trouble;
 mod trust_overlap;
 mod trust_returns;
-mod waiting;
+mod unresolved_attempts;
+mod waiters;
 
 use std::fmt;
 use std::time::Duration;
+
+use found::Found;
 
 use crate::history::History;
 
@@ -44,36 +47,34 @@ pub struct Violation {
     pub what: String,
 }
 
-type Found = Result<(), (Duration, String)>;
-
 type Checker = (&'static str, fn(&History) -> Found);
 
 /// Every checker, by its name.
 const CHECKERS: [Checker; 25] = [
     ("trust_overlap", trust_overlap::check),
     ("trust_returns", trust_returns::check),
-    ("relied", relied::check),
-    ("lost", lost::check),
+    ("stale_trust", stale_trust::check),
+    ("loss_reports", loss_reports::check),
     ("job_overlap", job_overlap::check),
     ("token_order", token_order::check),
     ("stale_writes", stale_writes::check),
     ("start_stop", start_stop::check),
-    ("cancelled", cancelled::check),
-    ("reasons", reasons::check),
-    ("elected", elected::check),
-    ("notice", notice::check),
-    ("orphans", orphans::check),
+    ("cancellation", cancellation::check),
+    ("stop_reasons", stop_reasons::check),
+    ("granted_before_use", granted_before_use::check),
+    ("disable_deadline", disable_deadline::check),
+    ("leaked_leases", leaked_leases::check),
     ("released_after_abort", released_after_abort::check),
-    ("own_way", own_way::check),
-    ("forgotten", forgotten::check),
+    ("no_self_blocking", no_self_blocking::check),
+    ("unresolved_attempts", unresolved_attempts::check),
     ("leaderless", leaderless::check),
     ("takeover", takeover::check),
     ("handover", handover::check),
     ("expiry", expiry::check),
     ("heartbeats", heartbeats::check),
-    ("due_beats", due_beats::check),
-    ("stray_beats", stray_beats::check),
-    ("leftovers", leftovers::check),
+    ("heartbeat_causes", heartbeat_causes::check),
+    ("heartbeats_after_release", heartbeats_after_release::check),
+    ("leaked_tasks", leaked_tasks::check),
     ("panics", panics::check),
 ];
 

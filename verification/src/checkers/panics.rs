@@ -1,11 +1,11 @@
 //! Nothing panics. (Jobs that are to fail so unwind without a panic being raised.)
 
-use super::Found;
-use crate::history::{Fact, History};
+use super::found::Found;
+use crate::history::{Event, History};
 
 pub(super) fn check(history: &History) -> Found {
     for (now, fact) in &history.events {
-        if let Fact::Panicked(words) = fact {
+        if let Event::Panicked(words) = fact {
             return Err((*now, words.clone()));
         }
     }
@@ -17,9 +17,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_that_is_caught_by_its_task() {
+    fn a_panic_in_a_task_is_found() {
         let found = |fact| check(&History::of(&[(1.0, fact)]).unwrap());
-        assert!(found(Fact::Panicked("index out of bounds".to_owned())).is_err());
-        assert!(found(Fact::Left(1)).is_ok());
+        assert!(found(Event::Panicked("index out of bounds".to_owned())).is_err());
+        assert!(found(Event::Left(1)).is_ok());
     }
 }

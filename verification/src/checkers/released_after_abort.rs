@@ -3,17 +3,17 @@
 
 use std::collections::HashSet;
 
-use super::Found;
-use crate::history::{Fact, History, Name};
+use super::found::Found;
+use crate::history::{Event, History, NameId};
 
 pub(super) fn check(history: &History) -> Found {
-    let mut aborted: HashSet<(Name, u64)> = HashSet::new();
+    let mut aborted: HashSet<(NameId, u64)> = HashSet::new();
     for (now, fact) in &history.events {
         match fact {
-            Fact::Aborted(_, name, token) => {
+            Event::Aborted(_, name, token) => {
                 aborted.insert((*name, *token));
             }
-            Fact::Freed(name, token) if aborted.contains(&(*name, *token)) => {
+            Event::Released(name, token) if aborted.contains(&(*name, *token)) => {
                 let what = format!("{token} of {name} is released though its job was aborted");
                 return Err((*now, what));
             }
@@ -28,9 +28,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_release_after_an_abort() {
+    fn a_release_after_an_abort_is_found() {
         let found = |aborted| {
-            let events = [(1.0, Fact::Aborted(1, 0, aborted)), (2.0, Fact::Freed(0, 10))];
+            let events = [(1.0, Event::Aborted(1, 0, aborted)), (2.0, Event::Released(0, 10))];
             check(&History::of(&events).unwrap())
         };
         assert!(found(10).is_err());

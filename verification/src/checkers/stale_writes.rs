@@ -5,19 +5,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Found;
-use crate::history::{Fact, History, Name, Process, Write};
+use super::found::Found;
+use crate::history::{Event, History, InstanceId, NameId, WriteResult};
 
 pub(super) fn check(history: &History) -> Found {
-    let mut granted: HashSet<(Process, Name, u64)> = HashSet::new();
+    let mut granted: HashSet<(InstanceId, NameId, u64)> = HashSet::new();
     // The largest token that took effect, and the largest that may have.
-    let mut seen: HashMap<Name, (u64, u64)> = HashMap::new();
+    let mut seen: HashMap<NameId, (u64, u64)> = HashMap::new();
     for (now, fact) in &history.events {
         match fact {
-            Fact::Granted(process, name, token) => {
+            Event::Granted(process, name, token) => {
                 granted.insert((*process, *name, *token));
             }
-            Fact::Wrote(process, name, token, outcome) => {
+            Event::Wrote(process, name, token, outcome) => {
                 if !granted.contains(&(*process, *name, *token)) {
                     let what =
                         format!("{process} writes under {token} of {name}, never granted to it");
@@ -25,20 +25,20 @@ pub(super) fn check(history: &History) -> Found {
                 }
                 let (surely, perhaps) = seen.entry(*name).or_default();
                 match outcome {
-                    Write::Accepted if token < surely => {
+                    WriteResult::Accepted if token < surely => {
                         let what =
                             format!("a write under {token} of {name} is taken after {surely}");
                         return Err((*now, what));
                     }
-                    Write::Accepted => *surely = (*token).max(*surely),
-                    Write::Refused if *token >= (*perhaps).max(*surely) => {
+                    WriteResult::Accepted => *surely = (*token).max(*surely),
+                    WriteResult::Refused if *token >= (*perhaps).max(*surely) => {
                         let what = format!(
                             "a write under {token} of {name} is refused, and it is the largest"
                         );
                         return Err((*now, what));
                     }
-                    Write::Refused => {}
-                    Write::Unknown => *perhaps = (*token).max(*perhaps),
+                    WriteResult::Refused => {}
+                    WriteResult::Unknown => *perhaps = (*token).max(*perhaps),
                 }
             }
             _ => {}
@@ -51,16 +51,16 @@ pub(super) fn check(history: &History) -> Found {
 mod tests {
     use super::*;
 
-    fn found(writes: &[(Process, u64, Write)]) -> Found {
-        let mut events = vec![(0.0, Fact::Granted(1, 0, 10)), (0.0, Fact::Granted(2, 0, 11))];
-        let writes = writes.iter().map(|(who, token, w)| (1.0, Fact::Wrote(*who, 0, *token, *w)));
+    fn found(writes: &[(InstanceId, u64, WriteResult)]) -> Found {
+        let mut events = vec![(0.0, Event::Granted(1, 0, 10)), (0.0, Event::Granted(2, 0, 11))];
+        let writes = writes.iter().map(|(who, token, w)| (1.0, Event::Wrote(*who, 0, *token, *w)));
         events.extend(writes);
         check(&History::of(&events).unwrap())
     }
 
     #[test]
-    fn stale_and_foreign_writes() {
-        use Write::{Accepted, Refused, Unknown};
+    fn stale_and_foreign_writes_are_found() {
+        use WriteResult::{Accepted, Refused, Unknown};
         assert!(found(&[(2, 11, Accepted), (1, 10, Accepted)]).is_err());
         assert!(found(&[(2, 11, Accepted), (1, 10, Refused)]).is_ok());
         assert!(found(&[(1, 10, Refused)]).is_err());

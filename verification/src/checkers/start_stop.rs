@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::Found;
-use crate::history::{Fact, History, Name, Process};
+use super::found::Found;
+use crate::history::{Event, History, InstanceId, NameId};
 
 pub(super) fn check(history: &History) -> Found {
     // The term of each, and whether it has been told to stop.
-    let mut terms: HashMap<(Process, Name), (u64, bool)> = HashMap::new();
+    let mut terms: HashMap<(InstanceId, NameId), (u64, bool)> = HashMap::new();
     for (now, fact) in &history.events {
         match fact {
-            Fact::Started(process, name, token) => {
+            Event::Started(process, name, token) => {
                 let last = terms.insert((*process, *name), (*token, false));
                 if let Some((last, false)) = last {
                     let what =
@@ -18,7 +18,7 @@ pub(super) fn check(history: &History) -> Found {
                     return Err((*now, what));
                 }
             }
-            Fact::Stopping(process, name, token, reason) => {
+            Event::Stopping(process, name, token, reason) => {
                 let last = terms.insert((*process, *name), (*token, true));
                 if last != Some((*token, false)) {
                     let what =
@@ -26,8 +26,8 @@ pub(super) fn check(history: &History) -> Found {
                     return Err((*now, what));
                 }
             }
-            Fact::Crashed(gone) => terms.retain(|(process, _), _| process != gone),
-            Fact::Left(gone) => {
+            Event::Crashed(gone) => terms.retain(|(process, _), _| process != gone),
+            Event::Left(gone) => {
                 let left = terms.iter().find(|((process, _), (_, over))| process == gone && !over);
                 if let Some(((_, name), (token, _))) = left {
                     return Err((
@@ -46,21 +46,21 @@ pub(super) fn check(history: &History) -> Found {
 mod tests {
     use super::*;
 
-    fn found(facts: &[Fact]) -> Found {
+    fn found(facts: &[Event]) -> Found {
         let events: Vec<_> = facts.iter().map(|fact| (1.0, fact.clone())).collect();
         check(&History::of(&events).unwrap())
     }
 
     #[test]
-    fn none_twice_and_none_missing() {
-        let start = |token| Fact::Started(1, 0, token);
-        let stop = |token| Fact::Stopping(1, 0, token, "resigned");
-        assert!(found(&[start(1), stop(1), start(2), stop(2), Fact::Left(1)]).is_ok());
+    fn duplicate_and_missing_stops_are_found() {
+        let start = |token| Event::Started(1, 0, token);
+        let stop = |token| Event::Stopping(1, 0, token, "resigned");
+        assert!(found(&[start(1), stop(1), start(2), stop(2), Event::Left(1)]).is_ok());
         assert!(found(&[start(1), start(2)]).is_err());
         assert!(found(&[start(1), stop(1), stop(1)]).is_err());
         assert!(found(&[stop(1)]).is_err());
         assert!(found(&[start(1), stop(2)]).is_err());
-        assert!(found(&[start(1), Fact::Left(1)]).is_err());
-        assert!(found(&[start(1), Fact::Crashed(1), Fact::Started(2, 0, 2)]).is_ok());
+        assert!(found(&[start(1), Event::Left(1)]).is_err());
+        assert!(found(&[start(1), Event::Crashed(1), Event::Started(2, 0, 2)]).is_ok());
     }
 }

@@ -4,50 +4,50 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::Found;
-use super::leaderless::Scene;
-use crate::history::{Fact, History, Name, Process};
+use super::found::Found;
+use super::leaderless::NameStates;
+use crate::history::{Event, History, InstanceId, NameId};
 
 /// What a release, a hint and an acquire take together, far beyond what is usual.
-const AT_ONCE: Duration = Duration::from_millis(500);
+const TAKEOVER_LIMIT: Duration = Duration::from_millis(500);
 
 /// When one that has booted waits and watches at the latest.
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// How long a watch that hangs is waited for, and the pause before it is begun again.
-const WATCH_AGAIN: Duration = Duration::from_secs(15);
+const WATCH_REOPEN_LIMIT: Duration = Duration::from_secs(15);
 
 pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
     // For so long before, nothing may have gone wrong, lest somebody is still busy with it.
-    let rest = WATCH_AGAIN + timing.call_limit() + timing.poll_interval * 2;
+    let rest = WATCH_REOPEN_LIMIT + timing.call_limit() + timing.poll_interval * 2;
     // One that has given the lead up itself lets others go first for a poll interval.
     let own_rest = timing.poll_interval.mul_f64(1.2) + SETTLED;
-    let mut scene = Scene::new(timing);
-    let mut ended: HashMap<(Name, Process), Duration> = HashMap::new();
+    let mut scene = NameStates::new(timing);
+    let mut ended: HashMap<(NameId, InstanceId), Duration> = HashMap::new();
     let mut half_ended = HashSet::new();
     // Their leases run out by themselves.
     let mut aborted = HashSet::new();
     // Names that were given up just now, and those who waited for them.
-    let mut given_up: HashMap<Name, (Duration, Vec<Process>)> = HashMap::new();
+    let mut given_up: HashMap<NameId, (Duration, Vec<InstanceId>)> = HashMap::new();
     for (now, fact) in &history.events {
-        let late = given_up.iter().find(|(_, (since, _))| *now > *since + AT_ONCE);
+        let late = given_up.iter().find(|(_, (since, _))| *now > *since + TAKEOVER_LIMIT);
         if let Some((name, (since, _))) = late {
             return Err((*now, format!("nobody takes {name} over, given up at {since:?}")));
         }
         scene.see(*now, fact);
-        if let Fact::Stopping(process, name, ..) = fact {
+        if let Event::Stopping(process, name, ..) = fact {
             ended.insert((*name, *process), *now);
         }
-        let (Fact::Stopped(process, name, token) | Fact::StartEnded(process, name, token)) = fact
+        let (Event::Stopped(process, name, token) | Event::StartEnded(process, name, token)) = fact
         else {
-            if let Fact::Started(_, name, _) = fact {
+            if let Event::Started(_, name, _) = fact {
                 given_up.remove(name);
             }
-            if let Fact::Aborted(_, name, token) = fact {
+            if let Event::Aborted(_, name, token) = fact {
                 aborted.insert((*name, *token));
             }
-            if let Fact::Leaving(gone) = fact {
+            if let Event::Leaving(gone) = fact {
                 given_up.values_mut().for_each(|(_, waiters)| waiters.retain(|it| it != gone));
                 given_up.retain(|_, (_, waiters)| !waiters.is_empty());
             }
@@ -62,7 +62,7 @@ pub(super) fn check(history: &History) -> Found {
         ended.insert((*name, *process), *now);
         let expires = aborted.contains(&(*name, *token));
         if over && !expires && !scene.led.contains_key(name) && !scene.disabled.contains(name) {
-            let waits = |(candidate, since): &(Process, Duration)| {
+            let waits = |(candidate, since): &(InstanceId, Duration)| {
                 let own = ended.get(&(*name, *candidate));
                 candidate != process
                     && *since + SETTLED < *now
@@ -83,28 +83,28 @@ mod tests {
     use super::*;
 
     /// The leader gives up the lead at 60 s.
-    fn history(then: Fact, again: f64) -> History {
+    fn history(then: Event, again: f64) -> History {
         let events = [
-            (0.0, Fact::Booted(1)),
-            (0.0, Fact::Booted(2)),
-            (0.0, Fact::Started(1, 0, 10)),
-            (60.0, Fact::Stopping(1, 0, 10, "resigned")),
-            (60.0, Fact::StartEnded(1, 0, 10)),
-            (60.1, Fact::Stopped(1, 0, 10)),
+            (0.0, Event::Booted(1)),
+            (0.0, Event::Booted(2)),
+            (0.0, Event::Started(1, 0, 10)),
+            (60.0, Event::Stopping(1, 0, 10, "resigned")),
+            (60.0, Event::StartEnded(1, 0, 10)),
+            (60.1, Event::Stopped(1, 0, 10)),
             (60.2, then),
-            (again, Fact::Started(2, 0, 11)),
+            (again, Event::Started(2, 0, 11)),
         ];
         History::of(&events).unwrap()
     }
 
-    fn found(then: Fact, again: f64) -> Found {
+    fn found(then: Event, again: f64) -> Found {
         check(&history(then, again))
     }
 
     #[test]
-    fn one_that_has_not_begun() {
+    fn a_candidate_in_its_start_delay_is_excused() {
         let found = |start_delay| {
-            let mut history = history(Fact::Hinted(1, None), 64.0);
+            let mut history = history(Event::Hinted(1, None), 64.0);
             history.timing.start_delay = Duration::from_secs(start_delay);
             check(&history)
         };
@@ -113,19 +113,19 @@ mod tests {
     }
 
     #[test]
-    fn one_whose_job_was_aborted() {
-        let mut history = history(Fact::Hinted(1, None), 64.0);
-        history.events.insert(5, (Duration::from_millis(60_100), Fact::Aborted(1, 0, 10)));
+    fn an_aborted_job_is_excused_until_expiry() {
+        let mut history = history(Event::Hinted(1, None), 64.0);
+        history.events.insert(5, (Duration::from_millis(60_100), Event::Aborted(1, 0, 10)));
         assert!(check(&history).is_ok());
     }
 
     #[test]
-    fn one_that_waits_for_its_poll() {
-        assert!(found(Fact::Hinted(1, None), 60.3).is_ok());
-        assert!(found(Fact::Hinted(1, None), 64.0).is_err());
-        assert!(found(Fact::Froze(2), 64.0).is_ok());
-        assert!(found(Fact::Leaving(2), 64.0).is_ok());
-        assert!(found(Fact::Leaving(1), 64.0).is_err());
-        assert!(found(Fact::Disabled(0), 64.0).is_ok());
+    fn a_late_takeover_is_found() {
+        assert!(found(Event::Hinted(1, None), 60.3).is_ok());
+        assert!(found(Event::Hinted(1, None), 64.0).is_err());
+        assert!(found(Event::Frozen(2), 64.0).is_ok());
+        assert!(found(Event::Leaving(2), 64.0).is_ok());
+        assert!(found(Event::Leaving(1), 64.0).is_err());
+        assert!(found(Event::Disabled(0), 64.0).is_ok());
     }
 }

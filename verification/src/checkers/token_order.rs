@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::Found;
-use crate::history::{Fact, History, Name, Process};
+use super::found::Found;
+use crate::history::{Event, History, InstanceId, NameId};
 
 pub(super) fn check(history: &History) -> Found {
-    let mut granted: HashMap<Name, (u64, Process)> = HashMap::new();
-    let mut started: HashMap<Name, u64> = HashMap::new();
+    let mut granted: HashMap<NameId, (u64, InstanceId)> = HashMap::new();
+    let mut started: HashMap<NameId, u64> = HashMap::new();
     for (now, fact) in &history.events {
         match fact {
             // A retry is granted the same again.
-            Fact::Granted(process, name, token) => {
+            Event::Granted(process, name, token) => {
                 let last = granted.insert(*name, (*token, *process));
                 if let Some(last) =
                     last.filter(|last| *last >= (*token, 0) && *last != (*token, *process))
@@ -20,7 +20,7 @@ pub(super) fn check(history: &History) -> Found {
                     return Err((*now, what));
                 }
             }
-            Fact::Started(_, name, token) => {
+            Event::Started(_, name, token) => {
                 let last = started.insert(*name, *token);
                 if let Some(last) = last.filter(|last| last >= token) {
                     return Err((*now, format!("term {token} of {name} begins after term {last}")));
@@ -36,19 +36,19 @@ pub(super) fn check(history: &History) -> Found {
 mod tests {
     use super::*;
 
-    fn found(first: Fact, second: Fact) -> Found {
+    fn found(first: Event, second: Event) -> Found {
         check(&History::of(&[(1.0, first), (2.0, second)]).unwrap())
     }
 
     #[test]
-    fn smaller_or_the_same() {
-        assert!(found(Fact::Granted(1, 0, 10), Fact::Granted(2, 0, 9)).is_err());
-        assert!(found(Fact::Granted(1, 0, 10), Fact::Granted(2, 0, 10)).is_err());
-        assert!(found(Fact::Granted(1, 0, 10), Fact::Granted(1, 0, 10)).is_ok());
-        assert!(found(Fact::Granted(1, 0, 10), Fact::Granted(1, 0, 9)).is_err());
-        assert!(found(Fact::Granted(1, 0, 10), Fact::Granted(2, 1, 10)).is_ok());
-        assert!(found(Fact::Started(1, 0, 10), Fact::Started(2, 0, 9)).is_err());
-        assert!(found(Fact::Started(1, 0, 10), Fact::Started(1, 0, 10)).is_err());
-        assert!(found(Fact::Started(1, 0, 10), Fact::Started(1, 0, 11)).is_ok());
+    fn non_increasing_tokens_are_found() {
+        assert!(found(Event::Granted(1, 0, 10), Event::Granted(2, 0, 9)).is_err());
+        assert!(found(Event::Granted(1, 0, 10), Event::Granted(2, 0, 10)).is_err());
+        assert!(found(Event::Granted(1, 0, 10), Event::Granted(1, 0, 10)).is_ok());
+        assert!(found(Event::Granted(1, 0, 10), Event::Granted(1, 0, 9)).is_err());
+        assert!(found(Event::Granted(1, 0, 10), Event::Granted(2, 1, 10)).is_ok());
+        assert!(found(Event::Started(1, 0, 10), Event::Started(2, 0, 9)).is_err());
+        assert!(found(Event::Started(1, 0, 10), Event::Started(1, 0, 10)).is_err());
+        assert!(found(Event::Started(1, 0, 10), Event::Started(1, 0, 11)).is_ok());
     }
 }

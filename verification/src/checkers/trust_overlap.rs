@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::Found;
-use crate::history::{Fact, History, Name, Process};
+use super::found::Found;
+use crate::history::{Event, History, InstanceId, NameId};
 
 /// Who trusts, under which token, until when.
-type Trust = HashMap<(Process, Name, u64), Duration>;
+type TrustInterval = HashMap<(InstanceId, NameId, u64), Duration>;
 
 pub(super) fn check(history: &History) -> Found {
-    let mut trust = Trust::new();
+    let mut trust = TrustInterval::new();
     for (now, fact) in &history.events {
         match fact {
-            Fact::Trusts(process, name, token, until) => {
+            Event::TrustExtended(process, name, token, until) => {
                 let other = trust.iter().find(|((holder, held, term), end)| {
                     held == name && (holder, term) != (process, token) && *end > now
                 });
@@ -28,10 +28,10 @@ pub(super) fn check(history: &History) -> Found {
                 }
                 trust.insert((*process, *name, *token), *until);
             }
-            Fact::Distrusts(process, name, token) => {
+            Event::TrustEnded(process, name, token) => {
                 trust.remove(&(*process, *name, *token));
             }
-            Fact::Crashed(gone) => trust.retain(|(process, ..), _| process != gone),
+            Event::Crashed(gone) => trust.retain(|(process, ..), _| process != gone),
             _ => {}
         }
     }
@@ -44,36 +44,38 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn found(events: &[(f64, Fact)]) -> Found {
+    fn found(events: &[(f64, Event)]) -> Found {
         check(&History::of(events).unwrap())
     }
 
     #[test]
-    fn two_at_once() {
-        let first = (1.0, Fact::Trusts(1, 0, 10, 5 * SECOND));
-        let second = |at| (at, Fact::Trusts(2, 0, 11, 9 * SECOND));
+    fn overlapping_trust_is_found() {
+        let first = (1.0, Event::TrustExtended(1, 0, 10, 5 * SECOND));
+        let second = |at| (at, Event::TrustExtended(2, 0, 11, 9 * SECOND));
         assert!(found(&[first.clone(), second(4.9)]).is_err());
         assert!(found(&[first.clone(), second(5.0)]).is_ok());
-        let given_up = (2.0, Fact::Distrusts(1, 0, 10));
+        let given_up = (2.0, Event::TrustEnded(1, 0, 10));
         assert!(found(&[first.clone(), given_up, second(2.0)]).is_ok());
-        assert!(found(&[first, (2.0, Fact::Crashed(1)), second(2.0)]).is_ok());
+        assert!(found(&[first, (2.0, Event::Crashed(1)), second(2.0)]).is_ok());
     }
 
     #[test]
-    fn one_that_comes_back() {
-        let back = Fact::Trusts(1, 0, 10, 9 * SECOND);
+    fn restored_trust_is_found() {
+        let back = Event::TrustExtended(1, 0, 10, 9 * SECOND);
         let events = [
-            (1.0, Fact::Trusts(1, 0, 10, 5 * SECOND)),
-            (6.0, Fact::Trusts(2, 0, 11, 9 * SECOND)),
+            (1.0, Event::TrustExtended(1, 0, 10, 5 * SECOND)),
+            (6.0, Event::TrustExtended(2, 0, 11, 9 * SECOND)),
             (7.0, back),
         ];
         assert!(found(&events).is_err());
     }
 
     #[test]
-    fn other_names_are_other_locks() {
-        let events =
-            [(1.0, Fact::Trusts(1, 0, 10, 5 * SECOND)), (1.0, Fact::Trusts(2, 1, 11, 9 * SECOND))];
+    fn other_names_do_not_count() {
+        let events = [
+            (1.0, Event::TrustExtended(1, 0, 10, 5 * SECOND)),
+            (1.0, Event::TrustExtended(2, 1, 11, 9 * SECOND)),
+        ];
         assert!(found(&events).is_ok());
     }
 }

@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::Found;
-use crate::history::{Fact, History};
+use super::found::Found;
+use crate::history::{Event, History};
 
 pub(super) fn check(history: &History) -> Found {
     let mut trusted: HashMap<_, Duration> = HashMap::new();
     for (now, fact) in &history.events {
         match fact {
-            Fact::Trusts(process, name, token, until) => {
+            Event::TrustExtended(process, name, token, until) => {
                 let last = trusted.insert((process, name, token), *until);
                 if let Some(last) = last.filter(|last| last <= now) {
                     let what =
@@ -19,7 +19,7 @@ pub(super) fn check(history: &History) -> Found {
                     return Err((*now, what));
                 }
             }
-            Fact::Distrusts(process, name, token) => {
+            Event::TrustEnded(process, name, token) => {
                 trusted.insert((process, name, token), Duration::ZERO);
             }
             _ => {}
@@ -33,14 +33,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trust_that_comes_back() {
-        let trusts = |until| Fact::Trusts(1, 0, 10, Duration::from_secs(until));
-        let found = |between: (f64, Fact), again| {
+    fn restored_trust_is_found() {
+        let trusts = |until| Event::TrustExtended(1, 0, 10, Duration::from_secs(until));
+        let found = |between: (f64, Event), again| {
             check(&History::of(&[(1.0, trusts(5)), between, (again, trusts(9))]).unwrap())
         };
-        assert!(found((2.0, Fact::Mishap(1)), 4.0).is_ok());
-        assert!(found((2.0, Fact::Mishap(1)), 5.0).is_err());
-        assert!(found((2.0, Fact::Distrusts(1, 0, 10)), 4.0).is_err());
-        assert!(found((2.0, Fact::Distrusts(1, 0, 9)), 4.0).is_ok());
+        assert!(found((2.0, Event::MessageFault(1)), 4.0).is_ok());
+        assert!(found((2.0, Event::MessageFault(1)), 5.0).is_err());
+        assert!(found((2.0, Event::TrustEnded(1, 0, 10)), 4.0).is_err());
+        assert!(found((2.0, Event::TrustEnded(1, 0, 9)), 4.0).is_ok());
     }
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use super::{Election, Step};
+use super::lease_model::LeaseModel;
+use super::step::ModelStep;
 
 /// What a search found.
 #[derive(Clone, Debug)]
@@ -18,14 +19,14 @@ pub struct Explored {
     /// Steps from the first state to the farthest.
     pub depth: usize,
     /// No state was left out: the search did not end at a depth that it was given.
-    pub whole: bool,
+    pub is_complete: bool,
     /// What was broken, and one of the shortest ways there.
-    pub counterexamples: Vec<(&'static str, Vec<Step>)>,
+    pub counterexamples: Vec<(&'static str, Vec<ModelStep>)>,
     /// How long it took.
     pub took: Duration,
 }
 
-impl Election {
+impl LeaseModel {
     /// Searches every state until a rule is broken, or those that so many steps lead to.
     #[must_use]
     pub fn explore(self, steps: Option<NonZeroUsize>) -> Explored {
@@ -34,7 +35,7 @@ impl Election {
 
     /// Searches every state until that rule is broken, whatever else is.
     #[must_use]
-    pub fn seek(self, rule: &'static str) -> Explored {
+    pub fn find_counterexample(self, rule: &'static str) -> Explored {
         self.search(None, HasDiscoveries::AnyOf([rule].into()))
     }
 
@@ -51,15 +52,17 @@ impl Election {
             }
         };
         let checker = checker.spawn_bfs().join();
-        let path =
-            |(rule, path): (&'static str, stateright::Path<_, Step>)| (rule, path.into_actions());
+        let path = |(rule, path): (&'static str, stateright::Path<_, ModelStep>)| {
+            (rule, path.into_actions())
+        };
         let counterexamples: Vec<_> = checker.discoveries().into_iter().map(path).collect();
         let depth = checker.max_depth().saturating_sub(1);
         Explored {
             states: checker.unique_state_count(),
             transitions: checker.state_count(),
             depth: steps.map_or(depth, |steps| depth.min(steps.get())),
-            whole: counterexamples.is_empty() && steps.is_none_or(|steps| depth <= steps.get()),
+            is_complete: counterexamples.is_empty()
+                && steps.is_none_or(|steps| depth <= steps.get()),
             counterexamples,
             took: begun.elapsed(),
         }
@@ -69,7 +72,7 @@ impl Election {
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { states, transitions, depth, took, .. } = self;
-        let extent = if self.whole { "all there are" } else { "no further" };
+        let extent = if self.is_complete { "all there are" } else { "no further" };
         write!(
             f,
             "{states} states, {transitions} transitions, {depth} steps deep ({extent}), {took:.1?}"

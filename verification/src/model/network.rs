@@ -1,16 +1,16 @@
 //! Messages between instances and store.
 
-use leasehold_core::election::machine::{AskReply, RenewReply};
+use leasehold_core::lease::machine::{AcquireReply, RenewReply};
 use leasehold_core::{FencingToken, Grant, Moment, Reason};
 
-use super::store::{Call, Reply};
-use super::world::{LeaseId, Message, Stage, World};
-use super::{NOW, TTL, UNIT};
+use super::state::{Message, MessageStage, ModelState};
+use super::store::{LeaseId, ModelCall, Reply};
+use super::units::{NOW, TTL, UNIT};
 
 pub(super) fn send(
-    world: &mut World,
+    state: &mut ModelState,
     waiting: Option<usize>,
-    call: Call,
+    call: ModelCall,
     lease: LeaseId,
     until: Moment,
 ) {
@@ -18,65 +18,75 @@ pub(super) fn send(
         Some(_) => (NOW, until),
         None => (Moment::ORIGIN, Moment::ORIGIN),
     };
-    let stage = Stage::Request;
-    world.network.push(Message { waiting, call, lease, sent, until, stage, late: false });
+    let stage = MessageStage::Request;
+    state.network.push(Message { waiting, call, lease, sent, until, stage, late: false });
 }
 
 /// A renewal goes out that has waited for others.
-pub(super) fn send_beat(world: &mut World, at: usize) {
-    let Some(it) = &mut world.instances[at] else { return };
-    if let (Some(beat), Some(lease)) = (it.beat.take(), it.lease) {
-        send(world, Some(at), Call::Renew, lease, beat.until);
+pub(super) fn send_renewal(state: &mut ModelState, at: usize) {
+    let Some(it) = &mut state.instances[at] else { return };
+    if let (Some(window), Some(lease)) = (it.window.take(), it.lease) {
+        send(state, Some(at), ModelCall::Renew, lease, window.useful_until);
     }
 }
 
 /// The store tells everybody who listens.
-pub(super) fn hint(world: &mut World) {
-    world.instances.iter_mut().flatten().for_each(|instance| instance.hinted = true);
+pub(super) fn hint(state: &mut ModelState) {
+    state.instances.iter_mut().flatten().for_each(|instance| instance.hinted = true);
 }
 
 /// An instance waits no longer for replies, to that kind of call if one is named. Replies that
 /// nobody waits for are no more; such requests are alike whenever they were sent.
-pub(super) fn ignore(world: &mut World, at: usize, kind: Option<Call>) {
-    for message in &mut world.network {
+pub(super) fn ignore(state: &mut ModelState, at: usize, kind: Option<ModelCall>) {
+    for message in &mut state.network {
         if message.waiting == Some(at) && kind.is_none_or(|kind| message.call == kind) {
             message.waiting = None;
         }
     }
-    forget(world);
+    forget(state);
+}
+
+/// A participant is gone; what it sent is still under way.
+pub(super) fn leave(state: &mut ModelState, at: usize) {
+    ignore(state, at, None);
+    state.instances[at] = None;
+    state.forget_owner(at);
 }
 
 /// An instance stops waiting for the reply to its second oldest renewal.
-pub(super) fn ignore_second_oldest_renewal(world: &mut World, at: usize) {
-    let its = |message: &&mut Message| message.waiting == Some(at) && message.call == Call::Renew;
-    let mut renewals: Vec<_> = world.network.iter_mut().filter(its).collect();
+pub(super) fn ignore_second_oldest_renewal(state: &mut ModelState, at: usize) {
+    let its =
+        |message: &&mut Message| message.waiting == Some(at) && message.call == ModelCall::Renew;
+    let mut renewals: Vec<_> = state.network.iter_mut().filter(its).collect();
     renewals.sort_by_key(|message| message.sent);
     if let Some(second) = renewals.into_iter().nth(1) {
         second.waiting = None;
     }
-    forget(world);
+    forget(state);
 }
 
-fn forget(world: &mut World) {
-    world.network.retain(|message| message.waiting.is_some() || message.stage == Stage::Request);
-    for message in world.network.iter_mut().filter(|message| message.waiting.is_none()) {
+fn forget(state: &mut ModelState) {
+    state
+        .network
+        .retain(|message| message.waiting.is_some() || message.stage == MessageStage::Request);
+    for message in state.network.iter_mut().filter(|message| message.waiting.is_none()) {
         (message.sent, message.until) = (Moment::ORIGIN, Moment::ORIGIN);
     }
 }
 
-pub(super) fn asked(reply: Option<Reply>) -> AskReply {
+pub(super) fn acquire_reply(reply: Option<Reply>) -> AcquireReply {
     match reply {
         Some(Reply::Granted { token, left }) => match FencingToken::new(u64::from(token)) {
-            Ok(token) => AskReply::Granted(Grant { token, left: UNIT * u32::from(left) }),
-            Err(_) => AskReply::Failed,
+            Ok(token) => AcquireReply::Granted(Grant { token, left: UNIT * u32::from(left) }),
+            Err(_) => AcquireReply::Failed,
         },
-        Some(Reply::Held { left, .. }) => AskReply::Held { left: UNIT * u32::from(left) },
-        Some(Reply::Disabled) => AskReply::Disabled,
-        _ => AskReply::Failed,
+        Some(Reply::Held { left, .. }) => AcquireReply::Held { remaining: UNIT * u32::from(left) },
+        Some(Reply::Disabled) => AcquireReply::Disabled,
+        _ => AcquireReply::Failed,
     }
 }
 
-pub(super) fn renewed(reply: Option<Reply>) -> RenewReply {
+pub(super) fn renew_reply(reply: Option<Reply>) -> RenewReply {
     match reply {
         Some(Reply::Extended) => RenewReply::Extended { left: UNIT * u32::from(TTL) },
         Some(Reply::Lost) => RenewReply::Lost,

@@ -1,11 +1,13 @@
 //! What can happen in a state, and what it costs.
 
-use super::world::{Job, Stage, World};
-use super::{Election, NOW};
+use super::lease_model::LeaseModel;
+use super::participant::JobState;
+use super::state::{MessageStage, ModelState};
+use super::units::NOW;
 
 /// What can happen. Instances and messages are named by their place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum ModelStep {
     /// A unit of time passes.
     Pass,
     /// A unit of time passes, and one instance's clock stands still.
@@ -13,9 +15,9 @@ pub enum Step {
     /// An instance is woken as it wished.
     Tick(usize),
     /// An instance's renewal goes out.
-    Beat(usize),
+    SendRenewal(usize),
     /// An instance hears a hint.
-    Hear(usize),
+    DeliverHint(usize),
     /// A hint is lost.
     MissHint(usize),
     /// An instance's job has come to its end.
@@ -35,7 +37,7 @@ pub enum Step {
     /// An instance gives up waiting for a reply.
     TimeOut(usize),
     /// A message that nobody waits for is lost after all.
-    Vanish(usize),
+    ForgetMessage(usize),
     /// An instance stands still.
     Pause(usize),
     /// It goes on.
@@ -52,58 +54,67 @@ pub enum Step {
     Resign(usize),
     /// An instance is told to leave.
     ShutDown(usize),
+    /// The holder of a lock releases it, and waits for it again.
+    Release(usize),
+    /// A waiter for a lock gives up, and begins again.
+    GiveUp(usize),
 }
 
-impl Election {
+impl LeaseModel {
     /// Everything that can happen in a state.
-    pub(super) fn possible(&self, world: &World) -> Vec<Step> {
+    pub(super) fn possible(&self, state: &ModelState) -> Vec<ModelStep> {
         let mut steps = Vec::new();
-        let (faults, commands) = (world.left.faults > 0, world.left.commands > 0);
+        let (faults, commands) = (state.left.faults > 0, state.left.commands > 0);
         let mut may = |possible: bool, step| {
             if possible {
                 steps.push(step);
             }
         };
-        let calm = !world.is_busy();
-        may(calm, Step::Pass);
-        for (at, instance) in world.instances.iter().enumerate() {
+        let calm = !state.is_busy();
+        may(calm, ModelStep::Pass);
+        for (at, instance) in state.instances.iter().enumerate() {
             let Some(it) = instance else {
-                may(true, Step::Boot(at));
+                may(true, ModelStep::Boot(at));
                 continue;
             };
-            may(faults && calm && it.steady == 0, Step::Slip(at));
-            may(faults, Step::Crash(at));
+            may(faults && calm && it.until_next_slip == 0, ModelStep::Slip(at));
+            may(faults, ModelStep::Crash(at));
             if it.paused {
-                may(true, Step::Resume(at));
+                may(true, ModelStep::Resume(at));
                 continue;
             }
-            may(faults, Step::Pause(at));
-            may(it.machine.wake().is_some_and(|wake| wake.at <= NOW), Step::Tick(at));
-            may(it.beat.is_some_and(|beat| beat.from <= NOW), Step::Beat(at));
-            may(it.hinted, Step::Hear(at));
-            may(it.hinted && faults, Step::MissHint(at));
-            may(matches!(it.job, Job::Stopping | Job::Aborted), Step::EndJob(at));
-            may(faults && it.job == Job::Started, Step::FailStart(at));
-            may(commands && it.job == Job::Started, Step::Resign(at));
-            may(commands, Step::ShutDown(at));
-        }
-        for (at, message) in world.network.iter().enumerate() {
-            let hears = |at: usize| world.instances[at].as_ref().is_some_and(|it| !it.paused);
-            let heard = message.waiting.is_some_and(hears);
-            let travels = message.stage != Stage::Lost;
-            may(message.stage == Stage::Request, Step::Serve(at));
-            may(heard && matches!(message.stage, Stage::Reply(_)), Step::Deliver(at));
-            may(heard && message.until <= NOW, Step::TimeOut(at));
-            may(faults && heard && travels, Step::Fail(at));
-            if message.waiting.is_some() {
-                may(faults && travels && !message.late, Step::Lose(at));
+            may(faults, ModelStep::Pause(at));
+            may(it.machine.next_tick().is_some_and(|wake| wake.at <= NOW), ModelStep::Tick(at));
+            may(it.window.is_some_and(|window| window.earliest <= NOW), ModelStep::SendRenewal(at));
+            may(it.hinted, ModelStep::DeliverHint(at));
+            may(it.hinted && faults, ModelStep::MissHint(at));
+            may(matches!(it.job, JobState::Stopping | JobState::Aborted), ModelStep::EndJob(at));
+            if it.machine.has_job() {
+                may(faults && it.job == JobState::Started, ModelStep::FailStart(at));
+                may(commands && it.job == JobState::Started, ModelStep::Resign(at));
+                may(commands, ModelStep::ShutDown(at));
             } else {
-                may(message.late || faults, Step::Vanish(at));
+                may(commands && it.job == JobState::Started, ModelStep::Release(at));
+                may(commands && !it.has_guard(), ModelStep::GiveUp(at));
             }
-            may(faults && travels && !message.late, Step::Delay(at));
         }
-        may(commands && !world.store.disabled, Step::Disable);
-        may(commands && world.store.disabled, Step::Enable);
+        for (at, message) in state.network.iter().enumerate() {
+            let hears = |at: usize| state.instances[at].as_ref().is_some_and(|it| !it.paused);
+            let heard = message.waiting.is_some_and(hears);
+            let travels = message.stage != MessageStage::Lost;
+            may(message.stage == MessageStage::Request, ModelStep::Serve(at));
+            may(heard && matches!(message.stage, MessageStage::Reply(_)), ModelStep::Deliver(at));
+            may(heard && message.until <= NOW, ModelStep::TimeOut(at));
+            may(faults && heard && travels, ModelStep::Fail(at));
+            if message.waiting.is_some() {
+                may(faults && travels && !message.late, ModelStep::Lose(at));
+            } else {
+                may(message.late || faults, ModelStep::ForgetMessage(at));
+            }
+            may(faults && travels && !message.late, ModelStep::Delay(at));
+        }
+        may(commands && !state.store.disabled, ModelStep::Disable);
+        may(commands && state.store.disabled, ModelStep::Enable);
         steps
     }
 }
@@ -114,8 +125,8 @@ pub(super) enum Cost {
     Command,
 }
 
-impl Step {
-    pub(super) fn cost(self, world: &World) -> Option<Cost> {
+impl ModelStep {
+    pub(super) fn cost(self, state: &ModelState) -> Option<Cost> {
         match self {
             Self::Slip(_)
             | Self::MissHint(_)
@@ -125,10 +136,13 @@ impl Step {
             | Self::Delay(_)
             | Self::Pause(_)
             | Self::Crash(_) => Some(Cost::Fault),
-            Self::Vanish(at) if !world.network[at].late => Some(Cost::Fault),
-            Self::Disable | Self::Enable | Self::Resign(_) | Self::ShutDown(_) => {
-                Some(Cost::Command)
-            }
+            Self::ForgetMessage(at) if !state.network[at].late => Some(Cost::Fault),
+            Self::Disable
+            | Self::Enable
+            | Self::Resign(_)
+            | Self::ShutDown(_)
+            | Self::Release(_)
+            | Self::GiveUp(_) => Some(Cost::Command),
             _ => None,
         }
     }

@@ -8,14 +8,14 @@ use futures_util::future::BoxFuture;
 use leasehold_core::{Clock, Moment};
 use tokio::time::Instant;
 
-use super::gate::Gate;
+use super::gate::FreezeGate;
 
 /// A clock that is some parts in a million faster than the time outside, or slower.
 #[derive(Clone, Debug)]
 pub(super) struct DriftingClock {
     begun: Instant,
     rate: f64,
-    gate: Arc<Gate>,
+    gate: Arc<FreezeGate>,
 }
 
 impl DriftingClock {
@@ -24,7 +24,7 @@ impl DriftingClock {
     /// [`Timing::DRIFT`]: leasehold_core::Timing::DRIFT
     pub(super) const FASTEST: i32 = 900;
 
-    pub(super) fn new(begun: Instant, ppm: i32, gate: Arc<Gate>) -> Self {
+    pub(super) fn new(begun: Instant, ppm: i32, gate: Arc<FreezeGate>) -> Self {
         Self { begun, rate: 1.0 + f64::from(ppm) / 1e6, gate }
     }
 

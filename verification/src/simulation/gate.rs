@@ -11,14 +11,14 @@ use tokio::sync::Notify;
 /// an order drawn at random. But an instance that goes on has either timers or messages first: by
 /// which of the two it learns first how long it was frozen is not for it to choose.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct FreezeGate {
     closed: AtomicBool,
     messages_first: bool,
     messages: Notify,
     timers: Notify,
 }
 
-impl Gate {
+impl FreezeGate {
     pub(super) fn new(messages_first: bool) -> Self {
         let (messages, timers) = (Notify::new(), Notify::new());
         Self { closed: AtomicBool::new(false), messages_first, messages, timers }

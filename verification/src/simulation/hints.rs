@@ -6,23 +6,23 @@ use futures_util::StreamExt;
 use leasehold_core::{Hint, HintStream};
 use tokio::sync::mpsc;
 
-use super::fate::Passage;
-use super::link::Link;
-use super::process::Names;
-use super::{Defect, Weather};
-use crate::history::Fact;
+use super::link::SimulatedStore;
+use super::message_faults::Delivery;
+use super::names::NameTable;
+use super::{Defect, FaultProfile};
+use crate::history::Event;
 
-impl Link {
+impl SimulatedStore {
     pub(super) fn note_hint(&self, hint: &Hint) {
         let name = match hint {
-            Hint::Name(name) => Some(Names::number(name)),
+            Hint::Name(name) => Some(NameTable::number(name)),
             Hint::Anything => None,
         };
-        self.note(Fact::Hinted(self.0.process, name));
+        self.note(Event::Hinted(self.0.process, name));
     }
 
     /// Hands hints on as the weather has it: late, in another order, twice or not at all.
-    pub(super) async fn hand_on(self, mut hints: HintStream, to: mpsc::UnboundedSender<Hint>) {
+    pub(super) async fn forward(self, mut hints: HintStream, to: mpsc::UnboundedSender<Hint>) {
         let silent = self.0.referee.defect == Some(Defect::NeverHints);
         loop {
             let hint = tokio::select! {
@@ -34,18 +34,18 @@ impl Link {
                 },
             };
             let weather = self.weather();
-            if self.0.dead.load(Ordering::SeqCst) || weather == Weather::Away {
+            if self.0.crashed.load(Ordering::SeqCst) || weather == FaultProfile::Refusing {
                 return;
             }
-            let (first, again) = (self.fate(), self.fate());
-            let repeated = weather == Weather::Rough && again.request == Passage::Refused;
+            let (first, again) = (self.draw_faults(), self.draw_faults());
+            let repeated = weather == FaultProfile::Rough && again.request == Delivery::Refused;
             for fate in [Some(first), repeated.then_some(again)].into_iter().flatten() {
-                if silent || fate.request != Passage::Arrives {
+                if silent || fate.request != Delivery::Arrives {
                     continue;
                 }
                 let (this, to, hint) = (self.clone(), to.clone(), hint.clone());
                 tokio::spawn(async move {
-                    tokio::time::sleep(fate.there).await;
+                    tokio::time::sleep(fate.request_delay).await;
                     this.0.gate.let_message_in().await;
                     this.note_hint(&hint);
                     let _ = to.send(hint);

@@ -8,19 +8,19 @@ use async_trait::async_trait;
 use leasehold_core::{Job, JobError, Leadership, Moment, StopReason};
 
 use super::Defect;
-use super::process::Instance;
-use crate::history::{Fact, Name};
+use super::instance::Instance;
+use crate::history::{Event, NameId};
 
 /// One of many ways to lead, drawn for each term.
 pub(super) struct WorkJob {
     instance: Arc<Instance>,
-    name: Name,
+    name: NameId,
     grace: Duration,
     token: AtomicU64,
 }
 
 impl WorkJob {
-    pub(super) fn new(instance: Arc<Instance>, name: Name, grace: Duration) -> Self {
+    pub(super) fn new(instance: Arc<Instance>, name: NameId, grace: Duration) -> Self {
         Self { instance, name, grace, token: AtomicU64::new(0) }
     }
 
@@ -43,20 +43,20 @@ impl WorkJob {
 
 /// Records the end of a task when this is dropped, and that the task was aborted unless it ended by
 /// itself or panicked.
-struct AtEnd<'a> {
+struct RecordEnd<'a> {
     instance: &'a Instance,
-    fact: Fact,
-    aborted: Option<Fact>,
+    fact: Event,
+    aborted: Option<Event>,
 }
 
-impl AtEnd<'_> {
+impl RecordEnd<'_> {
     /// Notes that the task ended by itself.
     fn by_itself(mut self) {
         self.aborted = None;
     }
 }
 
-impl Drop for AtEnd<'_> {
+impl Drop for RecordEnd<'_> {
     fn drop(&mut self) {
         if let Some(aborted) = self.aborted.take().filter(|_| !std::thread::panicking()) {
             self.instance.note(aborted);
@@ -70,9 +70,9 @@ impl Job for WorkJob {
     async fn start(&self, leadership: Leadership) -> Result<(), JobError> {
         let (it, name, token) = (&*self.instance, self.name, leadership.token().get());
         self.token.store(token, Ordering::SeqCst);
-        it.note(Fact::Started(it.id, name, token));
-        let aborted = Some(Fact::Aborted(it.id, name, token));
-        let end = AtEnd { instance: it, fact: Fact::StartEnded(it.id, name, token), aborted };
+        it.note(Event::Started(it.id, name, token));
+        let aborted = Some(Event::Aborted(it.id, name, token));
+        let end = RecordEnd { instance: it, fact: Event::StartEnded(it.id, name, token), aborted };
         tokio::spawn(record_trust(self.instance.clone(), name, leadership.clone()));
         let outcome = match it.draw(12) {
             0 => Err("no luck".into()),
@@ -85,7 +85,7 @@ impl Job for WorkJob {
             }
             4 => {
                 it.clock.sleep(it.up_to(self.grace * 3)).await;
-                it.note(Fact::Resigns(it.id, name, token));
+                it.note(Event::Resigns(it.id, name, token));
                 leadership.resign();
                 self.work(&leadership, true).await;
                 Ok(())
@@ -104,13 +104,19 @@ impl Job for WorkJob {
         if it.defect == Some(Defect::ForgetsStops) && it.draw(10) == 0 {
             return;
         }
-        it.note(Fact::Stopping(it.id, name, token, word(reason)));
-        let aborted = Some(Fact::Aborted(it.id, name, token));
-        let end = AtEnd { instance: it, fact: Fact::Stopped(it.id, name, token), aborted };
+        it.note(Event::Stopping(it.id, name, token, word(reason)));
+        let aborted = Some(Event::Aborted(it.id, name, token));
+        let end = RecordEnd { instance: it, fact: Event::Stopped(it.id, name, token), aborted };
         match it.draw(10) {
             0 => std::future::pending().await,
             1 => std::panic::resume_unwind(Box::new("no luck")),
-            2..6 => it.clock.sleep(it.up_to(self.grace.mul_f64(0.9))).await,
+            // Timers are rounded up to a millisecond: a stop that ended with the grace, in the same
+            // millisecond, would count as aborted.
+            2..6 => {
+                let rounding = Duration::from_millis(2);
+                let longest = self.grace.mul_f64(0.9).min(self.grace.saturating_sub(rounding));
+                it.clock.sleep(it.up_to(longest)).await;
+            }
             _ => {}
         }
         end.by_itself();
@@ -132,26 +138,26 @@ fn word(reason: &StopReason) -> &'static str {
 
 /// Writes down until when a term's lease is trusted, as it changes, and when the job is told that
 /// the term is to end; it is no part of the instance.
-async fn record_trust(instance: Arc<Instance>, name: Name, leadership: Leadership) {
+async fn record_trust(instance: Arc<Instance>, name: NameId, leadership: Leadership) {
     let token = leadership.token().get();
     let mut deadline = leadership.deadline();
     let mut cancelled = false;
     while deadline != Moment::ORIGIN {
         let until = instance.clock.outside(deadline);
-        instance.note(Fact::Trusts(instance.id, name, token, until));
+        instance.note(Event::TrustExtended(instance.id, name, token, until));
         loop {
             tokio::select! {
                 biased;
                 () = leadership.cancelled(), if !cancelled => {
                     cancelled = true;
-                    instance.note(Fact::Cancelled(instance.id, name, token));
+                    instance.note(Event::Cancelled(instance.id, name, token));
                 }
-                next = leadership.deadline_after(deadline) => {
+                next = leadership.deadline_changed(deadline) => {
                     deadline = next;
                     break;
                 }
             }
         }
     }
-    instance.note(Fact::Distrusts(instance.id, name, token));
+    instance.note(Event::TrustEnded(instance.id, name, token));
 }

@@ -14,72 +14,77 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use uuid::Uuid;
 
-use super::fate::{Fate, Passage};
-use super::gate::Gate;
-use super::process::Names;
-use super::referee::Referee;
-use super::{Defect, Weather};
-use crate::history::{Answer, Attempt, Fact, Name, Process};
+use super::gate::FreezeGate;
+use super::message_faults::{Delivery, MessageFaults};
+use super::names::NameTable;
+use super::recording_store::RecordingStore;
+use super::{Defect, FaultProfile};
+use crate::history::{AttemptId, AttemptResult, Event, InstanceId, NameId};
 
 /// The store as one instance sees it.
 #[derive(Clone, Debug)]
-pub(super) struct Link(pub(super) Arc<Way>);
+pub(super) struct SimulatedStore(pub(super) Arc<NetworkPath>);
 
 #[derive(Debug)]
-pub(super) struct Way {
-    pub(super) referee: Referee,
-    pub(super) process: Process,
-    pub(super) gate: Arc<Gate>,
-    weather: Mutex<Weather>,
+pub(super) struct NetworkPath {
+    pub(super) referee: RecordingStore,
+    pub(super) process: InstanceId,
+    pub(super) gate: Arc<FreezeGate>,
+    faults: Mutex<FaultProfile>,
     random: Mutex<fastrand::Rng>,
     answered: Notify,
     /// The instance has crashed: whatever it still does is not done.
-    pub(super) dead: AtomicBool,
+    pub(super) crashed: AtomicBool,
 }
 
-impl Link {
-    pub(super) fn new(referee: Referee, process: Process, gate: Arc<Gate>, seed: u64) -> Self {
-        Self(Arc::new(Way {
+impl SimulatedStore {
+    pub(super) fn new(
+        referee: RecordingStore,
+        process: InstanceId,
+        gate: Arc<FreezeGate>,
+        seed: u64,
+    ) -> Self {
+        Self(Arc::new(NetworkPath {
             referee,
             process,
             gate,
-            weather: Mutex::new(Weather::Fair),
+            faults: Mutex::new(FaultProfile::Fair),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             answered: Notify::new(),
-            dead: AtomicBool::new(false),
+            crashed: AtomicBool::new(false),
         }))
     }
 
-    pub(super) fn set(&self, weather: Weather) {
-        *self.0.weather.lock().unwrap_or_else(PoisonError::into_inner) = weather;
+    pub(super) fn set(&self, weather: FaultProfile) {
+        *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner) = weather;
     }
 
     pub(super) fn cut_off(&self) {
-        self.0.dead.store(true, Ordering::SeqCst);
+        self.0.crashed.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn weather(&self) -> Weather {
-        *self.0.weather.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn weather(&self) -> FaultProfile {
+        *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn fate(&self) -> Fate {
+    pub(super) fn draw_faults(&self) -> MessageFaults {
         let mut random = self.0.random.lock().unwrap_or_else(PoisonError::into_inner);
-        Fate::draw(self.weather(), &mut random)
+        MessageFaults::draw(self.weather(), &mut random)
     }
 
-    fn mishap(&self, weather: Weather) {
-        if weather != Weather::Fair {
-            self.note(Fact::Mishap(self.0.process));
+    fn record_fault(&self, weather: FaultProfile) {
+        if weather != FaultProfile::Fair {
+            self.note(Event::MessageFault(self.0.process));
         }
     }
 
-    pub(super) fn note(&self, fact: Fact) {
-        self.0.referee.recorder.note(fact);
+    pub(super) fn note(&self, fact: Event) {
+        self.0.referee.recorder.record(fact);
     }
 
     /// Writes down what the instance does, unless it is gone.
-    fn note_own(&self, fact: Fact) {
-        if !self.0.dead.load(Ordering::SeqCst) {
+    fn note_own(&self, fact: Event) {
+        if !self.0.crashed.load(Ordering::SeqCst) {
             self.note(fact);
         }
     }
@@ -90,15 +95,15 @@ impl Link {
     }
 
     /// An attempt asks for the name.
-    fn asks(&self, name: &LockName, lease: LeaseId) -> Told<'_> {
+    fn record_acquire(&self, name: &LockName, lease: LeaseId) -> AttemptEndRecorder<'_> {
         let ledger = &self.0.referee.ledger;
-        let (name, attempt) = (Names::number(name), ledger.attempt(ledger.renamed(lease)));
-        self.note_own(Fact::Asks(self.0.process, name, attempt));
-        Told { link: self, name, lease, attempt, answer: Answer::Unknown }
+        let (name, attempt) = (NameTable::number(name), ledger.attempt(ledger.renamed(lease)));
+        self.note_own(Event::AcquireSent(self.0.process, name, attempt));
+        AttemptEndRecorder { link: self, name, lease, attempt, answer: AttemptResult::Unknown }
     }
 
     /// Returns when an answer to a heartbeat has reached the engine, which deals with it next.
-    pub(super) async fn answered(&self) {
+    pub(super) async fn heartbeat_answered(&self) {
         self.0.answered.notified().await;
     }
 
@@ -111,31 +116,31 @@ impl Link {
         &self,
         request: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        if self.0.dead.load(Ordering::SeqCst) {
+        if self.0.crashed.load(Ordering::SeqCst) {
             return Err(self.refused());
         }
-        let (fate, weather) = (self.fate(), self.weather());
+        let (fate, weather) = (self.draw_faults(), self.weather());
         let (send, receive) = oneshot::channel();
         let this = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(fate.there).await;
-            this.mishap(weather);
+            tokio::time::sleep(fate.request_delay).await;
+            this.record_fault(weather);
             match fate.request {
-                Passage::Lost => return,
-                Passage::Refused => {
+                Delivery::Lost => return,
+                Delivery::Refused => {
                     let _ = send.send(Err(this.refused()));
                     return;
                 }
-                Passage::Arrives => {}
+                Delivery::Arrives => {}
             }
             let reply = request.await;
-            tokio::time::sleep(fate.back).await;
-            this.mishap(weather);
+            tokio::time::sleep(fate.reply_delay).await;
+            this.record_fault(weather);
             // Nobody may wait any more.
             let _ = match fate.reply {
-                Passage::Arrives => send.send(reply),
-                Passage::Lost => return,
-                Passage::Refused => {
+                Delivery::Arrives => send.send(reply),
+                Delivery::Lost => return,
+                Delivery::Refused => {
                     send.send(Err(Error::new(ErrorKind::OutcomeUnknown, "the reply was lost")))
                 }
             };
@@ -147,27 +152,27 @@ impl Link {
 }
 
 /// Writes down what an attempt was told when its call is over, waited for or not.
-struct Told<'a> {
-    link: &'a Link,
-    name: Name,
+struct AttemptEndRecorder<'a> {
+    link: &'a SimulatedStore,
+    name: NameId,
     lease: LeaseId,
-    attempt: Attempt,
-    answer: Answer,
+    attempt: AttemptId,
+    answer: AttemptResult,
 }
 
-impl Drop for Told<'_> {
+impl Drop for AttemptEndRecorder<'_> {
     fn drop(&mut self) {
         let Self { link, name, lease, attempt, answer } = *self;
-        link.note_own(Fact::Told(link.0.process, name, attempt, answer));
+        link.note_own(Event::AcquireEnded(link.0.process, name, attempt, answer));
         let referee = &link.0.referee;
-        if answer == Answer::Unknown && referee.defect == Some(Defect::ForgetsAttempts) {
+        if answer == AttemptResult::Unknown && referee.defect == Some(Defect::ForgetsAttempts) {
             referee.ledger.rename(lease, link.another_id());
         }
     }
 }
 
 #[async_trait]
-impl LockStore for Link {
+impl LockStore for SimulatedStore {
     fn label(&self) -> &str {
         "simulated:"
     }
@@ -177,17 +182,17 @@ impl LockStore for Link {
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let mut told = self.asks(name, options.lease);
+        let mut told = self.record_acquire(name, options.lease);
         let lease = self.0.referee.ledger.renamed(options.lease);
         let (way, name, options) =
             (self.0.clone(), name.clone(), AcquireOptions { lease, ..options.clone() });
         let request = async move { way.referee.acquire(way.process, &name, &options).await };
         let outcome = self.pass(request).await;
         told.answer = match &outcome {
-            Ok(AcquireOutcome::Granted(_)) => Answer::Granted,
-            Ok(AcquireOutcome::Held(_)) => Answer::Refused,
-            Ok(AcquireOutcome::Disabled(_)) => Answer::Disabled,
-            Err(_) => Answer::Unknown,
+            Ok(AcquireOutcome::Granted(_)) => AttemptResult::Granted,
+            Ok(AcquireOutcome::Held(_)) => AttemptResult::Refused,
+            Ok(AcquireOutcome::Disabled(_)) => AttemptResult::Disabled,
+            Err(_) => AttemptResult::Unknown,
         };
         outcome
     }
@@ -198,8 +203,8 @@ impl LockStore for Link {
             .iter()
             .map(|asked| RenewOptions { lease: ledger.renamed(asked.lease), ..asked.clone() })
             .collect();
-        let named = leases.iter().map(|renewal| self.0.referee.known(renewal)).collect();
-        self.note_own(Fact::Renewed(self.0.process, named));
+        let named = leases.iter().map(|renewal| self.0.referee.name_and_token(renewal)).collect();
+        self.note_own(Event::Renewed(self.0.process, named));
         let way = self.0.clone();
         let renewal = async move { way.referee.renew(way.process, &leases).await };
         let answer = self.pass(renewal).await;
@@ -210,7 +215,7 @@ impl LockStore for Link {
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
         let lease = self.0.referee.ledger.renamed(lease);
         let attempt = self.0.referee.ledger.attempt(lease);
-        self.note_own(Fact::GivesBack(self.0.process, Names::number(name), attempt));
+        self.note_own(Event::ReleaseSent(self.0.process, NameTable::number(name), attempt));
         let (way, name) = (self.0.clone(), name.clone());
         self.pass(async move { way.referee.release(&name, lease).await }).await
     }
@@ -244,7 +249,7 @@ impl LockStore for Link {
         let way = self.0.clone();
         let hints = self.pass(async move { way.referee.store.watch().await }).await?;
         let (to, handed_on) = mpsc::unbounded_channel();
-        tokio::spawn(self.clone().hand_on(hints, to));
+        tokio::spawn(self.clone().forward(hints, to));
         // The engine wakes whoever waits: what happened before was not hinted at.
         self.note_hint(&Hint::Anything);
         Ok(Box::pin(UnboundedReceiverStream::new(handed_on)))
@@ -252,4 +257,4 @@ impl LockStore for Link {
 }
 
 /// How long a message may be under way, whatever the weather.
-pub(super) const LONGEST_WAY: Duration = Duration::from_secs(12);
+pub(super) const MAX_MESSAGE_DELAY: Duration = Duration::from_secs(12);

@@ -3,26 +3,28 @@
 //!
 //! Everything runs in one thread and one virtual time, so a seed gives the same history again.
 
+mod apply_plan;
 mod clock;
-mod fate;
+mod fenced_register;
 mod gate;
+mod grant_log;
 mod hints;
+mod instance;
 mod job;
-mod ledger;
 mod link;
-mod locker;
-mod operate;
+mod lock_workload;
+mod message_faults;
+mod names;
 mod panics;
 mod plan;
 mod process;
-mod referee;
-mod register;
+mod recording_store;
 mod run;
 mod search;
 mod settings;
 mod shrink;
 
-pub use plan::{Deed, Defect, Plan, Weather};
-pub use run::{Outcome, run};
-pub use search::{Failure, Found, search};
+pub use plan::{Defect, FaultProfile, Operation, SimulationPlan};
+pub use run::{RunResult, run};
+pub use search::{FailingRun, SearchResult, search};
 pub use shrink::shrink;

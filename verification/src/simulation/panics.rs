@@ -6,11 +6,11 @@ use std::sync::Once;
 
 thread_local! {
     /// Those raised in this thread, while it listens.
-    static HEARD: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+    static PANICS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
 /// Runs it, and says what panicked in this thread meanwhile and when it is over.
-pub(super) fn heard<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
+pub(super) fn recorded_panics<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
@@ -19,13 +19,13 @@ pub(super) fn heard<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
             before(panic);
         }));
     });
-    HEARD.set(Some(Vec::new()));
+    PANICS.set(Some(Vec::new()));
     let done = run();
-    (done, HEARD.take().unwrap_or_default())
+    (done, PANICS.take().unwrap_or_default())
 }
 
 fn note(panic: &PanicHookInfo<'_>) {
-    HEARD.with_borrow_mut(|heard| {
+    PANICS.with_borrow_mut(|heard| {
         if let Some(heard) = heard {
             heard.push(panic.to_string());
         }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn raised_in_a_task_and_not_by_unwinding_alone() {
+    fn panics_in_tasks_are_recorded_and_resume_unwind_is_not() {
         let play = || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let _ = runtime.block_on(async {
@@ -47,8 +47,8 @@ mod tests {
                 tokio::spawn(panics).await
             });
         };
-        let ((), panics) = heard(play);
+        let ((), panics) = recorded_panics(play);
         assert!(panics.len() == 1 && panics[0].contains("arithmetic"), "{panics:?}");
-        assert!(heard(|| ()).1.is_empty());
+        assert!(recorded_panics(|| ()).1.is_empty());
     }
 }

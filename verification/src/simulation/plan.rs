@@ -6,11 +6,11 @@ use std::time::Duration;
 use leasehold_core::{LockStore, MemoryStore, Result, Settings, Timing};
 
 use super::settings;
-use crate::history::Name;
+use crate::history::NameId;
 
 /// A run, but for what the same seed decides on the way.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct SimulationPlan {
     /// All of the run is drawn from this.
     pub seed: u64,
     /// How many instances there are at a time; one takes the place of one that is gone.
@@ -20,14 +20,14 @@ pub struct Plan {
     /// The settings of every instance.
     pub settings: Settings,
     /// What happens, and when.
-    pub deeds: Vec<(Duration, Deed)>,
+    pub operations: Vec<(Duration, Operation)>,
     /// What is wrong with the store or the clocks, to show that it is noticed.
     pub defect: Option<Defect>,
 }
 
 /// Something that happens to a cluster. Instances are named by their place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum Operation {
     /// An instance is gone from one moment to the next, and another boots in its place.
     Crash(usize),
     /// An instance leaves in order, and another boots in its place.
@@ -35,18 +35,18 @@ pub enum Deed {
     /// None of its code runs for that long.
     Freeze(usize, Duration),
     /// Its way to the store is like that for so long.
-    Weather(usize, Weather, Duration),
+    SetFaults(usize, FaultProfile, Duration),
     /// The store is away for that long.
     Outage(Duration),
     /// The leader resigns.
-    Resign(Name),
+    Resign(NameId),
     /// The name is disabled for that long.
-    Disable(Name, Duration),
+    Disable(NameId, Duration),
 }
 
 /// How an instance's way to the store is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weather {
+pub enum FaultProfile {
     /// Everything arrives soon, in any order.
     Fair,
     /// Some is lost, some refused, all of it late.
@@ -54,7 +54,7 @@ pub enum Weather {
     /// Everything arrives, after seconds.
     Slow,
     /// Every call is refused.
-    Away,
+    Refusing,
     /// No call is ever answered, though some arrive.
     Silent,
 }
@@ -75,9 +75,9 @@ pub enum Defect {
     /// The store says that it takes a lease back, and does not.
     IgnoresReleases,
     /// The store grants nothing any more, after a while.
-    GrantsNoMore,
+    StopsGranting,
     /// The store renews nothing any more, after a while.
-    RenewsNoMore,
+    StopsRenewing,
     /// An attempt that has no answer is not tried again: the next one has another lease id.
     ForgetsAttempts,
     /// Jobs are not told to stop, now and then.
@@ -86,19 +86,19 @@ pub enum Defect {
     SlowClocks,
 }
 
-impl Plan {
+impl SimulationPlan {
     /// For how long deeds are done.
     const BUSY: Duration = Duration::from_secs(100);
 
     /// What that seed draws.
     #[must_use]
-    pub fn draw(seed: u64) -> Self {
+    pub fn generate(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let ttl = Duration::from_secs([3, 5, 9, 15][random.usize(0..4)]);
         let settings = settings::draw(ttl, &mut random);
         let (instances, led) = (random.usize(2..6), random.usize(1..4));
         let mut at = Duration::ZERO;
-        let mut deeds = Vec::new();
+        let mut operations = Vec::new();
         // Some runs have hardly a second without a mishap; some have none, and much is handed over.
         let longest_pause = [4_000, 15_000, 40_000][random.usize(0..3)];
         let calm = random.u32(0..4) == 0;
@@ -110,29 +110,29 @@ impl Plan {
             let long = Duration::from_millis(random.u64(0..25_000));
             let place = random.usize(0..instances);
             let name = random.usize(0..led);
-            deeds.push((
+            operations.push((
                 at,
                 match random.u32(0..17) {
-                    0 | 1 => Deed::Replace(place),
-                    _ if calm => Deed::Resign(name),
-                    2 | 3 => Deed::Crash(place),
-                    4..7 => Deed::Freeze(place, long),
-                    7 => Deed::Outage(long / 2),
-                    8..10 => Deed::Resign(name),
-                    10 | 11 => Deed::Disable(random.usize(0..led + Self::LOCKED), long),
-                    12 => Deed::Weather(place, Weather::Slow, long),
-                    13 => Deed::Weather(place, Weather::Away, long),
-                    14 => Deed::Weather(place, Weather::Silent, long),
+                    0 | 1 => Operation::Replace(place),
+                    _ if calm => Operation::Resign(name),
+                    2 | 3 => Operation::Crash(place),
+                    4..7 => Operation::Freeze(place, long),
+                    7 => Operation::Outage(long / 2),
+                    8..10 => Operation::Resign(name),
+                    10 | 11 => Operation::Disable(random.usize(0..led + Self::LOCKED), long),
+                    12 => Operation::SetFaults(place, FaultProfile::Slow, long),
+                    13 => Operation::SetFaults(place, FaultProfile::Refusing, long),
+                    14 => Operation::SetFaults(place, FaultProfile::Silent, long),
                     15 => {
-                        deeds.extend(Self::wake_late(place, at, ttl, &mut random));
+                        operations.extend(Self::wake_late(place, at, ttl, &mut random));
                         continue;
                     }
-                    _ => Deed::Weather(place, Weather::Rough, long),
+                    _ => Operation::SetFaults(place, FaultProfile::Rough, long),
                 },
             ));
         }
-        deeds.sort_by_key(|(at, _)| *at);
-        Self { seed, instances, led, settings, deeds, defect: None }
+        operations.sort_by_key(|(at, _)| *at);
+        Self { seed, instances, led, settings, operations, defect: None }
     }
 
     /// Has an instance fail to renew its leases, then freeze with a heartbeat under way, and go on
@@ -142,14 +142,14 @@ impl Plan {
         at: Duration,
         ttl: Duration,
         random: &mut fastrand::Rng,
-    ) -> [(Duration, Deed); 3] {
+    ) -> [(Duration, Operation); 3] {
         let mut part = |from: f64, to: f64| ttl.mul_f64(from + (to - from) * random.f64());
         let (away, freeze, frozen) = (part(0.2, 0.5), part(0.0, 0.15), part(0.3, 0.8));
-        let rough = Deed::Weather(place, Weather::Rough, freeze + frozen);
+        let rough = Operation::SetFaults(place, FaultProfile::Rough, freeze + frozen);
         [
-            (at, Deed::Weather(place, Weather::Away, ttl)),
+            (at, Operation::SetFaults(place, FaultProfile::Refusing, ttl)),
             (at + away, rough),
-            (at + away + freeze, Deed::Freeze(place, frozen)),
+            (at + away + freeze, Operation::Freeze(place, frozen)),
         ]
     }
 
@@ -171,14 +171,14 @@ impl Plan {
     pub(super) const LOCKED: usize = 2;
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for SimulationPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, instances, led, .. } = self;
         writeln!(f, "seed {seed}: {instances} instances, {led} names led")?;
         if let Ok(timing) = self.timing() {
             writeln!(f, "{timing:?}")?;
         }
-        for (at, deed) in &self.deeds {
+        for (at, deed) in &self.operations {
             writeln!(f, "{:>12.3}  {deed:?}", at.as_secs_f64())?;
         }
         Ok(())

@@ -8,23 +8,23 @@ use leasehold_core::Result;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::Instant;
 
+use super::apply_plan::SimulatedCluster;
 use super::clock::DriftingClock;
-use super::gate::Gate;
-use super::link::LONGEST_WAY;
-use super::operate::Cluster;
-use super::process::{Running, World};
-use super::referee::Referee;
-use super::register::Registers;
-use super::{Defect, Plan, panics};
+use super::fenced_register::FencedRegisters;
+use super::gate::FreezeGate;
+use super::link::MAX_MESSAGE_DELAY;
+use super::process::{RunningInstance, Simulation};
+use super::recording_store::RecordingStore;
+use super::{Defect, SimulationPlan, panics};
 use crate::checkers::{self, Violation};
-use crate::history::{Fact, History, Recorder};
+use crate::history::{Event, History, HistoryRecorder};
 
 /// How long it may take to shut everything down.
-const LONGEST_LEAVE: Duration = Duration::from_secs(600);
+const MAX_LEAVE: Duration = Duration::from_secs(600);
 
 /// What came of a run.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct RunResult {
     /// What happened.
     pub history: History,
     /// What should not have.
@@ -35,51 +35,51 @@ pub struct Outcome {
 ///
 /// # Errors
 /// When the plan's settings contradict each other, or no runtime is to be had.
-pub fn run(plan: &Plan) -> Result<Outcome> {
+pub fn run(plan: &SimulationPlan) -> Result<RunResult> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| {
         leasehold_core::Error::invalid("there is no runtime").with_source(error)
     })?;
-    let (history, panics) = panics::heard(move || runtime.block_on(play(plan)));
+    let (history, panics) = panics::recorded_panics(move || runtime.block_on(run_plan(plan)));
     let mut history = history?;
     let ended = history.events.last().map_or(Duration::ZERO, |(at, _)| *at);
-    history.events.extend(panics.into_iter().map(|words| (ended, Fact::Panicked(words))));
+    history.events.extend(panics.into_iter().map(|words| (ended, Event::Panicked(words))));
     let violations = checkers::check(&history).err().unwrap_or_default();
-    Ok(Outcome { history, violations })
+    Ok(RunResult { history, violations })
 }
 
-async fn play(plan: &Plan) -> Result<History> {
+async fn run_plan(plan: &SimulationPlan) -> Result<History> {
     let timing = plan.timing()?;
     let begun = Instant::now();
-    let recorder = Recorder::new(timing.clone());
+    let recorder = HistoryRecorder::new(timing.clone());
     let mut random = fastrand::Rng::with_seed(plan.seed ^ 0x5eed);
     let ppm = match plan.defect {
         Some(Defect::SlowClocks) => 0,
         _ => random.i32(-DriftingClock::FASTEST..=DriftingClock::FASTEST),
     };
-    let clock = DriftingClock::new(begun, ppm, Arc::new(Gate::new(false)));
-    let referee = Referee::new(clock, recorder.clone(), plan.defect, random.u64(..));
-    let registers = Arc::new(Registers::default());
-    let world = World { referee, recorder: recorder.clone(), registers, begun };
-    let mut cluster = Cluster::boot(world, plan)?;
-    for (at, deed) in &plan.deeds {
+    let clock = DriftingClock::new(begun, ppm, Arc::new(FreezeGate::new(false)));
+    let referee = RecordingStore::new(clock, recorder.clone(), plan.defect, random.u64(..));
+    let registers = Arc::new(FencedRegisters::default());
+    let world = Simulation { referee, recorder: recorder.clone(), registers, begun };
+    let mut cluster = SimulatedCluster::boot(world, plan)?;
+    for (at, deed) in &plan.operations {
         cluster.until(*at).await?;
-        cluster.act(*deed, plan).await?;
+        cluster.apply(*deed, plan).await?;
     }
     let settled = recorder.now() + Duration::from_secs(1);
     cluster.until(settled).await?;
     cluster.undo_all().await?;
     // Long enough for a leader that is missing to be missed.
     let patience = (timing.ttl + timing.call_limit() + timing.poll_interval * 2) * 2;
-    tokio::time::sleep(LONGEST_WAY + patience).await;
-    let Cluster { running, world, .. } = cluster;
-    let leaving = join_all(running.into_iter().map(Running::leave));
+    tokio::time::sleep(MAX_MESSAGE_DELAY + patience).await;
+    let SimulatedCluster { running, world, .. } = cluster;
+    let leaving = join_all(running.into_iter().map(RunningInstance::leave));
     // Whoever does not come to an end is found among the tasks that are left.
-    let _ = tokio::time::timeout(LONGEST_LEAVE, leaving).await;
+    let _ = tokio::time::timeout(MAX_LEAVE, leaving).await;
     // What is under way arrives, and what watches notices that nobody listens.
-    tokio::time::sleep(LONGEST_WAY + timing.ttl * 2).await;
+    tokio::time::sleep(MAX_MESSAGE_DELAY + timing.ttl * 2).await;
     drop(world);
     let tasks = Handle::current().metrics().num_alive_tasks();
-    recorder.note(Fact::Ended { tasks });
+    recorder.record(Event::Ended { tasks });
     Ok(recorder.history())
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use leasehold_core::Result;
 
-use super::{Outcome, Plan, run, shrink};
+use super::{RunResult, SimulationPlan, run, shrink};
 
 /// What came of many seeds.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct SearchResult {
     /// Histories that were run.
     pub runs: u64,
     /// Facts in them.
@@ -20,16 +20,16 @@ pub struct Found {
     /// Terms that began in them.
     pub terms: u64,
     /// The failure of the smallest seed that failed, made small.
-    pub failure: Option<Failure>,
+    pub failure: Option<FailingRun>,
 }
 
 /// A plan that failed.
 #[derive(Clone, Debug)]
-pub struct Failure {
+pub struct FailingRun {
     /// The plan.
-    pub plan: Plan,
+    pub plan: SimulationPlan,
     /// What came of it; an error when it cannot even be run, which says nothing for the engine.
-    pub outcome: Result<Outcome>,
+    pub outcome: Result<RunResult>,
 }
 
 /// How many facts of a failure to show.
@@ -40,13 +40,17 @@ const SHRINKING: usize = 200;
 
 /// Runs the seeds in that many threads, until one fails.
 #[must_use]
-pub fn search(seeds: Range<u64>, jobs: usize) -> Found {
-    search_in(seeds, jobs, Plan::draw)
+pub fn search(seeds: Range<u64>, jobs: usize) -> SearchResult {
+    search_in(seeds, jobs, SimulationPlan::generate)
 }
 
-fn search_in(seeds: Range<u64>, jobs: usize, draw: impl Fn(u64) -> Plan + Sync) -> Found {
+fn search_in(
+    seeds: Range<u64>,
+    jobs: usize,
+    draw: impl Fn(u64) -> SimulationPlan + Sync,
+) -> SearchResult {
     let next = AtomicU64::new(seeds.start);
-    let found = Mutex::new(Found::default());
+    let found = Mutex::new(SearchResult::default());
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::SeqCst);
@@ -67,7 +71,7 @@ fn search_in(seeds: Range<u64>, jobs: usize, draw: impl Fn(u64) -> Plan + Sync) 
             // Nothing later is begun; what is under way may have a smaller seed.
             next.store(seeds.end, Ordering::SeqCst);
             if found.failure.as_ref().is_none_or(|failure| seed < failure.plan.seed) {
-                found.failure = Some(Failure { plan, outcome });
+                found.failure = Some(FailingRun { plan, outcome });
             }
         }
     };
@@ -75,7 +79,7 @@ fn search_in(seeds: Range<u64>, jobs: usize, draw: impl Fn(u64) -> Plan + Sync) 
         (0..jobs.max(1)).for_each(|_| drop(scope.spawn(work)));
     });
     let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(Failure { plan, outcome: Ok(outcome) }) = &mut found.failure {
+    if let Some(FailingRun { plan, outcome: Ok(outcome) }) = &mut found.failure {
         let checker = outcome.violations[0].checker;
         let smaller = shrink(plan, checker, SHRINKING);
         if let Ok(again) = run(&smaller) {
@@ -85,12 +89,12 @@ fn search_in(seeds: Range<u64>, jobs: usize, draw: impl Fn(u64) -> Plan + Sync) 
     found
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for SearchResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(Failure { plan, outcome: Err(error) }) = &self.failure {
+        if let Some(FailingRun { plan, outcome: Err(error) }) = &self.failure {
             writeln!(f, "{plan}\nit cannot be run: {error}")?;
         }
-        if let Some(Failure { plan, outcome: Ok(outcome) }) = &self.failure {
+        if let Some(FailingRun { plan, outcome: Ok(outcome) }) = &self.failure {
             let at = outcome.violations.first().map_or(Duration::MAX, |violation| violation.at);
             writeln!(f, "{plan}\n{}", outcome.history.up_to(at, FACTS_SHOWN))?;
             outcome.violations.iter().try_for_each(|violation| writeln!(f, "{violation}"))?;
@@ -108,11 +112,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_that_cannot_be_run_is_a_failure() {
+    fn an_unrunnable_plan_is_a_failure() {
         let none = Settings::new().ttl(Duration::ZERO);
         let draw = |seed| match seed {
-            1 => Plan { settings: none.clone(), ..Plan::draw(seed) },
-            _ => Plan::draw(seed),
+            1 => SimulationPlan { settings: none.clone(), ..SimulationPlan::generate(seed) },
+            _ => SimulationPlan::generate(seed),
         };
         let found = search_in(0..3, 1, draw);
         assert_eq!(found.runs, 1);

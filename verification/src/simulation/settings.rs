@@ -5,7 +5,7 @@ use std::time::Duration;
 use leasehold_core::{LockStore, MemoryStore, Settings, Timing};
 
 /// How long a heartbeat may take in fair weather: with less for each try, a lease could not be kept.
-const LEAST_TRY: Duration = Duration::from_millis(100);
+const MIN_TRY: Duration = Duration::from_millis(100);
 
 /// How often settings are drawn that contradict each other before there are none but the ttl.
 const TRIES: u32 = 100;
@@ -19,7 +19,7 @@ pub(super) fn draw(ttl: Duration, random: &mut fastrand::Rng) -> Settings {
     let drawn = (0..TRIES).map(|_| attempt(ttl, random));
     let fits = |settings: &Settings| {
         let timing = settings.resolve(&MemoryStore::new().capabilities());
-        timing.is_ok_and(|timing| timing.retry_interval() >= LEAST_TRY)
+        timing.is_ok_and(|timing| timing.retry_interval() >= MIN_TRY)
     };
     drawn.into_iter().find(fits).unwrap_or(defaults)
 }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_knob_is_turned_and_all_of_them_agree() {
+    fn drawn_settings_cover_every_knob_and_are_valid() {
         let ttl = Duration::from_secs(9);
         let timing = |seed| {
             let settings = draw(ttl, &mut fastrand::Rng::with_seed(seed));

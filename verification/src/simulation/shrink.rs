@@ -1,20 +1,20 @@
 //! Takes away from a plan what its failure does not need.
 
-use super::{Plan, run};
+use super::{SimulationPlan, run};
 
 /// The smallest plan found that fails by the same checker, in at most so many runs.
 #[must_use]
-pub fn shrink(plan: &Plan, checker: &str, runs: usize) -> Plan {
-    let fails = |plan: &Plan| {
+pub fn shrink(plan: &SimulationPlan, checker: &str, runs: usize) -> SimulationPlan {
+    let fails = |plan: &SimulationPlan| {
         run(plan).is_ok_and(|outcome| outcome.violations.iter().any(|v| v.checker == checker))
     };
     let (mut best, mut left) = (plan.clone(), runs);
-    let mut chunk = best.deeds.len().div_ceil(2);
+    let mut chunk = best.operations.len().div_ceil(2);
     while chunk > 0 && left > 0 {
         let mut at = 0;
-        while at < best.deeds.len() && left > 0 {
+        while at < best.operations.len() && left > 0 {
             let mut smaller = best.clone();
-            smaller.deeds.drain(at..(at + chunk).min(smaller.deeds.len()));
+            smaller.operations.drain(at..(at + chunk).min(smaller.operations.len()));
             left -= 1;
             if fails(&smaller) {
                 best = smaller;

@@ -97,7 +97,7 @@ async fn lock(client: Client, counts: Arc<Counts>, number: u64, leak: Option<Lea
         let taken = tokio::time::timeout(impatience, lock.acquire(patience)).await;
         if let Ok(Ok(guard)) = taken {
             let had = counts.locks.fetch_add(1, Ordering::Relaxed);
-            plant(leak, had);
+            plant_leak(leak, had);
             pause(1_000).await;
             match fastrand::u32(0..3) {
                 0 => drop(guard),
@@ -108,7 +108,7 @@ async fn lock(client: Client, counts: Arc<Counts>, number: u64, leak: Option<Lea
     }
 }
 
-fn plant(leak: Option<Leak>, had: u64) {
+fn plant_leak(leak: Option<Leak>, had: u64) {
     match leak {
         Some(Leak::Tasks) => drop(tokio::spawn(std::future::pending::<()>())),
         Some(Leak::Memory) => std::mem::forget(std::hint::black_box(vec![1_u8; 20_000])),

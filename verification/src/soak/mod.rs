@@ -3,7 +3,7 @@
 //! each for its tokens.
 
 mod churn;
-mod meter;
+mod resources;
 mod verdict;
 
 use std::fmt;
@@ -14,13 +14,13 @@ use tokio::time::Instant;
 
 use churn::Churn;
 pub use churn::Leak;
-use meter::Meter;
-pub use meter::Sample;
+use resources::ResourceSampler;
+pub use resources::Sample;
 pub use verdict::{Growth, growth};
 
 /// What came of a soak.
 #[derive(Clone, Debug)]
-pub struct Soaked {
+pub struct SoakResult {
     /// Locks that were had.
     pub locks: u64,
     /// Terms that were led.
@@ -35,8 +35,8 @@ pub struct Soaked {
 ///
 /// # Errors
 /// When the store cannot be opened.
-pub async fn soak(store: &str, time: Duration, leak: Option<Leak>) -> Result<Soaked> {
-    let mut meter = Meter::new();
+pub async fn soak(store: &str, time: Duration, leak: Option<Leak>) -> Result<SoakResult> {
+    let mut meter = ResourceSampler::new();
     let churn = Churn::begin(url::open(store, &OpenOptions::default()).await?, leak)?;
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -44,10 +44,10 @@ pub async fn soak(store: &str, time: Duration, leak: Option<Leak>) -> Result<Soa
         meter.sample();
     }
     let (locks, terms) = churn.end().await;
-    Ok(Soaked { locks, terms, samples: meter.samples, left: meter::tasks_left().await })
+    Ok(SoakResult { locks, terms, samples: meter.samples, left: resources::tasks_left().await })
 }
 
-impl fmt::Display for Soaked {
+impl fmt::Display for SoakResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { locks, terms, samples, left } = self;
         let seconds = samples.len();

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn each_measure_by_itself() {
+    fn growth_of_each_measure_is_found() {
         let none = Sample::default();
         assert_eq!(grows(|_| none), [""; 0]);
         assert_eq!(grows(|at| Sample { memory: at * 1024, ..none }), ["memory (KiB)"]);
@@ -70,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn what_warms_up_and_what_wavers() {
+    fn warm_up_and_noise_are_ignored() {
         let none = Sample::default();
         assert_eq!(grows(|at| Sample { tasks: at.min(15) * 1000, ..none }), [""; 0]);
         assert_eq!(grows(|at| Sample { tasks: 1000 + at % 7 * 50, ..none }), [""; 0]);
     }
 
     #[test]
-    fn too_little_to_judge() {
+    fn few_samples_give_no_verdict() {
         assert_eq!(growth(&[]), []);
         assert_eq!(growth(&[Sample::default()]), []);
     }

@@ -8,7 +8,7 @@ use leasehold_conformance::servers::until_ready;
 use leasehold_core::Result;
 use tokio::process::Command;
 
-use super::broken;
+use crate::broken::broken;
 
 /// The label with which left-over containers and networks can be found.
 const LABEL: &str = "leasehold.test=server";
@@ -149,5 +149,5 @@ async fn docker(arguments: &[&str]) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    Err(broken(format!("docker {}: {said}", arguments.join(" "))))
+    Err(broken(std::io::Error::other(format!("docker {}: {said}", arguments.join(" ")))))
 }

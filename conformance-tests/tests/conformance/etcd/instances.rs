@@ -10,8 +10,9 @@ use leasehold_conformance::servers::catalog::ETCD;
 use leasehold_core::{Holder, LockName, Presence};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::own::{PATIENCE, TTL, connect, namespace};
-use super::{Etcd, broken, client, start_server};
+use super::support::{PATIENCE, TTL, connect, namespace};
+use super::{Etcd, client, start_server};
+use crate::broken::broken;
 
 pub(super) fn presence() -> Presence {
     Presence { holder: Holder::current(), campaigns: Vec::new(), unlisted: 0 }

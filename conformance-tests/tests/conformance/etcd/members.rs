@@ -11,8 +11,9 @@ use leasehold_core::{LeaseId, LockStoreExt, ReleaseOutcome, RenewOptions};
 use tokio::time::timeout;
 
 use super::cluster::Cluster;
-use super::own::{PATIENCE, TTL, connect, name, namespace};
-use super::{Etcd, broken, metrics};
+use super::support::{PATIENCE, TTL, connect, name, namespace};
+use super::{Etcd, metrics};
+use crate::broken::broken;
 
 async fn hold(client: &Client, count: usize) -> CaseResult<Vec<RenewOptions>> {
     let mut leases = Vec::new();

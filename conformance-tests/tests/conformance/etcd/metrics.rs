@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::broken;
+use crate::broken::broken;
 
 /// The requests that have one answer each. Those of the test itself are none of them.
 const UNARY: [&str; 5] = ["LeaseGrant", "LeaseRevoke", "LeaseTimeToLive", "Range", "Txn"];

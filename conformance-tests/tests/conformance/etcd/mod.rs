@@ -4,13 +4,13 @@ mod cluster;
 mod instances;
 mod members;
 mod metrics;
-mod own;
 mod probes;
 mod records;
+mod specific;
+mod support;
 mod tls;
 
 use std::collections::HashMap;
-use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -20,11 +20,12 @@ use leasehold::etcd::EtcdStore;
 use leasehold_conformance::servers::catalog::ETCD;
 use leasehold_conformance::servers::{Server, until_ready};
 use leasehold_conformance::{Backend, Probes};
-use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
+use leasehold_core::{LockStore, Namespace, Result};
 use tokio::sync::Mutex;
 
+use crate::broken::broken;
 use metrics::Counted;
-pub(crate) use own::CASES;
+pub(crate) use specific::CASES;
 
 /// A server, and others whose round trips are counted.
 #[derive(Default)]
@@ -32,10 +33,6 @@ pub(crate) struct Etcd {
     url: OnceLock<String>,
     server: Mutex<Option<Server>>,
     counted: Mutex<HashMap<Namespace, Counted>>,
-}
-
-fn broken(source: impl Display) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("the test's own work failed: {source}"))
 }
 
 fn options(namespace: &Namespace) -> OpenOptions {

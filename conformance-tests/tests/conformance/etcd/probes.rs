@@ -14,8 +14,9 @@ use leasehold_conformance::{
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 
 use super::metrics::Counted;
-use super::{Etcd, broken, options, start_server};
-use crate::victim::Container;
+use super::{Etcd, options, start_server};
+use crate::broken::broken;
+use crate::disposable_server::DisposableServer;
 
 #[async_trait]
 impl OtherProcesses for Etcd {
@@ -103,6 +104,6 @@ impl Outages for Etcd {
 #[async_trait]
 impl OwnServer for Etcd {
     async fn start_server(&self) -> Result<Box<dyn Victim>> {
-        Ok(Box::new(Container::start(&ETCD, &[]).await?))
+        Ok(Box::new(DisposableServer::start(&ETCD, &[]).await?))
     }
 }

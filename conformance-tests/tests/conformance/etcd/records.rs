@@ -11,8 +11,9 @@ use leasehold_core::{
     RenewOutcome,
 };
 
-use super::own::{TTL, connect, name, namespace};
-use super::{Etcd, broken, client};
+use super::support::{TTL, connect, name, namespace};
+use super::{Etcd, client};
+use crate::broken::broken;
 
 /// Returns a store in a new namespace, and a client of etcd.
 async fn new_keys(backend: &Etcd) -> CaseResult<(Client, Raw, Namespace)> {

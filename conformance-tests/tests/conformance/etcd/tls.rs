@@ -11,7 +11,7 @@ use leasehold_core::{Error, ErrorKind, Hint};
 use tokio::time::timeout;
 
 use super::Etcd;
-use super::own::{PATIENCE, TTL, connect, name, namespace};
+use super::support::{PATIENCE, TTL, connect, name, namespace};
 use crate::files::Files;
 
 const SECURED: Image = Image {

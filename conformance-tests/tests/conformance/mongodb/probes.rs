@@ -19,9 +19,10 @@ use mongodb::event::command::CommandEvent;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 
-use super::place::Place;
-use super::{MongoDb, broken, options};
-use crate::victim::Container;
+use super::backend::{MongoDb, options};
+use super::endpoint::Endpoint;
+use crate::broken::broken;
+use crate::disposable_server::DisposableServer;
 
 /// A client as an application has one.
 pub(super) async fn application(
@@ -37,13 +38,13 @@ pub(super) async fn application(
 #[async_trait]
 impl OtherProcesses for MongoDb {
     fn address(&self) -> String {
-        let place = self.place.try_lock().ok().and_then(|place| place.clone());
-        place.map(|place| place.url().to_owned()).unwrap_or_default()
+        let endpoint = self.endpoint.try_lock().ok().and_then(|endpoint| endpoint.clone());
+        endpoint.map(|endpoint| endpoint.url().to_owned()).unwrap_or_default()
     }
 
     async fn attach(&self, address: &str) -> Result<Arc<dyn Backend>> {
-        let place = Some(Arc::new(Place::at(address.to_owned()).await?)).into();
-        Ok(Arc::new(Self { place, ..Self::default() }))
+        let endpoint = Some(Arc::new(Endpoint::at(address.to_owned()).await?)).into();
+        Ok(Arc::new(Self { endpoint, ..Self::default() }))
     }
 }
 
@@ -69,9 +70,9 @@ impl RoundTrips for MongoDb {
                 }
             }
         });
-        let place = self.place().await?;
+        let endpoint = self.endpoint().await?;
         let set = |options: &mut ClientOptions| options.command_event_handler = Some(counting);
-        let database = application(place.url(), set).await?;
+        let database = application(endpoint.url(), set).await?;
         Ok(Arc::new(MongoStore::from_database(database, &options(namespace)).await?))
     }
 
@@ -87,8 +88,9 @@ impl RoundTrips for MongoDb {
 #[async_trait]
 impl OwnPool for MongoDb {
     async fn open_on_own_pool(&self, namespace: &Namespace) -> Result<Pooled> {
-        let place = self.place().await?;
-        let database = application(place.url(), |options| options.max_pool_size = Some(2)).await?;
+        let endpoint = self.endpoint().await?;
+        let database =
+            application(endpoint.url(), |options| options.max_pool_size = Some(2)).await?;
         let store = MongoStore::from_database(database.clone(), &options(namespace)).await?;
         let use_pool = move || {
             let database = database.clone();
@@ -106,9 +108,9 @@ impl OwnPool for MongoDb {
 #[async_trait]
 impl Outages for MongoDb {
     async fn open_over_link(&self, namespace: &Namespace) -> Result<Arc<dyn Link>> {
-        let place = self.place().await?;
-        let proxy = Proxy::start(place.address()).await.map_err(broken)?;
-        let url = place.url_by(&proxy.address());
+        let endpoint = self.endpoint().await?;
+        let proxy = Proxy::start(endpoint.address()).await.map_err(broken)?;
+        let url = endpoint.url_by(&proxy.address());
         let store = Arc::new(MongoStore::connect(&url, &options(namespace)).await?);
         Ok(Arc::new(ProxiedLink { store, proxy }))
     }
@@ -117,6 +119,6 @@ impl Outages for MongoDb {
 #[async_trait]
 impl OwnServer for MongoDb {
     async fn start_server(&self) -> Result<Box<dyn Victim>> {
-        Ok(Box::new(Container::start(&MONGODB, &[]).await?))
+        Ok(Box::new(DisposableServer::start(&MONGODB, &[]).await?))
     }
 }

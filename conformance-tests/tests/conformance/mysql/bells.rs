@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, Executor};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, advance, sleep, timeout};
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 use crate::stopped_clock::on_stopped_clock;
 

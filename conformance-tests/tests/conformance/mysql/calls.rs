@@ -18,7 +18,7 @@ use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::{sleep, timeout};
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 use crate::abandoned;
 

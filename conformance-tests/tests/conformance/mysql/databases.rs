@@ -10,7 +10,7 @@ use leasehold_core::{LeaseId, LockStoreExt};
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 
 /// An application may choose another database on a connection of its pool, such as that of a tenant.

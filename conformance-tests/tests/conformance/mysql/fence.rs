@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::time::{sleep, timeout};
 
 use super::MySql;
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/mysql.rs");
 

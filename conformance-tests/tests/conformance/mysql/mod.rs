@@ -2,18 +2,19 @@
 
 mod bells;
 mod calls;
+mod connect_errors;
 mod damage;
 mod databases;
 mod fence;
-mod flags;
-mod opening;
-mod own;
+mod found_rows_flag;
 mod probes;
 mod rows;
 mod schema;
+mod session_loss;
+mod specific;
+mod support;
 mod switch_over;
 mod tls;
-mod trouble;
 mod tunnel;
 
 use std::sync::{Arc, OnceLock};
@@ -23,12 +24,14 @@ use leasehold::mysql::MySqlStore;
 use leasehold::{OpenOptions, Schema};
 use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_conformance::{Backend, CaseResult, Failure, Probes};
-use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
+use leasehold_core::{LockStore, Namespace, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 use tokio::sync::Mutex;
 
-pub(crate) use own::CASES;
+use crate::broken::broken;
+
+pub(crate) use specific::CASES;
 
 /// A server.
 pub(crate) struct MySql {
@@ -41,10 +44,6 @@ pub(crate) struct MySql {
 struct Running {
     url: String,
     admin: MySqlPool,
-}
-
-fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Unavailable, "the test's own work failed").with_source(source)
 }
 
 /// A few connections that are opened when they are needed.

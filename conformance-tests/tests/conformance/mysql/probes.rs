@@ -15,8 +15,9 @@ use leasehold_core::{LockName, LockStore, Namespace, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlPoolOptions;
 
-use super::{MySql, broken, options};
-use crate::victim::Container;
+use super::{MySql, options};
+use crate::broken::broken;
+use crate::disposable_server::DisposableServer;
 
 #[async_trait]
 impl OtherProcesses for MySql {
@@ -151,6 +152,6 @@ impl MySql {
 #[async_trait]
 impl OwnServer for MySql {
     async fn start_server(&self) -> Result<Box<dyn Victim>> {
-        Ok(Box::new(Container::start(self.image, &[]).await?))
+        Ok(Box::new(DisposableServer::start(self.image, &[]).await?))
     }
 }

@@ -12,7 +12,7 @@ use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::sleep;
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 
 pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<MySql>) -> CaseResult {

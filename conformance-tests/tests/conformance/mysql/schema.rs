@@ -8,7 +8,7 @@ use leasehold_conformance::{Backend, CaseResult};
 use leasehold_core::{ErrorKind, Namespace};
 use sqlx::AssertSqlSafe;
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 
 async fn comment(backend: &MySql, namespace: &Namespace) -> CaseResult<String> {

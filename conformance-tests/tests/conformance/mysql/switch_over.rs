@@ -13,7 +13,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlPoolOptions;
 use tokio::time::{sleep, timeout};
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{MySql, options, pool, start};
 
 /// The limit for everything that has no time limit of its own.

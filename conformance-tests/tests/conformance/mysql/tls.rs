@@ -10,8 +10,9 @@ use leasehold_conformance::{CaseResult, Client};
 use leasehold_core::{Error, ErrorKind};
 use tempfile::TempDir;
 
-use super::own::{LONG, fresh, name};
-use super::{MySql, broken, options, ready};
+use super::support::{LONG, fresh, name};
+use super::{MySql, options, ready};
+use crate::broken::broken;
 
 /// A server with a certificate, and the files that a client's URL names.
 struct Secured {

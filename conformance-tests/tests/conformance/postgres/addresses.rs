@@ -8,7 +8,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::Postgres;
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 
 /// Opens a store at that URL, and uses it.
 async fn assert_serves(backend: &Postgres, url: &str, shown: &str) -> CaseResult {

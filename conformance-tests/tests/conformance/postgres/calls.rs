@@ -16,7 +16,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::{sleep, timeout};
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 use crate::abandoned;
 

@@ -7,7 +7,7 @@ use leasehold_conformance::{Backend, CaseResult};
 use leasehold_core::{ListOptions, LockState, PruneOptions};
 
 use super::Postgres;
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 
 pub(super) async fn a_damaged_row_hides_no_other_name(backend: Arc<Postgres>) -> CaseResult {
     let namespace = fresh();

@@ -12,7 +12,7 @@ use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_core::{ErrorKind, LeaseId};
 use sqlx::AssertSqlSafe;
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{Postgres, options, pool, ready, start};
 
 /// A copy of the server at the address that follows the command, kept up to date by streaming.

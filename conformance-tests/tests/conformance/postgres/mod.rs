@@ -4,19 +4,20 @@
 
 mod addresses;
 mod calls;
+mod connect_errors;
 mod damage;
 mod failover;
 mod notifications;
 mod old_pooler;
-mod opening;
-mod own;
 mod pooler;
 mod probes;
 mod rows;
 mod schemas;
+mod session_loss;
+mod specific;
+mod support;
 mod switch_over;
 mod tls;
-mod trouble;
 
 use std::sync::{Arc, OnceLock};
 
@@ -26,12 +27,14 @@ use leasehold::{OpenOptions, Schema};
 use leasehold_conformance::servers::catalog::POSTGRES;
 use leasehold_conformance::servers::{Server, until_ready};
 use leasehold_conformance::{Backend, CaseResult, Failure, Probes};
-use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
+use leasehold_core::{LockStore, Namespace, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::sync::Mutex;
 
-pub(crate) use own::CASES;
+use crate::broken::broken;
+
+pub(crate) use specific::CASES;
 
 /// Faster, and enough room to count the statements of every case.
 const SETTINGS: &[&str] = &["-c", "fsync=off", "-c", "pg_stat_statements.max=20000"];
@@ -47,10 +50,6 @@ pub(crate) struct Postgres {
 struct Running {
     url: String,
     admin: PgPool,
-}
-
-fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Unavailable, "the test's own work failed").with_source(source)
 }
 
 /// A few connections that are opened when they are needed.

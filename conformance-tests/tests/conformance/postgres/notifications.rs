@@ -10,7 +10,7 @@ use leasehold_core::{DisableOutcome, EnableOutcome, Hint, LockStore, ReleaseOutc
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::timeout;
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{Postgres, options, pool, start};
 
 /// Release, disable and enable, once each.

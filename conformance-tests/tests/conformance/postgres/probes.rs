@@ -16,8 +16,9 @@ use leasehold_core::{LockName, LockStore, Namespace, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPoolOptions;
 
-use super::{Postgres, broken, options};
-use crate::victim::Container;
+use super::{Postgres, options};
+use crate::broken::broken;
+use crate::disposable_server::DisposableServer;
 
 #[async_trait]
 impl OtherProcesses for Postgres {
@@ -145,6 +146,6 @@ impl Postgres {
 #[async_trait]
 impl OwnServer for Postgres {
     async fn start_server(&self) -> Result<Box<dyn Victim>> {
-        Ok(Box::new(Container::start(&POSTGRES, &[]).await?))
+        Ok(Box::new(DisposableServer::start(&POSTGRES, &[]).await?))
     }
 }

@@ -11,7 +11,7 @@ use leasehold_core::{ErrorKind, LeaseId, Namespace, ReleaseOutcome, RenewOptions
 use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
 async fn opened(backend: &Postgres) -> CaseResult<(Namespace, Client)> {

@@ -11,7 +11,7 @@ use leasehold_core::{ErrorKind, LeaseId, Namespace};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
 pub(super) async fn connections_with_other_search_paths_grant_a_name_once(

@@ -13,7 +13,7 @@ use leasehold_core::{DisableOptions, LeaseId, LockStoreExt, Reason};
 use sqlx::postgres::PgPoolOptions;
 use tokio::time::{sleep, timeout};
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{Postgres, options, pool, start};
 
 /// The limit for everything that has no time limit of its own.

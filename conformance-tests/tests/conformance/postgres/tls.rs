@@ -14,7 +14,7 @@ use leasehold_core::{Error, ErrorKind, Hint};
 use sqlx::AssertSqlSafe;
 use tokio::time::sleep;
 
-use super::own::{LONG, fresh, name};
+use super::support::{LONG, fresh, name};
 use super::{Postgres, options, pool, ready};
 use crate::files::Files;
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Redis;
 use super::nodes::{Nodes, patiently};
-use super::own::{LONG, fresh, name, open, presence};
+use super::support::{LONG, fresh, name, open, presence};
 
 const PORTS: [u16; 6] = [7001, 7002, 7003, 7004, 7005, 7006];
 

@@ -10,27 +10,27 @@ use leasehold_core::{
 };
 
 use super::Redis;
-use super::own::{LONG, fresh, name, open, presence};
-use super::place::Place;
+use super::endpoint::Endpoint;
+use super::support::{LONG, fresh, name, open, presence};
 
 pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseResult {
-    let (place, namespace) = (backend.place().await?, fresh());
-    let client = open(place.url(), &namespace).await?;
+    let (endpoint, namespace) = (backend.endpoint().await?, fresh());
+    let client = open(endpoint.url(), &namespace).await?;
     let good = client.take(&name("good"), LONG).await?;
     let key = |name: &str| format!("{namespace}:lock:{name}");
-    place.run(&["SET", &key("text"), "mine"]).await?;
-    place.run(&["HSET", &key("hash"), "mine", "1"]).await?;
-    place.run(&["HSET", &key("half"), "token", "7", "lease", "x"]).await?;
+    endpoint.run(&["SET", &key("text"), "mine"]).await?;
+    endpoint.run(&["HSET", &key("hash"), "mine", "1"]).await?;
+    endpoint.run(&["HSET", &key("half"), "token", "7", "lease", "x"]).await?;
     let mut batch = vec![RenewOptions { name: good.name.clone(), lease: good.lease, ttl: LONG }];
     for name in ["text", "hash", "half"].map(name) {
-        let before = place.run(&["DUMP", &key(name.as_str())]).await?;
+        let before = endpoint.run(&["DUMP", &key(name.as_str())]).await?;
         let error = client.take(&name, LONG).await.expect_err("it is granted");
         assert!(format!("{error:?}").contains("the key of "), "{error:?}");
         let record = client.store().get(&name).await?.expect("a record");
         let why = record.corrupt.expect("the record is damaged");
         assert!(why.contains("the key of "), "{why}");
         batch.push(RenewOptions { name: name.clone(), lease: good.lease, ttl: LONG });
-        assert_eq!(place.run(&["DUMP", &key(name.as_str())]).await?, before);
+        assert_eq!(endpoint.run(&["DUMP", &key(name.as_str())]).await?, before);
     }
     let renewed = client.store().renew(&batch).await?;
     assert!(matches!(renewed[0], RenewOutcome::Extended { .. }), "{renewed:?}");
@@ -44,48 +44,49 @@ pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseR
     let unused =
         PruneOptions { unused_for: Duration::ZERO, dry_run: false, ..PruneOptions::default() };
     assert_eq!(client.store().prune(&unused).await?, []);
-    place.run(&["DEL", &key("text"), &key("hash"), &key("half"), &key("good")]).await?;
+    endpoint.run(&["DEL", &key("text"), &key("hash"), &key("half"), &key("good")]).await?;
     Ok(())
 }
 
 pub(super) async fn unknown_fields_are_kept_and_later_versions_are_refused(
     backend: Arc<Redis>,
 ) -> CaseResult {
-    let (place, namespace) = (backend.place().await?, fresh());
-    let client = open(place.url(), &namespace).await?;
+    let (endpoint, namespace) = (backend.endpoint().await?, fresh());
+    let client = open(endpoint.url(), &namespace).await?;
     let key = format!("{namespace}:lock:job");
     let taken = client.take(&name("job"), LONG).await?;
-    place.run(&["HSET", &key, "later", "kept", "v", "1"]).await?;
+    endpoint.run(&["HSET", &key, "later", "kept", "v", "1"]).await?;
     extended(client.renew(&taken.name, taken.lease, LONG).await?);
     client.disable(&taken.name, "upkeep").await?;
     client.give_back(&taken).await?;
     client.enable(&taken.name).await?;
-    let kept = place.run(&["HMGET", &key, "later", "v", "token", "lease", "disabled_at"]).await?;
+    let kept =
+        endpoint.run(&["HMGET", &key, "later", "v", "token", "lease", "disabled_at"]).await?;
     let token = taken.token.to_string();
     let kept = <Vec<Option<String>> as redis::FromRedisValue>::from_redis_value(kept)?;
     let kept: Vec<_> = kept.iter().map(Option::as_deref).collect();
     assert_eq!(kept, [Some("kept"), Some("1"), Some(&*token), None, None]);
     let again = client.take(&taken.name, LONG).await?;
     assert!(again.token > taken.token);
-    place.run(&["HSET", &key, "v", "2"]).await?;
+    endpoint.run(&["HSET", &key, "v", "2"]).await?;
     let error = client.take(&taken.name, LONG).await.expect_err("it is of a later version");
     assert!(format!("{error:?}").contains("later version"), "{error:?}");
     let listed = client.store().list_all("").await?;
     assert_eq!(listed[0].state(), LockState::Corrupt);
     assert!(listed[0].corrupt.as_ref().is_some_and(|why| why.contains("later version")));
     assert_eq!(
-        place.run(&["HGET", &key, "later"]).await?,
+        endpoint.run(&["HGET", &key, "later"]).await?,
         redis::Value::BulkString(b"kept".to_vec())
     );
-    place.run(&["DEL", &key]).await?;
+    endpoint.run(&["DEL", &key]).await?;
     Ok(())
 }
 
 pub(super) async fn a_record_of_a_free_name_is_stored_compactly(backend: Arc<Redis>) -> CaseResult {
-    let (place, namespace) = (backend.place().await?, fresh());
-    let client = open(place.url(), &namespace).await?;
+    let (endpoint, namespace) = (backend.endpoint().await?, fresh());
+    let client = open(endpoint.url(), &namespace).await?;
     let key = format!("{namespace}:lock:job");
-    let encoding = async || place.run(&["OBJECT", "ENCODING", &key]).await;
+    let encoding = async || endpoint.run(&["OBJECT", "ENCODING", &key]).await;
     for disabled in [false, true] {
         let taken = client.take(&name("job"), LONG).await?;
         assert_eq!(encoding().await?, redis::Value::BulkString(b"hashtable".to_vec()));
@@ -99,19 +100,19 @@ pub(super) async fn a_record_of_a_free_name_is_stored_compactly(backend: Arc<Red
         assert_eq!(encoding().await?, redis::Value::BulkString(b"listpack".to_vec()));
         assert_eq!(client.get(&taken.name).await?.and_then(|one| one.token), Some(taken.token));
     }
-    place.run(&["DEL", &key]).await?;
+    endpoint.run(&["DEL", &key]).await?;
     Ok(())
 }
 
 pub(super) async fn a_listing_scans_the_keys_once(backend: Arc<Redis>) -> CaseResult {
     backend.needs_containers()?;
-    let (place, namespace) = (Place::start(backend.image, &[]).await?, fresh());
-    let client = open(place.url(), &namespace).await?;
+    let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
+    let client = open(endpoint.url(), &namespace).await?;
     let fill = "for i = 1, 5000 do redis.call('SET', 'filler' .. i, i) end \
                 for i = 1, 95 do redis.call('HSET', ARGV[1] .. i, 'token', i) end";
-    place.run(&["EVAL", fill, "0", &format!("{namespace}:lock:job ")]).await?;
+    endpoint.run(&["EVAL", fill, "0", &format!("{namespace}:lock:job ")]).await?;
     let scans = async || {
-        let said = place.run(&["INFO", "commandstats"]).await?;
+        let said = endpoint.run(&["INFO", "commandstats"]).await?;
         let said = <String as redis::FromRedisValue>::from_redis_value(said)?;
         let scans = said.lines().find_map(|line| line.strip_prefix("cmdstat_scan:calls="));
         let scans = scans.and_then(|rest| rest.split(',').next()).unwrap_or("0");
@@ -143,8 +144,8 @@ pub(super) async fn a_listing_scans_the_keys_once(backend: Arc<Redis>) -> CaseRe
 }
 
 pub(super) async fn a_damaged_instance_hides_no_other(backend: Arc<Redis>) -> CaseResult {
-    let (place, namespace) = (backend.place().await?, fresh());
-    let client = open(place.url(), &namespace).await?;
+    let (endpoint, namespace) = (backend.endpoint().await?, fresh());
+    let client = open(endpoint.url(), &namespace).await?;
     let (good, here) = (presence(), presence());
     client.store().announce(&good, LONG).await?;
     let key = format!("{namespace}:instance:{}", here.holder.instance);
@@ -157,16 +158,16 @@ pub(super) async fn a_damaged_instance_hides_no_other(backend: Arc<Redis>) -> Ca
         vec!["HSET", &key, "mine", "1"],
         vec!["SET", &format!("{key}:mine"), &said, "PX", "100000"],
     ] {
-        place.run(&damage).await?;
-        let before = place.run(&["DUMP", damage[1]]).await?;
+        endpoint.run(&damage).await?;
+        let before = endpoint.run(&["DUMP", damage[1]]).await?;
         let known = client.store().instances().await?;
         assert_eq!(known.len(), 1, "{damage:?}: {known:?}");
         assert_eq!(known[0].presence, good);
-        assert_eq!(place.run(&["DUMP", damage[1]]).await?, before, "{damage:?}");
-        place.run(&["DEL", damage[1]]).await?;
+        assert_eq!(endpoint.run(&["DUMP", damage[1]]).await?, before, "{damage:?}");
+        endpoint.run(&["DEL", damage[1]]).await?;
     }
     // What an instance says counts in place of anything.
-    place.run(&["HSET", &key, "mine", "1"]).await?;
+    endpoint.run(&["HSET", &key, "mine", "1"]).await?;
     client.store().announce(&here, LONG).await?;
     assert_eq!(client.store().instances().await?.len(), 2);
     for instance in [here.holder.instance, good.holder.instance] {
@@ -178,12 +179,12 @@ pub(super) async fn a_damaged_instance_hides_no_other(backend: Arc<Redis>) -> Ca
 
 pub(super) async fn forgotten_scripts_come_back(backend: Arc<Redis>) -> CaseResult {
     backend.needs_containers()?;
-    let (place, namespace) = (Place::start(backend.image, &[]).await?, fresh());
-    let client = open(place.url(), &namespace).await?;
+    let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
+    let client = open(endpoint.url(), &namespace).await?;
     let taken = client.take(&name("job"), LONG).await?;
-    place.run(&["SCRIPT", "FLUSH"]).await?;
+    endpoint.run(&["SCRIPT", "FLUSH"]).await?;
     extended(client.renew(&taken.name, taken.lease, LONG).await?);
-    place.run(&["SCRIPT", "FLUSH"]).await?;
+    endpoint.run(&["SCRIPT", "FLUSH"]).await?;
     client.give_back(&taken).await?;
     Ok(())
 }

@@ -4,17 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
 
 mod cluster;
+mod connect_errors;
+mod counting_proxy;
+mod degraded_server;
+mod endpoint;
 mod keys;
-mod meter;
 mod nodes;
-mod opening;
-mod own;
-mod place;
 mod probes;
 mod replicas;
 mod sentinel;
+mod specific;
+mod support;
 mod tls;
-mod trouble;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,24 +25,21 @@ use leasehold::OpenOptions;
 use leasehold::redis::RedisStore;
 use leasehold_conformance::servers::Image;
 use leasehold_conformance::{Backend, CaseResult, Failure, Probes};
-use leasehold_core::{Error, ErrorKind, LockStore, Namespace, Result};
+use leasehold_core::{Error, LockStore, Namespace, Result};
 use tokio::sync::Mutex;
 
-use meter::Meter;
-use place::Place;
+use crate::broken::broken;
+use counting_proxy::CountingProxy;
+use endpoint::Endpoint;
 
-pub(crate) use own::CASES;
+pub(crate) use specific::CASES;
 
 /// One of the two products, which are tested alike.
 pub(crate) struct Redis {
     image: &'static Image,
-    place: Mutex<Option<Arc<Place>>>,
+    endpoint: Mutex<Option<Arc<Endpoint>>>,
     /// What counts the round trips of a namespace.
-    meters: Mutex<HashMap<Namespace, Meter>>,
-}
-
-fn broken(source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Unavailable, "the test's own work failed").with_source(source)
+    counting_proxies: Mutex<HashMap<Namespace, CountingProxy>>,
 }
 
 fn options(namespace: &Namespace) -> OpenOptions {
@@ -51,7 +49,7 @@ fn options(namespace: &Namespace) -> OpenOptions {
 impl Redis {
     /// The server of that image.
     pub(crate) fn of(image: &'static Image) -> Self {
-        Self { image, place: Mutex::default(), meters: Mutex::default() }
+        Self { image, endpoint: Mutex::default(), counting_proxies: Mutex::default() }
     }
 
     /// For a case that starts containers of its own.
@@ -62,9 +60,11 @@ impl Redis {
         }
     }
 
-    async fn place(&self) -> Result<Arc<Place>> {
-        let place = self.place.lock().await;
-        place.clone().ok_or_else(|| Error::invalid("the suite starts a backend before it uses it"))
+    async fn endpoint(&self) -> Result<Arc<Endpoint>> {
+        let endpoint = self.endpoint.lock().await;
+        endpoint
+            .clone()
+            .ok_or_else(|| Error::invalid("the suite starts a backend before it uses it"))
     }
 }
 
@@ -75,31 +75,31 @@ impl Backend for Redis {
     }
 
     async fn start(&self) -> Result<()> {
-        let mut place = self.place.lock().await;
-        if place.is_none() {
-            *place = Some(Arc::new(Place::shared(self.image).await?));
+        let mut endpoint = self.endpoint.lock().await;
+        if endpoint.is_none() {
+            *endpoint = Some(Arc::new(Endpoint::shared(self.image).await?));
         }
         Ok(())
     }
 
     async fn stop(&self) {
-        self.place.lock().await.take();
+        self.endpoint.lock().await.take();
     }
 
     async fn server(&self) -> Result<Option<String>> {
-        let place = self.place.lock().await.clone();
-        let Some(place) = place else { return Ok(None) };
-        place.version().await.map(Some)
+        let endpoint = self.endpoint.lock().await.clone();
+        let Some(endpoint) = endpoint else { return Ok(None) };
+        endpoint.version().await.map(Some)
     }
 
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
-        let place = self.place().await?;
-        Ok(Arc::new(RedisStore::connect(place.url(), &options(namespace)).await?))
+        let endpoint = self.endpoint().await?;
+        Ok(Arc::new(RedisStore::connect(endpoint.url(), &options(namespace)).await?))
     }
 
     async fn clean(&self, namespace: &Namespace) -> Result<()> {
-        let place = self.place().await?;
-        let mut connection = place.connection().await?;
+        let endpoint = self.endpoint().await?;
+        let mut connection = endpoint.connection().await?;
         let mut cursor = "0".to_owned();
         loop {
             let mut scan = redis::cmd("SCAN");

@@ -13,21 +13,22 @@ use leasehold_conformance::{
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 use tokio::sync::Mutex;
 
-use super::meter::Meter;
-use super::place::Place;
-use super::{Redis, broken, options};
-use crate::victim::Container;
+use super::counting_proxy::CountingProxy;
+use super::endpoint::Endpoint;
+use super::{Redis, options};
+use crate::broken::broken;
+use crate::disposable_server::DisposableServer;
 
 #[async_trait]
 impl OtherProcesses for Redis {
     fn address(&self) -> String {
-        let place = self.place.try_lock().ok().and_then(|place| place.clone());
-        place.map(|place| place.url().to_owned()).unwrap_or_default()
+        let endpoint = self.endpoint.try_lock().ok().and_then(|endpoint| endpoint.clone());
+        endpoint.map(|endpoint| endpoint.url().to_owned()).unwrap_or_default()
     }
 
     async fn attach(&self, address: &str) -> Result<Arc<dyn Backend>> {
-        let place = Some(Arc::new(Place::at(address.to_owned())?)).into();
-        Ok(Arc::new(Self { image: self.image, place, meters: Mutex::default() }))
+        let endpoint = Some(Arc::new(Endpoint::at(address.to_owned())?)).into();
+        Ok(Arc::new(Self { image: self.image, endpoint, counting_proxies: Mutex::default() }))
     }
 }
 
@@ -35,25 +36,25 @@ impl OtherProcesses for Redis {
 impl DeleteRecord for Redis {
     async fn delete_record(&self, namespace: &Namespace, name: &LockName) -> Result<()> {
         let key = format!("{namespace}:lock:{name}");
-        self.place().await?.run(&["DEL", &key]).await.map(drop)
+        self.endpoint().await?.run(&["DEL", &key]).await.map(drop)
     }
 }
 
-/// On the wire, by a [`Meter`] that the client's connections go through: how often it waited for a
-/// reply before it sent more.
+/// Counts on the wire: the client's connections go through a [`CountingProxy`], which counts how
+/// often the client waited for a reply before it sent more.
 #[async_trait]
 impl RoundTrips for Redis {
     async fn open_counted(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
-        let place = self.place().await?;
-        let meter = Meter::start(place.address()).await.map_err(broken)?;
-        let url = place.url_by(&meter.address);
+        let endpoint = self.endpoint().await?;
+        let counting_proxy = CountingProxy::start(endpoint.address()).await.map_err(broken)?;
+        let url = endpoint.url_by(&counting_proxy.address);
         let store = RedisStore::connect(&url, &options(namespace)).await?;
-        self.meters.lock().await.insert(namespace.clone(), meter);
+        self.counting_proxies.lock().await.insert(namespace.clone(), counting_proxy);
         Ok(Arc::new(store))
     }
 
     async fn counted(&self, namespace: &Namespace) -> Result<u64> {
-        Ok(self.meters.lock().await.get(namespace).map_or(0, Meter::count))
+        Ok(self.counting_proxies.lock().await.get(namespace).map_or(0, CountingProxy::count))
     }
 
     fn acquire_budget(&self) -> u64 {
@@ -64,8 +65,8 @@ impl RoundTrips for Redis {
 #[async_trait]
 impl OwnPool for Redis {
     async fn open_on_own_pool(&self, namespace: &Namespace) -> Result<Pooled> {
-        let place = self.place().await?;
-        let client = place.client().clone();
+        let endpoint = self.endpoint().await?;
+        let client = endpoint.client().clone();
         let store = RedisStore::from_client(client.clone(), &options(namespace)).await?;
         let connection = client.get_multiplexed_async_connection().await.map_err(broken)?;
         let use_pool = move || {
@@ -85,9 +86,9 @@ impl OwnPool for Redis {
 #[async_trait]
 impl Outages for Redis {
     async fn open_over_link(&self, namespace: &Namespace) -> Result<Arc<dyn Link>> {
-        let place = self.place().await?;
-        let proxy = Proxy::start(place.address()).await.map_err(broken)?;
-        let url = place.url_by(&proxy.address());
+        let endpoint = self.endpoint().await?;
+        let proxy = Proxy::start(endpoint.address()).await.map_err(broken)?;
+        let url = endpoint.url_by(&proxy.address());
         let store = Arc::new(RedisStore::connect(&url, &options(namespace)).await?);
         Ok(Arc::new(ProxiedLink { store, proxy }))
     }
@@ -96,6 +97,6 @@ impl Outages for Redis {
 #[async_trait]
 impl OwnServer for Redis {
     async fn start_server(&self) -> Result<Box<dyn Victim>> {
-        Ok(Box::new(Container::start(self.image, &[]).await?))
+        Ok(Box::new(DisposableServer::start(self.image, &[]).await?))
     }
 }

@@ -13,9 +13,9 @@ use leasehold_core::{
 use tokio::time::{sleep, timeout};
 
 use super::Redis;
+use super::endpoint::Endpoint;
 use super::nodes::{Nodes, patiently};
-use super::own::{LONG, fresh, name, open, refusal};
-use super::place::Place;
+use super::support::{LONG, fresh, name, open, refusal};
 
 /// Starts a primary at port 7001 and its replica at port 7002.
 async fn pair(backend: &Arc<Redis>) -> CaseResult<(Nodes, String)> {
@@ -208,8 +208,8 @@ pub(super) async fn a_holder_whose_replicas_are_gone_loses_the_lock(
 
 pub(super) async fn without_replicas_a_grant_is_given_back(backend: Arc<Redis>) -> CaseResult {
     backend.needs_containers()?;
-    let (place, namespace) = (Place::start(backend.image, &[]).await?, fresh());
-    let client = open(&format!("{}?wait_replicas=1", place.url()), &namespace).await?;
+    let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
+    let client = open(&format!("{}?wait_replicas=1", endpoint.url()), &namespace).await?;
     let options = client.options(LeaseId::new(), LONG);
     let error = client.store().acquire(&name("job"), &options).await.expect_err("no replica");
     assert!(error.to_string().contains("wait_replicas"), "{error:?}");

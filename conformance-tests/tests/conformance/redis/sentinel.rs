@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Redis;
 use super::nodes::{Nodes, patiently};
-use super::own::{LONG, fresh, name, open, presence, refusal};
+use super::support::{LONG, fresh, name, open, presence, refusal};
 
 const SENTINELS: [u16; 3] = [7011, 7012, 7013];
 

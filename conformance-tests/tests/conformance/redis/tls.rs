@@ -10,7 +10,7 @@ use leasehold_core::ErrorKind;
 use tempfile::TempDir;
 
 use super::Redis;
-use super::own::{LONG, fresh, name, open, refusal};
+use super::support::{LONG, fresh, name, open, refusal};
 
 struct Secured {
     server: Server,

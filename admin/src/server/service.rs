@@ -1,0 +1,33 @@
+//! What a server serves.
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Access, AdminApi, Limits};
+
+/// What a [`Server`](crate::Server) serves: made from an [`AdminApi`], or an `Exporter`.
+#[derive(Debug)]
+pub struct Service {
+    pub(super) router: Router,
+    pub(super) access: Access,
+    pub(super) limits: Limits,
+    /// Ends the answers that have no end of their own.
+    pub(super) streams: CancellationToken,
+}
+
+impl From<AdminApi> for Service {
+    fn from(api: AdminApi) -> Self {
+        let (access, limits) = (api.access.clone(), api.limits.clone());
+        let streams = api.shutdown.child_token();
+        Self { router: api.shutdown(streams.clone()).router(), access, limits, streams }
+    }
+}
+
+#[cfg(feature = "prometheus")]
+impl From<crate::Exporter> for Service {
+    fn from(exporter: crate::Exporter) -> Self {
+        let router = exporter.router();
+        let crate::Exporter { access, limits, .. } = exporter;
+        Self { router, access, limits, streams: CancellationToken::new() }
+    }
+}

@@ -1,0 +1,141 @@
+//! Permits for the connections that a store may use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Pool;
+use sqlx::pool::PoolConnection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::checked_out::ConnectionSource;
+use super::own_connections::OwnConnections;
+use super::server::Server;
+use super::timeout::CALL_LIMIT;
+
+/// At most this many of the connections for heartbeats serve releases and announcements, so that
+/// renewals do not wait for those.
+const MAX_NON_RENEWALS: usize = 2;
+
+/// The connections that serve a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConnectionClass {
+    /// Those for heartbeats.
+    Heartbeats,
+    /// Those for calls: the store's own or the application's pool.
+    Calls,
+    /// Whichever is free first; a few of those for heartbeats at most.
+    Either,
+}
+
+/// The right to use a connection.
+pub(super) enum Permit<DB: Server> {
+    Heartbeats(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+    Calls(OwnedSemaphorePermit),
+    Pool(PoolConnection<DB>),
+}
+
+/// The permits for all connections of a store.
+pub(super) struct ConnectionPermits<DB: Server> {
+    pub(super) pool: Pool<DB>,
+    /// The store's own connections for calls; if `None`, calls use the application's pool.
+    calls: Option<OwnConnections<DB>>,
+    pub(super) heartbeats: OwnConnections<DB>,
+    others: Arc<Semaphore>,
+}
+
+impl<DB: Server> ConnectionPermits<DB> {
+    pub(super) fn new(
+        pool: Pool<DB>,
+        calls: Option<OwnConnections<DB>>,
+        heartbeats: OwnConnections<DB>,
+    ) -> Self {
+        Self { pool, calls, heartbeats, others: Arc::new(Semaphore::new(MAX_NON_RENEWALS)) }
+    }
+
+    /// Waits for the right to use a connection.
+    pub(super) async fn acquire_permit(&self, class: ConnectionClass) -> sqlx::Result<Permit<DB>> {
+        match class {
+            ConnectionClass::Heartbeats => {
+                Ok(Permit::Heartbeats(self.heartbeats.acquire_permit().await?, None))
+            }
+            ConnectionClass::Calls => self.call_permit().await,
+            ConnectionClass::Either => {
+                tokio::select! {
+                    biased;
+                    permit = self.either_permit() => permit,
+                    // The other class may take longer and succeed.
+                    Ok(permit) = self.call_permit() => Ok(permit),
+                }
+            }
+        }
+    }
+
+    async fn either_permit(&self) -> sqlx::Result<Permit<DB>> {
+        let permit = timeout(CALL_LIMIT, Arc::clone(&self.others).acquire_owned()).await;
+        let permit = permit.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)?;
+        Ok(Permit::Heartbeats(self.heartbeats.acquire_permit().await?, Some(permit)))
+    }
+
+    async fn call_permit(&self) -> sqlx::Result<Permit<DB>> {
+        match &self.calls {
+            Some(calls) => calls.acquire_permit().await.map(Permit::Calls),
+            None => match timeout(CALL_LIMIT, self.pool.acquire()).await {
+                Ok(acquired) => acquired.map(Permit::Pool),
+                Err(_) => Err(sqlx::Error::PoolTimedOut),
+            },
+        }
+    }
+
+    /// Returns the connection that the permit allows.
+    pub(super) async fn check_out(
+        &self,
+        permit: Permit<DB>,
+        test_after: Duration,
+    ) -> sqlx::Result<ConnectionSource<DB>> {
+        match (permit, &self.calls) {
+            (Permit::Heartbeats(permit, other), _) => {
+                let checked_out =
+                    self.heartbeats.check_out(permit, test_after, !self.has_idle()).await?;
+                Ok(ConnectionSource::Heartbeats(checked_out, other))
+            }
+            (Permit::Calls(permit), Some(calls)) => {
+                calls.check_out(permit, test_after, true).await.map(ConnectionSource::Calls)
+            }
+            (Permit::Calls(_), None) => Err(sqlx::Error::PoolClosed),
+            (Permit::Pool(connection), _) => Ok(ConnectionSource::Pool(connection)),
+        }
+    }
+
+    /// Returns whether calls have connections of the store's own.
+    pub(super) fn has_own_calls(&self) -> bool {
+        self.calls.is_some()
+    }
+
+    /// Returns whether a connection for calls is available.
+    pub(super) fn has_idle(&self) -> bool {
+        match &self.calls {
+            Some(calls) => calls.has_idle(),
+            None => self.pool.size() > 0,
+        }
+    }
+
+    /// Closes the store's own idle connections.
+    pub(super) fn close_own(&self) {
+        self.heartbeats.close_idle();
+        if let Some(calls) = &self.calls {
+            calls.close_idle();
+        }
+    }
+
+    /// Closes all idle connections.
+    pub(super) fn close_idle(&self) {
+        self.close_own();
+        if self.calls.is_none() {
+            for _ in 0..self.pool.num_idle() {
+                let Some(connection) = self.pool.try_acquire() else { break };
+                drop(connection.detach());
+            }
+        }
+    }
+}

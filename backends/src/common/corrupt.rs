@@ -1,0 +1,24 @@
+//! A row that Leasehold did not write.
+
+use crate::{Error, ErrorKind};
+
+/// The reason why a row cannot be read, without the name of the table.
+pub(crate) struct CorruptRecord(pub(crate) Error);
+
+impl CorruptRecord {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(Error::new(ErrorKind::Corrupt, message))
+    }
+
+    pub(crate) fn into_error(self, table: &str) -> Error {
+        Error::new(ErrorKind::Corrupt, format!("the table {table:?} has a damaged row"))
+            .with_source(self.0)
+            .with_fix("repair or delete it; fencing tokens grow all the same")
+    }
+}
+
+impl From<Error> for CorruptRecord {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}

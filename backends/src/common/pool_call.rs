@@ -1,0 +1,284 @@
+//! Runs one call on a connection that is returned clean or not at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Pool;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::abandoned::{AbandonedCalls, CallPermit};
+use super::checked_out::{CheckedOut, ConnectionSource};
+use super::connection_permits::{ConnectionClass, ConnectionPermits, Permit};
+use super::own_connections::OwnConnections;
+use super::pool_fallback::PoolFallback;
+use super::server::{Health, Purpose, Server};
+use super::timeout::CALL_LIMIT;
+use crate::{Clock, SystemClock};
+
+/// The most connections that a store opens for its calls, beside those for heartbeats and hints.
+pub(crate) const MAX_CALL_CONNECTIONS: u32 = 4;
+
+/// The most connections for heartbeats. As many renewals of a lease as the engine has under way do
+/// not wait for each other, nor for releases; more than one connection is opened only for that.
+const MAX_HEARTBEAT_CONNECTIONS: usize = 6;
+
+/// Once this many calls, or heartbeats, are abandoned, further ones are tried one at a time.
+const MAX_ABANDONED: usize = 3;
+const MAX_ABANDONED_HEARTBEATS: usize = 4;
+
+/// An idle connection for calls is kept this long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The connection for heartbeats is kept this long when there are no leases to renew.
+const HEARTBEAT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A connection that was idle for so long is tested before a call that may not be repeated.
+const TEST_AFTER: Duration = Duration::from_secs(2);
+
+/// A call is repeated only within this time; after a longer wait it fails.
+const REPEAT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A call tries at most this many dead connections of an application's pool.
+const MAX_DEAD_CONNECTIONS: u32 = 10;
+
+/// Why a call has no answer.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// There was no connection, so nothing was sent.
+    NotSent(sqlx::Error),
+    /// This many earlier calls were abandoned and are unanswered, so nothing was sent.
+    TooManyAbandoned(usize),
+    /// The server refused, or the connection failed on the way.
+    Failed(sqlx::Error),
+    /// Nothing came back within [`CALL_LIMIT`].
+    Unanswered,
+}
+
+/// The connections of a store: those for calls, and those for heartbeats, which wait for no call.
+pub(crate) struct Connections<DB: Server> {
+    permits: ConnectionPermits<DB>,
+    abandoned_calls: AbandonedCalls,
+    abandoned_heartbeats: AbandonedCalls,
+    fallback: PoolFallback,
+    /// Changes when a call found that all connections to the server must be closed.
+    close_all: watch::Sender<()>,
+}
+
+impl<DB: Server> Connections<DB> {
+    /// Creates the connections of a store that opens its own, with the options of the pool.
+    pub(crate) fn own(pool: Pool<DB>, session: DB::Session) -> Self {
+        Self::new(pool, session, true)
+    }
+
+    /// Creates the connections of a store on the application's pool.
+    pub(crate) fn of_application(pool: Pool<DB>, session: DB::Session) -> Self {
+        Self::new(pool, session, false)
+    }
+
+    fn new(pool: Pool<DB>, session: DB::Session, own: bool) -> Self {
+        let session = Arc::new(session);
+        let most = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
+        let own_connections =
+            |most, keep| OwnConnections::new(pool.clone(), Arc::clone(&session), most, keep);
+        let calls = own.then(|| own_connections(most, IDLE_TIMEOUT));
+        let heartbeats = own_connections(MAX_HEARTBEAT_CONNECTIONS, HEARTBEAT_IDLE_TIMEOUT);
+        Self {
+            permits: ConnectionPermits::new(pool, calls, heartbeats),
+            abandoned_calls: AbandonedCalls::new(MAX_ABANDONED),
+            abandoned_heartbeats: AbandonedCalls::new(MAX_ABANDONED_HEARTBEATS),
+            fallback: PoolFallback::default(),
+            close_all: watch::Sender::new(()),
+        }
+    }
+
+    /// Returns a receiver that changes when all connections to the server must be closed.
+    pub(crate) fn close_all_signal(&self) -> watch::Receiver<()> {
+        self.close_all.subscribe()
+    }
+
+    /// Runs the future that `work` returns on a connection.
+    ///
+    /// When a call is dropped, times out or fails midway, its connection is not reused, because an
+    /// answer is still outstanding on it. The next call would wait for that answer as long as the
+    /// server hangs or the network drops packets.
+    ///
+    /// If a connection that was used before turns out to be dead, the call runs again on another
+    /// one, provided that nothing was done or that doing it twice does no harm.
+    pub(crate) async fn call<T, W>(
+        &self,
+        purpose: Purpose,
+        work: impl Fn() -> W,
+    ) -> Result<T, CallError>
+    where
+        W: AsyncFnOnce(&mut DB::Connection) -> sqlx::Result<T>,
+    {
+        let give_up = SystemClock.now() + REPEAT_LIMIT;
+        let mut tries_left = None;
+        let mut doubt = PossibleEffect(None);
+        let mut unsuitable = None;
+        loop {
+            let class = self.class_for(purpose, unsuitable.is_some());
+            let checked_out = self.connection_for(class, purpose).await;
+            let mut checked_out = checked_out.map_err(|error| doubt.or_earlier::<DB>(error))?;
+            let Some(connection) = checked_out.connection() else {
+                return Err(doubt.or_earlier::<DB>(CallError::NotSent(sqlx::Error::PoolClosed)));
+            };
+            let error = match timeout(CALL_LIMIT, work()(connection)).await {
+                Ok(Ok(value)) => {
+                    checked_out.return_to_pool();
+                    if let Some(error) = unsuitable {
+                        self.fallback.record_success(&error);
+                    }
+                    return Ok(value);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => return Err(CallError::Unanswered),
+            };
+            let from_server = error.as_database_error().is_some();
+            let health = if from_server { DB::health(&error) } else { Health::Unusable };
+            let (is_reused, is_own) = (checked_out.is_reused(), checked_out.is_own());
+            if unsuitable.is_none() && from_server && self.is_unsuitable(&checked_out, &error) {
+                checked_out.close();
+                unsuitable = Some(error);
+                continue;
+            }
+            match health {
+                Health::Usable => checked_out.return_to_pool(),
+                Health::Unusable => checked_out.close(),
+                Health::AllUnusable => {
+                    checked_out.close();
+                    self.permits.close_idle();
+                    self.close_all.send_replace(());
+                }
+            }
+            // If one connection broke, so did the other idle ones, as after a restart or an idle
+            // timeout.
+            if !from_server && is_own {
+                self.permits.close_own();
+            }
+            // Each of the pool's other connections may be dead too; after those the pool opens a
+            // new one.
+            let most =
+                if is_own { 1 } else { (self.permits.pool.size() + 1).min(MAX_DEAD_CONNECTIONS) };
+            let tries_left = tries_left.get_or_insert(most);
+            let harmless = purpose.is_repeatable() || !DB::may_have_committed(&error);
+            let in_time = SystemClock.now() < give_up;
+            if health == Health::Usable || !is_reused || !harmless || !in_time || *tries_left == 0 {
+                return Err(doubt.or_earlier::<DB>(CallError::Failed(error)));
+            }
+            *tries_left -= 1;
+            if DB::may_have_committed(&error) {
+                doubt = PossibleEffect(Some(error));
+            }
+        }
+    }
+
+    /// Returns which connections serve the purpose.
+    fn class_for(&self, purpose: Purpose, on_pool: bool) -> ConnectionClass {
+        match purpose {
+            _ if on_pool || self.fallback.is_on() => ConnectionClass::Calls,
+            Purpose::Renew => ConnectionClass::Heartbeats,
+            Purpose::Release => ConnectionClass::Either,
+            Purpose::Presence if self.permits.heartbeats.has_idle() => ConnectionClass::Either,
+            _ => ConnectionClass::Calls,
+        }
+    }
+
+    /// Returns a connection for the purpose.
+    async fn connection_for(
+        &self,
+        mut class: ConnectionClass,
+        purpose: Purpose,
+    ) -> Result<CheckedOut<DB>, CallError> {
+        let test_after = if purpose.is_repeatable() { Duration::MAX } else { TEST_AFTER };
+        let first = match class {
+            ConnectionClass::Calls => &self.abandoned_calls,
+            ConnectionClass::Heartbeats | ConnectionClass::Either => &self.abandoned_heartbeats,
+        };
+        let mut call_permit = Some(acquire_call_permit(first).await?);
+        loop {
+            let permit =
+                self.permits.acquire_permit(class).await.map_err(|error| self.not_sent(error))?;
+            let is_heartbeat = matches!(permit, Permit::Heartbeats(..));
+            let abandoned =
+                if is_heartbeat { &self.abandoned_heartbeats } else { &self.abandoned_calls };
+            // Calls may have been abandoned while this one waited for its permit.
+            let valid =
+                call_permit.take().filter(|call_permit| abandoned.is_still_valid(call_permit));
+            let Some(admitted) = valid.or_else(|| abandoned.try_acquire_permit()) else {
+                drop(permit);
+                call_permit = Some(acquire_call_permit(abandoned).await?);
+                continue;
+            };
+            let error = match self.permits.check_out(permit, test_after).await {
+                Ok(source) => return Ok(CheckedOut::new(source, admitted)),
+                Err(error) => self.not_sent(error),
+            };
+            // The server may accept no more connections.
+            if !is_heartbeat || !self.permits.has_idle() {
+                return Err(error);
+            }
+            tracing::debug!(?error, "cannot open a separate connection for heartbeats");
+            class = ConnectionClass::Calls;
+        }
+    }
+
+    fn not_sent(&self, error: sqlx::Error) -> CallError {
+        // Where nothing can be reached, the connections of abandoned calls are dead as well.
+        if is_unreachable(&error) {
+            self.abandoned_calls.forget();
+            self.abandoned_heartbeats.forget();
+        }
+        CallError::NotSent(error)
+    }
+
+    /// Returns whether this connection, which was opened in place of one of the application's pool,
+    /// lacks what the pool may do to its connections, such as `SET ROLE`.
+    fn is_unsuitable(&self, checked_out: &CheckedOut<DB>, error: &sqlx::Error) -> bool {
+        checked_out.is_heartbeat()
+            && !self.permits.has_own_calls()
+            && (DB::lacks_privilege(error) || !checked_out.is_reused() && DB::is_read_only(error))
+    }
+}
+
+/// Returns whether the server could not be reached. Trouble of this process, such as too many open
+/// files or a name that is not found, does not show that.
+fn is_unreachable(error: &sqlx::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    let sqlx::Error::Io(error) = error else { return false };
+    matches!(
+        error.kind(),
+        Kind::ConnectionRefused
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::BrokenPipe
+            | Kind::UnexpectedEof
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::TimedOut
+    )
+}
+
+/// The error of an earlier try that may have taken effect.
+struct PossibleEffect(Option<sqlx::Error>);
+
+impl PossibleEffect {
+    /// Returns the error of the later try. If that try certainly had no effect, returns the earlier
+    /// error instead, since the call as a whole may have taken effect.
+    fn or_earlier<DB: Server>(&mut self, error: CallError) -> CallError {
+        let certain = match &error {
+            CallError::NotSent(_) | CallError::TooManyAbandoned(_) => true,
+            CallError::Failed(error) => !DB::may_have_committed(error),
+            CallError::Unanswered => false,
+        };
+        match self.0.take() {
+            Some(doubt) if certain => CallError::Failed(doubt),
+            _ => error,
+        }
+    }
+}
+
+async fn acquire_call_permit(abandoned: &AbandonedCalls) -> Result<CallPermit, CallError> {
+    abandoned.acquire_permit().await.map_err(CallError::TooManyAbandoned)
+}

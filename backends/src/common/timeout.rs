@@ -1,0 +1,38 @@
+//! Limits the time that a store waits for its server.
+//!
+//! The engine bounds its calls by what is left of a lease; this bound is for those who call a store
+//! directly, and keeps a server that hangs from keeping connections for good.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::{Error, ErrorKind, Result};
+
+/// One call waits at most this long for an answer.
+pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+const FIX: &str = "is the server up, and reachable from here?";
+
+/// Limits a call that writes: without an answer, its outcome is unknown.
+pub(crate) async fn write_timeout<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(timed_out(ErrorKind::OutcomeUnknown)))
+}
+
+/// Limits a call that changes nothing.
+pub(crate) async fn read_timeout<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(timed_out(ErrorKind::Unavailable)))
+}
+
+/// Returns the error of a call that was not answered in time.
+pub(crate) fn timed_out(kind: ErrorKind) -> Error {
+    Error::new(kind, format!("the server did not answer within {CALL_LIMIT:?}")).with_fix(FIX)
+}
+
+/// Returns the error of a call that was not sent because too many earlier ones are unanswered.
+pub(crate) fn too_many_abandoned(count: usize) -> Error {
+    let message =
+        format!("{count} earlier calls were given up, and the server still works on them");
+    Error::new(ErrorKind::Unavailable, message)
+        .with_fix("does something keep the table locked, or does a commit wait for a standby?")
+}

@@ -1,0 +1,290 @@
+//! From what stands in a source to a value, or to a message that says what would do.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::ValueKind;
+use jiff::SignedDuration;
+
+use super::compat;
+use super::keys::{Key, Kind, MILLISECONDS, key};
+use super::layer::{MergedValues, ValueSource};
+use super::source::{Origin, Spelling};
+use super::store_url::StoreUrl;
+use crate::registry::driver;
+use crate::{Error, LockName, Namespace, Result};
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// Its name, `text` or `json`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// These counts may not be 0.
+const POSITIVE: [&str; 2] = ["store_connections", "max_connections"];
+
+/// A value where somebody set one, read strictly.
+impl MergedValues {
+    pub(super) fn origin(&self, name: &str) -> Origin {
+        self.0.get(name).map_or(Origin::Default, |(place, _)| place.origin.clone())
+    }
+
+    pub(super) fn is_from_original(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|(place, _)| place.words == Spelling::Originals)
+    }
+
+    pub(super) fn store(&self) -> Result<Option<StoreUrl>> {
+        self.read("store", |value, _| {
+            let url = text(value)?;
+            match driver(&url) {
+                // What this build lacks is said when the store is opened, with the mending.
+                Err(error) if error.is_invalid() => Err(Rejection::Refused(error)),
+                _ => Ok(StoreUrl::new(url)),
+            }
+        })
+    }
+
+    pub(super) fn namespace(&self) -> Result<Option<Namespace>> {
+        self.read("namespace", |value, _| {
+            Namespace::new(text(value)?).map_err(|_| Rejection::Evident)
+        })
+    }
+
+    pub(super) fn lock_name(&self) -> Result<Option<LockName>> {
+        self.read("lock_name", |value, _| LockName::new(text(value)?).map_err(Rejection::Refused))
+    }
+
+    pub(super) fn label(&self) -> Result<Option<String>> {
+        self.read("label", |value, place| {
+            let label = match place.words {
+                Spelling::Ours => text(value)?,
+                Spelling::Originals => compat::label(&text(value).or_else(|_| digits(value))?),
+            };
+            let fits = label.len() <= 255 && !label.contains('\0');
+            if fits { Ok(label) } else { Err(Rejection::Evident) }
+        })
+    }
+
+    pub(super) fn text(&self, name: &'static str) -> Result<Option<String>> {
+        self.read(name, |value, _| text(value))
+    }
+
+    pub(super) fn duration(&self, name: &'static str) -> Result<Option<Duration>> {
+        self.read(name, |value, place| match place.words {
+            // Zero is the same in every unit.
+            Spelling::Ours if matches!(value, ValueKind::I64(0)) => Ok(Duration::ZERO),
+            Spelling::Ours => duration(&text(value)?),
+            Spelling::Originals => Ok(Duration::from_millis(whole(value)?)),
+        })
+    }
+
+    pub(super) fn count(&self, name: &'static str) -> Result<Option<u32>> {
+        self.read(name, |value, _| whole(value)?.try_into().map_err(|_| Rejection::Evident))
+    }
+
+    /// A count that is not 0.
+    pub(super) fn positive(&self, name: &'static str) -> Result<Option<NonZeroU32>> {
+        let checked = |count: u32| NonZeroU32::new(count).ok_or(Rejection::Zero);
+        self.read(name, |value, _| {
+            whole(value)?.try_into().map_err(|_| Rejection::Evident).and_then(checked)
+        })
+    }
+
+    pub(super) fn boolean(&self, name: &'static str) -> Result<Option<bool>> {
+        self.read(name, |value, _| match value {
+            ValueKind::Boolean(switch) => Ok(*switch),
+            ValueKind::String(text) => text.trim().parse().map_err(|_| Rejection::Evident),
+            _ => Err(Rejection::Evident),
+        })
+    }
+
+    pub(super) fn log_format(&self) -> Result<Option<LogFormat>> {
+        self.read("log_format", |value, _| match text(value)?.as_str() {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(Rejection::Evident),
+        })
+    }
+
+    pub(super) fn address(&self, name: &'static str) -> Result<Option<SocketAddr>> {
+        self.read(name, |value, _| text(value)?.trim().parse().map_err(|_| Rejection::Evident))
+    }
+
+    pub(super) fn path(&self, name: &'static str) -> Result<Option<PathBuf>> {
+        self.read(name, |value, _| {
+            let path = text(value)?;
+            let fits = !path.is_empty() && !path.contains('\0');
+            if fits { Ok(path.into()) } else { Err(Rejection::Evident) }
+        })
+    }
+
+    /// Checks that the value of the setting, if it has one, is valid.
+    pub(super) fn check(&self, key: &Key) -> Result<()> {
+        let name = key.name;
+        match key.kind {
+            Kind::Store => self.store().map(drop),
+            Kind::Namespace => self.namespace().map(drop),
+            Kind::LockName => self.lock_name().map(drop),
+            Kind::Label => self.label().map(drop),
+            Kind::Duration => self.duration(name).map(drop),
+            Kind::Count if POSITIVE.contains(&name) => self.positive(name).map(drop),
+            Kind::Count => self.count(name).map(drop),
+            Kind::Switch => self.boolean(name).map(drop),
+            Kind::Text => self.text(name).map(drop),
+            Kind::LogFormat => self.log_format().map(drop),
+            Kind::Address => self.address(name).map(drop),
+            Kind::Path => self.path(name).map(drop),
+        }
+    }
+
+    fn read<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&ValueKind, &ValueSource) -> std::result::Result<T, Rejection>,
+    ) -> Result<Option<T>> {
+        let Some((place, value)) = self.0.get(name) else { return Ok(None) };
+        parse(value, place).map(Some).map_err(|why| match key(name) {
+            Some(key) => invalid_value(key, place, &display_value(key, value), why),
+            None => Error::invalid(format!("{name} is no setting")),
+        })
+    }
+}
+
+/// Why a value cannot be one.
+#[derive(Debug)]
+pub(super) enum Rejection {
+    /// What is accepted says it.
+    Evident,
+    Negative,
+    Zero,
+    Refused(Error),
+}
+
+/// The error for a value that cannot be one: its source, its key, and what is accepted.
+pub(super) fn invalid_value(key: &Key, place: &ValueSource, value: &str, why: Rejection) -> Error {
+    let (noun, accepted) = match (key.kind, place.words) {
+        (Kind::Duration, Spelling::Originals) => ("number of milliseconds", MILLISECONDS),
+        (kind, _) => (kind.noun(), kind.accepted()),
+    };
+    // Our names say what they are of.
+    let key = match place.words {
+        Spelling::Ours => String::new(),
+        Spelling::Originals => format!(" for {}", key.name),
+    };
+    let why = match why {
+        Rejection::Evident => String::new(),
+        Rejection::Negative => ": it is negative".to_owned(),
+        Rejection::Zero => ": nobody could connect".to_owned(),
+        // The error's own fix is as good as what is accepted.
+        Rejection::Refused(error) => {
+            format!(": {}", error.to_string().split(';').next().unwrap_or_default())
+        }
+    };
+    Error::invalid(format!("{}: {value} is no {noun}{key}{why}", place.origin))
+        .with_fix(format!("use {accepted}"))
+}
+
+/// The value in a message: short, in one line, and nothing that may hold a password.
+fn display_value(key: &Key, value: &ValueKind) -> String {
+    const MAX_SHOWN: usize = 60;
+    match value {
+        ValueKind::Nil => "what is not UTF-8".to_owned(),
+        _ if key.kind == Kind::Store => "this".to_owned(),
+        ValueKind::String(text) if text.chars().count() > MAX_SHOWN => {
+            format!("{:?}…", text.chars().take(MAX_SHOWN).collect::<String>())
+        }
+        ValueKind::String(text) => format!("{text:?}"),
+        ValueKind::Float(number) => format!("{number:?}"),
+        ValueKind::Table(_) => "a table".to_owned(),
+        ValueKind::Array(_) => "a list".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// In a message, what a value is that holds others.
+pub(super) fn compound_kind(value: &ValueKind) -> Option<&'static str> {
+    match value {
+        ValueKind::Table(_) => Some("a table"),
+        ValueKind::Array(_) => Some("a list"),
+        _ => None,
+    }
+}
+
+fn text(value: &ValueKind) -> std::result::Result<String, Rejection> {
+    match value {
+        ValueKind::String(text) => Ok(text.clone()),
+        _ => Err(Rejection::Evident),
+    }
+}
+
+fn digits(value: &ValueKind) -> std::result::Result<String, Rejection> {
+    whole(value).map(|number| number.to_string())
+}
+
+/// A whole number; as text too, since that is what an environment has.
+fn whole(value: &ValueKind) -> std::result::Result<u64, Rejection> {
+    let number = match value {
+        ValueKind::I64(number) => (*number).try_into().ok(),
+        ValueKind::I128(number) => (*number).try_into().ok(),
+        ValueKind::U64(number) => Some(*number),
+        ValueKind::U128(number) => (*number).try_into().ok(),
+        ValueKind::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.ok_or(Rejection::Evident)
+}
+
+fn duration(text: &str) -> std::result::Result<Duration, Rejection> {
+    if text.trim() == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let span: SignedDuration = text.trim().parse().map_err(|_| Rejection::Evident)?;
+    Duration::try_from(span).map_err(|_| Rejection::Negative)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_parse_with_units_only() {
+        for (text, millis) in [
+            ("15s", 15_000),
+            ("1m30s", 90_000),
+            ("250ms", 250),
+            ("0s", 0),
+            ("0", 0),
+            ("1h", 3_600_000),
+        ] {
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for text in ["", "15", "-1s", "1s ago", "soon", "1 fortnight", "99999999999999999999h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_formatted_durations_parse() {
+        for nanos in [0, 1, 1500, 9_250_000_000, 15_000_000_000, 86_400_000_000_001] {
+            let span = Duration::from_nanos(nanos);
+            assert_eq!(duration(&format!("{span:?}")).unwrap(), span);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Calls to etcd, each within the time that a store waits for its server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{Client, LeaseGrantOptions, Txn, TxnResponse};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::error::{self, RequestResult, SendState};
+use super::keep_alive::KeepAlives;
+use super::keep_alive_request::KeepAliveReply;
+use super::lease_id::{self, whole_seconds};
+use super::limits::STALL_TIMEOUT;
+use super::members::Members;
+use super::request::{pause, send_once};
+use crate::common::timeout::{CALL_LIMIT, timed_out};
+use crate::{Clock, Error, ErrorKind, Moment, Result, SystemClock};
+
+/// A request that no member accepted is repeated this often, since one may be up again.
+const TRIES: usize = 6;
+
+/// The largest answer in bytes, where the driver's own limit of 4 MiB is too low.
+const LARGE_REPLY_BYTES: usize = 256 << 20;
+
+const DISCARDED_AFTER: Duration = Duration::from_secs(2);
+
+/// Sends requests to etcd.
+#[derive(Clone)]
+pub(super) struct EtcdClient {
+    members: Arc<Members>,
+    keep_alives: Arc<KeepAlives>,
+}
+
+impl EtcdClient {
+    pub(super) fn new(members: Members) -> Self {
+        let members = Arc::new(members);
+        let keep_alives = Arc::new(KeepAlives::new(Arc::clone(&members)));
+        Self { members, keep_alives }
+    }
+
+    pub(super) fn members(&self) -> &Arc<Members> {
+        &self.members
+    }
+
+    /// Ends an etcd lease that nothing is attached to any more, a moment later: not on the way of
+    /// those who wait for its name. If this process ends before, it runs out.
+    pub(super) fn discard(&self, lease: i64) {
+        let etcd = self.clone();
+        tokio::spawn(async move {
+            sleep(DISCARDED_AFTER).await;
+            if let Err(error) = etcd.call().revoke(lease).await {
+                tracing::debug!(%error, "an etcd lease is left to run out");
+            }
+        });
+    }
+
+    pub(super) fn call(&self) -> BoundedCall {
+        let end = Instant::now() + CALL_LIMIT;
+        BoundedCall { etcd: self.clone(), start: SystemClock.now(), end }
+    }
+}
+
+/// One operation of one or more requests, with a limit on the time of all of them.
+pub(super) struct BoundedCall {
+    etcd: EtcdClient,
+    /// This is a time of the clock by which leases are trusted.
+    start: Moment,
+    end: Instant,
+}
+
+/// What a request may change in etcd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// Nothing, or nothing on which any lease depends: another member may be asked the same.
+    None,
+    /// The request writes: it is repeated only if it certainly had no effect.
+    Write,
+}
+
+impl BoundedCall {
+    /// Sends a request that changes nothing, or nothing on which a lease depends.
+    pub(super) async fn read<T, F>(&self, request: impl Fn(Client) -> F) -> Result<RequestResult<T>>
+    where
+        F: Future<Output = RequestResult<T>>,
+    {
+        self.send(request, Effect::None).await
+    }
+
+    /// Sends a request that writes.
+    pub(super) async fn write<T, F>(
+        &self,
+        request: impl Fn(Client) -> F,
+    ) -> Result<RequestResult<T>>
+    where
+        F: Future<Output = RequestResult<T>>,
+    {
+        self.send(request, Effect::Write).await
+    }
+
+    /// Runs a transaction that only reads.
+    pub(super) async fn read_txn(&self, txn: Txn) -> Result<TxnResponse> {
+        let done = self.read(|mut client| {
+            let txn = txn.clone();
+            async move { client.txn(txn).await }
+        });
+        done.await?.map_err(error::reading)
+    }
+
+    /// Runs a transaction that only reads, and whose answer may be long.
+    pub(super) async fn read_large_txn(&self, txn: Txn) -> Result<TxnResponse> {
+        let done = self.read(|client| {
+            let (txn, client) = (txn.clone(), client.kv_client());
+            async move { client.max_decoding_message_size(LARGE_REPLY_BYTES).txn(txn).await }
+        });
+        done.await?.map_err(error::reading)
+    }
+
+    /// Runs a transaction that writes. The inner error says that an etcd lease in it is over.
+    pub(super) async fn write_txn(
+        &self,
+        txn: Txn,
+    ) -> Result<std::result::Result<TxnResponse, LeaseExpired>> {
+        let done = self.write(|mut client| {
+            let txn = txn.clone();
+            async move { client.txn(txn).await }
+        });
+        match done.await? {
+            Ok(response) => Ok(Ok(response)),
+            Err(error) if error::is_no_lease(&error) => Ok(Err(LeaseExpired)),
+            Err(error) => Err(error::writing(error)),
+        }
+    }
+
+    /// Creates an etcd lease of that many seconds, and returns its id and its real duration.
+    pub(super) async fn grant(&self, seconds: i64) -> Result<(i64, Duration)> {
+        let granted = self.read(async |mut client: Client| {
+            let options = LeaseGrantOptions::new().with_id(lease_id::new(seconds));
+            client.lease_grant(seconds, Some(options)).await
+        });
+        let granted = granted.await?.map_err(error::reading)?;
+        Ok((granted.id(), whole_seconds(granted.ttl())))
+    }
+
+    /// Extends an etcd lease by its own ttl, and tells how long before this call the extension was
+    /// requested: zero, unless the answer belongs to an earlier request.
+    pub(super) async fn keep_alive(
+        &self,
+        lease: i64,
+    ) -> Result<std::result::Result<Duration, LeaseExpired>> {
+        let others = self.etcd.members.others();
+        // A later try that certainly had no effect does not change that an earlier one may have had
+        // one.
+        let mut unknown = false;
+        let mut tries = 1;
+        loop {
+            let reply = timeout_at(self.end, self.etcd.keep_alives.keep_alive(lease)).await;
+            let error = match reply.map_err(|_| timed_out(ErrorKind::OutcomeUnknown))? {
+                KeepAliveReply::Extended { asked } => {
+                    return Ok(Ok(self.start.saturating_since(asked)));
+                }
+                KeepAliveReply::LeaseExpired => return Ok(Err(LeaseExpired)),
+                KeepAliveReply::Failed(error) => error::writing(error),
+                KeepAliveReply::Unanswered => {
+                    let message = "the keep-alive stream failed";
+                    Error::new(ErrorKind::OutcomeUnknown, message).with_fix(error::IS_IT_UP)
+                }
+            };
+            unknown |= error.kind() == ErrorKind::OutcomeUnknown;
+            let pause = pause(tries, others);
+            let may_repeat =
+                matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown);
+            if !may_repeat || tries >= TRIES + others || Instant::now() + pause >= self.end {
+                return Err(if unknown { unknown_outcome(error) } else { error });
+            }
+            sleep(pause).await;
+            tries += 1;
+        }
+    }
+
+    /// Ends an etcd lease, and the keys that are on it, unless it is over.
+    pub(super) async fn revoke(&self, lease: i64) -> Result<()> {
+        let revoked = self.write(async |mut client: Client| client.lease_revoke(lease).await);
+        match revoked.await? {
+            Err(error) if !error::is_no_lease(&error) => Err(error::writing(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the time that is left of an etcd lease, or `None` if it is over.
+    pub(super) async fn time_to_live(&self, lease: i64) -> Result<Option<TimeToLive>> {
+        let asked =
+            self.read(async |mut client: Client| client.lease_time_to_live(lease, None).await);
+        match asked.await? {
+            Ok(told) if told.ttl() >= 0 => Ok(Some(TimeToLive {
+                for_holder: whole_seconds(told.ttl()),
+                for_waiters: whole_seconds(told.granted_ttl().min(told.ttl() + 1)),
+            })),
+            Ok(_) => Ok(None),
+            Err(error) if error::is_no_lease(&error) => Ok(None),
+            Err(error) => Err(error::reading(error)),
+        }
+    }
+
+    /// Asks one member after the other, until one accepts the request.
+    async fn send<T, F>(
+        &self,
+        request: impl Fn(Client) -> F,
+        effect: Effect,
+    ) -> Result<RequestResult<T>>
+    where
+        F: Future<Output = RequestResult<T>>,
+    {
+        let (members, others) = (&self.etcd.members, self.etcd.members.others());
+        let send_once = |target, after| send_once(members, target, after, &request);
+        let mut target = members.target(members.chosen());
+        let mut asked = FuturesUnordered::from_iter([send_once(target.clone(), Duration::ZERO)]);
+        let (mut tries, mut doubled) = (1, 0);
+        loop {
+            let (of, failed) = tokio::select! {
+                biased;
+                Some((of, answer)) = asked.next() => match answer {
+                    Ok(answer) => return Ok(Ok(answer)),
+                    Err(failed) => (of, failed),
+                },
+                () = sleep_until(self.end) => {
+                    let kind = match effect {
+                        Effect::None => ErrorKind::Unavailable,
+                        Effect::Write => ErrorKind::OutcomeUnknown,
+                    };
+                    return Err(timed_out(kind));
+                }
+                () = sleep(STALL_TIMEOUT) => {
+                    members.mark_stalled(&target, STALL_TIMEOUT);
+                    if effect == Effect::None
+                        && doubled < members.max_hedges()
+                        && let Some(other) = members.alternative(&target)
+                    {
+                        doubled += 1;
+                        target = other;
+                        asked.push(send_once(target.clone(), Duration::ZERO));
+                    }
+                    continue;
+                }
+            };
+            let may_repeat = match failed.send_state {
+                SendState::NotSent | SendState::NotAccepted => true,
+                SendState::Unknown => effect == Effect::None && tries <= others,
+                SendState::Refused => return Ok(Err(failed.error)),
+            };
+            let pause = pause(tries, others);
+            if may_repeat && tries < TRIES + others && Instant::now() + pause < self.end {
+                members.use_another(of.member);
+                tries += 1;
+                target = members.target(members.after(of.member));
+                asked.push(send_once(target.clone(), pause));
+            } else if asked.is_empty() {
+                return Ok(Err(failed.error));
+            }
+        }
+    }
+}
+
+/// Returns the error when the last try failed and an earlier one may have had an effect.
+fn unknown_outcome(error: Error) -> Error {
+    if error.kind() == ErrorKind::OutcomeUnknown {
+        return error;
+    }
+    let message = "etcd may have extended the lease before it failed";
+    Error::new(ErrorKind::OutcomeUnknown, message).with_source(error).with_fix(error::IS_IT_UP)
+}
+
+/// The time that is left of an etcd lease, which etcd tells in whole seconds, rounded down.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeToLive {
+    /// The least that may be left, for its holder.
+    pub(super) for_holder: Duration,
+    /// The most that may be left, for the waiters.
+    pub(super) for_waiters: Duration,
+}
+
+/// The etcd lease is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LeaseExpired;

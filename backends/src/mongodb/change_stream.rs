@@ -1,0 +1,148 @@
+//! What a watch looks at: a change stream, or what was signalled lately.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use mongodb::bson::Document;
+use mongodb::change_stream::ChangeStream;
+use mongodb::options::ReadConcern;
+use tokio::time::{Instant, timeout};
+
+use super::permits::PermitKind;
+use super::shared::MongoInner;
+use super::{error, pipeline, record};
+use crate::common::timeout::{CALL_LIMIT, timed_out};
+use crate::{Error, ErrorKind, Hint, LockName, Result};
+
+/// A poll reads what was signalled within so many milliseconds: later than any write becomes
+/// visible whose time was read before that of another.
+const WINDOW: i64 = 15_000;
+
+/// The most names whose latest signal is remembered.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// How long a server waits for a change before it says that there is none.
+pub(super) const MAX_AWAIT_TIME: Duration = Duration::from_secs(1);
+
+pub(super) enum ChangeSource {
+    Stream(Stream),
+    Poll(Poll),
+}
+
+impl ChangeSource {
+    /// Begins to look, as far back as now.
+    pub(super) async fn open(shared: &MongoInner) -> Result<Self> {
+        if shared.push {
+            let opening = shared.run(None, |at| async move {
+                let watch = at.locks.watch().pipeline(pipeline::signal_changes());
+                watch.read_concern(ReadConcern::majority()).max_await_time(MAX_AWAIT_TIME).await
+            });
+            match opening.await? {
+                Ok(stream) => {
+                    let signals = HashMap::new();
+                    return Ok(Self::Stream(Stream { stream: stream.with_type(), signals }));
+                }
+                Err(cause) if error::is_unauthorized(&cause) => {
+                    tracing::warn!(
+                        collection = shared.locks(),
+                        "the right changeStream is missing, so the watch polls"
+                    );
+                }
+                Err(cause) => return Err(error::reading(cause)),
+            }
+        }
+        let signals = latest(shared).await?;
+        Ok(Self::Poll(Poll { signals, looked: Instant::now() }))
+    }
+
+    pub(super) fn is_polled(&self) -> bool {
+        matches!(self, Self::Poll(_))
+    }
+
+    /// What changed since; perhaps nothing. An error is a gap.
+    pub(super) async fn next_changes(&mut self, shared: &MongoInner) -> Result<Vec<Hint>> {
+        match self {
+            Self::Stream(pushed) => pushed.next_changes().await,
+            Self::Poll(polled) => polled.next_changes(shared).await,
+        }
+    }
+}
+
+pub(super) struct Stream {
+    stream: ChangeStream<Document>,
+    /// By name: a grant may be written as a whole new document, with the signal of before.
+    signals: HashMap<String, i64>,
+}
+
+impl Stream {
+    async fn next_changes(&mut self) -> Result<Vec<Hint>> {
+        let event = timeout(CALL_LIMIT, self.stream.next_if_any())
+            .await
+            .map_err(|_| timed_out(ErrorKind::Unavailable))?
+            .map_err(error::reading)?;
+        match event {
+            Some(event) => Ok(self.hint(&event).into_iter().collect()),
+            None if self.stream.is_alive() => Ok(Vec::new()),
+            None => Err(Error::new(ErrorKind::Unavailable, "the change stream ended")),
+        }
+    }
+
+    fn hint(&mut self, event: &Document) -> Option<Hint> {
+        let name = event.get_document("documentKey").and_then(|key| key.get_str("_id"));
+        let Ok(name) = name.map(str::to_owned) else { return Some(Hint::Anything) };
+        let signal = signal_of(event);
+        if signal.is_some() && self.signals.get(&name).copied() == signal {
+            return None;
+        }
+        if self.signals.len() >= MAX_REMEMBERED {
+            self.signals.clear();
+        }
+        let hint = LockName::new(&name).map_or(Hint::Anything, Hint::Name);
+        if let Some(signal) = signal {
+            self.signals.insert(name, signal);
+        }
+        Some(hint)
+    }
+}
+
+fn signal_of(event: &Document) -> Option<i64> {
+    let whole = event.get_document("fullDocument").ok();
+    let changed = event.get_document("updateDescription").ok();
+    let changed = changed.and_then(|changed| changed.get_document("updatedFields").ok());
+    changed.or(whole)?.get_i64("signal").ok()
+}
+
+pub(super) struct Poll {
+    signals: HashMap<LockName, i64>,
+    looked: Instant,
+}
+
+impl Poll {
+    async fn next_changes(&mut self, shared: &MongoInner) -> Result<Vec<Hint>> {
+        let now = Instant::now();
+        let since = now.duration_since(self.looked);
+        let latest = latest(shared).await?;
+        self.looked = now;
+        let mut hints: Vec<_> = latest
+            .iter()
+            .filter(|(name, signal)| self.signals.get(*name) != Some(*signal))
+            .map(|(name, _)| Hint::Name(name.clone()))
+            .collect();
+        self.signals = latest;
+        if since.as_millis() * 2 > WINDOW.unsigned_abs().into() {
+            hints.push(Hint::Anything);
+        }
+        Ok(hints)
+    }
+}
+
+/// What was signalled within the window.
+async fn latest(shared: &MongoInner) -> Result<HashMap<LockName, i64>> {
+    let found = shared.read(PermitKind::Other, pipeline::signals(WINDOW), 1_000).await?;
+    let signal = |document: &Document| {
+        // A damaged document is reported to those who use it.
+        let name = record::name(document, shared.locks()).ok()?;
+        Some((name, document.get_i64("signal").ok()?))
+    };
+    Ok(found.iter().filter_map(signal).collect())
+}

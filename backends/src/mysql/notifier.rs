@@ -1,0 +1,261 @@
+//! The holder's side of release notifications: one connection per store that keeps the user-level
+//! lock of its holder while it holds leases, and passes the lock on when a lease was released.
+
+use std::collections::{HashMap, HashSet};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::user_lock::{UserLockConnection, UserLockNames};
+use crate::{LeaseId, RenewOutcome};
+
+/// The user-level lock is kept for this long after the last lease, for the next one.
+const KEEP_AFTER_LAST_LEASE: Duration = Duration::from_secs(10);
+
+/// At this interval the task checks which leases expired, and whether its user-level locks are still
+/// kept.
+const CHECK_INTERVAL: Duration = Duration::from_secs(15);
+
+/// A store has one holder; if there are more, at most this many share its connection.
+const MAX_HOLDERS: usize = 8;
+
+/// The pauses between attempts to acquire user-level locks that another session keeps.
+const LOCK_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+
+/// Keeps user-level locks and passes them on, in a task that runs while the store holds leases.
+pub(super) struct Notifier(Arc<Inner>);
+
+struct Inner {
+    names: UserLockNames,
+    state: Mutex<NotifierState>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct NotifierState {
+    /// The leases in force, as far as is known: their holders, and until when they last.
+    leases: HashMap<LeaseId, (Uuid, Instant)>,
+    /// The holders whose user-level locks are needed, and when each was last needed.
+    holders: HashMap<Uuid, Instant>,
+    /// The holders whose waiters are to be notified.
+    to_notify: HashSet<Uuid>,
+    task: Option<AbortHandle>,
+}
+
+impl Notifier {
+    pub(super) fn new(names: UserLockNames) -> Self {
+        Self(Arc::new(Inner { names, state: Mutex::default(), wake: Notify::new() }))
+    }
+
+    /// Returns whether this store notifies the waiters of that holder.
+    pub(super) fn notifies_for(&self, holder: Uuid) -> bool {
+        self.0.state().holders.contains_key(&holder)
+    }
+
+    /// Keeps the holder's user-level lock from now on; the connection is opened in the background.
+    pub(super) fn granted(&self, holder: Uuid, lease: LeaseId, left: Duration) {
+        let now = Instant::now();
+        let mut state = self.0.state();
+        if !state.holders.contains_key(&holder) && state.holders.len() >= MAX_HOLDERS {
+            return;
+        }
+        state.leases.insert(lease, (holder, now + left));
+        let new = state.holders.insert(holder, now).is_none();
+        // The task may have ended with its runtime.
+        if state.task.as_ref().is_none_or(AbortHandle::is_finished) {
+            state.task = Some(tokio::spawn(run(Arc::clone(&self.0))).abort_handle());
+        } else if new {
+            self.0.wake.notify_one();
+        }
+    }
+
+    pub(super) fn renewed<'a>(&self, leases: impl Iterator<Item = (LeaseId, &'a RenewOutcome)>) {
+        let now = Instant::now();
+        let mut state = self.0.state();
+        for (lease, outcome) in leases {
+            match outcome {
+                RenewOutcome::Extended { left } => {
+                    if let Some((_, until)) = state.leases.get_mut(&lease) {
+                        *until = now + *left;
+                    }
+                }
+                RenewOutcome::Lost => _ = state.leases.remove(&lease),
+                RenewOutcome::Disabled { .. } | RenewOutcome::Unknown { .. } => {}
+            }
+        }
+    }
+
+    /// Forgets a lease that is over, and notifies the waiters if it was released.
+    pub(super) fn remove(&self, lease: LeaseId, is_released: bool) {
+        let mut state = self.0.state();
+        let Some((holder, _)) = state.leases.remove(&lease) else { return };
+        state.holders.insert(holder, Instant::now());
+        if is_released {
+            state.to_notify.insert(holder);
+            self.0.wake.notify_one();
+        }
+    }
+}
+
+impl Drop for Notifier {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.state().task.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, NotifierState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the holders whose user-level locks must be kept, or `None` if the task has nothing left
+    /// to do; then the task is forgotten.
+    fn holders_to_lock(&self) -> Option<HashSet<Uuid>> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let NotifierState { leases, holders, to_notify, task } = &mut *state;
+        leases.retain(|_, (holder, until)| {
+            let in_force = *until > now;
+            if in_force && let Some(last) = holders.get_mut(holder) {
+                *last = now;
+            }
+            in_force
+        });
+        holders.retain(|_, last| now.duration_since(*last) < KEEP_AFTER_LAST_LEASE);
+        if holders.is_empty() {
+            to_notify.clear();
+            *task = None;
+            return None;
+        }
+        Some(holders.keys().copied().collect())
+    }
+
+    /// Takes the holders whose waiters are to be notified, and returns those whose locks must be kept.
+    fn take_notifications(&self) -> (HashSet<Uuid>, HashSet<Uuid>) {
+        let mut state = self.state();
+        (mem::take(&mut state.to_notify), state.holders.keys().copied().collect())
+    }
+}
+
+async fn run(inner: Arc<Inner>) {
+    let mut task = NotifierTask {
+        names: &inner.names,
+        connection: None,
+        locked: HashSet::new(),
+        pause: LOCK_BACKOFF.0,
+        retry_at: Instant::now(),
+    };
+    let closed = inner.names.pool.close_event();
+    tokio::select! {
+        () = task.serve(&inner) => {}
+        () = closed => {}
+    }
+    if let Some(connection) = task.connection.take() {
+        connection.close().await;
+    }
+}
+
+/// The state of the task that keeps the user-level locks.
+struct NotifierTask<'a> {
+    names: &'a UserLockNames,
+    connection: Option<UserLockConnection>,
+    /// The holders whose user-level locks the connection keeps.
+    locked: HashSet<Uuid>,
+    pause: Duration,
+    /// When the task tries again to acquire the missing locks.
+    retry_at: Instant,
+}
+
+impl NotifierTask<'_> {
+    async fn serve(&mut self, inner: &Inner) {
+        let mut next_check = Instant::now();
+        let mut close_all = self.names.close_all_signal();
+        loop {
+            let (to_notify, mut needed) = inner.take_notifications();
+            let mut check = false;
+            if Instant::now() >= next_check {
+                next_check = Instant::now() + CHECK_INTERVAL;
+                check = true;
+                match inner.holders_to_lock() {
+                    Some(still) => needed = still,
+                    None => return,
+                }
+            }
+            if let Err(error) = self.update_locks(&to_notify, &needed, check).await {
+                tracing::debug!(%error, "waiters cannot be notified of releases; they poll instead");
+                self.connection = None;
+                self.locked.clear();
+                self.back_off();
+            }
+            let missing = !needed.is_subset(&self.locked);
+            let until = if missing { self.retry_at.min(next_check) } else { next_check };
+            tokio::select! {
+                () = inner.wake.notified() => {}
+                () = sleep_until(until) => {}
+                // The next connection follows the address.
+                Ok(()) = close_all.changed() => {
+                    self.connection = None;
+                    self.locked.clear();
+                    self.retry_at = Instant::now();
+                }
+            }
+        }
+    }
+
+    async fn update_locks(
+        &mut self,
+        to_notify: &HashSet<Uuid>,
+        needed: &HashSet<Uuid>,
+        check: bool,
+    ) -> sqlx::Result<()> {
+        if let Some(connection) = &mut self.connection {
+            for holder in to_notify.intersection(&self.locked) {
+                connection.pass_on(&self.names.name_of(*holder)).await?;
+            }
+            if check {
+                for holder in self.locked.clone() {
+                    let name = self.names.name_of(holder);
+                    if !needed.contains(&holder) {
+                        connection.release(&name).await?;
+                        self.locked.remove(&holder);
+                    } else if !connection.holds(&name).await? {
+                        self.locked.remove(&holder);
+                    }
+                }
+            }
+        }
+        if needed.is_subset(&self.locked) || Instant::now() < self.retry_at {
+            return Ok(());
+        }
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            empty => empty.insert(UserLockConnection::open(self.names).await?),
+        };
+        for holder in needed {
+            if !self.locked.contains(holder)
+                && connection.acquire(&self.names.name_of(*holder)).await?
+            {
+                self.locked.insert(*holder);
+            }
+        }
+        if needed.is_subset(&self.locked) {
+            self.pause = LOCK_BACKOFF.0;
+        } else {
+            // Another session keeps it: one that is dead already, or another store of that holder.
+            self.back_off();
+        }
+        Ok(())
+    }
+
+    fn back_off(&mut self) {
+        self.retry_at = Instant::now() + self.pause.mul_f64(0.75 + fastrand::f64() / 2.0);
+        self.pause = (self.pause * 2).min(LOCK_BACKOFF.1);
+    }
+}

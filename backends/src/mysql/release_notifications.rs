@@ -1,0 +1,75 @@
+//! Release notifications: how a waiter learns at once that a lease was released.
+//!
+//! The store of a holder keeps a user-level lock (`GET_LOCK`) on a connection of its own, and lets go
+//! of it for a moment after it released a lease. A store that waits for that holder waits for the
+//! same lock, passes it on as soon as it is granted, and reads what was signalled.
+//!
+//! This is only a wake-up signal; correctness never depends on it. Waiters poll where user-level
+//! locks are refused or known to one node only, where a connection fails or there are too many, and
+//! for changes without a notification (disable, enable, a lease released over another store).
+
+use sqlx::mysql::MySqlPool;
+use tokio::sync::watch;
+
+use super::listener::Listener;
+use super::notifier::Notifier;
+use super::user_lock::UserLockNames;
+use crate::{
+    AcquireOptions, AcquireOutcome, Grant, LeaseId, LockName, ReleaseOutcome, RenewOptions,
+    RenewOutcome,
+};
+
+/// Notifies others of the releases of this store's leases, and listens for the releases of others.
+pub(super) struct ReleaseNotifications {
+    notifier: Notifier,
+    pub(super) listener: Listener,
+}
+
+impl ReleaseNotifications {
+    pub(super) fn new(
+        pool: &MySqlPool,
+        database: &str,
+        table: &str,
+        close_all: watch::Receiver<()>,
+    ) -> Self {
+        let names = UserLockNames::new(pool, database, table, close_all);
+        Self { notifier: Notifier::new(names.clone()), listener: Listener::new(names) }
+    }
+
+    /// Notes the answer to an acquire.
+    pub(super) fn on_acquire(
+        &self,
+        name: &LockName,
+        options: &AcquireOptions,
+        answer: &AcquireOutcome,
+    ) {
+        match answer {
+            AcquireOutcome::Granted(Grant { left, .. }) => {
+                self.listener.forget(name);
+                self.notifier.granted(options.holder.instance, options.lease, *left);
+            }
+            // The watches of this store learn of its own releases without a user-level lock.
+            AcquireOutcome::Held(held) if self.notifier.notifies_for(held.holder.instance) => {
+                self.listener.forget(name);
+            }
+            AcquireOutcome::Held(held) => {
+                self.listener.await_holder(name, held.holder.instance, held.left);
+            }
+            AcquireOutcome::Disabled(_) => self.listener.disabled(name),
+        }
+    }
+
+    /// Notes the answers to a renewal.
+    pub(super) fn on_renew(&self, leases: &[RenewOptions], answers: &[RenewOutcome]) {
+        self.notifier.renewed(leases.iter().map(|lease| lease.lease).zip(answers));
+    }
+
+    /// Notifies the waiters, after the answer to a release, so that they see that the lease is gone.
+    pub(super) fn on_release(&self, lease: LeaseId, answer: ReleaseOutcome) {
+        let is_released = answer == ReleaseOutcome::Released;
+        self.notifier.remove(lease, is_released);
+        if is_released {
+            self.listener.notify_watches();
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! One connection to one server that the calls of a runtime share, reopened when it breaks.
+//!
+//! A failure to connect is distinguished from a failure after sending, which the driver's own manager
+//! does not do: a request that was not sent had no effect. Only a script that the server does not
+//! have, and a request that changes nothing the second time, are sent twice.
+//!
+//! A connection can die without a sign. One that was idle is tested before it is used, and one that
+//! is silent while calls wait on it is replaced for later calls.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{Cmd, RedisError, RedisResult, Value};
+use futures_util::future::FutureExt;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::connection_state::{ConnectFuture, ConnectionState, OpenConnection};
+use super::error;
+use super::in_flight::InFlight;
+use super::liveness::{self, Activity};
+use super::pipeline::{Replies, exchange, missing, run};
+use super::request::Request;
+use super::topology::ServerLocator;
+use crate::common::timeout::CALL_LIMIT;
+use crate::{Error, ErrorKind, Result};
+
+/// A connection that was idle for so long is tested before a request that must not be sent twice.
+const TEST_AFTER: Duration = Duration::from_secs(1);
+
+/// A request is sent again only within this time; after a longer wait it fails.
+const REPEAT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A connection that the calls of a runtime share.
+pub(super) struct SharedConnection {
+    server: ServerLocator,
+    /// Connecting may take this long.
+    connect_timeout: Duration,
+    state: ConnectionState,
+}
+
+impl fmt::Debug for SharedConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedConnection").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// The reason why a batch has no answers.
+#[derive(Clone, Debug)]
+pub(super) enum BatchFailure {
+    /// There is no connection: nothing was sent.
+    Connecting(Error),
+    /// The connection failed after the batch was sent.
+    Broken(RedisError),
+    /// No answer came within this time.
+    Unanswered(Duration),
+}
+
+impl From<BatchFailure> for Error {
+    fn from(failed: BatchFailure) -> Self {
+        match failed {
+            BatchFailure::Connecting(error) => error,
+            BatchFailure::Broken(cause) => error::calling(cause),
+            BatchFailure::Unanswered(limit) => error::unanswered(ErrorKind::OutcomeUnknown, limit),
+        }
+    }
+}
+
+impl SharedConnection {
+    pub(super) fn new(server: ServerLocator, connect_timeout: Duration) -> Self {
+        Self { server, connect_timeout, state: ConnectionState::default() }
+    }
+
+    /// Returns the duration of the latest batch.
+    pub(super) fn latency(&self) -> Duration {
+        self.state.latency()
+    }
+
+    /// Sends the requests, followed by `then`, in one round trip.
+    pub(super) async fn send(
+        &self,
+        requests: &[Request],
+        then: Option<&Cmd>,
+    ) -> std::result::Result<Replies, BatchFailure> {
+        let begun = Instant::now();
+        let harmless = requests.iter().all(Request::is_repeatable);
+        let first = self
+            .send_with(!harmless, begun + CALL_LIMIT, async |connection| {
+                run(connection, requests, then).await
+            })
+            .await;
+        // The connection may have been dead for long, and idle.
+        let again = harmless && begun.elapsed() < REPEAT_LIMIT;
+        if !matches!(first, Err(BatchFailure::Broken(_))) || !again {
+            return first;
+        }
+        let second = self.send_with(false, begun + CALL_LIMIT, async |connection| {
+            run(connection, requests, then).await
+        });
+        match second.await {
+            Err(BatchFailure::Connecting(_)) => first,
+            second => second,
+        }
+    }
+
+    /// Sends one request, preceded by `ASKING`, to the server to which a slot of a cluster is
+    /// moving. The server accepts the request only right after that command.
+    pub(super) async fn send_asking(
+        &self,
+        request: &Request,
+    ) -> std::result::Result<RedisResult<Value>, BatchFailure> {
+        let end = Instant::now() + CALL_LIMIT;
+        let replies = self.send_with(true, end, async |connection| {
+            let asking = || ::redis::cmd("ASKING");
+            let mut replies = exchange(connection, [asking(), request.by_hash()]).await?;
+            if matches!(&replies[1], Err(cause) if error::is_no_script(cause)) {
+                replies = exchange(connection, [asking(), request.with_source()]).await?;
+            }
+            let reply = replies.pop().ok_or_else(missing)?;
+            Ok((vec![reply], None))
+        });
+        replies.await?.0.pop().ok_or_else(|| BatchFailure::Broken(missing()))
+    }
+
+    /// Runs one request.
+    pub(super) async fn call(&self, request: Request) -> Result<Value> {
+        let (mut replies, _) = self.send(&[request], None).await?;
+        let reply = replies.pop().ok_or_else(missing).and_then(|reply| reply);
+        reply.map_err(error::calling)
+    }
+
+    async fn send_with(
+        &self,
+        test_idle: bool,
+        end: Instant,
+        work: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Replies>,
+    ) -> std::result::Result<Replies, BatchFailure> {
+        let live = match timeout_at(end, self.usable(test_idle)).await {
+            Ok(live) => live.map_err(BatchFailure::Connecting)?,
+            Err(_) => {
+                let error = error::unanswered(ErrorKind::Unavailable, CALL_LIMIT);
+                return Err(BatchFailure::Connecting(error));
+            }
+        };
+        let mut connection = live.opened.connection.clone();
+        let call = InFlight::new(&self.state, &live);
+        let result = timeout_at(end, call.await_answer(work(&mut connection))).await;
+        let is_bad =
+            |reply: &RedisResult<Value>| reply.as_ref().err().is_some_and(error::is_of_connection);
+        match result {
+            Ok(Ok((replies, last))) => {
+                self.state.set_latency(call.record_reply());
+                if replies.iter().chain(&last).any(is_bad) {
+                    self.state.discard(live.generation);
+                }
+                Ok((replies, last))
+            }
+            Ok(Err(cause)) => {
+                if error::is_of_connection(&cause) {
+                    call.failed();
+                } else {
+                    _ = call.record_reply();
+                }
+                Err(BatchFailure::Broken(cause))
+            }
+            Err(_) => {
+                call.failed();
+                Err(BatchFailure::Unanswered(CALL_LIMIT))
+            }
+        }
+    }
+
+    /// Returns a connection, which was tested if it was idle.
+    async fn usable(&self, test_idle: bool) -> Result<OpenConnection> {
+        loop {
+            let live = self.connected().await?;
+            if !test_idle || live.activity.last_answer().elapsed() < TEST_AFTER {
+                return Ok(live);
+            }
+            let limit = liveness::silence_limit(liveness::MIN_SILENCE, self.state.latency());
+            let mut connection = live.opened.connection.clone();
+            // A call, so that a caller who does not wait for its end leaves the connection too.
+            let call = InFlight::new(&self.state, &live);
+            let pinged = timeout(limit, exchange(&mut connection, [::redis::cmd("PING")])).await;
+            if matches!(pinged, Ok(Ok(_))) {
+                _ = call.record_reply();
+                return Ok(live);
+            }
+            call.failed();
+        }
+    }
+
+    async fn connected(&self) -> Result<OpenConnection> {
+        self.server.monitor_sentinels();
+        loop {
+            let open = |generation| open(self.server.clone(), self.connect_timeout, generation);
+            let (generation, opening) = self.state.opening(open);
+            match opening.await {
+                // The sentinels have named another server since this connection was opened.
+                Ok(live) if !self.server.is_current(live.opened.address.as_ref()) => {
+                    self.state.discard(generation);
+                }
+                Ok(live) => return Ok(live),
+                Err(error) => {
+                    self.state.discard(generation);
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Opens in a task of its own, so that callers with little time do not start it over and over.
+fn open(server: ServerLocator, connect_timeout: Duration, generation: u64) -> ConnectFuture {
+    let task = tokio::spawn(async move {
+        let connected = timeout(connect_timeout, server.connect()).await;
+        let opened = connected
+            .unwrap_or_else(|_| Err(error::unanswered(ErrorKind::Unavailable, connect_timeout)))?;
+        Ok(OpenConnection { opened, generation, activity: Arc::new(Activity::new()) })
+    });
+    let opened = task.map(|joined| {
+        joined.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "connecting was stopped")))
+    });
+    opened.boxed().shared()
+}

@@ -1,0 +1,184 @@
+//! Connections for writes that wait for replicas.
+//!
+//! A server answers nothing else on a connection that waits, so each write waits on a connection of
+//! its own, up to a limit. Renewals and disables have separate connections, so that they do not wait
+//! behind grants whose replicas hang.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::redis::{RedisResult, Value};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use super::error;
+use super::pipeline::Replies;
+use super::request::Request;
+use super::servers;
+use super::shared_connection::SharedConnection;
+use super::topology::ServerLocator;
+use crate::{Error, ErrorKind, Result};
+
+/// At most this many grants, or renewals, wait at the same time.
+const MAX_GRANT_WAITS: usize = 8;
+
+/// At most this many disables wait at the same time.
+const MAX_DISABLE_WAITS: usize = 2;
+
+/// A write waits this long for earlier ones. This is less than a call may take, so that a write which
+/// waited in vain was certainly not sent.
+const QUEUE_LIMIT: Duration = Duration::from_secs(5);
+
+/// A connection that was idle for so long is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The replicas for which a write waits.
+#[derive(Debug)]
+pub(super) struct ReplicaWaits {
+    wanted: u32,
+    grants: WaitPool,
+    disables: WaitPool,
+    renewals: WaitPool,
+}
+
+/// The kind of a write, each of which has connections of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WriteKind {
+    Grant,
+    Disable,
+}
+
+/// The result of writes that waited.
+#[derive(Debug)]
+pub(super) struct WaitReply {
+    pub(super) answers: Vec<Result<Value>>,
+    /// Why too few replicas have the writes; `None` if enough have them.
+    pub(super) missing: Option<Error>,
+}
+
+impl ReplicaWaits {
+    pub(super) fn new(wanted: u32, server: &ServerLocator) -> Self {
+        Self {
+            wanted,
+            grants: WaitPool::new(server, MAX_GRANT_WAITS),
+            disables: WaitPool::new(server, MAX_DISABLE_WAITS),
+            renewals: WaitPool::new(server, MAX_GRANT_WAITS),
+        }
+    }
+
+    /// Runs a request, and waits for the replicas in the same round trip.
+    pub(super) async fn write(
+        &self,
+        kind: WriteKind,
+        request: Request,
+        limit: Duration,
+    ) -> Result<(Value, Option<Error>)> {
+        let pool = match kind {
+            WriteKind::Grant => &self.grants,
+            WriteKind::Disable => &self.disables,
+        };
+        let mut reply = self.send(pool, &[request], limit).await?;
+        let answer =
+            reply.answers.pop().unwrap_or_else(|| Err(super::record::unexpected_reply()))?;
+        Ok((answer, reply.missing))
+    }
+
+    /// Runs renewals, and waits for the replicas in the same round trip.
+    pub(super) async fn renew(&self, requests: &[Request], limit: Duration) -> Result<WaitReply> {
+        self.send(&self.renewals, requests, limit).await
+    }
+
+    async fn send(
+        &self,
+        pool: &WaitPool,
+        requests: &[Request],
+        limit: Duration,
+    ) -> Result<WaitReply> {
+        // The server takes 0 for no limit.
+        let limit = limit.as_millis().max(1).to_string();
+        let mut wait = ::redis::cmd("WAIT");
+        wait.arg(self.wanted).arg(limit);
+        let (replies, reached) = pool.send(requests, &wait).await?;
+        let answers = replies.into_iter().map(|reply| reply.map_err(error::calling)).collect();
+        Ok(WaitReply { answers, missing: self.missing_replicas(reached) })
+    }
+
+    fn missing_replicas(&self, reached: Option<RedisResult<Value>>) -> Option<Error> {
+        let (reached, cause) = match reached {
+            Some(Ok(Value::Int(reached))) => (reached, None),
+            Some(Ok(_)) | None => (0, None),
+            // This happens, for example, if the primary became a replica in between.
+            Some(Err(cause)) => (0, Some(cause)),
+        };
+        let wanted = i64::from(self.wanted);
+        if reached >= wanted {
+            return None;
+        }
+        let error = Error::new(
+            ErrorKind::Unavailable,
+            format!("{reached} of the {wanted} replicas that wait_replicas asks for had the write in time"),
+        )
+        .with_fix("are they up and connected (INFO replication), and may this user WAIT? Or ask for fewer");
+        Some(match cause {
+            Some(cause) => error.with_source(cause),
+            None => error,
+        })
+    }
+}
+
+/// The connections for one kind of write.
+#[derive(Debug)]
+struct WaitPool {
+    server: ServerLocator,
+    max: usize,
+    permits: Semaphore,
+    /// The connections that are not in use, and since when; the one used last comes last.
+    idle: Mutex<Vec<(SharedConnection, Instant)>>,
+}
+
+impl WaitPool {
+    fn new(server: &ServerLocator, max: usize) -> Self {
+        let permits = Semaphore::new(max);
+        Self { server: server.clone(), max, permits, idle: Mutex::default() }
+    }
+
+    /// Sends requests on a connection. If the call is dropped, the connection is closed with it, since
+    /// it may wait for a while.
+    async fn send(&self, requests: &[Request], wait: &::redis::Cmd) -> Result<Replies> {
+        let Ok(Ok(_permit)) = timeout(QUEUE_LIMIT, self.permits.acquire()).await else {
+            return Err(self.not_sent());
+        };
+        let idle = self.pop_idle();
+        let connection = idle.unwrap_or_else(|| servers::one(&self.server));
+        let replies = connection.send(requests, Some(wait)).await;
+        self.idle().push((connection, Instant::now()));
+        Ok(replies?)
+    }
+
+    /// Takes the connection that was used last, and closes those that were idle for long.
+    fn pop_idle(&self) -> Option<SharedConnection> {
+        let mut idle = self.idle();
+        let taken = idle.pop();
+        let old: Vec<_> =
+            idle.extract_if(.., |(_, since)| since.elapsed() >= IDLE_TIMEOUT).collect();
+        drop(idle);
+        drop(old);
+        taken.map(|(connection, _)| connection)
+    }
+
+    fn not_sent(&self) -> Error {
+        Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "{} earlier writes still wait for replicas; after {QUEUE_LIMIT:?} this one was \
+                 given up, and it was not sent",
+                self.max
+            ),
+        )
+        .with_fix("are the replicas up and connected? (INFO replication)")
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(SharedConnection, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,68 @@
+//! `leasehold config`.
+
+use leasehold::configuration::{Configuration, KEYS, Kind, Setting};
+use serde_json::{Map, Value, json};
+
+use crate::args::ConfigArgs;
+use crate::io::exit::Failure;
+use crate::io::stdout::{print, print_json};
+use crate::io::table::{Cell, columns, visible};
+use crate::store_choice::StoreChoice;
+
+/// Prints every setting, its value and where it comes from.
+pub(crate) fn config(configuration: &Configuration, args: &ConfigArgs) -> Result<u8, Failure> {
+    let mut settings = configuration.all().to_vec();
+    // The command line's own default, which the library does not have.
+    if let Some(store) = settings.iter_mut().find(|setting| setting.key == "store")
+        && store.value.is_none()
+    {
+        store.value = StoreChoice::new(configuration).ok().map(|store| store.url().to_owned());
+    }
+    if args.json {
+        print_json(&as_json(configuration, &settings))?;
+    } else {
+        print(&as_table(configuration, &settings))?;
+    }
+    Ok(0)
+}
+
+fn as_table(configuration: &Configuration, settings: &[Setting]) -> String {
+    let mut rows = vec![["SETTING", "VALUE", "FROM"].map(Cell::from)];
+    rows.extend(settings.iter().map(|setting| {
+        let value = setting.value.as_deref().map_or_else(|| "-".to_owned(), visible);
+        [setting.key.into(), value.into(), visible(&setting.origin.to_string()).into()]
+    }));
+    let mut text = columns(&rows, false);
+    for file in &configuration.files {
+        text.push_str(&format!("read: {}\n", visible(&file.display().to_string())));
+    }
+    text
+}
+
+fn as_json(configuration: &Configuration, settings: &[Setting]) -> Value {
+    let settings: Map<_, _> = settings
+        .iter()
+        .map(|setting| {
+            let mut fields = json!({
+                "value": value(setting),
+                "source": setting.origin.level(),
+                "from": setting.origin.to_string(),
+            });
+            if let Some(span) = setting.duration {
+                fields["ms"] = json!(span.as_secs_f64() * 1000.0);
+            }
+            (setting.key.to_owned(), fields)
+        })
+        .collect();
+    let files: Vec<_> = configuration.files.iter().map(|file| file.display().to_string()).collect();
+    json!({ "settings": settings, "files": files, "warnings": configuration.warnings })
+}
+
+fn value(setting: &Setting) -> Value {
+    let Some(text) = &setting.value else { return Value::Null };
+    match KEYS.iter().find(|key| key.name == setting.key).map(|key| key.kind) {
+        // Both are written alike in JSON.
+        Some(Kind::Count | Kind::Switch) => text.parse().unwrap_or_else(|_| json!(text)),
+        _ => json!(text),
+    }
+}

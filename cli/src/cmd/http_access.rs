@@ -1,0 +1,83 @@
+//! Who is answered over HTTP, and whether by TLS: the same for `serve` and for `run --metrics`.
+
+use std::io::Read;
+use std::path::Path;
+
+use leasehold::ErrorKind;
+use leasehold::configuration::{Configuration, Origin};
+use leasehold_admin::{Access, Tls, Token};
+
+use crate::io::exit::Failure;
+
+/// The token itself. `LEASEHOLD_TOKEN` is another: the number that `run` gives to its child.
+pub(crate) const TOKEN: &str = "LEASEHOLD_ADMIN_TOKEN";
+
+/// More than any token has.
+const MOST_BYTES: u64 = 64 * 1024;
+
+/// Whoever shows the token if one is set, else this machine.
+pub(crate) fn access(configuration: &Configuration) -> Result<Access, Failure> {
+    Ok(token(configuration)?.map_or(Access::Loopback, Access::Token))
+}
+
+/// With the certificate that is set, if one is.
+pub(crate) fn tls(configuration: &Configuration) -> Result<Option<Tls>, Failure> {
+    let settings = &configuration.serve;
+    match (&settings.tls_cert, &settings.tls_key) {
+        (Some(certificates), Some(key)) => Ok(Some(Tls::from_pem_files(certificates, key)?)),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(alone(configuration, "tls_cert", "tls_key")),
+        (None, Some(_)) => Err(alone(configuration, "tls_key", "tls_cert")),
+    }
+}
+
+/// Of two settings that need each other, one is set.
+fn alone(configuration: &Configuration, set: &str, missing: &str) -> Failure {
+    let from = configuration.origin(set).map(ToString::to_string).unwrap_or_default();
+    Failure::usage(format!("{set} is set ({from}), but not {missing}; set both, or neither"))
+}
+
+/// The token that was given, if any: by an option, in the environment, or by a file.
+fn token(configuration: &Configuration) -> Result<Option<Token>, Failure> {
+    let file = configuration.serve.token_file.as_deref();
+    let origin = configuration.origin("admin_token_file");
+    match (file, origin, variable(TOKEN)?) {
+        (Some(_), Some(Origin::Variable(other)), Some(_)) => {
+            Err(Failure::usage(format!("both {TOKEN} and {other} are set; unset one")))
+        }
+        // As everywhere an option goes before the environment, and this before a file.
+        (Some(file), Some(Origin::Option(_)), _) | (Some(file), _, None) => {
+            let from = origin.map(ToString::to_string).unwrap_or_default();
+            from_file(file, &from).map(Some)
+        }
+        (_, _, Some(token)) => Token::new(token)
+            .map(Some)
+            .map_err(|error| Failure::usage(format!("environment variable {TOKEN}: {error}"))),
+        (None, _, None) => Ok(None),
+    }
+}
+
+fn variable(name: &str) -> Result<Option<String>, Failure> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        // Without the value, which may be the token.
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Failure::usage(format!("{name} is not UTF-8")))
+        }
+    }
+}
+
+fn from_file(file: &Path, from: &str) -> Result<Token, Failure> {
+    let denied = |error| {
+        leasehold::Error::new(
+            ErrorKind::Denied,
+            format!("{from}: the token's file {file:?} cannot be read"),
+        )
+        .with_source(error)
+    };
+    let mut text = String::new();
+    let opened = std::fs::File::open(file).map_err(denied)?;
+    opened.take(MOST_BYTES).read_to_string(&mut text).map_err(denied)?;
+    Token::new(text.trim()).map_err(|error| Failure::usage(format!("{from}: in {file:?} {error}")))
+}

@@ -1,0 +1,58 @@
+//! `leasehold man`, from the definition of the command line.
+
+use std::path::Path;
+
+use clap::CommandFactory;
+use clap_mangen::Man;
+
+use crate::args::{Args, ManArgs};
+use crate::io::exit::{FAILED, Failure};
+use crate::io::stdout::print;
+
+pub(crate) fn man(args: &ManArgs) -> Result<u8, Failure> {
+    let mut command = Args::command();
+    command.build();
+    match (&args.dir, &args.command) {
+        (Some(dir), _) => write_all(command, dir)?,
+        (None, None) => print(&page(command)?)?,
+        (None, Some(name)) => {
+            let found = command.find_subcommand(name).cloned().ok_or_else(|| {
+                let names = command.get_subcommands().map(clap::Command::get_name);
+                let names: Vec<_> = names.filter(|name| *name != "help").collect();
+                Failure::usage(format!(
+                    "there is no command {name:?}; the commands are {}",
+                    names.join(", ")
+                ))
+            })?;
+            print(&page(of_its_own(found))?)?;
+        }
+    }
+    Ok(0)
+}
+
+fn page(command: clap::Command) -> Result<String, Failure> {
+    let mut text = Vec::new();
+    Man::new(command).render(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// A subcommand as `man` knows it, and its name: `leasehold-run`.
+fn of_its_own(command: clap::Command) -> clap::Command {
+    let name = format!("leasehold-{}", command.get_name());
+    command.name(name).version(env!("CARGO_PKG_VERSION"))
+}
+
+fn write_all(command: clap::Command, dir: &Path) -> Result<(), Failure> {
+    let write = |name: &str, text: String| {
+        let path = dir.join(format!("{name}.1"));
+        std::fs::write(&path, text).map_err(|error| {
+            Failure::new(FAILED, format!("{} cannot be written: {error}", path.display()))
+        })
+    };
+    for subcommand in command.get_subcommands().filter(|one| one.get_name() != "help") {
+        let subcommand = of_its_own(subcommand.clone());
+        let name = subcommand.get_name().to_owned();
+        write(&name, page(subcommand)?)?;
+    }
+    write("leasehold", page(command)?)
+}

@@ -1,0 +1,76 @@
+//! `leasehold prune`.
+
+use leasehold::{LockName, LockStore, PruneOptions};
+use serde_json::json;
+
+use crate::args::PruneArgs;
+use crate::io::exit::Failure;
+use crate::io::stderr::say;
+use crate::io::stdout::{print, print_json};
+use crate::io::table::visible;
+use crate::store_choice::StoreChoice;
+
+/// Prints the names that can be removed, and then removes them if that is asked for.
+pub(crate) async fn prune(choice: &StoreChoice, args: PruneArgs) -> Result<u8, Failure> {
+    let mut names = Vec::new();
+    let pruned = match choice.open_existing().await? {
+        Some(store) => prune_in(&*store, &args, &mut names).await,
+        None => Ok(()),
+    };
+    if args.json {
+        // What was removed is printed even if a later page fails.
+        print_json(&json!({ "applied": args.apply, "names": names }))?;
+    }
+    pruned?;
+    if args.json {
+        return Ok(0);
+    }
+    if !args.apply && !names.is_empty() {
+        let count = names.len();
+        say(&format!("{count} unused; nothing was removed; give --apply to remove them"));
+    }
+    Ok(0)
+}
+
+/// Adds the names that can be removed, or were removed, page by page.
+async fn prune_in(
+    store: &dyn LockStore,
+    args: &PruneArgs,
+    names: &mut Vec<LockName>,
+) -> Result<(), Failure> {
+    let unused_for = args.unused_for;
+    let mut page = PruneOptions { unused_for, dry_run: true, ..PruneOptions::default() };
+    loop {
+        let unused = store.prune(&page).await?;
+        let Some(last) = unused.last().cloned() else { return Ok(()) };
+        if !args.json {
+            // Names are printed before they are removed, so that they are known whatever happens.
+            print(&lines(&unused))?;
+        }
+        let removed = if args.apply {
+            let removed = store.prune(&PruneOptions { dry_run: false, ..page.clone() }).await?;
+            if !args.json {
+                correct(&unused, &removed)?;
+            }
+            removed
+        } else {
+            unused
+        };
+        names.extend(removed);
+        page.after = Some(last);
+    }
+}
+
+/// Says how the names that were removed differ from those that were printed.
+fn correct(printed: &[LockName], removed: &[LockName]) -> Result<(), Failure> {
+    let more: Vec<_> = removed.iter().filter(|name| !printed.contains(name)).cloned().collect();
+    print(&lines(&more))?;
+    for name in printed.iter().filter(|name| !removed.contains(name)) {
+        say(&format!("{} was used in between and was not removed", visible(name.as_str())));
+    }
+    Ok(())
+}
+
+fn lines(names: &[LockName]) -> String {
+    names.iter().map(|name| visible(name.as_str()) + "\n").collect()
+}

@@ -1,0 +1,127 @@
+//! The command's process, from the supervisor's side.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use leasehold::FencingToken;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
+
+use super::plan::Plan;
+use super::process_group::ProcessGroup;
+use super::this_program::this_program;
+use super::{exec_shim, reaper};
+use crate::io::exit::{FAILED, killed_by};
+
+/// The command, or the exec shim that will become it, as the leader of a process group.
+///
+/// Dropped before it was [waited for](Self::wait), its whole group is killed.
+#[derive(Debug)]
+pub(super) struct Child {
+    process: std::process::Child,
+    group: ProcessGroup,
+    waited_for: bool,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// The exit status, as shells have it.
+    pub(super) status: u8,
+    /// The signal that ended it, if one did.
+    pub(super) signal: Option<Signal>,
+}
+
+/// Keeps the exec shim from becoming the command. If it is dropped unopened, the shim exits.
+#[derive(Debug)]
+pub(super) struct Gate(UnixStream);
+
+impl Child {
+    /// Starts the exec shim.
+    pub(super) fn spawn(plan: &Plan, token: FencingToken) -> std::io::Result<(Self, Gate)> {
+        // Both ends are closed on exec: the command inherits neither.
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut command = Command::new(this_program()?);
+        for name in &plan.kept {
+            command.env_remove(name);
+        }
+        let process = command
+            .arg0("leasehold")
+            .arg(exec_shim::COMMAND)
+            .args(plan.command.words())
+            .env("LEASEHOLD_LOCK", plan.name.as_str())
+            .env("LEASEHOLD_TOKEN", token.to_string())
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .process_group(0)
+            .spawn()?;
+        reaper::started(process.id());
+        let group = i32::try_from(process.id()).ok().and_then(ProcessGroup::new);
+        let group = group.ok_or_else(|| std::io::Error::other("no process has that id"))?;
+        Ok((Self { process, group, waited_for: false }, Gate(ours)))
+    }
+
+    pub(super) fn group(&self) -> ProcessGroup {
+        self.group
+    }
+
+    /// Returns how the command has ended, if it has. Its id stays its own.
+    pub(super) fn exited(&self) -> Option<Ended> {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::Pid(self.group.pid()), look) {
+            Ok(None) => None,
+            Ok(Some(status)) => {
+                let code = status.exit_status().and_then(|code| u8::try_from(code).ok());
+                let signal = status.terminating_signal();
+                let status = code.or_else(|| signal.map(killed_by)).unwrap_or(FAILED);
+                Some(Ended { status, signal: signal.and_then(Signal::from_named_raw) })
+            }
+            Err(rustix::io::Errno::INTR) => None,
+            // Another process waited for it; nothing more will be known.
+            Err(_) => Some(Ended { status: FAILED, signal: None }),
+        }
+    }
+
+    /// Returns whether the command was stopped since the last call, and by which signal if that is
+    /// known.
+    pub(super) fn stopped(&self) -> Option<Option<Signal>> {
+        let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        let status = waitid(WaitId::Pid(self.group.pid()), look).ok()??;
+        Some(status.stopping_signal().and_then(Signal::from_named_raw))
+    }
+
+    /// Takes leave of a command that has exited, and kills what is left of its group.
+    pub(super) fn wait(mut self) {
+        self.group.kill();
+        let _ = self.process.wait();
+        reaper::waited_for(self.process.id());
+        self.waited_for = true;
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.waited_for {
+            // Not waited for: a watchdog that is still at work relies on the group's id.
+            self.group.kill();
+        }
+    }
+}
+
+impl Gate {
+    /// Lets the command run, and hands it its standard input.
+    pub(super) fn open(self) -> std::io::Result<()> {
+        let stdin = std::io::stdin();
+        let input = stdin.as_fd();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut rights = SendAncillaryBuffer::new(&mut space);
+        let inputs = [input];
+        rights.push(SendAncillaryMessage::ScmRights(&inputs));
+        let go = [IoSlice::new(exec_shim::GO)];
+        sendmsg(&self.0, &go, &mut rights, SendFlags::empty())?;
+        Ok(())
+    }
+}

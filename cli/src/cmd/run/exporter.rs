@@ -1,0 +1,35 @@
+//! `run --metrics`: what this process measures, for Prometheus to fetch.
+
+use leasehold::configuration::Configuration;
+use leasehold_admin::{Exporter, Metrics, Server};
+
+use crate::cmd::http_access;
+use crate::io::exit::Failure;
+use crate::io::stderr::say;
+
+/// As in [`leasehold::telemetry::METRICS`].
+const LEADING: &str = "leasehold_leading";
+
+/// Shows metrics for as long as the process lives, if that is asked for. Call it before the first
+/// client is made.
+pub(super) async fn start(configuration: &Configuration) -> Result<(), Failure> {
+    let Some(address) = configuration.metrics else { return Ok(()) };
+    let (access, tls) = (http_access::access(configuration)?, http_access::tls(configuration)?);
+    let exporter = Exporter::new(Metrics::install()?).access(access);
+    if let Some(name) = &configuration.lock_name {
+        // From the start, though the store be away: so that an alert that nobody leads can count.
+        metrics::gauge!(LEADING, "lock" => name.to_string()).set(0.0);
+    }
+    let server = Server::bind(exporter, address, tls).await?;
+    say(&format!("metrics at {}/metrics", server.url()));
+    tokio::spawn(server.run(std::future::pending()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn there_is_such_a_metric() {
+        assert!(leasehold::telemetry::METRICS.iter().any(|metric| metric.name == super::LEADING));
+    }
+}

@@ -1,0 +1,121 @@
+//! `leasehold run`: a command that runs for as long as the lock is held, and no longer.
+//!
+//! Four kinds of processes take part:
+//!
+//! * the *supervisor* campaigns, and starts the others when it leads ([`supervisor`], [`job`]);
+//! * the *command's group*: the command and what it starts ([`running_command`],
+//!   [`process_group`]);
+//! * the *exec shim*, which becomes the command: it waits for the word to go, so that a supervisor
+//!   that is killed at the wrong moment leaves nothing behind ([`child`], [`exec_shim`]);
+//! * the *watchdog*, which knows until when the lease lasts, and ends the group then
+//!   ([`watchdog`]); the manual and the messages call it the guard.
+
+mod child;
+mod command_line;
+mod exec_shim;
+mod exporter;
+mod interpreter;
+mod job;
+mod open_store;
+mod own_group;
+mod plan;
+mod process_group;
+mod reaper;
+mod running_command;
+mod signal_mask;
+mod signals;
+mod supervisor;
+mod terminal;
+mod this_program;
+mod watchdog;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::configuration::{Configuration, Origin};
+use leasehold::{Capabilities, Client, LockStore, MemoryStore, Settings};
+
+use crate::args::RunArgs;
+use crate::cmd::http_access;
+use crate::io::exit::Failure;
+use crate::store_choice::StoreChoice;
+use command_line::CommandLine;
+use job::CommandJob;
+use open_store::Opened;
+use plan::Plan;
+use signals::Signals;
+use supervisor::{Manner, Supervisor};
+
+pub(crate) async fn run(
+    store: &StoreChoice,
+    configuration: &Configuration,
+    args: RunArgs,
+) -> Result<u8, Failure> {
+    signal_mask::block_terminal_stops();
+    reaper::reap_in_background()?;
+    let mut signals = Signals::new()?;
+    // All that can be known to be wrong is refused before a store is opened, and perhaps created.
+    let name = configuration.required_lock_name()?.clone();
+    with_engine_grace(&configuration.settings, &MemoryStore::new().capabilities())?;
+    let command = CommandLine::new(args.command)?;
+
+    exporter::start(configuration).await?;
+    let opened = open_store::open(store, configuration.wait, &mut signals).await?;
+    let Opened { store, wait } = opened;
+    let (settings, grace, engine_grace) =
+        with_engine_grace(&configuration.settings, &store.capabilities())?;
+    let mut builder = Client::builder(store).settings(settings).hints(configuration.hints);
+    if let Some(label) = &configuration.label {
+        builder = builder.label(label);
+    }
+    let client = builder.build()?;
+    let kept = kept_variables(configuration);
+    let plan = Plan { name: name.clone(), command, kept, grace, engine_grace };
+    let (job, events, inbox) = CommandJob::new(Arc::new(plan));
+    let election = client.election(&name)?.spawn(job);
+    let manner = Manner {
+        wait,
+        respawn: configuration.respawn,
+        quiet: args.quiet,
+        conflict: args.conflict_exit_code,
+    };
+    Supervisor::new(name, election, events, inbox, signals, manner).run().await
+}
+
+/// The variables that were meant for this process, since it has used them: the lock, which a command
+/// that uses Leasehold itself is not to wait for, the address of its metrics, and their secret.
+fn kept_variables(configuration: &Configuration) -> Vec<String> {
+    let from_variable = |key: &&str| match configuration.origin(key) {
+        Some(Origin::Variable(name)) => Some(name.clone()),
+        _ => None,
+    };
+    let mut kept: Vec<_> = ["lock_name", "metrics"].iter().filter_map(from_variable).collect();
+    if configuration.metrics.is_some() {
+        kept.push(http_access::TOKEN.to_owned());
+    }
+    kept
+}
+
+/// The settings with which the engine gives the job a little longer than the command has, to see
+/// it dead; and both times.
+fn with_engine_grace(
+    settings: &Settings,
+    capabilities: &Capabilities,
+) -> Result<(Settings, Duration, Duration), Failure> {
+    let timing = settings.resolve(capabilities)?;
+    let engine_grace = timing.stop_grace.max(plan::least_engine_grace(timing.ttl));
+    let settings = settings.clone().stop_grace(engine_grace);
+    settings.resolve(capabilities)?;
+    Ok((settings, timing.stop_grace, engine_grace))
+}
+
+/// Runs one of the processes that a supervisor starts, if the arguments ask for it.
+pub(crate) fn hidden_command(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    match args.nth(1)?.to_str()? {
+        exec_shim::COMMAND => Some(exec_shim::main(args)),
+        watchdog::COMMAND => Some(watchdog::main(args)),
+        _ => None,
+    }
+}

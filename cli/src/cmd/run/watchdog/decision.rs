@@ -1,0 +1,117 @@
+//! What the watchdog decides: orders and the time go in, and how to end the group comes out.
+
+use std::time::Duration;
+
+use leasehold::Moment;
+
+use super::Order;
+use crate::cmd::run::process_group::ProcessGroup;
+
+/// Holds what the watchdog was told.
+#[derive(Clone, Debug)]
+pub(super) struct WatchdogState {
+    /// How long the group has from SIGTERM to SIGKILL, if the lease leaves it that long.
+    grace: Duration,
+    group: Option<ProcessGroup>,
+    deadline: Option<Moment>,
+    terminated: bool,
+}
+
+/// Says how a group is to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ending {
+    pub(super) group: ProcessGroup,
+    /// Whether it is to be sent SIGTERM now.
+    pub(super) terminate: bool,
+    /// When it is to be sent SIGKILL.
+    pub(super) kill_at: Moment,
+}
+
+impl WatchdogState {
+    pub(super) fn new(grace: Duration) -> Self {
+        Self { grace, group: None, deadline: None, terminated: false }
+    }
+
+    pub(super) fn apply(&mut self, order: Order) {
+        match order {
+            Order::Group(group) => self.group = Some(group),
+            Order::Deadline(deadline) => self.deadline = Some(deadline),
+            Order::Terminated => self.terminated = true,
+        }
+    }
+
+    pub(super) fn is_armed(&self) -> bool {
+        self.group.is_some() && self.deadline.is_some()
+    }
+
+    /// Returns when the watchdog acts by itself.
+    ///
+    /// A supervisor in order has sent SIGTERM a whole grace before the deadline, and has moved the
+    /// deadline long before. Half a grace before it, that can no longer be hoped for.
+    pub(super) fn act_at(&self) -> Option<Moment> {
+        let deadline = self.deadline.filter(|_| self.group.is_some())?;
+        Some(if self.terminated { deadline } else { deadline.saturating_sub(self.grace / 2) })
+    }
+
+    /// Returns how to end the group, once the moment to act has come.
+    pub(super) fn overdue(&self, now: Moment) -> Option<Ending> {
+        if self.act_at()? > now {
+            return None;
+        }
+        Some(Ending { group: self.group?, terminate: !self.terminated, kill_at: self.deadline? })
+    }
+
+    /// Returns how to end the group when the supervisor is gone.
+    pub(super) fn supervisor_gone(&self, now: Moment) -> Option<Ending> {
+        let kill_at = self.deadline.map_or(now, |deadline| deadline.min(now + self.grace));
+        Some(Ending { group: self.group?, terminate: !self.terminated, kill_at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_origin(Duration::from_millis(millis))
+    }
+
+    fn armed() -> (WatchdogState, ProcessGroup) {
+        let group = ProcessGroup::new(42).unwrap();
+        let mut state = WatchdogState::new(Duration::from_secs(2));
+        state.apply(Order::Deadline(at(10_000)));
+        assert!(!state.is_armed());
+        assert_eq!(state.act_at(), None);
+        state.apply(Order::Group(group));
+        assert!(state.is_armed());
+        (state, group)
+    }
+
+    #[test]
+    fn a_deadline_that_is_not_moved_ends_the_group_by_then() {
+        let (mut state, group) = armed();
+        assert_eq!(state.overdue(at(8_999)), None);
+        let ending = state.overdue(at(9_000)).unwrap();
+        assert_eq!(ending, Ending { group, terminate: true, kill_at: at(10_000) });
+        state.apply(Order::Deadline(at(13_000)));
+        assert_eq!(state.overdue(at(9_000)), None);
+    }
+
+    #[test]
+    fn a_group_that_was_asked_to_end_is_not_asked_twice() {
+        let (mut state, group) = armed();
+        state.apply(Order::Terminated);
+        assert_eq!(state.overdue(at(9_999)), None);
+        let ending = Ending { group, terminate: false, kill_at: at(10_000) };
+        assert_eq!(state.overdue(at(10_000)), Some(ending));
+        assert!(!state.supervisor_gone(at(5_000)).unwrap().terminate);
+    }
+
+    #[test]
+    fn a_group_without_its_supervisor_has_its_grace_but_never_more_than_the_lease() {
+        let (state, _) = armed();
+        assert_eq!(state.supervisor_gone(at(5_000)).unwrap().kill_at, at(7_000));
+        assert_eq!(state.supervisor_gone(at(9_500)).unwrap().kill_at, at(10_000));
+        assert_eq!(WatchdogState::new(Duration::ZERO).supervisor_gone(at(0)), None);
+    }
+}

@@ -1,0 +1,142 @@
+//! The watchdog's process: plain, synchronous code with little that can fail.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::{Clock, SystemClock};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+
+use super::alarm::Alarm;
+use super::decision::{Ending, WatchdogState};
+use super::{ARMED, COMMAND, ENDING, Order};
+use crate::io::exit::Failure;
+
+/// How often to look whether a group that is to end has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What is killed and does not end is held up by the kernel; it will run no more.
+const LOOKS_AFTER_KILL: u32 = 500;
+
+pub(in crate::cmd::run) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+    let grace = args.next().and_then(|nanos| nanos.to_str()?.parse().ok());
+    let Some(grace) = grace.map(Duration::from_nanos) else {
+        let message = format!("{COMMAND} is for `leasehold run` alone");
+        return ExitCode::from(Failure::usage(message).report());
+    };
+    if let Some(ending) = watch(WatchdogState::new(grace)) {
+        end(ending);
+    }
+    ExitCode::SUCCESS
+}
+
+/// Waits until a group is to be ended; `None` if there is none to watch any more.
+fn watch(mut state: WatchdogState) -> Option<Ending> {
+    // Without a word: the supervisor starts nothing without a watchdog.
+    let alarm = prepare().ok()?;
+    let mut orders = Orders::default();
+    let mut armed = false;
+    loop {
+        // All that was ordered comes before all that is due: a watchdog that was held up itself
+        // must not act by a deadline that was moved meanwhile.
+        match orders.read(&mut state) {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return state.supervisor_gone(SystemClock.now()),
+        }
+        if state.is_armed() && !armed {
+            armed = true;
+            report(ARMED);
+        }
+        if let Some(ending) = state.overdue(SystemClock.now()) {
+            return Some(ending);
+        }
+        if alarm.wait(io::stdin(), state.act_at()).is_err() {
+            // A watchdog that cannot wait must not let the group run on.
+            return state.supervisor_gone(SystemClock.now());
+        }
+    }
+}
+
+/// Takes leave of the supervisor's terminal, group and folder, and of signals meant for it.
+fn prepare() -> io::Result<Alarm> {
+    // It fails only for the leader of a group, which this is not.
+    let _ = rustix::process::setsid();
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    // So that a `killall leasehold` which ends the supervisor does not end its watchdog too.
+    #[cfg(target_os = "linux")]
+    rustix::thread::set_name(c"lease-guard")?;
+    std::env::set_current_dir("/")?;
+    let flags = fcntl_getfl(io::stdin())?;
+    fcntl_setfl(io::stdin(), flags | OFlags::NONBLOCK)?;
+    Alarm::new()
+}
+
+/// The orders as they come in, in lines that may come in parts.
+#[derive(Default)]
+struct Orders {
+    partial: Vec<u8>,
+}
+
+impl Orders {
+    /// Takes in all that are there; whether more may come.
+    fn read(&mut self, state: &mut WatchdogState) -> io::Result<bool> {
+        let mut buffer = [0; 4096];
+        loop {
+            // Unbuffered, so that `poll` knows of all that is left.
+            match rustix::io::read(io::stdin(), &mut buffer) {
+                Ok(0) => return Ok(false),
+                Ok(read) => self.take(&buffer[..read], state),
+                Err(rustix::io::Errno::AGAIN) => return Ok(true),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], state: &mut WatchdogState) {
+        self.partial.extend_from_slice(bytes);
+        while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.partial.drain(..=end).collect();
+            if let Some(order) = std::str::from_utf8(&line[..end]).ok().and_then(Order::parse) {
+                state.apply(order);
+            }
+        }
+    }
+}
+
+/// Ends the group, and sees it gone.
+fn end(Ending { group, terminate, kill_at }: Ending) {
+    // First, so that a supervisor which goes on later knows whose doing the end was.
+    report(ENDING);
+    if terminate {
+        group.terminate();
+    }
+    loop {
+        let left = kill_at.saturating_since(SystemClock.now());
+        if left.is_zero() {
+            break;
+        }
+        if !group.is_alive() {
+            return;
+        }
+        std::thread::sleep(left.min(LOOK));
+    }
+    for _ in 0..LOOKS_AFTER_KILL {
+        group.kill();
+        if !group.is_alive() {
+            return;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Tells the supervisor, if it is still there.
+fn report(byte: u8) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(&[byte]).and_then(|()| out.flush());
+}

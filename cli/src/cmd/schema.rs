@@ -1,0 +1,25 @@
+//! `leasehold schema`.
+
+use serde_json::json;
+
+use crate::args::SchemaArgs;
+use crate::io::exit::Failure;
+use crate::io::stdout::{print, print_json};
+use crate::store_choice::StoreChoice;
+
+pub(crate) async fn schema(store: &StoreChoice, args: SchemaArgs) -> Result<u8, Failure> {
+    if args.apply {
+        let store = store.open().await?;
+        match args.json {
+            true => print_json(&json!({ "store": store.label(), "applied": true }))?,
+            false => print(&format!("The schema is in place in {}\n", store.label()))?,
+        }
+    } else {
+        let statements = store.schema()?;
+        match args.json {
+            true => print_json(&json!({ "statements": statements }))?,
+            false => print(&statements)?,
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,48 @@
+//! Which locks `leasehold status` shows, and how.
+
+use leasehold::{LockName, LockRecord, LockStore, LockStoreExt, Result};
+
+use super::standbys::{View, Watched};
+use super::table::table;
+use crate::io::exit::{FAILED, Failure};
+
+/// What is to be shown, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    pub(super) name: Option<LockName>,
+    pub(super) json: bool,
+}
+
+impl Query {
+    pub(super) async fn read(&self, store: &dyn LockStore) -> Result<Vec<Watched>> {
+        let records = match &self.name {
+            Some(name) => {
+                let record = store.get(name).await?;
+                vec![record.unwrap_or_else(|| LockRecord::unused(name.clone()))]
+            }
+            None => store.list_all("").await?,
+        };
+        // Without them the rest is worth showing: the store may keep none, or refuse to tell.
+        let instances = store.instances().await.ok();
+        Ok(records.into_iter().map(|record| Watched::new(record, instances.as_deref())).collect())
+    }
+
+    /// What a store shows that does not exist yet.
+    pub(super) fn nothing(&self) -> Vec<Watched> {
+        let unused = |name: &LockName| Watched::new(LockRecord::unused(name.clone()), None);
+        self.name.iter().map(unused).collect()
+    }
+
+    /// The text for standard output, with its line break.
+    pub(super) fn show(&self, locks: &[Watched], coloured: bool) -> Result<String, Failure> {
+        if !self.json {
+            return Ok(table(locks, coloured));
+        }
+        let views: Vec<_> = locks.iter().map(View::from).collect();
+        let text = match (&self.name, &*views) {
+            (Some(_), [only]) => serde_json::to_string(only),
+            _ => serde_json::to_string(&views),
+        };
+        text.map(|text| text + "\n").map_err(|error| Failure::new(FAILED, error.to_string()))
+    }
+}

@@ -1,0 +1,129 @@
+//! `leasehold status --watch`: follows changes, through outages of the store too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold::{Error, HintStream, LockStore};
+
+use super::query::Query;
+use super::screen::Screen;
+use super::standbys::Watched;
+use crate::io::exit::{Failure, chain, is_callers_fault};
+use crate::io::stderr::say;
+use crate::io::stdout::print;
+use crate::io::table::visible;
+use crate::store_choice::StoreChoice;
+
+/// How often to look when no hint tells to: grants and expiries are not hinted at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Hints may come in crowds.
+const LEAST_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Ends only with an error: by a signal, or when nobody reads any more.
+pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Failure> {
+    let screen = Screen::new().filter(|_| !query.json);
+    let coloured = screen.as_ref().is_some_and(|screen| screen.coloured);
+    let mut table = String::new();
+    let mut source = Source { choice, query, store: None, hints: None };
+    let (mut shown, mut away): (Option<Vec<Essence>>, _) = (None, false);
+    loop {
+        let read = {
+            let mut reading = std::pin::pin!(source.read());
+            let mut waited = Duration::ZERO;
+            loop {
+                tokio::select! {
+                    read = &mut reading => break read,
+                    () = tokio::time::sleep(INTERVAL) => waited += INTERVAL,
+                }
+                if let Some(screen) = screen.as_ref().filter(|_| shown.is_some()) {
+                    let waited = waited.as_secs();
+                    screen.draw(&format!("Out of date: no answer for {waited} s\n\n{table}"))?;
+                }
+            }
+        };
+        match read {
+            Ok(locks) => {
+                away = false;
+                let essence: Vec<_> = locks.iter().map(Essence::new).collect();
+                table = query.show(&locks, coloured)?;
+                if let Some(screen) = &screen {
+                    screen.draw(&table)?;
+                } else if shown.as_ref() != Some(&essence) {
+                    print(&table)?;
+                }
+                shown = Some(essence);
+            }
+            // Before the first answer a mistake is more likely than an outage.
+            Err(error) if shown.is_none() && is_callers_fault(&error) => return Err(error.into()),
+            Err(error) => {
+                let first = !std::mem::replace(&mut away, true);
+                let trouble = format!("{}; trying again", chain(&error));
+                match &screen {
+                    Some(screen) if shown.is_some() => {
+                        screen.draw(&format!("Out of date: {}\n\n{table}", visible(&trouble)))?;
+                    }
+                    _ if first => say(&trouble),
+                    _ => {}
+                }
+            }
+        }
+        tokio::time::sleep(LEAST_INTERVAL).await;
+        tokio::select! {
+            () = source.hint() => {}
+            () = tokio::time::sleep(INTERVAL - LEAST_INTERVAL) => {}
+        }
+    }
+}
+
+/// The store, opened as soon as it can be.
+struct Source<'a> {
+    choice: &'a StoreChoice,
+    query: &'a Query,
+    store: Option<Arc<dyn LockStore>>,
+    hints: Option<HintStream>,
+}
+
+impl Source<'_> {
+    async fn read(&mut self) -> Result<Vec<Watched>, Error> {
+        if self.store.is_none() {
+            self.store = self.choice.open_existing().await?;
+        }
+        let Some(store) = &self.store else { return Ok(self.query.nothing()) };
+        if self.hints.is_none() {
+            // Before the look, so that no change falls between the two. Without hints, poll.
+            self.hints = store.watch().await.ok();
+        }
+        self.query.read(&**store).await
+    }
+
+    /// Returns when something may have changed; never when nothing will tell.
+    async fn hint(&mut self) {
+        if let Some(hints) = &mut self.hints {
+            if hints.next().await.is_some() {
+                return;
+            }
+            self.hints = None;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What makes a change: all but the durations, which always differ.
+#[derive(PartialEq)]
+struct Essence(Watched);
+
+impl Essence {
+    fn new(watched: &Watched) -> Self {
+        let mut watched = watched.clone();
+        let record = &mut watched.record;
+        if let Some(lease) = &mut record.lease {
+            (lease.held_for, lease.left) = (Duration::ZERO, Duration::ZERO);
+        }
+        if let Some(disabled) = &mut record.disabled {
+            disabled.since = Duration::ZERO;
+        }
+        Self(watched)
+    }
+}

@@ -1,0 +1,137 @@
+//! Exit statuses, and the one line that tells why.
+
+use std::error::Error as StdError;
+
+use leasehold::{Error, ErrorKind};
+use rustix::process::{Resource, Rlimit, Signal, kill_current_process_group, setrlimit};
+
+use super::stderr::say;
+
+/// Something failed that none of the others names, such as a store that does not answer.
+pub(crate) const FAILED: u8 = 1;
+/// What was asked cannot be right: arguments, settings, a store that is none.
+pub(crate) const USAGE: u8 = 2;
+/// The lock was not acquired in time (`EX_TEMPFAIL`).
+pub(crate) const NOT_HAD: u8 = 75;
+/// The lock was lost while the command ran.
+pub(crate) const LOST: u8 = 76;
+/// The command was found but cannot be run, as shells have it.
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
+/// The command does not exist, as shells have it.
+pub(crate) const NOT_FOUND: u8 = 127;
+
+/// The status of a process that a signal ended, as shells have it.
+pub(crate) fn killed_by(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
+}
+
+/// Why the program ends early: its exit status and what it says.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: u8,
+    /// Empty when there is nothing to say.
+    message: String,
+    /// The signal by which to end instead.
+    signal: Option<Signal>,
+}
+
+impl Failure {
+    pub(crate) fn new(status: u8, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), signal: None }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(USAGE, message)
+    }
+
+    /// Ends without a word, with that status.
+    pub(crate) fn silent(status: u8) -> Self {
+        Self::new(status, "")
+    }
+
+    /// Ends as the command did, by a signal from the keyboard, which this process's group gets as
+    /// well: a script that runs this ends too.
+    pub(crate) fn by_signal(signal: Signal) -> Self {
+        Self { signal: Some(signal), ..Self::silent(killed_by(signal.as_raw())) }
+    }
+
+    /// Says why, and gives the exit status. It does not return if the process is to end by a signal.
+    pub(crate) fn report(self) -> u8 {
+        if !self.message.is_empty() {
+            say(&self.message);
+        }
+        // The kernel spares the first process of a container such signals.
+        if let Some(signal) = self.signal.filter(|_| !rustix::process::getpid().is_init()) {
+            // The keyboard's signal is for the whole group, such as a script. This process still
+            // handles it here.
+            let _ = kill_current_process_group(signal);
+            // The command has left a core dump, if one is wanted.
+            let none = Rlimit { current: Some(0), maximum: Some(0) };
+            let _ = setrlimit(Resource::Core, none);
+            let _ = signal_hook::low_level::emulate_default_handler(signal.as_raw());
+        }
+        self.status
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let status = if is_callers_fault(&error) { USAGE } else { FAILED };
+        Self::new(status, chain(&error))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(FAILED, chain(&error))
+    }
+}
+
+/// Whether trying again is of no use until the caller asks otherwise or mends the store.
+pub(crate) fn is_callers_fault(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::Denied | ErrorKind::Corrupt
+    )
+}
+
+/// Returns whether this process cannot use the store any more, so that trying again is of no use:
+/// its database file was deleted or replaced.
+pub(crate) fn needs_a_restart(error: &Error) -> bool {
+    #[cfg(feature = "sqlite")]
+    if error.source().is_some_and(<dyn std::error::Error>::is::<leasehold::sqlite::FileChanged>) {
+        return true;
+    }
+    let _ = error;
+    false
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some libraries repeat their cause in their own words.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let cause = std::io::Error::other("disk on fire");
+        let error = Error::new(ErrorKind::Unavailable, "cannot write").with_source(cause);
+        assert_eq!(chain(&error), "cannot write: disk on fire");
+        assert_eq!(Failure::from(error).status, FAILED);
+        assert_eq!(Failure::from(Error::invalid("x")).status, USAGE);
+    }
+}

@@ -1,0 +1,90 @@
+//! Which store the command line works on.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use etcetera::BaseStrategy;
+use leasehold::configuration::Configuration;
+use leasehold::{Error, ErrorKind, LockStore, OpenOptions, Result, Schema, url};
+
+use crate::io::exit::Failure;
+
+/// The store that was asked for, not yet opened.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreChoice {
+    url: String,
+    options: OpenOptions,
+    /// The database of the default store, which is made when it is first needed.
+    default: Option<PathBuf>,
+}
+
+impl StoreChoice {
+    pub(crate) fn new(configuration: &Configuration) -> Result<Self, Failure> {
+        let (url, default) = match &configuration.store {
+            Some(url) => (url.as_str().to_owned(), None),
+            None => {
+                let path = default_path()?;
+                let text = path.to_str().ok_or_else(|| {
+                    Failure::usage(format!("the path {path:?} is not UTF-8; name a --store"))
+                })?;
+                (format!("sqlite:{text}"), Some(path))
+            }
+        };
+        Ok(Self { url, options: configuration.open_options(), default })
+    }
+
+    /// Its URL, which may hold a password.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Opens it, and creates what is missing.
+    pub(crate) async fn open(&self) -> Result<Arc<dyn LockStore>> {
+        if let Some(folder) = self.default.as_deref().and_then(Path::parent) {
+            // Whose locks they are, and why disabled, is nobody else's business.
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|error| {
+                Error::new(
+                    ErrorKind::Denied,
+                    format!("the folder {folder:?} of the default store cannot be made"),
+                )
+                .with_source(error)
+                .with_fix("name a --store")
+            })?;
+        }
+        url::open(&self.url, &self.options(Schema::Create)).await
+    }
+
+    /// Opens it as it is, creating nothing; none if it is the default one and does not exist yet.
+    pub(crate) async fn open_existing(&self) -> Result<Option<Arc<dyn LockStore>>> {
+        if let Some(path) = self.default.as_deref() {
+            let exists = path.try_exists().map_err(|error| {
+                // The content of the store is unknown.
+                let message = format!("the default store {path:?} cannot be looked at");
+                Error::new(ErrorKind::Denied, message).with_source(error).with_fix("name a --store")
+            })?;
+            if !exists {
+                return Ok(None);
+            }
+        }
+        url::open(&self.url, &self.options(Schema::Require)).await.map(Some)
+    }
+
+    /// The statements that create what it needs.
+    pub(crate) fn schema(&self) -> Result<String> {
+        url::schema(&self.url, &self.options(Schema::Require))
+    }
+
+    fn options(&self, schema: Schema) -> OpenOptions {
+        OpenOptions { schema, ..self.options.clone() }
+    }
+}
+
+fn default_path() -> Result<PathBuf, Failure> {
+    let folders = etcetera::base_strategy::Xdg::new().map_err(|error| {
+        Failure::usage(format!("no user's state folder: {error}; name a --store"))
+    })?;
+    let state = folders.state_dir().unwrap_or_else(|| folders.home_dir().join(".local/state"));
+    Ok(state.join("leasehold").join("locks.db"))
+}

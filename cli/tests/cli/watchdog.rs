@@ -1,0 +1,72 @@
+//! The watchdog: missed by what is meant for the supervisor, and replaced when it dies.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::{Bench, is_alive, send, wait_until, with_longer_leases};
+
+#[test]
+fn a_watchdog_that_dies_is_replaced_and_the_command_goes_on() {
+    let bench = Bench::new();
+    let run = bench.printer(&["--ttl", "8s"]);
+    let leader = bench.next_leader(0);
+    let watchdog = run.watchdog();
+    send(watchdog, Signal::KILL);
+    wait_until("another watchdog", || run.watchdog() != watchdog);
+    assert!(is_alive(leader.command));
+    // The new one is as good.
+    run.signal(Signal::STOP);
+    let second = bench.printer(&["--ttl", "8s"]);
+    assert_eq!(bench.next_leader(leader.token).supervisor, second.id());
+    assert!(!is_alive(leader.command));
+}
+
+#[test]
+fn signals_do_not_keep_a_watchdog_from_its_duty() {
+    let bench = Bench::new();
+    let run = bench.printer_that("trap '' TERM", &["--ttl", "8s"]);
+    let leader = bench.next_leader(0);
+    let watchdog = run.watchdog();
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        send(watchdog, signal);
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(run.watchdog(), watchdog);
+    let session = std::fs::read_to_string(format!("/proc/{watchdog}/stat")).unwrap();
+    let session = session.rsplit_once(')').unwrap().1.split_whitespace().nth(3).unwrap().to_owned();
+    assert_eq!(session, watchdog.to_string(), "it is in a session of its own");
+    drop(run);
+    wait_until("the command's end", || !is_alive(leader.command));
+    wait_until("the watchdog's end", || !is_alive(watchdog));
+}
+
+#[test]
+fn a_watchdog_that_was_held_up_does_not_act_by_an_old_deadline() {
+    let goes_on = with_longer_leases(|ttl| {
+        let bench = Bench::new();
+        let run = bench.printer(&["--ttl", &format!("{ttl}s")]);
+        let leader = bench.next_leader(0);
+        let watchdog = run.watchdog();
+        send(watchdog, Signal::STOP);
+        std::thread::sleep(Duration::from_millis(2500) * u32::try_from(ttl).unwrap());
+        send(watchdog, Signal::CONT);
+        std::thread::sleep(Duration::from_millis(500));
+        is_alive(leader.command) && run.watchdog() == watchdog
+    });
+    assert!(goes_on, "the watchdog ends a command whose lease is kept");
+}
+
+/// The supervisor and the watchdog are killed at the same moment: the watchdog is stopped first, so
+/// that it cannot act in between.
+#[test]
+fn a_command_dies_with_its_supervisor_and_watchdog() {
+    let bench = Bench::new();
+    let run = bench.printer_that("trap '' TERM HUP INT", &["--ttl", "1h"]);
+    let leader = bench.next_leader(0);
+    let watchdog = run.watchdog();
+    send(watchdog, Signal::STOP);
+    run.signal(Signal::KILL);
+    send(watchdog, Signal::KILL);
+    wait_until("the command's end", || !is_alive(leader.command));
+}

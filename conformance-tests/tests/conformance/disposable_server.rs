@@ -1,0 +1,61 @@
+//! A server in a container of a case's own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use leasehold::{OpenOptions, url};
+use leasehold_conformance::Victim;
+use leasehold_conformance::servers::{Image, Server, catalog, until_ready};
+use leasehold_core::{LockStore, Namespace, Result};
+
+/// A server that nothing else uses.
+pub(crate) struct DisposableServer {
+    image: &'static Image,
+    server: Server,
+    url: String,
+}
+
+impl DisposableServer {
+    /// Starts it, with more arguments than the suite's own has.
+    pub(crate) async fn start(image: &'static Image, more: &[&str]) -> Result<Self> {
+        let server = Server::start_with(image, more).await?;
+        let url = image.url_at(&server.address());
+        let this = Self { image, server, url };
+        this.ready().await?;
+        Ok(this)
+    }
+
+    async fn ready(&self) -> Result<()> {
+        until_ready(|| async {
+            catalog::prepare(self.image, &self.server).await;
+            url::open(&self.url, &OpenOptions::default()).await
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Victim for DisposableServer {
+    async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
+        let options = OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() };
+        url::open(&self.url, &options).await
+    }
+
+    async fn stop(&self) -> Result<()> {
+        self.server.stop().await
+    }
+
+    async fn start_again(&self) -> Result<()> {
+        self.server.start_again().await?;
+        self.ready().await
+    }
+
+    async fn freeze(&self) -> Result<()> {
+        self.server.freeze().await
+    }
+
+    async fn resume(&self) -> Result<()> {
+        self.server.resume().await
+    }
+}

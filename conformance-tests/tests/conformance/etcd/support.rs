@@ -1,0 +1,28 @@
+//! What the cases of etcd alone share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::etcd::EtcdStore;
+use leasehold_conformance::{CaseResult, Client};
+use leasehold_core::{LockName, Namespace, Result};
+
+use super::options;
+
+/// Longer than any call takes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longer than a case takes.
+pub(super) const TTL: Duration = Duration::from_secs(400);
+
+pub(super) fn namespace() -> CaseResult<Namespace> {
+    Ok(Namespace::new(format!("own_{:016x}", fastrand::u64(..)))?)
+}
+
+pub(super) fn name(name: &str) -> LockName {
+    LockName::new(name).expect("a lock name")
+}
+
+pub(super) async fn connect(url: &str, namespace: &Namespace) -> Result<Client> {
+    Ok(Client::new(Arc::new(EtcdStore::connect(url, &options(namespace)).await?)))
+}

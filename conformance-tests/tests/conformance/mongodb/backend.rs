@@ -1,0 +1,103 @@
+//! MongoDB as a backend of the suite.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::mongodb::Database;
+use ::mongodb::bson::doc;
+use async_trait::async_trait;
+use leasehold::OpenOptions;
+use leasehold::mongodb::MongoStore;
+use leasehold_conformance::servers::catalog::MONGODB;
+use leasehold_conformance::{Backend, Probes};
+use leasehold_core::{Error, LockStore, Namespace, Result};
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::endpoint::Endpoint;
+use crate::broken::broken;
+
+/// A server of one member, which has change streams.
+#[derive(Default)]
+pub(crate) struct MongoDb {
+    pub(super) endpoint: AsyncMutex<Option<Arc<Endpoint>>>,
+    pub(super) commands: Mutex<HashMap<Namespace, Arc<AtomicU64>>>,
+}
+
+pub(super) fn options(namespace: &Namespace) -> OpenOptions {
+    OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() }
+}
+
+impl MongoDb {
+    pub(super) async fn endpoint(&self) -> Result<Arc<Endpoint>> {
+        let endpoint = self.endpoint.lock().await;
+        endpoint
+            .clone()
+            .ok_or_else(|| Error::invalid("the suite starts a backend before it uses it"))
+    }
+
+    pub(super) async fn database(&self) -> Result<Database> {
+        Ok(self.endpoint().await?.database().clone())
+    }
+
+    pub(super) fn commands(&self, namespace: &Namespace) -> Arc<AtomicU64> {
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        commands.entry(namespace.clone()).or_default().clone()
+    }
+}
+
+#[async_trait]
+impl Backend for MongoDb {
+    fn name(&self) -> &str {
+        "mongodb"
+    }
+
+    async fn start(&self) -> Result<()> {
+        let mut endpoint = self.endpoint.lock().await;
+        if endpoint.is_none() {
+            *endpoint = Some(Arc::new(Endpoint::shared().await?));
+        }
+        Ok(())
+    }
+
+    async fn stop(&self) {
+        self.endpoint.lock().await.take();
+    }
+
+    async fn server(&self) -> Result<Option<String>> {
+        let endpoint = self.endpoint.lock().await.clone();
+        let Some(endpoint) = endpoint else { return Ok(None) };
+        endpoint.version().await.map(Some)
+    }
+
+    async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
+        let endpoint = self.endpoint().await?;
+        Ok(Arc::new(MongoStore::connect(endpoint.url(), &options(namespace)).await?))
+    }
+
+    async fn clean(&self, namespace: &Namespace) -> Result<()> {
+        for collection in ["locks", "instances"] {
+            let drop = doc! { "drop": format!("{namespace}_{collection}") };
+            match self.database().await?.run_command(drop).await {
+                Ok(_) => {}
+                // There is no such collection.
+                Err(cause) if matches!(&*cause.kind, mongodb::error::ErrorKind::Command(e) if e.code == 26) =>
+                    {}
+                Err(cause) => return Err(broken(cause)),
+            }
+        }
+        Ok(())
+    }
+
+    fn probes(&self) -> Probes<'_> {
+        Probes {
+            other_processes: Some(self),
+            delete_record: Some(self),
+            round_trips: Some(self),
+            own_pool: Some(self),
+            outages: Some(self),
+            own_server: MONGODB.given_url().is_none().then_some(self as _),
+            ..Probes::default()
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Where a server is reached, and how one is started.
+
+use leasehold_conformance::servers::catalog::{self, MONGODB};
+use leasehold_conformance::servers::{Image, Server, until_ready};
+use leasehold_core::{Error, Result};
+use mongodb::bson::{Document, doc};
+use mongodb::options::ClientOptions;
+use mongodb::{Client, Database};
+
+use crate::broken::broken;
+
+pub(super) const STANDALONE: Image = Image { command: &["--quiet"], ..MONGODB };
+
+/// With users. The public image creates the first from its environment, and wants a key file in a
+/// replica set; so this one stands alone there.
+pub(super) const GUARDED: Image = Image {
+    environment: &[
+        ("MONGO_INITDB_ROOT_USERNAME", "root"),
+        ("MONGO_INITDB_ROOT_PASSWORD", "secret"),
+    ],
+    command: &["--auth"],
+    ..MONGODB
+};
+
+/// A server and its URL.
+pub(super) struct Endpoint {
+    url: String,
+    address: String,
+    database: Database,
+    server: Option<Server>,
+}
+
+impl Endpoint {
+    /// The server that all cases share: the given one or a new one.
+    pub(super) async fn shared() -> Result<Self> {
+        match MONGODB.given_url() {
+            Some(url) => Self::at(url).await,
+            None => Self::start(&MONGODB).await,
+        }
+    }
+
+    /// A server that runs.
+    pub(super) async fn at(url: String) -> Result<Self> {
+        let options = ClientOptions::parse(&url).await.map_err(broken)?;
+        let address = options.hosts.first().map(ToString::to_string).unwrap_or_default();
+        let client = Client::with_options(options).map_err(broken)?;
+        let database = client.default_database();
+        let database = database.ok_or_else(|| Error::invalid("the URL names no database"))?;
+        Ok(Self { url, address, database, server: None })
+    }
+
+    /// A server of its own.
+    pub(super) async fn start(image: &Image) -> Result<Self> {
+        let server = Server::start(image).await?;
+        let at = Self::at(image.url_at(&server.address())).await?;
+        let endpoint = Self { server: Some(server), ..at };
+        until_ready(|| endpoint.prepare(image)).await?;
+        Ok(endpoint)
+    }
+
+    /// Waits for its primary.
+    async fn prepare(&self, image: &Image) -> mongodb::error::Result<()> {
+        if let (Some(server), "--replSet") = (&self.server, image.command[0]) {
+            catalog::prepare(image, server).await;
+        }
+        let hello = self.database.run_command(doc! { "hello": 1 }).await?;
+        match hello.get_bool("isWritablePrimary") {
+            Ok(true) => Ok(()),
+            _ => Err(mongodb::error::Error::custom("no primary yet")),
+        }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The same by way of another address, such as a proxy's.
+    pub(super) fn url_by(&self, address: &str) -> String {
+        self.url.replacen(&self.address, address, 1)
+    }
+
+    /// The same as another user of that database.
+    pub(super) fn url_as(&self, user: &str, password: &str) -> String {
+        self.url.replacen("mongodb://", &format!("mongodb://{user}:{password}@"), 1)
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// With all rights, and with nothing of the store's in between.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(super) fn server(&self) -> Result<&Server> {
+        self.server.as_ref().ok_or_else(|| Error::invalid("the server is not ours to stop"))
+    }
+
+    /// Which product answers, and its version.
+    pub(super) async fn version(&self) -> Result<String> {
+        let info = doc! { "buildInfo": 1 };
+        let info: Document = self.database.run_command(info).await.map_err(broken)?;
+        let version = info.get_str("version").unwrap_or("of unknown version");
+        Ok(match info.get_str("secantusVersion") {
+            Ok(secantus) => format!("SecantusDB {secantus} (speaks as MongoDB {version})"),
+            Err(_) => format!("MongoDB {version}"),
+        })
+    }
+}

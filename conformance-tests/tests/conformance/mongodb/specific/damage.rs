@@ -1,0 +1,226 @@
+//! What Leasehold did not write.
+
+use std::sync::Arc;
+
+use leasehold::mongodb::MongoStore;
+use leasehold_conformance::CaseResult;
+use leasehold_conformance::expect::extended;
+use leasehold_core::{
+    DisableOptions, ErrorKind, LeaseId, ListOptions, LockName, LockState, LockStoreExt,
+    PruneOptions, Reason, ReleaseOutcome, RenewOptions, RenewOutcome,
+};
+use mongodb::bson::{Bson, Document, doc};
+
+use super::support::{TTL, locks, new_locks, new_namespace, said};
+use crate::mongodb::backend::{MongoDb, options};
+
+pub(super) async fn foreign_collections(this: Arc<MongoDb>) -> CaseResult {
+    let endpoint = this.endpoint().await?;
+    let database = endpoint.database();
+    for (what, more) in [
+        ("a collation", doc! { "collation": { "locale": "en", "strength": 1 } }),
+        ("a cap", doc! { "capped": true, "size": 10_000 }),
+        ("a view", doc! { "viewOn": "data", "pipeline": [] }),
+        ("a time series", doc! { "timeseries": { "timeField": "at" } }),
+        ("documents", doc! {}),
+    ] {
+        let namespace = new_namespace()?;
+        let locks = locks(database, &namespace);
+        let mut create = doc! { "create": locks.name() };
+        create.extend(more);
+        database.run_command(create).await?;
+        if what == "documents" {
+            locks.insert_one(doc! { "_id": "job", "salary": 1 }).await?;
+        }
+        let before = all(&locks).await?;
+        let opened = MongoStore::connect(endpoint.url(), &options(&namespace)).await;
+        let error = opened.expect_err("this is no collection of locks");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+        assert!(error.to_string().contains(locks.name()), "{what}: {error}");
+        assert_eq!(all(&locks).await?, before, "{what}");
+        locks.drop().await?;
+    }
+    Ok(())
+}
+
+async fn all(locks: &mongodb::Collection<Document>) -> CaseResult<Vec<Document>> {
+    use futures_util::TryStreamExt;
+    Ok(locks.find(doc! {}).await?.try_collect().await?)
+}
+
+pub(super) async fn a_foreign_document(this: Arc<MongoDb>) -> CaseResult {
+    let (client, locks, namespace) = new_locks(&this).await?;
+    let (name, lease) = (LockName::new("job")?, LeaseId::new());
+    client.take(&LockName::new("a")?, TTL).await?;
+    for foreign in [
+        doc! { "_id": "job", "salary": 1 },
+        doc! { "_id": "job", "token": "abc", "signal": 0_i64 },
+        doc! { "_id": "job", "token": 1_i64 },
+    ] {
+        locks.replace_one(doc! { "_id": "job" }, foreign.clone()).upsert(true).await?;
+        let asked = client.options(lease, TTL);
+        let error = client.store().acquire(&name, &asked).await.expect_err("it is not ours");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("\"job\""), "{error}");
+        let disable = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+        let error = client.store().disable(&name, &disable).await.expect_err("it is not ours");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        let renewal = client.store().renew_one(&name, lease, TTL).await?;
+        assert!(matches!(renewal, RenewOutcome::Unknown { .. }), "{renewal:?}");
+        assert_eq!(client.store().release(&name, lease).await?, ReleaseOutcome::NotHeld);
+        client.store().enable(&name).await?;
+        assert_eq!(locks.find_one(doc! { "_id": "job" }).await?, Some(foreign));
+    }
+    Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
+}
+
+pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
+    let (client, locks, namespace) = new_locks(&this).await?;
+    let (name, sound) = (LockName::new("damaged")?, LockName::new("sound")?);
+    let sound = client.take(&sound, TTL).await?;
+    for (field, value) in [
+        ("token", Bson::Int32(7)),
+        ("token", Bson::Int64(-7)),
+        ("lease", Bson::from("no lease")),
+        ("lease", Bson::Int64(7)),
+        ("expires", Bson::from("tomorrow")),
+        ("expires", Bson::DateTime(mongodb::bson::DateTime::now())),
+        ("holder", Bson::from("{")),
+        ("granted", Bson::Null),
+        ("ending", Bson::Int64(7)),
+        ("disabled", Bson::from("upkeep")),
+        ("signal", Bson::Double(7.0)),
+    ] {
+        locks.delete_one(doc! { "_id": "damaged" }).await?;
+        let taken = client.take(&name, TTL).await?;
+        let damage = doc! { "$set": { field: value.clone() } };
+        locks.update_one(doc! { "_id": "damaged" }, damage).await?;
+        let asked = client.options(LeaseId::new(), TTL);
+        let error = client.store().acquire(&name, &asked).await.err();
+        let error = error.unwrap_or_else(|| panic!("{field}: {value} is no damage"));
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{field}: {}", said(&error));
+        assert!(error.to_string().contains("\"damaged\""), "{field}: {error}");
+        // The document is shown and listed as corrupt, and hides no other.
+        let shown = client.store().get(&name).await?.map(|record| record.state());
+        assert_eq!(shown, Some(LockState::Corrupt), "{field}: {value}");
+        let records = client.store().list_all("").await?;
+        let shown: Vec<_> = records.iter().map(|it| (it.name.as_str(), it.state())).collect();
+        assert_eq!(shown, [("damaged", LockState::Corrupt), ("sound", LockState::Held)]);
+        let why = records[0].corrupt.as_deref().unwrap_or_default();
+        assert!(why.contains("damaged document"), "{why}");
+        let batch = [&taken, &sound].map(|taken| RenewOptions {
+            name: taken.name.clone(),
+            lease: taken.lease,
+            ttl: TTL,
+        });
+        let outcomes = client.store().renew(&batch).await?;
+        let outcome = &outcomes[0];
+        assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{field}: {value}: {outcome:?}");
+        extended(outcomes[1].clone());
+        // A renewal of the damaged one alone has the same outcome.
+        let outcome = client.store().renew_one(&taken.name, taken.lease, TTL).await?;
+        assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{field}: {value}: {outcome:?}");
+    }
+    Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
+}
+
+pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
+    let (client, locks, namespace) = new_locks(&this).await?;
+    let (later, added) = (LockName::new("later")?, LockName::new("added")?);
+    let sound = doc! { "token": 7_i64, "signal": 0_i64 };
+    let mut document = doc! { "_id": "later", "version": 2, "more": "anything" };
+    document.extend(sound.clone());
+    locks.insert_one(document.clone()).await?;
+    let mut more = doc! { "_id": "added", "more": "anything" };
+    more.extend(sound);
+    locks.insert_one(more).await?;
+    let asked = client.options(LeaseId::new(), TTL);
+    let disable = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+    for error in [
+        client.store().acquire(&later, &asked).await.err(),
+        client.store().disable(&later, &disable).await.err(),
+    ] {
+        let error = error.expect("a later version wrote it");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", said(&error));
+        assert!(said(&error).contains("a later version of leasehold"), "{}", said(&error));
+    }
+    // A lease, and a disable, of a later version are left alone as well.
+    let ours = client.take(&LockName::new("ours")?, TTL).await?;
+    client.disable(&ours.name, "upkeep").await?;
+    client.take(&LockName::new("another")?, TTL).await?;
+    let to_later = doc! { "$set": { "version": 2 }, "$unset": { "ending": "" } };
+    locks.update_one(doc! { "_id": "ours" }, to_later).await?;
+    let before = locks.find_one(doc! { "_id": "ours" }).await?;
+    let outcome = client.store().renew_one(&ours.name, ours.lease, TTL).await?;
+    assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{outcome:?}");
+    let batch = ["ours", "later"].map(LockName::new).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let batch = batch.into_iter().map(|name| RenewOptions { name, lease: ours.lease, ttl: TTL });
+    for outcome in client.store().renew(&batch.collect::<Vec<_>>()).await? {
+        assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{outcome:?}");
+    }
+    for error in [
+        client.store().release(&ours.name, ours.lease).await.err(),
+        client.store().enable(&ours.name).await.err(),
+    ] {
+        let error = error.expect("a later version wrote it");
+        assert!(said(&error).contains("a later version of leasehold"), "{}", said(&error));
+    }
+    assert_eq!(locks.find_one(doc! { "_id": "ours" }).await?, before);
+    // A grant keeps what a later version added, and removes the mark of an earlier disable.
+    let kept = client.take(&LockName::new("kept")?, TTL).await?;
+    let more = doc! { "$set": { "more": "anything", "ending": "upkeep", "expires": 1_i64 } };
+    locks.update_one(doc! { "_id": "kept" }, more).await?;
+    let again = client.take(&kept.name, TTL).await?;
+    extended(client.store().renew_one(&again.name, again.lease, TTL).await?);
+    let held = locks.find_one(doc! { "_id": "kept" }).await?.expect("it is held");
+    assert_eq!(held.get_str("more").ok(), Some("anything"));
+    assert!(!held.contains_key("ending"), "{held}");
+    let prune = PruneOptions { dry_run: false, ..PruneOptions::default() };
+    assert_eq!(client.store().prune(&prune).await?, std::slice::from_ref(&added));
+    assert_eq!(locks.find_one(doc! { "_id": "later" }).await?, Some(document));
+    client.take(&added, TTL).await?;
+    Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
+}
+
+/// Writes documents whose names are too long, or empty.
+pub(super) async fn no_names(this: Arc<MongoDb>) -> CaseResult {
+    let (client, locks, namespace) = new_locks(&this).await?;
+    let mut expected = Vec::new();
+    for name in ["a", "c"] {
+        let taken = client.take(&LockName::new(name)?, TTL).await?;
+        client.give_back(&taken).await?;
+        expected.push(taken.name);
+    }
+    for long in 0..5 {
+        let name = format!("b{long}{}", "x".repeat(255));
+        locks.insert_one(doc! { "_id": name, "token": 7_i64, "signal": 0_i64 }).await?;
+    }
+    for limit in [1, 2, 500] {
+        let mut page = ListOptions { limit, ..ListOptions::default() };
+        let mut names = Vec::new();
+        loop {
+            let found = client.store().list(&page).await?;
+            names.extend(found.iter().map(|record| record.name.clone()));
+            page.after = found.last().map(|record| record.name.clone());
+            if found.len() < limit {
+                break;
+            }
+        }
+        assert_eq!(names, expected, "in pages of {limit}");
+    }
+    let unused_for = std::time::Duration::ZERO;
+    let prune = PruneOptions { unused_for, limit: 2, dry_run: false, after: None };
+    assert_eq!(client.store().prune(&prune).await?, expected);
+    assert_eq!(locks.count_documents(doc! {}).await?, 5, "what is no name was removed");
+    Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
+}
+
+pub(super) async fn a_dropped_collection(this: Arc<MongoDb>) -> CaseResult {
+    let (client, locks, namespace) = new_locks(&this).await?;
+    let name = LockName::new("job")?;
+    let taken = client.take(&name, TTL).await?;
+    locks.drop().await?;
+    assert_eq!(client.renew(&name, taken.lease, TTL).await?, RenewOutcome::Lost);
+    assert!(client.take(&name, TTL).await?.token > taken.token);
+    Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
+}

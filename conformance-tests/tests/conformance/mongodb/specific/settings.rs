@@ -1,0 +1,84 @@
+//! Servers and clients that are set up otherwise.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use leasehold::mongodb::MongoStore;
+use leasehold_conformance::expect::{extended, refused};
+use leasehold_conformance::{Backend, CaseResult, Client};
+use leasehold_core::{DisableOptions, Hint, LeaseId, LockName, Reason, Wake};
+use mongodb::bson::doc;
+use mongodb::options::{
+    Acknowledgment, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+};
+use tokio::time::timeout;
+
+use super::support::{PATIENCE, TTL, new_locks, new_namespace, open};
+use crate::mongodb::backend::{MongoDb, options};
+use crate::mongodb::endpoint::{Endpoint, STANDALONE};
+use crate::mongodb::probes::application;
+
+pub(super) async fn a_standalone_server() -> CaseResult {
+    let endpoint = Endpoint::start(&STANDALONE).await?;
+    let namespace = new_namespace()?;
+    let (holder, waiter) = (open(&endpoint, &namespace).await?, open(&endpoint, &namespace).await?);
+    assert!(matches!(waiter.capabilities().wake, Wake::Poll(_)), "{:?}", waiter.capabilities());
+    let (job, beating) = (LockName::new("job")?, LockName::new("beating")?);
+    let (taken, other) = (holder.take(&job, TTL).await?, holder.take(&beating, TTL).await?);
+    let mut hints = waiter.watch().await?;
+    for _ in 0..5 {
+        extended(holder.renew(&beating, other.lease, TTL).await?);
+    }
+    holder.give_back(&taken).await?;
+    assert_eq!(timeout(PATIENCE, hints.next()).await?, Some(Hint::Name(job.clone())));
+    holder.disable(&job, "upkeep").await?;
+    assert_eq!(timeout(PATIENCE, hints.next()).await?, Some(Hint::Name(job.clone())));
+    refused(waiter.acquire(&job, LeaseId::new(), TTL).await?);
+    holder.enable(&job).await?;
+    assert_eq!(timeout(PATIENCE, hints.next()).await?, Some(Hint::Name(job.clone())));
+    assert!(waiter.take(&job, TTL).await?.token > taken.token);
+    Ok(())
+}
+
+/// What an application chose for its own data must not weaken its locks.
+pub(super) async fn concerns(this: Arc<MongoDb>) -> CaseResult {
+    let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
+    let database = application(endpoint.url(), |options| {
+        options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Nodes(0)).build());
+        options.read_concern = Some(ReadConcern::available());
+        let secondary = ReadPreference::Secondary { options: None };
+        options.selection_criteria = Some(SelectionCriteria::ReadPreference(secondary));
+        options.retry_writes = Some(false);
+    });
+    let store = MongoStore::from_database(database.await?, &options(&namespace)).await?;
+    let client = Client::new(Arc::new(store));
+    let name = LockName::new("job")?;
+    let taken = client.take(&name, TTL).await?;
+    extended(client.renew(&name, taken.lease, TTL).await?);
+    assert_eq!(client.holder_of(&name).await?, Some(taken.lease));
+    client.give_back(&taken).await?;
+    Ok(this.clean(&namespace).await?)
+}
+
+/// A pipeline would compute with these, and a filter compare with them.
+pub(super) async fn values(this: Arc<MongoDb>) -> CaseResult {
+    let (client, locks, namespace) = new_locks(&this).await?;
+    for text in ["$$NOW", "$$ROOT", "$_id", "$token", "$a.b", "{\"$gt\": \"\"}", "a.$[].b"] {
+        let name = LockName::new(text)?;
+        let mut asked = client.options(LeaseId::new(), TTL);
+        asked.holder = asked.holder.with_label(text);
+        client.store().acquire(&name, &asked).await?;
+        let by = Some(text.to_owned());
+        let disable = DisableOptions { reason: Reason::new(text)?, by };
+        client.store().disable(&name, &disable).await?;
+        let record = client.get(&name).await?.expect("it is on record");
+        let lease = record.lease.expect("the lease is in force");
+        assert_eq!((lease.id, &lease.holder), (asked.lease, &asked.holder));
+        assert_eq!(lease.ending.as_ref().map(Reason::as_str), Some(text));
+        let disabled = record.disabled.expect("it is disabled");
+        assert_eq!((disabled.reason.as_str(), disabled.by.as_deref()), (text, Some(text)));
+        assert_eq!(client.names(text).await?, [name]);
+    }
+    assert_eq!(locks.count_documents(doc! {}).await?, 7);
+    Ok(this.clean(&namespace).await?)
+}

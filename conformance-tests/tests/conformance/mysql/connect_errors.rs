@@ -1,0 +1,194 @@
+//! What can be wrong when a store is opened.
+
+use std::sync::Arc;
+
+use leasehold::mysql::MySqlStore;
+use leasehold::{Schema, url};
+use leasehold_conformance::{Backend, CaseResult, Client, Failure, race};
+use leasehold_core::{ErrorKind, LeaseId};
+use sqlx::AssertSqlSafe;
+use tokio::time::timeout;
+
+use super::support::{LONG, fresh, name};
+use super::tunnel::Tunnel;
+use super::{MySql, options, pool, start};
+use crate::fake_server::{Conduct, FakeServer};
+
+pub(super) async fn a_wrong_password_is_denied_and_not_shown(backend: Arc<MySql>) -> CaseResult {
+    let url = backend.url_of("root").replace(":secret@", ":wr0ngpassword@");
+    let error = backend.connect(&url, &fresh()).await.expect_err("it is wrong");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    assert!(!format!("{error:?} {error}").contains("wr0ngpassword"), "{error:?}");
+    Ok(())
+}
+
+pub(super) async fn a_missing_database_is_named(backend: Arc<MySql>) -> CaseResult {
+    let url = format!("mysql://root:secret@{}/nowhere", backend.address());
+    let error = backend.connect(&url, &fresh()).await.expect_err("there is none");
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
+    assert!(error.to_string().contains("/nowhere"), "{error}");
+    Ok(())
+}
+
+pub(super) async fn a_missing_table_is_not_created_when_it_is_required(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let namespace = fresh();
+    let options = options(&namespace, Schema::Require);
+    for _ in 0..2 {
+        let error = MySqlStore::connect(backend.url(), &options).await.expect_err("no table");
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
+        assert!(error.to_string().contains(&format!("{namespace}_locks")), "{error}");
+    }
+    Ok(())
+}
+
+pub(super) async fn a_user_who_may_not_create_is_told_so(backend: Arc<MySql>) -> CaseResult {
+    let (user, other) = (fresh(), fresh());
+    // Rights to one table of the database let a user choose it.
+    backend.connect(backend.url(), &user).await?;
+    let url = backend.user_of_table(&user).await?;
+    let error = backend.connect(&url, &other).await.expect_err("it may not create");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    assert!(error.to_string().contains("GRANT"), "{error}");
+    backend.clean(&user).await?;
+    Ok(())
+}
+
+pub(super) async fn a_foreign_table_is_left_alone(backend: Arc<MySql>) -> CaseResult {
+    for (what, change) in [
+        ("another's", "CREATE TABLE {} (name varchar(9)); INSERT INTO {} VALUES ('a')"),
+        ("another engine", "{schema} ALTER TABLE {} ENGINE = MyISAM"),
+        ("another type", "{schema} ALTER TABLE {} MODIFY name varchar(255) NOT NULL"),
+        ("no key", "{schema} ALTER TABLE {} DROP PRIMARY KEY"),
+        ("a column to fill", "{schema} ALTER TABLE {} ADD team int NOT NULL"),
+        ("a column less", "{schema} ALTER TABLE {} DROP ending"),
+    ] {
+        let namespace = fresh();
+        let table = format!("{namespace}_locks");
+        let schema = MySqlStore::schema(&namespace)?;
+        backend.execute(change.replace("{schema}", &schema).replace("{}", &table)).await?;
+        for schema in [Schema::Create, Schema::Require] {
+            let opened = MySqlStore::connect(backend.url(), &options(&namespace, schema)).await;
+            let error = opened.expect_err(what);
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error:?}");
+            assert!(error.to_string().contains(&table), "{what}: {error}");
+        }
+        if what == "another's" {
+            let query = AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+            let rows: i64 = sqlx::query_scalar(query).fetch_one(backend.admin()).await?;
+            assert_eq!(rows, 1, "it is as it was");
+        }
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_user_who_may_only_read_is_told_so(backend: Arc<MySql>) -> CaseResult {
+    let namespace = fresh();
+    let full = backend.connect(backend.url(), &namespace).await?;
+    full.take(&name("job"), LONG).await?;
+    let url = backend.user_of_table(&namespace).await?;
+    backend.execute(format!("REVOKE INSERT, UPDATE ON {namespace}_locks FROM {namespace}")).await?;
+    let reader = backend.connect(&url, &namespace).await?;
+    assert!(reader.get(&name("job")).await?.is_some());
+    let refused = [
+        reader.acquire(&name("other"), LeaseId::new(), LONG).await.err(),
+        reader.renew(&name("job"), LeaseId::new(), LONG).await.err(),
+        reader.release(&name("job"), LeaseId::new()).await.err(),
+        reader.disable(&name("job"), "upkeep").await.err(),
+        reader.enable(&name("job")).await.err(),
+    ];
+    for error in refused {
+        let error = error.expect("it may not write");
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+        assert!(error.to_string().contains("GRANT"), "{error}");
+    }
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_server_that_accepts_no_writes_is_refused(backend: Arc<MySql>) -> CaseResult {
+    backend.may_start_servers()?;
+    let (_server, root) = start(backend.image, &[]).await?;
+    let admin = pool(&root)?;
+    let run = |sql: &'static str| sqlx::raw_sql(sql).execute(&admin);
+    // The administrator may write all the same, but not other users.
+    run("CREATE USER app IDENTIFIED BY 'secret'; GRANT ALL ON leasehold.* TO app").await?;
+    let url = root.replace("root:", "app:");
+    let namespace = fresh();
+    let store = MySqlStore::connect(&url, &options(&namespace, Schema::Create)).await?;
+    let client = Client::new(Arc::new(store));
+    let taken = client.take(&name("job"), LONG).await?;
+    let settings = if backend.name() == "mysql" { "super_read_only" } else { "read_only" };
+    for setting in ["read_only", settings] {
+        sqlx::raw_sql(AssertSqlSafe(format!("SET GLOBAL {setting} = 1"))).execute(&admin).await?;
+        for url in [&root, &url] {
+            let error = backend.connect(url, &namespace).await.expect_err("it accepts no writes");
+            assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+            assert!(error.to_string().contains("primary"), "{error}");
+        }
+        // As when the primary becomes a replica while the store is open: another may become it.
+        let asked = client.options(LeaseId::new(), LONG);
+        let asked = client.store().acquire(&name("other"), &asked).await;
+        let renewed = client.store().release(&taken.name, taken.lease).await;
+        for error in [asked.expect_err("no writes"), renewed.expect_err("no writes")] {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            assert!(error.to_string().contains("primary"), "{error}");
+        }
+        assert!(client.get(&taken.name).await?.is_some(), "what is there can be read");
+    }
+    run("SET GLOBAL read_only = 0").await?;
+    client.give_back(&taken).await?;
+    Ok(())
+}
+
+pub(super) async fn what_is_no_mysql_server_is_named(_: Arc<MySql>) -> CaseResult {
+    // A greeting of a protocol that is no more, in a message of the right length.
+    let ancient = b"\x14\0\0\0\x099.0.0\0\x08\0\0\0abcdefgh\0";
+    let fake_servers = [
+        (Conduct::Says(ancient), ErrorKind::Invalid),
+        (Conduct::Closes, ErrorKind::Unavailable),
+        (Conduct::IsSilent, ErrorKind::Unavailable),
+        // It waits to be spoken to, and so does a client of MySQL's.
+        (Conduct::HTTP, ErrorKind::Unavailable),
+        // Read as the beginning of a message of MySQL's, these promise more than comes: what Redis
+        // says, and how PostgreSQL ends a conversation that it does not follow.
+        (Conduct::Says(b"-ERR unknown command\r\n"), ErrorKind::Unavailable),
+        (Conduct::Says(b"E\0\0\0\x0cSFATAL\0\0"), ErrorKind::Unavailable),
+    ];
+    // Most are waited for, so all at once.
+    race(fake_servers.map(|(conduct, kind)| async move {
+        let server = FakeServer::start(conduct).await?;
+        let url = format!("mysql://app:secret@{}/app", server.address());
+        let error = timeout(LONG / 2, url::open(&url, &options(&fresh(), Schema::Create)))
+            .await
+            .map_err(|_| Failure::new("opening never ends"))?
+            .expect_err("it cannot be opened");
+        assert_eq!(error.kind(), kind, "{conduct:?}: {error:?}");
+        assert!(error.to_string().contains(&server.address()), "{error}");
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        Ok(())
+    }))
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn a_server_is_reached_over_its_socket_and_over_ipv6(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let namespace = fresh();
+    backend.connect(backend.url(), &namespace).await?;
+    let (_, database) = backend.url().rsplit_once('/').expect("it names a database");
+    let login = backend.url().rsplit_once('@').map_or("mysql://root", |(login, _)| login);
+    let tunnel = Tunnel::to(backend.address()).await?;
+    for place in [
+        format!("/{database}?socket={}", tunnel.socket().display()),
+        format!("[::1]:{}/{database}", tunnel.port()),
+    ] {
+        let client = backend.connect(&format!("{login}@{place}"), &namespace).await?;
+        client.take(&name(&place), LONG).await?;
+    }
+    backend.clean(&namespace).await?;
+    Ok(())
+}

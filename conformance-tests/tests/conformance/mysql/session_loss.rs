@@ -1,0 +1,114 @@
+//! Sessions that end, and watches that nobody reads or whose pool is closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold::Schema;
+use leasehold::mysql::MySqlStore;
+use leasehold_conformance::expect::granted;
+use leasehold_conformance::{Backend, CaseResult, Client, Failure};
+use leasehold_core::{ErrorKind, Hint, LeaseId, LockStoreExt};
+use tokio::time::{sleep, timeout};
+
+use super::support::{LONG, fresh, name};
+use super::{MySql, options};
+
+/// As long as anything may take that has no time of its own.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseResult {
+    let namespace = fresh();
+    backend.connect(backend.url(), &namespace).await?;
+    let url = backend.user_of_table(&namespace).await?;
+    let client = backend.connect(&url, &namespace).await?;
+    let mut hints = client.watch().await?;
+    let lease = LeaseId::new();
+    for round in 0..3 {
+        granted(client.acquire(&name("job"), lease, LONG).await?);
+        let sessions = backend.sessions(&namespace).await?;
+        assert!(!sessions.is_empty(), "the store has sessions");
+        for (session, _) in sessions {
+            // It may have ended meanwhile.
+            _ = backend.execute(format!("KILL {session}")).await;
+        }
+        // The dead connections are found out one by one.
+        let recovery = async {
+            while let Err(error) = client.store().renew_one(&name("job"), lease, LONG).await {
+                assert!(error.is_transient(), "{error:?}");
+            }
+        };
+        timeout(PATIENCE, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
+        // Heartbeats have a connection of their own; a read finds out about the one for calls.
+        client.store().get(&name("job")).await?;
+        let changed = name(&format!("changed {round}"));
+        client.disable(&changed, "upkeep").await?;
+        let told = async {
+            while let Some(hint) = hints.next().await {
+                if hint == Hint::Name(changed.clone()) {
+                    return;
+                }
+            }
+            panic!("the watch ended");
+        };
+        timeout(PATIENCE, told).await.map_err(|_| Failure::new("the watch is dead"))?;
+    }
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<MySql>) -> CaseResult {
+    let namespace = fresh();
+    // Of one connection: a watch that kept it would keep all others out.
+    let pool = sqlx::mysql::MySqlPoolOptions::new().max_connections(1);
+    let pool = pool.connect(backend.url()).await?;
+    let store = MySqlStore::from_pool(pool, &options(&namespace, Schema::Create)).await?;
+    let client = Client::new(Arc::new(store));
+    let mut unread = client.watch().await?;
+    // Read for once, and left in the middle of a look or of a pause.
+    for pause in [1, 160, 190, 230] {
+        _ = timeout(Duration::from_millis(pause), unread.next()).await;
+        let taken = client.take(&name("job"), LONG).await?;
+        client.give_back(&taken).await?;
+    }
+    for number in 0..500 {
+        let job = name(&format!("job {number}"));
+        client.disable(&job, "upkeep").await?;
+    }
+    // Most were signalled longer ago than a look reaches back.
+    sleep(Duration::from_secs(3)).await;
+    let last = name("last");
+    client.disable(&last, "upkeep").await?;
+    let told = async { while unread.next().await != Some(Hint::Name(last.clone())) {} };
+    timeout(PATIENCE, told).await.map_err(|_| Failure::new("the watch is dead"))?;
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_closed_pool_ends_the_watch(backend: Arc<MySql>) -> CaseResult {
+    let namespace = fresh();
+    backend.connect(backend.url(), &namespace).await?;
+    let url = backend.user_of_table(&namespace).await?;
+    let store = MySqlStore::connect(&url, &options(&namespace, Schema::Require)).await?;
+    let pool = store.pool().clone();
+    let client = Client::new(Arc::new(store));
+    let mut hints = client.watch().await?;
+    client.take(&name("job"), LONG).await?;
+    timeout(PATIENCE, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
+    let end = async { while hints.next().await.is_some() {} };
+    timeout(PATIENCE, end).await.map_err(|_| Failure::new("the watch goes on"))?;
+    // Its bell is not kept any longer, though the store is there.
+    let gone = async {
+        while !backend.sessions(&namespace).await?.is_empty() {
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok::<_, Failure>(())
+    };
+    timeout(PATIENCE, gone).await.map_err(|_| Failure::new("a connection stays open"))??;
+    assert!(client.store().watch().await.is_err());
+    let options = client.options(LeaseId::new(), LONG);
+    let error = client.store().acquire(&name("job"), &options).await.expect_err("closed");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    backend.clean(&namespace).await?;
+    Ok(())
+}

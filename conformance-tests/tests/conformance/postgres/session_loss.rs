@@ -1,0 +1,97 @@
+//! Sessions that end, and watches that nobody reads or whose pool is closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold::Schema;
+use leasehold::postgres::PostgresStore;
+use leasehold_conformance::expect::granted;
+use leasehold_conformance::{Backend, CaseResult, Failure};
+use leasehold_core::{ErrorKind, LeaseId};
+use tokio::time::{sleep, timeout};
+
+use super::support::{LONG, fresh, name};
+use super::{Postgres, options};
+
+/// As long as anything may take that has no time of its own.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+pub(super) async fn a_terminated_session_is_replaced(backend: Arc<Postgres>) -> CaseResult {
+    let namespace = fresh();
+    let url = backend.url_with(&format!("application_name={namespace}"));
+    let client = backend.connect(&url, &namespace).await?;
+    let mut hints = client.watch().await?;
+    let lease = LeaseId::new();
+    for _ in 0..3 {
+        granted(client.acquire(&name("job"), lease, LONG).await?);
+        let ended: i64 = sqlx::query_scalar(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE application_name = $1",
+        )
+        .bind(namespace.as_str())
+        .fetch_one(backend.admin())
+        .await?;
+        assert!(ended > 0, "the store names its sessions");
+        sleep(Duration::from_millis(200)).await;
+        // The dead connections are found out one by one.
+        let recovery = async {
+            while let Err(error) = client.acquire(&name("job"), lease, LONG).await {
+                assert!(error.is_transient(), "{error:?}");
+            }
+        };
+        timeout(PATIENCE, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
+        timeout(PATIENCE, hints.next()).await.map_err(|_| Failure::new("the watch is dead"))?;
+    }
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres>) -> CaseResult {
+    let namespace = fresh();
+    let client = backend.connect(backend.url(), &namespace).await?;
+    let mut unread = client.watch().await?;
+    let taken = client.take(&name("job"), LONG).await?;
+    // More than a stream is kept, and more than a socket holds.
+    for _ in 0..4 {
+        backend
+            .execute(format!(
+                "SELECT pg_notify('{namespace}_locks', repeat('x', 200) || n) \
+                 FROM generate_series(1, 5000) AS n"
+            ))
+            .await?;
+    }
+    client.give_back(&taken).await?;
+    let told = async { while unread.next().await != Some(leasehold_core::Hint::Anything) {} };
+    timeout(PATIENCE, told).await.map_err(|_| Failure::new("what was missed is not told"))?;
+    let usage = async {
+        loop {
+            let used: f64 = sqlx::query_scalar("SELECT pg_notification_queue_usage()")
+                .fetch_one(backend.admin())
+                .await?;
+            if used < 0.5 {
+                return Ok::<_, sqlx::Error>(());
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, usage).await.map_err(|_| Failure::new("the server keeps them all"))??;
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_closed_pool_ends_the_watch(backend: Arc<Postgres>) -> CaseResult {
+    let namespace = fresh();
+    let store = PostgresStore::connect(backend.url(), &options(&namespace, Schema::Create)).await?;
+    let pool = store.pool().clone();
+    let client = leasehold_conformance::Client::new(Arc::new(store));
+    let mut hints = client.watch().await?;
+    timeout(PATIENCE, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
+    let end = async { while hints.next().await.is_some() {} };
+    timeout(PATIENCE, end).await.map_err(|_| Failure::new("the watch goes on"))?;
+    assert!(client.watch().await.is_err());
+    let error = client.acquire(&name("job"), LeaseId::new(), LONG).await.expect_err("closed");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    backend.clean(&namespace).await?;
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! What can be wrong when a store is opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use leasehold::{OpenOptions, url};
+use leasehold_conformance::{CaseResult, Client, Failure};
+use leasehold_core::{DisableOutcome, EnableOutcome, ErrorKind, Hint, LeaseId, ReleaseOutcome};
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::time::{sleep, timeout};
+
+use super::Redis;
+use super::endpoint::Endpoint;
+use super::nodes::Nodes;
+use super::support::{LONG, fresh, name, open, presence, refusal};
+
+pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis>) -> CaseResult {
+    backend.needs_containers()?;
+    let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
+    let keys = format!("~{namespace}:lock:* ~{namespace}:instance:*");
+    let channel = format!("&{namespace}:hints");
+    // The line of the operator's page.
+    let line = "ACL SETUSER leasehold reset on >secret KEYS CHANNEL -@all +eval +evalsha +time \
+                +hgetall +hset +hdel +set +get +pttl +del +publish +subscribe +unsubscribe +ping \
+                +scan +role";
+    let line = line.replace("KEYS", &keys).replace("CHANNEL", &channel);
+    endpoint.run(&line.split_whitespace().collect::<Vec<_>>()).await?;
+    let url = endpoint.url_as("leasehold", "secret");
+    // A server's role may also be kept from users.
+    for change in ["+role", "-role"] {
+        endpoint.run(&["ACL", "SETUSER", "leasehold", change]).await?;
+        let client = open(&url, &namespace).await?;
+        let _hints = client.watch().await?;
+        let taken = client.take(&name("job"), LONG).await?;
+        client.names("").await?;
+        client.give_back(&taken).await?;
+        let here = presence();
+        client.store().announce(&here, LONG).await?;
+        assert_eq!(client.store().instances().await?.len(), 1);
+        client.store().withdraw(here.holder.instance).await?;
+        assert_eq!(client.store().instances().await?, []);
+    }
+    // Without the rights that are for instances alone, locks work all the same.
+    let client = open(&url, &namespace).await?;
+    let here = presence();
+    for right in ["set", "get", "pttl", "del"] {
+        client.store().announce(&here, LONG).await?;
+        endpoint.run(&["ACL", "SETUSER", "leasehold", &format!("-{right}")]).await?;
+        let announced = client.store().announce(&here, LONG).await;
+        let known = client.store().instances().await.map(drop);
+        let withdrawn = client.store().withdraw(here.holder.instance).await;
+        let errors: Vec<_> =
+            [announced, known, withdrawn].into_iter().filter_map(Result::err).collect();
+        assert!(!errors.is_empty(), "{right} is not needed");
+        assert!(errors.iter().all(|error| error.kind() == ErrorKind::Denied), "{errors:?}");
+        let taken = client.take(&name("job"), LONG).await?;
+        client.give_back(&taken).await?;
+        endpoint.run(&["ACL", "SETUSER", "leasehold", &format!("+{right}")]).await?;
+    }
+    let wrong = endpoint.url_as("leasehold", "wrong");
+    let other_namespace = refusal(&url).await;
+    endpoint.run(&["ACL", "SETUSER", "default", "resetpass", ">other"]).await?;
+    let none = (refusal(endpoint.url()).await, refusal(&format!("{}/1", endpoint.url())).await);
+    for (error, said) in [refusal(&wrong).await, other_namespace, none.0, none.1] {
+        assert_eq!(error.kind(), ErrorKind::Denied, "{said}");
+    }
+    Ok(())
+}
+
+pub(super) async fn without_the_right_to_publish_operations_succeed(
+    backend: Arc<Redis>,
+) -> CaseResult {
+    backend.needs_containers()?;
+    let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
+    let line = format!(
+        "ACL SETUSER leasehold reset on >secret ~{namespace}:lock:* &{namespace}:hints -@all +eval \
+         +evalsha +time +hgetall +hset +hdel +scan"
+    );
+    endpoint.run(&line.split_whitespace().collect::<Vec<_>>()).await?;
+    let client = open(&endpoint.url_as("leasehold", "secret"), &namespace).await?;
+    let taken = client.take(&name("job"), LONG).await?;
+    assert_eq!(client.disable(&taken.name, "upkeep").await?, DisableOutcome::Disabled);
+    client.give_back(&taken).await?;
+    assert_eq!(client.enable(&taken.name).await?, EnableOutcome::Enabled);
+    // Without the permission to write, everything can still be read, and no write is done in part.
+    endpoint.run(&["ACL", "SETUSER", "leasehold", "-hset"]).await?;
+    let client = open(&endpoint.url_as("leasehold", "secret"), &namespace).await?;
+    let before = client.get(&taken.name).await?;
+    assert_eq!(client.names("").await?, [name("job")]);
+    let options = client.options(LeaseId::new(), LONG);
+    let acquired = client.store().acquire(&taken.name, &options).await.map(drop);
+    let disabled = client.disable(&taken.name, "upkeep").await.map(drop);
+    for refused in [acquired, disabled] {
+        let error = refused.expect_err("hset is not allowed");
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    }
+    assert_eq!(client.get(&taken.name).await?, before);
+    // A missing permission to read is named in the error.
+    endpoint.run(&["ACL", "SETUSER", "leasehold", "-hgetall"]).await?;
+    let error = open(&endpoint.url_as("leasehold", "secret"), &namespace).await;
+    let error = error.expect_err("hgetall is not allowed");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    assert!(error.to_string().contains("+hgetall"), "{error}");
+    Ok(())
+}
+
+pub(super) async fn renamed_commands_are_named(backend: Arc<Redis>) -> CaseResult {
+    let nodes = Nodes::new(&backend).await?;
+    let commands = ["EVALSHA", "EVAL", "TIME", "HGETALL", "HSET", "HDEL", "PUBLISH", "SCAN"];
+    for (port, command) in (7001..).zip(commands) {
+        nodes.start(port, &format!("--rename-command {command} other")).await?;
+        let (error, said) = refusal(&nodes.url(port)).await;
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{command}: {said}");
+        let expected = format!("does not know the command {command};");
+        assert!(error.to_string().contains(&expected), "{command}: {said}");
+        assert!(error.to_string().contains("rename-command"), "{command}: {said}");
+    }
+    // A store needs this command only if its writes wait for replicas.
+    nodes.start(7010, "--rename-command WAIT other").await?;
+    open(&nodes.url(7010), &fresh()).await?;
+    let (error, said) = refusal(&format!("{}?wait_replicas=1", nodes.url(7010))).await;
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{said}");
+    assert!(error.to_string().contains("does not know the command WAIT;"), "{said}");
+    Ok(())
+}
+
+pub(super) async fn a_unix_socket_is_connected_to(backend: Arc<Redis>) -> CaseResult {
+    backend.needs_containers()?;
+    let (endpoint, namespace) = (backend.endpoint().await?, fresh());
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("redis.sock");
+    let (listener, address) = (UnixListener::bind(&path)?, endpoint.address().to_owned());
+    let serving = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let address = address.clone();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(address).await?;
+                copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    for scheme in ["redis+unix", "unix"] {
+        let url = format!("{scheme}://{}?db=3", path.display());
+        let options = OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() };
+        let store = url::open(&url, &options).await?;
+        assert_eq!(store.label(), format!("redis+unix://{}", path.display()));
+        let client = Client::new(store);
+        let mut hints = client.watch().await?;
+        let taken = client.take(&name("job"), LONG).await?;
+        client.give_back(&taken).await?;
+        let hint = timeout(LONG, hints.next()).await.ok().flatten();
+        assert_eq!(hint, Some(Hint::Name(name("job"))));
+    }
+    serving.abort();
+    let gone = format!("redis+unix://{}", folder.path().join("other.sock").display());
+    let (error, said) = refusal(&gone).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{said}");
+    Ok(())
+}
+
+pub(super) async fn a_database_that_there_is_not_is_named(backend: Arc<Redis>) -> CaseResult {
+    let endpoint = backend.endpoint().await?;
+    let (error, said) = refusal(&format!("redis://{}/9999", endpoint.address())).await;
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{said}");
+    assert!(error.to_string().contains("database"), "{said}");
+    Ok(())
+}
+
+pub(super) async fn protected_mode_is_named(backend: Arc<Redis>) -> CaseResult {
+    let nodes = Nodes::new(&backend).await?;
+    nodes.start(7001, "--protected-mode yes").await?;
+    let (error, said) = refusal(&nodes.url(7001)).await;
+    // It closes the connection right after it said so, and that may be noticed first.
+    assert!(matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unavailable), "{said}");
+    assert!(error.to_string().contains("protected mode"), "{said}");
+    Ok(())
+}
+
+pub(super) async fn a_replica_is_refused(backend: Arc<Redis>) -> CaseResult {
+    let nodes = Nodes::new(&backend).await?;
+    nodes.start(7001, "").await?;
+    nodes.start(7002, &format!("--replicaof {} 7001", nodes.host)).await?;
+    nodes.until(7001, &["INFO", "replication"], "state=online").await?;
+    for writable in ["no", "yes"] {
+        let read_only = if writable == "yes" { "no" } else { "yes" };
+        nodes.ask(7002, &["CONFIG", "SET", "replica-read-only", read_only]).await?;
+        let (error, said) = refusal(&nodes.url(7002)).await;
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "writable: {writable}: {said}");
+        assert!(error.to_string().contains("name the primary"), "{said}");
+    }
+    // As when the primary becomes a replica while the store is open.
+    let namespace = fresh();
+    nodes.start(7003, "").await?;
+    let client = open(&nodes.url(7003), &namespace).await?;
+    let taken = client.take(&name("job"), LONG).await?;
+    nodes.ask(7003, &["REPLICAOF", &nodes.host, "7001"]).await?;
+    match client.store().release(&taken.name, taken.lease).await {
+        Err(error) => assert!(error.is_transient(), "{error:?}"),
+        // It took over the data of its primary already, which know nothing of the lease.
+        Ok(outcome) => assert_eq!(outcome, ReleaseOutcome::NotHeld),
+    }
+    nodes.ask(7003, &["REPLICAOF", "NO", "ONE"]).await?;
+    client.take(&name("other"), LONG).await?;
+    Ok(())
+}
+
+/// What listens at the address of a server but is not Redis.
+#[derive(Clone, Copy)]
+enum FakeServer {
+    Says(&'static [u8]),
+    Closes,
+    IsSilent,
+}
+
+async fn serve(listener: TcpListener, server: FakeServer) {
+    while let Ok((mut connection, _)) = listener.accept().await {
+        match server {
+            FakeServer::Says(text) => {
+                _ = connection.write_all(text).await;
+                tokio::spawn(async move {
+                    sleep(Duration::from_secs(1)).await;
+                    drop(connection);
+                });
+            }
+            FakeServer::Closes => drop(connection),
+            FakeServer::IsSilent => {
+                tokio::spawn(async move {
+                    sleep(LONG).await;
+                    drop(connection);
+                });
+            }
+        }
+    }
+}
+
+pub(super) async fn what_is_no_redis_server_is_named(_: Arc<Redis>) -> CaseResult {
+    let mysql = b"\x4a\0\0\0\x0a8.4.0\0\x08\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xdf\x15\0";
+    let fake_servers = [
+        (FakeServer::Says(mysql), "speak as Redis"),
+        (FakeServer::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "speak as Redis"),
+        (FakeServer::Closes, "is it up"),
+        (FakeServer::IsSilent, "did not answer"),
+    ];
+    for (server, part) in fake_servers {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let serving = tokio::spawn(serve(listener, server));
+        let url = format!("redis://app:secret@{address}");
+        let refused = timeout(LONG / 2, refusal(&url)).await;
+        let (error, said) = refused.map_err(|_| Failure::new("opening never ends"))?;
+        serving.abort();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{said}");
+        assert!(error.to_string().contains(&address.to_string()), "{said}");
+        assert!(error.to_string().contains(part), "{said}");
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! A proxy that counts round trips.
+//!
+//! It keeps replies back until the client has been silent for a while. What a client sends after it
+//! was given a reply belongs to another round trip; whatever it sent before did not wait for one. So
+//! a pipeline counts once, however many pieces it comes in, and commands one after the other count
+//! each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+/// Longer than a client takes to send the next piece of what it has ready.
+const SILENCE: Duration = Duration::from_millis(20);
+
+pub(super) struct CountingProxy {
+    pub(super) address: String,
+    count: Arc<AtomicU64>,
+    accepting: JoinHandle<()>,
+}
+
+impl CountingProxy {
+    pub(super) async fn start(server: &str) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?.to_string();
+        let count = Arc::new(AtomicU64::new(0));
+        let (server, counting) = (server.to_owned(), Arc::clone(&count));
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (server, counting) = (server.clone(), Arc::clone(&counting));
+                tokio::spawn(async move { _ = serve(client, &server, &counting).await });
+            }
+        });
+        Ok(Self { address, count, accepting })
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for CountingProxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn serve(mut client: TcpStream, server: &str, count: &AtomicU64) -> std::io::Result<()> {
+    let mut server = TcpStream::connect(server).await?;
+    server.set_nodelay(true)?;
+    client.set_nodelay(true)?;
+    let (mut requests, mut replies) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    let (mut kept, mut told, mut heard) = (Vec::new(), true, Instant::now());
+    loop {
+        tokio::select! {
+            read = client.read(&mut requests) => {
+                let length @ 1.. = read? else { return Ok(()) };
+                if told {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                (told, heard) = (false, Instant::now());
+                server.write_all(&requests[..length]).await?;
+            }
+            read = server.read(&mut replies) => {
+                let length @ 1.. = read? else { return Ok(()) };
+                kept.extend_from_slice(&replies[..length]);
+            }
+            () = sleep_until(heard + SILENCE), if !kept.is_empty() => {
+                told = true;
+                client.write_all(&kept).await?;
+                kept.clear();
+            }
+        }
+    }
+}

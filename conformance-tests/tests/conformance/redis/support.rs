@@ -1,0 +1,40 @@
+//! What the cases of Redis and Valkey alone share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::redis::RedisStore;
+use leasehold_conformance::Client;
+use leasehold_core::{Error, Holder, LockName, Namespace, Presence, Result};
+
+use super::options;
+
+/// A namespace that no other case uses.
+pub(super) fn fresh() -> Namespace {
+    Namespace::new(format!("own_{:016x}", fastrand::u64(..))).expect("it is one")
+}
+
+pub(super) fn name(name: &str) -> LockName {
+    LockName::new(name).expect("it is one")
+}
+
+/// What an instance says of itself that campaigns for nothing.
+pub(super) fn presence() -> Presence {
+    Presence { holder: Holder::current(), campaigns: Vec::new(), unlisted: 0 }
+}
+
+/// Longer than a case takes.
+pub(super) const LONG: Duration = Duration::from_secs(400);
+
+/// Opens that namespace by that URL.
+pub(super) async fn open(url: &str, namespace: &Namespace) -> Result<Client> {
+    Ok(Client::new(Arc::new(RedisStore::connect(url, &options(namespace)).await?)))
+}
+
+/// Why it cannot be opened, and all that is said of it.
+pub(super) async fn refusal(url: &str) -> (Error, String) {
+    let error = RedisStore::connect(url, &options(&fresh())).await.expect_err("it opens");
+    let said = format!("{error:?} {error}");
+    assert!(!said.contains("secret"), "{said}");
+    (error, said)
+}

@@ -1,0 +1,212 @@
+//! BoundedStore to the store with a time limit each, and errors that say which store and lock.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tracing::field::Empty;
+use tracing::{Instrument, debug_span};
+use uuid::Uuid;
+
+use super::Outages;
+use crate::telemetry::{ClientMetrics, call_outcome};
+use crate::{
+    AcquireOptions, AcquireOutcome, Clock, DisableOptions, DisableOutcome, EnableOutcome, Error,
+    ErrorKind, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, LockStoreExt,
+    Moment, Presence, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+};
+
+/// What the store said, and when it was asked: trust is counted from then.
+#[derive(Clone, Debug)]
+pub(crate) struct TimedReply<T> {
+    pub(crate) sent: Moment,
+    pub(crate) outcome: Result<T>,
+}
+
+/// Wraps a store and puts a time limit on every call.
+#[derive(Clone, Debug)]
+pub(crate) struct BoundedStore {
+    inner: Arc<dyn LockStore>,
+    label: Arc<str>,
+    clock: Arc<dyn Clock>,
+    meters: Arc<ClientMetrics>,
+    outages: Arc<Outages>,
+}
+
+impl BoundedStore {
+    pub(crate) fn new(store: Arc<dyn LockStore>, clock: Arc<dyn Clock>) -> Self {
+        let label: Arc<str> = store.label().into();
+        let outages = Arc::new(Outages::new(label.clone()));
+        Self { inner: store, label, clock, meters: Arc::new(ClientMetrics::new()), outages }
+    }
+
+    /// Returns the label of the store in messages.
+    pub(crate) fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    pub(crate) fn outages(&self) -> &Outages {
+        &self.outages
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<dyn LockStore> {
+        &self.inner
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<ClientMetrics> {
+        &self.meters
+    }
+
+    pub(crate) async fn acquire(
+        &self,
+        name: &LockName,
+        options: &AcquireOptions,
+        limit: Duration,
+    ) -> TimedReply<AcquireOutcome> {
+        let call = self.inner.acquire(name, options);
+        self.with_limit("acquire", Some(name), limit, ErrorKind::OutcomeUnknown, call).await
+    }
+
+    pub(crate) async fn renew(
+        &self,
+        leases: &[RenewOptions],
+        limit: Duration,
+    ) -> TimedReply<Vec<RenewOutcome>> {
+        let name = match leases {
+            [only] => Some(&only.name),
+            _ => None,
+        };
+        let call = self.inner.renew(leases);
+        let answer = self.with_limit("renew", name, limit, ErrorKind::OutcomeUnknown, call).await;
+        let outcome = answer.outcome.and_then(|outcomes| {
+            if outcomes.len() == leases.len() {
+                Ok(outcomes)
+            } else {
+                let (got, asked) = (outcomes.len(), leases.len());
+                Err(Error::new(ErrorKind::Corrupt, format!("{got} answers to {asked} renewals"))
+                    .during("renew")
+                    .on_store(self.inner.label()))
+            }
+        });
+        TimedReply { outcome, ..answer }
+    }
+
+    pub(crate) async fn release(
+        &self,
+        name: &LockName,
+        lease: LeaseId,
+        limit: Duration,
+    ) -> Result<ReleaseOutcome> {
+        let call = self.inner.release(name, lease);
+        self.with_limit("release", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
+    }
+
+    pub(crate) async fn get(&self, name: &LockName, limit: Duration) -> Result<Option<LockRecord>> {
+        let call = self.inner.get(name);
+        self.with_limit("get", Some(name), limit, ErrorKind::Unavailable, call).await.outcome
+    }
+
+    pub(crate) async fn announce(
+        &self,
+        presence: &Presence,
+        ttl: Duration,
+        limit: Duration,
+    ) -> Result<()> {
+        let call = self.inner.announce(presence, ttl);
+        self.with_limit("announce", None, limit, ErrorKind::OutcomeUnknown, call).await.outcome
+    }
+
+    pub(crate) async fn withdraw(&self, instance: Uuid, limit: Duration) -> Result<()> {
+        let call = self.inner.withdraw(instance);
+        self.with_limit("withdraw", None, limit, ErrorKind::OutcomeUnknown, call).await.outcome
+    }
+
+    pub(crate) async fn instances(&self, limit: Duration) -> Result<Vec<InstanceRecord>> {
+        let call = self.inner.instances();
+        self.with_limit("instances", None, limit, ErrorKind::Unavailable, call).await.outcome
+    }
+
+    pub(crate) async fn list(&self, limit: Duration) -> Result<Vec<LockRecord>> {
+        let call = self.inner.list_all("");
+        self.with_limit("list", None, limit, ErrorKind::Unavailable, call).await.outcome
+    }
+
+    pub(crate) async fn list_page(
+        &self,
+        options: &ListOptions,
+        limit: Duration,
+    ) -> Result<Vec<LockRecord>> {
+        let call = self.inner.list(options);
+        self.with_limit("list", None, limit, ErrorKind::Unavailable, call).await.outcome
+    }
+
+    pub(crate) async fn disable(
+        &self,
+        name: &LockName,
+        options: &DisableOptions,
+        limit: Duration,
+    ) -> Result<DisableOutcome> {
+        let call = self.inner.disable(name, options);
+        self.with_limit("disable", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
+    }
+
+    pub(crate) async fn enable(&self, name: &LockName, limit: Duration) -> Result<EnableOutcome> {
+        let call = self.inner.enable(name);
+        self.with_limit("enable", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
+    }
+
+    /// Asks, but no longer than `limit`. `late` is what no answer in time means.
+    async fn with_limit<T>(
+        &self,
+        operation: &'static str,
+        name: Option<&LockName>,
+        limit: Duration,
+        late: ErrorKind,
+        call: impl Future<Output = Result<T>>,
+    ) -> TimedReply<T> {
+        let sent = self.clock.now();
+        let answer = async {
+            tokio::select! {
+                biased;
+                outcome = AssertUnwindSafe(call).catch_unwind() => outcome.unwrap_or_else(|_| {
+                    Err(Error::new(late, "the store panicked"))
+                }),
+                () = self.clock.sleep_until(sent + limit) => {
+                    Err(Error::new(late, format!("no answer within {limit:?}")))
+                }
+            }
+        };
+        let outcome = self.traced(operation, name, answer).await.map_err(|error| {
+            let error = error.during(operation).on_store(self.inner.label());
+            name.map_or(error.clone(), |name| error.for_lock(name))
+        });
+        match &outcome {
+            Ok(_) => self.outages.record_success(operation, self.clock.now()),
+            Err(error) => self.outages.record_failure(error, self.clock.now()),
+        }
+        TimedReply { sent, outcome }
+    }
+
+    /// The call's answer, with its span and its metrics; nothing is traced of a call that is dropped.
+    pub(crate) async fn traced<T>(
+        &self,
+        operation: &'static str,
+        name: Option<&LockName>,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let lock = name.map(LockName::as_str);
+        let store = self.inner.label();
+        let span = debug_span!("store_call", operation, lock, store, outcome = Empty);
+        let sent = self.clock.now();
+        let answer = call.instrument(span.clone()).await;
+        let outcome = call_outcome(&answer);
+        span.record("outcome", outcome);
+        self.meters.record_call(operation, outcome, self.clock.now().saturating_since(sent));
+        answer
+    }
+}

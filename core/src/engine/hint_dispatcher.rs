@@ -1,0 +1,294 @@
+//! One watch for all waiters of a client: hints from the store, handed out by name.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+use super::{BackgroundRuntime, BoundedStore, SeededRandom};
+use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
+
+/// Hands the store's hints to whoever waits for a name.
+///
+/// The watch runs while there are waiters, in the client's [background](Background).
+#[derive(Debug)]
+pub(crate) struct HintDispatcher {
+    store: BoundedStore,
+    background: Arc<BackgroundRuntime>,
+    random: Arc<SeededRandom>,
+    /// This is false if there is to be no watch, so that waiters poll.
+    enabled: bool,
+    state: Mutex<State>,
+    deserted: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Ordered, so that a replayed history wakes waiters in the same order.
+    waiters: BTreeMap<LockName, Vec<Arc<Notify>>>,
+    watching: bool,
+}
+
+/// Wakes when its name may have changed. Several hints may wake it once.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    dispatcher: Arc<HintDispatcher>,
+    name: LockName,
+    woken: Arc<Notify>,
+}
+
+impl HintDispatcher {
+    /// The pause after a watch that broke, doubled each time up to the second.
+    const RECONNECT_BACKOFF: (Duration, Duration) =
+        (Duration::from_millis(50), Duration::from_secs(5));
+
+    /// How long a watch may take to open.
+    const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+    pub(crate) fn new(
+        store: BoundedStore,
+        background: Arc<BackgroundRuntime>,
+        random: Arc<SeededRandom>,
+        enabled: bool,
+    ) -> Self {
+        let (state, deserted) = (Mutex::default(), Notify::new());
+        Self { store, background, random, enabled, state, deserted }
+    }
+
+    /// Called within a runtime.
+    pub(crate) fn subscribe(self: &Arc<Self>, name: LockName) -> Subscription {
+        let woken = Arc::new(Notify::new());
+        let mut state = self.state();
+        state.waiters.entry(name.clone()).or_default().push(woken.clone());
+        drop(state);
+        let subscription = Subscription { dispatcher: self.clone(), name, woken };
+        self.ensure_watched(Duration::ZERO);
+        subscription
+    }
+
+    /// Begins the watch if there is none; whether it did.
+    fn ensure_watched(self: &Arc<Self>, delay: Duration) -> bool {
+        let begin = self.enabled && !std::mem::replace(&mut self.state().watching, true);
+        if begin {
+            // With the state unlocked: where there is no runtime, the task is dropped right here.
+            let watching = WatchTask { dispatcher: self.clone(), stopped: false };
+            self.background.runtime().spawn(run_watch(watching, delay));
+        }
+        begin
+    }
+
+    /// Adds to the pause up to half of it, at random, so that clients do not all reconnect at once
+    /// after an outage.
+    fn jittered(&self, pause: Duration) -> Duration {
+        pause + self.random.up_to(pause / 2)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dispatch(&self, hint: &Hint) {
+        let state = self.state();
+        match hint {
+            Hint::Name(name) => {
+                state.waiters.get(name).into_iter().flatten().for_each(|woken| woken.notify_one());
+            }
+            Hint::Anything => {
+                state.waiters.values().flatten().for_each(|woken| woken.notify_one());
+            }
+        }
+    }
+}
+
+impl Subscription {
+    /// Returns when the name may have changed since the last return.
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn changed(&self) {
+        loop {
+            self.woken.notified().await;
+            // The watch may have gone with its runtime, or panicked.
+            if !self.dispatcher.ensure_watched(HintDispatcher::RECONNECT_BACKOFF.1) {
+                return;
+            }
+            // In a runtime that shuts down a new watch is dropped at once, which wakes this again:
+            // without a pause, for ever, and the runtime would wait for it.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut state = self.dispatcher.state();
+        if let Some(waiters) = state.waiters.get_mut(&self.name) {
+            waiters.retain(|woken| !Arc::ptr_eq(woken, &self.woken));
+            if waiters.is_empty() {
+                state.waiters.remove(&self.name);
+            }
+        }
+        if state.waiters.is_empty() {
+            self.dispatcher.deserted.notify_one();
+        }
+    }
+}
+
+/// The hub, watched by one task: said to be unwatched however that task ends.
+struct WatchTask {
+    dispatcher: Arc<HintDispatcher>,
+    stopped: bool,
+}
+
+impl Drop for WatchTask {
+    fn drop(&mut self) {
+        if !self.stopped {
+            self.dispatcher.state().watching = false;
+            self.dispatcher.dispatch(&Hint::Anything);
+        }
+    }
+}
+
+impl WatchTask {
+    /// Whether to stop, decided and said in one step, lest a newcomer rely on a watch that ends.
+    fn stop_if_idle(&mut self) -> bool {
+        let mut state = self.dispatcher.state();
+        if state.waiters.is_empty() {
+            state.watching = false;
+            self.stopped = true;
+        }
+        self.stopped
+    }
+
+    /// Returns once nobody waits any more.
+    async fn until_idle(&mut self) {
+        let hub = self.dispatcher.clone();
+        while !self.stop_if_idle() {
+            hub.deserted.notified().await;
+        }
+    }
+
+    /// Hands out hints until the stream ends (`false`) or nobody waits any more (`true`).
+    async fn follow(&mut self, mut hints: HintStream) -> bool {
+        loop {
+            let hub = self.dispatcher.clone();
+            tokio::select! {
+                biased;
+                () = hub.deserted.notified() => if self.stop_if_idle() { return true },
+                hint = hints.next() => match hint {
+                    Some(hint) => {
+                        hub.dispatch(&hint);
+                        // A stream that is always ready must not keep others from running.
+                        tokio::task::consume_budget().await;
+                    }
+                    None => return self.stop_if_idle(),
+                },
+            }
+        }
+    }
+}
+
+/// Opens a watch within a time limit: without one, every waiter polls.
+async fn open_watch(store: &BoundedStore) -> Result<HintStream> {
+    const LIMIT: Duration = HintDispatcher::OPEN_TIMEOUT;
+    let late = |_| {
+        Err(Error::new(ErrorKind::Unavailable, format!("no answer within {LIMIT:?}"))
+            .during("watch")
+            .on_store(store.label()))
+    };
+    let opened =
+        async { tokio::time::timeout(LIMIT, store.inner().watch()).await.unwrap_or_else(late) };
+    store.traced("watch", None, opened).await
+}
+
+async fn run_watch(mut watching: WatchTask, delay: Duration) {
+    let hub = watching.dispatcher.clone();
+    let (shortest, longest) = HintDispatcher::RECONNECT_BACKOFF;
+    let mut pause = delay;
+    let mut failures = 0_u64;
+    loop {
+        let wait = hub.jittered(pause);
+        let begun = tokio::select! {
+            biased;
+            () = watching.until_idle() => return,
+            begun = async {
+                tokio::time::sleep(wait).await;
+                open_watch(&hub.store).await
+            } => begun,
+        };
+        pause = (pause * 2).clamp(shortest, longest);
+        match begun {
+            Ok(hints) => {
+                failures = 0;
+                let from = tokio::time::Instant::now();
+                // What happened before the watch stood was not hinted at.
+                hub.dispatch(&Hint::Anything);
+                if watching.follow(hints).await {
+                    return;
+                }
+                // One that ends again and again must not have everybody ask each time.
+                if from.elapsed() > longest {
+                    pause = shortest;
+                }
+                debug!(store = hub.store.inner().label(), "the watch ended and is begun anew");
+            }
+            Err(error) => {
+                failures += 1;
+                if failures == 1 {
+                    warn!(%error, "the store has no watch: waiters poll until there is one");
+                } else {
+                    debug!(%error, failures, "no watch on the store");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::task::{Context, Waker};
+    use std::thread;
+
+    use super::*;
+    use crate::{MemoryStore, SystemClock};
+
+    fn hub() -> Arc<HintDispatcher> {
+        let store = BoundedStore::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock));
+        let (background, random) = (BackgroundRuntime::new(false), SeededRandom::new(Some(1)));
+        Arc::new(HintDispatcher::new(store, Arc::new(background), Arc::new(random), true))
+    }
+
+    /// It once was, by a waiter that began a watch which was dropped at once, which woke the waiter.
+    #[test]
+    fn a_waiter_does_not_block_runtime_shutdown() {
+        let (done, waited) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let handle = runtime.handle().clone();
+            let name = LockName::new("job").unwrap();
+            let subscription = runtime.block_on(async { hub().subscribe(name) });
+            drop(runtime);
+            let _entered = handle.enter();
+            let mut changed = std::pin::pin!(subscription.changed());
+            let polled = changed.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            done.send(polled.is_pending()).unwrap();
+        });
+        assert_eq!(waited.recv_timeout(Duration::from_secs(30)), Ok(true));
+    }
+
+    #[tokio::test]
+    async fn names_without_waiters_are_removed() {
+        let hub = hub();
+        for number in 0..100 {
+            let name = LockName::new(format!("lock-{number}")).unwrap();
+            let [first, second] = [(); 2].map(|()| hub.subscribe(name.clone()));
+            drop(first);
+            assert_eq!(hub.state().waiters.len(), 1);
+            drop(second);
+            assert!(hub.state().waiters.is_empty());
+        }
+    }
+}

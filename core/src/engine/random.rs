@@ -1,0 +1,26 @@
+//! The random numbers of one client.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The source of a client's random numbers.
+#[derive(Debug)]
+pub(crate) struct SeededRandom(Mutex<fastrand::Rng>);
+
+impl SeededRandom {
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        Self(Mutex::new(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)))
+    }
+
+    pub(crate) fn up_to(&self, spread: Duration) -> Duration {
+        spread.mul_f64(self.rng().f64())
+    }
+
+    pub(super) fn number(&self) -> u128 {
+        self.rng().u128(..)
+    }
+
+    fn rng(&self) -> MutexGuard<'_, fastrand::Rng> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

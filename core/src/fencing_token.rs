@@ -1,0 +1,90 @@
+//! The number of a grant, which fences off the holders before it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, ErrorKind, Result};
+
+/// The number of a grant: of one name, every later grant's is larger.
+///
+/// Hand it to whatever the lock protects, and let that refuse a token smaller than one it has
+/// seen: this alone keeps a holder that was paused, and woke too late, from doing damage.
+/// (Kleppmann, *How to do distributed locking*, 2016.)
+///
+/// Tokens stay below 2⁵³, so that Lua, JavaScript and JSON carry them exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct FencingToken(u64);
+
+impl FencingToken {
+    /// The first number that is no token any more.
+    pub const LIMIT: u64 = 1 << 53;
+
+    /// The token that a store kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`], when the number is 0 or not below [`LIMIT`](Self::LIMIT).
+    pub fn new(number: u64) -> Result<Self> {
+        if (1..Self::LIMIT).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(Error::new(ErrorKind::Corrupt, format!("{number} is no fencing token"))
+                .with_fix("tokens are at least 1 and below 2^53"))
+        }
+    }
+
+    /// The number, to hand to what the lock protects.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for FencingToken {
+    type Error = Error;
+
+    fn try_from(number: u64) -> Result<Self> {
+        Self::new(number)
+    }
+}
+
+impl From<FencingToken> for u64 {
+    fn from(token: FencingToken) -> Self {
+        token.0
+    }
+}
+
+impl From<FencingToken> for i64 {
+    /// For databases whose integers are signed; exact, since tokens are below 2⁵³.
+    fn from(token: FencingToken) -> Self {
+        token.0.cast_signed()
+    }
+}
+
+impl fmt::Display for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_stay_exact_in_a_double() {
+        assert!(FencingToken::new(0).is_err());
+        assert!(FencingToken::new(FencingToken::LIMIT).is_err());
+        let last = FencingToken::new(FencingToken::LIMIT - 1).unwrap().get();
+        assert_eq!(last as f64 as u64, last);
+    }
+
+    #[test]
+    fn tokens_read_from_json_are_checked_too() {
+        for (json, is_token) in [("7", true), ("0", false), ("9007199254740992", false)] {
+            assert_eq!(serde_json::from_str::<FencingToken>(json).is_ok(), is_token, "{json}");
+        }
+        assert_eq!(serde_json::to_string(&FencingToken::new(7).unwrap()).unwrap(), "7");
+    }
+}

@@ -1,0 +1,72 @@
+//! What a lease's machine wants done.
+
+use std::time::Duration;
+
+use super::super::{LossReason, RenewalWindow};
+use crate::{FencingToken, Moment};
+
+/// One step that the driver of a machine has to take.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Send this request to the store.
+    Send(Request),
+    /// The lease is held from now on.
+    Granted {
+        /// The token of the grant.
+        token: FencingToken,
+        /// The moment until which the lease may be trusted.
+        deadline: Moment,
+    },
+    /// The lease may be trusted until this moment.
+    ExtendTrust(Moment),
+    /// The lease cannot be kept. It is not renewed from now on, and the holder has to end what it
+    /// does under it.
+    Lost {
+        /// The reason.
+        reason: LossReason,
+        /// The moment until which the lease could be trusted if nothing else were known. A lease
+        /// that is [`Gone`](LossReason::Gone) is not trusted from now on.
+        deadline: Moment,
+    },
+}
+
+/// A request to the store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// Ask for the lease. One [`Event::AcquireReplied`](super::Event::AcquireReplied) follows.
+    Acquire(AttemptId),
+    /// Renew the lease within this window. The renewal replaces one that was not sent yet; renewals
+    /// that were sent stay under way. If as many are under way as there may be (one more than the
+    /// retries, at least three), it replaces the second oldest of them. At most one
+    /// [`Event::RenewReplied`](super::Event::RenewReplied) follows for each renewal that is sent.
+    Renew(RenewalWindow),
+    /// Release the lease of the latest attempt, with this much time for the call. One
+    /// [`Event::ReleaseReplied`](super::Event::ReleaseReplied) follows.
+    Release(Duration),
+}
+
+/// The lease id under which a [`Request::Acquire`] is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttemptId {
+    /// A new id. If the latest attempt may have been granted, it is released in the background.
+    New,
+    /// The id of the latest attempt, because that may have been granted already.
+    Retry,
+}
+
+/// When a machine wants its next [`Event::Tick`](super::Event::Tick).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NextTick {
+    /// The tick does not come before this moment.
+    pub at: Moment,
+    /// The tick comes within this time after `at`, at random, so that instances do not all act at
+    /// once.
+    pub jitter: Duration,
+}
+
+impl NextTick {
+    /// Wakes at exactly that moment.
+    pub(crate) fn exactly(at: Moment) -> Self {
+        Self { at, jitter: Duration::ZERO }
+    }
+}

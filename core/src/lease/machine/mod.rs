@@ -1,0 +1,205 @@
+//! The rules of one lease as a pure state machine: events and the time go in, actions come out.
+//!
+//! It goes from idle to acquiring, held, ending and releasing, and back to idle. It does no I/O and
+//! has no clock or randomness of its own, so that the same code runs under tokio, in a model
+//! checker and in simulation. A [`Lock`](crate::Lock) and its guard drive one; so does an
+//! [election's machine](crate::election::machine), which adds the phases of the job.
+
+mod action;
+mod event;
+mod state;
+mod transitions;
+
+use std::time::Duration;
+
+pub use action::{Action, AttemptId, NextTick, Request};
+pub use event::{AcquireReply, Event, RenewReply};
+pub use state::Cooldown;
+use state::State;
+
+use crate::{Moment, Timing};
+
+/// One instance's part in one name: at most one lease at a time.
+///
+/// Its driver calls [`handle`](Self::handle) with each event, takes the actions that are returned,
+/// in order, and sends [`Event::Tick`] at [`next_tick`](Self::next_tick).
+///
+/// It keeps these rules, whatever the events:
+///
+/// * [`Action::Granted`] comes only while the lease leaves time to stop in.
+/// * An attempt whose outcome is unknown is repeated under the same lease id, or released, before a
+///   lease is asked for under another id.
+/// * Trust that is over does not come back: no [`Action::ExtendTrust`] comes at or after the
+///   deadline.
+/// * A held lease is released only by [`release`](Self::release).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    timing: Timing,
+    state: State,
+    /// The latest attempt may have been granted, or may still be granted, without our knowledge.
+    maybe_granted: bool,
+    /// The number of attempts that failed in a row.
+    failures: u32,
+    /// Renewals are retried for as long as the lease is trusted.
+    retry_until_expiry: bool,
+    /// The machine ends as soon as the calls under way allow.
+    leaving: bool,
+    /// The machine has ended by this moment at the latest; it is set once the machine is leaving
+    /// and holds no lease.
+    leave_deadline: Option<Moment>,
+}
+
+/// The state of a [`Machine`], for its driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// It waits for its next attempt.
+    Idle,
+    /// An attempt is under way.
+    Acquiring,
+    /// The lease is held and renewed.
+    Held,
+    /// The lease is not renewed any longer; its holder ends what it does.
+    Ending,
+    /// The lease is being released.
+    Releasing,
+    /// The machine has ended.
+    Over,
+}
+
+impl Machine {
+    /// Creates the machine of a candidate. It asks for the lease once the start delay is over, and
+    /// gives a lease up once all retries of a heartbeat have failed, so that its job can stop.
+    #[must_use]
+    pub fn for_election(timing: Timing, now: Moment) -> Self {
+        let until = now + timing.start_delay;
+        Self {
+            timing,
+            state: State::Idle { until, spread: Duration::ZERO, ignore_hints: true },
+            maybe_granted: false,
+            failures: 0,
+            retry_until_expiry: false,
+            leaving: false,
+            leave_deadline: None,
+        }
+    }
+
+    /// Creates the machine of a lock. It asks for the lease at once, and keeps it for as long as it
+    /// is trusted, since there is no job to stop.
+    #[must_use]
+    pub fn for_lock(timing: &Timing, now: Moment) -> Self {
+        let timing = Timing { start_delay: Duration::ZERO, ..timing.without_job() };
+        Self { retry_until_expiry: true, ..Self::for_election(timing, now) }
+    }
+
+    /// Returns the same machine with every moment earlier by that duration, or at the clock's
+    /// origin.
+    ///
+    /// What the machine does depends only on how far its moments are from the present. So a model
+    /// checker can keep the present fixed, move everything else, and reach the same state again.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn shifted_back(&self, by: Duration) -> Self {
+        let leave_deadline = self.leave_deadline.map(|at| at.saturating_sub(by));
+        Self { state: self.state.shifted_back(by), leave_deadline, ..self.clone() }
+    }
+
+    /// Returns the latest moment at which the machine will have ended. It is set as soon as the
+    /// machine is leaving and holds no lease.
+    #[must_use]
+    pub fn leave_deadline(&self) -> Option<Moment> {
+        self.leave_deadline
+    }
+
+    /// Returns the present stage.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        match self.state {
+            State::Idle { .. } => Stage::Idle,
+            State::Acquiring { .. } => Stage::Acquiring,
+            State::Held { .. } => Stage::Held,
+            State::Ending { .. } => Stage::Ending,
+            State::Releasing { .. } => Stage::Releasing,
+            State::Over => Stage::Over,
+        }
+    }
+
+    /// Returns when the machine wants to be woken if nothing else happens.
+    #[must_use]
+    pub fn next_tick(&self) -> Option<NextTick> {
+        match &self.state {
+            State::Idle { until, spread, .. } => Some(NextTick { at: *until, jitter: *spread }),
+            State::Held { plan } => {
+                let step_down_at = plan.schedule().step_down_at();
+                Some(NextTick::exactly(plan.window().retry_at.min(step_down_at)))
+            }
+            State::Acquiring { .. } => self.leave_deadline.map(NextTick::exactly),
+            State::Releasing { retry_at, .. } => {
+                [*retry_at, self.leave_deadline].into_iter().flatten().min().map(NextTick::exactly)
+            }
+            State::Ending { .. } | State::Over => None,
+        }
+    }
+
+    /// Takes an event in, at the present moment, and returns what is to be done.
+    ///
+    /// An event that does not fit the state, such as a reply that came too late, does nothing.
+    pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Tick => self.on_tick(now, &mut actions),
+            Event::AcquireReplied { sent, reply } => {
+                self.on_acquire_reply(sent, reply, now, &mut actions);
+            }
+            Event::RenewReplied { sent, reply, under_way } => {
+                self.on_renew_reply(sent, reply, under_way, now, &mut actions);
+            }
+            Event::ReleaseReplied { confirmed } => {
+                self.on_release_reply(confirmed, now, &mut actions);
+            }
+            Event::Hint => self.on_hint(now, &mut actions),
+        }
+        actions
+    }
+
+    /// Stops the renewals of a held lease, whose holder ends what it does. Returns the moment until
+    /// which the lease may be trusted, or `None` if no lease is held.
+    pub fn expire_now(&mut self) -> Option<Moment> {
+        let State::Held { plan } = &self.state else { return None };
+        let deadline = plan.schedule().deadline();
+        self.state = State::Ending { deadline };
+        Some(deadline)
+    }
+
+    /// Releases a lease that is held or ending, and cools down before the next attempt.
+    #[must_use = "the actions have to be taken"]
+    pub fn release(&mut self, cooldown: Cooldown, now: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.expire_now();
+        if let State::Ending { deadline } = self.state {
+            self.start_release(deadline + self.timing.margin, cooldown, now, &mut actions);
+        }
+        actions
+    }
+
+    /// Lets a lease that is held or ending expire by itself, and cools down before the next
+    /// attempt.
+    #[must_use = "the actions have to be taken"]
+    pub fn never_release(&mut self, cooldown: Cooldown, now: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.expire_now();
+        if let State::Ending { .. } = self.state {
+            self.maybe_granted = false;
+            self.cool_down(cooldown, now, &mut actions);
+        }
+        actions
+    }
+
+    /// Ends the machine: what may have been granted is released first. A lease that is held stays
+    /// so until its holder ends it.
+    #[must_use = "the actions have to be taken"]
+    pub fn leave(&mut self, now: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.leave_if_idle(now, &mut actions);
+        actions
+    }
+}

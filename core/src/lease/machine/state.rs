@@ -1,0 +1,72 @@
+//! The states of a lease's machine.
+
+use std::time::Duration;
+
+use super::super::RenewalPlan;
+use crate::Moment;
+
+/// The present state, with what it needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum State {
+    /// The machine waits for its next attempt.
+    Idle {
+        until: Moment,
+        spread: Duration,
+        /// A hint does not end the wait.
+        ignore_hints: bool,
+    },
+    /// An attempt is under way.
+    Acquiring {
+        /// A hint came since the request was sent.
+        hinted: bool,
+        /// An earlier request under the same lease id may have been granted.
+        retry: bool,
+    },
+    /// The lease is held and renewed.
+    Held { plan: RenewalPlan },
+    /// The lease is not renewed any longer; its holder ends what it does.
+    Ending { deadline: Moment },
+    /// The lease is being released.
+    Releasing {
+        lease_ends: Moment,
+        /// The moment of the next try; `None` while one is under way.
+        retry_at: Option<Moment>,
+        attempts: u32,
+        cooldown: Cooldown,
+    },
+    /// The machine has ended.
+    Over,
+}
+
+/// How long a machine waits after a lease before it asks for the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cooldown {
+    /// It asks again at once.
+    None,
+    /// It lets other instances hear the hint first: an operator who disables and enables a name, as
+    /// [`Client::resign`](crate::Client::resign) does, wants the lead to move on.
+    Resign,
+    /// It waits a little, because the store failed.
+    Failure,
+    /// It waits for one poll interval, so that another instance gets the lease.
+    Poll,
+}
+
+impl State {
+    /// Returns the same state with every moment earlier by that duration.
+    pub(super) fn shifted_back(&self, by: Duration) -> Self {
+        let mut shifted = self.clone();
+        let shift = |moment: &mut Moment| *moment = moment.saturating_sub(by);
+        match &mut shifted {
+            Self::Idle { until, .. } => shift(until),
+            Self::Held { plan } => *plan = plan.shifted_back(by),
+            Self::Ending { deadline } => shift(deadline),
+            Self::Releasing { lease_ends, retry_at, .. } => {
+                shift(lease_ends);
+                retry_at.as_mut().map(shift);
+            }
+            Self::Acquiring { .. } | Self::Over => {}
+        }
+        shifted
+    }
+}

@@ -1,0 +1,250 @@
+//! What each event changes in a machine.
+
+use std::time::Duration;
+
+use super::super::{AfterFailure, LeaseSchedule, LossReason, RenewalPlan, RenewalWindow};
+use super::Machine;
+use super::action::{Action, AttemptId, Request};
+use super::event::{AcquireReply, RenewReply};
+use super::state::{Cooldown, State};
+use crate::{Grant, Moment};
+
+/// A release is tried this many times; after that the lease expires by itself.
+const RELEASE_ATTEMPTS: u32 = 3;
+
+/// Within this time other instances have heard that a name may be free, even if their store is
+/// polled for hints five times a second. It is shorter than people wait for after an enable.
+const RESIGN_COOLDOWN: Duration = Duration::from_millis(500);
+
+impl Machine {
+    pub(super) fn leave_if_idle(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        self.leaving = true;
+        match &self.state {
+            State::Idle { .. } if self.maybe_granted => {
+                self.start_release(now + self.timing.ttl, Cooldown::None, now, actions);
+            }
+            State::Idle { .. } => self.state = State::Over,
+            // Calls under way end first, if they do so soon.
+            State::Acquiring { .. } | State::Releasing { .. } => self.set_leave_deadline(now),
+            State::Held { .. } | State::Ending { .. } | State::Over => {}
+        }
+    }
+
+    fn set_leave_deadline(&mut self, now: Moment) {
+        self.leave_deadline.get_or_insert(now + self.timing.leave_timeout());
+    }
+
+    pub(super) fn on_tick(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        let leave_deadline = self.leave_deadline;
+        match &mut self.state {
+            State::Idle { until, .. } if now >= *until => self.start_attempt(actions),
+            // Calls under way end by themselves.
+            State::Acquiring { .. } | State::Releasing { .. }
+                if leave_deadline.is_some_and(|at| now >= at) =>
+            {
+                self.state = State::Over;
+            }
+            State::Held { plan } if now >= plan.schedule().step_down_at() => {
+                self.lose(LossReason::Expired, actions);
+            }
+            State::Held { plan } => actions.extend(plan.retry(now).map(renew)),
+            State::Releasing { lease_ends, retry_at, .. }
+                if retry_at.is_some_and(|at| now >= at) =>
+            {
+                *retry_at = None;
+                let ends = leave_deadline.map_or(*lease_ends, |at| at.min(*lease_ends));
+                let limit = ends.saturating_since(now).min(self.timing.call_limit());
+                actions.push(Action::Send(Request::Release(limit)));
+            }
+            _ => {}
+        }
+    }
+
+    fn start_attempt(&mut self, actions: &mut Vec<Action>) {
+        let retry = self.maybe_granted;
+        let id = if retry { AttemptId::Retry } else { AttemptId::New };
+        self.state = State::Acquiring { hinted: false, retry };
+        // This holds from here until a reply says otherwise.
+        self.maybe_granted = true;
+        actions.push(Action::Send(Request::Acquire(id)));
+    }
+
+    fn wait(&mut self, now: Moment, wait: Duration, spread: Duration, ignore_hints: bool) {
+        self.state = State::Idle { until: now + wait, spread, ignore_hints };
+    }
+
+    pub(super) fn on_acquire_reply(
+        &mut self,
+        sent: Moment,
+        reply: AcquireReply,
+        now: Moment,
+        actions: &mut Vec<Action>,
+    ) {
+        let State::Acquiring { hinted, retry } = self.state else { return };
+        let (poll, spread) = (self.timing.poll_interval, self.timing.jitter());
+        self.maybe_granted = match reply {
+            AcquireReply::Granted(_) | AcquireReply::Failed => true,
+            // It was refused now; but an earlier request under this id may still arrive.
+            AcquireReply::Held { .. } | AcquireReply::Disabled => retry,
+        };
+        self.failures = match reply {
+            AcquireReply::Failed => self.failures.saturating_add(1),
+            _ => 0,
+        };
+        match reply {
+            AcquireReply::Granted(grant) => return self.on_grant(sent, grant, now, actions),
+            // An earlier request under this id may have been granted before the name was disabled:
+            // such a lease is ending, and must not be taken for ours when the name is enabled
+            // again.
+            AcquireReply::Disabled if retry => {
+                return self.start_release(now + self.timing.ttl, Cooldown::None, now, actions);
+            }
+            // Something may have changed after the store decided.
+            AcquireReply::Held { .. } | AcquireReply::Disabled if hinted => {
+                self.wait(now, Duration::ZERO, Duration::ZERO, false);
+            }
+            AcquireReply::Held { remaining: left } => self.wait(now, left.min(poll), spread, false),
+            AcquireReply::Disabled => self.wait(now, poll, poll / 10, false),
+            AcquireReply::Failed => {
+                let pause = self.timing.backoff(self.failures);
+                self.wait(now, pause, pause / 2, true);
+            }
+        }
+        if self.leaving {
+            self.leave_if_idle(now, actions);
+        }
+    }
+
+    fn on_grant(&mut self, sent: Moment, grant: Grant, now: Moment, actions: &mut Vec<Action>) {
+        let schedule = LeaseSchedule::granted(self.timing.clone(), sent, grant.left);
+        // A reply that took too long is a lease with no time left to stop in.
+        if self.leaving || now >= schedule.step_down_at() {
+            let cooldown = if self.leaving { Cooldown::None } else { Cooldown::Failure };
+            return self.start_release(sent + grant.left, cooldown, now, actions);
+        }
+        let deadline = schedule.deadline();
+        let plan = if self.retry_until_expiry {
+            RenewalPlan::until_expiry(schedule, now)
+        } else {
+            RenewalPlan::until_retries_fail(schedule, now)
+        };
+        let window = plan.window();
+        self.state = State::Held { plan };
+        actions.push(Action::Granted { token: grant.token, deadline });
+        actions.push(renew(window));
+    }
+
+    pub(super) fn on_renew_reply(
+        &mut self,
+        sent: Moment,
+        reply: RenewReply,
+        under_way: bool,
+        now: Moment,
+        actions: &mut Vec<Action>,
+    ) {
+        let State::Held { plan } = &mut self.state else { return };
+        match reply {
+            // The reply came when the lease was no longer trusted: trust does not come back.
+            RenewReply::Extended { .. } if now >= plan.schedule().deadline() => {
+                self.lose(LossReason::Expired, actions);
+            }
+            RenewReply::Extended { left } => {
+                let next = plan.record_extension(sent, left, now, under_way);
+                if now >= plan.schedule().step_down_at() {
+                    return self.lose(LossReason::Expired, actions);
+                }
+                actions.push(Action::ExtendTrust(plan.schedule().deadline()));
+                actions.extend(next.map(renew));
+            }
+            RenewReply::Lost => self.lose(LossReason::Gone, actions),
+            RenewReply::Disabled { reason } => self.lose(LossReason::Disabled { reason }, actions),
+            RenewReply::Failed if now >= plan.schedule().step_down_at() => {
+                self.lose(LossReason::Expired, actions);
+            }
+            RenewReply::Failed => match plan.record_failure(sent, now, under_way) {
+                AfterFailure::Renew(window) => actions.push(renew(window)),
+                AfterFailure::Wait => {}
+                AfterFailure::GiveUp => self.lose(LossReason::Expired, actions),
+            },
+        }
+    }
+
+    pub(super) fn on_hint(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        match &mut self.state {
+            State::Idle { ignore_hints: false, .. } => self.start_attempt(actions),
+            State::Acquiring { hinted, .. } => *hinted = true,
+            State::Held { plan } if now >= plan.schedule().step_down_at() => {
+                self.lose(LossReason::Expired, actions);
+            }
+            // The name may have been disabled: the next heartbeat shows it. One heartbeat is enough
+            // for many hints.
+            State::Held { plan } => actions.extend(plan.renew_now(now).map(renew)),
+            _ => {}
+        }
+    }
+
+    fn lose(&mut self, reason: LossReason, actions: &mut Vec<Action>) {
+        if let Some(deadline) = self.expire_now() {
+            actions.push(Action::Lost { reason, deadline });
+        }
+    }
+
+    pub(super) fn start_release(
+        &mut self,
+        lease_ends: Moment,
+        cooldown: Cooldown,
+        now: Moment,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.leaving {
+            self.set_leave_deadline(now);
+        }
+        self.state = State::Releasing { lease_ends, retry_at: Some(now), attempts: 0, cooldown };
+        self.on_tick(now, actions);
+    }
+
+    pub(super) fn on_release_reply(
+        &mut self,
+        confirmed: bool,
+        now: Moment,
+        actions: &mut Vec<Action>,
+    ) {
+        let State::Releasing { lease_ends, retry_at, attempts: tries, cooldown } = &mut self.state
+        else {
+            return;
+        };
+        *tries += 1;
+        let again = now + self.timing.backoff(1);
+        if !confirmed && *tries < RELEASE_ATTEMPTS && again < *lease_ends {
+            *retry_at = Some(again);
+            return;
+        }
+        // If the release is unconfirmed, the lease expires by itself: a new attempt neither needs
+        // nor harms it.
+        self.maybe_granted = false;
+        let cooldown = *cooldown;
+        self.cool_down(cooldown, now, actions);
+    }
+
+    pub(super) fn cool_down(&mut self, cooldown: Cooldown, now: Moment, actions: &mut Vec<Action>) {
+        let poll = self.timing.poll_interval;
+        match cooldown {
+            Cooldown::None => self.wait(now, Duration::ZERO, Duration::ZERO, false),
+            Cooldown::Resign => {
+                self.wait(now, RESIGN_COOLDOWN.min(poll), Duration::ZERO, true);
+            }
+            Cooldown::Failure => {
+                let pause = self.timing.backoff(1);
+                self.wait(now, pause, pause / 2, true);
+            }
+            Cooldown::Poll => self.wait(now, poll, poll / 10, true),
+        }
+        if self.leaving {
+            self.leave_if_idle(now, actions);
+        }
+    }
+}
+
+fn renew(window: RenewalWindow) -> Action {
+    Action::Send(Request::Renew(window))
+}

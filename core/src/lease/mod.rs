@@ -1,0 +1,23 @@
+//! One lease, from the attempt to its release.
+//!
+//! The rules are pure: the [machine](Machine), its [schedule](LeaseSchedule) and the plan of its
+//! renewals know no clock, no I/O and no randomness. Around them, `requests` sends to the store what
+//! the machine asks for, and `trust_deadline` answers whether a lease is held.
+
+mod attempt;
+mod loss_reason;
+pub mod machine;
+mod renewal_plan;
+mod renewals;
+mod requests;
+mod schedule;
+mod trust_deadline;
+
+pub(crate) use attempt::AcquireAttempt;
+pub use loss_reason::LossReason;
+pub use machine::Machine;
+pub(crate) use renewal_plan::{AfterFailure, RenewalPlan};
+pub(crate) use renewals::InFlightRenewals;
+pub(crate) use requests::{LeaseRequests, Reply, WakeTimer};
+pub use schedule::{LeaseSchedule, RenewalWindow};
+pub(crate) use trust_deadline::TrustDeadline;

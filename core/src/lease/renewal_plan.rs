@@ -1,0 +1,301 @@
+//! Decides when the renewals of one lease are sent, and what follows from the replies. Pure.
+
+use std::time::Duration;
+
+use super::{LeaseSchedule, RenewalWindow};
+use crate::Moment;
+
+/// The schedule of one lease's renewals, for a term and for a guard alike.
+///
+/// A renewal without an answer stays under way while its retry goes out. Whichever is answered
+/// first counts, from the moment at which it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RenewalPlan {
+    schedule: LeaseSchedule,
+    /// The latest renewal that was asked for.
+    window: RenewalWindow,
+    /// Hints are ignored until a renewal is answered: they would use up the retries.
+    ignore_hints: bool,
+    /// The latest renewal was asked for by a hint.
+    by_hint: bool,
+    /// The latest renewal is a retry of one that has been answered since, before the next heartbeat
+    /// is due, so its failure does not count against that heartbeat.
+    uncounted: bool,
+    /// Retries go on for as long as the lease is trusted.
+    retry_until_expiry: bool,
+}
+
+/// What to do after a renewal failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterFailure {
+    /// Send another renewal.
+    Renew(RenewalWindow),
+    /// A renewal that is under way, or about to be sent, decides.
+    Wait,
+    /// All retries have failed.
+    GiveUp,
+}
+
+impl RenewalPlan {
+    /// Creates the plan of a term, which is given up once all retries have failed.
+    pub(crate) fn until_retries_fail(schedule: LeaseSchedule, now: Moment) -> Self {
+        let window = schedule.next_window(now);
+        Self {
+            schedule,
+            window,
+            ignore_hints: false,
+            by_hint: false,
+            uncounted: false,
+            retry_until_expiry: false,
+        }
+    }
+
+    /// Creates the plan of a guard, which is kept for as long as its lease is trusted.
+    pub(crate) fn until_expiry(schedule: LeaseSchedule, now: Moment) -> Self {
+        Self { retry_until_expiry: true, ..Self::until_retries_fail(schedule, now) }
+    }
+
+    pub(crate) fn schedule(&self) -> &LeaseSchedule {
+        &self.schedule
+    }
+
+    /// The latest renewal that was asked for.
+    pub(crate) fn window(&self) -> RenewalWindow {
+        self.window
+    }
+
+    /// Returns the same plan with every moment earlier by that duration.
+    pub(crate) fn shifted_back(&self, by: Duration) -> Self {
+        Self {
+            schedule: self.schedule.shifted_back(by),
+            window: self.window.shifted_back(by),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the retry of the latest renewal, which has no answer at its `retry_at`, if a retry
+    /// is left.
+    pub(crate) fn retry(&mut self, now: Moment) -> Option<RenewalWindow> {
+        if now < self.window.retry_at {
+            return None;
+        }
+        self.schedule_retry(now)
+    }
+
+    /// The store extended the lease. `under_way` says whether another renewal is unanswered.
+    /// Returns the next one, unless that was sent already.
+    pub(crate) fn record_extension(
+        &mut self,
+        sent: Moment,
+        left: Duration,
+        now: Moment,
+        under_way: bool,
+    ) -> Option<RenewalWindow> {
+        let was_exhausted = self.is_exhausted();
+        self.schedule.record_extension(sent, left);
+        if under_way && sent < self.window.earliest {
+            self.uncounted = self.schedule.due() > self.window.latest;
+            self.schedule.set_next_due(self.window.latest.max(self.schedule.due()));
+            if was_exhausted {
+                // It waited for the end of the lease, which is further away now.
+                self.window.retry_at = self.schedule.due().max(now);
+            }
+            return None;
+        }
+        if self.by_hint && sent < self.window.earliest {
+            // That answer is older than the hint, whose renewal was not sent yet.
+            self.window = self.schedule.window_now(now);
+            return Some(self.window);
+        }
+        self.ignore_hints = false;
+        Some(self.next_window(now))
+    }
+
+    /// A renewal that was sent at `sent` failed. `under_way` says whether another is unanswered.
+    pub(crate) fn record_failure(
+        &mut self,
+        sent: Moment,
+        now: Moment,
+        under_way: bool,
+    ) -> AfterFailure {
+        if !self.is_exhausted() {
+            if sent < self.window.earliest {
+                // Its retry was asked for already.
+                return AfterFailure::Wait;
+            }
+            if let Some(window) = self.schedule_retry(now) {
+                return AfterFailure::Renew(window);
+            }
+        }
+        if under_way { AfterFailure::Wait } else { AfterFailure::GiveUp }
+    }
+
+    /// Something may have happened to the lease: returns a renewal to send now, unless an earlier
+    /// hint or a failure asked for one already.
+    pub(crate) fn renew_now(&mut self, now: Moment) -> Option<RenewalWindow> {
+        if self.ignore_hints {
+            return None;
+        }
+        self.ignore_hints = true;
+        self.by_hint = true;
+        self.uncounted = false;
+        self.window = self.schedule.window_now(now);
+        Some(self.window)
+    }
+
+    fn is_exhausted(&self) -> bool {
+        !self.retry_until_expiry && self.schedule.is_exhausted()
+    }
+
+    fn schedule_retry(&mut self, now: Moment) -> Option<RenewalWindow> {
+        self.ignore_hints = true;
+        if !self.uncounted {
+            self.schedule.record_failure(now);
+        }
+        if self.is_exhausted() {
+            // Nothing more is sent unless a renewal that is under way is answered.
+            self.window.retry_at = self.schedule.step_down_at();
+            return None;
+        }
+        Some(self.next_window(now))
+    }
+
+    fn next_window(&mut self, now: Moment) -> RenewalWindow {
+        self.by_hint = false;
+        self.uncounted = false;
+        self.window = self.schedule.next_window(now);
+        // It may be overdue because an answer came late; the renewals after it keep their pace.
+        self.schedule.set_next_due(self.window.latest);
+        self.window
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LockStore, MemoryStore, Settings};
+
+    const TTL: Duration = Duration::from_secs(15);
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_origin(Duration::from_millis(millis))
+    }
+
+    /// Renewals are due each 3 s and retried each 1.5 s.
+    fn lease() -> LeaseSchedule {
+        let timing = Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap();
+        LeaseSchedule::granted(timing, at(0), TTL)
+    }
+
+    #[test]
+    fn failure_of_an_older_renewal_does_not_affect_its_retry() {
+        let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
+        let retry = plan.retry(at(4_500)).unwrap();
+        assert_eq!((retry.earliest, retry.latest), (at(4_500), at(4_500)));
+        assert_eq!(plan.record_failure(at(3_000), at(4_600), true), AfterFailure::Wait);
+        assert_eq!(plan.window(), retry);
+        assert!(matches!(plan.record_failure(at(4_500), at(4_700), false), AfterFailure::Renew(_)));
+    }
+
+    #[test]
+    fn a_late_success_counts_while_its_retry_is_in_flight() {
+        let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
+        let retry = plan.retry(at(4_500)).unwrap();
+        assert_eq!(plan.record_extension(at(3_000), TTL, at(4_600), true), None);
+        assert_eq!(plan.schedule().deadline(), at(3_000 + 15_000 - 750));
+        assert_eq!(plan.window(), retry, "its retry is out and is the next heartbeat");
+        assert!(plan.record_extension(at(4_500), TTL, at(6_100), false).is_some());
+        assert_eq!(plan.schedule().deadline(), at(4_500 + 15_000 - 750));
+    }
+
+    /// Otherwise a term would survive only shorter outages than the settings promise.
+    #[test]
+    fn a_retry_failing_after_a_late_success_is_not_counted() {
+        let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
+        plan.retry(at(4_500)).unwrap();
+        assert_eq!(plan.record_extension(at(3_000), TTL, at(4_600), true), None);
+        let AfterFailure::Renew(beat) = plan.record_failure(at(4_500), at(4_700), false) else {
+            panic!()
+        };
+        assert_eq!(beat.latest, at(6_000));
+        for due in [7_500, 9_000, 10_500] {
+            let failed = plan.window().latest;
+            let AfterFailure::Renew(beat) = plan.record_failure(failed, failed, false) else {
+                panic!()
+            };
+            assert_eq!(beat.latest, at(due));
+        }
+        assert_eq!(plan.record_failure(at(10_500), at(10_500), false), AfterFailure::GiveUp);
+    }
+
+    #[test]
+    fn a_term_ends_when_the_last_retry_fails_and_none_is_in_flight() {
+        let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
+        for millis in [4_500, 6_000, 7_500] {
+            assert!(plan.retry(at(millis)).is_some());
+        }
+        assert_eq!(plan.retry(at(9_000)), None);
+        assert_eq!(plan.window().retry_at, plan.schedule().step_down_at());
+        assert_eq!(plan.record_failure(at(7_500), at(9_100), true), AfterFailure::Wait);
+        assert_eq!(plan.record_failure(at(3_000), at(9_200), false), AfterFailure::GiveUp);
+    }
+
+    /// Otherwise nothing would be sent, and no disable noticed, until the lease is nearly over.
+    #[test]
+    fn a_late_success_after_the_last_retry_resumes_heartbeats() {
+        let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
+        for millis in [4_500, 6_000, 7_500] {
+            assert!(plan.retry(at(millis)).is_some());
+        }
+        assert_eq!(plan.retry(at(9_000)), None);
+        assert_eq!(plan.record_extension(at(3_000), TTL, at(9_100), true), None);
+        assert_eq!(plan.window().retry_at, at(9_100));
+        assert!(plan.retry(at(9_100)).is_some());
+    }
+
+    #[test]
+    fn an_older_reply_does_not_delay_a_hinted_renewal() {
+        let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
+        let hinted = plan.renew_now(at(3_100)).unwrap();
+        assert_eq!(hinted.latest, at(3_100));
+        let next = plan.record_extension(at(3_000), TTL, at(3_101), false).unwrap();
+        assert_eq!(next.latest, at(3_101));
+        let next = plan.record_extension(at(3_101), TTL, at(3_102), false).unwrap();
+        assert_eq!(next.latest, at(6_101));
+    }
+
+    #[test]
+    fn a_guards_renewal_is_retried_until_its_trust_deadline() {
+        let mut plan = RenewalPlan::until_expiry(lease(), at(0));
+        for millis in [4_500, 6_000, 7_500, 9_000, 10_500, 12_000] {
+            assert!(plan.retry(at(millis)).is_some());
+        }
+    }
+
+    /// The next heartbeat was due at 6 s. Failures used to follow each other without a pause until
+    /// the schedule had caught up.
+    #[test]
+    fn retries_keep_their_interval_after_a_late_reply() {
+        let mut plan = RenewalPlan::until_expiry(lease(), at(0));
+        let mut beat = plan.record_extension(at(3_000), TTL, at(12_000), false).unwrap();
+        for retry in 0..3 {
+            let at_once = beat.latest + Duration::from_millis(1);
+            assert_eq!(beat.latest, at(12_000 + retry * 1_500));
+            let AfterFailure::Renew(next) = plan.record_failure(beat.latest, at_once, false) else {
+                panic!()
+            };
+            beat = next;
+        }
+    }
+
+    #[test]
+    fn hints_are_ignored_until_a_renewal_is_answered() {
+        let mut plan = RenewalPlan::until_expiry(lease(), at(0));
+        assert!(plan.renew_now(at(500)).is_some());
+        assert_eq!(plan.renew_now(at(501)), None);
+        assert!(matches!(plan.record_failure(at(500), at(502), false), AfterFailure::Renew(_)));
+        assert_eq!(plan.renew_now(at(503)), None);
+        assert!(plan.record_extension(at(4_500), TTL, at(4_501), false).is_some());
+        assert!(plan.renew_now(at(4_502)).is_some());
+    }
+}

@@ -1,0 +1,184 @@
+//! Sends the requests of one lease's machine to the store, and waits for the replies.
+
+use std::future::{Future, pending};
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::machine::{AttemptId, Event, NextTick, Request};
+use super::{AcquireAttempt, InFlightRenewals};
+use crate::engine::{Engine, TimedReply};
+use crate::{
+    AcquireOutcome, LockName, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result, Timing,
+};
+
+/// The requests of one lease that are under way.
+///
+/// Dropping this value releases what may have been granted, in the background.
+pub(crate) struct LeaseRequests {
+    engine: Arc<Engine>,
+    name: LockName,
+    timing: Timing,
+    /// The latest attempt; `None` while a call has it.
+    attempt: Option<AcquireAttempt>,
+    acquiring: UnderWay<TimedReply<AcquireOutcome>>,
+    /// The renewals of the lease, from the first until it is not renewed any longer.
+    renewals: Option<InFlightRenewals>,
+    releasing: UnderWay<Result<ReleaseOutcome>>,
+}
+
+/// A call that has the attempt and gives it back with the reply.
+type UnderWay<T> = Option<BoxFuture<'static, (AcquireAttempt, T)>>;
+
+/// What came of a request.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Acquire(TimedReply<AcquireOutcome>),
+    Renew {
+        reply: TimedReply<RenewOutcome>,
+        /// Another renewal was sent and is unanswered.
+        under_way: bool,
+    },
+    Release(Result<ReleaseOutcome>),
+}
+
+impl From<&Reply> for Event {
+    fn from(reply: &Reply) -> Self {
+        match reply {
+            Reply::Acquire(TimedReply { sent, outcome }) => {
+                Self::AcquireReplied { sent: *sent, reply: outcome.into() }
+            }
+            Reply::Renew { reply: TimedReply { sent, outcome }, under_way } => {
+                Self::RenewReplied { sent: *sent, reply: outcome.into(), under_way: *under_way }
+            }
+            Reply::Release(outcome) => Self::ReleaseReplied { confirmed: outcome.is_ok() },
+        }
+    }
+}
+
+impl LeaseRequests {
+    /// Creates the requests of a lease that was not asked for yet; called within a runtime.
+    pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
+        let (attempt, acquiring, renewals, releasing) = (None, None, None, None);
+        Self { engine, name, timing, attempt, acquiring, renewals, releasing }
+    }
+
+    /// Sends a request.
+    pub(crate) fn send(&mut self, request: Request) {
+        match request {
+            Request::Acquire(id) => self.acquire(id),
+            Request::Renew(window) => {
+                if let (Some(attempt), None) = (&self.attempt, &self.renewals) {
+                    let (name, lease) = (self.name.clone(), attempt.lease());
+                    let renewal = RenewOptions { name, lease, ttl: self.timing.ttl };
+                    self.renewals =
+                        Some(InFlightRenewals::new(self.engine.clone(), renewal, &self.timing));
+                }
+                if let Some(renewals) = &mut self.renewals {
+                    renewals.request(window);
+                }
+            }
+            Request::Release(limit) => {
+                self.releasing = self.attempt.take().map(|mut attempt| {
+                    async move {
+                        let outcome = attempt.release(limit).await;
+                        (attempt, outcome)
+                    }
+                    .boxed()
+                });
+            }
+        }
+    }
+
+    fn acquire(&mut self, id: AttemptId) {
+        let latest = self.attempt.take().filter(|_| id == AttemptId::Retry);
+        let attempt = latest.unwrap_or_else(|| {
+            AcquireAttempt::new(self.engine.clone(), self.name.clone(), &self.timing)
+        });
+        self.acquiring = Some(attempt.send(self.timing.ttl).boxed());
+    }
+
+    /// Waits for the next reply; it stays pending while no request is under way.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no reply.
+    pub(crate) async fn next(&mut self) -> Reply {
+        tokio::select! {
+            biased;
+            (attempt, reply) = finish(&mut self.acquiring) => {
+                self.attempt = Some(attempt);
+                Reply::Acquire(reply)
+            }
+            (reply, under_way) = next_renewal(&mut self.renewals) => {
+                Reply::Renew { reply, under_way }
+            }
+            (attempt, outcome) = finish(&mut self.releasing) => {
+                self.attempt = Some(attempt);
+                Reply::Release(outcome)
+            }
+        }
+    }
+
+    /// Cancels the renewals that were not sent yet, and ignores the replies to the others.
+    pub(crate) fn stop_renewing(&mut self) {
+        self.renewals = None;
+    }
+
+    /// Lets the lease expire: it is not released, not even when this value is dropped.
+    pub(crate) fn never_release(&mut self) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.never_release();
+        }
+    }
+
+    /// Takes out the latest attempt, unless a call has it. Whoever has it releases the lease; the
+    /// renewals go on.
+    pub(crate) fn take_attempt(&mut self) -> Option<AcquireAttempt> {
+        self.attempt.take()
+    }
+
+    /// Gives up waiting for replies and releases what may have been granted, in the background.
+    pub(crate) fn abandon(&mut self) {
+        (self.acquiring, self.releasing, self.attempt) = (None, None, None);
+    }
+}
+
+/// Waits for a call to end.
+///
+/// # Cancel safety
+/// Dropping the future loses nothing.
+async fn finish<T>(call: &mut Option<BoxFuture<'static, T>>) -> T {
+    let Some(running) = call else { return pending().await };
+    let reply = running.await;
+    *call = None;
+    reply
+}
+
+async fn next_renewal(renewals: &mut Option<InFlightRenewals>) -> (TimedReply<RenewOutcome>, bool) {
+    let Some(renewals) = renewals else { return pending().await };
+    let reply = renewals.next().await;
+    (reply, renewals.is_in_flight())
+}
+
+/// Draws the moment of a machine's next wake-up.
+#[derive(Debug, Default)]
+pub(crate) struct WakeTimer {
+    drawn: Option<(NextTick, Moment)>,
+}
+
+impl WakeTimer {
+    /// Returns at the moment that the machine wants, or never if it wants none.
+    pub(crate) fn sleep(
+        &mut self,
+        wake: Option<NextTick>,
+        engine: &Engine,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let Some(wake) = wake else { return pending().boxed() };
+        // The moment is drawn once per wish, not again at every event in between.
+        let drawn = self.drawn.filter(|(last, _)| *last == wake).map(|(_, at)| at);
+        let at = drawn.unwrap_or_else(|| wake.at + engine.jitter(wake.jitter));
+        self.drawn = Some((wake, at));
+        engine.store.clock().sleep_until(at)
+    }
+}

@@ -1,0 +1,243 @@
+//! How a lease is kept: when its heartbeats are due, and until when it may be trusted. Pure.
+
+use std::time::Duration;
+
+use crate::{Moment, Timing};
+
+/// A lease as its holder sees it: the rules of keeping it, with no clock and no I/O of its own.
+///
+/// The trust deadline is `instant before the request was sent + what the store said is left −
+/// margin`: the store decided after the request was sent, so its lease ends later than that.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseSchedule {
+    timing: Timing,
+    /// When the request was sent that the store last said yes to.
+    confirmed: Moment,
+    /// How much earlier than due the next heartbeat may go out.
+    early: Duration,
+    deadline: Moment,
+    /// Heartbeats that failed since.
+    failures: u32,
+    /// When the latest heartbeat was due; retries are counted from there.
+    due: Moment,
+}
+
+/// Says when a heartbeat is sent, and how long its answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RenewalWindow {
+    /// It may go out from here on, to share a batch with others.
+    pub earliest: Moment,
+    /// It goes out at the latest here.
+    pub latest: Moment,
+    /// If no answer has come by then, a retry is sent beside this heartbeat.
+    pub retry_at: Moment,
+    /// An answer is of use until then: this heartbeat alone confirms the lease for no longer.
+    pub useful_until: Moment,
+}
+
+impl RenewalWindow {
+    /// The same with every moment that much earlier, or at the clock's origin: for a model checker.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn shifted_back(&self, by: Duration) -> Self {
+        Self {
+            earliest: self.earliest.saturating_sub(by),
+            latest: self.latest.saturating_sub(by),
+            retry_at: self.retry_at.saturating_sub(by),
+            useful_until: self.useful_until.saturating_sub(by),
+        }
+    }
+}
+
+impl LeaseSchedule {
+    /// The same with every moment that much earlier.
+    pub(crate) fn shifted_back(&self, by: Duration) -> Self {
+        Self {
+            confirmed: self.confirmed.saturating_sub(by),
+            deadline: self.deadline.saturating_sub(by),
+            due: self.due.saturating_sub(by),
+            ..self.clone()
+        }
+    }
+
+    /// The lease that a request sent at `sent` was granted, with `left` of it then.
+    #[must_use]
+    pub fn granted(timing: Timing, sent: Moment, left: Duration) -> Self {
+        let deadline = (sent + left).saturating_sub(timing.margin);
+        let due = sent + timing.heartbeat_interval;
+        // The first heartbeat joins the next that goes out, whenever that is: so however leases
+        // were acquired, all of one interval beat together from then on.
+        let early = timing.heartbeat_interval;
+        let hold = Self { timing, confirmed: sent, early, deadline, failures: 0, due };
+        // Of a lease that was granted unheard and asked for again, only a rest is left. It is
+        // renewed sooner, with time for all tries, lest it run out before a heartbeat has failed.
+        let tries = hold.timing.retry_interval() * (hold.timing.heartbeat_retries + 1);
+        let latest = hold.step_down_at().saturating_sub(tries).max(sent);
+        Self { due: due.min(latest), ..hold }
+    }
+
+    /// Until when the lease may be trusted.
+    #[must_use]
+    pub fn deadline(&self) -> Moment {
+        self.deadline
+    }
+
+    /// When a leader whose heartbeats fail steps down, so that its `stop` ends by the deadline.
+    #[must_use]
+    pub fn step_down_at(&self) -> Moment {
+        let latest = self.deadline.saturating_sub(self.timing.stop_grace);
+        latest.min(self.confirmed + self.timing.tolerance)
+    }
+
+    /// The next heartbeat, as of `now`. One that was due before goes out at once, and its answer
+    /// has the time of any other: else it would have failed unsent, for a grant was heard of late.
+    #[must_use]
+    pub fn next_window(&self, now: Moment) -> RenewalWindow {
+        self.window(self.due.saturating_sub(self.early).max(now), self.due.max(now))
+    }
+
+    /// A heartbeat right now, because something may have happened to the lease.
+    #[must_use]
+    pub fn window_now(&self, now: Moment) -> RenewalWindow {
+        self.window(now, now)
+    }
+
+    fn window(&self, earliest: Moment, latest: Moment) -> RenewalWindow {
+        let retry_at = latest + self.timing.retry_interval();
+        let useful_until = latest + self.timing.tolerance;
+        RenewalWindow { earliest, latest, retry_at, useful_until }
+    }
+
+    /// The store extended the lease: asked at `sent`, it said that `left` is left.
+    ///
+    /// The answer to an older request than the one confirmed last never shortens what is trusted.
+    pub fn record_extension(&mut self, sent: Moment, left: Duration) {
+        if sent < self.confirmed {
+            let deadline = (sent + left).saturating_sub(self.timing.margin);
+            self.deadline = self.deadline.max(deadline);
+            return;
+        }
+        // Half: so any two groups of leases meet, wherever in the interval each of them beats.
+        let early = self.timing.heartbeat_interval / 2;
+        *self = Self { early, ..Self::granted(self.timing.clone(), sent, left) };
+    }
+
+    /// Returns when the latest heartbeat is due.
+    pub(crate) fn due(&self) -> Moment {
+        self.due
+    }
+
+    /// Sets when the latest heartbeat is due; its retries keep their pace from there.
+    pub(crate) fn set_next_due(&mut self, due: Moment) {
+        self.due = due;
+    }
+
+    /// A heartbeat failed or took too long, by `now`.
+    pub fn record_failure(&mut self, now: Moment) {
+        self.failures = self.failures.saturating_add(1);
+        // Leases that failed at about the same time are retried together; but the last retry waits
+        // for its time, lest an outage be survived for less long than the settings say.
+        self.early = match self.failures < self.timing.heartbeat_retries {
+            true => self.timing.retry_interval() / 2,
+            false => Duration::ZERO,
+        };
+        // Not `now + …`: retries keep their pace whether an attempt failed at once or hung.
+        self.due = (self.due + self.timing.retry_interval()).max(now);
+    }
+
+    /// All retries of the heartbeat have failed.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.failures > self.timing.heartbeat_retries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LockStore, MemoryStore, Settings};
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_origin(Duration::from_millis(millis))
+    }
+
+    fn hold() -> LeaseSchedule {
+        let timing = Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap();
+        LeaseSchedule::granted(timing, at(1000), Duration::from_secs(15))
+    }
+
+    #[test]
+    fn trust_deadline_counts_from_when_the_request_was_sent() {
+        let mut hold = hold();
+        assert_eq!(hold.deadline(), at(1000 + 15_000 - 750));
+        // The answer may have taken long; what counts is when it was asked for.
+        hold.record_extension(at(4000), Duration::from_secs(15));
+        assert_eq!(hold.deadline(), at(4000 + 15_000 - 750));
+    }
+
+    #[test]
+    fn the_first_heartbeat_joins_any_batch_and_later_ones_keep_their_interval() {
+        let mut hold = hold();
+        let next = |hold: &LeaseSchedule, now| {
+            let beat = hold.next_window(at(now));
+            (beat.earliest, beat.latest)
+        };
+        assert_eq!(next(&hold, 1000), (at(1000), at(4000)));
+        hold.record_extension(at(2000), Duration::from_secs(15));
+        assert_eq!(next(&hold, 2000), (at(3500), at(5000)));
+        hold.record_failure(at(5100));
+        assert_eq!(next(&hold, 5100), (at(5750), at(6500)));
+        hold.record_failure(at(6500));
+        hold.record_failure(at(8000));
+        assert_eq!(next(&hold, 8000), (at(9500), at(9500)));
+    }
+
+    #[test]
+    fn a_partly_elapsed_lease_is_renewed_in_time() {
+        let rest =
+            |secs| LeaseSchedule::granted(hold().timing, at(1000), Duration::from_secs(secs));
+        // All four tries take 6 s, and stopping and the margin 5.75 s.
+        let due = |secs| rest(secs).next_window(at(1000)).latest;
+        assert_eq!(due(14), at(1000 + 2250));
+        assert_eq!(due(12), at(1000 + 250));
+        assert_eq!(due(11), at(1000));
+        assert_eq!(due(1), at(1000));
+    }
+
+    #[test]
+    fn an_overdue_heartbeat_gets_the_full_reply_timeout() {
+        let beat = hold().next_window(at(7000));
+        assert_eq!((beat.latest, beat.retry_at), (at(7000), at(8500)));
+    }
+
+    #[test]
+    fn a_late_reply_never_shortens_the_trust_deadline() {
+        let mut hold = hold();
+        hold.record_extension(at(5000), Duration::from_secs(15));
+        let before = hold.clone();
+        hold.record_extension(at(4000), Duration::from_secs(15));
+        assert_eq!(hold, before);
+        hold.record_extension(at(4000), Duration::from_secs(17));
+        assert_eq!(hold.deadline(), at(4000 + 17_000 - 750));
+    }
+
+    #[test]
+    fn stop_fits_between_stepping_down_and_the_deadline() {
+        let hold = hold();
+        assert!(hold.step_down_at() + hold.timing.stop_grace <= hold.deadline());
+    }
+
+    #[test]
+    fn retries_keep_their_interval_and_end_before_step_down() {
+        let mut hold = hold();
+        let (mut attempts, mut now) = (0, at(1000));
+        while !hold.is_exhausted() {
+            let beat = hold.next_window(now);
+            assert!(beat.retry_at <= hold.step_down_at());
+            attempts += 1;
+            now = beat.retry_at;
+            hold.record_failure(now);
+        }
+        assert_eq!(attempts, 4, "one heartbeat and three retries");
+    }
+}

@@ -1,0 +1,302 @@
+//! The state machine of a lease as a lock drives it, told anything in any order.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use leasehold_core::lease::LossReason;
+use leasehold_core::lease::machine::{
+    AcquireReply, Action, AttemptId, Cooldown, Event, Machine, RenewReply, Request, Stage,
+};
+use leasehold_core::{
+    FencingToken, Grant, LockStore, MemoryStore, Moment, Reason, Settings, Timing,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn timing() -> Timing {
+    Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap()
+}
+
+fn at(millis: u64) -> Moment {
+    Moment::from_origin(Duration::from_millis(millis))
+}
+
+fn replied(sent: u64, reply: AcquireReply) -> Event {
+    Event::AcquireReplied { sent: at(sent), reply }
+}
+
+fn granted(sent: u64) -> Event {
+    let grant = Grant { token: FencingToken::new(1).unwrap(), left: timing().ttl };
+    replied(sent, AcquireReply::Granted(grant))
+}
+
+fn renewed(sent: u64, reply: RenewReply) -> Event {
+    Event::RenewReplied { sent: at(sent), reply, under_way: false }
+}
+
+fn acquire(id: AttemptId) -> [Action; 1] {
+    [Action::Send(Request::Acquire(id))]
+}
+
+/// A waiter that has sent its first request, at 0 s.
+fn waiter() -> Machine {
+    let mut machine = Machine::for_lock(&timing(), at(0));
+    assert_eq!(machine.handle(Event::Tick, at(0)), acquire(AttemptId::New));
+    machine
+}
+
+/// A holder whose lease was granted at 0 s and is trusted until 14.25 s.
+fn holder() -> Machine {
+    let mut machine = waiter();
+    let actions = machine.handle(granted(0), at(10));
+    assert!(
+        matches!(actions[..], [Action::Granted { .. }, Action::Send(Request::Renew(_))]),
+        "{actions:?}"
+    );
+    machine
+}
+
+#[test]
+fn a_lock_asks_at_once_whatever_the_start_delay() {
+    let settings = Settings::new().start_delay(SECOND);
+    let timing = settings.resolve(&MemoryStore::new().capabilities()).unwrap();
+    let mut machine = Machine::for_lock(&timing, at(0));
+    assert_eq!(machine.handle(Event::Tick, at(0)), acquire(AttemptId::New));
+}
+
+#[test]
+fn a_waiter_repeats_an_attempt_of_unknown_outcome_under_the_same_id() {
+    let mut machine = waiter();
+    machine.handle(replied(0, AcquireReply::Failed), at(10));
+    assert_eq!(machine.handle(Event::Tick, at(60_000)), acquire(AttemptId::Retry));
+    // The first request may still arrive and be granted.
+    machine.handle(replied(60_000, AcquireReply::Held { remaining: SECOND }), at(60_010));
+    assert_eq!(machine.handle(Event::Tick, at(120_000)), acquire(AttemptId::Retry));
+    machine.handle(replied(120_000, AcquireReply::Failed), at(120_010));
+    let pause = machine.next_tick().unwrap();
+    assert_eq!(pause.at, at(120_010) + SECOND, "a failure after an answer is the first in a row");
+}
+
+#[test]
+fn a_waiter_releases_what_was_granted_before_a_disable() {
+    let mut machine = waiter();
+    machine.handle(replied(0, AcquireReply::Failed), at(10));
+    machine.handle(Event::Tick, at(60_000));
+    let actions = machine.handle(replied(60_000, AcquireReply::Disabled), at(60_010));
+    assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
+    machine.handle(Event::ReleaseReplied { confirmed: true }, at(60_020));
+    assert_eq!(machine.handle(Event::Tick, at(60_020)), acquire(AttemptId::New));
+}
+
+#[test]
+fn a_waiter_asks_again_when_the_lease_in_the_way_ends_and_at_each_poll() {
+    let poll = timing().poll_interval;
+    for (reply, wait) in [
+        (AcquireReply::Held { remaining: SECOND }, SECOND),
+        (AcquireReply::Held { remaining: 100 * SECOND }, poll),
+        (AcquireReply::Disabled, poll),
+    ] {
+        let mut machine = waiter();
+        machine.handle(replied(0, reply), at(10));
+        let wake = machine.next_tick().unwrap();
+        assert_eq!(wake.at, at(10) + wait);
+        assert!(!wake.jitter.is_zero());
+        assert_eq!(machine.handle(Event::Hint, at(20)), acquire(AttemptId::New));
+    }
+}
+
+#[test]
+fn a_waiter_ignores_hints_while_the_store_fails() {
+    let mut machine = waiter();
+    machine.handle(replied(0, AcquireReply::Failed), at(10));
+    assert_eq!(machine.handle(Event::Hint, at(11)), []);
+}
+
+#[test]
+fn a_grant_that_came_too_late_to_be_trusted_is_released() {
+    let mut machine = waiter();
+    let actions = machine.handle(granted(0), at(14_250));
+    assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
+    let mut machine = waiter();
+    machine.handle(granted(0), at(14_249));
+    assert_eq!(machine.stage(), Stage::Held, "a lock needs no time to stop in");
+}
+
+#[test]
+fn a_held_lock_is_retried_until_its_deadline() {
+    let mut machine = holder();
+    let mut retries = 0;
+    loop {
+        let now = machine.next_tick().unwrap().at;
+        match &machine.handle(Event::Tick, now)[..] {
+            [Action::Send(Request::Renew(_))] => retries += 1,
+            [Action::Lost { reason: LossReason::Expired, deadline }] => {
+                assert_eq!((now, *deadline), (at(14_250), at(14_250)));
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(retries, 7, "one each 1.5 s from 4.5 s on");
+}
+
+#[test]
+fn trust_that_is_over_does_not_come_back() {
+    let mut machine = holder();
+    let late = renewed(3_000, RenewReply::Extended { left: timing().ttl });
+    let expired = Action::Lost { reason: LossReason::Expired, deadline: at(14_250) };
+    assert_eq!(machine.handle(late, at(14_250)), [expired]);
+    let again = renewed(4_500, RenewReply::Extended { left: timing().ttl });
+    assert_eq!(machine.handle(again, at(14_260)), []);
+}
+
+#[test]
+fn a_hint_makes_a_holder_renew_once() {
+    let mut machine = holder();
+    assert!(matches!(machine.handle(Event::Hint, at(100))[..], [Action::Send(Request::Renew(_))]));
+    assert_eq!(machine.handle(Event::Hint, at(101)), []);
+}
+
+#[test]
+fn a_disabled_lock_is_not_renewed_and_its_lease_runs_on() {
+    let mut machine = holder();
+    let reason = Reason::new("upkeep").unwrap();
+    let disabled = renewed(3_000, RenewReply::Disabled { reason: reason.clone() });
+    let lost = Action::Lost { reason: LossReason::Disabled { reason }, deadline: at(14_250) };
+    assert_eq!(machine.handle(disabled, at(3_010)), [lost]);
+    assert_eq!(machine.stage(), Stage::Ending);
+    assert_eq!(machine.next_tick(), None);
+}
+
+#[test]
+fn a_release_is_tried_three_times_while_the_lease_lasts() {
+    let mut machine = holder();
+    let mut actions = machine.release(Cooldown::None, at(100));
+    for _ in 0..3 {
+        assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
+        let now = machine.next_tick().map_or(at(100), |wake| wake.at);
+        machine.handle(Event::ReleaseReplied { confirmed: false }, now);
+        let next = machine.next_tick().unwrap().at;
+        actions = machine.handle(Event::Tick, next);
+    }
+    assert_eq!(actions, acquire(AttemptId::New));
+}
+
+/// What a machine keeps to, whatever it is told.
+#[derive(Debug, Default)]
+struct Rules {
+    acquiring: bool,
+    releasing: bool,
+    /// The latest attempt may have been granted, and was not released.
+    uncertain: bool,
+    /// An earlier request of the attempt under way may have been granted.
+    retry: bool,
+    deadline: Option<Moment>,
+    grants: u64,
+}
+
+impl Rules {
+    fn check(&mut self, action: &Action, now: Moment) {
+        match action {
+            Action::Send(Request::Acquire(id)) => {
+                assert!(!self.acquiring && !self.releasing && self.deadline.is_none(), "{self:?}");
+                assert_eq!(*id == AttemptId::Retry, self.uncertain, "{self:?}");
+                self.retry = self.uncertain;
+                (self.acquiring, self.uncertain) = (true, true);
+            }
+            Action::Send(Request::Renew(window)) => {
+                assert!(self.deadline.is_some_and(|deadline| now < deadline), "{self:?}");
+                assert!(window.latest >= now && window.earliest <= window.latest, "{window:?}");
+            }
+            Action::Send(Request::Release(_)) => {
+                assert!(!self.releasing && self.deadline.is_none(), "{self:?}");
+                self.releasing = true;
+            }
+            Action::Granted { deadline, .. } => {
+                assert!(now < *deadline && self.deadline.is_none(), "{self:?}");
+                self.deadline = Some(*deadline);
+                self.grants += 1;
+            }
+            Action::ExtendTrust(deadline) => {
+                assert!(now < *deadline, "{self:?}");
+                assert!(self.deadline.is_some_and(|until| now < until), "{self:?}");
+                self.deadline = Some(*deadline);
+            }
+            Action::Lost { reason, .. } => {
+                assert!(self.deadline.take().is_some(), "{reason:?}");
+            }
+        }
+    }
+
+    /// An event that the world could send now.
+    fn event(&mut self, random: &mut fastrand::Rng, now: Moment, token: &mut u64) -> Event {
+        let sent = now.saturating_sub(Duration::from_millis(random.u64(0..12_000)));
+        let left = Duration::from_millis(random.u64(0..15_000));
+        match random.u32(0..8) {
+            0 | 1 if self.acquiring => {
+                self.acquiring = false;
+                *token += 1;
+                let grant = Grant { token: FencingToken::new(*token).unwrap(), left };
+                let reply = match random.u32(0..4) {
+                    0 => AcquireReply::Held { remaining: left },
+                    1 => AcquireReply::Disabled,
+                    2 => AcquireReply::Failed,
+                    _ => AcquireReply::Granted(grant),
+                };
+                if matches!(reply, AcquireReply::Held { .. } | AcquireReply::Disabled) {
+                    self.uncertain = self.retry;
+                }
+                Event::AcquireReplied { sent, reply }
+            }
+            2 | 3 => {
+                let reply = match random.u32(0..6) {
+                    0 => RenewReply::Lost,
+                    1 => RenewReply::Failed,
+                    2 => RenewReply::Disabled { reason: Reason::new("upkeep").unwrap() },
+                    _ => RenewReply::Extended { left },
+                };
+                Event::RenewReplied { sent, reply, under_way: random.bool() }
+            }
+            4 if self.releasing => {
+                self.releasing = false;
+                Event::ReleaseReplied { confirmed: random.bool() }
+            }
+            5 => Event::Hint,
+            _ => Event::Tick,
+        }
+    }
+}
+
+#[test]
+fn the_rules_hold_for_any_sequence_of_events() {
+    let (mut grants, mut losses) = (0, 0);
+    for seed in 0..400 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut machine, mut rules) = (Machine::for_lock(&timing(), at(0)), Rules::default());
+        let (mut now, mut token) = (at(0), 0);
+        for _ in 0..500 {
+            now = now + Duration::from_millis(random.u64(0..3_000));
+            let before = machine.stage();
+            let actions = if before == Stage::Ending && random.bool() {
+                losses += 1;
+                machine.never_release(Cooldown::None, now)
+            } else if before == Stage::Held && random.u32(0..20) == 0 {
+                rules.deadline = None;
+                machine.release(Cooldown::None, now)
+            } else {
+                let event = rules.event(&mut random, now, &mut token);
+                machine.handle(event, now)
+            };
+            for action in &actions {
+                rules.check(action, now);
+            }
+            if matches!(before, Stage::Ending | Stage::Releasing) && machine.stage() == Stage::Idle
+            {
+                rules.uncertain = false;
+            }
+        }
+        grants += rules.grants;
+    }
+    println!("{grants} grants, {losses} lost");
+    assert!(grants > 400 && losses > 50, "too little happened: {grants} grants, {losses} losses");
+}

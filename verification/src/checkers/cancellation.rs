@@ -1,0 +1,50 @@
+//! A job is told by its leadership that its term is to end at the moment at which `stop` is called,
+//! and at no other.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::found::Found;
+use crate::history::{Event, History, InstanceId, NameId};
+
+pub(super) fn check(history: &History) -> Found {
+    // Terms of which the one has been seen and not yet the other.
+    let mut half: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
+    for (now, fact) in &history.events {
+        if let Some((term, since)) = half.iter().find(|(_, since)| *since < now) {
+            let what =
+                format!("{term:?} is either cancelled or stopped at {since:?}, but not both");
+            return Err((*now, what));
+        }
+        match fact {
+            Event::Cancelled(process, name, token) | Event::Stopping(process, name, token, _) => {
+                let term = (*process, *name, *token);
+                if half.remove(&term).is_none() {
+                    half.insert(term, *now);
+                }
+            }
+            Event::Crashed(gone) => half.retain(|(process, ..), _| process != gone),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stop_and_cancellation_come_together() {
+        let cancelled = |at| (at, Event::Cancelled(1, 0, 10));
+        let stopping = |at| (at, Event::Stopping(1, 0, 10, "resigned"));
+        let found = |facts: &[_]| {
+            check(&History::of(&[facts, &[(9.0, Event::MessageFault(1))]].concat()).unwrap())
+        };
+        assert!(found(&[cancelled(1.0), stopping(1.0)]).is_ok());
+        assert!(found(&[stopping(1.0), cancelled(1.0)]).is_ok());
+        assert!(found(&[cancelled(1.0), stopping(2.0)]).is_err());
+        assert!(found(&[stopping(1.0)]).is_err());
+        assert!(found(&[cancelled(1.0), (1.0, Event::Crashed(1))]).is_ok());
+    }
+}

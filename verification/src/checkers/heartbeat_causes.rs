@@ -1,0 +1,85 @@
+//! Every heartbeat has a cause: one of its leases was last renewed an interval ago, or a hint came
+//! since, or the instance was in trouble; or one that was given back would have been due, for its
+//! timer is not called off and takes along those that may go. So heartbeats are no more frequent than was asked for.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::faults::InstanceFaults;
+use super::found::Found;
+use crate::history::{Event, History, InstanceId, NameId};
+
+/// How long before the store grants it a lease may have been asked for, far beyond what is usual.
+const MAX_DELIVERY: Duration = Duration::from_millis(50);
+
+pub(super) fn check(history: &History) -> Found {
+    let timing = &history.timing;
+    // By a clock that drifts, and timers that fire a little early.
+    let interval =
+        timing.heartbeat_interval.mul_f64(0.998).saturating_sub(Duration::from_millis(2));
+    let mut trouble = InstanceFaults::default();
+    // When each lease was last renewed or asked for; a retry is granted the same again.
+    let mut last: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
+    let mut hinted: HashMap<(InstanceId, Option<NameId>), Duration> = HashMap::new();
+    for (now, fact) in &history.events {
+        trouble.see(*now, fact);
+        match fact {
+            Event::Granted(process, name, token) => {
+                last.entry((*process, *name, *token)).or_insert(now.saturating_sub(MAX_DELIVERY));
+            }
+            Event::Hinted(process, name) => {
+                hinted.insert((*process, *name), *now);
+            }
+            Event::Renewed(process, leases) => {
+                // What failed is retried sooner; and no longer than a ttl after.
+                let calm = trouble.over_since(*process).is_some_and(|at| at + timing.ttl < *now);
+                let is_due = |(name, token): &(NameId, u64)| {
+                    let before = last.get(&(*process, *name, *token)).copied().unwrap_or_default();
+                    let hint = |name| hinted.get(&(*process, name)).is_some_and(|at| *at >= before);
+                    before + interval <= *now || hint(Some(*name)) || hint(None)
+                };
+                let due_just_now = || {
+                    let its = last.iter().filter(|((of, ..), _)| of == process);
+                    its.map(|(_, at)| *at + interval)
+                        .any(|due| due <= *now && *now < due + MAX_DELIVERY * 2)
+                };
+                if calm && !leases.iter().any(is_due) && !due_just_now() {
+                    return Err((*now, format!("{process} renews {leases:?} before it is due")));
+                }
+                last.extend(leases.iter().map(|(name, token)| ((*process, *name, *token), *now)));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One lease is renewed at 40 s and later, the other at 39 s.
+    fn found(then: Event, again: f64) -> Found {
+        let events = [
+            (39.0, Event::Granted(1, 1, 7)),
+            (39.2, Event::Granted(1, 2, 7)),
+            (40.0, Event::Renewed(1, vec![(0, 10), (1, 7)])),
+            (41.0, then),
+            (again, Event::Renewed(1, vec![(0, 10)])),
+        ];
+        check(&History::of(&events).unwrap())
+    }
+
+    #[test]
+    fn an_early_heartbeat_is_found() {
+        let nothing = Event::Hinted(2, None);
+        assert!(found(nothing.clone(), 43.0).is_ok());
+        assert!(found(nothing.clone(), 42.9).is_err());
+        assert!(found(nothing.clone(), 41.5).is_err());
+        assert!(found(nothing, 42.2).is_ok(), "a timer that was not called off");
+        assert!(found(Event::Hinted(1, Some(1)), 41.5).is_err());
+        for cause in [Event::Hinted(1, Some(0)), Event::Hinted(1, None), Event::MessageFault(1)] {
+            assert!(found(cause, 41.5).is_ok());
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! No lease is renewed that is no longer wanted: none after its release was confirmed, its guard
+//! was given back or told that it is lost, or its term was told to stop.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::found::Found;
+use crate::history::{Event, History, NameId};
+
+pub(super) fn check(history: &History) -> Found {
+    // Since when leases are over; at that very moment, a heartbeat may still go out.
+    let mut over: HashMap<(NameId, u64), Duration> = HashMap::new();
+    for (now, fact) in &history.events {
+        match fact {
+            Event::Released(name, token)
+            | Event::GuardReleased(_, name, token)
+            | Event::GuardLost(_, name, token, _)
+            | Event::Stopping(_, name, token, _) => {
+                over.entry((*name, *token)).or_insert(*now);
+            }
+            Event::Renewed(process, leases) => {
+                let since = |lease| over.get(lease).copied().filter(|since| since < now);
+                let stray = leases.iter().find_map(|lease| since(lease).map(|at| (lease, at)));
+                if let Some(((name, token), since)) = stray {
+                    let what = format!("{process} renews {token} of {name}, over since {since:?}");
+                    return Err((*now, what));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_after_release_is_found() {
+        let renewed = (3.0, Event::Renewed(1, vec![(1, 7), (0, 10)]));
+        let found = |fact| check(&History::of(&[(2.0, fact), renewed.clone()]).unwrap());
+        assert!(found(Event::Released(0, 10)).is_err());
+        assert!(found(Event::GuardReleased(1, 0, 10)).is_err());
+        assert!(found(Event::GuardLost(1, 0, 10, "expired")).is_err());
+        assert!(found(Event::Stopping(1, 0, 10, "resigned")).is_err());
+        assert!(found(Event::Released(0, 9)).is_ok());
+        assert!(found(Event::GuardReleased(1, 1, 10)).is_ok());
+        let at_once = [(3.0, Event::Released(0, 10)), renewed.clone()];
+        assert!(check(&History::of(&at_once).unwrap()).is_ok());
+    }
+}

@@ -1,0 +1,135 @@
+//! No lease is left behind: what was granted to an instance that does not use it, such as one that
+//! gave up waiting half-way, and what it uses no more, is given back as soon as nothing is in the
+//! way.
+//!
+//! A call that timed out has unknown effect to the instance, which must then expect the grant; so
+//! what counts here is what the store did, and not what anybody was told.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::found::Found;
+use crate::history::{Event, History, InstanceId, NameId};
+
+/// What an answer and a release take together, far beyond what is usual.
+const RELEASE_LIMIT: Duration = Duration::from_secs(1);
+
+pub(super) fn check(history: &History) -> Found {
+    // Grants that nobody has relied on, and since when that is for no other reason.
+    let mut unused: HashMap<NameId, (InstanceId, u64, Duration)> = HashMap::new();
+    let mut mishap: HashMap<InstanceId, Duration> = HashMap::new();
+    let (mut out, mut cut) = (HashSet::new(), HashSet::new());
+    // A retry is granted what is left of the same lease.
+    let mut seen = HashSet::new();
+    let mut trusted: HashMap<(NameId, u64), Duration> = HashMap::new();
+    // Their leases run out by themselves.
+    let mut aborted = HashSet::new();
+    for (now, fact) in &history.events {
+        let orphan = unused.iter().find(|(_, (.., since))| *now > *since + RELEASE_LIMIT);
+        if let Some((name, (process, token, since))) = orphan {
+            let what =
+                format!("{process} neither uses nor releases {token} of {name} since {since:?}");
+            return Err((*now, what));
+        }
+        match fact {
+            // What is late on its way there is late on its way back.
+            Event::Granted(process, name, token) if mishap.get(process) == Some(now) => {
+                seen.insert((*name, *token));
+            }
+            // Nor does one use it in time that is frozen, cut off or gone.
+            Event::Granted(process, name, token)
+                if out.contains(process) || cut.contains(process) =>
+            {
+                seen.insert((*name, *token));
+            }
+            Event::Granted(process, name, token) if seen.insert((*name, *token)) => {
+                unused.insert(*name, (*process, *token, *now));
+            }
+            Event::TrustEnded(process, name, token) => {
+                let runs_on = trusted.get(&(*name, *token)).is_some_and(|until| until > now);
+                let expires = aborted.contains(&(*name, *token));
+                if runs_on && !expires && !out.contains(process) && !cut.contains(process) {
+                    unused.insert(*name, (*process, *token, *now));
+                }
+            }
+            Event::TrustExtended(_, name, token, until) => {
+                trusted.insert((*name, *token), *until);
+                unused.retain(|held, (_, term, _)| held != name || term != token);
+            }
+            Event::Aborted(_, name, token) => {
+                aborted.insert((*name, *token));
+            }
+            Event::Released(name, token) => {
+                trusted.remove(&(*name, *token));
+                unused.remove(name);
+            }
+            // A crash leaves its leases to run out, and what goes wrong for an instance excuses
+            // it, and no other.
+            Event::Crashed(process) | Event::Frozen(process) => {
+                out.insert(*process);
+                unused.retain(|_, (granted, ..)| granted != process);
+            }
+            Event::LinkDegraded(process) => {
+                cut.insert(*process);
+                unused.retain(|_, (granted, ..)| granted != process);
+            }
+            Event::Thawed(process) => {
+                out.remove(process);
+            }
+            Event::LinkRestored(process) => {
+                cut.remove(process);
+            }
+            Event::MessageFault(process) => {
+                mishap.insert(*process, *now);
+                unused.retain(|_, (granted, ..)| granted != process);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(then: Event) -> Found {
+        let events = [(1.0, Event::Granted(1, 0, 10)), (1.5, then), (3.0, Event::Hinted(1, None))];
+        check(&History::of(&events).unwrap())
+    }
+
+    #[test]
+    fn a_never_used_lease_is_found() {
+        assert!(found(Event::Hinted(1, None)).is_err());
+        assert!(found(Event::Released(1, 10)).is_err());
+        assert!(found(Event::Released(0, 10)).is_ok());
+        assert!(found(Event::TrustExtended(1, 0, 10, Duration::from_secs(9))).is_ok());
+        for excuse in [Event::Crashed, Event::Frozen, Event::LinkDegraded, Event::MessageFault] {
+            assert!(found(excuse(1)).is_ok());
+            assert!(found(excuse(2)).is_err(), "another's trouble is no excuse");
+        }
+    }
+
+    #[test]
+    fn an_abandoned_lease_is_found() {
+        let found = |until, then| {
+            let events = [
+                (1.0, Event::TrustExtended(1, 0, 10, Duration::from_secs(until))),
+                (2.0, Event::TrustEnded(1, 0, 10)),
+                (2.5, then),
+                (4.0, Event::Hinted(1, None)),
+            ];
+            check(&History::of(&events).unwrap())
+        };
+        assert!(found(9, Event::Hinted(1, None)).is_err());
+        assert!(found(2, Event::Hinted(1, None)).is_ok());
+        assert!(found(9, Event::Released(0, 10)).is_ok());
+        let aborted = [
+            (1.0, Event::TrustExtended(1, 0, 10, Duration::from_secs(9))),
+            (2.0, Event::Aborted(1, 0, 10)),
+            (2.0, Event::TrustEnded(1, 0, 10)),
+            (4.0, Event::Hinted(1, None)),
+        ];
+        assert!(check(&History::of(&aborted).unwrap()).is_ok());
+    }
+}

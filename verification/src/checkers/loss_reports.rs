@@ -1,0 +1,159 @@
+//! A guard says that its lease is lost when it is, and not before: when trust is over, when the
+//! store no longer has the lease, or when the name was disabled; and then soon, unless the instance
+//! is frozen.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::faults::InstanceFaults;
+use super::found::Found;
+use crate::history::{Event, History, InstanceId, NameId};
+
+/// What a timer may be off, and an answer may take, far beyond what is usual.
+const REPORT_LIMIT: Duration = Duration::from_millis(100);
+
+/// What rounding may make of a moment.
+const ROUNDING: Duration = Duration::from_millis(2);
+
+/// A guard in somebody's hands that has not said that its lease is lost.
+#[derive(Debug)]
+struct HeldGuard {
+    /// Until when the lease is trusted; for ever until the guard has been asked.
+    until: Duration,
+    disabled: Option<Duration>,
+}
+
+pub(super) fn check(history: &History) -> Found {
+    // When the next heartbeat or a retry of it finds out that a name is disabled.
+    let beat = history.timing.heartbeat_interval.mul_f64(1.002) + history.timing.retry_interval();
+    let mut trouble = InstanceFaults::default();
+    let mut held: HashMap<(InstanceId, NameId, u64), HeldGuard> = HashMap::new();
+    // The latest grant of each name, and those in force when theirs was disabled.
+    let mut granted: HashMap<NameId, u64> = HashMap::new();
+    let mut disabled: HashSet<(NameId, u64)> = HashSet::new();
+    let mut freed: HashMap<NameId, u64> = HashMap::new();
+    for (now, fact) in &history.events {
+        let late = held.iter().find(|((process, ..), guard)| {
+            let calm = trouble.over_since(*process);
+            let told = guard.disabled.zip(calm).map(|(at, calm)| at.max(calm) + beat);
+            let thawed = trouble.last_thaw(*process);
+            let over = guard.until.max(thawed);
+            let due = told.map_or(over, |told| told.min(over));
+            !trouble.is_frozen(*process) && *now > due.saturating_add(REPORT_LIMIT)
+        });
+        if let Some((guard, HeldGuard { until, disabled })) = late {
+            let what = format!(
+                "nobody tells that {guard:?} is lost: trusted until {until:?}, disabled at \
+                 {disabled:?}"
+            );
+            return Err((*now, what));
+        }
+        trouble.see(*now, fact);
+        match fact {
+            Event::Granted(_, name, token) => {
+                granted.insert(*name, *token);
+            }
+            Event::Disabled(name) => {
+                let Some(token) = granted.get(name) else { continue };
+                disabled.insert((*name, *token));
+                let its =
+                    held.iter_mut().filter(|((_, held, term), _)| (held, term) == (name, token));
+                its.for_each(|(_, guard)| guard.disabled = Some(*now));
+            }
+            Event::Released(name, token) => {
+                freed.insert(*name, *token);
+            }
+            Event::GuardAcquired(process, name, token) => {
+                // Before, there was no guard to find out.
+                let disabled = disabled.contains(&(*name, *token)).then_some(*now);
+                let guard = HeldGuard { until: Duration::MAX, disabled };
+                held.insert((*process, *name, *token), guard);
+            }
+            Event::TrustExtended(process, name, token, until) => {
+                if let Some(guard) = held.get_mut(&(*process, *name, *token)) {
+                    guard.until = *until;
+                }
+            }
+            Event::GuardReleased(process, name, token) => {
+                held.remove(&(*process, *name, *token));
+            }
+            Event::Crashed(gone) => held.retain(|(process, ..), _| process != gone),
+            Event::GuardLost(process, name, token, why) => {
+                let guard = held.remove(&(*process, *name, *token));
+                let is_over = guard.as_ref().is_some_and(|guard| guard.until <= *now + ROUNDING);
+                let is_so = match *why {
+                    "expired" => is_over,
+                    "gone" => is_over || freed.get(name) == Some(token),
+                    "disabled" => guard.as_ref().is_some_and(|guard| guard.disabled.is_some()),
+                    _ => false,
+                };
+                if !is_so {
+                    let what =
+                        format!("{token} of {name} is no loss ({why}) to {process}: {guard:?}");
+                    return Err((*now, what));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A guard, trusted until 10 s or the name disabled, and lost then.
+    fn found(then: Event, lost: f64, why: &'static str) -> Found {
+        let events = [
+            (1.0, Event::Granted(1, 0, 10)),
+            (1.0, Event::GuardAcquired(1, 0, 10)),
+            (1.0, Event::TrustExtended(1, 0, 10, Duration::from_secs(10))),
+            (2.0, then),
+            (lost, Event::GuardLost(1, 0, 10, why)),
+        ];
+        check(&History::of(&events).unwrap())
+    }
+
+    #[test]
+    fn early_and_late_losses_are_found() {
+        let nothing = Event::Hinted(1, None);
+        assert!(found(nothing.clone(), 10.0, "expired").is_ok());
+        assert!(found(nothing.clone(), 10.0, "gone").is_ok());
+        assert!(found(nothing.clone(), 9.9, "expired").is_err());
+        assert!(found(nothing.clone(), 10.2, "expired").is_err());
+        assert!(found(nothing, 10.0, "disabled").is_err());
+    }
+
+    #[test]
+    fn justified_losses_pass() {
+        assert!(found(Event::Disabled(0), 3.0, "disabled").is_ok());
+        assert!(found(Event::Disabled(0), 3.0, "expired").is_err());
+        assert!(found(Event::Disabled(1), 3.0, "disabled").is_err());
+        assert!(found(Event::Disabled(0), 7.0, "disabled").is_err());
+        assert!(found(Event::Released(0, 10), 3.0, "gone").is_ok());
+        assert!(found(Event::Frozen(1), 12.0, "expired").is_ok());
+        assert!(
+            found(Event::GuardReleased(1, 0, 10), 10.0, "expired").is_err(),
+            "it is out of hand"
+        );
+    }
+
+    #[test]
+    fn a_missing_loss_is_found() {
+        let found = |then| {
+            let events = [
+                (1.0, Event::GuardAcquired(1, 0, 10)),
+                (1.0, Event::TrustExtended(1, 0, 10, Duration::from_secs(10))),
+                (2.0, then),
+                (20.0, Event::Hinted(1, None)),
+            ];
+            check(&History::of(&events).unwrap())
+        };
+        assert!(found(Event::Hinted(1, None)).is_err());
+        assert!(found(Event::LinkDegraded(1)).is_err(), "a clock needs no store");
+        for excuse in [Event::GuardReleased(1, 0, 10), Event::Frozen(1), Event::Crashed(1)] {
+            assert!(found(excuse).is_ok());
+        }
+    }
+}

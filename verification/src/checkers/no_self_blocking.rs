@@ -1,0 +1,140 @@
+//! No instance stands in its own way: while it waits for a name, it is not refused it because of a
+//! lease that an attempt of its own, in the same waiting, was granted without its knowing. Such an
+//! attempt is to be tried again, as whatever else is asked for is kept out by it until it runs out.
+//!
+//! No weather excuses that. What may be in the way is what was granted in an earlier waiting, given
+//! up, and before the name was disabled: either is given back, but that may get lost.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::found::Found;
+use crate::history::{AttemptId, AttemptResult, Event, History, InstanceId, NameId};
+
+pub(super) fn check(history: &History) -> Found {
+    // Attempts that may have been granted, as far as those who wait by them were told.
+    let mut open: HashMap<AttemptId, (InstanceId, NameId)> = HashMap::new();
+    // Those who wait for a lock; whoever asks for one and does not gave up as the request went out.
+    let mut waiting: HashSet<(InstanceId, NameId)> = HashSet::new();
+    let locks: HashSet<NameId> = history.events.iter().filter_map(is_waiting).collect();
+    for (now, fact) in &history.events {
+        match fact {
+            Event::WaitStarted(process, name) => {
+                waiting.insert((*process, *name));
+            }
+            Event::AcquireSent(process, name, attempt)
+                if !locks.contains(name) || waiting.contains(&(*process, *name)) =>
+            {
+                open.insert(*attempt, (*process, *name));
+            }
+            Event::AcquireEnded(
+                _,
+                _,
+                attempt,
+                AttemptResult::Granted | AttemptResult::Disabled,
+            ) => {
+                open.remove(attempt);
+            }
+            // A waiting that is over, also with a request under way.
+            Event::WaitEnded(process, name) => {
+                waiting.remove(&(*process, *name));
+                open.retain(|_, of| *of != (*process, *name));
+            }
+            Event::Crashed(gone) => open.retain(|_, (process, _)| process != gone),
+            // Both of this waiting: a request of an earlier one may arrive yet.
+            Event::RefusedBy(process, name, attempt, other)
+                if [attempt, other].iter().all(|it| open.get(it) == Some(&(*process, *name))) =>
+            {
+                let what = format!(
+                    "{process} asks for {name} by attempt {attempt}, and its own {other} is in the \
+                     way, granted without its knowing"
+                );
+                return Err((*now, what));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_waiting((_, fact): &(Duration, Event)) -> Option<NameId> {
+    match fact {
+        Event::WaitStarted(_, name) => Some(*name),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An attempt is granted unheard, and then another of the same instance is made.
+    fn found(then: Event) -> Found {
+        let events = [
+            (1.0, Event::WaitStarted(1, 0)),
+            (1.0, Event::AcquireSent(1, 0, 5)),
+            (2.0, Event::Granted(1, 0, 10)),
+            (9.0, Event::AcquireEnded(1, 0, 5, AttemptResult::Unknown)),
+            (9.0, then),
+            (9.5, Event::AcquireSent(1, 0, 6)),
+            (9.6, Event::RefusedBy(1, 0, 6, 5)),
+        ];
+        check(&History::of(&events).unwrap())
+    }
+
+    #[test]
+    fn a_retry_under_a_new_id_is_found() {
+        assert!(found(Event::Hinted(1, None)).is_err());
+        for trouble in
+            [Event::MessageFault(1), Event::LinkDegraded(1), Event::Frozen(1), Event::Thawed(1)]
+        {
+            assert!(found(trouble).is_err(), "no weather is an excuse");
+        }
+        assert!(found(Event::ReleaseSent(1, 0, 5)).is_err(), "that may get lost");
+        assert!(
+            found(Event::AcquireEnded(1, 0, 5, AttemptResult::Refused)).is_err(),
+            "of another request"
+        );
+        assert!(found(Event::WaitEnded(2, 0)).is_err());
+        assert!(found(Event::WaitEnded(1, 1)).is_err());
+    }
+
+    #[test]
+    fn own_released_leases_are_excused() {
+        assert!(found(Event::WaitEnded(1, 0)).is_ok());
+        assert!(found(Event::Crashed(1)).is_ok());
+        assert!(found(Event::AcquireEnded(1, 0, 5, AttemptResult::Disabled)).is_ok());
+        assert!(found(Event::AcquireEnded(1, 0, 5, AttemptResult::Granted)).is_ok(), "it knows");
+    }
+
+    #[test]
+    fn requests_of_an_earlier_wait_are_excused() {
+        let found = |asker, holder| {
+            let events = [
+                (1.0, Event::WaitStarted(1, 0)),
+                (1.0, Event::AcquireSent(1, 0, 4)),
+                (2.0, Event::WaitEnded(1, 0)),
+                (2.0, Event::AcquireSent(1, 0, 5)),
+                (3.0, Event::WaitStarted(1, 0)),
+                (3.0, Event::AcquireSent(1, 0, 6)),
+                (4.0, Event::Granted(1, 0, 10)),
+                (5.0, Event::RefusedBy(1, 0, asker, holder)),
+            ];
+            check(&History::of(&events).unwrap())
+        };
+        for (asker, holder) in [(4, 6), (5, 6), (6, 4), (6, 5)] {
+            assert!(found(asker, holder).is_ok());
+        }
+    }
+
+    #[test]
+    fn foreign_leases_are_excused() {
+        let events = [
+            (1.0, Event::AcquireSent(1, 0, 5)),
+            (1.0, Event::AcquireSent(2, 0, 6)),
+            (2.0, Event::Granted(1, 0, 10)),
+            (3.0, Event::RefusedBy(2, 0, 6, 5)),
+        ];
+        assert!(check(&History::of(&events).unwrap()).is_ok());
+    }
+}

@@ -1,0 +1,50 @@
+//! Nobody is told that its lease is held when trust in it is over.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::found::Found;
+use crate::history::{Event, History, InstanceId, NameId};
+
+/// What rounding may make of a moment.
+const ROUNDING: Duration = Duration::from_millis(1);
+
+pub(super) fn check(history: &History) -> Found {
+    let mut trusted: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
+    for (now, fact) in &history.events {
+        match fact {
+            Event::TrustExtended(process, name, token, until) => {
+                trusted.insert((*process, *name, *token), *until);
+            }
+            Event::TrustEnded(process, name, token) => {
+                trusted.insert((*process, *name, *token), *now);
+            }
+            // What is trusted at first may be noted a little later, at the same moment.
+            Event::ToldHeld(process, name, token) => {
+                let until = trusted.get(&(*process, *name, *token));
+                if let Some(until) = until.filter(|until| **until + ROUNDING <= *now) {
+                    let what = format!("{process} relies on {token} of {name}, over at {until:?}");
+                    return Err((*now, what));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_held_past_the_deadline_is_found() {
+        let found = |then, at| {
+            let trusts = (1.0, Event::TrustExtended(1, 0, 10, Duration::from_secs(9)));
+            check(&History::of(&[trusts, (2.0, then), (at, Event::ToldHeld(1, 0, 10))]).unwrap())
+        };
+        assert!(found(Event::MessageFault(1), 8.9).is_ok());
+        assert!(found(Event::MessageFault(1), 9.1).is_err());
+        assert!(found(Event::TrustEnded(1, 0, 10), 8.9).is_err());
+    }
+}

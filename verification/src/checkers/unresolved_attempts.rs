@@ -1,0 +1,137 @@
+//! No attempt is forgotten, whatever the weather: one that may have been granted unheard is tried
+//! again or given back, within the pause that may come in between, and what was granted is used or
+//! given back at once. So nothing is held for the rest of a ttl that nobody knows of.
+//!
+//! (`orphans` judges what became of that at the store, in fair weather alone.)
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::faults::InstanceFaults;
+use super::found::Found;
+use crate::history::{AttemptId, AttemptResult, Event, History, InstanceId, NameId};
+
+/// What a timer may be off, and a task may take, far beyond what is usual.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(1);
+
+/// An attempt whose lease may be in force.
+#[derive(Debug)]
+struct OpenAttempt {
+    process: InstanceId,
+    name: NameId,
+    /// A call of it may have been granted, or may be yet.
+    in_doubt: bool,
+    /// Since when something is to be done about it, and how soon; not while a call is under way.
+    due: Option<(Duration, Duration)>,
+}
+
+pub(super) fn check(history: &History) -> Found {
+    let timing = &history.timing;
+    // The longest pause with its jitter; the last tenth is for drift.
+    let pause = timing.poll_interval.mul_f64(1.5 * 1.1) + RESOLVE_LIMIT;
+    let mut trouble = InstanceFaults::default();
+    let mut open: HashMap<AttemptId, OpenAttempt> = HashMap::new();
+    for (now, fact) in &history.events {
+        let forgotten = open.iter().find(|(_, OpenAttempt { process, due, .. })| {
+            let thawed = trouble.last_thaw(*process);
+            let late = |(since, within): (Duration, Duration)| *now > since.max(thawed) + within;
+            !trouble.is_frozen(*process) && due.is_some_and(late)
+        });
+        if let Some((attempt, OpenAttempt { process, name, due, .. })) = forgotten {
+            let what = format!("{process} has forgotten its attempt {attempt} at {name}: {due:?}");
+            return Err((*now, what));
+        }
+        trouble.see(*now, fact);
+        match fact {
+            Event::AcquireSent(process, name, attempt) => {
+                let (process, name) = (*process, *name);
+                let first = OpenAttempt { process, name, in_doubt: false, due: None };
+                open.entry(*attempt).or_insert(first).due = None;
+            }
+            Event::AcquireEnded(_, _, attempt, answer) => {
+                let Some(it) = open.get_mut(attempt) else { continue };
+                it.in_doubt |= *answer == AttemptResult::Unknown;
+                let within = if *answer == AttemptResult::Granted { RESOLVE_LIMIT } else { pause };
+                it.due = Some((*now, within));
+                if matches!(answer, AttemptResult::Refused | AttemptResult::Disabled)
+                    && !it.in_doubt
+                {
+                    open.remove(attempt);
+                }
+            }
+            Event::ReleaseSent(_, _, attempt) => {
+                open.remove(attempt);
+            }
+            // It has come of the attempt that was under way.
+            Event::Started(process, name, _) | Event::GuardAcquired(process, name, _) => {
+                open.retain(|_, it| (it.process, it.name) != (*process, *name));
+            }
+            Event::Crashed(gone) => open.retain(|_, it| it.process != *gone),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An attempt is told that much at 2 s, and the rest is silence.
+    fn found(told: AttemptResult, then: (f64, Event), until: f64) -> Found {
+        let events = [
+            (1.0, Event::AcquireSent(1, 0, 5)),
+            (2.0, Event::AcquireEnded(1, 0, 5, told)),
+            then,
+            (until, Event::Hinted(2, None)),
+        ];
+        check(&History::of(&events).unwrap())
+    }
+
+    #[test]
+    fn an_unresolved_unknown_attempt_is_found() {
+        let nothing = (2.0, Event::MessageFault(1));
+        // Polls are 5 s apart.
+        assert!(found(AttemptResult::Unknown, nothing.clone(), 11.2).is_ok());
+        assert!(found(AttemptResult::Unknown, nothing.clone(), 11.3).is_err());
+        assert!(found(AttemptResult::Refused, nothing.clone(), 60.0).is_ok());
+        assert!(found(AttemptResult::Disabled, nothing, 60.0).is_ok());
+        for excuse in [Event::AcquireSent(1, 0, 5), Event::ReleaseSent(1, 0, 5), Event::Frozen(1)] {
+            assert!(found(AttemptResult::Unknown, (9.0, excuse), 60.0).is_ok());
+        }
+        assert!(found(AttemptResult::Unknown, (9.0, Event::AcquireSent(1, 0, 6)), 12.0).is_err());
+        assert!(found(AttemptResult::Unknown, (9.0, Event::Thawed(1)), 18.2).is_ok());
+        assert!(found(AttemptResult::Unknown, (9.0, Event::Thawed(1)), 18.3).is_err());
+    }
+
+    #[test]
+    fn an_unresolved_refused_retry_is_found() {
+        let found = |then| {
+            let events = [
+                (1.0, Event::AcquireSent(1, 0, 5)),
+                (2.0, Event::AcquireEnded(1, 0, 5, AttemptResult::Unknown)),
+                (3.0, Event::AcquireSent(1, 0, 5)),
+                (3.0, Event::AcquireEnded(1, 0, 5, AttemptResult::Refused)),
+                (4.0, then),
+                (60.0, Event::Hinted(2, None)),
+            ];
+            check(&History::of(&events).unwrap())
+        };
+        assert!(found(Event::AcquireSent(1, 0, 6)).is_err());
+        assert!(found(Event::AcquireSent(1, 0, 5)).is_ok());
+        assert!(found(Event::ReleaseSent(1, 0, 5)).is_ok());
+    }
+
+    #[test]
+    fn an_unused_grant_is_found() {
+        let nothing = (2.0, Event::MessageFault(1));
+        assert!(found(AttemptResult::Granted, nothing.clone(), 2.9).is_ok());
+        assert!(found(AttemptResult::Granted, nothing, 3.1).is_err());
+        let use_of_it =
+            [Event::Started(1, 0, 10), Event::GuardAcquired(1, 0, 10), Event::ReleaseSent(1, 0, 5)];
+        for then in use_of_it {
+            assert!(found(AttemptResult::Granted, (2.0, then), 60.0).is_ok());
+        }
+        assert!(found(AttemptResult::Granted, (2.0, Event::Started(1, 1, 10)), 60.0).is_err());
+    }
+}

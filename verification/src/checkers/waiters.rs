@@ -1,0 +1,153 @@
+//! Who waits for a name, and whom it must come to by when.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use leasehold_core::Timing;
+
+use super::faults::InstanceFaults;
+use super::found::Found;
+use crate::history::{Event, InstanceId, NameId};
+
+/// When one that has just begun to wait does so in earnest.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// A name that is to be granted, and to whom it may be.
+#[derive(Debug)]
+struct TakeoverDue {
+    since: Duration,
+    by: Duration,
+    waiters: Vec<InstanceId>,
+}
+
+/// Those who wait, and the names that are due to one of them.
+#[derive(Debug)]
+pub(super) struct WaiterState {
+    timing: Timing,
+    faults: InstanceFaults,
+    led: HashSet<NameId>,
+    /// From when on each campaigns: after its start delay.
+    campaigning: HashMap<InstanceId, Duration>,
+    locking: HashMap<(InstanceId, NameId), Duration>,
+    /// Terms whose job has not ended: whether one of `start` and `stop` has.
+    terms: HashMap<(InstanceId, NameId), bool>,
+    ended: HashMap<(InstanceId, NameId), Duration>,
+    disabled: HashSet<NameId>,
+    switched: HashMap<NameId, Duration>,
+    due: HashMap<NameId, TakeoverDue>,
+}
+
+impl WaiterState {
+    pub(super) fn new(timing: &Timing, events: &[(Duration, Event)]) -> Self {
+        let led = |(_, fact): &(Duration, Event)| match fact {
+            Event::Started(_, name, _) => Some(*name),
+            _ => None,
+        };
+        Self {
+            timing: timing.clone(),
+            faults: InstanceFaults::default(),
+            led: events.iter().filter_map(led).collect(),
+            campaigning: HashMap::new(),
+            locking: HashMap::new(),
+            terms: HashMap::new(),
+            ended: HashMap::new(),
+            disabled: HashSet::new(),
+            switched: HashMap::new(),
+            due: HashMap::new(),
+        }
+    }
+
+    /// The name is free since then: one of those who wait, and for whom nothing has gone wrong for
+    /// `rest`, must have it by then.
+    pub(super) fn is_free(&mut self, name: NameId, since: Duration, rest: Duration, by: Duration) {
+        // One that has led itself lets others go first for a poll interval.
+        let own_rest = self.timing.poll_interval.mul_f64(1.2) + SETTLED;
+        let switched = self.switched.get(&name).is_none_or(|at| *at + own_rest < since);
+        if self.disabled.contains(&name) || !switched {
+            return;
+        }
+        let campaigning = self.campaigning.iter().filter(|_| self.led.contains(&name));
+        let campaigning =
+            campaigning.map(|(process, at)| (*process, *at)).filter(|(process, _)| {
+                let ended = self.ended.get(&(*process, name));
+                !self.terms.contains_key(&(*process, name))
+                    && ended.is_none_or(|at| *at + own_rest < since)
+            });
+        let locking = self.locking.iter().filter(|((_, waits), _)| *waits == name);
+        let locking = locking.map(|((process, _), at)| (*process, *at));
+        let waiters: Vec<_> = campaigning
+            .chain(locking)
+            .filter(|(_, at)| *at + SETTLED < since)
+            .map(|(process, _)| process)
+            .filter(|process| self.faults.over_since(*process).is_some_and(|at| at + rest < since))
+            .collect();
+        if !waiters.is_empty() {
+            self.due.insert(name, TakeoverDue { since, by, waiters });
+        }
+    }
+
+    /// Whether a name that is due has not been granted in time.
+    pub(super) fn overdue(&self, now: Duration) -> Found {
+        let overdue = self.due.iter().find(|(_, due)| now > due.by);
+        overdue.map_or(Ok(()), |(name, TakeoverDue { since, waiters, .. })| {
+            Err((now, format!("nobody of {waiters:?} is granted {name}, free since {since:?}")))
+        })
+    }
+
+    fn excuse(&mut self, process: InstanceId, of: Option<NameId>) {
+        for (name, due) in &mut self.due {
+            if of.is_none_or(|of| of == *name) {
+                due.waiters.retain(|waiter| *waiter != process);
+            }
+        }
+        self.due.retain(|_, due| !due.waiters.is_empty());
+    }
+
+    pub(super) fn see(&mut self, now: Duration, fact: &Event) {
+        if let Some(process) = self.faults.see(now, fact) {
+            return self.excuse(process, None);
+        }
+        match fact {
+            Event::Booted(process) => {
+                // By a slow clock.
+                let begins = now + self.timing.start_delay.mul_f64(1.002);
+                self.campaigning.insert(*process, begins);
+            }
+            Event::Crashed(process) | Event::Leaving(process) => {
+                self.campaigning.remove(process);
+                self.locking.retain(|(waiter, _), _| waiter != process);
+                self.excuse(*process, None);
+            }
+            Event::WaitStarted(process, name) => {
+                self.locking.insert((*process, *name), now);
+            }
+            Event::WaitEnded(process, name) => {
+                self.locking.remove(&(*process, *name));
+                self.excuse(*process, Some(*name));
+            }
+            Event::Started(process, name, _) => {
+                self.terms.insert((*process, *name), false);
+            }
+            Event::StartEnded(process, name, _) | Event::Stopped(process, name, _) => {
+                self.ended.insert((*process, *name), now);
+                if self.terms.insert((*process, *name), true) == Some(true) {
+                    self.terms.remove(&(*process, *name));
+                }
+            }
+            Event::Disabled(name) | Event::Enabled(name) => {
+                if matches!(fact, Event::Disabled(_)) {
+                    self.disabled.insert(*name);
+                } else {
+                    self.disabled.remove(name);
+                }
+                self.switched.insert(*name, now);
+                self.due.remove(name);
+            }
+            // A heartbeat that was late, on a lease that by a slower clock had not run out.
+            Event::Granted(_, name, _) | Event::Extended(_, name, _) => {
+                self.due.remove(name);
+            }
+            _ => {}
+        }
+    }
+}

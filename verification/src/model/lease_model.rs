@@ -1,0 +1,75 @@
+//! The model as a whole: who takes part, and with which rule removed.
+
+use std::time::Duration;
+
+use leasehold_core::{LockStore, MemoryStore, Result, Settings, Timing};
+
+use super::budget::Budget;
+use super::mutation::Mutation;
+use super::participant::Participant;
+use super::state::ModelState;
+use super::units::{TTL, UNIT};
+
+/// A few participants that want one name: candidates of an election, callers of a lock, or both.
+#[derive(Clone, Debug)]
+pub struct LeaseModel {
+    candidates: usize,
+    lockers: usize,
+    budget: Budget,
+    pub(super) mutation: Option<Mutation>,
+    pub(super) timing: Timing,
+}
+
+impl LeaseModel {
+    /// Creates the model of the engine as it ships.
+    ///
+    /// # Errors
+    /// This fails if the model's settings contradict each other.
+    pub fn new(candidates: usize, lockers: usize, budget: Budget) -> Result<Self> {
+        let settings = Settings::new()
+            .ttl(UNIT * u32::from(TTL))
+            .margin(UNIT)
+            .stop_grace(UNIT)
+            .heartbeat_retries(1)
+            .heartbeat_interval(UNIT * 2)
+            .poll_interval(UNIT * 2);
+        let timing = settings.resolve(&MemoryStore::new().capabilities())?;
+        Ok(Self { candidates, lockers, budget, mutation: None, timing })
+    }
+
+    /// Returns the same model without one of its rules.
+    #[must_use]
+    pub fn without(mut self, mutation: Mutation) -> Self {
+        if mutation == Mutation::NoMargin {
+            self.timing.margin = Duration::ZERO;
+        }
+        Self { mutation: Some(mutation), ..self }
+    }
+
+    pub(super) fn budget(&self) -> Budget {
+        self.budget
+    }
+
+    pub(super) fn participants(&self) -> usize {
+        self.candidates + self.lockers
+    }
+
+    /// Creates the participant at that place; the candidates come first.
+    pub(super) fn participant(&self, at: usize) -> Participant {
+        if at < self.candidates {
+            Participant::candidate(&self.timing)
+        } else {
+            Participant::locker(&self.timing)
+        }
+    }
+
+    /// Returns for how long, in units, a name may be without a leader once nothing is in the way.
+    /// The lease of a participant that is gone expires, and every waiter knows when. Only after
+    /// other faults may a call be waited for that was lost, and after that comes the pause after a
+    /// failure.
+    pub(super) fn takeover_limit(&self, state: &ModelState) -> u8 {
+        let faults = self.timing.call_limit() + self.timing.poll_interval;
+        let longest = self.timing.ttl + if state.had_faults { faults } else { Duration::ZERO };
+        u8::try_from(longest.as_secs()).unwrap_or(u8::MAX) + 1
+    }
+}

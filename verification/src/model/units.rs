@@ -1,0 +1,13 @@
+//! Time in the model.
+
+use std::time::Duration;
+
+use leasehold_core::Moment;
+
+pub(super) const UNIT: Duration = Duration::from_secs(1);
+
+/// Units of time that a lease lasts.
+pub(super) const TTL: u8 = 6;
+
+/// The present, in every state; what lies further back than two ttls makes no difference.
+pub(super) const NOW: Moment = Moment::from_secs(2 * TTL as u64);

@@ -1,0 +1,24 @@
+//! What the locks protect: it remembers the largest token and refuses smaller ones.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::history::{NameId, WriteResult};
+
+/// One register a name.
+#[derive(Debug, Default)]
+pub(super) struct FencedRegisters {
+    seen: Mutex<HashMap<NameId, u64>>,
+}
+
+impl FencedRegisters {
+    pub(super) fn write(&self, name: NameId, token: u64) -> WriteResult {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = seen.entry(name).or_default();
+        if token < *seen {
+            return WriteResult::Refused;
+        }
+        *seen = token;
+        WriteResult::Accepted
+    }
+}

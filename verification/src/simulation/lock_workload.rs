@@ -1,0 +1,111 @@
+//! A part of each instance that takes locks, holds them a while, and gives them back or drops
+//! them, sometimes before it has them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::{Client, Clock, Guard, LossReason};
+
+use super::SimulationPlan;
+use super::instance::Instance;
+use super::names::NameTable;
+use crate::history::{Event, NameId};
+
+/// Takes locks until it is aborted.
+pub(super) async fn acquire_locks(it: Arc<Instance>, client: Client, first: NameId) {
+    loop {
+        it.clock.sleep(it.up_to(Duration::from_secs(8))).await;
+        let name = first + it.draw(u32::try_from(SimulationPlan::LOCKED).unwrap_or(1)) as usize;
+        let Ok(lock) = client.lock(NameTable::name(name)) else { return };
+        let patience = it.up_to(Duration::from_secs(20));
+        let impatience = it.up_to(Duration::from_secs(30));
+        it.note(Event::WaitStarted(it.id, name));
+        let waiting = OnDrop(&it, [Event::WaitEnded(it.id, name)]);
+        let taken = tokio::select! {
+            biased;
+            taken = lock.acquire(patience) => taken,
+            // In the midst of it.
+            () = it.clock.sleep(impatience) => continue,
+        };
+        drop(waiting);
+        if let Ok(guard) = taken {
+            hold_lock(&it, name, guard).await;
+        }
+    }
+}
+
+/// Writes that down when it is dropped, as it is when its task is aborted.
+struct OnDrop<'a, const N: usize>(&'a Instance, [Event; N]);
+
+impl<const N: usize> Drop for OnDrop<'_, N> {
+    fn drop(&mut self) {
+        self.1.iter().for_each(|fact| self.0.note(fact.clone()));
+    }
+}
+
+async fn hold_lock(it: &Instance, name: NameId, guard: Guard) {
+    let token = guard.token().get();
+    it.note(Event::GuardAcquired(it.id, name, token));
+    // Whoever gives a lease back no longer relies on it, from the call on.
+    let over = [Event::TrustEnded(it.id, name, token), Event::GuardReleased(it.id, name, token)];
+    let held = OnDrop(it, over);
+    tokio::select! {
+        biased;
+        () = record_loss(it, name, &guard) => {}
+        () = record_trust(it, name, &guard) => {}
+        () = work(it, name, &guard) => {}
+    }
+    drop(held);
+    if it.draw(2) == 0 {
+        let _ = guard.release().await;
+    }
+}
+
+/// Writes for as long as the lock is held; some hold it on when they are told that it is lost.
+async fn work(it: &Instance, name: NameId, guard: &Guard) {
+    let heeds = it.draw(4) != 0;
+    for _ in 0..it.draw(20) {
+        if guard.is_held() {
+            it.write(name, guard.token().get()).await;
+        } else if heeds {
+            return;
+        }
+        tokio::select! {
+            biased;
+            _ = guard.lost(), if heeds => return,
+            () = it.clock.sleep(it.up_to(Duration::from_secs(2))) => {}
+        }
+    }
+}
+
+/// Writes down when the guard says that its lease is lost; does not return.
+async fn record_loss(it: &Instance, name: NameId, guard: &Guard) {
+    let why = match guard.lost().await {
+        LossReason::Expired => "expired",
+        LossReason::Gone => "gone",
+        LossReason::Disabled { .. } => "disabled",
+        _ => "something else",
+    };
+    it.note(Event::GuardLost(it.id, name, guard.token().get(), why));
+    std::future::pending::<()>().await;
+}
+
+/// Writes down until when the lease is trusted, as it changes; does not return, and is no part of
+/// the instance. A guard does not tell its deadline, so it is asked whenever that may have changed.
+async fn record_trust(it: &Instance, name: NameId, guard: &Guard) {
+    let mut last = None;
+    loop {
+        let left = guard.remaining();
+        let deadline = (!left.is_zero()).then(|| it.clock.now() + left);
+        if let Some(deadline) = deadline.filter(|deadline| last != Some(*deadline)) {
+            last = Some(deadline);
+            let until = it.clock.outside(deadline);
+            it.note(Event::TrustExtended(it.id, name, guard.token().get(), until));
+        }
+        it.link.heartbeat_answered().await;
+        // The answer goes from the heartbeat to the guard's keeper, at the same moment.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The one store of a run: the memory store, which writes down what it grants, and may be broken.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use leasehold_core::{
+    AcquireOptions, AcquireOutcome, Clock, Error, ErrorKind, FencingToken, Grant, LeaseId,
+    LockName, LockStore, MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+};
+
+use super::Defect;
+use super::grant_log::GrantLog;
+use super::names::NameTable;
+use crate::history::{Event, HistoryRecorder, InstanceId, NameId};
+
+/// What every instance's link leads to.
+#[derive(Clone, Debug)]
+pub(super) struct RecordingStore {
+    pub(super) store: MemoryStore,
+    pub(super) recorder: HistoryRecorder,
+    pub(super) defect: Option<Defect>,
+    random: Arc<Mutex<fastrand::Rng>>,
+    pub(super) ledger: Arc<GrantLog>,
+}
+
+impl RecordingStore {
+    pub(super) fn new(
+        clock: impl Clock,
+        recorder: HistoryRecorder,
+        defect: Option<Defect>,
+        seed: u64,
+    ) -> Self {
+        let store = MemoryStore::with_clock(Arc::new(clock));
+        let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
+        Self { store, recorder, defect, random, ledger: Arc::default() }
+    }
+
+    pub(super) async fn acquire(
+        &self,
+        process: InstanceId,
+        name: &LockName,
+        options: &AcquireOptions,
+    ) -> Result<AcquireOutcome> {
+        if self.defect == Some(Defect::StopsGranting) {
+            self.fails_after_a_while()?;
+        }
+        let mut outcome = self.store.acquire(name, options).await?;
+        let number = NameTable::number(name);
+        if let AcquireOutcome::Held(held) = &outcome
+            && let Some(other) = self.ledger.granted(number, held.token.get())
+        {
+            let attempt = self.ledger.attempt(options.lease);
+            self.recorder.record(Event::RefusedBy(process, number, attempt, other));
+        }
+        match (&mut outcome, self.defect) {
+            (AcquireOutcome::Held(held), Some(Defect::OverstatesLeases)) => {
+                held.left += options.ttl;
+            }
+            (AcquireOutcome::Held(held), Some(Defect::GrantsTwice)) if self.sometimes() => {
+                let token = FencingToken::new(held.token.get() + 1)?;
+                outcome = AcquireOutcome::Granted(Grant { token, left: options.ttl });
+            }
+            (AcquireOutcome::Granted(grant), Some(Defect::ForgetsTokens)) if self.sometimes() => {
+                let token = FencingToken::new(1)?;
+                outcome = AcquireOutcome::Granted(Grant { token, left: grant.left });
+            }
+            _ => {}
+        }
+        if let AcquireOutcome::Granted(grant) = &outcome {
+            let token = grant.token.get();
+            self.ledger.grant(number, options.lease, token);
+            self.recorder.record(Event::Granted(process, number, token));
+        }
+        Ok(outcome)
+    }
+
+    pub(super) async fn renew(
+        &self,
+        process: InstanceId,
+        leases: &[RenewOptions],
+    ) -> Result<Vec<RenewOutcome>> {
+        if self.defect == Some(Defect::StopsRenewing) {
+            self.fails_after_a_while()?;
+        }
+        let mut outcomes = self.store.renew(leases).await?;
+        if self.defect == Some(Defect::RenewsDisabled) {
+            for (outcome, asked) in outcomes.iter_mut().zip(leases) {
+                if matches!(outcome, RenewOutcome::Disabled { .. }) {
+                    *outcome = RenewOutcome::Extended { left: asked.ttl };
+                }
+            }
+        }
+        for (outcome, asked) in outcomes.iter().zip(leases) {
+            if matches!(outcome, RenewOutcome::Extended { .. }) {
+                let (name, token) = self.name_and_token(asked);
+                self.recorder.record(Event::Extended(process, name, token));
+            }
+        }
+        Ok(outcomes)
+    }
+
+    pub(super) async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        if self.defect == Some(Defect::IgnoresReleases) {
+            return Ok(ReleaseOutcome::Released);
+        }
+        let outcome = self.store.release(name, lease).await?;
+        if outcome == ReleaseOutcome::Released {
+            let token = self.ledger.token(lease);
+            self.recorder.record(Event::Released(NameTable::number(name), token));
+        }
+        Ok(outcome)
+    }
+
+    fn fails_after_a_while(&self) -> Result<()> {
+        const AFTER: Duration = Duration::from_secs(40);
+        if self.recorder.now() < AFTER {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the store is tired"))
+    }
+
+    /// The name and the token of a lease that is to be renewed.
+    pub(super) fn name_and_token(&self, renewal: &RenewOptions) -> (NameId, u64) {
+        (NameTable::number(&renewal.name), self.ledger.token(renewal.lease))
+    }
+
+    fn sometimes(&self) -> bool {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..20) == 0
+    }
+}

@@ -1,0 +1,32 @@
+//! The root of the workspace, and `cargo` within it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::setup;
+
+/// Runs `cargo` in the root of the workspace, and fails when it does.
+pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, PathBuf)]) -> Result<()> {
+    let line = format!("cargo {}", arguments.join(" "));
+    eprintln!("\n$ {line}");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(arguments)
+        .envs(setup::protoc()?)
+        .envs(environment.iter().cloned())
+        .current_dir(root()?)
+        .status()
+        .with_context(|| format!("cannot run {line}"))?;
+    if !status.success() {
+        bail!("{line} failed ({status})");
+    }
+    Ok(())
+}
+
+/// Returns the root of the workspace.
+pub(crate) fn root() -> Result<PathBuf> {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(PathBuf::from).context("xtask lies in the root of the workspace")
+}
