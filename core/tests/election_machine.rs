@@ -56,10 +56,8 @@ fn retry_after_unknown_outcome_keeps_the_lease_id() {
         [Action::Send(Request::Acquire(AttemptId::Retry))]
     );
     // Another's lease was in the way now, but the first request may still arrive and be granted.
-    machine.handle(
-        acquire_replied(60_000, AcquireReply::Held { remaining: Duration::ZERO }),
-        at(60_010),
-    );
+    machine
+        .handle(acquire_replied(60_000, AcquireReply::Held { left: Duration::ZERO }), at(60_010));
     assert_eq!(
         machine.handle(Event::TICK, at(120_000)),
         [Action::Send(Request::Acquire(AttemptId::Retry))]
@@ -85,7 +83,7 @@ fn a_possible_grant_before_a_disable_is_released() {
 fn a_refused_attempt_is_followed_by_a_new_one() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
-    machine.handle(acquire_replied(0, AcquireReply::Held { remaining: Duration::ZERO }), at(10));
+    machine.handle(acquire_replied(0, AcquireReply::Held { left: Duration::ZERO }), at(10));
     assert_eq!(
         machine.handle(Event::TICK, at(60_000)),
         [Action::Send(Request::Acquire(AttemptId::New))]
@@ -306,10 +304,7 @@ fn hints_do_not_consume_heartbeat_retries() {
 fn candidates_are_jittered_and_respect_the_start_delay() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
-    machine.handle(
-        acquire_replied(0, AcquireReply::Held { remaining: Duration::from_secs(1) }),
-        at(10),
-    );
+    machine.handle(acquire_replied(0, AcquireReply::Held { left: Duration::from_secs(1) }), at(10));
     let wake = machine.next_tick().unwrap();
     assert!(wake.at == at(1_010) && !wake.jitter.is_zero(), "{wake:?}");
     let delayed = Settings::new().start_delay(Duration::from_secs(7));
@@ -340,10 +335,8 @@ fn a_hint_during_an_acquire_triggers_another_acquire() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
     machine.handle(Event::Lease(LeaseEvent::Hint), at(5));
-    machine.handle(
-        acquire_replied(0, AcquireReply::Held { remaining: Duration::from_secs(15) }),
-        at(10),
-    );
+    machine
+        .handle(acquire_replied(0, AcquireReply::Held { left: Duration::from_secs(15) }), at(10));
     assert_eq!(machine.next_tick().unwrap().at, at(10));
 }
 
@@ -413,7 +406,7 @@ impl Rules {
                 *token += 1;
                 let grant = Grant { token: FencingToken::new(*token).unwrap(), left };
                 let reply = match random.u32(0..4) {
-                    0 => AcquireReply::Held { remaining: left },
+                    0 => AcquireReply::Held { left },
                     1 => AcquireReply::Disabled,
                     2 => AcquireReply::Failed,
                     _ => AcquireReply::Granted(grant),

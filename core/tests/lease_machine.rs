@@ -70,7 +70,7 @@ fn a_waiter_repeats_an_attempt_of_unknown_outcome_under_the_same_id() {
     machine.handle(replied(0, AcquireReply::Failed), at(10));
     assert_eq!(machine.handle(Event::Tick, at(60_000)), acquire(AttemptId::Retry));
     // The first request may still arrive and be granted.
-    machine.handle(replied(60_000, AcquireReply::Held { remaining: SECOND }), at(60_010));
+    machine.handle(replied(60_000, AcquireReply::Held { left: SECOND }), at(60_010));
     assert_eq!(machine.handle(Event::Tick, at(120_000)), acquire(AttemptId::Retry));
     machine.handle(replied(120_000, AcquireReply::Failed), at(120_010));
     let pause = machine.next_tick().unwrap();
@@ -92,8 +92,8 @@ fn a_waiter_releases_what_was_granted_before_a_disable() {
 fn a_waiter_asks_again_when_the_lease_in_the_way_ends_and_at_each_poll() {
     let poll = timing().poll_interval;
     for (reply, wait) in [
-        (AcquireReply::Held { remaining: SECOND }, SECOND),
-        (AcquireReply::Held { remaining: 100 * SECOND }, poll),
+        (AcquireReply::Held { left: SECOND }, SECOND),
+        (AcquireReply::Held { left: 100 * SECOND }, poll),
         (AcquireReply::Disabled, poll),
     ] {
         let mut machine = waiter();
@@ -238,7 +238,7 @@ impl Rules {
                 *token += 1;
                 let grant = Grant { token: FencingToken::new(*token).unwrap(), left };
                 let reply = match random.u32(0..4) {
-                    0 => AcquireReply::Held { remaining: left },
+                    0 => AcquireReply::Held { left },
                     1 => AcquireReply::Disabled,
                     2 => AcquireReply::Failed,
                     _ => AcquireReply::Granted(grant),
@@ -279,7 +279,7 @@ fn the_rules_hold_for_any_sequence_of_events() {
             let before = machine.stage();
             let actions = if before == Stage::Ending && random.bool() {
                 losses += 1;
-                machine.never_release(Cooldown::None, now)
+                machine.let_expire(Cooldown::None, now)
             } else if before == Stage::Held && random.u32(0..20) == 0 {
                 rules.deadline = None;
                 machine.release(Cooldown::None, now)

@@ -49,7 +49,7 @@ async fn the_machine_acts_by_what_it_is_told_alone(ctx: Ctx) -> CaseResult {
     let history = [
         (0, Event::TICK),
         (5, {
-            let reply = AcquireReply::Held { remaining: Duration::from_secs(1) };
+            let reply = AcquireReply::Held { left: Duration::from_secs(1) };
             Event::Lease(LeaseEvent::AcquireReplied { sent: at(0), reply })
         }),
         (500, Event::Lease(LeaseEvent::Hint)),

@@ -16,7 +16,7 @@ use super::machine::{Action, Event, Machine, Standing};
 use super::{ElectionHandle, Job, Leadership, Status};
 use crate::engine::{Candidacy, Engine, Subscription, TimedReply};
 use crate::lease::machine::{Event as LeaseEvent, RenewReply, Request};
-use crate::lease::{LeaseRequests, Reply, TrustDeadline, WakeTimer};
+use crate::lease::{LeaseRequests, Reply, TickTimer, TrustDeadline};
 use crate::telemetry::ElectionMetrics;
 use crate::{
     AcquireOutcome, Error, ErrorKind, FencingToken, LockName, Moment, RenewOutcome, Result, Timing,
@@ -51,9 +51,9 @@ pub(super) fn spawn(
         job: Some(job),
         requests: LeaseRequests::new(engine.clone(), name.clone(), timing.clone()),
         tasks: None,
-        timer: WakeTimer::default(),
+        timer: TickTimer::default(),
         trust_expired: false,
-        meters: ElectionMetrics::new(&name),
+        metrics: ElectionMetrics::new(&name),
         engine,
         name,
         timing,
@@ -84,10 +84,10 @@ struct Driver {
     status_sender: watch::Sender<Status>,
     requests: LeaseRequests,
     tasks: Option<JobTasks>,
-    timer: WakeTimer,
+    timer: TickTimer,
     /// The term's lease was extended when its leadership was no longer trusted.
     trust_expired: bool,
-    meters: ElectionMetrics,
+    metrics: ElectionMetrics,
 }
 
 impl Driver {
@@ -111,7 +111,7 @@ impl Driver {
                 self.withdraw(by);
             }
         }
-        // BoundedStore that the store did not answer in time go on in the background.
+        // Calls that the store did not answer in time go on in the background.
         self.requests.abandon();
         self.withdraw(self.engine.now() + self.timing.leave_timeout());
         if let Some(leaving) = self.withdrawing.take() {
@@ -189,7 +189,7 @@ impl Driver {
             Action::Stop(reason) => {
                 self.requests.stop_renewing();
                 info!(lock = name, %reason, "stepping down");
-                self.meters.term_stopping(&reason);
+                self.metrics.term_stopping(&reason);
                 self.with_tasks(|tasks| tasks.stop(reason));
             }
             Action::AbortStart => {
@@ -203,7 +203,7 @@ impl Driver {
                     "the job did not stop in time and is aborted; what it does without awaiting \
                      may go on, so the lease is not released but runs out"
                 );
-                self.meters.stop_timed_out();
+                self.metrics.stop_timed_out();
                 self.status_sender.send_modify(|status| status.overruns += 1);
                 self.with_tasks(|tasks| tasks.abort_all());
             }
@@ -231,7 +231,7 @@ impl Driver {
             status.token = Some(token);
             status.leader = Some(holder);
         });
-        let leading = self.meters.term_started();
+        let leading = self.metrics.term_started();
         let application = self.job_runtime.clone();
         let ends = self.ends_when_start_returns;
         self.tasks = Some(JobTasks::start(application, job, ends, leadership, leading));
@@ -252,10 +252,10 @@ impl Driver {
             Ok(AcquireOutcome::Granted(_)) => (None, None),
             Err(_) => return,
         };
-        self.meters.saw_disabled(disabled.is_some());
+        self.metrics.saw_disabled(disabled.is_some());
         let here = self.engine.holder.instance;
         if leader.as_ref().is_some_and(|leader| leader.instance != here) {
-            self.meters.saw_other_leader();
+            self.metrics.saw_other_leader();
         }
         self.status_sender.send_modify(|status| {
             status.leader = leader;

@@ -44,7 +44,7 @@ pub(super) struct JobTasks {
 }
 
 impl JobTasks {
-    /// BoundedStore `start`.
+    /// Calls `start`.
     pub(super) fn start(
         runtime: Handle,
         job: Arc<dyn Job>,

@@ -1,4 +1,4 @@
-//! BoundedStore to the store with a time limit each, and errors that say which store and lock.
+//! Puts a time limit on every call to the store, and says in errors which store and lock failed.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -136,7 +136,7 @@ impl Drop for Subscription {
     }
 }
 
-/// The hub, watched by one task: said to be unwatched however that task ends.
+/// The dispatcher as its one watching task sees it: it counts as unwatched however that task ends.
 struct WatchTask {
     dispatcher: Arc<HintDispatcher>,
     stopped: bool,

@@ -15,15 +15,15 @@ use crate::{
 
 /// One acquisition attempt and the lease that may have come of it.
 ///
-/// From the first request until the lease is known not to be ours, dropping the claim releases
-/// it: so an acquire that is cancelled half-way, and a guard that is dropped, leave no lock held
+/// From the first request until the lease is known not to be ours, dropping the attempt releases
+/// it. So an acquire that is cancelled half-way, and a guard that is dropped, leave no lock held
 /// for the rest of its ttl.
 #[derive(Debug)]
 pub(crate) struct AcquireAttempt {
     engine: Arc<Engine>,
     /// The lease is asked for in this runtime.
     caller: Handle,
-    /// A dropped claim releases the lease in this runtime, since the caller's threads may be busy.
+    /// A dropped attempt releases the lease in this runtime, since the caller's threads may be busy.
     background: Handle,
     name: LockName,
     lease: LeaseId,
@@ -32,7 +32,7 @@ pub(crate) struct AcquireAttempt {
 }
 
 impl AcquireAttempt {
-    /// A new attempt; called within a runtime.
+    /// Creates an attempt; called within a runtime.
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: &Timing) -> Self {
         let (caller, background) = (Handle::current(), engine.background.runtime());
         let (lease, limit) = (engine.lease_id(), timing.call_limit());
@@ -46,14 +46,14 @@ impl AcquireAttempt {
     /// Asks the store for the lease, or again for the same one.
     ///
     /// # Cancel safety
-    /// The request runs to its end on its own, then what it got is given back. Were it cut off
-    /// instead, the release could overtake it, and the lease would stay held with no holder.
+    /// The request runs to its end on its own, then what it was granted is released. If it were cut
+    /// off instead, the release could overtake it, and the lease would stay held with no holder.
     pub(crate) async fn send(mut self, ttl: Duration) -> (Self, TimedReply<AcquireOutcome>) {
         let (send, receive) = oneshot::channel();
         let (caller, background) = (self.caller.clone(), self.background.clone());
         let sent = self.engine.now();
         let (engine, name, limit) = (self.engine.clone(), self.name.clone(), self.limit);
-        // An earlier ask of the same lease may have been granted.
+        // An earlier request for the same lease may have been granted.
         let before = std::mem::replace(&mut self.may_be_granted, true);
         self.caller.clone().spawn(async move {
             let options =
@@ -67,28 +67,28 @@ impl AcquireAttempt {
                 }
                 Ok(AcquireOutcome::Granted(_)) | Err(_) => {}
             }
-            // If nobody waits any more, the claim comes back here and is dropped.
+            // If no caller waits any longer, the attempt comes back here and is dropped.
             drop(send.send((self, answer)));
         });
-        // The sender goes without a word only when the runtime shuts down or the store panics.
+        // The sender is dropped unused only if the runtime shuts down or the store panics.
         receive.await.unwrap_or_else(|_| {
             let error = Error::new(ErrorKind::OutcomeUnknown, "the call ended without an answer")
                 .during("acquire")
                 .for_lock(&name)
                 .on_store(engine.store.inner().label());
             let lease = engine.lease_id();
-            let claim =
+            let attempt =
                 Self { engine, caller, background, name, lease, may_be_granted: false, limit };
-            (claim, TimedReply { sent, outcome: Err(error) })
+            (attempt, TimedReply { sent, outcome: Err(error) })
         })
     }
 
-    /// Lets the lease run out: it is released neither now nor when the claim is dropped.
+    /// Lets the lease expire: it is released neither now nor when the attempt is dropped.
     pub(crate) fn never_release(&mut self) {
         self.may_be_granted = false;
     }
 
-    /// Gives the lease back. On an error it is tried once more when the claim is dropped.
+    /// Releases the lease. After an error the release is tried once more when the attempt is dropped.
     pub(crate) async fn release(&mut self, limit: Duration) -> Result<ReleaseOutcome> {
         let outcome = self.engine.store.release(&self.name, self.lease, limit).await?;
         self.may_be_granted = false;
@@ -103,7 +103,7 @@ impl Drop for AcquireAttempt {
         }
         let (engine, name) = (self.engine.clone(), self.name.clone());
         let (lease, limit) = (self.lease, self.limit);
-        // Best effort: a runtime that shuts down drops this, and the lease runs out by itself.
+        // Best effort: a runtime that shuts down drops this, and the lease expires by itself.
         self.background.spawn(async move {
             if let Err(error) = engine.store.release(&name, lease, limit).await {
                 debug!(%error, "a dropped lease could not be released and will run out");

@@ -18,6 +18,6 @@ pub use loss_reason::LossReason;
 pub use machine::Machine;
 pub(crate) use renewal_plan::{AfterFailure, RenewalPlan};
 pub(crate) use renewals::InFlightRenewals;
-pub(crate) use requests::{LeaseRequests, Reply, WakeTimer};
+pub(crate) use requests::{LeaseRequests, Reply, TickTimer};
 pub use schedule::{LeaseSchedule, RenewalWindow};
 pub(crate) use trust_deadline::TrustDeadline;

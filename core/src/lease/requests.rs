@@ -163,11 +163,11 @@ async fn next_renewal(renewals: &mut Option<InFlightRenewals>) -> (TimedReply<Re
 
 /// Draws the moment of a machine's next wake-up.
 #[derive(Debug, Default)]
-pub(crate) struct WakeTimer {
+pub(crate) struct TickTimer {
     drawn: Option<(NextTick, Moment)>,
 }
 
-impl WakeTimer {
+impl TickTimer {
     /// Returns at the moment that the machine wants, or never if it wants none.
     pub(crate) fn sleep(
         &mut self,

@@ -10,7 +10,7 @@ use tracing::warn;
 use super::waiter::{Granted, Waiter};
 use crate::engine::{Engine, Subscription};
 use crate::lease::machine::{Action, Event, Machine};
-use crate::lease::{AcquireAttempt, LeaseRequests, LossReason, Reply, TrustDeadline, WakeTimer};
+use crate::lease::{AcquireAttempt, LeaseRequests, LossReason, Reply, TickTimer, TrustDeadline};
 use crate::{FencingToken, LockName, RenewOutcome, Result};
 
 /// A held lock, kept by the client's heartbeat until it is released or dropped.
@@ -158,7 +158,7 @@ struct GuardTask {
     trust: Arc<TrustDeadline>,
     machine: Machine,
     requests: LeaseRequests,
-    timer: WakeTimer,
+    timer: TickTimer,
 }
 
 impl Drop for GuardTask {

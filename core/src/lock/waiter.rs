@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::lease::machine::{Action, Event, Machine};
-use crate::lease::{AcquireAttempt, LeaseRequests, WakeTimer};
+use crate::lease::{AcquireAttempt, LeaseRequests, TickTimer};
 use crate::{FencingToken, LockName, Moment, Timing};
 
 /// One call that waits for a lock.
@@ -16,7 +16,7 @@ pub(super) struct Waiter {
     pub(super) timing: Timing,
     pub(super) machine: Machine,
     pub(super) requests: LeaseRequests,
-    pub(super) timer: WakeTimer,
+    pub(super) timer: TickTimer,
 }
 
 /// The grant that ends a wait.
@@ -31,7 +31,7 @@ impl Waiter {
         Self {
             machine: Machine::for_lock(&timing, engine.now()),
             requests: LeaseRequests::new(engine.clone(), name.clone(), timing.clone()),
-            timer: WakeTimer::default(),
+            timer: TickTimer::default(),
             engine,
             name,
             timing,

@@ -14,7 +14,7 @@ use crate::{
     telemetry,
 };
 
-/// The meters of one client.
+/// The metrics of one client.
 #[derive(Debug)]
 pub(crate) struct ClientMetrics {
     /// Those of the operations that were called so far.
@@ -214,7 +214,7 @@ impl Drop for WaitTimer<'_> {
     }
 }
 
-/// The meters of one election.
+/// The metrics of one election.
 #[derive(Debug)]
 pub(crate) struct ElectionMetrics {
     leading: Gauge,

@@ -173,7 +173,7 @@ impl Machine {
 
     /// Ends the term, if there is one.
     fn step_down(&mut self, reason: StopReason, now: Moment, actions: &mut Vec<Action>) {
-        if let Some(deadline) = self.lease.expire_now() {
+        if let Some(deadline) = self.lease.end() {
             self.stop(reason, deadline, false, now, actions);
         }
     }
@@ -211,7 +211,7 @@ impl Machine {
         };
         actions.push(Action::EndTrust);
         let of_lease = if never_release {
-            self.lease.never_release(cooldown, now)
+            self.lease.let_expire(cooldown, now)
         } else {
             self.lease.release(cooldown, now)
         };

@@ -42,7 +42,7 @@ pub enum AcquireReply {
     /// Another lease is in force.
     Held {
         /// What is left of that lease.
-        remaining: Duration,
+        left: Duration,
     },
     /// The name is disabled.
     Disabled,
@@ -54,7 +54,7 @@ impl From<&Result<AcquireOutcome, Error>> for AcquireReply {
     fn from(outcome: &Result<AcquireOutcome, Error>) -> Self {
         match outcome {
             Ok(AcquireOutcome::Granted(grant)) => Self::Granted(*grant),
-            Ok(AcquireOutcome::Held(held)) => Self::Held { remaining: held.left },
+            Ok(AcquireOutcome::Held(held)) => Self::Held { left: held.left },
             Ok(AcquireOutcome::Disabled(_)) => Self::Disabled,
             Err(_) => Self::Failed,
         }

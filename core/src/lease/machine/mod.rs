@@ -74,7 +74,7 @@ impl Machine {
         let until = now + timing.start_delay;
         Self {
             timing,
-            state: State::Idle { until, spread: Duration::ZERO, ignore_hints: true },
+            state: State::Idle { until, jitter: Duration::ZERO, ignore_hints: true },
             maybe_granted: false,
             failures: 0,
             retry_until_expiry: false,
@@ -127,7 +127,7 @@ impl Machine {
     #[must_use]
     pub fn next_tick(&self) -> Option<NextTick> {
         match &self.state {
-            State::Idle { until, spread, .. } => Some(NextTick { at: *until, jitter: *spread }),
+            State::Idle { until, jitter, .. } => Some(NextTick { at: *until, jitter: *jitter }),
             State::Held { plan } => {
                 let step_down_at = plan.schedule().step_down_at();
                 Some(NextTick::exactly(plan.window().retry_at.min(step_down_at)))
@@ -163,7 +163,7 @@ impl Machine {
 
     /// Stops the renewals of a held lease, whose holder ends what it does. Returns the moment until
     /// which the lease may be trusted, or `None` if no lease is held.
-    pub fn expire_now(&mut self) -> Option<Moment> {
+    pub fn end(&mut self) -> Option<Moment> {
         let State::Held { plan } = &self.state else { return None };
         let deadline = plan.schedule().deadline();
         self.state = State::Ending { deadline };
@@ -174,7 +174,7 @@ impl Machine {
     #[must_use = "the actions have to be taken"]
     pub fn release(&mut self, cooldown: Cooldown, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
-        self.expire_now();
+        self.end();
         if let State::Ending { deadline } = self.state {
             self.start_release(deadline + self.timing.margin, cooldown, now, &mut actions);
         }
@@ -184,9 +184,9 @@ impl Machine {
     /// Lets a lease that is held or ending expire by itself, and cools down before the next
     /// attempt.
     #[must_use = "the actions have to be taken"]
-    pub fn never_release(&mut self, cooldown: Cooldown, now: Moment) -> Vec<Action> {
+    pub fn let_expire(&mut self, cooldown: Cooldown, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
-        self.expire_now();
+        self.end();
         if let State::Ending { .. } = self.state {
             self.maybe_granted = false;
             self.cool_down(cooldown, now, &mut actions);

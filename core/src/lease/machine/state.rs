@@ -11,7 +11,7 @@ pub(super) enum State {
     /// The machine waits for its next attempt.
     Idle {
         until: Moment,
-        spread: Duration,
+        jitter: Duration,
         /// A hint does not end the wait.
         ignore_hints: bool,
     },

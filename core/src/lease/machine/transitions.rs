@@ -69,8 +69,8 @@ impl Machine {
         actions.push(Action::Send(Request::Acquire(id)));
     }
 
-    fn wait(&mut self, now: Moment, wait: Duration, spread: Duration, ignore_hints: bool) {
-        self.state = State::Idle { until: now + wait, spread, ignore_hints };
+    fn wait(&mut self, now: Moment, wait: Duration, jitter: Duration, ignore_hints: bool) {
+        self.state = State::Idle { until: now + wait, jitter, ignore_hints };
     }
 
     pub(super) fn on_acquire_reply(
@@ -81,7 +81,7 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) {
         let State::Acquiring { hinted, retry } = self.state else { return };
-        let (poll, spread) = (self.timing.poll_interval, self.timing.jitter());
+        let (poll, jitter) = (self.timing.poll_interval, self.timing.jitter());
         self.maybe_granted = match reply {
             AcquireReply::Granted(_) | AcquireReply::Failed => true,
             // It was refused now; but an earlier request under this id may still arrive.
@@ -103,7 +103,7 @@ impl Machine {
             AcquireReply::Held { .. } | AcquireReply::Disabled if hinted => {
                 self.wait(now, Duration::ZERO, Duration::ZERO, false);
             }
-            AcquireReply::Held { remaining: left } => self.wait(now, left.min(poll), spread, false),
+            AcquireReply::Held { left } => self.wait(now, left.min(poll), jitter, false),
             AcquireReply::Disabled => self.wait(now, poll, poll / 10, false),
             AcquireReply::Failed => {
                 let pause = self.timing.backoff(self.failures);
@@ -184,7 +184,7 @@ impl Machine {
     }
 
     fn lose(&mut self, reason: LossReason, actions: &mut Vec<Action>) {
-        if let Some(deadline) = self.expire_now() {
+        if let Some(deadline) = self.end() {
             actions.push(Action::Lost { reason, deadline });
         }
     }
@@ -209,13 +209,12 @@ impl Machine {
         now: Moment,
         actions: &mut Vec<Action>,
     ) {
-        let State::Releasing { lease_ends, retry_at, attempts: tries, cooldown } = &mut self.state
-        else {
+        let State::Releasing { lease_ends, retry_at, attempts, cooldown } = &mut self.state else {
             return;
         };
-        *tries += 1;
+        *attempts += 1;
         let again = now + self.timing.backoff(1);
-        if !confirmed && *tries < RELEASE_ATTEMPTS && again < *lease_ends {
+        if !confirmed && *attempts < RELEASE_ATTEMPTS && again < *lease_ends {
             *retry_at = Some(again);
             return;
         }
