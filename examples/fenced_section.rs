@@ -1,8 +1,8 @@
-//! A critical section with a fence: the resource itself refuses whoever holds an older token.
+//! A critical section with a fence: the resource itself refuses the holder of an older token.
 //!
-//! The first holder is paused between its check and its write, as a long garbage collection or a
-//! suspended machine would do. Its lease runs out, a second holder writes, the first wakes and
-//! writes too late. No lease can prevent that; one conditional update does.
+//! The first holder is a process that is stopped between its check and its write, as a suspended
+//! machine would stop it. Its lease expires, a second holder writes, the first wakes and writes too
+//! late. No lease can prevent that; one conditional update does.
 //!
 //! Each holder opens the store for itself, so it must be one that processes share.
 //!
@@ -12,10 +12,13 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use leasehold::{Client, FencingToken, Guard, OpenOptions, Reach, Settings};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 
 type AnyResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -35,7 +38,7 @@ impl Page {
         Ok(Self(pool))
     }
 
-    /// Writes unless a newer holder has: check and write are one atomic statement.
+    /// Writes unless a newer holder has written: check and write are one atomic statement.
     async fn write(&self, text: &str, token: FencingToken) -> AnyResult<bool> {
         let done = sqlx::query("UPDATE page SET text = ?1, token = ?2 WHERE token <= ?2")
             .bind(text)
@@ -57,43 +60,58 @@ async fn enter(url: &str) -> AnyResult<Guard> {
     Ok(client.lock("page")?.acquire(Duration::from_secs(20)).await?)
 }
 
+/// Runs in a process of its own, which is stopped as soon as it has printed its first line.
 async fn paused_holder(url: &str, folder: &Path) -> AnyResult<()> {
     let page = Page::open(folder).await?;
     let guard = enter(url).await?;
     println!("first:  token {}, held: {}", guard.token(), guard.is_held());
-    // Blocks the only thread of this instance: its heartbeats stop as well.
-    std::thread::sleep(Duration::from_secs(3));
+    tokio::time::sleep(Duration::from_secs(1)).await;
     println!("first:  wakes, held: {}", guard.is_held());
-    // Whoever asks `is_held` stops here. This one asked just before it was paused.
+    // A holder that asks `is_held` ends here. This one asked just before it was stopped.
     println!("first:  written: {}", page.write("by the first", guard.token()).await?);
     Ok(guard.release().await?)
 }
 
 async fn second_holder(url: &str, folder: &Path) -> AnyResult<()> {
     let page = Page::open(folder).await?;
-    tokio::time::sleep(Duration::from_millis(500)).await;
     let guard = enter(url).await?;
     let written = page.write("by the second", guard.token()).await?;
     println!("second: token {}, written: {written}", guard.token());
     Ok(guard.release().await?)
 }
 
+async fn signal(signal: &str, process: u32) -> AnyResult<()> {
+    let status = Command::new("kill").args([signal, &process.to_string()]).status().await?;
+    if status.success() { Ok(()) } else { Err(format!("kill {signal} failed: {status}").into()) }
+}
+
 #[tokio::main]
 async fn main() -> AnyResult<()> {
-    let url = std::env::args().nth(1).unwrap_or_else(|| {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [url, folder] = &arguments[..] {
+        return paused_holder(url, Path::new(folder)).await;
+    }
+    let url = arguments.into_iter().next().unwrap_or_else(|| {
         format!("sqlite:{}", std::env::temp_dir().join("leasehold-examples.db").display())
     });
     let folder = tempfile::tempdir()?;
-    let (its_url, its_folder) = (url.clone(), folder.path().to_owned());
-    let first = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(paused_holder(&its_url, &its_folder))
-    });
-    tokio::select! {
-        ended = second_holder(&url, folder.path()) => ended?,
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    let mut first = Command::new(std::env::current_exe()?)
+        .arg(&url)
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let (process, output) =
+        (first.id().ok_or("it ended")?, first.stdout.take().ok_or("no output")?);
+    let mut lines = BufReader::new(output).lines();
+    println!("{}", lines.next_line().await?.ok_or("the first holder did not get the lock")?);
+    signal("-STOP", process).await?;
+    second_holder(&url, folder.path()).await?;
+    signal("-CONT", process).await?;
+    while let Some(line) = lines.next_line().await? {
+        println!("{line}");
     }
-    first.await??;
+    first.wait().await?;
     let page = Page::open(folder.path()).await?;
     let text: String = sqlx::query_scalar("SELECT text FROM page").fetch_one(&page.0).await?;
     println!("the page was written {text}");
