@@ -130,8 +130,9 @@ impl Subject {
             let (verdict, ended) = self.run_at(case, capabilities, pace).await;
             let stall = meter.longest();
             let Verdict::Failed(failure) = &verdict else { return verdict };
-            let steady = case.needs.contains(&Need::SteadyMachine);
-            let excused = stall >= if steady { STALL } else { LONG_STALL } * pace;
+            let needs_steady = case.needs.contains(&Need::SteadyMachine);
+            let limit = if needs_steady { STALL } else { LONG_STALL };
+            let excused = stall >= limit * pace;
             if !excused || !ended || pace >= SLOWEST_PACE {
                 return verdict;
             }
@@ -216,4 +217,79 @@ pub async fn run_case(backend: Arc<dyn Backend>, name: &str) -> Verdict {
     let verdict = subject.run(case).await;
     subject.stop().await;
     verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use futures_util::FutureExt;
+    use leasehold_core::{LockStore, MemoryStore, Namespace, Result};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    struct Memory(MemoryStore);
+
+    #[async_trait]
+    impl Backend for Memory {
+        fn name(&self) -> &str {
+            "memory"
+        }
+
+        async fn open(&self, _: &Namespace) -> Result<Arc<dyn LockStore>> {
+            Ok(Arc::new(self.0.clone()))
+        }
+
+        async fn clean(&self, _: &Namespace) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Runs a case that fails a number of times, each time after a stall of that length; returns
+    /// whether it passed and how often it ran.
+    async fn run_failing(failures: usize, stall: Duration) -> (bool, usize) {
+        let subject = Subject::new(Arc::new(Memory(MemoryStore::new())));
+        let runs = Arc::new(AtomicUsize::new(0));
+        let case = {
+            let runs = runs.clone();
+            move || {
+                let runs = runs.clone();
+                async move {
+                    std::thread::sleep(stall);
+                    // The meter runs again.
+                    sleep(Duration::from_millis(50)).await;
+                    match runs.fetch_add(1, Ordering::Relaxed) {
+                        run if run < failures => Err(Failure::new("it failed")),
+                        _ => Ok(()),
+                    }
+                }
+                .boxed()
+            }
+        };
+        let verdict = subject.run_own("case", case).await;
+        let runs = runs.load(Ordering::Relaxed);
+        assert_eq!(subject.counts.repeated.load(Ordering::Relaxed), runs - 1);
+        (matches!(verdict, Verdict::Passed), runs)
+    }
+
+    #[tokio::test]
+    async fn a_case_that_failed_during_a_stall_is_repeated() {
+        assert_eq!(run_failing(1, LONG_STALL * 2).await, (true, 2));
+    }
+
+    #[tokio::test]
+    async fn a_case_that_fails_at_each_try_has_failed() {
+        assert_eq!(run_failing(usize::MAX, LONG_STALL * 2).await, (false, 3));
+    }
+
+    /// A busy machine may stall by itself, and then the case is repeated after all.
+    #[tokio::test]
+    async fn a_failure_without_a_stall_is_not_repeated() {
+        for _ in 0..20 {
+            if run_failing(1, Duration::ZERO).await == (false, 1) {
+                return;
+            }
+        }
+        panic!("a failure is repeated though nothing stalled");
+    }
 }
