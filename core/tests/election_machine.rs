@@ -1,5 +1,8 @@
-//! The election's state machine, told anything in any order: its rules hold all the same.
+//! The election's state machine, which keeps its rules whatever it is told, in any order.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/random_replies.rs"]
+mod random_replies;
 
 use std::time::Duration;
 
@@ -8,8 +11,9 @@ use leasehold_core::lease::machine::{
     AcquireReply, AttemptId, Event as LeaseEvent, RenewReply, Request,
 };
 use leasehold_core::{
-    FencingToken, Grant, LockStore, MemoryStore, Moment, Reason, Settings, StopReason, Timing,
+    FencingToken, Grant, LockStore, MemoryStore, Moment, Settings, StopReason, Timing,
 };
+use random_replies::{acquire_reply, renew_reply};
 
 fn timing() -> Timing {
     Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap()
@@ -399,28 +403,15 @@ impl Rules {
     /// An event that the world could send now.
     fn event(&mut self, random: &mut fastrand::Rng, now: Moment, token: &mut u64) -> Event {
         let sent = now.saturating_sub(Duration::from_millis(random.u64(0..12_000)));
-        let left = Duration::from_millis(random.u64(0..15_000));
         match random.u32(0..12) {
             0 | 1 if self.asking => {
                 self.asking = false;
-                *token += 1;
-                let grant = Grant { token: FencingToken::new(*token).unwrap(), left };
-                let reply = match random.u32(0..4) {
-                    0 => AcquireReply::Held { left },
-                    1 => AcquireReply::Disabled,
-                    2 => AcquireReply::Failed,
-                    _ => AcquireReply::Granted(grant),
-                };
+                let reply = acquire_reply(random, token);
                 Event::Lease(LeaseEvent::AcquireReplied { sent, reply })
             }
             // An answer to a renewal may come at any time, long after it has ceased to matter.
             2 | 3 => {
-                let reply = match random.u32(0..6) {
-                    0 => RenewReply::Lost,
-                    1 => RenewReply::Failed,
-                    2 => RenewReply::Disabled { reason: Reason::new("upkeep").unwrap() },
-                    _ => RenewReply::Extended { left },
-                };
+                let reply = renew_reply(random);
                 Event::Lease(LeaseEvent::RenewReplied { sent, reply, under_way: random.bool() })
             }
             4 if self.releasing => {

@@ -1,5 +1,8 @@
-//! The state machine of a lease as a lock drives it, told anything in any order.
+//! The state machine of a lease as a lock drives it, which keeps its rules whatever it is told, in any order.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/random_replies.rs"]
+mod random_replies;
 
 use std::time::Duration;
 
@@ -10,6 +13,7 @@ use leasehold_core::lease::machine::{
 use leasehold_core::{
     FencingToken, Grant, LockStore, MemoryStore, Moment, Reason, Settings, Timing,
 };
+use random_replies::{acquire_reply, renew_reply};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -231,30 +235,17 @@ impl Rules {
     /// An event that the world could send now.
     fn event(&mut self, random: &mut fastrand::Rng, now: Moment, token: &mut u64) -> Event {
         let sent = now.saturating_sub(Duration::from_millis(random.u64(0..12_000)));
-        let left = Duration::from_millis(random.u64(0..15_000));
         match random.u32(0..8) {
             0 | 1 if self.acquiring => {
                 self.acquiring = false;
-                *token += 1;
-                let grant = Grant { token: FencingToken::new(*token).unwrap(), left };
-                let reply = match random.u32(0..4) {
-                    0 => AcquireReply::Held { left },
-                    1 => AcquireReply::Disabled,
-                    2 => AcquireReply::Failed,
-                    _ => AcquireReply::Granted(grant),
-                };
+                let reply = acquire_reply(random, token);
                 if matches!(reply, AcquireReply::Held { .. } | AcquireReply::Disabled) {
                     self.uncertain = self.retry;
                 }
                 Event::AcquireReplied { sent, reply }
             }
             2 | 3 => {
-                let reply = match random.u32(0..6) {
-                    0 => RenewReply::Lost,
-                    1 => RenewReply::Failed,
-                    2 => RenewReply::Disabled { reason: Reason::new("upkeep").unwrap() },
-                    _ => RenewReply::Extended { left },
-                };
+                let reply = renew_reply(random);
                 Event::RenewReplied { sent, reply, under_way: random.bool() }
             }
             4 if self.releasing => {

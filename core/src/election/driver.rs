@@ -30,23 +30,23 @@ pub(super) fn spawn(
     timing: Timing,
     job: Arc<dyn Job>,
 ) -> ElectionHandle {
-    let application = Handle::current();
+    let job_runtime = Handle::current();
     let background = engine.background.runtime();
-    let separate = background.id() != application.id();
-    let sentinel = separate.then(|| application.spawn(std::future::pending()));
+    let separate = background.id() != job_runtime.id();
+    let runtime_watcher = separate.then(|| job_runtime.spawn(std::future::pending()));
     let clock = engine.store.clock().clone();
-    let (commands, received) = mpsc::unbounded_channel();
-    let (publish, status) = watch::channel(Status::default());
+    let (commands, command_receiver) = mpsc::unbounded_channel();
+    let (status_sender, status) = watch::channel(Status::default());
     let driver = Driver {
         machine: Machine::new(timing.clone(), engine.now()),
         hints: engine.hint_dispatcher.subscribe(name.clone()),
         candidacy: Some(engine.announcer.register_candidate(name.clone())),
         withdrawing: None,
-        job_runtime: application,
-        runtime_watcher: sentinel,
+        job_runtime,
+        runtime_watcher,
         commands: commands.clone(),
-        command_receiver: received,
-        status_sender: publish,
+        command_receiver,
+        status_sender,
         ends_when_start_returns: job.ends_when_start_returns(),
         job: Some(job),
         requests: LeaseRequests::new(engine.clone(), name.clone(), timing.clone()),
@@ -114,15 +114,15 @@ impl Driver {
         // Calls that the store did not answer in time go on in the background.
         self.requests.abandon();
         self.withdraw(self.engine.now() + self.timing.leave_timeout());
-        if let Some(leaving) = self.withdrawing.take() {
-            leaving.await;
+        if let Some(withdrawing) = self.withdrawing.take() {
+            withdrawing.await;
         }
     }
 
     /// Withdraws the announcement, at the same time as the lease is released.
     fn withdraw(&mut self, by: Moment) {
-        if let Some(campaign) = self.candidacy.take() {
-            self.withdrawing = Some(campaign.withdraw_by(by).boxed());
+        if let Some(candidacy) = self.candidacy.take() {
+            self.withdrawing = Some(candidacy.withdraw_by(by).boxed());
         }
     }
 
@@ -223,8 +223,8 @@ impl Driver {
             commands: self.commands.clone(),
         };
         let holder = engine.holder.clone();
-        // Before the job starts, on another thread perhaps: whoever learns of the term from the job
-        // finds it in the status, and can resign from it.
+        // This comes before the job starts, perhaps on another thread: code that learns of the term
+        // from the job finds it in the status, and can resign from it.
         self.status_sender.send_modify(|status| {
             status.standing = Standing::Leading;
             status.terms += 1;
@@ -232,9 +232,9 @@ impl Driver {
             status.leader = Some(holder);
         });
         let leading = self.metrics.term_started();
-        let application = self.job_runtime.clone();
+        let job_runtime = self.job_runtime.clone();
         let ends = self.ends_when_start_returns;
-        self.tasks = Some(JobTasks::start(application, job, ends, leadership, leading));
+        self.tasks = Some(JobTasks::start(job_runtime, job, ends, leadership, leading));
     }
 
     fn with_tasks(&mut self, act: impl FnOnce(&mut JobTasks)) {
@@ -298,8 +298,8 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        if let Some(sentinel) = &self.runtime_watcher {
-            sentinel.abort();
+        if let Some(watcher) = &self.runtime_watcher {
+            watcher.abort();
         }
         // A term is cut off only if this task panicked or its runtime shuts down. What its job does
         // may go on, so the lease is not released.

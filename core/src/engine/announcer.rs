@@ -12,8 +12,8 @@ use crate::{ErrorKind, Holder, LockName, Moment, Presence, Timing};
 
 /// Announces the names that the elections of a client campaign for.
 ///
-/// It runs while there are any, in the client's [background](Background). What fails is tried again
-/// at the next beat: no election depends on it.
+/// It runs while there are any, in the client's [background](BackgroundRuntime). What fails is
+/// tried again after a heartbeat interval: no election depends on it.
 #[derive(Debug)]
 pub(crate) struct PresenceAnnouncer {
     store: BoundedStore,
@@ -72,8 +72,8 @@ impl PresenceAnnouncer {
         drop(state);
         if begin {
             // With the state unlocked: where there is no runtime, the task is dropped right here.
-            let running = JobTasks { announcer: self.clone(), stopped: false };
-            self.background.runtime().spawn(announce(running));
+            let task = AnnounceTask { announcer: self.clone(), stopped: false };
+            self.background.runtime().spawn(announce(task));
         }
         self.changed.notify_one();
         Candidacy { announcer: self.clone(), name }
@@ -99,7 +99,7 @@ impl PresenceAnnouncer {
         }
     }
 
-    /// What is to be made known; none when nothing is.
+    /// Returns what is to be announced, or `None` without a campaign.
     fn presence(&self) -> Option<Presence> {
         let state = self.state();
         let campaigns: Vec<_> = state.campaigns.keys().take(Presence::LISTED).cloned().collect();
@@ -139,14 +139,15 @@ impl Drop for Candidacy {
     }
 }
 
-/// The announcer while its task runs: said not to run however that ends.
-struct JobTasks {
+/// The announcer as its task sees it: it counts as stopped however that task ends.
+struct AnnounceTask {
     announcer: Arc<PresenceAnnouncer>,
     stopped: bool,
 }
 
-impl JobTasks {
-    /// Whether to stop, decided and said in one step, lest a newcomer rely on a task that ends.
+impl AnnounceTask {
+    /// Returns whether to stop. It decides and records that in one step, so that no new candidacy
+    /// relies on a task that ends.
     fn stop_if_idle(&mut self) -> bool {
         let mut state = self.announcer.state();
         if state.unsupported || state.campaigns.is_empty() {
@@ -158,7 +159,7 @@ impl JobTasks {
     }
 }
 
-impl Drop for JobTasks {
+impl Drop for AnnounceTask {
     fn drop(&mut self) {
         if !self.stopped {
             self.announcer.state().running = false;
@@ -167,8 +168,8 @@ impl Drop for JobTasks {
     }
 }
 
-async fn announce(mut running: JobTasks) {
-    let announcer = running.announcer.clone();
+async fn announce(mut task: AnnounceTask) {
+    let announcer = task.announcer.clone();
     let PresenceAnnouncer { store, interval, ttl, limit, .. } = &*announcer;
     loop {
         let presence = announcer.presence();
@@ -180,7 +181,7 @@ async fn announce(mut running: JobTasks) {
             debug!(%error, "this instance could not be made known");
             announcer.state().unsupported |= error.kind() == ErrorKind::Unsupported;
         }
-        if (presence.is_none() || announcer.state().unsupported) && running.stop_if_idle() {
+        if (presence.is_none() || announcer.state().unsupported) && task.stop_if_idle() {
             return;
         }
         tokio::select! {

@@ -19,10 +19,10 @@ use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
 
 /// Collects renewals and sends them together.
 ///
-/// Each renewal says from when and until when it may go out. When the first one is due, all go
-/// that may: new leases join the next beat, and those that were renewed together stay together, so
-/// ten thousand leases cost as many calls per interval as they fill batches. The task runs while
-/// there is a client, in its [background](Background).
+/// Each renewal says from when and until when it may be sent. When the first one is due, all are sent
+/// that may be: new leases join the next batch, and leases that were renewed together stay together,
+/// so ten thousand leases cost as many calls per interval as they fill batches. The task runs while
+/// there is a client, in its [background](BackgroundRuntime).
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     store: BoundedStore,
@@ -61,7 +61,7 @@ impl Future for PendingRenewal {
     type Output = TimedReply<RenewOutcome>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // The sender goes without a word only when the runtime shuts down or the store panics.
+        // The sender is dropped unused only if the runtime shuts down or the store panics.
         Pin::new(&mut self.reply).poll(context).map(|answer| {
             answer.unwrap_or_else(|_| TimedReply {
                 sent: self.due,
@@ -79,16 +79,11 @@ impl Heartbeat {
     }
 
     /// Queues the renewal of one lease for the next batch that has room for it.
-    pub(crate) fn renew(&self, options: RenewOptions, beat: RenewalWindow) -> PendingRenewal {
-        let (answer, answered) = oneshot::channel();
-        let gone_out = Arc::new(AtomicBool::new(false));
-        self.enqueue(QueuedRenewal { options, window: beat, sent: gone_out.clone(), answer });
-        PendingRenewal {
-            due: beat.latest,
-            sent: gone_out,
-            reply: answered,
-            store: self.store.label().clone(),
-        }
+    pub(crate) fn renew(&self, options: RenewOptions, window: RenewalWindow) -> PendingRenewal {
+        let (answer, reply) = oneshot::channel();
+        let sent = Arc::new(AtomicBool::new(false));
+        self.enqueue(QueuedRenewal { options, window, sent: sent.clone(), answer });
+        PendingRenewal { due: window.latest, sent, reply, store: self.store.label().clone() }
     }
 
     fn enqueue(&self, renewal: QueuedRenewal) {
@@ -136,7 +131,7 @@ async fn run(store: BoundedStore, mut renewals: mpsc::UnboundedReceiver<QueuedRe
     }
 }
 
-/// Renewals that have not gone out, by when they are due.
+/// Renewals that were not sent yet, by when they are due.
 #[derive(Debug, Default)]
 struct RenewalQueue {
     by_due: BTreeMap<(Moment, u64), QueuedRenewal>,
@@ -179,7 +174,7 @@ impl RenewalQueue {
 async fn send_and_reply(store: BoundedStore, batch: Vec<QueuedRenewal>) {
     let now = store.clock().now();
     // After a pause of the machine it is sent late, and has as long as any other.
-    let retry_after = |beat: RenewalWindow| beat.retry_at.saturating_since(beat.latest);
+    let retry_after = |window: RenewalWindow| window.retry_at.saturating_since(window.latest);
     let retry_at = batch
         .iter()
         .map(|it| it.window.latest.max(now) + retry_after(it.window))
@@ -214,8 +209,8 @@ async fn send_and_reply(store: BoundedStore, batch: Vec<QueuedRenewal>) {
     }
 }
 
-/// Asks the store until it answers, or until nobody waits for the answer: calls that hang must not
-/// pile up. No answer by `retry_at` counts as a failure of the store, though a later one is used.
+/// Asks the store until it answers, or until no caller waits for the answer: calls that hang must
+/// not pile up. No answer by `retry_at` counts as a failure of the store, though a later one is used.
 async fn send_batch(
     store: &BoundedStore,
     leases: &[RenewOptions],
@@ -229,14 +224,14 @@ async fn send_batch(
             answer.closed().await;
         }
     };
-    let mut nobody_waits = pin!(all_callers_gone);
+    let mut all_callers_gone = pin!(all_callers_gone);
     let mut call = pin!(store.renew(leases, until.saturating_since(sent)));
     let mut late = None;
     loop {
         tokio::select! {
             biased;
             answer = &mut call => return Some(answer),
-            () = &mut nobody_waits => {
+            () = &mut all_callers_gone => {
                 // Without an answer in time it has failed; a lease that was released meant no harm.
                 if let Some(error) = late {
                     store.metrics().record_renewals(leases.len(), &Err(error));

@@ -1,4 +1,4 @@
-//! One watch for all waiters of a client: hints from the store, handed out by name.
+//! One watch for all waiters of a client: hints from the store, dispatched by name.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +11,9 @@ use tracing::{debug, warn};
 use super::{BackgroundRuntime, BoundedStore, SeededRandom};
 use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
 
-/// Hands the store's hints to whoever waits for a name.
+/// Dispatches the store's hints to the waiters for each name.
 ///
-/// The watch runs while there are waiters, in the client's [background](Background).
+/// The watch runs while there are waiters, in the client's [background](BackgroundRuntime).
 #[derive(Debug)]
 pub(crate) struct HintDispatcher {
     store: BoundedStore,
@@ -22,7 +22,8 @@ pub(crate) struct HintDispatcher {
     /// This is false if there is to be no watch, so that waiters poll.
     enabled: bool,
     state: Mutex<State>,
-    deserted: Notify,
+    /// There are no waiters any longer.
+    idle: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -54,8 +55,8 @@ impl HintDispatcher {
         random: Arc<SeededRandom>,
         enabled: bool,
     ) -> Self {
-        let (state, deserted) = (Mutex::default(), Notify::new());
-        Self { store, background, random, enabled, state, deserted }
+        let (state, idle) = (Mutex::default(), Notify::new());
+        Self { store, background, random, enabled, state, idle }
     }
 
     /// Called within a runtime.
@@ -69,7 +70,7 @@ impl HintDispatcher {
         subscription
     }
 
-    /// Begins the watch if there is none; whether it did.
+    /// Begins the watch if there is none, and returns whether it did.
     fn ensure_watched(self: &Arc<Self>, delay: Duration) -> bool {
         let begin = self.enabled && !std::mem::replace(&mut self.state().watching, true);
         if begin {
@@ -115,7 +116,7 @@ impl Subscription {
                 return;
             }
             // In a runtime that shuts down a new watch is dropped at once, which wakes this again:
-            // without a pause, for ever, and the runtime would wait for it.
+            // without a pause, forever, and the runtime would wait for it.
             tokio::task::yield_now().await;
         }
     }
@@ -131,7 +132,7 @@ impl Drop for Subscription {
             }
         }
         if state.waiters.is_empty() {
-            self.dispatcher.deserted.notify_one();
+            self.dispatcher.idle.notify_one();
         }
     }
 }
@@ -152,7 +153,8 @@ impl Drop for WatchTask {
 }
 
 impl WatchTask {
-    /// Whether to stop, decided and said in one step, lest a newcomer rely on a watch that ends.
+    /// Returns whether to stop. It decides and records that in one step, so that no new waiter relies
+    /// on a watch that ends.
     fn stop_if_idle(&mut self) -> bool {
         let mut state = self.dispatcher.state();
         if state.waiters.is_empty() {
@@ -162,24 +164,24 @@ impl WatchTask {
         self.stopped
     }
 
-    /// Returns once nobody waits any more.
+    /// Returns once there are no waiters.
     async fn until_idle(&mut self) {
-        let hub = self.dispatcher.clone();
+        let dispatcher = self.dispatcher.clone();
         while !self.stop_if_idle() {
-            hub.deserted.notified().await;
+            dispatcher.idle.notified().await;
         }
     }
 
-    /// Hands out hints until the stream ends (`false`) or nobody waits any more (`true`).
+    /// Dispatches hints until the stream ends (`false`) or there are no waiters (`true`).
     async fn follow(&mut self, mut hints: HintStream) -> bool {
         loop {
-            let hub = self.dispatcher.clone();
+            let dispatcher = self.dispatcher.clone();
             tokio::select! {
                 biased;
-                () = hub.deserted.notified() => if self.stop_if_idle() { return true },
+                () = dispatcher.idle.notified() => if self.stop_if_idle() { return true },
                 hint = hints.next() => match hint {
                     Some(hint) => {
-                        hub.dispatch(&hint);
+                        dispatcher.dispatch(&hint);
                         // A stream that is always ready must not keep others from running.
                         tokio::task::consume_budget().await;
                     }
@@ -204,18 +206,18 @@ async fn open_watch(store: &BoundedStore) -> Result<HintStream> {
 }
 
 async fn run_watch(mut watching: WatchTask, delay: Duration) {
-    let hub = watching.dispatcher.clone();
+    let dispatcher = watching.dispatcher.clone();
     let (shortest, longest) = HintDispatcher::RECONNECT_BACKOFF;
     let mut pause = delay;
     let mut failures = 0_u64;
     loop {
-        let wait = hub.jittered(pause);
+        let wait = dispatcher.jittered(pause);
         let begun = tokio::select! {
             biased;
             () = watching.until_idle() => return,
             begun = async {
                 tokio::time::sleep(wait).await;
-                open_watch(&hub.store).await
+                open_watch(&dispatcher.store).await
             } => begun,
         };
         pause = (pause * 2).clamp(shortest, longest);
@@ -224,15 +226,18 @@ async fn run_watch(mut watching: WatchTask, delay: Duration) {
                 failures = 0;
                 let from = tokio::time::Instant::now();
                 // What happened before the watch stood was not hinted at.
-                hub.dispatch(&Hint::Anything);
+                dispatcher.dispatch(&Hint::Anything);
                 if watching.follow(hints).await {
                     return;
                 }
-                // One that ends again and again must not have everybody ask each time.
+                // A watch that ends again and again must not make every waiter ask each time.
                 if from.elapsed() > longest {
                     pause = shortest;
                 }
-                debug!(store = hub.store.inner().label(), "the watch ended and is begun anew");
+                debug!(
+                    store = dispatcher.store.inner().label(),
+                    "the watch ended and is begun anew"
+                );
             }
             Err(error) => {
                 failures += 1;
@@ -255,7 +260,7 @@ mod tests {
     use super::*;
     use crate::{MemoryStore, SystemClock};
 
-    fn hub() -> Arc<HintDispatcher> {
+    fn dispatcher() -> Arc<HintDispatcher> {
         let store = BoundedStore::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock));
         let (background, random) = (BackgroundRuntime::new(false), SeededRandom::new(Some(1)));
         Arc::new(HintDispatcher::new(store, Arc::new(background), Arc::new(random), true))
@@ -269,7 +274,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let handle = runtime.handle().clone();
             let name = LockName::new("job").unwrap();
-            let subscription = runtime.block_on(async { hub().subscribe(name) });
+            let subscription = runtime.block_on(async { dispatcher().subscribe(name) });
             drop(runtime);
             let _entered = handle.enter();
             let mut changed = std::pin::pin!(subscription.changed());
@@ -281,14 +286,14 @@ mod tests {
 
     #[tokio::test]
     async fn names_without_waiters_are_removed() {
-        let hub = hub();
+        let dispatcher = dispatcher();
         for number in 0..100 {
             let name = LockName::new(format!("lock-{number}")).unwrap();
-            let [first, second] = [(); 2].map(|()| hub.subscribe(name.clone()));
+            let [first, second] = [(); 2].map(|()| dispatcher.subscribe(name.clone()));
             drop(first);
-            assert_eq!(hub.state().waiters.len(), 1);
+            assert_eq!(dispatcher.state().waiters.len(), 1);
             drop(second);
-            assert!(hub.state().waiters.is_empty());
+            assert!(dispatcher.state().waiters.is_empty());
         }
     }
 }

@@ -24,8 +24,13 @@ pub(crate) struct InFlightRenewals {
 
 impl InFlightRenewals {
     pub(crate) fn new(engine: Arc<Engine>, lease: RenewOptions, timing: &Timing) -> Self {
-        let most = usize::try_from(timing.heartbeat_retries).unwrap_or(usize::MAX);
-        Self { engine, lease, max_in_flight: most.saturating_add(1).max(3), in_flight: Vec::new() }
+        let retries = usize::try_from(timing.heartbeat_retries).unwrap_or(usize::MAX);
+        Self {
+            engine,
+            lease,
+            max_in_flight: retries.saturating_add(1).max(3),
+            in_flight: Vec::new(),
+        }
     }
 
     /// Asks for another renewal, which replaces one that was not sent yet.

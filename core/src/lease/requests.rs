@@ -132,8 +132,8 @@ impl LeaseRequests {
         }
     }
 
-    /// Takes out the latest attempt, unless a call has it. Whoever has it releases the lease; the
-    /// renewals go on.
+    /// Takes out the latest attempt, unless a call has it. Its owner releases the lease; the renewals
+    /// continue.
     pub(crate) fn take_attempt(&mut self) -> Option<AcquireAttempt> {
         self.attempt.take()
     }
@@ -161,7 +161,7 @@ async fn next_renewal(renewals: &mut Option<InFlightRenewals>) -> (TimedReply<Re
     (reply, renewals.is_in_flight())
 }
 
-/// Draws the moment of a machine's next wake-up.
+/// Draws the moment of a machine's next tick.
 #[derive(Debug, Default)]
 pub(crate) struct TickTimer {
     drawn: Option<(NextTick, Moment)>,
@@ -171,14 +171,14 @@ impl TickTimer {
     /// Returns at the moment that the machine wants, or never if it wants none.
     pub(crate) fn sleep(
         &mut self,
-        wake: Option<NextTick>,
+        next: Option<NextTick>,
         engine: &Engine,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let Some(wake) = wake else { return pending().boxed() };
-        // The moment is drawn once per wish, not again at every event in between.
-        let drawn = self.drawn.filter(|(last, _)| *last == wake).map(|(_, at)| at);
-        let at = drawn.unwrap_or_else(|| wake.at + engine.jitter(wake.jitter));
-        self.drawn = Some((wake, at));
+        let Some(next) = next else { return pending().boxed() };
+        // The moment is drawn once per tick, not again at every event in between.
+        let drawn = self.drawn.filter(|(last, _)| *last == next).map(|(_, at)| at);
+        let at = drawn.unwrap_or_else(|| next.at + engine.jitter(next.jitter));
+        self.drawn = Some((next, at));
         engine.store.clock().sleep_until(at)
     }
 }

@@ -42,30 +42,30 @@ impl Lock {
         Self { engine, name, timing }
     }
 
-    /// This lock with other settings. A lock has no job to stop and starts without delay, so of
-    /// these two settings only the checks concern it.
+    /// Returns this lock with other settings. A lock has no job to stop and starts without delay, so
+    /// these two settings are only checked.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`], when they contradict each other or the store.
+    /// [`ErrorKind::Invalid`] if the settings contradict each other or the store.
     pub fn settings(self, settings: &Settings) -> Result<Self> {
         let timing = settings.resolve(&self.engine.store.inner().capabilities())?;
         Ok(Self { timing, ..self })
     }
 
-    /// The name.
+    /// Returns the name of the lock.
     #[must_use]
     pub fn name(&self) -> &LockName {
         &self.name
     }
 
-    /// Asks for the lock once; `None` when another holds it, when it is disabled, and when the answer
-    /// took too long for the lease to be of use.
+    /// Asks for the lock once. Returns `None` if another holds it, if it is disabled, or if the reply
+    /// took too long for the lease to be used.
     ///
     /// # Errors
-    /// What the store reports. Whatever was granted in spite of it is given back.
+    /// This fails with the store's error. A lease that was granted in spite of it is released.
     ///
     /// # Cancel safety
-    /// Safe: what was granted to a dropped call is given back.
+    /// A lease that was granted to a dropped call is released.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
@@ -80,19 +80,20 @@ impl Lock {
         Ok(granted.map(|granted| Guard::new(waiter, granted)))
     }
 
-    /// Waits for the lock, at most for `limit`; with none at all it asks once.
+    /// Waits for the lock, at most for `limit`; with a limit of zero it asks once.
     ///
-    /// It asks again when the lease that is in the way runs out, when the store hints at a change
-    /// and at every [poll interval](Settings::poll_interval), also while the name is disabled or
-    /// the store is away. Waiters are not served in turn: one that releases and acquires in a loop
-    /// may shut others out, so let it pause in between.
+    /// It asks again when the lease of the present holder expires, when the store hints at a change
+    /// and at every [poll interval](Settings::poll_interval), also while the name is disabled. After
+    /// a failure of the store it waits for at most a second, doubled at each further failure, and
+    /// ignores hints. Waiters are not served in turn: one that releases and acquires in a loop may
+    /// shut others out, so let it pause in between.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`], saying who holds the lock or what the store reported last; at once,
-    /// what waiting cannot mend.
+    /// [`ErrorKind::TimedOut`], with the present holder or the last error of the store. An error that
+    /// waiting cannot resolve is returned at once.
     ///
     /// # Cancel safety
-    /// Safe: what was granted to a dropped call is given back. The place in the waiting is lost.
+    /// A lease that was granted to a dropped call is released.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
