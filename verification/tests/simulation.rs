@@ -70,7 +70,7 @@ fn notices(defect: Defect, checker: &str) {
     let plan = noticed.unwrap();
     let smaller = shrink(&plan, checker, 100);
     let [before, after] = [&plan, &smaller].map(|plan| plan.operations.len());
-    println!("{defect:?}: seed {}, shrunk from {before} deeds to {after}", plan.seed);
+    println!("{defect:?}: seed {}, shrunk from {before} operations to {after}", plan.seed);
     assert!(after < before || before <= 1, "{smaller}");
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::history::{Event, InstanceId};
 
-/// Which instances are in trouble, and since when the others are out of it.
+/// Which instances have faults, and since when the others are without it.
 #[derive(Debug, Default)]
 pub(super) struct InstanceFaults {
     frozen: HashSet<InstanceId>,
@@ -15,7 +15,7 @@ pub(super) struct InstanceFaults {
 }
 
 impl InstanceFaults {
-    /// Takes a fact in; whether it is trouble, or the end of some, and whose.
+    /// Takes a fact in; whether it is a fault, or the end of one, and whose.
     pub(super) fn see(&mut self, now: Duration, fact: &Event) -> Option<InstanceId> {
         let process = match fact {
             Event::Frozen(process) => {

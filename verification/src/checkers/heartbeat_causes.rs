@@ -1,5 +1,5 @@
 //! Every heartbeat has a cause: one of its leases was last renewed an interval ago, or a hint came
-//! since, or the instance was in trouble; or one that was given back would have been due, for its
+//! since, or the instance had faults; or one that was given back would have been due, for its
 //! timer is not called off and takes along those that may go. So heartbeats are no more frequent than was asked for.
 
 use std::collections::HashMap;
@@ -17,12 +17,12 @@ pub(super) fn check(history: &History) -> Found {
     // By a clock that drifts, and timers that fire a little early.
     let interval =
         timing.heartbeat_interval.mul_f64(0.998).saturating_sub(Duration::from_millis(2));
-    let mut trouble = InstanceFaults::default();
+    let mut faults = InstanceFaults::default();
     // When each lease was last renewed or asked for; a retry is granted the same again.
     let mut last: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
     let mut hinted: HashMap<(InstanceId, Option<NameId>), Duration> = HashMap::new();
     for (now, fact) in &history.events {
-        trouble.see(*now, fact);
+        faults.see(*now, fact);
         match fact {
             Event::Granted(process, name, token) => {
                 last.entry((*process, *name, *token)).or_insert(now.saturating_sub(MAX_DELIVERY));
@@ -32,7 +32,7 @@ pub(super) fn check(history: &History) -> Found {
             }
             Event::Renewed(process, leases) => {
                 // What failed is retried sooner; and no longer than a ttl after.
-                let calm = trouble.over_since(*process).is_some_and(|at| at + timing.ttl < *now);
+                let calm = faults.over_since(*process).is_some_and(|at| at + timing.ttl < *now);
                 let is_due = |(name, token): &(NameId, u64)| {
                     let before = last.get(&(*process, *name, *token)).copied().unwrap_or_default();
                     let hint = |name| hinted.get(&(*process, name)).is_some_and(|at| *at >= before);

@@ -26,7 +26,7 @@ struct HeldGuard {
 pub(super) fn check(history: &History) -> Found {
     // When the next heartbeat or a retry of it finds out that a name is disabled.
     let beat = history.timing.heartbeat_interval.mul_f64(1.002) + history.timing.retry_interval();
-    let mut trouble = InstanceFaults::default();
+    let mut faults = InstanceFaults::default();
     let mut held: HashMap<(InstanceId, NameId, u64), HeldGuard> = HashMap::new();
     // The latest grant of each name, and those in force when theirs was disabled.
     let mut granted: HashMap<NameId, u64> = HashMap::new();
@@ -34,12 +34,12 @@ pub(super) fn check(history: &History) -> Found {
     let mut freed: HashMap<NameId, u64> = HashMap::new();
     for (now, fact) in &history.events {
         let late = held.iter().find(|((process, ..), guard)| {
-            let calm = trouble.over_since(*process);
+            let calm = faults.over_since(*process);
             let told = guard.disabled.zip(calm).map(|(at, calm)| at.max(calm) + beat);
-            let thawed = trouble.last_thaw(*process);
+            let thawed = faults.last_thaw(*process);
             let over = guard.until.max(thawed);
             let due = told.map_or(over, |told| told.min(over));
-            !trouble.is_frozen(*process) && *now > due.saturating_add(REPORT_LIMIT)
+            !faults.is_frozen(*process) && *now > due.saturating_add(REPORT_LIMIT)
         });
         if let Some((guard, HeldGuard { until, disabled })) = late {
             let what = format!(
@@ -48,7 +48,7 @@ pub(super) fn check(history: &History) -> Found {
             );
             return Err((*now, what));
         }
-        trouble.see(*now, fact);
+        faults.see(*now, fact);
         match fact {
             Event::Granted(_, name, token) => {
                 granted.insert(*name, *token);

@@ -2,7 +2,7 @@
 //! lease that an attempt of its own, in the same waiting, was granted without its knowing. Such an
 //! attempt is to be tried again, as whatever else is asked for is kept out by it until it runs out.
 //!
-//! No weather excuses that. What may be in the way is what was granted in an earlier waiting, given
+//! No fault excuses that. What may be in the way is what was granted in an earlier waiting, given
 //! up, and before the name was disabled: either is given back, but that may get lost.
 
 use std::collections::{HashMap, HashSet};
@@ -85,10 +85,10 @@ mod tests {
     #[test]
     fn a_retry_under_a_new_id_is_found() {
         assert!(found(Event::Hinted(1, None)).is_err());
-        for trouble in
+        for faults in
             [Event::MessageFault(1), Event::LinkDegraded(1), Event::Frozen(1), Event::Thawed(1)]
         {
-            assert!(found(trouble).is_err(), "no weather is an excuse");
+            assert!(found(faults).is_err(), "no fault is an excuse");
         }
         assert!(found(Event::ReleaseSent(1, 0, 5)).is_err(), "that may get lost");
         assert!(

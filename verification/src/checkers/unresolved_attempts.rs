@@ -1,8 +1,8 @@
-//! No attempt is forgotten, whatever the weather: one that may have been granted unheard is tried
+//! No attempt is forgotten, whatever the faults: one that may have been granted unheard is tried
 //! again or given back, within the pause that may come in between, and what was granted is used or
 //! given back at once. So nothing is held for the rest of a ttl that nobody knows of.
 //!
-//! (`orphans` judges what became of that at the store, in fair weather alone.)
+//! (`leaked_leases` judges what became of that at the store, without faults only.)
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,19 +29,19 @@ pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
     // The longest pause with its jitter; the last tenth is for drift.
     let pause = timing.poll_interval.mul_f64(1.5 * 1.1) + RESOLVE_LIMIT;
-    let mut trouble = InstanceFaults::default();
+    let mut faults = InstanceFaults::default();
     let mut open: HashMap<AttemptId, OpenAttempt> = HashMap::new();
     for (now, fact) in &history.events {
         let forgotten = open.iter().find(|(_, OpenAttempt { process, due, .. })| {
-            let thawed = trouble.last_thaw(*process);
+            let thawed = faults.last_thaw(*process);
             let late = |(since, within): (Duration, Duration)| *now > since.max(thawed) + within;
-            !trouble.is_frozen(*process) && due.is_some_and(late)
+            !faults.is_frozen(*process) && due.is_some_and(late)
         });
         if let Some((attempt, OpenAttempt { process, name, due, .. })) = forgotten {
             let what = format!("{process} has forgotten its attempt {attempt} at {name}: {due:?}");
             return Err((*now, what));
         }
-        trouble.see(*now, fact);
+        faults.see(*now, fact);
         match fact {
             Event::AcquireSent(process, name, attempt) => {
                 let (process, name) = (*process, *name);

@@ -10,7 +10,7 @@ use super::units::NOW;
 /// Everything there is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModelState {
-    /// The referee.
+    /// The store.
     pub store: ModelStore,
     /// Those that campaign; none where one has crashed or left.
     pub instances: Vec<Option<Participant>>,

@@ -1,4 +1,4 @@
-//! Does a plan's deeds to a cluster.
+//! Applies the operations of a plan to a cluster.
 
 use std::time::Duration;
 
@@ -84,7 +84,11 @@ impl SimulatedCluster {
                 }
             }
             Undo::Enable(name) => {
-                self.world.referee.store.enable(&LockName::new(NameTable::name(name))?).await?;
+                self.world
+                    .recording_store
+                    .store
+                    .enable(&LockName::new(NameTable::name(name))?)
+                    .await?;
                 self.note(Event::Enabled(name));
             }
         }
@@ -95,9 +99,13 @@ impl SimulatedCluster {
         self.running.iter().find(|running| running.instance.id == id)
     }
 
-    pub(super) async fn apply(&mut self, deed: Operation, plan: &SimulationPlan) -> Result<()> {
+    pub(super) async fn apply(
+        &mut self,
+        operation: Operation,
+        plan: &SimulationPlan,
+    ) -> Result<()> {
         let now = self.world.recorder.now();
-        match deed {
+        match operation {
             Operation::Crash(place) => {
                 let next = self.next(plan)?;
                 std::mem::replace(&mut self.running[place], next).crash();
@@ -117,8 +125,8 @@ impl SimulatedCluster {
                     self.pending.push((now + time, Undo::Thaw(instance.id)));
                 }
             }
-            Operation::SetFaults(place, weather, time) => {
-                self.degrade_link(place, weather, now + time);
+            Operation::SetFaults(place, profile, time) => {
+                self.degrade_link(place, profile, now + time);
             }
             Operation::Outage(time) => {
                 (0..self.running.len())
@@ -139,7 +147,7 @@ impl SimulatedCluster {
             Operation::Disable(name, time) => {
                 let name_itself = LockName::new(NameTable::name(name))?;
                 let options = DisableOptions { reason: Reason::new("upkeep")?, by: None };
-                self.world.referee.store.disable(&name_itself, &options).await?;
+                self.world.recording_store.store.disable(&name_itself, &options).await?;
                 self.note(Event::Disabled(name));
                 self.pending.retain(|(_, undo)| !matches!(undo, Undo::Enable(n) if *n == name));
                 self.pending.push((now + time, Undo::Enable(name)));
@@ -148,10 +156,10 @@ impl SimulatedCluster {
         Ok(())
     }
 
-    fn degrade_link(&mut self, place: usize, weather: FaultProfile, until: Duration) {
+    fn degrade_link(&mut self, place: usize, profile: FaultProfile, until: Duration) {
         let instance = &self.running[place].instance;
         let id = instance.id;
-        instance.link.set(weather);
+        instance.link.set(profile);
         self.note(Event::LinkDegraded(id));
         self.pending
             .retain(|(_, undo)| !matches!(undo, Undo::RestoreLink(process) if *process == id));

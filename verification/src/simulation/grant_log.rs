@@ -7,7 +7,7 @@ use leasehold_core::LeaseId;
 
 use crate::history::{AttemptId, NameId};
 
-/// What the referee knows of the leases of a run.
+/// What the store knows of the leases of a run.
 #[derive(Debug, Default)]
 pub(super) struct GrantLog {
     entries: Mutex<Entries>,

@@ -21,9 +21,9 @@ impl SimulatedStore {
         self.note(Event::Hinted(self.0.process, name));
     }
 
-    /// Hands hints on as the weather has it: late, in another order, twice or not at all.
+    /// Hands hints on as the fault profile says: late, in another order, twice or not at all.
     pub(super) async fn forward(self, mut hints: HintStream, to: mpsc::UnboundedSender<Hint>) {
-        let silent = self.0.referee.defect == Some(Defect::NeverHints);
+        let silent = self.0.recording_store.defect == Some(Defect::NeverHints);
         loop {
             let hint = tokio::select! {
                 biased;
@@ -33,19 +33,19 @@ impl SimulatedStore {
                     None => return,
                 },
             };
-            let weather = self.weather();
-            if self.0.crashed.load(Ordering::SeqCst) || weather == FaultProfile::Refusing {
+            let profile = self.profile();
+            if self.0.crashed.load(Ordering::SeqCst) || profile == FaultProfile::Refusing {
                 return;
             }
             let (first, again) = (self.draw_faults(), self.draw_faults());
-            let repeated = weather == FaultProfile::Rough && again.request == Delivery::Refused;
-            for fate in [Some(first), repeated.then_some(again)].into_iter().flatten() {
-                if silent || fate.request != Delivery::Arrives {
+            let repeated = profile == FaultProfile::Rough && again.request == Delivery::Refused;
+            for faults in [Some(first), repeated.then_some(again)].into_iter().flatten() {
+                if silent || faults.request != Delivery::Arrives {
                     continue;
                 }
                 let (this, to, hint) = (self.clone(), to.clone(), hint.clone());
                 tokio::spawn(async move {
-                    tokio::time::sleep(fate.request_delay).await;
+                    tokio::time::sleep(faults.request_delay).await;
                     this.0.gate.let_message_in().await;
                     this.note_hint(&hint);
                     let _ = to.send(hint);

@@ -27,7 +27,7 @@ pub(super) struct SimulatedStore(pub(super) Arc<NetworkPath>);
 
 #[derive(Debug)]
 pub(super) struct NetworkPath {
-    pub(super) referee: RecordingStore,
+    pub(super) recording_store: RecordingStore,
     pub(super) process: InstanceId,
     pub(super) gate: Arc<FreezeGate>,
     faults: Mutex<FaultProfile>,
@@ -39,13 +39,13 @@ pub(super) struct NetworkPath {
 
 impl SimulatedStore {
     pub(super) fn new(
-        referee: RecordingStore,
+        recording_store: RecordingStore,
         process: InstanceId,
         gate: Arc<FreezeGate>,
         seed: u64,
     ) -> Self {
         Self(Arc::new(NetworkPath {
-            referee,
+            recording_store,
             process,
             gate,
             faults: Mutex::new(FaultProfile::Fair),
@@ -55,31 +55,31 @@ impl SimulatedStore {
         }))
     }
 
-    pub(super) fn set(&self, weather: FaultProfile) {
-        *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner) = weather;
+    pub(super) fn set(&self, profile: FaultProfile) {
+        *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner) = profile;
     }
 
     pub(super) fn cut_off(&self) {
         self.0.crashed.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn weather(&self) -> FaultProfile {
+    pub(super) fn profile(&self) -> FaultProfile {
         *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn draw_faults(&self) -> MessageFaults {
         let mut random = self.0.random.lock().unwrap_or_else(PoisonError::into_inner);
-        MessageFaults::draw(self.weather(), &mut random)
+        MessageFaults::draw(self.profile(), &mut random)
     }
 
-    fn record_fault(&self, weather: FaultProfile) {
-        if weather != FaultProfile::Fair {
+    fn record_fault(&self, profile: FaultProfile) {
+        if profile != FaultProfile::Fair {
             self.note(Event::MessageFault(self.0.process));
         }
     }
 
     pub(super) fn note(&self, fact: Event) {
-        self.0.referee.recorder.record(fact);
+        self.0.recording_store.recorder.record(fact);
     }
 
     /// Writes down what the instance does, unless it is gone.
@@ -96,8 +96,8 @@ impl SimulatedStore {
 
     /// An attempt asks for the name.
     fn record_acquire(&self, name: &LockName, lease: LeaseId) -> AttemptEndRecorder<'_> {
-        let ledger = &self.0.referee.ledger;
-        let (name, attempt) = (NameTable::number(name), ledger.attempt(ledger.renamed(lease)));
+        let grants = &self.0.recording_store.grants;
+        let (name, attempt) = (NameTable::number(name), grants.attempt(grants.renamed(lease)));
         self.note_own(Event::AcquireSent(self.0.process, name, attempt));
         AttemptEndRecorder { link: self, name, lease, attempt, answer: AttemptResult::Unknown }
     }
@@ -119,13 +119,13 @@ impl SimulatedStore {
         if self.0.crashed.load(Ordering::SeqCst) {
             return Err(self.refused());
         }
-        let (fate, weather) = (self.draw_faults(), self.weather());
+        let (faults, profile) = (self.draw_faults(), self.profile());
         let (send, receive) = oneshot::channel();
         let this = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(fate.request_delay).await;
-            this.record_fault(weather);
-            match fate.request {
+            tokio::time::sleep(faults.request_delay).await;
+            this.record_fault(profile);
+            match faults.request {
                 Delivery::Lost => return,
                 Delivery::Refused => {
                     let _ = send.send(Err(this.refused()));
@@ -134,10 +134,10 @@ impl SimulatedStore {
                 Delivery::Arrives => {}
             }
             let reply = request.await;
-            tokio::time::sleep(fate.reply_delay).await;
-            this.record_fault(weather);
+            tokio::time::sleep(faults.reply_delay).await;
+            this.record_fault(profile);
             // Nobody may wait any more.
-            let _ = match fate.reply {
+            let _ = match faults.reply {
                 Delivery::Arrives => send.send(reply),
                 Delivery::Lost => return,
                 Delivery::Refused => {
@@ -164,9 +164,11 @@ impl Drop for AttemptEndRecorder<'_> {
     fn drop(&mut self) {
         let Self { link, name, lease, attempt, answer } = *self;
         link.note_own(Event::AcquireEnded(link.0.process, name, attempt, answer));
-        let referee = &link.0.referee;
-        if answer == AttemptResult::Unknown && referee.defect == Some(Defect::ForgetsAttempts) {
-            referee.ledger.rename(lease, link.another_id());
+        let recording_store = &link.0.recording_store;
+        if answer == AttemptResult::Unknown
+            && recording_store.defect == Some(Defect::ForgetsAttempts)
+        {
+            recording_store.grants.rename(lease, link.another_id());
         }
     }
 }
@@ -178,15 +180,16 @@ impl LockStore for SimulatedStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.0.referee.store.capabilities()
+        self.0.recording_store.store.capabilities()
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         let mut told = self.record_acquire(name, options.lease);
-        let lease = self.0.referee.ledger.renamed(options.lease);
+        let lease = self.0.recording_store.grants.renamed(options.lease);
         let (way, name, options) =
             (self.0.clone(), name.clone(), AcquireOptions { lease, ..options.clone() });
-        let request = async move { way.referee.acquire(way.process, &name, &options).await };
+        let request =
+            async move { way.recording_store.acquire(way.process, &name, &options).await };
         let outcome = self.pass(request).await;
         told.answer = match &outcome {
             Ok(AcquireOutcome::Granted(_)) => AttemptResult::Granted,
@@ -198,56 +201,57 @@ impl LockStore for SimulatedStore {
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        let ledger = &self.0.referee.ledger;
+        let grants = &self.0.recording_store.grants;
         let leases: Vec<_> = leases
             .iter()
-            .map(|asked| RenewOptions { lease: ledger.renamed(asked.lease), ..asked.clone() })
+            .map(|asked| RenewOptions { lease: grants.renamed(asked.lease), ..asked.clone() })
             .collect();
-        let named = leases.iter().map(|renewal| self.0.referee.name_and_token(renewal)).collect();
+        let named =
+            leases.iter().map(|renewal| self.0.recording_store.name_and_token(renewal)).collect();
         self.note_own(Event::Renewed(self.0.process, named));
         let way = self.0.clone();
-        let renewal = async move { way.referee.renew(way.process, &leases).await };
+        let renewal = async move { way.recording_store.renew(way.process, &leases).await };
         let answer = self.pass(renewal).await;
         self.0.answered.notify_waiters();
         answer
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        let lease = self.0.referee.ledger.renamed(lease);
-        let attempt = self.0.referee.ledger.attempt(lease);
+        let lease = self.0.recording_store.grants.renamed(lease);
+        let attempt = self.0.recording_store.grants.attempt(lease);
         self.note_own(Event::ReleaseSent(self.0.process, NameTable::number(name), attempt));
         let (way, name) = (self.0.clone(), name.clone());
-        self.pass(async move { way.referee.release(&name, lease).await }).await
+        self.pass(async move { way.recording_store.release(&name, lease).await }).await
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
         let (way, name, options) = (self.0.clone(), name.clone(), options.clone());
-        self.pass(async move { way.referee.store.disable(&name, &options).await }).await
+        self.pass(async move { way.recording_store.store.disable(&name, &options).await }).await
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
         let (way, name) = (self.0.clone(), name.clone());
-        self.pass(async move { way.referee.store.enable(&name).await }).await
+        self.pass(async move { way.recording_store.store.enable(&name).await }).await
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
         let (way, name) = (self.0.clone(), name.clone());
-        self.pass(async move { way.referee.store.get(&name).await }).await
+        self.pass(async move { way.recording_store.store.get(&name).await }).await
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         let (way, options) = (self.0.clone(), options.clone());
-        self.pass(async move { way.referee.store.list(&options).await }).await
+        self.pass(async move { way.recording_store.store.list(&options).await }).await
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
         let (way, options) = (self.0.clone(), options.clone());
-        self.pass(async move { way.referee.store.prune(&options).await }).await
+        self.pass(async move { way.recording_store.store.prune(&options).await }).await
     }
 
     async fn watch(&self) -> Result<HintStream> {
         let way = self.0.clone();
-        let hints = self.pass(async move { way.referee.store.watch().await }).await?;
+        let hints = self.pass(async move { way.recording_store.store.watch().await }).await?;
         let (to, handed_on) = mpsc::unbounded_channel();
         tokio::spawn(self.clone().forward(hints, to));
         // The engine wakes whoever waits: what happened before was not hinted at.
@@ -256,5 +260,5 @@ impl LockStore for SimulatedStore {
     }
 }
 
-/// How long a message may be under way, whatever the weather.
+/// How long a message may be under way, whatever the faults.
 pub(super) const MAX_MESSAGE_DELAY: Duration = Duration::from_secs(12);

@@ -1,4 +1,4 @@
-//! What becomes of one message, drawn for the weather.
+//! What becomes of one message, drawn for a fault profile.
 
 use std::time::Duration;
 
@@ -24,21 +24,21 @@ pub(super) enum Delivery {
 }
 
 impl MessageFaults {
-    pub(super) fn draw(weather: FaultProfile, random: &mut fastrand::Rng) -> Self {
+    pub(super) fn draw(profile: FaultProfile, random: &mut fastrand::Rng) -> Self {
         let mut millis = |most: u64| Duration::from_micros(random.u64(0..most * 1000));
-        let (request_delay, reply_delay) = match weather {
+        let (request_delay, reply_delay) = match profile {
             FaultProfile::Fair | FaultProfile::Refusing => (millis(20), millis(20)),
             FaultProfile::Rough | FaultProfile::Silent => (millis(3_000), millis(1_000)),
             FaultProfile::Slow => (millis(8_000), millis(4_000)),
         };
-        let mut passage = || match (weather, random.u32(0..10)) {
+        let mut passage = || match (profile, random.u32(0..10)) {
             (FaultProfile::Refusing, _) => Delivery::Refused,
             (FaultProfile::Rough, 0) | (FaultProfile::Silent, 0..5) => Delivery::Lost,
             (FaultProfile::Rough, 1) => Delivery::Refused,
             _ => Delivery::Arrives,
         };
         let (request, reply) = (passage(), passage());
-        let reply = if weather == FaultProfile::Silent { Delivery::Lost } else { reply };
+        let reply = if profile == FaultProfile::Silent { Delivery::Lost } else { reply };
         Self { request_delay, request, reply_delay, reply }
     }
 }

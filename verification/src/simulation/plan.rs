@@ -87,7 +87,7 @@ pub enum Defect {
 }
 
 impl SimulationPlan {
-    /// For how long deeds are done.
+    /// For how long operations go on.
     const BUSY: Duration = Duration::from_secs(100);
 
     /// What that seed draws.
@@ -178,8 +178,8 @@ impl fmt::Display for SimulationPlan {
         if let Ok(timing) = self.timing() {
             writeln!(f, "{timing:?}")?;
         }
-        for (at, deed) in &self.operations {
-            writeln!(f, "{:>12.3}  {deed:?}", at.as_secs_f64())?;
+        for (at, operation) in &self.operations {
+            writeln!(f, "{:>12.3}  {operation:?}", at.as_secs_f64())?;
         }
         Ok(())
     }

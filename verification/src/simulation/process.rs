@@ -22,7 +22,7 @@ use crate::history::{Event, HistoryRecorder, InstanceId};
 /// What the instances of a run share.
 #[derive(Clone, Debug)]
 pub(super) struct Simulation {
-    pub(super) referee: RecordingStore,
+    pub(super) recording_store: RecordingStore,
     pub(super) recorder: HistoryRecorder,
     pub(super) registers: Arc<FencedRegisters>,
     pub(super) begun: tokio::time::Instant,
@@ -50,7 +50,8 @@ impl RunningInstance {
             _ => random.i32(-DriftingClock::FASTEST..=DriftingClock::FASTEST),
         };
         let clock = DriftingClock::new(world.begun, ppm, gate.clone());
-        let link = SimulatedStore::new(world.referee.clone(), id, gate.clone(), random.u64(..));
+        let link =
+            SimulatedStore::new(world.recording_store.clone(), id, gate.clone(), random.u64(..));
         let instance = Arc::new(Instance {
             id,
             clock: clock.clone(),

@@ -20,7 +20,7 @@ pub(super) struct RecordingStore {
     pub(super) recorder: HistoryRecorder,
     pub(super) defect: Option<Defect>,
     random: Arc<Mutex<fastrand::Rng>>,
-    pub(super) ledger: Arc<GrantLog>,
+    pub(super) grants: Arc<GrantLog>,
 }
 
 impl RecordingStore {
@@ -32,7 +32,7 @@ impl RecordingStore {
     ) -> Self {
         let store = MemoryStore::with_clock(Arc::new(clock));
         let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
-        Self { store, recorder, defect, random, ledger: Arc::default() }
+        Self { store, recorder, defect, random, grants: Arc::default() }
     }
 
     pub(super) async fn acquire(
@@ -47,9 +47,9 @@ impl RecordingStore {
         let mut outcome = self.store.acquire(name, options).await?;
         let number = NameTable::number(name);
         if let AcquireOutcome::Held(held) = &outcome
-            && let Some(other) = self.ledger.granted(number, held.token.get())
+            && let Some(other) = self.grants.granted(number, held.token.get())
         {
-            let attempt = self.ledger.attempt(options.lease);
+            let attempt = self.grants.attempt(options.lease);
             self.recorder.record(Event::RefusedBy(process, number, attempt, other));
         }
         match (&mut outcome, self.defect) {
@@ -68,7 +68,7 @@ impl RecordingStore {
         }
         if let AcquireOutcome::Granted(grant) = &outcome {
             let token = grant.token.get();
-            self.ledger.grant(number, options.lease, token);
+            self.grants.grant(number, options.lease, token);
             self.recorder.record(Event::Granted(process, number, token));
         }
         Ok(outcome)
@@ -105,7 +105,7 @@ impl RecordingStore {
         }
         let outcome = self.store.release(name, lease).await?;
         if outcome == ReleaseOutcome::Released {
-            let token = self.ledger.token(lease);
+            let token = self.grants.token(lease);
             self.recorder.record(Event::Released(NameTable::number(name), token));
         }
         Ok(outcome)
@@ -121,7 +121,7 @@ impl RecordingStore {
 
     /// The name and the token of a lease that is to be renewed.
     pub(super) fn name_and_token(&self, renewal: &RenewOptions) -> (NameId, u64) {
-        (NameTable::number(&renewal.name), self.ledger.token(renewal.lease))
+        (NameTable::number(&renewal.name), self.grants.token(renewal.lease))
     }
 
     fn sometimes(&self) -> bool {

@@ -58,13 +58,13 @@ async fn run_plan(plan: &SimulationPlan) -> Result<History> {
         _ => random.i32(-DriftingClock::FASTEST..=DriftingClock::FASTEST),
     };
     let clock = DriftingClock::new(begun, ppm, Arc::new(FreezeGate::new(false)));
-    let referee = RecordingStore::new(clock, recorder.clone(), plan.defect, random.u64(..));
+    let recording_store = RecordingStore::new(clock, recorder.clone(), plan.defect, random.u64(..));
     let registers = Arc::new(FencedRegisters::default());
-    let world = Simulation { referee, recorder: recorder.clone(), registers, begun };
+    let world = Simulation { recording_store, recorder: recorder.clone(), registers, begun };
     let mut cluster = SimulatedCluster::boot(world, plan)?;
-    for (at, deed) in &plan.operations {
+    for (at, operation) in &plan.operations {
         cluster.until(*at).await?;
-        cluster.apply(*deed, plan).await?;
+        cluster.apply(*operation, plan).await?;
     }
     let settled = recorder.now() + Duration::from_secs(1);
     cluster.until(settled).await?;

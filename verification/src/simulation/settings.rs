@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leasehold_core::{LockStore, MemoryStore, Settings, Timing};
 
-/// How long a heartbeat may take in fair weather: with less for each try, a lease could not be kept.
+/// How long a heartbeat may take without faults: with less for each try, a lease could not be kept.
 const MIN_TRY: Duration = Duration::from_millis(100);
 
 /// How often settings are drawn that contradict each other before there are none but the ttl.
