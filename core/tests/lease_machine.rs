@@ -1,4 +1,5 @@
-//! The state machine of a lease as a lock drives it, which keeps its rules whatever it is told, in any order.
+//! The state machine of a lease as a lock drives it, which keeps its rules whatever it is told,
+//! in any order.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/random_replies.rs"]

@@ -1,0 +1,33 @@
+//! The replies of a store, drawn at random.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use leasehold_core::lease::machine::{AcquireReply, RenewReply};
+use leasehold_core::{FencingToken, Grant, Reason};
+
+fn left(random: &mut Rng) -> Duration {
+    Duration::from_millis(random.u64(0..15_000))
+}
+
+/// A reply to an attempt to acquire. Each one uses up the next token, granted or not.
+pub(crate) fn acquire_reply(random: &mut Rng, token: &mut u64) -> AcquireReply {
+    *token += 1;
+    let left = left(random);
+    match random.u32(0..4) {
+        0 => AcquireReply::Held { left },
+        1 => AcquireReply::Disabled,
+        2 => AcquireReply::Failed,
+        _ => AcquireReply::Granted(Grant { token: FencingToken::new(*token).unwrap(), left }),
+    }
+}
+
+/// A reply to a renewal.
+pub(crate) fn renew_reply(random: &mut Rng) -> RenewReply {
+    match random.u32(0..6) {
+        0 => RenewReply::Lost,
+        1 => RenewReply::Failed,
+        2 => RenewReply::Disabled { reason: Reason::new("upkeep").unwrap() },
+        _ => RenewReply::Extended { left: left(random) },
+    }
+}
