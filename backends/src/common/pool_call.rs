@@ -226,7 +226,7 @@ impl<DB: Server> Connections<DB> {
 
     fn not_sent(&self, error: sqlx::Error) -> CallError {
         // Where nothing can be reached, the connections of abandoned calls are dead as well.
-        if is_unreachable(&error) {
+        if is_unreachable(&error) || DB::is_closed(&error) {
             self.abandoned_calls.forget();
             self.abandoned_heartbeats.forget();
         }

@@ -13,6 +13,10 @@ pub(crate) trait Server: Database {
         session: &Self::Session,
     ) -> impl Future<Output = sqlx::Result<Self::Connection>> + Send;
 
+    /// Returns whether this error of connecting, which is none of the server's own, means that
+    /// something on the way closed the connection.
+    fn is_closed(error: &sqlx::Error) -> bool;
+
     /// Tells what an error from the server means for the connection on which it came.
     fn health(error: &sqlx::Error) -> Health;
 

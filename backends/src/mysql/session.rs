@@ -65,6 +65,11 @@ impl Server for MySql {
         Ok(connection)
     }
 
+    // The driver reports an I/O error.
+    fn is_closed(_error: &sqlx::Error) -> bool {
+        false
+    }
+
     fn health(error: &sqlx::Error) -> Health {
         let Some(number) = error::number(error) else { return Health::Unusable };
         match number {

@@ -14,15 +14,12 @@ use super::sql::Sql;
 use crate::common::CorruptRecord;
 use crate::common::pool_call::{CallError, Connections};
 use crate::common::server::Purpose;
-use crate::{Clock, Error, ErrorKind, LockName, LockRecord, Moment, Result, SystemClock};
+use crate::{Clock, Error, ErrorKind, LockName, LockRecord, Result, SystemClock};
 
 /// A statement with its arguments.
 pub(super) type Statement<'q> = Query<'q, MySql, MySqlArguments>;
 
-/// How often a statement is repeated after the server rolled it back for the sake of another.
-const CONFLICT_TRIES: u32 = 10;
-
-/// A statement is repeated only within this time; after a longer wait it fails.
+/// A statement that the server rolled back for the sake of another is repeated for this long.
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct MySqlInner {
@@ -52,7 +49,7 @@ impl MySqlInner {
         let give_up = SystemClock.now() + REPEAT_LIMIT;
         for round in 1.. {
             match self.try_execute(purpose, &statement).await {
-                Err(error) if error::is_conflict(&error) && may_repeat(round, give_up) => {
+                Err(error) if error::is_conflict(&error) && SystemClock.now() < give_up => {
                     pause(round).await;
                 }
                 done => return done.map_err(error::writing),
@@ -148,10 +145,6 @@ impl MySqlInner {
     ) -> impl Fn(Error) -> Error {
         crate::common::with_context(operation, &self.label, name)
     }
-}
-
-fn may_repeat(round: u32, give_up: Moment) -> bool {
-    round < CONFLICT_TRIES && SystemClock.now() < give_up
 }
 
 /// Not at all at first; then longer, and never in step with others.

@@ -83,6 +83,12 @@ pub(super) fn may_have_committed(error: &sqlx::Error) -> bool {
     }
 }
 
+/// The connection was closed before the server answered the request for TLS. sqlx then takes the
+/// byte that it did not read for an answer, of a value that no server sends.
+pub(super) fn is_closed(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Protocol(said) if said.contains("SSLRequest: 0x00"))
+}
+
 /// An error of the first connection of all: what answers may be no server of this kind. Later on
 /// the same is an outage, of a proxy on the way for example.
 pub(super) fn connecting(error: sqlx::Error) -> Error {
@@ -94,8 +100,7 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
             .with_fix(ANOTHER_SERVER)
     };
     match error {
-        // What sqlx reads where nothing more comes: there is no such answer.
-        sqlx::Error::Protocol(ref said) if said.contains("SSLRequest: 0x00") => closed(error),
+        error if is_closed(&error) => closed(error),
         sqlx::Error::Protocol(_) | sqlx::Error::Decode(_) => {
             another("what answers there does not speak PostgreSQL's protocol", error)
         }

@@ -65,6 +65,10 @@ impl Server for Postgres {
         }
     }
 
+    fn is_closed(error: &sqlx::Error) -> bool {
+        error::is_closed(error)
+    }
+
     fn health(error: &sqlx::Error) -> Health {
         let Some(code) = error::code(error) else { return Health::Unusable };
         match code.as_str() {

@@ -20,8 +20,8 @@ use crate::{Clock, Error, ErrorKind, LockName, LockRecord, Result, SystemClock};
 /// A statement with its arguments.
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
-/// How often a statement is repeated after the server rolled it back for the sake of another.
-const CONFLICT_TRIES: u32 = 10;
+/// A statement that the server rolled back for the sake of another is repeated for this long.
+const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct PostgresInner {
     pub(super) label: String,
@@ -39,10 +39,11 @@ impl PostgresInner {
         purpose: Purpose,
         statement: impl Fn() -> Statement<'q>,
     ) -> Result<Vec<PgRow>> {
+        let give_up = SystemClock.now() + REPEAT_LIMIT;
         let mut round = 1;
         loop {
             match self.call(purpose, &statement).await {
-                Err(error) if error::is_conflict(&error) && round < CONFLICT_TRIES => {
+                Err(error) if error::is_conflict(&error) && SystemClock.now() < give_up => {
                     round += 1;
                     pause(round).await;
                 }

@@ -76,7 +76,7 @@ fn disabling_stops_the_command_and_enabling_brings_one_back() {
     let mut once = bench.printer(&["--ttl", "1h"]);
     let leader = bench.next_leader(0);
     let start = Instant::now();
-    assert!(bench.output(&["disable", "hello", "--reason", "maintenance"]).status.success());
+    bench.succeed(&["disable", "hello", "--reason", "maintenance"]);
     wait_until("the command's end", || !is_alive(leader.command));
     measured("a command's end after disable", start, Duration::from_secs(1));
     assert_eq!(once.exit(), 76);
@@ -86,7 +86,7 @@ fn disabling_stops_the_command_and_enabling_brings_one_back() {
     std::thread::sleep(Duration::from_millis(500));
     assert!(bench.prints().iter().all(|print| *print == leader), "it was granted all the same");
     let start = Instant::now();
-    assert!(bench.output(&["enable", "hello"]).status.success());
+    bench.succeed(&["enable", "hello"]);
     bench.next_leader(leader.token);
     measured("a command's start after enable", start, Duration::from_secs(1));
 }
@@ -146,7 +146,7 @@ fn unused_names_are_printed_and_then_removed() {
     };
     for name in ["b", "a\nb", "c"] {
         let run = ["run", "--lock", name, "--", "true"];
-        assert!(bench.output(&run).status.success());
+        bench.succeed(&run);
     }
     bench.output(&["disable", "c", "--reason", "x"]);
     let listed = || -> Vec<serde_json::Value> {

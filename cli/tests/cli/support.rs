@@ -97,6 +97,13 @@ impl Bench {
         self.leasehold(args).output().unwrap()
     }
 
+    /// Runs a command that must succeed.
+    pub(crate) fn succeed(&self, args: &[&str]) -> Output {
+        let output = self.output(args);
+        assert!(output.status.success(), "{args:?}: {}{}", output.status, stderr(&output));
+        output
+    }
+
     /// `run` of a shell script that runs in this folder.
     pub(crate) fn run(&self, options: &[&str], script: &str) -> Command {
         let mut command = self.leasehold(&["run", "--lock", "hello"]);

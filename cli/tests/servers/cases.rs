@@ -68,7 +68,7 @@ fn a_disabled_command_ends(url: &str) {
     assert_eq!(status(&bench)["disabled"]["reason"], "up\"keep 'n' more");
     let refused = bench.run(&["--wait", "2s"], "true").output().unwrap();
     assert_eq!(refused.status.code(), Some(75), "{}", stderr(&refused));
-    assert!(bench.output(&["enable", "hello"]).status.success());
+    bench.succeed(&["enable", "hello"]);
     let _second = bench.printer(OPTIONS);
     assert!(bench.next_leader(leader.token).token > leader.token);
 }
@@ -86,11 +86,11 @@ fn disable_and_enable_reach_fifty(url: &str) {
     crowd.until_one_leads();
     for round in 0..2 {
         let start = Instant::now();
-        assert!(bench.output(&["disable", "hello", "--reason", "x"]).status.success());
+        bench.succeed(&["disable", "hello", "--reason", "x"]);
         crowd.until_disabled();
         within_a_second(&format!("disable {round} by command"), start);
         let start = Instant::now();
-        assert!(bench.output(&["enable", "hello"]).status.success());
+        bench.succeed(&["enable", "hello"]);
         crowd.until_one_leads();
         within_a_second(&format!("enable {round} by command"), start);
         let start = Instant::now();
@@ -105,18 +105,15 @@ fn disable_and_enable_reach_fifty(url: &str) {
 }
 
 fn status(bench: &Bench) -> Value {
-    let output = bench.output(&["status", "hello", "--json"]);
-    assert!(output.status.success(), "{}", stderr(&output));
+    let output = bench.succeed(&["status", "hello", "--json"]);
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn the_schema_can_be_printed_and_applied(url: &str) {
     let bench = Bench::on(url);
-    let printed = bench.output(&["schema"]);
-    assert!(printed.status.success(), "{}", stderr(&printed));
+    bench.succeed(&["schema"]);
     for _ in 0..2 {
-        let applied = bench.output(&["schema", "--apply"]);
-        assert!(applied.status.success(), "{}", stderr(&applied));
+        bench.succeed(&["schema", "--apply"]);
     }
     let listed = bench.output(&["status", "--json"]);
     assert_eq!(stdout(&listed), "[]\n", "{}", stderr(&listed));

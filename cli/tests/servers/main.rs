@@ -7,6 +7,7 @@ mod crowd;
 #[allow(dead_code, reason = "the tests on SQLite use more of it")]
 mod support;
 
+use std::panic::{catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -66,6 +67,14 @@ impl Subject {
         };
         &self.url.get_or_init(start).await.0
     }
+
+    /// A case failed, and the server may know why.
+    async fn print_last_lines(&self) {
+        if let Some((_, Some(server))) = self.url.get() {
+            let lines = server.last_lines().await.unwrap_or_else(|error| format!("{error:?}"));
+            eprintln!("{} printed last:\n{lines}", self.image.name);
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -79,8 +88,12 @@ fn main() -> ExitCode {
         cases::ALL.iter().map(move |(name, run)| {
             let (subject, runtime) = (Arc::clone(subject), Arc::clone(runtime));
             Trial::test(format!("{}::{name}", subject.image.name), move || {
-                run(runtime.block_on(subject.url()));
-                Ok(())
+                let url = runtime.block_on(subject.url());
+                let outcome = catch_unwind(|| run(url));
+                outcome.map_err(|panic| {
+                    runtime.block_on(subject.print_last_lines());
+                    resume_unwind(panic)
+                })
             })
         })
     });

@@ -129,6 +129,17 @@ impl Server {
         self.container.unpause().await.map_err(broken)
     }
 
+    /// The last lines that the server printed on its standard error, for the report of a failure.
+    ///
+    /// # Errors
+    /// What Docker says.
+    pub async fn last_lines(&self) -> Result<String> {
+        let printed = self.container.stderr_to_vec().await.map_err(broken)?;
+        let printed = String::from_utf8_lossy(&printed);
+        let lines: Vec<_> = printed.lines().collect();
+        Ok(lines[lines.len().saturating_sub(30)..].join("\n"))
+    }
+
     /// Runs a command in the container, and gives what it prints.
     ///
     /// # Errors

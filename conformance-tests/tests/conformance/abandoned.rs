@@ -5,13 +5,42 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_conformance::CaseResult;
 use leasehold_conformance::servers::Proxy;
+use leasehold_conformance::{CaseResult, Task, spawn};
 use leasehold_core::{ErrorKind, LockName, LockStore};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-/// Nobody listens there.
-const NOWHERE: &str = "127.0.0.1:1";
+/// What becomes of new connections in an outage.
+#[derive(Clone, Copy)]
+pub(crate) enum Outage {
+    /// Nobody listens.
+    Refused,
+    /// They are accepted and closed, as by a proxy whose server is gone.
+    Closed,
+}
+
+impl Outage {
+    pub(crate) const ALL: [Self; 2] = [Self::Refused, Self::Closed];
+
+    /// An address where connections fare so while the task runs.
+    async fn start(self) -> CaseResult<(String, Task<()>)> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?.to_string();
+        let task = spawn(async move {
+            if matches!(self, Self::Refused) {
+                return Ok(());
+            }
+            loop {
+                let (mut client, _) = listener.accept().await?;
+                // What a client sends is read, since unread bytes would reset the connection.
+                _ = timeout(Duration::from_millis(100), client.read(&mut [0; 64])).await;
+            }
+        });
+        Ok((address, task))
+    }
+}
 
 /// Calls are abandoned on connections that fall silent, and then nothing can be reached for a while:
 /// afterwards the store makes several calls at a time again.
@@ -21,6 +50,7 @@ pub(crate) async fn abandoned_calls_do_not_count_after_an_outage(
     store: Arc<dyn LockStore>,
     proxy: &Proxy,
     server: &str,
+    outage: Outage,
 ) -> CaseResult {
     let name = LockName::new("job")?;
     let mut abandoned = 0;
@@ -31,7 +61,8 @@ pub(crate) async fn abandoned_calls_do_not_count_after_an_outage(
         let call = timeout(Duration::from_millis(100), store.get(&name)).await;
         abandoned += usize::from(call.is_err());
     }
-    proxy.lead_to(NOWHERE);
+    let (nowhere, _listening) = outage.start().await?;
+    proxy.lead_to(&nowhere);
     // On a busy machine an idle connection may be left, on which the first call hangs.
     let accepted = proxy.accepted();
     while proxy.accepted() == accepted {

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::support::{LONG, fresh, name};
 use super::{MySql, options};
-use crate::abandoned;
+use crate::abandoned::{self, Outage};
 
 /// The limit for everything that has no time limit of its own.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -212,11 +212,18 @@ pub(super) async fn abandoned_calls_do_not_count_after_an_outage(
     backend: Arc<MySql>,
 ) -> CaseResult {
     let (namespace, server) = (fresh(), backend.address());
-    let proxy = Proxy::start(&server).await?;
-    let url = backend.url().replace(&server, &proxy.address());
-    let store = MySqlStore::connect(&url, &options(&namespace, Schema::Create)).await?;
-    abandoned::abandoned_calls_do_not_count_after_an_outage(Arc::new(store), &proxy, &server)
+    for outage in Outage::ALL {
+        let proxy = Proxy::start(&server).await?;
+        let url = backend.url().replace(&server, &proxy.address());
+        let store = MySqlStore::connect(&url, &options(&namespace, Schema::Create)).await?;
+        abandoned::abandoned_calls_do_not_count_after_an_outage(
+            Arc::new(store),
+            &proxy,
+            &server,
+            outage,
+        )
         .await?;
+    }
     backend.clean(&namespace).await?;
     Ok(())
 }
