@@ -132,6 +132,7 @@ pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod registry;
+pub mod shell;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod url;

@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind, Result};
 ///
 /// It is the holder's secret proof: renew and release touch only the lease of that id. A retry of
 /// the same attempt carries the same id and gets the same grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LeaseId(Uuid);
 

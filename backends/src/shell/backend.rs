@@ -1,0 +1,251 @@
+//! What a datastore must be able to do for a store.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::attempts::Attempt;
+use super::hints::Hints;
+use crate::common::timeout::CALL_LIMIT;
+use crate::{
+    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, ErrorKind, Grant, LeaseId,
+    LockName, LockRecord, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+};
+
+/// The operations that differ between datastores.
+///
+/// [`Store`](super::Store) adds the rest of the contract of [`LockStore`](crate::LockStore), whose
+/// promises each method here must keep: one atomic operation on the server decides, by the server's
+/// clock, and a dropped call leaves nothing half done. Every ttl that arrives here is one that
+/// [`check_ttl`](crate::check_ttl) accepts.
+pub trait Backend: Debug + Send + Sync + Sized + 'static {
+    /// Returns the name of the store in messages: a URL without its password.
+    fn label(&self) -> &str;
+
+    /// Returns what the store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Grants the name in one atomic operation, or tells what stands against that.
+    ///
+    /// An attempt whose lease is in force already is not granted again: return
+    /// [`Refused`](Decision::Refused) with the record, from which the store repeats the grant.
+    fn acquire(
+        &self,
+        name: &LockName,
+        options: &AcquireOptions,
+        attempt: Attempt,
+    ) -> impl Future<Output = Result<Decision<Grant>>> + Send;
+
+    /// Extends leases, with one result each in the same order.
+    ///
+    /// The leases are never empty, and each is there once, in the order of names and ids. An error
+    /// of one lease concerns that lease only; see [`Store`](super::Store) for what becomes of it.
+    fn renew(
+        &self,
+        leases: &[&RenewOptions],
+    ) -> impl Future<Output = Result<Vec<Result<RenewOutcome>>>> + Send;
+
+    /// Ends the lease of that id, if it is in force.
+    fn release(
+        &self,
+        name: &LockName,
+        lease: LeaseId,
+    ) -> impl Future<Output = Result<ReleaseOutcome>> + Send;
+
+    /// Disables the name in one atomic operation, or tells that it is disabled already.
+    fn disable(
+        &self,
+        name: &LockName,
+        options: &DisableOptions,
+        attempt: Attempt,
+    ) -> impl Future<Output = Result<Decision<()>>> + Send;
+
+    /// Lets the name be granted again.
+    fn enable(&self, name: &LockName) -> impl Future<Output = Result<EnableOutcome>> + Send;
+
+    /// Reads what is stored of a name; `None` if it was never granted or disabled.
+    fn read(&self, name: &LockName) -> impl Future<Output = Result<Option<Entry>>> + Send;
+
+    /// Reads the next entries whose names start with the page's prefix, in the byte order of names.
+    fn page(&self, page: &Page<'_>) -> impl Future<Output = Result<Found<Entry>>> + Send;
+
+    /// Finds the next names that are unused, and removes each in one atomic operation unless it is
+    /// in use again. A dry run removes nothing.
+    fn prune_page(
+        &self,
+        page: &Page<'_>,
+        unused_for: Duration,
+        dry_run: bool,
+    ) -> impl Future<Output = Result<Found<LockName>>> + Send;
+
+    /// Keeps a text for an instance for that long, in place of the one before.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) from a store that keeps no instances, which is what
+    /// a backend does that implements none of the three methods.
+    fn announce(
+        &self,
+        instance: Uuid,
+        text: &str,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<()>> + Send {
+        let _ = (instance, text, ttl);
+        async { Err(instances_unsupported()) }
+    }
+
+    /// Removes the text of an instance, known or not.
+    ///
+    /// # Errors
+    /// As [`announce`](Self::announce).
+    fn withdraw(&self, instance: Uuid) -> impl Future<Output = Result<()>> + Send {
+        let _ = instance;
+        async { Err(instances_unsupported()) }
+    }
+
+    /// Reads the texts of all instances, in any order. Expired ones are omitted.
+    ///
+    /// # Errors
+    /// As [`announce`](Self::announce).
+    fn instances(&self) -> impl Future<Output = Result<Vec<StoredInstance>>> + Send {
+        async { Err(instances_unsupported()) }
+    }
+
+    /// Subscribes to changes and reports them until the subscription breaks.
+    ///
+    /// It calls [`Hints::listening`] as soon as every later change will be reported, and
+    /// [`Hints::send`] for each. Then it goes on until the subscription breaks, which is an error,
+    /// or the store is closed for good, which is not. After an error it is called again, following
+    /// a pause. It runs in a task of its own and may be dropped at any time.
+    fn watch_once(&self, hints: &Hints) -> impl Future<Output = Result<()>> + Send;
+
+    /// Returns how long a call may take, or `None` if the backend itself limits that operation.
+    ///
+    /// A backend that knows whether anything was sent limits it itself, since it can then tell a
+    /// write that surely did not happen from one whose outcome is unknown.
+    fn call_limit(&self, operation: Operation) -> Option<Duration> {
+        let _ = operation;
+        Some(CALL_LIMIT)
+    }
+}
+
+fn instances_unsupported() -> Error {
+    Error::new(ErrorKind::Unsupported, "the store keeps no instances")
+}
+
+/// The result of one attempt to change a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision<T> {
+    /// The attempt succeeded.
+    Done(T),
+    /// The attempt failed, and this record shows why. It was true at a moment within the call.
+    ///
+    /// Where the record shows the lease that asks, the store takes the attempt for granted. A
+    /// backend whose reads may not be relied on for that returns [`Changed`](Self::Changed).
+    Refused(LockRecord),
+    /// The attempt failed, but what stood against it is gone: the store tries again.
+    Changed,
+}
+
+/// What is stored of one name.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A record that could be read.
+    Record(LockRecord),
+    /// A record that could not be read. Without a readable name, it is logged and omitted.
+    Corrupt {
+        /// The name, if that can be read.
+        name: Option<LockName>,
+        /// Why the record cannot be read.
+        error: Error,
+    },
+}
+
+/// Selects the next names of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// Selects only names that start with these bytes.
+    pub prefix: &'a str,
+    /// Selects only names after this one, as [`Found::next`] gave it, in byte order.
+    pub after: Option<&'a [u8]>,
+    /// Limits how many entries are returned. It is never 0.
+    pub limit: usize,
+}
+
+/// The entries of one page.
+#[derive(Clone, Debug)]
+pub struct Found<T> {
+    /// The entries, in the byte order of names.
+    pub entries: Vec<T>,
+    /// The last name that was looked at, as the store spells it, if there may be more.
+    pub next: Option<Vec<u8>>,
+}
+
+/// What is stored of one instance.
+#[derive(Clone, Debug)]
+pub struct StoredInstance {
+    /// The id under which it is stored.
+    pub key: String,
+    /// The text, or why it cannot be read.
+    pub text: Result<String>,
+    /// For how much longer it is kept.
+    pub left: Duration,
+}
+
+/// An operation of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// See [`Backend::acquire`].
+    Acquire,
+    /// See [`Backend::renew`].
+    Renew,
+    /// See [`Backend::release`].
+    Release,
+    /// See [`Backend::disable`].
+    Disable,
+    /// See [`Backend::enable`].
+    Enable,
+    /// See [`Backend::read`].
+    Get,
+    /// See [`Backend::page`].
+    List,
+    /// See [`Backend::prune_page`].
+    Prune,
+    /// See [`Backend::announce`].
+    Announce,
+    /// See [`Backend::withdraw`].
+    Withdraw,
+    /// See [`Backend::instances`].
+    Instances,
+    /// See [`Backend::watch_once`]; the limit is that of the first subscription.
+    Watch,
+}
+
+impl Operation {
+    /// Returns the name of the operation in messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Acquire => "acquire",
+            Self::Renew => "renew",
+            Self::Release => "release",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Prune => "prune",
+            Self::Announce => "announce",
+            Self::Withdraw => "withdraw",
+            Self::Instances => "instances",
+            Self::Watch => "watch",
+        }
+    }
+
+    /// Returns the kind of error of a call that took too long: an unanswered write may have taken
+    /// effect.
+    pub(super) fn timeout_kind(self) -> ErrorKind {
+        match self {
+            Self::Get | Self::List | Self::Instances | Self::Watch => ErrorKind::Unavailable,
+            _ => ErrorKind::OutcomeUnknown,
+        }
+    }
+}

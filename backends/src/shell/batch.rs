@@ -1,0 +1,117 @@
+//! A batch of renewals, in which each lease is once.
+
+use crate::{Error, ErrorKind, RenewOptions, RenewOutcome, Result};
+
+/// The leases of a batch, in the order of names and ids, so that batches lock rows in one order.
+pub(super) struct Batch<'a> {
+    pub(super) leases: Vec<&'a RenewOptions>,
+    /// For each lease that was asked for, its index in `leases`.
+    indexes: Vec<usize>,
+}
+
+impl<'a> Batch<'a> {
+    /// Merges duplicates: the last ttl counts, and each of them gets that outcome.
+    pub(super) fn new(asked: &'a [RenewOptions]) -> Self {
+        let mut order: Vec<usize> = (0..asked.len()).collect();
+        order.sort_by_key(|at| (&asked[*at].name, asked[*at].lease));
+        let (mut leases, mut indexes) = (Vec::<&RenewOptions>::new(), vec![0; asked.len()]);
+        for at in order {
+            let next = &asked[at];
+            match leases.last_mut() {
+                Some(last) if (&last.name, last.lease) == (&next.name, next.lease) => *last = next,
+                _ => leases.push(next),
+            }
+            indexes[at] = leases.len() - 1;
+        }
+        Self { leases, indexes }
+    }
+
+    /// Returns the outcome of each lease that was asked for.
+    ///
+    /// A lease with an error is [`Unknown`](RenewOutcome::Unknown). If all have one, and a failure
+    /// other than a corrupt record is among them, that is the error of the batch.
+    pub(super) fn outcomes(self, results: Vec<Result<RenewOutcome>>) -> Result<Vec<RenewOutcome>> {
+        if results.len() != self.leases.len() {
+            let message = format!("{} leases have {} outcomes", self.leases.len(), results.len());
+            return Err(Error::new(ErrorKind::OutcomeUnknown, message));
+        }
+        if results.iter().all(Result::is_err) {
+            let failure = results.iter().filter_map(|result| result.as_ref().err());
+            if let Some(error) = failure.clone().find(|error| error.kind() != ErrorKind::Corrupt) {
+                return Err(error.clone());
+            }
+        }
+        let outcomes: Vec<_> = results
+            .into_iter()
+            .zip(&self.leases)
+            .map(|(result, lease)| result.unwrap_or_else(|error| unknown(error, lease)))
+            .collect();
+        Ok(self.indexes.into_iter().map(|index| outcomes[index].clone()).collect())
+    }
+}
+
+fn unknown(error: Error, lease: &RenewOptions) -> RenewOutcome {
+    if error.kind() == ErrorKind::Corrupt {
+        let error = error.clone().for_lock(&lease.name);
+        tracing::error!(%error, "a lease cannot be renewed");
+    }
+    let mut why = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(source) = cause {
+        why = format!("{why}: {source}");
+        cause = source.source();
+    }
+    RenewOutcome::Unknown { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{LeaseId, LockName};
+
+    fn lease(name: &str, id: LeaseId, secs: u64) -> RenewOptions {
+        let name = LockName::new(name).unwrap();
+        RenewOptions { name, lease: id, ttl: Duration::from_secs(secs) }
+    }
+
+    fn extended(secs: u64) -> Result<RenewOutcome> {
+        Ok(RenewOutcome::Extended { left: Duration::from_secs(secs) })
+    }
+
+    fn failed(kind: ErrorKind) -> Result<RenewOutcome> {
+        Err(Error::new(kind, "it failed"))
+    }
+
+    #[test]
+    fn a_lease_that_is_asked_for_twice_is_renewed_once() {
+        let (one, two) = (LeaseId::new(), LeaseId::new());
+        let asked =
+            [lease("b", one, 1), lease("a", two, 2), lease("b", one, 3), lease("b", two, 4)];
+        let batch = Batch::new(&asked);
+        let ttls: Vec<_> = batch.leases.iter().map(|lease| lease.ttl.as_secs()).collect();
+        assert_eq!(ttls, [2, 3, 4]);
+        let outcomes = batch.outcomes(vec![extended(2), extended(3), extended(4)]).unwrap();
+        let left = outcomes.iter().map(|outcome| match outcome {
+            RenewOutcome::Extended { left } => left.as_secs(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(left.collect::<Vec<_>>(), [3, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_failure_concerns_its_own_lease() {
+        let asked = [lease("a", LeaseId::new(), 1), lease("b", LeaseId::new(), 1)];
+        let batch = || Batch::new(&asked);
+        let outcomes = batch().outcomes(vec![failed(ErrorKind::Unavailable), extended(1)]).unwrap();
+        assert!(matches!(outcomes[0], RenewOutcome::Unknown { .. }));
+        let both = |first, second| batch().outcomes(vec![failed(first), failed(second)]);
+        let outcomes = both(ErrorKind::Corrupt, ErrorKind::Corrupt).unwrap();
+        assert!(outcomes.iter().all(|it| matches!(it, RenewOutcome::Unknown { .. })));
+        let error = both(ErrorKind::Corrupt, ErrorKind::Unavailable).unwrap_err();
+        assert!(error.is_unavailable());
+        let error = batch().outcomes(vec![extended(1)]).unwrap_err();
+        assert!(error.is_outcome_unknown());
+    }
+}

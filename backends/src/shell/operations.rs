@@ -1,0 +1,150 @@
+//! The operations of a store, as far as they are the same for every datastore.
+
+use std::time::Duration;
+
+use super::attempts::Attempts;
+use super::backend::{Backend, Decision, Entry, Page};
+use super::batch::Batch;
+use super::outcome::acquire_outcome;
+use super::presence;
+use crate::{
+    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, InstanceRecord, ListOptions,
+    LockName, LockRecord, Presence, PruneOptions, RenewOptions, RenewOutcome, Result,
+};
+
+fn check_ttl<B: Backend>(backend: &B, ttl: Duration) -> Result<()> {
+    crate::check_ttl(ttl, &backend.capabilities())
+}
+
+pub(super) async fn acquire<B: Backend>(
+    backend: &B,
+    name: &LockName,
+    options: &AcquireOptions,
+) -> Result<AcquireOutcome> {
+    check_ttl(backend, options.ttl)?;
+    let mut attempts = Attempts::new();
+    loop {
+        let attempt = attempts.next().await?;
+        let outcome = match backend.acquire(name, options, attempt).await? {
+            Decision::Done(grant) => Some(AcquireOutcome::Granted(grant)),
+            Decision::Refused(record) => acquire_outcome(record, options.lease)?,
+            Decision::Changed => None,
+        };
+        if let Some(outcome) = outcome {
+            return Ok(outcome);
+        }
+    }
+}
+
+pub(super) async fn renew<B: Backend>(
+    backend: &B,
+    leases: &[RenewOptions],
+) -> Result<Vec<RenewOutcome>> {
+    for RenewOptions { name, ttl, .. } in leases {
+        check_ttl(backend, *ttl).map_err(|error| error.for_lock(name))?;
+    }
+    if leases.is_empty() {
+        return Ok(Vec::new());
+    }
+    let batch = Batch::new(leases);
+    let results = backend.renew(&batch.leases).await?;
+    batch.outcomes(results)
+}
+
+pub(super) async fn disable<B: Backend>(
+    backend: &B,
+    name: &LockName,
+    options: &DisableOptions,
+) -> Result<DisableOutcome> {
+    let mut attempts = Attempts::new();
+    loop {
+        let attempt = attempts.next().await?;
+        match backend.disable(name, options, attempt).await? {
+            Decision::Done(()) => return Ok(DisableOutcome::Disabled),
+            Decision::Refused(LockRecord { disabled: Some(disabled), .. }) => {
+                return Ok(DisableOutcome::AlreadyDisabled(disabled));
+            }
+            Decision::Refused(_) | Decision::Changed => {}
+        }
+    }
+}
+
+pub(super) async fn get<B: Backend>(backend: &B, name: &LockName) -> Result<Option<LockRecord>> {
+    Ok(backend.read(name).await?.map(|entry| match entry {
+        Entry::Record(record) => record,
+        Entry::Corrupt { error, .. } => LockRecord::unreadable(name.clone(), &error),
+    }))
+}
+
+pub(super) async fn list<B: Backend>(
+    backend: &B,
+    options: &ListOptions,
+) -> Result<Vec<LockRecord>> {
+    let mut records = Vec::new();
+    // No name has a NUL character, and some servers would refuse the text.
+    if options.prefix.contains('\0') {
+        return Ok(records);
+    }
+    let mut after = options.after.as_ref().map(bytes);
+    while records.len() < options.limit {
+        let limit = options.limit - records.len();
+        let page = Page { prefix: &options.prefix, after: after.as_deref(), limit };
+        let found = backend.page(&page).await?;
+        // A record without a readable name is omitted, and another one takes its place.
+        records.extend(found.entries.into_iter().filter_map(|entry| listed(backend, entry)));
+        if found.next.is_none() || found.next == after {
+            break;
+        }
+        after = found.next;
+    }
+    Ok(records)
+}
+
+fn listed<B: Backend>(backend: &B, entry: Entry) -> Option<LockRecord> {
+    match entry {
+        Entry::Record(record) => Some(record),
+        Entry::Corrupt { name: Some(name), error } => Some(LockRecord::unreadable(name, &error)),
+        Entry::Corrupt { name: None, error } => {
+            let error = error.during("list").on_store(backend.label());
+            tracing::error!(%error, "a record without a readable name is not listed");
+            None
+        }
+    }
+}
+
+pub(super) async fn prune<B: Backend>(
+    backend: &B,
+    options: &PruneOptions,
+) -> Result<Vec<LockName>> {
+    let mut names = Vec::new();
+    let mut after = options.after.as_ref().map(bytes);
+    while names.len() < options.limit {
+        let limit = options.limit - names.len();
+        let page = Page { prefix: "", after: after.as_deref(), limit };
+        let found = backend.prune_page(&page, options.unused_for, options.dry_run).await?;
+        names.extend(found.entries);
+        if found.next.is_none() || found.next == after {
+            break;
+        }
+        after = found.next;
+    }
+    Ok(names)
+}
+
+pub(super) async fn announce<B: Backend>(
+    backend: &B,
+    presence: &Presence,
+    ttl: Duration,
+) -> Result<()> {
+    check_ttl(backend, ttl)?;
+    let text = presence::encode(presence)?;
+    backend.announce(presence.holder.instance, &text, ttl).await
+}
+
+pub(super) async fn instances<B: Backend>(backend: &B) -> Result<Vec<InstanceRecord>> {
+    Ok(presence::readable(backend.instances().await?, backend.label()))
+}
+
+fn bytes(name: &LockName) -> Vec<u8> {
+    name.as_str().as_bytes().to_vec()
+}

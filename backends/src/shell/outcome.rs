@@ -1,0 +1,102 @@
+//! Turns what a record shows into the outcome of a call.
+
+use crate::{
+    AcquireOutcome, Error, ErrorKind, Grant, Held, LeaseId, LeaseRecord, LockRecord, RenewOutcome,
+    Result,
+};
+
+/// Returns the outcome of an attempt that the record stands against; `None` if nothing does.
+///
+/// An attempt whose lease is in force has been granted.
+///
+/// # Errors
+/// [`Corrupt`](ErrorKind::Corrupt) for a lease without a token.
+pub fn acquire_outcome(record: LockRecord, lease: LeaseId) -> Result<Option<AcquireOutcome>> {
+    let LockRecord { name, token, lease: current, disabled, .. } = record;
+    if let Some(disabled) = disabled {
+        return Ok(Some(AcquireOutcome::Disabled(disabled)));
+    }
+    let Some(LeaseRecord { id, holder, left, .. }) = current else { return Ok(None) };
+    let token = token.ok_or_else(|| {
+        Error::new(ErrorKind::Corrupt, "the lease in force has no token").for_lock(&name)
+    })?;
+    Ok(Some(if id == lease {
+        AcquireOutcome::Granted(Grant { token, left })
+    } else {
+        AcquireOutcome::Held(Held { holder, token, left })
+    }))
+}
+
+/// Returns the outcome of a renewal after which the record was read.
+#[must_use]
+pub fn renew_outcome(record: LockRecord, lease: LeaseId) -> RenewOutcome {
+    let disabled = record.disabled.map(|disabled| disabled.reason);
+    match record.lease {
+        Some(own) if own.id == lease => match own.ending.or(disabled) {
+            Some(reason) => RenewOutcome::Disabled { reason, left: own.left },
+            None => RenewOutcome::Extended { left: own.left },
+        },
+        _ => RenewOutcome::Lost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Disablement, FencingToken, Holder, LockName, Reason};
+
+    const LEFT: Duration = Duration::from_secs(3);
+
+    fn held(id: LeaseId) -> LockRecord {
+        let lease = LeaseRecord {
+            id,
+            holder: Holder::current(),
+            held_for: Duration::ZERO,
+            left: LEFT,
+            ending: None,
+        };
+        LockRecord {
+            token: Some(FencingToken::new(7).unwrap()),
+            lease: Some(lease),
+            ..LockRecord::unused(LockName::new("a").unwrap())
+        }
+    }
+
+    fn disabled() -> Option<Disablement> {
+        let reason = Reason::new("upkeep").unwrap();
+        Some(Disablement { reason, by: None, since: Duration::ZERO })
+    }
+
+    #[test]
+    fn a_record_says_what_becomes_of_an_attempt() {
+        let (own, other) = (LeaseId::new(), LeaseId::new());
+        let unused = LockRecord::unused(LockName::new("a").unwrap());
+        assert_eq!(acquire_outcome(unused, own).unwrap(), None);
+        let outcome = acquire_outcome(held(own), own).unwrap();
+        assert!(matches!(outcome, Some(AcquireOutcome::Granted(Grant { left: LEFT, .. }))));
+        let outcome = acquire_outcome(held(other), own).unwrap();
+        assert!(matches!(outcome, Some(AcquireOutcome::Held(Held { left: LEFT, .. }))));
+        let disabled = LockRecord { disabled: disabled(), ..held(own) };
+        let outcome = acquire_outcome(disabled, own).unwrap();
+        assert!(matches!(outcome, Some(AcquireOutcome::Disabled(_))), "{outcome:?}");
+        let without_token = LockRecord { token: None, ..held(other) };
+        assert_eq!(acquire_outcome(without_token, own).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_record_says_what_became_of_a_renewal() {
+        let (own, other) = (LeaseId::new(), LeaseId::new());
+        assert_eq!(renew_outcome(held(own), own), RenewOutcome::Extended { left: LEFT });
+        assert_eq!(renew_outcome(held(other), own), RenewOutcome::Lost);
+        let disabled = LockRecord { disabled: disabled(), ..held(own) };
+        let outcome = renew_outcome(disabled, own);
+        assert!(matches!(outcome, RenewOutcome::Disabled { left: LEFT, .. }), "{outcome:?}");
+        // The name was disabled and enabled again.
+        let mut ending = held(own);
+        ending.lease.as_mut().unwrap().ending = Some(Reason::new("earlier").unwrap());
+        let RenewOutcome::Disabled { reason, .. } = renew_outcome(ending, own) else { panic!() };
+        assert_eq!(reason.as_str(), "earlier");
+    }
+}

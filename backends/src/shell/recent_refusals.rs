@@ -1,0 +1,82 @@
+//! Remembers names that were recently held by others, or disabled.
+//!
+//! An attempt to acquire such a name reads it first, which takes one command instead of two. The
+//! read can only refuse the attempt. If the name is free, the attempt is sent as usual.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::{AcquireOutcome, Clock, LockName, Moment, SystemClock};
+
+/// The most names that are remembered.
+const MAX_NAMES: usize = 10_000;
+
+/// For this long after a name was found disabled, attempts at it are expected to be refused.
+const DISABLED_RECHECK: Duration = Duration::from_secs(60);
+
+/// The names, with the time until which each is expected to be refused.
+#[derive(Debug, Default)]
+pub(crate) struct RecentRefusals {
+    names: Mutex<HashMap<LockName, Moment>>,
+}
+
+impl RecentRefusals {
+    /// Returns whether an attempt at the name is expected to be refused.
+    pub(crate) fn is_expected(&self, name: &LockName) -> bool {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(name).is_some_and(|until| SystemClock.now() < *until)
+    }
+
+    /// Notes what became of an attempt at the name.
+    pub(crate) fn note(&self, name: &LockName, outcome: &AcquireOutcome) {
+        match outcome {
+            AcquireOutcome::Granted(_) => self.remove(name),
+            AcquireOutcome::Held(held) => self.add(name, held.left),
+            AcquireOutcome::Disabled(_) => self.add(name, DISABLED_RECHECK),
+        }
+    }
+
+    fn add(&self, name: &LockName, left: Duration) {
+        let now = SystemClock.now();
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= MAX_NAMES && !names.contains_key(name) {
+            names.retain(|_, until| now < *until);
+            if names.len() >= MAX_NAMES {
+                names.clear();
+            }
+        }
+        names.insert(name.clone(), now + left);
+    }
+
+    fn remove(&self, name: &LockName) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_name_is_remembered_until_its_lease_ends() {
+        let (refused, name) = (RecentRefusals::default(), LockName::new("job").unwrap());
+        assert!(!refused.is_expected(&name));
+        refused.add(&name, Duration::from_secs(3600));
+        assert!(refused.is_expected(&name));
+        refused.remove(&name);
+        assert!(!refused.is_expected(&name));
+        refused.add(&name, Duration::ZERO);
+        assert!(!refused.is_expected(&name));
+    }
+
+    #[test]
+    fn at_most_so_many_names_are_remembered() {
+        let refused = RecentRefusals::default();
+        for number in 0..=MAX_NAMES {
+            let name = LockName::new(number.to_string()).unwrap();
+            refused.add(&name, Duration::from_secs(3600));
+        }
+        assert!(refused.names.lock().unwrap().len() <= MAX_NAMES);
+    }
+}
