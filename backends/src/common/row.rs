@@ -8,6 +8,7 @@ use std::time::Duration;
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::CorruptRecord;
+use crate::shell::{Entry, Found, Page, StoredInstance};
 use crate::{
     Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Reason, Result,
 };
@@ -90,39 +91,68 @@ where
     parse().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name))
 }
 
-/// The records of one page of a list.
-pub(crate) struct Page<K> {
-    pub(crate) records: Vec<LockRecord>,
-    /// The last row's name as the server returned it; `None` if the list ended before that row.
-    pub(crate) last: Option<K>,
+/// Returns what a row shows of a name.
+pub(crate) fn entry<R>(row: &R, table: &str, text: Text<R>) -> Entry
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+    for<'x> i64: Decode<'x, R::Database> + Type<R::Database>,
+{
+    match record(row, table, text) {
+        Ok(record) => Entry::Record(record),
+        Err(error) => Entry::Corrupt { name: name(row, table, text).ok(), error },
+    }
 }
 
-/// Returns the records of rows, in the order of names, up to the first name without the prefix. The
-/// record of a row that cannot be read says why; a row without a readable name is omitted.
-pub(crate) fn to_page<'r, R, K>(rows: &'r [R], table: &str, prefix: &str, text: Text<R>) -> Page<K>
+/// Returns what rows show, in the order of names, up to the first name without the prefix.
+pub(crate) fn to_page<'r, R, K>(
+    rows: &'r [R],
+    table: &str,
+    page: &Page<'_>,
+    text: Text<R>,
+) -> Found<Entry>
 where
     R: Row,
     &'static str: ColumnIndex<R>,
     for<'x> i64: Decode<'x, R::Database> + Type<R::Database>,
     K: AsRef<[u8]> + Decode<'r, R::Database> + Type<R::Database>,
 {
-    let mut page = Page { records: Vec::new(), last: None };
+    let (mut entries, mut last) = (Vec::new(), None);
     for row in rows {
-        let key = get::<R, K>(row, "name").ok();
-        if key.as_ref().is_some_and(|key| !key.as_ref().starts_with(prefix.as_bytes())) {
-            page.last = None;
-            break;
+        let key = get::<R, K>(row, "name").ok().map(|key| key.as_ref().to_vec());
+        if key.as_ref().is_some_and(|key| !key.starts_with(page.prefix.as_bytes())) {
+            return Found { entries, next: None };
         }
-        page.last = key;
-        let read = record(row, table, text).or_else(|error| {
-            name(row, table, text).map(|name| LockRecord::unreadable(name, &error))
-        });
-        match read {
-            Ok(record) => page.records.push(record),
-            Err(error) => tracing::error!(%error, "a row without a readable name is not listed"),
+        last = key;
+        entries.push(entry(row, table, text));
+    }
+    Found { entries, next: last.filter(|_| rows.len() >= page.limit) }
+}
+
+/// Returns what a row shows of an instance, unless that has expired.
+pub(crate) fn stored_instance<R>(row: &R, table: &str, text: Text<R>) -> Option<StoredInstance>
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+    for<'x> i64: Decode<'x, R::Database> + Type<R::Database>,
+{
+    let read = || -> Result<_, CorruptRecord> {
+        let left = left(get(row, "expires_at")?, get(row, "clock")?)?;
+        Ok((not_null("presence", text(row, "presence")?)?, left))
+    };
+    let key = text(row, "instance").ok().flatten().unwrap_or_default();
+    match read() {
+        Ok((text, left)) => Some(StoredInstance { key, text: Ok(text), left: left? }),
+        Err(corrupt) => {
+            let text = Err(corrupt.into_error(table));
+            Some(StoredInstance { key, text, left: Duration::ZERO })
         }
     }
-    page
+}
+
+/// Returns the ttl in microseconds, rounded up. It is exact, since the longest ttl is a day.
+pub(crate) fn ttl_micros(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX)
 }
 
 /// Parses the text of a column; returns `None` for NULL.

@@ -1,19 +1,17 @@
 //! The instances of the application: one row each, which its heartbeat overwrites.
 
-use sqlx::mysql::MySqlRow;
 use uuid::Uuid;
 
-use super::shared::MySqlInner;
+use super::calls::MySql;
 use super::sql::KNOWN;
-use crate::common::row::{self, get, not_null, text_of_bytes as text};
+use crate::Result;
+use crate::common::row::{stored_instance, text_of_bytes};
 use crate::common::server::Purpose;
-use crate::common::{CorruptRecord, instance};
-use crate::{InstanceRecord, Presence, Result};
+use crate::shell::StoredInstance;
 
-impl MySqlInner {
-    pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
-        let statements = &self.sql.instances;
-        let (id, text) = (presence.holder.instance.to_string(), instance::encode(presence)?);
+impl MySql {
+    pub(super) async fn put_instance(&self, instance: Uuid, text: &str, ttl: i64) -> Result<()> {
+        let (statements, id) = (&self.sql.instances, instance.to_string());
         let (id, text) = (id.as_bytes(), text.as_bytes());
         let announce = || {
             sqlx::query(statements.announce.clone())
@@ -30,27 +28,15 @@ impl MySqlInner {
         Ok(())
     }
 
-    pub(super) async fn withdraw(&self, instance: Uuid) -> Result<()> {
+    pub(super) async fn delete_instance(&self, instance: Uuid) -> Result<()> {
         let id = instance.to_string();
         let withdraw = || sqlx::query(self.sql.instances.withdraw.clone()).bind(id.as_bytes());
         self.write(Purpose::Presence, withdraw).await.map(drop)
     }
 
-    pub(super) async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        let statements = &self.sql.instances;
-        let rows = self.read(|| sqlx::query(statements.list.clone())).await?;
-        let records = rows.iter().filter_map(|row| {
-            record(row).map_err(|corrupt| corrupt.into_error(&statements.table)).transpose()
-        });
-        Ok(instance::skip_corrupt(records))
+    pub(super) async fn stored_instances(&self) -> Result<Vec<StoredInstance>> {
+        let (table, list) = (&self.sql.instances.table, &self.sql.instances.list);
+        let rows = self.select(|| sqlx::query(list.clone())).await?;
+        Ok(rows.iter().filter_map(|row| stored_instance(row, table, text_of_bytes)).collect())
     }
-}
-
-/// Returns the row's instance, unless it has expired.
-fn record(row: &MySqlRow) -> Result<Option<InstanceRecord>, CorruptRecord> {
-    let left = row::left(get(row, "expires_at")?, get(row, "clock")?)?;
-    let Some(left) = left else { return Ok(None) };
-    let id = not_null("instance", text(row, "instance")?)?;
-    let presence = not_null("presence", text(row, "presence")?)?;
-    Ok(Some(instance::decode(&id, &presence, left)?))
 }

@@ -45,8 +45,10 @@
 //! # }
 //! ```
 
+mod backend;
+mod calls;
 mod config;
-mod error;
+mod error_codes;
 mod instances;
 mod listener;
 mod notifier;
@@ -55,7 +57,6 @@ mod release_notifications;
 mod row;
 mod schema;
 mod session;
-mod shared;
 mod sql;
 mod store;
 mod user_lock;
@@ -63,6 +64,7 @@ mod watch;
 
 use std::sync::Arc;
 
+pub use calls::MySql;
 pub use store::MySqlStore;
 
 use crate::LockStore;

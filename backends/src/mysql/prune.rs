@@ -1,16 +1,18 @@
 //! Removes the rows of unused names.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
+use super::calls::MySql;
 use super::row;
-use super::shared::MySqlInner;
 use super::sql::{CLOCK, COLUMNS};
 use crate::common::prune::{PruneCandidate, condition, micros, valid_candidates};
 use crate::common::row::get;
 use crate::common::server::Purpose;
-use crate::{Error, LockName, PruneOptions, Result};
+use crate::shell::{Found, Page};
+use crate::{Error, LockName, Result};
 
 /// Returns the SQL that joins the names and tokens of a JSON list with the table `l`.
 fn joined(table: &str) -> String {
@@ -22,54 +24,38 @@ fn joined(table: &str) -> String {
     )
 }
 
-impl MySqlInner {
-    pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        let after = options.after.as_ref().map(LockName::as_str).unwrap_or_default();
-        let mut after = after.as_bytes().to_vec();
-        let mut pruned = Vec::new();
-        while pruned.len() < options.limit {
-            let wanted = options.limit - pruned.len();
-            let (rows, last, unused) = self.unused(options, &after, wanted).await?;
-            if options.dry_run {
-                pruned.extend(unused.into_iter().map(|(name, _)| name));
-            } else if !unused.is_empty() {
-                pruned.extend(self.remove(options, unused).await?);
-            }
-            // Rows that cannot be read, or are in use again, are skipped in favour of the next
-            // ones.
-            let Some(last) = last.filter(|_| rows >= wanted) else { break };
-            after = last;
-        }
-        Ok(pruned)
-    }
-
-    /// Returns the next candidates: the number of rows, the last name, and the rows that may be
-    /// removed.
-    async fn unused(
+impl MySql {
+    pub(super) async fn prune(
         &self,
-        options: &PruneOptions,
-        after: &[u8],
-        wanted: usize,
-    ) -> Result<(usize, Option<Vec<u8>>, Vec<PruneCandidate>)> {
+        page: &Page<'_>,
+        unused_for: Duration,
+        dry_run: bool,
+    ) -> Result<Found<LockName>> {
         let (table, unused) = (&self.sql.table, condition(CLOCK, "?"));
         let sql = AssertSqlSafe(format!(
             "SELECT {COLUMNS}, {CLOCK} AS clock FROM {table} AS l \
              WHERE l.name > ? AND {unused} ORDER BY l.name LIMIT ?"
         ));
         let sql = sql.into_sql_str();
-        let (age, most) = (micros(options.unused_for), i64::try_from(wanted).unwrap_or(i64::MAX));
-        let rows = self.read(|| sqlx::query(sql.clone()).bind(after).bind(age).bind(most)).await?;
-        let last = rows.last().and_then(|row| get::<_, Vec<u8>>(row, "name").ok());
-        let records = rows.iter().map(|row| row::record(row, table));
-        Ok((rows.len(), last, valid_candidates(records)))
+        let after = page.after.unwrap_or_default();
+        let (age, limit) = (micros(unused_for), i64::try_from(page.limit).unwrap_or(i64::MAX));
+        let find = || sqlx::query(sql.clone()).bind(after).bind(age).bind(limit);
+        let rows = self.select(find).await?;
+        let unused = valid_candidates(rows.iter().map(|row| row::record(row, table)));
+        let entries = if dry_run {
+            unused.into_iter().map(|(name, _)| name).collect()
+        } else if unused.is_empty() {
+            Vec::new()
+        } else {
+            self.remove(age, unused).await?
+        };
+        // Rows that cannot be read, or are in use again, are skipped in favour of the next ones.
+        let last = rows.last().filter(|_| rows.len() >= page.limit);
+        Ok(Found { entries, next: last.and_then(|row| get(row, "name").ok()) })
     }
 
     /// Removes the rows that are still as they were found, and returns their names in order.
-    async fn remove(
-        &self,
-        options: &PruneOptions,
-        found: Vec<PruneCandidate>,
-    ) -> Result<Vec<LockName>> {
+    async fn remove(&self, age: i64, found: Vec<PruneCandidate>) -> Result<Vec<LockName>> {
         let (table, unused) = (&self.sql.table, condition(CLOCK, "?"));
         let list: Vec<_> = found.iter().map(|(name, token)| (name.as_str(), token)).collect();
         let list = serde_json::to_vec(&list).map_err(|error| {
@@ -80,7 +66,6 @@ impl MySqlInner {
             joined(table)
         ));
         let delete = delete.into_sql_str();
-        let age = micros(options.unused_for);
         let statement = || sqlx::query(delete.clone()).bind(&list[..]).bind(age);
         let removed = self.execute(Purpose::Change, statement).await?.rows_affected();
         let names = found.into_iter().map(|(name, _)| name);
@@ -90,7 +75,7 @@ impl MySqlInner {
         // Other processes may have changed some of the rows: those that still exist were not
         // removed.
         let find = AssertSqlSafe(format!("SELECT l.name FROM {}", joined(table))).into_sql_str();
-        let rows = self.read(|| sqlx::query(find.clone()).bind(&list[..])).await?;
+        let rows = self.select(|| sqlx::query(find.clone()).bind(&list[..])).await?;
         let name = |row| get::<_, Vec<u8>>(row, "name");
         let kept: std::result::Result<HashSet<_>, _> = rows.iter().map(name).collect();
         let kept = kept.map_err(|corrupt| self.corrupt_row(corrupt))?;

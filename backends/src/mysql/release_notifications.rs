@@ -16,7 +16,7 @@ use super::notifier::Notifier;
 use super::user_lock::UserLockNames;
 use crate::{
     AcquireOptions, AcquireOutcome, Grant, LeaseId, LockName, ReleaseOutcome, RenewOptions,
-    RenewOutcome,
+    RenewOutcome, Result,
 };
 
 /// Notifies others of the releases of this store's leases, and listens for the releases of others.
@@ -60,8 +60,9 @@ impl ReleaseNotifications {
     }
 
     /// Notes the answers to a renewal.
-    pub(super) fn on_renew(&self, leases: &[RenewOptions], answers: &[RenewOutcome]) {
-        self.notifier.renewed(leases.iter().map(|lease| lease.lease).zip(answers));
+    pub(super) fn on_renew(&self, leases: &[&RenewOptions], results: &[Result<RenewOutcome>]) {
+        let ids = leases.iter().map(|lease| lease.lease).zip(results);
+        self.notifier.renewed(ids.filter_map(|(id, result)| Some((id, result.as_ref().ok()?))));
     }
 
     /// Notifies the waiters, after the answer to a release, so that they see that the lease is gone.

@@ -2,7 +2,8 @@
 
 use sqlx::mysql::MySqlRow;
 
-use crate::common::row::{self, Page, text_of_bytes};
+use crate::common::row::{self, text_of_bytes};
+use crate::shell::{Entry, Found, Page};
 use crate::{LockName, LockRecord, Result};
 
 /// The whole row.
@@ -10,9 +11,14 @@ pub(super) fn record(row: &MySqlRow, table: &str) -> Result<LockRecord> {
     row::record(row, table, text_of_bytes)
 }
 
-/// Returns the records of a page.
-pub(super) fn to_page(rows: &[MySqlRow], table: &str, prefix: &str) -> Page<Vec<u8>> {
-    row::to_page(rows, table, prefix, text_of_bytes)
+/// Returns what a row shows of a name.
+pub(super) fn entry(row: &MySqlRow, table: &str) -> Entry {
+    row::entry(row, table, text_of_bytes)
+}
+
+/// Returns what the rows of a page show.
+pub(super) fn to_page(rows: &[MySqlRow], table: &str, page: &Page<'_>) -> Found<Entry> {
+    row::to_page::<_, Vec<u8>>(rows, table, page, text_of_bytes)
 }
 
 /// Returns the row's name.

@@ -6,7 +6,7 @@ use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
-use super::error;
+use super::error_codes;
 use super::sql::{Column, SCHEMA, Sql, VERSION};
 use crate::{Error, ErrorKind, OpenOptions, Result, Schema};
 
@@ -23,8 +23,10 @@ pub(super) async fn open(
     let database = check_server(connection).await?;
     let sql = Sql::new(&options.namespace, &database);
     for (table, create_it, columns) in sql.tables() {
-        let missing =
-            || Error::invalid(format!("the table `{table}` is missing")).with_fix(error::CREATE_IT);
+        let missing = || {
+            Error::invalid(format!("the table `{table}` is missing"))
+                .with_fix(error_codes::CREATE_IT)
+        };
         if is_there(connection, table, columns).await? {
             continue;
         }
@@ -50,13 +52,13 @@ async fn check_server(connection: &mut MySqlConnection) -> Result<String> {
     )
     .fetch_one(connection)
     .await
-    .map_err(error::not_written)?;
+    .map_err(error_codes::not_written)?;
     let text = |column: &str| -> Result<String> {
-        let bytes: Option<Vec<u8>> = row.try_get(column).map_err(error::not_written)?;
+        let bytes: Option<Vec<u8>> = row.try_get(column).map_err(error_codes::not_written)?;
         Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
     };
     let flag = |column: &str| {
-        let flag: Option<i64> = row.try_get(column).map_err(error::not_written)?;
+        let flag: Option<i64> = row.try_get(column).map_err(error_codes::not_written)?;
         Ok::<_, Error>(flag == Some(1))
     };
     let version = text("version")?;
@@ -87,7 +89,8 @@ async fn check_server(connection: &mut MySqlConnection) -> Result<String> {
             .with_fix("start the server without --sysdate-is-now"));
     }
     if flag("read_only")? {
-        return Err(Error::new(ErrorKind::Denied, error::READ_ONLY).with_fix(error::USE_PRIMARY));
+        return Err(Error::new(ErrorKind::Denied, error_codes::READ_ONLY)
+            .with_fix(error_codes::USE_PRIMARY));
     }
     Ok(database)
 }
@@ -97,10 +100,10 @@ async fn create(connection: &mut MySqlConnection, create: &str) -> Result<()> {
     for round in 1.. {
         match connection.execute(sqlx::raw_sql(AssertSqlSafe(create.to_owned()))).await {
             Ok(_) => break,
-            Err(error) if error::is_creation_race(&error) && round < TRIES => {
+            Err(error) if error_codes::is_creation_race(&error) && round < TRIES => {
                 sleep(Duration::from_millis(fastrand::u64(5..50))).await;
             }
-            Err(error) => return Err(error::not_written(error)),
+            Err(error) => return Err(error_codes::not_written(error)),
         }
     }
     Ok(())
@@ -132,15 +135,15 @@ async fn is_there(
     .bind(table)
     .fetch_all(connection)
     .await
-    .map_err(error::not_written)?;
+    .map_err(error_codes::not_written)?;
     let Some(first) = columns.first() else { return Ok(false) };
-    let comment: Vec<u8> = first.try_get("comment").map_err(error::not_written)?;
+    let comment: Vec<u8> = first.try_get("comment").map_err(error_codes::not_written)?;
     if let Some(version) = version(&String::from_utf8_lossy(&comment)).filter(|v| *v > SCHEMA) {
         let message =
             format!("`{table}` has schema {version}, and this program knows {SCHEMA} at most");
         return Err(Error::new(ErrorKind::Unsupported, message).with_fix("update this program"));
     }
-    match difference(&columns, expected).map_err(error::not_written)? {
+    match difference(&columns, expected).map_err(error_codes::not_written)? {
         None => Ok(true),
         Some(difference) => {
             let message = format!("`{table}` is not as leasehold creates it: {difference}");

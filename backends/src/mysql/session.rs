@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions, Executor};
 
-use super::error;
+use super::error_codes;
 use crate::common::server::{Health, Server};
 
 /// Without these limits, a statement that waits for a row or a table could outlast its call.
@@ -71,7 +71,7 @@ impl Server for MySql {
     }
 
     fn health(error: &sqlx::Error) -> Health {
-        let Some(number) = error::number(error) else { return Health::Unusable };
+        let Some(number) = error_codes::number(error) else { return Health::Unusable };
         match number {
             // Read-only; shutting down or offline; not part of its cluster; idle for too long.
             1290 | 1792 | 1836 | 3170 | 1053 | 1077..=1080 | 3032 | 3168 | 1047 | 3100 | 4031 => {
@@ -94,15 +94,15 @@ impl Server for MySql {
     }
 
     fn may_have_committed(error: &sqlx::Error) -> bool {
-        error::may_have_committed(error)
+        error_codes::may_have_committed(error)
     }
 
     fn lacks_privilege(error: &sqlx::Error) -> bool {
-        error::number(error)
+        error_codes::number(error)
             .is_some_and(|number| matches!(number, 1044 | 1046 | 1142 | 1143 | 1146 | 1227))
     }
 
     fn is_read_only(error: &sqlx::Error) -> bool {
-        error::number(error) == Some(1792)
+        error_codes::number(error) == Some(1792)
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct Sql {
     /// Creates the table where it is missing.
     pub(super) create: String,
 
-    /// See [`acquire`](super::store): its id is the token if granted, otherwise 0.
+    /// See [`acquire`](super::backend): its id is the token if granted, otherwise 0.
     pub(super) acquire: SqlStr,
     /// ttl, name, lease: its id is [`EXTENDED`], [`NOT_EXTENDED`] or 0.
     pub(super) renew: SqlStr,
@@ -56,7 +56,7 @@ pub(super) struct Sql {
     pub(super) find_batch: SqlStr,
     /// name, lease: its id is 1 if released.
     pub(super) release: SqlStr,
-    /// See [`disable`](super::store): its id is 1 if disabled.
+    /// See [`disable`](super::backend): its id is 1 if disabled.
     pub(super) disable: SqlStr,
     /// name: its id is 1 if enabled.
     pub(super) enable: SqlStr,

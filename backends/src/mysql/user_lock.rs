@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::error;
+use super::error_codes;
 use super::session::connect;
 use crate::common::timeout::CALL_LIMIT;
 
@@ -87,7 +87,7 @@ impl UserLockConnection {
         let kept = format!("IS_USED_LOCK('{name}') <=> CONNECTION_ID()");
         match self.query_number(format!("SELECT IF(@@read_only, NULL, {kept})")).await? {
             Some(kept) => Ok(kept == 1),
-            None => Err(sqlx::Error::Protocol(error::READ_ONLY.into())),
+            None => Err(sqlx::Error::Protocol(error_codes::READ_ONLY.into())),
         }
     }
 

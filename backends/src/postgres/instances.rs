@@ -1,19 +1,17 @@
 //! The instances of the application: one row each, which its heartbeat overwrites.
 
-use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::shared::PostgresInner;
-use crate::common::row::{self, get};
+use super::calls::Postgres;
+use crate::Result;
+use crate::common::row::{get, stored_instance, text};
 use crate::common::server::Purpose;
-use crate::common::{CorruptRecord, instance};
-use crate::{InstanceRecord, Presence, Result};
+use crate::shell::StoredInstance;
 
-impl PostgresInner {
-    pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
-        let statements = &self.sql.instances;
-        let (id, text) = (presence.holder.instance.to_string(), instance::encode(presence)?);
-        let announce = || sqlx::query(statements.announce.clone()).bind(&id).bind(&text).bind(ttl);
+impl Postgres {
+    pub(super) async fn put_instance(&self, instance: Uuid, text: &str, ttl: i64) -> Result<()> {
+        let (statements, id) = (&self.sql.instances, instance.to_string());
+        let announce = || sqlx::query(statements.announce.clone()).bind(&id).bind(text).bind(ttl);
         let rows = self.write(Purpose::Presence, announce).await?;
         if rows.first().is_some_and(|row| get(row, "is_new").unwrap_or(false)) {
             let sweep = || sqlx::query(statements.sweep.clone()).bind(&id);
@@ -22,25 +20,15 @@ impl PostgresInner {
         Ok(())
     }
 
-    pub(super) async fn withdraw(&self, instance: Uuid) -> Result<()> {
+    pub(super) async fn delete_instance(&self, instance: Uuid) -> Result<()> {
         let id = instance.to_string();
         let withdraw = || sqlx::query(self.sql.instances.withdraw.clone()).bind(&id);
         self.write(Purpose::Presence, withdraw).await.map(drop)
     }
 
-    pub(super) async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+    pub(super) async fn stored_instances(&self) -> Result<Vec<StoredInstance>> {
         let statements = &self.sql.instances;
-        let rows = self.read(|| sqlx::query(statements.list.clone())).await?;
-        let records = rows.iter().filter_map(|row| {
-            record(row).map_err(|corrupt| corrupt.into_error(&statements.table)).transpose()
-        });
-        Ok(instance::skip_corrupt(records))
+        let rows = self.select(|| sqlx::query(statements.list.clone())).await?;
+        Ok(rows.iter().filter_map(|row| stored_instance(row, &statements.table, text)).collect())
     }
-}
-
-/// Returns the row's instance, unless it has expired.
-fn record(row: &PgRow) -> Result<Option<InstanceRecord>, CorruptRecord> {
-    let left = row::left(get(row, "expires_at")?, get(row, "clock")?)?;
-    let Some(left) = left else { return Ok(None) };
-    Ok(Some(instance::decode(get(row, "instance")?, get(row, "presence")?, left)?))
 }

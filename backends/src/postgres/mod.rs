@@ -43,13 +43,15 @@
 //! # }
 //! ```
 
+mod backend;
+mod calls;
 mod columns;
 mod config;
 mod connect_url;
-mod error;
+mod error_codes;
 mod instances;
+mod listen_state;
 mod listener;
-mod notifications;
 mod notify;
 mod poll;
 mod polled_names;
@@ -58,7 +60,6 @@ mod prune;
 mod row;
 mod schema;
 mod session;
-mod shared;
 mod sql;
 mod store;
 mod version;
@@ -66,6 +67,7 @@ mod watch;
 
 use std::sync::Arc;
 
+pub use calls::Postgres;
 pub use store::PostgresStore;
 
 use crate::LockStore;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::error;
+use super::error_codes;
 use crate::Result;
 
 /// A statement in two forms: with its hint, and without.
@@ -39,7 +39,7 @@ impl NotifyingStatements {
         F: Future<Output = Result<T>>,
     {
         match call(self.with_notify.clone()).await {
-            Err(refusal) if error::refuses_hint(&refusal) => {
+            Err(refusal) if error_codes::refuses_hint(&refusal) => {
                 let done = call(self.without_notify.clone()).await?;
                 if !self.warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(

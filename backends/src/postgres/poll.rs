@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 
-use super::shared::PostgresInner;
+use super::calls::Postgres;
 use crate::common::row::get;
 use crate::{Clock, Hint, LockName, Result, SystemClock};
 
@@ -37,11 +37,8 @@ struct PolledState {
 
 impl Poller {
     /// Polls once, and returns the hints and how long to pause before the next poll.
-    pub(super) async fn read_states(
-        &mut self,
-        shared: &PostgresInner,
-    ) -> Result<(Vec<Hint>, Duration)> {
-        let names = shared.notifications.polled_names();
+    pub(super) async fn read_states(&mut self, store: &Postgres) -> Result<(Vec<Hint>, Duration)> {
+        let names = store.polled_names.names();
         if names.is_empty() {
             self.known.clear();
             self.rounds += 1;
@@ -50,15 +47,15 @@ impl Poller {
         }
         let began = SystemClock.now();
         let texts: Vec<&str> = names.iter().map(LockName::as_str).collect();
-        let rows = shared.read(|| sqlx::query(shared.sql.poll.clone()).bind(&texts)).await?;
+        let rows = store.select(|| sqlx::query(store.sql.poll.clone()).bind(&texts)).await?;
         let took = SystemClock.now().saturating_since(began);
-        let hints = self.changes(shared, names, &rows)?;
+        let hints = self.changes(store, names, &rows)?;
         Ok((hints, pause(took)))
     }
 
     fn changes(
         &mut self,
-        shared: &PostgresInner,
+        store: &Postgres,
         names: Vec<LockName>,
         rows: &[PgRow],
     ) -> Result<Vec<Hint>> {
@@ -69,7 +66,7 @@ impl Poller {
                     PolledState { lease: get(row, "lease")?, disabled: get(row, "disabled")? };
                 Ok((get::<_, String>(row, "name")?, state))
             };
-            let (name, state) = read().map_err(|corrupt| shared.corrupt_row(corrupt))?;
+            let (name, state) = read().map_err(|corrupt| store.corrupt_row(corrupt))?;
             found.insert(name, state);
         }
         let known = std::mem::take(&mut self.known);

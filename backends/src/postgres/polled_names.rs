@@ -1,7 +1,7 @@
 //! Remembers the names that this process has asked about, for a watch that must poll.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::LockName;
 
@@ -10,9 +10,9 @@ use crate::LockName;
 const MAX_NAMES: usize = 1000;
 
 /// The names that were asked about most recently, kept while a watch polls.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct PolledNames {
-    state: Arc<Mutex<NamesByAge>>,
+    state: Mutex<NamesByAge>,
 }
 
 #[derive(Default)]

@@ -4,7 +4,7 @@
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row, SqlSafeStr};
 
-use super::error;
+use super::error_codes;
 use crate::{Error, ErrorKind, LeaseId, Result};
 
 /// What one connection reveals about what is behind it.
@@ -21,7 +21,7 @@ pub(super) struct PoolerProbe {
 
 /// Refuses a pooler that would run one client's statement for another.
 pub(super) async fn check(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<()> {
-    let probe = probe(connection).await.map_err(error::not_written)?;
+    let probe = probe(connection).await.map_err(error_codes::not_written)?;
     let shared = probe.renamed || shares_sessions(connection, options, &probe).await?;
     if shared && !probe.renamed {
         let message = "a pooler shares the server's sessions between clients and does not keep \
@@ -59,9 +59,9 @@ async fn shares_sessions(
             tracing::debug!(%error, "cannot check whether a pooler shares sessions");
             return Ok(false);
         }
-        Err(error) => return Err(error::connecting(error)),
+        Err(error) => return Err(error_codes::connecting(error)),
     };
-    let shared = share_session(connection, &mut other).await.map_err(error::not_written)?;
+    let shared = share_session(connection, &mut other).await.map_err(error_codes::not_written)?;
     _ = other.close().await;
     Ok(shared)
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 
 use crate::common::CorruptRecord;
-use crate::common::row::{self, Page, get, not_null, parse_column, text};
+use crate::common::row::{self, get, not_null, parse_column, text};
+use crate::shell::{Entry, Found, Page};
 use crate::{LeaseId, LockName, LockRecord, RenewOutcome, Result};
 
 /// The whole row.
@@ -13,14 +14,21 @@ pub(super) fn record(row: &PgRow, table: &str) -> Result<LockRecord> {
     row::record(row, table, text)
 }
 
-/// Returns the records of a page.
-pub(super) fn to_page(rows: &[PgRow], table: &str, prefix: &str) -> Page<String> {
-    row::to_page(rows, table, prefix, text)
+/// Returns what a row shows of a name.
+pub(super) fn entry(row: &PgRow, table: &str) -> Entry {
+    row::entry(row, table, text)
 }
 
-/// Returns whose lease a row of a renewal is, and what became of it. The outcome of a row that
-/// cannot be read is unknown.
-pub(super) fn renewal(row: &PgRow, table: &str) -> Result<((LockName, LeaseId), RenewOutcome)> {
+/// Returns what the rows of a page show.
+pub(super) fn to_page(rows: &[PgRow], table: &str, page: &Page<'_>) -> Found<Entry> {
+    row::to_page::<_, String>(rows, table, page, text)
+}
+
+/// Returns whose lease a row of a renewal is, and what became of it.
+pub(super) fn renewal(
+    row: &PgRow,
+    table: &str,
+) -> Result<((LockName, LeaseId), Result<RenewOutcome>)> {
     let name = row::name(row, table, text)?;
     let complete = |corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name);
     let lease = || not_null("lease", parse_column("lease", get(row, "lease")?)?);
@@ -35,10 +43,7 @@ pub(super) fn renewal(row: &PgRow, table: &str) -> Result<((LockName, LeaseId), 
             Ok(RenewOutcome::Extended { left: Duration::from_micros(ttl.unsigned_abs()) })
         }
     };
-    let outcome = outcome().map_err(complete).unwrap_or_else(|error| {
-        tracing::error!(%error, "a lease cannot be renewed");
-        RenewOutcome::Unknown { why: error.to_string() }
-    });
+    let outcome = outcome().map_err(complete);
     Ok(((name, lease), outcome))
 }
 

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::columns::{self, Column};
 use super::sql::{self, Sql};
-use super::{error, pooler, version};
+use super::{error_codes, pooler, version};
 use crate::{Error, ErrorKind, Namespace, OpenOptions, Result, Schema};
 
 /// How often creating is tried, while others create the same.
@@ -50,7 +50,8 @@ impl Table {
     }
 
     fn missing(&self) -> Error {
-        Error::invalid(format!("the table \"{}\" is missing", self.name)).with_fix(error::CREATE_IT)
+        Error::invalid(format!("the table \"{}\" is missing", self.name))
+            .with_fix(error_codes::CREATE_IT)
     }
 }
 
@@ -96,8 +97,9 @@ async fn find_schema(
              quote_literal(quote_ident(current_schema()) || '.{name}') AS literal"
     );
     let row = one(connection, here).await?;
-    let missing_schema = || Error::invalid(error::NO_SCHEMA).with_fix(error::SET_SEARCH_PATH);
-    let of = |column| row.try_get::<Option<String>, _>(column).map_err(error::not_written);
+    let missing_schema =
+        || Error::invalid(error_codes::NO_SCHEMA).with_fix(error_codes::SET_SEARCH_PATH);
+    let of = |column| row.try_get::<Option<String>, _>(column).map_err(error_codes::not_written);
     let qualified = of("qualified")?.ok_or_else(missing_schema)?;
     let literal = of("literal")?.ok_or_else(missing_schema)?;
     let created = create(connection, table, &qualified).await;
@@ -112,14 +114,15 @@ async fn check_server(connection: &mut PgConnection) -> Result<()> {
     let query = "SELECT current_setting('server_encoding') AS encoding, \
              pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only";
     let row = one(connection, query.to_owned()).await?;
-    let encoding: String = row.try_get("encoding").map_err(error::not_written)?;
+    let encoding: String = row.try_get("encoding").map_err(error_codes::not_written)?;
     if encoding != "UTF8" {
         let message = format!("the database keeps text as {encoding}, which lacks some names");
         return Err(Error::new(ErrorKind::Unsupported, message)
             .with_fix("use a database that was created with ENCODING 'UTF8'"));
     }
-    if row.try_get("read_only").map_err(error::not_written)? {
-        return Err(Error::new(ErrorKind::Denied, error::READ_ONLY).with_fix(error::USE_PRIMARY));
+    if row.try_get("read_only").map_err(error_codes::not_written)? {
+        return Err(Error::new(ErrorKind::Denied, error_codes::READ_ONLY)
+            .with_fix(error_codes::USE_PRIMARY));
     }
     Ok(())
 }
@@ -136,10 +139,10 @@ async fn create(connection: &mut PgConnection, table: &Table, qualified: &str) -
     for round in 1.. {
         match connection.execute(sqlx::raw_sql(AssertSqlSafe(script.clone()))).await {
             Ok(_) => break,
-            Err(error) if error::is_creation_race(&error) && round < TRIES => {
+            Err(error) if error_codes::is_creation_race(&error) && round < TRIES => {
                 sleep(Duration::from_millis(fastrand::u64(5..50))).await;
             }
-            Err(error) => return Err(error::not_written(error)),
+            Err(error) => return Err(error_codes::not_written(error)),
         }
     }
     Ok(())
@@ -158,7 +161,7 @@ async fn find(
     let rows = all(connection, query).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let name = &table.name;
-    match columns::difference(&rows, table.columns).map_err(error::not_written)? {
+    match columns::difference(&rows, table.columns).map_err(error_codes::not_written)? {
         None => {}
         Some(difference) => {
             let message = format!("\"{name}\" is not as leasehold creates it: {difference}");
@@ -167,19 +170,22 @@ async fn find(
             ));
         }
     }
-    let comment: Option<String> = first.try_get("comment").map_err(error::not_written)?;
+    let comment: Option<String> = first.try_get("comment").map_err(error_codes::not_written)?;
     version::check(name, comment.as_deref())?;
-    let schema: String = first.try_get("schema").map_err(error::not_written)?;
+    let schema: String = first.try_get("schema").map_err(error_codes::not_written)?;
     Ok(Some(format!("{schema}.{name}")))
 }
 
 async fn all(connection: &mut PgConnection, query: String) -> Result<Vec<PgRow>> {
-    sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(connection).await.map_err(error::not_written)
+    sqlx::raw_sql(AssertSqlSafe(query))
+        .fetch_all(connection)
+        .await
+        .map_err(error_codes::not_written)
 }
 
 async fn one(connection: &mut PgConnection, query: String) -> Result<PgRow> {
     let rows = all(connection, query).await?;
-    rows.into_iter().next().ok_or_else(|| error::not_written(sqlx::Error::RowNotFound))
+    rows.into_iter().next().ok_or_else(|| error_codes::not_written(sqlx::Error::RowNotFound))
 }
 
 #[cfg(test)]

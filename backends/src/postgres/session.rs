@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, Postgres};
 
-use super::error;
+use super::error_codes;
 use crate::common::server::{Health, Server};
 
 /// Settings of a session, in milliseconds. A statement that waits longer for a lock would outlast
@@ -66,11 +66,11 @@ impl Server for Postgres {
     }
 
     fn is_closed(error: &sqlx::Error) -> bool {
-        error::is_closed(error)
+        error_codes::is_closed(error)
     }
 
     fn health(error: &sqlx::Error) -> Health {
-        let Some(code) = error::code(error) else { return Health::Unusable };
+        let Some(code) = error_codes::code(error) else { return Health::Unusable };
         match code.as_str() {
             // Read-only; shutting down, crashed, starting or dropped; idle for too long.
             "25006" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Health::AllUnusable,
@@ -85,15 +85,16 @@ impl Server for Postgres {
     }
 
     fn may_have_committed(error: &sqlx::Error) -> bool {
-        error::may_have_committed(error)
+        error_codes::may_have_committed(error)
     }
 
     fn lacks_privilege(error: &sqlx::Error) -> bool {
-        error::code(error).is_some_and(|code| matches!(code.as_str(), "42501" | "42P01" | "3F000"))
+        error_codes::code(error)
+            .is_some_and(|code| matches!(code.as_str(), "42501" | "42P01" | "3F000"))
     }
 
     fn is_read_only(error: &sqlx::Error) -> bool {
-        error::code(error).is_some_and(|code| code == "25006")
+        error_codes::code(error).is_some_and(|code| code == "25006")
     }
 }
 
@@ -107,7 +108,7 @@ fn names(options: &PgConnectOptions, setting: &str) -> bool {
 /// (08P01), older servers (42704) and systems other than Linux (22023) do.
 fn may_be_about_settings(error: &sqlx::Error) -> bool {
     let classes = ["08", "0A", "22", "42", "58", "XX"];
-    error::code(error).is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
+    error_codes::code(error).is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }
 
 /// Returns whether the error is about the settings. Others of the same classes pass, and must not

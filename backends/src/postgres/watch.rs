@@ -1,250 +1,104 @@
-//! Hints from notifications, through one listener that all watches of a store share.
-//!
-//! A task of its own reads the connection, whether or not a stream is polled: a server that cannot
-//! get rid of its notifications keeps those of all sessions.
+//! Reports changes by notifications, or by polling where those do not arrive.
 
-use std::sync::Arc;
-use std::time::Duration;
+use tokio::time::sleep;
 
-use futures_util::stream;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::broadcast::{self, Receiver, Sender};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
-
-use super::error;
+use super::calls::Postgres;
+use super::error_codes;
 use super::listener::{ListenResult, Listener};
-use super::notifications::ListenTask;
 use super::poll::Poller;
-use super::shared::PostgresInner;
-use crate::{Hint, HintStream, Result};
+use crate::common::pool_call::CallError;
+use crate::shell::Hints;
+use crate::{Error, ErrorKind, Hint, Result};
 
-/// The pauses between attempts to connect again.
-const MIN_BACKOFF: Duration = Duration::from_millis(200);
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
-
-/// After this many connections in a row without a notification, the watch polls.
-const MAX_SILENT_CONNECTIONS: u32 = 3;
-
-/// A watch that polls for that reason tries to listen again after this long: the reason may pass.
-const RELISTEN_INTERVAL: Duration = Duration::from_secs(600);
-
-/// How many hints a stream may lag behind before it is told that anything may have happened.
-const BACKLOG: usize = 1024;
-
-/// Returns the hints from the listener that all watches of the store share.
-pub(super) async fn hints(shared: &Arc<PostgresInner>) -> Result<HintStream> {
-    if shared.pool.is_closed() {
-        return Err(error::not_written(sqlx::Error::PoolClosed));
+/// Reports changes until the connection is lost, or the pool is closed.
+pub(super) async fn watch_once(store: &Postgres, hints: &Hints) -> Result<()> {
+    if store.pool.is_closed() {
+        return Err(error_codes::reading(CallError::NotSent(sqlx::Error::PoolClosed)));
     }
-    let mut current = shared.notifications.listening.lock().await;
-    let running = current.upgrade().filter(|listening| !listening.task.is_finished());
-    let listening = match running {
-        Some(listening) => listening,
-        None => {
-            let listening = Arc::new(start(Arc::clone(shared)).await);
-            *current = Arc::downgrade(&listening);
-            listening
-        }
-    };
-    let hints = listening.hints.resubscribe();
-    Ok(Box::pin(stream::unfold((listening, hints), next)))
-}
-
-async fn next(
-    (listening, mut hints): (Arc<ListenTask>, Receiver<Hint>),
-) -> Option<(Hint, (Arc<ListenTask>, Receiver<Hint>))> {
-    match hints.recv().await {
-        Ok(hint) => Some((hint, (listening, hints))),
-        Err(RecvError::Lagged(_)) => Some((Hint::Anything, (listening, hints))),
-        Err(RecvError::Closed) => None,
+    tokio::select! {
+        ended = listen_or_poll(store, hints) => ended,
+        () = store.pool.close_event() => Ok(()),
     }
 }
 
-/// Listens before it returns, if the server can be reached.
-async fn start(shared: Arc<PostgresInner>) -> ListenTask {
-    let (sender, hints) = broadcast::channel(BACKLOG);
-    let close_all = shared.connections.close_all_signal();
-    let mut watch = WatchTask {
-        shared,
-        close_all,
-        sender,
-        warned: false,
-        silent_connections: 0,
-        listen_again: None,
-    };
-    let source = watch.connect().await;
-    let task = tokio::spawn(async move {
-        let closed = watch.shared.pool.close_event();
-        tokio::select! {
-            () = watch.run(source) => {}
-            () = closed => {}
+async fn listen_or_poll(store: &Postgres, hints: &Hints) -> Result<()> {
+    loop {
+        if polls(store) {
+            poll(store, hints).await?;
         }
-    });
-    ListenTask { hints, task }
-}
-
-/// The source of the hints.
-enum HintSource {
-    Notifications(Listener),
-    Polled(Poller),
-}
-
-struct WatchTask {
-    shared: Arc<PostgresInner>,
-    /// Changes when a call found that the server accepts no more writes or shuts down.
-    close_all: watch::Receiver<()>,
-    sender: Sender<Hint>,
-    /// This is true once the current outage was logged.
-    warned: bool,
-    /// The number of connections in a row on which no notification arrived.
-    silent_connections: u32,
-    /// When a watch that polls tries to listen again, unless it polls because of a pooler.
-    listen_again: Option<Instant>,
-}
-
-impl WatchTask {
-    /// Runs until it is aborted, and reconnects after each outage.
-    async fn run(&mut self, mut source: Option<HintSource>) {
-        let mut pause = MIN_BACKOFF;
-        // A watch that listened from its start has missed nothing.
-        let mut missed = !matches!(source, Some(HintSource::Notifications(_)));
-        loop {
-            if let Some(open) = source.as_mut() {
-                let works = match open {
-                    HintSource::Notifications(listener) => self.listen(listener, missed).await,
-                    HintSource::Polled(poller) => self.poll(poller).await,
+        let mut close_all = store.connections.close_all_signal();
+        // The pool's current options, since the password may have changed.
+        let options = store.pool.connect_options();
+        match Listener::open(&options, &store.sql.channel).await {
+            Ok(ListenResult::Listening(listener)) => {
+                hints.listening();
+                return tokio::select! {
+                    ended = listen(store, hints, listener) => ended,
+                    // The next connection follows the address.
+                    Ok(()) = close_all.changed() => Err(interrupted(error_codes::READ_ONLY)),
                 };
-                if works {
-                    pause = MIN_BACKOFF;
-                }
             }
-            drop(source.take());
-            missed = true;
-            self.hint(Hint::Anything);
-            // In time for servers that start again, out of step with other clients.
-            sleep(pause + pause.mul_f64(fastrand::f64() / 2.0)).await;
-            pause = (pause * 2).min(MAX_BACKOFF);
-            source = self.connect().await;
-        }
-    }
-
-    /// Connects with the pool's current options, since the password may have changed.
-    async fn connect(&mut self) -> Option<HintSource> {
-        if self.polls() {
-            return Some(HintSource::Polled(Poller::default()));
-        }
-        self.close_all.mark_unchanged();
-        let options = self.shared.pool.connect_options();
-        match Listener::open(&options, &self.shared.sql.channel).await {
-            Ok(ListenResult::Listening(listener)) => Some(HintSource::Notifications(listener)),
             Ok(ListenResult::SharedSessions) => {
-                self.listen_again = None;
-                self.poll_from_now("a pooler shares the server's sessions between clients");
-                Some(HintSource::Polled(Poller::default()))
+                store.listen_state.poll_for_good();
+                poll_from_now(store, "a pooler shares the server's sessions between clients");
             }
-            Err(error) => {
-                self.warn(&error.to_string());
-                if !self.shared.notifications.polled_names.is_polling() {
-                    return None;
-                }
-                self.listen_again = Some(Instant::now() + RELISTEN_INTERVAL);
-                Some(HintSource::Polled(Poller::default()))
+            Err(error) if store.polled_names.is_polling() => {
+                tracing::debug!(%error, store = store.label, "cannot listen again");
+                store.listen_state.listen_later();
             }
+            Err(error) => return Err(error_codes::reading(CallError::NotSent(error))),
         }
     }
+}
 
-    /// Returns whether the watch polls instead of trying to listen.
-    fn polls(&self) -> bool {
-        let again = self.listen_again.is_some_and(|again| Instant::now() >= again);
-        self.shared.notifications.polled_names.is_polling() && !again
-    }
+/// Returns whether the watch polls instead of trying to listen.
+fn polls(store: &Postgres) -> bool {
+    store.polled_names.is_polling() && !store.listen_state.is_due()
+}
 
-    /// Forwards notifications until the connection is lost, and returns whether any could arrive.
-    async fn listen(&mut self, listener: &mut Listener, missed: bool) -> bool {
-        match listener.notifications_arrive(|hint| self.hint(hint)).await {
-            Ok(true) => {
-                (self.warned, self.silent_connections, self.listen_again) = (false, 0, None);
-                self.shared.notifications.polled_names.stop();
-                if missed {
-                    self.hint(Hint::Anything);
-                }
-                let mut close_all = self.close_all.clone();
-                loop {
-                    tokio::select! {
-                        next = listener.next() => match next {
-                            Ok(hint) => self.hint(hint),
-                            Err(error) => {
-                                self.warn(&error.to_string());
-                                return true;
-                            }
-                        },
-                        // The next connection follows the address.
-                        Ok(()) = close_all.changed() => return false,
-                    }
-                }
-            }
-            Ok(false) => {
-                self.silent_connections += 1;
-                if self.silent_connections >= MAX_SILENT_CONNECTIONS {
-                    self.listen_again = Some(Instant::now() + RELISTEN_INTERVAL);
-                    self.poll_from_now("notifications do not come through");
-                }
-                false
-            }
-            Err(error) => {
-                self.warn(&error.to_string());
-                false
-            }
+/// Forwards notifications until the connection is lost.
+async fn listen(store: &Postgres, hints: &Hints, mut listener: Listener) -> Result<()> {
+    let lost = |error| error_codes::reading(CallError::Failed(error));
+    if listener.notifications_arrive(|hint| hints.send(hint)).await.map_err(lost)? {
+        store.listen_state.heard();
+        store.polled_names.stop();
+        loop {
+            hints.send(listener.next().await.map_err(lost)?);
         }
     }
-
-    /// Polls for changes until that fails or is to end, and returns whether any answer came.
-    async fn poll(&mut self, poller: &mut Poller) -> bool {
-        // The names that waiters asked about earlier were not noted.
-        self.hint(Hint::Anything);
-        let mut works = false;
-        while self.polls() {
-            match poller.read_states(&self.shared).await {
-                Ok((hints, pause)) => {
-                    if !std::mem::replace(&mut works, true) {
-                        self.warned = false;
-                    }
-                    hints.into_iter().for_each(|hint| self.hint(hint));
-                    sleep(pause).await;
-                }
-                Err(error) => {
-                    self.warn(&error.to_string());
-                    break;
-                }
-            }
-        }
-        works
+    if store.listen_state.silent() {
+        store.listen_state.listen_later();
+        poll_from_now(store, "notifications do not come through");
     }
+    Err(interrupted("notifications do not come through"))
+}
 
-    /// Makes the watch poll from now on.
-    fn poll_from_now(&mut self, why: &str) {
-        if !self.shared.notifications.polled_names.is_polling() {
-            self.shared.notifications.polled_names.poll();
-            // This is logged even if an earlier outage was logged.
-            self.warned = false;
-            self.warn(why);
-        }
+/// Polls for changes until that fails, or until it is time to listen again.
+async fn poll(store: &Postgres, hints: &Hints) -> Result<()> {
+    // The names that waiters asked about earlier were not noted.
+    hints.send(Hint::Anything);
+    let mut poller = Poller::default();
+    while polls(store) {
+        let (changes, pause) = poller.read_states(store).await?;
+        hints.listening();
+        changes.into_iter().for_each(|hint| hints.send(hint));
+        sleep(pause).await;
     }
+    Ok(())
+}
 
-    fn hint(&self, hint: Hint) {
-        // Without a stream, no hint is needed.
-        _ = self.sender.send(hint);
+/// Makes the watch poll from now on.
+fn poll_from_now(store: &Postgres, why: &str) {
+    if !store.polled_names.is_polling() {
+        store.polled_names.poll();
+        tracing::warn!(
+            store = store.label,
+            why,
+            "the server does not wake waiters; they find out by polling"
+        );
     }
+}
 
-    fn warn(&mut self, why: &str) {
-        if !self.warned {
-            self.warned = true;
-            tracing::warn!(
-                store = self.shared.label,
-                why,
-                "the server does not wake waiters; they find out by polling"
-            );
-        }
-    }
+fn interrupted(why: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, why)
 }
