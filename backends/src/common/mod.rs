@@ -12,7 +12,6 @@ mod corrupt;
 mod error_context;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod idle_connections;
-pub(crate) mod instance;
 mod nearest;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod own_connections;

@@ -248,3 +248,15 @@ fn since(then: i64, clock: i64) -> Result<Duration, CorruptRecord> {
     let then = u64::try_from(then).map_err(|_| CorruptRecord::new(format!("{then} is no time")))?;
     Ok(Duration::from_micros(clock.unsigned_abs().saturating_sub(then)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ttl_is_rounded_up_to_the_microsecond() {
+        assert_eq!(ttl_micros(Duration::from_nanos(1)), 1);
+        assert_eq!(ttl_micros(Duration::from_micros(7)), 7);
+        assert_eq!(ttl_micros(Duration::MAX), i64::MAX);
+    }
+}

@@ -165,11 +165,6 @@ pub(super) const TOLERANCE: i64 = 1_000_000;
 /// Other processors' readings, and a calendar clock that is being slewed, may be a little behind.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// A ttl in microseconds, rounded up.
-pub(super) fn ttl_micros(ttl: Duration) -> i64 {
-    i64::try_from(ttl.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX)
-}
-
 /// The duration of so many microseconds; zero for a negative number.
 pub(super) fn duration(micros: i64) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or_default())
@@ -182,13 +177,6 @@ fn micros(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_ttl_is_rounded_up_to_the_microsecond() {
-        assert_eq!(ttl_micros(Duration::from_nanos(1)), 1);
-        assert_eq!(ttl_micros(Duration::from_micros(7)), 7);
-        assert_eq!(ttl_micros(Duration::MAX), i64::MAX);
-    }
 
     #[cfg(target_os = "linux")]
     #[test]

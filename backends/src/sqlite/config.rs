@@ -11,7 +11,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use super::error;
+use super::error_codes;
 use super::file::DatabaseFile;
 use super::retry_busy::retry_while_busy;
 use crate::common::url;
@@ -169,14 +169,14 @@ fn check_file(path: &Path, schema: Schema) -> Result<()> {
             Err(Error::invalid("this is not a regular file").with_fix("name an SQLite database"))
         }
         // SQLite takes a file of one byte for an empty one (its ticket 3260), and would overwrite it.
-        Ok(found) if found.len() == 1 => Err(error::no_database()),
+        Ok(found) if found.len() == 1 => Err(error_codes::no_database()),
         Err(error) if error.kind() == NotFound => {
             let folder = path.parent().filter(|folder| !folder.is_dir());
             if let Some(folder) = folder {
                 let message = format!("the folder {:?} does not exist", folder.display());
                 Err(Error::new(ErrorKind::Denied, message).with_fix("create it first"))
             } else if schema == Schema::Require {
-                Err(Error::invalid("there is no such database").with_fix(error::CREATE_IT))
+                Err(Error::invalid("there is no such database").with_fix(error_codes::CREATE_IT))
             } else {
                 Ok(())
             }

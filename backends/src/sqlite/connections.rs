@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::config::{BUSY_TIMEOUT, beside};
-use super::error;
+use super::error_codes;
 use crate::Result;
 
 /// A connection outside the pool, which is opened again when it broke.
@@ -18,7 +18,7 @@ impl HeartbeatConnection {
     /// Takes a connection out of the pool, which has run what the application does with each
     /// connection of it.
     pub(super) async fn take_from(pool: &SqlitePool) -> Result<Self> {
-        let connection = pool.acquire().await.map_err(error::not_written)?.detach();
+        let connection = pool.acquire().await.map_err(error_codes::not_written)?.detach();
         Ok(Self(Mutex::new(Some(prepared(connection).await?))))
     }
 
@@ -30,7 +30,7 @@ impl HeartbeatConnection {
     pub(super) async fn open(&self, pool: &SqlitePool) -> Result<SqliteConnection> {
         let connection = match pool.try_acquire() {
             Some(connection) => connection.detach(),
-            None => beside(pool).connect().await.map_err(error::not_written)?,
+            None => beside(pool).connect().await.map_err(error_codes::not_written)?,
         };
         prepared(connection).await
     }
@@ -40,6 +40,6 @@ impl HeartbeatConnection {
 async fn prepared(mut connection: SqliteConnection) -> Result<SqliteConnection> {
     let limit = format!("PRAGMA busy_timeout = {}", BUSY_TIMEOUT.as_millis());
     let set = sqlx::query(AssertSqlSafe(limit)).execute(&mut connection).await;
-    set.map_err(error::not_written)?;
+    set.map_err(error_codes::not_written)?;
     Ok(connection)
 }

@@ -5,66 +5,68 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
-use super::clock::{MAX_INSTANCE_TTL, MachineClock, Now, TOLERANCE};
-use super::error;
-use super::shared::SqliteInner;
+use super::clock::{MAX_INSTANCE_TTL, Now, TOLERANCE};
+use super::error_codes;
+use super::transactions::Sqlite;
+use crate::Result;
+use crate::common::CorruptRecord;
 use crate::common::row::get;
-use crate::common::{CorruptRecord, instance};
-use crate::{InstanceRecord, Presence, Result};
+use crate::shell::StoredInstance;
 
 /// The most that can be left of a row with another boot id.
 const MAX_LEFT: Duration = Duration::from_micros((MAX_INSTANCE_TTL + TOLERANCE).unsigned_abs());
 
-impl SqliteInner {
-    pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
+impl Sqlite {
+    pub(super) async fn put_instance(&self, instance: Uuid, text: &str, ttl: i64) -> Result<()> {
         let statements = &self.sql.instances;
-        let (id, text) = (presence.holder.instance.to_string(), instance::encode(presence)?);
         let work = async |connection: &mut SqliteConnection, now: Now| {
             let announce = sqlx::query(statements.announce.clone())
-                .bind(id)
+                .bind(instance.to_string())
                 .bind(text)
                 .bind(self.clock.boot())
                 .bind(now.uptime)
                 .bind(ttl);
-            announce.execute(&mut *connection).await.map_err(error::writing)?;
+            announce.execute(&mut *connection).await.map_err(error_codes::writing)?;
             let sweep =
                 sqlx::query(statements.sweep.clone()).bind(self.clock.boot()).bind(now.uptime);
-            sweep.execute(connection).await.map_err(error::writing)
+            sweep.execute(connection).await.map_err(error_codes::writing)
         };
         self.write(work).await.map(drop)
     }
 
-    pub(super) async fn withdraw(&self, instance: Uuid) -> Result<()> {
+    pub(super) async fn delete_instance(&self, instance: Uuid) -> Result<()> {
         let work = async |connection: &mut SqliteConnection, _: Now| {
             let withdraw = sqlx::query(self.sql.instances.withdraw.clone());
-            withdraw.bind(instance.to_string()).execute(connection).await.map_err(error::writing)
+            let withdraw = withdraw.bind(instance.to_string()).execute(connection);
+            withdraw.await.map_err(error_codes::writing)
         };
         self.write(work).await.map(drop)
     }
 
-    pub(super) async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+    pub(super) async fn stored_instances(&self) -> Result<Vec<StoredInstance>> {
         let statements = &self.sql.instances;
         let mut connection = self.connection().await?;
         let rows = sqlx::query(statements.list.clone()).fetch_all(&mut *connection);
-        let rows = rows.await.map_err(error::not_written)?;
+        let rows = rows.await.map_err(error_codes::not_written)?;
         let now = self.clock.now();
-        let records = rows.iter().filter_map(|row| {
-            let record = record(row, &self.clock, now);
-            record.map_err(|corrupt| corrupt.into_error(&statements.table)).transpose()
-        });
-        Ok(instance::skip_corrupt(records))
+        Ok(rows.iter().filter_map(|row| self.stored_instance(row, now)).collect())
     }
-}
 
-/// Returns the row's instance, unless it has expired.
-fn record(
-    row: &SqliteRow,
-    clock: &MachineClock,
-    now: Now,
-) -> Result<Option<InstanceRecord>, CorruptRecord> {
-    let boot: &str = get(row, "boot")?;
-    let left = clock.left(boot, None, get(row, "expires_at")?, now)?;
-    let left = left.filter(|left| boot == clock.boot() || *left <= MAX_LEFT);
-    let Some(left) = left else { return Ok(None) };
-    Ok(Some(instance::decode(get(row, "instance")?, get(row, "presence")?, left)?))
+    /// Returns what the row shows of an instance, unless that has expired.
+    fn stored_instance(&self, row: &SqliteRow, now: Now) -> Option<StoredInstance> {
+        let read = || -> Result<_, CorruptRecord> {
+            let boot: &str = get(row, "boot")?;
+            let left = self.clock.left(boot, None, get(row, "expires_at")?, now)?;
+            let left = left.filter(|left| boot == self.clock.boot() || *left <= MAX_LEFT);
+            Ok((get(row, "presence")?, left))
+        };
+        let key = get(row, "instance").unwrap_or_default();
+        match read() {
+            Ok((text, left)) => Some(StoredInstance { key, text: Ok(text), left: left? }),
+            Err(corrupt) => {
+                let text = Err(corrupt.into_error(&self.sql.instances.table));
+                Some(StoredInstance { key, text, left: Duration::ZERO })
+            }
+        }
+    }
 }

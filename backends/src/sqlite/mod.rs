@@ -44,27 +44,29 @@
 //! # }
 //! ```
 
+mod backend;
 mod clock;
 mod config;
 mod connections;
-mod error;
+mod error_codes;
 mod file;
 mod instances;
 mod pages;
-mod poll_task;
+mod renew;
 mod retry_busy;
 mod row;
 mod schema;
-mod shared;
 mod sql;
 mod store;
 mod table;
+mod transactions;
 mod watch;
 
 use std::sync::Arc;
 
 pub use file::FileChanged;
 pub use store::SqliteStore;
+pub use transactions::Sqlite;
 
 use crate::LockStore;
 use crate::driver::Driver;

@@ -1,66 +1,68 @@
-//! Lists names and removes unused ones, a page at a time.
+//! Reads the names of a page, and removes unused ones.
 
 use std::time::Duration;
 
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Row, SqlStr};
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::clock::{Now, ttl_micros};
-use super::shared::SqliteInner;
-use super::{error, row};
-use crate::{Error, ListOptions, LockName, LockRecord, PruneOptions, Result};
+use super::clock::Now;
+use super::transactions::Sqlite;
+use super::{error_codes, row};
+use crate::common::row::ttl_micros;
+use crate::shell::{Entry, Found, Page};
+use crate::{Error, LockName, Result};
 
-/// This many rows are read at once.
+/// The most rows that are read at once.
 const READ: usize = 500;
 
-/// A statement whose first arguments are a name before the first, and a limit.
-type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
-
-impl SqliteInner {
-    pub(super) async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
+impl Sqlite {
+    pub(super) async fn list_page(&self, page: &Page<'_>) -> Result<Found<Entry>> {
         let mut connection = self.connection().await?;
-        let now = self.clock.now();
-        let prefix = options.prefix.as_bytes();
-        let page = PageQuery { after: options.after.as_ref(), limit: options.limit, prefix };
-        page.read(
-            &mut connection,
-            &self.sql.list,
-            |statement| statement.bind(prefix),
-            |row| match self.record(row, now) {
-                Ok(record) => Some(record),
-                Err(error) => match row::name(row, &self.sql.table) {
-                    Ok(name) => Some(LockRecord::unreadable(name, &error)),
-                    Err(_) => {
-                        tracing::error!(%error, "a row without a readable name is not listed");
-                        None
-                    }
-                },
-            },
-        )
-        .await
+        let (now, prefix) = (self.clock.now(), page.prefix.as_bytes());
+        let limit = page.limit.min(READ);
+        let rows = sqlx::query(self.sql.list.clone())
+            .bind(page.after.unwrap_or_default())
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(prefix)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(error_codes::not_written)?;
+        let mut entries = Vec::new();
+        for row in &rows {
+            // Names with the same prefix are adjacent, so any others are at the end.
+            if !name_of(row)?.starts_with(prefix) {
+                return Ok(Found { entries, next: None });
+            }
+            entries.push(self.entry(row, now));
+        }
+        Ok(Found { entries, next: next(&rows, page, limit)? })
     }
 
     /// One write transaction reads the unused names and removes them; a dry run writes nothing.
-    pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        if options.dry_run {
+    pub(super) async fn prune(
+        &self,
+        page: &Page<'_>,
+        unused_for: Duration,
+        dry_run: bool,
+    ) -> Result<Found<LockName>> {
+        if dry_run {
             let mut connection = self.connection().await?;
-            return self.unused(&mut connection, options, self.clock.now()).await;
+            return self.unused(&mut connection, page, unused_for, self.clock.now()).await;
         }
         let work = async |connection: &mut SqliteConnection, now: Now| {
-            let names = self.unused(connection, options, now).await?;
-            if !names.is_empty() {
-                let list: Vec<_> = names.iter().map(LockName::as_str).collect();
-                let list = serde_json::to_string(&list).map_err(|e| {
-                    Error::invalid("the names cannot be encoded as JSON").with_source(e)
+            let found = self.unused(connection, page, unused_for, now).await?;
+            if !found.entries.is_empty() {
+                let list: Vec<_> = found.entries.iter().map(LockName::as_str).collect();
+                let list = serde_json::to_string(&list).map_err(|error| {
+                    Error::invalid("the names cannot be encoded as JSON").with_source(error)
                 })?;
                 sqlx::query(self.sql.remove.clone())
                     .bind(list)
                     .execute(connection)
                     .await
-                    .map_err(error::writing)?;
+                    .map_err(error_codes::writing)?;
             }
-            Ok(names)
+            Ok(found)
         };
         self.write(work).await
     }
@@ -70,68 +72,44 @@ impl SqliteInner {
     async fn unused(
         &self,
         connection: &mut SqliteConnection,
-        options: &PruneOptions,
+        page: &Page<'_>,
+        unused_for: Duration,
         now: Now,
-    ) -> Result<Vec<LockName>> {
-        let unused_for = ttl_micros(options.unused_for.max(Duration::from_micros(1)));
-        let page = PageQuery { after: options.after.as_ref(), limit: options.limit, prefix: b"" };
-        page.read(
-            connection,
-            &self.sql.unused,
-            |statement| {
-                statement
-                    .bind(self.clock.boot())
-                    .bind(now.uptime)
-                    .bind(now.wall.saturating_sub(unused_for))
-            },
-            // A damaged row is left as it is.
-            |row| self.record(row, now).ok().filter(|record| record.lease.is_none()),
-        )
-        .await
-        .map(|records| records.into_iter().map(|record| record.name).collect())
+    ) -> Result<Found<LockName>> {
+        let unused_for = ttl_micros(unused_for.max(Duration::from_micros(1)));
+        let limit = page.limit.min(READ);
+        let rows = sqlx::query(self.sql.unused.clone())
+            .bind(page.after.unwrap_or_default())
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(self.clock.boot())
+            .bind(now.uptime)
+            .bind(now.wall.saturating_sub(unused_for))
+            .fetch_all(connection)
+            .await
+            .map_err(error_codes::not_written)?;
+        // A damaged row is left as it is.
+        let records = rows.iter().filter_map(|row| self.record(row, now).ok());
+        let unused = records.filter(|record| record.lease.is_none()).map(|record| record.name);
+        Ok(Found { entries: unused.collect(), next: next(&rows, page, limit)? })
     }
-}
 
-/// Selects the names of a page.
-struct PageQuery<'a> {
-    after: Option<&'a LockName>,
-    limit: usize,
-    prefix: &'a [u8],
-}
-
-impl PageQuery<'_> {
-    /// Reads until the page is full or there are no more rows, so that rows that `keep` omits do
-    /// not make the page shorter.
-    async fn read<'q, T>(
-        &self,
-        connection: &mut SqliteConnection,
-        sql: &SqlStr,
-        bind: impl Fn(Statement<'q>) -> Statement<'q>,
-        keep: impl Fn(&SqliteRow) -> Option<T>,
-    ) -> Result<Vec<T>> {
-        let mut page = Vec::new();
-        let mut after =
-            self.after.map(|name| name.as_str().as_bytes().to_vec()).unwrap_or_default();
-        while page.len() < self.limit {
-            let before = after.clone();
-            let limit = READ.min(self.limit - page.len());
-            let statement = sqlx::query(sql.clone()).bind(after.clone());
-            let statement = bind(statement.bind(i64::try_from(limit).unwrap_or(i64::MAX)));
-            let rows = statement.fetch_all(&mut *connection).await.map_err(error::not_written)?;
-            for row in &rows {
-                let name: &[u8] = row.try_get_unchecked("name").map_err(error::not_written)?;
-                // Names with the same prefix are adjacent, so any others are at the end.
-                if !name.starts_with(self.prefix) {
-                    return Ok(page);
-                }
-                after = name.to_vec();
-                page.extend(keep(row));
-            }
-            // Values that are not text sort after all text, so no name follows them.
-            if rows.len() < limit || after <= before {
-                break;
-            }
+    /// Returns what a row shows of a name.
+    pub(super) fn entry(&self, row: &SqliteRow, now: Now) -> Entry {
+        match self.record(row, now) {
+            Ok(record) => Entry::Record(record),
+            Err(error) => Entry::Corrupt { name: row::name(row, &self.sql.table).ok(), error },
         }
-        Ok(page)
     }
+}
+
+/// Returns the name after which the next page begins, if there may be one. Values that are not
+/// text sort after all text, so no name follows them.
+fn next(rows: &[SqliteRow], page: &Page<'_>, limit: usize) -> Result<Option<Vec<u8>>> {
+    let Some(last) = rows.last().filter(|_| rows.len() >= limit) else { return Ok(None) };
+    let last = name_of(last)?;
+    Ok(Some(last.to_vec()).filter(|last| page.after.is_none_or(|after| &**last > after)))
+}
+
+fn name_of(row: &SqliteRow) -> Result<&[u8]> {
+    row.try_get_unchecked("name").map_err(error_codes::not_written)
 }

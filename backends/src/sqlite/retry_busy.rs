@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::error;
+use super::error_codes;
 use crate::{Clock, Result, SystemClock};
 
 /// A step is repeated for at most this long while others open or create the database.
@@ -22,13 +22,13 @@ where
     let mut pause = PAUSE;
     loop {
         match step().await {
-            Err(error) if error::is_busy(&error) && SystemClock.now() < give_up => {
+            Err(error) if error_codes::is_busy(&error) && SystemClock.now() < give_up => {
                 // With jitter, so that processes that collided do not collide again.
                 let jitter = fastrand::u32(..8);
                 sleep(pause + pause * jitter / 8).await;
                 pause = (pause * 2).min(Duration::from_millis(100));
             }
-            Err(error) => return Err(error::not_written(error)),
+            Err(error) => return Err(error_codes::not_written(error)),
             Ok(value) => return Ok(value),
         }
     }

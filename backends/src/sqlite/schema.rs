@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use super::retry_busy::retry_while_busy;
 use super::sql::{SCHEMA, Sql, VERSION};
-use super::{error, table};
+use super::{error_codes, table};
 use crate::{Error, ErrorKind, Result, Schema};
 
 /// Lets readers go on while one connection writes. A property of the file, so set once.
@@ -33,7 +33,7 @@ pub(super) async fn has_write_ahead_log(connection: &mut SqliteConnection) -> Re
     let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
         .fetch_one(connection)
         .await
-        .map_err(error::not_written)?;
+        .map_err(error_codes::not_written)?;
     Ok(mode == "wal")
 }
 
@@ -43,8 +43,9 @@ pub(super) async fn has_write_ahead_log(connection: &mut SqliteConnection) -> Re
 /// A table of the first schema lacks it. It is added if that is allowed; otherwise the store works
 /// without it.
 pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Result<bool> {
-    let missing =
-        |name: &str| Error::invalid(format!("\"{name}\" is missing")).with_fix(error::CREATE_IT);
+    let missing = |name: &str| {
+        Error::invalid(format!("\"{name}\" is missing")).with_fix(error_codes::CREATE_IT)
+    };
     let found = retry_while_busy(|| find(pool, sql)).await?;
     match found {
         SchemaState::Complete => return Ok(true),

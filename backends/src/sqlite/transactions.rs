@@ -1,23 +1,23 @@
-//! What the clones of a store share, and its one way to write.
+//! The transactions of the store, and what its clones share.
+
+use std::fmt;
 
 use sqlx::Connection;
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use tokio::sync::Mutex;
 
 use super::clock::{MachineClock, Now};
 use super::connections::HeartbeatConnection;
-use super::error;
+use super::error_codes;
 use super::file::DatabaseFile;
-use super::poll_task::PollTask;
 use super::row;
 use super::sql::Sql;
-use crate::common;
 use crate::common::CorruptRecord;
-use crate::common::row::{get, parse_column};
-use crate::{Error, LeaseId, LockName, LockRecord, Reach, RenewOutcome, Result};
+use crate::{Error, LockName, LockRecord, Reach, Result};
 
-pub(super) struct SqliteInner {
+/// The backend of a [`SqliteStore`](super::SqliteStore).
+pub struct Sqlite {
     pub(super) label: String,
     pub(super) reach: Reach,
     pub(super) clock: MachineClock,
@@ -34,10 +34,21 @@ pub(super) struct SqliteInner {
     /// A connection beside the pool's, if another can be opened. The poll reads on it, and while it
     /// is open SQLite keeps the write-ahead log.
     pub(super) beside: Option<Mutex<SqliteConnection>>,
-    pub(super) poll: PollTask,
+    /// How often the watch has read the table.
+    #[cfg(test)]
+    pub(super) reads: std::sync::atomic::AtomicUsize,
 }
 
-impl SqliteInner {
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite")
+            .field("label", &self.label)
+            .field("table", &self.sql.table)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sqlite {
     /// Runs `work` as one write transaction, at the time when it got the write lock.
     ///
     /// Dropped anywhere, it leaves all or nothing: sqlx rolls a dropped transaction back before it
@@ -76,11 +87,11 @@ impl SqliteInner {
     }
 
     /// Gets a connection of the pool to the file that the store opened.
-    pub(super) async fn connection(&self) -> Result<PoolConnection<Sqlite>> {
+    pub(super) async fn connection(&self) -> Result<PoolConnection<sqlx::Sqlite>> {
         // The pool may open a connection to the file that is now at the path, before or while it is
         // checked.
         self.check_file()?;
-        let mut connection = self.pool.acquire().await.map_err(error::not_written)?;
+        let mut connection = self.pool.acquire().await.map_err(error_codes::not_written)?;
         if let Err(why) = self.check_file() {
             connection.close_on_drop();
             return Err(why);
@@ -102,8 +113,8 @@ impl SqliteInner {
             let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {
                 Ok(transaction) => transaction,
                 Err(error) => {
-                    broken = !error::is_busy(&error);
-                    return Err(error::not_written(error));
+                    broken = !error_codes::is_busy(&error);
+                    return Err(error_codes::not_written(error));
                 }
             };
             let done = match self.check_file() {
@@ -116,8 +127,8 @@ impl SqliteInner {
             };
             match done {
                 Ok(value) => transaction.commit().await.map(|()| value).map_err(|error| {
-                    broken = !error::is_busy(&error);
-                    error::committing(error)
+                    broken = !error_codes::is_busy(&error);
+                    error_codes::committing(error)
                 }),
                 Err(error) => {
                     broken = transaction.rollback().await.is_err();
@@ -151,7 +162,7 @@ impl SqliteInner {
             .bind(name.as_str())
             .fetch_optional(connection)
             .await
-            .map_err(error::not_written)
+            .map_err(error_codes::not_written)
     }
 
     /// The row that kept an insert from taking place.
@@ -178,55 +189,13 @@ impl SqliteInner {
         corrupt.into_error(&self.sql.table)
     }
 
-    /// Returns the name and the lease of a renewed row, and the outcome for it.
-    pub(super) fn renewal(
-        &self,
-        row: &SqliteRow,
-        now: Now,
-    ) -> Result<((String, String), RenewOutcome)> {
-        let corrupt_row = |corrupt: CorruptRecord| self.corrupt_row(corrupt);
-        let name: String = get(row, "name").map_err(corrupt_row)?;
-        let lease: String = get(row, "lease").map_err(corrupt_row)?;
-        let parse = || {
-            let (boot, set_at) = (get(row, "boot")?, get(row, "set_at")?);
-            let left = self.clock.left(boot, set_at, get(row, "expires_at")?, now)?;
-            let left =
-                left.ok_or_else(|| CorruptRecord::new("a lease was extended into the past"))?;
-            Ok(match parse_column("ending", get(row, "ending")?)? {
-                Some(reason) => RenewOutcome::Disabled { reason, left },
-                None => RenewOutcome::Extended { left },
-            })
-        };
-        let outcome = parse().unwrap_or_else(|corrupt| unknown(&self.corrupt_row(corrupt)));
-        Ok(((name, lease), outcome))
-    }
-
-    /// Returns the outcomes of those leases that were not renewed although their rows exist, because
-    /// the rows are damaged.
-    pub(super) async fn unreadable_leases(
-        &self,
-        connection: &mut SqliteConnection,
-        leases: &[&(&str, LeaseId)],
-        now: Now,
-    ) -> Result<Vec<((String, String), RenewOutcome)>> {
-        let leases = serde_json::to_string(leases)
-            .map_err(|e| Error::invalid("the batch is no JSON").with_source(e))?;
-        let rows = sqlx::query(self.sql.leases.clone()).bind(leases);
-        let rows = rows.fetch_all(connection).await.map_err(error::not_written)?;
-        let outcome = |row: &SqliteRow| {
-            let error = self.record(row, now).err()?;
-            Some(((get(row, "name").ok()?, get(row, "lease").ok()?), unknown(&error)))
-        };
-        Ok(rows.iter().filter_map(outcome).collect())
-    }
-
     pub(super) async fn signals_after(&self, seen: i64) -> Result<Vec<SqliteRow>> {
         let signals = sqlx::query(self.sql.signals.clone()).bind(seen);
         let rows = match &self.beside {
             Some(beside) => signals.fetch_all(&mut *beside.lock().await).await,
             None => signals.fetch_all(&mut *self.connection().await?).await,
         };
-        rows.map_err(error::not_written)
+        rows.map_err(error_codes::not_written)
     }
 
     pub(super) async fn latest_signal(&self) -> Result<i64> {
@@ -235,21 +204,6 @@ impl SqliteInner {
             Some(beside) => latest.fetch_one(&mut *beside.lock().await).await,
             None => latest.fetch_one(&mut *self.connection().await?).await,
         };
-        signal.map_err(error::not_written)
+        signal.map_err(error_codes::not_written)
     }
-
-    /// Completes an error with what it was about.
-    pub(super) fn with_context(
-        &self,
-        operation: &'static str,
-        name: Option<&LockName>,
-    ) -> impl Fn(Error) -> Error {
-        common::with_context(operation, &self.label, name)
-    }
-}
-
-/// The outcome for a lease whose row is damaged.
-fn unknown(error: &Error) -> RenewOutcome {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-    RenewOutcome::Unknown { why: format!("{error}{}", cause.unwrap_or_default()) }
 }
