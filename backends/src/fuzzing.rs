@@ -13,7 +13,7 @@ pub fn label(url: &str) -> Result<String> {
 pub mod server_row {
     use sqlx::sqlite::SqliteRow;
 
-    use crate::common::row;
+    use crate::sql::row;
     use crate::{LockRecord, Result};
 
     /// The row, its text as PostgreSQL gives it.

@@ -133,6 +133,8 @@ pub mod postgres;
 pub mod redis;
 mod registry;
 pub mod shell;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod url;

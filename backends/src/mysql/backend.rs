@@ -9,12 +9,12 @@ use uuid::Uuid;
 use super::calls::MySql;
 use super::sql::{EXTENDED, NOT_EXTENDED};
 use super::{row, watch};
-use crate::common::row::ttl_micros;
-use crate::common::server::Purpose;
 use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
     acquire_outcome, renew_outcome,
 };
+use crate::sql::pool::Purpose;
+use crate::sql::row::ttl_micros;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, EnableOutcome, Error,
     FencingToken, Grant, LeaseId, LockName, LockRecord, Reach, ReleaseOutcome, RenewOptions,

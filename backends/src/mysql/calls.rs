@@ -1,26 +1,18 @@
 //! The statements that the store sends, each on a connection that is returned clean or not at all.
 
 use std::fmt;
-use std::time::Duration;
 
-use sqlx::Connection;
 use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlPool, MySqlQueryResult, MySqlRow};
 use sqlx::query::Query;
-use tokio::time::sleep;
 
-use super::error_codes;
 use super::release_notifications::ReleaseNotifications;
 use super::sql::Sql;
-use crate::common::CorruptRecord;
-use crate::common::pool_call::{CallError, Connections};
-use crate::common::server::Purpose;
-use crate::{Clock, Error, LockName, Result, SystemClock};
+use crate::sql::CorruptRecord;
+use crate::sql::pool::{Connections, Purpose};
+use crate::{Error, LockName, Result};
 
 /// A statement with its arguments.
 pub(super) type Statement<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
-
-/// A statement that the server rolled back for the sake of another is repeated for this long.
-const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The backend of a [`MySqlStore`](super::MySqlStore).
 pub struct MySql {
@@ -41,7 +33,7 @@ impl fmt::Debug for MySql {
 }
 
 impl MySql {
-    /// Runs a statement that writes, and gives the number in its answer once it is committed.
+    /// Runs a statement that writes, and returns the number in its answer once it is committed.
     pub(super) async fn write<'q>(
         &self,
         purpose: Purpose,
@@ -56,17 +48,10 @@ impl MySql {
         purpose: Purpose,
         statement: impl Fn() -> Statement<'q>,
     ) -> Result<MySqlQueryResult> {
-        let give_up = SystemClock.now() + REPEAT_LIMIT;
-        let mut round = 1;
-        loop {
-            match self.try_execute(purpose, &statement).await {
-                Err(error) if error_codes::is_conflict(&error) && SystemClock.now() < give_up => {
-                    round += 1;
-                    pause(round).await;
-                }
-                done => return done.map_err(error_codes::writing),
-            }
-        }
+        let statement = &statement;
+        let work =
+            || async move |connection: &mut MySqlConnection| statement().execute(connection).await;
+        self.connections.write(purpose, work).await
     }
 
     /// Runs a statement that changes nothing.
@@ -85,38 +70,9 @@ impl MySql {
     ) -> Result<Vec<MySqlRow>> {
         let statement = &statement;
         let work = || {
-            async move |connection: &mut MySqlConnection| match statement()
-                .fetch_all(&mut *connection)
-                .await
-            {
-                Err(error) if error_codes::is_stale_statement(&error) => {
-                    connection.clear_cached_statements().await?;
-                    statement().fetch_all(connection).await
-                }
-                done => done,
-            }
+            async move |connection: &mut MySqlConnection| statement().fetch_all(connection).await
         };
-        self.connections.call(purpose, work).await.map_err(error_codes::reading)
-    }
-
-    async fn try_execute<'q>(
-        &self,
-        purpose: Purpose,
-        statement: &impl Fn() -> Statement<'q>,
-    ) -> Result<MySqlQueryResult, CallError> {
-        let work = || {
-            async move |connection: &mut MySqlConnection| match statement()
-                .execute(&mut *connection)
-                .await
-            {
-                Err(error) if error_codes::is_stale_statement(&error) => {
-                    connection.clear_cached_statements().await?;
-                    statement().execute(connection).await
-                }
-                done => done,
-            }
-        };
-        self.connections.call(purpose, work).await
+        self.connections.read(purpose, work).await
     }
 
     /// Reads the row of a name.
@@ -127,13 +83,5 @@ impl MySql {
 
     pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {
         corrupt.into_error(&self.sql.table)
-    }
-}
-
-/// Not at all at first; then longer, and never in step with others.
-async fn pause(round: u32) {
-    if round > 1 {
-        let most = 1 << round.min(6);
-        sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
-use crate::common::pool_call::MAX_CALL_CONNECTIONS;
 use crate::common::url::check_login;
 use crate::common::url_options;
+use crate::sql::pool::MAX_CALL_CONNECTIONS;
 use crate::{Error, Result};
 
 /// How long a call waits for a connection of the pool.

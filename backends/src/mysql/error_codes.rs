@@ -2,142 +2,54 @@
 
 use std::io;
 
+use sqlx::MySql;
 use sqlx::mysql::MySqlDatabaseError;
 
-use crate::common::pool_call::CallError;
-use crate::common::timeout::{timed_out, too_many_abandoned};
+use crate::sql::{Description, ErrorCodes, error};
 use crate::{Error, ErrorKind};
-
-/// The fix for whatever is missing and may not be created.
-pub(super) const CREATE_IT: &str = "let it be created, or apply the schema that leasehold prints";
 
 /// Why nothing can be written here.
 pub(super) const READ_ONLY: &str =
     "the server accepts no writes: it is a replica, or read_only is on";
-/// What to do about it.
+/// The fix for [`READ_ONLY`].
 pub(super) const USE_PRIMARY: &str = "name the primary server in the URL";
 
-const CHECK_REACHABLE: &str = "is the server up, and reachable from here?";
-const ANOTHER_SERVER: &str = "does a MySQL or MariaDB server listen at that host and port?";
-
-/// The error of a call that writes.
-pub(super) fn writing(error: CallError) -> Error {
-    match error {
-        CallError::NotSent(error) => not_written(error),
-        CallError::TooManyAbandoned(count) => too_many_abandoned(count),
-        CallError::Unanswered => timed_out(ErrorKind::OutcomeUnknown),
-        CallError::Failed(error) if may_have_committed(&error) => {
-            Error::new(ErrorKind::OutcomeUnknown, "the connection broke off before the answer came")
-                .with_source(error)
-                .with_fix(CHECK_REACHABLE)
-        }
-        CallError::Failed(error) => not_written(error),
-    }
-}
-
-/// The error of a call that changes nothing.
-pub(super) fn reading(error: CallError) -> Error {
-    match error {
-        CallError::NotSent(error) | CallError::Failed(error) => not_written(error),
-        CallError::TooManyAbandoned(count) => too_many_abandoned(count),
-        CallError::Unanswered => timed_out(ErrorKind::Unavailable),
-    }
-}
-
-/// Whether the write may have been committed.
-///
-/// An error of the server's means that its statement was rolled back, except for those that end the
-/// session or the commit's replication, and for those that a proxy gives in the server's place. A
-/// session that the server ended because it was idle (4031) did nothing.
-pub(super) fn may_have_committed(error: &sqlx::Error) -> bool {
-    match number(error) {
-        Some(number) => {
-            matches!(number, 1053 | 1077..=1080 | 1158..=1161 | 1180 | 1317 | 1927 | 2000..=2999 | 3100 | 3169 | 9001)
-        }
-        None => !matches!(
-            error,
-            sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
-                | sqlx::Error::Configuration(_)
-                | sqlx::Error::Encode(_)
-        ),
-    }
-}
-
-/// An error of the first connection of all: what answers may be no server of this kind, or none that
-/// is to be trusted. Later on the same is an outage, of a proxy on the way for example.
-pub(super) fn connecting(error: sqlx::Error) -> Error {
-    let another = |error| {
-        Error::invalid("what answers there does not speak MySQL's protocol")
-            .with_source(error)
-            .with_fix(ANOTHER_SERVER)
-    };
-    match error {
-        sqlx::Error::Protocol(_) | sqlx::Error::Decode(_) => another(error),
-        // So says TLS what it does not accept, after the server said that it speaks TLS.
-        sqlx::Error::Io(ref cause) if cause.kind() == io::ErrorKind::InvalidData => {
-            unencrypted(error)
-        }
-        sqlx::Error::Io(ref cause) if cause.kind() == io::ErrorKind::NotFound => {
-            Error::invalid("a file that the URL names is not there")
-                .with_source(error)
-                .with_fix("look at socket, ssl-ca, ssl-cert and ssl-key in the URL")
-        }
-        sqlx::Error::Io(ref cause)
-            if matches!(
-                cause.kind(),
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
-            ) =>
-        {
-            Error::new(ErrorKind::Unavailable, "the connection was closed while it was opened")
-                .with_source(error)
-                .with_fix(ANOTHER_SERVER)
-        }
-        sqlx::Error::Tls(_) => unencrypted(error),
-        error => not_written(error),
-    }
-}
-
-fn unencrypted(error: sqlx::Error) -> Error {
-    Error::new(ErrorKind::Denied, "no encrypted connection can be made to a server that is trusted")
-        .with_source(error)
-        .with_fix("look at ssl-mode and ssl-ca in the URL, and at the server's certificate")
-}
-
-/// An error that left the database as it was.
+/// Describes an error that left the database as it was.
 pub(super) fn not_written(error: sqlx::Error) -> Error {
-    let (kind, message, fix) = classify(&error);
-    let described = Error::new(kind, message).with_source(error);
-    if fix.is_empty() { described } else { described.with_fix(fix) }
+    error::not_written::<MySql>(error)
 }
 
-/// The number of an error of the server's.
+/// Returns the number of an error of the server's.
 pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
     let error = error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?;
     Some(error.number())
 }
 
-/// Another transaction was in the way and nothing was done: the same statement may succeed at once.
-pub(super) fn is_conflict(error: &CallError) -> bool {
-    let CallError::Failed(error) = error else { return false };
-    number(error).is_some_and(|number| matches!(number, 1020 | 1205 | 1213 | 3101))
+fn is_any(error: &sqlx::Error, numbers: &[u16]) -> bool {
+    number(error).is_some_and(|number| numbers.contains(&number))
 }
 
-/// The server does not know what was prepared on this connection, or it no longer fits. Nothing was
-/// done.
-pub(super) fn is_stale_statement(error: &sqlx::Error) -> bool {
-    number(error).is_some_and(|number| matches!(number, 1243 | 1615))
-}
+impl ErrorCodes for MySql {
+    const OTHER_PROTOCOL: &'static str = "what answers there does not speak MySQL's protocol";
+    const CHECK_SERVER: &'static str =
+        "does a MySQL or MariaDB server listen at that host and port?";
+    const CHECK_TLS: &'static str =
+        "look at ssl-mode and ssl-ca in the URL, and at the server's certificate";
+    const CHECK_FILES: &'static str = "look at socket, ssl-ca, ssl-cert and ssl-key in the URL";
 
-/// Others are creating the same table just now.
-pub(super) fn is_creation_race(error: &sqlx::Error) -> bool {
-    number(error).is_some_and(|number| matches!(number, 1050 | 1205 | 1213 | 1684))
-}
-
-fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
-    use ErrorKind::{Corrupt, Denied, Invalid, Unavailable};
-    if let Some(number) = number(error) {
-        return match number {
+    fn describe(error: &sqlx::Error) -> Option<Description> {
+        use ErrorKind::{Corrupt, Denied, Invalid, Unavailable};
+        if let sqlx::Error::Configuration(cause) = error
+            && cause.to_string().contains("RSA")
+        {
+            // This build cannot hide a password from those who listen on such a connection.
+            return Some((
+                Denied,
+                "the server asks for a password, and the connection is not encrypted",
+                "let the URL have no ssl-mode, or one that encrypts",
+            ));
+        }
+        Some(match number(error)? {
             1045 | 1698 | 1862 | 3118 | 4151 => (
                 Denied,
                 "the server refuses this user",
@@ -158,7 +70,7 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
             1290 | 1792 | 1836 | 3170 => (Unavailable, READ_ONLY, USE_PRIMARY),
             1049 => (Invalid, "there is no such database", "create it, or name another"),
             1046 => (Invalid, "no database is chosen", "name one in the URL"),
-            1146 | 1051 => (Invalid, "the table of locks is missing", CREATE_IT),
+            1146 | 1051 => (Invalid, "the table of locks is missing", error::CREATE_IT),
             1054 | 1103 | 1109 | 1347 | 1348 | 1364 | 1471 => (
                 Corrupt,
                 "the table of locks is not as leasehold creates it",
@@ -190,29 +102,43 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
                 (Unavailable, "the server cancelled the statement", "is it overloaded?")
             }
             1034 | 1194 | 1195 => (Corrupt, "the server's data is damaged", "see the server's log"),
-            _ => (Unavailable, "the server did not do it", ""),
-        };
+            _ => return None,
+        })
     }
-    match error {
-        sqlx::Error::PoolTimedOut => (
-            Unavailable,
-            "no connection to the server was had in time",
-            "is the server up and reachable, or does something keep all of the pool's connections?",
-        ),
-        sqlx::Error::PoolClosed => (Unavailable, "the pool of connections is closed", ""),
-        // This build cannot hide a password from who listens on an unencrypted connection.
-        sqlx::Error::Configuration(cause) if cause.to_string().contains("RSA") => (
-            Denied,
-            "the server asks for a password, and the connection is not encrypted",
-            "let the URL have no ssl-mode, or one that encrypts",
-        ),
-        sqlx::Error::Configuration(_) => (Invalid, "the connection's settings are wrong", ""),
-        sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::ColumnNotFound(_)
-        | sqlx::Error::ColumnIndexOutOfBounds { .. }
-        | sqlx::Error::RowNotFound => {
-            (Corrupt, "the server answered with what leasehold never writes", "")
-        }
-        _ => (Unavailable, "the connection to the server failed", CHECK_REACHABLE),
+
+    /// An error of the server's means that its statement was rolled back, except for those that end
+    /// the session or the commit's replication, and for those that a proxy gives in the server's
+    /// place. A session that the server ended because it was idle (4031) did nothing.
+    fn leaves_doubt(error: &sqlx::Error) -> Option<bool> {
+        let number = number(error)?;
+        Some(matches!(
+            number,
+            1053 | 1077..=1080
+                | 1158..=1161
+                | 1180
+                | 1317
+                | 1927
+                | 2000..=2999
+                | 3100
+                | 3169
+                | 9001
+        ))
+    }
+
+    fn is_conflict(error: &sqlx::Error) -> bool {
+        is_any(error, &[1020, 1205, 1213, 3101])
+    }
+
+    fn is_stale_statement(error: &sqlx::Error) -> bool {
+        is_any(error, &[1243, 1615])
+    }
+
+    fn is_creation_race(error: &sqlx::Error) -> bool {
+        is_any(error, &[1050, 1205, 1213, 1684])
+    }
+
+    /// So says TLS what it does not accept, after the server said that it speaks TLS.
+    fn is_tls_refusal(cause: &io::Error) -> bool {
+        cause.kind() == io::ErrorKind::InvalidData
     }
 }

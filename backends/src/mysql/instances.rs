@@ -5,9 +5,9 @@ use uuid::Uuid;
 use super::calls::MySql;
 use super::sql::KNOWN;
 use crate::Result;
-use crate::common::row::{stored_instance, text_of_bytes};
-use crate::common::server::Purpose;
 use crate::shell::StoredInstance;
+use crate::sql::pool::Purpose;
+use crate::sql::row::{stored_instance, text_of_bytes};
 
 impl MySql {
     pub(super) async fn put_instance(&self, instance: Uuid, text: &str, ttl: i64) -> Result<()> {

@@ -8,10 +8,10 @@ use sqlx::{AssertSqlSafe, SqlSafeStr};
 use super::calls::MySql;
 use super::row;
 use super::sql::{CLOCK, COLUMNS};
-use crate::common::prune::{PruneCandidate, condition, micros, valid_candidates};
-use crate::common::row::get;
-use crate::common::server::Purpose;
 use crate::shell::{Found, Page};
+use crate::sql::pool::Purpose;
+use crate::sql::prune::{PruneCandidate, condition, micros, valid_candidates};
+use crate::sql::row::get;
 use crate::{Error, LockName, Result};
 
 /// Returns the SQL that joins the names and tokens of a JSON list with the table `l`.

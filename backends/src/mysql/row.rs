@@ -2,8 +2,8 @@
 
 use sqlx::mysql::MySqlRow;
 
-use crate::common::row::{self, text_of_bytes};
 use crate::shell::{Entry, Found, Page};
+use crate::sql::row::{self, text_of_bytes};
 use crate::{LockName, LockRecord, Result};
 
 /// The whole row.

@@ -8,6 +8,8 @@ use tokio::time::sleep;
 
 use super::error_codes;
 use super::sql::{Column, SCHEMA, Sql, VERSION};
+use crate::sql::ErrorCodes;
+use crate::sql::error::CREATE_IT;
 use crate::{Error, ErrorKind, OpenOptions, Result, Schema};
 
 /// How often creating is tried, while others create the same.
@@ -23,10 +25,8 @@ pub(super) async fn open(
     let database = check_server(connection).await?;
     let sql = Sql::new(&options.namespace, &database);
     for (table, create_it, columns) in sql.tables() {
-        let missing = || {
-            Error::invalid(format!("the table `{table}` is missing"))
-                .with_fix(error_codes::CREATE_IT)
-        };
+        let missing =
+            || Error::invalid(format!("the table `{table}` is missing")).with_fix(CREATE_IT);
         if is_there(connection, table, columns).await? {
             continue;
         }
@@ -100,7 +100,7 @@ async fn create(connection: &mut MySqlConnection, create: &str) -> Result<()> {
     for round in 1.. {
         match connection.execute(sqlx::raw_sql(AssertSqlSafe(create.to_owned()))).await {
             Ok(_) => break,
-            Err(error) if error_codes::is_creation_race(&error) && round < TRIES => {
+            Err(error) if sqlx::MySql::is_creation_race(&error) && round < TRIES => {
                 sleep(Duration::from_millis(fastrand::u64(5..50))).await;
             }
             Err(error) => return Err(error_codes::not_written(error)),

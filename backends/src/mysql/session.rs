@@ -8,7 +8,7 @@ use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions, Executor};
 
 use super::error_codes;
-use crate::common::server::{Health, Server};
+use crate::sql::pool::{Health, Server};
 
 /// Without these limits, a statement that waits for a row or a table could outlast its call.
 const SETTINGS: &str = "SET autocommit = 1, innodb_lock_wait_timeout = 8, lock_wait_timeout = 8";
@@ -65,11 +65,6 @@ impl Server for MySql {
         Ok(connection)
     }
 
-    // The driver reports an I/O error.
-    fn is_closed(_error: &sqlx::Error) -> bool {
-        false
-    }
-
     fn health(error: &sqlx::Error) -> Health {
         let Some(number) = error_codes::number(error) else { return Health::Unusable };
         match number {
@@ -91,10 +86,6 @@ impl Server for MySql {
             | 9000..=9999 => Health::Unusable,
             _ => Health::Usable,
         }
-    }
-
-    fn may_have_committed(error: &sqlx::Error) -> bool {
-        error_codes::may_have_committed(error)
     }
 
     fn lacks_privilege(error: &sqlx::Error) -> bool {

@@ -7,10 +7,11 @@ use super::release_notifications::ReleaseNotifications;
 use super::session::{self, SessionSettings};
 use super::sql::Sql;
 use super::{config, error_codes, schema};
-use crate::common::pool_call::Connections;
 use crate::common::timeout::read_timeout;
 use crate::common::with_context;
 use crate::shell::Store;
+use crate::sql::error::connecting;
+use crate::sql::pool::Connections;
 use crate::{Namespace, OpenOptions, Result};
 
 /// Locks in a MySQL or MariaDB database; see the [module](super) for what they guarantee.
@@ -40,7 +41,7 @@ impl MySqlStore {
         // One connection beforehand says what is wrong; a pool would say that it took too long.
         let check = async {
             let mut connection =
-                session::connect(&connect).await.map_err(error_codes::connecting)?;
+                session::connect(&connect).await.map_err(connecting::<sqlx::MySql>)?;
             schema::open(&mut connection, options).await
         };
         let opened = read_timeout(check).await.map_err(with_context("open", &label, None))?;

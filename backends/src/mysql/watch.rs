@@ -9,9 +9,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::calls::MySql;
 use super::error_codes;
-use crate::common::pool_call::CallError;
-use crate::common::row::get;
 use crate::shell::Hints;
+use crate::sql::error::reading;
+use crate::sql::pool::CallError;
+use crate::sql::row::get;
 use crate::{Hint, Result};
 
 /// How long a hint takes at most, in ordinary operation.
@@ -61,7 +62,7 @@ impl MySql {
 /// Reports what is signalled until the table can no longer be read, or the pool is closed.
 pub(super) async fn watch_once(store: &MySql, hints: &Hints) -> Result<()> {
     if store.pool.is_closed() {
-        return Err(error_codes::reading(CallError::NotSent(sqlx::Error::PoolClosed)));
+        return Err(reading::<sqlx::MySql>(CallError::NotSent(sqlx::Error::PoolClosed)));
     }
     tokio::select! {
         ended = poll(store, hints) => ended,

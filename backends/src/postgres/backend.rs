@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use super::calls::Postgres;
 use super::{row, watch};
-use crate::common::CorruptRecord;
-use crate::common::row::{get, ttl_micros};
-use crate::common::server::Purpose;
 use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
 };
+use crate::sql::CorruptRecord;
+use crate::sql::pool::Purpose;
+use crate::sql::row::{get, ttl_micros};
 use crate::{
     AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, Grant, LeaseId, LockName,
     LockRecord, Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, Wake,

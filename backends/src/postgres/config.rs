@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::connect_url;
 use crate::Result;
-use crate::common::pool_call::MAX_CALL_CONNECTIONS;
+use crate::sql::pool::MAX_CALL_CONNECTIONS;
 
 /// How long a call waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);

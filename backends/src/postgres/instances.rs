@@ -4,9 +4,9 @@ use uuid::Uuid;
 
 use super::calls::Postgres;
 use crate::Result;
-use crate::common::row::{get, stored_instance, text};
-use crate::common::server::Purpose;
 use crate::shell::StoredInstance;
+use crate::sql::pool::Purpose;
+use crate::sql::row::{get, stored_instance, text};
 
 impl Postgres {
     pub(super) async fn put_instance(&self, instance: Uuid, text: &str, ttl: i64) -> Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 
 use super::calls::Postgres;
-use crate::common::row::get;
+use crate::sql::row::get;
 use crate::{Clock, Hint, LockName, Result, SystemClock};
 
 /// The query runs this often while its answers are fast.

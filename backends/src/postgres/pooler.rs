@@ -5,6 +5,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row, SqlSafeStr};
 
 use super::error_codes;
+use crate::sql::error::connecting;
 use crate::{Error, ErrorKind, LeaseId, Result};
 
 /// What one connection reveals about what is behind it.
@@ -59,7 +60,7 @@ async fn shares_sessions(
             tracing::debug!(%error, "cannot check whether a pooler shares sessions");
             return Ok(false);
         }
-        Err(error) => return Err(error_codes::connecting(error)),
+        Err(error) => return Err(connecting::<sqlx::Postgres>(error)),
     };
     let shared = share_session(connection, &mut other).await.map_err(error_codes::not_written)?;
     _ = other.close().await;

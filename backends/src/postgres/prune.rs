@@ -7,10 +7,10 @@ use sqlx::{AssertSqlSafe, SqlSafeStr};
 use super::calls::Postgres;
 use super::row;
 use super::sql::{CLOCK, COLUMNS};
-use crate::common::prune::{PruneCandidate, condition, micros, valid_candidates};
-use crate::common::row::get;
-use crate::common::server::Purpose;
 use crate::shell::{Found, Page};
+use crate::sql::pool::Purpose;
+use crate::sql::prune::{PruneCandidate, condition, micros, valid_candidates};
+use crate::sql::row::get;
 use crate::{LockName, Result};
 
 impl Postgres {

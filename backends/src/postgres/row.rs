@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 
-use crate::common::CorruptRecord;
-use crate::common::row::{self, get, not_null, parse_column, text};
 use crate::shell::{Entry, Found, Page};
+use crate::sql::CorruptRecord;
+use crate::sql::row::{self, get, not_null, parse_column, text};
 use crate::{LeaseId, LockName, LockRecord, RenewOutcome, Result};
 
 /// The whole row.

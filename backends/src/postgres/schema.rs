@@ -14,6 +14,8 @@ use tokio::time::sleep;
 use super::columns::{self, Column};
 use super::sql::{self, Sql};
 use super::{error_codes, pooler, version};
+use crate::sql::ErrorCodes;
+use crate::sql::error::CREATE_IT;
 use crate::{Error, ErrorKind, Namespace, OpenOptions, Result, Schema};
 
 /// How often creating is tried, while others create the same.
@@ -50,8 +52,7 @@ impl Table {
     }
 
     fn missing(&self) -> Error {
-        Error::invalid(format!("the table \"{}\" is missing", self.name))
-            .with_fix(error_codes::CREATE_IT)
+        Error::invalid(format!("the table \"{}\" is missing", self.name)).with_fix(CREATE_IT)
     }
 }
 
@@ -139,7 +140,7 @@ async fn create(connection: &mut PgConnection, table: &Table, qualified: &str) -
     for round in 1.. {
         match connection.execute(sqlx::raw_sql(AssertSqlSafe(script.clone()))).await {
             Ok(_) => break,
-            Err(error) if error_codes::is_creation_race(&error) && round < TRIES => {
+            Err(error) if sqlx::Postgres::is_creation_race(&error) && round < TRIES => {
                 sleep(Duration::from_millis(fastrand::u64(5..50))).await;
             }
             Err(error) => return Err(error_codes::not_written(error)),

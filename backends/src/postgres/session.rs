@@ -8,7 +8,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, Postgres};
 
 use super::error_codes;
-use crate::common::server::{Health, Server};
+use crate::sql::pool::{Health, Server};
 
 /// Settings of a session, in milliseconds. A statement that waits longer for a lock would outlast
 /// its call; the second setting lets a waiting server notice that its client is gone (since 14).
@@ -65,10 +65,6 @@ impl Server for Postgres {
         }
     }
 
-    fn is_closed(error: &sqlx::Error) -> bool {
-        error_codes::is_closed(error)
-    }
-
     fn health(error: &sqlx::Error) -> Health {
         let Some(code) = error_codes::code(error) else { return Health::Unusable };
         match code.as_str() {
@@ -82,10 +78,6 @@ impl Server for Postgres {
             }
             _ => Health::Usable,
         }
-    }
-
-    fn may_have_committed(error: &sqlx::Error) -> bool {
-        error_codes::may_have_committed(error)
     }
 
     fn lacks_privilege(error: &sqlx::Error) -> bool {

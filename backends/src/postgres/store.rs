@@ -6,10 +6,11 @@ use super::calls::Postgres;
 use super::session::{self, SessionSettings};
 use super::sql::Sql;
 use super::{config, error_codes, schema};
-use crate::common::pool_call::Connections;
 use crate::common::timeout::read_timeout;
 use crate::common::with_context;
 use crate::shell::Store;
+use crate::sql::error::connecting;
+use crate::sql::pool::Connections;
 use crate::{Namespace, OpenOptions, Result};
 
 /// Locks in a PostgreSQL database; see the [module](super) for what they guarantee.
@@ -38,7 +39,7 @@ impl PostgresStore {
         // One connection beforehand says what is wrong; a pool would say that it took too long.
         let check = async {
             let mut connection =
-                session::connect(&connect).await.map_err(error_codes::connecting)?;
+                session::connect(&connect).await.map_err(connecting::<sqlx::Postgres>)?;
             schema::open(&mut connection, options, &connect).await
         };
         let sql = read_timeout(check).await.map_err(with_context("open", &label, None))?;
@@ -65,7 +66,7 @@ impl PostgresStore {
     pub async fn from_pool(pool: PgPool, options: &OpenOptions) -> Result<Self> {
         let label = config::label(&pool.connect_options());
         let check = async {
-            let mut connection = pool.acquire().await.map_err(error_codes::connecting)?;
+            let mut connection = pool.acquire().await.map_err(connecting::<sqlx::Postgres>)?;
             let connect = pool.connect_options();
             let prepared = schema::open(&mut connection, options, &connect).await;
             if prepared.is_err() {

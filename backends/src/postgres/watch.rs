@@ -6,14 +6,15 @@ use super::calls::Postgres;
 use super::error_codes;
 use super::listener::{ListenResult, Listener};
 use super::poll::Poller;
-use crate::common::pool_call::CallError;
 use crate::shell::Hints;
+use crate::sql::error::reading;
+use crate::sql::pool::CallError;
 use crate::{Error, ErrorKind, Hint, Result};
 
 /// Reports changes until the connection is lost, or the pool is closed.
 pub(super) async fn watch_once(store: &Postgres, hints: &Hints) -> Result<()> {
     if store.pool.is_closed() {
-        return Err(error_codes::reading(CallError::NotSent(sqlx::Error::PoolClosed)));
+        return Err(reading::<sqlx::Postgres>(CallError::NotSent(sqlx::Error::PoolClosed)));
     }
     tokio::select! {
         ended = listen_or_poll(store, hints) => ended,
@@ -46,7 +47,7 @@ async fn listen_or_poll(store: &Postgres, hints: &Hints) -> Result<()> {
                 tracing::debug!(%error, store = store.label, "cannot listen again");
                 store.listen_state.listen_later();
             }
-            Err(error) => return Err(error_codes::reading(CallError::NotSent(error))),
+            Err(error) => return Err(reading::<sqlx::Postgres>(CallError::NotSent(error))),
         }
     }
 }
@@ -58,7 +59,7 @@ fn polls(store: &Postgres) -> bool {
 
 /// Forwards notifications until the connection is lost.
 async fn listen(store: &Postgres, hints: &Hints, mut listener: Listener) -> Result<()> {
-    let lost = |error| error_codes::reading(CallError::Failed(error));
+    let lost = |error| reading::<sqlx::Postgres>(CallError::Failed(error));
     if listener.notifications_arrive(|hint| hints.send(hint)).await.map_err(lost)? {
         store.listen_state.heard();
         store.polled_names.stop();

@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::clock::{Now, duration};
 use super::transactions::Sqlite;
 use super::{error_codes, watch};
-use crate::common::row::{get, token, ttl_micros};
 use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
 };
+use crate::sql::row::{get, token, ttl_micros};
 use crate::{
     AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, Grant, LeaseId, LockName,
     ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, Wake,

@@ -9,9 +9,9 @@ use super::clock::{MAX_INSTANCE_TTL, Now, TOLERANCE};
 use super::error_codes;
 use super::transactions::Sqlite;
 use crate::Result;
-use crate::common::CorruptRecord;
-use crate::common::row::get;
 use crate::shell::StoredInstance;
+use crate::sql::CorruptRecord;
+use crate::sql::row::get;
 
 /// The most that can be left of a row with another boot id.
 const MAX_LEFT: Duration = Duration::from_micros((MAX_INSTANCE_TTL + TOLERANCE).unsigned_abs());

@@ -8,8 +8,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::clock::Now;
 use super::transactions::Sqlite;
 use super::{error_codes, row};
-use crate::common::row::ttl_micros;
 use crate::shell::{Entry, Found, Page};
+use crate::sql::row::ttl_micros;
 use crate::{Error, LockName, Result};
 
 /// The most rows that are read at once.

@@ -7,8 +7,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::clock::Now;
 use super::error_codes;
 use super::transactions::Sqlite;
-use crate::common::CorruptRecord;
-use crate::common::row::{get, parse_column, ttl_micros};
+use crate::sql::CorruptRecord;
+use crate::sql::row::{get, parse_column, ttl_micros};
 use crate::{Error, LeaseId, RenewOptions, RenewOutcome, Result};
 
 /// The name and the lease of a row, and the result of its renewal.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteRow;
 
 use super::clock::{MachineClock, Now};
-use crate::common::CorruptRecord;
-use crate::common::row::{self, LeaseColumns, get, text};
+use crate::sql::CorruptRecord;
+use crate::sql::row::{self, LeaseColumns, get, text};
 use crate::{LockName, LockRecord, Result};
 
 /// The name in the row's column `name`.

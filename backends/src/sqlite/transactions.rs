@@ -13,7 +13,7 @@ use super::error_codes;
 use super::file::DatabaseFile;
 use super::row;
 use super::sql::Sql;
-use crate::common::CorruptRecord;
+use crate::sql::CorruptRecord;
 use crate::{Error, LockName, LockRecord, Reach, Result};
 
 /// The backend of a [`SqliteStore`](super::SqliteStore).

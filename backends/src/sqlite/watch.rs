@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 use super::file::DatabaseFile;
 use super::transactions::Sqlite;
 use super::{error_codes, row};
-use crate::common::row::get;
 use crate::shell::Hints;
+use crate::sql::row::get;
 use crate::{Hint, Result};
 
 /// How long a hint takes at most, in ordinary operation.

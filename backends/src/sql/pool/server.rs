@@ -2,8 +2,10 @@
 
 use sqlx::{Connection, Database};
 
+use crate::sql::ErrorCodes;
+
 /// A database server, and what its errors mean for a connection.
-pub(crate) trait Server: Database {
+pub(crate) trait Server: ErrorCodes {
     /// The settings with which a store opens its sessions.
     type Session: Send + Sync;
 
@@ -13,15 +15,8 @@ pub(crate) trait Server: Database {
         session: &Self::Session,
     ) -> impl Future<Output = sqlx::Result<Self::Connection>> + Send;
 
-    /// Returns whether this error of connecting, which is none of the server's own, means that
-    /// something on the way closed the connection.
-    fn is_closed(error: &sqlx::Error) -> bool;
-
     /// Tells what an error from the server means for the connection on which it came.
     fn health(error: &sqlx::Error) -> Health;
-
-    /// Returns whether a write that failed with this error may have been committed.
-    fn may_have_committed(error: &sqlx::Error) -> bool;
 
     /// Returns whether this session cannot see or may not use the table, although another session
     /// may.

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Pool;
+use sqlx::{Connection, Pool};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::abandoned::{AbandonedCalls, CallPermit};
+use super::call_error::CallError;
 use super::checked_out::{CheckedOut, ConnectionSource};
 use super::connection_permits::{ConnectionClass, ConnectionPermits, Permit};
 use super::own_connections::OwnConnections;
 use super::pool_fallback::PoolFallback;
 use super::server::{Health, Purpose, Server};
-use super::timeout::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
+use crate::sql::error::{self, may_have_committed};
 use crate::{Clock, SystemClock};
 
 /// The most connections that a store opens for its calls, beside those for heartbeats and hints.
@@ -39,21 +41,11 @@ const TEST_AFTER: Duration = Duration::from_secs(2);
 /// A call is repeated only within this time; after a longer wait it fails.
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
+/// A statement that the server rolled back for the sake of another is repeated for this long.
+const CONFLICT_LIMIT: Duration = Duration::from_secs(5);
+
 /// A call tries at most this many dead connections of an application's pool.
 const MAX_DEAD_CONNECTIONS: u32 = 10;
-
-/// Why a call has no answer.
-#[derive(Debug)]
-pub(crate) enum CallError {
-    /// There was no connection, so nothing was sent.
-    NotSent(sqlx::Error),
-    /// This many earlier calls were abandoned and are unanswered, so nothing was sent.
-    TooManyAbandoned(usize),
-    /// The server refused, or the connection failed on the way.
-    Failed(sqlx::Error),
-    /// Nothing came back within [`CALL_LIMIT`].
-    Unanswered,
-}
 
 /// The connections of a store: those for calls, and those for heartbeats, which wait for no call.
 pub(crate) struct Connections<DB: Server> {
@@ -105,11 +97,7 @@ impl<DB: Server> Connections<DB> {
     ///
     /// If a connection that was used before turns out to be dead, the call runs again on another
     /// one, provided that nothing was done or that doing it twice does no harm.
-    pub(crate) async fn call<T, W>(
-        &self,
-        purpose: Purpose,
-        work: impl Fn() -> W,
-    ) -> Result<T, CallError>
+    async fn call<T, W>(&self, purpose: Purpose, work: impl Fn() -> W) -> Result<T, CallError>
     where
         W: AsyncFnOnce(&mut DB::Connection) -> sqlx::Result<T>,
     {
@@ -124,7 +112,16 @@ impl<DB: Server> Connections<DB> {
             let Some(connection) = checked_out.connection() else {
                 return Err(doubt.or_earlier::<DB>(CallError::NotSent(sqlx::Error::PoolClosed)));
             };
-            let error = match timeout(CALL_LIMIT, work()(connection)).await {
+            let call = async {
+                match work()(&mut *connection).await {
+                    Err(error) if DB::is_stale_statement(&error) => {
+                        connection.clear_cached_statements().await?;
+                        work()(connection).await
+                    }
+                    done => done,
+                }
+            };
+            let error = match timeout(CALL_LIMIT, call).await {
                 Ok(Ok(value)) => {
                     checked_out.return_to_pool();
                     if let Some(error) = unsuitable {
@@ -162,16 +159,53 @@ impl<DB: Server> Connections<DB> {
             let most =
                 if is_own { 1 } else { (self.permits.pool.size() + 1).min(MAX_DEAD_CONNECTIONS) };
             let tries_left = tries_left.get_or_insert(most);
-            let harmless = purpose.is_repeatable() || !DB::may_have_committed(&error);
+            let harmless = purpose.is_repeatable() || !may_have_committed::<DB>(&error);
             let in_time = SystemClock.now() < give_up;
             if health == Health::Usable || !is_reused || !harmless || !in_time || *tries_left == 0 {
                 return Err(doubt.or_earlier::<DB>(CallError::Failed(error)));
             }
             *tries_left -= 1;
-            if DB::may_have_committed(&error) {
+            if may_have_committed::<DB>(&error) {
                 doubt = PossibleEffect(Some(error));
             }
         }
+    }
+
+    /// Runs a write. One that the server rolled back for the sake of another is repeated.
+    pub(crate) async fn write<T, W>(
+        &self,
+        purpose: Purpose,
+        work: impl Fn() -> W,
+    ) -> crate::Result<T>
+    where
+        W: AsyncFnOnce(&mut DB::Connection) -> sqlx::Result<T>,
+    {
+        let give_up = SystemClock.now() + CONFLICT_LIMIT;
+        let mut tries = 0;
+        loop {
+            match self.call(purpose, &work).await {
+                Err(CallError::Failed(error))
+                    if DB::is_conflict(&error) && SystemClock.now() < give_up =>
+                {
+                    // At once at first; then later, and never in step with others.
+                    sleep(Duration::from_millis(fastrand::u64(0..1 << tries))).await;
+                    tries = (tries + 1).min(6);
+                }
+                done => return done.map_err(error::writing::<DB>),
+            }
+        }
+    }
+
+    /// Runs a read.
+    pub(crate) async fn read<T, W>(
+        &self,
+        purpose: Purpose,
+        work: impl Fn() -> W,
+    ) -> crate::Result<T>
+    where
+        W: AsyncFnOnce(&mut DB::Connection) -> sqlx::Result<T>,
+    {
+        self.call(purpose, work).await.map_err(error::reading::<DB>)
     }
 
     /// Returns which connections serve the purpose.
@@ -269,7 +303,7 @@ impl PossibleEffect {
     fn or_earlier<DB: Server>(&mut self, error: CallError) -> CallError {
         let certain = match &error {
             CallError::NotSent(_) | CallError::TooManyAbandoned(_) => true,
-            CallError::Failed(error) => !DB::may_have_committed(error),
+            CallError::Failed(error) => !may_have_committed::<DB>(error),
             CallError::Unanswered => false,
         };
         match self.0.take() {

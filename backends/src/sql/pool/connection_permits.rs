@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::checked_out::ConnectionSource;
 use super::own_connections::OwnConnections;
 use super::server::Server;
-use super::timeout::CALL_LIMIT;
+use crate::common::timeout::CALL_LIMIT;
 
 /// At most this many of the connections for heartbeats serve releases and announcements, so that
 /// renewals do not wait for those.

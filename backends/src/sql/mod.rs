@@ -1,0 +1,18 @@
+//! What the stores of SQL databases have in common.
+#![allow(dead_code, unused_imports, reason = "which parts are used depends on the features")]
+
+mod corrupt;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) mod error;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod error_codes;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) mod pool;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) mod prune;
+pub(crate) mod row;
+pub(crate) mod schema;
+
+pub(crate) use corrupt::CorruptRecord;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) use error_codes::{Description, ErrorCodes};

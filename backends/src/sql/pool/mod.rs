@@ -1,0 +1,16 @@
+//! Connections to a database server, whose calls leave nothing behind when they are dropped.
+
+mod abandoned;
+mod call;
+mod call_error;
+mod checked_out;
+mod connection_permits;
+mod idle_connections;
+mod own_connections;
+mod pool_fallback;
+mod reaper;
+mod server;
+
+pub(crate) use call::{Connections, MAX_CALL_CONNECTIONS};
+pub(crate) use call_error::CallError;
+pub(crate) use server::{Health, Purpose, Server};
