@@ -5,6 +5,7 @@ use std::io;
 use sqlx::MySql;
 use sqlx::mysql::MySqlDatabaseError;
 
+use crate::sql::schema::CREATE_IT;
 use crate::sql::{Description, ErrorCodes, error};
 use crate::{Error, ErrorKind};
 
@@ -70,7 +71,7 @@ impl ErrorCodes for MySql {
             1290 | 1792 | 1836 | 3170 => (Unavailable, READ_ONLY, USE_PRIMARY),
             1049 => (Invalid, "there is no such database", "create it, or name another"),
             1046 => (Invalid, "no database is chosen", "name one in the URL"),
-            1146 | 1051 => (Invalid, "the table of locks is missing", error::CREATE_IT),
+            1146 | 1051 => (Invalid, "the table of locks is missing", CREATE_IT),
             1054 | 1103 | 1109 | 1347 | 1348 | 1364 | 1471 => (
                 Corrupt,
                 "the table of locks is not as leasehold creates it",

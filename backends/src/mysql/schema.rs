@@ -7,9 +7,9 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
 use super::error_codes;
-use super::sql::{Column, SCHEMA, Sql, VERSION};
+use super::sql::{SCHEMA, Sql};
 use crate::sql::ErrorCodes;
-use crate::sql::error::CREATE_IT;
+use crate::sql::schema::{self, Column, FoundColumn};
 use crate::{Error, ErrorKind, OpenOptions, Result, Schema};
 
 /// How often creating is tried, while others create the same.
@@ -25,17 +25,15 @@ pub(super) async fn open(
     let database = check_server(connection).await?;
     let sql = Sql::new(&options.namespace, &database);
     for (table, create_it, columns) in sql.tables() {
-        let missing =
-            || Error::invalid(format!("the table `{table}` is missing")).with_fix(CREATE_IT);
         if is_there(connection, table, columns).await? {
             continue;
         }
         if options.schema == Schema::Require {
-            return Err(missing());
+            return Err(schema::missing(table));
         }
         create(connection, create_it).await?;
         if !is_there(connection, table, columns).await? {
-            return Err(missing());
+            return Err(schema::missing(table));
         }
     }
     Ok((database, sql))
@@ -138,33 +136,17 @@ async fn is_there(
     .map_err(error_codes::not_written)?;
     let Some(first) = columns.first() else { return Ok(false) };
     let comment: Vec<u8> = first.try_get("comment").map_err(error_codes::not_written)?;
-    if let Some(version) = version(&String::from_utf8_lossy(&comment)).filter(|v| *v > SCHEMA) {
-        let message =
-            format!("`{table}` has schema {version}, and this program knows {SCHEMA} at most");
-        return Err(Error::new(ErrorKind::Unsupported, message).with_fix("update this program"));
-    }
+    schema::check_version(table, &String::from_utf8_lossy(&comment), SCHEMA)?;
     match difference(&columns, expected).map_err(error_codes::not_written)? {
         None => Ok(true),
-        Some(difference) => {
-            let message = format!("`{table}` is not as leasehold creates it: {difference}");
-            Err(Error::new(ErrorKind::Corrupt, message).with_fix(
-                "compare it with the schema that leasehold prints, or use another namespace",
-            ))
-        }
+        Some(difference) => Err(schema::differs(table, &difference)),
     }
 }
 
-/// Returns the schema version that a table's comment states.
-fn version(comment: &str) -> Option<u32> {
-    let (_, rest) = comment.split_once(VERSION)?;
-    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    rest[..end].parse().ok()
-}
-
-/// What is not as expected. Further columns do no harm, unless they must be filled.
+/// Returns the first difference from what is expected.
 fn difference(columns: &[MySqlRow], expected: &[Column]) -> sqlx::Result<Option<String>> {
     let key = expected.first().map_or("", |(name, ..)| name);
-    let mut missing = expected.to_vec();
+    let mut found = Vec::new();
     for column in columns {
         let text = |name: &str| -> sqlx::Result<String> {
             Ok(String::from_utf8_lossy(&column.try_get::<Vec<u8>, _>(name)?).into_owned())
@@ -174,47 +156,18 @@ fn difference(columns: &[MySqlRow], expected: &[Column]) -> sqlx::Result<Option<
         if !engine.eq_ignore_ascii_case("InnoDB") {
             return Ok(Some(format!("its engine is {engine}, not InnoDB")));
         }
-        let (name, filled) = (text("name")?, flag("filled")?);
-        let known = missing.iter().position(|(expected, ..)| *expected == name);
-        let Some((name, expected, always)) = known.map(|at| missing.swap_remove(at)) else {
-            if filled && !flag("given")? {
-                return Ok(Some(format!("its column {name} must be filled")));
-            }
-            continue;
-        };
+        let (name, kind, charset) = (text("name")?, text("kind")?, text("charset")?);
         // MariaDB shows a width, which means nothing.
-        let kind = text("kind")?;
-        let shown = if kind == "bigint(20)" { "bigint" } else { &kind };
-        if shown != expected {
-            return Ok(Some(format!("its column {name} is {kind}, not {expected}")));
-        }
-        let charset = text("charset")?;
-        if expected == "longtext" && charset != "utf8mb4" {
-            return Ok(Some(format!("its column {name} is of {charset}, not utf8mb4")));
-        }
-        if filled != always {
-            return Ok(Some(format!("NULL in its column {name}")));
-        }
-        if !flag("is_key")? {
-            return Ok(Some(format!("its {key}s are not its primary key")));
-        }
+        let kind = if kind == "bigint(20)" { "bigint".to_owned() } else { kind };
+        let wrong = if kind == "longtext" && charset != "utf8mb4" {
+            Some(format!("its column {name} is of {charset}, not utf8mb4"))
+        } else if name == key && !flag("is_key")? {
+            Some(format!("its {key}s are not its primary key"))
+        } else {
+            None
+        };
+        let (filled, given) = (flag("filled")?, flag("given")?);
+        found.push(FoundColumn { name, kind, filled, given, wrong });
     }
-    Ok(missing.first().map(|(name, ..)| format!("it has no column {name}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_comment_may_name_a_schema_among_other_things() {
-        for (comment, expected) in [
-            ("", None),
-            ("leasehold schema 1", Some(1)),
-            ("owned by ops; leasehold schema 12, see the wiki", Some(12)),
-            ("leasehold schema x", None),
-        ] {
-            assert_eq!(version(comment), expected, "{comment}");
-        }
-    }
+    Ok(schema::difference(found, expected))
 }

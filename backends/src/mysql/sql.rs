@@ -24,6 +24,7 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use crate::Namespace;
+use crate::sql::schema::{Column, VERSION};
 
 /// The server's clock in microseconds since 1970, now.
 pub(super) const CLOCK: &str = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) \
@@ -87,10 +88,6 @@ pub(super) struct InstanceStatements {
     pub(super) withdraw: SqlStr,
     pub(super) list: SqlStr,
 }
-
-/// A column of a table: its name, its type, and whether it is always filled. The first of a table is
-/// its key.
-pub(super) type Column = (&'static str, &'static str, bool);
 
 /// The answer of a renewal that extended the lease.
 pub(super) const EXTENDED: u64 = 1;
@@ -264,9 +261,6 @@ fn create_instances(table: &str) -> String {
 
 /// The schema version that this code creates. A table whose comment states none has version 1.
 pub(super) const SCHEMA: u32 = 1;
-
-/// The text before the schema version in a table's comment.
-pub(super) const VERSION: &str = "leasehold schema ";
 
 /// The options with which the table of locks is created. Its comment applies to the other table
 /// too.

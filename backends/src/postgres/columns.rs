@@ -3,9 +3,7 @@
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-/// A column of a table: its name, its type, and whether it is NOT NULL. The first column of a table
-/// is its key.
-pub(super) type Column = (&'static str, &'static str, bool);
+use crate::sql::schema::{self, Column, FoundColumn};
 
 /// Returns the query for the columns of a table, whose name is an SQL literal. Each row also has
 /// the schema and the comment of the table; there are no rows if the table does not exist.
@@ -26,11 +24,10 @@ pub(super) fn query(literal: &str) -> String {
     )
 }
 
-/// Returns the first difference from what is expected. Additional columns are allowed, unless they
-/// must be filled.
+/// Returns the first difference from what is expected.
 pub(super) fn difference(columns: &[PgRow], expected: &[Column]) -> sqlx::Result<Option<String>> {
-    let key = expected.first().map(|(name, ..)| *name);
-    let mut missing = expected.to_vec();
+    let key = expected.first().map_or("", |(name, ..)| name);
+    let mut found = Vec::new();
     for column in columns {
         if !column.try_get::<bool, _>("is_table")? {
             return Ok(Some("it is not a table".to_owned()));
@@ -38,31 +35,20 @@ pub(super) fn difference(columns: &[PgRow], expected: &[Column]) -> sqlx::Result
         if column.try_get("is_temporary")? {
             return Ok(Some("it is a temporary table of this session alone".to_owned()));
         }
-        let name: &str = column.try_get("name")?;
-        let kind: &str = column.try_get("type")?;
-        let filled: bool = column.try_get("filled")?;
-        let known = missing.iter().position(|(expected, ..)| *expected == name);
-        let Some((_, expected, always)) = known.map(|at| missing.swap_remove(at)) else {
-            if filled && !column.try_get::<bool, _>("given")? {
-                return Ok(Some(format!("its column {name} must be filled")));
-            }
-            continue;
+        let name: String = column.try_get("name")?;
+        let (kind, collation): (String, &str) =
+            (column.try_get("type")?, column.try_get("collation")?);
+        let wrong = if name != key {
+            None
+        } else if kind == "text" && !matches!(collation, "C" | "POSIX") {
+            Some(format!("its {name}s compare as {collation:?}, not as \"C\""))
+        } else if !column.try_get::<bool, _>("is_key")? {
+            Some(format!("its {name}s are not unique"))
+        } else {
+            None
         };
-        if kind != expected {
-            return Ok(Some(format!("its column {name} is {kind}, not {expected}")));
-        }
-        if filled != always {
-            return Ok(Some(format!("NULL in its column {name}")));
-        }
-        if key == Some(name) {
-            let collation: &str = column.try_get("collation")?;
-            if expected == "text" && !matches!(collation, "C" | "POSIX") {
-                return Ok(Some(format!("its {name}s compare as {collation:?}, not as \"C\"")));
-            }
-            if !column.try_get::<bool, _>("is_key")? {
-                return Ok(Some(format!("its {name}s are not unique")));
-            }
-        }
+        let (filled, given) = (column.try_get("filled")?, column.try_get("given")?);
+        found.push(FoundColumn { name, kind, filled, given, wrong });
     }
-    Ok(missing.first().map(|(name, ..)| format!("it has no column {name}")))
+    Ok(schema::difference(found, expected))
 }

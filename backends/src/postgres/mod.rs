@@ -62,7 +62,6 @@ mod schema;
 mod session;
 mod sql;
 mod store;
-mod version;
 mod watch;
 
 use std::sync::Arc;

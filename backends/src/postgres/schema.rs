@@ -11,12 +11,22 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
-use super::columns::{self, Column};
+use super::columns;
 use super::sql::{self, Sql};
-use super::{error_codes, pooler, version};
+use super::{error_codes, pooler};
 use crate::sql::ErrorCodes;
-use crate::sql::error::CREATE_IT;
+use crate::sql::schema::{self, Column, VERSION};
 use crate::{Error, ErrorKind, Namespace, OpenOptions, Result, Schema};
+
+/// The version of the schema that this program creates, and the newest that it can use.
+const SCHEMA: u32 = 1;
+
+/// The first lines of the printed schema.
+const HEADING: &str = "\
+-- Version 1 of the schema. Each statement can be repeated.
+-- Tables without a comment were created before the schema had a version, and have the columns of
+-- version 1: the statements COMMENT ON TABLE are all that takes them to version 1.
+";
 
 /// How often creating is tried, while others create the same.
 const TRIES: u32 = 10;
@@ -48,18 +58,23 @@ impl Table {
 
     /// Returns the statements that create the table under that name and set its version.
     fn script(&self, name: &str) -> String {
-        format!("{};\n{};\n", (self.create)(name), version::comment(name))
+        format!("{};\n{};\n", (self.create)(name), comment(name))
     }
 
     fn missing(&self) -> Error {
-        Error::invalid(format!("the table \"{}\" is missing", self.name)).with_fix(CREATE_IT)
+        schema::missing(&self.name)
     }
+}
+
+/// Returns the statement that states the version of a table.
+fn comment(table: &str) -> String {
+    format!("COMMENT ON TABLE {table} IS '{VERSION}{SCHEMA}'")
 }
 
 /// Returns the statements that an application's migrations may contain.
 pub(super) fn text(namespace: &Namespace) -> String {
     let tables = Table::all(namespace).map(|table| table.script(&table.name));
-    format!("{}{}", version::HEADING, tables.concat())
+    format!("{}{}", HEADING, tables.concat())
 }
 
 /// Makes sure that the server can be used and that the tables are there; it writes nothing, and
@@ -84,13 +99,13 @@ pub(super) async fn open(
 async fn find_schema(
     connection: &mut PgConnection,
     table: &Table,
-    schema: Schema,
+    allowed: Schema,
 ) -> Result<String> {
     let name = &table.name;
     if let Some(found) = find(connection, table, &format!("'{name}'")).await? {
         return Ok(found);
     }
-    if schema == Schema::Require {
+    if allowed == Schema::Require {
         return Err(table.missing());
     }
     let here = format!(
@@ -162,19 +177,14 @@ async fn find(
     let rows = all(connection, query).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let name = &table.name;
-    match columns::difference(&rows, table.columns).map_err(error_codes::not_written)? {
-        None => {}
-        Some(difference) => {
-            let message = format!("\"{name}\" is not as leasehold creates it: {difference}");
-            return Err(Error::new(ErrorKind::Corrupt, message).with_fix(
-                "compare it with the schema that leasehold prints, or use another namespace",
-            ));
-        }
+    let difference = columns::difference(&rows, table.columns).map_err(error_codes::not_written)?;
+    if let Some(difference) = difference {
+        return Err(schema::differs(name, &difference));
     }
     let comment: Option<String> = first.try_get("comment").map_err(error_codes::not_written)?;
-    version::check(name, comment.as_deref())?;
-    let schema: String = first.try_get("schema").map_err(error_codes::not_written)?;
-    Ok(Some(format!("{schema}.{name}")))
+    schema::check_version(name, &comment.unwrap_or_default(), SCHEMA)?;
+    let of: String = first.try_get("schema").map_err(error_codes::not_written)?;
+    Ok(Some(format!("{of}.{name}")))
 }
 
 async fn all(connection: &mut PgConnection, query: String) -> Result<Vec<PgRow>> {

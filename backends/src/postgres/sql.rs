@@ -22,9 +22,9 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::columns::Column;
 use super::notify::NotifyingStatements;
 use crate::Namespace;
+use crate::sql::schema::Column;
 
 /// The server's clock in microseconds since 1970.
 pub(super) const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";

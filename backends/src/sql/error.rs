@@ -7,9 +7,6 @@ use super::pool::CallError;
 use crate::common::timeout::{timed_out, too_many_abandoned};
 use crate::{Error, ErrorKind};
 
-/// The fix for whatever is missing and may not be created.
-pub(crate) const CREATE_IT: &str = "let it be created, or apply the schema that leasehold prints";
-
 const CHECK_REACHABLE: &str = "is the server up, and reachable from here?";
 
 /// Describes the error of a call that writes.

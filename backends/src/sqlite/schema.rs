@@ -4,8 +4,9 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::retry_busy::retry_while_busy;
-use super::sql::{SCHEMA, Sql, VERSION};
+use super::sql::{SCHEMA, Sql};
 use super::{error_codes, table};
+use crate::sql::schema::{check_version, differs};
 use crate::{Error, ErrorKind, Result, Schema};
 
 /// Lets readers go on while one connection writes. A property of the file, so set once.
@@ -121,12 +122,8 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<SchemaState> {
             continue;
         };
         let definition = definition.unwrap_or_default();
-        if let Some(version) = version(&definition).filter(|version| *version > SCHEMA) {
-            let message =
-                format!("\"{name}\" has schema {version}, and this program knows {SCHEMA} at most");
-            return Ok(SchemaState::Other(
-                Error::new(ErrorKind::Unsupported, message).with_fix("update this program"),
-            ));
+        if let Err(error) = check_version(name, &definition, SCHEMA) {
+            return Ok(SchemaState::Other(error));
         }
         let difference = match sql.columns(name) {
             Some(expected) => table::difference(&mut connection, name, expected).await?,
@@ -134,10 +131,7 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<SchemaState> {
             None => Some("it is defined otherwise".to_owned()),
         };
         if let Some(difference) = difference {
-            let message = format!("\"{name}\" is not as leasehold creates it: {difference}");
-            return Ok(SchemaState::Other(Error::new(ErrorKind::Corrupt, message).with_fix(
-                "compare it with the schema that leasehold prints, or use another namespace",
-            )));
+            return Ok(SchemaState::Other(differs(name, &difference)));
         }
     }
     Ok(match missing {
@@ -152,28 +146,4 @@ async fn has_set_at(connection: &mut SqliteConnection, sql: &Sql) -> sqlx::Resul
         .bind(&sql.table)
         .fetch_one(connection)
         .await
-}
-
-/// Returns the schema version that a definition states, the highest if there are several.
-fn version(definition: &str) -> Option<u32> {
-    let numbers = definition.split(VERSION).skip(1).filter_map(|rest| {
-        let digits = rest.trim_start();
-        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-        digits[..end].parse().ok()
-    });
-    numbers.max()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_of_a_definition_is_the_highest_that_it_names() {
-        assert_eq!(version("CREATE TABLE a (b TEXT)"), None);
-        assert_eq!(version("CREATE TABLE a (b TEXT /* leasehold schema 2 */)"), Some(2));
-        let both = "CREATE TABLE a (b /* leasehold schema 2 */, c /* leasehold schema 13*/)";
-        assert_eq!(version(both), Some(13));
-        assert_eq!(version("CREATE TABLE a (b /* leasehold schema two */)"), None);
-    }
 }

@@ -8,15 +8,12 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::clock::{LONGEST_TTL, MAX_INSTANCE_TTL, TOLERANCE};
-use super::table::Column;
+use crate::sql::schema::{Column, VERSION};
 use crate::{Error, Namespace, Result};
 
 /// The schema version that this code creates. The first had no column `set_at`, and stated no
 /// version.
 pub(super) const SCHEMA: u32 = 2;
-
-/// The text before the version in a definition, in a comment that SQLite keeps.
-pub(super) const VERSION: &str = "leasehold schema";
 
 /// The columns that [`row`](super::row) reads, besides `set_at`.
 const COLUMNS: &str = "name, token, lease, holder, boot, expires_at, granted_at, ending, \
@@ -116,7 +113,7 @@ impl Sql {
             create_table: create_table(&table),
             create_index: format!("CREATE INDEX {index} ON {table} (signal)"),
             upgrade: format!(
-                "ALTER TABLE {table} ADD COLUMN set_at INTEGER /* {VERSION} {SCHEMA} */"
+                "ALTER TABLE {table} ADD COLUMN set_at INTEGER /* {VERSION}{SCHEMA} */"
             ),
             acquire: statement(format!(
                 "INSERT INTO {table} \
@@ -202,7 +199,7 @@ impl Sql {
     pub(super) fn script(&self) -> String {
         let [table, others @ ..] = self.create_if_missing();
         let upgrade = format!(
-            "-- This is {VERSION} {SCHEMA}. Where {} has no column set_at, it is of schema 1: run once\n\
+            "-- This is {VERSION}{SCHEMA}. Where {} has no column set_at, it is of schema 1: run once\n\
              -- {}\n",
             self.table, self.upgrade
         );
@@ -280,7 +277,7 @@ fn create_table(table: &str) -> String {
     disabled_by TEXT,
     disabled_at INTEGER,
     signal INTEGER NOT NULL,
-    set_at INTEGER /* {VERSION} {SCHEMA} */
+    set_at INTEGER /* {VERSION}{SCHEMA} */
 ) STRICT, WITHOUT ROWID"
     )
 }

@@ -3,9 +3,7 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-/// A column of a table: its name, its type, and whether it is NOT NULL. The first column of a table
-/// is its key.
-pub(super) type Column = (&'static str, &'static str, bool);
+use crate::sql::schema::{self, Column, FoundColumn};
 
 /// Returns the first difference from what is expected, if any.
 pub(super) async fn difference(
@@ -22,7 +20,6 @@ pub(super) async fn difference(
         Some((kind, true, true)) if kind == "table" => {}
         _ => return Ok(Some("it is not a STRICT, WITHOUT ROWID table".to_owned())),
     }
-    let mut missing = expected.to_vec();
     let columns: Vec<(String, String, bool, bool, i64)> = sqlx::query_as(
         "SELECT name, type, \"notnull\", dflt_value IS NOT NULL OR hidden <> 0, pk \
          FROM pragma_table_xinfo(?1)",
@@ -31,26 +28,21 @@ pub(super) async fn difference(
     .fetch_all(&mut *connection)
     .await?;
     let key = expected.first().map_or("", |(name, ..)| name);
-    for (name, kind, filled, given, key_position) in columns {
-        if (name == key) != (key_position == 1) || key_position > 1 {
-            return Ok(Some(format!("its {key}s alone are not its primary key")));
-        }
-        let known = missing.iter().position(|(expected, ..)| *expected == name);
-        let Some((name, expected, always)) = known.map(|at| missing.swap_remove(at)) else {
-            if filled && !given {
-                return Ok(Some(format!("its column {name} must be filled")));
-            }
-            continue;
-        };
-        if !kind.eq_ignore_ascii_case(expected) {
-            return Ok(Some(format!("its column {name} is {kind}, not {expected}")));
-        }
-        if filled != always {
-            return Ok(Some(format!("its column {name} differs in whether it may be NULL")));
-        }
+    let is_key = |(name, _, _, _, position): &(String, String, bool, bool, i64)| {
+        (name == key) == (*position == 1) && *position <= 1
+    };
+    if !columns.iter().all(is_key) {
+        return Ok(Some(format!("its {key}s alone are not its primary key")));
     }
-    if let Some((name, ..)) = missing.first() {
-        return Ok(Some(format!("it has no column {name}")));
+    let found = columns.into_iter().map(|(name, kind, filled, given, _)| FoundColumn {
+        name,
+        kind,
+        filled,
+        given,
+        wrong: None,
+    });
+    if let Some(difference) = schema::difference(found, expected) {
+        return Ok(Some(difference));
     }
     let collation: Option<String> = sqlx::query_scalar(
         "SELECT x.coll FROM pragma_index_list(?1) AS l JOIN pragma_index_xinfo(l.name) AS x \
