@@ -1,19 +1,18 @@
 //! The operations, each of which is one command on one document.
 
-use std::fmt;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::clients::Clients;
+use super::commands::Mongo;
 use super::permits::PermitKind;
 use super::pipeline::AcquireMarks;
 use super::record::{CorruptDocument, duration, millis};
 use super::{pipeline, record, watch};
 use crate::common::timeout::CALL_LIMIT;
 use crate::shell::{
-    Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, RecentRefusals,
-    StoredInstance, acquire_outcome,
+    Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
+    acquire_outcome,
 };
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, EnableOutcome, Error, Grant,
@@ -21,26 +20,7 @@ use crate::{
     StoreClock, Wake,
 };
 
-/// The backend of a [`MongoStore`](super::MongoStore).
-pub struct Mongo {
-    pub(super) label: String,
-    pub(super) clients: Clients,
-    /// Whether the server has change streams.
-    pub(super) push: bool,
-    /// Attempts at these names read them first.
-    refusals: RecentRefusals,
-}
-
 impl Mongo {
-    pub(super) fn new(label: String, clients: Clients, push: bool) -> Self {
-        Self { label, clients, push, refusals: RecentRefusals::default() }
-    }
-
-    /// Returns the name of the collection of locks.
-    pub(super) fn locks(&self) -> &str {
-        &self.clients.names().locks
-    }
-
     /// Returns the decision on an attempt that the record was read for. The attempt must be sent
     /// if the name is free or the lease has it already: a read may show what no majority has, and
     /// a grant is reported only after a majority acknowledged it.
@@ -62,15 +42,6 @@ impl Mongo {
 
     fn corrupt(&self, name: &LockName) -> impl Fn(CorruptDocument) -> Error {
         move |corrupt| corrupt.in_collection(self.locks()).for_lock(name)
-    }
-}
-
-impl fmt::Debug for Mongo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mongo")
-            .field("label", &self.label)
-            .field("collection", &self.locks())
-            .finish_non_exhaustive()
     }
 }
 

@@ -8,7 +8,7 @@ use mongodb::change_stream::ChangeStream;
 use mongodb::options::ReadConcern;
 use tokio::time::{Instant, timeout};
 
-use super::backend::Mongo;
+use super::commands::Mongo;
 use super::permits::PermitKind;
 use super::{error_codes, pipeline, record};
 use crate::common::timeout::{CALL_LIMIT, timed_out};

@@ -1,5 +1,6 @@
 //! The commands that the store sends, each with a permit of the client of this runtime.
 
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +11,42 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::backend::Mongo;
-use super::clients::Handles;
+use super::clients::{Clients, Handles};
 use super::collection::{COMMAND_LIMIT, UPSERT_TRIES};
 use super::permits::PermitKind;
 use super::{error_codes, pipeline, record};
-use crate::shell::Entry;
+use crate::shell::{Entry, RecentRefusals};
 use crate::{Error, ErrorKind, LockName, LockRecord, Result};
 
+/// The backend of a [`MongoStore`](super::MongoStore).
+pub struct Mongo {
+    pub(super) label: String,
+    pub(super) clients: Clients,
+    /// Whether the server has change streams.
+    pub(super) push: bool,
+    /// Attempts at these names read them first.
+    pub(super) refusals: RecentRefusals,
+}
+
+impl fmt::Debug for Mongo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mongo")
+            .field("label", &self.label)
+            .field("collection", &self.locks())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Mongo {
+    pub(super) fn new(label: String, clients: Clients, push: bool) -> Self {
+        Self { label, clients, push, refusals: RecentRefusals::default() }
+    }
+
+    /// Returns the name of the collection of locks.
+    pub(super) fn locks(&self) -> &str {
+        &self.clients.names().locks
+    }
+
     /// Runs one command with the client of this runtime, after it got its permit.
     ///
     /// A holder's command that is unanswered for too long returns its permit, since its repetition is

@@ -7,8 +7,8 @@ use mongodb::options::ReturnDocument;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::backend::Mongo;
 use super::collection::{COMMAND_LIMIT, UPSERT_TRIES};
+use super::commands::Mongo;
 use super::permits::PermitKind;
 use super::record::millis;
 use super::{error_codes, pipeline, record};

@@ -70,7 +70,7 @@ mod watch;
 
 use std::sync::Arc;
 
-pub use backend::Mongo;
+pub use commands::Mongo;
 pub use store::MongoStore;
 
 use crate::LockStore;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use mongodb::bson::doc;
 use tokio::time::sleep;
 
-use super::backend::Mongo;
 use super::collection::COMMAND_LIMIT;
+use super::commands::Mongo;
 use super::permits::PermitKind;
 use super::{error_codes, pipeline, record};
 use crate::common::timeout::{read_timeout, write_timeout};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use mongodb::bson::doc;
 
-use super::backend::Mongo;
+use super::commands::Mongo;
 use super::permits::PermitKind;
 use super::record::{duration, millis};
 use super::{pipeline, record};
@@ -66,10 +66,11 @@ impl Mongo {
     ) -> Result<HashMap<LockName, Result<LockRecord>>> {
         let names: Vec<_> = leases.iter().map(|lease| lease.name.as_str()).collect();
         let stages = pipeline::read(doc! { "_id": { "$in": names } });
-        let found = self.read_locks(PermitKind::Holder, stages, leases.len()).await.map_err(|error| {
-            let message = "leases were renewed, but the read that tells which ones failed";
-            Error::new(ErrorKind::OutcomeUnknown, message).with_source(error)
-        })?;
+        let found =
+            self.read_locks(PermitKind::Holder, stages, leases.len()).await.map_err(|error| {
+                let message = "leases were renewed, but the read that tells which ones failed";
+                Error::new(ErrorKind::OutcomeUnknown, message).with_source(error)
+            })?;
         // A document without a readable name belongs to none of these leases.
         let named = found.iter().filter_map(|document| {
             Some((record::name(document, self.locks()).ok()?, self.with_time(document)))

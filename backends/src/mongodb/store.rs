@@ -2,8 +2,8 @@
 
 use mongodb::Database;
 
-use super::backend::Mongo;
 use super::clients::{Clients, CollectionNames};
+use super::commands::Mongo;
 use super::{collection, url};
 use crate::common::timeout::read_timeout;
 use crate::common::with_context;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::backend::Mongo;
 use super::change_stream::{ChangeSource, MAX_AWAIT_TIME};
+use super::commands::Mongo;
 use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::shell::Hints;
 use crate::{ErrorKind, Hint, Result};
