@@ -8,9 +8,9 @@ use mongodb::change_stream::ChangeStream;
 use mongodb::options::ReadConcern;
 use tokio::time::{Instant, timeout};
 
+use super::commands::Mongo;
 use super::permits::PermitKind;
-use super::shared::MongoInner;
-use super::{error, pipeline, record};
+use super::{error_codes, pipeline, record};
 use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::{Error, ErrorKind, Hint, LockName, Result};
 
@@ -31,9 +31,9 @@ pub(super) enum ChangeSource {
 
 impl ChangeSource {
     /// Begins to look, as far back as now.
-    pub(super) async fn open(shared: &MongoInner) -> Result<Self> {
-        if shared.push {
-            let opening = shared.run(None, |at| async move {
+    pub(super) async fn open(store: &Mongo) -> Result<Self> {
+        if store.push {
+            let opening = store.run(None, |at| async move {
                 let watch = at.locks.watch().pipeline(pipeline::signal_changes());
                 watch.read_concern(ReadConcern::majority()).max_await_time(MAX_AWAIT_TIME).await
             });
@@ -42,16 +42,16 @@ impl ChangeSource {
                     let signals = HashMap::new();
                     return Ok(Self::Stream(Stream { stream: stream.with_type(), signals }));
                 }
-                Err(cause) if error::is_unauthorized(&cause) => {
+                Err(cause) if error_codes::is_unauthorized(&cause) => {
                     tracing::warn!(
-                        collection = shared.locks(),
+                        collection = store.locks(),
                         "the right changeStream is missing, so the watch polls"
                     );
                 }
-                Err(cause) => return Err(error::reading(cause)),
+                Err(cause) => return Err(error_codes::reading(cause)),
             }
         }
-        let signals = latest(shared).await?;
+        let signals = latest(store).await?;
         Ok(Self::Poll(Poll { signals, looked: Instant::now() }))
     }
 
@@ -60,10 +60,10 @@ impl ChangeSource {
     }
 
     /// What changed since; perhaps nothing. An error is a gap.
-    pub(super) async fn next_changes(&mut self, shared: &MongoInner) -> Result<Vec<Hint>> {
+    pub(super) async fn next_changes(&mut self, store: &Mongo) -> Result<Vec<Hint>> {
         match self {
             Self::Stream(pushed) => pushed.next_changes().await,
-            Self::Poll(polled) => polled.next_changes(shared).await,
+            Self::Poll(polled) => polled.next_changes(store).await,
         }
     }
 }
@@ -79,7 +79,7 @@ impl Stream {
         let event = timeout(CALL_LIMIT, self.stream.next_if_any())
             .await
             .map_err(|_| timed_out(ErrorKind::Unavailable))?
-            .map_err(error::reading)?;
+            .map_err(error_codes::reading)?;
         match event {
             Some(event) => Ok(self.hint(&event).into_iter().collect()),
             None if self.stream.is_alive() => Ok(Vec::new()),
@@ -118,10 +118,10 @@ pub(super) struct Poll {
 }
 
 impl Poll {
-    async fn next_changes(&mut self, shared: &MongoInner) -> Result<Vec<Hint>> {
+    async fn next_changes(&mut self, store: &Mongo) -> Result<Vec<Hint>> {
         let now = Instant::now();
         let since = now.duration_since(self.looked);
-        let latest = latest(shared).await?;
+        let latest = latest(store).await?;
         self.looked = now;
         let mut hints: Vec<_> = latest
             .iter()
@@ -137,11 +137,11 @@ impl Poll {
 }
 
 /// What was signalled within the window.
-async fn latest(shared: &MongoInner) -> Result<HashMap<LockName, i64>> {
-    let found = shared.read(PermitKind::Other, pipeline::signals(WINDOW), 1_000).await?;
+async fn latest(store: &Mongo) -> Result<HashMap<LockName, i64>> {
+    let found = store.read_locks(PermitKind::Other, pipeline::signals(WINDOW), 1_000).await?;
     let signal = |document: &Document| {
         // A damaged document is reported to those who use it.
-        let name = record::name(document, shared.locks()).ok()?;
+        let name = record::name(document, store.locks()).ok()?;
         Some((name, document.get_i64("signal").ok()?))
     };
     Ok(found.iter().filter_map(signal).collect())

@@ -18,7 +18,7 @@ use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
 use super::permits::{Permits, Sizes};
-use super::{collection, error};
+use super::{collection, error_codes};
 use crate::Result;
 
 /// The client of a runtime that did not call the store for this long is closed by a call from
@@ -134,7 +134,7 @@ impl Clients {
             .collect();
         let found = runtime_clients.iter_mut().find(|it| it.of == of);
         let create = |permits| -> Result<Arc<Handles>> {
-            let client = Client::with_options((**options).clone()).map_err(error::reading)?;
+            let client = Client::with_options((**options).clone()).map_err(error_codes::reading)?;
             Ok(Arc::new(Handles::new(client.database(database), &self.names, permits)))
         };
         let (handles, replaced) = match found {

@@ -8,12 +8,15 @@ use mongodb::options::{
 };
 use mongodb::{Collection, Database};
 
-use super::error;
+use super::error_codes;
 use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Namespace, Result};
 
 /// The server may take this long for one command, a little less than a call may take.
 pub(super) const COMMAND_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(2));
+
+/// An upsert that conflicts with others is tried this often.
+pub(super) const UPSERT_TRIES: u64 = 10;
 
 const FIX: &str = "take another namespace, or remove it";
 
@@ -44,7 +47,7 @@ fn write_concern() -> WriteConcern {
 
 /// Whether the server has change streams, after a look at what stands under the collection's name.
 pub(super) async fn check(database: &Database, collection: &str) -> Result<bool> {
-    let hello = database.run_command(doc! { "hello": 1 }).await.map_err(error::reading)?;
+    let hello = database.run_command(doc! { "hello": 1 }).await.map_err(error_codes::reading)?;
     let routed = hello.get_str("msg").is_ok_and(|kind| kind == "isdbgrid");
     let limit = i64::try_from(COMMAND_LIMIT.as_millis()).unwrap_or(i64::MAX);
     let list = doc! {
@@ -55,13 +58,14 @@ pub(super) async fn check(database: &Database, collection: &str) -> Result<bool>
     match database.run_command(list).await {
         Ok(answer) => check_options(collection, &answer)?,
         // The right to list is not needed for anything else.
-        Err(cause) if error::is_unauthorized(&cause) => {
+        Err(cause) if error_codes::is_unauthorized(&cause) => {
             tracing::debug!(collection, "not allowed to look at the collection's options");
         }
-        Err(cause) => return Err(error::reading(cause)),
+        Err(cause) => return Err(error_codes::reading(cause)),
     }
     let documents = database.collection::<Document>(collection);
-    let any = documents.find_one(doc! {}).max_time(COMMAND_LIMIT).await.map_err(error::reading)?;
+    let any =
+        documents.find_one(doc! {}).max_time(COMMAND_LIMIT).await.map_err(error_codes::reading)?;
     if any.is_some_and(|any| !any.contains_key("token") && !any.contains_key("signal")) {
         return Err(foreign(collection, "has documents of something else"));
     }

@@ -2,39 +2,44 @@
 
 use std::time::Duration;
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::doc;
 use mongodb::options::ReturnDocument;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::collection::COMMAND_LIMIT;
+use super::collection::{COMMAND_LIMIT, UPSERT_TRIES};
+use super::commands::Mongo;
 use super::permits::PermitKind;
-use super::shared::{MongoInner, TRIES};
-use super::{error, pipeline, record};
-use crate::{Error, InstanceRecord, Presence, Result};
+use super::record::millis;
+use super::{error_codes, pipeline, record};
+use crate::Result;
+use crate::shell::StoredInstance;
 
 /// How many documents come in one answer, if they fit.
 const BATCH: usize = 1_000;
 
-impl MongoInner {
-    /// One command; a second one for an instance that is new, which cleans up after others.
-    pub(super) async fn announce(&self, presence: &Presence, ttl: i64) -> Result<()> {
-        let said = serde_json::to_string(presence)
-            .map_err(|e| Error::invalid("the instance is no JSON").with_source(e))?;
-        if self.put(presence.holder.instance, &said, ttl).await? {
-            // It is known already, so this may fail. Whoever is new next does it then.
+impl Mongo {
+    /// Sends one command, and a second one for a new instance, which deletes expired ones.
+    pub(super) async fn put_instance(
+        &self,
+        instance: Uuid,
+        text: &str,
+        ttl: Duration,
+    ) -> Result<()> {
+        if self.put(instance, text, millis(ttl)).await? {
+            // The instance is announced, so this may fail. The next new instance tries again.
             if let Err(error) = self.delete_expired().await {
-                tracing::debug!(%error, store = self.label, "instances that are over stay on record");
+                tracing::debug!(%error, store = self.label, "expired instances stay on record");
             }
         }
         Ok(())
     }
 
-    /// Whether it was not there before.
-    async fn put(&self, instance: Uuid, said: &str, ttl: i64) -> Result<bool> {
+    /// Returns whether the instance is new.
+    async fn put(&self, instance: Uuid, text: &str, ttl: i64) -> Result<bool> {
         let filter = pipeline::instance(instance);
-        let change = pipeline::announce(said, ttl);
-        for tries in 1..=TRIES {
+        let change = pipeline::announce(text, ttl);
+        for tries in 1..=UPSERT_TRIES {
             let (filter, change) = (filter.clone(), change.clone());
             let before = self.run(Some(PermitKind::Holder), |at| async move {
                 at.instances
@@ -49,8 +54,8 @@ impl MongoInner {
             match before {
                 Ok(before) => return Ok(before.is_none()),
                 // Two upserts at once: the other's document is there now.
-                Err(cause) if error::is_conflict(&cause) && tries < TRIES => {}
-                Err(cause) => return Err(error::writing(cause)),
+                Err(cause) if error_codes::is_conflict(&cause) && tries < UPSERT_TRIES => {}
+                Err(cause) => return Err(error_codes::writing(cause)),
             }
             sleep(Duration::from_millis(fastrand::u64(0..=tries))).await;
         }
@@ -67,32 +72,21 @@ impl MongoInner {
         let deleted = self.run(Some(PermitKind::Holder), |at| async move {
             at.database.run_command(command).await
         });
-        deleted.await?.map(drop).map_err(error::writing)
+        deleted.await?.map(drop).map_err(error_codes::writing)
     }
 
-    pub(super) async fn withdraw(&self, instance: Uuid) -> Result<()> {
+    pub(super) async fn delete_instance(&self, instance: Uuid) -> Result<()> {
         let filter = pipeline::instance(instance);
         let deleted = self.run(Some(PermitKind::Holder), |at| async move {
             let delete = at.instances.find_one_and_delete(filter).projection(doc! { "_id": 1 });
             delete.max_time(COMMAND_LIMIT).await
         });
-        deleted.await?.map(drop).map_err(error::writing)
+        deleted.await?.map(drop).map_err(error_codes::writing)
     }
 
-    pub(super) async fn known(&self) -> Result<Vec<InstanceRecord>> {
+    pub(super) async fn stored_instances(&self) -> Result<Vec<StoredInstance>> {
         let found = self.read_instances(pipeline::known_instances(), BATCH).await?;
-        let mut known: Vec<_> = found.iter().filter_map(|it| self.instance(it)).collect();
-        known.sort_by_key(|record| record.presence.holder.instance);
-        Ok(known)
-    }
-
-    /// A damaged document must not hide the other instances.
-    fn instance(&self, document: &Document) -> Option<InstanceRecord> {
-        let read = record::instance(document, &self.clients.names().instances);
-        let damaged = |error: &Error| {
-            let error = error.clone().during("instances").on_store(&self.label);
-            tracing::error!(%error, "an instance cannot be shown");
-        };
-        read.inspect_err(damaged).ok()
+        let collection = &self.clients.names().instances;
+        Ok(found.iter().map(|document| record::instance(document, collection)).collect())
     }
 }

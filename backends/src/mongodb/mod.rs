@@ -50,27 +50,27 @@
 //! # Ok(()) }
 //! ```
 
+mod backend;
 mod change_stream;
 mod clients;
 mod collection;
-mod config;
-mod error;
+mod commands;
+mod error_codes;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod instances;
-mod list;
 mod permits;
 mod pipeline;
 mod prune;
 mod record;
-mod refused;
 mod renew;
-mod shared;
 mod store;
+mod url;
 mod watch;
 
 use std::sync::Arc;
 
+pub use commands::Mongo;
 pub use store::MongoStore;
 
 use crate::LockStore;
@@ -85,5 +85,5 @@ pub(crate) const DRIVER: Driver = Driver {
     },
     schema: |namespace| Ok(MongoStore::schema(namespace)),
     #[cfg(fuzzing)]
-    label: config::label_of,
+    label: url::label_of,
 };

@@ -10,11 +10,12 @@ use mongodb::bson::doc;
 use tokio::time::sleep;
 
 use super::collection::COMMAND_LIMIT;
+use super::commands::Mongo;
 use super::permits::PermitKind;
-use super::shared::MongoInner;
-use super::{error, pipeline, record};
+use super::{error_codes, pipeline, record};
 use crate::common::timeout::{read_timeout, write_timeout};
-use crate::{LockName, PruneOptions, Result};
+use crate::shell::{Found, Page};
+use crate::{LockName, Result};
 
 /// The token of a grant in the current millisecond is not yet below the server's time.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -22,29 +23,30 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// The most names that are checked together.
 const PAGE: usize = 500;
 
-impl MongoInner {
-    /// Removes a page of unused names, each in one operation, and returns them.
-    pub(super) async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+impl Mongo {
+    /// Removes the unused names of a page, each in one operation.
+    pub(super) async fn prune(
+        &self,
+        page: &Page<'_>,
+        unused_for: Duration,
+        dry_run: bool,
+    ) -> Result<Found<LockName>> {
         sleep(PAUSE).await;
-        let mut after = options.after.as_ref().map(ToString::to_string);
-        let mut pruned = Vec::new();
-        while pruned.len() < options.limit {
-            let count = (options.limit - pruned.len()).min(PAGE);
-            let stages = pipeline::unused(after.as_deref(), options.unused_for, count);
-            let found = read_timeout(self.read(PermitKind::Other, stages, count)).await?;
-            for document in &found {
-                // A document without a valid name is left alone.
-                let Ok(name) = record::name(document, self.locks()) else { continue };
-                if options.dry_run || write_timeout(self.remove(&name, options.unused_for)).await? {
-                    pruned.push(name);
-                }
-            }
-            after = found.last().and_then(|last| last.get_str("_id").ok()).map(str::to_owned);
-            if found.len() < count || after.is_none() {
-                break;
+        let limit = page.limit.min(PAGE);
+        let after = page.after.map(String::from_utf8_lossy);
+        let stages = pipeline::unused(after.as_deref(), unused_for, limit);
+        let found = read_timeout(self.read_locks(PermitKind::Other, stages, limit)).await?;
+        let mut entries = Vec::new();
+        for document in &found {
+            // A document without a valid name is left alone.
+            let Ok(name) = record::name(document, self.locks()) else { continue };
+            if dry_run || write_timeout(self.remove(&name, unused_for)).await? {
+                entries.push(name);
             }
         }
-        Ok(pruned)
+        let last = found.last().filter(|_| found.len() >= limit);
+        let next = last.and_then(|last| last.get_str("_id").ok());
+        Ok(Found { entries, next: next.map(|name| name.as_bytes().to_vec()) })
     }
 
     /// Removes the name if it is still unused, and returns whether it did.
@@ -54,6 +56,6 @@ impl MongoInner {
             let remove = at.locks.find_one_and_delete(filter).projection(doc! { "_id": 1 });
             remove.max_time(COMMAND_LIMIT).await
         });
-        removed.await?.map(|removed| removed.is_some()).map_err(error::writing)
+        removed.await?.map(|removed| removed.is_some()).map_err(error_codes::writing)
     }
 }

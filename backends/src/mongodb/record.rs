@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use mongodb::bson::{Bson, Document};
 
+use crate::shell::StoredInstance;
 use crate::{
-    Disablement, Error, ErrorKind, FencingToken, InstanceRecord, LeaseId, LeaseRecord, LockName,
-    LockRecord, Presence, Reason, Result,
+    Disablement, Error, ErrorKind, FencingToken, LeaseId, LeaseRecord, LockName, LockRecord,
+    Reason, Result,
 };
 
 /// The version of the documents that are written here. A document of version 1 does not state it.
@@ -43,30 +44,27 @@ pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<
     parse().map_err(|damage: CorruptDocument| damage.in_collection(collection).for_lock(&name))
 }
 
-/// What an instance said, as of the server's time that was read with it.
-pub(super) fn instance(document: &Document, collection: &str) -> Result<InstanceRecord> {
-    let parse = || {
+/// Returns what is stored of an instance, as of the server's time that was read with it.
+pub(super) fn instance(document: &Document, collection: &str) -> StoredInstance {
+    let parse = || -> Result<_, CorruptDocument> {
         check_version(document)?;
-        let Some(Bson::String(said)) = document.get("presence") else {
-            return Err(CorruptDocument::new("presence is no text"));
+        let Some(Bson::String(text)) = document.get("presence") else {
+            return Err(CorruptDocument::new("presence is not text"));
         };
-        let presence: Presence = serde_json::from_str(said).map_err(|source| {
-            let wrong = Error::new(ErrorKind::Corrupt, "presence is not as it was written");
-            CorruptDocument(wrong.with_source(source))
-        })?;
-        let id = document.get_str("_id").unwrap_or_default();
-        if id != presence.holder.instance.to_string() {
-            return Err(CorruptDocument::new("presence tells of another instance"));
-        }
         let expires = number(document, "expires")?;
         let expires = expires.ok_or_else(|| CorruptDocument::new("expires is missing"))?;
-        Ok(InstanceRecord { presence, left: millis_between(now(document)?, expires) })
+        Ok((text.clone(), millis_between(now(document)?, expires)))
     };
-    parse().map_err(|CorruptDocument(cause)| {
-        let id = document.get("_id").unwrap_or(&Bson::Null);
-        let message = format!("the collection {collection:?} has a damaged document {id}");
-        Error::new(ErrorKind::Corrupt, message).with_source(cause).with_fix("delete it")
-    })
+    let id = document.get("_id").unwrap_or(&Bson::Null);
+    let (text, left) = match parse() {
+        Ok((text, left)) => (Ok(text), left),
+        Err(CorruptDocument(cause)) => {
+            let message = format!("the collection {collection:?} has a damaged document {id}");
+            let error = Error::new(ErrorKind::Corrupt, message).with_source(cause);
+            (Err(error.with_fix("delete it")), Duration::ZERO)
+        }
+    };
+    StoredInstance { key: id.as_str().map_or_else(|| id.to_string(), str::to_owned), text, left }
 }
 
 /// The server's time that was read with the document.
@@ -144,6 +142,15 @@ fn disabled(document: &Document, now: i64) -> Result<Option<Disablement>, Corrup
         }
         _ => Err(CorruptDocument::new("a part of a disablement stands without the others")),
     }
+}
+
+/// Returns the duration in milliseconds, rounded up to the step of the clock.
+pub(super) fn millis(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_micros().div_ceil(1000)).unwrap_or(i64::MAX)
+}
+
+pub(super) fn duration(millis: i64) -> Duration {
+    Duration::from_millis(millis.unsigned_abs())
 }
 
 /// Zero, where the clock was set back in between.
@@ -260,30 +267,24 @@ mod tests {
 
     #[test]
     fn instance_records_round_trip_or_fail() {
-        let holder = crate::Holder::current();
-        let (id, campaigns) = (holder.instance.to_string(), vec![LockName::new("a").unwrap()]);
-        let presence = Presence { holder, campaigns, unlisted: 3 };
-        let said = serde_json::to_string(&presence).unwrap();
-        let good = doc! { "_id": &id, "presence": &said, "expires": 1_007_i64, "now": 1_000_i64 };
-        let left = Duration::from_millis(7);
-        assert_eq!(instance(&good, "c").unwrap(), InstanceRecord { presence, left });
+        let good = doc! { "_id": "id", "presence": "{}", "expires": 1_007_i64, "now": 1_000_i64 };
+        let StoredInstance { key, text, left } = instance(&good, "c");
+        assert_eq!((&*key, &*text.unwrap(), left), ("id", "{}", Duration::from_millis(7)));
         for (field, value) in [
-            ("_id", Bson::from(LeaseId::new().to_string())),
-            ("_id", Bson::from(id.to_uppercase())),
-            ("_id", Bson::Int32(1)),
             ("presence", Bson::Null),
-            ("presence", Bson::from("{}")),
             ("presence", Bson::from(doc! {})),
             ("expires", Bson::Null),
             ("expires", Bson::Int32(7)),
             ("now", Bson::Null),
+            ("version", Bson::Int64(VERSION + 1)),
         ] {
             let mut damaged = good.clone();
             damaged.insert(field, value);
-            let error = instance(&damaged, "c").unwrap_err();
+            let error = instance(&damaged, "c").text.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{damaged}");
-            let named = damaged.get("_id").unwrap().to_string();
-            assert!(error.to_string().contains(&named), "{error}");
+            assert!(error.to_string().contains("\"id\""), "{error}");
         }
+        let without_id = doc! { "_id": 1, "presence": "{}", "expires": 7_i64, "now": 0_i64 };
+        assert_eq!(instance(&without_id, "c").key, "1");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mongodb::options::{ClientOptions, ConnectionString, ServerMonitoringMode};
 
-use super::error;
+use super::error_codes;
 use super::permits::Sizes;
 use crate::common::url::check_login;
 use crate::common::url_options;
@@ -95,7 +95,7 @@ async fn read(url: &str) -> Result<(ClientOptions, String)> {
     check_options(url)?;
     ConnectionString::parse(url).map_err(|cause| bad_url(url, cause))?;
     let mut options = ClientOptions::parse(url).await.map_err(|cause| {
-        let error = error::reading(cause);
+        let error = error_codes::reading(cause);
         if error.is_invalid() { unreadable() } else { error }
     })?;
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);

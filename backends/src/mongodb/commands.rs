@@ -1,5 +1,6 @@
-//! What the clones of a store share, and its ways to ask the server.
+//! The commands that the store sends, each with a permit of the client of this runtime.
 
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,26 +12,37 @@ use mongodb::options::ReturnDocument;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::clients::{Clients, Handles};
-use super::collection::COMMAND_LIMIT;
+use super::collection::{COMMAND_LIMIT, UPSERT_TRIES};
 use super::permits::PermitKind;
-use super::refused::RefusedNames;
-use super::{error, pipeline, record};
+use super::{error_codes, pipeline, record};
+use crate::shell::{Entry, RecentRefusals};
 use crate::{Error, ErrorKind, LockName, LockRecord, Result};
 
-/// How often an upsert is tried that others keep overtaking.
-pub(super) const TRIES: u64 = 10;
-
-pub(super) struct MongoInner {
+/// The backend of a [`MongoStore`](super::MongoStore).
+pub struct Mongo {
     pub(super) label: String,
     pub(super) clients: Clients,
     /// Whether the server has change streams.
     pub(super) push: bool,
     /// Attempts at these names read them first.
-    pub(super) refused: RefusedNames,
+    pub(super) refusals: RecentRefusals,
 }
 
-impl MongoInner {
-    /// The name of the collection of locks.
+impl fmt::Debug for Mongo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mongo")
+            .field("label", &self.label)
+            .field("collection", &self.locks())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Mongo {
+    pub(super) fn new(label: String, clients: Clients, push: bool) -> Self {
+        Self { label, clients, push, refusals: RecentRefusals::default() }
+    }
+
+    /// Returns the name of the collection of locks.
     pub(super) fn locks(&self) -> &str {
         &self.clients.names().locks
     }
@@ -78,16 +90,15 @@ impl MongoInner {
         filter: Document,
         change: Vec<Document>,
     ) -> Result<Option<Document>> {
-        self.modify(PermitKind::Holder, filter, change, false).await?.map_err(error::writing)
+        self.modify(PermitKind::Holder, filter, change, false).await?.map_err(error_codes::writing)
     }
 
     /// Fails if a later version of this library wrote the document of that name, which is the reason
     /// why a change did not find it.
     pub(super) async fn check_version(&self, name: &LockName) -> Result<()> {
-        let stages = pipeline::read(pipeline::named(name));
-        let found = self.read(PermitKind::Holder, stages, 1).await?;
+        let found = self.find(PermitKind::Holder, name).await?;
         found
-            .first()
+            .as_ref()
             .map_or(Ok(()), record::check_version)
             .map_err(|damage| damage.in_collection(self.locks()).for_lock(name))
     }
@@ -101,13 +112,13 @@ impl MongoInner {
         name: &LockName,
         change: Vec<Document>,
     ) -> Result<Document> {
-        for tries in 1..=TRIES {
+        for tries in 1..=UPSERT_TRIES {
             match self.modify(purpose, pipeline::named(name), change.clone(), true).await? {
                 Ok(Some(document)) => return Ok(document),
                 // Two upserts at once: the other's document is there now.
                 Ok(None) => {}
-                Err(cause) if error::is_conflict(&cause) && tries < TRIES => {}
-                Err(cause) => return Err(error::writing(cause)),
+                Err(cause) if error_codes::is_conflict(&cause) && tries < UPSERT_TRIES => {}
+                Err(cause) => return Err(error_codes::writing(cause)),
             }
             sleep(Duration::from_millis(fastrand::u64(0..=tries))).await;
         }
@@ -146,7 +157,7 @@ impl MongoInner {
         let answer = self.run(Some(PermitKind::Holder), |at| async move {
             at.database.run_command(command).await
         });
-        let answer = answer.await?.map_err(error::writing)?;
+        let answer = answer.await?.map_err(error_codes::writing)?;
         if let Ok(unmet) = answer.get_document("writeConcernError") {
             return Err(partial_failure(unmet));
         }
@@ -155,7 +166,7 @@ impl MongoInner {
     }
 
     /// Runs an aggregation that reads at most `limit` locks, in one round trip if they fit.
-    pub(super) async fn read(
+    pub(super) async fn read_locks(
         &self,
         purpose: PermitKind,
         stages: Vec<Document>,
@@ -185,23 +196,25 @@ impl MongoInner {
             let read = collection(&at).aggregate(stages).batch_size(batch);
             read.max_time(COMMAND_LIMIT).await?.try_collect().await
         };
-        self.run(Some(purpose), read).await?.map_err(error::reading)
+        self.run(Some(purpose), read).await?.map_err(error_codes::reading)
     }
 
-    pub(super) async fn find(&self, name: &LockName) -> Result<Option<LockRecord>> {
+    /// Reads the document of that name, with the server's time.
+    pub(super) async fn find(
+        &self,
+        purpose: PermitKind,
+        name: &LockName,
+    ) -> Result<Option<Document>> {
         let stages = pipeline::read(pipeline::named(name));
-        let found = self.read(PermitKind::Other, stages, 1).await?;
-        found.first().map(|document| self.with_time(document)).transpose()
+        Ok(self.read_locks(purpose, stages, 1).await?.pop())
     }
 
-    /// Like [`find`](Self::find), but a damaged document is a record that says so.
-    pub(super) async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        let stages = pipeline::read(pipeline::named(name));
-        let found = self.read(PermitKind::Other, stages, 1).await?;
-        Ok(found.first().map(|document| {
-            let record = self.with_time(document);
-            record.unwrap_or_else(|error| LockRecord::unreadable(name.clone(), &error))
-        }))
+    /// Returns what a document shows that was read with the server's time.
+    pub(super) fn entry(&self, document: &Document) -> Entry {
+        match self.with_time(document) {
+            Ok(record) => Entry::Record(record),
+            Err(error) => Entry::Corrupt { name: record::name(document, self.locks()).ok(), error },
+        }
     }
 
     /// A document that was read with the server's time.
@@ -219,7 +232,7 @@ impl MongoInner {
         let hello = self.run(Some(purpose), |at| async move {
             at.database.run_command(doc! { "hello": 1 }).await
         });
-        let hello = hello.await?.map_err(error::reading)?;
+        let hello = hello.await?.map_err(error_codes::reading)?;
         let now = hello.get_datetime("localTime").map_err(|source| {
             Error::new(ErrorKind::Unsupported, "the server does not tell its time")
                 .with_source(source)
@@ -244,7 +257,7 @@ fn failed_update(failed: &Bson) -> Result<(usize, Error)> {
 }
 
 fn partial_failure(failed: &Document) -> Error {
-    error::partial_failure(
+    error_codes::partial_failure(
         failed.get_i32("code").unwrap_or(0),
         failed.get_str("errmsg").unwrap_or_default(),
     )
