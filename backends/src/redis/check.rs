@@ -1,9 +1,9 @@
 //! Checks, when a store opens, that the server knows the commands and that the user may run them.
 
 use super::connect::NODE_CONNECT_TIMEOUT;
-use super::error;
+use super::error_codes;
 use super::record::{ScriptReply, unexpected_reply};
-use super::request::{Call, Request};
+use super::request::{Request, ScriptCall};
 use super::runtimes::Connections;
 use super::scripts;
 use super::servers::Servers;
@@ -34,7 +34,7 @@ pub(super) async fn check(connections: &Connections, keys: &str, channel: &str) 
     without_duplicates(&mut refused);
     without_duplicates(&mut unknown);
     if !unknown.is_empty() {
-        return Err(error::no_command(&unknown.join(", ")));
+        return Err(error_codes::no_command(&unknown.join(", ")));
     }
     let reads: Vec<_> = refused
         .iter()
@@ -78,7 +78,7 @@ pub(super) async fn check(connections: &Connections, keys: &str, channel: &str) 
 async fn check_scripts(servers: &Servers, keys: &str, channel: &str) -> Result<Vec<ScriptReply>> {
     let request = |key: String| {
         let arguments = vec![channel.into()];
-        Request::Script(Call { script: &scripts::CHECK, key: key.into(), arguments })
+        Request::Script(ScriptCall { script: &scripts::CHECK, key: key.into(), arguments })
     };
     if !servers.is_cluster() {
         // No lock can have the empty name.

@@ -7,29 +7,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::redis::aio::ConnectionLike;
-use ::redis::{Client, ConnectionAddr, RedisError, Value};
+use ::redis::{Client, RedisError, Value};
 use futures_util::future::join_all;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
 use super::connect::{self, NODE_CONNECT_TIMEOUT};
-use super::error;
+use super::error_codes;
+use super::fetch_slots::{fetch_slots, no_seeds, not_covered};
 use super::primary::Primary;
 use super::request::Request;
 use super::shared_connection::{BatchFailure, SharedConnection};
 use super::slots::{self, SlotMap};
 use super::topology::ServerLocator;
 use crate::common::timeout::CALL_LIMIT;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// A request follows its slot to another node at most this often, each time after this pause.
 const MAX_REDIRECTS: u32 = 10;
 const REDIRECT_PAUSE: Duration = Duration::from_millis(50);
-
-/// If a node does not return the slots within this time, the next one is asked too.
-const HEDGE: Duration = Duration::from_millis(100);
 
 /// The slots are read at most this often.
 const RECENT: Duration = Duration::from_millis(200);
@@ -68,7 +64,7 @@ impl Cluster {
     /// Runs one request at the node that stores its key.
     pub(super) async fn call(self: &Arc<Self>, request: Request) -> Result<Value> {
         let owner = self.slots().await?.owner(slots::slot(request.key())).cloned();
-        let Some(owner) = owner else { return Err(self.not_covered()) };
+        let Some(owner) = owner else { return Err(not_covered()) };
         let mut answers = self.at_node(&owner, &[request]).await;
         answers.pop().unwrap_or_else(|| Err(no_answer(&owner)))
     }
@@ -120,7 +116,7 @@ impl Cluster {
                 all[at] = Some(answer);
             }
         }
-        Ok(all.into_iter().map(|one| one.unwrap_or_else(|| Err(self.not_covered()))).collect())
+        Ok(all.into_iter().map(|one| one.unwrap_or_else(|| Err(not_covered()))).collect())
     }
 
     /// Returns a connection to each primary.
@@ -195,10 +191,10 @@ impl Cluster {
                 None => return Err(no_answer(&node)),
             };
         }
-        if error::is_of_connection(&cause) || cause.code() == Some("CLUSTERDOWN") {
+        if error_codes::is_of_connection(&cause) || cause.code() == Some("CLUSTERDOWN") {
             self.plan_refresh();
         }
-        Err(error::calling(cause))
+        Err(error_codes::calling(cause))
     }
 
     fn connection(&self, address: &Address) -> Result<Arc<SharedConnection>> {
@@ -208,7 +204,7 @@ impl Cluster {
         }
         let seed = self.seeds.first().ok_or_else(no_seeds)?;
         let client = connect::client_at(seed.get_connection_info(), address);
-        let server = ServerLocator::Direct(Box::new(client.map_err(error::connecting)?));
+        let server = ServerLocator::Direct(Box::new(client.map_err(error_codes::connecting)?));
         let connection = Arc::new(SharedConnection::new(server, NODE_CONNECT_TIMEOUT));
         state.connections.insert(address.clone(), Arc::clone(&connection));
         Ok(connection)
@@ -246,7 +242,8 @@ impl Cluster {
                 return Ok(slots);
             }
         }
-        let found = self.fetch_slots().await;
+        let last = Arc::clone(&self.state().slots);
+        let found = fetch_slots(&self.seeds, &last).await;
         *latest = Some(Instant::now());
         let slots = Arc::new(found?);
         let mut state = self.state();
@@ -254,47 +251,6 @@ impl Cluster {
         let nodes = slots.nodes();
         state.connections.retain(|address, _| nodes.contains(address));
         Ok(slots)
-    }
-
-    /// Asks one node after the other, without waiting for slow ones; the first answer counts.
-    async fn fetch_slots(&self) -> Result<SlotMap> {
-        let seed = self.seeds.first().ok_or_else(no_seeds)?;
-        let slots = Arc::clone(&self.state().slots);
-        let mut nodes = Vec::new();
-        for address in slots.nodes() {
-            let client = connect::client_at(seed.get_connection_info(), address);
-            nodes.push(client.map_err(error::connecting)?);
-        }
-        // The nodes that are known from the last read come first, since the URL may name old ones.
-        fastrand::shuffle(&mut nodes);
-        let known = nodes.len();
-        nodes.extend(self.seeds.iter().cloned());
-        fastrand::shuffle(&mut nodes[known..]);
-        let mut asked: FuturesUnordered<_> = (0..)
-            .zip(&nodes)
-            .map(|(at, node)| async move {
-                sleep(HEDGE * at).await;
-                timeout(NODE_CONNECT_TIMEOUT, fetch_slots_from(node)).await.unwrap_or_else(|_| {
-                    let address = node.get_connection_info().addr();
-                    let cause = error::unanswered(ErrorKind::Unavailable, NODE_CONNECT_TIMEOUT);
-                    Err(error::of_node(address, cause))
-                })
-            })
-            .collect();
-        let mut failed = no_seeds();
-        while let Some(answer) = asked.next().await {
-            match answer {
-                Ok(slots) if slots.is_empty() => failed = self.not_covered(),
-                Ok(slots) => return Ok(slots),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
-    }
-
-    fn not_covered(&self) -> Error {
-        Error::new(ErrorKind::Unavailable, "no node of the cluster has the slot of this lock")
-            .with_fix("see CLUSTER INFO: are all slots assigned?")
     }
 
     fn state(&self) -> MutexGuard<'_, ClusterState> {
@@ -311,26 +267,10 @@ impl Drop for RefreshGuard {
     }
 }
 
-async fn fetch_slots_from(node: &Client) -> Result<SlotMap> {
-    let asked = match node.get_connection_info().addr() {
-        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
-        _ => "",
-    };
-    let mut connection = connect::plain(node).await.map_err(error::connecting)?;
-    let mut command = ::redis::cmd("CLUSTER");
-    command.arg("SLOTS");
-    let answer = connection.req_packed_command(&command).await.and_then(Value::extract_error);
-    SlotMap::parse(answer.map_err(error::connecting)?, asked)
-}
-
 fn missing_reply(node: &Address, failed: BatchFailure) -> Error {
-    error::of_node(node, Error::from(failed))
+    error_codes::of_node(node, Error::from(failed))
 }
 
 fn no_answer(node: &Address) -> Error {
     missing_reply(node, BatchFailure::Unanswered(CALL_LIMIT))
-}
-
-fn no_seeds() -> Error {
-    Error::invalid("no node of the cluster is given")
 }

@@ -6,15 +6,15 @@ use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, RedisResult, Value};
 
 use super::address::Address;
-use super::error;
+use super::error_codes;
 use crate::Result;
 
 /// Connecting may take this long: less than a call, so that a request without a connection was
 /// certainly not sent.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connecting to one node of a cluster may take this long, so that others are reached in time if one
-/// hangs.
+/// Connecting to one node of a cluster may take this long, so that others are reached in time if
+/// one hangs.
 pub(super) const NODE_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Returns a client for that address with the settings of another client.
@@ -45,16 +45,23 @@ pub(super) async fn plain(client: &Client) -> RedisResult<MultiplexedConnection>
 /// user may not ask for the role, or a proxy does not know the command, the role is not checked; a
 /// replica refuses writes by default.
 pub(super) async fn primary(client: &Client) -> Result<MultiplexedConnection> {
-    let mut connection = plain(client).await.map_err(error::connecting)?;
+    let mut connection = plain(client).await.map_err(error_codes::connecting)?;
     let answer = connection.req_packed_command(&::redis::cmd("ROLE")).await;
     match answer.and_then(Value::extract_error) {
         Ok(Value::Array(role)) => match role.first() {
-            Some(Value::BulkString(role)) if role == b"slave" => Err(error::replica()),
-            Some(Value::BulkString(role)) if role == b"sentinel" => Err(error::sentinel()),
+            Some(Value::BulkString(role)) if role == b"slave" => Err(error_codes::replica()),
+            Some(Value::BulkString(role)) if role == b"sentinel" => Err(error_codes::sentinel()),
             _ => Ok(connection),
         },
         Ok(_) => Ok(connection),
-        Err(cause) if error::may_not_ask(&cause) => Ok(connection),
-        Err(cause) => Err(error::connecting(cause)),
+        Err(cause) if error_codes::may_not_ask(&cause) => Ok(connection),
+        Err(cause) => Err(error_codes::connecting(cause)),
     }
+}
+
+/// Installs a cryptography provider for TLS, unless the application has installed one.
+///
+/// The driver uses the provider of the process, and panics where rustls cannot choose one.
+pub(super) fn provide_cryptography() {
+    _ = rustls::crypto::ring::default_provider().install_default();
 }

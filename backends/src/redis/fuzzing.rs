@@ -2,18 +2,18 @@
 
 use ::redis::Value;
 
-use super::operations;
 use super::record::ScriptReply;
+use super::renew;
 use crate::{LockName, LockRecord, RenewOutcome, Result};
 
-/// A script's answer that brings a record: its word, and the record.
+/// Reads a script's reply that has a record, and returns its word and the record.
 pub fn record(name: &LockName, answer: Value) -> Result<(String, LockRecord)> {
     let answer = ScriptReply::new(answer)?;
     let record = answer.record(name)?;
     Ok((answer.word, record))
 }
 
-/// The answer to a renewal.
+/// Reads the reply to a renewal.
 pub fn renewed(name: &LockName, answer: Value) -> Result<RenewOutcome> {
-    operations::renewed(name, Ok(answer))
+    renew::renewed(name, Ok(answer))
 }

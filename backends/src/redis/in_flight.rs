@@ -26,8 +26,8 @@ impl<'a> InFlight<'a> {
         Self { state, connection, since: Instant::now(), ended: false }
     }
 
-    /// Waits for the answer. While the connection is silent, so that it may be dead, later calls use
-    /// another one.
+    /// Waits for the answer. While the connection is silent, so that it may be dead, later calls
+    /// use another one.
     pub(super) async fn await_answer<T>(&self, answer: impl Future<Output = T>) -> T {
         let mut answer = pin!(answer);
         let mut check = self.silent_at(liveness::MIN_SILENCE);

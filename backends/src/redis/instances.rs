@@ -1,4 +1,4 @@
-//! Instances that make themselves known: a string each, which the server forgets by itself.
+//! Instances that make themselves known: the server keeps a string for each until it expires.
 
 use std::time::Duration;
 
@@ -8,20 +8,21 @@ use uuid::Uuid;
 use super::request::Request;
 use super::scan;
 use super::servers::{self, Servers};
-use crate::{Error, ErrorKind, InstanceRecord, Presence, Result};
+use crate::shell::StoredInstance;
+use crate::{Error, ErrorKind, Namespace, Result};
 
-/// How many instances are asked for at once: what one says may be long.
+/// This many instances are read in one round trip, since the text of each may be long.
 const BATCH: usize = 100;
 
-/// Where instances are kept.
+/// The keys of the instances.
 #[derive(Debug)]
 pub(super) struct Instances {
-    /// Of the keys: what stands before an instance's id.
+    /// The prefix of the keys, before an instance's id.
     keys: String,
 }
 
 impl Instances {
-    pub(super) fn new(namespace: &crate::Namespace) -> Self {
+    pub(super) fn new(namespace: &Namespace) -> Self {
         Self { keys: format!("{namespace}:instance:") }
     }
 
@@ -29,18 +30,17 @@ impl Instances {
         format!("{}{instance}", self.keys)
     }
 
-    /// One `SET`, which replaces what was said before, and when that ends.
+    /// Replaces the text of an instance and the time when it expires, in one command.
     pub(super) async fn announce(
         &self,
         servers: &Servers,
-        presence: &Presence,
+        instance: Uuid,
+        text: &str,
         ttl: Duration,
     ) -> Result<()> {
-        let said = serde_json::to_string(presence)
-            .map_err(|e| Error::invalid("the instance is no JSON").with_source(e))?;
-        let key = self.key(presence.holder.instance);
+        let key = self.key(instance);
         let mut command = ::redis::cmd("SET");
-        command.arg(&key).arg(said).arg("PX").arg(millis(ttl));
+        command.arg(&key).arg(text).arg("PX").arg(millis(ttl));
         servers.call(Request::Command { key: key.into(), command }).await.map(drop)
     }
 
@@ -49,28 +49,19 @@ impl Instances {
         servers.call(delete).await.map(drop)
     }
 
-    /// All that are known, of every primary.
-    pub(super) async fn known(
-        &self,
-        servers: &Servers,
-        store: &str,
-    ) -> Result<Vec<InstanceRecord>> {
+    /// Reads the texts of all instances from every primary.
+    pub(super) async fn stored(&self, servers: &Servers) -> Result<Vec<StoredInstance>> {
         let keys: Vec<_> = scan::keys(servers, &self.keys, "").await?.into_iter().collect();
-        let mut known = Vec::new();
+        let mut all = Vec::new();
         for keys in keys.chunks(BATCH) {
             let asked = |key: &Vec<u8>| ["GET", "PTTL"].map(|name| Request::command(name, key));
             let commands: Vec<_> = keys.iter().flat_map(asked).collect();
             let answers = servers.call_all(commands, servers::full_limit).await?;
             let mut answers = answers.into_iter();
             for key in keys {
-                let (Some(said), Some(left)) = (answers.next(), answers.next()) else { break };
-                match self.record(key, said, left) {
-                    Ok(record) => known.extend(record),
-                    // One that is damaged must not hide the others.
-                    Err(error) if error.kind() == ErrorKind::Corrupt => {
-                        let error = error.during("instances").on_store(store);
-                        tracing::error!(%error, "an instance cannot be listed");
-                    }
+                let (Some(text), Some(left)) = (answers.next(), answers.next()) else { break };
+                match self.read(key, text, left) {
+                    Ok(stored) => all.extend(stored),
                     // A server that failed in between must not hide the instances on the others.
                     Err(error) if servers.is_cluster() && error.is_transient() => {
                         tracing::warn!(%error, "an instance cannot be listed");
@@ -79,46 +70,60 @@ impl Instances {
                 }
             }
         }
-        known.sort_by_key(|record| record.presence.holder.instance);
-        Ok(known)
+        Ok(all)
     }
 
-    /// What a key says, and for how long; none when it is gone since it was found.
-    fn record(
+    /// Returns what is stored at a key, or `None` if it is gone since it was found.
+    fn read(
         &self,
         key: &[u8],
-        said: Result<Value>,
+        text: Result<Value>,
         left: Result<Value>,
-    ) -> Result<Option<InstanceRecord>> {
-        let said = match said {
+    ) -> Result<Option<StoredInstance>> {
+        let id = key.strip_prefix(self.keys.as_bytes()).unwrap_or(key);
+        let id = String::from_utf8_lossy(id).into_owned();
+        match parse(key, text, left) {
+            Ok(Some((text, left))) => Ok(Some(StoredInstance { key: id, text: Ok(text), left })),
+            Ok(None) => Ok(None),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                return Err(corrupt(key, "it holds something else").with_source(error));
+                Ok(Some(StoredInstance { key: id, text: Err(error), left: Duration::ZERO }))
             }
-            said => said?,
-        };
-        let said = match said {
-            Value::Nil => return Ok(None),
-            Value::BulkString(said) => said,
-            _ => return Err(corrupt(key, "it is no string")),
-        };
-        let left = match left? {
-            // The first is gone, the second never ends.
-            Value::Int(-2) => return Ok(None),
-            Value::Int(-1) => return Err(corrupt(key, "it has no time to live")),
-            Value::Int(left) => u64::try_from(left).ok(),
-            _ => None,
-        };
-        let left = left.ok_or_else(|| corrupt(key, "it does not tell what is left of it"))?;
-        let presence: Presence = serde_json::from_slice(&said)
-            .map_err(|cause| corrupt(key, "it tells no instance").with_source(cause))?;
-        if self.key(presence.holder.instance).as_bytes() != key {
-            return Err(corrupt(key, "it tells of another instance"));
+            Err(error) => Err(error),
         }
-        Ok(Some(InstanceRecord { presence, left: Duration::from_millis(left) }))
     }
 }
 
-/// Rounded up: keys expire by whole milliseconds.
+/// Reads the text at a key, and for how long it is kept.
+fn parse(
+    key: &[u8],
+    text: Result<Value>,
+    left: Result<Value>,
+) -> Result<Option<(String, Duration)>> {
+    let text = match text {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            return Err(corrupt(key, "it holds something else").with_source(error));
+        }
+        text => text?,
+    };
+    let text = match text {
+        Value::Nil => return Ok(None),
+        Value::BulkString(text) => text,
+        _ => return Err(corrupt(key, "it is not a string")),
+    };
+    let left = match left? {
+        // The first is gone, the second never ends.
+        Value::Int(-2) => return Ok(None),
+        Value::Int(-1) => return Err(corrupt(key, "it has no time to live")),
+        Value::Int(left) => u64::try_from(left).ok(),
+        _ => None,
+    };
+    let left = left.ok_or_else(|| corrupt(key, "the server does not say when it expires"))?;
+    let text = String::from_utf8(text)
+        .map_err(|cause| corrupt(key, "it is not UTF-8").with_source(cause))?;
+    Ok(Some((text, Duration::from_millis(left))))
+}
+
+/// Returns the ttl in milliseconds, rounded up, since keys expire by whole milliseconds.
 fn millis(ttl: Duration) -> String {
     ttl.as_nanos().div_ceil(1_000_000).to_string()
 }
@@ -132,51 +137,42 @@ fn corrupt(key: &[u8], what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Holder, LockName, Namespace};
 
     fn bulk(text: &str) -> Value {
         Value::BulkString(text.as_bytes().to_vec())
     }
 
     #[test]
-    fn instance_records_round_trip_or_fail() {
+    fn instances_are_read_or_reported_as_damaged() {
         let instances = Instances::new(&Namespace::new("ns").unwrap());
-        let campaigns = vec![LockName::new("a").unwrap()];
-        let presence = Presence { holder: Holder::current(), campaigns, unlisted: 3 };
-        let key = instances.key(presence.holder.instance);
-        assert_eq!(key, format!("ns:instance:{}", presence.holder.instance));
-        let said = serde_json::to_string(&presence).unwrap();
-        let read = |key: &str, said: Value, left: Value| {
-            instances.record(key.as_bytes(), Ok(said), Ok(left))
-        };
-        let left = Duration::from_millis(7);
-        let record = InstanceRecord { presence, left };
-        assert_eq!(read(&key, bulk(&said), Value::Int(7)).unwrap(), Some(record));
+        let id = Uuid::now_v7();
+        let key = instances.key(id);
+        assert_eq!(key, format!("ns:instance:{id}"));
+        let read =
+            |text: Result<Value>, left: Result<Value>| instances.read(key.as_bytes(), text, left);
+        let stored = read(Ok(bulk("text")), Ok(Value::Int(7))).unwrap().unwrap();
+        assert_eq!((stored.key, stored.left), (id.to_string(), Duration::from_millis(7)));
+        assert_eq!(stored.text.unwrap(), "text");
         // It ended between two questions.
-        assert_eq!(read(&key, Value::Nil, Value::Int(-2)).unwrap(), None);
-        assert_eq!(read(&key, bulk(&said), Value::Int(-2)).unwrap(), None);
-        let other = instances.key(Uuid::now_v7());
-        for (key, said, left) in [
-            (&*key, bulk("{}"), Value::Int(7)),
-            (&key, bulk("no JSON"), Value::Int(7)),
-            (&key, Value::BulkString(vec![0xff]), Value::Int(7)),
-            (&key, Value::Int(7), Value::Int(7)),
-            (&key, bulk(&said), Value::Int(-1)),
-            (&key, bulk(&said), Value::Int(-3)),
-            (&key, bulk(&said), bulk("7")),
-            (&other, bulk(&said), Value::Int(7)),
-            (&key.to_uppercase(), bulk(&said), Value::Int(7)),
-        ] {
-            let error = read(key, said, left).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-            assert!(error.to_string().contains(key), "{error}");
+        for text in [Value::Nil, bulk("text")] {
+            assert!(read(Ok(text), Ok(Value::Int(-2))).unwrap().is_none());
         }
-        let wrong = || Err(Error::new(ErrorKind::Corrupt, "WRONGTYPE"));
-        let error = instances.record(key.as_bytes(), wrong(), Ok(Value::Int(7))).unwrap_err();
-        assert!(error.to_string().contains(&key), "{error}");
+        let wrong_type = Err(Error::new(ErrorKind::Corrupt, "WRONGTYPE"));
+        for (text, left) in [
+            (Ok(Value::BulkString(vec![0xff])), Value::Int(7)),
+            (Ok(Value::Int(7)), Value::Int(7)),
+            (Ok(bulk("text")), Value::Int(-1)),
+            (Ok(bulk("text")), Value::Int(-3)),
+            (Ok(bulk("text")), bulk("7")),
+            (wrong_type, Value::Int(7)),
+        ] {
+            let stored = read(text, Ok(left)).unwrap().unwrap();
+            let error = stored.text.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            assert!(error.to_string().contains(&key), "{error}");
+        }
         let denied = || Err(Error::new(ErrorKind::Denied, "NOPERM"));
-        let error = instances.record(key.as_bytes(), denied(), denied()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert_eq!(read(denied(), denied()).unwrap_err().kind(), ErrorKind::Denied);
     }
 
     #[test]

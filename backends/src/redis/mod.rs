@@ -20,8 +20,8 @@
 //!
 //! Each operation is one Lua script on one key, `NAMESPACE:lock:NAME`, which the server runs with
 //! nothing in between. The time is read inside of it, so nothing waits between clock and decision.
-//! Scripts that change who may have a lock publish its name on `NAMESPACE:hints`. What instances say
-//! of themselves is at `NAMESPACE:instance:ID`, until it expires.
+//! Scripts that change who may have a lock publish its name on `NAMESPACE:hints`. The text of each
+//! instance is at `NAMESPACE:instance:ID`, until it expires.
 //!
 //! ```no_run
 //! use leasehold::redis::RedisStore;
@@ -35,24 +35,26 @@
 //! ```
 
 mod address;
+mod backend;
 mod check;
 mod cluster;
-mod config;
 mod connect;
 mod connection_state;
-mod error;
+mod error_codes;
+mod fetch_slots;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod in_flight;
 mod instances;
 mod liveness;
-mod operations;
 mod pipeline;
 mod primary;
 mod record;
+mod renew;
 mod request;
 mod runtimes;
 mod scan;
+mod script_runner;
 mod scripts;
 mod sentinel;
 mod servers;
@@ -60,6 +62,7 @@ mod shared_connection;
 mod slots;
 mod store;
 mod topology;
+mod url;
 mod url_options;
 mod votes;
 mod wait_pool;
@@ -67,6 +70,7 @@ mod watch;
 
 use std::sync::Arc;
 
+pub use backend::Redis;
 pub use store::RedisStore;
 
 use crate::LockStore;
@@ -81,5 +85,5 @@ pub(crate) const DRIVER: Driver = Driver {
     },
     schema: |namespace| Ok(RedisStore::schema(namespace)),
     #[cfg(fuzzing)]
-    label: |url| Ok(config::parse(url)?.label),
+    label: |url| Ok(url::parse(url)?.label),
 };

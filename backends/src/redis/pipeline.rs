@@ -3,7 +3,7 @@
 use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 
-use super::error;
+use super::error_codes;
 use super::request::Request;
 
 /// The answers to a batch, and to the command that was sent after it.
@@ -20,7 +20,7 @@ pub(super) async fn run(
     let mut replies = exchange(connection, by_hash).await?;
     let mut last = then.and_then(|_| replies.pop());
     let missing: Vec<_> = (0..replies.len())
-        .filter(|&at| matches!(&replies[at], Err(cause) if error::is_no_script(cause)))
+        .filter(|&at| matches!(&replies[at], Err(cause) if error_codes::is_no_script(cause)))
         .collect();
     if !missing.is_empty() {
         let with_source = missing.iter().map(|&at| requests[at].with_source()).chain(then.cloned());

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::address::Address;
 use super::connect::NODE_CONNECT_TIMEOUT;
-use super::error;
+use super::error_codes;
 use super::request::Request;
 use super::shared_connection::SharedConnection;
 use crate::common::timeout::CALL_LIMIT;
@@ -27,9 +27,9 @@ impl Primary {
         let asked = self.connection.call(Request::Command { key: Vec::new(), command });
         let answer = timeout(limit, asked).await;
         let answer =
-            answer.unwrap_or_else(|_| Err(error::unanswered(ErrorKind::Unavailable, limit)));
+            answer.unwrap_or_else(|_| Err(error_codes::unanswered(ErrorKind::Unavailable, limit)));
         answer.map_err(|cause| match &self.node {
-            Some(node) if cause.is_transient() => error::of_node(node, cause),
+            Some(node) if cause.is_transient() => error_codes::of_node(node, cause),
             _ => cause,
         })
     }

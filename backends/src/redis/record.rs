@@ -29,7 +29,7 @@ const FIELDS: &[&str] = &[
     "disabled_at",
 ];
 
-/// A script's answer: a word, and what belongs to it.
+/// The reply of a script: a word, and what belongs to it.
 #[derive(Debug)]
 pub(super) struct ScriptReply {
     pub(super) word: String,
@@ -43,6 +43,15 @@ impl ScriptReply {
         let word = values.next().ok_or_else(unexpected_reply)?;
         let word = text(&word).ok_or_else(unexpected_reply)?.to_owned();
         Ok(Self { word, rest: values.collect() })
+    }
+
+    /// Reads the reply to a call for that name, which is an error if the record is damaged.
+    pub(super) fn for_lock(name: &LockName, value: Value) -> Result<Self> {
+        let reply = Self::new(value)?;
+        if reply.word == "damaged" {
+            reply.record(name)?;
+        }
+        Ok(reply)
     }
 
     fn text(&self, at: usize) -> Result<&str> {
@@ -63,7 +72,7 @@ impl ScriptReply {
         words.iter().map(|word| text(word).ok_or_else(unexpected_reply)).collect()
     }
 
-    /// The record that came along, as of the server's time that came with it.
+    /// Reads the record in the reply, as of the server's time in the same reply.
     pub(super) fn record(&self, name: &LockName) -> Result<LockRecord> {
         let now = self.number(0)?;
         let Some(Value::Array(flat)) = self.rest.get(1) else { return Err(unexpected_reply()) };
@@ -74,7 +83,8 @@ impl ScriptReply {
         parsed.map_err(|cause| corrupt(name, cause))
     }
 
-    /// Why the lease is to end, which stands first. It is part of the record, where it may be damaged.
+    /// Reads the first part as the reason for which the lease ends. It comes from the record, where
+    /// it may be damaged.
     pub(super) fn reason(&self, name: &LockName) -> Result<Reason> {
         let reason = self.rest.first().ok_or_else(unexpected_reply)?;
         let reason = text(reason).ok_or_else(|| corrupt_reason("the reason is no UTF-8"));

@@ -7,13 +7,13 @@ use super::scripts::Script;
 /// A script or a command, with the key that determines its server in a cluster.
 #[derive(Clone, Debug)]
 pub(super) enum Request {
-    Script(Call),
+    Script(ScriptCall),
     Command { key: Vec<u8>, command: Cmd },
 }
 
 /// A script with its key and arguments.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
+pub(super) struct ScriptCall {
     pub(super) script: &'static Script,
     pub(super) key: Vec<u8>,
     pub(super) arguments: Vec<Vec<u8>>,
@@ -59,7 +59,7 @@ impl Request {
     }
 }
 
-impl Call {
+impl ScriptCall {
     fn command(&self, command: &str, script: &str) -> Cmd {
         let mut command = ::redis::cmd(command);
         command.arg(script).arg(1).arg(&self.key);

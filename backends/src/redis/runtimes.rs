@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn each_runtime_has_its_own_connections_for_as_long_as_it_uses_them() {
-        let topology = super::super::config::parse("redis://localhost").unwrap().topology;
+        let topology = super::super::url::parse("redis://localhost").unwrap().topology;
         let store = Runtimes::new(topology, 0);
         let runtimes: Vec<_> = (0..10).map(|_| runtime()).collect();
         let here = |at: usize| runtimes[at].block_on(async { store.here() });

@@ -32,7 +32,7 @@ pub(super) struct ScanCache {
 }
 
 /// The purpose and prefix of a listing, and the name after which it continues.
-type ScanKey = (&'static str, String, LockName);
+type ScanKey = (&'static str, String, Vec<u8>);
 
 #[derive(Clone, Debug)]
 struct CachedScan {
@@ -48,20 +48,23 @@ impl ScanCache {
         keys: &str,
         purpose: &'static str,
         prefix: &str,
-        after: Option<&LockName>,
+        after: Option<&[u8]>,
     ) -> Result<NamePage> {
         let cached = after
-            .and_then(|after| self.cache().remove(&(purpose, prefix.to_owned(), after.clone())));
+            .and_then(|after| self.cache().remove(&(purpose, prefix.to_owned(), after.to_vec())));
         let names = match cached.filter(|cached| cached.until > Instant::now()) {
             Some(cached) => cached.names,
             None => Arc::new(names(servers, keys, prefix).await?.into_iter().collect()),
         };
-        let next = after.map_or(0, |after| names.partition_point(|name| name <= after));
+        let next = after.map_or(0, |after| names.partition_point(|name| bytes(name) <= after));
         Ok(NamePage { names, next, purpose, prefix: prefix.to_owned() })
     }
 
-    /// Caches the names for the page that begins after that name.
-    pub(super) fn store_page(&self, names: NamePage, after: &LockName) {
+    /// Caches the names for the page that begins after the last one that was taken, and returns
+    /// that one.
+    pub(super) fn store_page(&self, names: NamePage) -> Option<Vec<u8>> {
+        let last = names.next.checked_sub(1).and_then(|last| names.names.get(last));
+        let last = bytes(last?).to_vec();
         let until = Instant::now() + SCAN_TTL;
         let mut cached = self.cache();
         cached.retain(|_, listing| listing.until > Instant::now());
@@ -72,7 +75,7 @@ impl ScanCache {
             }
         }
         cached.insert(
-            (names.purpose, names.prefix, after.clone()),
+            (names.purpose, names.prefix, last.clone()),
             CachedScan { names: names.names, until },
         );
         drop(cached);
@@ -85,6 +88,7 @@ impl ScanCache {
                 cached.retain(|_, listing| listing.until > Instant::now());
             }
         });
+        Some(last)
     }
 
     fn cache(&self) -> MutexGuard<'_, HashMap<ScanKey, CachedScan>> {
@@ -108,6 +112,10 @@ impl NamePage {
         self.next = self.names.len().min(from.saturating_add(count));
         &self.names[from..self.next]
     }
+}
+
+fn bytes(name: &LockName) -> &[u8] {
+    name.as_str().as_bytes()
 }
 
 /// Returns the names under that prefix of keys that begin with `wanted`.
@@ -142,7 +150,10 @@ pub(super) async fn keys(
             }
             Err(error) => {
                 if servers.is_cluster() {
-                    tracing::warn!(%error, "a listing lacks the keys of one primary of the cluster");
+                    tracing::warn!(
+                        %error,
+                        "a listing lacks the keys of one primary of the cluster"
+                    );
                 }
                 failed = Some(error);
             }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::address::Address;
 use super::votes::{Vote, VoteHistory};
-use super::{connect, error};
+use super::{connect, error_codes};
 use crate::{Error, ErrorKind, Result};
 
 /// How long a sentinel may take, and after it the server that it names: together less than
@@ -90,7 +90,7 @@ impl Sentinels {
                     Ok(connected) => connected.map(|connection| (client, connection)),
                     Err(_) => Err(silent("the primary that the sentinels name does not answer")),
                 },
-                Err(cause) => Err(error::connecting(cause)),
+                Err(cause) => Err(error_codes::connecting(cause)),
             };
             match connected {
                 Ok((client, connection)) => {
@@ -129,7 +129,8 @@ impl Sentinels {
                     None => break,
                 },
                 () = sleep_until(end) => {
-                    failed = more_specific(failed, (SurveyStep::Reached, silent("no sentinel answers")));
+                    let silent = silent("no sentinel answers");
+                    failed = more_specific(failed, (SurveyStep::Reached, silent));
                     break;
                 }
             }
@@ -154,7 +155,11 @@ impl Sentinels {
         if let Some((before, next)) =
             changed.filter(|(before, next)| before.address != next.address)
         {
-            tracing::info!(from = %before.address, to = %next.address, "the sentinels name another primary");
+            tracing::info!(
+                from = %before.address,
+                to = %next.address,
+                "the sentinels name another primary"
+            );
         }
     }
 
@@ -253,8 +258,8 @@ fn unknown() -> Error {
 }
 
 fn refused(cause: RedisError) -> (SurveyStep, Error) {
-    let error = error::connecting(cause);
-    let cause = error::cause_of(&error);
+    let error = error_codes::connecting(cause);
+    let cause = error_codes::cause_of(&error);
     if cause.as_deref().is_some_and(|cause| cause.contains("unknown command")) {
         let message = "what answers is a server, and no sentinel";
         let error = Error::new(ErrorKind::Unavailable, message).with_fix(NAME_SENTINELS);

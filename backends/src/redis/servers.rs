@@ -7,7 +7,7 @@ use ::redis::Value;
 
 use super::cluster::Cluster;
 use super::connect::CONNECT_TIMEOUT;
-use super::error;
+use super::error_codes;
 use super::primary::Primary;
 use super::request::Request;
 use super::shared_connection::SharedConnection;
@@ -55,7 +55,7 @@ impl Servers {
         match self {
             Self::One(connection) => {
                 let (replies, _) = connection.send(&requests, None).await?;
-                Ok(replies.into_iter().map(|reply| reply.map_err(error::calling)).collect())
+                Ok(replies.into_iter().map(|reply| reply.map_err(error_codes::calling)).collect())
             }
             Self::Cluster(cluster) => cluster.call_all(requests, limit).await,
         }

@@ -1,8 +1,8 @@
 //! One connection to one server that the calls of a runtime share, reopened when it breaks.
 //!
-//! A failure to connect is distinguished from a failure after sending, which the driver's own manager
-//! does not do: a request that was not sent had no effect. Only a script that the server does not
-//! have, and a request that changes nothing the second time, are sent twice.
+//! A failure to connect is distinguished from a failure after sending, which the driver's own
+//! manager does not do: a request that was not sent had no effect. Only a script that the server
+//! does not have, and a request that changes nothing the second time, are sent twice.
 //!
 //! A connection can die without a sign. One that was idle is tested before it is used, and one that
 //! is silent while calls wait on it is replaced for later calls.
@@ -17,7 +17,7 @@ use futures_util::future::FutureExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection_state::{ConnectFuture, ConnectionState, OpenConnection};
-use super::error;
+use super::error_codes;
 use super::in_flight::InFlight;
 use super::liveness::{self, Activity};
 use super::pipeline::{Replies, exchange, missing, run};
@@ -61,8 +61,10 @@ impl From<BatchFailure> for Error {
     fn from(failed: BatchFailure) -> Self {
         match failed {
             BatchFailure::Connecting(error) => error,
-            BatchFailure::Broken(cause) => error::calling(cause),
-            BatchFailure::Unanswered(limit) => error::unanswered(ErrorKind::OutcomeUnknown, limit),
+            BatchFailure::Broken(cause) => error_codes::calling(cause),
+            BatchFailure::Unanswered(limit) => {
+                error_codes::unanswered(ErrorKind::OutcomeUnknown, limit)
+            }
         }
     }
 }
@@ -114,7 +116,7 @@ impl SharedConnection {
         let replies = self.send_with(true, end, async |connection| {
             let asking = || ::redis::cmd("ASKING");
             let mut replies = exchange(connection, [asking(), request.by_hash()]).await?;
-            if matches!(&replies[1], Err(cause) if error::is_no_script(cause)) {
+            if matches!(&replies[1], Err(cause) if error_codes::is_no_script(cause)) {
                 replies = exchange(connection, [asking(), request.with_source()]).await?;
             }
             let reply = replies.pop().ok_or_else(missing)?;
@@ -127,7 +129,7 @@ impl SharedConnection {
     pub(super) async fn call(&self, request: Request) -> Result<Value> {
         let (mut replies, _) = self.send(&[request], None).await?;
         let reply = replies.pop().ok_or_else(missing).and_then(|reply| reply);
-        reply.map_err(error::calling)
+        reply.map_err(error_codes::calling)
     }
 
     async fn send_with(
@@ -139,15 +141,16 @@ impl SharedConnection {
         let live = match timeout_at(end, self.usable(test_idle)).await {
             Ok(live) => live.map_err(BatchFailure::Connecting)?,
             Err(_) => {
-                let error = error::unanswered(ErrorKind::Unavailable, CALL_LIMIT);
+                let error = error_codes::unanswered(ErrorKind::Unavailable, CALL_LIMIT);
                 return Err(BatchFailure::Connecting(error));
             }
         };
         let mut connection = live.opened.connection.clone();
         let call = InFlight::new(&self.state, &live);
         let result = timeout_at(end, call.await_answer(work(&mut connection))).await;
-        let is_bad =
-            |reply: &RedisResult<Value>| reply.as_ref().err().is_some_and(error::is_of_connection);
+        let is_bad = |reply: &RedisResult<Value>| {
+            reply.as_ref().err().is_some_and(error_codes::is_of_connection)
+        };
         match result {
             Ok(Ok((replies, last))) => {
                 self.state.set_latency(call.record_reply());
@@ -157,7 +160,7 @@ impl SharedConnection {
                 Ok((replies, last))
             }
             Ok(Err(cause)) => {
-                if error::is_of_connection(&cause) {
+                if error_codes::is_of_connection(&cause) {
                     call.failed();
                 } else {
                     _ = call.record_reply();
@@ -215,8 +218,9 @@ impl SharedConnection {
 fn open(server: ServerLocator, connect_timeout: Duration, generation: u64) -> ConnectFuture {
     let task = tokio::spawn(async move {
         let connected = timeout(connect_timeout, server.connect()).await;
-        let opened = connected
-            .unwrap_or_else(|_| Err(error::unanswered(ErrorKind::Unavailable, connect_timeout)))?;
+        let opened = connected.unwrap_or_else(|_| {
+            Err(error_codes::unanswered(ErrorKind::Unavailable, connect_timeout))
+        })?;
         Ok(OpenConnection { opened, generation, activity: Arc::new(Activity::new()) })
     });
     let opened = task.map(|joined| {

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::address::Address;
 use super::connect::{NODE_CONNECT_TIMEOUT, primary};
-use super::error;
+use super::error_codes;
 use super::sentinel::{self, Sentinels};
 use crate::{Error, ErrorKind, Result};
 
@@ -86,13 +86,13 @@ impl Topology {
     pub(super) async fn listen(&self) -> Result<(PubSub, Option<Address>)> {
         let nodes = match self {
             Self::Server(ServerLocator::Direct(client)) => {
-                let listening = client.get_async_pubsub().await.map_err(error::connecting)?;
+                let listening = client.get_async_pubsub().await.map_err(error_codes::connecting)?;
                 return Ok((listening, None));
             }
             Self::Server(ServerLocator::Sentinels(sentinels)) => {
                 let primary = sentinels.primary().await?;
                 let listening = primary.client.get_async_pubsub().await;
-                return Ok((listening.map_err(error::connecting)?, Some(primary.address)));
+                return Ok((listening.map_err(error_codes::connecting)?, Some(primary.address)));
             }
             Self::Cluster(nodes) => nodes,
         };
@@ -102,10 +102,10 @@ impl Topology {
             // An unreachable node must not use up the time of the others.
             let cause = match timeout(NODE_CONNECT_TIMEOUT, node.get_async_pubsub()).await {
                 Ok(Ok(listening)) => return Ok((listening, None)),
-                Ok(Err(cause)) => error::connecting(cause),
-                Err(_) => error::unanswered(ErrorKind::Unavailable, NODE_CONNECT_TIMEOUT),
+                Ok(Err(cause)) => error_codes::connecting(cause),
+                Err(_) => error_codes::unanswered(ErrorKind::Unavailable, NODE_CONNECT_TIMEOUT),
             };
-            failed = error::of_node(node.get_connection_info().addr(), cause);
+            failed = error_codes::of_node(node.get_connection_info().addr(), cause);
         }
         Err(failed)
     }

@@ -1,8 +1,8 @@
 //! Connections for writes that wait for replicas.
 //!
-//! A server answers nothing else on a connection that waits, so each write waits on a connection of
-//! its own, up to a limit. Renewals and disables have separate connections, so that they do not wait
-//! behind grants whose replicas hang.
+//! A server answers nothing else on a connection that waits, so each write waits on a connection
+//! of its own, up to a limit. Renewals and disables have separate connections, so that they do not
+//! wait behind grants whose replicas hang.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use ::redis::{RedisResult, Value};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::error;
+use super::error_codes;
 use super::pipeline::Replies;
 use super::request::Request;
 use super::servers;
@@ -19,14 +19,18 @@ use super::shared_connection::SharedConnection;
 use super::topology::ServerLocator;
 use crate::{Error, ErrorKind, Result};
 
+/// A grant or a disable, and at most a renewal, waits this long for the replicas that the URL asks
+/// for.
+pub(super) const REPLICA_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// At most this many grants, or renewals, wait at the same time.
 const MAX_GRANT_WAITS: usize = 8;
 
 /// At most this many disables wait at the same time.
 const MAX_DISABLE_WAITS: usize = 2;
 
-/// A write waits this long for earlier ones. This is less than a call may take, so that a write which
-/// waited in vain was certainly not sent.
+/// A write waits this long for earlier ones. This is less than a call may take, so that a write
+/// which waited in vain was certainly not sent.
 const QUEUE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A connection that was idle for so long is closed.
@@ -71,13 +75,12 @@ impl ReplicaWaits {
         &self,
         kind: WriteKind,
         request: Request,
-        limit: Duration,
     ) -> Result<(Value, Option<Error>)> {
         let pool = match kind {
             WriteKind::Grant => &self.grants,
             WriteKind::Disable => &self.disables,
         };
-        let mut reply = self.send(pool, &[request], limit).await?;
+        let mut reply = self.send(pool, &[request], REPLICA_TIMEOUT).await?;
         let answer =
             reply.answers.pop().unwrap_or_else(|| Err(super::record::unexpected_reply()))?;
         Ok((answer, reply.missing))
@@ -99,7 +102,8 @@ impl ReplicaWaits {
         let mut wait = ::redis::cmd("WAIT");
         wait.arg(self.wanted).arg(limit);
         let (replies, reached) = pool.send(requests, &wait).await?;
-        let answers = replies.into_iter().map(|reply| reply.map_err(error::calling)).collect();
+        let answers =
+            replies.into_iter().map(|reply| reply.map_err(error_codes::calling)).collect();
         Ok(WaitReply { answers, missing: self.missing_replicas(reached) })
     }
 
@@ -116,9 +120,15 @@ impl ReplicaWaits {
         }
         let error = Error::new(
             ErrorKind::Unavailable,
-            format!("{reached} of the {wanted} replicas that wait_replicas asks for had the write in time"),
+            format!(
+                "{reached} of the {wanted} replicas that wait_replicas asks for had the write in \
+                 time"
+            ),
         )
-        .with_fix("are they up and connected (INFO replication), and may this user WAIT? Or ask for fewer");
+        .with_fix(
+            "are they up and connected (INFO replication), and may this user WAIT? Or ask for \
+             fewer",
+        );
         Some(match cause {
             Some(cause) => error.with_source(cause),
             None => error,
@@ -142,8 +152,8 @@ impl WaitPool {
         Self { server: server.clone(), max, permits, idle: Mutex::default() }
     }
 
-    /// Sends requests on a connection. If the call is dropped, the connection is closed with it, since
-    /// it may wait for a while.
+    /// Sends requests on a connection. If the call is dropped, the connection is closed with it,
+    /// since it may wait for a while.
     async fn send(&self, requests: &[Request], wait: &::redis::Cmd) -> Result<Replies> {
         let Ok(Ok(_permit)) = timeout(QUEUE_LIMIT, self.permits.acquire()).await else {
             return Err(self.not_sent());

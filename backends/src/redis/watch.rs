@@ -1,122 +1,61 @@
-//! Hints, from a task of their own: a stream that is not polled keeps nobody waiting.
+//! One subscription to the channel of the hints.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use ::redis::Value;
 use ::redis::aio::PubSub;
-use futures_util::{StreamExt, stream};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use futures_util::StreamExt;
+use tokio::time::timeout;
 
 use super::address::Address;
-use super::error;
-use super::runtimes::Connections;
+use super::error_codes;
 use super::topology::Topology;
 use crate::common::timeout::CALL_LIMIT;
-use crate::{ErrorKind, Hint, HintStream, LockName, Result};
+use crate::shell::Hints;
+use crate::{Error, ErrorKind, Hint, LockName, Result};
 
-/// The pauses between attempts, while the server cannot be watched.
-const MIN_BACKOFF: Duration = Duration::from_millis(100);
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
-
-/// After so long without a word the server is asked for one, since a dead connection says nothing.
+/// A connection that was silent for so long is tested, since a dead connection is silent too.
 const TEST_AFTER_SILENCE: Duration = Duration::from_secs(15);
 
-/// How many hints wait for a stream that is not polled, before the task waits too.
-const HINT_BUFFER: usize = 256;
-
-/// Begins to watch: what changes from now on is hinted at. The connections are those of the runtime
-/// that calls this, where the watch goes on.
-pub(super) async fn hints(
-    connections: Arc<Connections>,
-    channel_name: String,
-) -> Result<HintStream> {
-    let listening = listen(&connections.topology, &channel_name).await?;
-    let (sender, receiver) = channel(HINT_BUFFER);
-    let task = WatchTask(tokio::spawn(run(connections, channel_name, listening, sender)));
-    Ok(Box::pin(stream::unfold((receiver, task), next)))
-}
-
-async fn next(
-    (mut receiver, task): (Receiver<Hint>, WatchTask),
-) -> Option<(Hint, (Receiver<Hint>, WatchTask))> {
-    receiver.recv().await.map(|hint| (hint, (receiver, task)))
-}
-
-/// Ends with the stream.
-struct WatchTask(JoinHandle<()>);
-
-impl Drop for WatchTask {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// A subscription, with the server's address if sentinels named it.
-type Subscribed = (PubSub, Option<Address>);
-
-async fn listen(topology: &Topology, channel_name: &str) -> Result<Subscribed> {
-    let listening = async {
-        let (mut listening, address) = topology.listen().await?;
-        listening.subscribe(channel_name).await.map_err(error::connecting)?;
-        Ok((listening, address))
-    };
-    let listening = timeout(CALL_LIMIT, listening).await;
-    listening.unwrap_or_else(|_| Err(error::unanswered(ErrorKind::Unavailable, CALL_LIMIT)))
-}
-
-async fn run(
-    connections: Arc<Connections>,
-    channel_name: String,
-    mut listening: Subscribed,
-    sender: Sender<Hint>,
-) {
-    loop {
-        let (subscription, address) = listening;
-        tokio::select! {
-            forwarded = forward(subscription, &sender) => match forwarded {
-                Some(()) => {}
-                None => return,
-            },
-            () = connections.topology.primary_changed(address.as_ref()) => {}
-        }
-        tracing::warn!("the watch was interrupted");
-        listening = reopen(&connections.topology, &channel_name).await;
-        if sender.send(Hint::Anything).await.is_err() {
-            return;
+/// Reports hints until the connection fails, or the sentinels name another server.
+pub(super) async fn subscribe(topology: &Topology, channel: &str, hints: &Hints) -> Result<()> {
+    let listening = timeout(CALL_LIMIT, listen(topology, channel)).await;
+    let (subscription, address) = listening
+        .unwrap_or_else(|_| Err(error_codes::unanswered(ErrorKind::Unavailable, CALL_LIMIT)))?;
+    hints.listening();
+    tokio::select! {
+        error = forward(subscription, hints) => Err(error),
+        () = topology.primary_changed(address.as_ref()) => {
+            Err(Error::new(ErrorKind::Unavailable, "the sentinels name another primary"))
         }
     }
 }
 
-/// Forwards hints until the connection fails; returns `None` if the stream was dropped.
-async fn forward(listening: PubSub, sender: &Sender<Hint>) -> Option<()> {
-    let (mut sink, mut messages) = listening.split();
+/// Subscribes, and returns the server's address if sentinels named it.
+async fn listen(topology: &Topology, channel: &str) -> Result<(PubSub, Option<Address>)> {
+    let (mut subscription, address) = topology.listen().await?;
+    subscription.subscribe(channel).await.map_err(error_codes::connecting)?;
+    Ok((subscription, address))
+}
+
+/// Forwards hints until the connection fails, and returns why it failed.
+async fn forward(subscription: PubSub, hints: &Hints) -> Error {
+    let (mut sink, mut messages) = subscription.split();
     loop {
         match timeout(TEST_AFTER_SILENCE, messages.next()).await {
             Ok(Some(message)) => {
                 let name = message.get_payload::<String>().ok();
                 let name = name.and_then(|name| LockName::new(name).ok());
-                sender.send(name.map_or(Hint::Anything, Hint::Name)).await.ok()?;
+                hints.send(name.map_or(Hint::Anything, Hint::Name));
             }
-            Ok(None) => return Some(()),
-            Err(_) => match timeout(CALL_LIMIT, sink.ping::<::redis::Value>()).await {
+            Ok(None) => {
+                return Error::new(ErrorKind::Unavailable, "the server closed the subscription");
+            }
+            Err(_) => match timeout(CALL_LIMIT, sink.ping::<Value>()).await {
                 Ok(Ok(_)) => {}
-                _ => return Some(()),
+                Ok(Err(cause)) => return error_codes::connecting(cause),
+                Err(_) => return error_codes::unanswered(ErrorKind::Unavailable, CALL_LIMIT),
             },
         }
-    }
-}
-
-async fn reopen(topology: &Topology, channel_name: &str) -> Subscribed {
-    let mut pause = MIN_BACKOFF;
-    loop {
-        // With jitter, so that the clients of a server that comes back do not come all at once.
-        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-        match listen(topology, channel_name).await {
-            Ok(listening) => return listening,
-            Err(error) => tracing::debug!(%error, "the watch cannot go on yet"),
-        }
-        pause = (pause * 2).min(MAX_BACKOFF);
     }
 }

@@ -80,8 +80,8 @@ fn unknown_command(detail: &str) -> Option<&str> {
 pub(super) fn no_command(commands: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("the server does not know the command {commands}"))
         .with_fix(
-            "remove rename-command for it from the server's configuration; Redis 6.2 and Valkey 7.2, \
-             and later, have it",
+            "remove rename-command for it from the server's configuration; Redis 6.2 and Valkey \
+             7.2, and later, have it",
         )
 }
 
@@ -137,7 +137,8 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
         "NOPERM" => (
             Denied,
             "the user lacks a right",
-            "grant what the page of this backend lists: ACL SETUSER USER ~NAMESPACE:lock:* ~NAMESPACE:instance:* &NAMESPACE:hints +@scripting …",
+            "grant what the page of this backend lists: ACL SETUSER USER ~NAMESPACE:lock:* \
+             ~NAMESPACE:instance:* &NAMESPACE:hints +@scripting …",
         ),
         "READONLY" => (Unavailable, REPLICA.0, REPLICA.1),
         "DENIED" => (
@@ -215,8 +216,8 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             CauseKind::Io if broken == Unavailable => (
                 Unavailable,
                 "the server cannot be reached",
-                "is it up, reachable from here, not in protected mode, and does the URL say whether \
-                 it speaks TLS?",
+                "is it up, reachable from here, not in protected mode, and does the URL say \
+                 whether it speaks TLS?",
             ),
             _ if broken == Unavailable => (
                 Unavailable,

@@ -9,13 +9,14 @@ use ::redis::{
 };
 use url::form_urlencoded;
 
+use super::connect;
 use super::sentinel::Sentinels;
 use super::topology::{ServerLocator, Topology};
 use super::url_options::UrlOptions;
 use crate::common::url::check_login;
 use crate::{Error, Result};
 
-/// What a URL says.
+/// The servers that a URL names, and its options for the store.
 #[derive(Debug)]
 pub(super) struct Config {
     pub(super) topology: Topology,
@@ -23,7 +24,7 @@ pub(super) struct Config {
     pub(super) wait_replicas: u32,
 }
 
-/// The forms of URLs, apart.
+/// The parts of a URL.
 struct UrlParts<'a> {
     tls: bool,
     kind: &'a str,
@@ -34,17 +35,12 @@ struct UrlParts<'a> {
     options: UrlOptions,
 }
 
-/// The driver takes the process's provider, and panics where rustls cannot choose one. An
-/// application that has set its own keeps it.
-pub(super) fn provide_cryptography() {
-    _ = rustls::crypto::ring::default_provider().install_default();
-}
-
+/// Reads the URL, and connects to nothing.
 pub(super) fn parse(url: &str) -> Result<Config> {
     check_login(url)?;
     let parts = UrlParts::of(url)?;
     if parts.tls {
-        provide_cryptography();
+        connect::provide_cryptography();
     }
     let topology = match parts.kind {
         "" => parts.single()?,
@@ -200,8 +196,8 @@ impl<'a> UrlParts<'a> {
 }
 
 const FORM: &str = "write redis://USER:PASSWORD@HOST:PORT/DB, redis+unix:///PATH, \
-     redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, with user \
-     and password percent-encoded";
+     redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, with \
+     user and password percent-encoded";
 
 fn decoded(text: &str) -> String {
     let literal = text.replace('+', "%2B").replace('&', "%26");
@@ -234,106 +230,4 @@ fn refused(cause: RedisError) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::error::Error as _;
-
-    use super::*;
-
-    #[test]
-    fn a_bad_url_is_refused_without_its_password() {
-        for url in [
-            "redis://",
-            "redis:host",
-            "redis://user:secret@",
-            "redis://user:secret@host:port",
-            "redis://user:se/cret@host",
-            "redis://user:secret@one,two",
-            "redis://user:secret@host/database",
-            "redis://user:secret@host?wait_replicas=many",
-            "redis://user:secret@host?wait_replica=1",
-            "redis://user:secret@host?ca=/nowhere",
-            "rediss://user:secret@host?ca=/nowhere",
-            "rediss://user:secret@host?ca=Cargo.toml",
-            "rediss://user:secret@host?cert=Cargo.toml",
-            "rediss://user:secret@host/#insecure",
-            "redis://user:?secret@host",
-            "redis://user:secret@host?sentinel_password=secret",
-            "redis+sentinel://one/main?sentinel_username=user",
-            "redis+cluster://user:secret@one,two/1",
-            "redis+sentinel://user:secret@one,two",
-            "redis+sentinel://user:secret@one,,two/main",
-            "redis+unix://user:secret@",
-            "redis+unix://user:secret@host/run/redis.sock",
-            "rediss+unix://user:secret@/run/redis.sock",
-            "redis+unix:///run/redis.sock?pass=secret&db=many",
-            "redis+unix:///run/redis.sock?pass=secret&ca=Cargo.toml",
-            "redis://user:secret@host?db=1",
-            "redis+unix://secret@/run/redis.sock",
-            "redis+unix:///run/redis.sock?user=secret",
-            "redis://secret@host",
-            "redis+cluster://secret@one,two",
-            "redis+sentinel://secret:@one,two/main",
-        ] {
-            let Err(error) = parse(url) else { panic!("{url} is accepted") };
-            assert!(error.is_invalid(), "{url}: {error}");
-            let mut said = error.to_string();
-            if let Some(source) = error.source() {
-                said += &source.to_string();
-            }
-            assert!(!said.contains("cret"), "{said}");
-        }
-    }
-
-    #[test]
-    fn the_label_has_no_password() {
-        for (url, label) in [
-            ("redis://user:secret@host", "redis://host"),
-            ("valkeys://:secret@host:1/2?protocol=resp3", "rediss://host:1/2"),
-            ("redis+cluster://u:secret@a:1,b:2", "redis+cluster://a:1,b:2"),
-            ("rediss+sentinel://u:secret@a,b:2/main/3", "rediss+sentinel://a,b:2/main/3"),
-        ] {
-            assert_eq!(parse(url).unwrap().label, label);
-        }
-        assert_eq!(parse("redis://h?wait_replicas=2").unwrap().wait_replicas, 2);
-        let sentinels = "redis+sentinel://a/main?sentinel_username=u&sentinel_password=p%26+";
-        let Topology::Server(ServerLocator::Sentinels(sentinels)) =
-            parse(sentinels).unwrap().topology
-        else {
-            panic!("the URL names other servers")
-        };
-        let login = sentinels.sentinels[0].client.get_connection_info().redis_settings();
-        assert_eq!((login.username(), login.password()), (Some("u"), Some("p&+")));
-    }
-
-    #[test]
-    fn an_unknown_option_is_named_with_the_nearest() {
-        for (url, part) in [
-            ("redis://h?wait_replica=1", "did you mean \"wait_replicas\"?"),
-            ("rediss://h?insecure=1", "unknown URL option \"insecure\""),
-            ("unix:///s?database=1", "the known options are wait_replicas, protocol, db"),
-        ] {
-            let error = parse(url).unwrap_err().to_string();
-            assert!(error.contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_unix_socket_has_its_login_and_database() {
-        for url in [
-            "unix:///run/my%20redis.sock?user=me&pass=se%26cret&db=3",
-            "redis+unix://me:se%26cret@/run/my%20redis.sock?db=3&protocol=resp3",
-        ] {
-            let config = parse(url).unwrap();
-            assert_eq!(config.label, "redis+unix:///run/my%20redis.sock");
-            let Topology::Server(ServerLocator::Direct(client)) = config.topology else {
-                panic!("it is a server")
-            };
-            let info = client.get_connection_info();
-            let addr = ConnectionAddr::Unix(PathBuf::from("/run/my redis.sock"));
-            assert_eq!(*info.addr(), addr);
-            let settings = info.redis_settings();
-            assert_eq!(settings.username(), Some("me"));
-            assert_eq!((settings.password(), settings.db()), (Some("se&cret"), 3));
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,132 @@
+//! Renews leases, those of each server in one round trip.
+
+use std::time::Duration;
+
+use ::redis::Value;
+
+use super::record::{ScriptReply, unexpected_reply};
+use super::request::Request;
+use super::runtimes::Connections;
+use super::wait_pool::{REPLICA_TIMEOUT, WaitReply};
+use crate::{Error, LockName, RenewOptions, RenewOutcome, Result};
+
+/// Sends a request for each lease, and returns an outcome for each.
+///
+/// The failure of one server is that of its leases only. A renewal that too few replicas have is
+/// unknown, since a failover could lose it.
+pub(super) async fn renew(
+    connections: &Connections,
+    leases: &[&RenewOptions],
+    requests: Vec<Request>,
+) -> Result<Vec<Result<RenewOutcome>>> {
+    let shortest = leases.iter().map(|lease| lease.ttl).min().unwrap_or_default();
+    let WaitReply { answers, missing } = match &connections.replicas {
+        // This is less than the engine's default limit for a heartbeat, so that the engine gets
+        // the reason.
+        Some(replicas) => replicas.renew(&requests, REPLICA_TIMEOUT.min(shortest / 12)).await?,
+        None => {
+            let limit = |latency| shard_limit(latency, shortest);
+            let answers = connections.servers.call_all(requests, limit).await?;
+            WaitReply { answers, missing: None }
+        }
+    };
+    let outcomes = leases
+        .iter()
+        .zip(answers)
+        .map(|(lease, answer)| replicated(renewed(&lease.name, answer), missing.as_ref()));
+    Ok(outcomes.collect())
+}
+
+/// Returns how long a node of a cluster may take for a batch of renewals: a small part of the
+/// shortest ttl, or more if the node is known to be slow. This way the answers of the other nodes
+/// come in time.
+fn shard_limit(latency: Duration, ttl: Duration) -> Duration {
+    let least = (ttl / 40).clamp(Duration::from_millis(20), Duration::from_secs(1));
+    least.max(latency.saturating_mul(4).min(ttl / 4))
+}
+
+/// Reads the reply to one renewal.
+pub(super) fn renewed(name: &LockName, answer: Result<Value>) -> Result<RenewOutcome> {
+    let reply = ScriptReply::for_lock(name, answer?)?;
+    match &*reply.word {
+        "extended" => Ok(RenewOutcome::Extended { left: reply.duration(0)? }),
+        "lost" => Ok(RenewOutcome::Lost),
+        "ending" => {
+            let left = reply.duration(1)?;
+            Ok(RenewOutcome::Disabled { reason: reply.reason(name)?, left })
+        }
+        _ => Err(unexpected_reply()),
+    }
+}
+
+/// Makes an extension unknown if too few replicas have it.
+fn replicated(outcome: Result<RenewOutcome>, missing: Option<&Error>) -> Result<RenewOutcome> {
+    match (outcome, missing) {
+        (Ok(RenewOutcome::Extended { .. }), Some(missing)) => {
+            let mut why = missing.to_string();
+            let mut cause = std::error::Error::source(missing);
+            while let Some(source) = cause {
+                why = format!("{why}: {source}");
+                cause = source.source();
+            }
+            Ok(RenewOutcome::Unknown { why })
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn bulk(bytes: &[u8]) -> Value {
+        Value::BulkString(bytes.to_vec())
+    }
+
+    #[test]
+    fn a_corrupt_reason_is_an_error_of_its_lease() {
+        let name = LockName::new("a").unwrap();
+        let ending = |reason: &[u8]| {
+            let parts = [b"ending", reason, b"5"].map(bulk);
+            renewed(&name, Ok(Value::Array(parts.to_vec())))
+        };
+        for damaged in [&b""[..], b"\xff", b"a\0b", &[b'x'; 1025]] {
+            assert_eq!(ending(damaged).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        let unexpected = Value::Array(vec![bulk(b"what")]);
+        assert_eq!(renewed(&name, Ok(unexpected)).unwrap_err().kind(), ErrorKind::Corrupt);
+        let told = ending(b"upkeep").unwrap();
+        assert!(
+            matches!(told, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")
+        );
+    }
+
+    #[test]
+    fn an_extension_that_too_few_replicas_have_is_unknown() {
+        let extended = || RenewOutcome::Extended { left: Duration::from_secs(1) };
+        let missing = Error::new(ErrorKind::Unavailable, "0 of 1 replicas")
+            .with_source(std::io::Error::other("NOREPLICAS"));
+        let outcome = replicated(Ok(extended()), Some(&missing)).unwrap();
+        assert_eq!(outcome, RenewOutcome::Unknown { why: "0 of 1 replicas: NOREPLICAS".into() });
+        assert_eq!(replicated(Ok(extended()), None).unwrap(), extended());
+        // A lost lease is reported without any replica.
+        let lost = replicated(Ok(RenewOutcome::Lost), Some(&missing)).unwrap();
+        assert_eq!(lost, RenewOutcome::Lost);
+    }
+
+    #[test]
+    fn a_slow_node_is_given_more_time_within_the_ttl() {
+        let millis = Duration::from_millis;
+        for (latency, ttl, limit) in [
+            (0, 20_000, 500),
+            (100, 20_000, 500),
+            (1000, 20_000, 4000),
+            (3000, 20_000, 5000),
+            (0, 100_000, 1000),
+            (0, 400, 20),
+        ] {
+            assert_eq!(shard_limit(millis(latency), millis(ttl)), millis(limit), "{latency} {ttl}");
+        }
+    }
+}

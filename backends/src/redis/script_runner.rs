@@ -1,0 +1,114 @@
+//! Runs the scripts of a namespace, each on the key of one lock.
+
+use ::redis::Value;
+
+use super::record::ScriptReply;
+use super::request::{Request, ScriptCall};
+use super::runtimes::Runtimes;
+use super::scan::ScanCache;
+use super::scripts::Script;
+use super::servers;
+use super::wait_pool::WriteKind;
+use crate::shell::{Found, Page};
+use crate::{Error, LockName, Result};
+
+/// This many records are read or pruned in one round trip.
+const BATCH: usize = 500;
+
+/// Runs the scripts of a namespace.
+pub(super) struct ScriptRunner {
+    /// The prefix of the keys, before a lock's name.
+    pub(super) keys: String,
+    /// The channel of the hints.
+    pub(super) channel: String,
+    pub(super) runtimes: Runtimes,
+    pub(super) scans: ScanCache,
+}
+
+impl ScriptRunner {
+    /// Returns the request that runs a script on the key of that name.
+    pub(super) fn request(
+        &self,
+        script: &'static Script,
+        name: &LockName,
+        more: &[&str],
+    ) -> Request {
+        let arguments =
+            [self.channel.as_str(), name.as_str()].into_iter().chain(more.iter().copied());
+        Request::Script(ScriptCall {
+            script,
+            key: format!("{}{name}", self.keys).into(),
+            arguments: arguments.map(Into::into).collect(),
+        })
+    }
+
+    /// Runs a script on the key of that name.
+    pub(super) async fn run(
+        &self,
+        script: &'static Script,
+        name: &LockName,
+        more: &[&str],
+    ) -> Result<ScriptReply> {
+        let request = self.request(script, name, more);
+        ScriptReply::for_lock(name, self.runtimes.here().servers.call(request).await?)
+    }
+
+    /// Does the same as [`run`](Self::run), and also returns why too few replicas have the write,
+    /// if so.
+    pub(super) async fn run_on_replicas(
+        &self,
+        kind: WriteKind,
+        script: &'static Script,
+        name: &LockName,
+        more: &[&str],
+    ) -> Result<(ScriptReply, Option<Error>)> {
+        let connections = self.runtimes.here();
+        let Some(replicas) = &connections.replicas else {
+            return Ok((self.run(script, name, more).await?, None));
+        };
+        let request = self.request(script, name, more);
+        let (answer, missing) = replicas.write(kind, request).await?;
+        Ok((ScriptReply::for_lock(name, answer)?, missing))
+    }
+
+    /// Runs a script for each of the next names that a scan found, until `read` has returned as
+    /// many entries as the page may have.
+    pub(super) async fn scan_page<T>(
+        &self,
+        operation: &'static str,
+        page: &Page<'_>,
+        script: &'static Script,
+        more: &[&str],
+        read: fn(&LockName, Result<Value>) -> Result<Option<T>>,
+    ) -> Result<Found<T>> {
+        let connections = self.runtimes.here();
+        let (servers, scans) = (&connections.servers, &self.scans);
+        let Page { prefix, after, limit } = *page;
+        let mut names = scans.names(servers, &self.keys, operation, prefix, after).await?;
+        let mut entries = Vec::new();
+        while entries.len() < limit {
+            // The script runs for no more names than may be returned, since it may remove each.
+            let next = names.next_page(BATCH.min(limit - entries.len()));
+            if next.is_empty() {
+                return Ok(Found { entries, next: None });
+            }
+            let requests = next.iter().map(|name| self.request(script, name, more)).collect();
+            let answers = servers.call_all(requests, servers::full_limit).await?;
+            for (name, answer) in next.iter().zip(answers) {
+                match read(name, answer) {
+                    Ok(entry) => entries.extend(entry),
+                    Err(error) if servers.is_cluster() && error.is_transient() => {
+                        tracing::warn!(
+                            %error,
+                            lock = %name,
+                            operation,
+                            "a lock of the cluster is omitted"
+                        );
+                    }
+                    Err(error) => return Err(error.for_lock(name)),
+                }
+            }
+        }
+        Ok(Found { entries, next: scans.store_page(names) })
+    }
+}
