@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::error::{self, RequestResult, SendState};
+use super::error_codes::{self, RequestResult, SendState};
 use super::keep_alive::KeepAlives;
 use super::keep_alive_request::KeepAliveReply;
 use super::lease_id::{self, whole_seconds};
@@ -44,8 +44,8 @@ impl EtcdClient {
         &self.members
     }
 
-    /// Ends an etcd lease that nothing is attached to any more, a moment later: not on the way of
-    /// those who wait for its name. If this process ends before, it runs out.
+    /// Ends an etcd lease to which no key is attached any longer, a moment later, so that clients
+    /// that wait for its name are served first. If this process ends before, the lease runs out.
     pub(super) fn discard(&self, lease: i64) {
         let etcd = self.clone();
         tokio::spawn(async move {
@@ -56,8 +56,13 @@ impl EtcdClient {
         });
     }
 
+    /// Begins an operation that ends in the time that a store waits for its server.
     pub(super) fn call(&self) -> BoundedCall {
-        let end = Instant::now() + CALL_LIMIT;
+        self.call_until(Instant::now() + CALL_LIMIT)
+    }
+
+    /// Begins an operation that ends at that time.
+    pub(super) fn call_until(&self, end: Instant) -> BoundedCall {
         BoundedCall { etcd: self.clone(), start: SystemClock.now(), end }
     }
 }
@@ -105,7 +110,7 @@ impl BoundedCall {
             let txn = txn.clone();
             async move { client.txn(txn).await }
         });
-        done.await?.map_err(error::reading)
+        done.await?.map_err(error_codes::reading)
     }
 
     /// Runs a transaction that only reads, and whose answer may be long.
@@ -114,7 +119,7 @@ impl BoundedCall {
             let (txn, client) = (txn.clone(), client.kv_client());
             async move { client.max_decoding_message_size(LARGE_REPLY_BYTES).txn(txn).await }
         });
-        done.await?.map_err(error::reading)
+        done.await?.map_err(error_codes::reading)
     }
 
     /// Runs a transaction that writes. The inner error says that an etcd lease in it is over.
@@ -128,8 +133,8 @@ impl BoundedCall {
         });
         match done.await? {
             Ok(response) => Ok(Ok(response)),
-            Err(error) if error::is_no_lease(&error) => Ok(Err(LeaseExpired)),
-            Err(error) => Err(error::writing(error)),
+            Err(error) if error_codes::is_no_lease(&error) => Ok(Err(LeaseExpired)),
+            Err(error) => Err(error_codes::writing(error)),
         }
     }
 
@@ -139,7 +144,7 @@ impl BoundedCall {
             let options = LeaseGrantOptions::new().with_id(lease_id::new(seconds));
             client.lease_grant(seconds, Some(options)).await
         });
-        let granted = granted.await?.map_err(error::reading)?;
+        let granted = granted.await?.map_err(error_codes::reading)?;
         Ok((granted.id(), whole_seconds(granted.ttl())))
     }
 
@@ -161,10 +166,10 @@ impl BoundedCall {
                     return Ok(Ok(self.start.saturating_since(asked)));
                 }
                 KeepAliveReply::LeaseExpired => return Ok(Err(LeaseExpired)),
-                KeepAliveReply::Failed(error) => error::writing(error),
+                KeepAliveReply::Failed(error) => error_codes::writing(error),
                 KeepAliveReply::Unanswered => {
                     let message = "the keep-alive stream failed";
-                    Error::new(ErrorKind::OutcomeUnknown, message).with_fix(error::IS_IT_UP)
+                    Error::new(ErrorKind::OutcomeUnknown, message).with_fix(error_codes::IS_IT_UP)
                 }
             };
             unknown |= error.kind() == ErrorKind::OutcomeUnknown;
@@ -183,7 +188,7 @@ impl BoundedCall {
     pub(super) async fn revoke(&self, lease: i64) -> Result<()> {
         let revoked = self.write(async |mut client: Client| client.lease_revoke(lease).await);
         match revoked.await? {
-            Err(error) if !error::is_no_lease(&error) => Err(error::writing(error)),
+            Err(error) if !error_codes::is_no_lease(&error) => Err(error_codes::writing(error)),
             _ => Ok(()),
         }
     }
@@ -198,8 +203,8 @@ impl BoundedCall {
                 for_waiters: whole_seconds(told.granted_ttl().min(told.ttl() + 1)),
             })),
             Ok(_) => Ok(None),
-            Err(error) if error::is_no_lease(&error) => Ok(None),
-            Err(error) => Err(error::reading(error)),
+            Err(error) if error_codes::is_no_lease(&error) => Ok(None),
+            Err(error) => Err(error_codes::reading(error)),
         }
     }
 
@@ -268,7 +273,9 @@ fn unknown_outcome(error: Error) -> Error {
         return error;
     }
     let message = "etcd may have extended the lease before it failed";
-    Error::new(ErrorKind::OutcomeUnknown, message).with_source(error).with_fix(error::IS_IT_UP)
+    Error::new(ErrorKind::OutcomeUnknown, message)
+        .with_source(error)
+        .with_fix(error_codes::IS_IT_UP)
 }
 
 /// The time that is left of an etcd lease, which etcd tells in whole seconds, rounded down.

@@ -11,7 +11,7 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::error::RequestResult;
+use super::error_codes::RequestResult;
 
 /// Returns the runtime of the caller, if there is one.
 pub(super) fn current_runtime() -> Option<runtime::Id> {
@@ -94,8 +94,8 @@ impl Connection {
         state.latency = after.max(state.latency - state.latency / 8);
     }
 
-    /// Returns whether no answer came for at least `silence_limit`, and for twice as long as answers
-    /// take, although a request was sent at `since`.
+    /// Returns whether no answer came for at least `silence_limit`, and for twice as long as
+    /// answers take, although a request was sent at `since`.
     pub(super) fn is_silent(&self, since: Instant, silence_limit: Duration) -> bool {
         let state = self.state();
         let Some(answered) = state.answered else {

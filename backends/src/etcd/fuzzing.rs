@@ -1,4 +1,4 @@
-//! The readers of this module, and its writers, for the fuzzer.
+//! Gives the fuzzer access to the readers of this module, and to its writers.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use crate::{
     DisableOptions, Disablement, FencingToken, Holder, LeaseId, LockName, Namespace, Reason, Result,
 };
 
-/// What a key of each family says.
+/// What was read from a key of each family.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
     /// The lease, and the etcd lease that it is attached to.
     Lease(LeaseId, i64),
-    /// Who holds it, and since when.
+    /// The holder, and for how long it has held the lock.
     Holder(Holder, Duration),
-    /// Why its holder is to stop.
+    /// The reason why the holder is to stop.
     Ending(Reason),
     /// The token of the latest grant.
     Granted(FencingToken),
-    /// Why the name is disabled.
+    /// The reason why the name is disabled, by whom and since when.
     Disabled(Disablement),
 }
 
-/// What the key says, and of which name; none for one that is not of the namespace.
+/// Reads a key, and the name in it; `None` for a key outside of the namespace.
 pub fn read<'k>(namespace: &Namespace, kv: &'k KeyValue) -> Option<(&'k str, Result<Read>)> {
     let (family, name) = Keys::new("", namespace).parse(kv.key())?;
     let read = match family {
@@ -38,17 +38,17 @@ pub fn read<'k>(namespace: &Namespace, kv: &'k KeyValue) -> Option<(&'k str, Res
     Some((name, read))
 }
 
-/// The key of a name in each family, in the order of [`Read`].
+/// Returns the key of a name in each family, in the order of [`Read`].
 pub fn keys(namespace: &Namespace, name: &LockName) -> [Vec<u8>; 5] {
     Family::ALL.map(|family| Keys::new("", namespace).key(family, name))
 }
 
-/// What is written of a holder.
+/// Returns the value that is written for a holder.
 pub fn holder(holder: &Holder) -> Vec<u8> {
     record::holder_value(holder)
 }
 
-/// What is written of a disable.
+/// Returns the value that is written when a name is disabled.
 pub fn disabled(options: &DisableOptions) -> Vec<u8> {
     record::disabled_value(options)
 }

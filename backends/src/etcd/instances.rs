@@ -1,132 +1,141 @@
-//! Instances that make themselves known: a key each, on an etcd lease that it is kept alive by.
+//! Keeps the texts of instances: a key for each, attached to an etcd lease that is kept alive.
 //!
-//! Which etcd lease that is stands on the server with the key. So an instance has one of them at a
-//! time, whoever announces it, and keeping it alive costs no member a write.
+//! The server keeps with the key which etcd lease that is. So an instance has one of them at
+//! a time, whichever client announces it, and keeping it alive costs no member a write.
 
 use std::time::Duration;
 
-use etcd_client::{GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
+use etcd_client::{GetOptions, TxnOpResponse};
 use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
-use super::client::{BoundedCall, LeaseExpired};
+use super::client::{BoundedCall, EtcdClient, LeaseExpired};
+use super::error_codes::contended;
+use super::keys::Keys;
 use super::lease_id::{seconds, seconds_of};
 use super::limits::TTL_QUERIES_AT_ONCE;
 use super::record;
-use super::shared::EtcdInner;
-use crate::{ErrorKind, InstanceRecord, Presence, Result};
+use super::transaction::{self, first_key};
+use crate::shell::StoredInstance;
+use crate::{ErrorKind, Result};
 
-/// How often an announcement is tried whose etcd lease ends meanwhile.
+/// An announcement is tried this often while its etcd lease ends in between.
 const TRIES: usize = 4;
 
-pub(super) async fn announce(shared: &EtcdInner, presence: &Presence, ttl: Duration) -> Result<()> {
-    let value = record::presence_value(presence)?;
-    let (key, seconds) = (shared.keys.instance(presence.holder.instance), seconds(ttl));
-    let call = shared.etcd.call();
+/// Keeps the text of an instance for that long.
+pub(super) async fn announce(
+    client: &EtcdClient,
+    keys: &Keys,
+    instance: Uuid,
+    text: &str,
+    ttl: Duration,
+) -> Result<()> {
+    let (key, seconds) = (keys.instance(instance), seconds(ttl));
+    let call = client.call();
+    let announcement = Announcement { client, keys, call: &call, key: &key, text };
     for _ in 0..TRIES {
-        let found = call.read_txn(Txn::new().and_then([TxnOp::get(key.clone(), None)])).await?;
-        if let Some(kv) = first(&found)
-            && let Some(lease) = lease_of(shared, &kv)
+        let found = call.read_txn(transaction::read_key(&key)).await?;
+        if let Some(kv) = first_key(&found)
+            && let Some(lease) = record::instance_lease(&kv, keys)
             && seconds_of(lease) == seconds
             && call.keep_alive(lease).await?.is_ok()
         {
-            if kv.value() == value || put(shared, &call, &key, &value, lease).await?.is_ok() {
+            let is_current = kv.value() == text.as_bytes();
+            if is_current || announcement.put(lease).await?.is_ok() {
                 return Ok(());
             }
             continue;
         }
         let (lease, _) = call.grant(seconds).await?;
-        match put(shared, &call, &key, &value, lease).await {
+        match announcement.put(lease).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(LeaseExpired)) => {}
             Err(error) => {
-                // Where it may be put all the same, the next attempt finds it, or it runs out.
+                // If it may have been put, the next announcement finds it, or it runs out.
                 if error.kind() != ErrorKind::OutcomeUnknown {
-                    shared.etcd.discard(lease);
+                    client.discard(lease);
                 }
                 return Err(error);
             }
         }
     }
-    Err(shared.busy())
+    Err(contended())
 }
 
-/// Keeps what an instance says on that etcd lease, and ends the one that it was on before.
-async fn put(
-    shared: &EtcdInner,
-    call: &BoundedCall,
-    key: &[u8],
-    value: &[u8],
-    lease: i64,
-) -> Result<std::result::Result<(), LeaseExpired>> {
-    let attached = PutOptions::new().with_lease(lease);
-    let txn = Txn::new().and_then([TxnOp::get(key, None), TxnOp::put(key, value, Some(attached))]);
-    let done = match call.write_txn(txn).await? {
-        Ok(done) => done,
-        Err(LeaseExpired) => return Ok(Err(LeaseExpired)),
-    };
-    let before = first(&done).and_then(|kv| lease_of(shared, &kv));
-    before.filter(|before| *before != lease).into_iter().for_each(|it| shared.etcd.discard(it));
-    Ok(Ok(()))
+/// A text that is to be kept under a key.
+struct Announcement<'a> {
+    client: &'a EtcdClient,
+    keys: &'a Keys,
+    call: &'a BoundedCall,
+    key: &'a [u8],
+    text: &'a str,
 }
 
-/// Waits until nothing is left on the server: who withdraws may be about to exit.
-pub(super) async fn withdraw(shared: &EtcdInner, instance: Uuid) -> Result<()> {
-    let (key, call) = (shared.keys.instance(instance), shared.etcd.call());
-    let txn = Txn::new().and_then([TxnOp::get(key.clone(), None), TxnOp::delete(key, None)]);
-    let done = call.write_txn(txn).await?.map_err(|LeaseExpired| shared.busy())?;
-    if let Some(lease) = first(&done).and_then(|kv| lease_of(shared, &kv))
+impl Announcement<'_> {
+    /// Attaches the key to that etcd lease, and ends the one to which it was attached before.
+    async fn put(&self, lease: i64) -> Result<std::result::Result<(), LeaseExpired>> {
+        let Self { client, keys, call, key, text } = self;
+        let done = match call.write_txn(transaction::replace(key, text, lease)).await? {
+            Ok(done) => done,
+            Err(LeaseExpired) => return Ok(Err(LeaseExpired)),
+        };
+        let before = first_key(&done).and_then(|kv| record::instance_lease(&kv, keys));
+        if let Some(before) = before.filter(|before| *before != lease) {
+            client.discard(before);
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Removes the text of an instance, and waits until nothing is left of it on the server: the caller
+/// may be about to exit.
+pub(super) async fn withdraw(client: &EtcdClient, keys: &Keys, instance: Uuid) -> Result<()> {
+    let call = client.call();
+    let removal = transaction::remove(&keys.instance(instance));
+    let done = call.write_txn(removal).await?.map_err(|LeaseExpired| contended())?;
+    if let Some(lease) = first_key(&done).and_then(|kv| record::instance_lease(&kv, keys))
         && let Err(error) = call.revoke(lease).await
     {
-        // It is forgotten already.
+        // The key is removed already.
         tracing::debug!(%error, "an etcd lease is left to run out");
     }
     Ok(())
 }
 
-pub(super) async fn known(shared: &EtcdInner) -> Result<Vec<InstanceRecord>> {
-    let call = shared.etcd.call();
-    let (start, end) = shared.keys.instances();
+/// Reads the texts of all instances.
+pub(super) async fn instances(client: &EtcdClient, keys: &Keys) -> Result<Vec<StoredInstance>> {
+    let call = client.call();
+    let (start, end) = keys.instances();
     let range = GetOptions::new().with_range(end);
-    let look = Txn::new().and_then([TxnOp::get(start, Some(range))]);
-    let found = call.read_large_txn(look).await?.op_responses();
-    let mut instances = Vec::new();
-    for answer in &found {
+    let found = call.read_large_txn(transaction::read_range(start, range)).await?;
+    let mut records = Vec::new();
+    for answer in found.op_responses() {
         let TxnOpResponse::Get(got) = answer else { continue };
-        for kv in got.kvs() {
-            match record::instance(kv, &shared.keys) {
-                Ok(instance) => instances.push(instance),
-                // A damaged key must not hide the other instances.
-                Err(error) => {
-                    let error = error.during("instances").on_store(&shared.label);
-                    tracing::error!(%error, "an instance cannot be shown");
-                }
-            }
-        }
+        records
+            .extend(got.kvs().iter().map(|kv| (keys.instance_in(kv.key()), record::instance(kv))));
     }
     let call = &call;
-    let known: Vec<_> = stream::iter(instances)
-        .map(|(presence, lease)| async move {
-            let left = call.time_to_live(lease).await?;
-            Ok(left.map(|left| InstanceRecord { presence, left: left.for_waiters }))
-        })
+    let stored: Vec<_> = stream::iter(records)
+        .map(|(key, record)| async move { stored_instance(call, key, record).await })
         .buffered(TTL_QUERIES_AT_ONCE)
-        .filter_map(|known: Result<_>| async move { known.transpose() })
+        .filter_map(|stored| async move { stored.transpose() })
         .collect()
         .await;
-    // The keys come in their byte order, which is that of the ids.
-    known.into_iter().collect()
+    stored.into_iter().collect()
 }
 
-/// The etcd lease that an instance is on: none that somebody else may have put under its key.
-fn lease_of(shared: &EtcdInner, kv: &KeyValue) -> Option<i64> {
-    record::instance(kv, &shared.keys).ok().map(|(_, lease)| lease)
-}
-
-/// What a transaction that reads one key first found there.
-fn first(done: &TxnResponse) -> Option<KeyValue> {
-    match done.op_responses().into_iter().next() {
-        Some(TxnOpResponse::Get(mut got)) => got.take_kvs().into_iter().next(),
-        _ => None,
-    }
+/// Adds for how much longer an instance is kept; `None` if that is over.
+async fn stored_instance(
+    call: &BoundedCall,
+    key: String,
+    record: Result<(String, i64)>,
+) -> Result<Option<StoredInstance>> {
+    let (text, lease) = match record {
+        Ok(record) => record,
+        Err(error) => {
+            return Ok(Some(StoredInstance { key, text: Err(error), left: Duration::ZERO }));
+        }
+    };
+    let left = call.time_to_live(lease).await?;
+    Ok(left.map(|left| StoredInstance { key, text: Ok(text), left: left.for_waiters }))
 }

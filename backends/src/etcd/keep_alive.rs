@@ -22,7 +22,7 @@ use super::lease_id::TTL_BITS;
 use super::limits::{DROPPED_CALL_STALL, STALL_TIMEOUT, UNUSED_LIMIT};
 use super::members::{Members, Target};
 use super::pending_keep_alives::PendingKeepAlives;
-use super::{connection, error};
+use super::{connection, error_codes};
 use crate::{Clock, SystemClock};
 
 /// A runtime has at most this many streams; each is opened when it is needed.
@@ -55,7 +55,7 @@ impl KeepAlives {
     /// Extends an etcd lease by its own ttl.
     ///
     /// # Cancel safety
-    /// A request that was sent is answered all the same, and takes no other's answer.
+    /// A request that was sent is answered even so, and takes no other's answer.
     pub(super) async fn keep_alive(&self, lease: i64) -> KeepAliveReply {
         let (answer, answered) = oneshot::channel();
         self.send(KeepAliveRequest { lease, answer });
@@ -100,7 +100,7 @@ impl SilenceLimit {
     }
 }
 
-/// Until the store is gone.
+/// Serves one stream until the store is dropped.
 async fn run(members: Arc<Members>, mut requests: mpsc::UnboundedReceiver<KeepAliveRequest>) {
     let (mut next, mut silence) = (None, SilenceLimit(STALL_TIMEOUT));
     loop {
@@ -143,7 +143,7 @@ async fn open(
             members.record_reply(&target, begun.elapsed());
             (KeepAliveReply::Extended { asked }, Some(stream))
         }
-        Ok(Err(error)) if error::is_no_lease(&error) => (KeepAliveReply::LeaseExpired, None),
+        Ok(Err(error)) if error_codes::is_no_lease(&error) => (KeepAliveReply::LeaseExpired, None),
         Ok(Err(error)) => {
             members.use_another(target.member);
             (KeepAliveReply::Failed(error), None)
@@ -181,7 +181,7 @@ enum StreamEnd {
     Broken,
     /// No answer came since this time, although one is due. Waiting callers notice in the same way.
     Silent(Instant),
-    /// The store is gone.
+    /// The store is dropped.
     Closed,
 }
 

@@ -7,21 +7,21 @@ use uuid::Uuid;
 
 use crate::{LockName, Namespace};
 
-/// Where instances make themselves known: no family of locks, and not watched with them.
+/// Instances are announced under these keys, which are not watched with those of locks.
 const INSTANCE: &str = "instance/";
 
-/// What is kept under a key.
+/// Says what is kept under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     /// The id of the lease in force, as text. Attached to the etcd lease, as the next two are.
     Lease,
-    /// Who holds it, and since when, as JSON.
+    /// The holder, and since when it holds the lock, as JSON.
     Holder,
-    /// Why its holder is to stop, as text; only where it is to.
+    /// The reason why the holder is to stop, as text, if it is to.
     Ending,
-    /// Put by every grant: the revision of that is the token.
+    /// Every grant puts this key, and the revision of that is the token.
     Granted,
-    /// Why the name is disabled, by whom and since when, as JSON; only while it is.
+    /// The reason why the name is disabled, by whom and since when, as JSON, while it is disabled.
     Disabled,
 }
 
@@ -47,7 +47,8 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Below `path`, which is empty or starts with a slash and does not end with one.
+    /// Creates the keys below `path`, which is empty or starts with a slash and does not end with
+    /// one.
     pub(super) fn new(path: &str, namespace: &Namespace) -> Self {
         Self { root: format!("{path}/{namespace}/") }
     }
@@ -60,16 +61,28 @@ impl Keys {
         self.start(family, name.as_str())
     }
 
-    /// The key at which names of that family start that are `from` or greater.
+    /// Returns the key at which names of that family start that are `from` or greater.
     pub(super) fn start(&self, family: Family, from: &str) -> Vec<u8> {
         [self.root.as_str(), family.as_str(), from].concat().into_bytes()
     }
 
-    /// Returns the key at which the names of a family start that sort after the given one, whatever
-    /// bytes that has.
-    pub(super) fn range_after(&self, family: Family, name: &[u8]) -> Vec<u8> {
-        // The first key after a name is the name with a NUL appended, which no name contains.
-        [self.root.as_bytes(), family.as_str().as_bytes(), name, b"\0"].concat()
+    /// Returns the range of the keys of a family whose names start with `prefix` and sort after the
+    /// given one, whatever bytes that has.
+    pub(super) fn range(
+        &self,
+        family: Family,
+        prefix: &str,
+        after: Option<&[u8]>,
+    ) -> (Vec<u8>, Vec<u8>) {
+        let mut start = self.start(family, prefix);
+        if let Some(name) = after {
+            // The first key after a name is the name with a NUL appended, which no name contains.
+            let next = [self.root.as_bytes(), family.as_str().as_bytes(), name, b"\0"].concat();
+            start = start.max(next);
+        }
+        // The range is empty if the name to start after sorts behind the prefix.
+        let end = self.end(family, prefix).max(start.clone());
+        (start, end)
     }
 
     /// Returns the bytes of the name in a key of that family.
@@ -77,24 +90,31 @@ impl Keys {
         key.strip_prefix(self.root.as_bytes())?.strip_prefix(family.as_str().as_bytes())
     }
 
-    /// The first key behind all of the family whose names start with `prefix`.
+    /// Returns the first key behind all of the family whose names start with `prefix`.
     pub(super) fn end(&self, family: Family, prefix: &str) -> Vec<u8> {
         after(self.start(family, prefix))
     }
 
-    /// The key of that instance.
+    /// Returns the key of that instance.
     pub(super) fn instance(&self, instance: Uuid) -> Vec<u8> {
         format!("{}{INSTANCE}{instance}", self.root).into_bytes()
     }
 
-    /// From the first to behind the last key of all instances.
+    /// Returns the id of an instance in its key, or whatever is there instead.
+    pub(super) fn instance_in(&self, key: &[u8]) -> String {
+        let id = key.strip_prefix(self.root.as_bytes());
+        let id = id.and_then(|id| id.strip_prefix(INSTANCE.as_bytes())).unwrap_or(key);
+        String::from_utf8_lossy(id).into_owned()
+    }
+
+    /// Returns the range of the keys of all instances.
     pub(super) fn instances(&self) -> (Vec<u8>, Vec<u8>) {
         let start = format!("{}{INSTANCE}", self.root).into_bytes();
         let end = after(start.clone());
         (start, end)
     }
 
-    /// Which family's and whose key it is; none for what Leasehold never writes.
+    /// Returns the family of a key and the name in it; `None` for one that Leasehold never writes.
     pub(super) fn parse<'k>(&self, key: &'k [u8]) -> Option<(Family, &'k str)> {
         let rest = key.strip_prefix(self.root.as_bytes())?;
         let family = Family::ALL.into_iter().find(|f| rest.starts_with(f.as_str().as_bytes()))?;
@@ -103,7 +123,7 @@ impl Keys {
     }
 }
 
-/// The first key behind all that begin so.
+/// Returns the first key behind all that begin with `prefix`.
 fn after(mut prefix: Vec<u8>) -> Vec<u8> {
     // Ends at a slash of ours at the latest, which is no 0xff.
     while prefix.last() == Some(&0xff) {
@@ -142,9 +162,26 @@ mod tests {
         assert_eq!(keys.parse(&key), None);
         let (start, end) = keys.instances();
         assert!(start < key && key < end);
+        assert_eq!(keys.instance_in(&key), instance.to_string());
+        assert_eq!(
+            keys.instance_in(&[&key[..], b"/x\xff"].concat()),
+            format!("{instance}/x\u{fffd}")
+        );
         for family in Family::ALL {
             assert!(key < keys.start(family, "") || key >= keys.end(family, ""));
         }
+    }
+
+    #[test]
+    fn a_range_starts_after_a_name_whatever_its_bytes() {
+        let keys = Keys::new("", &Namespace::new("a").unwrap());
+        let range = |prefix: &str, after: Option<&[u8]>| keys.range(Family::Lease, prefix, after);
+        assert_eq!(range("b", None), (b"/a/lease/b".to_vec(), b"/a/lease/c".to_vec()));
+        assert_eq!(range("b", Some(b"a")), range("b", None));
+        let (start, end) = range("b", Some(b"b\xff"));
+        assert_eq!((start, end), (b"/a/lease/b\xff\0".to_vec(), b"/a/lease/c".to_vec()));
+        let (start, end) = range("b", Some(b"d"));
+        assert_eq!(start, end, "no name that sorts after the prefix starts with it");
     }
 
     #[test]

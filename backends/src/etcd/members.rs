@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{self, Connection};
-use super::error::RequestResult;
+use super::error_codes::RequestResult;
 use super::limits::UNUSED_LIMIT;
 
 /// The members have this long to say which of them leads.

@@ -4,14 +4,17 @@
 //! was removed. The age of a grant is measured by the calendar clock of the holder at that time; no
 //! lease depends on it.
 
-use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp, TxnOpResponse};
+use std::time::Duration;
+
+use etcd_client::{GetOptions, TxnOpResponse};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::client::LeaseExpired;
-use super::keys::Family;
-use super::record;
-use super::shared::EtcdInner;
-use crate::{LockName, PruneOptions, Result};
+use super::client::{EtcdClient, LeaseExpired};
+use super::error_codes::contended;
+use super::keys::{Family, Keys};
+use super::{record, transaction};
+use crate::shell::{Found, Page};
+use crate::{Error, LockName, Result};
 
 /// This many names are checked together; two keys of each are read in one transaction.
 const PAGE: usize = 60;
@@ -26,55 +29,51 @@ struct Candidate {
     revision: i64,
 }
 
-/// Removes the keys of a page of unused names, and returns the names.
-pub(super) async fn prune(shared: &EtcdInner, options: &PruneOptions) -> Result<Vec<LockName>> {
-    let mut after = options.after.as_ref().map(|name| name.as_str().as_bytes().to_vec());
-    let mut pruned = Vec::new();
-    while pruned.len() < options.limit {
-        let (candidates, next) = page(shared, options, after.as_deref()).await?;
-        let mut unused = unused(shared, candidates).await?;
-        unused.truncate(options.limit - pruned.len());
-        let removed: Vec<_> = stream::iter(unused)
-            .map(|candidate| async move {
-                let removed = options.dry_run || remove(shared, &candidate).await?;
-                Ok::<_, crate::Error>(removed.then_some(candidate.name))
-            })
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await?;
-        pruned.extend(removed.into_iter().flatten());
-        match next {
-            Some(next) => after = Some(next),
-            None => break,
-        }
+/// Removes the keys of the next unused names, and returns the names.
+pub(super) async fn prune_page(
+    client: &EtcdClient,
+    keys: &Keys,
+    page: &Page<'_>,
+    unused_for: Duration,
+    dry_run: bool,
+) -> Result<Found<LockName>> {
+    let (candidates, mut next) = candidates(client, keys, page, unused_for).await?;
+    let mut unused = unused(client, keys, candidates).await?;
+    if unused.len() > page.limit {
+        unused.truncate(page.limit);
+        next = unused.last().map(|candidate| candidate.name.as_str().as_bytes().to_vec());
     }
-    Ok(pruned)
+    let removed: Vec<_> = stream::iter(unused)
+        .map(|candidate| async move {
+            let removed = dry_run || remove(client, keys, &candidate).await?;
+            Ok::<_, Error>(removed.then_some(candidate.name))
+        })
+        .buffered(CONCURRENCY)
+        .try_collect()
+        .await?;
+    Ok(Found { entries: removed.into_iter().flatten().collect(), next })
 }
 
-/// Returns the first names after the given one that were not granted lately, and the last name that
-/// was checked if there are more.
-async fn page(
-    shared: &EtcdInner,
-    options: &PruneOptions,
-    after: Option<&[u8]>,
+/// Returns the next names that were not granted lately, and the last name that was checked if there
+/// are more.
+async fn candidates(
+    client: &EtcdClient,
+    keys: &Keys,
+    page: &Page<'_>,
+    unused_for: Duration,
 ) -> Result<(Vec<Candidate>, Option<Vec<u8>>)> {
-    let keys = &shared.keys;
-    let start = match after {
-        Some(name) => keys.range_after(Family::Granted, name),
-        None => keys.start(Family::Granted, ""),
-    };
-    let range = GetOptions::new()
-        .with_range(keys.end(Family::Granted, ""))
-        .with_limit(i64::try_from(PAGE).unwrap_or(i64::MAX));
-    let look = Txn::new().and_then([TxnOp::get(start, Some(range))]);
-    let answers = shared.etcd.call().read_large_txn(look).await?.op_responses();
+    let (start, end) = keys.range(Family::Granted, page.prefix, page.after);
+    let range =
+        GetOptions::new().with_range(end).with_limit(i64::try_from(PAGE).unwrap_or(i64::MAX));
+    let found = client.call().read_large_txn(transaction::read_range(start, range)).await?;
+    let answers = found.op_responses();
     let Some(TxnOpResponse::Get(got)) = answers.first() else { return Ok((Vec::new(), None)) };
     let candidates = got.kvs().iter().filter_map(|kv| {
         let (_, name) = keys.parse(kv.key())?;
         let name = LockName::new(name).ok()?;
         record::token(kv).ok()?;
         // A grant by a version that wrote no time counts as old.
-        let long_ago = record::granted_since(kv).is_none_or(|since| since >= options.unused_for);
+        let long_ago = record::granted_since(kv).is_none_or(|since| since >= unused_for);
         long_ago.then_some(Candidate { name, revision: kv.mod_revision() })
     });
     let last = got.kvs().last().filter(|_| got.more());
@@ -83,37 +82,27 @@ async fn page(
 }
 
 /// Returns the candidates that are neither held nor disabled.
-async fn unused(shared: &EtcdInner, candidates: Vec<Candidate>) -> Result<Vec<Candidate>> {
+async fn unused(
+    client: &EtcdClient,
+    keys: &Keys,
+    candidates: Vec<Candidate>,
+) -> Result<Vec<Candidate>> {
     if candidates.is_empty() {
         return Ok(candidates);
     }
-    let exists = |family, name| {
-        let range = GetOptions::new().with_count_only();
-        TxnOp::get(shared.keys.key(family, name), Some(range))
-    };
-    let reads: Vec<_> = candidates
-        .iter()
-        .flat_map(|it| [Family::Lease, Family::Disabled].map(|family| exists(family, &it.name)))
-        .collect();
-    let answers = shared.etcd.call().read_txn(Txn::new().and_then(reads)).await?.op_responses();
+    let count = transaction::count_uses(keys, candidates.iter().map(|it| &it.name));
+    let counts = client.call().read_txn(count).await?.op_responses();
     let is_absent = |answer: &TxnOpResponse| match answer {
         TxnOpResponse::Get(got) => got.count() == 0,
         _ => false,
     };
-    let pairs = answers.chunks(2).map(|pair| pair.len() == 2 && pair.iter().all(is_absent));
+    let pairs = counts.chunks(2).map(|pair| pair.len() == 2 && pair.iter().all(is_absent));
     Ok(candidates.into_iter().zip(pairs).filter_map(|(it, is)| is.then_some(it)).collect())
 }
 
 /// Removes the key, if the name is still unused and was not granted again.
-async fn remove(shared: &EtcdInner, candidate: &Candidate) -> Result<bool> {
-    let key = |family| shared.keys.key(family, &candidate.name);
-    let txn = Txn::new()
-        .when([
-            Compare::mod_revision(key(Family::Granted), CompareOp::Equal, candidate.revision),
-            Compare::create_revision(key(Family::Lease), CompareOp::Equal, 0),
-            Compare::create_revision(key(Family::Disabled), CompareOp::Equal, 0),
-        ])
-        .and_then([TxnOp::delete(key(Family::Granted), None)]);
-    let done = shared.etcd.call().write_txn(txn).await?.map_err(|LeaseExpired| shared.busy())?;
+async fn remove(client: &EtcdClient, keys: &Keys, candidate: &Candidate) -> Result<bool> {
+    let txn = transaction::prune(keys, &candidate.name, candidate.revision);
+    let done = client.call().write_txn(txn).await?.map_err(|LeaseExpired| contended())?;
     Ok(done.succeeded())
 }

@@ -12,18 +12,6 @@ use crate::{
     Result,
 };
 
-/// Everything that is stored of one name, without the time that is left of its lease.
-#[derive(Clone, Debug, Default)]
-pub(super) struct StoredLock {
-    pub(super) lease: Option<StoredLease>,
-    pub(super) holder: Option<(Holder, Duration)>,
-    pub(super) ending: Option<Reason>,
-    pub(super) token: Option<FencingToken>,
-    pub(super) disabled: Option<Disablement>,
-    /// Says what cannot be read.
-    pub(super) corrupt: Option<Error>,
-}
-
 /// The version of the values that are written here. A value of version 1 does not state it.
 const VERSION: u64 = 1;
 
@@ -31,17 +19,18 @@ const VERSION: u64 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StoredLease {
     pub(super) id: LeaseId,
-    /// The etcd lease that it is attached to.
+    /// The etcd lease that the key is attached to.
     pub(super) etcd_lease: i64,
-    /// The revision in which it was put.
+    /// The revision in which the key was put.
     pub(super) revision: i64,
 }
 
 pub(super) fn lease(kv: &KeyValue) -> Result<StoredLease> {
-    let id =
-        text(kv)?.parse().map_err(|error| corrupt(kv, "it is no lease id").with_source(error))?;
+    let id = text(kv)?
+        .parse()
+        .map_err(|error| corrupt(kv, "it is not a lease id").with_source(error))?;
     if kv.lease() == 0 {
-        return Err(corrupt(kv, "it is attached to no lease of etcd, and would never end"));
+        return Err(unattached(kv));
     }
     Ok(StoredLease { id, etcd_lease: kv.lease(), revision: kv.mod_revision() })
 }
@@ -50,7 +39,7 @@ pub(super) fn holder(kv: &KeyValue) -> Result<(Holder, Duration)> {
     let mut value = object(kv)?;
     let since = since(kv, &value)?;
     let holder = serde_json::from_value(value["holder"].take())
-        .map_err(|error| corrupt(kv, "it tells no holder").with_source(error))?;
+        .map_err(|error| corrupt(kv, "it names no holder").with_source(error))?;
     Ok((holder, since))
 }
 
@@ -59,7 +48,8 @@ pub(super) fn holder_value(holder: &Holder) -> Vec<u8> {
 }
 
 pub(super) fn ending(kv: &KeyValue) -> Result<Reason> {
-    Reason::new(text(kv)?).map_err(|error| corrupt(kv, "it is no reason").with_source(error))
+    Reason::new(text(kv)?)
+        .map_err(|error| corrupt(kv, "it is not a valid reason").with_source(error))
 }
 
 pub(super) fn token(kv: &KeyValue) -> Result<FencingToken> {
@@ -92,7 +82,7 @@ pub(super) fn disabled(kv: &KeyValue) -> Result<Disablement> {
     let by = match &value["by"] {
         Value::Null => None,
         Value::String(by) => Some(by.clone()),
-        _ => return Err(corrupt(kv, "it does not tell by whom")),
+        _ => return Err(corrupt(kv, "\"by\" is not a text")),
     };
     Ok(Disablement { reason, by, since: since(kv, &value)? })
 }
@@ -102,44 +92,45 @@ pub(super) fn disabled_value(options: &DisableOptions) -> Vec<u8> {
     json!({ "reason": reason, "by": by, "at": now() }).to_string().into_bytes()
 }
 
-/// What an instance says, and the etcd lease that it is on.
-pub(super) fn instance(kv: &KeyValue, keys: &Keys) -> Result<(Presence, i64)> {
-    let presence: Presence = serde_json::from_value(object(kv)?)
-        .map_err(|error| corrupt(kv, "it tells no instance").with_source(error))?;
-    if keys.instance(presence.holder.instance) != kv.key() {
-        return Err(corrupt(kv, "it tells of another instance"));
-    }
+/// Returns the text that is stored of an instance, and the etcd lease that it is attached to.
+pub(super) fn instance(kv: &KeyValue) -> Result<(String, i64)> {
+    object(kv)?;
     if kv.lease() == 0 {
-        return Err(corrupt(kv, "it is attached to no lease of etcd, and would never end"));
+        return Err(unattached(kv));
     }
-    Ok((presence, kv.lease()))
+    Ok((text(kv)?.to_owned(), kv.lease()))
 }
 
-pub(super) fn presence_value(presence: &Presence) -> Result<Vec<u8>> {
-    serde_json::to_vec(presence)
-        .map_err(|error| Error::invalid("the instance is no JSON").with_source(error))
+/// Returns the etcd lease that an instance is attached to; `None` unless leasehold wrote the value
+/// for just that instance, since a lease of somebody else must not be touched.
+pub(super) fn instance_lease(kv: &KeyValue, keys: &Keys) -> Option<i64> {
+    let presence: Presence = serde_json::from_value(object(kv).ok()?).ok()?;
+    let is_own = keys.instance(presence.holder.instance) == kv.key();
+    (is_own && kv.lease() != 0).then_some(kv.lease())
 }
 
-/// Microseconds of this machine's calendar clock: shown to people, and nothing is decided by it.
+/// Returns the microseconds of this machine's calendar clock. They are shown to people, and decide
+/// nothing.
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn since(kv: &KeyValue, value: &Value) -> Result<Duration> {
-    let at = value["at"].as_u64().ok_or_else(|| corrupt(kv, "it tells no time"))?;
+    let at = value["at"].as_u64().ok_or_else(|| corrupt(kv, "it has no time"))?;
     Ok(Duration::from_micros(now().saturating_sub(at)))
 }
 
 fn text(kv: &KeyValue) -> Result<&str> {
-    std::str::from_utf8(kv.value()).map_err(|error| corrupt(kv, "it is no text").with_source(error))
+    std::str::from_utf8(kv.value())
+        .map_err(|error| corrupt(kv, "it is not UTF-8 text").with_source(error))
 }
 
 fn object(kv: &KeyValue) -> Result<Value> {
     match serde_json::from_slice(kv.value()) {
         Ok(value @ Value::Object(_)) => check_version(kv, &value).map(|()| value),
-        Ok(_) => Err(corrupt(kv, "it is no JSON object")),
-        Err(error) => Err(corrupt(kv, "it is no JSON").with_source(error)),
+        Ok(_) => Err(corrupt(kv, "it is not a JSON object")),
+        Err(error) => Err(corrupt(kv, "it is not JSON").with_source(error)),
     }
 }
 
@@ -166,7 +157,18 @@ fn check_version(kv: &KeyValue, value: &Value) -> Result<()> {
 fn corrupt(kv: &KeyValue, what: &str) -> Error {
     let key = String::from_utf8_lossy(kv.key());
     Error::new(ErrorKind::Corrupt, format!("the key {key:?} is not as leasehold writes it: {what}"))
-        .with_fix("delete it, or use another namespace; fencing tokens grow all the same")
+        .with_fix("delete it, or use another namespace; fencing tokens still increase")
+}
+
+fn unattached(kv: &KeyValue) -> Error {
+    corrupt(kv, "it is attached to no lease of etcd, and would never end")
+}
+
+/// Returns the error for the key of a lease beside which the key of its holder is missing.
+pub(super) fn contradiction(lease: &[u8]) -> Error {
+    let key = String::from_utf8_lossy(lease);
+    Error::new(ErrorKind::Corrupt, format!("the keys beside {key:?} contradict it"))
+        .with_fix("delete it; fencing tokens still increase")
 }
 
 #[cfg(test)]
@@ -214,25 +216,35 @@ mod tests {
 
     #[test]
     fn instance_records_round_trip_or_fail() {
+        let key = b"/a/instance/x";
+        let read = instance(&kv(key, b"{\"unlisted\": 3}", 7)).unwrap();
+        assert_eq!(read, ("{\"unlisted\": 3}".to_owned(), 7));
+        let values: [(&[u8], i64); 4] =
+            [(b"{}", 0), (b"not JSON", 7), (b"\xff", 7), (b"{\"version\": 2}", 7)];
+        for (value, lease) in values {
+            let error = instance(&kv(key, value, lease)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            assert!(error.to_string().contains("/a/instance/x"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_the_lease_of_an_own_record_is_known() {
         let keys = Keys::new("", &Namespace::new("a").unwrap());
         let campaigns = vec![LockName::new("a").unwrap()];
         let presence = Presence { holder: Holder::current(), campaigns, unlisted: 3 };
-        let (key, said) =
-            (keys.instance(presence.holder.instance), presence_value(&presence).unwrap());
-        let read = instance(&kv(&key, &said, 7), &keys).unwrap();
-        assert_eq!(read, (presence, 7));
+        let key = keys.instance(presence.holder.instance);
+        let text = serde_json::to_vec(&presence).unwrap();
+        assert_eq!(instance_lease(&kv(&key, &text, 7), &keys), Some(7));
         let other = keys.instance(uuid::Uuid::now_v7());
-        for (key, said, lease) in [
-            (&key, &said[..], 0),
+        for (key, text, lease) in [
+            (&key, &text[..], 0),
             (&key, b"{}", 7),
-            (&key, b"no JSON", 7),
-            (&key, b"\xff", 7),
-            (&other, &said, 7),
-            (&key.to_ascii_uppercase(), &said, 7),
+            (&key, b"not JSON", 7),
+            (&other, &text, 7),
+            (&key.to_ascii_uppercase(), &text, 7),
         ] {
-            let error = instance(&kv(key, said, lease), &keys).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-            assert!(error.to_string().contains(std::str::from_utf8(key).unwrap()), "{error}");
+            assert_eq!(instance_lease(&kv(key, text, lease), &keys), None);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use etcd_client::{Client, Error as EtcdError};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::error::{self, RequestResult, SendState};
+use super::error_codes::{self, RequestResult, SendState};
 use super::limits::DROPPED_CALL_STALL;
 use super::members::{Members, Target};
 
@@ -54,11 +54,11 @@ where
     };
     let answer = match connected.await {
         Ok(client) => request(client).await.map_err(|error| {
-            let send_state = error::send_state(&error);
+            let send_state = error_codes::send_state(&error);
             RequestFailure { error, send_state }
         }),
         Err(error @ EtcdError::GRpcStatus(_))
-            if error::send_state(&error) == SendState::Refused =>
+            if error_codes::send_state(&error) == SendState::Refused =>
         {
             Err(RequestFailure { error, send_state: SendState::Refused })
         }

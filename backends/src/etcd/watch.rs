@@ -1,27 +1,21 @@
-//! Hints from etcd's own watch, kept by a task.
-//!
-//! The task is there for streams that nobody polls: what etcd sends to such a one would fill the
-//! window of the connection that all calls share.
+//! Reports hints from etcd's own watch.
 
 use std::time::Duration;
 
 use etcd_client::{Event, EventType, WatchFilterType, WatchOptions, WatchStream};
-use futures_util::stream;
-use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::client::EtcdClient;
-use super::error;
+use super::error_codes;
 use super::keys::{Family, Keys};
 use super::limits::STALL_TIMEOUT;
 use super::members::Target;
 use crate::common::timeout::CALL_LIMIT;
-use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
+use crate::shell::Hints;
+use crate::{Error, ErrorKind, Hint, LockName, Result};
 
-/// How many hints wait to be polled; more become [`Hint::Anything`].
-const HINT_BUFFER: usize = 1024;
-
-/// How long a watch may be silent before it is asked whether it lives, and then to answer.
+/// After a watch was silent for this long, the server is asked for its progress, and has as long
+/// to answer.
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A member has at most this long to open a watch.
@@ -30,30 +24,25 @@ const OPEN_LIMIT: Duration = Duration::from_secs(4);
 /// All members together have this long, a little less than a call may take.
 const OPEN_ALL_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(1));
 
-const MIN_BACKOFF: Duration = Duration::from_millis(100);
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
-
-/// Hints at everything that changes after this returned.
-pub(super) async fn hints(etcd: EtcdClient, keys: Keys, label: String) -> Result<HintStream> {
-    let watching = open_somewhere(&etcd, &keys).await?;
-    let (hints, polled) = mpsc::channel(HINT_BUFFER);
-    let watch = WatchTask { etcd, keys, label, hints, missed: false };
-    tokio::spawn(watch.run(watching));
-    Ok(Box::pin(stream::unfold(polled, |mut polled| async move {
-        polled.recv().await.map(|hint| (hint, polled))
-    })))
+/// Opens the watch and reports changes until it breaks.
+pub(super) async fn watch_once(client: &EtcdClient, keys: &Keys, hints: &Hints) -> Result<()> {
+    let OpenWatch { stream, member } = open_somewhere(client, keys).await?;
+    hints.listening();
+    let broken = follow(stream, keys, hints).await;
+    client.members().use_another(member);
+    broken
 }
 
 /// Opens the watch at the first member that serves it.
-async fn open_somewhere(etcd: &EtcdClient, keys: &Keys) -> Result<OpenWatch> {
-    let others = etcd.members().others();
+async fn open_somewhere(client: &EtcdClient, keys: &Keys) -> Result<OpenWatch> {
+    let others = client.members().others();
     let limit = limit_each(others + 1);
     for _ in 0..others {
-        if let Ok(watching) = open(etcd, keys, limit).await {
+        if let Ok(watching) = open(client, keys, limit).await {
             return Ok(watching);
         }
     }
-    open(etcd, keys, limit).await
+    open(client, keys, limit).await
 }
 
 /// Returns how long each of so many members has to open a watch.
@@ -70,10 +59,10 @@ struct OpenWatch {
 
 /// Opens both watches: one for leases that end, one for names that are disabled or enabled. If the
 /// member does not serve them, another one is asked from now on.
-async fn open(etcd: &EtcdClient, keys: &Keys, limit: Duration) -> Result<OpenWatch> {
-    let members = etcd.members();
+async fn open(client: &EtcdClient, keys: &Keys, limit: Duration) -> Result<OpenWatch> {
+    let members = client.members();
     let target = members.target(members.chosen());
-    match timeout(limit, open_at(etcd, keys, &target)).await {
+    match timeout(limit, open_at(client, keys, &target)).await {
         Ok(Ok(stream)) => Ok(OpenWatch { stream, member: target.member }),
         Ok(Err(error)) => {
             members.use_another(target.member);
@@ -87,21 +76,23 @@ async fn open(etcd: &EtcdClient, keys: &Keys, limit: Duration) -> Result<OpenWat
     }
 }
 
-async fn open_at(etcd: &EtcdClient, keys: &Keys, target: &Target) -> Result<WatchStream> {
-    let mut client = etcd.members().client(target).await.map_err(error::reading)?;
+async fn open_at(client: &EtcdClient, keys: &Keys, target: &Target) -> Result<WatchStream> {
+    let mut client = client.members().client(target).await.map_err(error_codes::reading)?;
     let ends = WatchOptions::new()
         .with_range(keys.end(Family::Lease, ""))
         .with_filters([WatchFilterType::NoPut]);
     let switched = WatchOptions::new().with_range(keys.end(Family::Disabled, ""));
-    let mut watching =
-        client.watch(keys.start(Family::Lease, ""), Some(ends)).await.map_err(error::reading)?;
+    let mut watching = client
+        .watch(keys.start(Family::Lease, ""), Some(ends))
+        .await
+        .map_err(error_codes::reading)?;
     watching
         .watch(keys.start(Family::Disabled, ""), Some(switched))
         .await
-        .map_err(error::reading)?;
+        .map_err(error_codes::reading)?;
     let mut created = 0;
     while created < 2 {
-        let message = watching.message().await.map_err(error::reading)?;
+        let message = watching.message().await.map_err(error_codes::reading)?;
         let message = message.ok_or_else(|| ended("etcd ended the watch"))?;
         if message.canceled() {
             return Err(canceled(message.cancel_reason()));
@@ -123,103 +114,35 @@ fn canceled(reason: &str) -> Error {
     Error::new(kind, format!("etcd refused the watch: {reason}"))
 }
 
-struct WatchTask {
-    etcd: EtcdClient,
-    keys: Keys,
-    label: String,
-    hints: mpsc::Sender<Hint>,
-    /// Hints were dropped, and the stream is to be told so as soon as it takes one.
-    missed: bool,
+/// Reports what the stream delivers, until it breaks. It is read without a pause: what etcd sends
+/// to a stream that nobody reads would fill the window of the connection that all calls share.
+async fn follow(mut watching: WatchStream, keys: &Keys, hints: &Hints) -> Result<()> {
+    let mut asked = false;
+    loop {
+        let Ok(message) = timeout(PROGRESS_TIMEOUT, watching.message()).await else {
+            if asked {
+                return Err(ended("the watch does not answer"));
+            }
+            asked = true;
+            watching.request_progress().await.map_err(error_codes::reading)?;
+            continue;
+        };
+        let message = message.map_err(error_codes::reading)?;
+        let message = message.ok_or_else(|| ended("etcd ended the watch"))?;
+        if message.canceled() {
+            return Err(canceled(message.cancel_reason()));
+        }
+        asked = false;
+        message.events().iter().filter_map(|event| hint(keys, event)).for_each(|it| hints.send(it));
+    }
 }
 
-impl WatchTask {
-    /// Until nobody holds the stream any more.
-    async fn run(mut self, first: OpenWatch) {
-        let mut watching = Some(first);
-        let mut pause = MIN_BACKOFF;
-        loop {
-            let error = match watching.take() {
-                Some(OpenWatch { stream, member }) => match self.follow(stream).await {
-                    Some(error) => {
-                        self.etcd.members().use_another(member);
-                        error
-                    }
-                    None => return,
-                },
-                None => {
-                    let opened = tokio::select! {
-                        opened = open(&self.etcd, &self.keys, OPEN_LIMIT) => opened,
-                        () = self.hints.closed() => return,
-                    };
-                    match opened {
-                        Ok(stream) => {
-                            // From now: what changed meanwhile is not asked for, it may be compacted.
-                            self.missed = true;
-                            pause = MIN_BACKOFF;
-                            watching = Some(stream);
-                            continue;
-                        }
-                        Err(error) => error,
-                    }
-                }
-            };
-            if pause == MIN_BACKOFF {
-                tracing::warn!(%error, store = self.label, "the watch is interrupted");
-            }
-            let jitter = Duration::from_millis(fastrand::u64(0..100));
-            tokio::select! {
-                () = sleep(pause + jitter) => {}
-                () = self.hints.closed() => return,
-            }
-            pause = (pause * 2).min(MAX_BACKOFF);
-        }
-    }
-
-    /// Passes on what the stream tells, until it breaks; none when nobody listens any more.
-    async fn follow(&mut self, mut watching: WatchStream) -> Option<Error> {
-        let mut asked = false;
-        loop {
-            let hints = self.hints.clone();
-            let told = tokio::select! {
-                told = timeout(PROGRESS_TIMEOUT, watching.message()) => told,
-                () = hints.closed() => return None,
-                room = hints.reserve(), if self.missed => {
-                    room.ok()?.send(Hint::Anything);
-                    self.missed = false;
-                    continue;
-                }
-            };
-            match told {
-                Ok(Ok(Some(message))) if message.canceled() => {
-                    return Some(canceled(message.cancel_reason()));
-                }
-                Ok(Ok(Some(message))) => {
-                    asked = false;
-                    message.events().iter().for_each(|event| self.forward(event));
-                }
-                Ok(Ok(None)) => return Some(ended("etcd ended the watch")),
-                Ok(Err(error)) => return Some(error::reading(error)),
-                Err(_) if asked => return Some(ended("the watch does not answer")),
-                Err(_) => {
-                    asked = true;
-                    if let Err(error) = watching.request_progress().await {
-                        return Some(error::reading(error));
-                    }
-                }
-            }
-        }
-    }
-
-    fn forward(&mut self, event: &Event) {
-        let Some(kv) = event.kv() else { return };
-        let hint = match self.keys.parse(kv.key()) {
-            Some((Family::Lease, _)) if event.event_type() == EventType::Put => return,
-            Some((_, name)) => LockName::new(name).map_or(Hint::Anything, Hint::Name),
-            None => Hint::Anything,
-        };
-        if self.missed || self.hints.try_send(hint).is_err() {
-            self.missed = true;
-        }
+/// Returns the hint that an event gives to waiters; `None` for a grant.
+fn hint(keys: &Keys, event: &Event) -> Option<Hint> {
+    match keys.parse(event.kv()?.key()) {
+        Some((Family::Lease, _)) if event.event_type() == EventType::Put => None,
+        Some((_, name)) => Some(LockName::new(name).map_or(Hint::Anything, Hint::Name)),
+        None => Some(Hint::Anything),
     }
 }
 

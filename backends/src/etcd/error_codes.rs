@@ -1,4 +1,4 @@
-//! What etcd's errors mean to a caller.
+//! Explains the errors of etcd to callers.
 
 use etcd_client::Error as EtcdError;
 
@@ -65,7 +65,7 @@ fn has_no_leader(said: &str) -> bool {
     matches!(said, "etcdserver: no leader" | "raft proposal dropped")
 }
 
-/// etcd knows no such lease (any more).
+/// Returns whether the etcd lease is over, or never was.
 pub(super) fn is_no_lease(error: &EtcdError) -> bool {
     match error {
         EtcdError::GRpcStatus(status) => {
@@ -78,12 +78,17 @@ pub(super) fn is_no_lease(error: &EtcdError) -> bool {
     }
 }
 
-/// An error of a call that changes nothing, or of one that gives nobody anything.
+/// Returns the error for keys that others change all the time.
+pub(super) fn contended() -> Error {
+    Error::new(ErrorKind::Unavailable, "the keys changed each time they were read")
+}
+
+/// Returns the error of a call that changes nothing on which a lease depends.
 pub(super) fn reading(error: EtcdError) -> Error {
     described(error, ErrorKind::Unavailable)
 }
 
-/// An error of a call that writes.
+/// Returns the error of a call that writes.
 pub(super) fn writing(error: EtcdError) -> Error {
     let otherwise = match send_state(&error) {
         SendState::Unknown => ErrorKind::OutcomeUnknown,
@@ -104,7 +109,7 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
         return match error {
             EtcdError::InvalidArgs(said) => (Invalid, said.clone(), ""),
             EtcdError::InvalidUri(_) => {
-                (Invalid, "an address is none".to_owned(), "write HOST:PORT")
+                (Invalid, "an address is not valid".to_owned(), "write HOST:PORT")
             }
             _ => (otherwise, "the connection to etcd failed".to_owned(), IS_IT_UP),
         };
@@ -118,8 +123,8 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
         }
         code::INVALID_ARGUMENT if has("user name is empty") => (
             Denied,
-            "etcd wants to know who asks".to_owned(),
-            "put user and password into the URL: etcd://USER:PASSWORD@HOST",
+            "etcd requires a user and a password".to_owned(),
+            "put both into the URL: etcd://USER:PASSWORD@HOST",
         ),
         code::FAILED_PRECONDITION if has("authentication is not enabled") => (
             Denied,
@@ -172,7 +177,8 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
     }
 }
 
-/// tonic passes on what rustls says deep within.
+/// Returns whether one side refused the other's certificate, which tonic reports only as text of
+/// rustls.
 fn is_certificate_error(status: &impl std::fmt::Debug) -> bool {
     let said = format!("{status:?}");
     said.contains("invalid peer certificate") || said.contains("received fatal alert")

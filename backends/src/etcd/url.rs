@@ -1,4 +1,4 @@
-//! Where etcd is, and how it is connected to.
+//! Reads the URL of etcd: its members, and how to connect to them.
 
 use std::fs;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use crate::common::url::check_login;
 use crate::common::url_options;
 use crate::{Error, Result};
 
-const FORM: &str = "write etcd://USER:PASSWORD@HOST:PORT,HOST:PORT/PREFIX?OPTIONS, where all but one HOST \
-                    can be left out";
+const FORM: &str = "write etcd://USER:PASSWORD@HOST:PORT,HOST:PORT/PREFIX?OPTIONS, where all but \
+                    one HOST can be left out";
 
 const PORT: &str = "2379";
 
 const OPTIONS: &[&str] = &["tls", "ca", "cert", "key", "domain"];
 
-/// The longest that a connection is waited for.
+/// A connection must be open after this time.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// A connection is asked whether it lives; etcd refuses to be asked more often than every 5 s.
+/// An idle connection is pinged this often; etcd refuses pings more often than every 5 s.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a URL says.
+/// What a URL names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct EtcdUrl {
-    /// Each with its port.
+    /// The members, each with its port.
     endpoints: Vec<String>,
     user: Option<(String, Password)>,
     /// Empty, or starting with a slash and not ending with one.
@@ -41,7 +41,7 @@ pub(super) struct EtcdUrl {
     domain: Option<String>,
 }
 
-/// Text that is never shown.
+/// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 struct Password(String);
 
@@ -96,7 +96,7 @@ impl EtcdUrl {
         Ok(location)
     }
 
-    /// The store's name in messages.
+    /// Returns the store's name in messages.
     pub(super) fn label(&self) -> String {
         let scheme = if self.tls { "etcds" } else { "etcd" };
         format!("{scheme}://{}{}", self.endpoints.join(","), self.path)
@@ -148,16 +148,16 @@ fn endpoint(host: &str) -> Result<String> {
     let after_host = host.rfind(']').map_or(0, |end| end + 1);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]%".contains(c);
     match host[after_host..].split_once(':') {
-        _ if host.is_empty() || !host.chars().all(is_plain) => Err(wrong("a host that is none")),
+        _ if host.is_empty() || !host.chars().all(is_plain) => Err(wrong("an invalid host")),
         Some((name, port)) if after_host + name.len() == 0 || port.parse::<u16>().is_err() => {
-            Err(wrong("a host or port that is none"))
+            Err(wrong("an invalid host or port"))
         }
         Some(_) => Ok(host.to_owned()),
         None => Ok(format!("{host}:{PORT}")),
     }
 }
 
-/// Undoes percent-encoding.
+/// Decodes percent-encoded text.
 fn decoded(text: &str) -> Result<String> {
     let bad = || wrong("a percent sign that encodes no byte").with_fix("write a % as %25");
     let mut bytes = Vec::with_capacity(text.len());

@@ -1,0 +1,220 @@
+//! The operations. Each is one transaction; an acquire also creates an etcd lease before it.
+
+use std::fmt;
+use std::time::Duration;
+
+use etcd_client::ResponseHeader;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::client::{BoundedCall, EtcdClient, LeaseExpired};
+use super::error_codes::contended;
+use super::keys::Keys;
+use super::lease_id::{TTL_STEP, seconds};
+use super::stored_lock::{self, StoredLock};
+use super::transaction::{self, first_key};
+use super::{instances, list, prune, record, renew, watch};
+use crate::shell::{
+    Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, RecentRefusals,
+    StoredInstance, acquire_outcome,
+};
+use crate::{
+    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, Disablement, EnableOutcome,
+    Grant, LeaseId, LockName, LockRecord, Reach, ReleaseOutcome, RenewOptions, RenewOutcome,
+    Result, StoreClock, Wake,
+};
+
+/// etcd grants nothing shorter at its default election timeout of a second.
+const MIN_TTL: Duration = Duration::from_secs(2);
+
+/// The backend of an [`EtcdStore`](super::EtcdStore).
+pub struct Etcd {
+    label: String,
+    keys: Keys,
+    client: EtcdClient,
+    /// Attempts at these names read them first, since the grant of an etcd lease costs every member
+    /// a write.
+    refusals: RecentRefusals,
+}
+
+impl Etcd {
+    pub(super) fn new(label: String, keys: Keys, client: EtcdClient) -> Self {
+        Self { label, keys, client, refusals: RecentRefusals::default() }
+    }
+
+    /// Returns the record that shows why the name cannot be granted to that lease; `None` if it
+    /// can, as far as is known.
+    async fn refusal(
+        &self,
+        call: &BoundedCall,
+        name: &LockName,
+        lease: LeaseId,
+        mut stored_lock: StoredLock,
+    ) -> Result<Option<LockRecord>> {
+        if let Some(disabled) = stored_lock.disabled.take() {
+            // It does not matter what is left of a lease, so etcd is not asked for it.
+            return Ok(Some(disabled_record(name, disabled)));
+        }
+        let name = name.clone();
+        let record = stored_lock.into_record(call, &self.keys, name, Some(lease)).await??;
+        Ok(record.lease.is_some().then_some(record))
+    }
+
+    /// Notes that the name is refused. The store repeats the grant from a record of its own lease.
+    fn refused(&self, record: LockRecord, lease: LeaseId) -> Result<Decision<Grant>> {
+        if let Some(outcome) = acquire_outcome(record.clone(), lease)? {
+            self.refusals.note(&record.name, &outcome);
+        }
+        Ok(Decision::Refused(record))
+    }
+}
+
+fn disabled_record(name: &LockName, disabled: Disablement) -> LockRecord {
+    LockRecord { disabled: Some(disabled), ..LockRecord::unused(name.clone()) }
+}
+
+impl fmt::Debug for Etcd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Etcd")
+            .field("label", &self.label)
+            .field("keys", &self.keys.root())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Backend for Etcd {
+    fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            min_ttl: MIN_TTL,
+            ttl_step: TTL_STEP,
+            clock: StoreClock::Server,
+            reach: Reach::Network,
+            wake: Wake::Push,
+            renew_batch: renew::BATCH,
+        }
+    }
+
+    async fn acquire(
+        &self,
+        name: &LockName,
+        options: &AcquireOptions,
+        attempt: Attempt,
+    ) -> Result<Decision<Grant>> {
+        let call = self.client.call_until(attempt.deadline);
+        if attempt.number == 1 && self.refusals.is_expected(name) {
+            let found = call.read_txn(transaction::read(&self.keys, name)).await?;
+            let stored_lock = stored_lock::readable(&self.keys, &found, name)?;
+            if let Some(record) = self.refusal(&call, name, options.lease, stored_lock).await? {
+                return self.refused(record, options.lease);
+            }
+        }
+        // The lease runs from the grant on, so what is left of it is counted from before that.
+        let asked = Instant::now();
+        let (lease, ttl) = call.grant(seconds(options.ttl)).await?;
+        let grant = transaction::grant(&self.keys, name, options, lease);
+        let Ok(done) = call.write_txn(grant).await? else { return Ok(Decision::Changed) };
+        if done.succeeded() {
+            let token = record::token_of(done.header().map_or(0, ResponseHeader::revision))?;
+            let grant = Grant { token, left: ttl.saturating_sub(asked.elapsed()) };
+            self.refusals.note(name, &AcquireOutcome::Granted(grant));
+            return Ok(Decision::Done(grant));
+        }
+        self.client.discard(lease);
+        let stored_lock = stored_lock::readable(&self.keys, &done, name)?;
+        match self.refusal(&call, name, options.lease, stored_lock).await? {
+            Some(record) => self.refused(record, options.lease),
+            None => Ok(Decision::Changed),
+        }
+    }
+
+    async fn renew(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
+        Ok(renew::renew(&self.client, &self.keys, leases).await)
+    }
+
+    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let release = transaction::release(&self.keys, name, lease);
+        let done = self.client.call().write_txn(release).await?;
+        let done = done.map_err(|LeaseExpired| contended())?;
+        if !done.succeeded() {
+            return Ok(ReleaseOutcome::NotHeld);
+        }
+        // An operator may have put the key by hand, attached to no etcd lease.
+        let attached = first_key(&done).map(|kv| kv.lease()).filter(|id| *id != 0);
+        if let Some(etcd_lease) = attached {
+            self.client.discard(etcd_lease);
+        }
+        Ok(ReleaseOutcome::Released)
+    }
+
+    async fn disable(
+        &self,
+        name: &LockName,
+        options: &DisableOptions,
+        attempt: Attempt,
+    ) -> Result<Decision<()>> {
+        let call = self.client.call_until(attempt.deadline);
+        let found = call.read_txn(transaction::read_before_disable(&self.keys, name)).await?;
+        let stored_lock = stored_lock::readable(&self.keys, &found, name)?;
+        if let Some(disabled) = stored_lock.disabled {
+            return Ok(Decision::Refused(disabled_record(name, disabled)));
+        }
+        let disable = transaction::disable(&self.keys, name, options, stored_lock.lease);
+        let Ok(done) = call.write_txn(disable).await? else { return Ok(Decision::Changed) };
+        if done.succeeded() {
+            return Ok(Decision::Done(()));
+        }
+        let disabled = stored_lock::readable(&self.keys, &done, name)?.disabled;
+        Ok(disabled.map_or(Decision::Changed, |disabled| {
+            Decision::Refused(disabled_record(name, disabled))
+        }))
+    }
+
+    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
+        let enable = transaction::enable(&self.keys, name);
+        let done = self.client.call().write_txn(enable).await?;
+        let done = done.map_err(|LeaseExpired| contended())?;
+        Ok(if done.succeeded() { EnableOutcome::Enabled } else { EnableOutcome::AlreadyEnabled })
+    }
+
+    async fn read(&self, name: &LockName) -> Result<Option<Entry>> {
+        list::read(&self.client, &self.keys, name).await
+    }
+
+    async fn page(&self, page: &Page<'_>) -> Result<Found<Entry>> {
+        list::page(&self.client, &self.keys, page).await
+    }
+
+    async fn prune_page(
+        &self,
+        page: &Page<'_>,
+        unused_for: Duration,
+        dry_run: bool,
+    ) -> Result<Found<LockName>> {
+        prune::prune_page(&self.client, &self.keys, page, unused_for, dry_run).await
+    }
+
+    async fn announce(&self, instance: Uuid, text: &str, ttl: Duration) -> Result<()> {
+        instances::announce(&self.client, &self.keys, instance, text, ttl).await
+    }
+
+    async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        instances::withdraw(&self.client, &self.keys, instance).await
+    }
+
+    async fn instances(&self) -> Result<Vec<StoredInstance>> {
+        instances::instances(&self.client, &self.keys).await
+    }
+
+    async fn watch_once(&self, hints: &Hints) -> Result<()> {
+        watch::watch_once(&self.client, &self.keys, hints).await
+    }
+
+    /// The client limits its calls itself, since it knows what was sent.
+    fn call_limit(&self, _: Operation) -> Option<Duration> {
+        None
+    }
+}

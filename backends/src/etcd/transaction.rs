@@ -1,0 +1,172 @@
+//! Builds the transactions, each of which etcd runs as one atomic operation.
+
+use etcd_client::{
+    Compare, CompareOp, GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse,
+};
+
+use super::keys::{Family, Keys};
+use super::record::{self, StoredLease};
+use crate::{AcquireOptions, DisableOptions, LeaseId, LockName};
+
+/// Reads all keys of one name.
+pub(super) fn read(keys: &Keys, name: &LockName) -> Txn {
+    Txn::new().and_then(reads(keys, name, &Family::ALL))
+}
+
+fn reads(keys: &Keys, name: &LockName, families: &[Family]) -> Vec<TxnOp> {
+    families.iter().map(|family| TxnOp::get(keys.key(*family, name), None)).collect()
+}
+
+/// Puts the keys of a lock, attached to an etcd lease, unless the name is held or disabled. Then
+/// all keys of the name are read instead.
+pub(super) fn grant(
+    keys: &Keys,
+    name: &LockName,
+    options: &AcquireOptions,
+    etcd_lease: i64,
+) -> Txn {
+    let key = |family| keys.key(family, name);
+    let attached = || Some(PutOptions::new().with_lease(etcd_lease));
+    Txn::new()
+        .when([is_absent(key(Family::Lease)), is_absent(key(Family::Disabled))])
+        .and_then([
+            TxnOp::put(key(Family::Lease), options.lease.to_string(), attached()),
+            TxnOp::put(key(Family::Holder), record::holder_value(&options.holder), attached()),
+            TxnOp::put(key(Family::Granted), record::granted_value(), None),
+        ])
+        .or_else(reads(keys, name, &Family::ALL))
+}
+
+/// Reads the key of a lease, and deletes the keys that are attached with it, if it is in force.
+pub(super) fn release(keys: &Keys, name: &LockName, lease: LeaseId) -> Txn {
+    let key = |family| keys.key(family, name);
+    Txn::new()
+        .when([Compare::value(key(Family::Lease), CompareOp::Equal, lease.to_string())])
+        .and_then([
+            TxnOp::get(key(Family::Lease), None),
+            TxnOp::delete(key(Family::Lease), None),
+            TxnOp::delete(key(Family::Holder), None),
+            TxnOp::delete(key(Family::Ending), None),
+        ])
+}
+
+/// Reads what [`disable`] depends on.
+pub(super) fn read_before_disable(keys: &Keys, name: &LockName) -> Txn {
+    Txn::new().and_then(reads(keys, name, &[Family::Disabled, Family::Lease]))
+}
+
+/// Disables a name and tells the holder of its lease to stop, unless the name is disabled already
+/// or its lease is another one. Then both keys are read instead.
+pub(super) fn disable(
+    keys: &Keys,
+    name: &LockName,
+    options: &DisableOptions,
+    lease: Option<StoredLease>,
+) -> Txn {
+    let key = |family| keys.key(family, name);
+    let mut puts = vec![TxnOp::put(key(Family::Disabled), record::disabled_value(options), None)];
+    puts.extend(lease.map(|lease| {
+        let attached = PutOptions::new().with_lease(lease.etcd_lease);
+        TxnOp::put(key(Family::Ending), options.reason.as_str(), Some(attached))
+    }));
+    let revision = lease.map_or(0, |lease| lease.revision);
+    Txn::new()
+        .when([
+            is_absent(key(Family::Disabled)),
+            Compare::mod_revision(key(Family::Lease), CompareOp::Equal, revision),
+        ])
+        .and_then(puts)
+        .or_else(reads(keys, name, &[Family::Disabled, Family::Lease]))
+}
+
+/// Enables a name, if it is disabled.
+pub(super) fn enable(keys: &Keys, name: &LockName) -> Txn {
+    let key = keys.key(Family::Disabled, name);
+    Txn::new()
+        .when([Compare::create_revision(key.clone(), CompareOp::Greater, 0)])
+        .and_then([TxnOp::delete(key, None)])
+}
+
+/// Reads the lease of each name, and whether its holder is to stop: two keys for each.
+pub(super) fn read_leases(keys: &Keys, names: &[&LockName]) -> Txn {
+    // Exactly the keys of each name are read, so that keys of other names do not make the answer
+    // longer.
+    let families = [Family::Lease, Family::Ending];
+    let operations: Vec<_> = names.iter().flat_map(|name| reads(keys, name, &families)).collect();
+    Txn::new().and_then(operations)
+}
+
+/// Attaches the keys of a lease to another etcd lease, unless they changed or its holder is to
+/// stop.
+pub(super) fn move_lease(keys: &Keys, name: &LockName, lease: StoredLease, to: i64) -> Txn {
+    let key = |family| keys.key(family, name);
+    let attached = || Some(PutOptions::new().with_lease(to).with_ignore_value());
+    Txn::new()
+        .when([
+            Compare::mod_revision(key(Family::Lease), CompareOp::Equal, lease.revision),
+            is_absent(key(Family::Ending)),
+        ])
+        .and_then([
+            TxnOp::put(key(Family::Lease), "", attached()),
+            TxnOp::put(key(Family::Holder), "", attached()),
+        ])
+}
+
+/// Counts the keys of the lease and of the disablement of each name.
+pub(super) fn count_uses<'n>(keys: &Keys, names: impl Iterator<Item = &'n LockName>) -> Txn {
+    let count = |family, name| {
+        let range = GetOptions::new().with_count_only();
+        TxnOp::get(keys.key(family, name), Some(range))
+    };
+    let mut counts = Vec::new();
+    for name in names {
+        counts.push(count(Family::Lease, name));
+        counts.push(count(Family::Disabled, name));
+    }
+    Txn::new().and_then(counts)
+}
+
+/// Removes what is stored of an unused name, unless it was granted or disabled since that revision.
+pub(super) fn prune(keys: &Keys, name: &LockName, revision: i64) -> Txn {
+    let key = |family| keys.key(family, name);
+    Txn::new()
+        .when([
+            Compare::mod_revision(key(Family::Granted), CompareOp::Equal, revision),
+            is_absent(key(Family::Lease)),
+            is_absent(key(Family::Disabled)),
+        ])
+        .and_then([TxnOp::delete(key(Family::Granted), None)])
+}
+
+/// Reads one key.
+pub(super) fn read_key(key: &[u8]) -> Txn {
+    Txn::new().and_then([TxnOp::get(key, None)])
+}
+
+/// Reads all keys of a range.
+pub(super) fn read_range(start: Vec<u8>, range: GetOptions) -> Txn {
+    Txn::new().and_then([TxnOp::get(start, Some(range))])
+}
+
+/// Reads one key, and then puts a value there, attached to an etcd lease.
+pub(super) fn replace(key: &[u8], value: &str, etcd_lease: i64) -> Txn {
+    let attached = PutOptions::new().with_lease(etcd_lease);
+    Txn::new().and_then([TxnOp::get(key, None), TxnOp::put(key, value, Some(attached))])
+}
+
+/// Reads one key, and then deletes it.
+pub(super) fn remove(key: &[u8]) -> Txn {
+    Txn::new().and_then([TxnOp::get(key, None), TxnOp::delete(key, None)])
+}
+
+/// Returns the first key that the first operation of a transaction read.
+pub(super) fn first_key(response: &TxnResponse) -> Option<KeyValue> {
+    match response.op_responses().into_iter().next() {
+        Some(TxnOpResponse::Get(mut got)) => got.take_kvs().into_iter().next(),
+        _ => None,
+    }
+}
+
+fn is_absent(key: Vec<u8>) -> Compare {
+    Compare::create_revision(key, CompareOp::Equal, 0)
+}
