@@ -32,7 +32,7 @@ use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 /// A datastore that referees locks.
 ///
 /// Implement it for a new datastore and run the suite of `leasehold-conformance` against it: each
-/// sentence below has a case there. Applications use a [`Client`](crate::Client) instead, which
+/// promise below has cases there. Applications use a [`Client`](crate::Client) instead, which
 /// does the heartbeats and the waiting.
 ///
 /// # What every store promises
