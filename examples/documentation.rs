@@ -1,37 +1,16 @@
 //! Compiles the examples of the pages, as documentation tests: `cargo test --doc --package
 //! leasehold-examples --all-features`.
+//!
+//! The pages of the other backends are documentation of the modules of `leasehold`, whose tests
+//! compile their examples.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
 
-#[cfg(all(doctest, feature = "etcd"))]
-#[doc = include_str!("../docs/backends/etcd.md")]
-mod docs_backends_etcd {}
-
 #[cfg(doctest)]
-#[doc = include_str!("../docs/backends/memory.md")]
-mod docs_backends_memory {}
-
-#[cfg(all(doctest, feature = "mongodb"))]
-#[doc = include_str!("../docs/backends/mongodb.md")]
-mod docs_backends_mongodb {}
-
-#[cfg(all(doctest, feature = "mysql"))]
-#[doc = include_str!("../docs/backends/mysql.md")]
-mod docs_backends_mysql {}
-
-#[cfg(all(doctest, feature = "postgres"))]
-#[doc = include_str!("../docs/backends/postgres.md")]
-mod docs_backends_postgres {}
-
-#[cfg(all(doctest, feature = "redis"))]
-#[doc = include_str!("../docs/backends/redis.md")]
-mod docs_backends_redis {}
-
-#[cfg(doctest)]
-#[doc = include_str!("../docs/backends/sqlite.md")]
-mod docs_backends_sqlite {}
+#[doc = include_str!("../backends/docs/memory.md")]
+mod backends_docs_memory {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide/elections.md")]

@@ -5,7 +5,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use leasehold_core::{Capabilities, StoreClock};
 
-use crate::{CaseResult, Ctx, Probes};
+use crate::{CaseResult, Ctx, Probes, Promise};
 
 /// One thing that must hold, as a program that fails when it does not.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,7 @@ pub struct Case {
     /// Module and function, such as `fencing::token_increases_after_expiry`.
     path: &'static str,
     function: &'static str,
+    promise: Promise,
     pub(crate) needs: &'static [Need],
     pub(crate) run: fn(Ctx) -> BoxFuture<'static, CaseResult>,
 }
@@ -21,17 +22,24 @@ impl Case {
     pub(crate) const fn new(
         path: &'static str,
         function: &'static str,
+        promise: Promise,
         needs: &'static [Need],
         run: fn(Ctx) -> BoxFuture<'static, CaseResult>,
     ) -> Self {
-        Self { path, function, needs, run }
+        Self { path, function, promise, needs, run }
     }
 
-    /// Promise and case, such as `fencing::token_increases_after_expiry`.
+    /// Returns the module and the function, such as `fencing::token_increases_after_expiry`.
     #[must_use]
     pub fn name(&self) -> String {
         let module = self.path.split_once("::cases::").map_or(self.path, |(_, module)| module);
         format!("{module}::{}", self.function)
+    }
+
+    /// Returns the promise that the case holds up.
+    #[must_use]
+    pub fn promise(&self) -> Promise {
+        self.promise
     }
 
     /// What the case needs beyond the store's trait.
@@ -41,17 +49,19 @@ impl Case {
     }
 }
 
-/// Lists the cases of a module: each `async fn(Ctx) -> CaseResult`, with its needs if any.
+/// Lists the cases of a module under the promises that they hold up: each is an
+/// `async fn(Ctx) -> CaseResult`, with its needs if any.
 macro_rules! cases {
-    ($($case:ident $([$($need:ident),+])?),+ $(,)?) => {
-        pub(crate) const CASES: &[$crate::Case] = &[$(
+    ($($promise:ident: [$($case:ident $([$($need:ident),+])?),+ $(,)?]),+ $(,)?) => {
+        pub(crate) const CASES: &[$crate::Case] = &[$($(
             $crate::Case::new(
                 ::std::module_path!(),
                 ::std::stringify!($case),
+                $crate::Promise::$promise,
                 &[$($($crate::Need::$need),+)?],
                 |ctx| ::std::boxed::Box::pin($case(ctx)),
-            )
-        ),+];
+            ),
+        )+)+];
     };
 }
 pub(crate) use cases;

@@ -10,6 +10,8 @@ use std::pin::pin;
 use std::sync::Once;
 use std::task::Poll;
 
+use crate::Promise;
+
 /// What a case returns.
 pub type CaseResult<T = ()> = Result<T, Failure>;
 
@@ -32,6 +34,12 @@ impl Failure {
     /// No failure: the case finds that it cannot be run here, and counts as ignored.
     pub fn ignored(reason: impl Into<String>) -> Self {
         Self { ignored: true, ..Self::new(reason) }
+    }
+
+    /// Puts the promise that the failed case holds up before the message.
+    pub(crate) fn of_promise(self, promise: Promise) -> Self {
+        let message = format!("promise \"{promise}\" of {}: {}", promise.stated_by(), self.message);
+        Self { message, ..self }
     }
 
     fn of_panic(payload: &(dyn Any + Send)) -> Self {

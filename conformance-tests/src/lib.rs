@@ -31,9 +31,10 @@
 //! }
 //! ```
 //!
-//! and gets one test per case, named `<backend>::<promise>::<case>`. What a case needs beyond the
-//! trait, such as deleting a record behind the store's back, a backend offers as [`Probes`]; a case
-//! whose need is absent is reported as ignored, with the reason.
+//! and gets one test per case, named `<backend>::<module>::<case>`. A failure names the
+//! [`Promise`] that the case holds up. What a case needs beyond the trait, such as deleting a
+//! record behind the store's back, a backend offers as [`Probes`]; a case whose need is absent is
+//! reported as ignored, with the reason.
 
 mod backend;
 mod case;
@@ -48,6 +49,7 @@ mod lossy;
 mod model;
 mod pace;
 mod process;
+mod promise;
 mod run;
 mod sequences;
 #[cfg(feature = "servers")]
@@ -68,6 +70,7 @@ pub use failure::{CaseResult, Failure, Verdict};
 pub use gated::GatedStore;
 pub use job_log::{Entry, JobBehaviour, JobLog};
 pub use lossy::LossyStore;
+pub use promise::Promise;
 pub use run::run_case;
 pub use suite::{OwnCase, Suite};
 pub use tasks::{Task, race, spawn};

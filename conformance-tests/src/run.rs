@@ -129,14 +129,17 @@ impl Subject {
             let meter = StallMeter::start();
             let (verdict, ended) = self.run_at(case, capabilities, pace).await;
             let stall = meter.longest();
-            let Verdict::Failed(failure) = &verdict else { return verdict };
+            let failure = match verdict {
+                Verdict::Failed(failure) => failure,
+                other => return other,
+            };
             let needs_steady = case.needs.contains(&Need::SteadyMachine);
             let limit = if needs_steady { STALL } else { LONG_STALL };
             let excused = stall >= limit * pace;
             if !excused || !ended || pace >= SLOWEST_PACE {
-                return verdict;
+                return Verdict::Failed(failure.of_promise(case.promise()));
             }
-            self.repeat(&case.name(), stall, failure);
+            self.repeat(&case.name(), stall, &failure);
             pace *= 2;
         }
     }

@@ -16,6 +16,30 @@ use crate::{
 /// It owns the holder's identity, one heartbeat and one watch, which all its locks, elections and
 /// observers share. Clones are cheap and of the same instance; one per process and store is
 /// enough.
+///
+/// # What a client promises
+///
+/// Each promise has a name, which the conformance suite prints when a case that holds it up fails.
+///
+/// * `trust-ends-first`: A lock or a term is trusted only until some time before the lease ends,
+///   by the clock at the moment of asking, whether or not a task has run.
+/// * `stop-before-others-start`: A leader whose heartbeats fail stops its job, or the job is
+///   aborted, before another instance can start it.
+/// * `one-stop-per-start`: Each started term is stopped exactly once, on the same instance, with
+///   the reason. The lease is released only after that.
+/// * `prompt-takeover`: A released or enabled name is taken over at once, by a hint or at the next
+///   poll; a crashed holder's name is taken over when its lease ends.
+/// * `shared-heartbeats`: All leases of a client share one heartbeat and one watch.
+/// * `settings-agree`: Settings that contradict each other or the store are refused before
+///   anything is written. The defaults agree with every store's shortest ttl.
+/// * `pure-machine`: The state machines depend on their events and on the given time alone.
+/// * `renewals-are-repeated`: An unanswered renewal is repeated in time, so a lease is kept when
+///   the open connections go silent and new ones are served.
+/// * `independent-heartbeats`: Leases are kept while the application's threads compute or block.
+/// * `waits-end`: A wait for a lock ends at its time limit, also on a store that hangs, and the
+///   error names the holder as far as it is known.
+/// * `nothing-left-held`: A cancelled acquire or a dropped guard leaves no lock held.
+/// * `observers-follow`: An observer sees who leads, and each change of it, without campaigning.
 #[derive(Clone, Debug)]
 pub struct Client {
     engine: Arc<Engine>,

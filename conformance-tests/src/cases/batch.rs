@@ -1,4 +1,4 @@
-//! Promise 11: one call renews many leases, with one answer each.
+//! Promise `one-answer-per-lease`: one call renews many leases, with one answer each.
 
 use std::time::Duration;
 
@@ -6,14 +6,16 @@ use leasehold_core::{LeaseId, LockName, RenewOptions, RenewOutcome};
 
 use crate::{CaseResult, Client, Ctx, Taken, race};
 
-crate::case::cases![
-    a_thousand_leases_are_answered_in_order,
-    an_empty_batch_has_no_answers,
-    a_lease_twice_in_a_batch_is_answered_twice,
-    only_the_leases_in_force_are_extended,
-    each_lease_is_extended_by_its_own_ttl,
-    overlapping_batches_at_once_all_succeed,
-];
+crate::case::cases! {
+    OneAnswerPerLease: [
+        a_thousand_leases_are_answered_in_order,
+        an_empty_batch_has_no_answers,
+        a_lease_twice_in_a_batch_is_answered_twice,
+        only_the_leases_in_force_are_extended,
+        each_lease_is_extended_by_its_own_ttl,
+        overlapping_batches_at_once_all_succeed,
+    ],
+}
 
 fn renewal(name: &LockName, lease: LeaseId, ttl: Duration) -> RenewOptions {
     RenewOptions { name: name.clone(), lease, ttl }

@@ -1,4 +1,5 @@
-//! Promise 10: a dropped call leaves the store before or after the operation, its connection clean.
+//! Promise `cancel-safe`: a dropped call leaves the store before or after the operation, its
+//! connection clean.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -13,14 +14,16 @@ use tokio::time::{sleep, timeout};
 use crate::expect::{extended, granted};
 use crate::{CaseResult, Client, Ctx, race};
 
-crate::case::cases![
-    a_dropped_acquire_leaves_before_or_after,
-    a_dropped_renewal_leaves_before_or_after,
-    a_dropped_release_leaves_before_or_after,
-    a_dropped_disable_or_enable_leaves_before_or_after,
-    dropped_reads_do_no_harm,
-    dropped_calls_use_up_no_connections,
-];
+crate::case::cases! {
+    CancelSafe: [
+        a_dropped_acquire_leaves_before_or_after,
+        a_dropped_renewal_leaves_before_or_after,
+        a_dropped_release_leaves_before_or_after,
+        a_dropped_disable_or_enable_leaves_before_or_after,
+        dropped_reads_do_no_harm,
+        dropped_calls_use_up_no_connections,
+    ],
+}
 
 /// How many calls each case drops.
 const DROPS: usize = 80;

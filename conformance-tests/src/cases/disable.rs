@@ -1,4 +1,4 @@
-//! Promise 7: a disabled name is granted to nobody, and its holder's renewals say so.
+//! Promise `disable-wins`: a disabled name is granted to nobody, and its holder's renewals say so.
 
 use std::time::Duration;
 
@@ -11,23 +11,25 @@ use tokio::time::sleep;
 use crate::expect::{already_disabled, extended, not_extended, refused};
 use crate::{CLOCK_TOLERANCE, CaseResult, Ctx, race};
 
-crate::case::cases![
-    a_disabled_name_is_granted_to_nobody,
-    a_disabled_name_stays_disabled_whatever_else_happens,
-    a_holder_is_told_why_and_not_extended,
-    a_lease_in_force_stays_until_it_ends,
-    a_lease_that_was_told_to_end_ends_after_enable_too,
-    a_new_lease_after_enable_is_renewed,
-    a_second_disable_keeps_the_first_reason,
-    one_of_16_disables_at_once_is_the_disable,
-    one_of_16_enables_at_once_is_the_enable,
-    enable_of_an_enabled_name_changes_and_creates_nothing,
-    a_name_never_used_can_be_disabled,
-    no_grant_begins_after_disable_returned,
-    a_racing_holder_is_told_by_its_next_renewal,
-    an_operators_words_are_kept_byte_for_byte,
-    other_names_are_left_alone,
-];
+crate::case::cases! {
+    DisableWins: [
+        a_disabled_name_is_granted_to_nobody,
+        a_disabled_name_stays_disabled_whatever_else_happens,
+        a_holder_is_told_why_and_not_extended,
+        a_lease_in_force_stays_until_it_ends,
+        a_lease_that_was_told_to_end_ends_after_enable_too,
+        a_new_lease_after_enable_is_renewed,
+        a_second_disable_keeps_the_first_reason,
+        one_of_16_disables_at_once_is_the_disable,
+        one_of_16_enables_at_once_is_the_enable,
+        enable_of_an_enabled_name_changes_and_creates_nothing,
+        a_name_never_used_can_be_disabled,
+        no_grant_begins_after_disable_returned,
+        a_racing_holder_is_told_by_its_next_renewal,
+        an_operators_words_are_kept_byte_for_byte,
+        other_names_are_left_alone,
+    ],
+}
 
 async fn a_disabled_name_is_granted_to_nobody(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);

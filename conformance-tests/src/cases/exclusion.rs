@@ -1,4 +1,5 @@
-//! Promise 1: by the store's own clock, at most one unexpired lease per name at any instant.
+//! Promise `exclusion`: by the store's own clock, at most one unexpired lease per name at any
+//! instant.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,14 +12,16 @@ use tokio::time::sleep;
 use crate::expect::held;
 use crate::{CLOCK_TOLERANCE, CaseResult, Ctx, Trace, race};
 
-crate::case::cases![
-    a_held_name_answers_who_holds_it_and_for_how_long,
-    one_of_32_contenders_is_granted,
-    holders_among_32_contenders_never_overlap,
-    a_lease_lasts_as_long_as_the_store_said,
-    one_of_32_contenders_takes_over_an_expired_lease,
-    leases_that_run_out_never_overlap,
-];
+crate::case::cases! {
+    Exclusion: [
+        a_held_name_answers_who_holds_it_and_for_how_long,
+        one_of_32_contenders_is_granted,
+        holders_among_32_contenders_never_overlap,
+        a_lease_lasts_as_long_as_the_store_said,
+        one_of_32_contenders_takes_over_an_expired_lease,
+        leases_that_run_out_never_overlap,
+    ],
+}
 
 const CONTENDERS: usize = 32;
 const CLIENTS: usize = 4;

@@ -1,19 +1,22 @@
-//! Promise 2: the tokens of a name strictly increase from grant to grant, whatever lies between.
+//! Promise `tokens-grow`: the tokens of a name strictly increase from grant to grant, whatever lies
+//! between.
 
 use leasehold_core::{AcquireOutcome, FencingToken, LeaseId};
 
 use crate::expect::extended;
 use crate::{CaseResult, Ctx, Failure, race};
 
-crate::case::cases![
-    token_increases_after_release,
-    token_increases_after_expiry,
-    token_increases_after_disable_and_enable,
-    token_increases_after_the_record_is_deleted[DeleteRecord, CalendarClock],
-    token_increases_among_racing_clients,
-    token_stays_the_same_while_the_lease_does,
-    token_outlives_its_lease_on_record,
-];
+crate::case::cases! {
+    TokensGrow: [
+        token_increases_after_release,
+        token_increases_after_expiry,
+        token_increases_after_disable_and_enable,
+        token_increases_after_the_record_is_deleted[DeleteRecord, CalendarClock],
+        token_increases_among_racing_clients,
+        token_stays_the_same_while_the_lease_does,
+        token_outlives_its_lease_on_record,
+    ],
+}
 
 fn assert_increase(tokens: &[FencingToken]) {
     for pair in tokens.windows(2) {

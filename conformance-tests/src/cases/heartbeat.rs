@@ -1,4 +1,4 @@
-//! Engine promise 5: many locks, few beats, one watch.
+//! Promise `shared-heartbeats`: many locks, few beats, one watch.
 
 use std::time::Duration;
 
@@ -6,7 +6,12 @@ use super::engine::{campaign, gated, settings};
 use crate::job_log::{JobBehaviour, JobLog};
 use crate::{CaseResult, Ctx};
 
-crate::case::cases![leases_share_their_heartbeats, elections_share_one_watch];
+crate::case::cases! {
+    SharedHeartbeats: [
+        leases_share_their_heartbeats,
+        elections_share_one_watch,
+    ],
+}
 
 async fn leases_share_their_heartbeats(ctx: Ctx) -> CaseResult {
     const LOCKS: u64 = 300;

@@ -1,4 +1,4 @@
-//! Promise 8: a watch wakes waiters early. It is a hint, and heartbeats give none.
+//! Promise `hints-only`: a watch wakes waiters early. It is a hint, and heartbeats give none.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,17 +12,19 @@ use crate::client::concerns;
 use crate::expect::extended;
 use crate::{CaseResult, Client, Ctx, Failure, Task, race, spawn};
 
-crate::case::cases![
-    a_release_is_hinted_to_other_clients,
-    a_disable_is_hinted_to_other_clients,
-    an_enable_is_hinted_to_other_clients,
-    every_watcher_is_told,
-    heartbeats_give_no_hints,
-    a_watch_opened_late_hears_of_what_comes,
-    many_changes_at_once_are_all_hinted,
-    a_watch_that_is_dropped_or_never_polled_does_no_harm,
-    a_gap_is_followed_by_a_hint_or_the_end[Outages],
-];
+crate::case::cases! {
+    HintsOnly: [
+        a_release_is_hinted_to_other_clients,
+        a_disable_is_hinted_to_other_clients,
+        an_enable_is_hinted_to_other_clients,
+        every_watcher_is_told,
+        heartbeats_give_no_hints,
+        a_watch_opened_late_hears_of_what_comes,
+        many_changes_at_once_are_all_hinted,
+        a_watch_that_is_dropped_or_never_polled_does_no_harm,
+        a_gap_is_followed_by_a_hint_or_the_end[Outages],
+    ],
+}
 
 /// Waits for a hint of the name.
 async fn hinted(hints: &mut HintStream, name: &LockName, patience: Duration) -> CaseResult {

@@ -1,4 +1,4 @@
-//! Promise 3: a retry with the same lease id returns the same grant.
+//! Promise `own-retry-is-granted`: a retry with the same lease id returns the same grant.
 
 use std::time::{Duration, Instant};
 
@@ -8,15 +8,19 @@ use tokio::time::sleep;
 use crate::expect::{already_disabled, extended, granted, held, not_extended};
 use crate::{CLOCK_TOLERANCE, CaseResult, Ctx, race};
 
-crate::case::cases![
-    a_retry_returns_the_same_grant,
-    a_retry_extends_nothing,
-    a_retry_after_a_renewal_keeps_the_renewed_lease,
-    duplicates_sent_at_once_are_one_grant,
-    a_retry_while_another_holds_the_name_is_refused,
-    a_retry_after_the_end_is_no_old_grant,
-    a_retry_does_not_undo_a_disable,
-];
+crate::case::cases! {
+    OwnRetryIsGranted: [
+        a_retry_returns_the_same_grant,
+        a_retry_extends_nothing,
+        a_retry_after_a_renewal_keeps_the_renewed_lease,
+        duplicates_sent_at_once_are_one_grant,
+        a_retry_while_another_holds_the_name_is_refused,
+        a_retry_after_the_end_is_no_old_grant,
+    ],
+    DisableWins: [
+        a_retry_does_not_undo_a_disable,
+    ],
+}
 
 async fn a_retry_returns_the_same_grant(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);

@@ -7,13 +7,15 @@ use leasehold_core::{ErrorKind, LeaseId, LockStoreExt, MAX_TTL};
 use crate::expect::granted;
 use crate::{CaseResult, Ctx};
 
-crate::case::cases![
-    a_ttl_that_cannot_be_granted_is_refused,
-    a_ttl_that_cannot_be_granted_extends_nothing,
-    the_shortest_and_the_longest_ttl_are_granted,
-    a_ttl_between_two_steps_is_rounded_up,
-    capabilities_are_possible_and_the_same_for_all_clients,
-];
+crate::case::cases! {
+    CheckedInput: [
+        a_ttl_that_cannot_be_granted_is_refused,
+        a_ttl_that_cannot_be_granted_extends_nothing,
+        the_shortest_and_the_longest_ttl_are_granted,
+        a_ttl_between_two_steps_is_rounded_up,
+        capabilities_are_possible_and_the_same_for_all_clients,
+    ],
+}
 
 fn impossible_ttls(ctx: &Ctx) -> Vec<Duration> {
     let mut ttls = vec![

@@ -1,4 +1,5 @@
-//! The cases, one module per promise.
+//! The cases, grouped into modules by subject; each names the [`Promise`](crate::Promise) that it
+//! holds up.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
 
 /// Declares the modules of cases and puts their tables together; one line per module.
@@ -44,7 +45,7 @@ modules! {
     properties,
 }
 
-/// All cases, in the order of the promises.
+/// Returns all cases, module by module.
 pub fn all() -> impl Iterator<Item = &'static crate::Case> {
     TABLES.iter().copied().flatten()
 }

@@ -1,18 +1,20 @@
-//! Promise 9: names are compared byte for byte.
+//! Promise `exact-names`: names are compared byte for byte.
 
 use leasehold_core::{AcquireOutcome, LeaseId, LockName, LockStoreExt, ReleaseOutcome};
 
 use crate::expect::{extended, held, refused};
 use crate::{CaseResult, Client, Ctx, Taken};
 
-crate::case::cases![
-    all_look_alikes_are_held_at_once,
-    look_alikes_are_listed_byte_for_byte_in_byte_order,
-    a_release_frees_no_look_alike,
-    a_renewal_extends_no_look_alike,
-    a_disable_concerns_no_look_alike,
-    names_of_255_bytes_differ_in_their_last,
-];
+crate::case::cases! {
+    ExactNames: [
+        all_look_alikes_are_held_at_once,
+        look_alikes_are_listed_byte_for_byte_in_byte_order,
+        a_release_frees_no_look_alike,
+        a_renewal_extends_no_look_alike,
+        a_disable_concerns_no_look_alike,
+        names_of_255_bytes_differ_in_their_last,
+    ],
+}
 
 /// Names that one store or another would take for each other, or for something else.
 fn look_alikes(ctx: &Ctx) -> Vec<LockName> {

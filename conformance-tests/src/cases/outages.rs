@@ -1,5 +1,6 @@
-//! What a server may do at worst: stop, start again, freeze, be slow, be out of reach. No call outlives
-//! its limit, no lease is trusted past its deadline, and nothing needs a restart of the application.
+//! Promises `calls-end` and `trust-ends-first` when a server stops, starts again, freezes, is slow
+//! or is out of reach: no call outlives its limit, no lease is trusted past its deadline, and nothing
+//! needs a restart of the application.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +15,16 @@ use super::unknown::{PATIENCE, over_link};
 use crate::expect::{extended, granted};
 use crate::{CaseResult, Client, Ctx, Failure, Victim, spawn};
 
-crate::case::cases![
-    a_restart_is_survived[OwnServer],
-    a_frozen_server_ends_calls_and_trust[OwnServer],
-    a_slow_server_is_waited_for[Outages],
-    whoever_follows_a_cut_off_holder_comes_after_its_trust[Outages],
-];
+crate::case::cases! {
+    CallsEnd: [
+        a_restart_is_survived[OwnServer],
+        a_frozen_server_ends_calls_and_trust[OwnServer],
+        a_slow_server_is_waited_for[Outages],
+    ],
+    TrustEndsFirst: [
+        whoever_follows_a_cut_off_holder_comes_after_its_trust[Outages],
+    ],
+}
 
 async fn server(ctx: &Ctx) -> CaseResult<Box<dyn Victim>> {
     let probes = ctx.backend().probes();

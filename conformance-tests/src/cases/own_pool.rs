@@ -1,14 +1,16 @@
-//! Promise 14: a store can be built on the pool that the application has already.
+//! Promise `own-pool`: a store can be built on the pool that the application has already.
 
 use leasehold_core::LeaseId;
 
 use crate::expect::{extended, held};
 use crate::{CaseResult, Client, Ctx, Failure, Pooled, race};
 
-crate::case::cases![
-    a_store_on_the_applications_pool_shares_the_locks[OwnPool],
-    the_application_goes_on_using_its_pool[OwnPool],
-];
+crate::case::cases! {
+    OwnPool: [
+        a_store_on_the_applications_pool_shares_the_locks[OwnPool],
+        the_application_goes_on_using_its_pool[OwnPool],
+    ],
+}
 
 async fn on_own_pool(ctx: &Ctx) -> CaseResult<Pooled> {
     let probes = ctx.backend().probes();

@@ -12,18 +12,22 @@ use crate::client::patiently;
 use crate::job_log::{JobBehaviour, JobLog};
 use crate::{CaseResult, Client, Ctx, Failure};
 
-crate::case::cases![
-    an_instance_is_known_to_all,
-    what_it_says_last_counts,
-    one_that_says_nothing_more_is_forgotten,
-    one_that_withdraws_is_forgotten_and_no_other,
-    the_most_that_can_be_said_comes_back,
-    instances_of_another_namespace_are_not_known,
-    many_at_once_are_all_known,
-    no_lock_is_touched,
-    an_impossible_ttl_is_refused,
-    elections_make_their_instance_known,
-];
+crate::case::cases! {
+    KnownInstances: [
+        an_instance_is_known_to_all,
+        what_it_says_last_counts,
+        one_that_says_nothing_more_is_forgotten,
+        one_that_withdraws_is_forgotten_and_no_other,
+        the_most_that_can_be_said_comes_back,
+        many_at_once_are_all_known,
+        no_lock_is_touched,
+        an_impossible_ttl_is_refused,
+        elections_make_their_instance_known,
+    ],
+    SeparateNamespaces: [
+        instances_of_another_namespace_are_not_known,
+    ],
+}
 
 fn presence(campaigns: &[&str]) -> Presence {
     let campaigns = campaigns.iter().map(|name| LockName::new(name).unwrap()).collect();

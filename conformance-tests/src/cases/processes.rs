@@ -1,4 +1,4 @@
-//! Promises 1 and 2 between processes, as applications are deployed.
+//! Promises `exclusion` and `cancel-safe` between processes, as applications are deployed.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -10,11 +10,15 @@ use crate::process::Worker;
 use crate::worker::{Role, check_notes};
 use crate::{CLOCK_TOLERANCE, CaseResult, Ctx};
 
-crate::case::cases![
-    holders_in_many_processes_never_overlap[OtherProcesses],
-    a_killed_holder_is_succeeded_when_its_lease_runs_out[OtherProcesses, SteadyMachine],
-    a_killed_contender_stops_nobody[OtherProcesses],
-];
+crate::case::cases! {
+    Exclusion: [
+        holders_in_many_processes_never_overlap[OtherProcesses],
+        a_killed_holder_is_succeeded_when_its_lease_runs_out[OtherProcesses, SteadyMachine],
+    ],
+    CancelSafe: [
+        a_killed_contender_stops_nobody[OtherProcesses],
+    ],
+}
 
 const PROCESSES: u32 = 6;
 const ROUNDS: u32 = 25;

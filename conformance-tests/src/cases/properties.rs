@@ -4,10 +4,12 @@
 use crate::sequences::play_many;
 use crate::{CaseResult, Ctx};
 
-crate::case::cases![
-    each_answer_in_a_sequence_is_the_models,
-    each_answer_is_the_models_though_others_get_lost,
-];
+crate::case::cases! {
+    Atomic: [
+        each_answer_in_a_sequence_is_the_models,
+        each_answer_is_the_models_though_others_get_lost,
+    ],
+}
 
 async fn each_answer_in_a_sequence_is_the_models(ctx: Ctx) -> CaseResult {
     play_many(ctx, false).await

@@ -6,14 +6,16 @@ use leasehold_core::{LockName, PruneOptions};
 
 use crate::{CaseResult, Client, Ctx};
 
-crate::case::cases![
-    an_unused_name_is_pruned_and_its_next_token_is_larger,
-    names_in_use_are_left,
-    a_name_granted_lately_is_left,
-    a_dry_run_removes_nothing,
-    names_are_pruned_page_by_page_in_byte_order,
-    prune_and_acquire_at_once_lose_no_lease,
-];
+crate::case::cases! {
+    PruneOnlyUnused: [
+        an_unused_name_is_pruned_and_its_next_token_is_larger,
+        names_in_use_are_left,
+        a_name_granted_lately_is_left,
+        a_dry_run_removes_nothing,
+        names_are_pruned_page_by_page_in_byte_order,
+        prune_and_acquire_at_once_lose_no_lease,
+    ],
+}
 
 /// Removes all names that are unused now.
 const NOW: PruneOptions =

@@ -9,20 +9,22 @@ use leasehold_core::{
 use crate::expect::held;
 use crate::{CaseResult, Client, Ctx};
 
-crate::case::cases![
-    a_name_never_used_is_not_on_record,
-    a_record_follows_its_lock,
-    a_refused_attempt_leaves_no_trace,
-    a_holder_is_told_as_it_was_given,
-    all_clients_see_the_same_records,
-    a_list_comes_in_byte_order,
-    a_list_comes_in_pages,
-    a_page_may_start_after_a_name_that_is_not_there,
-    no_character_of_a_prefix_is_special,
-    a_prefix_may_be_a_whole_name,
-    prefix_and_page_go_together,
-    listed_records_are_as_complete_as_read_ones,
-];
+crate::case::cases! {
+    ReadableRecords: [
+        a_name_never_used_is_not_on_record,
+        a_record_follows_its_lock,
+        a_refused_attempt_leaves_no_trace,
+        a_holder_is_told_as_it_was_given,
+        all_clients_see_the_same_records,
+        a_list_comes_in_byte_order,
+        a_list_comes_in_pages,
+        a_page_may_start_after_a_name_that_is_not_there,
+        no_character_of_a_prefix_is_special,
+        a_prefix_may_be_a_whole_name,
+        prefix_and_page_go_together,
+        listed_records_are_as_complete_as_read_ones,
+    ],
+}
 
 async fn disable_all(client: &Client, names: &[&str]) -> CaseResult {
     for name in names {

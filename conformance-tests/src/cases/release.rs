@@ -1,20 +1,22 @@
-//! Promise 4, second half: release touches only its own lease id.
+//! Promise `release-only-own`: release touches only its own lease id.
 
 use leasehold_core::{LeaseId, ReleaseOutcome};
 
 use crate::expect::{extended, held};
 use crate::{CaseResult, Ctx, race};
 
-crate::case::cases![
-    a_released_name_is_free_at_once,
-    anothers_lease_stays,
-    a_late_release_leaves_the_next_lease,
-    releasing_twice_is_harmless,
-    an_expired_lease_is_not_held,
-    a_name_never_used_stays_unused,
-    only_the_one_name_is_released,
-    one_of_16_releases_at_once_is_the_release,
-];
+crate::case::cases! {
+    ReleaseOnlyOwn: [
+        a_released_name_is_free_at_once,
+        anothers_lease_stays,
+        a_late_release_leaves_the_next_lease,
+        releasing_twice_is_harmless,
+        an_expired_lease_is_not_held,
+        a_name_never_used_stays_unused,
+        only_the_one_name_is_released,
+        one_of_16_releases_at_once_is_the_release,
+    ],
+}
 
 async fn a_released_name_is_free_at_once(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);

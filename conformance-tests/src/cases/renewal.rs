@@ -1,4 +1,4 @@
-//! Promise 4, first half: renew extends only an unexpired lease of that very id.
+//! Promise `renew-only-in-force`: renew extends only an unexpired lease of that very id.
 
 use std::time::{Duration, Instant};
 
@@ -8,17 +8,19 @@ use tokio::time::sleep;
 use crate::expect::{extended, held};
 use crate::{CLOCK_TOLERANCE, CaseResult, Client, Ctx, Failure, Taken, Trace, race};
 
-crate::case::cases![
-    a_renewal_extends_the_lease_from_now,
-    a_renewed_lease_outlives_its_first_ttl,
-    an_expired_lease_is_lost,
-    an_expired_lease_is_lost_to_the_next_holder,
-    a_released_lease_is_lost,
-    a_lease_never_granted_is_lost_and_creates_nothing,
-    a_foreign_id_is_lost_and_extends_nothing,
-    a_lease_of_another_name_is_lost,
-    a_renewal_never_overlaps_a_takeover,
-];
+crate::case::cases! {
+    RenewOnlyInForce: [
+        a_renewal_extends_the_lease_from_now,
+        a_renewed_lease_outlives_its_first_ttl,
+        an_expired_lease_is_lost,
+        an_expired_lease_is_lost_to_the_next_holder,
+        a_released_lease_is_lost,
+        a_lease_never_granted_is_lost_and_creates_nothing,
+        a_foreign_id_is_lost_and_extends_nothing,
+        a_lease_of_another_name_is_lost,
+        a_renewal_never_overlaps_a_takeover,
+    ],
+}
 
 async fn a_renewal_extends_the_lease_from_now(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;

@@ -1,4 +1,5 @@
-//! Promise 13: no rights to the schema are needed once it is there, and namespaces are apart.
+//! Promises `least-rights` and `separate-namespaces`: no rights to the schema are needed once it is
+//! there, and namespaces are apart.
 
 use std::sync::Arc;
 
@@ -7,14 +8,18 @@ use leasehold_core::{LeaseId, Namespace};
 use crate::expect::{extended, held, refused};
 use crate::{CaseResult, Client, Ctx, Failure, race};
 
-crate::case::cases![
-    many_first_clients_at_once_all_start,
-    opening_again_keeps_everything,
-    namespaces_are_apart,
-    a_printed_schema_serves_a_store_without_rights[Schema],
-    a_printed_schema_can_be_applied_twice[Schema],
-    a_printed_schema_and_a_created_one_are_the_same[Schema],
-];
+crate::case::cases! {
+    LeastRights: [
+        many_first_clients_at_once_all_start,
+        opening_again_keeps_everything,
+        a_printed_schema_serves_a_store_without_rights[Schema],
+        a_printed_schema_can_be_applied_twice[Schema],
+        a_printed_schema_and_a_created_one_are_the_same[Schema],
+    ],
+    SeparateNamespaces: [
+        namespaces_are_apart,
+    ],
+}
 
 /// Every operation once.
 async fn assert_works(ctx: &Ctx, client: &Client, job: &str) -> CaseResult {

@@ -1,16 +1,18 @@
-//! Promise 12: one round trip where nobody contends.
+//! Promise `one-round-trip`: one round trip where nobody contends.
 
 use leasehold_core::{RenewOptions, ReleaseOutcome};
 
 use crate::expect::extended;
 use crate::{CaseResult, Client, Ctx, Failure, RoundTrips};
 
-crate::case::cases![
-    an_uncontended_acquire_stays_within_its_budget[RoundTrips],
-    a_renewal_stays_within_its_budget[RoundTrips],
-    a_release_takes_one[RoundTrips],
-    a_batch_takes_as_many_whatever_its_size[RoundTrips],
-];
+crate::case::cases! {
+    OneRoundTrip: [
+        an_uncontended_acquire_stays_within_its_budget[RoundTrips],
+        a_renewal_stays_within_its_budget[RoundTrips],
+        a_release_takes_one[RoundTrips],
+        a_batch_takes_as_many_whatever_its_size[RoundTrips],
+    ],
+}
 
 /// What a batch may take: the budget of one call, and a second one for what does not fit.
 const BATCH_BUDGET: u64 = 2;

@@ -1,4 +1,5 @@
-//! Promise 5: no client wall clock takes part; replies carry durations left, by one clock.
+//! Promise `server-time`: no client wall clock takes part; replies carry durations left, by one
+//! clock.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +9,14 @@ use tokio::time::sleep;
 use crate::expect::{extended, granted, held};
 use crate::{CLOCK_TOLERANCE, CaseResult, Client, Ctx};
 
-crate::case::cases![
-    what_is_left_never_exceeds_the_ttl,
-    what_is_left_decreases_as_time_passes,
-    all_clients_agree_about_what_is_left,
-    the_time_held_is_told_as_a_duration,
-];
+crate::case::cases! {
+    ServerTime: [
+        what_is_left_never_exceeds_the_ttl,
+        what_is_left_decreases_as_time_passes,
+        all_clients_agree_about_what_is_left,
+        the_time_held_is_told_as_a_duration,
+    ],
+}
 
 async fn what_is_left_never_exceeds_the_ttl(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);

@@ -1,4 +1,5 @@
-//! Engine promises 6 and 7: contradictions are refused at start; the machine is pure.
+//! Promises `settings-agree` and `pure-machine`: contradictions are refused at start; the machine
+//! is pure.
 
 use std::time::Duration;
 
@@ -9,11 +10,15 @@ use leasehold_core::{Client, FencingToken, Grant, MAX_TTL, Moment, Settings};
 use super::engine::client;
 use crate::{CaseResult, Ctx};
 
-crate::case::cases![
-    contradictions_are_refused_before_anything_is_written,
-    the_least_ttl_of_the_store_works_with_all_defaults,
-    the_machine_acts_by_what_it_is_told_alone,
-];
+crate::case::cases! {
+    SettingsAgree: [
+        contradictions_are_refused_before_anything_is_written,
+        the_least_ttl_of_the_store_works_with_all_defaults,
+    ],
+    PureMachine: [
+        the_machine_acts_by_what_it_is_told_alone,
+    ],
+}
 
 async fn contradictions_are_refused_before_anything_is_written(ctx: Ctx) -> CaseResult {
     let client = client(&ctx).await?;

@@ -1,4 +1,4 @@
-//! Engine promise 4: after a release at once, after a crash when the lease runs out.
+//! Promise `prompt-takeover`: after a release at once, after a crash when the lease runs out.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,19 @@ use super::engine::{campaign, client, ttl};
 use crate::job_log::{Entry, JobBehaviour, JobLog};
 use crate::{CaseResult, Ctx};
 
-crate::case::cases![
-    a_release_is_taken_over_without_waiting_for_the_lease,
-    a_crash_is_taken_over_when_the_lease_runs_out,
-    disable_and_enable_move_the_lead_on[SteadyMachine],
-    many_candidates_have_one_leader_at_a_time[SteadyMachine],
-    an_observer_sees_who_leads[SteadyMachine],
-];
+crate::case::cases! {
+    PromptTakeover: [
+        a_release_is_taken_over_without_waiting_for_the_lease,
+        a_crash_is_taken_over_when_the_lease_runs_out,
+        disable_and_enable_move_the_lead_on[SteadyMachine],
+    ],
+    StopBeforeOthersStart: [
+        many_candidates_have_one_leader_at_a_time[SteadyMachine],
+    ],
+    ObserversFollow: [
+        an_observer_sees_who_leads[SteadyMachine],
+    ],
+}
 
 fn works() -> JobBehaviour {
     JobBehaviour::Works(Duration::ZERO)

@@ -1,4 +1,5 @@
-//! Engine promises 2 and 3: one `stop` per `start`, on the same instance, before others start.
+//! Promises `stop-before-others-start` and `one-stop-per-start`: one `stop` per `start`, on the
+//! same instance, before others start.
 
 use std::time::Duration;
 
@@ -9,17 +10,21 @@ use super::engine::{campaign, client, gated, grace};
 use crate::job_log::{Entry, JobBehaviour, JobLog};
 use crate::{CaseResult, Ctx, Failure};
 
-crate::case::cases![
-    heartbeats_that_hang_end_the_term_before_another_starts[SteadyMachine],
-    a_stop_that_overruns_is_aborted_before_another_starts[SteadyMachine],
-    a_start_that_fails_is_stopped[SteadyMachine],
-    a_start_that_panics_is_stopped[SteadyMachine],
-    resigning_stops_and_another_starts[SteadyMachine],
-    shutting_down_stops_and_another_starts[SteadyMachine],
-    disabling_stops_with_the_reason[SteadyMachine],
-    the_lease_is_released_only_after_stop[SteadyMachine],
-    a_dropped_handle_stops_and_releases[SteadyMachine],
-];
+crate::case::cases! {
+    StopBeforeOthersStart: [
+        heartbeats_that_hang_end_the_term_before_another_starts[SteadyMachine],
+        a_stop_that_overruns_is_aborted_before_another_starts[SteadyMachine],
+    ],
+    OneStopPerStart: [
+        a_start_that_fails_is_stopped[SteadyMachine],
+        a_start_that_panics_is_stopped[SteadyMachine],
+        resigning_stops_and_another_starts[SteadyMachine],
+        shutting_down_stops_and_another_starts[SteadyMachine],
+        disabling_stops_with_the_reason[SteadyMachine],
+        the_lease_is_released_only_after_stop[SteadyMachine],
+        a_dropped_handle_stops_and_releases[SteadyMachine],
+    ],
+}
 
 fn works() -> JobBehaviour {
     JobBehaviour::Works(Duration::from_millis(50))

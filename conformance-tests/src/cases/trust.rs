@@ -1,4 +1,5 @@
-//! Engine promise 1: trust ends before the lease does, by the clock at the moment of asking.
+//! Promise `trust-ends-first`: trust ends before the lease does, by the clock at the moment of
+//! asking.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,14 +10,16 @@ use leasehold_core::{Clock, LossReason, Moment};
 use super::engine::{client, gated, settings, ttl};
 use crate::{CaseResult, Ctx, Failure};
 
-crate::case::cases![
-    a_lock_is_trusted_for_less_than_its_ttl[SteadyMachine],
-    trust_ends_though_no_task_has_run,
-    a_grant_that_comes_too_late_is_not_used,
-    lost_is_silent_while_the_lock_is_kept[SteadyMachine],
-    trust_ends_before_another_is_granted[SteadyMachine],
-    a_disabled_lock_is_lost_but_trusted_to_the_end[SteadyMachine],
-];
+crate::case::cases! {
+    TrustEndsFirst: [
+        a_lock_is_trusted_for_less_than_its_ttl[SteadyMachine],
+        trust_ends_though_no_task_has_run,
+        a_grant_that_comes_too_late_is_not_used,
+        lost_is_silent_while_the_lock_is_kept[SteadyMachine],
+        trust_ends_before_another_is_granted[SteadyMachine],
+        a_disabled_lock_is_lost_but_trusted_to_the_end[SteadyMachine],
+    ],
+}
 
 async fn a_lock_is_trusted_for_less_than_its_ttl(ctx: Ctx) -> CaseResult {
     let client = client(&ctx).await?;

@@ -1,4 +1,5 @@
-//! Promise 6: a write whose answer did not come is unknown, not failed, and can be asked again.
+//! Promise `unknown-is-not-failed`: a write whose answer did not come is unknown, not failed, and
+//! can be asked again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +13,18 @@ use tokio::time::timeout;
 use crate::expect::{already_disabled, extended, granted};
 use crate::{CaseResult, Client, Ctx, Failure, Link, LossyStore, spawn};
 
-crate::case::cases![
-    a_retry_settles_a_lost_grant,
-    a_retry_settles_a_lost_renewal,
-    a_retry_settles_a_lost_release,
-    a_retry_settles_a_lost_disable_and_enable,
-    a_withheld_reply_is_an_unknown_outcome[Outages],
-    a_withheld_reply_to_a_release_is_an_unknown_outcome[Outages],
-    a_cut_off_client_says_what_it_knows[Outages],
-    a_write_that_arrived_is_unknown_though_its_retry_does_not[Outages],
-];
+crate::case::cases! {
+    UnknownIsNotFailed: [
+        a_retry_settles_a_lost_grant,
+        a_retry_settles_a_lost_renewal,
+        a_retry_settles_a_lost_release,
+        a_retry_settles_a_lost_disable_and_enable,
+        a_withheld_reply_is_an_unknown_outcome[Outages],
+        a_withheld_reply_to_a_release_is_an_unknown_outcome[Outages],
+        a_cut_off_client_says_what_it_knows[Outages],
+        a_write_that_arrived_is_unknown_though_its_retry_does_not[Outages],
+    ],
+}
 
 /// A client whose next replies can be lost.
 async fn lossy(ctx: &Ctx) -> CaseResult<(Arc<LossyStore>, Client)> {

@@ -1,5 +1,5 @@
-//! Engine promises 8 and 9: leases are kept although open connections go silent, and although the
-//! application's threads compute or block.
+//! Promises `renewals-are-repeated` and `independent-heartbeats`: leases are kept although open
+//! connections go silent, and although the application's threads compute or block.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +18,15 @@ use crate::failure::caught;
 use crate::job_log::{Entry, JobBehaviour, JobLog};
 use crate::{CaseResult, Ctx, Failure};
 
-crate::case::cases![
-    leases_are_kept_when_the_open_connections_go_silent[Outages, SteadyMachine],
-    a_lock_is_kept_while_the_runtime_of_its_holder_computes[SteadyMachine],
-    a_term_is_kept_while_the_runtime_of_its_job_computes[SteadyMachine],
-];
+crate::case::cases! {
+    RenewalsAreRepeated: [
+        leases_are_kept_when_the_open_connections_go_silent[Outages, SteadyMachine],
+    ],
+    IndependentHeartbeats: [
+        a_lock_is_kept_while_the_runtime_of_its_holder_computes[SteadyMachine],
+        a_term_is_kept_while_the_runtime_of_its_job_computes[SteadyMachine],
+    ],
+}
 
 /// The default ttl, with which all other default settings apply too.
 const DEFAULT_TTL: Duration = Duration::from_secs(15);

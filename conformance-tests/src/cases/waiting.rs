@@ -8,13 +8,19 @@ use tokio::time::timeout;
 use super::engine::{client, gated};
 use crate::{CaseResult, Ctx, race};
 
-crate::case::cases![
-    contenders_have_the_lock_one_at_a_time,
-    a_wait_that_is_over_says_who_holds_the_lock,
-    a_wait_on_a_store_that_hangs_ends_in_time,
-    a_cancelled_acquire_leaves_nothing_held,
-    a_dropped_guard_releases,
-];
+crate::case::cases! {
+    Exclusion: [
+        contenders_have_the_lock_one_at_a_time,
+    ],
+    WaitsEnd: [
+        a_wait_that_is_over_says_who_holds_the_lock,
+        a_wait_on_a_store_that_hangs_ends_in_time,
+    ],
+    NothingLeftHeld: [
+        a_cancelled_acquire_leaves_nothing_held,
+        a_dropped_guard_releases,
+    ],
+}
 
 /// How long a lock may stay held that nobody holds: far less than its lease would last.
 const SOON: Duration = Duration::from_secs(60);

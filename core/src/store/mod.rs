@@ -32,27 +32,60 @@ use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 /// A datastore that referees locks.
 ///
 /// Implement it for a new datastore and run the suite of `leasehold-conformance` against it: each
-/// sentence below has a case there. Applications use a [`Client`](crate::Client) instead, which
+/// promise below has cases there. Applications use a [`Client`](crate::Client) instead, which
 /// does the heartbeats and the waiting.
 ///
 /// # What every store promises
 ///
-/// * **Exclusion.** By the store's own clock, at most one unexpired lease per name at any instant.
-/// * **Fencing.** The tokens of a name strictly increase from grant to grant: across release,
+/// Each promise has a name, which the suite prints when a case that holds it up fails. The methods
+/// state the details.
+///
+/// * `exclusion`: By the store's own clock, at most one lease of a name is in force at any
+///   instant.
+/// * `tokens-grow`: The tokens of a name strictly increase from grant to grant: across release,
 ///   expiry, disable and, where the store has a calendar clock, the deletion of its record or a
 ///   failover that lost the last writes. `max(previous + 1, clock in µs)` does this.
-/// * **Server time.** No calendar clock of a client takes part in a decision. Replies carry the
+/// * `own-retry-is-granted`: A retry of [`acquire`](Self::acquire) with the lease id of a lease in
+///   force returns the same grant, with the same token, and extends nothing.
+/// * `renew-only-in-force`: [`renew`](Self::renew) extends only a lease of the given id that is in
+///   force. It revives no expired lease and creates no record.
+/// * `release-only-own`: [`release`](Self::release) ends only the lease of the given id, whose
+///   name is then free at once.
+/// * `server-time`: No calendar clock of a client takes part in a decision. Replies carry the
 ///   durations that are left, never timestamps.
-/// * **Unknown is not failed.** A write whose answer did not come reports
+/// * `unknown-is-not-failed`: A write whose answer did not come reports
 ///   [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown); one that surely did not happen,
 ///   [`Unavailable`](crate::ErrorKind::Unavailable).
-/// * **Exact names.** Names are compared byte for byte.
-/// * **One atomic operation** on the server decides each call, in one round trip where nobody
-///   contends (two at most for an acquire on MySQL and etcd).
-/// * **Cancel safety.** Every method: a dropped call leaves the store as before or as after the
-///   operation, and its pooled connections clean. A request that is on its way already may still
+/// * `disable-wins`: A disabled name is granted to nobody. The renewals of its holder answer with
+///   the reason and extend nothing.
+/// * `hints-only`: [`watch`](Self::watch) reports a release, disable or enable early. Nothing
+///   depends on it, and heartbeats cause no hints.
+/// * `exact-names`: Names are compared byte for byte.
+/// * `cancel-safe`: A dropped call, or a killed process, leaves the store as before or as after
+///   the operation, and pooled connections clean. A request that is on its way already may still
 ///   take effect a moment later.
-/// * **Least rights.** With its schema in place a store needs no right to change it.
+/// * `one-answer-per-lease`: A batch of renewals has one answer per lease, in the same order. A
+///   failure concerns its own lease only.
+/// * `one-round-trip`: An uncontended acquire, a renewal and a release take one round trip each, an
+///   acquire and a renewal at most two where the server's own operations require it (etcd). A
+///   batch of renewals takes a constant number.
+/// * `atomic`: One atomic operation on the server decides each call, so each answer follows from
+///   the calls that were decided before.
+/// * `least-rights`: With its schema in place a store needs no right to change it. Many instances
+///   may create the schema at once, and opening a store again changes nothing.
+/// * `separate-namespaces`: Stores of different namespaces share no locks and no instances.
+/// * `own-pool`: A store on the application's own pool shares the locks with one that was opened
+///   by URL, and leaves the pool to the application.
+/// * `readable-records`: [`get`](Self::get) and [`list`](Self::list) show what is known of each
+///   name, in byte order and page by page.
+/// * `prune-only-unused`: [`prune`](Self::prune) removes only records of names that are free,
+///   enabled and were not granted lately.
+/// * `checked-input`: A ttl that [`check_ttl`] refuses is refused with nothing written. Every
+///   other one is granted, rounded up to a step of [`Capabilities`].
+/// * `known-instances`: [`instances`](Self::instances) lists the instances that announced
+///   themselves, until their time is over or they withdraw.
+/// * `calls-end`: Each call ends within a limit, also when the server hangs, and the same store
+///   works again once its server does.
 #[async_trait]
 pub trait LockStore: Debug + Send + Sync + 'static {
     /// Names the store in messages: a URL without its password.

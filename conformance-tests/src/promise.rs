@@ -1,0 +1,168 @@
+//! The promises that the cases hold up, by the names that the documentation of core lists.
+
+use std::fmt::{self, Write as _};
+
+/// A promise of a store or of a client.
+///
+/// The documentation of [`LockStore`](leasehold_core::LockStore) and of
+/// [`Client`](leasehold_core::Client) states each of them under the name that `Display` writes,
+/// such as `own-retry-is-granted`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Promise {
+    /// A name has at most one unexpired lease.
+    Exclusion,
+    /// The tokens of a name increase from grant to grant.
+    TokensGrow,
+    /// A retry of an acquire returns the same grant.
+    OwnRetryIsGranted,
+    /// Only an unexpired lease of the given id is renewed.
+    RenewOnlyInForce,
+    /// Only the lease of the given id is released.
+    ReleaseOnlyOwn,
+    /// No calendar clock of a client takes part in a decision.
+    ServerTime,
+    /// A write without an answer reports that its outcome is unknown.
+    UnknownIsNotFailed,
+    /// A disabled name is granted to nobody, and its holder is told to stop.
+    DisableWins,
+    /// A watch wakes waiters early, and nothing depends on it.
+    HintsOnly,
+    /// Names are compared byte for byte.
+    ExactNames,
+    /// A dropped call leaves the store as before or as after the operation.
+    CancelSafe,
+    /// A batch of renewals answers each lease separately.
+    OneAnswerPerLease,
+    /// An uncontended operation takes one round trip.
+    OneRoundTrip,
+    /// One atomic operation decides each call.
+    Atomic,
+    /// A store with its schema in place needs no right to change it.
+    LeastRights,
+    /// Namespaces share no locks.
+    SeparateNamespaces,
+    /// A store can be built on the application's own pool.
+    OwnPool,
+    /// Reads and listings show what is known of each name.
+    ReadableRecords,
+    /// Only records of unused names are pruned.
+    PruneOnlyUnused,
+    /// An impossible ttl is refused, and a possible one is granted.
+    CheckedInput,
+    /// Instances that announce themselves are listed.
+    KnownInstances,
+    /// Each call ends, and the store works again once its server does.
+    CallsEnd,
+    /// A client's trust in a lease ends before the lease.
+    TrustEndsFirst,
+    /// A job has stopped before another instance starts it.
+    StopBeforeOthersStart,
+    /// Each started term is stopped exactly once.
+    OneStopPerStart,
+    /// A name is taken over as soon as it can be.
+    PromptTakeover,
+    /// The leases of a client share one heartbeat and one watch.
+    SharedHeartbeats,
+    /// Contradictory settings are refused.
+    SettingsAgree,
+    /// The state machines depend on their events and on the given time alone.
+    PureMachine,
+    /// An unanswered renewal is repeated in time.
+    RenewalsAreRepeated,
+    /// Heartbeats do not depend on the application's threads.
+    IndependentHeartbeats,
+    /// A wait for a lock ends at its time limit.
+    WaitsEnd,
+    /// Cancelled calls and dropped guards leave no lock held.
+    NothingLeftHeld,
+    /// An observer sees who leads.
+    ObserversFollow,
+}
+
+impl Promise {
+    /// Returns the type of `leasehold_core` whose documentation states the promise.
+    #[must_use]
+    pub fn stated_by(self) -> &'static str {
+        match self {
+            Self::TrustEndsFirst
+            | Self::StopBeforeOthersStart
+            | Self::OneStopPerStart
+            | Self::PromptTakeover
+            | Self::SharedHeartbeats
+            | Self::SettingsAgree
+            | Self::PureMachine
+            | Self::RenewalsAreRepeated
+            | Self::IndependentHeartbeats
+            | Self::WaitsEnd
+            | Self::NothingLeftHeld
+            | Self::ObserversFollow => "Client",
+            _ => "LockStore",
+        }
+    }
+}
+
+impl fmt::Display for Promise {
+    /// Writes the variant's name in lower case with hyphens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, letter) in format!("{self:?}").char_indices() {
+            if index > 0 && letter.is_ascii_uppercase() {
+                f.write_char('-')?;
+            }
+            f.write_char(letter.to_ascii_lowercase())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::{Case, cases};
+
+    #[test]
+    fn a_name_is_written_in_lower_case_with_hyphens() {
+        assert_eq!(Promise::Exclusion.to_string(), "exclusion");
+        assert_eq!(Promise::OwnRetryIsGranted.to_string(), "own-retry-is-granted");
+    }
+
+    /// The test passes in a package of this crate, which does not contain core's source.
+    #[test]
+    fn the_cases_cite_each_promise_in_the_documentation_of_core_and_no_other() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
+        if !source.exists() {
+            eprintln!("skipped: the source of leasehold-core is not beside this crate");
+            return;
+        }
+        let lists = [
+            ("LockStore", "store/mod.rs", "/// # What every store promises"),
+            ("Client", "client.rs", "/// # What a client promises"),
+        ];
+        for (stated_by, file, heading) in lists {
+            let text = std::fs::read_to_string(source.join(file)).unwrap();
+            let listed = names(&text, heading);
+            assert!(!listed.is_empty(), "{file} lists no promise under \"{heading}\"");
+            let cited: BTreeSet<_> = cases::all()
+                .map(Case::promise)
+                .filter(|promise| promise.stated_by() == stated_by)
+                .map(|promise| promise.to_string())
+                .collect();
+            assert_eq!(cited, listed, "left: cited by cases; right: listed in {file}");
+        }
+    }
+
+    /// Returns the names in the list under that heading of a documentation comment.
+    fn names(text: &str, heading: &str) -> BTreeSet<String> {
+        text.lines()
+            .skip_while(|line| *line != heading)
+            .skip(1)
+            .take_while(|line| line.starts_with("///") && !line.starts_with("/// #"))
+            .filter_map(|line| line.strip_prefix("/// * `"))
+            .filter_map(|entry| entry.split_once('`'))
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
+}
