@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .when([Compare::mod_revision(granted, CompareOp::Equal, token)])
         .and_then([TxnOp::put("report", "done", None)]);
     let written = etcd.txn(write).await?.succeeded();
-    println!("the report is {}", if written { "written" } else { "left to another" });
+    println!("the report is {}", if written { "written" } else { "another instance has it" });
 
     guard.release().await?;
     Ok(())

@@ -49,6 +49,6 @@ async fn send_heartbeats(leadership: Leadership) -> Result<(), JobError> {
             }
         }
     }
-    println!("no longer the sender");
+    println!("stepped down");
     Ok(())
 }

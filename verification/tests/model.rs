@@ -111,17 +111,17 @@ const EXCLUSION: &str = "at most one instance trusts its lease";
 
 #[test]
 fn removing_the_margin_is_caught() {
-    breaks_for_all(Mutation::NoMargin, 2, 0, "whoever trusts its lease has it");
+    breaks_for_all(Mutation::NoMargin, 2, 0, "an instance that trusts its lease holds it");
 }
 
 #[test]
 fn reviving_a_lease_is_caught() {
-    breaks_for_all(Mutation::RevivedLease, 2, 0, "a lease that is over stays over");
+    breaks_for_all(Mutation::RevivedLease, 2, 0, "an expired lease is never revived");
 }
 
 #[test]
 fn an_inserting_renewal_is_caught() {
-    breaks_for_all(Mutation::UpsertedRenewal, 2, 0, "whoever trusts its lease has it");
+    breaks_for_all(Mutation::UpsertedRenewal, 2, 0, "an instance that trusts its lease holds it");
 }
 
 #[test]
@@ -139,12 +139,22 @@ fn release_before_stop_is_caught() {
 
 #[test]
 fn a_new_id_for_a_retry_is_caught() {
-    breaks_for_all(Mutation::NewIdForRetry, 1, 0, "nobody stands in its own way");
+    breaks_for_all(
+        Mutation::NewIdForRetry,
+        1,
+        0,
+        "no instance is refused because of its own attempt",
+    );
 }
 
 #[test]
 fn a_new_id_after_a_refused_retry_is_caught() {
-    breaks_for_all(Mutation::NewIdAfterRefusal, 2, 0, "nobody stands in its own way");
+    breaks_for_all(
+        Mutation::NewIdAfterRefusal,
+        2,
+        0,
+        "no instance is refused because of its own attempt",
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Promise 8: a watch wakes waiters early. It is a hint, and heartbeats give none.
+//! Promise 8: a watch wakes waiters early. It gives hints only, and heartbeats cause none.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -39,7 +39,7 @@ async fn hinted(hints: &mut HintStream, name: &LockName, patience: Duration) -> 
     })
 }
 
-/// A watcher that polls its stream from now until it is told of the name.
+/// Starts a watcher that polls its stream from now until it receives a hint of the name.
 async fn watcher(client: &Client, name: &LockName, patience: Duration) -> CaseResult<Task<()>> {
     let mut hints = client.watch().await?;
     let name = name.clone();
@@ -87,7 +87,7 @@ async fn every_watcher_is_told(ctx: Ctx) -> CaseResult {
     let taken = clients[0].take(&name, ctx.long_ttl()).await?;
     sleep(ctx.hint_window()).await;
     let mut watchers = Vec::new();
-    // Four of each client, the holder's own included.
+    // Each client has four watchers, the holder included.
     for watching in 0..16 {
         watchers.push(watcher(&clients[watching % 4], &name, ctx.hint_patience()).await?);
     }
@@ -103,7 +103,7 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
     let (beating, end, ttl) = (ctx.name("beating"), ctx.name("end"), ctx.long_ttl());
     let lease = holder.take(&beating, ttl).await?.lease;
     let last = holder.take(&end, ttl).await?;
-    // What the grants may have hinted at is over by then.
+    // Hints that the grants may have caused have arrived by then.
     sleep(ctx.hint_window()).await;
     let mut hints = waiter.watch().await?;
     let patience = ctx.hint_patience();
@@ -120,7 +120,7 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
                     }
                 }
             };
-            // A watch that names nothing tells the end by anything, so the time ends it too.
+            // If hints name no lock, every hint would end this wait, so it also ends after a time.
             let _ = timeout(patience, wait).await;
             Ok(seen)
         }
@@ -132,7 +132,7 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
     }
     holder.give_back(&last).await?;
     let seen = watcher.join().await?;
-    // A hint of the grant may come late on a busy machine, but at most once or twice.
+    // On a busy machine a hint of the grant may arrive late, but at most once or twice.
     let beats = seen.iter().filter(|hint| concerns(hint, &beating)).count();
     assert!(beats < heartbeats / 2, "heartbeats were hinted at: {seen:?}");
     Ok(())

@@ -1,7 +1,7 @@
-//! The cases, one module per promise.
+//! The cases, in one module per promise.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
 
-/// Declares the modules of cases and puts their tables together; one line per module.
+/// Declares the modules of cases and joins their tables. Each module takes one line.
 macro_rules! modules {
     ($($module:ident),+ $(,)?) => {
         $(mod $module;)+
@@ -44,7 +44,7 @@ modules! {
     properties,
 }
 
-/// All cases, in the order of the promises.
+/// Returns all cases, in the order of the promises.
 pub fn all() -> impl Iterator<Item = &'static crate::Case> {
     TABLES.iter().copied().flatten()
 }

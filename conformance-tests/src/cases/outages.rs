@@ -1,5 +1,5 @@
-//! What a server may do at worst: stop, start again, freeze, be slow, be out of reach. No call outlives
-//! its limit, no lease is trusted past its deadline, and nothing needs a restart of the application.
+//! Outages: a server stops, starts again, freezes, is slow or cannot be reached. No call outlives
+//! its limit, no lease is trusted past its deadline, and the application need not be restarted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +32,7 @@ async fn engine(ctx: &Ctx, server: &dyn Victim, settings: Settings) -> CaseResul
     Ok(Engine::builder(store).settings(settings).build()?)
 }
 
-/// Tries until it is had: the first calls may meet dead connections.
+/// Tries until the lock is acquired, because the first calls may use dead connections.
 async fn take(engine: &Engine, lock: &str) -> CaseResult<Guard> {
     let taking = async {
         loop {
@@ -43,7 +43,7 @@ async fn take(engine: &Engine, lock: &str) -> CaseResult<Guard> {
             }
         }
     };
-    in_time("the lock is never had", taking).await?
+    in_time("the lock is never acquired", taking).await?
 }
 
 async fn in_time<T>(otherwise: &str, future: impl Future<Output = T>) -> CaseResult<T> {
@@ -59,7 +59,7 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     let hasty = engine(&ctx, &*server, Settings::new().ttl(ttl(&ctx))).await?;
     let kept = take(&patient, "kept").await?;
     let lost = take(&hasty, "lost").await?;
-    // Polled all the time, as the engine does.
+    // The watch is polled all the time, as the engine does.
     let mut hints = hasty.store().watch().await?;
     let told = Arc::new(AtomicBool::new(false));
     let (heard, name) = (Arc::clone(&told), ctx.name("lost"));
@@ -70,18 +70,18 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
         Ok(())
     });
     server.stop().await?;
-    in_time("its loss is never told", lost.lost()).await?;
+    in_time("its loss is never reported", lost.lost()).await?;
     assert!(!lost.is_held());
     assert!(kept.is_held(), "its lease lasts longer than the outage");
     let asked = in_time("a call to a stopped server never ends", hasty.status("kept")).await?;
-    let error = asked.expect_err("nobody answers");
+    let error = asked.expect_err("the server must be unreachable");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     server.start_again().await?;
-    // The same clients go on, and so does the watch.
+    // The same clients continue, and so does the watch.
     let next = take(&hasty, "lost").await?;
     assert!(next.token() > lost.token());
     assert!(next.is_held() && !lost.is_held());
-    // A busy machine may take longer than a release of such a short lease does.
+    // On a busy machine the release may take longer than such a short lease lasts.
     next.release_within(PATIENCE).await?;
     let released = async {
         while !told.load(Ordering::Relaxed) {
@@ -91,7 +91,8 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
         Ok::<_, Failure>(())
     };
     in_time("the watch is dead", released).await??;
-    // What is left now may be as much as a heartbeat ever gives: its end is what moves.
+    // The remaining time may already be as much as a heartbeat ever gives, so the case compares
+    // ends.
     let end = || Instant::now() + kept.remaining();
     let before = end();
     let renewed = async {
@@ -127,15 +128,15 @@ async fn a_frozen_server_ends_calls_and_trust(ctx: Ctx) -> CaseResult {
     };
     let (acquired, renewed, read) = in_time("a call to a frozen server never ends", calls).await?;
     for error in [acquired.map(drop), renewed.map(drop)] {
-        let error = error.expect_err("nobody answers");
+        let error = error.expect_err("the server must be unreachable");
         assert!(error.is_transient(), "{error:?}");
     }
-    assert_eq!(read.expect_err("nobody answers").kind(), ErrorKind::Unavailable);
-    in_time("its loss is never told", guard.lost()).await?;
+    assert_eq!(read.expect_err("the server must be unreachable").kind(), ErrorKind::Unavailable);
+    in_time("its loss is never reported", guard.lost()).await?;
     assert!(!guard.is_held());
     server.resume().await?;
     assert!(take(&holder, "job").await?.token() > guard.token());
-    // The same client goes on, and its retry is told of the grant if there was one.
+    // The same client continues, and its retry returns the grant if there was one.
     granted(client.acquire(&other, lease, long).await?);
     extended(client.renew(&taken.name, taken.lease, long).await?);
     Ok(())
@@ -147,7 +148,7 @@ async fn a_slow_server_is_waited_for(ctx: Ctx) -> CaseResult {
     let taken = client.take(&ctx.name("job"), ctx.long_ttl()).await?;
     extended(client.renew(&taken.name, taken.lease, ctx.long_ttl()).await?);
     client.give_back(&taken).await?;
-    // And one that is too slow is given up.
+    // A link that is too slow makes the call time out.
     link.slow(PATIENCE * 2).await;
     let options = client.options(LeaseId::new(), ctx.long_ttl());
     let asked = client.store().acquire(&taken.name, &options);
@@ -165,10 +166,10 @@ async fn whoever_follows_a_cut_off_holder_comes_after_its_trust(ctx: Ctx) -> Cas
     link.cut().await;
     let (name, long) = (ctx.name("job"), ctx.long_ttl());
     let next = near.take_when_free(&name, long);
-    let next = in_time("nobody ever follows", next).await??;
+    let next = in_time("nobody ever takes over", next).await??;
     assert!(!guard.is_held(), "two hold the lock");
     assert!(next.token > guard.token());
-    in_time("its loss is never told", guard.lost()).await?;
+    in_time("its loss is never reported", guard.lost()).await?;
     link.restore().await;
     near.give_back(&next).await?;
     assert!(take(&engine, "job").await?.token() > next.token);

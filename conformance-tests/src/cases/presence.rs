@@ -1,4 +1,4 @@
-//! Instances make themselves known, by one record each; nothing is decided by it.
+//! Instances announce themselves with one record each. Nothing is decided by these records.
 
 use std::time::{Duration, Instant};
 
@@ -30,11 +30,14 @@ fn presence(campaigns: &[&str]) -> Presence {
     Presence { holder: Holder::current(), campaigns, unlisted: 0 }
 }
 
-/// Like the client's other calls; a store that keeps no instances has no such cases.
+/// Repeats the call like the client's other calls. A store without instance records ignores such
+/// cases.
 async fn announce(client: &Client, presence: &Presence, ttl: Duration) -> CaseResult {
     let store = client.store();
-    match patiently!(store.announce(presence, ttl), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown)
-    {
+    match patiently!(
+        store.announce(presence, ttl),
+        ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
+    ) {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             Err(Failure::ignored("the store keeps no instances"))
         }
@@ -100,7 +103,7 @@ async fn one_that_says_nothing_more_is_forgotten(ctx: Ctx) -> CaseResult {
     }
     assert!(asked.elapsed() + ctx.coarseness() >= ttl, "it was forgotten early");
     assert_eq!(said(&client).await?, [other]);
-    // It may come back, as after a pause.
+    // The instance may come back, for instance after a pause.
     announce(&client, &silent, ctx.long_ttl()).await?;
     assert_eq!(known(&client).await?.len(), 2);
     Ok(())
@@ -154,7 +157,7 @@ async fn many_at_once_are_all_known(ctx: Ctx) -> CaseResult {
         let client = clients[number % clients.len()].clone();
         tokio::spawn(async move {
             let here = presence(&["a"]);
-            // Each says it twice, as heartbeats do.
+            // Each instance announces itself twice, as heartbeats do.
             announce(&client, &here, ttl).await?;
             announce(&client, &here, ttl).await?;
             CaseResult::Ok(here.holder.instance)
@@ -198,7 +201,7 @@ async fn an_impossible_ttl_is_refused(ctx: Ctx) -> CaseResult {
 async fn elections_make_their_instance_known(ctx: Ctx) -> CaseResult {
     let (leader, heir) = (client(&ctx).await?, client(&ctx).await?);
     let observer = ctx.open().await?;
-    // Ignored here where the store keeps none.
+    // A store without instance records ignores the case here.
     announce(&observer, &presence(&["z"]), ctx.in_steps(Duration::ZERO)).await?;
     let (log, works) = (JobLog::default(), || JobBehaviour::Works(Duration::ZERO));
     let first = campaign(leader.election("job")?, &log, 1, works());
@@ -213,7 +216,7 @@ async fn elections_make_their_instance_known(ctx: Ctx) -> CaseResult {
     other.shutdown().await;
     until(&observer, |said| said.contains(&of(&leader, &["job"]))).await?;
     first.shutdown().await;
-    // It does not wait for its record to run out.
+    // The withdrawal takes effect before the record expires.
     until(&observer, |said| said.iter().all(|one| one.holder != *leader.holder())).await?;
     second.shutdown().await;
     until(&observer, |said| said.iter().all(|one| one.holder != *heir.holder())).await

@@ -19,7 +19,7 @@ crate::case::cases![
 const PROCESSES: u32 = 6;
 const ROUNDS: u32 = 25;
 
-/// A file that all workers append to, removed after the case.
+/// A file that all workers append to. It is removed after the case.
 struct Notes(PathBuf);
 
 impl Notes {
@@ -32,7 +32,7 @@ impl Notes {
 
 impl Drop for Notes {
     fn drop(&mut self) {
-        // The folder for temporary files is emptied by others too.
+        // Other programs may also empty the folder for temporary files.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -44,8 +44,9 @@ fn contend(ctx: &Ctx, name: &LockName, rounds: u32, notes: &Notes) -> Role {
 async fn holders_in_many_processes_never_overlap(ctx: Ctx) -> CaseResult {
     let notes = Notes::new(&ctx)?;
     let role = contend(&ctx, &ctx.name("job"), ROUNDS, &notes);
-    let workers =
-        (0..PROCESSES).map(|_| Worker::start(&ctx, role.clone())).collect::<CaseResult<Vec<_>>>()?;
+    let workers = (0..PROCESSES)
+        .map(|_| Worker::start(&ctx, role.clone()))
+        .collect::<CaseResult<Vec<_>>>()?;
     for worker in workers {
         worker.finish().await?;
     }
@@ -76,7 +77,7 @@ async fn a_killed_holder_is_succeeded_when_its_lease_runs_out(ctx: Ctx) -> CaseR
 async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (doomed, survived) = (Notes::new(&ctx)?, ctx.name("job"));
-    // Its ttl is short, since some are killed while they hold the name.
+    // The ttl is short, because some workers are killed while they hold the name.
     let role = |rounds| Role::Contend {
         name: survived.clone(),
         rounds,
@@ -86,11 +87,11 @@ async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
     for _ in 0..3 {
         let start = || Worker::start(&ctx, role(1_000_000));
         let mut workers = (0..2).map(|_| start()).collect::<CaseResult<Vec<_>>>()?;
-        // Until they are at it.
+        // The case waits until the workers have started.
         let before = std::fs::metadata(&doomed.0)?.len();
         while std::fs::metadata(&doomed.0)?.len() < before + 200 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            // On a busy machine a process may find that its lease ran out, and give up.
+            // On a busy machine a process may find that its lease has expired, and end.
             for worker in &mut workers {
                 if worker.has_ended() {
                     *worker = start()?;
@@ -100,7 +101,7 @@ async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
         for worker in workers {
             worker.kill().await?;
         }
-        // A transaction that a dead client left open would be in the way for longer.
+        // A transaction that a dead client left open would block the name for longer.
         let taken = client.take_when_free(&survived, ctx.long_ttl()).await?;
         client.give_back(&taken).await?;
     }

@@ -1,4 +1,5 @@
-//! Promise 6: a write whose answer did not come is unknown, not failed, and can be asked again.
+//! Promise 6: a write without a reply has an unknown outcome. It has not failed, and can be
+//! retried.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ crate::case::cases![
     a_write_that_arrived_is_unknown_though_its_retry_does_not[Outages],
 ];
 
-/// A client whose next replies can be lost.
+/// Returns a client whose next replies can be lost.
 async fn lossy(ctx: &Ctx) -> CaseResult<(Arc<LossyStore>, Client)> {
     let client = ctx.open().await?;
     Ok((Arc::new(LossyStore::new(Arc::clone(client.store()))), client))
@@ -79,13 +80,13 @@ async fn a_retry_settles_a_lost_disable_and_enable(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// Longer than any store waits for a server of its own accord.
+/// This is longer than any store waits for a server by itself.
 pub(super) const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A write has this long to arrive.
 const ARRIVAL: Duration = Duration::from_secs(3);
 
-/// A client whose link can be cut.
+/// Returns a client whose link can be cut.
 pub(super) async fn over_link(ctx: &Ctx) -> CaseResult<(Arc<dyn Link>, Client)> {
     let probes = ctx.backend().probes();
     let probe = probes.outages.ok_or_else(|| Failure::new("the probe is gone"))?;
@@ -94,7 +95,8 @@ pub(super) async fn over_link(ctx: &Ctx) -> CaseResult<(Arc<dyn Link>, Client)> 
     Ok((link, client))
 }
 
-/// Whether an acquire may need the reply to a first request before it sends the one that decides.
+/// Returns whether an acquire may need the reply to a first request before it sends the request
+/// that decides.
 fn in_two_steps(ctx: &Ctx) -> bool {
     ctx.backend().probes().round_trips.is_some_and(|probe| probe.acquire_budget() > 1)
 }
@@ -102,7 +104,7 @@ fn in_two_steps(ctx: &Ctx) -> bool {
 async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
     let direct = ctx.open().await?;
     let (link, far) = over_link(&ctx).await?;
-    // With its connections open and its statements prepared.
+    // The client has open connections and prepared statements.
     far.give_back(&far.take(&ctx.name("first"), ctx.long_ttl()).await?).await?;
     let taken = far.take(&ctx.name("job"), ctx.long_ttl()).await?;
     // A pool may still test a connection that was returned.
@@ -116,14 +118,14 @@ async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseRe
     let held = direct.holder_of(&taken.name).await?.is_some();
     match error.kind() {
         ErrorKind::OutcomeUnknown => {}
-        // It had no connection to ask on, it says: then nothing was written.
+        // The store reports that it had no connection for the request, so nothing was written.
         ErrorKind::Unavailable => assert!(held, "{error}"),
         kind => panic!("a withheld reply is reported as {kind:?}: {error}"),
     }
     let (held, repeated) = loop {
         let held = direct.holder_of(&taken.name).await?.is_some();
         match far.release(&taken.name, taken.lease).await {
-            // The connection that lost the reply may be found dead only now.
+            // The client may notice only now that the connection that lost the reply is dead.
             Err(error) if error.is_outcome_unknown() => {}
             repeated => break (held, repeated?),
         }
@@ -134,7 +136,7 @@ async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseRe
 
 async fn a_withheld_reply_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
     for attempt in 0..5 {
-        // On a busy machine the client may find no connection for its request; it then knows the
+        // On a busy machine the client may find no connection for its request. It then knows the
         // outcome.
         if withheld(&ctx, &ctx.name(&format!("job {attempt}"))).await? {
             return Ok(());
@@ -159,13 +161,13 @@ async fn withheld(ctx: &Ctx, name: &LockName) -> CaseResult<bool> {
     let error = acquired.map_err(never)?.expect_err("no reply came");
     let record = direct.get(name).await?;
     if error.is_unavailable() && (in_two_steps(ctx) || record.is_none()) {
-        // The second step waits for the reply to the first, which grants nothing.
+        // The second request waits for the reply to the first one, which grants nothing.
         assert_eq!(record, None, "{error}");
         granted(far.acquire(name, lease, ttl).await?);
         return Ok(in_two_steps(ctx));
     }
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
-    // It did happen, and the retry is told so.
+    // The write took effect, and the retry returns it.
     let record = record.expect("the request got through");
     assert_eq!(record.lease.map(|lease| lease.id), Some(lease));
     assert_eq!(Some(granted(far.acquire(name, lease, ttl).await?).token), record.token);
@@ -190,12 +192,12 @@ async fn a_cut_off_client_says_what_it_knows(ctx: Ctx) -> CaseResult {
     link.restore().await;
     for (name, lease, error) in tried {
         match error.kind() {
-            // Nothing was written, it says.
+            // The store reports that nothing was written.
             ErrorKind::Unavailable => assert_eq!(direct.get(&name).await?, None, "{error}"),
             ErrorKind::OutcomeUnknown => {}
             kind => panic!("a cut-off client reports {kind:?}: {error}"),
         }
-        // The same client recovers by itself.
+        // The same client recovers on its own.
         granted(far.acquire(&name, lease, ttl).await?);
     }
     Ok(())
@@ -222,7 +224,7 @@ async fn a_write_that_arrived_is_unknown_though_its_retry_does_not(ctx: Ctx) -> 
             }
             CaseResult::Ok(())
         };
-        // If the call reads first, it does not reach its write, and there is nothing to check.
+        // If the call reads first, it does not send its write, and there is nothing to check.
         let arrived = timeout(ARRIVAL, arrives).await.is_ok();
         link.cut().await;
         let ended = timeout(PATIENCE, acquiring.join()).await;

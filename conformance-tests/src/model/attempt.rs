@@ -1,8 +1,8 @@
-//! Who makes a call, and what is known of its answer.
+//! The client that makes a call, and what it knows of the answer.
 
 use leasehold_core::{Holder, LeaseId};
 
-/// A candidate for a name; the number tells candidates apart in messages.
+/// A candidate for a name. The number identifies the candidate in messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
     pub(crate) number: usize,
@@ -10,5 +10,5 @@ pub(crate) struct Attempt {
     pub(crate) holder: Holder,
 }
 
-/// The answer of a call; `None` if it was lost.
+/// The answer to a call, or `None` if it was lost.
 pub(super) type Heard<'a, T> = Option<&'a T>;

@@ -1,4 +1,4 @@
-//! The model says no to wrong answers, and follows what it cannot know.
+//! The model rejects wrong answers, and accepts all states that it cannot exclude.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::{Attempt, Model, Precision, Window};
 
 const TTL: Duration = Duration::from_millis(300);
 
-/// A model that is told of calls at times of the test's own choice.
+/// A model that receives calls at times chosen by the test.
 #[derive(Clone)]
 struct Told {
     model: Model,
@@ -30,7 +30,7 @@ impl Told {
         }
     }
 
-    /// A call that took from `ms` for one millisecond.
+    /// Returns the window of a call that lasted from `ms` for one millisecond.
     fn at(&self, ms: u64) -> Window {
         self.within(ms, ms + 1)
     }
@@ -76,7 +76,7 @@ impl Told {
         })
     }
 
-    /// Held by the attempt, with token 5 and that much left.
+    /// Returns the record of a name that the attempt holds, with token 5 and that much time left.
     fn record(&self, attempt: usize, left: u64) -> LockRecord {
         let Attempt { id, holder, .. } = self.attempts[attempt].clone();
         let left = Duration::from_millis(left);
@@ -107,14 +107,14 @@ fn since(reason: &str) -> Disablement {
     Disablement { reason: Reason::new(reason).unwrap(), by: None, since: Duration::ZERO }
 }
 
-/// Held by the first attempt since the start, with token 5.
+/// Returns a model of a name that the first attempt has held since the start, with token 5.
 fn held() -> Told {
     let mut told = Told::new();
     assert!(told.acquires(0, granted(5, 300), told.at(0)));
     told
 }
 
-/// That each answer is refused by a model of its own.
+/// Asserts that each answer is rejected by a model of its own.
 fn none_can_be<T>(
     before: impl Fn() -> Told,
     answers: impl IntoIterator<Item = T>,
@@ -191,7 +191,7 @@ fn a_lease_in_force_is_not_lost() {
     });
 }
 
-/// A store may extend leases with one statement and read with another what came of it.
+/// A store may extend leases in one statement and read the result in another one.
 #[test]
 fn a_renewal_that_took_longer_than_its_ttl_may_be_lost() {
     let slow = |told: &Told| told.within(100, 500);
@@ -318,7 +318,7 @@ fn what_was_lost_happened_or_not() {
         assert!(told.acquires(0, None, told.at(0)));
         told
     };
-    // It did not.
+    // The lost call had no effect.
     let mut told = lost();
     assert!(told.sees(None, told.at(10)));
     none_can_be(
@@ -326,12 +326,12 @@ fn what_was_lost_happened_or_not() {
         [lost().record(0, 280)],
         |told, wrong| told.sees(Some(&wrong), told.at(20)),
     );
-    // It did, under the token that the next answer tells.
+    // The lost call had an effect, with the token that the next answer reports.
     let mut told = lost();
     assert!(told.acquires(0, granted(5, 250), told.at(50)));
     assert!(!told.clone().acquires(0, granted(6, 240), told.at(60)));
     assert!(told.renews(0, extended(300), told.at(60)));
-    // What was lost may have happened once, no more.
+    // The lost call may have had its effect at most once.
     let mut told = held();
     assert!(told.releases(0, None, told.at(10)));
     assert!(told.acquires(1, granted(6, 300), told.at(20)));

@@ -1,4 +1,4 @@
-//! Does what a sequence says, and checks each answer against the model.
+//! Plays the steps of a sequence, and checks each answer against the model.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -15,30 +15,31 @@ use crate::client::patiently;
 use crate::model::{Attempt, Model, Precision, Window, Wrong};
 use crate::{Client, Ctx};
 
-/// Where sequences are played: on names of their own, by the same clients.
+/// The place where sequences are played: the store and the clients. Each sequence has names of its
+/// own.
 pub(super) struct Stage {
     pub(super) clients: Vec<Client>,
     pub(super) ctx: Ctx,
 }
 
-/// What became of a sequence, unless an answer was wrong.
+/// The end of a sequence without a wrong answer.
 #[derive(Debug, PartialEq)]
 pub(super) enum Played {
     ToItsEnd,
-    /// The store itself lost an answer: that request may take effect at any time.
+    /// The store itself lost an answer, so that the request may take effect at any time.
     UntilAnUnknownOutcome,
 }
 
 /// A sequence with a wrong answer.
 #[derive(Clone, Debug)]
 pub(super) struct Flaw {
-    /// At which step.
+    /// The step with the wrong answer.
     pub(super) at: usize,
-    /// What happened until then, and what is wrong, in words.
+    /// What happened until then and what is wrong, in words.
     pub(super) story: String,
 }
 
-/// Why a step was not played to its end.
+/// The reason why a step was not played to its end.
 enum Stop {
     Unknown,
     Wrong(String),
@@ -51,7 +52,7 @@ impl From<Error> for Stop {
 }
 
 impl Stage {
-    /// Plays it on names that begin with `prefix`, which no other may use.
+    /// Plays the sequence on names that begin with `prefix`, which nothing else may use.
     pub(super) async fn play(
         &self,
         prefix: &str,
@@ -83,8 +84,8 @@ struct Play<'a> {
     story: String,
 }
 
-/// Makes a call that writes, unless its request is to be lost: its answer, or none if that is lost,
-/// and the time around it.
+/// Makes a call that writes, unless its request is to be lost. Returns the answer, or `None` if it
+/// was lost, and the time around the call.
 macro_rules! call {
     ($play:expr, $fate:expr, $call:expr) => {{
         let before = Instant::now();
@@ -130,19 +131,20 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Adds an answer to the story, or that none came.
+    /// Adds an answer to the story, or that there was none.
     fn note(&mut self, answer: Option<String>) {
         self.story += ": ";
         self.story += answer.as_deref().unwrap_or("no answer");
     }
 
-    /// That the model agrees with what is known of that name.
+    /// Checks that the model agrees with the answer for that name.
     fn agreed(
         name: usize,
         verdict: std::result::Result<(), Wrong>,
     ) -> std::result::Result<(), Stop> {
         verdict.map_err(|wrong| {
-            Stop::Wrong(format!("That cannot be. Before, {:?} was {wrong}.", NAMES[name]))
+            let before = NAMES[name];
+            Stop::Wrong(format!("This contradicts the contract. Before, {before:?} was {wrong}."))
         })
     }
 
@@ -213,7 +215,7 @@ impl<'a> Play<'a> {
         };
         self.note(answers.as_ref().map(words));
         if answers.as_ref().is_some_and(|answers| answers.len() != batch.len()) {
-            return Err(Stop::Wrong("That is not one answer to each.".to_owned()));
+            return Err(Stop::Wrong("The number of answers differs.".to_owned()));
         }
         for (number, (one, asked)) in batch.iter().zip(&renewals).enumerate() {
             let name = name_of(one.attempt, one.elsewhere);

@@ -1,36 +1,36 @@
-//! What sequences are made of, and how they are drawn.
+//! The steps of sequences, and how they are drawn.
 
 use std::ops::RangeInclusive;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
-/// How many clients, each connected on its own.
+/// The number of clients. Each has its own connections.
 pub(super) const CLIENTS: usize = 3;
 
-/// The names, which stores that fold names take for one.
+/// The names. Stores that ignore case would treat them as one.
 pub(super) const NAMES: [&str; 2] = ["job", "Job"];
 
-/// How many attempts there are, each at one name from one holder. What is said of an attempt stays
-/// true while a sequence is shrunk: so an attempt may be renewed that was never made.
+/// The number of attempts. Each belongs to one name and one holder. What is known of an attempt
+/// stays true while a sequence is shrunk, so an attempt that was never made may be renewed.
 pub(super) const ATTEMPTS: usize = 6;
 
-/// The name that an attempt is at, or with `elsewhere` the one that it is not at.
+/// Returns the name of an attempt, or with `elsewhere` the other name.
 pub(super) fn name_of(attempt: usize, elsewhere: bool) -> usize {
     (attempt + usize::from(elsewhere)) % NAMES.len()
 }
 
-/// One step, and what the network makes of it.
+/// One step, and what the network does to it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Move {
     pub(super) step: Step,
     pub(super) fate: Fate,
 }
 
-/// What is done.
+/// A step of a sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
-    /// So many quarters of a short ttl.
+    /// That many quarters of a short ttl pass.
     Pass {
         quarters: u32,
     },
@@ -55,7 +55,7 @@ pub(super) enum Step {
         attempt: usize,
         elsewhere: bool,
     },
-    /// A new attempt, a retry, or one whose lease has ended.
+    /// A new attempt is made, a retry, or an attempt whose lease has ended.
     Acquire {
         client: usize,
         attempt: usize,
@@ -65,14 +65,15 @@ pub(super) enum Step {
         client: usize,
         batch: Vec<Renewal>,
     },
-    /// Until the store says that no lease of that name is in force, unless it is a long one.
+    /// Waits until the store reports that no lease of that name is in force, unless it is a long
+    /// one.
     Outlast {
         client: usize,
         name: usize,
     },
 }
 
-/// One of a batch.
+/// One renewal of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Renewal {
     pub(super) attempt: usize,
@@ -80,17 +81,17 @@ pub(super) struct Renewal {
     pub(super) ttl: Ttl,
 }
 
-/// For how long a lease is asked for.
+/// The ttl of a lease.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Ttl {
-    /// It may run out in the middle of a sequence.
+    /// The lease may expire in the middle of a sequence.
     Short,
     Double,
-    /// It does not run out.
+    /// The lease does not expire during a sequence.
     Long,
 }
 
-/// What the network makes of a call that writes.
+/// What the network does to a call that writes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Fate {
     Answered,
@@ -98,10 +99,10 @@ pub(super) enum Fate {
     RequestLost,
 }
 
-/// How many steps a sequence has.
+/// The number of steps of a sequence.
 pub(super) const LENGTHS: RangeInclusive<usize> = 10..=30;
 
-/// Steps, some of whose requests and answers get lost if so asked.
+/// Draws the steps. If `lossy` is set, some of their requests and answers are lost.
 pub(super) fn steps(
     lossy: bool,
 ) -> impl Strategy<Value = Move, Tree: ValueTree<Value = Move> + Send> {
@@ -116,7 +117,7 @@ pub(super) fn steps(
     })
 }
 
-/// One step. What others may become when they are made simpler comes first.
+/// Draws one step. The first kinds are those to which others may be simplified.
 fn step() -> impl Strategy<Value = Step, Tree: ValueTree<Value = Step> + Send> {
     let (client, name, attempt) = (0..CLIENTS, 0..NAMES.len(), 0..ATTEMPTS);
     let elsewhere = proptest::bool::weighted(0.1);

@@ -1,4 +1,4 @@
-//! A client's way to a server, through a proxy.
+//! A link between a client and a server that goes through a proxy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::Link;
 /// A store whose connections go through a proxy.
 #[derive(Debug)]
 pub struct ProxiedLink {
-    /// The store.
+    /// The store of the client.
     pub store: Arc<dyn LockStore>,
-    /// What its connections go through.
+    /// The proxy that its connections go through.
     pub proxy: Proxy,
 }
 

@@ -43,7 +43,7 @@ pub(super) fn check(history: &History) -> Found {
         });
         if let Some((guard, HeldGuard { until, disabled })) = late {
             let what = format!(
-                "nobody tells that {guard:?} is lost: trusted until {until:?}, disabled at \
+                "loss of {guard:?} is not reported: trusted until {until:?}, disabled at \
                  {disabled:?}"
             );
             return Err((*now, what));

@@ -23,7 +23,10 @@ pub(super) fn check(history: &History) -> Found {
             Event::ToldHeld(process, name, token) => {
                 let until = trusted.get(&(*process, *name, *token));
                 if let Some(until) = until.filter(|until| **until + ROUNDING <= *now) {
-                    let what = format!("{process} relies on {token} of {name}, over at {until:?}");
+                    let what = format!(
+                        "{process} is told that {token} of {name} is held after its deadline \\
+                         {until:?}"
+                    );
                     return Err((*now, what));
                 }
             }

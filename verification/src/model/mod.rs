@@ -65,10 +65,13 @@ impl Model for LeaseModel {
             Property::always("at most one instance trusts its lease", |_, state: &ModelState| {
                 state.running().filter(|(_, instance)| instance.trusts()).count() <= 1
             }),
-            Property::always("whoever trusts its lease has it", |_, state: &ModelState| {
-                let live = state.store.live().map(|lease| lease.id);
-                state.running().all(|(_, it)| !it.trusts() || live == it.lease)
-            }),
+            Property::always(
+                "an instance that trusts its lease holds it",
+                |_, state: &ModelState| {
+                    let live = state.store.live().map(|lease| lease.id);
+                    state.running().all(|(_, it)| !it.trusts() || live == it.lease)
+                },
+            ),
             // A clock may slip by all of the margin, and then an abort and another's start fall
             // into the same moment, in either order. So this is looked at when time passes.
             Property::always(
@@ -88,7 +91,7 @@ impl Model for LeaseModel {
                     !over || state.running().all(|(_, instance)| !instance.trusts())
                 },
             ),
-            Property::always("a lease that is over stays over", |_, state: &ModelState| {
+            Property::always("an expired lease is never revived", |_, state: &ModelState| {
                 !state.store.revived
             }),
             Property::always("tokens grow", |_, state: &ModelState| {
@@ -97,9 +100,10 @@ impl Model for LeaseModel {
             Property::always("start, then stop, then the end", |_, state: &ModelState| {
                 state.broken != Some(Rule::StartStop)
             }),
-            Property::always("nobody stands in its own way", |_, state: &ModelState| {
-                state.broken != Some(Rule::NoSelfBlocking)
-            }),
+            Property::always(
+                "no instance is refused because of its own attempt",
+                |_, state: &ModelState| state.broken != Some(Rule::NoSelfBlocking),
+            ),
             Property::always("no lease of an aborted job is released", |_, state: &ModelState| {
                 state.broken != Some(Rule::ReleasedAfterAbort)
             }),

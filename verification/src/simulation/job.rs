@@ -75,9 +75,9 @@ impl Job for WorkJob {
         let end = RecordEnd { instance: it, fact: Event::StartEnded(it.id, name, token), aborted };
         tokio::spawn(record_trust(self.instance.clone(), name, leadership.clone()));
         let outcome = match it.draw(12) {
-            0 => Err("no luck".into()),
+            0 => Err("simulated failure".into()),
             // Unlike a panic, it is not told to the terminal.
-            1 => std::panic::resume_unwind(Box::new("no luck")),
+            1 => std::panic::resume_unwind(Box::new("simulated failure")),
             2 => Ok(()),
             3 => {
                 self.work(&leadership, false).await;
@@ -109,7 +109,7 @@ impl Job for WorkJob {
         let end = RecordEnd { instance: it, fact: Event::Stopped(it.id, name, token), aborted };
         match it.draw(10) {
             0 => std::future::pending().await,
-            1 => std::panic::resume_unwind(Box::new("no luck")),
+            1 => std::panic::resume_unwind(Box::new("simulated failure")),
             // Timers are rounded up to a millisecond: a stop that ended with the grace, in the same
             // millisecond, would count as aborted.
             2..6 => {

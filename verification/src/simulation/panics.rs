@@ -41,7 +41,7 @@ mod tests {
         let play = || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let _ = runtime.block_on(async {
-                let unwinds = async { std::panic::resume_unwind(Box::new("no luck")) };
+                let unwinds = async { std::panic::resume_unwind(Box::new("simulated failure")) };
                 let _: Result<(), _> = tokio::spawn(unwinds).await;
                 let panics = async { assert_eq!(1 + 1, 3, "arithmetic") };
                 tokio::spawn(panics).await

@@ -116,7 +116,7 @@ impl RecordingStore {
         if self.recorder.now() < AFTER {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Unavailable, "the store is tired"))
+        Err(Error::new(ErrorKind::Unavailable, "simulated store failure"))
     }
 
     /// The name and the token of a lease that is to be renewed.

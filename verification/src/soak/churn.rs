@@ -130,7 +130,7 @@ async fn campaign(client: Client, counts: Arc<Counts>, name: u64, ending: Cancel
             counts.terms.fetch_add(1, Ordering::Relaxed);
             async move {
                 match fastrand::u32(0..4) {
-                    0 => return Err("no luck".into()),
+                    0 => return Err("simulated failure".into()),
                     1 => leadership.resign(),
                     _ => {}
                 }
