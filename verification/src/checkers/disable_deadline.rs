@@ -1,5 +1,5 @@
-//! Nobody leads a disabled name past the lease it had: none lasts longer than a ttl after the
-//! disable.
+//! No instance leads a disabled name beyond the lease that it had, and no lease lasts longer than a
+//! ttl after the disable.
 
 use std::collections::HashMap;
 use std::time::Duration;

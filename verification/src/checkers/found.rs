@@ -1,6 +1,6 @@
-//! What a checker finds.
+//! The result of a checker.
 
 use std::time::Duration;
 
-/// The first violation, with its moment, or nothing.
+/// The first violation with its time, or nothing.
 pub(super) type Found = Result<(), (Duration, String)>;

@@ -1,4 +1,4 @@
-//! Nobody leads or holds what the store has not granted it.
+//! No instance leads or holds a name that the store has not granted to it.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! No lease is renewed that is no longer wanted: none after its release was confirmed, its guard
-//! was given back or told that it is lost, or its term was told to stop.
+//! No lease is renewed that is no longer needed: after its release was confirmed, its guard was
+//! released or reported its loss, or its term was asked to stop.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::found::Found;
 use crate::history::{Event, History, NameId};
 
 pub(super) fn check(history: &History) -> Found {
-    // Since when leases are over; at that very moment, a heartbeat may still go out.
+    // These leases have ended at that time. At the same time a heartbeat may still be sent.
     let mut over: HashMap<(NameId, u64), Duration> = HashMap::new();
     for (now, fact) in &history.events {
         match fact {

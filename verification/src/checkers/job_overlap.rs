@@ -1,12 +1,12 @@
 //! The job of one term has ended before that of the next begins, on instances that were not frozen
-//! meanwhile: no lease can stop one that wakes late.
+//! in between: no lease can stop a job that wakes too late.
 
 use std::collections::HashMap;
 
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// A term at work: its tasks that have not ended, and whether its instance was frozen.
+/// A term whose job runs: the tasks that have not ended, and whether its instance was frozen.
 #[derive(Debug, Default)]
 struct RunningTerm {
     start: bool,

@@ -1,4 +1,4 @@
-//! When everything is shut down, no task is left, and so no timer.
+//! After everything is shut down, no task is left, and so no timer.
 
 use super::found::Found;
 use crate::history::{Event, History};

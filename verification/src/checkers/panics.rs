@@ -1,4 +1,4 @@
-//! Nothing panics. (Jobs that are to fail so unwind without a panic being raised.)
+//! Nothing panics. (Jobs that fail in this way unwind without raising a panic.)
 
 use super::found::Found;
 use crate::history::{Event, History};

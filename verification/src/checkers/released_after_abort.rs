@@ -1,5 +1,5 @@
-//! The lease of a term whose job was aborted is not released: work that the job began may go on, so
-//! the lease must run out before another instance leads.
+//! The lease of a term whose job was aborted is not released. The job's work may continue, so the
+//! lease must expire before another instance leads.
 
 use std::collections::HashSet;
 

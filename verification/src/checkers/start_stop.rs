@@ -6,7 +6,7 @@ use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
 pub(super) fn check(history: &History) -> Found {
-    // The term of each, and whether it has been told to stop.
+    // The term of each instance, and whether its job was asked to stop.
     let mut terms: HashMap<(InstanceId, NameId), (u64, bool)> = HashMap::new();
     for (now, fact) in &history.events {
         match fact {

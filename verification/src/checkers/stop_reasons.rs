@@ -1,4 +1,4 @@
-//! A term ends for the reason that its `stop` is told, and for none that did not come about.
+//! A term ends for the reason that its `stop` is given, and that reason really occurred.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -7,39 +7,40 @@ use super::faults::InstanceFaults;
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// What a timer may be off, far beyond what is usual.
+/// The error of a timer is much less than this.
 const CAUSE_WINDOW: Duration = Duration::from_millis(100);
 
-/// What happened that may end terms.
+/// The events that may end terms.
 #[derive(Debug, Default)]
 struct TermCauses {
     faults: InstanceFaults,
     leaving: HashSet<InstanceId>,
     resigned: HashSet<(InstanceId, NameId, u64)>,
     start_ended: HashSet<(InstanceId, NameId, u64)>,
-    /// Until when a lease is in force, and until when it is trusted.
+    /// The time until which a lease is in force, and the time until which it is trusted.
     leases: HashMap<(NameId, u64), Duration>,
     trusted: HashMap<(NameId, u64), Duration>,
-    /// Those that were trusted for longer, once at least.
+    /// The leases whose trust was extended at least once.
     renewed: HashSet<(NameId, u64)>,
-    /// Those that the store was asked to renew.
+    /// The leases that the store was asked to renew.
     asked: HashSet<(NameId, u64)>,
     hinted: HashMap<InstanceId, Duration>,
     freed: HashSet<(NameId, u64)>,
     granted: HashMap<NameId, u64>,
-    /// Those that were in force when their name was disabled.
+    /// The leases that were in force when their name was disabled.
     disabled: HashSet<(NameId, u64)>,
 }
 
 pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
-    // By a store's clock that runs fast, and by an instance's that does.
+    // The store's clock and the instance's clock may run fast.
     let ttl = timing.ttl.mul_f64(0.998);
     let tries = timing.heartbeat_interval + timing.retry_interval() * timing.heartbeat_retries;
-    // The last of them may go out half an interval early, with another lease's.
+    // The last try may be sent half an interval early, with another lease's renewal.
     let tries = (tries - timing.retry_interval() / 2).mul_f64(0.998);
-    // When it is not retried, the heartbeat itself is the last: half an interval early at most, but
-    // the first of a lease, and one that a hint sets going, at any time.
+    // Without retries the heartbeat itself is the last try. It is sent at most half an interval
+    // early, except the first one of a lease and one that a hint sets off, which may be sent at any
+    // time.
     let no_retry = (timing.heartbeat_interval / 2).mul_f64(0.998);
     let mut seen = TermCauses::default();
     for (now, fact) in &history.events {
@@ -54,7 +55,8 @@ pub(super) fn check(history: &History) -> Found {
                     let end = seen.leases.get(&lease).copied().unwrap_or_default();
                     seen.freed.contains(&lease) || end <= *now
                 }
-                // All tries have failed, for a cause; and `stop` has its grace, but after a freeze.
+                // All tries have failed for a cause, and `stop` has its grace unless the instance
+                // was frozen.
                 "heartbeats failed" => {
                     let until = seen.trusted.get(&lease).copied().unwrap_or_default();
                     let asked = until.saturating_sub(timing.ttl - timing.margin);
@@ -62,7 +64,7 @@ pub(super) fn check(history: &History) -> Found {
                     let latest = until.saturating_sub(timing.stop_grace);
                     let latest = latest.max(seen.faults.last_thaw(*process)) + CAUSE_WINDOW;
                     let has_cause = calm.is_none_or(|at| at + timing.ttl > *now);
-                    // One that was frozen meanwhile need not have come to it.
+                    // An instance that was frozen in the meantime need not have noticed it.
                     let thawed = seen.faults.last_thaw(*process) >= asked;
                     let was_tried = seen.asked.contains(&lease) || thawed;
                     let tries = match timing.heartbeat_retries {
@@ -133,7 +135,7 @@ impl TermCauses {
 mod tests {
     use super::*;
 
-    /// The first heartbeat is due at 53 s.
+    /// Returns the result for a history in which the first heartbeat is due at 53 s.
     fn term(first_beat: Event, cause: Event, reason: &'static str, at: f64) -> History {
         let events = [
             (50.0, Event::Granted(1, 0, 10)),

@@ -10,7 +10,7 @@ pub(super) fn check(history: &History) -> Found {
     let mut started: HashMap<NameId, u64> = HashMap::new();
     for (now, fact) in &history.events {
         match fact {
-            // A retry is granted the same again.
+            // A retry is granted the same lease.
             Event::Granted(process, name, token) => {
                 let last = granted.insert(*name, (*token, *process));
                 if let Some(last) =

@@ -1,4 +1,4 @@
-//! At no moment do two instances trust a lease of one name.
+//! No two instances trust a lease of one name at the same time.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// Who trusts, under which token, until when.
+/// The instances that trust a lease, with its token and until when.
 type TrustInterval = HashMap<(InstanceId, NameId, u64), Duration>;
 
 pub(super) fn check(history: &History) -> Found {

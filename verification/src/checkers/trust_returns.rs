@@ -1,5 +1,5 @@
-//! Trust that is over does not come back: whoever was told once that a lease is not held may rely
-//! on it.
+//! Trust that has ended does not return: a caller that was told once that a lease is not held may
+//! rely on that.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Who waits for a name, and whom it must come to by when.
+//! The waiters for names, and the time by which one of them must be granted a name.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::faults::InstanceFaults;
 use super::found::Found;
 use crate::history::{Event, InstanceId, NameId};
 
-/// When one that has just begun to wait does so in earnest.
+/// An instance that began to wait is a waiter after this time at the latest.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// A name that is to be granted, and to whom it may be.
+/// A name that must be granted, and the instances that may be granted it.
 #[derive(Debug)]
 struct TakeoverDue {
     since: Duration,
@@ -20,16 +20,16 @@ struct TakeoverDue {
     waiters: Vec<InstanceId>,
 }
 
-/// Those who wait, and the names that are due to one of them.
+/// The waiters, and the names that one of them must be granted.
 #[derive(Debug)]
 pub(super) struct WaiterState {
     timing: Timing,
     faults: InstanceFaults,
     led: HashSet<NameId>,
-    /// From when on each campaigns: after its start delay.
+    /// The time from which each instance campaigns: after its start delay.
     campaigning: HashMap<InstanceId, Duration>,
     locking: HashMap<(InstanceId, NameId), Duration>,
-    /// Terms whose job has not ended: whether one of `start` and `stop` has.
+    /// The terms whose job has not ended, and whether one of `start` and `stop` has ended.
     terms: HashMap<(InstanceId, NameId), bool>,
     ended: HashMap<(InstanceId, NameId), Duration>,
     disabled: HashSet<NameId>,
@@ -57,10 +57,10 @@ impl WaiterState {
         }
     }
 
-    /// The name is free since then: one of those who wait, and for whom nothing has gone wrong for
-    /// `rest`, must have it by then.
+    /// The name is free since then. One of the waiters that had no faults for `rest` must be
+    /// granted it in time.
     pub(super) fn is_free(&mut self, name: NameId, since: Duration, rest: Duration, by: Duration) {
-        // One that has led itself lets others go first for a poll interval.
+        // An instance that has led lets others lead first for a poll interval.
         let own_rest = self.timing.poll_interval.mul_f64(1.2) + SETTLED;
         let switched = self.switched.get(&name).is_none_or(|at| *at + own_rest < since);
         if self.disabled.contains(&name) || !switched {
@@ -86,7 +86,7 @@ impl WaiterState {
         }
     }
 
-    /// Whether a name that is due has not been granted in time.
+    /// Reports a name that was not granted in time.
     pub(super) fn overdue(&self, now: Duration) -> Found {
         let overdue = self.due.iter().find(|(_, due)| now > due.by);
         overdue.map_or(Ok(()), |(name, TakeoverDue { since, waiters, .. })| {
@@ -109,7 +109,7 @@ impl WaiterState {
         }
         match fact {
             Event::Booted(process) => {
-                // By a slow clock.
+                // A slow clock is taken into account.
                 let begins = now + self.timing.start_delay.mul_f64(1.002);
                 self.campaigning.insert(*process, begins);
             }
@@ -143,7 +143,7 @@ impl WaiterState {
                 self.switched.insert(*name, now);
                 self.due.remove(name);
             }
-            // A heartbeat that was late, on a lease that by a slower clock had not run out.
+            // The heartbeat was late, but by a slower clock the lease had not expired.
             Event::Granted(_, name, _) | Event::Extended(_, name, _) => {
                 self.due.remove(name);
             }
