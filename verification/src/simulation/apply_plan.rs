@@ -9,14 +9,14 @@ use super::process::{RunningInstance, Simulation};
 use super::{FaultProfile, Operation, SimulationPlan};
 use crate::history::{Event, InstanceId, NameId};
 
-/// Everything that runs.
+/// The running instances of a simulation, and the parts that they share.
 #[derive(Debug)]
 pub(super) struct SimulatedCluster {
     pub(super) world: Simulation,
     pub(super) running: Vec<RunningInstance>,
     random: fastrand::Rng,
     booted: InstanceId,
-    /// What is to be undone, and when.
+    /// The effects that must be undone, and when.
     pending: Vec<(Duration, Undo)>,
 }
 
@@ -48,7 +48,7 @@ impl SimulatedCluster {
         self.world.recorder.record(fact);
     }
 
-    /// Waits until then, and undoes meanwhile what is due.
+    /// Waits until then, and undoes the effects that end before.
     pub(super) async fn until(&mut self, then: Duration) -> Result<()> {
         loop {
             let next = self.pending.iter().enumerate().min_by_key(|(at, (due, _))| (*due, *at));
@@ -61,7 +61,7 @@ impl SimulatedCluster {
         Ok(())
     }
 
-    /// Undoes everything at once.
+    /// Undoes all effects at once.
     pub(super) async fn undo_all(&mut self) -> Result<()> {
         for (_, undo) in std::mem::take(&mut self.pending) {
             self.undo(undo).await?;
@@ -111,7 +111,7 @@ impl SimulatedCluster {
                 std::mem::replace(&mut self.running[place], next).crash();
             }
             Operation::Replace(place) => {
-                // One that is frozen cannot be told.
+                // A frozen instance cannot be asked.
                 if self.running[place].instance.gate.is_open() {
                     let next = self.next(plan)?;
                     tokio::spawn(std::mem::replace(&mut self.running[place], next).leave());
@@ -140,7 +140,7 @@ impl SimulatedCluster {
                     if let Some(token) = leader.elections[name].status().token {
                         self.note(Event::Resigns(leader.instance.id, name, token.get()));
                     }
-                    // Without waiting for it: a first poll sends the command.
+                    // The call is not awaited, because a first poll sends the command.
                     futures_util::FutureExt::now_or_never(leader.elections[name].resign());
                 }
             }

@@ -1,4 +1,4 @@
-//! What the leaders of a run do: work, fail, panic, ignore that they are cancelled.
+//! The jobs of the leaders of a run: they work, fail, panic, or ignore their cancellation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use super::Defect;
 use super::instance::Instance;
 use crate::history::{Event, NameId};
 
-/// One of many ways to lead, drawn for each term.
+/// A job that behaves in one of many ways, drawn for each term.
 pub(super) struct WorkJob {
     instance: Arc<Instance>,
     name: NameId,
@@ -24,7 +24,7 @@ impl WorkJob {
         Self { instance, name, grace, token: AtomicU64::new(0) }
     }
 
-    /// Writes until it is told to stop, and perhaps for longer.
+    /// Writes until it is asked to stop, and perhaps for longer.
     async fn work(&self, leadership: &Leadership, heed: bool) {
         let (clock, token) = (&self.instance.clock, leadership.token().get());
         loop {
@@ -41,8 +41,8 @@ impl WorkJob {
     }
 }
 
-/// Records the end of a task when this is dropped, and that the task was aborted unless it ended by
-/// itself or panicked.
+/// Records the end of a task when this is dropped, and that the task was aborted unless it ended on
+/// its own or panicked.
 struct RecordEnd<'a> {
     instance: &'a Instance,
     fact: Event,
@@ -50,7 +50,7 @@ struct RecordEnd<'a> {
 }
 
 impl RecordEnd<'_> {
-    /// Notes that the task ended by itself.
+    /// Notes that the task ended on its own.
     fn by_itself(mut self) {
         self.aborted = None;
     }
@@ -76,7 +76,7 @@ impl Job for WorkJob {
         tokio::spawn(record_trust(self.instance.clone(), name, leadership.clone()));
         let outcome = match it.draw(12) {
             0 => Err("simulated failure".into()),
-            // Unlike a panic, it is not told to the terminal.
+            // Unlike a panic, this prints nothing on the terminal.
             1 => std::panic::resume_unwind(Box::new("simulated failure")),
             2 => Ok(()),
             3 => {
@@ -110,7 +110,7 @@ impl Job for WorkJob {
         match it.draw(10) {
             0 => std::future::pending().await,
             1 => std::panic::resume_unwind(Box::new("simulated failure")),
-            // Timers are rounded up to a millisecond: a stop that ended with the grace, in the same
+            // Timers are rounded up to a millisecond. A stop that ended with the grace, in the same
             // millisecond, would count as aborted.
             2..6 => {
                 let rounding = Duration::from_millis(2);
@@ -136,8 +136,8 @@ fn word(reason: &StopReason) -> &'static str {
     }
 }
 
-/// Writes down until when a term's lease is trusted, as it changes, and when the job is told that
-/// the term is to end; it is no part of the instance.
+/// Records until when a term's lease is trusted, whenever that changes, and when the job is told
+/// that the term must end. This is not a part of the instance.
 async fn record_trust(instance: Arc<Instance>, name: NameId, leadership: Leadership) {
     let token = leadership.token().get();
     let mut deadline = leadership.deadline();

@@ -1,5 +1,5 @@
-//! A part of each instance that takes locks, holds them a while, and gives them back or drops
-//! them, sometimes before it has them.
+//! A part of each instance that acquires locks, holds them for some time, and releases or drops
+//! them, sometimes before it has acquired them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::instance::Instance;
 use super::names::NameTable;
 use crate::history::{Event, NameId};
 
-/// Takes locks until it is aborted.
+/// Acquires locks until it is aborted.
 pub(super) async fn acquire_locks(it: Arc<Instance>, client: Client, first: NameId) {
     loop {
         it.clock.sleep(it.up_to(Duration::from_secs(8))).await;
@@ -24,7 +24,7 @@ pub(super) async fn acquire_locks(it: Arc<Instance>, client: Client, first: Name
         let taken = tokio::select! {
             biased;
             taken = lock.acquire(patience) => taken,
-            // In the midst of it.
+            // This drops the call before it has ended.
             () = it.clock.sleep(impatience) => continue,
         };
         drop(waiting);
@@ -34,7 +34,7 @@ pub(super) async fn acquire_locks(it: Arc<Instance>, client: Client, first: Name
     }
 }
 
-/// Writes that down when it is dropped, as it is when its task is aborted.
+/// Records these events when it is dropped, also when its task is aborted.
 struct OnDrop<'a, const N: usize>(&'a Instance, [Event; N]);
 
 impl<const N: usize> Drop for OnDrop<'_, N> {
@@ -46,7 +46,7 @@ impl<const N: usize> Drop for OnDrop<'_, N> {
 async fn hold_lock(it: &Instance, name: NameId, guard: Guard) {
     let token = guard.token().get();
     it.note(Event::GuardAcquired(it.id, name, token));
-    // Whoever gives a lease back no longer relies on it, from the call on.
+    // The caller no longer relies on a lease from the call of release on.
     let over = [Event::TrustEnded(it.id, name, token), Event::GuardReleased(it.id, name, token)];
     let held = OnDrop(it, over);
     tokio::select! {
@@ -61,7 +61,8 @@ async fn hold_lock(it: &Instance, name: NameId, guard: Guard) {
     }
 }
 
-/// Writes for as long as the lock is held; some hold it on when they are told that it is lost.
+/// Writes for as long as the lock is held. Some callers keep the guard after they were told that
+/// the lock is lost.
 async fn work(it: &Instance, name: NameId, guard: &Guard) {
     let heeds = it.draw(4) != 0;
     for _ in 0..it.draw(20) {
@@ -78,7 +79,7 @@ async fn work(it: &Instance, name: NameId, guard: &Guard) {
     }
 }
 
-/// Writes down when the guard says that its lease is lost; does not return.
+/// Records when the guard reports that its lease is lost. It does not return.
 async fn record_loss(it: &Instance, name: NameId, guard: &Guard) {
     let why = match guard.lost().await {
         LossReason::Expired => "expired",
@@ -90,8 +91,9 @@ async fn record_loss(it: &Instance, name: NameId, guard: &Guard) {
     std::future::pending::<()>().await;
 }
 
-/// Writes down until when the lease is trusted, as it changes; does not return, and is no part of
-/// the instance. A guard does not tell its deadline, so it is asked whenever that may have changed.
+/// Records until when the lease is trusted, whenever that changes. It does not return, and is not a
+/// part of the instance. A guard does not report its deadline, so it is asked whenever that may
+/// have changed.
 async fn record_trust(it: &Instance, name: NameId, guard: &Guard) {
     let mut last = None;
     loop {
@@ -103,7 +105,7 @@ async fn record_trust(it: &Instance, name: NameId, guard: &Guard) {
             it.note(Event::TrustExtended(it.id, name, guard.token().get(), until));
         }
         it.link.heartbeat_answered().await;
-        // The answer goes from the heartbeat to the guard's keeper, at the same moment.
+        // The answer passes from the heartbeat to the guard's task at the same virtual time.
         for _ in 0..3 {
             tokio::task::yield_now().await;
         }

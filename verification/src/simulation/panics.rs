@@ -1,15 +1,15 @@
-//! Hears of panics, which the tasks in which they are raised keep to themselves.
+//! Records panics, which would otherwise stay within the tasks that raise them.
 
 use std::cell::RefCell;
 use std::panic::PanicHookInfo;
 use std::sync::Once;
 
 thread_local! {
-    /// Those raised in this thread, while it listens.
+    /// The panics that this thread raised while they are recorded.
     static PANICS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-/// Runs it, and says what panicked in this thread meanwhile and when it is over.
+/// Runs the function, and returns its result and the panics that this thread raised until its end.
 pub(super) fn recorded_panics<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -19,7 +19,7 @@ use super::recording_store::RecordingStore;
 use super::{Defect, SimulationPlan};
 use crate::history::{Event, HistoryRecorder, InstanceId};
 
-/// What the instances of a run share.
+/// The parts that the instances of a run share.
 #[derive(Clone, Debug)]
 pub(super) struct Simulation {
     pub(super) recording_store: RecordingStore,
@@ -28,7 +28,7 @@ pub(super) struct Simulation {
     pub(super) begun: tokio::time::Instant,
 }
 
-/// An instance that runs: its elections, and the task that takes locks.
+/// An instance that runs: its elections, and the task that acquires locks.
 #[derive(Debug)]
 pub(super) struct RunningInstance {
     pub(super) instance: Arc<Instance>,
@@ -87,7 +87,8 @@ impl RunningInstance {
         Ok(Self { instance, elections, locker })
     }
 
-    /// It is gone from one moment to the next; its code winds up unseen.
+    /// Crashes the instance: from one moment to the next it is gone, and its code ends without
+    /// effect.
     pub(super) fn crash(self) {
         self.instance.note(Event::Crashed(self.instance.id));
         self.instance.alive.store(false, Ordering::SeqCst);
@@ -96,11 +97,11 @@ impl RunningInstance {
         self.locker.abort();
     }
 
-    /// It stops in order.
+    /// Makes the instance leave in an orderly way.
     pub(super) async fn leave(self) {
         self.instance.note(Event::Leaving(self.instance.id));
         self.locker.abort();
-        // All at once, as a program that ends does it.
+        // All elections leave at the same time, as in a program that ends.
         futures_util::future::join_all(self.elections.into_iter().map(ElectionHandle::shutdown))
             .await;
         self.instance.note(Event::Left(self.instance.id));

@@ -1,4 +1,4 @@
-//! Runs a plan, and judges the history that comes of it.
+//! Runs a plan, and checks its history.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,22 +19,22 @@ use super::{Defect, SimulationPlan, panics};
 use crate::checkers::{self, Violation};
 use crate::history::{Event, History, HistoryRecorder};
 
-/// How long it may take to shut everything down.
+/// To shut everything down may take this long.
 const MAX_LEAVE: Duration = Duration::from_secs(600);
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct RunResult {
-    /// What happened.
+    /// The history of the run.
     pub history: History,
-    /// What should not have.
+    /// The violations that the checkers found.
     pub violations: Vec<Violation>,
 }
 
 /// Runs a plan.
 ///
 /// # Errors
-/// When the plan's settings contradict each other, or no runtime is to be had.
+/// Returns an error if the plan's settings contradict each other, or if no runtime can be created.
 pub fn run(plan: &SimulationPlan) -> Result<RunResult> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| {
@@ -69,14 +69,14 @@ async fn run_plan(plan: &SimulationPlan) -> Result<History> {
     let settled = recorder.now() + Duration::from_secs(1);
     cluster.until(settled).await?;
     cluster.undo_all().await?;
-    // Long enough for a leader that is missing to be missed.
+    // This is long enough to notice that a leader is missing.
     let patience = (timing.ttl + timing.call_limit() + timing.poll_interval * 2) * 2;
     tokio::time::sleep(MAX_MESSAGE_DELAY + patience).await;
     let SimulatedCluster { running, world, .. } = cluster;
     let leaving = join_all(running.into_iter().map(RunningInstance::leave));
-    // Whoever does not come to an end is found among the tasks that are left.
+    // A task that does not end is found among the tasks that are left.
     let _ = tokio::time::timeout(MAX_LEAVE, leaving).await;
-    // What is under way arrives, and what watches notices that nobody listens.
+    // Messages under way arrive, and watches notice that nobody listens.
     tokio::time::sleep(MAX_MESSAGE_DELAY + timing.ttl * 2).await;
     drop(world);
     let tasks = Handle::current().metrics().num_alive_tasks();

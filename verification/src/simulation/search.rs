@@ -1,4 +1,4 @@
-//! Runs many seeds, and makes the first failure small.
+//! Runs many seeds, and shrinks the first failure.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,35 +10,35 @@ use leasehold_core::Result;
 
 use super::{RunResult, SimulationPlan, run, shrink};
 
-/// What came of many seeds.
+/// The result of many seeds.
 #[derive(Clone, Debug, Default)]
 pub struct SearchResult {
-    /// Histories that were run.
+    /// The number of histories that were run.
     pub runs: u64,
-    /// Facts in them.
+    /// The number of events in them.
     pub facts: u64,
-    /// Terms that began in them.
+    /// The number of terms that began in them.
     pub terms: u64,
-    /// The failure of the smallest seed that failed, made small.
+    /// The failure of the smallest seed that failed, after shrinking.
     pub failure: Option<FailingRun>,
 }
 
 /// A plan that failed.
 #[derive(Clone, Debug)]
 pub struct FailingRun {
-    /// The plan.
+    /// The plan of the failing run.
     pub plan: SimulationPlan,
-    /// What came of it; an error when it cannot even be run, which says nothing for the engine.
+    /// The result of the run, or an error if it cannot be run, which says nothing about the engine.
     pub outcome: Result<RunResult>,
 }
 
-/// How many facts of a failure to show.
+/// The number of events of a failure that are shown.
 const FACTS_SHOWN: usize = 40;
 
-/// How many runs to spend on making a failure small.
+/// The number of runs that are spent on shrinking a failure.
 const SHRINKING: usize = 200;
 
-/// Runs the seeds in that many threads, until one fails.
+/// Runs the seeds in that many threads until one fails.
 #[must_use]
 pub fn search(seeds: Range<u64>, jobs: usize) -> SearchResult {
     search_in(seeds, jobs, SimulationPlan::generate)
@@ -68,7 +68,7 @@ fn search_in(
                     continue;
                 }
             }
-            // Nothing later is begun; what is under way may have a smaller seed.
+            // No later seed is begun. A seed that runs now may be smaller.
             next.store(seeds.end, Ordering::SeqCst);
             if found.failure.as_ref().is_none_or(|failure| seed < failure.plan.seed) {
                 found.failure = Some(FailingRun { plan, outcome });
