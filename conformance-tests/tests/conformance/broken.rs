@@ -1,4 +1,4 @@
-//! An error of the test itself, as opposed to one of the store.
+//! Errors of the test itself, as opposed to errors of the store.
 
 use std::error::Error as StdError;
 

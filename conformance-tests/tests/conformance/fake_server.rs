@@ -1,4 +1,4 @@
-//! Listeners that are not the server that a store's URL names.
+//! Fake servers: listeners that are not the server that a store's URL names.
 
 use std::net::SocketAddr;
 
@@ -7,25 +7,25 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// How a fake server behaves.
+/// The behaviour of a fake server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Conduct {
-    /// It says that to whoever connects, and then waits for the other to leave.
+    /// It sends this to each client that connects, and waits until the client disconnects.
     Says(&'static [u8]),
-    /// It says that once something was said to it, and then waits for the other to leave.
+    /// It sends this once it has received something, and waits until the client disconnects.
     Answers(&'static [u8]),
     /// It ends each connection at once.
     Closes,
-    /// It accepts connections, and says nothing.
+    /// It accepts connections and sends nothing.
     IsSilent,
 }
 
 impl Conduct {
-    /// What HTTP servers do with anything that is no HTTP.
+    /// The reply of HTTP servers to a request that is not HTTP.
     pub(crate) const HTTP: Self = Self::Answers(b"HTTP/1.1 400 Bad Request\r\n\r\n");
 }
 
-/// A listener at a free port of the loopback interface, until it is dropped.
+/// A listener at a free port of the loopback interface. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct FakeServer {
     address: SocketAddr,
@@ -45,7 +45,7 @@ impl FakeServer {
         Ok(Self { address, serving })
     }
 
-    /// Host and port.
+    /// Returns its host and port.
     pub(crate) fn address(&self) -> String {
         self.address.to_string()
     }

@@ -1,4 +1,4 @@
-//! The files of certificates that a client's URL names.
+//! The certificate files that a client's URL names.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use leasehold_conformance::CaseResult;
 use leasehold_conformance::servers::Certificates;
 use tempfile::TempDir;
 
-/// Certificates, and those of another authority, in a folder of their own.
+/// Certificates of two authorities, in a temporary folder.
 pub(crate) struct Files {
     pub(crate) certificates: Certificates,
     folder: TempDir,
@@ -27,7 +27,7 @@ impl Files {
         Ok(Self { certificates, folder })
     }
 
-    /// Where that file is.
+    /// Returns the path of that file.
     pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }

@@ -1,4 +1,4 @@
-//! Servers that are reached over TLS, each of a case's own.
+//! Servers that are reached over TLS. Each case starts its own.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ impl Secured {
         Ok(secured)
     }
 
-    /// With options whose values are files.
+    /// Returns the URL with options whose values are files.
     fn url(&self, scheme: &str, options: &[(&str, &str)]) -> String {
         let options: Vec<_> = options
             .iter()
@@ -76,11 +76,11 @@ async fn refusal(url: &str) -> CaseResult<Error> {
 pub(super) async fn a_lock_is_had_over_tls(_: Arc<Etcd>) -> CaseResult {
     let server = Secured::start(&[]).await?;
     use_lock(&server.url("etcds", &[("ca", "ca.pem")])).await?;
-    // Naming the authority says that it is TLS.
+    // An option that names the authority turns TLS on.
     use_lock(&server.url("etcd", &[("ca", "ca.pem")])).await?;
     for (url, kind, part) in [
         (server.url("etcds", &[("ca", "other.pem")]), ErrorKind::Denied, "certificate"),
-        // The machine's own authorities have not signed it.
+        // The machine's own authorities have not signed this certificate.
         (server.url("etcds", &[]), ErrorKind::Denied, "certificate"),
         (server.url("etcd", &[]), ErrorKind::Unavailable, "URL"),
         (server.url("etcds", &[("ca", "nowhere.pem")]), ErrorKind::Invalid, "nowhere.pem"),

@@ -80,7 +80,7 @@ impl Backend for MongoDb {
             let drop = doc! { "drop": format!("{namespace}_{collection}") };
             match self.database().await?.run_command(drop).await {
                 Ok(_) => {}
-                // There is no such collection.
+                // The collection does not exist.
                 Err(cause) if matches!(&*cause.kind, mongodb::error::ErrorKind::Command(e) if e.code == 26) =>
                     {}
                 Err(cause) => return Err(broken(cause)),

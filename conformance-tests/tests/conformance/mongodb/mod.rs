@@ -1,4 +1,4 @@
-//! MongoDB, in a container or given by `LEASEHOLD_TEST_MONGODB_URL`.
+//! MongoDB as a backend of the suite, in a container or given by `LEASEHOLD_TEST_MONGODB_URL`.
 
 mod backend;
 mod endpoint;

@@ -1,4 +1,4 @@
-//! Servers and clients that are set up otherwise.
+//! Servers and clients with other settings.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(super) async fn a_standalone_server() -> CaseResult {
     Ok(())
 }
 
-/// What an application chose for its own data must not weaken its locks.
+/// The concerns that an application chose for its own data must not weaken its locks.
 pub(super) async fn concerns(this: Arc<MongoDb>) -> CaseResult {
     let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
     let database = application(endpoint.url(), |options| {
@@ -60,7 +60,7 @@ pub(super) async fn concerns(this: Arc<MongoDb>) -> CaseResult {
     Ok(this.clean(&namespace).await?)
 }
 
-/// A pipeline would compute with these, and a filter compare with them.
+/// A pipeline would evaluate these values, and a filter would compare with them.
 pub(super) async fn values(this: Arc<MongoDb>) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     for text in ["$$NOW", "$$ROOT", "$_id", "$token", "$a.b", "{\"$gt\": \"\"}", "a.$[].b"] {
