@@ -25,8 +25,8 @@ use crate::abandoned::{self, Outage};
 /// The limit for everything that has no time limit of its own.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// More than the sessions of a store, abandoned calls included, and far fewer than the calls that
-/// are made.
+/// This is more than the sessions of a store, abandoned calls included, and much less than the
+/// number of calls.
 const FEW: usize = 16;
 
 /// An idle time after which a connection is tested before it is used.
@@ -228,9 +228,9 @@ pub(super) async fn abandoned_calls_do_not_count_after_an_outage(
     Ok(())
 }
 
-/// The answer to an acquire is lost after the server has committed it, and the store sends it again
-/// on another connection. The holder must have the token that was granted first, which others may
-/// have seen.
+/// The answer to an acquire is lost after the server has committed it, and the store sends the
+/// acquire again on another connection. The holder must have the token that was granted first,
+/// because others may have seen it.
 pub(super) async fn a_grant_whose_answer_is_lost_keeps_its_token(
     backend: Arc<MySql>,
 ) -> CaseResult {

@@ -23,8 +23,8 @@ use crate::abandoned::{self, Outage};
 /// The limit for everything that has no time limit of its own.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// More than the sessions of a store, abandoned calls included, and far fewer than the calls that
-/// are made.
+/// This is more than the sessions of a store, abandoned calls included, and much less than the
+/// number of calls.
 const FEW: i64 = 14;
 
 impl Postgres {
@@ -211,7 +211,7 @@ pub(super) async fn abandoned_calls_do_not_count_after_an_outage(
     Ok(())
 }
 
-/// The session settings that make the connections of a pool suitable are made by the pool itself.
+/// The pool itself makes the session settings that make its connections suitable.
 pub(super) async fn heartbeats_use_the_pool_while_their_own_connection_does_not_serve(
     backend: Arc<Postgres>,
 ) -> CaseResult {
@@ -245,7 +245,7 @@ pub(super) async fn heartbeats_use_the_pool_while_their_own_connection_does_not_
         };
         let taken = client.take(&name("job"), LONG).await?;
         let before = session().await?;
-        // The first ones find out at the same time.
+        // The first renewals notice it at the same time.
         let renewals = (0..3).map(|_| {
             let (client, job, lease) = (client.clone(), taken.name.clone(), taken.lease);
             async move {

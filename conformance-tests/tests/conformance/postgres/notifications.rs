@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options, pool, start};
 
-/// Release, disable and enable, once each.
+/// Asserts that release, disable and enable work.
 async fn assert_changes(client: &Client) -> CaseResult {
     let job = name("job");
     let (taken, store) = (client.take(&job, LONG).await?, client.store());

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
-/// As long as anything may take that has no time of its own.
+/// The limit for everything that has no time limit of its own.
 const PATIENCE: Duration = Duration::from_secs(100);
 
 pub(super) async fn a_terminated_session_is_replaced(backend: Arc<Postgres>) -> CaseResult {
@@ -34,7 +34,7 @@ pub(super) async fn a_terminated_session_is_replaced(backend: Arc<Postgres>) -> 
         .await?;
         assert!(ended > 0, "the store names its sessions");
         sleep(Duration::from_millis(200)).await;
-        // The dead connections are found out one by one.
+        // The store notices the dead connections one by one.
         let recovery = async {
             while let Err(error) = client.acquire(&name("job"), lease, LONG).await {
                 assert!(error.is_transient(), "{error:?}");
@@ -52,7 +52,7 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres
     let client = backend.connect(backend.url(), &namespace).await?;
     let mut unread = client.watch().await?;
     let taken = client.take(&name("job"), LONG).await?;
-    // More than a stream is kept, and more than a socket holds.
+    // This is more than a stream keeps, and more than a socket buffers.
     for _ in 0..4 {
         backend
             .execute(format!(

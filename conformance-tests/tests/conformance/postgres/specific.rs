@@ -1,4 +1,4 @@
-//! The cases of PostgreSQL alone.
+//! The cases of PostgreSQL.
 
 use leasehold_conformance::OwnCase;
 

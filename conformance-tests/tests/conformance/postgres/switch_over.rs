@@ -1,4 +1,4 @@
-//! A switch-over after which the old primary stays up but accepts no more writes.
+//! A switch-over after which the old primary still runs but accepts no writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     let upkeep = DisableOptions { reason: Reason::new("upkeep")?, by: None };
     for (client, taken) in clients.iter().zip(leases) {
         let store = client.store();
-        // Even the first call follows, and no call returns an error.
+        // Even the first call reaches the new primary, and no call returns an error.
         lost(store.renew_one(&taken.name, taken.lease, LONG).await?);
         for _ in 0..6 {
             let lease = LeaseId::new();
@@ -74,7 +74,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
             store.release(&taken.name, lease).await?;
         }
     }
-    // The connections for hints follow too.
+    // The connections for hints also move to the new primary.
     let at_the_old_one = async || -> CaseResult<i64> {
         let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
         let count = sqlx::query_scalar(query).bind(namespace.as_str());

@@ -1,4 +1,4 @@
-//! A cluster of three primaries, with a replica each.
+//! A cluster of three primaries with one replica each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ async fn start(backend: &Arc<Redis>) -> CaseResult<Nodes> {
     start_with(backend, Duration::from_secs(2)).await
 }
 
-/// Starts a cluster; a node that is silent for `node_timeout` counts as failed.
+/// Starts a cluster, in which a node that is silent for `node_timeout` counts as failed.
 async fn start_with(backend: &Arc<Redis>, node_timeout: Duration) -> CaseResult<Nodes> {
     let nodes = Nodes::new(backend).await?;
     let timeout = node_timeout.as_millis();
@@ -53,7 +53,7 @@ fn primary_of(said: &str, slot: u16) -> Option<u16> {
     primaries_in(said, slot).into_iter().find(|(_, _, has)| *has).map(|(port, ..)| port)
 }
 
-/// The ports and ids of the primaries, each with whether it has the slot.
+/// Returns the ports and ids of the primaries, each with whether it has the slot.
 async fn primaries(nodes: &Nodes, ask: u16, slot: u16) -> CaseResult<Vec<(u16, String, bool)>> {
     Ok(primaries_in(&nodes.ask(ask, &["CLUSTER", "NODES"]).await?, slot))
 }
@@ -90,7 +90,7 @@ async fn slot_of(nodes: &Nodes, namespace: &Namespace, name: &str) -> CaseResult
     Ok(nodes.ask(7001, &["CLUSTER", "KEYSLOT", &key]).await?.parse()?)
 }
 
-/// How often the servers have read something from a client so far.
+/// Returns how often the servers have read something from a client so far.
 async fn reads(nodes: &Nodes) -> CaseResult<u64> {
     let mut sum = 0;
     for port in PORTS {
@@ -132,16 +132,16 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
     }
     slots.extend(slots_of(&nodes, &namespace, &names[..20]).await?);
     assert!(slots.len() > 5, "they are in one slot");
-    // All go out without waiting for each other: a server reads several at once.
+    // All commands are sent without waiting for each other, because a server reads several at once.
     let mut least = u64::MAX;
-    // On a busy machine they may be sent in more pieces.
+    // On a busy machine they may be sent in more parts.
     for _ in 0..40 {
         if least < 100 {
             break;
         }
         let before = reads(&nodes).await?;
         let renewed = client.store().renew(&batch).await?;
-        // A node that is slow now and then exceeds its limit.
+        // A node that is slow from time to time exceeds its limit.
         if renewed.iter().all(|one| matches!(one, RenewOutcome::Extended { .. })) {
             least = least.min(reads(&nodes).await? - before);
         }
@@ -151,7 +151,7 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
     names.sort();
     assert_eq!(client.names("").await?, names);
     assert_eq!(client.names("{a}").await?.len(), 2);
-    // Whichever node has the lock, and whichever one listens at.
+    // The lock and the listener may be on any node.
     for port in PORTS {
         let listener = open(&url(&nodes, &[port]), &namespace).await?;
         let mut hinted = Vec::new();
@@ -203,13 +203,14 @@ pub(super) async fn a_slot_that_moves_is_followed(backend: Arc<Redis>) -> CaseRe
     let taken = client.take(&here, LONG).await?;
     let slot = slot_of(&nodes, &namespace, here.as_str()).await?;
     let all = primaries(&nodes, 7001, slot).await?;
-    let (from, from_id, _) = all.iter().find(|(_, _, has)| *has).expect("somebody has it");
-    let (to, to_id, _) = all.iter().find(|(_, _, has)| !has).expect("somebody does not");
+    let (from, from_id, _) = all.iter().find(|(_, _, has)| *has).expect("a node has the slot");
+    let (to, to_id, _) = all.iter().find(|(_, _, has)| !has).expect("a node does not have it");
     let slot = slot.to_string();
     let renew = || client.renew(&here, taken.lease, LONG);
     nodes.ask(*to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", from_id]).await?;
     nodes.ask(*from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", to_id]).await?;
-    // What is there still is served there, and what is not yet is made at the other.
+    // A key that has not moved is served where it is, and a key that does not exist yet is created
+    // on the other node.
     extended(renew().await?);
     let options = client.options(LeaseId::new(), LONG);
     let other = granted(client.store().acquire(&there, &options).await?);
@@ -254,7 +255,7 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
         .map(|(one, _)| one.name.clone())
         .collect();
     let check = async |what: &str| {
-        // On a busy machine a healthy node may exceed its limit now and then.
+        // On a busy machine a healthy node may exceed its limit from time to time.
         let end = Instant::now() + Duration::from_secs(100);
         loop {
             let renewed = client.store().renew(&batch).await?;
@@ -279,7 +280,7 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     for _ in 0..3 {
         check("it hangs").await?;
     }
-    // It does not hide the names of the other shards either.
+    // The failure does not hide the names of the other shards either.
     assert_eq!(client.names("").await?, healthy);
     nodes.signal(victim, "CONT").await?;
     let renewed = patiently(|| async {
@@ -349,7 +350,7 @@ pub(super) async fn a_primary_that_hangs_is_left_once_another_is_promoted(
     while replica().await?.is_none() {
         sleep(Duration::from_millis(100)).await;
     }
-    // The first renewal hangs for a second, and has the slots read again.
+    // The first renewal hangs for a second, and then the slots are read again.
     let mut renewed = Vec::new();
     for _ in 0..6 {
         let outcome = client.store().renew_one(&taken.name, taken.lease, LONG).await;
@@ -396,7 +397,7 @@ pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> 
     let other = client.take(&name("other"), LONG).await?;
     let slot = slot_of(&nodes, &namespace, taken.name.as_str()).await?;
     let all = primaries(&nodes, 7001, slot).await?;
-    let (victim, _, _) = all.iter().find(|(_, _, has)| *has).expect("somebody has it");
+    let (victim, _, _) = all.iter().find(|(_, _, has)| *has).expect("a node has the slot");
     nodes.signal(*victim, "KILL").await?;
     let store = client.store();
     extended(patiently(|| store.renew_one(&taken.name, taken.lease, LONG)).await?);

@@ -1,9 +1,9 @@
 //! A proxy that counts round trips.
 //!
-//! It keeps replies back until the client has been silent for a while. What a client sends after it
-//! was given a reply belongs to another round trip; whatever it sent before did not wait for one. So
-//! a pipeline counts once, however many pieces it comes in, and commands one after the other count
-//! each.
+//! It holds replies back until the client has been silent for some time. Data that the client sends
+//! after it was given a reply belong to another round trip. Data that it sent before did not wait
+//! for one. So a pipeline counts once, in however many parts it arrives, and commands one after the
+//! other count each.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// Longer than a client takes to send the next piece of what it has ready.
+/// A client takes less time than this to send the next part of what it has ready.
 const SILENCE: Duration = Duration::from_millis(20);
 
 pub(super) struct CountingProxy {

@@ -1,4 +1,4 @@
-//! Servers that have no memory left, are slow, or have just been started.
+//! Servers that have no memory left, are slow, or were just started.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ pub(super) async fn without_memory_leases_are_kept(backend: Arc<Redis>) -> CaseR
     let refused = client.store().acquire(&name("other"), &options).await.expect_err("no memory");
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
     assert!(refused.to_string().contains("maxmemory"), "{refused}");
-    // What holds a lock goes on, and gives it back.
+    // A holder continues, and can release its lock.
     extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
     let again = client.store().acquire(&taken.name, &client.options(taken.lease, LONG)).await?;
     assert_eq!(granted(again).token, taken.token);
@@ -78,7 +78,7 @@ pub(super) async fn a_server_that_loads_is_waited_for(backend: Arc<Redis>) -> Ca
     Ok(())
 }
 
-/// Answers every script with that error, except the one that a store runs when it opens.
+/// Replies to every script with that error, except to the one that a store runs when it opens.
 async fn refuse(client: TcpStream, error: &str) -> std::io::Result<()> {
     let (mut checked, mut client) = (false, BufReader::new(client));
     loop {

@@ -1,4 +1,4 @@
-//! The cases of Redis and Valkey alone.
+//! The cases of Redis and Valkey.
 
 use leasehold_conformance::OwnCase;
 
