@@ -142,7 +142,7 @@ impl Client {
     /// Returns the store's error, or a failure if the name is not free.
     pub async fn take(&self, name: &LockName, ttl: Duration) -> CaseResult<Taken> {
         self.try_take(name, ttl).await?.map_err(|outcome| {
-            Failure::new(format!("lock {name:?} is free, but asking for it answers {outcome:?}"))
+            Failure::new(format!("lock {name:?} is free, but acquire returned {outcome:?}"))
         })
     }
 

@@ -204,7 +204,7 @@ impl Ctx {
         while let Some(lease) = client.lease_of(name).await? {
             let end = *end.get_or_insert(Instant::now() + lease.left + Self::OVER_PATIENCE);
             if Instant::now() > end {
-                return Err(Failure::new(format!("the lease of {name:?} does not run out")));
+                return Err(Failure::new(format!("the lease of {name:?} does not expire")));
             }
             tokio::time::sleep(lease.left.clamp(Duration::from_millis(5), Self::SHORT)).await;
         }

@@ -48,7 +48,7 @@ pub fn refused(outcome: AcquireOutcome) -> Disablement {
 #[track_caller]
 pub fn extended(outcome: RenewOutcome) -> Duration {
     let RenewOutcome::Extended { left } = outcome else {
-        panic!("expected that the lease is extended, got {outcome:?}")
+        panic!("expected Extended, got {outcome:?}")
     };
     left
 }
@@ -69,7 +69,7 @@ pub fn lost(outcome: RenewOutcome) {
 #[track_caller]
 pub fn not_extended(outcome: RenewOutcome) -> (Reason, Duration) {
     let RenewOutcome::Disabled { reason, left } = outcome else {
-        panic!("expected that the lease is not extended, since disabled, got {outcome:?}")
+        panic!("expected Disabled, got {outcome:?}")
     };
     (reason, left)
 }
@@ -81,7 +81,7 @@ pub fn not_extended(outcome: RenewOutcome) -> (Reason, Duration) {
 #[track_caller]
 pub fn already_disabled(outcome: DisableOutcome) -> Disablement {
     let DisableOutcome::AlreadyDisabled(disablement) = outcome else {
-        panic!("expected that the name was disabled already, got {outcome:?}")
+        panic!("expected AlreadyDisabled, got {outcome:?}")
     };
     disablement
 }

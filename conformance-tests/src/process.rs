@@ -49,7 +49,7 @@ impl Worker {
     pub(crate) fn start(ctx: &Ctx, role: Role) -> CaseResult<Self> {
         let probes = ctx.backend().probes();
         let Some(reachable) = probes.other_processes else {
-            return Err(Failure::new("the datastore cannot be reached from other processes"));
+            return Err(Failure::new("other processes cannot reach the datastore"));
         };
         let job = Job {
             backend: ctx.backend().name().to_owned(),
@@ -70,7 +70,7 @@ impl Worker {
     /// Returns the next line that the worker prints.
     pub(crate) async fn line(&mut self) -> CaseResult<String> {
         let line = self.said.next_line().await?;
-        line.ok_or_else(|| Failure::new("the worker ended before it said what was awaited"))
+        line.ok_or_else(|| Failure::new("the worker ended before it printed the expected line"))
     }
 
     /// Waits until the worker has finished its job.
@@ -99,7 +99,7 @@ pub(crate) fn work_if_asked<'a>(
     Some(match runtime.block_on(work(&job, backends)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("worker process: {failure}");
+            eprintln!("worker process failed: {failure}");
             ExitCode::FAILURE
         }
     })

@@ -290,6 +290,6 @@ mod tests {
                 return;
             }
         }
-        panic!("a failure is repeated though nothing stalled");
+        panic!("a failure is repeated although nothing stalled");
     }
 }

@@ -100,7 +100,7 @@ fn tell(line: &str) {
     let Some(file) = std::env::var_os("LEASEHOLD_TEST_COUNTS") else { return };
     let file = OpenOptions::new().append(true).create(true).open(file);
     if let Err(error) = file.and_then(|mut file| writeln!(file, "{line}")) {
-        eprintln!("the count cannot be noted: {error}");
+        eprintln!("cannot write the count: {error}");
     }
 }
 

@@ -67,7 +67,9 @@ pub(crate) fn check_notes(notes: &str) -> CaseResult<usize> {
     while let Some(enter) = lines.next() {
         let token = enter.strip_prefix("enter ").and_then(|token| token.parse::<u64>().ok());
         let Some(token) = token else {
-            return Err(Failure::new(format!("{enter:?} while nobody was in, after {last}")));
+            return Err(Failure::new(format!(
+                "{enter:?} while no worker held the name, after {last}"
+            )));
         };
         if token <= last {
             return Err(Failure::new(format!("token {token} came after {last}")));
@@ -76,7 +78,9 @@ pub(crate) fn check_notes(notes: &str) -> CaseResult<usize> {
         match lines.next() {
             Some(exit) if exit.strip_prefix("exit ") == Some(token.to_string().as_str()) => {}
             other => {
-                return Err(Failure::new(format!("{token} was in, and next came {other:?}")));
+                return Err(Failure::new(format!(
+                    "{token} held the name, but the next line is {other:?}"
+                )));
             }
         }
         sections += 1;

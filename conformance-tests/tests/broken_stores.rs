@@ -161,7 +161,7 @@ async fn assert_found_in_sequences(faults: &[Fault], case: &'static str) {
         };
         let story = failure.to_string();
         println!("{fault:?}: {story}\n");
-        assert!(story.contains("That cannot be."), "{fault:?}: {story}");
+        assert!(story.contains("This contradicts the contract."), "{fault:?}: {story}");
         lengths.push(story.lines().filter(|line| line.contains(" ms  ")).count());
     }
     lengths.sort_unstable();

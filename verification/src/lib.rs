@@ -16,6 +16,6 @@ pub fn export_figure(line: &str) {
     let Some(file) = std::env::var_os("LEASEHOLD_TEST_COUNTS") else { return };
     let file = OpenOptions::new().append(true).create(true).open(file);
     if let Err(error) = file.and_then(|mut file| writeln!(file, "{line}")) {
-        eprintln!("the figure cannot be noted: {error}");
+        eprintln!("cannot write the figure: {error}");
     }
 }

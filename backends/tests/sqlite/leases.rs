@@ -94,7 +94,7 @@ async fn tokens_grow_after_row_deletion_and_clock_set_back() {
     let lease = LeaseId::new();
     let second = grant(&store, "a", lease).await;
     assert!(second.token > first.token);
-    // As if the calendar clock had been a century ahead at that grant.
+    // The calendar clock seems to have been a century ahead at that grant.
     sql(&store, "UPDATE leasehold_locks SET token = token + 3155760000000000").await;
     store.release(&name("a"), lease).await.unwrap();
     let third = grant(&store, "a", LeaseId::new()).await;

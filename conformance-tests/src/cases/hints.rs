@@ -35,7 +35,7 @@ async fn hinted(hints: &mut HintStream, name: &LockName, patience: Duration) -> 
         Err(Failure::new("the watch ended"))
     };
     timeout(patience, wait).await.unwrap_or_else(|_| {
-        Err(Failure::new(format!("no hint of {name:?} came within {patience:?}")))
+        Err(Failure::new(format!("no hint about {name:?} arrived within {patience:?}")))
     })
 }
 

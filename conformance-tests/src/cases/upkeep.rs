@@ -82,7 +82,8 @@ async fn nobody_is_granted_it(ctx: &Ctx, computes: &AtomicBool) -> CaseResult {
     while computes.load(Ordering::SeqCst) {
         let taken = near.try_take(&name, ctx.long_ttl()).await?;
         if taken.is_ok() && computes.load(Ordering::SeqCst) {
-            return Err(Failure::new("the lock was granted to another while its holder computed"));
+            let message = "the lock was granted to another client while its holder computed";
+            return Err(Failure::new(message));
         }
         sleep(Duration::from_millis(50)).await;
     }

@@ -41,7 +41,7 @@ pub(crate) async fn play_many(ctx: Ctx, lossy: bool) -> CaseResult {
     let plays = stream::iter(plays).buffer_unordered(AT_ONCE);
     let Err((number, flaw)) = plays.try_collect::<()>().await else { return Ok(()) };
     let Some(flaw) = flaw else {
-        return Err(Failure::new("the store lost an answer each time that a sequence was played"));
+        return Err(Failure::new("the store lost an answer at every try of a sequence"));
     };
     let steps = draw(seed, number, lossy)?;
     let drawn = steps.len();

@@ -16,7 +16,10 @@ pub(super) fn check(history: &History) -> Found {
             | Event::TrustExtended(process, name, token, _)
                 if !granted.contains(&(process, name, token)) =>
             {
-                return Err((*now, format!("nobody elected {process} to {token} of {name}")));
+                return Err((
+                    *now,
+                    format!("{process} leads with {token} of {name}, which it was not granted"),
+                ));
             }
             _ => {}
         }

@@ -22,7 +22,8 @@ pub(super) fn check(history: &History) -> Found {
                 let since = |lease| over.get(lease).copied().filter(|since| since < now);
                 let stray = leases.iter().find_map(|lease| since(lease).map(|at| (lease, at)));
                 if let Some(((name, token), since)) = stray {
-                    let what = format!("{process} renews {token} of {name}, over since {since:?}");
+                    let what =
+                        format!("{process} renews {token} of {name}, which ended at {since:?}");
                     return Err((*now, what));
                 }
             }

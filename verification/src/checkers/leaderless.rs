@@ -138,7 +138,7 @@ pub(super) fn check(history: &History) -> Found {
             let Some(able) = scene.able().map(|(_, since)| since).min() else { continue };
             let since = vacant.max(scene.calm_since).max(able);
             if !scene.disabled.contains(name) && *now > since + longest {
-                return Err((*now, format!("nobody leads {name} since {since:?}")));
+                return Err((*now, format!("{name} has no leader since {since:?}")));
             }
         }
         scene.see(*now, fact);

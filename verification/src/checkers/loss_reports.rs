@@ -88,8 +88,10 @@ pub(super) fn check(history: &History) -> Found {
                     _ => false,
                 };
                 if !is_so {
-                    let what =
-                        format!("{token} of {name} is no loss ({why}) to {process}: {guard:?}");
+                    let what = format!(
+                        "{process} reports a loss of {token} of {name} ({why}) that did not occur: \
+                         {guard:?}"
+                    );
                     return Err((*now, what));
                 }
             }

@@ -14,7 +14,7 @@ pub(super) fn check(history: &History) -> Found {
                 aborted.insert((*name, *token));
             }
             Event::Released(name, token) if aborted.contains(&(*name, *token)) => {
-                let what = format!("{token} of {name} is released though its job was aborted");
+                let what = format!("{token} of {name} is released although its job was aborted");
                 return Err((*now, what));
             }
             _ => {}

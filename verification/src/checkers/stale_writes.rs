@@ -28,7 +28,7 @@ pub(super) fn check(history: &History) -> Found {
                 match outcome {
                     WriteResult::Accepted if token < surely => {
                         let what =
-                            format!("a write under {token} of {name} is taken after {surely}");
+                            format!("a write under {token} of {name} is accepted after {surely}");
                         return Err((*now, what));
                     }
                     WriteResult::Accepted => *surely = (*token).max(*surely),

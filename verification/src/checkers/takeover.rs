@@ -34,7 +34,7 @@ pub(super) fn check(history: &History) -> Found {
     for (now, fact) in &history.events {
         let late = given_up.iter().find(|(_, (since, _))| *now > *since + TAKEOVER_LIMIT);
         if let Some((name, (since, _))) = late {
-            return Err((*now, format!("nobody takes {name} over, given up at {since:?}")));
+            return Err((*now, format!("no candidate takes over {name}, released at {since:?}")));
         }
         scene.see(*now, fact);
         if let Event::Stopping(process, name, ..) = fact {

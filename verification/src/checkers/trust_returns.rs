@@ -14,8 +14,9 @@ pub(super) fn check(history: &History) -> Found {
             Event::TrustExtended(process, name, token, until) => {
                 let last = trusted.insert((process, name, token), *until);
                 if let Some(last) = last.filter(|last| last <= now) {
-                    let what =
-                        format!("{process} trusts {token} of {name} again, since {last:?} over");
+                    let what = format!(
+                        "{process} trusts {token} of {name} again after its trust ended at {last:?}"
+                    );
                     return Err((*now, what));
                 }
             }

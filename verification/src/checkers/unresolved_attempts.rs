@@ -40,7 +40,8 @@ pub(super) fn check(history: &History) -> Found {
             !faults.is_frozen(*process) && due.is_some_and(late)
         });
         if let Some((attempt, OpenAttempt { process, name, due, .. })) = forgotten {
-            let what = format!("{process} has forgotten its attempt {attempt} at {name}: {due:?}");
+            let what =
+                format!("{process} left its attempt {attempt} at {name} unresolved: {due:?}");
             return Err((*now, what));
         }
         faults.see(*now, fact);

@@ -90,7 +90,7 @@ impl WaiterState {
     pub(super) fn overdue(&self, now: Duration) -> Found {
         let overdue = self.due.iter().find(|(_, due)| now > due.by);
         overdue.map_or(Ok(()), |(name, TakeoverDue { since, waiters, .. })| {
-            Err((now, format!("nobody of {waiters:?} is granted {name}, free since {since:?}")))
+            Err((now, format!("none of {waiters:?} is granted {name}, free since {since:?}")))
         })
     }
 
