@@ -40,9 +40,9 @@ impl HistoryRecorder {
     }
 
     /// Records that the event happens now.
-    pub fn record(&self, fact: Event) {
+    pub fn record(&self, event: Event) {
         let now = self.now();
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push((now, fact));
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push((now, event));
     }
 
     /// Returns the events recorded so far.
@@ -62,22 +62,22 @@ impl History {
     pub fn of(events: &[(f64, Event)]) -> leasehold_core::Result<Self> {
         use leasehold_core::LockStore;
         let timing = Settings::new().resolve(&leasehold_core::MemoryStore::new().capabilities())?;
-        let events = events.iter().map(|(at, fact)| (Duration::from_secs_f64(*at), fact.clone()));
+        let events = events.iter().map(|(at, event)| (Duration::from_secs_f64(*at), event.clone()));
         Ok(Self { timing, events: events.collect() })
     }
 
     /// Returns the number of terms that began.
     #[must_use]
     pub fn terms(&self) -> usize {
-        self.events.iter().filter(|(_, fact)| matches!(fact, Event::Started(..))).count()
+        self.events.iter().filter(|(_, event)| matches!(event, Event::Started(..))).count()
     }
 
     /// Returns its last events up to that time, without those that happen all the time.
     #[must_use]
     pub fn up_to(&self, then: Duration, most: usize) -> Self {
-        let telling = |(at, fact): &&(Duration, Event)| {
+        let telling = |(at, event): &&(Duration, Event)| {
             let usual = matches!(
-                fact,
+                event,
                 Event::MessageFault(_)
                     | Event::AcquireSent(..)
                     | Event::AcquireEnded(
@@ -102,8 +102,8 @@ impl History {
 impl fmt::Display for History {
     /// Writes a line per event.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, fact) in &self.events {
-            writeln!(f, "{:>12.6}  {fact:?}", at.as_secs_f64())?;
+        for (at, event) in &self.events {
+            writeln!(f, "{:>12.6}  {event:?}", at.as_secs_f64())?;
         }
         Ok(())
     }

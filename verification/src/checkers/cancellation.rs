@@ -10,13 +10,13 @@ use crate::history::{Event, History, InstanceId, NameId};
 pub(super) fn check(history: &History) -> Found {
     // These terms have one of the two events, and not yet the other.
     let mut half: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
-    for (now, fact) in &history.events {
+    for (now, event) in &history.events {
         if let Some((term, since)) = half.iter().find(|(_, since)| *since < now) {
             let what =
                 format!("{term:?} is either cancelled or stopped at {since:?}, but not both");
             return Err((*now, what));
         }
-        match fact {
+        match event {
             Event::Cancelled(process, name, token) | Event::Stopping(process, name, token, _) => {
                 let term = (*process, *name, *token);
                 if half.remove(&term).is_none() {

@@ -18,13 +18,13 @@ pub(super) fn check(history: &History) -> Found {
     let rest = timing.call_limit() + timing.poll_interval * 2;
     let mut waiting = WaiterState::new(timing, &history.events);
     let mut ends: HashMap<NameId, (u64, Duration)> = HashMap::new();
-    for (now, fact) in &history.events {
+    for (now, event) in &history.events {
         for (name, (_, end)) in ends.extract_if(|_, (_, end)| *end < *now) {
             waiting.is_free(name, end, rest, end + TAKEOVER_LIMIT);
         }
         waiting.overdue(*now)?;
-        waiting.see(*now, fact);
-        match fact {
+        waiting.see(*now, event);
+        match event {
             // A retry is granted what is left of the same lease.
             Event::Granted(_, name, token)
                 if ends.get(name).is_none_or(|(granted, _)| granted != token) =>

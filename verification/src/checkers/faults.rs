@@ -16,8 +16,8 @@ pub(super) struct InstanceFaults {
 
 impl InstanceFaults {
     /// Adds an event. Returns the instance of which it begins or ends a fault, if it does so.
-    pub(super) fn see(&mut self, now: Duration, fact: &Event) -> Option<InstanceId> {
-        let process = match fact {
+    pub(super) fn see(&mut self, now: Duration, event: &Event) -> Option<InstanceId> {
+        let process = match event {
             Event::Frozen(process) => {
                 self.frozen.insert(*process);
                 process

@@ -7,8 +7,8 @@ use crate::history::{Event, History};
 
 pub(super) fn check(history: &History) -> Found {
     let mut granted = HashSet::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::Granted(process, name, token) => {
                 granted.insert((process, name, token));
             }

@@ -19,10 +19,10 @@ pub(super) fn check(history: &History) -> Found {
     // The next holder must have been without faults for this long.
     let rest = WATCH_REOPEN_LIMIT + timing.call_limit() + timing.poll_interval * 2;
     let mut waiting = WaiterState::new(timing, &history.events);
-    for (now, fact) in &history.events {
+    for (now, event) in &history.events {
         waiting.overdue(*now)?;
-        waiting.see(*now, fact);
-        if let Event::Released(name, _) = fact {
+        waiting.see(*now, event);
+        if let Event::Released(name, _) = event {
             waiting.is_free(*name, *now, rest, *now + HANDOVER_LIMIT);
         }
     }

@@ -23,9 +23,9 @@ pub(super) fn check(history: &History) -> Found {
     // lease.
     let mut last: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
     let mut hinted: HashMap<(InstanceId, Option<NameId>), Duration> = HashMap::new();
-    for (now, fact) in &history.events {
-        faults.see(*now, fact);
-        match fact {
+    for (now, event) in &history.events {
+        faults.see(*now, event);
+        match event {
             Event::Granted(process, name, token) => {
                 last.entry((*process, *name, *token)).or_insert(now.saturating_sub(MAX_DELIVERY));
             }
@@ -34,7 +34,8 @@ pub(super) fn check(history: &History) -> Found {
             }
             Event::Renewed(process, leases) => {
                 // A failed renewal is retried sooner, until a ttl after the failure.
-                let calm = faults.over_since(*process).is_some_and(|at| at + timing.ttl < *now);
+                let faultless =
+                    faults.over_since(*process).is_some_and(|at| at + timing.ttl < *now);
                 let is_due = |(name, token): &(NameId, u64)| {
                     let before = last.get(&(*process, *name, *token)).copied().unwrap_or_default();
                     let hint = |name| hinted.get(&(*process, name)).is_some_and(|at| *at >= before);
@@ -45,7 +46,7 @@ pub(super) fn check(history: &History) -> Found {
                     its.map(|(_, at)| *at + interval)
                         .any(|due| due <= *now && *now < due + MAX_DELIVERY * 2)
                 };
-                if calm && !leases.iter().any(is_due) && !due_just_now() {
+                if faultless && !leases.iter().any(is_due) && !due_just_now() {
                     return Err((*now, format!("{process} renews {leases:?} before it is due")));
                 }
                 last.extend(leases.iter().map(|(name, token)| ((*process, *name, *token), *now)));

@@ -14,10 +14,10 @@ pub(super) fn check(history: &History) -> Found {
     // There is a heartbeat at each end of the window, with its retries in between.
     let usual = usize::try_from(tries).unwrap_or(usize::MAX).saturating_add(2);
     let mut recent: HashMap<InstanceId, (VecDeque<Duration>, VecDeque<Duration>)> = HashMap::new();
-    for (now, fact) in &history.events {
-        let Some(process) = fact.process() else { continue };
+    for (now, event) in &history.events {
+        let Some(process) = event.process() else { continue };
         let (calls, causes) = recent.entry(process).or_default();
-        match fact {
+        match event {
             Event::Renewed(..) => calls.push_back(*now),
             // After a freeze an instance sends what is due at once.
             Event::Hinted(..) | Event::Granted(..) | Event::Thawed(_) => causes.push_back(*now),

@@ -10,8 +10,8 @@ use crate::history::{Event, History, NameId};
 pub(super) fn check(history: &History) -> Found {
     // These leases have ended at that time. At the same time a heartbeat may still be sent.
     let mut over: HashMap<(NameId, u64), Duration> = HashMap::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::Released(name, token)
             | Event::GuardReleased(_, name, token)
             | Event::GuardLost(_, name, token, _)
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn a_heartbeat_after_release_is_found() {
         let renewed = (3.0, Event::Renewed(1, vec![(1, 7), (0, 10)]));
-        let found = |fact| check(&History::of(&[(2.0, fact), renewed.clone()]).unwrap());
+        let found = |event| check(&History::of(&[(2.0, event), renewed.clone()]).unwrap());
         assert!(found(Event::Released(0, 10)).is_err());
         assert!(found(Event::GuardReleased(1, 0, 10)).is_err());
         assert!(found(Event::GuardLost(1, 0, 10, "expired")).is_err());

@@ -25,7 +25,7 @@ pub(super) struct NameStates {
     vacant: HashMap<NameId, Duration>,
     pub(super) disabled: HashSet<NameId>,
     /// The time since when there are no faults.
-    pub(super) calm_since: Duration,
+    pub(super) faultless_since: Duration,
 }
 
 impl NameStates {
@@ -40,7 +40,7 @@ impl NameStates {
             trusted: HashMap::new(),
             vacant: HashMap::new(),
             disabled: HashSet::new(),
-            calm_since: Duration::ZERO,
+            faultless_since: Duration::ZERO,
         }
     }
 
@@ -63,8 +63,8 @@ impl NameStates {
         (*until < now).then_some(*until)
     }
 
-    pub(super) fn see(&mut self, now: Duration, fact: &Event) {
-        match fact {
+    pub(super) fn see(&mut self, now: Duration, event: &Event) {
+        match event {
             Event::Booted(process) => {
                 let first = self.able().next().is_none();
                 self.running.insert(*process, now + self.start_delay);
@@ -74,7 +74,7 @@ impl NameStates {
             }
             Event::Crashed(gone) | Event::Leaving(gone) => {
                 self.running.remove(gone);
-                if matches!(fact, Event::Leaving(_)) {
+                if matches!(event, Event::Leaving(_)) {
                     return;
                 }
                 for (name, _) in self.led.extract_if(|_, (leader, _)| leader == gone) {
@@ -121,7 +121,7 @@ impl NameStates {
             }
             _ => return,
         }
-        self.calm_since = now;
+        self.faultless_since = now;
     }
 }
 
@@ -131,24 +131,24 @@ pub(super) fn check(history: &History) -> Found {
     // jitter. The last tenth allows for drift and for the link to the store.
     let longest = (timing.ttl + timing.call_limit() + timing.poll_interval * 3 / 2).mul_f64(1.1);
     let led_names = names_that_are_led(history);
-    let mut scene = NameStates::new(timing);
-    for (now, fact) in &history.events {
+    let mut states = NameStates::new(timing);
+    for (now, event) in &history.events {
         for name in &led_names {
-            let Some(vacant) = scene.vacant_since(*name, *now) else { continue };
-            let Some(able) = scene.able().map(|(_, since)| since).min() else { continue };
-            let since = vacant.max(scene.calm_since).max(able);
-            if !scene.disabled.contains(name) && *now > since + longest {
+            let Some(vacant) = states.vacant_since(*name, *now) else { continue };
+            let Some(able) = states.able().map(|(_, since)| since).min() else { continue };
+            let since = vacant.max(states.faultless_since).max(able);
+            if !states.disabled.contains(name) && *now > since + longest {
                 return Err((*now, format!("{name} has no leader since {since:?}")));
             }
         }
-        scene.see(*now, fact);
+        states.see(*now, event);
     }
     Ok(())
 }
 
 /// Returns the names that any instance led. The other names are only locked.
 fn names_that_are_led(history: &History) -> HashSet<NameId> {
-    let started = |(_, fact): &(Duration, Event)| match fact {
+    let started = |(_, event): &(Duration, Event)| match event {
         Event::Started(_, name, _) => Some(*name),
         _ => None,
     };

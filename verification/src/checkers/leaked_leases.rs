@@ -17,23 +17,23 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 pub(super) fn check(history: &History) -> Found {
     // Grants that no instance has relied on, and since when no fault explains that.
     let mut unused: HashMap<NameId, (InstanceId, u64, Duration)> = HashMap::new();
-    let mut mishap: HashMap<InstanceId, Duration> = HashMap::new();
+    let mut last_fault: HashMap<InstanceId, Duration> = HashMap::new();
     let (mut out, mut cut) = (HashSet::new(), HashSet::new());
     // A retry is granted what is left of the same lease.
     let mut seen = HashSet::new();
     let mut trusted: HashMap<(NameId, u64), Duration> = HashMap::new();
     // The leases of aborted jobs expire on their own.
     let mut aborted = HashSet::new();
-    for (now, fact) in &history.events {
-        let orphan = unused.iter().find(|(_, (.., since))| *now > *since + RELEASE_LIMIT);
-        if let Some((name, (process, token, since))) = orphan {
+    for (now, event) in &history.events {
+        let leaked = unused.iter().find(|(_, (.., since))| *now > *since + RELEASE_LIMIT);
+        if let Some((name, (process, token, since))) = leaked {
             let what =
                 format!("{process} neither uses nor releases {token} of {name} since {since:?}");
             return Err((*now, what));
         }
-        match fact {
+        match event {
             // If the request was late, the reply is late too.
-            Event::Granted(process, name, token) if mishap.get(process) == Some(now) => {
+            Event::Granted(process, name, token) if last_fault.get(process) == Some(now) => {
                 seen.insert((*name, *token));
             }
             // An instance that is frozen, cut off or gone does not use it in time either.
@@ -80,7 +80,7 @@ pub(super) fn check(history: &History) -> Found {
                 cut.remove(process);
             }
             Event::MessageFault(process) => {
-                mishap.insert(*process, *now);
+                last_fault.insert(*process, *now);
                 unused.retain(|_, (granted, ..)| granted != process);
             }
             _ => {}

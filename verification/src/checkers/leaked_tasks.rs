@@ -4,9 +4,9 @@ use super::found::Found;
 use crate::history::{Event, History};
 
 pub(super) fn check(history: &History) -> Found {
-    for (now, fact) in &history.events {
-        if let Event::Ended { tasks: 1.. } = fact {
-            return Err((*now, format!("{fact:?}")));
+    for (now, event) in &history.events {
+        if let Event::Ended { tasks: 1.. } = event {
+            return Err((*now, format!("{event:?}")));
         }
     }
     Ok(())

@@ -25,17 +25,21 @@ struct HeldGuard {
 
 pub(super) fn check(history: &History) -> Found {
     // The next heartbeat or its retry notices that a name is disabled.
-    let beat = history.timing.heartbeat_interval.mul_f64(1.002) + history.timing.retry_interval();
+    let noticed_within =
+        history.timing.heartbeat_interval.mul_f64(1.002) + history.timing.retry_interval();
     let mut faults = InstanceFaults::default();
     let mut held: HashMap<(InstanceId, NameId, u64), HeldGuard> = HashMap::new();
     // The latest grant of each name, and those that were in force when their name was disabled.
     let mut granted: HashMap<NameId, u64> = HashMap::new();
     let mut disabled: HashSet<(NameId, u64)> = HashSet::new();
     let mut freed: HashMap<NameId, u64> = HashMap::new();
-    for (now, fact) in &history.events {
+    for (now, event) in &history.events {
         let late = held.iter().find(|((process, ..), guard)| {
-            let calm = faults.over_since(*process);
-            let told = guard.disabled.zip(calm).map(|(at, calm)| at.max(calm) + beat);
+            let faultless_since = faults.over_since(*process);
+            let told = guard
+                .disabled
+                .zip(faultless_since)
+                .map(|(at, faultless_since)| at.max(faultless_since) + noticed_within);
             let thawed = faults.last_thaw(*process);
             let over = guard.until.max(thawed);
             let due = told.map_or(over, |told| told.min(over));
@@ -48,8 +52,8 @@ pub(super) fn check(history: &History) -> Found {
             );
             return Err((*now, what));
         }
-        faults.see(*now, fact);
-        match fact {
+        faults.see(*now, event);
+        match event {
             Event::Granted(_, name, token) => {
                 granted.insert(*name, *token);
             }

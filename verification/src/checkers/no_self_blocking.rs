@@ -19,8 +19,8 @@ pub(super) fn check(history: &History) -> Found {
     // was sent.
     let mut waiting: HashSet<(InstanceId, NameId)> = HashSet::new();
     let locks: HashSet<NameId> = history.events.iter().filter_map(is_waiting).collect();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::WaitStarted(process, name) => {
                 waiting.insert((*process, *name));
             }
@@ -48,8 +48,8 @@ pub(super) fn check(history: &History) -> Found {
                 if [attempt, other].iter().all(|it| open.get(it) == Some(&(*process, *name))) =>
             {
                 let what = format!(
-                    "{process} asks for {name} by attempt {attempt}, and its own {other} is in the \
-                     way, granted without its knowing"
+                    "{process} asks for {name} with attempt {attempt}, and is refused because of \
+                     its own attempt {other}, whose grant it does not know"
                 );
                 return Err((*now, what));
             }
@@ -59,8 +59,8 @@ pub(super) fn check(history: &History) -> Found {
     Ok(())
 }
 
-fn is_waiting((_, fact): &(Duration, Event)) -> Option<NameId> {
-    match fact {
+fn is_waiting((_, event): &(Duration, Event)) -> Option<NameId> {
+    match event {
         Event::WaitStarted(_, name) => Some(*name),
         _ => None,
     }

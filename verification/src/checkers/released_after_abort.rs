@@ -8,8 +8,8 @@ use crate::history::{Event, History, NameId};
 
 pub(super) fn check(history: &History) -> Found {
     let mut aborted: HashSet<(NameId, u64)> = HashSet::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::Aborted(_, name, token) => {
                 aborted.insert((*name, *token));
             }

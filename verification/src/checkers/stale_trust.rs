@@ -11,8 +11,8 @@ const ROUNDING: Duration = Duration::from_millis(1);
 
 pub(super) fn check(history: &History) -> Found {
     let mut trusted: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::TrustExtended(process, name, token, until) => {
                 trusted.insert((*process, *name, *token), *until);
             }

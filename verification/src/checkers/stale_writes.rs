@@ -13,8 +13,8 @@ pub(super) fn check(history: &History) -> Found {
     let mut granted: HashSet<(InstanceId, NameId, u64)> = HashSet::new();
     // The largest token that took effect, and the largest token that may have taken effect.
     let mut seen: HashMap<NameId, (u64, u64)> = HashMap::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::Granted(process, name, token) => {
                 granted.insert((*process, *name, *token));
             }

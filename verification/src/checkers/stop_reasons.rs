@@ -43,8 +43,8 @@ pub(super) fn check(history: &History) -> Found {
     // time.
     let no_retry = (timing.heartbeat_interval / 2).mul_f64(0.998);
     let mut seen = TermCauses::default();
-    for (now, fact) in &history.events {
-        if let Event::Stopping(process, name, token, reason) = fact {
+    for (now, event) in &history.events {
+        if let Event::Stopping(process, name, token, reason) = event {
             let (lease, term) = ((*name, *token), (*process, *name, *token));
             let is_so = match *reason {
                 "resigned" => seen.resigned.contains(&term),
@@ -60,10 +60,10 @@ pub(super) fn check(history: &History) -> Found {
                 "heartbeats failed" => {
                     let until = seen.trusted.get(&lease).copied().unwrap_or_default();
                     let asked = until.saturating_sub(timing.ttl - timing.margin);
-                    let calm = seen.faults.over_since(*process);
+                    let faultless_since = seen.faults.over_since(*process);
                     let latest = until.saturating_sub(timing.stop_grace);
                     let latest = latest.max(seen.faults.last_thaw(*process)) + CAUSE_WINDOW;
-                    let has_cause = calm.is_none_or(|at| at + timing.ttl > *now);
+                    let has_cause = faultless_since.is_none_or(|at| at + timing.ttl > *now);
                     // An instance that was frozen in the meantime need not have noticed it.
                     let thawed = seen.faults.last_thaw(*process) >= asked;
                     let was_tried = seen.asked.contains(&lease) || thawed;
@@ -83,7 +83,7 @@ pub(super) fn check(history: &History) -> Found {
                 return Err((*now, what));
             }
         }
-        seen.see(*now, fact, ttl);
+        seen.see(*now, event, ttl);
     }
     Ok(())
 }
@@ -93,9 +93,9 @@ impl TermCauses {
         self.hinted.get(&process).is_some_and(|at| *at >= since)
     }
 
-    fn see(&mut self, now: Duration, fact: &Event, ttl: Duration) {
-        self.faults.see(now, fact);
-        match fact {
+    fn see(&mut self, now: Duration, event: &Event, ttl: Duration) {
+        self.faults.see(now, event);
+        match event {
             Event::Leaving(process) => {
                 self.leaving.insert(*process);
             }

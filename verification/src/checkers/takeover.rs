@@ -24,36 +24,37 @@ pub(super) fn check(history: &History) -> Found {
     let rest = WATCH_REOPEN_LIMIT + timing.call_limit() + timing.poll_interval * 2;
     // An instance that has resigned lets others lead first for a poll interval.
     let own_rest = timing.poll_interval.mul_f64(1.2) + SETTLED;
-    let mut scene = NameStates::new(timing);
+    let mut states = NameStates::new(timing);
     let mut ended: HashMap<(NameId, InstanceId), Duration> = HashMap::new();
     let mut half_ended = HashSet::new();
     // The leases of aborted jobs expire on their own.
     let mut aborted = HashSet::new();
     // The names that were just released, and the candidates that waited for them.
     let mut given_up: HashMap<NameId, (Duration, Vec<InstanceId>)> = HashMap::new();
-    for (now, fact) in &history.events {
+    for (now, event) in &history.events {
         let late = given_up.iter().find(|(_, (since, _))| *now > *since + TAKEOVER_LIMIT);
         if let Some((name, (since, _))) = late {
             return Err((*now, format!("no candidate takes over {name}, released at {since:?}")));
         }
-        scene.see(*now, fact);
-        if let Event::Stopping(process, name, ..) = fact {
+        states.see(*now, event);
+        if let Event::Stopping(process, name, ..) = event {
             ended.insert((*name, *process), *now);
         }
-        let (Event::Stopped(process, name, token) | Event::StartEnded(process, name, token)) = fact
+        let (Event::Stopped(process, name, token) | Event::StartEnded(process, name, token)) =
+            event
         else {
-            if let Event::Started(_, name, _) = fact {
+            if let Event::Started(_, name, _) = event {
                 given_up.remove(name);
             }
-            if let Event::Aborted(_, name, token) = fact {
+            if let Event::Aborted(_, name, token) = event {
                 aborted.insert((*name, *token));
             }
-            if let Event::Leaving(gone) = fact {
+            if let Event::Leaving(gone) = event {
                 given_up.values_mut().for_each(|(_, waiters)| waiters.retain(|it| it != gone));
                 given_up.retain(|_, (_, waiters)| !waiters.is_empty());
             }
             // Any fault in the meantime is an excuse.
-            if scene.calm_since == *now {
+            if states.faultless_since == *now {
                 given_up.clear();
             }
             continue;
@@ -62,16 +63,16 @@ pub(super) fn check(history: &History) -> Found {
         let over = !half_ended.insert((*process, *name, *token));
         ended.insert((*name, *process), *now);
         let expires = aborted.contains(&(*name, *token));
-        if over && !expires && !scene.led.contains_key(name) && !scene.disabled.contains(name) {
+        if over && !expires && !states.led.contains_key(name) && !states.disabled.contains(name) {
             let waits = |(candidate, since): &(InstanceId, Duration)| {
                 let own = ended.get(&(*name, *candidate));
                 candidate != process
                     && *since + SETTLED < *now
                     && own.is_none_or(|ended| *ended + own_rest < *now)
             };
-            let calm = scene.calm_since + rest < *now;
-            let waiters: Vec<_> = scene.able().filter(waits).map(|(waiter, _)| waiter).collect();
-            if calm && !waiters.is_empty() {
+            let faultless = states.faultless_since + rest < *now;
+            let waiters: Vec<_> = states.able().filter(waits).map(|(waiter, _)| waiter).collect();
+            if faultless && !waiters.is_empty() {
                 given_up.insert(*name, (*now, waiters));
             }
         }

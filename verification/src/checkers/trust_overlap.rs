@@ -11,8 +11,8 @@ type TrustInterval = HashMap<(InstanceId, NameId, u64), Duration>;
 
 pub(super) fn check(history: &History) -> Found {
     let mut trust = TrustInterval::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::TrustExtended(process, name, token, until) => {
                 let other = trust.iter().find(|((holder, held, term), end)| {
                     held == name && (holder, term) != (process, token) && *end > now

@@ -9,8 +9,8 @@ use crate::history::{Event, History};
 
 pub(super) fn check(history: &History) -> Found {
     let mut trusted: HashMap<_, Duration> = HashMap::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::TrustExtended(process, name, token, until) => {
                 let last = trusted.insert((process, name, token), *until);
                 if let Some(last) = last.filter(|last| last <= now) {

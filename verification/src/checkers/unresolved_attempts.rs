@@ -33,7 +33,7 @@ pub(super) fn check(history: &History) -> Found {
     let pause = timing.poll_interval.mul_f64(1.5 * 1.1) + RESOLVE_LIMIT;
     let mut faults = InstanceFaults::default();
     let mut open: HashMap<AttemptId, OpenAttempt> = HashMap::new();
-    for (now, fact) in &history.events {
+    for (now, event) in &history.events {
         let forgotten = open.iter().find(|(_, OpenAttempt { process, due, .. })| {
             let thawed = faults.last_thaw(*process);
             let late = |(since, within): (Duration, Duration)| *now > since.max(thawed) + within;
@@ -44,8 +44,8 @@ pub(super) fn check(history: &History) -> Found {
                 format!("{process} left its attempt {attempt} at {name} unresolved: {due:?}");
             return Err((*now, what));
         }
-        faults.see(*now, fact);
-        match fact {
+        faults.see(*now, event);
+        match event {
             Event::AcquireSent(process, name, attempt) => {
                 let (process, name) = (*process, *name);
                 let first = OpenAttempt { process, name, in_doubt: false, due: None };

@@ -39,7 +39,7 @@ pub(super) struct WaiterState {
 
 impl WaiterState {
     pub(super) fn new(timing: &Timing, events: &[(Duration, Event)]) -> Self {
-        let led = |(_, fact): &(Duration, Event)| match fact {
+        let led = |(_, event): &(Duration, Event)| match event {
             Event::Started(_, name, _) => Some(*name),
             _ => None,
         };
@@ -103,11 +103,11 @@ impl WaiterState {
         self.due.retain(|_, due| !due.waiters.is_empty());
     }
 
-    pub(super) fn see(&mut self, now: Duration, fact: &Event) {
-        if let Some(process) = self.faults.see(now, fact) {
+    pub(super) fn see(&mut self, now: Duration, event: &Event) {
+        if let Some(process) = self.faults.see(now, event) {
             return self.excuse(process, None);
         }
-        match fact {
+        match event {
             Event::Booted(process) => {
                 // A slow clock is taken into account.
                 let begins = now + self.timing.start_delay.mul_f64(1.002);
@@ -135,7 +135,7 @@ impl WaiterState {
                 }
             }
             Event::Disabled(name) | Event::Enabled(name) => {
-                if matches!(fact, Event::Disabled(_)) {
+                if matches!(event, Event::Disabled(_)) {
                     self.disabled.insert(*name);
                 } else {
                     self.disabled.remove(name);

@@ -117,8 +117,9 @@ impl LeaseModel {
             }
         }
         // A message that is still late is a fault that has not ended.
-        let calm = !state.network.iter().any(|message| message.late);
-        state.leaderless = if calm && state.lacks_a_leader() { state.leaderless + 1 } else { 0 };
+        let faults_ended = !state.network.iter().any(|message| message.late);
+        state.leaderless =
+            if faults_ended && state.lacks_a_leader() { state.leaderless + 1 } else { 0 };
     }
 
     fn serve(&self, state: &mut ModelState, at: usize) {

@@ -70,14 +70,14 @@ impl LeaseModel {
                 steps.push(step);
             }
         };
-        let calm = !state.is_busy();
-        may(calm, ModelStep::Pass);
+        let idle = !state.is_busy();
+        may(idle, ModelStep::Pass);
         for (at, instance) in state.instances.iter().enumerate() {
             let Some(it) = instance else {
                 may(true, ModelStep::Boot(at));
                 continue;
             };
-            may(faults && calm && it.until_next_slip == 0, ModelStep::Slip(at));
+            may(faults && idle && it.until_next_slip == 0, ModelStep::Slip(at));
             may(faults, ModelStep::Crash(at));
             if it.paused {
                 may(true, ModelStep::Resume(at));

@@ -12,7 +12,7 @@ use crate::history::{Event, InstanceId, NameId};
 /// The running instances of a simulation, and the parts that they share.
 #[derive(Debug)]
 pub(super) struct SimulatedCluster {
-    pub(super) world: Simulation,
+    pub(super) simulation: Simulation,
     pub(super) running: Vec<RunningInstance>,
     random: fastrand::Rng,
     booted: InstanceId,
@@ -28,10 +28,10 @@ enum Undo {
 }
 
 impl SimulatedCluster {
-    pub(super) fn boot(world: Simulation, plan: &SimulationPlan) -> Result<Self> {
+    pub(super) fn boot(simulation: Simulation, plan: &SimulationPlan) -> Result<Self> {
         let random = fastrand::Rng::with_seed(plan.seed);
         let mut cluster =
-            Self { world, running: Vec::new(), random, booted: 0, pending: Vec::new() };
+            Self { simulation, running: Vec::new(), random, booted: 0, pending: Vec::new() };
         for _ in 0..plan.instances {
             let instance = cluster.next(plan)?;
             cluster.running.push(instance);
@@ -41,11 +41,11 @@ impl SimulatedCluster {
 
     fn next(&mut self, plan: &SimulationPlan) -> Result<RunningInstance> {
         self.booted += 1;
-        RunningInstance::boot(&self.world, plan, self.booted, self.random.u64(..))
+        RunningInstance::boot(&self.simulation, plan, self.booted, self.random.u64(..))
     }
 
-    fn note(&self, fact: Event) {
-        self.world.recorder.record(fact);
+    fn note(&self, event: Event) {
+        self.simulation.recorder.record(event);
     }
 
     /// Waits until then, and undoes the effects that end before.
@@ -54,10 +54,10 @@ impl SimulatedCluster {
             let next = self.pending.iter().enumerate().min_by_key(|(at, (due, _))| (*due, *at));
             let Some((at, &(due, undo))) = next.filter(|(_, (due, _))| *due <= then) else { break };
             self.pending.remove(at);
-            tokio::time::sleep_until(self.world.begun + due).await;
+            tokio::time::sleep_until(self.simulation.begun + due).await;
             self.undo(undo).await?;
         }
-        tokio::time::sleep_until(self.world.begun + then).await;
+        tokio::time::sleep_until(self.simulation.begun + then).await;
         Ok(())
     }
 
@@ -84,7 +84,7 @@ impl SimulatedCluster {
                 }
             }
             Undo::Enable(name) => {
-                self.world
+                self.simulation
                     .recording_store
                     .store
                     .enable(&LockName::new(NameTable::name(name))?)
@@ -104,7 +104,7 @@ impl SimulatedCluster {
         operation: Operation,
         plan: &SimulationPlan,
     ) -> Result<()> {
-        let now = self.world.recorder.now();
+        let now = self.simulation.recorder.now();
         match operation {
             Operation::Crash(place) => {
                 let next = self.next(plan)?;
@@ -147,7 +147,7 @@ impl SimulatedCluster {
             Operation::Disable(name, time) => {
                 let name_itself = LockName::new(NameTable::name(name))?;
                 let options = DisableOptions { reason: Reason::new("upkeep")?, by: None };
-                self.world.recording_store.store.disable(&name_itself, &options).await?;
+                self.simulation.recording_store.store.disable(&name_itself, &options).await?;
                 self.note(Event::Disabled(name));
                 self.pending.retain(|(_, undo)| !matches!(undo, Undo::Enable(n) if *n == name));
                 self.pending.push((now + time, Undo::Enable(name)));

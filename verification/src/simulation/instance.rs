@@ -26,9 +26,9 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    pub(super) fn note(&self, fact: Event) {
+    pub(super) fn note(&self, event: Event) {
         if self.alive.load(Ordering::SeqCst) {
-            self.recorder.record(fact);
+            self.recorder.record(event);
         }
     }
 

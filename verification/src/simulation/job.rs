@@ -25,7 +25,7 @@ impl WorkJob {
     }
 
     /// Writes until it is asked to stop, and perhaps for longer.
-    async fn work(&self, leadership: &Leadership, heed: bool) {
+    async fn work(&self, leadership: &Leadership, obeys: bool) {
         let (clock, token) = (&self.instance.clock, leadership.token().get());
         loop {
             if leadership.is_held() {
@@ -34,7 +34,7 @@ impl WorkJob {
             let pause = clock.sleep(self.instance.up_to(Duration::from_millis(1_500)));
             tokio::select! {
                 biased;
-                () = leadership.cancelled(), if heed => return,
+                () = leadership.cancelled(), if obeys => return,
                 () = pause => {}
             }
         }
@@ -45,7 +45,7 @@ impl WorkJob {
 /// its own or panicked.
 struct RecordEnd<'a> {
     instance: &'a Instance,
-    fact: Event,
+    event: Event,
     aborted: Option<Event>,
 }
 
@@ -61,7 +61,7 @@ impl Drop for RecordEnd<'_> {
         if let Some(aborted) = self.aborted.take().filter(|_| !std::thread::panicking()) {
             self.instance.note(aborted);
         }
-        self.instance.note(self.fact.clone());
+        self.instance.note(self.event.clone());
     }
 }
 
@@ -72,7 +72,7 @@ impl Job for WorkJob {
         self.token.store(token, Ordering::SeqCst);
         it.note(Event::Started(it.id, name, token));
         let aborted = Some(Event::Aborted(it.id, name, token));
-        let end = RecordEnd { instance: it, fact: Event::StartEnded(it.id, name, token), aborted };
+        let end = RecordEnd { instance: it, event: Event::StartEnded(it.id, name, token), aborted };
         tokio::spawn(record_trust(self.instance.clone(), name, leadership.clone()));
         let outcome = match it.draw(12) {
             0 => Err("simulated failure".into()),
@@ -106,7 +106,7 @@ impl Job for WorkJob {
         }
         it.note(Event::Stopping(it.id, name, token, word(reason)));
         let aborted = Some(Event::Aborted(it.id, name, token));
-        let end = RecordEnd { instance: it, fact: Event::Stopped(it.id, name, token), aborted };
+        let end = RecordEnd { instance: it, event: Event::Stopped(it.id, name, token), aborted };
         match it.draw(10) {
             0 => std::future::pending().await,
             1 => std::panic::resume_unwind(Box::new("simulated failure")),

@@ -78,14 +78,14 @@ impl SimulatedStore {
         }
     }
 
-    pub(super) fn note(&self, fact: Event) {
-        self.0.recording_store.recorder.record(fact);
+    pub(super) fn note(&self, event: Event) {
+        self.0.recording_store.recorder.record(event);
     }
 
     /// Records what the instance does, unless it has crashed.
-    fn note_own(&self, fact: Event) {
+    fn note_own(&self, event: Event) {
         if !self.0.crashed.load(Ordering::SeqCst) {
-            self.note(fact);
+            self.note(event);
         }
     }
 
@@ -186,10 +186,10 @@ impl LockStore for SimulatedStore {
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         let mut told = self.record_acquire(name, options.lease);
         let lease = self.0.recording_store.grants.renamed(options.lease);
-        let (way, name, options) =
+        let (path, name, options) =
             (self.0.clone(), name.clone(), AcquireOptions { lease, ..options.clone() });
         let request =
-            async move { way.recording_store.acquire(way.process, &name, &options).await };
+            async move { path.recording_store.acquire(path.process, &name, &options).await };
         let outcome = self.pass(request).await;
         told.answer = match &outcome {
             Ok(AcquireOutcome::Granted(_)) => AttemptResult::Granted,
@@ -209,8 +209,8 @@ impl LockStore for SimulatedStore {
         let named =
             leases.iter().map(|renewal| self.0.recording_store.name_and_token(renewal)).collect();
         self.note_own(Event::Renewed(self.0.process, named));
-        let way = self.0.clone();
-        let renewal = async move { way.recording_store.renew(way.process, &leases).await };
+        let path = self.0.clone();
+        let renewal = async move { path.recording_store.renew(path.process, &leases).await };
         let answer = self.pass(renewal).await;
         self.0.answered.notify_waiters();
         answer
@@ -220,38 +220,38 @@ impl LockStore for SimulatedStore {
         let lease = self.0.recording_store.grants.renamed(lease);
         let attempt = self.0.recording_store.grants.attempt(lease);
         self.note_own(Event::ReleaseSent(self.0.process, NameTable::number(name), attempt));
-        let (way, name) = (self.0.clone(), name.clone());
-        self.pass(async move { way.recording_store.release(&name, lease).await }).await
+        let (path, name) = (self.0.clone(), name.clone());
+        self.pass(async move { path.recording_store.release(&name, lease).await }).await
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        let (way, name, options) = (self.0.clone(), name.clone(), options.clone());
-        self.pass(async move { way.recording_store.store.disable(&name, &options).await }).await
+        let (path, name, options) = (self.0.clone(), name.clone(), options.clone());
+        self.pass(async move { path.recording_store.store.disable(&name, &options).await }).await
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        let (way, name) = (self.0.clone(), name.clone());
-        self.pass(async move { way.recording_store.store.enable(&name).await }).await
+        let (path, name) = (self.0.clone(), name.clone());
+        self.pass(async move { path.recording_store.store.enable(&name).await }).await
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        let (way, name) = (self.0.clone(), name.clone());
-        self.pass(async move { way.recording_store.store.get(&name).await }).await
+        let (path, name) = (self.0.clone(), name.clone());
+        self.pass(async move { path.recording_store.store.get(&name).await }).await
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        let (way, options) = (self.0.clone(), options.clone());
-        self.pass(async move { way.recording_store.store.list(&options).await }).await
+        let (path, options) = (self.0.clone(), options.clone());
+        self.pass(async move { path.recording_store.store.list(&options).await }).await
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        let (way, options) = (self.0.clone(), options.clone());
-        self.pass(async move { way.recording_store.store.prune(&options).await }).await
+        let (path, options) = (self.0.clone(), options.clone());
+        self.pass(async move { path.recording_store.store.prune(&options).await }).await
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        let way = self.0.clone();
-        let hints = self.pass(async move { way.recording_store.store.watch().await }).await?;
+        let path = self.0.clone();
+        let hints = self.pass(async move { path.recording_store.store.watch().await }).await?;
         let (to, handed_on) = mpsc::unbounded_channel();
         tokio::spawn(self.clone().forward(hints, to));
         // The engine wakes every waiter, because there were no hints before.

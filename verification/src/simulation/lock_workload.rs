@@ -17,15 +17,15 @@ pub(super) async fn acquire_locks(it: Arc<Instance>, client: Client, first: Name
         it.clock.sleep(it.up_to(Duration::from_secs(8))).await;
         let name = first + it.draw(u32::try_from(SimulationPlan::LOCKED).unwrap_or(1)) as usize;
         let Ok(lock) = client.lock(NameTable::name(name)) else { return };
-        let patience = it.up_to(Duration::from_secs(20));
-        let impatience = it.up_to(Duration::from_secs(30));
+        let limit = it.up_to(Duration::from_secs(20));
+        let drop_after = it.up_to(Duration::from_secs(30));
         it.note(Event::WaitStarted(it.id, name));
         let waiting = OnDrop(&it, [Event::WaitEnded(it.id, name)]);
         let taken = tokio::select! {
             biased;
-            taken = lock.acquire(patience) => taken,
+            taken = lock.acquire(limit) => taken,
             // This drops the call before it has ended.
-            () = it.clock.sleep(impatience) => continue,
+            () = it.clock.sleep(drop_after) => continue,
         };
         drop(waiting);
         if let Ok(guard) = taken {
@@ -39,7 +39,7 @@ struct OnDrop<'a, const N: usize>(&'a Instance, [Event; N]);
 
 impl<const N: usize> Drop for OnDrop<'_, N> {
     fn drop(&mut self) {
-        self.1.iter().for_each(|fact| self.0.note(fact.clone()));
+        self.1.iter().for_each(|event| self.0.note(event.clone()));
     }
 }
 

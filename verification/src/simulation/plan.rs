@@ -101,7 +101,7 @@ impl SimulationPlan {
         let mut operations = Vec::new();
         // Some runs have a fault almost every second. Some have none, and many handovers.
         let longest_pause = [4_000, 15_000, 40_000][random.usize(0..3)];
-        let calm = random.u32(0..4) == 0;
+        let without_faults = random.u32(0..4) == 0;
         loop {
             at += Duration::from_millis(random.u64(0..longest_pause));
             if at > Self::BUSY {
@@ -114,7 +114,7 @@ impl SimulationPlan {
                 at,
                 match random.u32(0..17) {
                     0 | 1 => Operation::Replace(place),
-                    _ if calm => Operation::Resign(name),
+                    _ if without_faults => Operation::Resign(name),
                     2 | 3 => Operation::Crash(place),
                     4..7 => Operation::Freeze(place, long),
                     7 => Operation::Outage(long / 2),

@@ -38,7 +38,7 @@ pub(super) struct RunningInstance {
 
 impl RunningInstance {
     pub(super) fn boot(
-        world: &Simulation,
+        simulation: &Simulation,
         plan: &SimulationPlan,
         id: InstanceId,
         seed: u64,
@@ -49,17 +49,21 @@ impl RunningInstance {
             Some(Defect::SlowClocks) => -100_000,
             _ => random.i32(-DriftingClock::FASTEST..=DriftingClock::FASTEST),
         };
-        let clock = DriftingClock::new(world.begun, ppm, gate.clone());
-        let link =
-            SimulatedStore::new(world.recording_store.clone(), id, gate.clone(), random.u64(..));
+        let clock = DriftingClock::new(simulation.begun, ppm, gate.clone());
+        let link = SimulatedStore::new(
+            simulation.recording_store.clone(),
+            id,
+            gate.clone(),
+            random.u64(..),
+        );
         let instance = Arc::new(Instance {
             id,
             clock: clock.clone(),
             gate,
             link: link.clone(),
             defect: plan.defect,
-            recorder: world.recorder.clone(),
-            registers: world.registers.clone(),
+            recorder: simulation.recorder.clone(),
+            registers: simulation.registers.clone(),
             random: Mutex::new(random.fork()),
             alive: AtomicBool::new(true),
         });

@@ -60,8 +60,8 @@ async fn run_plan(plan: &SimulationPlan) -> Result<History> {
     let clock = DriftingClock::new(begun, ppm, Arc::new(FreezeGate::new(false)));
     let recording_store = RecordingStore::new(clock, recorder.clone(), plan.defect, random.u64(..));
     let registers = Arc::new(FencedRegisters::default());
-    let world = Simulation { recording_store, recorder: recorder.clone(), registers, begun };
-    let mut cluster = SimulatedCluster::boot(world, plan)?;
+    let simulation = Simulation { recording_store, recorder: recorder.clone(), registers, begun };
+    let mut cluster = SimulatedCluster::boot(simulation, plan)?;
     for (at, operation) in &plan.operations {
         cluster.until(*at).await?;
         cluster.apply(*operation, plan).await?;
@@ -70,15 +70,15 @@ async fn run_plan(plan: &SimulationPlan) -> Result<History> {
     cluster.until(settled).await?;
     cluster.undo_all().await?;
     // This is long enough to notice that a leader is missing.
-    let patience = (timing.ttl + timing.call_limit() + timing.poll_interval * 2) * 2;
-    tokio::time::sleep(MAX_MESSAGE_DELAY + patience).await;
-    let SimulatedCluster { running, world, .. } = cluster;
+    let settle_time = (timing.ttl + timing.call_limit() + timing.poll_interval * 2) * 2;
+    tokio::time::sleep(MAX_MESSAGE_DELAY + settle_time).await;
+    let SimulatedCluster { running, simulation, .. } = cluster;
     let leaving = join_all(running.into_iter().map(RunningInstance::leave));
     // A task that does not end is found among the tasks that are left.
     let _ = tokio::time::timeout(MAX_LEAVE, leaving).await;
     // Messages under way arrive, and watches notice that nobody listens.
     tokio::time::sleep(MAX_MESSAGE_DELAY + timing.ttl * 2).await;
-    drop(world);
+    drop(simulation);
     let tasks = Handle::current().metrics().num_alive_tasks();
     recorder.record(Event::Ended { tasks });
     Ok(recorder.history())

@@ -101,7 +101,7 @@ impl fmt::Display for SearchResult {
             writeln!(f, "again, the whole plan: cargo xtask sim --seed {} --trace", plan.seed)?;
         }
         let Self { runs, facts, terms, .. } = self;
-        write!(f, "{runs} histories, {facts} facts, {terms} terms")
+        write!(f, "{runs} histories, {facts} events, {terms} terms")
     }
 }
 

@@ -92,10 +92,10 @@ async fn lock(client: Client, counts: Arc<Counts>, number: u64, leak: Option<Lea
         // Another task may hold it.
         let name = format!("lock-{}", (number * 2 + fastrand::u64(0..3)) % (LOCKERS * 2));
         let Ok(lock) = client.lock(name) else { return };
-        let patience = Duration::from_millis(fastrand::u64(0..2_000));
+        let limit = Duration::from_millis(fastrand::u64(0..2_000));
         // Sometimes the call is dropped before it ends.
-        let impatience = Duration::from_millis(fastrand::u64(1..4_000));
-        let taken = tokio::time::timeout(impatience, lock.acquire(patience)).await;
+        let drop_after = Duration::from_millis(fastrand::u64(1..4_000));
+        let taken = tokio::time::timeout(drop_after, lock.acquire(limit)).await;
         if let Ok(Ok(guard)) = taken {
             let had = counts.locks.fetch_add(1, Ordering::Relaxed);
             plant_leak(leak, had);
