@@ -48,9 +48,9 @@ impl Taken {
 }
 
 /// Repeats a call while the store is too busy.
-macro_rules! patiently {
+macro_rules! retry_while_busy {
     ($call:expr, $kinds:pat) => {{
-        let end = Instant::now() + Client::PATIENCE;
+        let end = Instant::now() + Client::LIMIT;
         loop {
             match $call.await {
                 Err(error) if matches!(error.kind(), $kinds) && Instant::now() < end => {
@@ -63,10 +63,10 @@ macro_rules! patiently {
     }};
 }
 
-pub(crate) use patiently;
+pub(crate) use retry_while_busy;
 
 impl Client {
-    pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+    pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
     /// Creates a client on that store.
     #[must_use]
@@ -103,7 +103,7 @@ impl Client {
         ttl: Duration,
     ) -> Result<AcquireOutcome> {
         let options = self.options(lease, ttl);
-        patiently!(
+        retry_while_busy!(
             self.store.acquire(name, &options),
             ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
         )
@@ -169,7 +169,7 @@ impl Client {
         lease: LeaseId,
         ttl: Duration,
     ) -> Result<RenewOutcome> {
-        patiently!(self.store.renew_one(name, lease, ttl), ErrorKind::Unavailable)
+        retry_while_busy!(self.store.renew_one(name, lease, ttl), ErrorKind::Unavailable)
     }
 
     /// Releases one lease.
@@ -177,7 +177,7 @@ impl Client {
     /// # Errors
     /// Returns the store's error.
     pub async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        patiently!(self.store.release(name, lease), ErrorKind::Unavailable)
+        retry_while_busy!(self.store.release(name, lease), ErrorKind::Unavailable)
     }
 
     /// Releases a lease that is in force.
@@ -200,7 +200,7 @@ impl Client {
     /// Returns the store's error.
     pub async fn disable(&self, name: &LockName, reason: &str) -> Result<DisableOutcome> {
         let options = DisableOptions { reason: Reason::new(reason)?, by: None };
-        patiently!(self.store.disable(name, &options), ErrorKind::Unavailable)
+        retry_while_busy!(self.store.disable(name, &options), ErrorKind::Unavailable)
     }
 
     /// Enables the name.
@@ -208,7 +208,7 @@ impl Client {
     /// # Errors
     /// Returns the store's error.
     pub async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        patiently!(self.store.enable(name), ErrorKind::Unavailable)
+        retry_while_busy!(self.store.enable(name), ErrorKind::Unavailable)
     }
 
     /// Reads the record of the name.
@@ -216,7 +216,7 @@ impl Client {
     /// # Errors
     /// Returns the store's error.
     pub async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        patiently!(self.store.get(name), ErrorKind::Unavailable)
+        retry_while_busy!(self.store.get(name), ErrorKind::Unavailable)
     }
 
     /// Returns the lease in force, if there is one.
@@ -241,7 +241,7 @@ impl Client {
     /// Returns the store's error.
     pub async fn names(&self, prefix: &str) -> Result<Vec<LockName>> {
         let records: Vec<LockRecord> =
-            patiently!(self.store.list_all(prefix), ErrorKind::Unavailable)?;
+            retry_while_busy!(self.store.list_all(prefix), ErrorKind::Unavailable)?;
         Ok(records.into_iter().map(|record| record.name).collect())
     }
 

@@ -35,7 +35,7 @@ impl Ctx {
     const EXPIRY_NOTICED: Duration = Duration::from_secs(20);
 
     /// A lease may last this much longer than its remaining time before a case fails.
-    const OVER_PATIENCE: Duration = Duration::from_secs(90);
+    const EXPIRY_LIMIT: Duration = Duration::from_secs(90);
 
     pub(crate) fn new(
         backend: Arc<dyn Backend>,
@@ -202,7 +202,7 @@ impl Ctx {
     pub async fn until_over(&self, client: &Client, name: &LockName) -> CaseResult {
         let mut end = None;
         while let Some(lease) = client.lease_of(name).await? {
-            let end = *end.get_or_insert(Instant::now() + lease.left + Self::OVER_PATIENCE);
+            let end = *end.get_or_insert(Instant::now() + lease.left + Self::EXPIRY_LIMIT);
             if Instant::now() > end {
                 return Err(Failure::new(format!("the lease of {name:?} does not expire")));
             }

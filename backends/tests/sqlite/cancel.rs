@@ -84,10 +84,10 @@ async fn concurrent_dropped_calls_leave_no_state() {
         let store = stores[task % 2].clone();
         tokio::spawn(async move {
             for round in 0..60 {
-                let patience = Duration::from_micros(fastrand::u64(0..1500));
+                let limit = Duration::from_micros(fastrand::u64(0..1500));
                 let lock = format!("lock-{}", fastrand::u8(..4));
                 let call = one_operation(&store, &lock, LeaseId::new(), task + round);
-                let _ = timeout(patience, call).await;
+                let _ = timeout(limit, call).await;
             }
         })
     });
@@ -106,8 +106,8 @@ async fn an_acquire_that_is_dropped_and_retried_is_one_grant() {
     for round in 0..100 {
         let lock = format!("lock-{round}");
         let lease = LeaseId::new();
-        let patience = Duration::from_micros(fastrand::u64(0..800));
-        let _ = timeout(patience, store.acquire(&name(&lock), &asking(lease))).await;
+        let limit = Duration::from_micros(fastrand::u64(0..800));
+        let _ = timeout(limit, store.acquire(&name(&lock), &asking(lease))).await;
         let first = grant(&store, &lock, lease).await;
         assert_eq!(grant(&store, &lock, lease).await.token, first.token);
     }

@@ -132,9 +132,9 @@ async fn renewed_after_a_wait() -> leasehold::Result<Vec<RenewOutcome>> {
 async fn batch_answers_keep_the_order_of_the_request() {
     let (_folder, path) = place();
     let store = open(&path).await;
-    let odd = ["a", "A", "a ", "á", "a\u{301}", "\"", "\\", "\u{1}\n", "'; --", "🔒", "%"];
+    let unusual = ["a", "A", "a ", "á", "a\u{301}", "\"", "\\", "\u{1}\n", "'; --", "🔒", "%"];
     let mut batch = Vec::new();
-    for lock in odd {
+    for lock in unusual {
         let lease = LeaseId::new();
         grant(&store, lock, lease).await;
         batch.push(RenewOptions { name: name(lock), lease, ttl: TTL * 2 });

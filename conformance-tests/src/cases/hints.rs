@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use leasehold_core::{Hint, HintStream, LockName};
 use tokio::time::{sleep, timeout};
 
-use super::unknown::{PATIENCE, over_link};
+use super::unknown::{LIMIT, over_link};
 use crate::client::concerns;
 use crate::expect::extended;
 use crate::{CaseResult, Client, Ctx, Failure, Task, race, spawn};
@@ -25,7 +25,7 @@ crate::case::cases![
 ];
 
 /// Waits for a hint of the name.
-async fn hinted(hints: &mut HintStream, name: &LockName, patience: Duration) -> CaseResult {
+async fn hinted(hints: &mut HintStream, name: &LockName, limit: Duration) -> CaseResult {
     let wait = async {
         while let Some(hint) = hints.next().await {
             if concerns(&hint, name) {
@@ -34,16 +34,16 @@ async fn hinted(hints: &mut HintStream, name: &LockName, patience: Duration) -> 
         }
         Err(Failure::new("the watch ended"))
     };
-    timeout(patience, wait).await.unwrap_or_else(|_| {
-        Err(Failure::new(format!("no hint about {name:?} arrived within {patience:?}")))
+    timeout(limit, wait).await.unwrap_or_else(|_| {
+        Err(Failure::new(format!("no hint about {name:?} arrived within {limit:?}")))
     })
 }
 
 /// Starts a watcher that polls its stream from now until it receives a hint of the name.
-async fn watcher(client: &Client, name: &LockName, patience: Duration) -> CaseResult<Task<()>> {
+async fn watcher(client: &Client, name: &LockName, limit: Duration) -> CaseResult<Task<()>> {
     let mut hints = client.watch().await?;
     let name = name.clone();
-    Ok(spawn(async move { hinted(&mut hints, &name, patience).await }))
+    Ok(spawn(async move { hinted(&mut hints, &name, limit).await }))
 }
 
 async fn a_release_is_hinted_to_other_clients(ctx: Ctx) -> CaseResult {
@@ -106,7 +106,7 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
     // Hints that the grants may have caused have arrived by then.
     sleep(ctx.hint_window()).await;
     let mut hints = waiter.watch().await?;
-    let patience = ctx.hint_patience();
+    let limit = ctx.hint_patience();
     let watcher = spawn({
         let end = end.clone();
         async move {
@@ -121,7 +121,7 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
                 }
             };
             // If hints name no lock, every hint would end this wait, so it also ends after a time.
-            let _ = timeout(patience, wait).await;
+            let _ = timeout(limit, wait).await;
             Ok(seen)
         }
     });
@@ -162,7 +162,7 @@ async fn many_changes_at_once_are_all_hinted(ctx: Ctx) -> CaseResult {
     }
     sleep(ctx.hint_window()).await;
     let mut hints = waiter.watch().await?;
-    let patience = ctx.hint_patience();
+    let limit = ctx.hint_patience();
     let watcher = spawn(async move {
         let mut missing: HashSet<LockName> = names.into_iter().collect();
         let wait = async {
@@ -174,7 +174,7 @@ async fn many_changes_at_once_are_all_hinted(ctx: Ctx) -> CaseResult {
                 }
             }
         };
-        let _ = timeout(patience, wait).await;
+        let _ = timeout(limit, wait).await;
         assert!(missing.is_empty(), "{} of 64 releases were not hinted at", missing.len());
         Ok(())
     });
@@ -205,7 +205,7 @@ async fn a_gap_is_followed_by_a_hint_or_the_end(ctx: Ctx) -> CaseResult {
     let name = ctx.name("job");
     let taken = near.take(&name, ctx.long_ttl()).await?;
     let mut hints = far.watch().await?;
-    let patience = ctx.hint_patience() + PATIENCE;
+    let limit = ctx.hint_patience() + LIMIT;
     let watcher = spawn({
         let name = name.clone();
         async move {
@@ -216,7 +216,7 @@ async fn a_gap_is_followed_by_a_hint_or_the_end(ctx: Ctx) -> CaseResult {
                     }
                 }
             };
-            let told = timeout(patience, wait).await;
+            let told = timeout(limit, wait).await;
             assert!(told.is_ok(), "the watcher was told nothing of a change that it missed");
             Ok(())
         }

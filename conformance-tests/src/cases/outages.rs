@@ -10,7 +10,7 @@ use leasehold_core::{Client as Engine, ErrorKind, Guard, Hint, LeaseId, LockStor
 use tokio::time::{sleep, timeout};
 
 use super::engine::ttl;
-use super::unknown::{PATIENCE, over_link};
+use super::unknown::{LIMIT, over_link};
 use crate::expect::{extended, granted};
 use crate::{CaseResult, Client, Ctx, Failure, Victim, spawn};
 
@@ -36,7 +36,7 @@ async fn engine(ctx: &Ctx, server: &dyn Victim, settings: Settings) -> CaseResul
 async fn take(engine: &Engine, lock: &str) -> CaseResult<Guard> {
     let taking = async {
         loop {
-            match engine.lock(lock)?.acquire(PATIENCE).await {
+            match engine.lock(lock)?.acquire(LIMIT).await {
                 Ok(guard) => return Ok(guard),
                 Err(error) if error.is_transient() => sleep(Duration::from_millis(100)).await,
                 Err(error) => return Err(error.into()),
@@ -47,7 +47,7 @@ async fn take(engine: &Engine, lock: &str) -> CaseResult<Guard> {
 }
 
 async fn in_time<T>(otherwise: &str, future: impl Future<Output = T>) -> CaseResult<T> {
-    timeout(PATIENCE, future).await.map_err(|_| Failure::new(otherwise))
+    timeout(LIMIT, future).await.map_err(|_| Failure::new(otherwise))
 }
 
 async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
@@ -62,10 +62,10 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     // The watch is polled all the time, as the engine does.
     let mut hints = hasty.store().watch().await?;
     let told = Arc::new(AtomicBool::new(false));
-    let (heard, name) = (Arc::clone(&told), ctx.name("lost"));
+    let (seen, name) = (Arc::clone(&told), ctx.name("lost"));
     let _listening = spawn(async move {
         while let Some(hint) = hints.next().await {
-            heard.fetch_or(hint == Hint::Name(name.clone()), Ordering::Relaxed);
+            seen.fetch_or(hint == Hint::Name(name.clone()), Ordering::Relaxed);
         }
         Ok(())
     });
@@ -82,11 +82,11 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     assert!(next.token() > lost.token());
     assert!(next.is_held() && !lost.is_held());
     // On a busy machine the release may take longer than such a short lease lasts.
-    next.release_within(PATIENCE).await?;
+    next.release_within(LIMIT).await?;
     let released = async {
         while !told.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(100)).await;
-            take(&hasty, "lost").await?.release_within(PATIENCE).await?;
+            take(&hasty, "lost").await?.release_within(LIMIT).await?;
         }
         Ok::<_, Failure>(())
     };
@@ -104,7 +104,7 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     assert!(kept.is_held(), "the server forgot a lease that was in force");
     assert!(hasty.lock("kept")?.try_acquire().await?.is_none());
     let token = kept.token();
-    kept.release_within(PATIENCE).await?;
+    kept.release_within(LIMIT).await?;
     assert!(take(&hasty, "kept").await?.token() > token);
     Ok(())
 }
@@ -149,7 +149,7 @@ async fn a_slow_server_is_waited_for(ctx: Ctx) -> CaseResult {
     extended(client.renew(&taken.name, taken.lease, ctx.long_ttl()).await?);
     client.give_back(&taken).await?;
     // A link that is too slow makes the call time out.
-    link.slow(PATIENCE * 2).await;
+    link.slow(LIMIT * 2).await;
     let options = client.options(LeaseId::new(), ctx.long_ttl());
     let asked = client.store().acquire(&taken.name, &options);
     let error = in_time("a call never ends", asked).await?.expect_err("it is too slow");
@@ -162,7 +162,7 @@ async fn whoever_follows_a_cut_off_holder_comes_after_its_trust(ctx: Ctx) -> Cas
     let (link, far) = over_link(&ctx).await?;
     let settings = Settings::new().ttl(ttl(&ctx));
     let engine = Engine::builder(far.store().clone()).settings(settings).build()?;
-    let guard = engine.lock("job")?.acquire(PATIENCE).await?;
+    let guard = engine.lock("job")?.acquire(LIMIT).await?;
     link.cut().await;
     let (name, long) = (ctx.name("job"), ctx.long_ttl());
     let next = near.take_when_free(&name, long);

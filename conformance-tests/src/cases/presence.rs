@@ -8,7 +8,7 @@ use leasehold_core::{
 use uuid::Uuid;
 
 use super::engine::{campaign, client};
-use crate::client::patiently;
+use crate::client::retry_while_busy;
 use crate::job_log::{JobBehaviour, JobLog};
 use crate::{CaseResult, Client, Ctx, Failure};
 
@@ -34,7 +34,7 @@ fn presence(campaigns: &[&str]) -> Presence {
 /// cases.
 async fn announce(client: &Client, presence: &Presence, ttl: Duration) -> CaseResult {
     let store = client.store();
-    match patiently!(
+    match retry_while_busy!(
         store.announce(presence, ttl),
         ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
     ) {
@@ -47,12 +47,12 @@ async fn announce(client: &Client, presence: &Presence, ttl: Duration) -> CaseRe
 
 async fn withdraw(client: &Client, instance: Uuid) -> Result<()> {
     let store = client.store();
-    patiently!(store.withdraw(instance), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown)
+    retry_while_busy!(store.withdraw(instance), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown)
 }
 
 async fn known(client: &Client) -> Result<Vec<InstanceRecord>> {
     let store = client.store();
-    patiently!(store.instances(), ErrorKind::Unavailable)
+    retry_while_busy!(store.instances(), ErrorKind::Unavailable)
 }
 
 async fn said(client: &Client) -> Result<Vec<Presence>> {

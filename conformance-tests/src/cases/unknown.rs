@@ -81,7 +81,7 @@ async fn a_retry_settles_a_lost_disable_and_enable(ctx: Ctx) -> CaseResult {
 }
 
 /// This is longer than any store waits for a server by itself.
-pub(super) const PATIENCE: Duration = Duration::from_secs(100);
+pub(super) const LIMIT: Duration = Duration::from_secs(100);
 
 /// A write has this long to arrive.
 const ARRIVAL: Duration = Duration::from_secs(3);
@@ -110,7 +110,7 @@ async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseRe
     // A pool may still test a connection that was returned.
     tokio::time::sleep(Duration::from_millis(300)).await;
     link.swallow_replies().await;
-    let error = timeout(PATIENCE, far.store().release(&taken.name, taken.lease))
+    let error = timeout(LIMIT, far.store().release(&taken.name, taken.lease))
         .await
         .map_err(|_| Failure::new("a call without a reply never ends"))?
         .expect_err("no reply came");
@@ -155,7 +155,7 @@ async fn withheld(ctx: &Ctx, name: &LockName) -> CaseResult<bool> {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let lease = LeaseId::new();
     link.swallow_replies().await;
-    let acquired = timeout(PATIENCE, far.store().acquire(name, &far.options(lease, ttl))).await;
+    let acquired = timeout(LIMIT, far.store().acquire(name, &far.options(lease, ttl))).await;
     link.restore().await;
     let never = |_| Failure::new("a call without a reply never ends");
     let error = acquired.map_err(never)?.expect_err("no reply came");
@@ -183,7 +183,7 @@ async fn a_cut_off_client_says_what_it_knows(ctx: Ctx) -> CaseResult {
     let mut tried = Vec::new();
     for attempt in 0..4 {
         let (name, lease) = (ctx.name(&format!("job {attempt}")), LeaseId::new());
-        let error = timeout(PATIENCE, far.store().acquire(&name, &far.options(lease, ttl)))
+        let error = timeout(LIMIT, far.store().acquire(&name, &far.options(lease, ttl)))
             .await
             .map_err(|_| Failure::new("a call of a cut-off client never ends"))?
             .expect_err("the client is cut off");
@@ -227,7 +227,7 @@ async fn a_write_that_arrived_is_unknown_though_its_retry_does_not(ctx: Ctx) -> 
         // If the call reads first, it does not send its write, and there is nothing to check.
         let arrived = timeout(ARRIVAL, arrives).await.is_ok();
         link.cut().await;
-        let ended = timeout(PATIENCE, acquiring.join()).await;
+        let ended = timeout(LIMIT, acquiring.join()).await;
         let answer = ended.map_err(|_| Failure::new("a call of a cut-off client never ends"))??;
         let error = answer.expect_err("no reply came through");
         link.restore().await;

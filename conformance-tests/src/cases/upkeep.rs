@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::engine::{campaign, client, ttl};
-use super::unknown::{PATIENCE, over_link};
+use super::unknown::{LIMIT, over_link};
 use crate::failure::caught;
 use crate::job_log::{Entry, JobBehaviour, JobLog};
 use crate::{CaseResult, Ctx, Failure};
@@ -36,9 +36,9 @@ async fn leases_are_kept_when_the_open_connections_go_silent(ctx: Ctx) -> CaseRe
     let log = JobLog::default();
     let works = JobBehaviour::Works(Duration::ZERO);
     let leader = campaign(engine.election("term")?, &log, 1, works);
-    let leads = timeout(PATIENCE, log.wait_for_terms(1)).await;
+    let leads = timeout(LIMIT, log.wait_for_terms(1)).await;
     leads.map_err(|_| Failure::new("nobody leads"))?;
-    let guard = engine.lock("job")?.acquire(PATIENCE).await?;
+    let guard = engine.lock("job")?.acquire(LIMIT).await?;
     // The heartbeat connections are open once the first heartbeat was answered.
     let trusted_until = || Instant::now() + guard.remaining();
     let first = trusted_until();
@@ -104,7 +104,7 @@ async fn a_lock_is_kept_while_the_runtime_of_its_holder_computes(ctx: Ctx) -> Ca
     let (there, computing) = (ctx.clone(), Arc::clone(&computes));
     let holder = on_one_thread(async move {
         let engine = client(&there).await?;
-        let guard = engine.lock("job")?.acquire(PATIENCE).await?;
+        let guard = engine.lock("job")?.acquire(LIMIT).await?;
         _ = granted.send(());
         let held = compute(&there, &computing, || guard.is_held());
         guard.release().await?;
@@ -139,7 +139,7 @@ async fn a_term_is_kept_while_the_runtime_of_its_job_computes(ctx: Ctx) -> CaseR
             }
         });
         let handle = engine.election("job")?.spawn(job);
-        let held = timeout(PATIENCE, held.recv()).await;
+        let held = timeout(LIMIT, held.recv()).await;
         let held = held.ok().flatten().ok_or_else(|| Failure::new("the job did not run"))?;
         handle.shutdown().await;
         Ok(held)

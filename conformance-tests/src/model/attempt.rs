@@ -11,4 +11,4 @@ pub(crate) struct Attempt {
 }
 
 /// The answer to a call, or `None` if it was lost.
-pub(super) type Heard<'a, T> = Option<&'a T>;
+pub(super) type Reply<'a, T> = Option<&'a T>;

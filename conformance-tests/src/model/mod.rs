@@ -20,7 +20,7 @@ use leasehold_core::{
 };
 
 pub(crate) use attempt::Attempt;
-use attempt::Heard;
+use attempt::Reply;
 use state::State;
 pub(crate) use window::{Precision, Window};
 
@@ -47,46 +47,46 @@ impl Model {
         &mut self,
         by: &Attempt,
         ttl: Duration,
-        heard: Heard<'_, AcquireOutcome>,
+        reply: Reply<'_, AcquireOutcome>,
         at: Window,
     ) -> Result<(), Wrong> {
-        self.follow(heard.is_none(), at, |state| state.acquire(by, ttl, heard, at))
+        self.follow(reply.is_none(), at, |state| state.acquire(by, ttl, reply, at))
     }
 
     pub(crate) fn renew(
         &mut self,
         id: LeaseId,
         ttl: Duration,
-        heard: Heard<'_, RenewOutcome>,
+        reply: Reply<'_, RenewOutcome>,
         at: Window,
     ) -> Result<(), Wrong> {
-        self.follow(heard.is_none(), at, |state| state.renew(id, ttl, heard, at))
+        self.follow(reply.is_none(), at, |state| state.renew(id, ttl, reply, at))
     }
 
     pub(crate) fn release(
         &mut self,
         id: LeaseId,
-        heard: Heard<'_, ReleaseOutcome>,
+        reply: Reply<'_, ReleaseOutcome>,
         at: Window,
     ) -> Result<(), Wrong> {
-        self.follow(heard.is_none(), at, |state| state.release(id, heard))
+        self.follow(reply.is_none(), at, |state| state.release(id, reply))
     }
 
     pub(crate) fn disable(
         &mut self,
         options: &DisableOptions,
-        heard: Heard<'_, DisableOutcome>,
+        reply: Reply<'_, DisableOutcome>,
         at: Window,
     ) -> Result<(), Wrong> {
-        self.follow(heard.is_none(), at, |state| state.disable(options, heard))
+        self.follow(reply.is_none(), at, |state| state.disable(options, reply))
     }
 
     pub(crate) fn enable(
         &mut self,
-        heard: Heard<'_, EnableOutcome>,
+        reply: Reply<'_, EnableOutcome>,
         at: Window,
     ) -> Result<(), Wrong> {
-        self.follow(heard.is_none(), at, |state| state.enable(heard))
+        self.follow(reply.is_none(), at, |state| state.enable(reply))
     }
 
     /// Takes into account what `get` or `list` returned for the name.

@@ -7,7 +7,7 @@ use leasehold_core::{
     LeaseId, LockRecord, Reason, ReleaseOutcome, RenewOutcome,
 };
 
-use super::attempt::{Attempt, Heard};
+use super::attempt::{Attempt, Reply};
 use super::window::{End, Window, lasts};
 
 /// One state that a name may be in.
@@ -65,8 +65,8 @@ impl Token {
 
 /// Returns whether the answer, if it was received, is this one.
 macro_rules! answers {
-    ($heard:expr, $answer:pat $(if $agrees:expr)?) => {
-        match $heard {
+    ($reply:expr, $answer:pat $(if $agrees:expr)?) => {
+        match $reply {
             None => true,
             Some($answer) => true $(&& $agrees)?,
             Some(_) => false,
@@ -103,33 +103,33 @@ impl State {
         &mut self,
         by: &Attempt,
         ttl: Duration,
-        heard: Heard<'_, AcquireOutcome>,
+        reply: Reply<'_, AcquireOutcome>,
         at: Window,
     ) -> bool {
         use AcquireOutcome::{Disabled, Granted, Held};
         if let Some(disabled) = &self.disabled {
-            return answers!(heard, Disabled(told) if is_told(disabled, told));
+            return answers!(reply, Disabled(told) if is_told(disabled, told));
         }
         let token = &mut self.token;
         match &self.lease {
             Some(lease) if lease.of.id == by.id => answers!(
-                heard,
+                reply,
                 Granted(told) if token.is(Some(told.token)) && lease.end.is_in(told.left, at)
             ),
             Some(lease) => answers!(
-                heard,
+                reply,
                 Held(told) if token.is(Some(told.token))
                     && lease.end.is_in(told.left, at)
                     && lease.of.holder == told.holder
             ),
             None => {
-                let left = if let Some(Granted(told)) = heard { told.left } else { ttl };
+                let left = if let Some(Granted(told)) = reply { told.left } else { ttl };
                 *token = token.next();
                 self.lease =
                     Some(Lease { of: by.clone(), end: End::after(left, at), ending: None });
                 self.used = true;
                 answers!(
-                    heard,
+                    reply,
                     Granted(told) if token.is(Some(told.token)) && lasts(told.left, ttl, at)
                 )
             }
@@ -140,58 +140,61 @@ impl State {
         &mut self,
         id: LeaseId,
         ttl: Duration,
-        heard: Heard<'_, RenewOutcome>,
+        reply: Reply<'_, RenewOutcome>,
         at: Window,
     ) -> bool {
         use RenewOutcome::{Disabled, Extended, Lost};
-        let Some(lease) = self.lease_of(id) else { return answers!(heard, Lost) };
+        let Some(lease) = self.lease_of(id) else { return answers!(reply, Lost) };
         match &lease.ending {
             Some(why) => answers!(
-                heard,
+                reply,
                 Disabled { reason, left } if reason == why && lease.end.is_in(*left, at)
             ),
             // The lease was extended, and had expired before the store read the result.
-            None if matches!(heard, Some(Lost)) => {
+            None if matches!(reply, Some(Lost)) => {
                 self.lease = None;
                 at.outlasts(ttl)
             }
             None => {
-                let left = if let Some(Extended { left }) = heard { *left } else { ttl };
+                let left = if let Some(Extended { left }) = reply { *left } else { ttl };
                 lease.end = End::after(left, at);
-                answers!(heard, Extended { left } if lasts(*left, ttl, at))
+                answers!(reply, Extended { left } if lasts(*left, ttl, at))
             }
         }
     }
 
-    pub(super) fn release(&mut self, id: LeaseId, heard: Heard<'_, ReleaseOutcome>) -> bool {
+    pub(super) fn release(&mut self, id: LeaseId, reply: Reply<'_, ReleaseOutcome>) -> bool {
         if self.lease_of(id).is_none() {
-            return answers!(heard, ReleaseOutcome::NotHeld);
+            return answers!(reply, ReleaseOutcome::NotHeld);
         }
         self.lease = None;
-        answers!(heard, ReleaseOutcome::Released)
+        answers!(reply, ReleaseOutcome::Released)
     }
 
     pub(super) fn disable(
         &mut self,
         options: &DisableOptions,
-        heard: Heard<'_, DisableOutcome>,
+        reply: Reply<'_, DisableOutcome>,
     ) -> bool {
         if let Some(disabled) = &self.disabled {
-            return answers!(heard, DisableOutcome::AlreadyDisabled(told) if is_told(disabled, told));
+            return answers!(
+                reply,
+                DisableOutcome::AlreadyDisabled(told) if is_told(disabled, told)
+            );
         }
         self.disabled = Some(options.clone());
         self.used = true;
         if let Some(lease) = &mut self.lease {
             lease.ending = Some(options.reason.clone());
         }
-        answers!(heard, DisableOutcome::Disabled)
+        answers!(reply, DisableOutcome::Disabled)
     }
 
-    pub(super) fn enable(&mut self, heard: Heard<'_, EnableOutcome>) -> bool {
+    pub(super) fn enable(&mut self, reply: Reply<'_, EnableOutcome>) -> bool {
         match self.disabled.take() {
             // The lease in force must still end.
-            Some(_) => answers!(heard, EnableOutcome::Enabled),
-            None => answers!(heard, EnableOutcome::AlreadyEnabled),
+            Some(_) => answers!(reply, EnableOutcome::Enabled),
+            None => answers!(reply, EnableOutcome::AlreadyEnabled),
         }
     }
 

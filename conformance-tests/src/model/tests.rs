@@ -43,25 +43,25 @@ impl Told {
         }
     }
 
-    fn acquires(&mut self, attempt: usize, heard: Option<AcquireOutcome>, at: Window) -> bool {
-        self.model.acquire(&self.attempts[attempt], TTL, heard.as_ref(), at).is_ok()
+    fn acquires(&mut self, attempt: usize, reply: Option<AcquireOutcome>, at: Window) -> bool {
+        self.model.acquire(&self.attempts[attempt], TTL, reply.as_ref(), at).is_ok()
     }
 
-    fn renews(&mut self, attempt: usize, heard: Option<RenewOutcome>, at: Window) -> bool {
-        self.model.renew(self.attempts[attempt].id, TTL, heard.as_ref(), at).is_ok()
+    fn renews(&mut self, attempt: usize, reply: Option<RenewOutcome>, at: Window) -> bool {
+        self.model.renew(self.attempts[attempt].id, TTL, reply.as_ref(), at).is_ok()
     }
 
-    fn releases(&mut self, attempt: usize, heard: Option<ReleaseOutcome>, at: Window) -> bool {
-        self.model.release(self.attempts[attempt].id, heard.as_ref(), at).is_ok()
+    fn releases(&mut self, attempt: usize, reply: Option<ReleaseOutcome>, at: Window) -> bool {
+        self.model.release(self.attempts[attempt].id, reply.as_ref(), at).is_ok()
     }
 
-    fn disables(&mut self, reason: &str, heard: Option<DisableOutcome>, at: Window) -> bool {
+    fn disables(&mut self, reason: &str, reply: Option<DisableOutcome>, at: Window) -> bool {
         let options = DisableOptions { reason: Reason::new(reason).unwrap(), by: None };
-        self.model.disable(&options, heard.as_ref(), at).is_ok()
+        self.model.disable(&options, reply.as_ref(), at).is_ok()
     }
 
-    fn enables(&mut self, heard: Option<EnableOutcome>, at: Window) -> bool {
-        self.model.enable(heard.as_ref(), at).is_ok()
+    fn enables(&mut self, reply: Option<EnableOutcome>, at: Window) -> bool {
+        self.model.enable(reply.as_ref(), at).is_ok()
     }
 
     fn sees(&mut self, record: Option<&LockRecord>, at: Window) -> bool {

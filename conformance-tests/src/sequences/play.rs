@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::step::{ATTEMPTS, Fate, Move, NAMES, Renewal, Step, Ttl, name_of};
 use super::words;
-use crate::client::patiently;
+use crate::client::retry_while_busy;
 use crate::model::{Attempt, Model, Precision, Window, Wrong};
 use crate::{Client, Ctx};
 
@@ -91,8 +91,8 @@ macro_rules! call {
         let before = Instant::now();
         let answer = match $fate {
             Fate::RequestLost => None,
-            Fate::AnswerLost => patiently!($call, ErrorKind::Unavailable).map(|_| None)?,
-            Fate::Answered => patiently!($call, ErrorKind::Unavailable).map(Some)?,
+            Fate::AnswerLost => retry_while_busy!($call, ErrorKind::Unavailable).map(|_| None)?,
+            Fate::Answered => retry_while_busy!($call, ErrorKind::Unavailable).map(Some)?,
         };
         (answer, $play.window(before))
     }};
@@ -254,7 +254,7 @@ impl<'a> Play<'a> {
     async fn list(&mut self, client: &Client) -> std::result::Result<(), Stop> {
         let before = Instant::now();
         let listed: Result<Vec<LockRecord>> =
-            patiently!(client.store().list_all(self.prefix), ErrorKind::Unavailable);
+            retry_while_busy!(client.store().list_all(self.prefix), ErrorKind::Unavailable);
         let (listed, at) = (listed?, self.window(before));
         let names: Vec<&LockName> = listed.iter().map(|record| &record.name).collect();
         if !names.is_sorted() || names.iter().any(|name| !self.names.contains(name)) {

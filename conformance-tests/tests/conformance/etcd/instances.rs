@@ -10,7 +10,7 @@ use leasehold_conformance::servers::catalog::ETCD;
 use leasehold_core::{Holder, LockName, Presence};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::support::{PATIENCE, TTL, connect, namespace};
+use super::support::{LIMIT, TTL, connect, namespace};
 use super::{Etcd, client, start_server};
 use crate::broken::broken;
 
@@ -88,7 +88,7 @@ pub(super) async fn leases(_: Arc<Etcd>) -> CaseResult {
         other.store().announce(&here, ttl).await?;
         let begun = Instant::now();
         while granted(&mut raw).await? > 1 {
-            assert!(begun.elapsed() < PATIENCE, "leases pile up");
+            assert!(begun.elapsed() < LIMIT, "leases pile up");
             sleep(Duration::from_millis(50)).await;
         }
         let known = one.store().instances().await?;

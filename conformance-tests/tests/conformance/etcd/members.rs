@@ -11,7 +11,7 @@ use leasehold_core::{LeaseId, LockStoreExt, ReleaseOutcome, RenewOptions};
 use tokio::time::timeout;
 
 use super::cluster::Cluster;
-use super::support::{PATIENCE, TTL, connect, name, namespace};
+use super::support::{LIMIT, TTL, connect, name, namespace};
 use super::{Etcd, metrics};
 use crate::broken::broken;
 
@@ -55,7 +55,7 @@ pub(super) async fn cut_off(_: Arc<Etcd>) -> CaseResult {
         use_once(&store, "one more").await?;
         let mut hints = store.watch().await?;
         use_once(&store, "one more").await?;
-        let hint = timeout(PATIENCE, hints.next()).await?;
+        let hint = timeout(LIMIT, hints.next()).await?;
         assert!(hint.is_some(), "the watch ended");
     }
     Ok(())

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use super::support::{PATIENCE, TTL, connect, name, namespace};
+use super::support::{LIMIT, TTL, connect, name, namespace};
 use super::{Etcd, client, instances, members, metrics, options, records, start_server, tls};
 use crate::broken::broken;
 use crate::kept;
@@ -90,7 +90,7 @@ async fn users(_: Arc<Etcd>) -> CaseResult {
     assert_eq!(app.store().instances().await?.len(), 1);
     app.store().withdraw(here.holder.instance).await?;
     assert_eq!(app.store().instances().await?, []);
-    let hint = timeout(PATIENCE, futures_util::StreamExt::next(&mut hints)).await;
+    let hint = timeout(LIMIT, futures_util::StreamExt::next(&mut hints)).await;
     assert!(hint.is_ok_and(|hint| hint.is_some()));
     // If etcd has forgotten a token, as it does after five minutes, the store requests a new one.
     server.stop().await?;
@@ -142,7 +142,7 @@ async fn no_etcd(_: Arc<Etcd>) -> CaseResult {
         });
         for user in ["", "u:secret@"] {
             let url = format!("etcd://{user}{address}");
-            let opened = timeout(PATIENCE, connect(&url, &namespace)).await;
+            let opened = timeout(LIMIT, connect(&url, &namespace)).await;
             let error = opened.expect("it ends").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{answer:?}: {error:?}");
             assert!(!format!("{error:?}").contains("secret"), "{error:?}");
@@ -184,10 +184,10 @@ async fn compaction(backend: Arc<Etcd>) -> CaseResult {
     let revision = i64::from(near.take(&name("other"), TTL).await?.token);
     raw.compact(revision, None).await.map_err(broken)?;
     proxy.set(Conduct::Pass);
-    let hint = timeout(PATIENCE, futures_util::StreamExt::next(&mut hints)).await.expect("a hint");
+    let hint = timeout(LIMIT, futures_util::StreamExt::next(&mut hints)).await.expect("a hint");
     assert_eq!(hint, Some(leasehold_core::Hint::Anything));
     near.disable(&name("job"), "upkeep").await?;
-    let hint = timeout(PATIENCE, futures_util::StreamExt::next(&mut hints)).await.expect("a hint");
+    let hint = timeout(LIMIT, futures_util::StreamExt::next(&mut hints)).await.expect("a hint");
     assert!(hint.is_some());
     Ok(())
 }

@@ -10,7 +10,7 @@ use leasehold_core::{LockName, Namespace, Result};
 use super::options;
 
 /// No call takes as long as this.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// No case takes as long as this.
 pub(super) const TTL: Duration = Duration::from_secs(400);

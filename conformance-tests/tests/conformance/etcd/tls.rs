@@ -11,7 +11,7 @@ use leasehold_core::{Error, ErrorKind, Hint};
 use tokio::time::timeout;
 
 use super::Etcd;
-use super::support::{PATIENCE, TTL, connect, name, namespace};
+use super::support::{LIMIT, TTL, connect, name, namespace};
 use crate::files::Files;
 
 const SECURED: Image = Image {
@@ -64,12 +64,12 @@ async fn use_lock(url: &str) -> CaseResult {
     let taken = client.take(&name("job"), TTL).await?;
     extended(client.renew(&taken.name, taken.lease, TTL).await?);
     client.give_back(&taken).await?;
-    assert_eq!(timeout(PATIENCE, hints.next()).await?, Some(Hint::Name(taken.name)));
+    assert_eq!(timeout(LIMIT, hints.next()).await?, Some(Hint::Name(taken.name)));
     Ok(())
 }
 
 async fn refusal(url: &str) -> CaseResult<Error> {
-    let opened = timeout(PATIENCE, connect(url, &namespace()?)).await?;
+    let opened = timeout(LIMIT, connect(url, &namespace()?)).await?;
     Ok(opened.expect_err("it cannot be opened"))
 }
 

@@ -23,7 +23,7 @@ use super::{MySql, options};
 use crate::abandoned::{self, Outage};
 
 /// The limit for everything that has no time limit of its own.
-const PATIENCE: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// This is more than the sessions of a store, abandoned calls included, and much less than the
 /// number of calls.
@@ -69,7 +69,7 @@ impl MySql {
             }
             Ok::<_, Failure>(())
         };
-        timeout(PATIENCE, gone).await.map_err(|_| Failure::new("the killed sessions do not end"))?
+        timeout(LIMIT, gone).await.map_err(|_| Failure::new("the killed sessions do not end"))?
     }
 }
 
@@ -102,7 +102,7 @@ async fn works_again(client: &Client) -> CaseResult {
     let options = client.options(lease, LONG);
     let (job, store) = (name("afterwards"), client.store());
     let work = async { while store.acquire(&job, &options).await.is_err() {} };
-    timeout(PATIENCE, work).await.map_err(|_| Failure::new("the store never works again"))?;
+    timeout(LIMIT, work).await.map_err(|_| Failure::new("the store never works again"))?;
     extended(client.renew(&job, lease, LONG).await?);
     assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::Released);
     Ok(())
@@ -148,7 +148,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
                     }
                 }
             };
-            timeout(PATIENCE, told)
+            timeout(LIMIT, told)
                 .await
                 .map_err(|_| Failure::new("abandoned calls continue to open connections"))?;
         }
@@ -257,7 +257,7 @@ pub(super) async fn a_grant_whose_answer_is_lost_keeps_its_token(
             sleep(Duration::from_millis(10)).await;
         }
     };
-    let first = timeout(PATIENCE, committed).await;
+    let first = timeout(LIMIT, committed).await;
     let first = first.map_err(|_| Failure::new("the acquire does not arrive"))??;
     // The connection ends, and new ones work.
     link.proxy.set(Conduct::Pass);
@@ -283,7 +283,7 @@ pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
         }
         Ok::<_, Failure>(client.store().release(&job, taken.lease).await?)
     };
-    let released = timeout(PATIENCE, beats)
+    let released = timeout(LIMIT, beats)
         .await
         .map_err(|_| Failure::new("heartbeats wait behind the application's statements"))??;
     assert_eq!(released, ReleaseOutcome::Released);
@@ -359,7 +359,7 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<MySql>) -> C
             Ok::<_, Failure>(())
         };
         if most > 1 {
-            timeout(PATIENCE * 2, rest)
+            timeout(LIMIT * 2, rest)
                 .await
                 .map_err(|_| Failure::new("idle connections are not closed"))??;
         }

@@ -15,7 +15,7 @@ use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 
 /// The limit for everything that has no time limit of its own.
-const PATIENCE: Duration = Duration::from_secs(100);
+const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
@@ -38,7 +38,7 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
                 assert!(error.is_transient(), "{error:?}");
             }
         };
-        timeout(PATIENCE, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
+        timeout(LIMIT, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
         // Heartbeats have a connection of their own. A read notices that the one for calls is dead.
         client.store().get(&name("job")).await?;
         let changed = name(&format!("changed {round}"));
@@ -51,7 +51,7 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
             }
             panic!("the watch ended");
         };
-        timeout(PATIENCE, told).await.map_err(|_| Failure::new("the watch is dead"))?;
+        timeout(LIMIT, told).await.map_err(|_| Failure::new("the watch is dead"))?;
     }
     backend.clean(&namespace).await?;
     Ok(())
@@ -80,7 +80,7 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<MySql>) 
     let last = name("last");
     client.disable(&last, "upkeep").await?;
     let told = async { while unread.next().await != Some(Hint::Name(last.clone())) {} };
-    timeout(PATIENCE, told).await.map_err(|_| Failure::new("the watch is dead"))?;
+    timeout(LIMIT, told).await.map_err(|_| Failure::new("the watch is dead"))?;
     backend.clean(&namespace).await?;
     Ok(())
 }
@@ -94,9 +94,9 @@ pub(super) async fn a_closed_pool_ends_the_watch(backend: Arc<MySql>) -> CaseRes
     let client = Client::new(Arc::new(store));
     let mut hints = client.watch().await?;
     client.take(&name("job"), LONG).await?;
-    timeout(PATIENCE, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
+    timeout(LIMIT, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
     let end = async { while hints.next().await.is_some() {} };
-    timeout(PATIENCE, end).await.map_err(|_| Failure::new("the watch goes on"))?;
+    timeout(LIMIT, end).await.map_err(|_| Failure::new("the watch goes on"))?;
     // Its user-level lock is no longer held, although the store still exists.
     let gone = async {
         while !backend.sessions(&namespace).await?.is_empty() {
@@ -104,7 +104,7 @@ pub(super) async fn a_closed_pool_ends_the_watch(backend: Arc<MySql>) -> CaseRes
         }
         Ok::<_, Failure>(())
     };
-    timeout(PATIENCE, gone).await.map_err(|_| Failure::new("a connection stays open"))??;
+    timeout(LIMIT, gone).await.map_err(|_| Failure::new("a connection stays open"))??;
     assert!(client.store().watch().await.is_err());
     let options = client.options(LeaseId::new(), LONG);
     let error = client.store().acquire(&name("job"), &options).await.expect_err("closed");

@@ -17,7 +17,7 @@ use super::support::{LONG, fresh, name};
 use super::{MySql, options, pool, start};
 
 /// The limit for everything that has no time limit of its own.
-const PATIENCE: Duration = Duration::from_secs(100);
+const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     backend: Arc<MySql>,
@@ -97,9 +97,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
         }
         CaseResult::Ok(())
     };
-    timeout(PATIENCE, gone)
-        .await
-        .map_err(|_| Failure::new("a session stays with the old one"))??;
+    timeout(LIMIT, gone).await.map_err(|_| Failure::new("a session stays with the old one"))??;
     drop(watches);
     backend.clean(&namespace).await?;
     Ok(())

@@ -22,7 +22,7 @@ use super::{MySql, options};
 use crate::stopped_clock::on_stopped_clock;
 
 /// The limit for everything that has no time limit of its own.
-const PATIENCE: Duration = Duration::from_secs(100);
+const LIMIT: Duration = Duration::from_secs(100);
 
 /// A waiter must be woken by a user-level lock within this time, in which its clock advances by
 /// less than the shortest pause between two reads.
@@ -135,7 +135,7 @@ impl Pair {
         };
         let mut waiting = std::pin::pin!(waiting);
         let released = tokio::select! {
-            released = timeout(PATIENCE, releasing) => {
+            released = timeout(LIMIT, releasing) => {
                 released.map_err(|_| Failure::new("no session waits for the user-level lock"))??
             }
             ended = &mut waiting => return ended.map(|()| false),
@@ -213,7 +213,7 @@ impl Watching {
 
     /// Returns how long after that time the hint arrived.
     async fn since(self, then: Instant) -> CaseResult<Duration> {
-        let woken = timeout(PATIENCE, self.0.join()).await;
+        let woken = timeout(LIMIT, self.0.join()).await;
         let woken = woken.map_err(|_| Failure::new("the waiter is never woken"))??;
         Ok(woken.saturating_duration_since(then))
     }
@@ -228,8 +228,8 @@ impl MySql {
         Ok(sqlx::query_scalar(query).bind(user.as_str()).fetch_one(self.admin()).await?)
     }
 
-    /// Returns how many commands a second that user sends, measured for at least that long and until
-    /// there is one.
+    /// Returns how many commands per second that user sends, measured for at least that long and
+    /// until there is one.
     async fn commands_a_second(&self, user: &Namespace, at_least: Duration) -> CaseResult<f64> {
         let (begun, before) = (Instant::now(), self.statements(user).await?);
         loop {
@@ -238,7 +238,7 @@ impl MySql {
             if sent > 0 {
                 return Ok(i32::try_from(sent).map(f64::from)? / begun.elapsed().as_secs_f64());
             }
-            assert!(begun.elapsed() < PATIENCE, "no command is sent");
+            assert!(begun.elapsed() < LIMIT, "no command is sent");
         }
     }
 
@@ -350,7 +350,7 @@ pub(super) async fn many_waiters_of_one_holder_all_come_through(backend: Arc<MyS
         Ok::<_, Failure>(Locks::new(MySqlStore::connect(backend.url(), &options).await?)?)
     };
     let first = open().await?;
-    let guard = first.lock("job")?.acquire(PATIENCE).await?;
+    let guard = first.lock("job")?.acquire(LIMIT).await?;
     let mut waiters = Vec::new();
     for _ in 0..20 {
         waiters.push(open().await?.lock("job")?);
@@ -361,7 +361,7 @@ pub(super) async fn many_waiters_of_one_holder_all_come_through(backend: Arc<MyS
         Ok(())
     });
     race(waiters.into_iter().map(|lock| async move {
-        let guard = lock.acquire(PATIENCE).await?;
+        let guard = lock.acquire(LIMIT).await?;
         sleep(Duration::from_millis(5)).await;
         guard.release().await?;
         Ok(())
@@ -412,7 +412,7 @@ pub(super) async fn connections_for_bells_are_few_and_go_away(backend: Arc<MySql
                 }
                 Ok(())
             };
-            timeout(PATIENCE, gone).await.unwrap_or_else(|_| Err(Failure::new(what)))
+            timeout(LIMIT, gone).await.unwrap_or_else(|_| Err(Failure::new(what)))
         }
     };
     // The connections of the pools stay open.

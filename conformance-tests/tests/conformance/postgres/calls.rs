@@ -21,7 +21,7 @@ use super::{Postgres, options};
 use crate::abandoned::{self, Outage};
 
 /// The limit for everything that has no time limit of its own.
-const PATIENCE: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// This is more than the sessions of a store, abandoned calls included, and much less than the
 /// number of calls.
@@ -85,7 +85,7 @@ async fn works_again(client: &Client) -> CaseResult {
     let options = client.options(lease, LONG);
     let (job, store) = (name("afterwards"), client.store());
     let work = async { while store.acquire(&job, &options).await.is_err() {} };
-    timeout(PATIENCE, work).await.map_err(|_| Failure::new("the store never works again"))?;
+    timeout(LIMIT, work).await.map_err(|_| Failure::new("the store never works again"))?;
     extended(client.renew(&job, lease, LONG).await?);
     assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::Released);
     Ok(())
@@ -131,7 +131,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
                     }
                 }
             };
-            timeout(PATIENCE, told)
+            timeout(LIMIT, told)
                 .await
                 .map_err(|_| Failure::new("abandoned calls continue to open connections"))?;
         }
@@ -280,7 +280,7 @@ pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
         }
         Ok::<_, Failure>(client.store().release(&job, taken.lease).await?)
     };
-    let released = timeout(PATIENCE, beats)
+    let released = timeout(LIMIT, beats)
         .await
         .map_err(|_| Failure::new("heartbeats wait behind the application's statements"))??;
     assert_eq!(released, ReleaseOutcome::Released);
@@ -352,7 +352,7 @@ pub(super) async fn sessions_that_end_while_idle_cost_no_call(
                 }
                 Ok::<_, Failure>(())
             };
-            timeout(PATIENCE, gone)
+            timeout(LIMIT, gone)
                 .await
                 .map_err(|_| Failure::new("the idle sessions do not end"))??;
             let store = client.store();
@@ -397,7 +397,7 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<Postgres>) -
             Ok::<_, Failure>(())
         };
         if most > 1 {
-            timeout(PATIENCE * 2, rest)
+            timeout(LIMIT * 2, rest)
                 .await
                 .map_err(|_| Failure::new("idle connections are not closed"))??;
         }

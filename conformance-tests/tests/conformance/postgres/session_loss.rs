@@ -15,7 +15,7 @@ use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
 /// The limit for everything that has no time limit of its own.
-const PATIENCE: Duration = Duration::from_secs(100);
+const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn a_terminated_session_is_replaced(backend: Arc<Postgres>) -> CaseResult {
     let namespace = fresh();
@@ -40,8 +40,8 @@ pub(super) async fn a_terminated_session_is_replaced(backend: Arc<Postgres>) -> 
                 assert!(error.is_transient(), "{error:?}");
             }
         };
-        timeout(PATIENCE, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
-        timeout(PATIENCE, hints.next()).await.map_err(|_| Failure::new("the watch is dead"))?;
+        timeout(LIMIT, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
+        timeout(LIMIT, hints.next()).await.map_err(|_| Failure::new("the watch is dead"))?;
     }
     backend.clean(&namespace).await?;
     Ok(())
@@ -63,7 +63,7 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres
     }
     client.give_back(&taken).await?;
     let told = async { while unread.next().await != Some(leasehold_core::Hint::Anything) {} };
-    timeout(PATIENCE, told).await.map_err(|_| Failure::new("what was missed is not told"))?;
+    timeout(LIMIT, told).await.map_err(|_| Failure::new("what was missed is not told"))?;
     let usage = async {
         loop {
             let used: f64 = sqlx::query_scalar("SELECT pg_notification_queue_usage()")
@@ -75,7 +75,7 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres
             sleep(Duration::from_millis(100)).await;
         }
     };
-    timeout(PATIENCE, usage).await.map_err(|_| Failure::new("the server keeps them all"))??;
+    timeout(LIMIT, usage).await.map_err(|_| Failure::new("the server keeps them all"))??;
     backend.clean(&namespace).await?;
     Ok(())
 }
@@ -86,9 +86,9 @@ pub(super) async fn a_closed_pool_ends_the_watch(backend: Arc<Postgres>) -> Case
     let pool = store.pool().clone();
     let client = leasehold_conformance::Client::new(Arc::new(store));
     let mut hints = client.watch().await?;
-    timeout(PATIENCE, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
+    timeout(LIMIT, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
     let end = async { while hints.next().await.is_some() {} };
-    timeout(PATIENCE, end).await.map_err(|_| Failure::new("the watch goes on"))?;
+    timeout(LIMIT, end).await.map_err(|_| Failure::new("the watch goes on"))?;
     assert!(client.watch().await.is_err());
     let error = client.acquire(&name("job"), LeaseId::new(), LONG).await.expect_err("closed");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");

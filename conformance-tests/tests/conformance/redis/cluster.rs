@@ -14,7 +14,7 @@ use leasehold_core::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Redis;
-use super::nodes::{Nodes, patiently};
+use super::nodes::{Nodes, retry_while_transient};
 use super::support::{LONG, fresh, name, open, presence};
 
 const PORTS: [u16; 6] = [7001, 7002, 7003, 7004, 7005, 7006];
@@ -283,7 +283,7 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     // The failure does not hide the names of the other shards either.
     assert_eq!(client.names("").await?, healthy);
     nodes.signal(victim, "CONT").await?;
-    let renewed = patiently(|| async {
+    let renewed = retry_while_transient(|| async {
         let renewed = client.store().renew(&batch).await?;
         match renewed.iter().find(|one| matches!(one, RenewOutcome::Unknown { .. })) {
             Some(one) => Err(Error::new(ErrorKind::Unavailable, format!("{one:?}"))),
@@ -400,10 +400,10 @@ pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> 
     let (victim, _, _) = all.iter().find(|(_, _, has)| *has).expect("a node has the slot");
     nodes.signal(*victim, "KILL").await?;
     let store = client.store();
-    extended(patiently(|| store.renew_one(&taken.name, taken.lease, LONG)).await?);
+    extended(retry_while_transient(|| store.renew_one(&taken.name, taken.lease, LONG)).await?);
     let batch =
         [&taken, &other].map(|t| RenewOptions { name: t.name.clone(), lease: t.lease, ttl: LONG });
-    let renewed = patiently(|| async {
+    let renewed = retry_while_transient(|| async {
         let renewed = store.renew(&batch).await?;
         match renewed.iter().find(|one| matches!(one, RenewOutcome::Unknown { .. })) {
             Some(one) => Err(Error::new(ErrorKind::Unavailable, format!("{one:?}"))),
@@ -411,12 +411,12 @@ pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> 
         }
     });
     renewed.await?.into_iter().for_each(|one| _ = extended(one));
-    patiently(|| store.release(&taken.name, taken.lease)).await?;
+    retry_while_transient(|| store.release(&taken.name, taken.lease)).await?;
     let all_names = ListOptions::default();
-    let names = patiently(|| store.list(&all_names)).await?;
+    let names = retry_while_transient(|| store.list(&all_names)).await?;
     assert_eq!(names.len(), 2);
     let options = client.options(LeaseId::new(), LONG);
-    let next = granted(patiently(|| store.acquire(&taken.name, &options)).await?);
+    let next = granted(retry_while_transient(|| store.acquire(&taken.name, &options)).await?);
     assert!(next.token > taken.token);
     Ok(())
 }

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::Redis;
 use super::endpoint::Endpoint;
-use super::nodes::{Nodes, patiently};
+use super::nodes::{Nodes, retry_while_transient};
 use super::support::{LONG, fresh, name, open};
 
 pub(super) async fn without_memory_leases_are_kept(backend: Arc<Redis>) -> CaseResult {
@@ -73,7 +73,7 @@ pub(super) async fn a_server_that_loads_is_waited_for(backend: Arc<Redis>) -> Ca
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     assert!(format!("{error:?} {error}").contains("loads its data"), "{error:?}");
     sleep(Duration::from_millis(100)).await;
-    let one = patiently(|| client.store().renew_one(&taken.name, taken.lease, LONG));
+    let one = retry_while_transient(|| client.store().renew_one(&taken.name, taken.lease, LONG));
     extended(one.await?);
     Ok(())
 }

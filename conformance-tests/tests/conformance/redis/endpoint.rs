@@ -19,7 +19,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const LIMIT: Duration = Duration::from_secs(30);
 
     /// Returns the server that all cases share: the given one or a new one.
     pub(super) async fn shared(image: &Image) -> Result<Self> {
@@ -80,8 +80,8 @@ impl Endpoint {
     pub(super) async fn connection(&self) -> Result<MultiplexedConnection> {
         // A busy machine may take longer than the driver's own limits.
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(Self::PATIENCE))
-            .set_response_timeout(Some(Self::PATIENCE));
+            .set_connection_timeout(Some(Self::LIMIT))
+            .set_response_timeout(Some(Self::LIMIT));
         self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(broken)
     }
 

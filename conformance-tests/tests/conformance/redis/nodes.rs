@@ -119,7 +119,7 @@ fn words(ports: &[u16]) -> String {
 }
 
 /// Repeats the call while its errors are transient, for no longer than a failover takes.
-pub(super) async fn patiently<T, F>(mut call: impl FnMut() -> F) -> CaseResult<T>
+pub(super) async fn retry_while_transient<T, F>(mut call: impl FnMut() -> F) -> CaseResult<T>
 where
     F: Future<Output = leasehold_core::Result<T>>,
 {

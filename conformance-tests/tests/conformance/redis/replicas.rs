@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Redis;
 use super::endpoint::Endpoint;
-use super::nodes::{Nodes, patiently};
+use super::nodes::{Nodes, retry_while_transient};
 use super::support::{LONG, fresh, name, open, refusal};
 
 /// Starts a primary at port 7001 and its replica at port 7002.
@@ -69,7 +69,7 @@ pub(super) async fn a_grant_waits_for_replicas_and_heartbeats_have_their_own_con
     }
     nodes.signal(7002, "CONT").await?;
     nodes.until(7001, &["INFO", "replication"], "state=online").await?;
-    patiently(|| async {
+    retry_while_transient(|| async {
         let options = client.options(LeaseId::new(), LONG);
         client.store().acquire(&name("after"), &options).await
     })
@@ -156,7 +156,7 @@ pub(super) async fn a_renewal_that_no_replica_has_is_unknown(backend: Arc<Redis>
         assert_eq!(renewed[1], RenewOutcome::Lost);
     }
     nodes.signal(7002, "CONT").await?;
-    let renewed = patiently(|| async {
+    let renewed = retry_while_transient(|| async {
         match client.store().renew_one(&taken.name, taken.lease, LONG).await? {
             RenewOutcome::Unknown { why } => {
                 Err(leasehold_core::Error::new(ErrorKind::Unavailable, why))
@@ -183,7 +183,7 @@ pub(super) async fn a_disable_that_no_replica_has_is_unknown(backend: Arc<Redis>
     }
     nodes.signal(7002, "CONT").await?;
     let job = name("job");
-    let outcome = patiently(|| client.disable(&job, "upkeep")).await?;
+    let outcome = retry_while_transient(|| client.disable(&job, "upkeep")).await?;
     assert_eq!(already_disabled(outcome).reason.as_str(), "upkeep");
     assert_eq!(nodes.ask(7002, &["HGET", &key, "disabled_reason"]).await?, "upkeep");
     Ok(())

@@ -10,7 +10,7 @@ use leasehold_core::{ErrorKind, Hint, LeaseId, LockStoreExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Redis;
-use super::nodes::{Nodes, patiently};
+use super::nodes::{Nodes, retry_while_transient};
 use super::support::{LONG, fresh, name, open, presence, refusal};
 
 const SENTINELS: [u16; 3] = [7011, 7012, 7013];
@@ -71,10 +71,10 @@ pub(super) async fn a_failover_by_sentinels_is_survived(backend: Arc<Redis>) -> 
     nodes.signal(7001, "KILL").await?;
     let store = client.store();
     // The same client continues on its own, and the holder that lost a grant is told so.
-    lost(patiently(|| store.renew_one(&last.name, last.lease, LONG)).await?);
-    extended(patiently(|| store.renew_one(&kept.name, kept.lease, LONG)).await?);
+    lost(retry_while_transient(|| store.renew_one(&last.name, last.lease, LONG)).await?);
+    extended(retry_while_transient(|| store.renew_one(&kept.name, kept.lease, LONG)).await?);
     let options = client.options(LeaseId::new(), LONG);
-    let next = patiently(|| store.acquire(&last.name, &options)).await?;
+    let next = retry_while_transient(|| store.acquire(&last.name, &options)).await?;
     assert!(granted(next).token > last.token);
     let here = presence();
     store.announce(&here, LONG).await?;
@@ -98,14 +98,14 @@ pub(super) async fn an_old_primary_that_comes_back_is_left(backend: Arc<Redis>) 
     nodes.until(7002, &["ROLE"], "master").await?;
     let options = active.options(LeaseId::new(), LONG);
     let store = active.store();
-    let next = patiently(|| store.acquire(&contended, &options)).await?;
+    let next = retry_while_transient(|| store.acquire(&contended, &options)).await?;
     let next = granted(next);
     nodes.signal(7001, "CONT").await?;
     nodes.until(7001, &["ROLE"], "slave").await?;
     // A connection to the old primary from before is replaced by one to the new primary.
     let options = idle.options(LeaseId::new(), LONG);
     let store = idle.store();
-    let refused = patiently(|| store.acquire(&contended, &options)).await?;
+    let refused = retry_while_transient(|| store.acquire(&contended, &options)).await?;
     assert_eq!(held(refused).token, next.token);
     let (error, said) = refusal(&nodes.url(7001)).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{said}");
@@ -146,7 +146,10 @@ pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
         if Instant::now() > end {
             return Err(Failure::new("the holder stays with the old primary"));
         }
-        extended(patiently(|| client.store().renew_one(&taken.name, taken.lease, LONG)).await?);
+        extended(
+            retry_while_transient(|| client.store().renew_one(&taken.name, taken.lease, LONG))
+                .await?,
+        );
         sleep(Duration::from_millis(100)).await;
     }
     // From now on writes go to the new primary only.

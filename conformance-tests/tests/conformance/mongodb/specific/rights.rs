@@ -13,7 +13,7 @@ use mongodb::bson::{Document, doc};
 use tokio::time::timeout;
 
 use super::instances::presence;
-use super::support::{PATIENCE, TTL, said};
+use super::support::{LIMIT, TTL, said};
 use crate::mongodb::endpoint::{Endpoint, GUARDED};
 use crate::mongodb::probes::application;
 
@@ -109,7 +109,7 @@ async fn use_all(client: &Client, job: &str) -> CaseResult {
     });
     client.store().renew(&batch).await?.into_iter().for_each(|outcome| _ = extended(outcome));
     client.give_back(&taken).await?;
-    let hint = timeout(PATIENCE, hints.next()).await?;
+    let hint = timeout(LIMIT, hints.next()).await?;
     assert!(hint.is_some(), "the watch ended");
     client.disable(&name, "upkeep").await?;
     refused(client.acquire(&name, LeaseId::new(), TTL).await?);

@@ -13,7 +13,7 @@ use mongodb::options::{
 };
 use tokio::time::timeout;
 
-use super::support::{PATIENCE, TTL, new_locks, new_namespace, open};
+use super::support::{LIMIT, TTL, new_locks, new_namespace, open};
 use crate::mongodb::backend::{MongoDb, options};
 use crate::mongodb::endpoint::{Endpoint, STANDALONE};
 use crate::mongodb::probes::application;
@@ -30,12 +30,12 @@ pub(super) async fn a_standalone_server() -> CaseResult {
         extended(holder.renew(&beating, other.lease, TTL).await?);
     }
     holder.give_back(&taken).await?;
-    assert_eq!(timeout(PATIENCE, hints.next()).await?, Some(Hint::Name(job.clone())));
+    assert_eq!(timeout(LIMIT, hints.next()).await?, Some(Hint::Name(job.clone())));
     holder.disable(&job, "upkeep").await?;
-    assert_eq!(timeout(PATIENCE, hints.next()).await?, Some(Hint::Name(job.clone())));
+    assert_eq!(timeout(LIMIT, hints.next()).await?, Some(Hint::Name(job.clone())));
     refused(waiter.acquire(&job, LeaseId::new(), TTL).await?);
     holder.enable(&job).await?;
-    assert_eq!(timeout(PATIENCE, hints.next()).await?, Some(Hint::Name(job.clone())));
+    assert_eq!(timeout(LIMIT, hints.next()).await?, Some(Hint::Name(job.clone())));
     assert!(waiter.take(&job, TTL).await?.token > taken.token);
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::mongodb::endpoint::Endpoint;
 pub(super) const TTL: Duration = Duration::from_secs(400);
 
 /// This is much longer than anything takes that ends at all.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn new_namespace() -> Result<Namespace> {
     Namespace::new(format!("own_{:016x}", fastrand::u64(..)))

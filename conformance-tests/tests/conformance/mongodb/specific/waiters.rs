@@ -19,7 +19,7 @@ use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use tokio::time::{Instant, sleep};
 
-use super::support::{PATIENCE, TTL, new_locks, new_namespace};
+use super::support::{LIMIT, TTL, new_locks, new_namespace};
 use crate::kept::{self, Kept};
 use crate::mongodb::backend::{MongoDb, options};
 use crate::mongodb::endpoint::Endpoint;
@@ -215,7 +215,7 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
             if open <= 2 + MONITORS + OWN {
                 break;
             }
-            assert!(begun.elapsed() < PATIENCE, "{open} connections are kept");
+            assert!(begun.elapsed() < LIMIT, "{open} connections are kept");
             sleep(Duration::from_millis(100)).await;
         }
         drop(hints);
@@ -227,7 +227,7 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
             if open <= 3 + 2 * MONITORS + OWN {
                 break;
             }
-            assert!(begun.elapsed() < PATIENCE, "{open} connections are kept");
+            assert!(begun.elapsed() < LIMIT, "{open} connections are kept");
             sleep(Duration::from_millis(100)).await;
         }
         kept.check();
@@ -235,7 +235,7 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
         drop(client);
         let begun = Instant::now();
         while connections(&endpoint).await? > before + OWN {
-            assert!(begun.elapsed() < PATIENCE, "connections outlive their store");
+            assert!(begun.elapsed() < LIMIT, "connections outlive their store");
             sleep(Duration::from_millis(100)).await;
         }
     }
