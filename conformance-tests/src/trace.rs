@@ -74,7 +74,7 @@ impl Trace {
             let overlap = earlier.until.saturating_duration_since(later.from);
             assert!(
                 overlap <= CLOCK_TOLERANCE,
-                "lease {} was granted {overlap:?} before lease {} was over",
+                "lease {} was granted {overlap:?} before lease {} ended",
                 later.token,
                 earlier.token,
             );
@@ -105,13 +105,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "before lease 1 was over")]
+    #[should_panic(expected = "before lease 1 ended")]
     fn an_overlap_is_seen() {
         trace(&[(1, 0, 100), (2, 50, 150)]).assert_exclusive();
     }
 
     #[test]
-    #[should_panic(expected = "before lease 1 was over")]
+    #[should_panic(expected = "before lease 1 ended")]
     fn tokens_in_the_wrong_order_are_seen() {
         trace(&[(2, 0, 100), (1, 150, 250)]).assert_exclusive();
     }

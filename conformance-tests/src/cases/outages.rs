@@ -55,12 +55,12 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     // One lease outlasts the restart, the other does not.
     let long = Settings::new().ttl(ctx.in_steps(Duration::from_secs(240)));
     let long = long.heartbeat_interval(Duration::from_secs(5)).heartbeat_retries(60);
-    let patient = engine(&ctx, &*server, long).await?;
-    let hasty = engine(&ctx, &*server, Settings::new().ttl(ttl(&ctx))).await?;
-    let kept = take(&patient, "kept").await?;
-    let lost = take(&hasty, "lost").await?;
+    let long_lease = engine(&ctx, &*server, long).await?;
+    let short_lease = engine(&ctx, &*server, Settings::new().ttl(ttl(&ctx))).await?;
+    let kept = take(&long_lease, "kept").await?;
+    let lost = take(&short_lease, "lost").await?;
     // The watch is polled all the time, as the engine does.
-    let mut hints = hasty.store().watch().await?;
+    let mut hints = short_lease.store().watch().await?;
     let told = Arc::new(AtomicBool::new(false));
     let (seen, name) = (Arc::clone(&told), ctx.name("lost"));
     let _listening = spawn(async move {
@@ -73,12 +73,13 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     in_time("its loss is never reported", lost.lost()).await?;
     assert!(!lost.is_held());
     assert!(kept.is_held(), "its lease lasts longer than the outage");
-    let asked = in_time("a call to a stopped server never ends", hasty.status("kept")).await?;
+    let asked =
+        in_time("a call to a stopped server never ends", short_lease.status("kept")).await?;
     let error = asked.expect_err("the server must be unreachable");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     server.start_again().await?;
     // The same clients continue, and so does the watch.
-    let next = take(&hasty, "lost").await?;
+    let next = take(&short_lease, "lost").await?;
     assert!(next.token() > lost.token());
     assert!(next.is_held() && !lost.is_held());
     // On a busy machine the release may take longer than such a short lease lasts.
@@ -86,11 +87,11 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     let released = async {
         while !told.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(100)).await;
-            take(&hasty, "lost").await?.release_within(LIMIT).await?;
+            take(&short_lease, "lost").await?.release_within(LIMIT).await?;
         }
         Ok::<_, Failure>(())
     };
-    in_time("the watch is dead", released).await??;
+    in_time("the watch gives no hint", released).await??;
     // The remaining time may already be as much as a heartbeat ever gives, so the case compares
     // ends.
     let end = || Instant::now() + kept.remaining();
@@ -100,12 +101,12 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
             sleep(Duration::from_millis(100)).await;
         }
     };
-    in_time("its heartbeats do not go on", renewed).await?;
+    in_time("its heartbeats do not continue", renewed).await?;
     assert!(kept.is_held(), "the server forgot a lease that was in force");
-    assert!(hasty.lock("kept")?.try_acquire().await?.is_none());
+    assert!(short_lease.lock("kept")?.try_acquire().await?.is_none());
     let token = kept.token();
     kept.release_within(LIMIT).await?;
-    assert!(take(&hasty, "kept").await?.token() > token);
+    assert!(take(&short_lease, "kept").await?.token() > token);
     Ok(())
 }
 

@@ -68,7 +68,7 @@ async fn a_killed_holder_is_succeeded_when_its_lease_runs_out(ctx: Ctx) -> CaseR
         worker.kill().await?;
         let taken = client.take_when_free(&name, ctx.long_ttl()).await?;
         let early = (asked + left).saturating_duration_since(taken.answered);
-        assert!(early <= CLOCK_TOLERANCE, "taken over {early:?} before the lease was over");
+        assert!(early <= CLOCK_TOLERANCE, "taken over {early:?} before the lease ended");
         assert!(taken.token.get() > token, "token {} after {token}", taken.token);
     }
     Ok(())

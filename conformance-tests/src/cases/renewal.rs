@@ -189,7 +189,7 @@ async fn a_renewal_never_overlaps_a_takeover(ctx: Ctx) -> CaseResult {
             let early = until.saturating_duration_since(taken.answered);
             assert!(
                 early <= CLOCK_TOLERANCE,
-                "round {round}: taken over {early:?} before the renewed lease was over"
+                "round {round}: taken over {early:?} before the renewed lease ended"
             );
         }
     }

@@ -22,12 +22,12 @@ fn works() -> JobBehaviour {
 
 /// Leases and poll intervals outlast the case, so only a hint can wake the next leader.
 async fn a_release_is_taken_over_without_waiting_for_the_lease(ctx: Ctx) -> CaseResult {
-    let patient = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
+    let long_polls = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
     let log = JobLog::default();
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
-    let leader = campaign(first.election("job")?.settings(&patient)?, &log, 1, works());
+    let leader = campaign(first.election("job")?.settings(&long_polls)?, &log, 1, works());
     log.wait_for_terms(1).await;
-    let follower = campaign(second.election("job")?.settings(&patient)?, &log, 2, works());
+    let follower = campaign(second.election("job")?.settings(&long_polls)?, &log, 2, works());
     // The follower is a candidate once it has seen who leads.
     follower.watch().wait_for(|status| status.leader.is_some()).await.unwrap();
     tokio::time::sleep(ctx.hint_window()).await;

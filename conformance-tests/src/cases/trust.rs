@@ -67,7 +67,7 @@ async fn a_grant_that_comes_too_late_is_not_used(ctx: Ctx) -> CaseResult {
     let (client, gate) = gated(&ctx).await?;
     gate.delay_grants(ttl(&ctx) * 2);
     let late = client.lock("job")?.try_acquire().await;
-    assert!(!matches!(late, Ok(Some(_))), "a guard for a lease that is over");
+    assert!(!matches!(late, Ok(Some(_))), "a guard for a lease that has expired");
     gate.delay_grants(Duration::ZERO);
     let guard = client.lock("job")?.acquire(ttl(&ctx) * 10).await?;
     Ok(guard.release().await?)

@@ -118,10 +118,10 @@ fn held() -> Told {
 fn none_can_be<T>(
     before: impl Fn() -> Told,
     answers: impl IntoIterator<Item = T>,
-    hears: impl Fn(&mut Told, T) -> bool,
+    accepts: impl Fn(&mut Told, T) -> bool,
 ) {
     for (number, answer) in answers.into_iter().enumerate() {
-        assert!(!hears(&mut before(), answer), "wrong answer {number} is believed");
+        assert!(!accepts(&mut before(), answer), "wrong answer {number} is accepted");
     }
 }
 
@@ -197,7 +197,7 @@ fn a_renewal_that_took_longer_than_its_ttl_may_be_lost() {
     let slow = |told: &Told| told.within(100, 500);
     let mut told = held();
     assert!(told.renews(0, Some(RenewOutcome::Lost), slow(&told)));
-    assert!(!told.clone().renews(0, extended(300), told.at(501)), "it is over for good");
+    assert!(!told.clone().renews(0, extended(300), told.at(501)), "an expired lease is renewed");
     assert!(told.acquires(1, granted(6, 300), told.at(501)));
 }
 
@@ -208,7 +208,7 @@ fn while_a_lease_may_be_over_either_answer_is_right_but_only_one_of_them() {
     assert!(!told.renews(0, Some(RenewOutcome::Lost), told.at(360)), "it was extended");
     let mut told = held();
     assert!(told.renews(0, Some(RenewOutcome::Lost), told.within(250, 350)));
-    assert!(!told.renews(0, extended(300), told.within(250, 350)), "it was over");
+    assert!(!told.renews(0, extended(300), told.within(250, 350)), "an expired lease is renewed");
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_record_is_what_was_done() {
         LockRecord { lease: None, ..right },
     ];
     for (number, wrong) in wrong.iter().enumerate() {
-        assert!(!told.clone().sees(Some(wrong), told.at(100)), "record {number} is believed");
+        assert!(!told.clone().sees(Some(wrong), told.at(100)), "record {number} is accepted");
     }
     assert!(!told.sees(None, told.at(100)));
 }

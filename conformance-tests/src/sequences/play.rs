@@ -9,7 +9,7 @@ use leasehold_core::{
 };
 use tokio::time::sleep;
 
-use super::step::{ATTEMPTS, Fate, Move, NAMES, Renewal, Step, Ttl, name_of};
+use super::step::{ATTEMPTS, Delivery, Move, NAMES, Renewal, Step, Ttl, name_of};
 use super::words;
 use crate::client::retry_while_busy;
 use crate::model::{Attempt, Model, Precision, Window, Wrong};
@@ -87,12 +87,14 @@ struct Play<'a> {
 /// Makes a call that writes, unless its request is to be lost. Returns the answer, or `None` if it
 /// was lost, and the time around the call.
 macro_rules! call {
-    ($play:expr, $fate:expr, $call:expr) => {{
+    ($play:expr, $delivery:expr, $call:expr) => {{
         let before = Instant::now();
-        let answer = match $fate {
-            Fate::RequestLost => None,
-            Fate::AnswerLost => retry_while_busy!($call, ErrorKind::Unavailable).map(|_| None)?,
-            Fate::Answered => retry_while_busy!($call, ErrorKind::Unavailable).map(Some)?,
+        let answer = match $delivery {
+            Delivery::RequestLost => None,
+            Delivery::AnswerLost => {
+                retry_while_busy!($call, ErrorKind::Unavailable).map(|_| None)?
+            }
+            Delivery::Answered => retry_while_busy!($call, ErrorKind::Unavailable).map(Some)?,
         };
         (answer, $play.window(before))
     }};
@@ -149,7 +151,7 @@ impl<'a> Play<'a> {
     }
 
     async fn step(&mut self, one: &Move) -> std::result::Result<(), Stop> {
-        let (clients, fate) = (&self.stage.clients, one.fate);
+        let (clients, delivery) = (&self.stage.clients, one.delivery);
         match &one.step {
             Step::Pass { quarters } => {
                 sleep(self.ttl(Ttl::Short) * *quarters / 4).await;
@@ -158,10 +160,10 @@ impl<'a> Play<'a> {
             Step::Get { client, name } => self.get(&clients[*client], *name).await.map(drop),
             Step::List { client } => self.list(&clients[*client]).await,
             Step::Outlast { client, name } => self.outlast(&clients[*client], *name).await,
-            Step::Renew { client, batch } => self.renew(&clients[*client], batch, fate).await,
+            Step::Renew { client, batch } => self.renew(&clients[*client], batch, delivery).await,
             Step::Enable { client, name } => {
                 let (store, lock) = (clients[*client].store(), &self.names[*name]);
-                let (answer, at) = call!(self, fate, store.enable(lock));
+                let (answer, at) = call!(self, delivery, store.enable(lock));
                 self.note(answer.as_ref().map(words::enabled));
                 Self::agreed(*name, self.models[*name].enable(answer.as_ref(), at))
             }
@@ -169,7 +171,7 @@ impl<'a> Play<'a> {
                 let (store, lock) = (clients[*client].store(), &self.names[*name]);
                 let by = (*client > 0).then(|| format!("operator {client}"));
                 let options = DisableOptions { reason: Reason::new(reason.to_string())?, by };
-                let (answer, at) = call!(self, fate, store.disable(lock, &options));
+                let (answer, at) = call!(self, delivery, store.disable(lock, &options));
                 self.note(answer.as_ref().map(words::disabled));
                 Self::agreed(*name, self.models[*name].disable(&options, answer.as_ref(), at))
             }
@@ -177,7 +179,7 @@ impl<'a> Play<'a> {
                 let name = name_of(*attempt, *elsewhere);
                 let (store, lock) = (clients[*client].store(), &self.names[name]);
                 let id = self.attempts[*attempt].id;
-                let (answer, at) = call!(self, fate, store.release(lock, id));
+                let (answer, at) = call!(self, delivery, store.release(lock, id));
                 self.note(answer.as_ref().map(words::released));
                 Self::agreed(name, self.models[name].release(id, answer.as_ref(), at))
             }
@@ -187,7 +189,7 @@ impl<'a> Play<'a> {
                 let (by, ttl) = (&self.attempts[*attempt], self.ttl(*ttl));
                 // A retry over another connection is for the same holder.
                 let asked = AcquireOptions { lease: by.id, holder: by.holder.clone(), ttl };
-                let (answer, at) = call!(self, fate, store.acquire(lock, &asked));
+                let (answer, at) = call!(self, delivery, store.acquire(lock, &asked));
                 let verdict = self.models[name].acquire(by, ttl, answer.as_ref(), at);
                 self.note(answer.as_ref().map(words::acquired));
                 Self::agreed(name, verdict)
@@ -199,7 +201,7 @@ impl<'a> Play<'a> {
         &mut self,
         client: &Client,
         batch: &[Renewal],
-        fate: Fate,
+        delivery: Delivery,
     ) -> std::result::Result<(), Stop> {
         let renewals: Vec<RenewOptions> = batch
             .iter()
@@ -209,7 +211,7 @@ impl<'a> Play<'a> {
                 ttl: self.ttl(renewal.ttl),
             })
             .collect();
-        let (answers, at) = call!(self, fate, client.store().renew(&renewals));
+        let (answers, at) = call!(self, delivery, client.store().renew(&renewals));
         let words = |answers: &Vec<_>| {
             answers.iter().map(words::renewed).collect::<Vec<String>>().join(" and ")
         };
@@ -244,7 +246,8 @@ impl<'a> Play<'a> {
     ) -> std::result::Result<(), Stop> {
         let number = |id: LeaseId| {
             let attempt = self.attempts.iter().find(|attempt| attempt.id == id);
-            attempt.map_or_else(|| "a stranger".to_owned(), |attempt| attempt.number.to_string())
+            attempt
+                .map_or_else(|| "another client".to_owned(), |attempt| attempt.number.to_string())
         };
         let told = format!("{:?} is {}", NAMES[name], words::record(record, number));
         self.note(Some(told));

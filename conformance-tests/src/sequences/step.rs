@@ -24,7 +24,7 @@ pub(super) fn name_of(attempt: usize, elsewhere: bool) -> usize {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Move {
     pub(super) step: Step,
-    pub(super) fate: Fate,
+    pub(super) delivery: Delivery,
 }
 
 /// A step of a sequence.
@@ -93,7 +93,7 @@ pub(super) enum Ttl {
 
 /// What the network does to a call that writes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Fate {
+pub(super) enum Delivery {
     Answered,
     AnswerLost,
     RequestLost,
@@ -106,14 +106,14 @@ pub(super) const LENGTHS: RangeInclusive<usize> = 10..=30;
 pub(super) fn steps(
     lossy: bool,
 ) -> impl Strategy<Value = Move, Tree: ValueTree<Value = Move> + Send> {
-    let fate = prop_oneof![
-        8 => Just(Fate::Answered),
-        2 => Just(Fate::AnswerLost),
-        1 => Just(Fate::RequestLost),
+    let delivery = prop_oneof![
+        8 => Just(Delivery::Answered),
+        2 => Just(Delivery::AnswerLost),
+        1 => Just(Delivery::RequestLost),
     ];
-    (step(), fate).prop_map(move |(step, fate)| Move {
+    (step(), delivery).prop_map(move |(step, delivery)| Move {
         step,
-        fate: if lossy { fate } else { Fate::Answered },
+        delivery: if lossy { delivery } else { Delivery::Answered },
     })
 }
 

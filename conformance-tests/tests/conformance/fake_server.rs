@@ -58,18 +58,18 @@ impl Drop for FakeServer {
 }
 
 async fn serve(mut connection: TcpStream, conduct: Conduct) {
-    let mut heard = [0; 1024];
+    let mut received = [0; 1024];
     let text: &[u8] = match conduct {
         Conduct::Closes => return,
         Conduct::IsSilent => &[],
         Conduct::Says(text) => text,
-        Conduct::Answers(text) => match connection.read(&mut heard).await {
+        Conduct::Answers(text) => match connection.read(&mut received).await {
             Ok(1..) => text,
             _ => return,
         },
     };
     if connection.write_all(text).await.is_ok() {
-        while let Ok(1..) = connection.read(&mut heard).await {}
+        while let Ok(1..) = connection.read(&mut received).await {}
     }
 }
 

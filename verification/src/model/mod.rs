@@ -108,11 +108,11 @@ impl Model for LeaseModel {
             Property::always("no lease of an aborted job is released", |_, state: &ModelState| {
                 state.broken != Some(Rule::ReleasedAfterAbort)
             }),
-            Property::always("trust that is over does not come back", |_, state: &ModelState| {
+            Property::always("trust that has ended does not return", |_, state: &ModelState| {
                 state.broken != Some(Rule::TrustReturns)
             }),
             Property::always(
-                "once faults cease, somebody leads",
+                "once faults have ended, an instance leads",
                 |model: &Self, state: &ModelState| state.leaderless <= model.takeover_limit(state),
             ),
         ]

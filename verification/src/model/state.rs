@@ -82,12 +82,12 @@ impl ModelState {
 
     /// Returns whether something must happen before time may pass.
     pub(super) fn is_busy(&self) -> bool {
-        let hears = |at: usize| self.instances[at].as_ref().is_some_and(|it| !it.paused);
+        let receives = |at: usize| self.instances[at].as_ref().is_some_and(|it| !it.paused);
         let urgent = |message: &Message| match message.waiting {
-            Some(at) if message.until <= NOW && hears(at) => true,
+            Some(at) if message.until <= NOW && receives(at) => true,
             Some(at) => match message.stage {
                 MessageStage::Request => !message.late,
-                MessageStage::Reply(_) => !message.late && hears(at),
+                MessageStage::Reply(_) => !message.late && receives(at),
                 MessageStage::Lost => false,
             },
             None => !message.late,

@@ -50,7 +50,7 @@ impl Instance {
             return;
         }
         let outcome = self.registers.write(name, token);
-        let heard = if self.draw(10) == 0 { WriteResult::Unknown } else { outcome };
-        self.note(Event::Wrote(self.id, name, token, heard));
+        let reported = if self.draw(10) == 0 { WriteResult::Unknown } else { outcome };
+        self.note(Event::Wrote(self.id, name, token, reported));
     }
 }

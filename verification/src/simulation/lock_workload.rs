@@ -64,16 +64,16 @@ async fn hold_lock(it: &Instance, name: NameId, guard: Guard) {
 /// Writes for as long as the lock is held. Some callers keep the guard after they were told that
 /// the lock is lost.
 async fn work(it: &Instance, name: NameId, guard: &Guard) {
-    let heeds = it.draw(4) != 0;
+    let obeys = it.draw(4) != 0;
     for _ in 0..it.draw(20) {
         if guard.is_held() {
             it.write(name, guard.token().get()).await;
-        } else if heeds {
+        } else if obeys {
             return;
         }
         tokio::select! {
             biased;
-            _ = guard.lost(), if heeds => return,
+            _ = guard.lost(), if obeys => return,
             () = it.clock.sleep(it.up_to(Duration::from_secs(2))) => {}
         }
     }

@@ -25,9 +25,9 @@ pub(super) fn recorded_panics<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
 }
 
 fn note(panic: &PanicHookInfo<'_>) {
-    PANICS.with_borrow_mut(|heard| {
-        if let Some(heard) = heard {
-            heard.push(panic.to_string());
+    PANICS.with_borrow_mut(|recorded| {
+        if let Some(recorded) = recorded {
+            recorded.push(panic.to_string());
         }
     });
 }

@@ -96,7 +96,7 @@ pub(super) async fn a_closed_pool_ends_the_watch(backend: Arc<MySql>) -> CaseRes
     client.take(&name("job"), LONG).await?;
     timeout(LIMIT, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
     let end = async { while hints.next().await.is_some() {} };
-    timeout(LIMIT, end).await.map_err(|_| Failure::new("the watch goes on"))?;
+    timeout(LIMIT, end).await.map_err(|_| Failure::new("the watch continues"))?;
     // Its user-level lock is no longer held, although the store still exists.
     let gone = async {
         while !backend.sessions(&namespace).await?.is_empty() {

@@ -256,7 +256,7 @@ pub(super) async fn a_disable_in_the_same_instant_wins(backend: Arc<Postgres>) -
     sleep(Duration::from_secs(1)).await;
     transaction.commit().await?;
     refused(asking.join().await?);
-    assert_eq!(client.lease_of(&job).await?, None, "refused, and granted all the same");
+    assert_eq!(client.lease_of(&job).await?, None, "refused, but granted");
     backend.clean(&namespace).await?;
     Ok(())
 }

@@ -88,7 +88,7 @@ pub(super) async fn a_closed_pool_ends_the_watch(backend: Arc<Postgres>) -> Case
     let mut hints = client.watch().await?;
     timeout(LIMIT, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
     let end = async { while hints.next().await.is_some() {} };
-    timeout(LIMIT, end).await.map_err(|_| Failure::new("the watch goes on"))?;
+    timeout(LIMIT, end).await.map_err(|_| Failure::new("the watch continues"))?;
     assert!(client.watch().await.is_err());
     let error = client.acquire(&name("job"), LeaseId::new(), LONG).await.expect_err("closed");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");

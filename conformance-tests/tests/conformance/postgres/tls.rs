@@ -99,12 +99,12 @@ async fn use_lock(url: &str) -> CaseResult<bool> {
             sleep(Duration::from_millis(200)).await;
         }
     };
-    let heard = async {
-        while hints.next().await.expect("the watch goes on") != Hint::Name(job.clone()) {}
+    let hinted = async {
+        while hints.next().await.expect("the watch continues") != Hint::Name(job.clone()) {}
     };
     tokio::select! {
         failed = releases => return failed,
-        () = heard => {}
+        () = hinted => {}
     }
     let query = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                  WHERE backend_type = 'client backend' AND client_addr IS NOT NULL";

@@ -245,12 +245,12 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     let slots = slots_of(&nodes, &namespace, &names).await?;
     let shards = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
     let owner = |slot: u16| primary_of(&shards, slot);
-    let victim = owner(slots[0]).expect("a node has it");
-    let at_victim: Vec<_> = slots.iter().map(|slot| owner(*slot) == Some(victim)).collect();
-    assert!(at_victim.contains(&false), "they are all at {victim}");
+    let failing = owner(slots[0]).expect("a node has it");
+    let at_failing: Vec<_> = slots.iter().map(|slot| owner(*slot) == Some(failing)).collect();
+    assert!(at_failing.contains(&false), "all slots are on {failing}");
     let healthy: Vec<_> = batch
         .iter()
-        .zip(&at_victim)
+        .zip(&at_failing)
         .filter(|(_, at)| !**at)
         .map(|(one, _)| one.name.clone())
         .collect();
@@ -260,11 +260,11 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
         loop {
             let renewed = client.store().renew(&batch).await?;
             let mut late = None;
-            for ((one, at_victim), lease) in renewed.iter().zip(&at_victim).zip(&batch) {
+            for ((one, at_failing), lease) in renewed.iter().zip(&at_failing).zip(&batch) {
                 match one {
-                    RenewOutcome::Extended { .. } => assert!(!at_victim, "{what}: {lease:?}"),
-                    RenewOutcome::Unknown { why } if *at_victim => {
-                        assert!(why.contains(&format!(":{victim} ")), "{what}: {why}");
+                    RenewOutcome::Extended { .. } => assert!(!at_failing, "{what}: {lease:?}"),
+                    RenewOutcome::Unknown { why } if *at_failing => {
+                        assert!(why.contains(&format!(":{failing} ")), "{what}: {why}");
                     }
                     RenewOutcome::Unknown { why } => late = Some((lease, why)),
                     other => panic!("{what}: {other:?}"),
@@ -276,13 +276,13 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
             }
         }
     };
-    nodes.signal(victim, "STOP").await?;
+    nodes.signal(failing, "STOP").await?;
     for _ in 0..3 {
         check("it hangs").await?;
     }
     // The failure does not hide the names of the other shards either.
     assert_eq!(client.names("").await?, healthy);
-    nodes.signal(victim, "CONT").await?;
+    nodes.signal(failing, "CONT").await?;
     let renewed = retry_while_transient(|| async {
         let renewed = client.store().renew(&batch).await?;
         match renewed.iter().find(|one| matches!(one, RenewOutcome::Unknown { .. })) {
@@ -291,7 +291,7 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
         }
     });
     renewed.await?.into_iter().for_each(|one| _ = extended(one));
-    nodes.signal(victim, "KILL").await?;
+    nodes.signal(failing, "KILL").await?;
     for _ in 0..3 {
         check("it is gone").await?;
     }
@@ -305,13 +305,13 @@ pub(super) async fn a_store_opens_while_a_shard_hangs_or_is_gone(
     // There is no failover while the case runs.
     let (nodes, namespace) = (start_with(&backend, LONG).await?, fresh());
     let shards = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
-    let victim = primary_of(&shards, slot_of(&nodes, &namespace, "").await?);
-    let victim = victim.expect("a node has it");
+    let failing = primary_of(&shards, slot_of(&nodes, &namespace, "").await?);
+    let failing = failing.expect("a node has it");
     let elsewhere = async || {
         for number in 0.. {
             let name = name(&format!("job {number}"));
             let slot = slot_of(&nodes, &namespace, name.as_str()).await?;
-            if primary_of(&shards, slot) != Some(victim) {
+            if primary_of(&shards, slot) != Some(failing) {
                 return CaseResult::Ok(name);
             }
         }
@@ -319,7 +319,7 @@ pub(super) async fn a_store_opens_while_a_shard_hangs_or_is_gone(
     };
     let job = elsewhere().await?;
     for signal in ["STOP", "KILL"] {
-        nodes.signal(victim, signal).await?;
+        nodes.signal(failing, signal).await?;
         let client = open(&url(&nodes, &PORTS), &namespace).await?;
         let taken = client.take(&job, LONG).await?;
         client.give_back(&taken).await?;
@@ -335,18 +335,18 @@ pub(super) async fn a_primary_that_hangs_is_left_once_another_is_promoted(
     let taken = client.take(&name("job"), LONG).await?;
     let slot = slot_of(&nodes, &namespace, "job").await?;
     let before = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
-    let victim = primary_of(&before, slot).expect("a node has it");
-    let asked = PORTS.into_iter().find(|port| *port != victim).expect("there are more");
+    let failing = primary_of(&before, slot).expect("a node has it");
+    let asked = PORTS.into_iter().find(|port| *port != failing).expect("there are more");
     let key = format!("{namespace}:lock:job");
     let replica = async || {
         let said = nodes.ask(asked, &["CLUSTER", "NODES"]).await?;
-        CaseResult::Ok(primary_of(&said, slot).filter(|primary| *primary != victim))
+        CaseResult::Ok(primary_of(&said, slot).filter(|primary| *primary != failing))
     };
     // The replica that is promoted has the lease.
     let write = format!("HSET {key} unknown field");
-    let said = nodes.ask_lines(victim, &[write, "WAIT 1 60000".to_owned()]).await?;
+    let said = nodes.ask_lines(failing, &[write, "WAIT 1 60000".to_owned()]).await?;
     assert_eq!(said.last().map(String::as_str), Some("1"), "{said:?}");
-    nodes.signal(victim, "STOP").await?;
+    nodes.signal(failing, "STOP").await?;
     while replica().await?.is_none() {
         sleep(Duration::from_millis(100)).await;
     }
@@ -397,8 +397,8 @@ pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> 
     let other = client.take(&name("other"), LONG).await?;
     let slot = slot_of(&nodes, &namespace, taken.name.as_str()).await?;
     let all = primaries(&nodes, 7001, slot).await?;
-    let (victim, _, _) = all.iter().find(|(_, _, has)| *has).expect("a node has the slot");
-    nodes.signal(*victim, "KILL").await?;
+    let (failing, _, _) = all.iter().find(|(_, _, has)| *has).expect("a node has the slot");
+    nodes.signal(*failing, "KILL").await?;
     let store = client.store();
     extended(retry_while_transient(|| store.renew_one(&taken.name, taken.lease, LONG)).await?);
     let batch =

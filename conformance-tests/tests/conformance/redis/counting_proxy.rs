@@ -54,25 +54,25 @@ async fn serve(mut client: TcpStream, server: &str, count: &AtomicU64) -> std::i
     server.set_nodelay(true)?;
     client.set_nodelay(true)?;
     let (mut requests, mut replies) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
-    let (mut kept, mut told, mut heard) = (Vec::new(), true, Instant::now());
+    let (mut held_back, mut replied, mut last_request) = (Vec::new(), true, Instant::now());
     loop {
         tokio::select! {
             read = client.read(&mut requests) => {
                 let length @ 1.. = read? else { return Ok(()) };
-                if told {
+                if replied {
                     count.fetch_add(1, Ordering::Relaxed);
                 }
-                (told, heard) = (false, Instant::now());
+                (replied, last_request) = (false, Instant::now());
                 server.write_all(&requests[..length]).await?;
             }
             read = server.read(&mut replies) => {
                 let length @ 1.. = read? else { return Ok(()) };
-                kept.extend_from_slice(&replies[..length]);
+                held_back.extend_from_slice(&replies[..length]);
             }
-            () = sleep_until(heard + SILENCE), if !kept.is_empty() => {
-                told = true;
-                client.write_all(&kept).await?;
-                kept.clear();
+            () = sleep_until(last_request + SILENCE), if !held_back.is_empty() => {
+                replied = true;
+                client.write_all(&held_back).await?;
+                held_back.clear();
             }
         }
     }
