@@ -1,4 +1,4 @@
-//! What a backend must offer to the suite, and what it may offer in addition.
+//! This module defines what a backend must offer to the suite, and what it may offer in addition.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 
-/// A datastore that the suite tests.
+/// A backend is a datastore that the suite tests.
 ///
 /// Three methods are required. Build the value without starting anything: the suite calls
 /// [`start`](Self::start) before it runs the first case, and worker processes build the value too.
@@ -43,10 +43,11 @@ pub trait Backend: Send + Sync + 'static {
     }
 }
 
-/// The means that some cases need beyond the trait. A backend offers those that its datastore has.
+/// Probes are the means that some cases need beyond the trait. A backend offers those that its
+/// datastore has.
 ///
-/// A backend implements the traits that it can and refers to itself: `Probes { delete_record:
-/// Some(self), ..Probes::default() }`.
+/// A backend implements the traits that it can and refers to itself:
+/// `Probes { delete_record: Some(self), ..Probes::default() }`.
 #[derive(Clone, Copy, Default)]
 #[allow(missing_debug_implementations, reason = "it holds trait objects only")]
 pub struct Probes<'a> {
@@ -125,10 +126,10 @@ pub trait OwnPool: Send + Sync {
     async fn open_on_own_pool(&self, namespace: &Namespace) -> Result<Pooled>;
 }
 
-/// A store on the application's pool.
+/// This is a store on the application's pool.
 #[allow(missing_debug_implementations, reason = "it holds a closure")]
 pub struct Pooled {
-    /// The store that uses the pool.
+    /// This store uses the pool.
     pub store: Arc<dyn LockStore>,
     /// Uses the pool as the application does, while the store uses it too.
     pub use_pool:
@@ -142,7 +143,7 @@ pub trait Outages: Send + Sync {
     async fn open_over_link(&self, namespace: &Namespace) -> Result<Arc<dyn Link>>;
 }
 
-/// The link between a client and the datastore.
+/// A link is the connection of a client to the datastore.
 #[async_trait]
 pub trait Link: Send + Sync {
     /// Returns the client that uses this link.
@@ -167,7 +168,7 @@ pub trait OwnServer: Send + Sync {
     async fn start_server(&self) -> Result<Box<dyn Victim>>;
 }
 
-/// A server that belongs to one case and is removed when this value is dropped.
+/// A victim is a server that belongs to one case, and is removed when this value is dropped.
 #[async_trait]
 pub trait Victim: Send + Sync {
     /// Opens another independent client of this server.

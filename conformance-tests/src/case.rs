@@ -1,4 +1,4 @@
-//! A case of the suite, and what it needs.
+//! This module defines a case of the suite, and what it needs.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use leasehold_core::{Capabilities, StoreClock};
 
 use crate::{CaseResult, Ctx, Probes};
 
-/// A case: a program that fails if one promise does not hold.
+/// A case is a program that fails if one promise does not hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     /// The path is a module and a function, such as `fencing::token_increases_after_expiry`.
@@ -57,7 +57,7 @@ macro_rules! cases {
 }
 pub(crate) use cases;
 
-/// A need of a case beyond the store's trait.
+/// A need is something that a case requires beyond the store's trait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Need {

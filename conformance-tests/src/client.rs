@@ -1,4 +1,4 @@
-//! A client of a store with short calls for cases. It repeats calls while the store is busy.
+//! This client makes short calls for cases, and repeats them while the store is busy.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use leasehold_core::{
 
 use crate::{CaseResult, Failure};
 
-/// One client of a store, with a holder of its own.
+/// A client uses one store, with a holder of its own.
 ///
 /// Its methods repeat a call if the store was too busy and wrote nothing, because the promises say
 /// nothing about speed. It dereferences to the store, for calls that must be made only once.
@@ -22,20 +22,20 @@ pub struct Client {
     holder: Holder,
 }
 
-/// A lease that was granted, with the times before and after the call.
+/// This is a lease that was granted, with the times before and after the call.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    /// The name of the lock.
+    /// This is the name of the lock.
     pub name: LockName,
-    /// The id of the lease.
+    /// This is the id of the lease.
     pub lease: LeaseId,
-    /// The fencing token of the grant.
+    /// This is the fencing token of the grant.
     pub token: FencingToken,
-    /// The time that was left when the store decided.
+    /// This much time was left when the store decided.
     pub left: Duration,
-    /// The time before the call. The store decided later.
+    /// This is the time before the call. The store decided later.
     pub asked: Instant,
-    /// The time after the call. The store decided earlier.
+    /// This is the time after the call. The store decided earlier.
     pub answered: Instant,
 }
 

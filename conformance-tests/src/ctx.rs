@@ -1,4 +1,4 @@
-//! The context that each case receives.
+//! This module defines the context that each case receives.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use leasehold_core::{Capabilities, LockName, MAX_TTL, Namespace, Wake};
 
 use crate::{Backend, CaseResult, Client, Failure};
 
-/// The context of a case: a backend, and a namespace in it that no other case uses.
+/// The context of a case has a backend, and a namespace in it that no other case uses.
 #[derive(Clone)]
 #[allow(missing_debug_implementations, reason = "it holds a trait object")]
 pub struct Ctx {
@@ -25,10 +25,11 @@ struct Shared {
 }
 
 impl Ctx {
-    /// A short ttl: a busy machine can make a few calls in it, and a case can wait for its end.
+    /// This is a short ttl: a busy machine can make a few calls in it, and a case can wait for its
+    /// end.
     const SHORT: Duration = Duration::from_millis(300);
 
-    /// A long ttl: no case takes as long.
+    /// This is a long ttl: no case takes as long.
     const LONG: Duration = Duration::from_secs(330);
 
     /// This is how late a store may notice that a lease has expired.

@@ -1,5 +1,5 @@
-//! Checks of answers. Each function returns the content of the expected answer, or panics with the
-//! answer that it was given.
+//! These functions check answers. Each returns the content of the expected answer, or panics with
+//! the answer that it was given.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The end of a case, and the reason of a failure: an error or a panic, with its place in the
-//! source.
+//! This module defines how a case ends, and why it failed: an error or a panic, with its place in
+//! the source.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -11,10 +11,10 @@ use std::pin::pin;
 use std::sync::Once;
 use std::task::Poll;
 
-/// The result of a case.
+/// A case returns this result.
 pub type CaseResult<T = ()> = Result<T, Failure>;
 
-/// The reason why a case failed or could not be run.
+/// A failure says why a case failed or could not be run.
 ///
 /// The `?` operator turns every error into a failure and notes the place.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ impl<E: StdError> From<E> for Failure {
     }
 }
 
-/// The verdict on a case.
+/// A verdict says how a case ended.
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// The case passed.

@@ -1,4 +1,4 @@
-//! A store whose calls can be blocked and are counted.
+//! This store can block its calls, and counts them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

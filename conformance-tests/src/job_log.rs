@@ -1,4 +1,4 @@
-//! A log of what the jobs of several instances did in one election, and the checks on it.
+//! This log records what the jobs of several instances did in one election, and checks it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,31 +8,31 @@ use leasehold_core::election::JobError;
 use leasehold_core::{Job, Leadership, StopReason};
 use tokio::sync::watch;
 
-/// One thing that a job did.
+/// An entry is one thing that a job did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// `start` was called.
     Started {
-        /// The instance whose job was called.
+        /// This is the instance whose job was called.
         instance: usize,
-        /// The fencing token of the term.
+        /// This is the fencing token of the term.
         token: u64,
     },
     /// `stop` was called.
     Stopping {
-        /// The instance whose job was called.
+        /// This is the instance whose job was called.
         instance: usize,
-        /// The reason that the job was given.
+        /// This is the reason that the job was given.
         reason: StopReason,
     },
     /// `stop` has ended or was aborted.
     Stopped {
-        /// The instance whose job was called.
+        /// This is the instance whose job was called.
         instance: usize,
     },
 }
 
-/// The entries of all jobs, in the order in which they were made.
+/// This log has the entries of all jobs, in the order in which they were made.
 #[derive(Clone, Debug)]
 pub struct JobLog {
     entries: Arc<watch::Sender<Vec<Entry>>>,
@@ -116,7 +116,7 @@ impl JobLog {
     }
 }
 
-/// The behaviour of a job.
+/// This defines how a job behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobBehaviour {
     /// `start` works until it is cancelled, and `stop` takes that long.

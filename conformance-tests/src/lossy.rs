@@ -1,4 +1,4 @@
-//! A store that loses replies.
+//! This store loses replies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

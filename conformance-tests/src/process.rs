@@ -1,4 +1,4 @@
-//! Worker processes. Each is this same program, started again with a job in its environment.
+//! A worker process is this same program, started again with a job in its environment.
 
 use std::env;
 use std::process::{ExitCode, Stdio};
@@ -28,7 +28,7 @@ pub(crate) fn can_start_workers() -> bool {
     WORKERS_ALLOWED.load(Ordering::Relaxed)
 }
 
-/// The job of a worker, and the datastore that it uses.
+/// A worker has this job, and uses this datastore.
 #[derive(Debug, Serialize, Deserialize)]
 struct Job {
     backend: String,
@@ -37,7 +37,7 @@ struct Job {
     role: Role,
 }
 
-/// A worker process, which is killed when this value is dropped.
+/// This worker process is killed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Worker {
     child: Child,

@@ -27,13 +27,13 @@ const STALL: Duration = Duration::from_millis(50);
 /// connections on which they receive nothing.
 const LONG_STALL: Duration = Duration::from_millis(250);
 
-/// The largest pace at which a case is run.
+/// No case runs at a larger pace than this.
 const SLOWEST_PACE: u32 = 16;
 
-/// The number of tries of a case that only one backend has. Such a case has no leases to lengthen.
+/// A case that only one backend has is tried this many times. It has no leases to lengthen.
 const OWN_TRIES: u32 = 3;
 
-/// A backend, started when the first case needs it.
+/// A subject is a backend, which is started when the first case needs it.
 pub(crate) struct Subject {
     backend: Arc<dyn Backend>,
     started: OnceCell<CaseResult<Capabilities>>,

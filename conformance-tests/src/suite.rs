@@ -1,4 +1,4 @@
-//! The runner, which makes one test per case and backend.
+//! The runner makes one test per case and backend.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -12,10 +12,10 @@ use tokio::runtime::Runtime;
 use crate::run::Subject;
 use crate::{Backend, CaseResult, Verdict, cases, process};
 
-/// A case that only one backend has. It receives the value that the suite runs on.
+/// This case belongs to only one backend. It receives the value that the suite runs on.
 pub type OwnCase<B> = (&'static str, fn(Arc<B>) -> BoxFuture<'static, CaseResult>);
 
-/// The suite with the backends that it is given.
+/// A suite runs the cases on the backends that it is given.
 #[derive(Default)]
 #[allow(missing_debug_implementations, reason = "it holds trait objects only")]
 pub struct Suite {
@@ -26,7 +26,8 @@ type Run = Box<dyn Fn() -> BoxFuture<'static, CaseResult> + Send>;
 type Own = (&'static str, Run);
 
 impl Suite {
-    /// The number of cases at a time. It exceeds the number of cores because cases mostly wait.
+    /// This many cases run at a time. The number exceeds that of the cores because cases mostly
+    /// wait.
     const CASES_AT_ONCE: usize = 6;
 
     /// Creates a suite without backends.

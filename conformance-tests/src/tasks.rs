@@ -1,4 +1,4 @@
-//! Tasks of a case. They end with the case, and their panics are its failures.
+//! The tasks of a case end with the case, and their panics are its failures.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::failure::{CaseResult, Failure, caught};
 
-/// A task that ends when this value is dropped.
+/// This task ends when this value is dropped.
 #[derive(Debug)]
 pub struct Task<T>(JoinHandle<CaseResult<T>>);
 

@@ -1,4 +1,4 @@
-//! The overlap detector, which knows who could trust which lease from when until when.
+//! The overlap detector knows who could trust which lease from when until when.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,23 +11,23 @@ use crate::Taken;
 /// much.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
 
-/// A time in which one lease was certainly in force, by this process's monotonic clock.
+/// In this time one lease was certainly in force, by this process's monotonic clock.
 ///
 /// It begins when the answer with the grant arrived, which is after the store's decision. It ends
 /// when the time that was left has passed since the call was *begun*, or when the release was
 /// begun. Both are earlier than the end of the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trusted {
-    /// The fencing token of the grant.
+    /// This is the fencing token of the grant.
     pub token: FencingToken,
-    /// The time at which the grant was received.
+    /// The grant was received at this time.
     pub from: Instant,
     /// The lease was in force at least until then. This is before `from` if the call took longer
     /// than the ttl.
     pub until: Instant,
 }
 
-/// The grants of one name to any number of clients.
+/// A trace has the grants of one name to any number of clients.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     grants: Arc<Mutex<Vec<Trusted>>>,

@@ -1,4 +1,4 @@
-//! The work of a worker process.
+//! This module does the work of a worker process.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CaseResult, Client, Failure};
 
-/// The role of a worker process.
+/// A worker process has one of these roles.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Role {
     /// Acquires the name that many times, and notes each time in a file that all workers share.

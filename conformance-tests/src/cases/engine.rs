@@ -1,4 +1,5 @@
-//! Helpers that the cases of the engine's promises share. It has no cases of its own.
+//! This module has helpers that the cases of the engine's promises share. It has no cases of its
+//! own.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The cases, in one module per promise.
+//! The modules below contain the cases, one module per promise.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
 
 /// Declares the modules of cases and joins their tables. Each module takes one line.

@@ -1,5 +1,5 @@
-//! Outages: a server stops, starts again, freezes, is slow or cannot be reached. No call outlives
-//! its limit, no lease is trusted past its deadline, and the application need not be restarted.
+//! These cases stop, restart, freeze, slow down or cut off a server. No call outlives its limit, no
+//! lease is trusted past its deadline, and the application need not be restarted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -19,7 +19,7 @@ crate::case::cases![
 const PROCESSES: u32 = 6;
 const ROUNDS: u32 = 25;
 
-/// A file that all workers append to. It is removed after the case.
+/// All workers append to this file. It is removed after the case.
 struct Notes(PathBuf);
 
 impl Notes {

@@ -15,7 +15,7 @@ crate::case::cases![
 /// A batch may take this many: the budget of one call, and another one for what does not fit.
 const BATCH_BUDGET: u64 = 2;
 
-/// The number of measurements of each call, of which the least counts. A pool may do maintenance in
+/// Each call is measured this many times, and the least counts. A pool may do maintenance in
 /// between, and a busy machine may split one message into several.
 const TRIES: usize = 20;
 

@@ -35,7 +35,7 @@ async fn what_is_left_never_exceeds_the_ttl(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// A time that was read, and the window in which the store decided it.
+/// A reading is a time that was read, and the window in which the store decided it.
 struct Reading {
     left: Duration,
     asked: Instant,

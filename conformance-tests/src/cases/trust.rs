@@ -30,7 +30,7 @@ async fn a_lock_is_trusted_for_less_than_its_ttl(ctx: Ctx) -> CaseResult {
     Ok(guard.release().await?)
 }
 
-/// A clock that advances only when the case sets it.
+/// This clock advances only when the case sets it.
 #[derive(Debug, Default)]
 struct HandClock(Mutex<Duration>);
 

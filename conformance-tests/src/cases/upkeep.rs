@@ -24,7 +24,7 @@ crate::case::cases![
     a_term_is_kept_while_the_runtime_of_its_job_computes[SteadyMachine],
 ];
 
-/// The default ttl, which all other default settings fit.
+/// This is the default ttl, which all other default settings fit.
 const DEFAULT_TTL: Duration = Duration::from_secs(15);
 
 /// A firewall or a switch may forget its connections. New ones are served, so a retry on a new

@@ -1,4 +1,5 @@
-//! Locks as applications wait for them, with time limits, cancelled calls and dropped guards.
+//! These cases wait for locks as applications do, with time limits, cancelled calls and dropped
+//! guards.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! A model of a store: the contract of [`LockStore`](leasehold_core::LockStore) as a program.
+//! This is a model of a store: the contract of [`LockStore`](leasehold_core::LockStore) as a
+//! program.
 //!
 //! The model is given each call, the time around it and the answer, and says whether the answer is
 //! possible. It does not know the exact time of the store's decision, nor whether a request whose
@@ -24,16 +25,16 @@ use attempt::Reply;
 use state::State;
 pub(crate) use window::{Precision, Window};
 
-/// One lock name, as far as the answers so far describe it.
+/// This models one lock name, as far as the answers so far describe it.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     possible: Vec<State>,
 }
 
-/// An answer that contradicts the contract.
+/// This answer contradicts the contract.
 #[derive(Clone, Debug)]
 pub(crate) struct Wrong {
-    /// The states that the name may have been in before, in words.
+    /// The name may have been in these states before, in words.
     pub(crate) possible: String,
 }
 

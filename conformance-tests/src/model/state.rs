@@ -1,4 +1,4 @@
-//! One state of a name, and the effect of each call on it.
+//! This module defines one state of a name, and the effect of each call on it.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use leasehold_core::{
 use super::attempt::{Attempt, Reply};
 use super::window::{End, Window, lasts};
 
-/// One state that a name may be in.
+/// This is one state that a name may be in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
-    /// The fencing token of the latest grant.
+    /// This is the fencing token of the latest grant.
     token: Token,
-    /// The lease in force.
+    /// This lease is in force.
     lease: Option<Lease>,
     /// The name is disabled with this reason and by this client.
     disabled: Option<DisableOptions>,
@@ -23,16 +23,16 @@ pub(super) struct State {
     used: bool,
 }
 
-/// A lease in force.
+/// This is a lease in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Lease {
     of: Attempt,
     end: End,
-    /// The reason why its holder must stop.
+    /// Its holder must stop for this reason.
     ending: Option<Reason>,
 }
 
-/// A fencing token, as far as it is known. There is no token before the first grant.
+/// This is a fencing token, as far as it is known. There is no token before the first grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     Is(Option<FencingToken>),

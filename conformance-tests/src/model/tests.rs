@@ -12,7 +12,7 @@ use super::{Attempt, Model, Precision, Window};
 
 const TTL: Duration = Duration::from_millis(300);
 
-/// A model that receives calls at times chosen by the test.
+/// This model receives calls at times chosen by the test.
 #[derive(Clone)]
 struct Told {
     model: Model,

@@ -1,13 +1,14 @@
-//! The time around a call, and the precision of a store's clock.
+//! This module defines the time around a call, and the precision of a store's clock.
 
 use std::time::{Duration, Instant};
 
 use crate::CLOCK_TOLERANCE;
 
-/// The precision of a store's clock.
+/// A precision says how exactly a store keeps time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Precision {
-    /// The step of its clock. The time that is left may be rounded up or down by this much.
+    /// The store's clock has this step. The time that is left may be rounded up or down by this
+    /// much.
     pub(crate) step: Duration,
     /// The store may notice the end of a lease this much late.
     pub(crate) notices: Duration,
@@ -23,8 +24,8 @@ impl Precision {
     }
 }
 
-/// The times before and after a call, by the caller's monotonic clock. The store decided in
-/// between.
+/// A window is the time between the start and the end of a call, by the caller's monotonic clock.
+/// The store decided within it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) before: Instant,
@@ -41,7 +42,7 @@ impl Window {
     }
 }
 
-/// The earliest and the latest end of a lease that is neither renewed nor released.
+/// These are the earliest and the latest end of a lease that is neither renewed nor released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
     earliest: Instant,

@@ -1,5 +1,5 @@
-//! Random sequences of calls on a store. Each answer is checked against the [model](crate::model),
-//! and a sequence with a wrong answer is shrunk to the steps that cause it.
+//! This module plays random sequences of calls on a store. Each answer is checked against the
+//! [model](crate::model), and a sequence with a wrong answer is shrunk to the steps that cause it.
 
 mod play;
 mod shrink;
@@ -16,13 +16,13 @@ use crate::{CaseResult, Ctx, Failure};
 use play::{Flaw, Played, Stage};
 use step::{CLIENTS, LENGTHS, Move};
 
-/// The seed, unless `LEASEHOLD_SEED` gives another one.
+/// This seed is used unless `LEASEHOLD_SEED` gives another one.
 const SEED: u64 = 7;
 
-/// The number of sequences that are played at the same time. It is large because they mostly wait.
+/// This many sequences are played at the same time. The number is large because they mostly wait.
 const AT_ONCE: usize = 24;
 
-/// The number of tries until the store answers each call of a sequence.
+/// A sequence is tried this many times until the store answers each of its calls.
 const TRIES: usize = 10;
 
 /// Plays many sequences. If `lossy` is set, some of their requests and answers are lost.

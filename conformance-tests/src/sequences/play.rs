@@ -15,14 +15,14 @@ use crate::client::retry_while_busy;
 use crate::model::{Attempt, Model, Precision, Window, Wrong};
 use crate::{Client, Ctx};
 
-/// The place where sequences are played: the store and the clients. Each sequence has names of its
-/// own.
+/// A stage has the store and the clients with which sequences are played. Each sequence has names
+/// of its own.
 pub(super) struct Stage {
     pub(super) clients: Vec<Client>,
     pub(super) ctx: Ctx,
 }
 
-/// The end of a sequence without a wrong answer.
+/// This is the end of a sequence without a wrong answer.
 #[derive(Debug, PartialEq)]
 pub(super) enum Played {
     ToItsEnd,
@@ -30,16 +30,16 @@ pub(super) enum Played {
     UntilAnUnknownOutcome,
 }
 
-/// A sequence with a wrong answer.
+/// This sequence has a wrong answer.
 #[derive(Clone, Debug)]
 pub(super) struct Flaw {
-    /// The step with the wrong answer.
+    /// This step has the wrong answer.
     pub(super) at: usize,
-    /// What happened until then and what is wrong, in words.
+    /// This text says what happened until then and what is wrong.
     pub(super) story: String,
 }
 
-/// The reason why a step was not played to its end.
+/// A step was not played to its end for this reason.
 enum Stop {
     Unknown,
     Wrong(String),

@@ -13,13 +13,13 @@ use super::step::Move;
 /// A sequence is shrunk for this long.
 const TIME: Duration = Duration::from_secs(15);
 
-/// The sequence as far as it is shrunk, and the evidence.
+/// This is the sequence as far as it is shrunk, and the evidence.
 struct Shrinking<'a, T> {
     stage: &'a Stage,
     prefix: String,
-    /// The steps, each of which can be simplified.
+    /// Each of these steps can be simplified.
     steps: Vec<T>,
-    /// The sequence that was played last with a wrong answer at its end.
+    /// This sequence was played last with a wrong answer at its end.
     flawed: Vec<Move>,
     flaw: Flaw,
     plays: usize,

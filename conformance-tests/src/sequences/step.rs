@@ -1,17 +1,17 @@
-//! The steps of sequences, and how they are drawn.
+//! This module defines the steps of sequences, and draws them.
 
 use std::ops::RangeInclusive;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
-/// The number of clients. Each has its own connections.
+/// This many clients take part. Each has its own connections.
 pub(super) const CLIENTS: usize = 3;
 
-/// The names. Stores that ignore case would treat them as one.
+/// These are the names. Stores that ignore case would treat them as one.
 pub(super) const NAMES: [&str; 2] = ["job", "Job"];
 
-/// The number of attempts. Each belongs to one name and one holder. What is known of an attempt
+/// This many attempts exist. Each belongs to one name and one holder. What is known of an attempt
 /// stays true while a sequence is shrunk, so an attempt that was never made may be renewed.
 pub(super) const ATTEMPTS: usize = 6;
 
@@ -20,14 +20,14 @@ pub(super) fn name_of(attempt: usize, elsewhere: bool) -> usize {
     (attempt + usize::from(elsewhere)) % NAMES.len()
 }
 
-/// One step, and what the network does to it.
+/// A move is one step, and what the network does to it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Move {
     pub(super) step: Step,
     pub(super) delivery: Delivery,
 }
 
-/// A step of a sequence.
+/// This is a step of a sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
     /// That many quarters of a short ttl pass.
@@ -73,7 +73,7 @@ pub(super) enum Step {
     },
 }
 
-/// One renewal of a batch.
+/// This is one renewal of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Renewal {
     pub(super) attempt: usize,
@@ -81,7 +81,7 @@ pub(super) struct Renewal {
     pub(super) ttl: Ttl,
 }
 
-/// The ttl of a lease.
+/// A lease is acquired or renewed with this ttl.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Ttl {
     /// The lease may expire in the middle of a sequence.
@@ -91,7 +91,7 @@ pub(super) enum Ttl {
     Long,
 }
 
-/// What the network does to a call that writes.
+/// The network does this to a call that writes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Delivery {
     Answered,
@@ -99,7 +99,7 @@ pub(super) enum Delivery {
     RequestLost,
 }
 
-/// The number of steps of a sequence.
+/// A sequence has this many steps.
 pub(super) const LENGTHS: RangeInclusive<usize> = 10..=30;
 
 /// Draws the steps. If `lossy` is set, some of their requests and answers are lost.

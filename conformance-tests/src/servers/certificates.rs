@@ -1,27 +1,27 @@
-//! Certificates for servers that are reached over TLS. Each run makes new ones.
+//! This module makes certificates for servers that are reached over TLS. Each run makes new ones.
 
 use leasehold_core::{Error, ErrorKind, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
 
-/// A certificate authority and the certificates that it signed, all as PEM.
+/// This is a certificate authority with the certificates that it signed, all as PEM.
 #[derive(Debug)]
 pub struct Certificates {
-    /// The certificate of the authority, which makes a client or a server trust the other two.
+    /// This certificate of the authority makes a client or a server trust the other two.
     pub authority: String,
-    /// The certificate of a server at the loopback interface.
+    /// This is the certificate of a server at the loopback interface.
     pub server: Signed,
-    /// The certificate of a client, whose common name is `leasehold`.
+    /// This is the certificate of a client, whose common name is `leasehold`.
     pub client: Signed,
 }
 
-/// A certificate and its private key.
+/// This is a certificate with its private key.
 #[derive(Debug)]
 pub struct Signed {
-    /// The certificate as PEM.
+    /// This is the certificate as PEM.
     pub certificate: String,
-    /// The private key in PKCS #8.
+    /// This is the private key in PKCS #8.
     pub key: String,
 }
 

@@ -1,21 +1,21 @@
-//! The image from which a server is started.
+//! This module defines the image from which a server is started.
 
 use std::process::{Command, Stdio};
 
-/// How a server is started in a container.
+/// An image says how a server is started in a container.
 #[derive(Clone, Copy, Debug)]
 pub struct Image {
-    /// The name of the backend, such as `postgres`.
+    /// This is the name of the backend, such as `postgres`.
     pub name: &'static str,
-    /// The public image, such as `postgres:17`.
+    /// This is the public image, such as `postgres:17`.
     pub public: &'static str,
-    /// The port that the server listens on.
+    /// The server listens on this port.
     pub port: u16,
-    /// The environment variables, as the public image understands them.
+    /// These environment variables are set, as the public image understands them.
     pub environment: &'static [(&'static str, &'static str)],
-    /// The command, which follows the image's entry point.
+    /// This command follows the image's entry point.
     pub command: &'static [&'static str],
-    /// The URL of the store, in which `ADDRESS` stands for the host and the port.
+    /// This is the URL of the store, in which `ADDRESS` stands for the host and the port.
     pub url: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Real servers in containers, for the tests of this repository.
+//! This module starts real servers in containers, for the tests of this repository.
 //!
 //! A server is started with [`Server::start`], which uses the image that
 //! `LEASEHOLD_TEST_<NAME>_IMAGE` names, otherwise an image that `cargo xtask images` built, and

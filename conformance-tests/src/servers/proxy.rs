@@ -1,4 +1,4 @@
-//! A TCP proxy that delays, drops or cuts connections on request.
+//! This TCP proxy delays, drops or cuts connections on request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How a proxy treats its connections.
+/// This defines how a proxy treats its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conduct {
     /// Everything goes through.
@@ -27,7 +27,7 @@ pub enum Conduct {
     Cut,
 }
 
-/// The orders that the connections follow.
+/// The connections follow these orders.
 #[derive(Clone, Copy, Debug)]
 struct Orders {
     conduct: Conduct,
@@ -35,7 +35,8 @@ struct Orders {
     silent_below: u64,
 }
 
-/// A proxy to one server, at a free port of the loopback interface. It ends when it is dropped.
+/// This proxy leads to one server, and listens at a free port of the loopback interface. It ends
+/// when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! A server that is started in a container or given by URL.
+//! This module starts a server in a container.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -13,13 +13,13 @@ use tokio::time::{Instant, sleep};
 
 use super::Image;
 
-/// The label of these containers in `docker ps`, by which stale ones can be found.
+/// These containers have this label in `docker ps`, by which stale ones can be found.
 const LABEL: (&str, &str) = ("leasehold.test", "server");
 
 /// A server must respond within this time.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// A server in a container, which is removed when this value is dropped.
+/// This server runs in a container, which is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Server {
     container: ContainerAsync<GenericImage>,
