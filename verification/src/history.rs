@@ -1,4 +1,4 @@
-//! The history of a run, by a clock outside of the run.
+//! This module records the history of a run, by a clock outside of the run.
 
 mod event;
 
@@ -9,10 +9,10 @@ use std::time::Duration;
 pub use event::{AttemptId, AttemptResult, Event, InstanceId, NameId, WriteResult};
 use leasehold_core::{Settings, Timing};
 
-/// The events of a run, in the order in which they happened.
+/// A history has the events of a run, in the order in which they happened.
 #[derive(Clone, Debug)]
 pub struct History {
-    /// The settings of every instance.
+    /// These are the settings of every instance.
     pub timing: Timing,
     /// Each event, with its time since the run began.
     pub events: Vec<(Duration, Event)>,

@@ -1,11 +1,11 @@
-//! The faults of each instance, which excuse no other instance.
+//! This module tracks the faults of each instance, which excuse no other instance.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::history::{Event, InstanceId};
 
-/// The instances that have faults, and since when the others have none.
+/// These are the instances that have faults, and since when the others have none.
 #[derive(Debug, Default)]
 pub(super) struct InstanceFaults {
     frozen: HashSet<InstanceId>,

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// A term whose job runs: the tasks that have not ended, and whether its instance was frozen.
+/// This is a term whose job runs: the tasks that have not ended, and whether its instance was
+/// frozen.
 #[derive(Debug, Default)]
 struct RunningTerm {
     start: bool,

@@ -10,21 +10,21 @@ use leasehold_core::Timing;
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// The states of the names at one time, for checkers of leaders.
+/// These are the states of the names at one time, for checkers of leaders.
 #[derive(Debug)]
 pub(super) struct NameStates {
     start_delay: Duration,
-    /// The instances that campaign, and from when on: after their start delay.
+    /// These are the instances that campaign, and from when on: after their start delay.
     running: HashMap<InstanceId, Duration>,
     cut: HashSet<InstanceId>,
     frozen: HashSet<InstanceId>,
     pub(super) led: HashMap<NameId, (InstanceId, u64)>,
-    /// The last leaders of the names, and until when they trust their leases.
+    /// These are the last leaders of the names, and until when they trust their leases.
     trusted: HashMap<NameId, (u64, Duration)>,
-    /// The names without a leader, and since when they have none.
+    /// These are the names without a leader, and since when they have none.
     vacant: HashMap<NameId, Duration>,
     pub(super) disabled: HashSet<NameId>,
-    /// The time since when there are no faults.
+    /// There are no faults since this time.
     pub(super) faultless_since: Duration,
 }
 

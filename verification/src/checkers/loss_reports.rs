@@ -15,10 +15,11 @@ const REPORT_LIMIT: Duration = Duration::from_millis(100);
 /// Rounding may change a time by this much.
 const ROUNDING: Duration = Duration::from_millis(2);
 
-/// A guard that has not reported the loss of its lease.
+/// This is a guard that has not reported the loss of its lease.
 #[derive(Debug)]
 struct HeldGuard {
-    /// The time until which the lease is trusted. It is unlimited until the guard has been asked.
+    /// This is the time until which the lease is trusted. It is unlimited until the guard has been
+    /// asked.
     until: Duration,
     disabled: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! Checkers of histories: one invariant per file, each with histories that violate it.
+//! The checkers of histories have one invariant per file, each with histories that violate it.
 
 mod cancellation;
 mod disable_deadline;
@@ -36,14 +36,14 @@ use found::Found;
 
 use crate::history::History;
 
-/// An invariant that a history violates.
+/// This is an invariant that a history violates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The name of the checker.
+    /// This is the name of the checker.
     pub checker: &'static str,
-    /// The time of the violation.
+    /// This is the time of the violation.
     pub at: Duration,
-    /// A description of the violation.
+    /// This is a description of the violation.
     pub what: String,
 }
 

@@ -10,24 +10,24 @@ use crate::history::{Event, History, InstanceId, NameId};
 /// The error of a timer is much less than this.
 const CAUSE_WINDOW: Duration = Duration::from_millis(100);
 
-/// The events that may end terms.
+/// These are the causes that may end terms.
 #[derive(Debug, Default)]
 struct TermCauses {
     faults: InstanceFaults,
     leaving: HashSet<InstanceId>,
     resigned: HashSet<(InstanceId, NameId, u64)>,
     start_ended: HashSet<(InstanceId, NameId, u64)>,
-    /// The time until which a lease is in force, and the time until which it is trusted.
+    /// This is the time until which a lease is in force, and the time until which it is trusted.
     leases: HashMap<(NameId, u64), Duration>,
     trusted: HashMap<(NameId, u64), Duration>,
-    /// The leases whose trust was extended at least once.
+    /// These are the leases whose trust was extended at least once.
     renewed: HashSet<(NameId, u64)>,
-    /// The leases that the store was asked to renew.
+    /// These are the leases that the store was asked to renew.
     asked: HashSet<(NameId, u64)>,
     hinted: HashMap<InstanceId, Duration>,
     freed: HashSet<(NameId, u64)>,
     granted: HashMap<NameId, u64>,
-    /// The leases that were in force when their name was disabled.
+    /// These are the leases that were in force when their name was disabled.
     disabled: HashSet<(NameId, u64)>,
 }
 

@@ -15,15 +15,15 @@ use crate::history::{AttemptId, AttemptResult, Event, History, InstanceId, NameI
 /// The error of a timer and the delay of a task are much less than this.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(1);
 
-/// An attempt whose lease may be in force.
+/// This is an attempt whose lease may be in force.
 #[derive(Debug)]
 struct OpenAttempt {
     process: InstanceId,
     name: NameId,
     /// A call of the attempt may have been granted, or may still be.
     in_doubt: bool,
-    /// The time since when the attempt must be resolved, and how soon. It is `None` while a call is
-    /// under way.
+    /// This is the time since when the attempt must be resolved, and how soon. It is `None` while a
+    /// call is under way.
     due: Option<(Duration, Duration)>,
 }
 

@@ -1,4 +1,5 @@
-//! The waiters for names, and the time by which one of them must be granted a name.
+//! This module tracks the waiters for names, and the time by which one of them must be granted a
+//! name.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::history::{Event, InstanceId, NameId};
 /// An instance that began to wait is a waiter after this time at the latest.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// A name that must be granted, and the instances that may be granted it.
+/// This name must be granted, to one of these instances.
 #[derive(Debug)]
 struct TakeoverDue {
     since: Duration,
@@ -20,16 +21,17 @@ struct TakeoverDue {
     waiters: Vec<InstanceId>,
 }
 
-/// The waiters, and the names that one of them must be granted.
+/// These are the waiters, and the names that one of them must be granted.
 #[derive(Debug)]
 pub(super) struct WaiterState {
     timing: Timing,
     faults: InstanceFaults,
     led: HashSet<NameId>,
-    /// The time from which each instance campaigns: after its start delay.
+    /// This is the time from which each instance campaigns: after its start delay.
     campaigning: HashMap<InstanceId, Duration>,
     locking: HashMap<(InstanceId, NameId), Duration>,
-    /// The terms whose job has not ended, and whether one of `start` and `stop` has ended.
+    /// These are the terms whose job has not ended, and whether one of `start` and `stop` has
+    /// ended.
     terms: HashMap<(InstanceId, NameId), bool>,
     ended: HashMap<(InstanceId, NameId), Duration>,
     disabled: HashSet<NameId>,

@@ -1,14 +1,15 @@
-//! The events of a run.
+//! This module defines what can happen in a run.
 
 use std::time::Duration;
 
-/// The number of an instance, from its boot to its end. No number is used twice.
+/// This is the number of an instance, from its boot to its end. No number is used twice.
 pub type InstanceId = usize;
 
-/// The number of a name that is locked or led.
+/// This is the number of a name that is locked or led.
 pub type NameId = usize;
 
-/// The number of an instance's attempt to acquire a lease. Each lease id has its own number.
+/// This is the number of an instance's attempt to acquire a lease. Each lease id has its own
+/// number.
 pub type AttemptId = usize;
 
 /// Something that happened.
@@ -94,12 +95,12 @@ pub enum Event {
     Panicked(String),
     /// Everything was shut down.
     Ended {
-        /// The number of tasks that were left.
+        /// This is the number of tasks that were left.
         tasks: usize,
     },
 }
 
-/// The answer that an instance received for an attempt.
+/// This is the answer that an instance received for an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptResult {
     /// The instance has the lease.
@@ -113,7 +114,7 @@ pub enum AttemptResult {
     Unknown,
 }
 
-/// The result of a write.
+/// This is the result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteResult {
     /// The write took effect.

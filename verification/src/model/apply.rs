@@ -1,4 +1,4 @@
-//! The effect of a step on a state.
+//! This module defines the effect of a step on a state.
 
 use leasehold_core::Moment;
 use leasehold_core::election::machine::Event;

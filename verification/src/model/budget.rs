@@ -1,6 +1,6 @@
-//! The faults and commands of one run.
+//! This module defines the faults and commands of one run.
 
-/// The number of faults and commands that are left.
+/// This is the number of faults and commands that are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Budget {
     /// The faults: messages are lost, fail or are delayed, hints are missed, clocks slip, jobs fail

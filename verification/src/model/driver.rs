@@ -1,4 +1,4 @@
-//! The part of an instance's driver that surrounds the machine.
+//! This module defines the part of an instance's driver that surrounds the machine.
 
 use leasehold_core::Moment;
 use leasehold_core::election::machine::{Action, Event};

@@ -1,4 +1,4 @@
-//! A search through the model, and its result.
+//! This module defines a search through the model, and its result.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -9,20 +9,21 @@ use stateright::{Checker, HasDiscoveries, Model};
 use super::lease_model::LeaseModel;
 use super::step::ModelStep;
 
-/// The result of a search.
+/// This is the result of a search.
 #[derive(Clone, Debug)]
 pub struct Explored {
-    /// The number of different states.
+    /// This is the number of different states.
     pub states: usize,
-    /// The number of transitions that led to them.
+    /// This is the number of transitions that led to them.
     pub transitions: usize,
-    /// The number of steps from the first state to the farthest one.
+    /// This is the number of steps from the first state to the farthest one.
     pub depth: usize,
     /// This is true if no state was left out, so that the search did not end at a depth limit.
     pub is_complete: bool,
-    /// The rules that were broken, each with one of the shortest sequences of steps that break it.
+    /// These are the rules that were broken, each with one of the shortest sequences of steps that
+    /// break it.
     pub counterexamples: Vec<(&'static str, Vec<ModelStep>)>,
-    /// The duration of the search.
+    /// This is the duration of the search.
     pub took: Duration,
 }
 

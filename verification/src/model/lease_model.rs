@@ -1,4 +1,4 @@
-//! The model as a whole: its participants, and the rule that is removed.
+//! This module defines the model as a whole: its participants, and the rule that is removed.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use super::participant::Participant;
 use super::state::ModelState;
 use super::units::{TTL, UNIT};
 
-/// A few participants that want one name: candidates of an election, callers of a lock, or both.
+/// This model has a few participants that want one name: candidates of an election, callers of a
+/// lock, or both.
 #[derive(Clone, Debug)]
 pub struct LeaseModel {
     candidates: usize,

@@ -1,4 +1,4 @@
-//! The state machines of locks and elections under a model checker, in every order of events, up to
+//! This model checks the state machines of locks and elections in every order of events, up to
 //! a number of faults and commands.
 //!
 //! The code that ships is checked: the [machine of an

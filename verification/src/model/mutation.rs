@@ -1,6 +1,6 @@
-//! Safety rules that can be removed, to show that the model notices it.
+//! This module defines the safety rules that can be removed to show that the model notices it.
 
-/// A safety rule that is removed.
+/// This is a safety rule that is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mutation {
     /// The holder trusts its lease until the end of the lease at the store.
@@ -26,7 +26,7 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    /// All mutations.
+    /// These are all mutations.
     pub const ALL: [Self; 9] = [
         Self::NoMargin,
         Self::RevivedLease,

@@ -1,4 +1,4 @@
-//! Messages between instances and the store.
+//! This module defines messages between instances and the store.
 
 use leasehold_core::lease::machine::{AcquireReply, RenewReply};
 use leasehold_core::{FencingToken, Grant, Moment, Reason};

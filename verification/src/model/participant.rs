@@ -1,4 +1,4 @@
-//! The participants that want the name.
+//! This module defines the participants that want the name.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use leasehold_core::{Moment, Timing};
 use super::store::LeaseId;
 use super::units::NOW;
 
-/// A machine that ships.
+/// This is a machine that ships.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Machine {
-    /// The machine of an election.
+    /// This is the machine of an election.
     Election(election::Machine),
-    /// The machine of a lease, as a lock drives it.
+    /// This is the machine of a lease, as a lock drives it.
     Lock(lease::Machine),
 }
 
@@ -72,20 +72,22 @@ fn of_lock(action: LeaseAction) -> Vec<Action> {
     }
 }
 
-/// A participant that wants the name: the machine that ships, and the part of its driver around it.
+/// A participant wants the name: it is the machine that ships, and the part of its driver around
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Participant {
-    /// The machine. All its times are relative to the present.
+    /// This is the machine. All its times are relative to the present.
     pub machine: Machine,
-    /// The lease id of the latest attempt, while its lease may be in force or may still be granted.
+    /// This is the lease id of the latest attempt, while its lease may be in force or may still be
+    /// granted.
     pub lease: Option<LeaseId>,
     /// This is true if the latest attempt was not the first one under its lease id.
     pub retried: bool,
-    /// The window of a renewal that was not sent yet.
+    /// This is the window of a renewal that was not sent yet.
     pub window: Option<RenewalWindow>,
-    /// The last call of the job.
+    /// This is the last call of the job.
     pub job: JobState,
-    /// The time until which the lease is trusted, or the origin if it is not trusted.
+    /// This is the time until which the lease is trusted, or the origin if it is not trusted.
     pub trust: Moment,
     /// This is true while a hint was not delivered yet.
     pub hinted: bool,
@@ -97,12 +99,12 @@ pub struct Participant {
     pub aborted: bool,
     /// This is true if the term's lease must expire.
     pub expires: bool,
-    /// The time for which its clock cannot slip again.
+    /// This is the time for which its clock cannot slip again.
     pub until_next_slip: u8,
 }
 
-/// The last call of a term's job. The holder of a lock counts as a job too: it starts with the
-/// guard, stops once the guard is lost, and ends when the guard is dropped.
+/// This is the last call of a term's job. The holder of a lock counts as a job too: it starts with
+/// the guard, stops once the guard is lost, and ends when the guard is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JobState {
     /// There is no job.

@@ -1,4 +1,5 @@
-//! A state of the model: the store, the participants, and the messages between them.
+//! This module defines a state of the model: the store, the participants, and the messages between
+//! them.
 
 use leasehold_core::Moment;
 
@@ -7,28 +8,28 @@ use super::participant::{JobState, Participant};
 use super::store::{LeaseId, ModelCall, ModelStore, Reply};
 use super::units::NOW;
 
-/// A state of the model.
+/// This is a state of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModelState {
-    /// The state of the store.
+    /// This is the state of the store.
     pub store: ModelStore,
-    /// The participants. `None` stands for one that has crashed or left.
+    /// These are the participants. `None` stands for one that has crashed or left.
     pub instances: Vec<Option<Participant>>,
-    /// Requests and replies under way, in a fixed order.
+    /// These requests and replies are under way, in a fixed order.
     pub network: Vec<Message>,
-    /// The faults and commands that are left.
+    /// These are the faults and commands that are left.
     pub left: Budget,
-    /// The largest token under which a term has begun.
+    /// This is the largest token under which a term has begun.
     pub started: u8,
-    /// The time for which the name has had no leader although nothing prevents one.
+    /// This is the time for which the name has had no leader although nothing prevents one.
     pub leaderless: u8,
     /// This is true if there was a fault other than a crash.
     pub had_faults: bool,
-    /// The rule that the last step has broken.
+    /// The last step has broken this rule.
     pub broken: Option<Rule>,
 }
 
-/// A rule whose violation shows in a step, not in a state.
+/// The violation of such a rule shows in a step, not in a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// A term began under a token that is not larger than all earlier ones.
@@ -44,26 +45,26 @@ pub enum Rule {
     ReleasedAfterAbort,
 }
 
-/// A request, and then its reply.
+/// This is a request, and then its reply.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Message {
-    /// The participant that waits for the reply, or `None` if none does any longer.
+    /// This participant waits for the reply. It is `None` if none does any longer.
     pub waiting: Option<usize>,
-    /// The call that was made.
+    /// This call was made.
     pub call: ModelCall,
-    /// The lease that the call is about.
+    /// The call is about this lease.
     pub lease: LeaseId,
-    /// The time of sending, by the instance's clock.
+    /// The message was sent at this time, by the instance's clock.
     pub sent: Moment,
-    /// The time until which the instance waits for the reply.
+    /// This is the time until which the instance waits for the reply.
     pub until: Moment,
-    /// The stage of the message.
+    /// This is the stage of the message.
     pub stage: MessageStage,
     /// This is true if the message may arrive at any time from now on.
     pub late: bool,
 }
 
-/// The stage of a message.
+/// This is the stage of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MessageStage {
     /// The request is on its way to the store.

@@ -1,11 +1,11 @@
-//! The steps that are possible in a state, and their cost.
+//! This module defines the steps that are possible in a state, and their cost.
 
 use super::lease_model::LeaseModel;
 use super::participant::JobState;
 use super::state::{MessageStage, ModelState};
 use super::units::NOW;
 
-/// A step. Instances and messages are named by their position.
+/// This is a step. Instances and messages are named by their position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ModelStep {
     /// A unit of time passes.
@@ -122,7 +122,7 @@ impl LeaseModel {
     }
 }
 
-/// What a step takes from the budget.
+/// A step takes this from the budget.
 pub(super) enum Cost {
     Fault,
     Command,

@@ -1,45 +1,45 @@
-//! The store as the contract describes it, for one name.
+//! This module defines the store as the contract describes it, for one name.
 
 use super::mutation::Mutation;
 use super::units::TTL;
 
-/// The id of an attempt, with its owner.
+/// This is the id of an attempt, with its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId {
-    /// The instance that made the attempt. It is `None` once the lease was released, as far as
-    /// possible, or the instance is gone.
+    /// This instance made the attempt. It is `None` once the lease was released, as far
+    /// as possible, or the instance is gone.
     pub owner: Option<usize>,
     /// This number distinguishes it from other ids that are still known.
     pub number: u8,
 }
 
-/// The record of the name in the store.
+/// This is the record of the name in the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ModelStore {
-    /// The latest lease, in force while `left` is not 0.
+    /// This is the latest lease, in force while `left` is not 0.
     pub lease: Option<ModelLease>,
-    /// The token of the latest grant, as a rank among all tokens that are still known.
+    /// This is the token of the latest grant, as a rank among all tokens that are still known.
     pub token: u8,
     /// This is true while the name is disabled.
     pub disabled: bool,
-    /// The time that is left of the lease that was in force when the name was disabled.
+    /// This is the time that is left of the lease that was in force when the name was disabled.
     pub ending_deadline: u8,
     /// This is true if a lease that had expired is in force again.
     pub revived: bool,
 }
 
-/// A lease of the model.
+/// This is a lease of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModelLease {
-    /// The id of the attempt that was granted it.
+    /// This is the id of the attempt that was granted it.
     pub id: LeaseId,
-    /// The units of time that are left.
+    /// This many units of time are left.
     pub left: u8,
     /// This is true if its holder must stop.
     pub ending: bool,
 }
 
-/// A call of an instance to the store.
+/// This is a call of an instance to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ModelCall {
     /// The instance requests the lease.
@@ -50,21 +50,21 @@ pub enum ModelCall {
     Release,
 }
 
-/// A reply of the store.
+/// This is a reply of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reply {
     /// An acquire was granted.
     Granted {
-        /// The fencing token of the grant.
+        /// This is the fencing token of the grant.
         token: u8,
-        /// The units of time that are left.
+        /// This many units of time are left.
         left: u8,
     },
     /// An acquire was refused because the name is held.
     Held {
         /// This is true if the instance that asks is itself the holder.
         by_itself: bool,
-        /// The units of time that are left.
+        /// This many units of time are left.
         left: u8,
     },
     /// An acquire or a renewal was refused because the name is disabled.

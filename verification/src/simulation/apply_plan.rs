@@ -9,14 +9,14 @@ use super::process::{RunningInstance, Simulation};
 use super::{FaultProfile, Operation, SimulationPlan};
 use crate::history::{Event, InstanceId, NameId};
 
-/// The running instances of a simulation, and the parts that they share.
+/// These are the running instances of a simulation, and the parts that they share.
 #[derive(Debug)]
 pub(super) struct SimulatedCluster {
     pub(super) simulation: Simulation,
     pub(super) running: Vec<RunningInstance>,
     random: fastrand::Rng,
     booted: InstanceId,
-    /// The effects that must be undone, and when.
+    /// These are the effects that must be undone, and when.
     pending: Vec<(Duration, Undo)>,
 }
 

@@ -1,4 +1,5 @@
-//! A clock that runs fast or slow, and whose timers do not fire while its instance is frozen.
+//! This module defines a clock that runs fast or slow, and whose timers do not fire while its
+//! instance is frozen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use super::gate::FreezeGate;
 
-/// A clock that runs faster or slower than the time outside by some parts in a million.
+/// This is a clock that runs faster or slower than the time outside by some parts in a million.
 #[derive(Clone, Debug)]
 pub(super) struct DriftingClock {
     begun: Instant,

@@ -1,4 +1,4 @@
-//! The gate that blocks an instance while it is frozen.
+//! This module defines the gate that blocks an instance while it is frozen.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! The numbers of leases, and the tokens under which they were granted.
+//! This module defines the numbers of leases, and the tokens under which they were granted.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use leasehold_core::LeaseId;
 
 use crate::history::{AttemptId, NameId};
 
-/// What the store knows of the leases of a run.
+/// This is the store's knowledge of the leases of a run.
 #[derive(Debug, Default)]
 pub(super) struct GrantLog {
     entries: Mutex<Entries>,
@@ -18,7 +18,7 @@ struct Entries {
     attempts: HashMap<LeaseId, AttemptId>,
     tokens: HashMap<LeaseId, u64>,
     granted: HashMap<(NameId, u64), LeaseId>,
-    /// The ids under which attempts continue whose own id was forgotten.
+    /// These are the ids under which attempts continue whose own id was forgotten.
     renamed: HashMap<LeaseId, LeaseId>,
 }
 

@@ -1,4 +1,4 @@
-//! Faults of the store's hints on an instance's link.
+//! This module defines faults of the store's hints on an instance's link.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! The parts that an instance and its jobs share.
+//! This module has what an instance and its jobs share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use super::gate::FreezeGate;
 use super::link::SimulatedStore;
 use crate::history::{Event, HistoryRecorder, InstanceId, NameId, WriteResult};
 
-/// The parts that an instance and its jobs share.
+/// These are the parts that an instance and its jobs share.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) id: InstanceId,

@@ -1,4 +1,5 @@
-//! The jobs of the leaders of a run: they work, fail, panic, or ignore their cancellation.
+//! This module defines the jobs of the leaders of a run: they work, fail, panic, or ignore their
+//! cancellation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use super::Defect;
 use super::instance::Instance;
 use crate::history::{Event, NameId};
 
-/// A job that behaves in one of many ways, drawn for each term.
+/// This is a job that behaves in one of many ways, drawn for each term.
 pub(super) struct WorkJob {
     instance: Arc<Instance>,
     name: NameId,

@@ -1,4 +1,4 @@
-//! An instance's link to the store, which delays, loses and reorders messages.
+//! This module defines an instance's link to the store, which delays, loses and reorders messages.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ use super::recording_store::RecordingStore;
 use super::{Defect, FaultProfile};
 use crate::history::{AttemptId, AttemptResult, Event, InstanceId, NameId};
 
-/// The store as one instance reaches it.
+/// This is the store as one instance reaches it.
 #[derive(Clone, Debug)]
 pub(super) struct SimulatedStore(pub(super) Arc<NetworkPath>);
 

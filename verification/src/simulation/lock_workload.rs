@@ -1,4 +1,4 @@
-//! A part of each instance that acquires locks, holds them for some time, and releases or drops
+//! This part of each instance acquires locks, holds them for some time, and releases or drops
 //! them, sometimes before it has acquired them.
 
 use std::sync::Arc;

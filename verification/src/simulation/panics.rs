@@ -5,7 +5,7 @@ use std::panic::PanicHookInfo;
 use std::sync::Once;
 
 thread_local! {
-    /// The panics that this thread raised while they are recorded.
+    /// These are the panics that this thread raised while they are recorded.
     static PANICS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 

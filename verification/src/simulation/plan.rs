@@ -1,4 +1,4 @@
-//! The operations on a cluster, drawn from a seed.
+//! This module defines the operations on a cluster, drawn from a seed.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,24 +8,24 @@ use leasehold_core::{LockStore, MemoryStore, Result, Settings, Timing};
 use super::settings;
 use crate::history::NameId;
 
-/// The plan of a run, without the choices that the same seed decides during the run.
+/// This is the plan of a run, without the choices that the same seed decides during the run.
 #[derive(Clone, Debug)]
 pub struct SimulationPlan {
-    /// The seed from which all of the run is drawn.
+    /// All of the run is drawn from this seed.
     pub seed: u64,
-    /// The number of instances at a time. A new instance replaces one that is gone.
+    /// This many instances run at a time. A new instance replaces one that is gone.
     pub instances: usize,
-    /// The number of names that one of them leads.
+    /// This many names are led, each by one of the instances.
     pub led: usize,
-    /// The settings of every instance.
+    /// These are the settings of every instance.
     pub settings: Settings,
-    /// The operations, each with its time.
+    /// These are the operations, each with its time.
     pub operations: Vec<(Duration, Operation)>,
-    /// The defect of the store or the clocks, which shows that it is noticed.
+    /// The store or the clocks have this defect, which the checkers must notice.
     pub defect: Option<Defect>,
 }
 
-/// An operation on a cluster. Instances are named by their position.
+/// An operation acts on a cluster. Instances are named by their position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// An instance crashes, and another boots in its place.
@@ -44,7 +44,7 @@ pub enum Operation {
     Disable(NameId, Duration),
 }
 
-/// The faults of an instance's link to the store.
+/// These are the faults of an instance's link to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultProfile {
     /// Everything arrives soon, in any order.
@@ -59,7 +59,7 @@ pub enum FaultProfile {
     Silent,
 }
 
-/// A promise that is broken.
+/// A defect is a promise that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
     /// The store grants a name that is held, from time to time.
@@ -168,7 +168,7 @@ impl SimulationPlan {
         self.settings.resolve(&MemoryStore::new().capabilities())
     }
 
-    /// The number of names that are locked, in addition to those that are led.
+    /// This many names are locked, in addition to those that are led.
     pub(super) const LOCKED: usize = 2;
 }
 

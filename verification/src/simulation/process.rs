@@ -1,4 +1,4 @@
-//! One instance of the simulated application.
+//! This module defines one instance of the simulated application.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use super::recording_store::RecordingStore;
 use super::{Defect, SimulationPlan};
 use crate::history::{Event, HistoryRecorder, InstanceId};
 
-/// The parts that the instances of a run share.
+/// These are the parts that the instances of a run share.
 #[derive(Clone, Debug)]
 pub(super) struct Simulation {
     pub(super) recording_store: RecordingStore,
@@ -28,7 +28,7 @@ pub(super) struct Simulation {
     pub(super) begun: tokio::time::Instant,
 }
 
-/// An instance that runs: its elections, and the task that acquires locks.
+/// This is an instance that runs: its elections, and the task that acquires locks.
 #[derive(Debug)]
 pub(super) struct RunningInstance {
     pub(super) instance: Arc<Instance>,

@@ -1,4 +1,4 @@
-//! The one store of a run: the memory store, which records its grants and may have a defect.
+//! A run has one store: the memory store, which records its grants and may have a defect.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::grant_log::GrantLog;
 use super::names::NameTable;
 use crate::history::{Event, HistoryRecorder, InstanceId, NameId};
 
-/// The store to which every instance's link leads.
+/// This is the store to which every instance's link leads.
 #[derive(Clone, Debug)]
 pub(super) struct RecordingStore {
     pub(super) store: MemoryStore,

@@ -22,12 +22,12 @@ use crate::history::{Event, History, HistoryRecorder};
 /// To shut everything down may take this long.
 const MAX_LEAVE: Duration = Duration::from_secs(600);
 
-/// The result of a run.
+/// This is the result of a run.
 #[derive(Clone, Debug)]
 pub struct RunResult {
-    /// The history of the run.
+    /// This is the history of the run.
     pub history: History,
-    /// The violations that the checkers found.
+    /// These are the violations that the checkers found.
     pub violations: Vec<Violation>,
 }
 

@@ -10,32 +10,33 @@ use leasehold_core::Result;
 
 use super::{RunResult, SimulationPlan, run, shrink};
 
-/// The result of many seeds.
+/// This is the result of many seeds.
 #[derive(Clone, Debug, Default)]
 pub struct SearchResult {
-    /// The number of histories that were run.
+    /// This is the number of histories that were run.
     pub runs: u64,
-    /// The number of events in them.
+    /// This is the number of events in them.
     pub facts: u64,
-    /// The number of terms that began in them.
+    /// This is the number of terms that began in them.
     pub terms: u64,
-    /// The failure of the smallest seed that failed, after shrinking.
+    /// This is the failure of the smallest seed that failed, after shrinking.
     pub failure: Option<FailingRun>,
 }
 
-/// A plan that failed.
+/// This is a plan that failed.
 #[derive(Clone, Debug)]
 pub struct FailingRun {
-    /// The plan of the failing run.
+    /// This is the plan of the failing run.
     pub plan: SimulationPlan,
-    /// The result of the run, or an error if it cannot be run, which says nothing about the engine.
+    /// This is the result of the run, or an error if it cannot be run, which says nothing about the
+    /// engine.
     pub outcome: Result<RunResult>,
 }
 
-/// The number of events of a failure that are shown.
+/// This many events of a failure are shown.
 const FACTS_SHOWN: usize = 40;
 
-/// The number of runs that are spent on shrinking a failure.
+/// This many runs are spent on shrinking a failure.
 const SHRINKING: usize = 200;
 
 /// Runs the seeds in that many threads until one fails.

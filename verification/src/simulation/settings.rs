@@ -1,5 +1,5 @@
-//! The settings of a run's instances, drawn from its seed: every setting, as far as they fit
-//! together.
+//! This module defines the settings of a run's instances, drawn from its seed: every setting, as
+//! far as they fit together.
 
 use std::time::Duration;
 

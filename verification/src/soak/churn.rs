@@ -1,4 +1,4 @@
-//! Locks and elections that begin and end in every way.
+//! This load begins and ends locks and elections in every way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,15 +10,15 @@ use leasehold::{Client, Leadership, LockStore, Result, Settings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// The number of tasks that acquire locks, on twice as many names.
+/// This many tasks acquire locks, on twice as many names.
 const LOCKERS: u64 = 400;
-/// The number of names that are led, each by one of three candidates.
+/// This many names are led, each by one of three candidates.
 const ELECTIONS: u64 = 60;
-/// The number of clients, each an instance of the application.
+/// There are this many clients. Each is an instance of the application.
 const CLIENTS: usize = 4;
 const TTL: Duration = Duration::from_secs(6);
 
-/// A leak that is planted, to show that a soak notices it.
+/// A leak is planted to show that a soak notices it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leak {
     /// A task that never ends leaks with every lock.
@@ -31,7 +31,7 @@ pub enum Leak {
     Connections,
 }
 
-/// The locks and elections of a soak.
+/// These are the locks and elections of a soak.
 #[derive(Debug)]
 pub(super) struct Churn {
     tasks: JoinSet<()>,

@@ -18,16 +18,16 @@ use resources::ResourceSampler;
 pub use resources::Sample;
 pub use verdict::{Growth, growth};
 
-/// The result of a soak.
+/// This is the result of a soak.
 #[derive(Clone, Debug)]
 pub struct SoakResult {
-    /// The number of locks that were acquired.
+    /// This is the number of locks that were acquired.
     pub locks: u64,
-    /// The number of terms that were led.
+    /// This is the number of terms that were led.
     pub terms: u64,
-    /// The resources in use, second by second.
+    /// These are the resources in use, second by second.
     pub samples: Vec<Sample>,
-    /// The number of tasks that were left after everything was shut down.
+    /// This is the number of tasks that were left after everything was shut down.
     pub left: usize,
 }
 

@@ -1,20 +1,20 @@
-//! The resources that this process uses.
+//! This module defines the resources that this process uses.
 
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-/// The resources in use at one time.
+/// These are the resources in use at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// Resident memory in KiB, or 0 if it is unknown.
+    /// This is the resident memory in KiB, or 0 if it is unknown.
     pub memory: u64,
-    /// The number of tasks of this runtime.
+    /// This is the number of tasks of this runtime.
     pub tasks: u64,
-    /// The number of open files without connections, or 0 if it is unknown.
+    /// This is the number of open files without connections, or 0 if it is unknown.
     pub files: u64,
-    /// The number of open connections, or 0 if it is unknown.
+    /// This is the number of open connections, or 0 if it is unknown.
     pub connections: u64,
 }
 

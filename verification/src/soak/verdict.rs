@@ -4,18 +4,19 @@ use std::fmt;
 
 use super::Sample;
 
-/// A resource that grows.
+/// This is a resource that grows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Growth {
-    /// The name of the resource.
+    /// This is the name of the resource.
     pub what: &'static str,
-    /// The amount in the middle of the run.
+    /// This is the amount in the middle of the run.
     pub before: u64,
-    /// The amount at the end of the run.
+    /// This is the amount at the end of the run.
     pub after: u64,
 }
 
-/// A measure: its name, how to read it, and the difference beyond a tenth that may occur by chance.
+/// This is a measure: its name, how to read it, and the difference beyond a tenth that may occur by
+/// chance.
 type Measure = (&'static str, fn(&Sample) -> u64, u64);
 
 const MEASURES: [Measure; 4] = [
