@@ -1,4 +1,4 @@
-//! A wrapper that records every renewal that is sent to the store inside.
+//! This wrapper records every renewal that is sent to the store inside.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use leasehold::{
     ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
-/// One call of [`LockStore::renew`].
+/// This is one call of [`LockStore::renew`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) begun: Instant,

@@ -1,4 +1,5 @@
-//! Locks in the etcd that the application already uses, on the application's own client.
+//! This example shows locks in the etcd that the application already uses, on the application's own
+//! client.
 //!
 //! The token of a grant is the revision of a key, so a write to the same etcd can be made
 //! conditional on it: a holder whose lock was granted again changes nothing.

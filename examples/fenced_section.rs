@@ -1,4 +1,5 @@
-//! A critical section with fencing: the resource itself refuses the holder of an older token.
+//! This example shows a critical section with fencing: the resource itself refuses the holder of an
+//! older token.
 //!
 //! The first holder is a process that is stopped between its check and its write, as a suspended
 //! machine would stop it. Its lease expires, a second holder writes, the first wakes and writes too
@@ -22,7 +23,7 @@ use tokio::process::Command;
 
 type AnyResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The resource that the lock protects. Here it is a table of a database without leases.
+/// This is the resource that the lock protects. Here it is a table of a database without leases.
 struct Page(SqlitePool);
 
 impl Page {

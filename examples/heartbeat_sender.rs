@@ -1,4 +1,5 @@
-//! An "application is up" event at regular intervals, from exactly one of the cluster's instances.
+//! This example sends an "application is up" event at regular intervals, from exactly one of the
+//! cluster's instances.
 //!
 //! Start it in two or more terminals: one sends. Stop that one with Ctrl-C, and another takes over
 //! at once. Kill it (`kill -9`), and another takes over when its lease has expired.

@@ -1,4 +1,4 @@
-//! An application's own web server, with Leasehold's control API mounted in it.
+//! This example shows an application's own web server, with Leasehold's control API mounted in it.
 //!
 //!     cargo run -p leasehold-examples --features http --example http_control
 //!     curl http://localhost:3000/leasehold/v1/locks/greeter

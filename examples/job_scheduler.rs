@@ -1,5 +1,5 @@
-//! A scheduler of periodic jobs that runs on one instance only. `start` starts the jobs, `stop`
-//! waits for the runs under way, and then the lease is released.
+//! This example shows a scheduler of periodic jobs that runs on one instance only. `start` starts
+//! the jobs, `stop` waits for the runs under way, and then the lease is released.
 //!
 //! Start it in two or more terminals, and stop, kill or suspend (Ctrl-Z) the one that leads. An
 //! operator ends a term with `leasehold --store URL disable job-scheduler --reason TEXT`.

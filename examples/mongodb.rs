@@ -1,4 +1,5 @@
-//! Locks in the MongoDB database that the application already has, on its own client.
+//! This example shows locks in the MongoDB database that the application already has, on its own
+//! client.
 //!
 //! The token is written into the documents that the lock protects: a holder whose lock was granted
 //! again finds a larger token there, and changes nothing. Start it in two or more terminals: they

@@ -1,4 +1,5 @@
-//! Locks in the database that the application already has, on the application's own pool.
+//! This example shows locks in the database that the application already has, on the application's
+//! own pool.
 //!
 //! Since lock and data are in one database, a write can be made conditional on the lock's own row:
 //! no column for tokens is needed in the application's tables, and a holder whose lock was granted

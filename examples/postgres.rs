@@ -1,4 +1,5 @@
-//! A lock in the PostgreSQL database that the application already has, on its own pool.
+//! This example shows a lock in the PostgreSQL database that the application already has, on its
+//! own pool.
 //!
 //! The write is made conditional on the lock's own row, so that a holder whose lock was granted
 //! again changes nothing. Start it in two or more terminals: they take turns.

@@ -1,4 +1,4 @@
-//! Locks in the Redis or Valkey that the application uses already.
+//! This example shows locks in the Redis or Valkey that the application uses already.
 //!
 //!     cargo run -p leasehold-examples --example redis -- redis://localhost
 

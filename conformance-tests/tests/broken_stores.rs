@@ -121,7 +121,7 @@ caught! {
         by "rights::namespaces_are_apart",
 }
 
-/// The faults that show in the answers of single calls.
+/// These are the faults that show in the answers of single calls.
 const IN_ANSWERS: &[Fault] = &[
     Fault::EndsEarly,
     Fault::TokenRestartsAfterRelease,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use leasehold_conformance::{Backend, OtherProcesses, Probes, Suite};
 use leasehold_core::{LockStore, MemoryStore, Namespace, Result};
 
-/// A backend that claims to be shared by processes, but gives each process its own store.
+/// This is a backend that claims to be shared by processes, but gives each process its own store.
 #[derive(Default)]
 struct SplitBrain(MemoryStore);
 

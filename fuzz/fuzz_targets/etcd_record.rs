@@ -16,7 +16,7 @@ struct Input<'a> {
     written: Written,
     key: Vec<Edit<'a>>,
     value: Vec<Edit<'a>>,
-    /// A raw value, which replaces the written one.
+    /// This is a raw value, which replaces the written one.
     raw: Option<&'a [u8]>,
     lease: i64,
     revision: i64,

@@ -13,7 +13,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 struct Input<'a> {
     written: Written,
     damage: Vec<Damage<'a>>,
-    /// The bytes of a document, which replaces the written one.
+    /// These are the bytes of a document, which replaces the written one.
     bytes: Option<&'a [u8]>,
 }
 
@@ -29,7 +29,7 @@ enum Damage<'a> {
     Disabled(&'a str, Strange),
 }
 
-/// A value of any type.
+/// This is a value of any type.
 #[derive(Debug)]
 struct Strange(Bson);
 

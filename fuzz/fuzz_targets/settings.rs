@@ -21,7 +21,7 @@ struct Input {
     start_delay: Option<Length>,
 }
 
-/// A duration, usually of a size that makes sense.
+/// This is a duration, usually of a size that makes sense.
 #[derive(Clone, Copy, Debug, Arbitrary)]
 enum Length {
     Nanos(u32),

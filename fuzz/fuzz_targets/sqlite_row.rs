@@ -45,7 +45,7 @@ enum Operation {
     Watch,
 }
 
-/// A value that SQLite can store in a column.
+/// This is a value that SQLite can store in a column.
 #[derive(Clone, Debug, Arbitrary)]
 enum Cell {
     Null,

@@ -1,4 +1,5 @@
-//! Helpers that the targets share: records as Leasehold writes them, and damage to them.
+//! This module has helpers that the targets share: records as Leasehold writes them, and damage to
+//! them.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use leasehold::{
 };
 use uuid::Uuid;
 
-/// A record that a store may hold. Its durations are whole milliseconds.
+/// This is a record that a store may hold. Its durations are whole milliseconds.
 #[derive(Clone, Debug)]
 pub struct Written(pub LockRecord);
 
@@ -75,7 +76,7 @@ fn text(u: &mut Unstructured<'_>, most: usize) -> Result<String> {
     Ok(text)
 }
 
-/// An edit that removes some bytes of a value and inserts others in their place.
+/// This is an edit that removes some bytes of a value and inserts others in their place.
 #[derive(Clone, Debug, Arbitrary)]
 pub struct Edit<'a> {
     at: u8,

@@ -1,4 +1,4 @@
-//! The files in which settings are looked for.
+//! These tests cover the files in which settings are looked for.
 
 use std::fs;
 use std::path::Path;

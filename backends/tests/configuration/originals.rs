@@ -1,4 +1,4 @@
-//! The examples in the original's documentation, as they are written there.
+//! These tests cover the examples in the original's documentation, as they are written there.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use leasehold::configuration::{Configuration, KEYS, Key, Kind, Loader};
 
-/// The sources of a setting, from the weakest to the strongest.
+/// These are the sources of a setting, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     OriginalsFile,

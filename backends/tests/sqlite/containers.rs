@@ -1,4 +1,4 @@
-//! Containers on one kernel that have their own boot ids and clocks.
+//! These tests cover containers on one kernel that have their own boot ids and clocks.
 #![cfg(target_os = "linux")]
 
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const DATABASE: &str = "LEASEHOLD_TEST_DATABASE";
 const EXPECTED: &str = "LEASEHOLD_TEST_EXPECTED";
 
-/// The ways in which a container is started: with its own boot id, and also with another clock.
+/// These are the ways in which a container is started: with its own boot id, and also with another
+/// clock.
 const CONTAINERS: [&[&str]; 2] =
     [&["--mount"], &["--mount", "--time", "--boottime", "100000", "--fork"]];
 
@@ -71,7 +72,7 @@ async fn a_lease_is_in_force_in_containers_with_another_boot_id() {
     }
 }
 
-/// The part of the test above that runs in the container.
+/// This is the part of the test above that runs in the container.
 #[tokio::test]
 #[ignore = "the test above starts it"]
 async fn the_other_container() {

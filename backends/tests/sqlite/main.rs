@@ -1,5 +1,5 @@
-//! Tests that are specific to the SQLite store. The conformance suite tests the promises of all
-//! stores.
+//! These are tests that are specific to the SQLite store. The conformance suite tests the promises
+//! of all stores.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 

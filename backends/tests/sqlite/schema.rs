@@ -92,7 +92,7 @@ async fn another_table_of_that_name_is_refused() {
     assert!(SqliteStore::open(&path, &options).await.unwrap_err().is_invalid());
 }
 
-/// The schema before schemas had versions.
+/// This is the schema before schemas had versions.
 const FIRST: &str = "CREATE TABLE leasehold_locks (
     name TEXT NOT NULL PRIMARY KEY COLLATE BINARY, token INTEGER NOT NULL, lease TEXT, holder TEXT,
     boot TEXT, expires_at INTEGER, granted_at INTEGER, ending TEXT, disabled_reason TEXT,

@@ -1,4 +1,5 @@
-//! Two bare conditional writes through each driver: the least that acquire and release can cost.
+//! Measures two bare conditional writes through each driver: the least that acquire and release can
+//! cost.
 
 use std::time::{Duration, Instant};
 

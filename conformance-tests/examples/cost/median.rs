@@ -1,4 +1,4 @@
-//! The median, which both kinds of measurement use.
+//! This module has the median, which both kinds of measurement use.
 
 use std::time::Duration;
 

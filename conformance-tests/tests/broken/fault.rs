@@ -1,6 +1,6 @@
-//! The faults of broken stores.
+//! This module defines the faults of broken stores.
 
-/// One fault: a promise that the broken store does not keep.
+/// This is one fault: a promise that the broken store does not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Two clients may both find the name free.

@@ -1,4 +1,4 @@
-//! A backend of broken stores.
+//! This module defines a backend of broken stores.
 
 mod fault;
 mod store;
@@ -15,7 +15,7 @@ use leasehold_core::{LockName, LockStore, Namespace, Result};
 pub(crate) use fault::Fault;
 use store::{BrokenStore, Shared};
 
-/// The backend of stores that all have the same fault, or none.
+/// This is the backend of stores that all have the same fault, or none.
 pub(crate) struct Broken {
     fault: Option<Fault>,
     namespaces: Mutex<HashMap<String, Arc<Shared>>>,
@@ -108,7 +108,7 @@ impl Outages for Broken {
     }
 }
 
-/// A client's link to the store, which is a switch in the client.
+/// This is a client's link to the store, which is a switch in the client.
 struct BrokenLink(BrokenStore);
 
 #[async_trait]

@@ -1,4 +1,5 @@
-//! The decisions of a small store that keeps every promise except the one that it is told to break.
+//! This module has the decisions of a small store that keeps every promise except the one that it
+//! is told to break.
 
 mod calls;
 
@@ -16,15 +17,15 @@ use tokio::task::yield_now;
 
 use super::fault::Fault;
 
-/// The state that the clients of one namespace share.
+/// This is the state that the clients of one namespace share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     origin: Instant,
     entries: Mutex<BTreeMap<LockName, Entry>>,
     hints: broadcast::Sender<LockName>,
-    /// The number of round trips so far.
+    /// This is the number of round trips so far.
     pub(crate) trips: AtomicU64,
-    /// The number of connections that dropped calls kept.
+    /// This is the number of connections that dropped calls kept.
     leaked: AtomicU64,
 }
 
@@ -79,12 +80,12 @@ impl Entry {
     }
 }
 
-/// One client of the store.
+/// This is one client of the store.
 #[derive(Clone, Debug)]
 pub(crate) struct BrokenStore {
     pub(crate) shared: Arc<Shared>,
     pub(crate) fault: Option<Fault>,
-    /// The error of this client's own clock, which only one fault uses.
+    /// This is the error of this client's own clock, which only one fault uses.
     pub(crate) skew: Duration,
     /// The value is 0 if the link works, 1 if replies are withheld, and 2 if it is cut.
     pub(crate) link: Arc<AtomicU8>,

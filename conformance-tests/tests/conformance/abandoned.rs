@@ -1,5 +1,5 @@
-//! Calls that are abandoned on connections that become silent, as when a server's host dies and the
-//! address moves to another: no packet arrives, and neither end is told.
+//! This case covers calls that are abandoned on connections that become silent, as when a server's
+//! host dies and the address moves to another: no packet arrives, and neither end is told.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-/// The fate of new connections in an outage.
+/// This defines what happens to new connections in an outage.
 #[derive(Clone, Copy)]
 pub(crate) enum Outage {
     /// New connections are refused, because nothing listens.

@@ -1,4 +1,4 @@
-//! A server in a container that belongs to one case.
+//! This module starts a server in a container that belongs to one case.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use leasehold_conformance::Victim;
 use leasehold_conformance::servers::{Image, Server, catalog, until_ready};
 use leasehold_core::{LockStore, Namespace, Result};
 
-/// A server that nothing else uses.
+/// This is a server that nothing else uses.
 pub(crate) struct DisposableServer {
     image: &'static Image,
     server: Server,

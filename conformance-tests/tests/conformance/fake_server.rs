@@ -1,4 +1,4 @@
-//! Fake servers: listeners that are not the server that a store's URL names.
+//! This module defines fake servers: listeners that are not the server that a store's URL names.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// The behaviour of a fake server.
+/// This defines how a fake server behaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Conduct {
     /// It sends this to each client that connects, and waits until the client disconnects.
@@ -21,11 +21,11 @@ pub(crate) enum Conduct {
 }
 
 impl Conduct {
-    /// The reply of HTTP servers to a request that is not HTTP.
+    /// This is the reply of HTTP servers to a request that is not HTTP.
     pub(crate) const HTTP: Self = Self::Answers(b"HTTP/1.1 400 Bad Request\r\n\r\n");
 }
 
-/// A listener at a free port of the loopback interface. It ends when it is dropped.
+/// This is a listener at a free port of the loopback interface. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct FakeServer {
     address: SocketAddr,

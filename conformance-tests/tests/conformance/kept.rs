@@ -1,4 +1,5 @@
-//! Leases that are kept although many connections become silent without an error.
+//! These helpers test leases that are kept although many connections become silent without an
+//! error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use tokio::time::{sleep, timeout};
 /// A case that hangs fails after this time.
 const HANG: Duration = Duration::from_secs(100);
 
-/// A lock's guard and an election's term of one client.
+/// This is a lock's guard and an election's term of one client.
 pub(crate) struct Kept {
     client: Client,
     guard: Guard,

@@ -1,4 +1,4 @@
-//! The conformance suite on the stores of this repository.
+//! This target runs the conformance suite on the stores of this repository.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod abandoned;

@@ -1,4 +1,4 @@
-//! The memory store as a backend of the suite.
+//! This module defines the memory store as a backend of the suite.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! SQLite as a backend of the suite, in files of a temporary folder.
+//! This module defines SQLite as a backend of the suite, in files of a temporary folder.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::broken::broken;
 
-/// A folder of databases.
+/// This is a folder of databases.
 #[derive(Default)]
 pub(crate) struct Sqlite {
     folder: OnceLock<Folder>,

@@ -1,5 +1,5 @@
-//! A runtime whose clock is stopped. No timer wakes a task there, so a task that wakes was woken by
-//! something else, however long that takes on a busy machine.
+//! This module defines a runtime whose clock is stopped. No timer wakes a task there, so a task
+//! that wakes was woken by something else, however long that takes on a busy machine.
 
 use std::pin::pin;
 use std::sync::mpsc;

@@ -1,4 +1,4 @@
-//! The calls of a broken store.
+//! This module has the calls of a broken store.
 
 use std::time::{Duration, SystemTime};
 

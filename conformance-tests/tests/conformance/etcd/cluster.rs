@@ -1,4 +1,5 @@
-//! Three members of etcd, each in its own container, which can be frozen or cut off.
+//! This module starts three members of etcd, each in its own container, which can be frozen or cut
+//! off.
 
 use std::net::TcpListener;
 
@@ -10,12 +11,13 @@ use tokio::process::Command;
 
 use crate::broken::broken;
 
-/// The label by which stale containers and networks can be found.
+/// This is the label by which stale containers and networks can be found.
 const LABEL: &str = "leasehold.test=server";
 
-/// A cluster that is removed when this value is dropped.
+/// This is a cluster that is removed when this value is dropped.
 pub(super) struct Cluster {
-    /// The name of the network between the members, and the prefix of each container's name.
+    /// This is the name of the network between the members, and the prefix of each container's
+    /// name.
     name: String,
     ports: Vec<u16>,
 }

@@ -1,4 +1,4 @@
-//! A cluster of three members, of which one does not serve.
+//! These cases cover a cluster of three members, of which one does not serve.
 
 use std::collections::HashMap;
 use std::sync::Arc;

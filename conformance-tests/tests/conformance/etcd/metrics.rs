@@ -1,4 +1,4 @@
-//! The numbers of requests that etcd itself counts.
+//! This module reads the numbers of requests that etcd itself counts.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tokio::time::timeout;
 
 use crate::broken::broken;
 
-/// The requests that have one answer each. The test itself sends none of them.
+/// These are the requests that have one answer each. The test itself sends none of them.
 const UNARY: [&str; 5] = ["LeaseGrant", "LeaseRevoke", "LeaseTimeToLive", "Range", "Txn"];
 
-/// A server that only one namespace uses.
+/// This is a server that only one namespace uses.
 pub(super) struct Counted {
     pub(super) server: Server,
     keep_alives: u64,

@@ -1,4 +1,4 @@
-//! etcd as a backend of the suite.
+//! This module defines etcd as a backend of the suite.
 
 mod cluster;
 mod instances;
@@ -27,7 +27,7 @@ use crate::broken::broken;
 use metrics::Counted;
 pub(crate) use specific::CASES;
 
-/// A server, and more servers whose round trips are counted.
+/// This backend has a server, and more servers whose round trips are counted.
 #[derive(Default)]
 pub(crate) struct Etcd {
     url: OnceLock<String>,

@@ -1,4 +1,4 @@
-//! The probes of etcd, which some cases need beyond the store.
+//! This module has the probes of etcd, which some cases need beyond the store.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Keys that Leasehold did not write, or that a later version wrote.
+//! These cases cover keys that Leasehold did not write, or that a later version wrote.
 
 use std::sync::Arc;
 use std::time::Duration;

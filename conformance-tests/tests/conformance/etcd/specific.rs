@@ -1,4 +1,4 @@
-//! Cases that are specific to etcd, each on its own server.
+//! This module has cases that are specific to etcd, each on its own server.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::{Etcd, client, instances, members, metrics, options, records, start_s
 use crate::broken::broken;
 use crate::kept;
 
-/// The cases, each with its name.
+/// These are the cases, each with its name.
 pub(crate) const CASES: &[OwnCase<Etcd>] = &[
     ("own::users_need_their_password_and_the_right_to_the_prefix", |b| Box::pin(users(b))),
     ("own::what_is_no_etcd_is_one_clear_error", |b| Box::pin(no_etcd(b))),
@@ -106,7 +106,7 @@ async fn users(_: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-/// One attempt to acquire a name, which can be repeated.
+/// This is one attempt to acquire a name, which can be repeated.
 trait Attempt {
     async fn get_grant(&self, job: &str) -> leasehold_core::Result<u64>;
 }

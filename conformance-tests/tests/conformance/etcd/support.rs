@@ -1,4 +1,4 @@
-//! Helpers that the cases of etcd share.
+//! This module has helpers that the cases of etcd share.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Servers that are reached over TLS. Each case starts its own.
+//! These cases cover servers that are reached over TLS. Each case starts its own.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A server with its address, and how it is started.
+//! This module starts a server, and defines its address.
 
 use leasehold_conformance::servers::catalog::{self, MONGODB};
 use leasehold_conformance::servers::{Image, Server, until_ready};
@@ -11,8 +11,8 @@ use crate::broken::broken;
 
 pub(super) const STANDALONE: Image = Image { command: &["--quiet"], ..MONGODB };
 
-/// A server with users. The public image creates the first user from its environment and requires a
-/// key file in a replica set, so this server is standalone there.
+/// This is a server with users. The public image creates the first user from its environment and
+/// requires a key file in a replica set, so this server is standalone there.
 pub(super) const GUARDED: Image = Image {
     environment: &[
         ("MONGO_INITDB_ROOT_USERNAME", "root"),
@@ -22,7 +22,7 @@ pub(super) const GUARDED: Image = Image {
     ..MONGODB
 };
 
-/// A server and its URL.
+/// This is a server and its URL.
 pub(super) struct Endpoint {
     url: String,
     address: String,

@@ -1,4 +1,4 @@
-//! The probes of MongoDB, which some cases need beyond the store.
+//! This module has the probes of MongoDB, which some cases need beyond the store.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

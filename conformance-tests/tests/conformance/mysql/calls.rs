@@ -1,5 +1,5 @@
-//! Abandoned calls, heartbeats beside the application's statements, sessions that end while they
-//! are idle, and the number of sessions.
+//! These cases cover abandoned calls, heartbeats beside the application's statements, sessions that
+//! end while they are idle, and the number of sessions.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -22,14 +22,14 @@ use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 use crate::abandoned::{self, Outage};
 
-/// The limit for everything that has no time limit of its own.
+/// This is the limit for everything that has no time limit of its own.
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// This is more than the sessions of a store, abandoned calls included, and much less than the
 /// number of calls.
 const FEW: usize = 16;
 
-/// An idle time after which a connection is tested before it is used.
+/// This is an idle time after which a connection is tested before it is used.
 const IDLE: Duration = Duration::from_millis(2200);
 
 /// Opens a store on an application's pool.

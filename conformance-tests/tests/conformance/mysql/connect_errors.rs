@@ -1,4 +1,4 @@
-//! Errors when a store is opened.
+//! These cases cover errors when a store is opened.
 
 use std::sync::Arc;
 

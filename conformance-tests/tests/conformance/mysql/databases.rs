@@ -1,4 +1,4 @@
-//! The database in which the tables are.
+//! These cases cover the database in which the tables are.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The write in the example, which is conditional on the lock's token.
+//! These cases cover the write in the example, which is conditional on the lock's token.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Connections without CLIENT_FOUND_ROWS, as a proxy may leave them. An update that changes nothing
-//! then counts no rows. sqlx always requests that flag.
+//! These cases cover connections without CLIENT_FOUND_ROWS, as a proxy may leave them. An update
+//! that changes nothing then counts no rows. sqlx always requests that flag.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 
-/// The flag, in the lowest byte of a client's capabilities.
+/// This is the flag, in the lowest byte of a client's capabilities.
 const FOUND_ROWS: u8 = 2;
 
 /// Forwards a connection and removes the flag from the client's first packet.

@@ -1,4 +1,5 @@
-//! MySQL and MariaDB as backends of the suite, each in a container or given by URL.
+//! This module defines MySQL and MariaDB as backends of the suite, each in a container or given by
+//! URL.
 
 mod calls;
 mod connect_errors;
@@ -33,7 +34,7 @@ use crate::broken::broken;
 
 pub(crate) use specific::CASES;
 
-/// A server of MySQL or MariaDB.
+/// This is a server of MySQL or MariaDB.
 pub(crate) struct MySql {
     image: &'static Image,
     running: OnceLock<Running>,

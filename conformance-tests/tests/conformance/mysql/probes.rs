@@ -1,4 +1,4 @@
-//! The probes of MySQL and MariaDB, which some cases need beyond the store.
+//! This module has the probes of MySQL and MariaDB, which some cases need beyond the store.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Damaged rows, rows that calls wait for, and the sessions that read and write rows.
+//! These cases cover damaged rows, rows that calls wait for, and the sessions that read and write
+//! rows.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The cases of MySQL and MariaDB.
+//! This module lists the cases that are specific to MySQL and MariaDB.
 
 use leasehold_conformance::OwnCase;
 
@@ -9,7 +9,7 @@ use super::{
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
-        /// The cases, each with its name.
+        /// These are the cases, each with its name.
         pub(crate) const CASES: &[OwnCase<MySql>] = &[
             $($((
                 concat!("own::", stringify!($case)),

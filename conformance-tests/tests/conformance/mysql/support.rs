@@ -1,4 +1,4 @@
-//! Helpers that the cases of MySQL and MariaDB share.
+//! This module has helpers that the cases of MySQL and MariaDB share.
 
 use std::sync::Arc;
 use std::time::Duration;

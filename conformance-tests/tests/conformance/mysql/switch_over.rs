@@ -1,4 +1,4 @@
-//! A switch-over after which the old primary still runs but accepts no writes.
+//! These cases cover a switch-over after which the old primary still runs but accepts no writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{MySql, options, pool, start};
 
-/// The limit for everything that has no time limit of its own.
+/// This is the limit for everything that has no time limit of its own.
 const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(

@@ -1,4 +1,4 @@
-//! Servers that are reached over TLS. Each case starts its own.
+//! These cases cover servers that are reached over TLS. Each case starts its own.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::support::{LONG, fresh, name};
 use super::{MySql, options, ready};
 use crate::broken::broken;
 
-/// A server with a certificate, and the files that a client's URL names.
+/// This is a server with a certificate, and the files that a client's URL names.
 struct Secured {
     _server: Server,
     url: String,

@@ -1,4 +1,5 @@
-//! User-level locks: they wake a waiter at once, and do no harm when they do not.
+//! These cases cover user-level locks, which wake a waiter at once, and which do no harm when they
+//! do not.
 //!
 //! While a user-level lock will announce a release, a watch reads by itself only every two seconds.
 //! If its clock is stopped, it does not read by itself, so that only the user-level lock can wake
@@ -21,7 +22,7 @@ use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 use crate::stopped_clock::on_stopped_clock;
 
-/// The limit for everything that has no time limit of its own.
+/// This is the limit for everything that has no time limit of its own.
 const LIMIT: Duration = Duration::from_secs(100);
 
 /// A waiter must be woken by a user-level lock within this time, in which its clock advances by
@@ -49,7 +50,7 @@ async fn hint_of(hints: &mut HintStream, job: &LockName) -> CaseResult {
     Err(Failure::new("the watch ended"))
 }
 
-/// A holder, and a waiter that was refused the name and watches.
+/// This is a holder, and a waiter that was refused the name and watches.
 struct Pair {
     namespace: Namespace,
     url: String,
@@ -178,7 +179,7 @@ impl Pair {
     }
 }
 
-/// The way in which a name is released.
+/// This is the way in which a name is released.
 #[derive(Clone, Copy)]
 enum Release {
     AtOnce,
@@ -190,7 +191,7 @@ async fn held_by_another(waiter: &Client, job: &LockName) -> CaseResult {
     Ok(())
 }
 
-/// A waiter that watches for one name.
+/// This is a waiter that watches for one name.
 struct Watching(leasehold_conformance::Task<Instant>);
 
 impl Watching {

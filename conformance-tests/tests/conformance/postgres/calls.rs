@@ -1,5 +1,5 @@
-//! Abandoned calls, heartbeats beside the application's statements, sessions that end while they
-//! are idle, and the number of sessions.
+//! These cases cover abandoned calls, heartbeats beside the application's statements, sessions that
+//! end while they are idle, and the number of sessions.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -20,7 +20,7 @@ use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 use crate::abandoned::{self, Outage};
 
-/// The limit for everything that has no time limit of its own.
+/// This is the limit for everything that has no time limit of its own.
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// This is more than the sessions of a store, abandoned calls included, and much less than the

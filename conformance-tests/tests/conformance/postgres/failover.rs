@@ -1,4 +1,4 @@
-//! An asynchronous standby, and the writes that a failover to it loses.
+//! These cases cover an asynchronous standby, and the writes that a failover to it loses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use sqlx::AssertSqlSafe;
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options, pool, ready, start};
 
-/// A copy of the server whose address follows the command. Streaming keeps it up to date. A standby
-/// must allow as many connections as its primary.
+/// This is a copy of the server whose address follows the command. Streaming keeps it up to date. A
+/// standby must allow as many connections as its primary.
 const STANDBY: Image = Image {
     command: &[
         "sh",

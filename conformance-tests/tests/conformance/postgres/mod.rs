@@ -1,4 +1,4 @@
-//! PostgreSQL as a backend of the suite, in a container or given by URL.
+//! This module defines PostgreSQL as a backend of the suite, in a container or given by URL.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
 
@@ -39,7 +39,7 @@ pub(crate) use specific::CASES;
 /// These settings make the server faster, and let it count the statements of every case.
 const SETTINGS: &[&str] = &["-c", "fsync=off", "-c", "pg_stat_statements.max=20000"];
 
-/// A server of PostgreSQL.
+/// This is a server of PostgreSQL.
 #[derive(Default)]
 pub(crate) struct Postgres {
     running: OnceLock<Running>,

@@ -1,4 +1,4 @@
-//! Notifications that the server refuses, and a listener whose password changes.
+//! These cases cover notifications that the server refuses, and a listener whose password changes.
 
 use std::sync::Arc;
 

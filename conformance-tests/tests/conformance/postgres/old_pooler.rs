@@ -1,4 +1,5 @@
-//! A pooler that refuses settings of the session, as PgBouncer before 1.20 and RDS Proxy do.
+//! These cases cover a pooler that refuses settings of the session, as PgBouncer before 1.20 and
+//! RDS Proxy do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

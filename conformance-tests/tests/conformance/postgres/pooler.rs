@@ -1,4 +1,4 @@
-//! PgBouncer between a store and its server.
+//! These cases cover PgBouncer between a store and its server.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
-/// The configuration that the documentation page of PostgreSQL describes.
+/// This is the configuration that the documentation page of PostgreSQL describes.
 const TRANSACTIONS: &str = "pool_mode=transaction max_prepared_statements=100 default_pool_size=4";
 
 /// Starts a server and a pooler in one container, if the image has both. The pooler's settings

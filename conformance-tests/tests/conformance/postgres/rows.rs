@@ -1,4 +1,4 @@
-//! The rows of the table, and the calls that wait for them.
+//! These cases cover the rows of the table, and the calls that wait for them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

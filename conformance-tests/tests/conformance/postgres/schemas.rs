@@ -1,4 +1,4 @@
-//! The schema in which the tables are, and the version that the tables state.
+//! These cases cover the schema in which the tables are, and the version that the tables state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

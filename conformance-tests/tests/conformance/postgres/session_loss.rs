@@ -1,4 +1,4 @@
-//! Sessions that end, and watches that nobody reads or whose pool is closed.
+//! These cases cover sessions that end, and watches that nobody reads or whose pool is closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
-/// The limit for everything that has no time limit of its own.
+/// This is the limit for everything that has no time limit of its own.
 const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn a_terminated_session_is_replaced(backend: Arc<Postgres>) -> CaseResult {

@@ -1,4 +1,4 @@
-//! Helpers that the cases of PostgreSQL share.
+//! This module has helpers that the cases of PostgreSQL share.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Servers that are reached over TLS. Each case starts its own.
+//! These cases cover servers that are reached over TLS. Each case starts its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +18,8 @@ use super::support::{LONG, fresh, name};
 use super::{Postgres, options, pool, ready};
 use crate::files::Files;
 
-/// A server with a certificate. Over the network it accepts only clients that have a certificate
-/// too, or that are encrypted.
+/// This is a server with a certificate. Over the network it accepts only clients that have a
+/// certificate too, or that are encrypted.
 struct Secured {
     _server: Server,
     url: String,

@@ -1,4 +1,4 @@
-//! A cluster of three primaries with one replica each.
+//! These cases cover a cluster of three primaries with one replica each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

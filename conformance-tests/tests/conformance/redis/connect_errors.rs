@@ -1,4 +1,4 @@
-//! Errors when a store is opened.
+//! These cases cover errors when a store is opened.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,7 +206,7 @@ pub(super) async fn a_replica_is_refused(backend: Arc<Redis>) -> CaseResult {
     Ok(())
 }
 
-/// A server at the address that is not Redis.
+/// This is a server at the address that is not Redis.
 #[derive(Clone, Copy)]
 enum FakeServer {
     Says(&'static [u8]),

@@ -1,4 +1,4 @@
-//! A proxy that counts round trips.
+//! This module defines a proxy that counts round trips.
 //!
 //! It holds replies back until the client has been silent for some time. Data that the client sends
 //! after it was given a reply belong to another round trip. Data that it sent before did not wait

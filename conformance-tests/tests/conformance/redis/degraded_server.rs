@@ -1,4 +1,4 @@
-//! Servers that have no memory left, are slow, or were just started.
+//! These cases cover servers that have no memory left, are slow, or were just started.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! A server with its address, and how it is started.
+//! This module starts a server, and defines its address.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo};
 
 use crate::broken::broken;
 
-/// A server and its URL.
+/// This is a server and its URL.
 pub(super) struct Endpoint {
     url: String,
     address: String,

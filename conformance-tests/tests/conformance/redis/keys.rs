@@ -1,4 +1,4 @@
-//! Foreign values at the store's keys, and the scripts that read them.
+//! These cases cover foreign values at the store's keys, and the scripts that read them.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Redis and Valkey as backends of the suite, in containers or given by `LEASEHOLD_TEST_REDIS_URL`
-//! and `LEASEHOLD_TEST_VALKEY_URL`.
+//! This module defines Redis and Valkey as backends of the suite, in containers or given by
+//! `LEASEHOLD_TEST_REDIS_URL` and `LEASEHOLD_TEST_VALKEY_URL`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
 
@@ -34,11 +34,11 @@ use endpoint::Endpoint;
 
 pub(crate) use specific::CASES;
 
-/// One of the two products, which are tested in the same way.
+/// This is one of the two products, which are tested in the same way.
 pub(crate) struct Redis {
     image: &'static Image,
     endpoint: Mutex<Option<Arc<Endpoint>>>,
-    /// The proxy that counts the round trips of a namespace.
+    /// This is the proxy that counts the round trips of a namespace.
     counting_proxies: Mutex<HashMap<Namespace, CountingProxy>>,
 }
 

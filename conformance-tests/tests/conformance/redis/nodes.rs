@@ -1,4 +1,4 @@
-//! Several servers in one container, which are reached at its own address.
+//! This module starts several servers in one container, which are reached at its own address.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::Redis;
 
 pub(super) struct Nodes {
     server: Server,
-    /// The host of all servers.
+    /// This is the host of all servers.
     pub(super) host: String,
     product: &'static str,
 }

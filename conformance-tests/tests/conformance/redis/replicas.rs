@@ -1,4 +1,4 @@
-//! Writes that wait for replicas.
+//! These cases cover writes that wait for replicas.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Sentinels and the failovers that they make.
+//! These cases cover sentinels and the failovers that they make.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ async fn start_with(
     Ok(nodes)
 }
 
-/// The login for servers with a password.
+/// This is the login for servers with a password.
 const LOGIN: [&str; 3] = ["-a", "secret", "--no-auth-warning"];
 
 /// Returns a URL with three sentinels, and one that is down.

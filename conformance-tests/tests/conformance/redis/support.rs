@@ -1,4 +1,4 @@
-//! Helpers that the cases of Redis and Valkey share.
+//! This module has helpers that the cases of Redis and Valkey share.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! TLS with a private certificate authority.
+//! These cases cover TLS with a private certificate authority.
 
 use std::fs;
 use std::path::Path;

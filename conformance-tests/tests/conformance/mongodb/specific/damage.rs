@@ -1,4 +1,4 @@
-//! Documents that Leasehold did not write.
+//! These cases cover documents that Leasehold did not write.
 
 use std::sync::Arc;
 

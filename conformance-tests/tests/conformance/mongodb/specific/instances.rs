@@ -1,4 +1,4 @@
-//! The announcements of instances.
+//! These cases cover the announcements of instances.
 
 use std::sync::Arc;
 

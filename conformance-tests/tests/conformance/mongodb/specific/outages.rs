@@ -1,4 +1,4 @@
-//! Servers that are unavailable or not MongoDB.
+//! These cases cover servers that are unavailable or not MongoDB.
 
 use std::time::Duration;
 

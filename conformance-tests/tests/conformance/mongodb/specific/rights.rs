@@ -1,4 +1,4 @@
-//! The permissions that users need.
+//! These cases cover the permissions that users need.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::support::{LIMIT, TTL, said};
 use crate::mongodb::endpoint::{Endpoint, GUARDED};
 use crate::mongodb::probes::application;
 
-/// The actions that a user needs at least.
+/// These are the actions that a user needs at least.
 const ACTIONS: [(&str, [&str; 4]); 2] = [
     ("leasehold_locks", ["find", "insert", "update", "changeStream"]),
     ("leasehold_instances", ["find", "insert", "update", "remove"]),

@@ -1,4 +1,4 @@
-//! Servers and clients with other settings.
+//! These cases cover servers and clients with other settings.
 
 use std::sync::Arc;
 

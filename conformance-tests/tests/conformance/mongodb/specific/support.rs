@@ -1,4 +1,4 @@
-//! Helpers that the cases of MongoDB share.
+//! This module has helpers that the cases of MongoDB share.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A server that is reached over TLS.
+//! These cases cover a server that is reached over TLS.
 
 use std::sync::Arc;
 

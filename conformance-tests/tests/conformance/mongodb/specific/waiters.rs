@@ -1,4 +1,4 @@
-//! Many waiters in one process, and the connections that they need.
+//! These cases cover many waiters in one process, and the connections that they need.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
