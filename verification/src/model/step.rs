@@ -100,15 +100,15 @@ impl LeaseModel {
         }
         for (at, message) in state.network.iter().enumerate() {
             let receives = |at: usize| state.instances[at].as_ref().is_some_and(|it| !it.paused);
-            let received = message.waiting.is_some_and(receives);
+            let is_awaited = message.waiting.is_some_and(receives);
             let travels = message.stage != MessageStage::Lost;
             may(message.stage == MessageStage::Request, ModelStep::Serve(at));
             may(
-                received && matches!(message.stage, MessageStage::Reply(_)),
+                is_awaited && matches!(message.stage, MessageStage::Reply(_)),
                 ModelStep::Deliver(at),
             );
-            may(received && message.until <= NOW, ModelStep::TimeOut(at));
-            may(faults && received && travels, ModelStep::Fail(at));
+            may(is_awaited && message.until <= NOW, ModelStep::TimeOut(at));
+            may(faults && is_awaited && travels, ModelStep::Fail(at));
             if message.waiting.is_some() {
                 may(faults && travels && !message.late, ModelStep::Lose(at));
             } else {

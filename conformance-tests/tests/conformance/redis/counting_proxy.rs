@@ -54,15 +54,15 @@ async fn serve(mut client: TcpStream, server: &str, count: &AtomicU64) -> std::i
     server.set_nodelay(true)?;
     client.set_nodelay(true)?;
     let (mut requests, mut replies) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
-    let (mut held_back, mut replied, mut last_request) = (Vec::new(), true, Instant::now());
+    let (mut held_back, mut answered, mut last_request) = (Vec::new(), true, Instant::now());
     loop {
         tokio::select! {
             read = client.read(&mut requests) => {
                 let length @ 1.. = read? else { return Ok(()) };
-                if replied {
+                if answered {
                     count.fetch_add(1, Ordering::Relaxed);
                 }
-                (replied, last_request) = (false, Instant::now());
+                (answered, last_request) = (false, Instant::now());
                 server.write_all(&requests[..length]).await?;
             }
             read = server.read(&mut replies) => {
@@ -70,7 +70,7 @@ async fn serve(mut client: TcpStream, server: &str, count: &AtomicU64) -> std::i
                 held_back.extend_from_slice(&replies[..length]);
             }
             () = sleep_until(last_request + SILENCE), if !held_back.is_empty() => {
-                replied = true;
+                answered = true;
                 client.write_all(&held_back).await?;
                 held_back.clear();
             }
