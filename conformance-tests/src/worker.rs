@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_of_one_after_the_other_are_fine() {
+    fn notes_of_successive_holders_are_accepted() {
         assert_eq!(check_notes("enter 1\nexit 1\nenter 5\nexit 5\n").unwrap(), 2);
     }
 

@@ -181,7 +181,7 @@ async fn the_first_schema_is_used_unchanged_without_the_right_to_change_it() {
 }
 
 #[tokio::test]
-async fn the_printed_schema_says_how_to_go_on_from_the_first() {
+async fn the_printed_schema_upgrades_schema_1() {
     let (_folder, path) = place();
     let script = SqliteStore::schema(&Namespace::default()).unwrap();
     let upgrade = script.lines().filter_map(|line| line.strip_prefix("-- "));

@@ -202,7 +202,7 @@ fn a_renewal_that_took_longer_than_its_ttl_may_be_lost() {
 }
 
 #[test]
-fn while_a_lease_may_be_over_either_answer_is_right_but_only_one_of_them() {
+fn one_of_two_answers_is_accepted_around_the_end_of_a_lease() {
     let mut told = held();
     assert!(told.renews(0, extended(300), told.within(250, 350)));
     assert!(!told.renews(0, Some(RenewOutcome::Lost), told.at(360)), "it was extended");
@@ -276,7 +276,7 @@ fn a_lease_that_is_to_end_ends_after_enable_too() {
 }
 
 #[test]
-fn a_record_is_what_was_done() {
+fn a_record_reflects_the_calls_made() {
     let mut told = held();
     let right = told.record(0, 200);
     assert!(told.sees(Some(&right), told.at(100)));
@@ -312,7 +312,7 @@ fn a_name_that_was_never_used_has_no_record() {
 }
 
 #[test]
-fn what_was_lost_happened_or_not() {
+fn a_lost_call_may_or_may_not_have_had_an_effect() {
     let lost = || {
         let mut told = Told::new();
         assert!(told.acquires(0, None, told.at(0)));

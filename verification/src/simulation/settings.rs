@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drawn_settings_cover_every_knob_and_are_valid() {
+    fn drawn_settings_cover_every_setting_and_are_valid() {
         let ttl = Duration::from_secs(9);
         let timing = |seed| {
             let settings = draw(ttl, &mut fastrand::Rng::with_seed(seed));
