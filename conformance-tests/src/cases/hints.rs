@@ -120,7 +120,7 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
                     }
                 }
             };
-            // If hints name no lock, every hint would end this wait, so it also ends after a time.
+            // The hint `Anything` does not name the end, so the wait also ends after some time.
             let _ = timeout(limit, wait).await;
             Ok(seen)
         }
@@ -133,8 +133,8 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
     holder.give_back(&last).await?;
     let seen = watcher.join().await?;
     // On a busy machine a hint of the grant may arrive late, but at most once or twice.
-    let beats = seen.iter().filter(|hint| concerns(hint, &beating)).count();
-    assert!(beats < heartbeats / 2, "heartbeats were hinted at: {seen:?}");
+    let caused = seen.iter().filter(|hint| concerns(hint, &beating)).count();
+    assert!(caused < heartbeats / 2, "heartbeats caused hints: {seen:?}");
     Ok(())
 }
 

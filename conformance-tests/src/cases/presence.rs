@@ -199,19 +199,19 @@ async fn an_impossible_ttl_is_refused(ctx: Ctx) -> CaseResult {
 }
 
 async fn elections_make_their_instance_known(ctx: Ctx) -> CaseResult {
-    let (leader, heir) = (client(&ctx).await?, client(&ctx).await?);
+    let (leader, follower) = (client(&ctx).await?, client(&ctx).await?);
     let observer = ctx.open().await?;
     // A store without instance records ignores the case here.
     announce(&observer, &presence(&["z"]), ctx.in_steps(Duration::ZERO)).await?;
     let (log, works) = (JobLog::default(), || JobBehaviour::Works(Duration::ZERO));
     let first = campaign(leader.election("job")?, &log, 1, works());
     let other = campaign(leader.election("another")?, &log, 1, works());
-    let second = campaign(heir.election("job")?, &log, 2, works());
+    let second = campaign(follower.election("job")?, &log, 2, works());
     let of = |client: &leasehold_core::Client, names: &[&str]| {
         let campaigns = presence(names).campaigns;
         Presence { holder: client.holder().clone(), campaigns, unlisted: 0 }
     };
-    let both = [of(&leader, &["another", "job"]), of(&heir, &["job"])];
+    let both = [of(&leader, &["another", "job"]), of(&follower, &["job"])];
     until(&observer, |said| both.iter().all(|one| said.contains(one))).await?;
     other.shutdown().await;
     until(&observer, |said| said.contains(&of(&leader, &["job"]))).await?;
@@ -219,7 +219,7 @@ async fn elections_make_their_instance_known(ctx: Ctx) -> CaseResult {
     // The withdrawal takes effect before the record expires.
     until(&observer, |said| said.iter().all(|one| one.holder != *leader.holder())).await?;
     second.shutdown().await;
-    until(&observer, |said| said.iter().all(|one| one.holder != *heir.holder())).await
+    until(&observer, |said| said.iter().all(|one| one.holder != *follower.holder())).await
 }
 
 async fn until(client: &Client, holds: impl Fn(&[Presence]) -> bool) -> CaseResult {

@@ -151,7 +151,7 @@ pub(super) async fn what_is_no_mysql_server_is_named(_: Arc<MySql>) -> CaseResul
         (Conduct::Says(ancient), ErrorKind::Invalid),
         (Conduct::Closes, ErrorKind::Unavailable),
         (Conduct::IsSilent, ErrorKind::Unavailable),
-        // Both the server and a client of MySQL wait for the other to send first.
+        // Both this server and a client of MySQL wait for the other one to send first.
         (Conduct::HTTP, ErrorKind::Unavailable),
         // As the beginning of a MySQL message, these announce more bytes than follow. They are
         // replies of Redis, and of PostgreSQL to a message that it does not understand.
