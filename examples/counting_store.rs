@@ -1,4 +1,4 @@
-//! A wrapper that notes every renewal that goes to the store beneath it.
+//! This wrapper records every renewal that is sent to the store inside.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use leasehold::{
     ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
-/// One call of [`LockStore::renew`].
+/// This is one call of [`LockStore::renew`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) begun: Instant,
@@ -18,7 +18,7 @@ pub(crate) struct Call {
     pub(crate) leases: usize,
 }
 
-/// Passes everything on.
+/// Forwards all calls, and records the renewals.
 #[derive(Debug)]
 pub(crate) struct CountingStore {
     inner: Arc<dyn LockStore>,
@@ -30,7 +30,7 @@ impl CountingStore {
         Self { inner, calls: Mutex::default() }
     }
 
-    /// The calls since this was last asked, in the order of their beginnings.
+    /// Returns the calls since the last call of this method, in the order in which they began.
     pub(crate) fn take_calls(&self) -> Vec<Call> {
         let mut calls =
             std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,6 +1,8 @@
-//! Locks in the etcd that the application already uses, on the application's own client.
+//! This example shows locks in the etcd that the application already uses, on the application's own
+//! client.
 //!
-//! The token of a grant is the revision of a key, so a write to the same etcd can be made conditional
+//! The token of a grant is the revision of a key, so a write to the same etcd can be made
+//! conditional on it: a holder whose lock was granted again changes nothing.
 //! on it: a holder that was overtaken changes nothing.
 //!
 //! ```text
@@ -31,14 +33,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let guard = lock.acquire(Duration::from_secs(60)).await?;
     println!("held, under token {}", guard.token());
 
-    // Written only if no later grant was made, by etcd's own word.
+    // etcd itself checks that no later grant was made before it writes.
     let granted = format!("/leasehold/granted/{LOCK}");
     let token = i64::from(guard.token());
     let write = Txn::new()
         .when([Compare::mod_revision(granted, CompareOp::Equal, token)])
         .and_then([TxnOp::put("report", "done", None)]);
     let written = etcd.txn(write).await?.succeeded();
-    println!("the report is {}", if written { "written" } else { "left to another" });
+    println!("the report is {}", if written { "written" } else { "another instance has it" });
 
     guard.release().await?;
     Ok(())

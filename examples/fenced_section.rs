@@ -1,11 +1,12 @@
-//! A critical section with a fence: the resource itself refuses the holder of an older token.
+//! This example shows a critical section with fencing: the resource itself refuses the holder of an
+//! older token.
 //!
 //! The first holder is a process that is stopped between its check and its write, as a suspended
 //! machine would stop it. Its lease expires, a second holder writes, the first wakes and writes too
 //! late. No lease can prevent that; one conditional update does.
 //!
 //! Each holder opens the store for itself, so it must be one that processes share.
-//!
+//! Each holder opens the store itself, so it must be a store that processes share.
 //! ```text
 //! cargo run -p leasehold-examples --example fenced_section [STORE-URL]
 //! ```
@@ -22,7 +23,7 @@ use tokio::process::Command;
 
 type AnyResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What the lock protects; here a table of some database that knows nothing of leases.
+/// This is the resource that the lock protects. Here it is a table of a database without leases.
 struct Page(SqlitePool);
 
 impl Page {
@@ -38,7 +39,7 @@ impl Page {
         Ok(Self(pool))
     }
 
-    /// Writes unless a newer holder has written: check and write are one atomic statement.
+    /// Writes unless a newer holder has written. Check and write are one atomic statement.
     async fn write(&self, text: &str, token: FencingToken) -> AnyResult<bool> {
         let done = sqlx::query("UPDATE page SET text = ?1, token = ?2 WHERE token <= ?2")
             .bind(text)
@@ -49,7 +50,7 @@ impl Page {
     }
 }
 
-/// Enters the section, under a short lease so that the demonstration is short too.
+/// Enters the section with a short lease, so that the demonstration is short too.
 async fn enter(url: &str) -> AnyResult<Guard> {
     let store = leasehold::url::open(url, &OpenOptions::default()).await?;
     if store.capabilities().reach == Reach::Process {

@@ -1,7 +1,8 @@
-//! An "application is up" event at regular intervals, from exactly one of the cluster's instances.
+//! This example sends an "application is up" event at regular intervals, from exactly one of the
+//! cluster's instances.
 //!
 //! Start it in two or more terminals: one sends. Stop that one with Ctrl-C, and another takes over
-//! at once; kill it (`kill -9`), and another takes over when its lease has run out.
+//! at once. Kill it (`kill -9`), and another takes over when its lease has expired.
 //!
 //! ```text
 //! cargo run -p leasehold-examples --example heartbeat_sender [STORE-URL]
@@ -35,20 +36,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn send_heartbeats(leadership: Leadership) -> Result<(), JobError> {
     println!("elected for term {}", leadership.token());
     let mut ticks = interval(EVERY);
-    // After a pause, one event tells as much as all those that were missed.
+    // After a pause, one event is sufficient for all those that were missed.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
             () = leadership.cancelled() => break,
             _ = ticks.tick() => {
-                // A process that slept must not speak for the cluster: another may do so by now.
+                // A process that was suspended must not send, because another instance may send by
+                // now.
                 if leadership.is_held() {
                     println!("application is up (term {})", leadership.token());
                 }
             }
         }
     }
-    println!("no longer the sender");
+    println!("stepped down");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! An application's own web server, with Leasehold's control API mounted in it.
+//! This example shows an application's own web server, with Leasehold's control API mounted in it.
 //!
 //!     cargo run -p leasehold-examples --features http --example http_control
 //!     curl http://localhost:3000/leasehold/v1/locks/greeter
@@ -6,8 +6,8 @@
 //!     curl -H 'Content-Type: application/json' -d '{"reason":"deploy"}' \
 //!         http://localhost:3000/leasehold/v1/locks/greeter/resign
 //!
-//! Only this machine is answered, since there is no token; with `CONTROL_TOKEN` whoever shows it is:
-//! `curl -H "Authorization: Bearer $CONTROL_TOKEN" …`.
+//! Without a token, only this machine is answered. With `CONTROL_TOKEN`, every caller that presents
+//! it is answered: `curl -H "Authorization: Bearer $CONTROL_TOKEN" …`.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Replace by the store of your application.
+    // Use the store of your application here.
     let client = Client::builder(Arc::new(MemoryStore::new())).label("http_control").build()?;
     let greeter = client.election("greeter")?.spawn(job_fn(|leadership: Leadership| async move {
         println!("term {} begins", leadership.token());
@@ -49,11 +49,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // The API looks at who asks.
+    // The API checks the address of the caller.
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
     let interrupted = async move {
         let _ = tokio::signal::ctrl_c().await;
-        // Those who follow changes are told good-bye; the others are answered.
+        // This ends the streams of changes. Other requests are still answered.
         shutdown.cancel();
     };
     axum::serve(listener, service).with_graceful_shutdown(interrupted).await?;

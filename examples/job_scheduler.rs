@@ -1,5 +1,5 @@
-//! A scheduler of periodic jobs, run on one instance only: `start` sets the jobs going, `stop` lets
-//! the runs that are under way come to their end, then the lease is released.
+//! This example shows a scheduler of periodic jobs that runs on one instance only. `start` starts
+//! the jobs, `stop` waits for the runs under way, and then the lease is released.
 //!
 //! Start it in two or more terminals, and stop, kill or suspend (Ctrl-Z) the one that leads. An
 //! operator ends a term with `leasehold --store URL disable job-scheduler --reason TEXT`.
@@ -36,14 +36,15 @@ impl Job for Scheduler {
 
     async fn stop(&self, reason: &StopReason) {
         println!("scheduler stops: {reason}");
-        // Taken out, so that all runs are aborted with this future if it outlasts its grace.
+        // The jobs are taken out, so that all runs are aborted with this future if it exceeds its
+        // grace.
         let jobs = std::mem::take(&mut *self.jobs.lock().await);
         jobs.join_all().await;
         println!("scheduler has stopped");
     }
 }
 
-/// Runs one job again and again until the term is to end.
+/// Runs one job repeatedly until the term must end.
 async fn periodically(name: &'static str, period: Duration, leadership: Leadership) {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -53,7 +54,7 @@ async fn periodically(name: &'static str, period: Duration, leadership: Leadersh
             () = leadership.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        // Outside of the select: a run that has begun is not cut off.
+        // This is outside of the select, so that a run that has begun is not cancelled.
         if leadership.is_held() {
             println!("  {name} begins");
             sleep(Duration::from_millis(500)).await;

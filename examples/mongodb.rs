@@ -1,7 +1,9 @@
-//! Locks in the MongoDB database that the application already has, on its own client.
+//! This example shows locks in the MongoDB database that the application already has, on its own
+//! client.
 //!
-//! The token goes into the documents that the lock protects: a holder that was overtaken finds a
-//! larger one there, and changes nothing. Start it in two or more terminals: they take turns.
+//! The token is written into the documents that the lock protects: a holder whose lock was granted
+//! again finds a larger token there, and changes nothing. Start it in two or more terminals: they
+//! take turns.
 //!
 //! ```text
 //! cargo run -p leasehold-examples --example mongodb mongodb://localhost/app
@@ -22,14 +24,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).or_else(|| std::env::var("MONGODB_URL").ok());
     let url = url.unwrap_or_else(|| "mongodb://localhost/leasehold_example".to_owned());
     let mut options = ClientOptions::parse(&url).await?;
-    // Enough for the store's calls and its watch beside the application's own.
+    // This is enough for the store's calls and its watch beside the application's own.
     options.max_pool_size = Some(20);
     options.max_connecting = Some(12);
     let database = mongodb::Client::with_options(options)?
         .default_database()
         .ok_or("the URL names no database")?;
 
-    // Nothing to create: the first lock makes the collection `leasehold_locks`.
+    // Nothing must be created: the first lock creates the collection `leasehold_locks`.
     let store = MongoStore::from_database(database.clone(), &OpenOptions::default()).await?;
     let lock = Client::new(store)?.lock("daily-report")?;
     for _ in 0..5 {
@@ -37,13 +39,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let token = guard.token();
         println!("token {token}: the run is counted: {}", count_run(&database, token).await?);
         guard.release().await?;
-        // A lock is given to whoever asks first, so this one leaves the others time to ask.
+        // The lock is granted to the first instance that asks, so this one pauses to let others
+        // ask.
         sleep(Duration::from_secs(1)).await;
     }
     Ok(())
 }
 
-/// Counts a run, unless a later holder was here: check and write are one update.
+/// Counts a run unless a later holder has written. Check and write are one update.
 async fn count_run(database: &Database, token: FencingToken) -> Result<bool, Box<dyn Error>> {
     let reports = database.collection::<Document>("reports");
     let token = i64::from(token);

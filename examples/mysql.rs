@@ -1,9 +1,10 @@
-//! A lock in the MySQL or MariaDB database that the application already has, on its own pool.
+//! This example shows a lock in the MySQL or MariaDB database that the application already has, on
+//! its own pool.
 //!
-//! The write is made conditional on the lock's own row, so that a holder that was overtaken changes
-//! nothing. `LOCK IN SHARE MODE` is necessary for that: without it the server may read the row,
-//! then wait for another session's write, and continue with what it read although the lock was
-//! granted again. Start the example in two or more terminals: they take turns.
+//! The write is made conditional on the lock's own row, so that a holder whose lock was granted
+//! again changes nothing. `LOCK IN SHARE MODE` is necessary for that: without it the server may
+//! read the row, then wait for another session's write, and continue with what it read although the
+//! lock was granted again. Start the example in two or more terminals: they take turns.
 //!
 //! ```text
 //! cargo run -p leasehold-examples --example mysql mysql://USER:PASSWORD@HOST/DATABASE
@@ -45,7 +46,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
         println!("token {}: the run is counted: {}", guard.token(), done.rows_affected() == 1);
         guard.release().await?;
-        // A lock is given to whoever asks first, so this one leaves the others time to ask.
+        // The lock is granted to the first instance that asks, so this one pauses to let others
+        // ask.
         sleep(Duration::from_secs(1)).await;
     }
     pool.close().await;

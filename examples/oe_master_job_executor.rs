@@ -1,7 +1,7 @@
-//! What a program on oe-master-job-executor looks like here. It runs with that module's own
-//! configuration: `masterJobExecutor` in a `config.json` in the working folder, its environment
-//! variables, and its options. `docs/guide/from-oe-master-job-executor.md` explains it line by
-//! line.
+//! This example is a program on oe-master-job-executor, written for Leasehold. It runs with that
+//! module's own configuration: `masterJobExecutor` in a `config.json` in the working folder, its
+//! environment variables, and its options. `docs/guide/from-oe-master-job-executor.md` explains it
+//! line by line.
 //!
 //! ```text
 //! export LEASEHOLD_STORE=sqlite:/tmp/locks.db

@@ -1,8 +1,9 @@
-//! Locks in the database that the application already has, on the application's own pool.
+//! This example shows locks in the database that the application already has, on the application's
+//! own pool.
 //!
 //! Since lock and data are in one database, a write can be made conditional on the lock's own row:
-//! no column for tokens is needed in the application's tables, and a holder that was overtaken
-//! changes nothing. Start it in two or more terminals: they take turns.
+//! no column for tokens is needed in the application's tables, and a holder whose lock was granted
+//! again changes nothing. Start it in two or more terminals: they take turns.
 //!
 //! ```text
 //! cargo run -p leasehold-examples --example own_pool [sqlite:PATH]
@@ -51,11 +52,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let token = guard.token();
         println!("token {token}: the run is counted: {}", count_run(&pool, token).await?);
         if let Some(older) = previous.replace(token) {
-            // A straggler of this instance's turn before.
+            // This is a late write of this instance's earlier turn.
             println!("token {older}: the run is counted: {}", count_run(&pool, older).await?);
         }
         guard.release().await?;
-        // A lock is given to whoever asks first, so this one leaves the others time to ask.
+        // The lock is granted to the first instance that asks, so this one pauses to let others
+        // ask.
         done = tokio::select! {
             () = sleep(Duration::from_secs(1)) => false,
             _ = &mut interrupted => true,
@@ -65,7 +67,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Counts a run, unless the lock was granted anew since: check and write are one statement.
+/// Counts a run unless the lock was granted again since. Check and write are one statement.
 async fn count_run(pool: &SqlitePool, token: FencingToken) -> Result<bool, Box<dyn Error>> {
     let done = sqlx::query(
         "UPDATE report SET runs = runs + 1 \

@@ -1,7 +1,8 @@
-//! A lock in the PostgreSQL database that the application already has, on its own pool.
+//! This example shows a lock in the PostgreSQL database that the application already has, on its
+//! own pool.
 //!
-//! The write is made conditional on the lock's own row, so that a holder that was overtaken changes
-//! nothing. Start it in two or more terminals: they take turns.
+//! The write is made conditional on the lock's own row, so that a holder whose lock was granted
+//! again changes nothing. Start it in two or more terminals: they take turns.
 //!
 //! ```text
 //! cargo run -p leasehold-examples --example postgres postgres://USER:PASSWORD@HOST/DATABASE
@@ -43,7 +44,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
         println!("token {}: the run is counted: {}", guard.token(), done.rows_affected() == 1);
         guard.release().await?;
-        // A lock is given to whoever asks first, so this one leaves the others time to ask.
+        // The lock is granted to the first instance that asks, so this one pauses to let others
+        // ask.
         sleep(Duration::from_secs(1)).await;
     }
     pool.close().await;

@@ -1,4 +1,4 @@
-//! Locks in the Redis or Valkey that the application uses already.
+//! This example shows locks in the Redis or Valkey that the application uses already.
 //!
 //!     cargo run -p leasehold-examples --example redis -- redis://localhost
 
@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).or_else(|| std::env::var("REDIS_URL").ok());
     let url = url.unwrap_or_else(|| "redis://localhost".to_owned());
 
-    // The application's own client, and what it does with it.
+    // This is the application's own client, and how it uses it.
     let redis = redis::Client::open(url)?;
     let mut connection = redis.get_multiplexed_async_connection().await?;
 

@@ -1,8 +1,8 @@
 //! Measures what many leases of one process cost: calls and time per heartbeat, and memory.
 //!
 //! All leases are guards of one client, so they share one heartbeat. Without a store URL it
-//! measures the memory store and SQLite on a temporary file, each in a process of its own, lest the
-//! one be given memory that the other has left.
+//! measures the memory store and SQLite on a temporary file. Each runs in its own process, so that
+//! one does not reuse memory that the other has left.
 //!
 //! ```text
 //! cargo run --release -p leasehold-examples --example ten_thousand_leases [STORE-URL] [LEASES]
@@ -24,7 +24,7 @@ use tokio::time::sleep;
 const TTL: Duration = Duration::from_secs(15);
 const BEAT: Duration = Duration::from_secs(3);
 const BEATS: u32 = 4;
-/// So many acquires and releases are under way at a time.
+/// At most this many acquires and releases are under way at a time.
 const AT_ONCE: usize = 64;
 
 #[tokio::main]
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 .spawn()?;
             tokio::select! {
                 _ = process.wait() => {}
-                // The terminal interrupts that process too, which ends in order.
+                // The terminal also interrupts that process, which ends in an orderly way.
                 _ = ctrl_c() => {
                     process.wait().await?;
                     break;
@@ -87,7 +87,8 @@ async fn measure(store: Arc<dyn LockStore>, leases: usize) -> leasehold::Result<
     };
     memory("acquired");
 
-    // The first interval is told apart: in it, leases acquired within it come together.
+    // The first interval is reported separately: the leases that were acquired in it join one
+    // batch.
     let mut least = TTL;
     let interrupted = guards.len() < leases;
     for beats in [1, BEATS].into_iter().filter(|_| !interrupted) {
@@ -110,7 +111,7 @@ async fn measure(store: Arc<dyn LockStore>, leases: usize) -> leasehold::Result<
     Ok(())
 }
 
-/// Notes the least that is left of any lease, for ever.
+/// Records the smallest time that is left of any lease, and never returns.
 async fn watch(guards: &[Guard], least: &mut Duration) {
     loop {
         let now = guards.iter().map(Guard::remaining).min();
@@ -138,8 +139,8 @@ fn report(what: &str, calls: &[Call], intervals: u32) {
     }
 }
 
-/// This process's resident memory in KiB, that of the store and of the guards included. As in
-/// `/proc/self/statm`, but without having to know the size of a page.
+/// Returns this process's resident memory in KiB, including that of the store and of the guards. It
+/// needs no page size, unlike the same figure in `/proc/self/statm`.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,4 +1,4 @@
-//! What the suite must be able to do with a datastore, and what it may be able to do.
+//! This module defines what a backend must offer to the suite, and what it may offer in addition.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,24 +6,25 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 
-/// A datastore to put through the suite.
+/// A backend is a datastore that the suite tests.
 ///
-/// Three methods suffice. Build it without starting anything: the suite calls
-/// [`start`](Self::start) before the first case that is run, and worker processes build it too.
+/// Three methods are required. Build the value without starting anything: the suite calls
+/// [`start`](Self::start) before it runs the first case, and worker processes build the value too.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
-    /// What its tests are named after, such as `sqlite`.
+    /// Returns the first part of the names of its tests, such as `sqlite`.
     fn name(&self) -> &str;
 
-    /// Opens another independent client: connections of its own, nothing shared but the datastore.
+    /// Opens another independent client, which has connections of its own and shares only the
+    /// datastore with other clients.
     ///
-    /// The namespace may be new; the store then creates what it needs.
+    /// The namespace may be new. The store then creates what it needs.
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>>;
 
-    /// Removes everything of the namespace.
+    /// Removes everything that belongs to the namespace.
     async fn clean(&self, namespace: &Namespace) -> Result<()>;
 
-    /// Starts a server, where there is one to start.
+    /// Starts a server, if the backend needs one.
     async fn start(&self) -> Result<()> {
         Ok(())
     }
@@ -31,150 +32,153 @@ pub trait Backend: Send + Sync + 'static {
     /// Stops what [`start`](Self::start) started.
     async fn stop(&self) {}
 
-    /// Name and version of the server that answers, where there is one.
+    /// Returns the name and the version of the server, if there is one.
     async fn server(&self) -> Result<Option<String>> {
         Ok(None)
     }
 
-    /// What else can be done with it.
+    /// Returns what else the suite can do with the datastore.
     fn probes(&self) -> Probes<'_> {
         Probes::default()
     }
 }
 
-/// What some cases need beyond the trait, each where the datastore has it.
+/// Probes are the means that some cases need beyond the trait. A backend offers those that its
+/// datastore has.
 ///
-/// A backend implements the traits it can and points to itself:
+/// A backend implements the traits that it can and refers to itself:
 /// `Probes { delete_record: Some(self), ..Probes::default() }`.
 #[derive(Clone, Copy, Default)]
 #[allow(missing_debug_implementations, reason = "it holds trait objects only")]
 pub struct Probes<'a> {
-    /// For cases with several processes.
+    /// Cases with several processes need this.
     pub other_processes: Option<&'a dyn OtherProcesses>,
-    /// For fencing across the deletion of a record.
+    /// Cases that delete a record and then check the fencing token need this.
     pub delete_record: Option<&'a dyn DeleteRecord>,
-    /// For what an operation costs.
+    /// Cases that count the round trips of an operation need this.
     pub round_trips: Option<&'a dyn RoundTrips>,
-    /// For least rights.
+    /// Cases about the permissions that a client needs need this.
     pub schema: Option<&'a dyn Schema>,
-    /// For stores on a pool that the application has.
+    /// Cases with a store on the application's own pool need this.
     pub own_pool: Option<&'a dyn OwnPool>,
-    /// For links that are slow or cut, and replies that do not come.
+    /// Cases with slow or cut connections and lost replies need this.
     pub outages: Option<&'a dyn Outages>,
-    /// For servers that stop and freeze.
+    /// Cases that stop and freeze a server need this.
     pub own_server: Option<&'a dyn OwnServer>,
 }
 
-/// Reaching the same datastore from another process.
+/// Reaches the same datastore from another process.
 #[async_trait]
 pub trait OtherProcesses: Send + Sync {
-    /// Where the datastore is: text that [`attach`](Self::attach) understands.
+    /// Returns the address of the datastore, as text that [`attach`](Self::attach) understands.
     fn address(&self) -> String;
 
-    /// In a worker process: the backend that another process started.
+    /// Returns, in a worker process, the backend that another process started.
     ///
-    /// `self` was built but not started there.
+    /// In the worker process, `self` was built but not started.
     async fn attach(&self, address: &str) -> Result<Arc<dyn Backend>>;
 }
 
-/// Deleting a record behind the store's back, as an operator or an expiry index would.
+/// Deletes a record directly in the datastore, as an operator or an expiry index would.
 #[async_trait]
 pub trait DeleteRecord: Send + Sync {
-    /// Deletes all that the datastore holds of the name.
+    /// Deletes everything that the datastore has of the name.
     async fn delete_record(&self, namespace: &Namespace, name: &LockName) -> Result<()>;
 }
 
-/// Counting round trips where they happen, at the server or in between.
+/// Counts round trips at the server or at a proxy.
 #[async_trait]
 pub trait RoundTrips: Send + Sync {
     /// Opens a client whose round trips are counted.
     async fn open_counted(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>>;
 
-    /// How many round trips there were so far, of counted clients of that namespace.
+    /// Returns how many round trips the counted clients of that namespace have made so far.
     async fn counted(&self, namespace: &Namespace) -> Result<u64>;
 
-    /// How many an uncontended acquire may take: 1, or 2 on MySQL and etcd.
+    /// Returns how many round trips an uncontended acquire may take: 1, or 2 on MySQL and etcd.
     fn acquire_budget(&self) -> u64;
 
-    /// How many a renewal may take: 1, or 2 where what extends a lease takes no conditions (etcd).
+    /// Returns how many round trips a renewal may take: 1, or 2 if the call that extends a lease
+    /// takes no conditions (etcd).
     fn renew_budget(&self) -> u64 {
         1
     }
 }
 
-/// The datastore's schema in an application's own hands.
+/// Lets the suite apply the datastore's schema as an application does.
 #[async_trait]
 pub trait Schema: Send + Sync {
-    /// The schema as the store prints it for an application's own migrations.
+    /// Returns the schema as the store prints it for an application's own migrations.
     fn printed(&self, namespace: &Namespace) -> Result<String>;
 
-    /// Applies the text printed for that namespace as a migration tool would, with full rights.
+    /// Applies the text printed for that namespace with full permissions, as a migration tool
+    /// would.
     async fn apply(&self, namespace: &Namespace, printed: &str) -> Result<()>;
 
-    /// Opens a client that has no right to change the schema.
+    /// Opens a client that has no permission to change the schema.
     async fn open_without_rights(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>>;
 }
 
-/// Stores on a pool or client that the application has already.
+/// Builds stores on a pool or client that the application already has.
 #[async_trait]
 pub trait OwnPool: Send + Sync {
-    /// Opens a store on a new application's pool, of two connections at most.
+    /// Opens a store on the pool of a new application. The pool has at most two connections.
     async fn open_on_own_pool(&self, namespace: &Namespace) -> Result<Pooled>;
 }
 
-/// A store on the application's pool.
+/// This is a store on the application's pool.
 #[allow(missing_debug_implementations, reason = "it holds a closure")]
 pub struct Pooled {
-    /// The store.
+    /// This store uses the pool.
     pub store: Arc<dyn LockStore>,
-    /// Uses the pool as the application does, beside the store.
+    /// Uses the pool as the application does, while the store uses it too.
     pub use_pool:
         Box<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<()>> + Send + Sync>,
 }
 
-/// Cutting clients off from the datastore.
+/// Cuts clients off from the datastore.
 #[async_trait]
 pub trait Outages: Send + Sync {
     /// Opens a client over a link that can be cut.
     async fn open_over_link(&self, namespace: &Namespace) -> Result<Arc<dyn Link>>;
 }
 
-/// A client's way to the datastore.
+/// A link is the connection of a client to the datastore.
 #[async_trait]
 pub trait Link: Send + Sync {
-    /// The client that goes this way.
+    /// Returns the client that uses this link.
     fn store(&self) -> Arc<dyn LockStore>;
-    /// Lets requests through and withholds the replies, from now.
+    /// Lets requests through and drops the replies, from now on.
     async fn swallow_replies(&self);
-    /// Lets everything through, each part of it that much later, from now.
+    /// Lets everything through and delays each part of it by that time, from now on.
     async fn slow(&self, delay: Duration);
-    /// Throws away everything on the present connections, from now, without closing them. New
-    /// connections are served.
+    /// Drops everything on the open connections without closing them, from now on. New connections
+    /// are served.
     async fn silence_connections(&self);
-    /// Ends all connections and accepts no others, from now.
+    /// Ends all connections and accepts no others, from now on.
     async fn cut(&self);
-    /// Lets everything through again, on new connections if need be.
+    /// Lets everything through again, if need be on new connections.
     async fn restore(&self);
 }
 
-/// Servers that a case may do anything to.
+/// Starts servers that a case may stop and freeze.
 #[async_trait]
 pub trait OwnServer: Send + Sync {
-    /// Starts a server that nothing else uses, whose data outlast a restart.
+    /// Starts a server that nothing else uses and whose data outlast a restart.
     async fn start_server(&self) -> Result<Box<dyn Victim>>;
 }
 
-/// A server of a case's own, gone when it is dropped.
+/// A victim is a server that belongs to one case, and is removed when this value is dropped.
 #[async_trait]
 pub trait Victim: Send + Sync {
-    /// Opens another independent client.
+    /// Opens another independent client of this server.
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>>;
-    /// Stops it in order.
+    /// Stops the server in an orderly way.
     async fn stop(&self) -> Result<()>;
-    /// Starts it again, at the same address, and waits until it answers.
+    /// Starts the server again at the same address and waits until it responds.
     async fn start_again(&self) -> Result<()>;
-    /// Has it answer nothing, from now.
+    /// Freezes the server: from now on it replies to nothing.
     async fn freeze(&self) -> Result<()>;
-    /// Lets it go on.
+    /// Resumes the frozen server.
     async fn resume(&self) -> Result<()>;
 }

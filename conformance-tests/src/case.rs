@@ -1,4 +1,4 @@
-//! A case, and what it needs.
+//! This module defines a case of the suite, and what it needs.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use leasehold_core::{Capabilities, StoreClock};
 
 use crate::{CaseResult, Ctx, Probes, Promise};
 
-/// One thing that must hold, as a program that fails when it does not.
+/// A case is a program that fails if one promise does not hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Module and function, such as `fencing::token_increases_after_expiry`.
+    /// The path is a module and a function, such as `fencing::token_increases_after_expiry`.
     path: &'static str,
     function: &'static str,
     promise: Promise,
@@ -42,15 +42,15 @@ impl Case {
         self.promise
     }
 
-    /// What the case needs beyond the store's trait.
+    /// Returns what the case needs beyond the store's trait.
     #[must_use]
     pub fn needs(&self) -> &'static [Need] {
         self.needs
     }
 }
 
-/// Lists the cases of a module under the promises that they hold up: each is an
-/// `async fn(Ctx) -> CaseResult`, with its needs if any.
+/// Lists the cases of a module under the promises that they hold up. Each is an
+/// `async fn(Ctx) -> CaseResult`, with its needs if it has any.
 macro_rules! cases {
     ($($promise:ident: [$($case:ident $([$($need:ident),+])?),+ $(,)?]),+ $(,)?) => {
         pub(crate) const CASES: &[$crate::Case] = &[$($(
@@ -66,32 +66,33 @@ macro_rules! cases {
 }
 pub(crate) use cases;
 
-/// What a case needs beyond the store's trait.
+/// A need is something that a case requires beyond the store's trait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Need {
-    /// Reaching the datastore from other processes.
+    /// The case reaches the datastore from other processes.
     OtherProcesses,
-    /// Deleting a record behind the store's back.
+    /// The case deletes a record directly in the datastore.
     DeleteRecord,
-    /// Counting round trips.
+    /// The case counts round trips.
     RoundTrips,
-    /// Handling the schema apart from the store.
+    /// The case applies the schema separately from the store.
     Schema,
-    /// A store on the application's pool.
+    /// The case opens a store on the application's pool.
     OwnPool,
-    /// Cutting a client off.
+    /// The case cuts a client off.
     Outages,
-    /// Servers to stop and freeze.
+    /// The case stops and freezes a server.
     OwnServer,
-    /// A clock that goes on whatever happens to the data.
+    /// The case needs a clock that continues when the data are lost.
     CalendarClock,
-    /// The machine must not stall: if it did, the case is repeated with longer leases.
+    /// The case needs a machine that does not stall. After a stall it is repeated with longer
+    /// leases.
     SteadyMachine,
 }
 
 impl Need {
-    /// Why the need is not met, if it is not.
+    /// Returns why the need is not met, or `None` if it is met.
     pub(crate) fn missing(self, probes: &Probes<'_>, capabilities: &Capabilities) -> Option<Self> {
         let met = match self {
             Self::OtherProcesses => {
@@ -114,15 +115,15 @@ impl Need {
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::OtherProcesses => "it cannot be reached from other processes of this program",
-            Self::DeleteRecord => "its records cannot be deleted behind its back",
+            Self::OtherProcesses => "other processes cannot reach it",
+            Self::DeleteRecord => "the suite cannot delete its records",
             Self::RoundTrips => "its round trips cannot be counted",
             Self::Schema => "it has no schema apart from the store",
-            Self::OwnPool => "it has no pools",
-            Self::Outages => "its clients cannot be cut off",
+            Self::OwnPool => "it does not use pools",
+            Self::Outages => "the suite cannot cut its clients off",
             Self::OwnServer => "it has no server that a case may stop",
-            Self::CalendarClock => "its clock ends with its data",
-            Self::SteadyMachine => "the machine stands still",
+            Self::CalendarClock => "its clock does not outlive its data",
+            Self::SteadyMachine => "the machine stalls",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A client of a store as cases use it: short calls, and patience with a busy store.
+//! This client makes short calls for cases, and repeats them while the store is busy.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -12,45 +12,45 @@ use leasehold_core::{
 
 use crate::{CaseResult, Failure};
 
-/// One client of a store, under a holder of its own.
+/// A client uses one store, with a holder of its own.
 ///
-/// Its methods call again when the store was too busy and wrote nothing, since the promises say
-/// nothing about speed. Dereferences to the store, for calls that are to be made once.
+/// Its methods repeat a call if the store was too busy and wrote nothing, because the promises say
+/// nothing about speed. It dereferences to the store, for calls that must be made only once.
 #[derive(Clone, Debug)]
 pub struct Client {
     store: Arc<dyn LockStore>,
     holder: Holder,
 }
 
-/// A lease that was granted, with the time around the call.
+/// This is a lease that was granted, with the times before and after the call.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    /// The lock.
+    /// This is the name of the lock.
     pub name: LockName,
-    /// The lease.
+    /// This is the id of the lease.
     pub lease: LeaseId,
-    /// The number of the grant.
+    /// This is the fencing token of the grant.
     pub token: FencingToken,
-    /// What was left when the store decided.
+    /// This much time was left when the store decided.
     pub left: Duration,
-    /// Before the call: the store decided later.
+    /// This is the time before the call. The store decided later.
     pub asked: Instant,
-    /// After the call: the store decided earlier.
+    /// This is the time after the call. The store decided earlier.
     pub answered: Instant,
 }
 
 impl Taken {
-    /// Until when the lease is surely in force, if it is neither renewed nor released.
+    /// Returns until when the lease is certainly in force, if it is neither renewed nor released.
     #[must_use]
     pub fn trusted_until(&self) -> Instant {
         self.asked + self.left
     }
 }
 
-/// Calls until the store is not too busy.
-macro_rules! patiently {
+/// Repeats a call while the store is too busy.
+macro_rules! retry_while_busy {
     ($call:expr, $kinds:pat) => {{
-        let end = Instant::now() + Client::PATIENCE;
+        let end = Instant::now() + Client::LIMIT;
         loop {
             match $call.await {
                 Err(error) if matches!(error.kind(), $kinds) && Instant::now() < end => {
@@ -63,39 +63,39 @@ macro_rules! patiently {
     }};
 }
 
-pub(crate) use patiently;
+pub(crate) use retry_while_busy;
 
 impl Client {
-    pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+    pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-    /// A client on that store.
+    /// Creates a client on that store.
     #[must_use]
     pub fn new(store: Arc<dyn LockStore>) -> Self {
         Self { store, holder: Holder::current().with_label("conformance") }
     }
 
-    /// The store.
+    /// Returns the store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn LockStore> {
         &self.store
     }
 
-    /// Who it holds locks as.
+    /// Returns the holder with which this client acquires locks.
     #[must_use]
     pub fn holder(&self) -> &Holder {
         &self.holder
     }
 
-    /// How it asks for a lease.
+    /// Returns the options with which this client acquires a lease.
     #[must_use]
     pub fn options(&self, lease: LeaseId, ttl: Duration) -> AcquireOptions {
         AcquireOptions { lease, holder: self.holder.clone(), ttl }
     }
 
-    /// Asks for the lease, again with the same id when the outcome is unknown.
+    /// Acquires the lease, and retries with the same id if the outcome is unknown.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the store's error.
     pub async fn acquire(
         &self,
         name: &LockName,
@@ -103,16 +103,17 @@ impl Client {
         ttl: Duration,
     ) -> Result<AcquireOutcome> {
         let options = self.options(lease, ttl);
-        patiently!(
+        retry_while_busy!(
             self.store.acquire(name, &options),
             ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
         )
     }
 
-    /// Takes the name if it can be had: a new attempt, with the time around it.
+    /// Makes a new attempt to acquire the name and notes the times before and after the call.
+    /// Returns the store's answer as the inner error if the name is not free.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the store's error.
     pub async fn try_take(
         &self,
         name: &LockName,
@@ -135,20 +136,20 @@ impl Client {
         })
     }
 
-    /// Takes the name, which must be free.
+    /// Acquires the name, which must be free.
     ///
     /// # Errors
-    /// The store's, or that the name is not free.
+    /// Returns the store's error, or a failure if the name is not free.
     pub async fn take(&self, name: &LockName, ttl: Duration) -> CaseResult<Taken> {
         self.try_take(name, ttl).await?.map_err(|outcome| {
-            Failure::new(format!("lock {name:?} is free, but asking for it answers {outcome:?}"))
+            Failure::new(format!("lock {name:?} is free, but acquire returned {outcome:?}"))
         })
     }
 
-    /// Takes the name as soon as it can be had.
+    /// Acquires the name as soon as it is free.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the store's error.
     pub async fn take_when_free(&self, name: &LockName, ttl: Duration) -> CaseResult<Taken> {
         loop {
             if let Ok(taken) = self.try_take(name, ttl).await? {
@@ -161,28 +162,28 @@ impl Client {
     /// Renews one lease.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the store's error.
     pub async fn renew(
         &self,
         name: &LockName,
         lease: LeaseId,
         ttl: Duration,
     ) -> Result<RenewOutcome> {
-        patiently!(self.store.renew_one(name, lease, ttl), ErrorKind::Unavailable)
+        retry_while_busy!(self.store.renew_one(name, lease, ttl), ErrorKind::Unavailable)
     }
 
     /// Releases one lease.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the store's error.
     pub async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        patiently!(self.store.release(name, lease), ErrorKind::Unavailable)
+        retry_while_busy!(self.store.release(name, lease), ErrorKind::Unavailable)
     }
 
     /// Releases a lease that is in force.
     ///
     /// # Errors
-    /// The store's, or that the lease is not in force.
+    /// Returns the store's error, or a failure if the lease is not in force.
     pub async fn give_back(&self, taken: &Taken) -> CaseResult {
         match self.release(&taken.name, taken.lease).await? {
             ReleaseOutcome::Released => Ok(()),
@@ -196,58 +197,58 @@ impl Client {
     /// Disables the name.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the store's error.
     pub async fn disable(&self, name: &LockName, reason: &str) -> Result<DisableOutcome> {
         let options = DisableOptions { reason: Reason::new(reason)?, by: None };
-        patiently!(self.store.disable(name, &options), ErrorKind::Unavailable)
+        retry_while_busy!(self.store.disable(name, &options), ErrorKind::Unavailable)
     }
 
     /// Enables the name.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the store's error.
     pub async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        patiently!(self.store.enable(name), ErrorKind::Unavailable)
+        retry_while_busy!(self.store.enable(name), ErrorKind::Unavailable)
     }
 
-    /// Reads the record.
+    /// Reads the record of the name.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the store's error.
     pub async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        patiently!(self.store.get(name), ErrorKind::Unavailable)
+        retry_while_busy!(self.store.get(name), ErrorKind::Unavailable)
     }
 
-    /// The lease in force, if any.
+    /// Returns the lease in force, if there is one.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the store's error.
     pub async fn lease_of(&self, name: &LockName) -> Result<Option<LeaseRecord>> {
         Ok(self.get(name).await?.and_then(|record| record.lease))
     }
 
-    /// The id of the lease in force, if any.
+    /// Returns the id of the lease in force, if there is one.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the store's error.
     pub async fn holder_of(&self, name: &LockName) -> Result<Option<LeaseId>> {
         Ok(self.lease_of(name).await?.map(|lease| lease.id))
     }
 
-    /// The names on record, in the order given.
+    /// Returns the names on record, in the order of the store's answer.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the store's error.
     pub async fn names(&self, prefix: &str) -> Result<Vec<LockName>> {
         let records: Vec<LockRecord> =
-            patiently!(self.store.list_all(prefix), ErrorKind::Unavailable)?;
+            retry_while_busy!(self.store.list_all(prefix), ErrorKind::Unavailable)?;
         Ok(records.into_iter().map(|record| record.name).collect())
     }
 
-    /// A watch.
+    /// Opens a watch on the store.
     ///
     /// # Errors
-    /// The store's.
+    /// Returns the store's error.
     pub async fn watch(&self) -> Result<HintStream> {
         self.store.watch().await
     }
@@ -261,7 +262,7 @@ impl Deref for Client {
     }
 }
 
-/// Whether the hint concerns the name.
+/// Returns whether the hint concerns the name.
 pub(crate) fn concerns(hint: &Hint, name: &LockName) -> bool {
     match hint {
         Hint::Name(hinted) => hinted == name,

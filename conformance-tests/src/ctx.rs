@@ -1,4 +1,4 @@
-//! What a case is given.
+//! This module defines the context that each case receives.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use leasehold_core::{Capabilities, LockName, MAX_TTL, Namespace, Wake};
 
 use crate::{Backend, CaseResult, Client, Failure};
 
-/// What a case is given: a backend, and a namespace on it that no other case uses.
+/// The context of a case has a backend, and a namespace in it that no other case uses.
 #[derive(Clone)]
 #[allow(missing_debug_implementations, reason = "it holds a trait object")]
 pub struct Ctx {
@@ -18,23 +18,25 @@ struct Shared {
     backend: Arc<dyn Backend>,
     capabilities: Capabilities,
     pace: u32,
-    /// The case's own first, then what it asked for; all are cleaned after it.
+    /// The case's own namespace comes first, then those that it asked for. All are cleaned after
+    /// the case.
     namespaces: Mutex<Vec<Namespace>>,
     namespace: Namespace,
 }
 
 impl Ctx {
-    /// Long enough for a busy machine to do a few calls in, short enough to wait for.
+    /// This is a short ttl: a busy machine can make a few calls in it, and a case can wait for its
+    /// end.
     const SHORT: Duration = Duration::from_millis(300);
 
-    /// Longer than any case takes.
+    /// This is a long ttl: no case takes as long.
     const LONG: Duration = Duration::from_secs(330);
 
-    /// How late a store may notice that a lease is over.
+    /// This is how late a store may notice that a lease has expired.
     const EXPIRY_NOTICED: Duration = Duration::from_secs(20);
 
     /// A lease may last this much longer than its remaining time before a case fails.
-    const OVER_PATIENCE: Duration = Duration::from_secs(90);
+    const EXPIRY_LIMIT: Duration = Duration::from_secs(90);
 
     pub(crate) fn new(
         backend: Arc<dyn Backend>,
@@ -47,35 +49,35 @@ impl Ctx {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The datastore.
+    /// Returns the backend that the case tests.
     #[must_use]
     pub fn backend(&self) -> &Arc<dyn Backend> {
         &self.shared.backend
     }
 
-    /// What the store can do.
+    /// Returns the capabilities of the store.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         self.shared.capabilities
     }
 
-    /// The case's own namespace.
+    /// Returns the case's own namespace.
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
         &self.shared.namespace
     }
 
-    /// Another namespace, cleaned after the case as well.
+    /// Creates another namespace, which is cleaned after the case as well.
     ///
     /// # Errors
-    /// None in practice.
+    /// It does not fail in practice.
     pub fn another_namespace(&self) -> CaseResult<Namespace> {
         let namespace = new_namespace()?;
         self.clean_later(&namespace);
         Ok(namespace)
     }
 
-    /// Has that namespace cleaned after the case as well.
+    /// Marks that namespace to be cleaned after the case as well.
     pub fn clean_later(&self, namespace: &Namespace) {
         self.namespaces().push(namespace.clone());
     }
@@ -88,26 +90,26 @@ impl Ctx {
         self.namespaces().clone()
     }
 
-    /// Another independent client of the case's namespace.
+    /// Opens another independent client of the case's namespace.
     ///
     /// # Errors
-    /// When the store cannot be opened.
+    /// Returns an error if the store cannot be opened.
     pub async fn open(&self) -> CaseResult<Client> {
         self.open_in(self.namespace()).await
     }
 
-    /// Another independent client of that namespace.
+    /// Opens another independent client of that namespace.
     ///
     /// # Errors
-    /// When the store cannot be opened.
+    /// Returns an error if the store cannot be opened.
     pub async fn open_in(&self, namespace: &Namespace) -> CaseResult<Client> {
         Ok(Client::new(self.backend().open(namespace).await?))
     }
 
-    /// That many independent clients of the case's namespace.
+    /// Opens that many independent clients of the case's namespace.
     ///
     /// # Errors
-    /// When the store cannot be opened.
+    /// Returns an error if the store cannot be opened.
     pub async fn open_many(&self, count: usize) -> CaseResult<Vec<Client>> {
         let mut clients = Vec::with_capacity(count);
         for _ in 0..count {
@@ -116,35 +118,37 @@ impl Ctx {
         Ok(clients)
     }
 
-    /// A lock name of the case.
+    /// Returns a lock name for the case.
     ///
     /// # Panics
-    /// When it is none.
+    /// It panics if the text is not a valid lock name.
     #[must_use]
     #[allow(clippy::expect_used, reason = "cases write their names down")]
     pub fn name(&self, name: &str) -> LockName {
         LockName::new(name).expect("a lock name")
     }
 
-    /// The factor by which short leases are lengthened: more than 1 after the machine stalled.
+    /// Returns the factor by which short leases are lengthened. It is more than 1 after the machine
+    /// stalled.
     #[must_use]
     pub fn pace(&self) -> u32 {
         self.shared.pace
     }
 
-    /// A ttl to wait out.
+    /// Returns a ttl that is short enough to wait for its end.
     #[must_use]
     pub fn short_ttl(&self) -> Duration {
         self.in_steps(Self::SHORT * self.pace())
     }
 
-    /// A ttl that does not run out during a case.
+    /// Returns a ttl that does not expire during a case.
     #[must_use]
     pub fn long_ttl(&self) -> Duration {
         self.in_steps(Self::LONG)
     }
 
-    /// The least ttl that the store grants of at least `ttl`, in whole steps of its clock.
+    /// Returns the smallest ttl of at least `ttl` that the store grants, in whole steps of its
+    /// clock.
     #[must_use]
     pub fn in_steps(&self, ttl: Duration) -> Duration {
         let Capabilities { min_ttl, ttl_step, .. } = self.capabilities();
@@ -154,14 +158,15 @@ impl Ctx {
         u64::try_from(whole).map_or(MAX_TTL, Duration::from_nanos).min(MAX_TTL)
     }
 
-    /// By how much what a store says is left may be rounded up, for its clock counts in steps.
+    /// Returns by how much the store may round up the time that is left, because its clock counts
+    /// in steps.
     #[must_use]
     pub fn coarseness(&self) -> Duration {
         self.capabilities().ttl_step
     }
 
-    /// How late the store may notice that a lease is over: one that counts in long steps may look
-    /// only now and then.
+    /// Returns how late the store may notice that a lease has expired. A store that counts in long
+    /// steps may check for it only from time to time.
     #[must_use]
     pub fn end_noticed(&self) -> Duration {
         if self.coarseness() < Duration::from_secs(1) {
@@ -171,7 +176,7 @@ impl Ctx {
         }
     }
 
-    /// How long to wait for a hint that comes in ordinary operation.
+    /// Returns how long to wait for a hint that is sent in ordinary operation.
     #[must_use]
     pub fn hint_patience(&self) -> Duration {
         Duration::from_secs(45)
@@ -181,7 +186,7 @@ impl Ctx {
             }
     }
 
-    /// A time within which the hint of an earlier change has come, as good as always.
+    /// Returns a time within which the hint of an earlier change has almost always arrived.
     #[must_use]
     pub fn hint_window(&self) -> Duration {
         Duration::from_millis(200)
@@ -191,16 +196,16 @@ impl Ctx {
             }
     }
 
-    /// Waits until the store says that no lease of the name is in force.
+    /// Waits until the store reports that no lease of the name is in force.
     ///
     /// # Errors
-    /// When the lease outlasts what was left of it by far.
+    /// Returns a failure if the lease lasts much longer than the time that was left of it.
     pub async fn until_over(&self, client: &Client, name: &LockName) -> CaseResult {
         let mut end = None;
         while let Some(lease) = client.lease_of(name).await? {
-            let end = *end.get_or_insert(Instant::now() + lease.left + Self::OVER_PATIENCE);
+            let end = *end.get_or_insert(Instant::now() + lease.left + Self::EXPIRY_LIMIT);
             if Instant::now() > end {
-                return Err(Failure::new(format!("the lease of {name:?} does not run out")));
+                return Err(Failure::new(format!("the lease of {name:?} does not expire")));
             }
             tokio::time::sleep(lease.left.clamp(Duration::from_millis(5), Self::SHORT)).await;
         }
@@ -208,7 +213,7 @@ impl Ctx {
     }
 }
 
-/// Unique among the cases of a run, and among runs that share a server.
+/// Returns a namespace that is unique among the cases of a run and among runs that share a server.
 pub(crate) fn new_namespace() -> CaseResult<Namespace> {
     Ok(Namespace::new(format!("case_{:016x}", fastrand::u64(..)))?)
 }

@@ -1,4 +1,5 @@
-//! What an answer must be: each function returns what is in it, or panics with what came instead.
+//! These functions check answers. Each returns the content of the expected answer, or panics with
+//! the answer that it was given.
 
 use std::time::Duration;
 
@@ -6,10 +7,10 @@ use leasehold_core::{
     AcquireOutcome, DisableOutcome, Disablement, Grant, Held, Reason, RenewOutcome,
 };
 
-/// The grant.
+/// Returns the grant.
 ///
 /// # Panics
-/// When it is another answer.
+/// It panics if the answer is another one.
 #[track_caller]
 pub fn granted(outcome: AcquireOutcome) -> Grant {
     let AcquireOutcome::Granted(grant) = outcome else {
@@ -18,71 +19,69 @@ pub fn granted(outcome: AcquireOutcome) -> Grant {
     grant
 }
 
-/// The other's lease.
+/// Returns the lease that another client holds.
 ///
 /// # Panics
-/// When it is another answer.
+/// It panics if the answer is another one.
 #[track_caller]
 pub fn held(outcome: AcquireOutcome) -> Held {
-    let AcquireOutcome::Held(held) = outcome else {
-        panic!("expected that another holds the name, got {outcome:?}")
-    };
+    let AcquireOutcome::Held(held) = outcome else { panic!("expected Held, got {outcome:?}") };
     held
 }
 
-/// Why the name is granted to nobody.
+/// Returns why the name is disabled.
 ///
 /// # Panics
-/// When it is another answer.
+/// It panics if the answer is another one.
 #[track_caller]
 pub fn refused(outcome: AcquireOutcome) -> Disablement {
     let AcquireOutcome::Disabled(disablement) = outcome else {
-        panic!("expected that the name is disabled, got {outcome:?}")
+        panic!("expected Disabled, got {outcome:?}")
     };
     disablement
 }
 
-/// What is left of the extended lease.
+/// Returns the time that is left of the extended lease.
 ///
 /// # Panics
-/// When it is another answer.
+/// It panics if the answer is another one.
 #[track_caller]
 pub fn extended(outcome: RenewOutcome) -> Duration {
     let RenewOutcome::Extended { left } = outcome else {
-        panic!("expected that the lease is extended, got {outcome:?}")
+        panic!("expected Extended, got {outcome:?}")
     };
     left
 }
 
-/// Nothing: no lease of that id is in force.
+/// Expects that no lease with that id is in force.
 ///
 /// # Panics
-/// When it is another answer.
+/// It panics if the answer is another one.
 #[track_caller]
 pub fn lost(outcome: RenewOutcome) {
     assert_eq!(outcome, RenewOutcome::Lost, "expected that the lease is lost");
 }
 
-/// Why the lease is not extended, and what is left of it.
+/// Returns why the lease is not extended, and the time that is left of it.
 ///
 /// # Panics
-/// When it is another answer.
+/// It panics if the answer is another one.
 #[track_caller]
 pub fn not_extended(outcome: RenewOutcome) -> (Reason, Duration) {
     let RenewOutcome::Disabled { reason, left } = outcome else {
-        panic!("expected that the lease is not extended, since disabled, got {outcome:?}")
+        panic!("expected Disabled, got {outcome:?}")
     };
     (reason, left)
 }
 
-/// Why the name was disabled already.
+/// Returns why the name was already disabled.
 ///
 /// # Panics
-/// When it is another answer.
+/// It panics if the answer is another one.
 #[track_caller]
 pub fn already_disabled(outcome: DisableOutcome) -> Disablement {
     let DisableOutcome::AlreadyDisabled(disablement) = outcome else {
-        panic!("expected that the name was disabled already, got {outcome:?}")
+        panic!("expected AlreadyDisabled, got {outcome:?}")
     };
     disablement
 }

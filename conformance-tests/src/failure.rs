@@ -1,4 +1,5 @@
-//! How a case ended, and why it failed: an error or a panic, with the place.
+//! This module defines how a case ends, and why it failed: an error or a panic, with its place in
+//! the source.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -12,12 +13,12 @@ use std::task::Poll;
 
 use crate::Promise;
 
-/// What a case returns.
+/// A case returns this result.
 pub type CaseResult<T = ()> = Result<T, Failure>;
 
-/// Why a case failed, or could not be run.
+/// A failure says why a case failed or could not be run.
 ///
-/// Every error turns into one by `?`, which notes the place.
+/// The `?` operator turns every error into a failure and notes the place.
 #[derive(Clone)]
 pub struct Failure {
     message: String,
@@ -26,12 +27,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with no place of its own.
+    /// Creates a failure without a place.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), place: None, ignored: false }
     }
 
-    /// No failure: the case finds that it cannot be run here, and counts as ignored.
+    /// Reports that the case cannot be run here. It then counts as ignored and not as failed.
     pub fn ignored(reason: impl Into<String>) -> Self {
         Self { ignored: true, ..Self::new(reason) }
     }
@@ -65,14 +66,14 @@ impl<E: StdError> From<E> for Failure {
     }
 }
 
-/// Says how a case ended.
+/// A verdict says how a case ended.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// All held.
+    /// The case passed.
     Passed,
-    /// Something did not hold.
+    /// The case failed.
     Failed(Failure),
-    /// It was not run, for that reason.
+    /// The case was not run, for this reason.
     Ignored(String),
 }
 
@@ -103,13 +104,14 @@ impl fmt::Debug for Failure {
 }
 
 thread_local! {
-    /// Whether this thread runs a case just now, so that its panics are ours.
+    /// This is true while the thread runs a case. Its panics then belong to the suite.
     static IN_A_CASE: Cell<bool> = const { Cell::new(false) };
-    /// What the hook saw of the latest panic of a case on this thread.
+    /// The panic hook stores the latest panic of a case on this thread here.
     static SEEN: RefCell<Option<Failure>> = const { RefCell::new(None) };
 }
 
-/// Keeps the panics of cases out of the output, since each is reported as its case's failure.
+/// Keeps the panics of cases out of the output, because each is reported as the failure of its
+/// case.
 fn note_panics_of_cases() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -128,7 +130,7 @@ fn note_panics_of_cases() {
     });
 }
 
-/// Runs a future whose panic is its failure.
+/// Runs a future and turns its panic into a failure.
 pub(crate) async fn caught<T>(future: impl Future<Output = CaseResult<T>>) -> CaseResult<T> {
     note_panics_of_cases();
     let mut future = pin!(future);

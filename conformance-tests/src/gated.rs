@@ -1,4 +1,4 @@
-//! A store whose door can be shut, and that counts who goes through.
+//! This store can block its calls, and counts them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use leasehold_core::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// Does what its store does, but hangs while it is shut. Clones share the door.
+/// Forwards each call to its store, but blocks it while the gate is shut. Clones share the gate.
 #[derive(Clone, Debug)]
 pub struct GatedStore {
     store: Arc<dyn LockStore>,
@@ -30,36 +30,36 @@ struct Counts {
 }
 
 impl GatedStore {
-    /// Open at first.
+    /// Creates a store whose gate is open.
     #[must_use]
     pub fn new(store: Arc<dyn LockStore>) -> Self {
         Self { store, open: Arc::new(watch::Sender::new(true)), counts: Arc::default() }
     }
 
-    /// From now on no call gets through, and none returns.
+    /// Shuts the gate: from now on no call gets through and none returns.
     pub fn shut(&self) {
         self.open.send_replace(false);
     }
 
-    /// Calls get through again, those that hang included.
+    /// Opens the gate: calls get through again, including those that are blocked.
     pub fn open(&self) {
         self.open.send_replace(true);
     }
 
-    /// The answer to an acquire comes that much later from now on.
+    /// Delays the answer of each acquire by that time, from now on.
     pub fn delay_grants(&self, delay: Duration) {
         let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self.counts.grant_delay_ms.store(millis, Ordering::SeqCst);
     }
 
-    /// Calls to renew so far, and leases in them.
+    /// Returns the number of renew calls so far, and the number of leases in them.
     #[must_use]
     pub fn renewals(&self) -> (u64, u64) {
         let Counts { renew_calls, renewals, .. } = &*self.counts;
         (renew_calls.load(Ordering::SeqCst), renewals.load(Ordering::SeqCst))
     }
 
-    /// Watches begun so far.
+    /// Returns the number of watches opened so far.
     #[must_use]
     pub fn watches(&self) -> u64 {
         self.counts.watches.load(Ordering::SeqCst)
@@ -67,7 +67,7 @@ impl GatedStore {
 
     async fn through<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let mut open = self.open.subscribe();
-        // Fails only without a sender, which `self` has.
+        // This fails only if there is no sender, and `self` has one.
         let _ = open.wait_for(|open| *open).await;
         let answer = call.await;
         let _ = open.wait_for(|open| *open).await;

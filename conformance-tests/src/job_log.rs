@@ -1,4 +1,4 @@
-//! What the jobs of several instances did in one election, checked as they do it.
+//! This log records what the jobs of several instances did in one election, and checks it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,31 +8,31 @@ use leasehold_core::election::JobError;
 use leasehold_core::{Job, Leadership, StopReason};
 use tokio::sync::watch;
 
-/// One thing that a job did.
+/// An entry is one thing that a job did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// `start` was called.
     Started {
-        /// On that instance.
+        /// This is the instance whose job was called.
         instance: usize,
-        /// For that term.
+        /// This is the fencing token of the term.
         token: u64,
     },
     /// `stop` was called.
     Stopping {
-        /// On that instance.
+        /// This is the instance whose job was called.
         instance: usize,
-        /// For that reason.
+        /// This is the reason that the job was given.
         reason: StopReason,
     },
-    /// `stop` came to its end, or was aborted.
+    /// `stop` has ended or was aborted.
     Stopped {
-        /// On that instance.
+        /// This is the instance whose job was called.
         instance: usize,
     },
 }
 
-/// The entries of all jobs in the order in which they were made.
+/// This log has the entries of all jobs, in the order in which they were made.
 #[derive(Clone, Debug)]
 pub struct JobLog {
     entries: Arc<watch::Sender<Vec<Entry>>>,
@@ -46,19 +46,19 @@ impl Default for JobLog {
 }
 
 impl JobLog {
-    /// A job of that instance; see [`JobBehaviour`].
+    /// Creates a job of that instance that behaves as [`JobBehaviour`] says.
     #[must_use]
     pub fn job(&self, instance: usize, behaviour: JobBehaviour) -> impl Job + use<> {
         LoggedJob { log: self.clone(), instance, behaviour }
     }
 
-    /// All entries so far.
+    /// Returns all entries so far.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         self.entries.borrow().clone()
     }
 
-    /// Waits until there is an entry that satisfies the condition, and returns the first.
+    /// Waits until an entry satisfies the condition, and returns the first such entry.
     pub async fn wait_for(&self, condition: impl Fn(&Entry) -> bool) -> Entry {
         let mut entries = self.entries.subscribe();
         loop {
@@ -66,7 +66,7 @@ impl JobLog {
             if let Some(found) = found {
                 return found;
             }
-            // Fails only without a sender, which `self` has.
+            // This fails only if there is no sender, and `self` has one.
             let _ = entries.changed().await;
         }
     }
@@ -75,14 +75,15 @@ impl JobLog {
     pub async fn wait_for_terms(&self, terms: usize) {
         let started = |entry: &&Entry| matches!(entry, Entry::Started { .. });
         let mut entries = self.entries.subscribe();
-        // Fails only without a sender, which `self` has.
+        // This fails only if there is no sender, and `self` has one.
         let _ = entries.wait_for(|entries| entries.iter().filter(started).count() >= terms).await;
     }
 
-    /// Checks all entries against the promises: one term at a time, larger tokens, one stop each.
+    /// Checks all entries against the promises: there is one term at a time, fencing tokens
+    /// increase, and each start has one stop.
     ///
     /// # Panics
-    /// When one is broken.
+    /// It panics if a promise is broken.
     pub fn assert_in_order(&self) {
         let (mut leading, mut stopping, mut last) = (None, None, 0);
         for entry in self.entries() {
@@ -115,16 +116,16 @@ impl JobLog {
     }
 }
 
-/// How a job behaves.
+/// This defines how a job behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobBehaviour {
-    /// `start` works until it is cancelled; `stop` takes that long.
+    /// `start` works until it is cancelled, and `stop` takes that long.
     Works(Duration),
     /// `start` fails.
     FailsToStart,
     /// `start` panics.
     PanicsAtStart,
-    /// `start` ignores that it is cancelled, and `stop` never ends.
+    /// `start` ignores its cancellation, and `stop` never ends.
     NeverStops,
 }
 
@@ -134,7 +135,7 @@ struct LoggedJob {
     behaviour: JobBehaviour,
 }
 
-/// Notes the end of a `stop`, aborted or not.
+/// Notes the end of a `stop`, whether it was aborted or not.
 struct NoteEnd<'a>(&'a LoggedJob);
 
 impl Drop for NoteEnd<'_> {
@@ -154,7 +155,7 @@ impl Job for LoggedJob {
         match self.behaviour {
             JobBehaviour::Works(_) => leadership.cancelled().await,
             JobBehaviour::FailsToStart => return Err("told to fail".into()),
-            // A panic that no hook prints, since it is meant.
+            // No hook prints this panic, because it is intended.
             JobBehaviour::PanicsAtStart => std::panic::resume_unwind(Box::new("told to panic")),
             JobBehaviour::NeverStops => std::future::pending().await,
         }

@@ -1,5 +1,5 @@
-//! The conformance suite of Leasehold's stores: each promise of
-//! [`LockStore`](leasehold_core::LockStore) as cases that any store can be put through.
+//! The conformance suite of Leasehold's stores. Each promise of
+//! [`LockStore`](leasehold_core::LockStore) is tested by cases that any store can run.
 //!
 //! A store's author writes a [`Backend`] and a test target without a harness:
 //!
@@ -19,7 +19,7 @@
 //!         "mine"
 //!     }
 //!     async fn open(&self, _: &Namespace) -> Result<Arc<dyn LockStore>> {
-//!         Ok(Arc::new(self.0.clone())) // a real one connects anew, to tables of that namespace
+//!         Ok(Arc::new(self.0.clone())) // a real one connects to that namespace
 //!     }
 //!     async fn clean(&self, _: &Namespace) -> Result<()> {
 //!         Ok(())
@@ -32,9 +32,9 @@
 //! ```
 //!
 //! and gets one test per case, named `<backend>::<module>::<case>`. A failure names the
-//! [`Promise`] that the case holds up. What a case needs beyond the trait, such as deleting a
-//! record behind the store's back, a backend offers as [`Probes`]; a case whose need is absent is
-//! reported as ignored, with the reason.
+//! [`Promise`] that the case holds up. Some cases need more than the trait offers, such as a way to
+//! delete a record directly in the datastore. A backend offers these as [`Probes`]. A case whose
+//! need is not met is reported as ignored, with the reason.
 
 mod backend;
 mod case;

@@ -1,4 +1,4 @@
-//! A store whose replies get lost on the way.
+//! This store loses replies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use leasehold_core::{
     PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
-/// Does what its store does, and loses the answers to the next writes when told to.
+/// Forwards each call to its store, and loses the answers to the next writes on request.
 #[derive(Debug)]
 pub struct LossyStore {
     store: Arc<dyn LockStore>,
@@ -18,13 +18,13 @@ pub struct LossyStore {
 }
 
 impl LossyStore {
-    /// Loses nothing yet.
+    /// Creates a store that loses nothing yet.
     #[must_use]
     pub fn new(store: Arc<dyn LockStore>) -> Self {
         Self { store, to_lose: AtomicUsize::new(0) }
     }
 
-    /// Loses the answers to that many writes from now.
+    /// Loses the answers to that many writes, from now on.
     pub fn lose(&self, answers: usize) {
         self.to_lose.store(answers, Ordering::SeqCst);
     }

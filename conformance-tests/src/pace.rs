@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_blocked_runtime_is_seen() {
+    async fn a_blocked_runtime_is_measured() {
         let meter = StallMeter::start();
         tokio::time::sleep(StallMeter::STEP).await;
         std::thread::sleep(StallMeter::STEP * 10);

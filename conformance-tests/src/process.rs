@@ -1,4 +1,4 @@
-//! Worker processes: this same program, started again with a job in its environment.
+//! A worker process is this same program, started again with a job in its environment.
 
 use std::env;
 use std::process::{ExitCode, Stdio};
@@ -16,7 +16,8 @@ use crate::{Backend, CaseResult, Ctx, Failure};
 
 const JOB: &str = "LEASEHOLD_CONFORMANCE_JOB";
 
-/// Whether this program's `main` would do a worker's job; another would run its tests again.
+/// This is true if this program's `main` runs a worker's job. Another `main` would run its tests
+/// again.
 static WORKERS_ALLOWED: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn allow_workers() {
@@ -27,7 +28,7 @@ pub(crate) fn can_start_workers() -> bool {
     WORKERS_ALLOWED.load(Ordering::Relaxed)
 }
 
-/// What a worker is to do, and where.
+/// A worker has this job, and uses this datastore.
 #[derive(Debug, Serialize, Deserialize)]
 struct Job {
     backend: String,
@@ -36,7 +37,7 @@ struct Job {
     role: Role,
 }
 
-/// A worker process, killed when this is dropped.
+/// This worker process is killed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Worker {
     child: Child,
@@ -44,11 +45,11 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker on the case's namespace.
+    /// Starts a worker in the case's namespace.
     pub(crate) fn start(ctx: &Ctx, role: Role) -> CaseResult<Self> {
         let probes = ctx.backend().probes();
         let Some(reachable) = probes.other_processes else {
-            return Err(Failure::new("the datastore cannot be reached from other processes"));
+            return Err(Failure::new("other processes cannot reach the datastore"));
         };
         let job = Job {
             backend: ctx.backend().name().to_owned(),
@@ -66,30 +67,30 @@ impl Worker {
         Ok(Self { child, said: BufReader::new(stdout).lines() })
     }
 
-    /// The next line that the worker prints.
+    /// Returns the next line that the worker prints.
     pub(crate) async fn line(&mut self) -> CaseResult<String> {
         let line = self.said.next_line().await?;
-        line.ok_or_else(|| Failure::new("the worker ended before it said what was awaited"))
+        line.ok_or_else(|| Failure::new("the worker ended before it printed the expected line"))
     }
 
-    /// Waits until the worker has done its job.
+    /// Waits until the worker has finished its job.
     pub(crate) async fn finish(mut self) -> CaseResult {
         let status = self.child.wait().await?;
         if status.success() { Ok(()) } else { Err(Failure::new(format!("a worker: {status}"))) }
     }
 
-    /// Returns whether the process has ended by itself.
+    /// Returns whether the process has ended on its own.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 
-    /// Kills the worker as a crash would: it gets to do nothing more.
+    /// Kills the worker as a crash would, so that it can do nothing more.
     pub(crate) async fn kill(mut self) -> CaseResult {
         Ok(self.child.kill().await?)
     }
 }
 
-/// Does a worker's job, if this process was started with one.
+/// Runs a worker's job if this process was started with one.
 pub(crate) fn work_if_asked<'a>(
     runtime: &Runtime,
     backends: impl Iterator<Item = &'a Arc<dyn Backend>>,
@@ -98,7 +99,7 @@ pub(crate) fn work_if_asked<'a>(
     Some(match runtime.block_on(work(&job, backends)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("worker process: {failure}");
+            eprintln!("worker process failed: {failure}");
             ExitCode::FAILURE
         }
     })

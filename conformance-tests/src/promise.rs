@@ -38,7 +38,7 @@ pub enum Promise {
     OneRoundTrip,
     /// One atomic operation decides each call.
     Atomic,
-    /// A store with its schema in place needs no right to change it.
+    /// A store with its schema in place needs no permission to change it.
     LeastRights,
     /// Namespaces share no locks.
     SeparateNamespaces,

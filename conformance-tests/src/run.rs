@@ -1,4 +1,4 @@
-//! Running one case: its namespace, its time limit, its panics.
+//! Runs one case with its namespace and its time limit, and catches its panics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,25 +15,25 @@ use crate::failure::caught;
 use crate::pace::StallMeter;
 use crate::{Backend, Case, CaseResult, Ctx, Failure, Verdict, cases, spawn};
 
-/// A case that takes longer than this counts as hanging, even on a busy machine. It is less than a
-/// long lease.
+/// A case that takes longer than this counts as hung, even on a busy machine. The limit is less
+/// than a long lease.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// A stall of this length may break a case that needs a [steady machine](Need::SteadyMachine). It
 /// is less than the margin of the case's leases, and grows with the pace.
 const STALL: Duration = Duration::from_millis(50);
 
-/// A stall of this length may break any case: calls have time limits, and servers that hear nothing
-/// close connections.
+/// A stall of this length may break any case, because calls have time limits and servers close
+/// connections on which they receive nothing.
 const LONG_STALL: Duration = Duration::from_millis(250);
 
-/// The largest pace at which a case is tried.
+/// No case runs at a larger pace than this.
 const SLOWEST_PACE: u32 = 16;
 
-/// How often a case of one backend alone is tried, since it has no leases to lengthen.
+/// A case that only one backend has is tried this many times. It has no leases to lengthen.
 const OWN_TRIES: u32 = 3;
 
-/// A backend, started when the first case needs it.
+/// A subject is a backend, which is started when the first case needs it.
 pub(crate) struct Subject {
     backend: Arc<dyn Backend>,
     started: OnceCell<CaseResult<Capabilities>>,
@@ -45,7 +45,7 @@ struct Counts {
     passed: AtomicUsize,
     failed: AtomicUsize,
     ignored: AtomicUsize,
-    /// Runs that failed while the machine stood still, and were repeated.
+    /// Counts runs that failed while the machine stalled, and were repeated.
     repeated: AtomicUsize,
 }
 
@@ -58,7 +58,7 @@ impl Subject {
         &self.backend
     }
 
-    /// Counts what became of a case.
+    /// Counts the verdict on a case.
     pub(crate) fn note(&self, verdict: &Verdict) {
         let Counts { passed, failed, ignored, .. } = &self.counts;
         let count = match verdict {
@@ -69,7 +69,7 @@ impl Subject {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What ran, on which server; none if nothing did.
+    /// Returns what ran and on which server, or `None` if nothing ran.
     pub(crate) async fn count(&self) -> Option<String> {
         self.started.get()?;
         let server = self.backend.server().await.ok().flatten();
@@ -79,7 +79,7 @@ impl Subject {
                 .map(|count| count.load(Ordering::Relaxed));
         let repeated = match self.counts.repeated.load(Ordering::Relaxed) {
             0 => String::new(),
-            repeated => format!(", {repeated} repeated since the machine stood still"),
+            repeated => format!(", {repeated} repeated since the machine stalled"),
         };
         let name = self.backend.name();
         Some(format!(
@@ -87,20 +87,20 @@ impl Subject {
         ))
     }
 
-    /// Stops what was started.
+    /// Stops the backend if it was started.
     pub(crate) async fn stop(&self) {
         if self.started.initialized() {
             self.backend.stop().await;
         }
     }
 
-    /// Starts the backend and asks what its stores can do.
+    /// Starts the backend and returns the capabilities of its stores.
     async fn start(&self) -> CaseResult<Capabilities> {
         let backend = &self.backend;
         let start = || async move {
             caught(async {
                 backend.start().await?;
-                // Capabilities are known of an open store only; no case uses this namespace.
+                // Only an open store reports its capabilities. No case uses this namespace.
                 let namespace = new_namespace()?;
                 let capabilities = backend.open(&namespace).await?.capabilities();
                 backend.clean(&namespace).await?;
@@ -112,7 +112,7 @@ impl Subject {
         self.started.get_or_init(start).await.clone()
     }
 
-    /// Runs the case, and cleans up after it whatever became of it.
+    /// Runs the case, and cleans up after it whatever its verdict is.
     pub(crate) async fn run(&self, case: &Case) -> Verdict {
         let capabilities = match self.start().await {
             Ok(capabilities) => capabilities,
@@ -184,12 +184,12 @@ impl Subject {
         Verdict::Failed(hangs())
     }
 
-    /// Says that a case is repeated, and why.
+    /// Reports that a case is repeated, and why.
     fn repeat(&self, case: &str, stall: Duration, failure: &Failure) {
         self.counts.repeated.fetch_add(1, Ordering::Relaxed);
         let backend = self.backend.name();
         eprintln!(
-            "{backend}::{case} is repeated since the machine stood still for {stall:?}: {failure}"
+            "{backend}::{case} is repeated since the machine stalled for {stall:?}: {failure}"
         );
     }
 
@@ -210,8 +210,8 @@ fn hangs() -> Failure {
 
 /// Runs the case of that name, such as `fencing::token_increases_after_expiry`, on a backend.
 ///
-/// For tests of the suite itself: a [`Suite`](crate::Suite) runs them all. The case ignores itself
-/// when there is none of that name.
+/// This is for tests of the suite itself: a [`Suite`](crate::Suite) runs all cases. If there is no
+/// case of that name, the verdict is ignored.
 pub async fn run_case(backend: Arc<dyn Backend>, name: &str) -> Verdict {
     let Some(case) = cases::all().find(|case| case.name() == name) else {
         return Verdict::Ignored(format!("there is no case {name}"));
@@ -248,7 +248,7 @@ mod tests {
         }
     }
 
-    /// Runs a case that fails a number of times, each time after a stall of that length; returns
+    /// Runs a case that fails a number of times, each time after a stall of that length. Returns
     /// whether it passed and how often it ran.
     async fn run_failing(failures: usize, stall: Duration) -> (bool, usize) {
         let subject = Subject::new(Arc::new(Memory(MemoryStore::new())));
@@ -259,7 +259,7 @@ mod tests {
                 let runs = runs.clone();
                 async move {
                     std::thread::sleep(stall);
-                    // The meter runs again.
+                    // The stall meter runs again.
                     sleep(Duration::from_millis(50)).await;
                     match runs.fetch_add(1, Ordering::Relaxed) {
                         run if run < failures => Err(Failure::new("it failed")),
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(run_failing(usize::MAX, LONG_STALL * 2).await, (false, 3));
     }
 
-    /// A busy machine may stall by itself, and then the case is repeated after all.
+    /// A busy machine may stall on its own, and then the case is repeated.
     #[tokio::test]
     async fn a_failure_without_a_stall_is_not_repeated() {
         for _ in 0..20 {
@@ -293,6 +293,6 @@ mod tests {
                 return;
             }
         }
-        panic!("a failure is repeated though nothing stalled");
+        panic!("a failure is repeated although nothing stalled");
     }
 }

@@ -1,4 +1,4 @@
-//! The runner: one test per case and backend.
+//! The runner makes one test per case and backend.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -12,10 +12,10 @@ use tokio::runtime::Runtime;
 use crate::run::Subject;
 use crate::{Backend, CaseResult, Verdict, cases, process};
 
-/// A case of one backend alone, with the value that the suite runs on.
+/// This case belongs to only one backend. It receives the value that the suite runs on.
 pub type OwnCase<B> = (&'static str, fn(Arc<B>) -> BoxFuture<'static, CaseResult>);
 
-/// The suite, on the backends it is given.
+/// A suite runs the cases on the backends that it is given.
 #[derive(Default)]
 #[allow(missing_debug_implementations, reason = "it holds trait objects only")]
 pub struct Suite {
@@ -26,22 +26,23 @@ type Run = Box<dyn Fn() -> BoxFuture<'static, CaseResult> + Send>;
 type Own = (&'static str, Run);
 
 impl Suite {
-    /// Cases mostly wait, so more run at once than there are cores.
+    /// This many cases run at a time. The number exceeds that of the cores because cases mostly
+    /// wait.
     const CASES_AT_ONCE: usize = 6;
 
-    /// A suite on no backend yet.
+    /// Creates a suite without backends.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Runs on that backend too.
+    /// Adds that backend to the suite.
     #[must_use]
     pub fn backend(self, backend: impl Backend) -> Self {
         self.backend_with_cases(backend, &[])
     }
 
-    /// Runs on that backend too, with cases of its own: what is particular to its datastore.
+    /// Adds that backend to the suite, with cases that are specific to its datastore.
     #[must_use]
     pub fn backend_with_cases<B: Backend>(mut self, backend: B, own: &[OwnCase<B>]) -> Self {
         let backend = Arc::new(backend);
@@ -54,7 +55,7 @@ impl Suite {
         self
     }
 
-    /// Does what the command line says, as a test target's `main`: by default runs everything.
+    /// Follows the command line, as the `main` of a test target. By default it runs everything.
     ///
     /// It takes the arguments of `cargo test`, such as a filter, `--list` and `--test-threads`.
     /// Some cases start this same program as their worker processes, so call this first.
@@ -81,7 +82,7 @@ impl Suite {
             .flat_map(|(subject, own)| trials(&runtime, &subject, own))
             .collect();
         let conclusion = libtest_mimic::run(&arguments, trials);
-        // Statics are never dropped, and neither would a server be that one of them owned.
+        // Statics are never dropped, so a server in a static would not be removed.
         runtime.block_on(async {
             for subject in &subjects {
                 if let Some(count) = subject.count().await {
@@ -94,13 +95,13 @@ impl Suite {
     }
 }
 
-/// Prints a closing line, and appends it to the file in which a larger run collects them.
+/// Prints the last line, and appends it to the file in which a larger run collects such lines.
 fn tell(line: &str) {
     println!("{line}");
     let Some(file) = std::env::var_os("LEASEHOLD_TEST_COUNTS") else { return };
     let file = OpenOptions::new().append(true).create(true).open(file);
     if let Err(error) = file.and_then(|mut file| writeln!(file, "{line}")) {
-        eprintln!("the count cannot be noted: {error}");
+        eprintln!("cannot write the count: {error}");
     }
 }
 

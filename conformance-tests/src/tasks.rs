@@ -1,4 +1,4 @@
-//! Tasks of a case, which end with it and whose panics are its failure.
+//! The tasks of a case end with the case, and their panics are its failures.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::failure::{CaseResult, Failure, caught};
 
-/// A task that ends when this is dropped.
+/// This task ends when this value is dropped.
 #[derive(Debug)]
 pub struct Task<T>(JoinHandle<CaseResult<T>>);
 
@@ -21,10 +21,10 @@ pub fn spawn<T: Send + 'static>(
 }
 
 impl<T> Task<T> {
-    /// Waits for its result.
+    /// Waits for the result of the task.
     ///
     /// # Errors
-    /// Its failure, or its panic as one.
+    /// Returns its failure, or its panic as a failure.
     pub async fn join(mut self) -> CaseResult<T> {
         (&mut self.0).await?
     }
@@ -36,10 +36,10 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// Runs all contenders at once, each as a task, none before all are ready.
+/// Runs all contenders at once, each as a task. None starts before all are ready.
 ///
 /// # Errors
-/// The first failure among them; the others are ended.
+/// Returns the first failure among them and ends the others.
 pub async fn race<T, F>(contenders: impl IntoIterator<Item = F>) -> CaseResult<Vec<T>>
 where
     T: Send + 'static,
@@ -59,7 +59,7 @@ where
             async move { Ok::<_, Failure>((number, task.join().await?)) }
         })
         .collect();
-    // Not in order: the others may wait for what the failed one holds.
+    // The results are not awaited in order, because others may wait for what the failed one holds.
     let mut results = Vec::new();
     while let Some(result) = tasks.try_next().await? {
         results.push(result);

@@ -1,4 +1,4 @@
-//! The overlap detector: who could trust which lease from when to when.
+//! The overlap detector knows who could trust which lease from when until when.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,31 +7,34 @@ use leasehold_core::FencingToken;
 
 use crate::Taken;
 
-/// What the clocks of two machines, or a clock of milliseconds, may make of a lease's length.
+/// The clocks of two machines, or a clock of milliseconds, may change the length of a lease by this
+/// much.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
 
-/// A time in which one lease was in force beyond doubt, by this process's monotonic clock.
+/// In this time one lease was certainly in force, by this process's monotonic clock.
 ///
-/// It begins when the grant was answered, after the store had decided. It ends what was left after
-/// the call was *begun*, or when the release was begun: earlier than the lease does.
+/// It begins when the answer with the grant arrived, which is after the store's decision. It ends
+/// when the time that was left has passed since the call was *begun*, or when the release was
+/// begun. Both are earlier than the end of the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trusted {
-    /// The number of the grant.
+    /// This is the fencing token of the grant.
     pub token: FencingToken,
-    /// When the grant was answered.
+    /// The grant was received at this time.
     pub from: Instant,
-    /// Until when it was in force at least; before `from` when the call took longer than the ttl.
+    /// The lease was in force at least until then. This is before `from` if the call took longer
+    /// than the ttl.
     pub until: Instant,
 }
 
-/// The grants of one name, from any number of clients.
+/// A trace has the grants of one name to any number of clients.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     grants: Arc<Mutex<Vec<Trusted>>>,
 }
 
 impl Trace {
-    /// Nothing granted yet.
+    /// Creates a trace without grants.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -41,26 +44,27 @@ impl Trace {
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a lease that is left to run out.
+    /// Notes a lease that is left to expire.
     pub fn note_until_expiry(&self, taken: &Taken) {
         self.note_until(taken, taken.trusted_until());
     }
 
-    /// Notes a lease that is given up, or was last trusted, at that moment.
+    /// Notes a lease that is released, or was last trusted, at that time.
     pub fn note_until(&self, taken: &Taken, until: Instant) {
         self.grants().push(Trusted { token: taken.token, from: taken.answered, until });
     }
 
-    /// How many grants are noted.
+    /// Returns the number of grants noted.
     #[must_use]
     pub fn count(&self) -> usize {
         self.grants().len()
     }
 
-    /// Checks that no two leases were in force at once, and no token came twice.
+    /// Checks that no two leases were in force at the same time and that no fencing token was
+    /// granted twice.
     ///
     /// # Panics
-    /// When they were, or one did.
+    /// It panics if either happened.
     pub fn assert_exclusive(&self) {
         let mut grants = self.grants().clone();
         grants.sort_by_key(|grant| grant.token);
@@ -70,7 +74,7 @@ impl Trace {
             let overlap = earlier.until.saturating_duration_since(later.from);
             assert!(
                 overlap <= CLOCK_TOLERANCE,
-                "lease {} was granted {overlap:?} before lease {} was over",
+                "lease {} was granted {overlap:?} before lease {} ended",
                 later.token,
                 earlier.token,
             );
@@ -101,13 +105,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "before lease 1 was over")]
+    #[should_panic(expected = "before lease 1 ended")]
     fn an_overlap_is_seen() {
         trace(&[(1, 0, 100), (2, 50, 150)]).assert_exclusive();
     }
 
     #[test]
-    #[should_panic(expected = "before lease 1 was over")]
+    #[should_panic(expected = "before lease 1 ended")]
     fn tokens_in_the_wrong_order_are_seen() {
         trace(&[(2, 0, 100), (1, 150, 250)]).assert_exclusive();
     }

@@ -1,4 +1,4 @@
-//! What a worker process does.
+//! This module does the work of a worker process.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CaseResult, Client, Failure};
 
-/// What a worker process is to do.
+/// A worker process has one of these roles.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Role {
-    /// Takes the name that many times, and notes each time in a file that all workers share.
+    /// Acquires the name that many times, and notes each time in a file that all workers share.
     Contend { name: LockName, rounds: u32, ttl: Duration, notes: PathBuf },
-    /// Takes the name, says so, and holds it without a heartbeat until it is killed.
+    /// Acquires the name, reports it, and holds it without a heartbeat until the process is killed.
     Hold { name: LockName, ttl: Duration },
 }
 
@@ -31,7 +31,7 @@ pub(crate) async fn play(role: &Role, store: Arc<dyn LockStore>) -> CaseResult {
                 writeln_at_once(&mut notes, &format!("enter {}", taken.token))?;
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(0..4))).await;
                 if Instant::now() > taken.trusted_until() {
-                    return Err(Failure::new("this machine stood still for longer than a ttl"));
+                    return Err(Failure::new("this machine stalled for longer than a ttl"));
                 }
                 writeln_at_once(&mut notes, &format!("exit {}", taken.token))?;
                 client.give_back(&taken).await?;
@@ -50,16 +50,16 @@ fn open_notes(path: &Path) -> CaseResult<File> {
     Ok(OpenOptions::new().append(true).open(path)?)
 }
 
-/// One write, so that the lines of several processes do not mix.
+/// Writes the line with one call, so that the lines of several processes do not mix.
 fn writeln_at_once(file: &mut impl Write, line: &str) -> CaseResult {
     file.write_all(format!("{line}\n").as_bytes())?;
     Ok(file.flush()?)
 }
 
-/// Checks notes: each holder leaves before the next enters, and tokens increase.
+/// Checks the notes: each holder leaves before the next one enters, and fencing tokens increase.
 ///
 /// # Errors
-/// The first line that breaks it.
+/// Returns the first line that contradicts this.
 pub(crate) fn check_notes(notes: &str) -> CaseResult<usize> {
     let mut last = 0;
     let mut lines = notes.lines();
@@ -67,7 +67,9 @@ pub(crate) fn check_notes(notes: &str) -> CaseResult<usize> {
     while let Some(enter) = lines.next() {
         let token = enter.strip_prefix("enter ").and_then(|token| token.parse::<u64>().ok());
         let Some(token) = token else {
-            return Err(Failure::new(format!("{enter:?} while nobody was in, after {last}")));
+            return Err(Failure::new(format!(
+                "{enter:?} while no worker held the name, after {last}"
+            )));
         };
         if token <= last {
             return Err(Failure::new(format!("token {token} came after {last}")));
@@ -76,7 +78,9 @@ pub(crate) fn check_notes(notes: &str) -> CaseResult<usize> {
         match lines.next() {
             Some(exit) if exit.strip_prefix("exit ") == Some(token.to_string().as_str()) => {}
             other => {
-                return Err(Failure::new(format!("{token} was in, and next came {other:?}")));
+                return Err(Failure::new(format!(
+                    "{token} held the name, but the next line is {other:?}"
+                )));
             }
         }
         sections += 1;
@@ -89,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_of_one_after_the_other_are_fine() {
+    fn notes_of_successive_holders_are_accepted() {
         assert_eq!(check_notes("enter 1\nexit 1\nenter 5\nexit 5\n").unwrap(), 2);
     }
 

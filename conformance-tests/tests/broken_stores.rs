@@ -121,7 +121,7 @@ caught! {
         by "rights::namespaces_are_apart",
 }
 
-/// Faults that show in what single calls answer.
+/// These are the faults that show in the answers of single calls.
 const IN_ANSWERS: &[Fault] = &[
     Fault::EndsEarly,
     Fault::TokenRestartsAfterRelease,
@@ -145,12 +145,14 @@ const IN_ANSWERS: &[Fault] = &[
     Fault::FoldsCase,
 ];
 
-/// Each of them is found in random sequences, and shown in one of a few steps.
+/// Asserts that random sequences find each of these faults, and that the reported sequence has few
+/// steps.
 async fn assert_found_in_sequences(faults: &[Fault], case: &'static str) {
     let sound = run_case(Arc::new(Broken::new(None)), case).await;
     assert!(matches!(sound, Verdict::Passed), "{case} on a sound store: {sound:?}");
     let runs = faults.iter().map(|fault| async move { (fault, find(*fault, case).await) });
-    // A few at a time, so that what is found is due to the fault and not to a machine that is slow.
+    // Only a few run at the same time, so that a failure is due to the fault and not to a slow
+    // machine.
     let verdicts: Vec<_> = stream::iter(runs).buffer_unordered(6).collect().await;
     let mut lengths = Vec::new();
     for (fault, verdict) in verdicts {
@@ -159,15 +161,15 @@ async fn assert_found_in_sequences(faults: &[Fault], case: &'static str) {
         };
         let story = failure.to_string();
         println!("{fault:?}: {story}\n");
-        assert!(story.contains("That cannot be."), "{fault:?}: {story}");
+        assert!(story.contains("This contradicts the contract."), "{fault:?}: {story}");
         lengths.push(story.lines().filter(|line| line.contains(" ms  ")).count());
     }
     lengths.sort_unstable();
     assert!(lengths[lengths.len() / 2] <= 4, "they are shown in so many steps: {lengths:?}");
 }
 
-/// Runs the case until it finds the fault: on a machine that stands still now and then, the leases
-/// end before the steps that would show it.
+/// Runs the case until it finds the fault. On a machine that stalls from time to time, leases end
+/// before the steps that would show the fault.
 async fn find(fault: Fault, case: &'static str) -> Verdict {
     const RUNS: usize = 20;
     for _ in 1..RUNS {

@@ -1,4 +1,4 @@
-//! The cases between processes can fail: a store that each process has to itself is caught.
+//! The cases between processes can fail: a store of which each process has its own is caught.
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use leasehold_conformance::{Backend, OtherProcesses, Probes, Suite};
 use leasehold_core::{LockStore, MemoryStore, Namespace, Result};
 
-/// Says that other processes reach it, and gives each a store of its own.
+/// This is a backend that claims to be shared by processes, but gives each process its own store.
 #[derive(Default)]
 struct SplitBrain(MemoryStore);
 
@@ -42,7 +42,7 @@ impl OtherProcesses for SplitBrain {
     }
 }
 
-/// Set in the process that runs the suite, and so in its workers.
+/// This variable is set in the process that runs the suite, and so in its workers.
 const RUN_THE_SUITE: &str = "LEASEHOLD_SPLIT_BRAIN";
 
 const MUST_FAIL: [&str; 2] = [

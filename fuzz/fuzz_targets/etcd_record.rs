@@ -1,5 +1,5 @@
-//! Whatever stands under a key in etcd is read, or is reported as damaged; what was written is read
-//! as just that.
+//! Any value under a key in etcd is read or reported as corrupt. A record that was written is read
+//! unchanged.
 #![no_main]
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ struct Input<'a> {
     written: Written,
     key: Vec<Edit<'a>>,
     value: Vec<Edit<'a>>,
-    /// A value as it is, instead.
+    /// This is a raw value, which replaces the written one.
     raw: Option<&'a [u8]>,
     lease: i64,
     revision: i64,
@@ -47,7 +47,7 @@ libfuzzer_sys::fuzz_target!(|input: Input<'_>| {
     }
 });
 
-/// The keys and values of a record.
+/// Returns the keys and values of a record.
 fn written(input: &Input<'_>, namespace: &Namespace) -> Vec<(Vec<u8>, Vec<u8>, Read)> {
     let record = &input.written.0;
     let [lease_key, holder_key, ending_key, granted_key, disabled_key] =
@@ -73,7 +73,7 @@ fn written(input: &Input<'_>, namespace: &Namespace) -> Vec<(Vec<u8>, Vec<u8>, R
     written
 }
 
-/// Times are this machine's, and the token is the revision.
+/// Asserts that both are the same. Times are this machine's, and the token is the revision.
 fn assert_same(read: Read, expected: Read) {
     match (read, expected) {
         (Read::Holder(read, since), Read::Holder(written, _)) => {

@@ -1,5 +1,5 @@
-//! Whatever document stands in MongoDB is a record, or is reported as damaged; one as it was written
-//! is read as just that.
+//! Any document in MongoDB is a record or is reported as corrupt. A record that was written is read
+//! unchanged.
 #![no_main]
 
 use std::time::Duration;
@@ -13,23 +13,23 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 struct Input<'a> {
     written: Written,
     damage: Vec<Damage<'a>>,
-    /// A document as bytes, instead.
+    /// These are the bytes of a document, which replaces the written one.
     bytes: Option<&'a [u8]>,
 }
 
 #[derive(Debug, Arbitrary)]
 enum Damage<'a> {
-    /// Of a text.
+    /// Edits a text.
     Edit(u8, Vec<Edit<'a>>),
-    /// Of any field.
+    /// Replaces any field.
     Replace(u8, Strange),
     Remove(u8),
     Add(&'a str, Strange),
-    /// The same, within the document `disabled`.
+    /// Replaces a field of the document `disabled`.
     Disabled(&'a str, Strange),
 }
 
-/// Values of many types.
+/// This is a value of any type.
 #[derive(Debug)]
 struct Strange(Bson);
 
@@ -75,7 +75,7 @@ libfuzzer_sys::fuzz_target!(|input: Input<'_>| {
 
 const NOW: i64 = 1_700_000_000_000;
 
-/// As the pipelines write it, and read with the server's time.
+/// Returns the document as the pipelines write it, read with the server's time.
 fn document(record: &LockRecord) -> Document {
     let before = |duration: Duration| NOW - duration.as_millis() as i64;
     let mut document = doc! {

@@ -1,5 +1,5 @@
-//! What is accepted as a name, reason, namespace, lease id or token keeps to its rules, and comes
-//! back as it was from text and from JSON.
+//! A text that is accepted as a name, reason, namespace, lease id or token follows the rules, and
+//! is unchanged after a conversion to text and JSON and back.
 #![no_main]
 
 use std::fmt::{Debug, Display};
@@ -42,7 +42,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Whether the text is one, and if so, the same one again after each way there and back.
+/// Returns whether the text is accepted. If so, asserts that each conversion returns the same
+/// value.
 fn accepted<T>(text: &str) -> bool
 where
     T: FromStr<Err = Error> + Display + Debug + PartialEq + Serialize + DeserializeOwned,

@@ -1,5 +1,5 @@
-//! Whatever Redis answers is a record, or is reported as damage; a record as it was written is read
-//! as just that.
+//! Any reply of Redis is a record or is reported as corrupt. A record that was written is read
+//! unchanged.
 #![no_main]
 
 use arbitrary::{Arbitrary, Result, Unstructured};
@@ -40,17 +40,17 @@ impl Word<'_> {
 
 #[derive(Debug, Arbitrary)]
 enum Damage<'a> {
-    /// Of a field's value.
+    /// Edits the value of a field.
     Edit(u8, Vec<Edit<'a>>),
     Remove(u8),
     Add(&'a str, &'a [u8]),
-    /// Of any element of the list of fields and values.
+    /// Replaces any element of the list of fields and values.
     Replace(u8, Strange),
-    /// Of the time.
+    /// Replaces the time.
     Now(&'a [u8]),
 }
 
-/// Any value that the protocol has.
+/// Any value of the protocol.
 #[derive(Debug)]
 struct Strange(Value);
 
@@ -91,7 +91,7 @@ libfuzzer_sys::fuzz_target!(|input: Input<'_>| {
 
 const NOW: u64 = 1_700_000_000_000_000;
 
-/// As the scripts write it, then damaged.
+/// Returns the reply of the scripts after the damage.
 fn answer(record: &LockRecord, word: &Word<'_>, damage: &[Damage<'_>]) -> Value {
     let mut fields = fields(record);
     let mut now = NOW.to_string().into_bytes();

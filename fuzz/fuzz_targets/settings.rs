@@ -1,4 +1,4 @@
-//! Whatever the settings and the store, they are refused, or they fit together as documented.
+//! Any settings with any store are refused, or fit together as documented.
 #![no_main]
 
 use std::time::Duration;
@@ -21,7 +21,7 @@ struct Input {
     start_delay: Option<Length>,
 }
 
-/// A duration, most often one of a size that is of use.
+/// This is a duration, usually of a size that makes sense.
 #[derive(Clone, Copy, Debug, Arbitrary)]
 enum Length {
     Nanos(u32),
@@ -87,7 +87,7 @@ fn retries(input: &Input) -> Option<u32> {
     input.few_retries.map(u32::from).or(input.heartbeat_retries)
 }
 
-/// What the documentation of `Settings` and `Timing` says.
+/// Asserts what the documentation of `Settings` and `Timing` says.
 fn check(timing: &Timing, capabilities: &Capabilities) {
     let fits = (capabilities.min_ttl..=MAX_TTL).contains(&timing.ttl);
     assert!(fits, "the store does not grant {timing:?}");
@@ -96,7 +96,7 @@ fn check(timing: &Timing, capabilities: &Capabilities) {
     let retries = timing.retry_interval() * (timing.heartbeat_retries + 1);
     let last_ends = timing.heartbeat_interval + retries;
     assert!(last_ends <= timing.tolerance, "the last retry ends too late: {timing:?}");
-    // In nanoseconds, whose fractions no clock shows.
+    // The comparison is in nanoseconds, because no clock shows fractions of them.
     assert!(timing.margin.as_nanos() >= timing.ttl.as_nanos() / u128::from(Timing::DRIFT));
     for interval in [timing.heartbeat_interval, timing.poll_interval] {
         assert!((Duration::from_millis(1)..=MAX_TTL).contains(&interval), "{timing:?}");
@@ -105,7 +105,7 @@ fn check(timing: &Timing, capabilities: &Capabilities) {
     assert!(!timing.call_limit().is_zero() && timing.call_limit() <= timing.tolerance);
 }
 
-/// No value that was given is replaced by another.
+/// Asserts that no given value is replaced by another one.
 fn kept(timing: &Timing, input: &Input) {
     for (given, used) in [
         (input.ttl, timing.ttl),
@@ -121,7 +121,7 @@ fn kept(timing: &Timing, input: &Input) {
     assert!(retries(input).is_none_or(|given| given == timing.heartbeat_retries));
 }
 
-/// The same settings, with no default left to fill in.
+/// Returns the same settings with every default filled in.
 fn as_given(timing: &Timing) -> Settings {
     Settings::new()
         .ttl(timing.ttl)

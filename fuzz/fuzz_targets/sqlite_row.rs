@@ -1,5 +1,5 @@
-//! Whatever stands in an SQL table, each operation of the SQLite store answers, or reports damage;
-//! and so does what reads the rows of servers.
+//! Whatever an SQL table contains, each operation of the SQLite store answers or reports a corrupt
+//! row. The code that reads the rows of servers does so too.
 #![no_main]
 
 use std::cell::RefCell;
@@ -18,9 +18,9 @@ use uuid::Uuid;
 
 #[derive(Debug, Arbitrary)]
 struct Input<'a> {
-    // What decides most comes first, since an input may end early.
+    // The operations come first, because an input may end early.
     operations: [Operation; 2],
-    /// Another boot's.
+    /// This is true if the lease is of another boot.
     elsewhere: bool,
     damage: Vec<Damage<'a>>,
     written: Written,
@@ -36,7 +36,7 @@ enum Damage<'a> {
 enum Operation {
     List,
     Prune,
-    /// By the lease in the table, or by another.
+    /// Acquires with the lease id in the table, or with another one.
     Acquire(bool),
     Renew(bool),
     Release(bool),
@@ -45,7 +45,7 @@ enum Operation {
     Watch,
 }
 
-/// What SQLite can keep in a column.
+/// This is a value that SQLite can store in a column.
 #[derive(Clone, Debug, Arbitrary)]
 enum Cell {
     Null,
@@ -61,8 +61,8 @@ impl From<&str> for Cell {
     }
 }
 
-/// The columns, any of which takes anything: what the schema's own refuses, those of another
-/// database may have.
+/// Creates the table. Each column accepts any value, because another database's columns may have
+/// values that the schema's own columns refuse.
 const TABLE: &str = "DROP TABLE leasehold_locks; CREATE TABLE leasehold_locks \
     (name PRIMARY KEY, token, lease, holder, boot, expires_at, granted_at, ending, \
      disabled_reason, disabled_by, disabled_at, signal, set_at)";
@@ -121,7 +121,7 @@ async fn run(store: &SqliteStore, boot: &str, input: &Input<'_>) {
     if intact {
         assert_same(read.flatten().unwrap(), record);
     }
-    // With the clock that its lease runs by.
+    // The select includes the clock that the lease runs by.
     let select = "SELECT *, ?1 AS clock FROM leasehold_locks";
     let clock = SystemClock.now().since_origin().as_micros() as i64;
     let row = sqlx::query(select).bind(clock).fetch_one(store.pool()).await.unwrap();
@@ -178,7 +178,7 @@ fn plausible<T>(answer: leasehold::Result<T>) -> Option<T> {
     answer.inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}")).ok()
 }
 
-/// As the store writes it, in the order of the columns.
+/// Returns the row as the store writes it, in the order of the columns.
 fn row(record: &LockRecord, boot: &str) -> [Cell; 13] {
     let micros = |duration: Duration| duration.as_micros() as i64;
     let wall = micros(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap());
@@ -204,7 +204,7 @@ fn row(record: &LockRecord, boot: &str) -> [Cell; 13] {
     row
 }
 
-/// What a lease lasts longer, so that it is in force when it is read.
+/// A lease lasts this much longer, so that it is in force when it is read.
 const SLACK: i64 = 30_000_000;
 
 fn damaged(row: &mut [Cell; 13], damage: &[Damage<'_>]) {
@@ -220,7 +220,7 @@ fn damaged(row: &mut [Cell; 13], damage: &[Damage<'_>]) {
     }
 }
 
-/// But for the time that has passed.
+/// Asserts that both are the same, except for the time that has passed.
 fn assert_same(mut read: LockRecord, written: &LockRecord) {
     if let (Some(read), Some(written)) = (&mut read.lease, &written.lease) {
         (read.held_for, read.left) = (written.held_for, written.left);

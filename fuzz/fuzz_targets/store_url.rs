@@ -1,4 +1,4 @@
-//! Any text as a store's URL is read without a panic, and what is said of it keeps its password.
+//! Any text as a store's URL is read without a panic, and no message about it shows its password.
 #![no_main]
 
 use std::error::Error;
@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use leasehold::fuzzing::label;
 
-/// Written into a password, so that it can be told whether that is repeated.
+/// This is written into a password, so that a message that repeats it is noticed.
 const SECRET: &str = "s3cr3t";
 
 libfuzzer_sys::fuzz_target!(|url: &str| {
@@ -27,7 +27,7 @@ libfuzzer_sys::fuzz_target!(|url: &str| {
     }
 });
 
-/// The label, or all that the error says.
+/// Returns the label, or the full text of the error.
 fn said(url: &str) -> Result<String, String> {
     label(url).map_err(|error| {
         assert!(error.is_invalid(), "{error:?}");
@@ -41,9 +41,9 @@ fn said(url: &str) -> Result<String, String> {
     })
 }
 
-/// Where passwords stand as whoever wrote the URL meant them, characters included that should have
-/// been percent-encoded: before the last `@` that is not in the value of `appName`, or of any option
-/// where no password stands before the path; and in options.
+/// Returns where the author of the URL meant passwords to be, including characters that should have
+/// been percent-encoded: before the last `@` that is not in the value of `appName` (or of any
+/// option if no password stands before the path), and in options.
 fn passwords(url: &str) -> Vec<Range<usize>> {
     let (scheme, rest) = url.split_once(':').unwrap_or_default();
     if scheme.eq_ignore_ascii_case("sqlite") || !rest.starts_with("//") {

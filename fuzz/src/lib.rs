@@ -1,4 +1,5 @@
-//! What the targets share: records as Leasehold writes them, and damage to them.
+//! This module has helpers that the targets share: records as Leasehold writes them, and damage to
+//! them.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use leasehold::{
 };
 use uuid::Uuid;
 
-/// A record that a store may hold. Its durations are whole milliseconds.
+/// This is a record that a store may hold. Its durations are whole milliseconds.
 #[derive(Clone, Debug)]
 pub struct Written(pub LockRecord);
 
@@ -50,7 +51,7 @@ fn token(u: &mut Unstructured<'_>) -> Result<FencingToken> {
     Ok(FencingToken::new(u.int_in_range(1..=FencingToken::LIMIT - 1)?).unwrap())
 }
 
-/// At most a day, as leases are.
+/// Returns a duration of at most a day, which is the longest lease.
 fn millis(u: &mut Unstructured<'_>) -> Result<Duration> {
     u.int_in_range(0..=86_399_000).map(Duration::from_millis)
 }
@@ -63,7 +64,7 @@ fn reason(u: &mut Unstructured<'_>) -> Result<Reason> {
     Ok(Reason::new(text(u, Reason::MAX_BYTES)?).unwrap())
 }
 
-/// Of 1 to `most` bytes, without NUL.
+/// Returns a text of 1 to `most` bytes without NUL.
 fn text(u: &mut Unstructured<'_>, most: usize) -> Result<String> {
     let mut text: String = u.arbitrary::<&str>()?.replace('\0', "0");
     while text.len() > most {
@@ -75,7 +76,7 @@ fn text(u: &mut Unstructured<'_>, most: usize) -> Result<String> {
     Ok(text)
 }
 
-/// Some bytes taken out of a value, and others put there.
+/// This is an edit that removes some bytes of a value and inserts others in their place.
 #[derive(Clone, Debug, Arbitrary)]
 pub struct Edit<'a> {
     at: u8,
@@ -83,7 +84,7 @@ pub struct Edit<'a> {
     put: &'a [u8],
 }
 
-/// The value, damaged.
+/// Returns the value after the edits.
 pub fn edited(value: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {
     let mut value = value.to_vec();
     for Edit { at, take, put } in edits {

@@ -1,12 +1,12 @@
-//! Runs seeds of the simulation: `sim [--seeds N] [--first S] [--jobs J]`, or one of them with its
-//! history: `sim --seed S [--trace]`.
+//! Runs seeds of the simulation: `sim [--seeds N] [--first S] [--jobs J]`. Or runs one of them and
+//! shows its history: `sim --seed S [--trace]`.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use leasehold_verification::simulation::{SimulationPlan, run, search};
 
-/// What to run.
+/// The run that the arguments describe.
 struct Options {
     seeds: u64,
     first: u64,

@@ -1,5 +1,5 @@
-//! Churns locks and elections: `soak [--minutes M] [--store URL]…`; by default on memory and on an
-//! SQLite file.
+//! Runs a soak of locks and elections: `soak [--minutes M] [--store URL]…`. By default it uses
+//! memory and an SQLite file.
 
 use std::process::ExitCode;
 use std::time::Duration;

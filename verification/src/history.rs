@@ -1,4 +1,4 @@
-//! What happened in a run, by a clock that stands outside of it.
+//! This module records the history of a run, by a clock outside of the run.
 
 mod event;
 
@@ -9,16 +9,16 @@ use std::time::Duration;
 pub use event::{AttemptId, AttemptResult, Event, InstanceId, NameId, WriteResult};
 use leasehold_core::{Settings, Timing};
 
-/// What happened, in the order in which it did.
+/// A history has the events of a run, in the order in which they happened.
 #[derive(Clone, Debug)]
 pub struct History {
-    /// The settings of every instance.
+    /// These are the settings of every instance.
     pub timing: Timing,
-    /// When, since the run began, and what.
+    /// Each event, with its time since the run began.
     pub events: Vec<(Duration, Event)>,
 }
 
-/// Where facts are written down as they happen.
+/// Records events as they happen.
 #[derive(Clone, Debug)]
 pub struct HistoryRecorder {
     begun: tokio::time::Instant,
@@ -27,25 +27,25 @@ pub struct HistoryRecorder {
 }
 
 impl HistoryRecorder {
-    /// An empty history that begins now.
+    /// Creates an empty history that begins now.
     #[must_use]
     pub fn new(timing: Timing) -> Self {
         Self { begun: tokio::time::Instant::now(), timing, events: Arc::default() }
     }
 
-    /// The time since the history began.
+    /// Returns the time since the history began.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// Writes down what happens now.
-    pub fn record(&self, fact: Event) {
+    /// Records that the event happens now.
+    pub fn record(&self, event: Event) {
         let now = self.now();
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push((now, fact));
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push((now, event));
     }
 
-    /// What was written down so far.
+    /// Returns the events recorded so far.
     #[must_use]
     pub fn history(&self) -> History {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -54,29 +54,30 @@ impl HistoryRecorder {
 }
 
 impl History {
-    /// A history for a checker's own tests: seconds and facts, under the default settings.
+    /// Creates a history for a checker's own tests from seconds and events, under the default
+    /// settings.
     ///
     /// # Errors
-    /// None in practice.
+    /// It does not fail in practice.
     pub fn of(events: &[(f64, Event)]) -> leasehold_core::Result<Self> {
         use leasehold_core::LockStore;
         let timing = Settings::new().resolve(&leasehold_core::MemoryStore::new().capabilities())?;
-        let events = events.iter().map(|(at, fact)| (Duration::from_secs_f64(*at), fact.clone()));
+        let events = events.iter().map(|(at, event)| (Duration::from_secs_f64(*at), event.clone()));
         Ok(Self { timing, events: events.collect() })
     }
 
-    /// How many terms began.
+    /// Returns the number of terms that began.
     #[must_use]
     pub fn terms(&self) -> usize {
-        self.events.iter().filter(|(_, fact)| matches!(fact, Event::Started(..))).count()
+        self.events.iter().filter(|(_, event)| matches!(event, Event::Started(..))).count()
     }
 
-    /// Its last facts up to then, without those that come all the time.
+    /// Returns its last events up to that time, without those that happen all the time.
     #[must_use]
     pub fn up_to(&self, then: Duration, most: usize) -> Self {
-        let telling = |(at, fact): &&(Duration, Event)| {
+        let telling = |(at, event): &&(Duration, Event)| {
             let usual = matches!(
-                fact,
+                event,
                 Event::MessageFault(_)
                     | Event::AcquireSent(..)
                     | Event::AcquireEnded(
@@ -99,10 +100,10 @@ impl History {
 }
 
 impl fmt::Display for History {
-    /// A line per event.
+    /// Writes a line per event.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, fact) in &self.events {
-            writeln!(f, "{:>12.6}  {fact:?}", at.as_secs_f64())?;
+        for (at, event) in &self.events {
+            writeln!(f, "{:>12.6}  {event:?}", at.as_secs_f64())?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Evidence about Leasehold's engine: what ships, under a model checker and in simulation, and
-//! judged by checkers of histories.
+//! This crate has evidence about Leasehold's engine: the code that ships runs under a model checker
+//! and in a simulation, and checkers judge the histories.
 
 pub mod checkers;
 pub mod history;
@@ -10,12 +10,12 @@ pub mod soak;
 use std::fs::OpenOptions;
 use std::io::Write;
 
-/// Prints a figure, and appends it to the file in which a larger run collects them.
+/// Prints a figure, and appends it to the file in which a larger run collects such figures.
 pub fn export_figure(line: &str) {
     println!("{line}");
     let Some(file) = std::env::var_os("LEASEHOLD_TEST_COUNTS") else { return };
     let file = OpenOptions::new().append(true).create(true).open(file);
     if let Err(error) = file.and_then(|mut file| writeln!(file, "{line}")) {
-        eprintln!("the figure cannot be noted: {error}");
+        eprintln!("cannot write the figure: {error}");
     }
 }

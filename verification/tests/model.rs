@@ -1,5 +1,5 @@
-//! The state machines of locks and elections, in every order of events that a few faults and
-//! commands allow; and that the search finds what is wrong when a rule is removed.
+//! The state machines of locks and elections hold in every order of events that a few faults and
+//! commands allow, and the search notices when a rule is removed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::num::NonZeroUsize;
@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use leasehold_verification::export_figure;
 use leasehold_verification::model::{Budget, Explored, LeaseModel, Mutation};
 
-/// How many candidates of an election and callers of a lock take part.
+/// The numbers of candidates of an election and of callers of a lock.
 #[derive(Clone, Copy)]
 struct Participants {
     candidates: usize,
@@ -86,7 +86,7 @@ fn a_candidate_a_locker_a_fault_and_a_command() {
     assert!(explore(ONE_OF_EACH, 1, 1, None).is_complete);
 }
 
-/// Without what the mutation takes away, the search finds a way to break that rule.
+/// Asserts that the search breaks that rule once the mutation is applied.
 fn breaks(who: Participants, mutation: Mutation, faults: u8, commands: u8, rule: &'static str) {
     let Participants { candidates, lockers } = who;
     let budget = Budget { faults, commands };
@@ -100,7 +100,7 @@ fn breaks(who: Participants, mutation: Mutation, faults: u8, commands: u8, rule:
     );
 }
 
-/// Candidates and lockers alike.
+/// Asserts the same for candidates and for callers of a lock.
 fn breaks_for_all(mutation: Mutation, faults: u8, commands: u8, rule: &'static str) {
     for who in [candidates(2), lockers(2)] {
         breaks(who, mutation, faults, commands, rule);
@@ -111,17 +111,17 @@ const EXCLUSION: &str = "at most one instance trusts its lease";
 
 #[test]
 fn removing_the_margin_is_caught() {
-    breaks_for_all(Mutation::NoMargin, 2, 0, "whoever trusts its lease has it");
+    breaks_for_all(Mutation::NoMargin, 2, 0, "an instance that trusts its lease holds it");
 }
 
 #[test]
 fn reviving_a_lease_is_caught() {
-    breaks_for_all(Mutation::RevivedLease, 2, 0, "a lease that is over stays over");
+    breaks_for_all(Mutation::RevivedLease, 2, 0, "an expired lease is never revived");
 }
 
 #[test]
 fn an_inserting_renewal_is_caught() {
-    breaks_for_all(Mutation::UpsertedRenewal, 2, 0, "whoever trusts its lease has it");
+    breaks_for_all(Mutation::UpsertedRenewal, 2, 0, "an instance that trusts its lease holds it");
 }
 
 #[test]
@@ -133,18 +133,29 @@ fn renewing_a_disabled_name_is_caught() {
 #[test]
 fn release_before_stop_is_caught() {
     breaks(candidates(2), Mutation::ReleaseBeforeStop, 0, 1, EXCLUSION);
-    // A guard ends by itself only when its name was disabled; another gets it once it is enabled.
+    // A guard ends on its own only if its name was disabled. Another caller acquires the lock once
+    // it is enabled.
     breaks(lockers(2), Mutation::ReleaseBeforeStop, 0, 2, EXCLUSION);
 }
 
 #[test]
 fn a_new_id_for_a_retry_is_caught() {
-    breaks_for_all(Mutation::NewIdForRetry, 1, 0, "nobody stands in its own way");
+    breaks_for_all(
+        Mutation::NewIdForRetry,
+        1,
+        0,
+        "no instance is refused because of its own attempt",
+    );
 }
 
 #[test]
 fn a_new_id_after_a_refused_retry_is_caught() {
-    breaks_for_all(Mutation::NewIdAfterRefusal, 2, 0, "nobody stands in its own way");
+    breaks_for_all(
+        Mutation::NewIdAfterRefusal,
+        2,
+        0,
+        "no instance is refused because of its own attempt",
+    );
 }
 
 #[test]
@@ -152,7 +163,7 @@ fn trust_counted_from_the_reply_is_caught() {
     breaks_for_all(Mutation::TrustFromReply, 2, 0, EXCLUSION);
 }
 
-/// A lock has no job that is aborted.
+/// A lock has no job that could be aborted.
 #[test]
 fn release_after_an_abort_is_caught() {
     breaks(

@@ -1,5 +1,5 @@
-//! Thousands of seeded histories of the whole engine, judged by all checkers; and that a promise
-//! that is not kept is noticed.
+//! All checkers accept thousands of seeded histories of the whole engine, and they notice a promise
+//! that is broken.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,7 +20,7 @@ fn two_thousand_seeds_hold_all_invariants() {
     let speed = found.runs as f64 / begun.elapsed().as_secs_f64();
     export_figure(&format!("simulation: {found}, {speed:.0} seeds a second"));
     assert!(found.failure.is_none());
-    // Much must have happened for this to say anything.
+    // The histories prove something only if much happened in them.
     assert!(found.runs == 2000 && found.terms > 10_000, "too little happened: {found}");
 }
 
@@ -35,7 +35,7 @@ fn a_seed_gives_the_same_history_again() {
     }
 }
 
-/// What the seeds' histories come to in one number.
+/// Returns a digest of the seeds' histories.
 fn digest() -> String {
     let mut digest = DefaultHasher::new();
     for seed in 0..40 {
@@ -50,7 +50,8 @@ fn digest_of_a_fresh_process() {
     println!("{}", digest());
 }
 
-/// Of what is drawn anew for each process, such as the order of a hash map's keys, nothing shows.
+/// Values that each process draws for itself, such as the order of a hash map's keys, have no
+/// effect.
 #[test]
 fn a_seed_gives_the_same_history_in_another_process() {
     let here = digest();
@@ -60,8 +61,8 @@ fn a_seed_gives_the_same_history_in_another_process() {
     assert!(there.contains(&here), "{here} here; there:\n{there}");
 }
 
-/// Some seed of the first hundred has a history with that defect that the checker finds fault
-/// with, and a smaller plan has one too.
+/// Asserts that a history of one of the first hundred seeds violates the checker with that defect,
+/// and that a smaller plan does too.
 fn notices(defect: Defect, checker: &str) {
     let noticed = (0..100).map(|seed| SimulationPlan::generate(seed).with(defect)).find(|plan| {
         let outcome = run(plan).unwrap();

@@ -1,4 +1,4 @@
-//! A minute of churn in which nothing grows; and what is planted is noticed.
+//! Resources stay constant during a soak of a minute, and planted leaks are noticed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use leasehold_verification::export_figure;
 use leasehold_verification::soak::{Leak, SoakResult, growth, soak};
 
-/// One after the other, since they share a process whose memory is watched.
+/// The soaks run one after the other, because they share a process whose memory is watched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resources_stay_constant_and_planted_leaks_are_caught() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Whatever stands in a file or a variable, the answer is a configuration or an error.
+//! Any text in a file or a variable gives a configuration or an error, and never a panic.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The documentation says what the table of settings says.
+//! The documentation matches the table of settings.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use leasehold::configuration::{KEYS, reference};
 const BEGIN: &str = "<!-- settings: begin -->\n";
 const END: &str = "<!-- settings: end -->";
 
-/// With `UPDATE_DOCUMENTATION=1` the page is written anew.
+/// With `UPDATE_DOCUMENTATION=1` this writes the table into the page.
 #[test]
 fn docs_page_matches_the_keys_table() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/configuration.md");
@@ -21,7 +21,7 @@ fn docs_page_matches_the_keys_table() {
         assert!(
             page == expected,
             "docs/reference/configuration.md differs from the table of settings; \
-             UPDATE_DOCUMENTATION=1 cargo test -p leasehold --features config documented mends it"
+             UPDATE_DOCUMENTATION=1 cargo test -p leasehold --features config documented updates it"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Which files are looked for.
+//! These tests cover the files in which settings are looked for.
 
 use std::fs;
 use std::path::Path;
@@ -124,10 +124,10 @@ fn a_file_writable_by_others_is_skipped() {
         );
         assert!(warnings.lines().any(|line| line == warning), "{warnings}");
     }
-    // With a sticky bit, as on /tmp, other users can still create the file first.
+    // On a folder with a sticky bit, such as /tmp, other users can still create the file first.
     mode("work", 0o1777);
     assert_eq!(read().0, ["user/leasehold.toml"]);
-    // A group is chosen by the owner.
+    // The owner chooses the group.
     mode("work", 0o775);
     assert_eq!(read(), (both, String::new()));
 
@@ -141,7 +141,7 @@ fn a_file_writable_by_others_is_skipped() {
     assert_eq!(named.load().unwrap().namespace.as_str(), "work");
     mode("work", 0o755);
 
-    // Only root may give a file away.
+    // Only root may change the owner of a file.
     if chown(path("work"), Some(65534), None).is_ok() {
         let (files, warnings) = read();
         assert_eq!(files, ["user/leasehold.toml"]);
@@ -161,7 +161,7 @@ fn another_programs_config_json_causes_no_warning() {
     assert!(folders.loader().load().unwrap().warnings.is_empty());
 }
 
-/// Loads in another thread, since to open a FIFO takes until another process opens it too.
+/// Loads in another thread, because opening a FIFO blocks until another process opens it too.
 #[cfg(unix)]
 fn loaded(loader: Loader) -> leasehold::Result<Configuration> {
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -199,7 +199,7 @@ fn foreign_files_in_a_shared_folder_are_ignored() {
         assert_eq!(configuration.namespace.as_str(), "users", "{content}");
         let warnings = configuration.warnings.join("\n");
         assert!(warnings.contains("leasehold.toml is not read"), "{content}: {warnings}");
-        // Only a file that names the original's settings seems to be meant.
+        // Only a file that names the original's settings causes a warning.
         let warned = warnings.contains("config.json");
         assert_eq!(warned, content == "wrong", "{content}: {warnings}");
     }
@@ -227,7 +227,7 @@ fn a_link_of_another_user_is_not_followed() {
     let link = folders.0.path().join("work/leasehold.toml");
     std::os::unix::fs::symlink(folders.0.path().join("user/other.toml"), &link).unwrap();
     assert_eq!(folders.loader().load().unwrap().namespace.as_str(), "other");
-    // Only root may give a link away.
+    // Only root may change the owner of a link.
     if std::os::unix::fs::lchown(&link, Some(65534), None).is_ok() {
         let configuration = folders.loader().load().unwrap();
         assert_eq!(configuration.namespace.as_str(), "leasehold");

@@ -1,4 +1,4 @@
-//! Settings from options, the environment, files and defaults.
+//! These tests cover settings from options, the environment, files and defaults.
 #![cfg(feature = "config")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 

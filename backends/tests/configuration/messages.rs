@@ -1,8 +1,9 @@
-//! What is said about what cannot be right: the source, the key, what is accepted, the nearest.
+//! Messages about invalid settings name the source, the key, the accepted values and the nearest
+//! name.
 
 use leasehold::configuration::Loader;
 
-/// The message for a file of that content, without the folder.
+/// Returns the message for a file with that content, without the folder.
 fn refusal(file: &str, text: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(file), text).unwrap();
@@ -173,7 +174,7 @@ fn misspelt_variables_cause_a_warning() {
     assert!(warnings("LEASEHOLD_HEARTBEATINTERVAL").contains("LEASEHOLD_HEARTBEAT_INTERVAL meant"));
     assert!(warnings("LEASEHOLD_TOKEN_FILE").contains("LEASEHOLD_ADMIN_TOKEN_FILE meant"));
     assert!(warnings("LEASEHOLD_CONFG").contains("LEASEHOLD_CONFIG meant"));
-    // As Kubernetes sets them for a service, and as `leasehold run` does for its child.
+    // Kubernetes sets such variables for a service, and `leasehold run` sets some for its child.
     for name in [
         "LEASEHOLD_PORT",
         "LEASEHOLD_SERVICE_HOST",

@@ -1,4 +1,4 @@
-//! What the original's documentation shows, as it stands there.
+//! These tests cover the examples in the original's documentation, as they are written there.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ fn with_config_json(text: &str) -> leasehold::Result<Configuration> {
     Loader::empty().working_folder(folder.path()).load()
 }
 
-/// Its documentation leaves out a comma and has dots where an application has more.
+/// The original's documentation omits a comma, and has dots where an application has more keys.
 const EXAMPLE: &str = r#"{
     "restApiRoot": "/api",
     "host": "0.0.0.0",
@@ -32,7 +32,7 @@ fn original_config_json_is_read() {
     assert_eq!(timing.poll_interval, Duration::from_secs(20));
     assert_eq!(timing.heartbeat_interval, Duration::from_secs(15));
     assert_eq!(timing.heartbeat_retries, 10);
-    // Ten retries half an interval apart, five seconds to stop, and the margin.
+    // The ttl holds ten retries half an interval apart, five seconds to stop, and the margin.
     assert_eq!(timing.ttl, Duration::from_secs(108));
     let from = configuration.origin("ttl").unwrap().to_string();
     assert!(from.starts_with("derived from masterJobExecutor.heartbeatInterval in "), "{from}");
@@ -89,7 +89,7 @@ fn original_tolerance_sets_the_ttl() {
     let configuration = with_config_json(text).unwrap();
     assert_eq!(configuration.timing().tolerance, Duration::from_secs(24));
     assert_eq!(configuration.timing().ttl, Duration::from_secs(31));
-    // A ttl of ours is not touched.
+    // A ttl from Leasehold's own setting is not changed.
     let loader =
         Loader::empty().environment([("MASTER_JOB_TOLERANCE", "24000"), ("LEASEHOLD_TTL", "60s")]);
     assert_eq!(loader.load().unwrap().timing().ttl, Duration::from_secs(60));

@@ -1,10 +1,10 @@
-//! Every setting in every source, and which source holds.
+//! Every setting is read from every source, and the strongest source is used.
 
 use std::path::Path;
 
 use leasehold::configuration::{Configuration, KEYS, Key, Kind, Loader};
 
-/// The sources of a setting, the weakest first.
+/// These are the sources of a setting, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     OriginalsFile,
@@ -32,7 +32,8 @@ fn sources(key: &Key) -> Vec<Source> {
     sources
 }
 
-/// Value number `n` of a setting: in our words, in the original's, and as it is shown.
+/// Returns value number `n` of a setting: as Leasehold writes it, as the original writes it, and as
+/// it is shown.
 fn value(key: &Key, n: usize) -> (String, String, String) {
     let same = |text: String| (text.clone(), text.clone(), text);
     match key.kind {
@@ -72,7 +73,7 @@ fn in_json(path: &str, value: &str) -> String {
 
 fn load(folder: &Path, key: &Key, set: &[(usize, Source)]) -> Configuration {
     let mut variables = Vec::new();
-    // So long that every value fits into it.
+    // The ttl is so long that every value fits into it.
     if key.name != "ttl" {
         variables.push(("LEASEHOLD_TTL".to_owned(), "1h".to_owned()));
     }

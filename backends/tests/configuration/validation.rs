@@ -1,4 +1,4 @@
-//! Settings that do not fit together, or not the store, and what is made of those that do.
+//! Settings that contradict each other or the store are refused, and settings that fit are used.
 
 use leasehold::configuration::Loader;
 
@@ -17,12 +17,13 @@ fn contradicting_settings_name_their_sources() {
 
 #[test]
 fn contradicting_original_settings_are_refused() {
-    // Four seconds of tolerance cannot hold three retries of a beat of eight.
+    // A tolerance of four seconds cannot hold three retries of a heartbeat interval of eight
+    // seconds.
     let loader = Loader::empty()
         .environment([("MASTER_JOB_TOLERANCE", "4000"), ("MASTER_JOB_HEARTBEAT_INTERVAL", "8000")]);
     let said = loader.load().unwrap_err().to_string();
     assert!(said.contains("MASTER_JOB_TOLERANCE") && said.contains("8s"), "{said}");
-    // Nothing is ignored: 0 is out of range.
+    // Zero is not ignored: it is out of range.
     let zero = Loader::empty().environment([("MASTER_JOB_HEARTBEAT_INTERVAL", "0")]);
     assert!(zero.load().unwrap_err().is_invalid());
     let huge =
@@ -38,7 +39,7 @@ fn unused_invalid_settings_only_warn() {
     };
     let warnings =
         |name: &str, value: &str| loader(name, value).load().unwrap().warnings.join("\n");
-    // One setting is invalid by itself, and one contradicts the others.
+    // One setting is invalid on its own, and one contradicts the others.
     assert_eq!(warnings("INIT_DELAY", "30s"), "");
     assert_eq!(warnings("MASTER_JOB_HEARTBEAT_INTERVAL", "0"), "");
     assert_eq!(
@@ -81,7 +82,7 @@ async fn a_client_uses_the_configuration() {
     let lock = client.lock(configuration.required_lock_name().unwrap()).unwrap();
     assert!(lock.try_acquire().await.unwrap().is_some());
 
-    // What any store could do, this one refuses.
+    // The memory store grants such a short ttl.
     let short = loader.option("ttl", "10ms").option("heartbeat_retries", 0).load().unwrap();
     short.client().await.unwrap();
     let nothing = Loader::empty().load().unwrap();
@@ -106,7 +107,7 @@ async fn a_store_opens_in_the_configured_namespace() {
     let two = loader.clone().option("namespace", "two").load().unwrap().client().await.unwrap();
     one.disable("x", "here only").await.unwrap();
     assert!(two.status("x").await.unwrap().disabled.is_none());
-    // SQLite's least ttl is longer than what any store could do.
+    // SQLite refuses such a short ttl, although another store may grant it.
     let short = loader.option("ttl", "20ms").option("heartbeat_retries", 0).load().unwrap();
     assert!(short.client().await.unwrap_err().is_invalid());
 }

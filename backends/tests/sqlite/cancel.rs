@@ -11,7 +11,7 @@ use crate::{TTL, asking, disabling, grant, name, open, place};
 
 async fn one_operation(store: &SqliteStore, lock: &str, lease: LeaseId, which: usize) {
     let lock = name(lock);
-    // Whatever comes of it: the test is about what is left behind.
+    // The result does not matter, because the test checks what the call leaves behind.
     match which % 5 {
         0 => drop(store.acquire(&lock, &asking(lease)).await),
         1 => drop(store.renew(&[RenewOptions { name: lock, lease, ttl: TTL }]).await),
@@ -21,7 +21,7 @@ async fn one_operation(store: &SqliteStore, lock: &str, lease: LeaseId, which: u
     }
 }
 
-/// After whatever was dropped, no transaction is open and all connections work.
+/// Asserts that after a dropped call no transaction is open and all connections work.
 async fn assert_clean(store: &SqliteStore) {
     let other =
         SqliteStore::from_pool(store.pool().clone(), &OpenOptions::default()).await.unwrap();
@@ -38,7 +38,7 @@ async fn assert_clean(store: &SqliteStore) {
     for _ in 0..size {
         let mut connection = store.pool().acquire().await.unwrap();
         assert!(!sqlx::Connection::is_in_transaction(&*connection));
-        // SQLite itself has none open either: it would refuse this.
+        // SQLite itself has no open transaction either, because it would refuse this statement.
         sqlx::query("BEGIN").execute(&mut *connection).await.unwrap();
         sqlx::query("ROLLBACK").execute(&mut *connection).await.unwrap();
         all.push(connection);
@@ -66,7 +66,7 @@ async fn a_call_can_be_dropped_at_any_step() {
                         tokio::time::sleep(Duration::from_micros(300)).await;
                     }
                 }
-                // Either all of it happened or nothing: the next call finds a sound row.
+                // All of the call happened or nothing of it, so the next call finds a valid row.
                 timeout(Duration::from_secs(60), store.get(&name("a"))).await.unwrap().unwrap();
                 store.enable(&name("a")).await.unwrap();
                 store.release(&name("a"), lease).await.unwrap();
@@ -84,10 +84,10 @@ async fn concurrent_dropped_calls_leave_no_state() {
         let store = stores[task % 2].clone();
         tokio::spawn(async move {
             for round in 0..60 {
-                let patience = Duration::from_micros(fastrand::u64(0..1500));
+                let limit = Duration::from_micros(fastrand::u64(0..1500));
                 let lock = format!("lock-{}", fastrand::u8(..4));
                 let call = one_operation(&store, &lock, LeaseId::new(), task + round);
-                let _ = timeout(patience, call).await;
+                let _ = timeout(limit, call).await;
             }
         })
     });
@@ -106,8 +106,8 @@ async fn an_acquire_that_is_dropped_and_retried_is_one_grant() {
     for round in 0..100 {
         let lock = format!("lock-{round}");
         let lease = LeaseId::new();
-        let patience = Duration::from_micros(fastrand::u64(0..800));
-        let _ = timeout(patience, store.acquire(&name(&lock), &asking(lease))).await;
+        let limit = Duration::from_micros(fastrand::u64(0..800));
+        let _ = timeout(limit, store.acquire(&name(&lock), &asking(lease))).await;
         let first = grant(&store, &lock, lease).await;
         assert_eq!(grant(&store, &lock, lease).await.token, first.token);
     }

@@ -25,12 +25,12 @@ async fn a_long_query_on_the_applications_pool_loses_no_lease() {
     let store = SqliteStore::from_pool(pool.clone(), &OpenOptions::default()).await.unwrap();
     let lease = LeaseId::new();
     grant(&store, "a", lease).await;
-    // It reads the table, and does not end while its rows are not fetched.
+    // The statement reads the table, and does not end while its rows are not fetched.
     let endless = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers) \
          SELECT n, name FROM numbers, leasehold_locks";
     let mut rows = sqlx::query(endless).fetch(&pool);
     rows.next().await.unwrap().unwrap();
-    // A call that needs the pool keeps no renewal waiting.
+    // A call that needs the pool does not delay a renewal.
     let other = store.clone();
     let waiting =
         tokio::spawn(async move { other.acquire(&name("b"), &asking(LeaseId::new())).await });

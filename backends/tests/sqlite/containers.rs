@@ -1,4 +1,4 @@
-//! Containers on one kernel that have their own boot ids and clocks.
+//! These tests cover containers on one kernel that have their own boot ids and clocks.
 #![cfg(target_os = "linux")]
 
 use std::path::{Path, PathBuf};
@@ -13,12 +13,13 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const DATABASE: &str = "LEASEHOLD_TEST_DATABASE";
 const EXPECTED: &str = "LEASEHOLD_TEST_EXPECTED";
 
-/// How a container is started: with a boot id of its own, and with another clock as well.
+/// These are the ways in which a container is started: with its own boot id, and also with another
+/// clock.
 const CONTAINERS: [&[&str]; 2] =
     [&["--mount"], &["--mount", "--time", "--boottime", "100000", "--fork"]];
 
-/// Returns a command that runs in a container with the boot id in that file; `None` if no container
-/// can be created.
+/// Returns a command that runs in a container with the boot id in that file, or `None` if no
+/// container can be created.
 fn in_container(flags: &[&str], id: &Path, command: &[&str]) -> Option<Command> {
     for user in [&[][..], &["--map-root-user"]] {
         let mut unshare = Command::new("unshare");
@@ -58,7 +59,7 @@ async fn a_lease_is_in_force_in_containers_with_another_boot_id() {
         assert!(refused.status.success(), "{flags:?}: {refused:?}");
         assert_eq!(grant(&store, "a", lease).await.token, first.token, "{flags:?}");
 
-        // The other way round, the other container's lease outlives its process.
+        // In the other direction, the other container's lease outlives its process.
         store.release(&name("a"), lease).await.unwrap();
         let granted = run(flags, &id, &path, "granted").unwrap();
         assert!(granted.status.success(), "{flags:?}: {granted:?}");
@@ -71,7 +72,7 @@ async fn a_lease_is_in_force_in_containers_with_another_boot_id() {
     }
 }
 
-/// The part of the test above that runs in the container.
+/// This is the part of the test above that runs in the container.
 #[tokio::test]
 #[ignore = "the test above starts it"]
 async fn the_other_container() {

@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::{asking, disabling, grant, name, open, place, sql};
 
-/// Assignments after which no row is one that Leasehold wrote.
+/// After each of these assignments, the row is not one that Leasehold wrote.
 const DAMAGE: &[&str] = &[
     "token = -1",
     "token = 9007199254740992",
@@ -127,7 +127,7 @@ async fn a_token_at_its_limit_is_an_error() {
         sql(&store, tokens).await;
         let outcome = store.acquire(&name("a"), &asking(LeaseId::new())).await;
         if tokens.contains("= -") {
-            // The clock alone decides then.
+            // Then only the clock decides.
             assert!(outcome.is_ok(), "{outcome:?}");
         } else {
             let error = outcome.unwrap_err();

@@ -90,7 +90,7 @@ async fn a_locked_database_is_unavailable() {
     let mut blocker = one.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
     let error = two.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap_err();
     assert!(error.is_unavailable(), "{error}");
-    // Readers go on, and nothing was written.
+    // Reads continue, and nothing was written.
     sqlx::query("SELECT 1").execute(&mut *blocker).await.unwrap();
     assert!(two.get(&name("a")).await.unwrap().is_none());
     blocker.rollback().await.unwrap();

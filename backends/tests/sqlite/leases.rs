@@ -94,7 +94,7 @@ async fn tokens_grow_after_row_deletion_and_clock_set_back() {
     let lease = LeaseId::new();
     let second = grant(&store, "a", lease).await;
     assert!(second.token > first.token);
-    // As if the calendar clock had been a century ahead at that grant.
+    // The calendar clock seems to have been a century ahead at that grant.
     sql(&store, "UPDATE leasehold_locks SET token = token + 3155760000000000").await;
     store.release(&name("a"), lease).await.unwrap();
     let third = grant(&store, "a", LeaseId::new()).await;
@@ -132,9 +132,9 @@ async fn renewed_after_a_wait() -> leasehold::Result<Vec<RenewOutcome>> {
 async fn batch_answers_keep_the_order_of_the_request() {
     let (_folder, path) = place();
     let store = open(&path).await;
-    let odd = ["a", "A", "a ", "á", "a\u{301}", "\"", "\\", "\u{1}\n", "'; --", "🔒", "%"];
+    let unusual = ["a", "A", "a ", "á", "a\u{301}", "\"", "\\", "\u{1}\n", "'; --", "🔒", "%"];
     let mut batch = Vec::new();
-    for lock in odd {
+    for lock in unusual {
         let lease = LeaseId::new();
         grant(&store, lock, lease).await;
         batch.push(RenewOptions { name: name(lock), lease, ttl: TTL * 2 });

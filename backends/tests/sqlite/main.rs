@@ -1,4 +1,5 @@
-//! What is particular to the SQLite store; the conformance suite tests what all stores promise.
+//! These are tests that are specific to the SQLite store. The conformance suite tests the promises
+//! of all stores.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
@@ -24,7 +25,7 @@ use tempfile::TempDir;
 
 const TTL: Duration = Duration::from_secs(30);
 
-/// A folder for one test, and a path for a database in it.
+/// Returns a folder for one test, and a path for a database in it.
 fn place() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("locks.db");

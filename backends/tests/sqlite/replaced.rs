@@ -1,4 +1,4 @@
-//! A database file that is deleted or replaced while it is in use.
+//! These tests cover a database file that is deleted or replaced while it is in use.
 #![cfg(unix)]
 
 use std::fs;
@@ -14,7 +14,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", path.display()))
 }
 
-/// The changes that can happen to the files, and the file that the message must name.
+/// These are the changes that can happen to the files, and the file that the message must name.
 type Change = (&'static str, fn(&Path), &'static str);
 
 const CHANGES: [Change; 5] = [

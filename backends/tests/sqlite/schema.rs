@@ -39,7 +39,7 @@ async fn sixteen_processes_can_create_the_schema_at_once() {
 async fn opening_an_existing_schema_writes_nothing() {
     let (_folder, path) = place();
     grant(&open(&path).await, "a", LeaseId::new()).await;
-    // Whoever connects like this may change nothing, the schema least of all.
+    // Such a connection may change nothing, and in particular not the schema.
     let options = SqliteConnectOptions::new().filename(&path).pragma("query_only", "ON");
     let pool = SqlitePool::connect_with(options).await.unwrap();
     for options in [OpenOptions::default(), REQUIRED()] {
@@ -92,7 +92,7 @@ async fn another_table_of_that_name_is_refused() {
     assert!(SqliteStore::open(&path, &options).await.unwrap_err().is_invalid());
 }
 
-/// The schema before it had a version.
+/// This is the schema before schemas had versions.
 const FIRST: &str = "CREATE TABLE leasehold_locks (
     name TEXT NOT NULL PRIMARY KEY COLLATE BINARY, token INTEGER NOT NULL, lease TEXT, holder TEXT,
     boot TEXT, expires_at INTEGER, granted_at INTEGER, ending TEXT, disabled_reason TEXT,
@@ -162,7 +162,7 @@ async fn a_lease_row_reused_by_schema_1_is_valid_in_other_containers() {
     assert!(matches!(outcome, AcquireOutcome::Held(_)), "{outcome:?}");
     let record = new.get(&name("a")).await.unwrap().unwrap();
     assert!(record.lease.is_some(), "{record:?}");
-    // The earlier lease may also be one of before a reboot.
+    // The earlier lease may also be from before a reboot.
     let before = "UPDATE leasehold_locks SET set_at = set_at + 900000000000";
     crate::sql(&new, before).await;
     let outcome = new.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap();
@@ -181,7 +181,7 @@ async fn the_first_schema_is_used_unchanged_without_the_right_to_change_it() {
 }
 
 #[tokio::test]
-async fn the_printed_schema_says_how_to_go_on_from_the_first() {
+async fn the_printed_schema_upgrades_schema_1() {
     let (_folder, path) = place();
     let script = SqliteStore::schema(&Namespace::default()).unwrap();
     let upgrade = script.lines().filter_map(|line| line.strip_prefix("-- "));

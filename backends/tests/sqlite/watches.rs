@@ -40,7 +40,7 @@ async fn an_unpolled_watch_holds_no_connection() {
     let store = leasehold::sqlite::SqliteStore::in_memory(&Default::default()).await.unwrap();
     let mut hints = store.watch().await.unwrap();
     for _ in 0..20 {
-        // Abandons the stream's future wherever it stands, without dropping it.
+        // Abandons the stream's future at any point, without dropping it.
         let pause = Duration::from_millis(fastrand::u64(40..60));
         assert!(timeout(pause, hints.next()).await.is_err());
         timeout(Duration::from_secs(2), store.get(&name("a"))).await.unwrap().unwrap();

@@ -1,4 +1,5 @@
-//! Two bare conditional writes through each driver: the least that taking and giving back can cost.
+//! Measures two bare conditional writes through each driver: the least that acquire and release can
+//! cost.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use sqlx::{MySqlPool, PgPool, SqlitePool};
 
 use crate::median::{Result, median};
 
-/// The median time of setting a value where it is unset, and unsetting it where it is set.
+/// Measures the median time of setting a value where it is unset, and unsetting it where it is set.
 pub(crate) async fn two_writes(url: &str, warm_up: usize, rounds: usize) -> Result<Duration> {
     let scheme = url.split(':').next().unwrap_or_default();
     let mut floor = Floor::open(scheme, url).await?;

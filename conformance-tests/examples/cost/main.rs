@@ -1,9 +1,9 @@
-//! What a lock costs, and how promptly it is handed over: `cargo xtask cost`.
+//! Measures what a lock costs and how soon it is handed over: `cargo xtask cost`.
 //!
-//! For each server, started in a container unless `LEASEHOLD_TEST_<NAME>_URL` names one: the median
-//! of acquire and release of one name, beside the median of two bare conditional writes through the
-//! same driver; and the median time from the call of `release` to the grant of another client that
-//! waits for the name.
+//! Each server is started in a container unless `LEASEHOLD_TEST_<NAME>_URL` names one. For each it
+//! prints the median of acquire and release of one name, the median of two bare conditional writes
+//! through the same driver, and the median time from the call of `release` to the grant of another
+//! client that waits for the name.
 
 mod floor;
 mod median;
@@ -84,7 +84,8 @@ async fn lock_and_unlock(store: &Arc<dyn LockStore>) -> Result<Duration> {
     Ok(median(times))
 }
 
-/// Two clients with connections of their own, of which one waits while the other releases.
+/// Measures with two clients that have connections of their own, of which one waits while the other
+/// releases.
 async fn hand_over(url: &str) -> Result<Duration> {
     let clients = [leasehold::connect(url).await?, leasehold::connect(url).await?];
     let lock = |client: &Client| client.lock("hand-over");
@@ -96,7 +97,7 @@ async fn hand_over(url: &str) -> Result<Duration> {
             let guard = waiter.acquire(Duration::from_secs(30)).await;
             (guard, Instant::now())
         });
-        // Until it waits.
+        // By then the other client waits.
         tokio::time::sleep(Duration::from_millis(60)).await;
         let start = Instant::now();
         held.release().await?;

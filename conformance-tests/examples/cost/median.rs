@@ -1,4 +1,4 @@
-//! What both kinds of measurement share.
+//! This module has the median, which both kinds of measurement use.
 
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ fn renewal(name: &LockName, lease: LeaseId, ttl: Duration) -> RenewOptions {
     RenewOptions { name: name.clone(), lease, ttl }
 }
 
-/// Takes many names, some at a time.
+/// Acquires many names, a few at a time.
 async fn take_many(client: &Client, names: Vec<LockName>, ttl: Duration) -> CaseResult<Vec<Taken>> {
     let mut all = Vec::new();
     for some in names.chunks(50) {
@@ -67,7 +67,7 @@ async fn a_thousand_leases_are_answered_in_order(ctx: Ctx) -> CaseResult {
         }
     };
     let mut mixed: Vec<Taken> = [live.clone(), expired, released, ending, live].concat();
-    // By a foreign id: lost, whatever its name.
+    // These renewals have foreign ids, so each is lost, whatever its name.
     mixed.truncate(950);
     let foreign: Vec<Taken> = (0..50)
         .map(|number| Taken {
@@ -100,8 +100,7 @@ async fn a_lease_twice_in_a_batch_is_answered_twice(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = client.take(&name, ttl).await?;
-    let (own, foreign) =
-        (renewal(&name, taken.lease, ttl), renewal(&name, LeaseId::new(), ttl));
+    let (own, foreign) = (renewal(&name, taken.lease, ttl), renewal(&name, LeaseId::new(), ttl));
     let batch = [own.clone(), foreign.clone(), own.clone(), foreign, own];
     let outcomes = client.store().renew(&batch).await?;
     let extended: Vec<bool> =
@@ -114,7 +113,7 @@ async fn only_the_leases_in_force_are_extended(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let ttl = ctx.long_ttl();
     let all = take_many(&client, numbered(&ctx, "job", 8), ttl).await?;
-    // Two with their own ids; the others by foreign ids, or by each other's.
+    // Two renewals have their own ids. The others have foreign ids or each other's.
     let batch: Vec<_> = all
         .iter()
         .enumerate()
@@ -157,7 +156,7 @@ async fn overlapping_batches_at_once_all_succeed(ctx: Ctx) -> CaseResult {
     let ttl = ctx.long_ttl();
     let all = take_many(&clients[0], numbered(&ctx, "job", 60), ttl).await?;
     for _ in 0..10 {
-        // In orders that lock rows against each other.
+        // The orders differ, so that row locks could deadlock.
         race((0..8).map(|copy| {
             let client = clients[copy % 4].clone();
             let mut batch: Vec<_> = all.iter().map(|t| renewal(&t.name, t.lease, ttl)).collect();

@@ -1,5 +1,5 @@
-//! Promise `cancel-safe`: a dropped call leaves the store before or after the operation, its
-//! connection clean.
+//! Promise `cancel-safe`: a dropped call leaves the store as before or after the operation, and its
+//! connection can be used again.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -25,14 +25,14 @@ crate::case::cases! {
     ],
 }
 
-/// How many calls each case drops.
+/// Each case drops this many calls.
 const DROPS: usize = 80;
 
-/// A request that was sent may run this long at an idle server after its call was dropped.
+/// An idle server may work on a request for this long after its call was dropped.
 const SETTLED: Duration = Duration::from_millis(500);
 
-/// Waits until the requests of dropped calls have ended at the server: many times as long as the
-/// slowest of a few calls takes now.
+/// Waits until the requests of dropped calls have ended at the server. The wait is many times as
+/// long as the slowest of a few calls takes now.
 async fn settled(ctx: &Ctx, client: &Client) -> CaseResult {
     let (name, mut slowest) = (ctx.name("settled"), Duration::ZERO);
     for _ in 0..5 {
@@ -44,7 +44,7 @@ async fn settled(ctx: &Ctx, client: &Client) -> CaseResult {
     Ok(())
 }
 
-/// Drops the call after a few polls or microseconds, unless it is done by then.
+/// Drops the call after a few polls or microseconds, unless it has ended by then.
 async fn dropped(call: impl Future) {
     if fastrand::bool() {
         let pause = Duration::from_micros(fastrand::u64(0..1500));
@@ -68,7 +68,7 @@ fn numbered(ctx: &Ctx) -> Vec<LockName> {
     (0..DROPS).map(|number| ctx.name(&format!("job {number}"))).collect()
 }
 
-/// The store does everything that it should for a name that nobody uses any more.
+/// Asserts that the store does everything that it should for a name that nobody uses any longer.
 async fn assert_usable(ctx: &Ctx, client: &Client, name: &LockName) -> CaseResult {
     let taken = client.take(name, ctx.long_ttl()).await?;
     extended(client.renew(name, taken.lease, ctx.long_ttl()).await?);
@@ -92,7 +92,7 @@ async fn a_dropped_acquire_leaves_before_or_after(ctx: Ctx) -> CaseResult {
             assert_eq!(found.id, lease);
             assert!(found.left <= ttl && &found.holder == client.holder());
         }
-        // Granted before or now: the retry tells.
+        // The name was granted before or is granted now. The retry returns the same grant.
         let grant = granted(other.acquire(&name, lease, ttl).await?);
         if let Some(token) = before.and_then(|record| record.token) {
             assert_eq!(grant.token, token, "the grant was made once");
@@ -185,7 +185,7 @@ async fn dropped_reads_do_no_harm(ctx: Ctx) -> CaseResult {
 async fn dropped_calls_use_up_no_connections(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    // All at once, on one client: more than any pool has connections.
+    // All calls run at the same time on one client. They are more than any pool has connections.
     race((0..200).map(|number| {
         let (client, name) = (client.clone(), ctx.name(&format!("job {}", number % 50)));
         async move {

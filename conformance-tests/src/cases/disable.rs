@@ -1,4 +1,5 @@
-//! Promise `disable-wins`: a disabled name is granted to nobody, and its holder's renewals say so.
+//! Promise `disable-wins`: a disabled name is granted to nobody, and its holder's renewals report
+//! it.
 
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ async fn a_disabled_name_is_granted_to_nobody(ctx: Ctx) -> CaseResult {
 async fn a_disabled_name_stays_disabled_whatever_else_happens(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let ttl = ctx.long_ttl();
-    // The lease that is in force at the disable is released, runs out, or is renewed.
+    // The lease that is in force at the disable is released, expires, or is renewed.
     for end in ["released", "expired", "renewed"] {
         let name = ctx.name(end);
         let lease_ttl = if end == "expired" { ctx.short_ttl() } else { ttl };
@@ -68,7 +69,7 @@ async fn a_disabled_name_stays_disabled_whatever_else_happens(ctx: Ctx) -> CaseR
             assert_eq!(refused(outcome).reason.as_str(), "upkeep", "{end}");
         }
         let record = client.get(&name).await?.expect("it is on record");
-        assert!(record.disabled.is_some(), "{end}: the disable got lost");
+        assert!(record.disabled.is_some(), "{end}: the disable was lost");
         assert_eq!(client.enable(&name).await?, EnableOutcome::Enabled, "{end}");
     }
     Ok(())
@@ -114,7 +115,7 @@ async fn a_lease_that_was_told_to_end_ends_after_enable_too(ctx: Ctx) -> CaseRes
     let (holder, operator) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = holder.take(&name, ttl).await?;
-    // Disabled and enabled between two heartbeats: the holder has to stop all the same.
+    // The name was disabled and enabled between two heartbeats. The holder must still stop.
     operator.disable(&name, "restart it").await?;
     operator.enable(&name).await?;
     let (reason, left) = not_extended(holder.renew(&name, taken.lease, ttl * 2).await?);
@@ -162,7 +163,7 @@ async fn a_second_disable_keeps_the_first_reason(ctx: Ctx) -> CaseResult {
     first.give_back(&taken).await?;
     let kept = refused(second.acquire(&name, LeaseId::new(), ttl).await?);
     assert_eq!(kept.reason.as_str(), "the first");
-    // A later disable has a reason of its own.
+    // A later disable has its own reason.
     first.enable(&name).await?;
     assert_eq!(second.disable(&name, "the third").await?, DisableOutcome::Disabled);
     let kept = refused(first.acquire(&name, LeaseId::new(), ttl).await?);
@@ -173,7 +174,7 @@ async fn a_second_disable_keeps_the_first_reason(ctx: Ctx) -> CaseResult {
 async fn one_of_16_disables_at_once_is_the_disable(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     for round in 0..6 {
-        // A name never used, and from the second round of each on one that was.
+        // In the first round of each name it was never used, and in later rounds it was.
         let name = ctx.name(if round % 2 == 0 { "job" } else { "other" });
         let outcomes = race((0..16).map(|copy| {
             let (client, name) = (clients[copy % 4].clone(), name.clone());
@@ -246,13 +247,13 @@ async fn no_grant_begins_after_disable_returned(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     for round in 0..8 {
-        // 32 take and release it over and over, until each is refused.
+        // 32 clients acquire and release the name repeatedly until each is refused.
         let operator = {
             let (client, name) = (clients[0].clone(), name.clone());
             async move {
                 sleep(Duration::from_millis(fastrand::u64(0..15))).await;
                 assert_eq!(client.disable(&name, "upkeep").await?, DisableOutcome::Disabled);
-                // What is granted when `disable` returned is granted before it.
+                // A grant that is on record when `disable` returns was made before it.
                 let known = client.get(&name).await?.and_then(|record| record.token);
                 sleep(Duration::from_millis(20)).await;
                 let record = client.get(&name).await?.expect("it is on record");
@@ -266,11 +267,11 @@ async fn no_grant_begins_after_disable_returned(ctx: Ctx) -> CaseResult {
                 loop {
                     match client.try_take(&name, ttl).await? {
                         Ok(taken) => {
-                            // Only a lease granted before the disable is told of it.
+                            // Only a lease that was granted before the disable is told of it.
                             let outcome = client.renew(&name, taken.lease, ttl).await?;
                             assert_ne!(outcome, RenewOutcome::Lost, "nobody else took it");
                             client.give_back(&taken).await?;
-                            // A store that always answers at once would let no other task run.
+                            // If the store always replies at once, no other task would run.
                             tokio::task::yield_now().await;
                         }
                         Err(AcquireOutcome::Disabled(_)) => return Ok(()),
@@ -294,13 +295,11 @@ async fn a_racing_holder_is_told_by_its_next_renewal(ctx: Ctx) -> CaseResult {
     for round in 0..20 {
         let name = ctx.name(&format!("job {round}"));
         let lease = LeaseId::new();
-        let (granted, disabled) = tokio::join!(
-            holder.acquire(&name, lease, ttl),
-            operator.disable(&name, "upkeep"),
-        );
+        let (granted, disabled) =
+            tokio::join!(holder.acquire(&name, lease, ttl), operator.disable(&name, "upkeep"),);
         assert_eq!(disabled?, DisableOutcome::Disabled);
         match granted? {
-            // Granted before the disable, so it is to end.
+            // The lease was granted before the disable, so it must end.
             AcquireOutcome::Granted(_) => {
                 not_extended(holder.renew(&name, lease, ttl).await?);
             }
@@ -313,7 +312,8 @@ async fn a_racing_holder_is_told_by_its_next_renewal(ctx: Ctx) -> CaseResult {
 async fn an_operators_words_are_kept_byte_for_byte(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let long = "ü".repeat(Reason::MAX_BYTES / 2);
-    let words = ["'; DROP TABLE x --", "two\nlines\t\"quoted\" \\ 100 % $1", " padded ", "🚧", &long];
+    let words =
+        ["'; DROP TABLE x --", "two\nlines\t\"quoted\" \\ 100 % $1", " padded ", "🚧", &long];
     for (number, words) in words.into_iter().enumerate() {
         let name = ctx.name(&format!("job {number}"));
         let taken = client.take(&name, ctx.long_ttl()).await?;

@@ -1,4 +1,5 @@
-//! What the cases of the engine's promises share; no cases of its own.
+//! This module has helpers that the cases of the engine's promises share. It has no cases of its
+//! own.
 
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ use crate::gated::GatedStore;
 use crate::job_log::{JobBehaviour, JobLog};
 use crate::{CaseResult, Ctx};
 
-/// A ttl that heartbeats can keep, and that is short enough to wait for its end. A case that fails
-/// when the machine stalls for a part of it needs a [steady machine](crate::Need::SteadyMachine).
+/// Returns a ttl that heartbeats can renew in time and whose end a case can wait for. A case that
+/// fails when the machine stalls for a part of it needs a [steady
+/// machine](crate::Need::SteadyMachine).
 pub(super) fn ttl(ctx: &Ctx) -> Duration {
     ctx.in_steps(Duration::from_secs(3) * ctx.pace())
 }
 
-/// How long a `stop` may take in these cases.
+/// Returns how long a `stop` may take in these cases.
 pub(super) fn grace(ctx: &Ctx) -> Duration {
     ttl(ctx) / 3
 }
@@ -23,20 +25,20 @@ pub(super) fn settings(ctx: &Ctx) -> Settings {
     Settings::new().ttl(ttl(ctx))
 }
 
-/// A client on a store of its own.
+/// Opens a client with a store of its own.
 pub(super) async fn client(ctx: &Ctx) -> CaseResult<Client> {
     let store = ctx.backend().open(ctx.namespace()).await?;
     Ok(Client::builder(store).settings(settings(ctx)).build()?)
 }
 
-/// A client whose way to its store can be shut.
+/// Opens a client whose calls to its store can be blocked.
 pub(super) async fn gated(ctx: &Ctx) -> CaseResult<(Client, GatedStore)> {
     let gate = GatedStore::new(ctx.backend().open(ctx.namespace()).await?);
     let client = Client::builder(std::sync::Arc::new(gate.clone())).settings(settings(ctx));
     Ok((client.build()?, gate))
 }
 
-/// Has that instance campaign with a job that writes into the log.
+/// Starts a campaign of that instance, with a job that writes into the log.
 pub(super) fn campaign(
     election: Election,
     log: &JobLog,

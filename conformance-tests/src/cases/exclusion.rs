@@ -1,5 +1,5 @@
-//! Promise `exclusion`: by the store's own clock, at most one unexpired lease per name at any
-//! instant.
+//! Promise `exclusion`: by the store's own clock, at most one unexpired lease per name exists at
+//! any time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,7 +32,7 @@ async fn a_held_name_answers_who_holds_it_and_for_how_long(ctx: Ctx) -> CaseResu
     let ttl = ctx.long_ttl();
     let taken = first.take(&name, ttl).await?;
     for client in [&second, &first] {
-        // Another attempt of the holder itself is another's too.
+        // Another attempt of the same holder is refused too.
         let other = held(client.acquire(&name, LeaseId::new(), ttl).await?);
         assert_eq!(&other.holder, first.holder());
         assert_eq!(other.token, taken.token);
@@ -53,10 +53,14 @@ async fn one_of_32_contenders_is_granted(ctx: Ctx) -> CaseResult {
             async move { Ok(client.try_take(&name, ttl).await?) }
         }))
         .await?;
-        let (winners, losers): (Vec<_>, Vec<_>) =
-            outcomes.into_iter().partition(Result::is_ok);
+        let (winners, losers): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
         let winners: Vec<_> = winners.into_iter().flatten().collect();
-        assert_eq!(winners.len(), 1, "round {round}: {} were granted the name", winners.len());
+        assert_eq!(
+            winners.len(),
+            1,
+            "round {round}: {} clients were granted the name",
+            winners.len()
+        );
         let winner = &winners[0];
         for loser in losers.into_iter().filter_map(Result::err) {
             assert_eq!(held(loser).token, winner.token, "round {round}: losers see the winner");
@@ -82,10 +86,10 @@ async fn holders_among_32_contenders_never_overlap(ctx: Ctx) -> CaseResult {
         async move {
             for _ in 0..rounds {
                 let taken = client.take_when_free(&name, ttl).await?;
-                assert!(!inside.swap(true, Ordering::SeqCst), "two hold the name at once");
+                assert!(!inside.swap(true, Ordering::SeqCst), "two clients hold the name");
                 let seen = sections.load(Ordering::SeqCst);
                 yield_now().await;
-                // A plain write of what was read: an overlap loses one.
+                // This writes what was read before, so an overlap would lose an increment.
                 sections.store(seen + 1, Ordering::SeqCst);
                 assert!(inside.swap(false, Ordering::SeqCst), "two held the name at once");
                 trace.note_until(&taken, Instant::now());
@@ -107,7 +111,7 @@ async fn a_lease_lasts_as_long_as_the_store_said(ctx: Ctx) -> CaseResult {
         let taken = first.take_when_free(&name, ttl).await?;
         let next = second.take_when_free(&name, ttl).await?;
         let early = taken.trusted_until().saturating_duration_since(next.answered);
-        assert!(early <= CLOCK_TOLERANCE, "the next lease began {early:?} before the end of one");
+        assert!(early <= CLOCK_TOLERANCE, "a lease began {early:?} before the previous one ended");
         assert!(next.token > taken.token);
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! Promise `tokens-grow`: the tokens of a name strictly increase from grant to grant, whatever lies
+//! Promise `tokens-grow`: the tokens of a name strictly increase from grant to grant, whatever
+//! happens in between.
 //! between.
 
 use leasehold_core::{AcquireOutcome, FencingToken, LeaseId};
@@ -60,7 +61,7 @@ async fn token_increases_after_disable_and_enable(ctx: Ctx) -> CaseResult {
         client.disable(&name, "upkeep").await?;
         client.give_back(&taken).await?;
         client.enable(&name).await?;
-        // A name that is free while it is disabled keeps its number too.
+        // A name that is free while it is disabled keeps its token too.
         client.disable(&name, "more upkeep").await?;
         client.enable(&name).await?;
     }
@@ -93,7 +94,7 @@ async fn token_increases_after_the_record_is_deleted(ctx: Ctx) -> CaseResult {
 async fn token_increases_among_racing_clients(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    // Each contender sees its own tokens in order; together, none comes twice.
+    // Each contender gets its own tokens in order, and no token is granted twice.
     let tokens = race((0..32).map(|contender| {
         let (client, name) = (clients[contender % 4].clone(), name.clone());
         async move {

@@ -1,4 +1,4 @@
-//! Promise `shared-heartbeats`: many locks, few beats, one watch.
+//! Promise `shared-heartbeats`: many locks need few heartbeats and one watch.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn leases_share_their_heartbeats(ctx: Ctx) -> CaseResult {
         let lock = client.lock(format!("job {number}"))?.settings(&settings)?;
         guards.push(lock.acquire(ttl).await?);
     }
-    // Once everything was renewed together, it stays together.
+    // After all leases were renewed in one batch, they stay in one batch.
     renewed(LOCKS * 3).await;
     let (calls, renewals) = renewed(LOCKS * 3).await;
     assert!(calls * 20 <= renewals, "{calls} calls for {renewals} renewals");
@@ -51,7 +51,7 @@ async fn elections_share_one_watch(ctx: Ctx) -> CaseResult {
         handles.push(campaign(election, &log, number, JobBehaviour::Works(Duration::ZERO)));
     }
     log.wait_for_terms(20).await;
-    // It may come after all grants.
+    // The watch may open after all grants.
     while gate.watches() == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -1,4 +1,5 @@
-//! Promise `hints-only`: a watch wakes waiters early. It is a hint, and heartbeats give none.
+//! Promise `hints-only`: a watch wakes waiters early. It gives hints only, and heartbeats cause
+//! none.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use futures_util::StreamExt;
 use leasehold_core::{Hint, HintStream, LockName};
 use tokio::time::{sleep, timeout};
 
-use super::unknown::{PATIENCE, over_link};
+use super::unknown::{LIMIT, over_link};
 use crate::client::concerns;
 use crate::expect::extended;
 use crate::{CaseResult, Client, Ctx, Failure, Task, race, spawn};
@@ -27,7 +28,7 @@ crate::case::cases! {
 }
 
 /// Waits for a hint of the name.
-async fn hinted(hints: &mut HintStream, name: &LockName, patience: Duration) -> CaseResult {
+async fn hinted(hints: &mut HintStream, name: &LockName, limit: Duration) -> CaseResult {
     let wait = async {
         while let Some(hint) = hints.next().await {
             if concerns(&hint, name) {
@@ -36,16 +37,16 @@ async fn hinted(hints: &mut HintStream, name: &LockName, patience: Duration) -> 
         }
         Err(Failure::new("the watch ended"))
     };
-    timeout(patience, wait).await.unwrap_or_else(|_| {
-        Err(Failure::new(format!("no hint of {name:?} came within {patience:?}")))
+    timeout(limit, wait).await.unwrap_or_else(|_| {
+        Err(Failure::new(format!("no hint about {name:?} arrived within {limit:?}")))
     })
 }
 
-/// A watcher that polls its stream from now until it is told of the name.
-async fn watcher(client: &Client, name: &LockName, patience: Duration) -> CaseResult<Task<()>> {
+/// Starts a watcher that polls its stream from now until it receives a hint of the name.
+async fn watcher(client: &Client, name: &LockName, limit: Duration) -> CaseResult<Task<()>> {
     let mut hints = client.watch().await?;
     let name = name.clone();
-    Ok(spawn(async move { hinted(&mut hints, &name, patience).await }))
+    Ok(spawn(async move { hinted(&mut hints, &name, limit).await }))
 }
 
 async fn a_release_is_hinted_to_other_clients(ctx: Ctx) -> CaseResult {
@@ -89,7 +90,7 @@ async fn every_watcher_is_told(ctx: Ctx) -> CaseResult {
     let taken = clients[0].take(&name, ctx.long_ttl()).await?;
     sleep(ctx.hint_window()).await;
     let mut watchers = Vec::new();
-    // Four of each client, the holder's own included.
+    // Each client has four watchers, the holder included.
     for watching in 0..16 {
         watchers.push(watcher(&clients[watching % 4], &name, ctx.hint_patience()).await?);
     }
@@ -105,10 +106,10 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
     let (beating, end, ttl) = (ctx.name("beating"), ctx.name("end"), ctx.long_ttl());
     let lease = holder.take(&beating, ttl).await?.lease;
     let last = holder.take(&end, ttl).await?;
-    // What the grants may have hinted at is over by then.
+    // Hints that the grants may have caused have arrived by then.
     sleep(ctx.hint_window()).await;
     let mut hints = waiter.watch().await?;
-    let patience = ctx.hint_patience();
+    let limit = ctx.hint_patience();
     let watcher = spawn({
         let end = end.clone();
         async move {
@@ -122,8 +123,8 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
                     }
                 }
             };
-            // A watch that names nothing tells the end by anything, so the time ends it too.
-            let _ = timeout(patience, wait).await;
+            // The hint `Anything` does not name the end, so the wait also ends after some time.
+            let _ = timeout(limit, wait).await;
             Ok(seen)
         }
     });
@@ -134,9 +135,9 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
     }
     holder.give_back(&last).await?;
     let seen = watcher.join().await?;
-    // A hint of the grant may come late on a busy machine, but at most once or twice.
-    let beats = seen.iter().filter(|hint| concerns(hint, &beating)).count();
-    assert!(beats < heartbeats / 2, "heartbeats were hinted at: {seen:?}");
+    // On a busy machine a hint of the grant may arrive late, but at most once or twice.
+    let caused = seen.iter().filter(|hint| concerns(hint, &beating)).count();
+    assert!(caused < heartbeats / 2, "heartbeats caused hints: {seen:?}");
     Ok(())
 }
 
@@ -164,7 +165,7 @@ async fn many_changes_at_once_are_all_hinted(ctx: Ctx) -> CaseResult {
     }
     sleep(ctx.hint_window()).await;
     let mut hints = waiter.watch().await?;
-    let patience = ctx.hint_patience();
+    let limit = ctx.hint_patience();
     let watcher = spawn(async move {
         let mut missing: HashSet<LockName> = names.into_iter().collect();
         let wait = async {
@@ -176,7 +177,7 @@ async fn many_changes_at_once_are_all_hinted(ctx: Ctx) -> CaseResult {
                 }
             }
         };
-        let _ = timeout(patience, wait).await;
+        let _ = timeout(limit, wait).await;
         assert!(missing.is_empty(), "{} of 64 releases were not hinted at", missing.len());
         Ok(())
     });
@@ -207,7 +208,7 @@ async fn a_gap_is_followed_by_a_hint_or_the_end(ctx: Ctx) -> CaseResult {
     let name = ctx.name("job");
     let taken = near.take(&name, ctx.long_ttl()).await?;
     let mut hints = far.watch().await?;
-    let patience = ctx.hint_patience() + PATIENCE;
+    let limit = ctx.hint_patience() + LIMIT;
     let watcher = spawn({
         let name = name.clone();
         async move {
@@ -218,7 +219,7 @@ async fn a_gap_is_followed_by_a_hint_or_the_end(ctx: Ctx) -> CaseResult {
                     }
                 }
             };
-            let told = timeout(patience, wait).await;
+            let told = timeout(limit, wait).await;
             assert!(told.is_ok(), "the watcher was told nothing of a change that it missed");
             Ok(())
         }

@@ -26,7 +26,7 @@ async fn a_retry_returns_the_same_grant(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = first.take(&name, ttl).await?;
-    // A retry may come over another connection.
+    // A retry may use another connection.
     for client in [&first, &second, &first] {
         let again = granted(client.acquire(&name, taken.lease, ttl).await?);
         assert_eq!(again.token, taken.token, "a retry is not a new grant");
@@ -69,7 +69,7 @@ async fn duplicates_sent_at_once_are_one_grant(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     let ttl = ctx.long_ttl();
     for round in 0..10 {
-        // A free name of old, and one never used.
+        // One name is free after earlier use, and one was never used.
         let name = ctx.name(if round % 2 == 0 { "job" } else { "other" });
         let lease = LeaseId::new();
         let outcomes = race((0..16).map(|copy| {
@@ -105,7 +105,7 @@ async fn a_retry_after_the_end_is_no_old_grant(ctx: Ctx) -> CaseResult {
     let second = client.take(&expired, ctx.short_ttl()).await?;
     ctx.until_over(&client, &expired).await?;
     for old in [first, second] {
-        // Whether a late retry is granted anew is the store's choice; the old number never is.
+        // The store may grant a late retry again, but never with the old token.
         if let AcquireOutcome::Granted(grant) =
             client.acquire(&old.name, old.lease, ctx.long_ttl()).await?
         {
@@ -120,7 +120,7 @@ async fn a_retry_does_not_undo_a_disable(ctx: Ctx) -> CaseResult {
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = client.take(&name, ttl).await?;
     client.disable(&name, "upkeep").await?;
-    // Told of its grant or of the disable: either way it has no more than it had.
+    // The answer is its grant or the disable. In both cases it gains nothing.
     let outcome = client.acquire(&name, taken.lease, ttl).await?;
     match outcome {
         AcquireOutcome::Granted(grant) => assert_eq!(grant.token, taken.token),

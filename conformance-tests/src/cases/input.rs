@@ -1,4 +1,4 @@
-//! Input that cannot be right is refused with nothing written; the extremes that can be, are taken.
+//! Invalid input is refused and nothing is written. Extreme valid input is accepted.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ async fn a_ttl_that_cannot_be_granted_is_refused(ctx: Ctx) -> CaseResult {
     }
     let taken = client.take(&name, ctx.long_ttl()).await?;
     for ttl in impossible_ttls(&ctx) {
-        // A retry that asks for the impossible is no better.
+        // A retry with an invalid ttl is refused too.
         let options = client.options(taken.lease, ttl);
         let error = client.store().acquire(&name, &options).await.expect_err("it is impossible");
         assert_eq!(error.kind(), ErrorKind::Invalid, "{ttl:?}: {error}");
@@ -78,15 +78,15 @@ async fn the_shortest_and_the_longest_ttl_are_granted(ctx: Ctx) -> CaseResult {
 
 async fn a_ttl_between_two_steps_is_rounded_up(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
-    let odd = ctx.long_ttl() + Duration::new(1, 123_456_789);
+    let uneven = ctx.long_ttl() + Duration::new(1, 123_456_789);
     let asked = Instant::now();
-    let grant = granted(client.acquire(&ctx.name("job"), LeaseId::new(), odd).await?);
-    // Less is left if the answer was lost and the request repeated.
+    let grant = granted(client.acquire(&ctx.name("job"), LeaseId::new(), uneven).await?);
+    // Less time is left if the answer was lost and the request was repeated.
     let passed = asked.elapsed() + Duration::from_millis(1);
     let step = ctx.capabilities().ttl_step;
     assert!(
-        grant.left <= odd + step && grant.left + passed >= odd,
-        "{:?} granted of {odd:?}, in steps of {step:?}",
+        grant.left <= uneven + step && grant.left + passed >= uneven,
+        "{:?} granted of {uneven:?}, in steps of {step:?}",
         grant.left
     );
     Ok(())

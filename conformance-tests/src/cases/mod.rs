@@ -1,8 +1,8 @@
-//! The cases, grouped into modules by subject; each names the [`Promise`](crate::Promise) that it
-//! holds up.
+//! The modules below contain the cases, grouped by subject. Each case names the
+//! [`Promise`](crate::Promise) that it holds up.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
 
-/// Declares the modules of cases and puts their tables together; one line per module.
+/// Declares the modules of cases and joins their tables. Each module takes one line.
 macro_rules! modules {
     ($($module:ident),+ $(,)?) => {
         $(mod $module;)+

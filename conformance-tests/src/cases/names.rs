@@ -16,22 +16,23 @@ crate::case::cases! {
     ],
 }
 
-/// Names that one store or another would take for each other, or for something else.
+/// Returns names that a store might take for each other or for something else.
 fn look_alikes(ctx: &Ctx) -> Vec<LockName> {
     let names = [
-        // Case, padding and other white space.
+        // These differ in case, padding and other white space.
         "a", "A", "a ", " a", "a  ", "a\t", "a\n", "a\r\n", "\na", "a\u{a0}", "a\u{200b}",
-        // One letter in two spellings, and what a collation takes for it.
+        // These are one letter in two spellings, and letters that a collation may treat as equal.
         "á", "a\u{301}", "â", "å", "ß", "ss", "ẞ", "ı", "i", "I", "İ", "ﬁ", "fi", "æ", "ae",
-        // What a query language reads.
+        // A query language gives these characters a meaning.
         "a%", "a_", "a*", "a?", "a[b]", "a'", "a''", "a\"", "a`", "a\\", "a\\\\", "a;--", "%", "_",
         "*", "?", "a|b", "^a", "a$", "(a)",
-        // What a datastore reads as structure.
+        // A datastore may read these as structure.
         "a/b", "a//b", "/a", "a/", "a.b", ".a", "a.", "..", ".", "$a", "$", "a$b", "{a}", "{a}b",
         "{}", "a:b", ":", "a::b", "a,b", "a=b", "a#b", "a@b", "a&b", "a+b", "a%20", "a b", "-a",
-        // What a reader takes for a value.
+        // A parser may read these as values.
         "null", "NULL", "0", "00", "0.0", "-0", "1", "01", "1e0", "true", "NaN", "[]", "\"a\"",
-        // Beyond the first plane, from right to left, and control characters.
+        // These are beyond the first plane or written from right to left, or are control
+        // characters.
         "😀", "😀 ", "👩\u{200d}💻", "👩", "شغل", "仕事", "\u{1}", "\u{7f}", "\u{feff}a", "\u{fffd}",
         "\u{10ffff}", "\u{e000}",
     ];
@@ -77,7 +78,7 @@ async fn look_alikes_are_listed_byte_for_byte_in_byte_order(ctx: Ctx) -> CaseRes
 async fn a_release_frees_no_look_alike(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let mut all = take_all(&ctx, &client).await?;
-    // Every lease by every other name, too.
+    // Every lease is also tried with every other name.
     for pair in all.windows(2) {
         let outcome = client.release(&pair[1].name, pair[0].lease).await?;
         assert_eq!(outcome, ReleaseOutcome::NotHeld, "{:?} for {:?}", pair[1].name, pair[0].name);

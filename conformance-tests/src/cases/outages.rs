@@ -1,6 +1,6 @@
-//! Promises `calls-end` and `trust-ends-first` when a server stops, starts again, freezes, is slow
-//! or is out of reach: no call outlives its limit, no lease is trusted past its deadline, and nothing
-//! needs a restart of the application.
+//! These cases stop, restart, freeze, slow down or cut off a server. They check the promises
+//! `calls-end` and `trust-ends-first`: no call outlives its limit, no lease is trusted past its
+//! deadline, and the application need not be restarted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use leasehold_core::{Client as Engine, ErrorKind, Guard, Hint, LeaseId, LockStor
 use tokio::time::{sleep, timeout};
 
 use super::engine::ttl;
-use super::unknown::{PATIENCE, over_link};
+use super::unknown::{LIMIT, over_link};
 use crate::expect::{extended, granted};
 use crate::{CaseResult, Client, Ctx, Failure, Victim, spawn};
 
@@ -37,22 +37,22 @@ async fn engine(ctx: &Ctx, server: &dyn Victim, settings: Settings) -> CaseResul
     Ok(Engine::builder(store).settings(settings).build()?)
 }
 
-/// Tries until it is had: the first calls may meet dead connections.
+/// Tries until the lock is acquired, because the first calls may use dead connections.
 async fn take(engine: &Engine, lock: &str) -> CaseResult<Guard> {
     let taking = async {
         loop {
-            match engine.lock(lock)?.acquire(PATIENCE).await {
+            match engine.lock(lock)?.acquire(LIMIT).await {
                 Ok(guard) => return Ok(guard),
                 Err(error) if error.is_transient() => sleep(Duration::from_millis(100)).await,
                 Err(error) => return Err(error.into()),
             }
         }
     };
-    in_time("the lock is never had", taking).await?
+    in_time("the lock is never acquired", taking).await?
 }
 
 async fn in_time<T>(otherwise: &str, future: impl Future<Output = T>) -> CaseResult<T> {
-    timeout(PATIENCE, future).await.map_err(|_| Failure::new(otherwise))
+    timeout(LIMIT, future).await.map_err(|_| Failure::new(otherwise))
 }
 
 async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
@@ -60,43 +60,45 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     // One lease outlasts the restart, the other does not.
     let long = Settings::new().ttl(ctx.in_steps(Duration::from_secs(240)));
     let long = long.heartbeat_interval(Duration::from_secs(5)).heartbeat_retries(60);
-    let patient = engine(&ctx, &*server, long).await?;
-    let hasty = engine(&ctx, &*server, Settings::new().ttl(ttl(&ctx))).await?;
-    let kept = take(&patient, "kept").await?;
-    let lost = take(&hasty, "lost").await?;
-    // Polled all the time, as the engine does.
-    let mut hints = hasty.store().watch().await?;
+    let long_lease = engine(&ctx, &*server, long).await?;
+    let short_lease = engine(&ctx, &*server, Settings::new().ttl(ttl(&ctx))).await?;
+    let kept = take(&long_lease, "kept").await?;
+    let lost = take(&short_lease, "lost").await?;
+    // The watch is polled all the time, as the engine does.
+    let mut hints = short_lease.store().watch().await?;
     let told = Arc::new(AtomicBool::new(false));
-    let (heard, name) = (Arc::clone(&told), ctx.name("lost"));
+    let (seen, name) = (Arc::clone(&told), ctx.name("lost"));
     let _listening = spawn(async move {
         while let Some(hint) = hints.next().await {
-            heard.fetch_or(hint == Hint::Name(name.clone()), Ordering::Relaxed);
+            seen.fetch_or(hint == Hint::Name(name.clone()), Ordering::Relaxed);
         }
         Ok(())
     });
     server.stop().await?;
-    in_time("its loss is never told", lost.lost()).await?;
+    in_time("its loss is never reported", lost.lost()).await?;
     assert!(!lost.is_held());
     assert!(kept.is_held(), "its lease lasts longer than the outage");
-    let asked = in_time("a call to a stopped server never ends", hasty.status("kept")).await?;
-    let error = asked.expect_err("nobody answers");
+    let asked =
+        in_time("a call to a stopped server never ends", short_lease.status("kept")).await?;
+    let error = asked.expect_err("the server must be unreachable");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     server.start_again().await?;
-    // The same clients go on, and so does the watch.
-    let next = take(&hasty, "lost").await?;
+    // The same clients continue, and so does the watch.
+    let next = take(&short_lease, "lost").await?;
     assert!(next.token() > lost.token());
     assert!(next.is_held() && !lost.is_held());
-    // A busy machine may take longer than a release of such a short lease does.
-    next.release_within(PATIENCE).await?;
+    // On a busy machine the release may take longer than such a short lease lasts.
+    next.release_within(LIMIT).await?;
     let released = async {
         while !told.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(100)).await;
-            take(&hasty, "lost").await?.release_within(PATIENCE).await?;
+            take(&short_lease, "lost").await?.release_within(LIMIT).await?;
         }
         Ok::<_, Failure>(())
     };
-    in_time("the watch is dead", released).await??;
-    // What is left now may be as much as a heartbeat ever gives: its end is what moves.
+    in_time("the watch gives no hint", released).await??;
+    // The remaining time may already be as much as a heartbeat ever gives, so the case compares
+    // ends.
     let end = || Instant::now() + kept.remaining();
     let before = end();
     let renewed = async {
@@ -104,12 +106,12 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
             sleep(Duration::from_millis(100)).await;
         }
     };
-    in_time("its heartbeats do not go on", renewed).await?;
+    in_time("its heartbeats do not continue", renewed).await?;
     assert!(kept.is_held(), "the server forgot a lease that was in force");
-    assert!(hasty.lock("kept")?.try_acquire().await?.is_none());
+    assert!(short_lease.lock("kept")?.try_acquire().await?.is_none());
     let token = kept.token();
-    kept.release_within(PATIENCE).await?;
-    assert!(take(&hasty, "kept").await?.token() > token);
+    kept.release_within(LIMIT).await?;
+    assert!(take(&short_lease, "kept").await?.token() > token);
     Ok(())
 }
 
@@ -132,15 +134,15 @@ async fn a_frozen_server_ends_calls_and_trust(ctx: Ctx) -> CaseResult {
     };
     let (acquired, renewed, read) = in_time("a call to a frozen server never ends", calls).await?;
     for error in [acquired.map(drop), renewed.map(drop)] {
-        let error = error.expect_err("nobody answers");
+        let error = error.expect_err("the server must be unreachable");
         assert!(error.is_transient(), "{error:?}");
     }
-    assert_eq!(read.expect_err("nobody answers").kind(), ErrorKind::Unavailable);
-    in_time("its loss is never told", guard.lost()).await?;
+    assert_eq!(read.expect_err("the server must be unreachable").kind(), ErrorKind::Unavailable);
+    in_time("its loss is never reported", guard.lost()).await?;
     assert!(!guard.is_held());
     server.resume().await?;
     assert!(take(&holder, "job").await?.token() > guard.token());
-    // The same client goes on, and its retry is told of the grant if there was one.
+    // The same client continues, and its retry returns the grant if there was one.
     granted(client.acquire(&other, lease, long).await?);
     extended(client.renew(&taken.name, taken.lease, long).await?);
     Ok(())
@@ -152,8 +154,8 @@ async fn a_slow_server_is_waited_for(ctx: Ctx) -> CaseResult {
     let taken = client.take(&ctx.name("job"), ctx.long_ttl()).await?;
     extended(client.renew(&taken.name, taken.lease, ctx.long_ttl()).await?);
     client.give_back(&taken).await?;
-    // And one that is too slow is given up.
-    link.slow(PATIENCE * 2).await;
+    // A link that is too slow makes the call time out.
+    link.slow(LIMIT * 2).await;
     let options = client.options(LeaseId::new(), ctx.long_ttl());
     let asked = client.store().acquire(&taken.name, &options);
     let error = in_time("a call never ends", asked).await?.expect_err("it is too slow");
@@ -166,14 +168,14 @@ async fn whoever_follows_a_cut_off_holder_comes_after_its_trust(ctx: Ctx) -> Cas
     let (link, far) = over_link(&ctx).await?;
     let settings = Settings::new().ttl(ttl(&ctx));
     let engine = Engine::builder(far.store().clone()).settings(settings).build()?;
-    let guard = engine.lock("job")?.acquire(PATIENCE).await?;
+    let guard = engine.lock("job")?.acquire(LIMIT).await?;
     link.cut().await;
     let (name, long) = (ctx.name("job"), ctx.long_ttl());
     let next = near.take_when_free(&name, long);
-    let next = in_time("nobody ever follows", next).await??;
+    let next = in_time("nobody ever takes over", next).await??;
     assert!(!guard.is_held(), "two hold the lock");
     assert!(next.token > guard.token());
-    in_time("its loss is never told", guard.lost()).await?;
+    in_time("its loss is never reported", guard.lost()).await?;
     link.restore().await;
     near.give_back(&next).await?;
     assert!(take(&engine, "job").await?.token() > next.token);

@@ -1,4 +1,4 @@
-//! Promise `own-pool`: a store can be built on the pool that the application has already.
+//! Promise `own-pool`: a store can be built on a pool that the application already has.
 
 use leasehold_core::LeaseId;
 
@@ -39,7 +39,7 @@ async fn the_application_goes_on_using_its_pool(ctx: Ctx) -> CaseResult {
     let Pooled { store, use_pool } = on_own_pool(&ctx).await?;
     let client = Client::new(store);
     let ttl = ctx.long_ttl();
-    // The store, its watch and the application together, on a pool of two.
+    // The store, its watch and the application share a pool of two connections.
     let _hints = client.watch().await?;
     race((0..32).map(|number| {
         let (client, name) = (client.clone(), ctx.name(&format!("job {}", number % 4)));
@@ -51,13 +51,13 @@ async fn the_application_goes_on_using_its_pool(ctx: Ctx) -> CaseResult {
         }
     }))
     .await?;
-    // A holder sits on no connection.
+    // A holder keeps no connection.
     let _held = client.take(&ctx.name("held"), ttl).await?;
     for _ in 0..4 {
         use_pool().await?;
     }
     drop((client, _hints));
-    // The pool is the application's: it outlives the store.
+    // The pool belongs to the application and outlives the store.
     use_pool().await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Instances make themselves known, by one record each; nothing is decided by it.
+//! Instances announce themselves with one record each. Nothing is decided by these records.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use leasehold_core::{
 use uuid::Uuid;
 
 use super::engine::{campaign, client};
-use crate::client::patiently;
+use crate::client::retry_while_busy;
 use crate::job_log::{JobBehaviour, JobLog};
 use crate::{CaseResult, Client, Ctx, Failure};
 
@@ -34,11 +34,14 @@ fn presence(campaigns: &[&str]) -> Presence {
     Presence { holder: Holder::current(), campaigns, unlisted: 0 }
 }
 
-/// Like the client's other calls; a store that keeps no instances has no such cases.
+/// Repeats the call like the client's other calls. A store without instance records ignores such
+/// cases.
 async fn announce(client: &Client, presence: &Presence, ttl: Duration) -> CaseResult {
     let store = client.store();
-    match patiently!(store.announce(presence, ttl), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown)
-    {
+    match retry_while_busy!(
+        store.announce(presence, ttl),
+        ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
+    ) {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             Err(Failure::ignored("the store keeps no instances"))
         }
@@ -48,12 +51,12 @@ async fn announce(client: &Client, presence: &Presence, ttl: Duration) -> CaseRe
 
 async fn withdraw(client: &Client, instance: Uuid) -> Result<()> {
     let store = client.store();
-    patiently!(store.withdraw(instance), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown)
+    retry_while_busy!(store.withdraw(instance), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown)
 }
 
 async fn known(client: &Client) -> Result<Vec<InstanceRecord>> {
     let store = client.store();
-    patiently!(store.instances(), ErrorKind::Unavailable)
+    retry_while_busy!(store.instances(), ErrorKind::Unavailable)
 }
 
 async fn said(client: &Client) -> Result<Vec<Presence>> {
@@ -104,7 +107,7 @@ async fn one_that_says_nothing_more_is_forgotten(ctx: Ctx) -> CaseResult {
     }
     assert!(asked.elapsed() + ctx.coarseness() >= ttl, "it was forgotten early");
     assert_eq!(said(&client).await?, [other]);
-    // It may come back, as after a pause.
+    // The instance may come back, for instance after a pause.
     announce(&client, &silent, ctx.long_ttl()).await?;
     assert_eq!(known(&client).await?.len(), 2);
     Ok(())
@@ -158,7 +161,7 @@ async fn many_at_once_are_all_known(ctx: Ctx) -> CaseResult {
         let client = clients[number % clients.len()].clone();
         tokio::spawn(async move {
             let here = presence(&["a"]);
-            // Each says it twice, as heartbeats do.
+            // Each instance announces itself twice, as heartbeats do.
             announce(&client, &here, ttl).await?;
             announce(&client, &here, ttl).await?;
             CaseResult::Ok(here.holder.instance)
@@ -200,27 +203,27 @@ async fn an_impossible_ttl_is_refused(ctx: Ctx) -> CaseResult {
 }
 
 async fn elections_make_their_instance_known(ctx: Ctx) -> CaseResult {
-    let (leader, heir) = (client(&ctx).await?, client(&ctx).await?);
+    let (leader, follower) = (client(&ctx).await?, client(&ctx).await?);
     let observer = ctx.open().await?;
-    // Ignored here where the store keeps none.
+    // A store without instance records ignores the case here.
     announce(&observer, &presence(&["z"]), ctx.in_steps(Duration::ZERO)).await?;
     let (log, works) = (JobLog::default(), || JobBehaviour::Works(Duration::ZERO));
     let first = campaign(leader.election("job")?, &log, 1, works());
     let other = campaign(leader.election("another")?, &log, 1, works());
-    let second = campaign(heir.election("job")?, &log, 2, works());
+    let second = campaign(follower.election("job")?, &log, 2, works());
     let of = |client: &leasehold_core::Client, names: &[&str]| {
         let campaigns = presence(names).campaigns;
         Presence { holder: client.holder().clone(), campaigns, unlisted: 0 }
     };
-    let both = [of(&leader, &["another", "job"]), of(&heir, &["job"])];
+    let both = [of(&leader, &["another", "job"]), of(&follower, &["job"])];
     until(&observer, |said| both.iter().all(|one| said.contains(one))).await?;
     other.shutdown().await;
     until(&observer, |said| said.contains(&of(&leader, &["job"]))).await?;
     first.shutdown().await;
-    // It does not wait for its record to run out.
+    // The withdrawal takes effect before the record expires.
     until(&observer, |said| said.iter().all(|one| one.holder != *leader.holder())).await?;
     second.shutdown().await;
-    until(&observer, |said| said.iter().all(|one| one.holder != *heir.holder())).await
+    until(&observer, |said| said.iter().all(|one| one.holder != *follower.holder())).await
 }
 
 async fn until(client: &Client, holds: impl Fn(&[Presence]) -> bool) -> CaseResult {

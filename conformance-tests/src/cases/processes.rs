@@ -23,7 +23,7 @@ crate::case::cases! {
 const PROCESSES: u32 = 6;
 const ROUNDS: u32 = 25;
 
-/// A file that all workers append to, removed after the case.
+/// All workers append to this file. It is removed after the case.
 struct Notes(PathBuf);
 
 impl Notes {
@@ -36,7 +36,7 @@ impl Notes {
 
 impl Drop for Notes {
     fn drop(&mut self) {
-        // The folder for temporary files is emptied by others too.
+        // Other programs may also empty the folder for temporary files.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -48,8 +48,9 @@ fn contend(ctx: &Ctx, name: &LockName, rounds: u32, notes: &Notes) -> Role {
 async fn holders_in_many_processes_never_overlap(ctx: Ctx) -> CaseResult {
     let notes = Notes::new(&ctx)?;
     let role = contend(&ctx, &ctx.name("job"), ROUNDS, &notes);
-    let workers =
-        (0..PROCESSES).map(|_| Worker::start(&ctx, role.clone())).collect::<CaseResult<Vec<_>>>()?;
+    let workers = (0..PROCESSES)
+        .map(|_| Worker::start(&ctx, role.clone()))
+        .collect::<CaseResult<Vec<_>>>()?;
     for worker in workers {
         worker.finish().await?;
     }
@@ -71,7 +72,7 @@ async fn a_killed_holder_is_succeeded_when_its_lease_runs_out(ctx: Ctx) -> CaseR
         worker.kill().await?;
         let taken = client.take_when_free(&name, ctx.long_ttl()).await?;
         let early = (asked + left).saturating_duration_since(taken.answered);
-        assert!(early <= CLOCK_TOLERANCE, "taken over {early:?} before the lease was over");
+        assert!(early <= CLOCK_TOLERANCE, "taken over {early:?} before the lease ended");
         assert!(taken.token.get() > token, "token {} after {token}", taken.token);
     }
     Ok(())
@@ -80,7 +81,7 @@ async fn a_killed_holder_is_succeeded_when_its_lease_runs_out(ctx: Ctx) -> CaseR
 async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (doomed, survived) = (Notes::new(&ctx)?, ctx.name("job"));
-    // Its ttl is short, since some are killed while they hold the name.
+    // The ttl is short, because some workers are killed while they hold the name.
     let role = |rounds| Role::Contend {
         name: survived.clone(),
         rounds,
@@ -90,11 +91,11 @@ async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
     for _ in 0..3 {
         let start = || Worker::start(&ctx, role(1_000_000));
         let mut workers = (0..2).map(|_| start()).collect::<CaseResult<Vec<_>>>()?;
-        // Until they are at it.
+        // The case waits until the workers have started.
         let before = std::fs::metadata(&doomed.0)?.len();
         while std::fs::metadata(&doomed.0)?.len() < before + 200 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            // On a busy machine a process may find that its lease ran out, and give up.
+            // On a busy machine a process may find that its lease has expired, and end.
             for worker in &mut workers {
                 if worker.has_ended() {
                     *worker = start()?;
@@ -104,7 +105,7 @@ async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
         for worker in workers {
             worker.kill().await?;
         }
-        // A transaction that a dead client left open would be in the way for longer.
+        // A transaction that a dead client left open would block the name for longer.
         let taken = client.take_when_free(&survived, ctx.long_ttl()).await?;
         client.give_back(&taken).await?;
     }

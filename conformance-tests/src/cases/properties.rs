@@ -1,5 +1,5 @@
-//! All promises about single calls at once: whatever was called before, in whatever order and by
-//! whichever client, each answer is the one of the model.
+//! These cases test all promises about single calls together: whatever was called before, in any
+//! order and by any client, each answer is one that the model allows.
 
 use crate::sequences::play_many;
 use crate::{CaseResult, Ctx};

@@ -1,4 +1,4 @@
-//! Removing the records of unused names.
+//! Pruning removes the records of unused names.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ crate::case::cases! {
     ],
 }
 
-/// Removes all names that are unused now.
+/// These options remove all names that are unused now.
 const NOW: PruneOptions =
     PruneOptions { unused_for: Duration::ZERO, after: None, limit: 100, dry_run: false };
 
@@ -108,14 +108,13 @@ async fn names_are_pruned_page_by_page_in_byte_order(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// A record is checked and removed in one operation: a lease that is granted at the same time stays.
+/// A record is checked and removed in one operation, so a lease that is granted in between stays.
 async fn prune_and_acquire_at_once_lose_no_lease(ctx: Ctx) -> CaseResult {
     let (client, other) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("job");
     let mut latest = None;
     for _ in 0..20 {
-        let (pruned, taken) =
-            tokio::join!(other.prune(&NOW), client.take(&name, ctx.long_ttl()));
+        let (pruned, taken) = tokio::join!(other.prune(&NOW), client.take(&name, ctx.long_ttl()));
         let lease = taken?;
         pruned?;
         assert!(Some(lease.token) > latest, "{:?} is not above {latest:?}", lease.token);

@@ -1,4 +1,4 @@
-//! What a store knows of its names: `get` and `list`.
+//! Reading the names that a store has: `get` and `list`.
 
 use std::collections::BTreeSet;
 
@@ -110,7 +110,7 @@ async fn all_clients_see_the_same_records(ctx: Ctx) -> CaseResult {
     let name = ctx.name("job");
     for writer in &clients {
         let taken = writer.take(&name, ctx.long_ttl()).await?;
-        // At once: no replica and no cache may be behind.
+        // The record is visible at once, so no stale replica or cache is read.
         for reader in &clients {
             assert_eq!(reader.holder_of(&name).await?, Some(taken.lease));
             assert_eq!(reader.names("").await?, std::slice::from_ref(&name));
@@ -133,7 +133,7 @@ async fn a_list_comes_in_byte_order(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// All pages of that size, one after the other.
+/// Returns all pages of that size, one after the other.
 async fn pages(client: &Client, prefix: &str, limit: usize) -> CaseResult<Vec<Vec<String>>> {
     let mut options = ListOptions { prefix: prefix.to_owned(), after: None, limit };
     let mut pages = Vec::new();
@@ -210,7 +210,7 @@ async fn a_prefix_may_be_a_whole_name(ctx: Ctx) -> CaseResult {
     assert_eq!(texts(client.names("job 1").await?), ["job 1"]);
     assert_eq!(texts(client.names(&long).await?), std::slice::from_ref(&long));
     assert_eq!(texts(client.names(&umlauts).await?), [umlauts]);
-    // No name is as long, which is no reason to fail.
+    // No name is that long, but the call does not fail.
     assert_eq!(client.names(&format!("{long}x")).await?, []);
     Ok(())
 }
@@ -223,7 +223,7 @@ async fn prefix_and_page_go_together(ctx: Ctx) -> CaseResult {
         assert_eq!(pages(&client, "b%", limit).await?.concat(), ["b%", "b%1", "b%2"]);
     }
     for (after, expected) in [("a", &["b1", "b2"][..]), ("b1", &["b2"]), ("c", &[])] {
-        // What the page starts after may lie before or behind all that have the prefix.
+        // The page may start after a name that sorts before or after all names with the prefix.
         let options = ListOptions {
             prefix: "b".into(),
             after: Some(ctx.name(after)),

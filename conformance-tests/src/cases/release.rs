@@ -1,4 +1,4 @@
-//! Promise `release-only-own`: release touches only its own lease id.
+//! Promise `release-only-own`: release affects only the lease with its own id.
 
 use leasehold_core::{LeaseId, ReleaseOutcome};
 
@@ -26,7 +26,7 @@ async fn a_released_name_is_free_at_once(ctx: Ctx) -> CaseResult {
         client.give_back(&taken).await?;
         assert_eq!(other.holder_of(&name).await?, None);
         let next = other.take(&name, ttl).await?;
-        // The id is the right to the lease, over whichever client it comes.
+        // The lease id is sufficient to release the lease, from any client.
         client.give_back(&next).await?;
     }
     Ok(())
@@ -86,7 +86,8 @@ async fn a_name_never_used_stays_unused(ctx: Ctx) -> CaseResult {
 async fn only_the_one_name_is_released(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (one, other, ttl) = (ctx.name("one"), ctx.name("other"), ctx.long_ttl());
-    // The same id for two names, which no application does: the pair of both decides.
+    // The same id is used for two names, which no application does. The name and the id decide
+    // together.
     let lease = LeaseId::new();
     client.acquire(&one, lease, ttl).await?;
     client.acquire(&other, lease, ttl).await?;

@@ -1,4 +1,4 @@
-//! Promise `renew-only-in-force`: renew extends only an unexpired lease of that very id.
+//! Promise `renew-only-in-force`: renew extends only an unexpired lease with that id.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ async fn a_renewal_extends_the_lease_from_now(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// Renews for two ttls, or says that the machine stood still for too long to tell anything.
+/// Renews for two ttls, or reports that the machine stalled for too long.
 async fn outlives_its_first_ttl(ctx: &Ctx, taken: &Taken, clients: &[Client]) -> CaseResult<bool> {
     let (name, ttl) = (&taken.name, taken.left);
     let mut trusted_until = taken.trusted_until();
@@ -63,14 +63,14 @@ async fn outlives_its_first_ttl(ctx: &Ctx, taken: &Taken, clients: &[Client]) ->
 async fn a_renewed_lease_outlives_its_first_ttl(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(2).await?;
     for attempt in 0..6 {
-        // The lease is longer at each attempt, since the machine stalled for too long.
+        // The lease is longer at each attempt, because the machine stalled for too long.
         let ttl = ctx.in_steps(ctx.short_ttl() * 3 * 2_u32.pow(attempt));
         let taken = clients[0].take(&ctx.name(&format!("job {attempt}")), ttl).await?;
         if outlives_its_first_ttl(&ctx, &taken, &clients).await? {
             return Ok(());
         }
     }
-    Err(Failure::new("this machine stood still for longer than a ttl, six times over"))
+    Err(Failure::new("this machine stalled for longer than a ttl, six times over"))
 }
 
 async fn an_expired_lease_is_lost(ctx: Ctx) -> CaseResult {
@@ -107,7 +107,7 @@ async fn a_released_lease_is_lost(ctx: Ctx) -> CaseResult {
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let old = first.take(&name, ttl).await?;
     first.give_back(&old).await?;
-    // A heartbeat that was under way when the lock was released.
+    // This heartbeat was sent before the lock was released.
     assert_eq!(first.renew(&name, old.lease, ttl).await?, RenewOutcome::Lost);
     assert_eq!(second.holder_of(&name).await?, None, "a late heartbeat resurrects nothing");
     let new = second.take(&name, ttl).await?;
@@ -157,7 +157,7 @@ async fn a_renewal_never_overlaps_a_takeover(ctx: Ctx) -> CaseResult {
     for round in 0..6 {
         let name = ctx.name(&format!("job {round}"));
         let old = clients[0].take(&name, ttl).await?;
-        // Around the end of the lease, now a little before and now a little after.
+        // The pause ends shortly before or shortly after the end of the lease.
         let pause = ttl.saturating_sub(Duration::from_millis(10 * round));
         let outcomes = race((0..32).map(|contender| {
             let (client, name, old) = (clients[contender % 4].clone(), name.clone(), old.clone());
@@ -181,9 +181,9 @@ async fn a_renewal_never_overlaps_a_takeover(ctx: Ctx) -> CaseResult {
         .await?;
         let renewed_until = outcomes.iter().filter_map(|(until, _)| *until).max();
         let takers: Vec<&Taken> = outcomes.iter().filter_map(|(_, taken)| taken.as_ref()).collect();
-        // The order is that of the store, since answers may arrive in another one.
+        // Tokens give the store's order, because answers may arrive in another order.
         let first = takers.iter().min_by_key(|taken| taken.token);
-        // Where 32 calls take longer than the ttl, a second takeover may follow the first's end.
+        // If 32 calls take longer than the ttl, a second takeover may follow the end of the first.
         let trace = Trace::new();
         takers.iter().for_each(|taken| trace.note_until_expiry(taken));
         trace.assert_exclusive();
@@ -191,7 +191,7 @@ async fn a_renewal_never_overlaps_a_takeover(ctx: Ctx) -> CaseResult {
             let early = until.saturating_duration_since(taken.answered);
             assert!(
                 early <= CLOCK_TOLERANCE,
-                "round {round}: taken over {early:?} before the renewed lease was over"
+                "round {round}: taken over {early:?} before the renewed lease ended"
             );
         }
     }

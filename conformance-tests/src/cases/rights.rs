@@ -1,5 +1,5 @@
-//! Promises `least-rights` and `separate-namespaces`: no rights to the schema are needed once it is
-//! there, and namespaces are apart.
+//! Promises `least-rights` and `separate-namespaces`: once the schema exists, no permission to
+//! change it is needed, and namespaces are separate.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ crate::case::cases! {
     ],
 }
 
-/// Every operation once.
+/// Asserts that every operation works.
 async fn assert_works(ctx: &Ctx, client: &Client, job: &str) -> CaseResult {
     let (name, ttl) = (ctx.name(job), ctx.long_ttl());
     let _hints = client.watch().await?;
@@ -44,7 +44,7 @@ async fn many_first_clients_at_once_all_start(ctx: Ctx) -> CaseResult {
         let taken = race((0..24).map(|_| {
             let (ctx, namespace, name) = (ctx.clone(), namespace.clone(), name.clone());
             async move {
-                // Nothing of the namespace exists yet, and all create it.
+                // Nothing of the namespace exists yet, and all clients create it.
                 let client = ctx.open_in(&namespace).await?;
                 Ok(client.try_take(&name, ctx.long_ttl()).await?.ok())
             }
@@ -68,7 +68,7 @@ async fn opening_again_keeps_everything(ctx: Ctx) -> CaseResult {
 
 async fn namespaces_are_apart(ctx: Ctx) -> CaseResult {
     let own = ctx.namespace().clone();
-    // One that begins as the other does, and one of the greatest length.
+    // One namespace begins like the other, and one has the greatest length.
     let longer = Namespace::new(format!("{own}_a"))?;
     let longest = Namespace::new(format!("{:_<32}", own.as_str()))?;
     let mut clients = vec![ctx.open().await?];
@@ -88,7 +88,7 @@ async fn namespaces_are_apart(ctx: Ctx) -> CaseResult {
         client.give_back(taken).await?;
     }
     assert_eq!(clients[0].holder_of(&name).await?, Some(held[0].lease));
-    // Nor does cleaning one touch another.
+    // Cleaning one namespace does not affect another.
     ctx.backend().clean(&longer).await?;
     assert_eq!(clients[0].holder_of(&name).await?, Some(held[0].lease));
     Ok(())
@@ -123,7 +123,8 @@ async fn a_printed_schema_can_be_applied_twice(ctx: Ctx) -> CaseResult {
 async fn a_printed_schema_and_a_created_one_are_the_same(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
     let probe = probes.schema.ok_or_else(gone)?;
-    // Created by one client with all rights, and used by one without any to the schema.
+    // One client with full permissions creates the schema, and one without permission to change it
+    // uses it.
     let creator = ctx.open().await?;
     let client = Client::new(probe.open_without_rights(ctx.namespace()).await?);
     let taken = creator.take(&ctx.name("held"), ctx.long_ttl()).await?;

@@ -1,6 +1,6 @@
-//! Promise `one-round-trip`: one round trip where nobody contends.
+//! Promise `one-round-trip`: an uncontended call takes one round trip.
 
-use leasehold_core::{RenewOptions, ReleaseOutcome};
+use leasehold_core::{ReleaseOutcome, RenewOptions};
 
 use crate::expect::extended;
 use crate::{CaseResult, Client, Ctx, Failure, RoundTrips};
@@ -14,14 +14,14 @@ crate::case::cases! {
     ],
 }
 
-/// What a batch may take: the budget of one call, and a second one for what does not fit.
+/// A batch may take this many: the budget of one call, and another one for what does not fit.
 const BATCH_BUDGET: u64 = 2;
 
-/// The number of measurements of each call, of which the least counts: a pool may do maintenance in
+/// Each call is measured this many times, and the least counts. A pool may do maintenance in
 /// between, and a busy machine may split one message into several.
 const TRIES: usize = 20;
 
-/// A counted client with its connections open and its statements prepared.
+/// Returns a counted client whose connections are open and whose statements are prepared.
 async fn warm<'a>(ctx: &'a Ctx, probe: &'a dyn RoundTrips) -> CaseResult<Client> {
     let client = Client::new(probe.open_counted(ctx.namespace()).await?);
     for number in 0..3 {
@@ -55,7 +55,8 @@ async fn least(ctx: &Ctx) -> CaseResult<[u64; 3]> {
         assert_eq!(client.release(&name, taken.lease).await?, ReleaseOutcome::Released);
         counts.push(probe.counted(ctx.namespace()).await?);
         for (least, pair) in least.iter_mut().zip(counts.windows(2)) {
-            // A server may count late, so that one call seems to have none and the next has both.
+            // A server may count late, so that one call seems to take no round trip and the next
+            // one takes both.
             let count = Some(pair[1] - pair[0]).filter(|count| *count > 0);
             *least = (*least).min(count.unwrap_or(u64::MAX));
         }

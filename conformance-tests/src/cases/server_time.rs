@@ -1,4 +1,5 @@
-//! Promise `server-time`: no client wall clock takes part; replies carry durations left, by one
+//! Promise `server-time`: no wall clock of a client is used. Replies contain the time that is left
+//! by one clock.
 //! clock.
 
 use std::time::{Duration, Instant};
@@ -37,7 +38,7 @@ async fn what_is_left_never_exceeds_the_ttl(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// Something read, and the time in which it was decided.
+/// A reading is a time that was read, and the window in which the store decided it.
 struct Reading {
     left: Duration,
     asked: Instant,
@@ -51,7 +52,7 @@ async fn read(client: &Client, name: &leasehold_core::LockName) -> CaseResult<Re
     Ok(Reading { left: lease.expect("the lease is in force").left, asked, answered })
 }
 
-/// The second must be less than the first by what passed between the two decisions.
+/// Asserts that the second is less than the first by the time between the two decisions.
 fn assert_consistent(first: &Reading, second: &Reading, tolerance: Duration) {
     let least = second.asked.saturating_duration_since(first.answered);
     let most = second.answered.saturating_duration_since(first.asked);
@@ -104,7 +105,8 @@ async fn the_time_held_is_told_as_a_duration(ctx: Ctx) -> CaseResult {
     extended(first.renew(&name, taken.lease, ctx.long_ttl()).await?);
     let passed = taken.answered.elapsed();
     let lease = second.lease_of(&name).await?.expect("the lease is in force");
-    // A calendar clock may be set meanwhile, so the bounds are wide; a renewal starts nothing anew.
+    // A calendar clock may be set in the meantime, so the bounds are wide. A renewal restarts
+    // nothing.
     let least = passed.saturating_sub(CLOCK_TOLERANCE + ctx.coarseness());
     let most = taken.asked.elapsed() + Duration::from_secs(2);
     assert!((least..=most).contains(&lease.held_for), "held for {:?}", lease.held_for);

@@ -1,5 +1,5 @@
-//! Promises `settings-agree` and `pure-machine`: contradictions are refused at start; the machine
-//! is pure.
+//! Promises `settings-agree` and `pure-machine`: contradictory settings are refused at the start,
+//! and the machine is pure.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ async fn the_machine_acts_by_what_it_is_told_alone(ctx: Ctx) -> CaseResult {
         (told.collect::<Vec<_>>(), machine.standing())
     };
     let first = run();
-    // Later on the real clock, and to the machine the same.
+    // This is later on the real clock, but not for the machine.
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!(first, run());
     Ok(())

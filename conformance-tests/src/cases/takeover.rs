@@ -1,4 +1,5 @@
-//! Promise `prompt-takeover`: after a release at once, after a crash when the lease runs out.
+//! Promise `prompt-takeover`: a takeover follows a release at once, and a crash when the lease
+//! expires.
 
 use std::time::{Duration, Instant};
 
@@ -26,15 +27,15 @@ fn works() -> JobBehaviour {
     JobBehaviour::Works(Duration::ZERO)
 }
 
-/// With leases and polls that outlast the case, only a hint can bring the next leader.
+/// Leases and poll intervals outlast the case, so only a hint can wake the next leader.
 async fn a_release_is_taken_over_without_waiting_for_the_lease(ctx: Ctx) -> CaseResult {
-    let patient = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
+    let long_polls = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
     let log = JobLog::default();
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
-    let leader = campaign(first.election("job")?.settings(&patient)?, &log, 1, works());
+    let leader = campaign(first.election("job")?.settings(&long_polls)?, &log, 1, works());
     log.wait_for_terms(1).await;
-    let follower = campaign(second.election("job")?.settings(&patient)?, &log, 2, works());
-    // It is in the queue once it has seen who leads.
+    let follower = campaign(second.election("job")?.settings(&long_polls)?, &log, 2, works());
+    // The follower is a candidate once it has seen who leads.
     follower.watch().wait_for(|status| status.leader.is_some()).await.unwrap();
     tokio::time::sleep(ctx.hint_window()).await;
     leader.shutdown().await;
@@ -47,7 +48,7 @@ async fn a_release_is_taken_over_without_waiting_for_the_lease(ctx: Ctx) -> Case
 async fn a_crash_is_taken_over_when_the_lease_runs_out(ctx: Ctx) -> CaseResult {
     let crashed = ctx.open().await?;
     let taken = crashed.take(&ctx.name("job"), ttl(&ctx)).await?;
-    // Polls alone would come too late.
+    // A poll would come too late.
     let rarely = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
     let log = JobLog::default();
     let heir = campaign(client(&ctx).await?.election("job")?.settings(&rarely)?, &log, 1, works());
@@ -62,7 +63,7 @@ async fn disable_and_enable_move_the_lead_on(ctx: Ctx) -> CaseResult {
     let log = JobLog::default();
     let handle = campaign(member.election("job")?, &log, 1, works());
     log.wait_for_terms(1).await;
-    // So fast that no heartbeat falls in between, as a rule.
+    // This is usually so fast that no heartbeat falls in between.
     operator.disable("job", "a nudge").await?;
     operator.enable("job").await?;
     log.wait_for_terms(2).await;
@@ -108,15 +109,18 @@ async fn an_observer_sees_who_leads(ctx: Ctx) -> CaseResult {
     let first = seen.next().await.expect("it never ends")?;
     assert_eq!((first.leader, first.disabled), (None, None));
     let log = JobLog::default();
-    // So long that a busy machine does not end the term.
+    // The lease is so long that a busy machine does not end the term.
     let long = Settings::new().ttl(ctx.long_ttl()).heartbeat_interval(ttl(&ctx) / 5);
     let election = member.election("job")?.settings(&long)?;
     let handle = campaign(election, &log, 1, works());
     let led = seen.next().await.expect("it never ends")?.leader.expect("somebody leads");
     assert_eq!(&led.holder, member.holder());
-    // The store may be seen to have granted before the leader has had its answer.
+    // The grant may be visible in the store before the leader has received its answer.
     log.wait_for_terms(1).await;
-    assert_eq!(handle.watch().wait_for(|s| s.token.is_some()).await.unwrap().token, Some(led.token));
+    assert_eq!(
+        handle.watch().wait_for(|s| s.token.is_some()).await.unwrap().token,
+        Some(led.token)
+    );
     onlooker.disable("job", "upkeep").await?;
     loop {
         let now = seen.next().await.expect("it never ends")?;

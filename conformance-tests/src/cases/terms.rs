@@ -1,5 +1,5 @@
-//! Promises `stop-before-others-start` and `one-stop-per-start`: one `stop` per `start`, on the
-//! same instance, before others start.
+//! Promises `stop-before-others-start` and `one-stop-per-start`: each `start` has one `stop`, on
+//! the same instance, before another starts.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn started(log: &JobLog, by: usize) {
     log.wait_for(|entry| matches!(entry, Entry::Started { instance, .. } if *instance == by)).await;
 }
 
-/// The first instance leads, then its store hangs; the second takes over.
+/// The first instance leads, then its store hangs and the second instance takes over.
 async fn cut_off(ctx: &Ctx, behaviour: JobBehaviour) -> CaseResult<JobLog> {
     let ((first, gate), second) = (gated(ctx).await?, client(ctx).await?);
     let log = JobLog::default();
@@ -73,7 +73,7 @@ async fn fails(ctx: Ctx, behaviour: JobBehaviour, with: &str) -> CaseResult {
     let log = JobLog::default();
     let failing = campaign(first.election("job")?, &log, 1, behaviour);
     started(&log, 1).await;
-    // While the failing one lets others go first.
+    // The failing instance waits before it campaigns again.
     let other = campaign(second.election("job")?, &log, 2, works());
     started(&log, 2).await;
     failing.shutdown().await;
@@ -101,10 +101,10 @@ async fn resigning_stops_and_another_starts(ctx: Ctx) -> CaseResult {
     let follower = campaign(second.election("job")?, &log, 2, works());
     leader.resign().await;
     assert!(!leader.status().is_leading());
-    // Who learns of a term from its job can end it at once.
+    // The job of a term can end the term at once.
     assert_eq!(reason_of(&log, 1), Some(StopReason::Resigned));
-    // Who resigns rests for a while; a follower that needs longer for its first attempt, on a busy
-    // machine, finds the lead taken again.
+    // An instance that resigned waits before it campaigns again. On a busy machine a follower may
+    // need longer than that for its first attempt, and then finds the lock held again.
     while timeout(Duration::from_secs(10), started(&log, 2)).await.is_err() {
         leader.resign().await;
     }

@@ -1,5 +1,5 @@
-//! Promise `trust-ends-first`: trust ends before the lease does, by the clock at the moment of
-//! asking.
+//! Promise `trust-ends-first`: trust ends before the lease does, by the clock at the time of the
+//! question.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ async fn a_lock_is_trusted_for_less_than_its_ttl(ctx: Ctx) -> CaseResult {
     Ok(guard.release().await?)
 }
 
-/// A clock that stands still until it is told.
+/// This clock advances only when the case sets it.
 #[derive(Debug, Default)]
 struct HandClock(Mutex<Duration>);
 
@@ -60,7 +60,7 @@ async fn trust_ends_though_no_task_has_run(ctx: Ctx) -> CaseResult {
     *clock.0.lock().unwrap() += left - Duration::from_nanos(1);
     assert!(guard.is_held(), "{left:?}");
     *clock.0.lock().unwrap() += Duration::from_nanos(1);
-    // Nothing was awaited since: no task can have told the guard.
+    // Nothing was awaited since, so no task can have told the guard.
     assert!(!guard.is_held());
     assert_eq!(guard.remaining(), Duration::ZERO);
     Ok(())
@@ -70,7 +70,7 @@ async fn a_grant_that_comes_too_late_is_not_used(ctx: Ctx) -> CaseResult {
     let (client, gate) = gated(&ctx).await?;
     gate.delay_grants(ttl(&ctx) * 2);
     let late = client.lock("job")?.try_acquire().await;
-    assert!(!matches!(late, Ok(Some(_))), "a guard for a lease that is over");
+    assert!(!matches!(late, Ok(Some(_))), "a guard for a lease that has expired");
     gate.delay_grants(Duration::ZERO);
     let guard = client.lock("job")?.acquire(ttl(&ctx) * 10).await?;
     Ok(guard.release().await?)
@@ -79,7 +79,7 @@ async fn a_grant_that_comes_too_late_is_not_used(ctx: Ctx) -> CaseResult {
 async fn lost_is_silent_while_the_lock_is_kept(ctx: Ctx) -> CaseResult {
     let client = client(&ctx).await?;
     let guard = client.lock("job")?.acquire(ttl(&ctx)).await?;
-    // Twice what it would last without heartbeats.
+    // This is twice as long as the lease would last without heartbeats.
     match tokio::time::timeout(ttl(&ctx) * 2, guard.lost()).await {
         Err(_) => assert!(guard.is_held()),
         Ok(loss) => return Err(Failure::new(format!("lost while in order: {loss}"))),
@@ -109,7 +109,7 @@ async fn a_disabled_lock_is_lost_but_trusted_to_the_end(ctx: Ctx) -> CaseResult 
         return Err(Failure::new(format!("lost for another reason: {loss}")));
     };
     assert_eq!(reason.as_str(), "upkeep");
-    // However busy the machine, the lock is never had again under the old lease.
+    // However busy the machine, the lock is never acquired again under the old lease.
     guard.release().await?;
     assert!(client.lock("job")?.try_acquire().await?.is_none());
     Ok(())

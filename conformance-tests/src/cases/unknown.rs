@@ -1,5 +1,5 @@
-//! Promise `unknown-is-not-failed`: a write whose answer did not come is unknown, not failed, and
-//! can be asked again.
+//! Promise `unknown-is-not-failed`: a write without a reply has an unknown outcome. It has not
+//! failed, and can be retried.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ crate::case::cases! {
     ],
 }
 
-/// A client whose next replies can be lost.
+/// Returns a client whose next replies can be lost.
 async fn lossy(ctx: &Ctx) -> CaseResult<(Arc<LossyStore>, Client)> {
     let client = ctx.open().await?;
     Ok((Arc::new(LossyStore::new(Arc::clone(client.store()))), client))
@@ -82,13 +82,13 @@ async fn a_retry_settles_a_lost_disable_and_enable(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// Longer than any store waits for a server of its own accord.
-pub(super) const PATIENCE: Duration = Duration::from_secs(100);
+/// This is longer than any store waits for a server by itself.
+pub(super) const LIMIT: Duration = Duration::from_secs(100);
 
 /// A write has this long to arrive.
 const ARRIVAL: Duration = Duration::from_secs(3);
 
-/// A client whose link can be cut.
+/// Returns a client whose link can be cut.
 pub(super) async fn over_link(ctx: &Ctx) -> CaseResult<(Arc<dyn Link>, Client)> {
     let probes = ctx.backend().probes();
     let probe = probes.outages.ok_or_else(|| Failure::new("the probe is gone"))?;
@@ -97,7 +97,8 @@ pub(super) async fn over_link(ctx: &Ctx) -> CaseResult<(Arc<dyn Link>, Client)> 
     Ok((link, client))
 }
 
-/// Whether an acquire may need the reply to a first request before it sends the one that decides.
+/// Returns whether an acquire may need the reply to a first request before it sends the request
+/// that decides.
 fn in_two_steps(ctx: &Ctx) -> bool {
     ctx.backend().probes().round_trips.is_some_and(|probe| probe.acquire_budget() > 1)
 }
@@ -105,13 +106,13 @@ fn in_two_steps(ctx: &Ctx) -> bool {
 async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
     let direct = ctx.open().await?;
     let (link, far) = over_link(&ctx).await?;
-    // With its connections open and its statements prepared.
+    // The client has open connections and prepared statements.
     far.give_back(&far.take(&ctx.name("first"), ctx.long_ttl()).await?).await?;
     let taken = far.take(&ctx.name("job"), ctx.long_ttl()).await?;
     // A pool may still test a connection that was returned.
     tokio::time::sleep(Duration::from_millis(300)).await;
     link.swallow_replies().await;
-    let error = timeout(PATIENCE, far.store().release(&taken.name, taken.lease))
+    let error = timeout(LIMIT, far.store().release(&taken.name, taken.lease))
         .await
         .map_err(|_| Failure::new("a call without a reply never ends"))?
         .expect_err("no reply came");
@@ -119,14 +120,14 @@ async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseRe
     let held = direct.holder_of(&taken.name).await?.is_some();
     match error.kind() {
         ErrorKind::OutcomeUnknown => {}
-        // It had no connection to ask on, it says: then nothing was written.
+        // The store reports that it had no connection for the request, so nothing was written.
         ErrorKind::Unavailable => assert!(held, "{error}"),
         kind => panic!("a withheld reply is reported as {kind:?}: {error}"),
     }
     let (held, repeated) = loop {
         let held = direct.holder_of(&taken.name).await?.is_some();
         match far.release(&taken.name, taken.lease).await {
-            // The connection that lost the reply may be found dead only now.
+            // The client may notice only now that the connection that lost the reply is dead.
             Err(error) if error.is_outcome_unknown() => {}
             repeated => break (held, repeated?),
         }
@@ -137,7 +138,7 @@ async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseRe
 
 async fn a_withheld_reply_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
     for attempt in 0..5 {
-        // On a busy machine the client may find no connection for its request; it then knows the
+        // On a busy machine the client may find no connection for its request. It then knows the
         // outcome.
         if withheld(&ctx, &ctx.name(&format!("job {attempt}"))).await? {
             return Ok(());
@@ -156,19 +157,19 @@ async fn withheld(ctx: &Ctx, name: &LockName) -> CaseResult<bool> {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let lease = LeaseId::new();
     link.swallow_replies().await;
-    let acquired = timeout(PATIENCE, far.store().acquire(name, &far.options(lease, ttl))).await;
+    let acquired = timeout(LIMIT, far.store().acquire(name, &far.options(lease, ttl))).await;
     link.restore().await;
     let never = |_| Failure::new("a call without a reply never ends");
     let error = acquired.map_err(never)?.expect_err("no reply came");
     let record = direct.get(name).await?;
     if error.is_unavailable() && (in_two_steps(ctx) || record.is_none()) {
-        // The second step waits for the reply to the first, which grants nothing.
+        // The second request waits for the reply to the first one, which grants nothing.
         assert_eq!(record, None, "{error}");
         granted(far.acquire(name, lease, ttl).await?);
         return Ok(in_two_steps(ctx));
     }
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
-    // It did happen, and the retry is told so.
+    // The write took effect, and the retry returns it.
     let record = record.expect("the request got through");
     assert_eq!(record.lease.map(|lease| lease.id), Some(lease));
     assert_eq!(Some(granted(far.acquire(name, lease, ttl).await?).token), record.token);
@@ -184,7 +185,7 @@ async fn a_cut_off_client_says_what_it_knows(ctx: Ctx) -> CaseResult {
     let mut tried = Vec::new();
     for attempt in 0..4 {
         let (name, lease) = (ctx.name(&format!("job {attempt}")), LeaseId::new());
-        let error = timeout(PATIENCE, far.store().acquire(&name, &far.options(lease, ttl)))
+        let error = timeout(LIMIT, far.store().acquire(&name, &far.options(lease, ttl)))
             .await
             .map_err(|_| Failure::new("a call of a cut-off client never ends"))?
             .expect_err("the client is cut off");
@@ -193,12 +194,12 @@ async fn a_cut_off_client_says_what_it_knows(ctx: Ctx) -> CaseResult {
     link.restore().await;
     for (name, lease, error) in tried {
         match error.kind() {
-            // Nothing was written, it says.
+            // The store reports that nothing was written.
             ErrorKind::Unavailable => assert_eq!(direct.get(&name).await?, None, "{error}"),
             ErrorKind::OutcomeUnknown => {}
             kind => panic!("a cut-off client reports {kind:?}: {error}"),
         }
-        // The same client recovers by itself.
+        // The same client recovers on its own.
         granted(far.acquire(&name, lease, ttl).await?);
     }
     Ok(())
@@ -225,10 +226,10 @@ async fn a_write_that_arrived_is_unknown_though_its_retry_does_not(ctx: Ctx) -> 
             }
             CaseResult::Ok(())
         };
-        // If the call reads first, it does not reach its write, and there is nothing to check.
+        // If the call reads first, it does not send its write, and there is nothing to check.
         let arrived = timeout(ARRIVAL, arrives).await.is_ok();
         link.cut().await;
-        let ended = timeout(PATIENCE, acquiring.join()).await;
+        let ended = timeout(LIMIT, acquiring.join()).await;
         let answer = ended.map_err(|_| Failure::new("a call of a cut-off client never ends"))??;
         let error = answer.expect_err("no reply came through");
         link.restore().await;

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::engine::{campaign, client, ttl};
-use super::unknown::{PATIENCE, over_link};
+use super::unknown::{LIMIT, over_link};
 use crate::failure::caught;
 use crate::job_log::{Entry, JobBehaviour, JobLog};
 use crate::{CaseResult, Ctx, Failure};
@@ -28,11 +28,11 @@ crate::case::cases! {
     ],
 }
 
-/// The default ttl, with which all other default settings apply too.
+/// This is the default ttl, which all other default settings fit.
 const DEFAULT_TTL: Duration = Duration::from_secs(15);
 
-/// This happens when a firewall or a switch forgets its connections. New ones are served, so a
-/// retry on a new connection is answered long before the lease is lost.
+/// A firewall or a switch may forget its connections. New ones are served, so a retry on a new
+/// connection gets its reply long before the lease expires.
 async fn leases_are_kept_when_the_open_connections_go_silent(ctx: Ctx) -> CaseResult {
     let (link, far) = over_link(&ctx).await?;
     let settings = Settings::new().ttl(DEFAULT_TTL * ctx.pace());
@@ -40,17 +40,17 @@ async fn leases_are_kept_when_the_open_connections_go_silent(ctx: Ctx) -> CaseRe
     let log = JobLog::default();
     let works = JobBehaviour::Works(Duration::ZERO);
     let leader = campaign(engine.election("term")?, &log, 1, works);
-    let leads = timeout(PATIENCE, log.wait_for_terms(1)).await;
+    let leads = timeout(LIMIT, log.wait_for_terms(1)).await;
     leads.map_err(|_| Failure::new("nobody leads"))?;
-    let guard = engine.lock("job")?.acquire(PATIENCE).await?;
-    // The connections of the heartbeats are open once the first of them was answered.
+    let guard = engine.lock("job")?.acquire(LIMIT).await?;
+    // The heartbeat connections are open once the first heartbeat was answered.
     let trusted_until = || Instant::now() + guard.remaining();
     let first = trusted_until();
     while guard.is_held() && trusted_until() < first + Duration::from_secs(1) {
         sleep(Duration::from_millis(50)).await;
     }
     link.silence_connections().await;
-    // Without a new connection, everything is lost within a ttl.
+    // Without a new connection, every lease is lost within a ttl.
     tokio::select! {
         loss = guard.lost() => return Err(Failure::new(format!("the lock is lost: {loss:?}"))),
         entry = log.wait_for(|entry| matches!(entry, Entry::Stopping { .. })) => {
@@ -80,20 +80,21 @@ fn on_one_thread<T: Send + 'static>(
     async { result.await.unwrap_or_else(|_| Err(Failure::new("the thread ended early"))) }
 }
 
-/// Tries to take the lock from another client as long as the other thread computes.
+/// Tries to acquire the lock from another client while the other thread computes.
 async fn nobody_is_granted_it(ctx: &Ctx, computes: &AtomicBool) -> CaseResult {
     let (near, name) = (ctx.open().await?, ctx.name("job"));
     while computes.load(Ordering::SeqCst) {
         let taken = near.try_take(&name, ctx.long_ttl()).await?;
         if taken.is_ok() && computes.load(Ordering::SeqCst) {
-            return Err(Failure::new("the lock was granted to another while its holder computed"));
+            let message = "the lock was granted to another client while its holder computed";
+            return Err(Failure::new(message));
         }
         sleep(Duration::from_millis(50)).await;
     }
     Ok(())
 }
 
-/// Blocks the thread for three ttl, and returns whether the lease is trusted after that.
+/// Blocks the thread for three ttls, and returns whether the lease is trusted after that.
 fn compute(ctx: &Ctx, computes: &AtomicBool, is_held: impl Fn() -> bool) -> bool {
     thread::sleep(ttl(ctx) * 3);
     let held = is_held();
@@ -107,7 +108,7 @@ async fn a_lock_is_kept_while_the_runtime_of_its_holder_computes(ctx: Ctx) -> Ca
     let (there, computing) = (ctx.clone(), Arc::clone(&computes));
     let holder = on_one_thread(async move {
         let engine = client(&there).await?;
-        let guard = engine.lock("job")?.acquire(PATIENCE).await?;
+        let guard = engine.lock("job")?.acquire(LIMIT).await?;
         _ = granted.send(());
         let held = compute(&there, &computing, || guard.is_held());
         guard.release().await?;
@@ -142,7 +143,7 @@ async fn a_term_is_kept_while_the_runtime_of_its_job_computes(ctx: Ctx) -> CaseR
             }
         });
         let handle = engine.election("job")?.spawn(job);
-        let held = timeout(PATIENCE, held.recv()).await;
+        let held = timeout(LIMIT, held.recv()).await;
         let held = held.ok().flatten().ok_or_else(|| Failure::new("the job did not run"))?;
         handle.shutdown().await;
         Ok(held)

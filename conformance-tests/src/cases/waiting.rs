@@ -1,4 +1,5 @@
-//! Locks as applications wait for them: time limits, cancelled calls, dropped guards.
+//! These cases wait for locks as applications do, with time limits, cancelled calls and dropped
+//! guards.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ crate::case::cases! {
     ],
 }
 
-/// How long a lock may stay held that nobody holds: far less than its lease would last.
+/// An unused lock may stay held for this long. It is much less than its lease would last.
 const SOON: Duration = Duration::from_secs(60);
 
 async fn contenders_have_the_lock_one_at_a_time(ctx: Ctx) -> CaseResult {
@@ -32,7 +33,7 @@ async fn contenders_have_the_lock_one_at_a_time(ctx: Ctx) -> CaseResult {
         clients.push(client(&ctx).await?);
     }
     let inside = std::sync::Arc::new(std::sync::Mutex::new(None));
-    // On a busy machine a short lease may be over right after the grant.
+    // On a busy machine a short lease may expire right after the grant.
     let long = Settings::new().ttl(ctx.long_ttl());
     race((0..CONTENDERS).map(|number| {
         let (client, inside) = (clients[number % 4].clone(), inside.clone());
@@ -58,14 +59,14 @@ async fn a_wait_that_is_over_says_who_holds_the_lock(ctx: Ctx) -> CaseResult {
     let (holder, waiter) = (client(&ctx).await?, client(&ctx).await?);
     let long = Settings::new().ttl(ctx.long_ttl());
     let guard = holder.lock("job")?.settings(&long)?.acquire(SOON).await?;
-    // Connecting may take longer than the first wait below.
+    // To connect may take longer than the first wait below.
     assert!(waiter.lock("job")?.try_acquire().await?.is_none());
     let (mut wait, who) = (Duration::from_millis(300), holder.holder().to_string());
     let text = loop {
         let error = waiter.lock("job")?.acquire(wait).await.unwrap_err();
         assert!(error.is_timed_out(), "{error}");
         let text = error.to_string();
-        // On a busy machine no answer may come within such a short wait.
+        // On a busy machine such a short wait may end without a reply.
         if text.contains(&who) || wait > SOON {
             break text;
         }
@@ -90,7 +91,7 @@ async fn a_cancelled_acquire_leaves_nothing_held(ctx: Ctx) -> CaseResult {
     let client = client(&ctx).await?;
     let lock = client.lock("job")?.settings(&Settings::new().ttl(ctx.long_ttl()))?;
     for round in 0..40 {
-        // Whatever the moment: the call is dropped, or its guard is.
+        // The call or its guard is dropped at any point.
         let moment = Duration::from_micros(round * 50);
         drop(timeout(moment, lock.acquire(SOON)).await);
     }

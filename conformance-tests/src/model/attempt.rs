@@ -1,8 +1,8 @@
-//! Who makes a call, and what is known of its answer.
+//! This module defines the client that makes a call, and what it knows of the answer.
 
 use leasehold_core::{Holder, LeaseId};
 
-/// A candidate for a name; the number tells candidates apart in messages.
+/// An attempt is made by a candidate for a name. The number identifies the candidate in messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
     pub(crate) number: usize,
@@ -10,5 +10,5 @@ pub(crate) struct Attempt {
     pub(crate) holder: Holder,
 }
 
-/// The answer of a call; `None` if it was lost.
-pub(super) type Heard<'a, T> = Option<&'a T>;
+/// This is the answer to a call, or `None` if it was lost.
+pub(super) type Reply<'a, T> = Option<&'a T>;

@@ -1,10 +1,10 @@
-//! What a store's answers must be: the contract of [`LockStore`](leasehold_core::LockStore) as a
+//! This is a model of a store: the contract of [`LockStore`](leasehold_core::LockStore) as a
 //! program.
 //!
-//! It is told of each call with the time around it and what was answered, and says whether that can
-//! be. It does not know when exactly a store decided, nor whether a request whose answer was lost
-//! arrived. So it keeps every state that a name may be in, and drops those that an answer rules
-//! out. An answer that leaves none is wrong.
+//! The model is given each call, the time around it and the answer, and says whether the answer is
+//! possible. It does not know the exact time of the store's decision, nor whether a request whose
+//! answer was lost arrived. So it keeps every state that a name may be in, and removes those that
+//! contradict an answer. An answer that leaves no state is wrong.
 
 mod attempt;
 mod state;
@@ -21,25 +21,25 @@ use leasehold_core::{
 };
 
 pub(crate) use attempt::Attempt;
-use attempt::Heard;
+use attempt::Reply;
 use state::State;
 pub(crate) use window::{Precision, Window};
 
-/// One lock name, as far as the answers so far tell.
+/// This models one lock name, as far as the answers so far describe it.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     possible: Vec<State>,
 }
 
-/// An answer that cannot be.
+/// This answer contradicts the contract.
 #[derive(Clone, Debug)]
 pub(crate) struct Wrong {
-    /// What the name may have been in before, in words.
+    /// The name may have been in these states before, in words.
     pub(crate) possible: String,
 }
 
 impl Model {
-    /// A name that was never used.
+    /// Returns a name that was never used.
     pub(crate) fn unused() -> Self {
         Self { possible: vec![State::unused()] }
     }
@@ -48,55 +48,55 @@ impl Model {
         &mut self,
         by: &Attempt,
         ttl: Duration,
-        heard: Heard<'_, AcquireOutcome>,
+        reply: Reply<'_, AcquireOutcome>,
         at: Window,
     ) -> Result<(), Wrong> {
-        self.follow(heard.is_none(), at, |state| state.acquire(by, ttl, heard, at))
+        self.follow(reply.is_none(), at, |state| state.acquire(by, ttl, reply, at))
     }
 
     pub(crate) fn renew(
         &mut self,
         id: LeaseId,
         ttl: Duration,
-        heard: Heard<'_, RenewOutcome>,
+        reply: Reply<'_, RenewOutcome>,
         at: Window,
     ) -> Result<(), Wrong> {
-        self.follow(heard.is_none(), at, |state| state.renew(id, ttl, heard, at))
+        self.follow(reply.is_none(), at, |state| state.renew(id, ttl, reply, at))
     }
 
     pub(crate) fn release(
         &mut self,
         id: LeaseId,
-        heard: Heard<'_, ReleaseOutcome>,
+        reply: Reply<'_, ReleaseOutcome>,
         at: Window,
     ) -> Result<(), Wrong> {
-        self.follow(heard.is_none(), at, |state| state.release(id, heard))
+        self.follow(reply.is_none(), at, |state| state.release(id, reply))
     }
 
     pub(crate) fn disable(
         &mut self,
         options: &DisableOptions,
-        heard: Heard<'_, DisableOutcome>,
+        reply: Reply<'_, DisableOutcome>,
         at: Window,
     ) -> Result<(), Wrong> {
-        self.follow(heard.is_none(), at, |state| state.disable(options, heard))
+        self.follow(reply.is_none(), at, |state| state.disable(options, reply))
     }
 
     pub(crate) fn enable(
         &mut self,
-        heard: Heard<'_, EnableOutcome>,
+        reply: Reply<'_, EnableOutcome>,
         at: Window,
     ) -> Result<(), Wrong> {
-        self.follow(heard.is_none(), at, |state| state.enable(heard))
+        self.follow(reply.is_none(), at, |state| state.enable(reply))
     }
 
-    /// What `get` or `list` tells of the name.
+    /// Takes into account what `get` or `list` returned for the name.
     pub(crate) fn see(&mut self, record: Option<&LockRecord>, at: Window) -> Result<(), Wrong> {
         self.follow(false, at, |state| state.see(record, at))
     }
 
-    /// Takes one call into account: `agrees` makes of a state what the call makes of it, and says
-    /// whether the answer is the one of that state.
+    /// Takes one call into account. `agrees` applies the call to a state and returns whether the
+    /// answer fits that state.
     fn follow(
         &mut self,
         lost: bool,
@@ -106,7 +106,7 @@ impl Model {
         let before = self.possible.iter().flat_map(|state| state.as_time_passes(at));
         let mut after: Vec<State> = before
             .filter_map(|mut state| agrees(&mut state).then_some(state))
-            // A request that was lost changed nothing.
+            // A lost request changed nothing.
             .chain(self.possible.iter().filter(|_| lost).cloned())
             .collect();
         if after.is_empty() {

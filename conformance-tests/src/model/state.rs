@@ -1,4 +1,4 @@
-//! One state of a name, and what each call makes of it.
+//! This module defines one state of a name, and the effect of each call on it.
 
 use std::time::Duration;
 
@@ -7,45 +7,46 @@ use leasehold_core::{
     LeaseId, LockRecord, Reason, ReleaseOutcome, RenewOutcome,
 };
 
-use super::attempt::{Attempt, Heard};
+use super::attempt::{Attempt, Reply};
 use super::window::{End, Window, lasts};
 
-/// One state that a name may be in.
+/// This is one state that a name may be in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
-    /// The token of the latest grant.
+    /// This is the fencing token of the latest grant.
     token: Token,
-    /// The lease in force.
+    /// This lease is in force.
     lease: Option<Lease>,
-    /// Why nobody is granted the name, and by whom.
+    /// The name is disabled with this reason and by this client.
     disabled: Option<DisableOptions>,
-    /// Whether it was ever granted or disabled.
+    /// This is true once the name was granted or disabled.
     used: bool,
 }
 
-/// A lease in force.
+/// This is a lease in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Lease {
     of: Attempt,
     end: End,
-    /// Why its holder is to stop.
+    /// Its holder must stop for this reason.
     ending: Option<Reason>,
 }
 
-/// A token, as far as it is known; there is none before the first grant.
+/// This is a fencing token, as far as it is known. There is no token before the first grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     Is(Option<FencingToken>),
-    /// A grant was made whose answer was lost.
+    /// The answer to a grant was lost, so the token is larger than this one.
     IsAbove(Option<FencingToken>),
 }
 
 impl Token {
-    /// Whether the store may say that it is this one; from then on it is.
+    /// Returns whether the token may be the one that the store reported. From then on it is that
+    /// one.
     fn is(&mut self, told: Option<FencingToken>) -> bool {
         let agrees = match *self {
             Self::Is(token) => told == token,
-            // None is below all.
+            // `None` is less than every token.
             Self::IsAbove(token) => told > token,
         };
         if agrees {
@@ -54,7 +55,7 @@ impl Token {
         agrees
     }
 
-    /// Of the next grant.
+    /// Returns the token of the next grant.
     fn next(self) -> Self {
         match self {
             Self::Is(token) | Self::IsAbove(token) => Self::IsAbove(token),
@@ -62,10 +63,10 @@ impl Token {
     }
 }
 
-/// Whether the answer is such a one, if any came.
+/// Returns whether the answer, if it was received, is this one.
 macro_rules! answers {
-    ($heard:expr, $answer:pat $(if $agrees:expr)?) => {
-        match $heard {
+    ($reply:expr, $answer:pat $(if $agrees:expr)?) => {
+        match $reply {
             None => true,
             Some($answer) => true $(&& $agrees)?,
             Some(_) => false,
@@ -78,7 +79,8 @@ impl State {
         Self { token: Token::Is(None), lease: None, disabled: None, used: false }
     }
 
-    /// What it may have become when a call is decided: leases run out.
+    /// Returns the states that are possible when a call is decided, because leases may have
+    /// expired.
     pub(super) fn as_time_passes(&self, at: Window) -> Vec<Self> {
         let over = Self { lease: None, ..self.clone() };
         let Some(Lease { end, .. }) = self.lease else { return vec![over] };
@@ -92,7 +94,7 @@ impl State {
         possible
     }
 
-    /// The lease in force, if it is of that id.
+    /// Returns the lease in force if it has that id.
     fn lease_of(&mut self, id: LeaseId) -> Option<&mut Lease> {
         self.lease.as_mut().filter(|lease| lease.of.id == id)
     }
@@ -101,33 +103,33 @@ impl State {
         &mut self,
         by: &Attempt,
         ttl: Duration,
-        heard: Heard<'_, AcquireOutcome>,
+        reply: Reply<'_, AcquireOutcome>,
         at: Window,
     ) -> bool {
         use AcquireOutcome::{Disabled, Granted, Held};
         if let Some(disabled) = &self.disabled {
-            return answers!(heard, Disabled(told) if is_told(disabled, told));
+            return answers!(reply, Disabled(told) if is_told(disabled, told));
         }
         let token = &mut self.token;
         match &self.lease {
             Some(lease) if lease.of.id == by.id => answers!(
-                heard,
+                reply,
                 Granted(told) if token.is(Some(told.token)) && lease.end.is_in(told.left, at)
             ),
             Some(lease) => answers!(
-                heard,
+                reply,
                 Held(told) if token.is(Some(told.token))
                     && lease.end.is_in(told.left, at)
                     && lease.of.holder == told.holder
             ),
             None => {
-                let left = if let Some(Granted(told)) = heard { told.left } else { ttl };
+                let left = if let Some(Granted(told)) = reply { told.left } else { ttl };
                 *token = token.next();
                 self.lease =
                     Some(Lease { of: by.clone(), end: End::after(left, at), ending: None });
                 self.used = true;
                 answers!(
-                    heard,
+                    reply,
                     Granted(told) if token.is(Some(told.token)) && lasts(told.left, ttl, at)
                 )
             }
@@ -138,64 +140,67 @@ impl State {
         &mut self,
         id: LeaseId,
         ttl: Duration,
-        heard: Heard<'_, RenewOutcome>,
+        reply: Reply<'_, RenewOutcome>,
         at: Window,
     ) -> bool {
         use RenewOutcome::{Disabled, Extended, Lost};
-        let Some(lease) = self.lease_of(id) else { return answers!(heard, Lost) };
+        let Some(lease) = self.lease_of(id) else { return answers!(reply, Lost) };
         match &lease.ending {
             Some(why) => answers!(
-                heard,
+                reply,
                 Disabled { reason, left } if reason == why && lease.end.is_in(*left, at)
             ),
-            // Extended, and over by the time at which a store looks what came of it.
-            None if matches!(heard, Some(Lost)) => {
+            // The lease was extended, and had expired before the store read the result.
+            None if matches!(reply, Some(Lost)) => {
                 self.lease = None;
                 at.outlasts(ttl)
             }
             None => {
-                let left = if let Some(Extended { left }) = heard { *left } else { ttl };
+                let left = if let Some(Extended { left }) = reply { *left } else { ttl };
                 lease.end = End::after(left, at);
-                answers!(heard, Extended { left } if lasts(*left, ttl, at))
+                answers!(reply, Extended { left } if lasts(*left, ttl, at))
             }
         }
     }
 
-    pub(super) fn release(&mut self, id: LeaseId, heard: Heard<'_, ReleaseOutcome>) -> bool {
+    pub(super) fn release(&mut self, id: LeaseId, reply: Reply<'_, ReleaseOutcome>) -> bool {
         if self.lease_of(id).is_none() {
-            return answers!(heard, ReleaseOutcome::NotHeld);
+            return answers!(reply, ReleaseOutcome::NotHeld);
         }
         self.lease = None;
-        answers!(heard, ReleaseOutcome::Released)
+        answers!(reply, ReleaseOutcome::Released)
     }
 
     pub(super) fn disable(
         &mut self,
         options: &DisableOptions,
-        heard: Heard<'_, DisableOutcome>,
+        reply: Reply<'_, DisableOutcome>,
     ) -> bool {
         if let Some(disabled) = &self.disabled {
-            return answers!(heard, DisableOutcome::AlreadyDisabled(told) if is_told(disabled, told));
+            return answers!(
+                reply,
+                DisableOutcome::AlreadyDisabled(told) if is_told(disabled, told)
+            );
         }
         self.disabled = Some(options.clone());
         self.used = true;
         if let Some(lease) = &mut self.lease {
             lease.ending = Some(options.reason.clone());
         }
-        answers!(heard, DisableOutcome::Disabled)
+        answers!(reply, DisableOutcome::Disabled)
     }
 
-    pub(super) fn enable(&mut self, heard: Heard<'_, EnableOutcome>) -> bool {
+    pub(super) fn enable(&mut self, reply: Reply<'_, EnableOutcome>) -> bool {
         match self.disabled.take() {
-            // The lease in force stays one that is to end.
-            Some(_) => answers!(heard, EnableOutcome::Enabled),
-            None => answers!(heard, EnableOutcome::AlreadyEnabled),
+            // The lease in force must still end.
+            Some(_) => answers!(reply, EnableOutcome::Enabled),
+            None => answers!(reply, EnableOutcome::AlreadyEnabled),
         }
     }
 
     pub(super) fn see(&mut self, record: Option<&LockRecord>, at: Window) -> bool {
         let Some(record) = record else {
-            // A name that was disabled and enabled, and never granted, may be forgotten.
+            // A store may forget a name that was disabled and enabled but never granted.
             return self.token.is(None) && self.lease.is_none() && self.disabled.is_none();
         };
         let lease = match (&self.lease, &record.lease) {
@@ -216,7 +221,7 @@ impl State {
         self.used && lease && disabled && self.token.is(record.token)
     }
 
-    /// For who reads that an answer was none of this state.
+    /// Describes the state for a report that an answer contradicts it.
     pub(super) fn in_words(&self, at: Window) -> String {
         let mut words = match &self.lease {
             Some(Lease { of, end, ending }) => {
@@ -238,7 +243,8 @@ impl State {
     }
 }
 
-/// Whether the name is disabled as the store says. Since when is for display only.
+/// Returns whether the store reports this disablement. The time of the disable is only displayed
+/// and not compared.
 fn is_told(disabled: &DisableOptions, told: &Disablement) -> bool {
     disabled.reason == told.reason && disabled.by == told.by
 }

@@ -1,4 +1,4 @@
-//! The model says no to wrong answers, and follows what it cannot know.
+//! The model rejects wrong answers, and accepts all states that it cannot exclude.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::{Attempt, Model, Precision, Window};
 
 const TTL: Duration = Duration::from_millis(300);
 
-/// A model that is told of calls at times of the test's own choice.
+/// This model receives calls at times chosen by the test.
 #[derive(Clone)]
 struct Told {
     model: Model,
@@ -30,7 +30,7 @@ impl Told {
         }
     }
 
-    /// A call that took from `ms` for one millisecond.
+    /// Returns the window of a call that lasted from `ms` for one millisecond.
     fn at(&self, ms: u64) -> Window {
         self.within(ms, ms + 1)
     }
@@ -43,25 +43,25 @@ impl Told {
         }
     }
 
-    fn acquires(&mut self, attempt: usize, heard: Option<AcquireOutcome>, at: Window) -> bool {
-        self.model.acquire(&self.attempts[attempt], TTL, heard.as_ref(), at).is_ok()
+    fn acquires(&mut self, attempt: usize, reply: Option<AcquireOutcome>, at: Window) -> bool {
+        self.model.acquire(&self.attempts[attempt], TTL, reply.as_ref(), at).is_ok()
     }
 
-    fn renews(&mut self, attempt: usize, heard: Option<RenewOutcome>, at: Window) -> bool {
-        self.model.renew(self.attempts[attempt].id, TTL, heard.as_ref(), at).is_ok()
+    fn renews(&mut self, attempt: usize, reply: Option<RenewOutcome>, at: Window) -> bool {
+        self.model.renew(self.attempts[attempt].id, TTL, reply.as_ref(), at).is_ok()
     }
 
-    fn releases(&mut self, attempt: usize, heard: Option<ReleaseOutcome>, at: Window) -> bool {
-        self.model.release(self.attempts[attempt].id, heard.as_ref(), at).is_ok()
+    fn releases(&mut self, attempt: usize, reply: Option<ReleaseOutcome>, at: Window) -> bool {
+        self.model.release(self.attempts[attempt].id, reply.as_ref(), at).is_ok()
     }
 
-    fn disables(&mut self, reason: &str, heard: Option<DisableOutcome>, at: Window) -> bool {
+    fn disables(&mut self, reason: &str, reply: Option<DisableOutcome>, at: Window) -> bool {
         let options = DisableOptions { reason: Reason::new(reason).unwrap(), by: None };
-        self.model.disable(&options, heard.as_ref(), at).is_ok()
+        self.model.disable(&options, reply.as_ref(), at).is_ok()
     }
 
-    fn enables(&mut self, heard: Option<EnableOutcome>, at: Window) -> bool {
-        self.model.enable(heard.as_ref(), at).is_ok()
+    fn enables(&mut self, reply: Option<EnableOutcome>, at: Window) -> bool {
+        self.model.enable(reply.as_ref(), at).is_ok()
     }
 
     fn sees(&mut self, record: Option<&LockRecord>, at: Window) -> bool {
@@ -76,7 +76,7 @@ impl Told {
         })
     }
 
-    /// Held by the attempt, with token 5 and that much left.
+    /// Returns the record of a name that the attempt holds, with token 5 and that much time left.
     fn record(&self, attempt: usize, left: u64) -> LockRecord {
         let Attempt { id, holder, .. } = self.attempts[attempt].clone();
         let left = Duration::from_millis(left);
@@ -107,21 +107,21 @@ fn since(reason: &str) -> Disablement {
     Disablement { reason: Reason::new(reason).unwrap(), by: None, since: Duration::ZERO }
 }
 
-/// Held by the first attempt since the start, with token 5.
+/// Returns a model of a name that the first attempt has held since the start, with token 5.
 fn held() -> Told {
     let mut told = Told::new();
     assert!(told.acquires(0, granted(5, 300), told.at(0)));
     told
 }
 
-/// That each answer is refused by a model of its own.
+/// Asserts that each answer is rejected by a model of its own.
 fn none_can_be<T>(
     before: impl Fn() -> Told,
     answers: impl IntoIterator<Item = T>,
-    hears: impl Fn(&mut Told, T) -> bool,
+    accepts: impl Fn(&mut Told, T) -> bool,
 ) {
     for (number, answer) in answers.into_iter().enumerate() {
-        assert!(!hears(&mut before(), answer), "wrong answer {number} is believed");
+        assert!(!accepts(&mut before(), answer), "wrong answer {number} is accepted");
     }
 }
 
@@ -191,24 +191,24 @@ fn a_lease_in_force_is_not_lost() {
     });
 }
 
-/// A store may extend leases with one statement and read with another what came of it.
+/// A store may extend leases in one statement and read the result in another one.
 #[test]
 fn a_renewal_that_took_longer_than_its_ttl_may_be_lost() {
     let slow = |told: &Told| told.within(100, 500);
     let mut told = held();
     assert!(told.renews(0, Some(RenewOutcome::Lost), slow(&told)));
-    assert!(!told.clone().renews(0, extended(300), told.at(501)), "it is over for good");
+    assert!(!told.clone().renews(0, extended(300), told.at(501)), "an expired lease is renewed");
     assert!(told.acquires(1, granted(6, 300), told.at(501)));
 }
 
 #[test]
-fn while_a_lease_may_be_over_either_answer_is_right_but_only_one_of_them() {
+fn one_of_two_answers_is_accepted_around_the_end_of_a_lease() {
     let mut told = held();
     assert!(told.renews(0, extended(300), told.within(250, 350)));
     assert!(!told.renews(0, Some(RenewOutcome::Lost), told.at(360)), "it was extended");
     let mut told = held();
     assert!(told.renews(0, Some(RenewOutcome::Lost), told.within(250, 350)));
-    assert!(!told.renews(0, extended(300), told.within(250, 350)), "it was over");
+    assert!(!told.renews(0, extended(300), told.within(250, 350)), "an expired lease is renewed");
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn a_lease_that_is_to_end_ends_after_enable_too() {
 }
 
 #[test]
-fn a_record_is_what_was_done() {
+fn a_record_reflects_the_calls_made() {
     let mut told = held();
     let right = told.record(0, 200);
     assert!(told.sees(Some(&right), told.at(100)));
@@ -299,7 +299,7 @@ fn a_record_is_what_was_done() {
         LockRecord { lease: None, ..right },
     ];
     for (number, wrong) in wrong.iter().enumerate() {
-        assert!(!told.clone().sees(Some(wrong), told.at(100)), "record {number} is believed");
+        assert!(!told.clone().sees(Some(wrong), told.at(100)), "record {number} is accepted");
     }
     assert!(!told.sees(None, told.at(100)));
 }
@@ -312,13 +312,13 @@ fn a_name_that_was_never_used_has_no_record() {
 }
 
 #[test]
-fn what_was_lost_happened_or_not() {
+fn a_lost_call_may_or_may_not_have_had_an_effect() {
     let lost = || {
         let mut told = Told::new();
         assert!(told.acquires(0, None, told.at(0)));
         told
     };
-    // It did not.
+    // The lost call had no effect.
     let mut told = lost();
     assert!(told.sees(None, told.at(10)));
     none_can_be(
@@ -326,12 +326,12 @@ fn what_was_lost_happened_or_not() {
         [lost().record(0, 280)],
         |told, wrong| told.sees(Some(&wrong), told.at(20)),
     );
-    // It did, under the token that the next answer tells.
+    // The lost call had an effect, with the token that the next answer reports.
     let mut told = lost();
     assert!(told.acquires(0, granted(5, 250), told.at(50)));
     assert!(!told.clone().acquires(0, granted(6, 240), told.at(60)));
     assert!(told.renews(0, extended(300), told.at(60)));
-    // What was lost may have happened once, no more.
+    // The lost call may have had its effect at most once.
     let mut told = held();
     assert!(told.releases(0, None, told.at(10)));
     assert!(told.acquires(1, granted(6, 300), told.at(20)));

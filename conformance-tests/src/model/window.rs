@@ -1,29 +1,31 @@
-//! The time around a call, and how exactly a store keeps time.
+//! This module defines the time around a call, and the precision of a store's clock.
 
 use std::time::{Duration, Instant};
 
 use crate::CLOCK_TOLERANCE;
 
-/// How exactly a store keeps time.
+/// A precision says how exactly a store keeps time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Precision {
-    /// The steps of its clock: by so much may what is left be rounded, up or down.
+    /// The store's clock has this step. The time that is left may be rounded up or down by this
+    /// much.
     pub(crate) step: Duration,
-    /// How late it may notice that a lease is over.
+    /// The store may notice the end of a lease this much late.
     pub(crate) notices: Duration,
 }
 
 impl Precision {
-    /// Two clocks drift apart by less than this share of a time.
+    /// Two clocks drift apart by less than one part in this number.
     const DRIFT: u32 = 500;
 
-    /// By how much the end of a lease may be mistaken that lasts so much longer.
+    /// Returns the possible error in the end of a lease that has that much time left.
     fn slack(self, left: Duration) -> Duration {
         CLOCK_TOLERANCE + self.step + left / Self::DRIFT
     }
 }
 
-/// A call, by the monotonic clock of who makes it: the store decided between the two.
+/// A window is the time between the start and the end of a call, by the caller's monotonic clock.
+/// The store decided within it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) before: Instant,
@@ -32,14 +34,15 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Whether a lease of that ttl that was granted or renewed within the call may be over within it.
+    /// Returns whether a lease with that ttl that was granted or renewed in the call may expire
+    /// within the call.
     pub(super) fn outlasts(self, ttl: Duration) -> bool {
         let slack = self.precision.slack(ttl);
         self.after.duration_since(self.before) + slack >= ttl
     }
 }
 
-/// When a lease ends, unless it is renewed or released: between the two.
+/// These are the earliest and the latest end of a lease that is neither renewed nor released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
     earliest: Instant,
@@ -47,29 +50,29 @@ pub(super) struct End {
 }
 
 impl End {
-    /// Of a lease of which the store says now that so much is left.
+    /// Returns the end of a lease of which the store reports now that this much time is left.
     pub(super) fn after(left: Duration, at: Window) -> Self {
         let slack = at.precision.slack(left);
         Self { earliest: at.before + left.saturating_sub(slack), latest: at.after + left + slack }
     }
 
-    /// Whether the lease may be in force while the call is decided.
+    /// Returns whether the lease may be in force while the call is decided.
     pub(super) fn may_be_ahead(self, at: Window) -> bool {
         at.before <= self.latest + at.precision.notices
     }
 
-    /// Whether the lease may be over while the call is decided.
+    /// Returns whether the lease may have expired while the call is decided.
     pub(super) fn may_be_past(self, at: Window) -> bool {
         at.after >= self.earliest
     }
 
-    /// Whether the store may say that so much is left.
+    /// Returns whether the store may report that this much time is left.
     pub(super) fn is_in(self, left: Duration, at: Window) -> bool {
         let told = Self::after(left, at);
         told.latest >= self.earliest && told.earliest <= self.latest + at.precision.notices
     }
 
-    /// How much is left, in words.
+    /// Describes how much time is left.
     pub(super) fn in_words(self, at: Window) -> String {
         let least = self.earliest.saturating_duration_since(at.after);
         let most = self.latest.saturating_duration_since(at.before);
@@ -77,8 +80,8 @@ impl End {
     }
 }
 
-/// Whether a lease that was asked for with that ttl may last so long. A store may decide first and
-/// then read what is left.
+/// Returns whether a lease that was requested with that ttl may have this much time left. A store
+/// may decide first and read the time that is left afterwards.
 pub(super) fn lasts(left: Duration, ttl: Duration, at: Window) -> bool {
     let (slack, took) = (at.precision.slack(ttl), at.after.duration_since(at.before));
     left <= ttl + slack && ttl <= left + slack + took

@@ -1,5 +1,5 @@
-//! Random sequences of calls on a store, each answer of which is checked against the
-//! [model](crate::model). One with a wrong answer is shrunk to the steps that it takes.
+//! This module plays random sequences of calls on a store. Each answer is checked against the
+//! [model](crate::model), and a sequence with a wrong answer is shrunk to the steps that cause it.
 
 mod play;
 mod shrink;
@@ -16,32 +16,32 @@ use crate::{CaseResult, Ctx, Failure};
 use play::{Flaw, Played, Stage};
 use step::{CLIENTS, LENGTHS, Move};
 
-/// The seed, unless `LEASEHOLD_SEED` gives another.
+/// This seed is used unless `LEASEHOLD_SEED` gives another one.
 const SEED: u64 = 7;
 
-/// They mostly wait, so many are played at once.
+/// This many sequences are played at the same time. The number is large because they mostly wait.
 const AT_ONCE: usize = 24;
 
-/// How often a sequence is played until the store answers each call.
+/// A sequence is tried this many times until the store answers each of its calls.
 const TRIES: usize = 10;
 
-/// Plays many sequences; some of their requests and answers get lost if so asked.
+/// Plays many sequences. If `lossy` is set, some of their requests and answers are lost.
 ///
 /// # Errors
-/// The shortest sequence found with an answer that cannot be.
+/// Returns the shortest sequence found with an answer that contradicts the contract.
 pub(crate) async fn play_many(ctx: Ctx, lossy: bool) -> CaseResult {
     let seed = match std::env::var("LEASEHOLD_SEED") {
         Ok(seed) => seed.parse()?,
         Err(_) => SEED,
     };
-    // Where a lease lasts seconds at least, so does each sequence.
+    // If a lease lasts at least seconds, so does each sequence.
     let count = if ctx.short_ttl() < Duration::from_secs(1) { 72 } else { AT_ONCE };
     let stage = Stage { clients: ctx.open_many(CLIENTS).await?, ctx };
     let plays = (0..count).map(|number| play(&stage, seed, number, lossy));
     let plays = stream::iter(plays).buffer_unordered(AT_ONCE);
     let Err((number, flaw)) = plays.try_collect::<()>().await else { return Ok(()) };
     let Some(flaw) = flaw else {
-        return Err(Failure::new("the store lost an answer each time that a sequence was played"));
+        return Err(Failure::new("the store lost an answer at every try of a sequence"));
     };
     let steps = draw(seed, number, lossy)?;
     let drawn = steps.len();
@@ -73,7 +73,7 @@ async fn play(
     Err((number, None))
 }
 
-/// The sequence of that number, each step with a way to make it simpler.
+/// Draws the sequence of that number, in which each step can be simplified.
 fn draw(
     seed: u64,
     number: usize,

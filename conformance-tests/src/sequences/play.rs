@@ -1,4 +1,4 @@
-//! Does what a sequence says, and checks each answer against the model.
+//! Plays the steps of a sequence, and checks each answer against the model.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -9,36 +9,37 @@ use leasehold_core::{
 };
 use tokio::time::sleep;
 
-use super::step::{ATTEMPTS, Fate, Move, NAMES, Renewal, Step, Ttl, name_of};
+use super::step::{ATTEMPTS, Delivery, Move, NAMES, Renewal, Step, Ttl, name_of};
 use super::words;
-use crate::client::patiently;
+use crate::client::retry_while_busy;
 use crate::model::{Attempt, Model, Precision, Window, Wrong};
 use crate::{Client, Ctx};
 
-/// Where sequences are played: on names of their own, by the same clients.
+/// A stage has the store and the clients with which sequences are played. Each sequence has names
+/// of its own.
 pub(super) struct Stage {
     pub(super) clients: Vec<Client>,
     pub(super) ctx: Ctx,
 }
 
-/// What became of a sequence, unless an answer was wrong.
+/// This is the end of a sequence without a wrong answer.
 #[derive(Debug, PartialEq)]
 pub(super) enum Played {
     ToItsEnd,
-    /// The store itself lost an answer: that request may take effect at any time.
+    /// The store itself lost an answer, so that the request may take effect at any time.
     UntilAnUnknownOutcome,
 }
 
-/// A sequence with a wrong answer.
+/// This sequence has a wrong answer.
 #[derive(Clone, Debug)]
 pub(super) struct Flaw {
-    /// At which step.
+    /// This step has the wrong answer.
     pub(super) at: usize,
-    /// What happened until then, and what is wrong, in words.
+    /// This text says what happened until then and what is wrong.
     pub(super) story: String,
 }
 
-/// Why a step was not played to its end.
+/// A step was not played to its end for this reason.
 enum Stop {
     Unknown,
     Wrong(String),
@@ -51,7 +52,7 @@ impl From<Error> for Stop {
 }
 
 impl Stage {
-    /// Plays it on names that begin with `prefix`, which no other may use.
+    /// Plays the sequence on names that begin with `prefix`, which nothing else may use.
     pub(super) async fn play(
         &self,
         prefix: &str,
@@ -83,15 +84,17 @@ struct Play<'a> {
     story: String,
 }
 
-/// Makes a call that writes, unless its request is to be lost: its answer, or none if that is lost,
-/// and the time around it.
+/// Makes a call that writes, unless its request is to be lost. Returns the answer, or `None` if it
+/// was lost, and the time around the call.
 macro_rules! call {
-    ($play:expr, $fate:expr, $call:expr) => {{
+    ($play:expr, $delivery:expr, $call:expr) => {{
         let before = Instant::now();
-        let answer = match $fate {
-            Fate::RequestLost => None,
-            Fate::AnswerLost => patiently!($call, ErrorKind::Unavailable).map(|_| None)?,
-            Fate::Answered => patiently!($call, ErrorKind::Unavailable).map(Some)?,
+        let answer = match $delivery {
+            Delivery::RequestLost => None,
+            Delivery::AnswerLost => {
+                retry_while_busy!($call, ErrorKind::Unavailable).map(|_| None)?
+            }
+            Delivery::Answered => retry_while_busy!($call, ErrorKind::Unavailable).map(Some)?,
         };
         (answer, $play.window(before))
     }};
@@ -130,24 +133,25 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Adds an answer to the story, or that none came.
+    /// Adds an answer to the story, or that there was none.
     fn note(&mut self, answer: Option<String>) {
         self.story += ": ";
         self.story += answer.as_deref().unwrap_or("no answer");
     }
 
-    /// That the model agrees with what is known of that name.
+    /// Checks that the model agrees with the answer for that name.
     fn agreed(
         name: usize,
         verdict: std::result::Result<(), Wrong>,
     ) -> std::result::Result<(), Stop> {
         verdict.map_err(|wrong| {
-            Stop::Wrong(format!("That cannot be. Before, {:?} was {wrong}.", NAMES[name]))
+            let before = NAMES[name];
+            Stop::Wrong(format!("This contradicts the contract. Before, {before:?} was {wrong}."))
         })
     }
 
     async fn step(&mut self, one: &Move) -> std::result::Result<(), Stop> {
-        let (clients, fate) = (&self.stage.clients, one.fate);
+        let (clients, delivery) = (&self.stage.clients, one.delivery);
         match &one.step {
             Step::Pass { quarters } => {
                 sleep(self.ttl(Ttl::Short) * *quarters / 4).await;
@@ -156,10 +160,10 @@ impl<'a> Play<'a> {
             Step::Get { client, name } => self.get(&clients[*client], *name).await.map(drop),
             Step::List { client } => self.list(&clients[*client]).await,
             Step::Outlast { client, name } => self.outlast(&clients[*client], *name).await,
-            Step::Renew { client, batch } => self.renew(&clients[*client], batch, fate).await,
+            Step::Renew { client, batch } => self.renew(&clients[*client], batch, delivery).await,
             Step::Enable { client, name } => {
                 let (store, lock) = (clients[*client].store(), &self.names[*name]);
-                let (answer, at) = call!(self, fate, store.enable(lock));
+                let (answer, at) = call!(self, delivery, store.enable(lock));
                 self.note(answer.as_ref().map(words::enabled));
                 Self::agreed(*name, self.models[*name].enable(answer.as_ref(), at))
             }
@@ -167,7 +171,7 @@ impl<'a> Play<'a> {
                 let (store, lock) = (clients[*client].store(), &self.names[*name]);
                 let by = (*client > 0).then(|| format!("operator {client}"));
                 let options = DisableOptions { reason: Reason::new(reason.to_string())?, by };
-                let (answer, at) = call!(self, fate, store.disable(lock, &options));
+                let (answer, at) = call!(self, delivery, store.disable(lock, &options));
                 self.note(answer.as_ref().map(words::disabled));
                 Self::agreed(*name, self.models[*name].disable(&options, answer.as_ref(), at))
             }
@@ -175,7 +179,7 @@ impl<'a> Play<'a> {
                 let name = name_of(*attempt, *elsewhere);
                 let (store, lock) = (clients[*client].store(), &self.names[name]);
                 let id = self.attempts[*attempt].id;
-                let (answer, at) = call!(self, fate, store.release(lock, id));
+                let (answer, at) = call!(self, delivery, store.release(lock, id));
                 self.note(answer.as_ref().map(words::released));
                 Self::agreed(name, self.models[name].release(id, answer.as_ref(), at))
             }
@@ -185,7 +189,7 @@ impl<'a> Play<'a> {
                 let (by, ttl) = (&self.attempts[*attempt], self.ttl(*ttl));
                 // A retry over another connection is for the same holder.
                 let asked = AcquireOptions { lease: by.id, holder: by.holder.clone(), ttl };
-                let (answer, at) = call!(self, fate, store.acquire(lock, &asked));
+                let (answer, at) = call!(self, delivery, store.acquire(lock, &asked));
                 let verdict = self.models[name].acquire(by, ttl, answer.as_ref(), at);
                 self.note(answer.as_ref().map(words::acquired));
                 Self::agreed(name, verdict)
@@ -197,7 +201,7 @@ impl<'a> Play<'a> {
         &mut self,
         client: &Client,
         batch: &[Renewal],
-        fate: Fate,
+        delivery: Delivery,
     ) -> std::result::Result<(), Stop> {
         let renewals: Vec<RenewOptions> = batch
             .iter()
@@ -207,13 +211,13 @@ impl<'a> Play<'a> {
                 ttl: self.ttl(renewal.ttl),
             })
             .collect();
-        let (answers, at) = call!(self, fate, client.store().renew(&renewals));
+        let (answers, at) = call!(self, delivery, client.store().renew(&renewals));
         let words = |answers: &Vec<_>| {
             answers.iter().map(words::renewed).collect::<Vec<String>>().join(" and ")
         };
         self.note(answers.as_ref().map(words));
         if answers.as_ref().is_some_and(|answers| answers.len() != batch.len()) {
-            return Err(Stop::Wrong("That is not one answer to each.".to_owned()));
+            return Err(Stop::Wrong("The number of answers differs.".to_owned()));
         }
         for (number, (one, asked)) in batch.iter().zip(&renewals).enumerate() {
             let name = name_of(one.attempt, one.elsewhere);
@@ -242,7 +246,8 @@ impl<'a> Play<'a> {
     ) -> std::result::Result<(), Stop> {
         let number = |id: LeaseId| {
             let attempt = self.attempts.iter().find(|attempt| attempt.id == id);
-            attempt.map_or_else(|| "a stranger".to_owned(), |attempt| attempt.number.to_string())
+            attempt
+                .map_or_else(|| "another client".to_owned(), |attempt| attempt.number.to_string())
         };
         let told = format!("{:?} is {}", NAMES[name], words::record(record, number));
         self.note(Some(told));
@@ -252,7 +257,7 @@ impl<'a> Play<'a> {
     async fn list(&mut self, client: &Client) -> std::result::Result<(), Stop> {
         let before = Instant::now();
         let listed: Result<Vec<LockRecord>> =
-            patiently!(client.store().list_all(self.prefix), ErrorKind::Unavailable);
+            retry_while_busy!(client.store().list_all(self.prefix), ErrorKind::Unavailable);
         let (listed, at) = (listed?, self.window(before));
         let names: Vec<&LockName> = listed.iter().map(|record| &record.name).collect();
         if !names.is_sorted() || names.iter().any(|name| !self.names.contains(name)) {

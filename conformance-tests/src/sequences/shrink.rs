@@ -1,4 +1,4 @@
-//! Makes a sequence with a wrong answer as short as it can be.
+//! Makes a sequence with a wrong answer as short as possible.
 
 use std::iter::successors;
 use std::ops::Range;
@@ -10,31 +10,31 @@ use proptest::strategy::ValueTree;
 use super::play::{Flaw, Stage};
 use super::step::Move;
 
-/// For how long a sequence is shrunk.
+/// A sequence is shrunk for this long.
 const TIME: Duration = Duration::from_secs(15);
 
-/// The sequence as far as it is shrunk, and the evidence.
+/// This is the sequence as far as it is shrunk, and the evidence.
 struct Shrinking<'a, T> {
     stage: &'a Stage,
     prefix: String,
-    /// The steps, each with a way to make it simpler.
+    /// Each of these steps can be simplified.
     steps: Vec<T>,
-    /// What was played last with a wrong answer at its end.
+    /// This sequence was played last with a wrong answer at its end.
     flawed: Vec<Move>,
     flaw: Flaw,
     plays: usize,
     end: Instant,
 }
 
-/// Plays ever shorter and simpler sequences, as long as one of their answers is wrong: the last such
-/// one, and what was wrong with it.
+/// Plays shorter and simpler sequences while one of their answers is wrong. Returns the last such
+/// sequence and what was wrong with it.
 pub(super) async fn shrink<T: ValueTree<Value = Move>>(
     stage: &Stage,
     prefix: String,
     mut steps: Vec<T>,
     flaw: Flaw,
 ) -> (Vec<Move>, Flaw) {
-    // What comes after the wrong answer does not matter.
+    // Steps after the wrong answer do not matter.
     steps.truncate(flaw.at + 1);
     let flawed = steps.iter().map(ValueTree::current).collect();
     let end = Instant::now() + TIME;
@@ -44,19 +44,19 @@ pub(super) async fn shrink<T: ValueTree<Value = Move>>(
 }
 
 impl<T: ValueTree<Value = Move>> Shrinking<'_, T> {
-    /// Leaves out steps that it does not take: whether there was one.
+    /// Removes steps that the wrong answer does not need. Returns whether it removed any.
     async fn leave_out(&mut self) -> bool {
         let length = self.steps.len();
-        // Each half, quarter and so on, down to single steps.
+        // Each half, quarter and so on is tried, down to single steps.
         let stretches: Vec<Range<usize>> = successors(Some(length / 2), |size| Some(size / 2))
             .take_while(|size| *size > 0)
             .flat_map(|size| (0..=length - size).step_by(size).map(move |at| at..at + size))
             .collect();
-        // All at once, since most of what they do is wait.
+        // All are played at the same time, because they mostly wait.
         let needless = self.play_all(stretches.into_iter().map(|one| vec![one]).collect()).await;
         let stretches: Vec<Range<usize>> =
             needless.iter().flat_map(|(left_out, _)| left_out.clone()).collect();
-        // What one can do without each of, one can often do without all of.
+        // Steps that are not needed one by one are often not needed together.
         let together = (2..=stretches.len()).map(|count| stretches[..count].to_vec()).collect();
         let mut flawed = self.play_all(together).await;
         flawed.extend(needless);
@@ -69,7 +69,7 @@ impl<T: ValueTree<Value = Move>> Shrinking<'_, T> {
         true
     }
 
-    /// Makes each step as simple as it can be: whether one became so.
+    /// Makes each step as simple as possible. Returns whether it simplified any.
     async fn simplify(&mut self) -> bool {
         let before = self.flawed.clone();
         let mut at = 0;
@@ -87,7 +87,7 @@ impl<T: ValueTree<Value = Move>> Shrinking<'_, T> {
         self.flawed != before
     }
 
-    /// Whether an answer is wrong in the sequence as it is now.
+    /// Returns whether an answer is wrong in the sequence as it is now.
     async fn is_flawed(&mut self) -> bool {
         if self.current() == self.flawed {
             return true;
@@ -97,8 +97,8 @@ impl<T: ValueTree<Value = Move>> Shrinking<'_, T> {
         true
     }
 
-    /// Plays the steps as they are, in so many ways that each leave out some: those ways in which
-    /// an answer is wrong.
+    /// Plays the steps without those that each variant leaves out. Returns the variants in which an
+    /// answer is wrong.
     async fn play_all(
         &mut self,
         left_out: Vec<Vec<Range<usize>>>,
@@ -128,7 +128,7 @@ impl<T: ValueTree<Value = Move>> Shrinking<'_, T> {
         self.steps.iter().map(ValueTree::current).collect()
     }
 
-    /// Goes on from the steps as they are, up to their wrong answer.
+    /// Continues with the steps as they are, up to their wrong answer.
     fn accept(&mut self, flaw: Flaw) {
         self.steps.truncate(flaw.at + 1);
         self.flawed = self.current();

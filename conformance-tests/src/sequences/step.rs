@@ -1,36 +1,36 @@
-//! What sequences are made of, and how they are drawn.
+//! This module defines the steps of sequences, and draws them.
 
 use std::ops::RangeInclusive;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
-/// How many clients, each connected on its own.
+/// This many clients take part. Each has its own connections.
 pub(super) const CLIENTS: usize = 3;
 
-/// The names, which stores that fold names take for one.
+/// These are the names. Stores that ignore case would treat them as one.
 pub(super) const NAMES: [&str; 2] = ["job", "Job"];
 
-/// How many attempts there are, each at one name from one holder. What is said of an attempt stays
-/// true while a sequence is shrunk: so an attempt may be renewed that was never made.
+/// This many attempts exist. Each belongs to one name and one holder. What is known of an attempt
+/// stays true while a sequence is shrunk, so an attempt that was never made may be renewed.
 pub(super) const ATTEMPTS: usize = 6;
 
-/// The name that an attempt is at, or with `elsewhere` the one that it is not at.
+/// Returns the name of an attempt, or with `elsewhere` the other name.
 pub(super) fn name_of(attempt: usize, elsewhere: bool) -> usize {
     (attempt + usize::from(elsewhere)) % NAMES.len()
 }
 
-/// One step, and what the network makes of it.
+/// A move is one step, and what the network does to it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Move {
     pub(super) step: Step,
-    pub(super) fate: Fate,
+    pub(super) delivery: Delivery,
 }
 
-/// What is done.
+/// This is a step of a sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
-    /// So many quarters of a short ttl.
+    /// That many quarters of a short ttl pass.
     Pass {
         quarters: u32,
     },
@@ -55,7 +55,7 @@ pub(super) enum Step {
         attempt: usize,
         elsewhere: bool,
     },
-    /// A new attempt, a retry, or one whose lease has ended.
+    /// A new attempt is made, a retry, or an attempt whose lease has ended.
     Acquire {
         client: usize,
         attempt: usize,
@@ -65,14 +65,15 @@ pub(super) enum Step {
         client: usize,
         batch: Vec<Renewal>,
     },
-    /// Until the store says that no lease of that name is in force, unless it is a long one.
+    /// Waits until the store reports that no lease of that name is in force, unless it is a long
+    /// one.
     Outlast {
         client: usize,
         name: usize,
     },
 }
 
-/// One of a batch.
+/// This is one renewal of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Renewal {
     pub(super) attempt: usize,
@@ -80,43 +81,43 @@ pub(super) struct Renewal {
     pub(super) ttl: Ttl,
 }
 
-/// For how long a lease is asked for.
+/// A lease is acquired or renewed with this ttl.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Ttl {
-    /// It may run out in the middle of a sequence.
+    /// The lease may expire in the middle of a sequence.
     Short,
     Double,
-    /// It does not run out.
+    /// The lease does not expire during a sequence.
     Long,
 }
 
-/// What the network makes of a call that writes.
+/// The network does this to a call that writes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Fate {
+pub(super) enum Delivery {
     Answered,
     AnswerLost,
     RequestLost,
 }
 
-/// How many steps a sequence has.
+/// A sequence has this many steps.
 pub(super) const LENGTHS: RangeInclusive<usize> = 10..=30;
 
-/// Steps, some of whose requests and answers get lost if so asked.
+/// Draws the steps. If `lossy` is set, some of their requests and answers are lost.
 pub(super) fn steps(
     lossy: bool,
 ) -> impl Strategy<Value = Move, Tree: ValueTree<Value = Move> + Send> {
-    let fate = prop_oneof![
-        8 => Just(Fate::Answered),
-        2 => Just(Fate::AnswerLost),
-        1 => Just(Fate::RequestLost),
+    let delivery = prop_oneof![
+        8 => Just(Delivery::Answered),
+        2 => Just(Delivery::AnswerLost),
+        1 => Just(Delivery::RequestLost),
     ];
-    (step(), fate).prop_map(move |(step, fate)| Move {
+    (step(), delivery).prop_map(move |(step, delivery)| Move {
         step,
-        fate: if lossy { fate } else { Fate::Answered },
+        delivery: if lossy { delivery } else { Delivery::Answered },
     })
 }
 
-/// One step. What others may become when they are made simpler comes first.
+/// Draws one step. The first kinds are those to which others may be simplified.
 fn step() -> impl Strategy<Value = Step, Tree: ValueTree<Value = Step> + Send> {
     let (client, name, attempt) = (0..CLIENTS, 0..NAMES.len(), 0..ATTEMPTS);
     let elsewhere = proptest::bool::weighted(0.1);

@@ -1,4 +1,4 @@
-//! Steps and answers in few words, for who reads what went wrong.
+//! Describes steps and answers briefly for a report of a wrong answer.
 
 use leasehold_core::{
     AcquireOutcome, DisableOutcome, EnableOutcome, LeaseId, LockRecord, ReleaseOutcome,
@@ -7,7 +7,7 @@ use leasehold_core::{
 
 use super::step::{NAMES, Renewal, Step, name_of};
 
-/// What is done, but for how much time passes.
+/// Describes what a step does.
 pub(super) fn step(step: &Step) -> String {
     match step {
         Step::Pass { quarters } => format!("{quarters}/4 of a short ttl pass"),
@@ -85,7 +85,7 @@ pub(super) fn enabled(outcome: &EnableOutcome) -> String {
     }
 }
 
-/// A record, with a way to tell whose lease it is.
+/// Describes a record. `of` says whose lease it is.
 pub(super) fn record(record: Option<&LockRecord>, of: impl Fn(LeaseId) -> String) -> String {
     let Some(record) = record else { return "no record".to_owned() };
     let mut words = match &record.lease {

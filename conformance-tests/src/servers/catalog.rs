@@ -1,11 +1,11 @@
-//! The servers that the tests run against.
+//! This module lists the servers that the tests run against.
 
 use super::{Image, Server};
 
-/// All of them.
+/// These are all servers of the tests.
 pub const ALL: &[Image] = &[POSTGRES, MYSQL, MARIADB, REDIS, VALKEY, MONGODB, ETCD];
 
-/// PostgreSQL, which counts its statements.
+/// PostgreSQL counts its statements.
 pub const POSTGRES: Image = Image {
     name: "postgres",
     public: "postgres:17",
@@ -15,7 +15,7 @@ pub const POSTGRES: Image = Image {
     url: "postgres://postgres:secret@ADDRESS/postgres",
 };
 
-/// MySQL, which counts its statements by default.
+/// MySQL counts its statements by default.
 pub const MYSQL: Image = Image {
     name: "mysql",
     public: "mysql:8.4",
@@ -25,7 +25,7 @@ pub const MYSQL: Image = Image {
     url: "mysql://root:secret@ADDRESS/leasehold",
 };
 
-/// MariaDB, which counts its statements when told to.
+/// MariaDB counts its statements if it is configured to.
 pub const MARIADB: Image = Image {
     name: "mariadb",
     public: "mariadb:11.8",
@@ -35,7 +35,7 @@ pub const MARIADB: Image = Image {
     url: "mysql://root:secret@ADDRESS/leasehold",
 };
 
-/// Redis, which keeps its data across a restart.
+/// Redis keeps its data across a restart.
 pub const REDIS: Image = Image {
     name: "redis",
     public: "redis:8",
@@ -45,7 +45,7 @@ pub const REDIS: Image = Image {
     url: "redis://ADDRESS",
 };
 
-/// Valkey, likewise.
+/// Valkey keeps its data across a restart.
 pub const VALKEY: Image = Image {
     name: "valkey",
     public: "valkey/valkey:8",
@@ -55,7 +55,7 @@ pub const VALKEY: Image = Image {
     url: "redis://ADDRESS",
 };
 
-/// MongoDB, or what stands in for it: a replica set of one.
+/// MongoDB, or a server that replaces it, is a replica set of one member.
 pub const MONGODB: Image = Image {
     name: "mongodb",
     public: "mongo:8",
@@ -65,7 +65,7 @@ pub const MONGODB: Image = Image {
     url: "mongodb://ADDRESS/leasehold?directConnection=true",
 };
 
-/// etcd, of one member. Its project publishes images elsewhere than in Docker's default registry:
+/// etcd has one member. Its project does not publish images in Docker's default registry:
 /// `LEASEHOLD_TEST_ETCD_IMAGE` can name one in full.
 pub const ETCD: Image = Image {
     name: "etcd",
@@ -80,11 +80,11 @@ pub const ETCD: Image = Image {
     url: "etcd://ADDRESS",
 };
 
-/// Does what a server needs once after its first start; harmless when it is not ready yet or does
-/// not need it, so repeat it until the server answers.
+/// Does what a server needs once after its first start. It does no harm if the server is not ready
+/// or does not need it, so repeat it until the server responds.
 pub async fn prepare(image: &Image, server: &Server) {
     if image.name == MONGODB.name {
-        // The stand-in is a replica set from the start, and has no shell.
+        // The replacement is a replica set from the start, and has no shell.
         _ = server.run(&["mongosh", "--quiet", "--eval", "rs.initiate()"]).await;
     }
 }

@@ -1,35 +1,35 @@
-//! Certificates for servers that are reached over TLS, made anew by each run.
+//! This module makes certificates for servers that are reached over TLS. Each run makes new ones.
 
 use leasehold_core::{Error, ErrorKind, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
 
-/// An authority, and what it has signed; all in PEM.
+/// This is a certificate authority with the certificates that it signed, all as PEM.
 #[derive(Debug)]
 pub struct Certificates {
-    /// The authority's certificate, for those who are to trust the other two.
+    /// This certificate of the authority makes a client or a server trust the other two.
     pub authority: String,
-    /// For a server at the loopback interface.
+    /// This is the certificate of a server at the loopback interface.
     pub server: Signed,
-    /// For a client, whose common name is `leasehold`.
+    /// This is the certificate of a client, whose common name is `leasehold`.
     pub client: Signed,
 }
 
-/// A certificate and its private key.
+/// This is a certificate with its private key.
 #[derive(Debug)]
 pub struct Signed {
-    /// The certificate.
+    /// This is the certificate as PEM.
     pub certificate: String,
-    /// The key, in PKCS #8.
+    /// This is the private key in PKCS #8.
     pub key: String,
 }
 
 impl Certificates {
-    /// Makes them all.
+    /// Makes all certificates.
     ///
     /// # Errors
-    /// When the machine has no randomness.
+    /// Returns an error if the machine has no source of randomness.
     pub fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "leasehold test authority");

@@ -1,44 +1,44 @@
-//! Which image a server is started from.
+//! This module defines the image from which a server is started.
 
 use std::process::{Command, Stdio};
 
-/// How a server is started in a container.
+/// An image says how a server is started in a container.
 #[derive(Clone, Copy, Debug)]
 pub struct Image {
-    /// The backend's name, such as `postgres`.
+    /// This is the name of the backend, such as `postgres`.
     pub name: &'static str,
-    /// The public image, such as `postgres:17`.
+    /// This is the public image, such as `postgres:17`.
     pub public: &'static str,
-    /// The port that the server listens on.
+    /// The server listens on this port.
     pub port: u16,
-    /// Environment variables, as the public image understands them.
+    /// These environment variables are set, as the public image understands them.
     pub environment: &'static [(&'static str, &'static str)],
-    /// The command, after the image's entry point.
+    /// This command follows the image's entry point.
     pub command: &'static [&'static str],
-    /// The store's URL, with `ADDRESS` where host and port belong.
+    /// This is the URL of the store, in which `ADDRESS` stands for the host and the port.
     pub url: &'static str,
 }
 
 impl Image {
-    /// What `LEASEHOLD_TEST_<NAME>_<WHAT>` says.
+    /// Returns the value of `LEASEHOLD_TEST_<NAME>_<WHAT>`.
     pub(super) fn told(&self, what: &str) -> Option<String> {
         let variable = format!("LEASEHOLD_TEST_{}_{what}", self.name.to_ascii_uppercase());
         std::env::var(variable).ok().filter(|value| !value.is_empty())
     }
 
-    /// The URL of a server that runs already, if one is to be used.
+    /// Returns the URL of a server that already runs, if the environment names one.
     #[must_use]
     pub fn given_url(&self) -> Option<String> {
         self.told("URL")
     }
 
-    /// The URL of a server at that address.
+    /// Returns the URL of a server at that address.
     #[must_use]
     pub fn url_at(&self, address: &str) -> String {
         self.url.replace("ADDRESS", address)
     }
 
-    /// Name and tag of the image to start.
+    /// Returns the name and the tag of the image to start.
     #[must_use]
     pub fn chosen(&self) -> (String, String) {
         let local = format!("leasehold-test/{}:local", self.name);
@@ -61,7 +61,7 @@ fn is_here(image: &str) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Whether `LEASEHOLD_TEST_SKIP`, a list of names with commas, leaves that backend out.
+/// Returns whether `LEASEHOLD_TEST_SKIP`, a list of names with commas, excludes that backend.
 #[must_use]
 pub fn skipped(backend: &str) -> bool {
     std::env::var("LEASEHOLD_TEST_SKIP")

@@ -1,4 +1,4 @@
-//! A client's way to a server, through a proxy.
+//! This link between a client and a server goes through a proxy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use leasehold_core::LockStore;
 use super::{Conduct, Proxy};
 use crate::Link;
 
-/// A store whose connections go through a proxy.
+/// The connections of this store go through a proxy.
 #[derive(Debug)]
 pub struct ProxiedLink {
-    /// The store.
+    /// This is the store of the client.
     pub store: Arc<dyn LockStore>,
-    /// What its connections go through.
+    /// The connections of the store go through this proxy.
     pub proxy: Proxy,
 }
 

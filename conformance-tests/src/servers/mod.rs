@@ -1,9 +1,10 @@
-//! Real servers in containers, for the tests of this repository.
+//! This module starts real servers in containers, for the tests of this repository.
 //!
-//! A server is started with [`Server::start`], which takes the image that
-//! `LEASEHOLD_TEST_<NAME>_IMAGE` names, else one that `cargo xtask images` built, else the public
-//! one. Where `LEASEHOLD_TEST_<NAME>_URL` names a running server, that is used instead and left
-//! running. [`Certificates`] let it be reached over TLS. [`Proxy`] stands between a client and a server and misbehaves on request.
+//! A server is started with [`Server::start`], which uses the image that
+//! `LEASEHOLD_TEST_<NAME>_IMAGE` names, otherwise an image that `cargo xtask images` built, and
+//! otherwise the public image. If `LEASEHOLD_TEST_<NAME>_URL` names a running server, that server
+//! is used and left running. [`Certificates`] are for servers that are reached over TLS. [`Proxy`]
+//! forwards between a client and a server, and delays or drops data on request.
 
 pub mod catalog;
 mod certificates;

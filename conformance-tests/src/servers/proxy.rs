@@ -1,4 +1,4 @@
-//! A TCP proxy that misbehaves on request.
+//! This TCP proxy delays, drops or cuts connections on request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,35 +11,37 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How a proxy treats its connections.
+/// This defines how a proxy treats its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conduct {
     /// Everything goes through.
     Pass,
-    /// Everything goes through, each chunk that much later.
+    /// Everything goes through, and each chunk is delayed by that time.
     Slow(Duration),
     /// Requests go through, and replies are lost.
     SwallowReplies,
-    /// Nothing goes through, and nobody is told: as if the server hung or packets were lost.
+    /// Nothing goes through and the connections stay open, as if the server hung or packets were
+    /// lost.
     Hang,
     /// All connections end, and new ones end at once.
     Cut,
 }
 
-/// What the connections are told.
+/// The connections follow these orders.
 #[derive(Clone, Copy, Debug)]
 struct Orders {
     conduct: Conduct,
-    /// The connections with a smaller number are silent: what arrives on them is thrown away.
+    /// The connections with a smaller number are silent: data on them are thrown away.
     silent_below: u64,
 }
 
-/// A proxy to one server, at a free port of the loopback interface, until it is dropped.
+/// This proxy leads to one server, and listens at a free port of the loopback interface. It ends
+/// when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
     orders: Arc<watch::Sender<Orders>>,
-    /// How many connections were accepted so far.
+    /// Counts the connections accepted so far.
     accepted: Arc<AtomicU64>,
     server: Arc<watch::Sender<String>>,
     accepting: JoinHandle<()>,
@@ -49,7 +51,7 @@ impl Proxy {
     /// Starts a proxy to the server at that address, such as `127.0.0.1:5432`.
     ///
     /// # Errors
-    /// When no port is free.
+    /// Returns an error if no port is free.
     pub async fn start(server: &str) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -69,18 +71,18 @@ impl Proxy {
         Ok(Self { address, orders, accepted, server, accepting })
     }
 
-    /// Where clients connect to.
+    /// Returns the address that clients connect to.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Forwards new connections to that server from now on; present ones are not changed.
+    /// Forwards new connections to that server from now on. Open connections do not change.
     pub fn lead_to(&self, server: &str) {
         self.server.send_replace(server.to_owned());
     }
 
-    /// Treats present and new connections that way, from now.
+    /// Treats open and new connections that way, from now on.
     pub fn set(&self, conduct: Conduct) {
         self.orders.send_modify(|orders| orders.conduct = conduct);
     }
@@ -91,7 +93,7 @@ impl Proxy {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// Throws away everything on the present connections from now on, without closing them. New
+    /// Throws away everything on the open connections without closing them, from now on. New
     /// connections are served.
     pub fn silence_connections(&self) {
         let accepted = self.accepted.load(Ordering::SeqCst);
@@ -114,7 +116,7 @@ async fn serve(client: TcpStream, server: String, told: watch::Receiver<Orders>,
     _ = (client.set_nodelay(true), upstream.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = upstream.into_split();
-    // When one direction ends, so does the other: both halves are dropped.
+    // When one direction ends, the other ends too, because both halves are dropped.
     tokio::select! {
         () = pump(from_client, to_server, told.clone(), number, false) => {}
         () = pump(from_server, to_client, told, number, true) => {}
@@ -136,7 +138,7 @@ async fn pump(
         match conduct {
             Conduct::Cut => return,
             _ if silent => {}
-            // What was lost on the way is missed when the rest gets through.
+            // After lost data, the rest of the stream cannot be used.
             Conduct::Pass | Conduct::Slow(_) if lost => return,
             Conduct::Hang => {
                 if told.changed().await.is_err() {

@@ -1,4 +1,4 @@
-//! A server, started in a container or given by URL.
+//! This module starts a server in a container.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -13,13 +13,13 @@ use tokio::time::{Instant, sleep};
 
 use super::Image;
 
-/// What `docker ps` shows of these containers, so that left-over ones can be found.
+/// These containers have this label in `docker ps`, by which stale ones can be found.
 const LABEL: (&str, &str) = ("leasehold.test", "server");
 
-/// The longest that a server is given to answer.
+/// A server must respond within this time.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// A server in a container, which goes when this value is dropped.
+/// This server runs in a container, which is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Server {
     container: ContainerAsync<GenericImage>,
@@ -27,34 +27,34 @@ pub struct Server {
 }
 
 fn broken(source: impl Display) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("the container does not do it: {source}"))
+    Error::new(ErrorKind::Unavailable, format!("docker failed: {source}"))
         .with_fix("does `docker info` answer? `cargo xtask images` builds the images")
 }
 
 impl Server {
     /// Starts a container of that image, reachable at a free port of the loopback interface.
     ///
-    /// The server within may take a while longer: see [`until_ready`].
+    /// The server in it may take longer to start: see [`until_ready`].
     ///
     /// # Errors
-    /// When there is no Docker Engine, or no such image.
+    /// Returns an error if there is no Docker Engine or no such image.
     pub async fn start(image: &Image) -> Result<Self> {
         Self::start_with(image, &[]).await
     }
 
-    /// As [`start`](Self::start), with more arguments for the server.
+    /// Does the same as [`start`](Self::start), with more arguments for the server.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// Returns the errors of [`start`](Self::start).
     pub async fn start_with(image: &Image, more: &[&str]) -> Result<Self> {
         Self::start_with_files(image, more, &[]).await
     }
 
-    /// As [`start_with`](Self::start_with), with files that are there from the start: for each its
-    /// path and what it has. They belong to root, and everybody may read them.
+    /// Does the same as [`start_with`](Self::start_with), with files that exist from the start,
+    /// each given as its path and its content. They belong to root, and every user may read them.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// Returns the errors of [`start`](Self::start).
     pub async fn start_with_files(
         image: &Image,
         more: &[&str],
@@ -64,7 +64,7 @@ impl Server {
         loop {
             tries += 1;
             match Self::start_once(image, more, files).await {
-                // Another program took the port in between, which happens on a busy machine.
+                // Another program took the port in the meantime, which happens on a busy machine.
                 Err(error) if tries < 5 && format!("{error:?}").contains("already") => {}
                 started => return started,
             }
@@ -73,7 +73,7 @@ impl Server {
 
     async fn start_once(image: &Image, more: &[&str], files: &[(&str, &str)]) -> Result<Self> {
         let (name, tag) = image.chosen();
-        // Fixed, since Docker gives a restarted container another port where it had the choice.
+        // The port is fixed, because Docker would give a restarted container another one.
         let port = free_port().map_err(broken)?;
         let mut request = GenericImage::new(name, tag)
             .with_mapped_port(port, image.port.tcp())
@@ -91,48 +91,48 @@ impl Server {
         Ok(Self { container: request.start().await.map_err(broken)?, port })
     }
 
-    /// Its address on this machine.
+    /// Returns its address on this machine.
     #[must_use]
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Stops the server in order, as an operator would.
+    /// Stops the server in an orderly way, as an operator would.
     ///
     /// # Errors
-    /// What Docker says.
+    /// Returns the error of Docker.
     pub async fn stop(&self) -> Result<()> {
         self.container.stop_with_timeout(Some(20)).await.map_err(broken)
     }
 
-    /// Starts it again, with its data and at the same address.
+    /// Starts the server again, with its data and at the same address.
     ///
     /// # Errors
-    /// What Docker says.
+    /// Returns the error of Docker.
     pub async fn start_again(&self) -> Result<()> {
         self.container.start().await.map_err(broken)
     }
 
-    /// Freezes it: it answers nothing until it is resumed.
+    /// Freezes the server: it replies to nothing until it is resumed.
     ///
     /// # Errors
-    /// What Docker says.
+    /// Returns the error of Docker.
     pub async fn freeze(&self) -> Result<()> {
         self.container.pause().await.map_err(broken)
     }
 
-    /// Lets it go on.
+    /// Resumes the frozen server.
     ///
     /// # Errors
-    /// What Docker says.
+    /// Returns the error of Docker.
     pub async fn resume(&self) -> Result<()> {
         self.container.unpause().await.map_err(broken)
     }
 
-    /// The last lines that the server printed on its standard error, for the report of a failure.
+    /// Returns the last lines of the server's standard error, for the report of a failure.
     ///
     /// # Errors
-    /// What Docker says.
+    /// Returns the error of Docker.
     pub async fn last_lines(&self) -> Result<String> {
         let printed = self.container.stderr_to_vec().await.map_err(broken)?;
         let printed = String::from_utf8_lossy(&printed);
@@ -140,10 +140,10 @@ impl Server {
         Ok(lines[lines.len().saturating_sub(30)..].join("\n"))
     }
 
-    /// Runs a command in the container, and gives what it prints.
+    /// Runs a command in the container and returns its output.
     ///
     /// # Errors
-    /// What Docker says; not the command's own failure.
+    /// Returns the error of Docker, but not the failure of the command itself.
     pub async fn run(&self, command: &[&str]) -> Result<String> {
         let command = ExecCommand::new(command.iter().copied());
         let mut done = self.container.exec(command).await.map_err(broken)?;
@@ -159,7 +159,7 @@ fn free_port() -> std::io::Result<u16> {
 /// Repeats `attempt` until it succeeds, for as long as a server may take to start.
 ///
 /// # Errors
-/// The last attempt's.
+/// Returns the error of the last attempt.
 pub async fn until_ready<T, E, F>(mut attempt: impl FnMut() -> F) -> Result<T>
 where
     E: Display,

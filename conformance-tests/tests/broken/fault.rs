@@ -1,25 +1,25 @@
-//! What can be wrong with a store.
+//! This module defines the faults of broken stores.
 
-/// One fault: a promise that the broken store does not keep.
+/// This is one fault: a promise that the broken store does not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Two clients may both find the name free.
     ChecksThenGrants,
-    /// A lease ends a little before the store said.
+    /// A lease ends a little before the time that the store reported.
     EndsEarly,
-    /// The token starts over when its lease is released.
+    /// The token restarts when its lease is released.
     TokenRestartsAfterRelease,
-    /// The token starts over when its lease ran out.
+    /// The token restarts when its lease expires.
     TokenRestartsAfterExpiry,
-    /// The token starts over when its record is deleted.
+    /// The token restarts when its record is deleted.
     TokenRestartsAfterDeletion,
     /// A retry of an acquire gets a new token.
     RetryIsANewGrant,
     /// A retry of an acquire extends the lease.
     RetryExtends,
-    /// A renewal revives a lease that ran out.
+    /// A renewal revives a lease that has expired.
     RenewRevives,
-    /// A renewal inserts a lease where there is none.
+    /// A renewal inserts a lease if there is none.
     RenewInserts,
     /// A renewal does not compare the lease's id.
     RenewIgnoresTheId,
@@ -29,9 +29,9 @@ pub(crate) enum Fault {
     BatchAnswersInAnotherOrder,
     /// A release does not compare the lease's id.
     ReleaseIgnoresTheId,
-    /// Each client decides by its own clock, which is not the others'.
+    /// Each client decides by its own clock, which differs from the others'.
     ClientClock,
-    /// A write without a reply is said to have failed.
+    /// A write without a reply is reported as failed.
     UnknownIsCalledFailed,
     /// A release forgets that the name is disabled.
     ReleaseForgetsDisable,
@@ -39,9 +39,9 @@ pub(crate) enum Fault {
     RenewForgetsDisable,
     /// An acquire after expiry forgets that the name is disabled.
     GrantForgetsDisable,
-    /// The holder renews on while its name is disabled.
+    /// The holder continues to renew while its name is disabled.
     HolderOutlivesDisable,
-    /// A disable and an enable between two heartbeats go unnoticed.
+    /// A disable and an enable between two heartbeats have no effect on the holder.
     EnableForgetsTheEnd,
     /// A later disable replaces the reason.
     DisableReplacesTheReason,
@@ -49,19 +49,19 @@ pub(crate) enum Fault {
     ChecksThenDisables,
     /// An enable of a name never used creates it.
     EnableInserts,
-    /// No hint is ever given.
+    /// The store never gives a hint.
     GivesNoHints,
-    /// Heartbeats are hinted at.
+    /// Heartbeats cause hints.
     HintsAtHeartbeats,
     /// Upper and lower case are the same.
     FoldsCase,
-    /// White space at the end of a name does not count.
+    /// White space at the end of a name is ignored.
     TrimsNames,
-    /// The prefix of a list is a pattern.
+    /// The prefix of a list is treated as a pattern.
     PrefixIsAPattern,
-    /// A list is in the order of no collation but creation.
+    /// A list is in the order of creation and in no collation.
     ListsInAnotherOrder,
-    /// An acquire that is dropped halfway leaves half of a grant.
+    /// An acquire that is dropped before it ends leaves half of a grant.
     DroppedHalfway,
     /// A dropped call keeps its connection.
     DroppedCallLeaks,
@@ -75,10 +75,10 @@ pub(crate) enum Fault {
     PruneRemovesHeldNames,
     /// A prune removes names that are disabled.
     PruneForgetsDisable,
-    /// A prune removes names that were granted lately.
+    /// A prune removes names that were granted recently.
     PruneIgnoresTheAge,
     /// A dry run removes names.
     DryRunPrunes,
-    /// A namespace is cut off at 21 bytes.
+    /// A namespace is truncated at 21 bytes.
     MixesUpNamespaces,
 }

@@ -1,4 +1,4 @@
-//! A backend of broken stores.
+//! This module defines a backend of broken stores.
 
 mod fault;
 mod store;
@@ -15,7 +15,7 @@ use leasehold_core::{LockName, LockStore, Namespace, Result};
 pub(crate) use fault::Fault;
 use store::{BrokenStore, Shared};
 
-/// Stores that all have the same fault, or none.
+/// This is the backend of stores that all have the same fault, or none.
 pub(crate) struct Broken {
     fault: Option<Fault>,
     namespaces: Mutex<HashMap<String, Arc<Shared>>>,
@@ -45,7 +45,7 @@ impl Broken {
         BrokenStore {
             shared: self.shared(namespace),
             fault: self.fault,
-            // Clocks that are apart by more than a short ttl.
+            // Their clocks differ by more than a short ttl.
             skew: Duration::from_millis(450) * self.clients.fetch_add(1, Ordering::SeqCst),
             link: Arc::new(AtomicU8::new(0)),
         }
@@ -108,7 +108,7 @@ impl Outages for Broken {
     }
 }
 
-/// A client's way to the store, by a switch in the client.
+/// This is a client's link to the store, which is a switch in the client.
 struct BrokenLink(BrokenStore);
 
 #[async_trait]
@@ -122,11 +122,11 @@ impl Link for BrokenLink {
     }
 
     async fn slow(&self, _: Duration) {
-        // Its calls cross no wire.
+        // The calls of this store use no connection that could be slow.
     }
 
     async fn silence_connections(&self) {
-        // It has no connections.
+        // This store has no connections.
     }
 
     async fn cut(&self) {

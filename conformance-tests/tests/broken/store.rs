@@ -1,4 +1,5 @@
-//! A small store that keeps every promise, but for the one it is told to break: its decisions.
+//! This module has the decisions of a small store that keeps every promise except the one that it
+//! is told to break.
 
 mod calls;
 
@@ -16,15 +17,15 @@ use tokio::task::yield_now;
 
 use super::fault::Fault;
 
-/// What the clients of one namespace share.
+/// This is the state that the clients of one namespace share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     origin: Instant,
     entries: Mutex<BTreeMap<LockName, Entry>>,
     hints: broadcast::Sender<LockName>,
-    /// Round trips so far.
+    /// This is the number of round trips so far.
     pub(crate) trips: AtomicU64,
-    /// Connections that dropped calls left behind.
+    /// This is the number of connections that dropped calls kept.
     leaked: AtomicU64,
 }
 
@@ -79,18 +80,18 @@ impl Entry {
     }
 }
 
-/// One client of the store.
+/// This is one client of the store.
 #[derive(Clone, Debug)]
 pub(crate) struct BrokenStore {
     pub(crate) shared: Arc<Shared>,
     pub(crate) fault: Option<Fault>,
-    /// How wrong this client's own clock is, which matters by one fault only.
+    /// This is the error of this client's own clock, which only one fault uses.
     pub(crate) skew: Duration,
-    /// 0: as it should be; 1: replies are withheld; 2: cut off.
+    /// The value is 0 if the link works, 1 if replies are withheld, and 2 if it is cut.
     pub(crate) link: Arc<AtomicU8>,
 }
 
-/// Counts a connection as leaked unless its call came to an end.
+/// Counts a connection as leaked unless its call has ended.
 struct Connection<'a>(&'a Shared, bool);
 
 impl Drop for Connection<'_> {
@@ -122,7 +123,7 @@ impl BrokenStore {
         key.unwrap_or_else(|_| name.clone())
     }
 
-    /// One round trip there and back, in which other tasks get on.
+    /// Makes one round trip, during which other tasks run.
     async fn trip(&self) -> Result<()> {
         self.shared.trips.fetch_add(1, Ordering::SeqCst);
         if self.link.load(Ordering::SeqCst) == 2 {
@@ -185,7 +186,7 @@ impl BrokenStore {
         })
     }
 
-    /// What to answer instead of a grant, if anything.
+    /// Returns the answer if the name cannot be granted.
     fn refusal(
         &self,
         entry: &mut Entry,

@@ -1,5 +1,5 @@
-//! Calls that are abandoned on connections that fall silent, as when a server's host dies and the
-//! address moves to another: no packet arrives, and neither end is told.
+//! This case covers calls that are abandoned on connections that become silent, as when a server's
+//! host dies and the address moves to another: no packet arrives, and neither end is told.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-/// What becomes of new connections in an outage.
+/// This defines what happens to new connections in an outage.
 #[derive(Clone, Copy)]
 pub(crate) enum Outage {
-    /// Nobody listens.
+    /// New connections are refused, because nothing listens.
     Refused,
-    /// They are accepted and closed, as by a proxy whose server is gone.
+    /// New connections are accepted and closed, as by a proxy whose server is gone.
     Closed,
 }
 
 impl Outage {
     pub(crate) const ALL: [Self; 2] = [Self::Refused, Self::Closed];
 
-    /// An address where connections fare so while the task runs.
+    /// Returns an address where new connections are treated in this way while the task runs.
     async fn start(self) -> CaseResult<(String, Task<()>)> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?.to_string();
@@ -34,7 +34,8 @@ impl Outage {
             }
             loop {
                 let (mut client, _) = listener.accept().await?;
-                // What a client sends is read, since unread bytes would reset the connection.
+                // The data that a client sends are read, because unread bytes would reset the
+                // connection.
                 _ = timeout(Duration::from_millis(100), client.read(&mut [0; 64])).await;
             }
         });
@@ -42,8 +43,8 @@ impl Outage {
     }
 }
 
-/// Calls are abandoned on connections that fall silent, and then nothing can be reached for a while:
-/// afterwards the store makes several calls at a time again.
+/// Calls are abandoned on connections that become silent, and then nothing can be reached for some
+/// time. Afterwards the store makes several calls at a time again.
 ///
 /// The proxy leads to `server`.
 pub(crate) async fn abandoned_calls_do_not_count_after_an_outage(
@@ -57,7 +58,7 @@ pub(crate) async fn abandoned_calls_do_not_count_after_an_outage(
     while abandoned < 3 {
         store.get(&name).await?;
         proxy.silence_connections();
-        // On a busy machine the store may notice the silence in time.
+        // On a busy machine the store may notice the silence before the call ends.
         let call = timeout(Duration::from_millis(100), store.get(&name)).await;
         abandoned += usize::from(call.is_err());
     }

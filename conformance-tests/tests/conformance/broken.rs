@@ -1,4 +1,4 @@
-//! An error of the test itself, as opposed to one of the store.
+//! This module defines errors of the test itself, as opposed to errors of the store.
 
 use std::error::Error as StdError;
 

@@ -1,4 +1,4 @@
-//! A server in a container of a case's own.
+//! This module starts a server in a container that belongs to one case.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use leasehold_conformance::Victim;
 use leasehold_conformance::servers::{Image, Server, catalog, until_ready};
 use leasehold_core::{LockStore, Namespace, Result};
 
-/// A server that nothing else uses.
+/// This is a server that nothing else uses.
 pub(crate) struct DisposableServer {
     image: &'static Image,
     server: Server,
@@ -16,7 +16,7 @@ pub(crate) struct DisposableServer {
 }
 
 impl DisposableServer {
-    /// Starts it, with more arguments than the suite's own has.
+    /// Starts a server, with more arguments than the suite's own server has.
     pub(crate) async fn start(image: &'static Image, more: &[&str]) -> Result<Self> {
         let server = Server::start_with(image, more).await?;
         let url = image.url_at(&server.address());

@@ -1,4 +1,4 @@
-//! Listeners that are not the server that a store's URL names.
+//! This module defines fake servers: listeners that are not the server that a store's URL names.
 
 use std::net::SocketAddr;
 
@@ -7,25 +7,25 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// How a fake server behaves.
+/// This defines how a fake server behaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Conduct {
-    /// It says that to whoever connects, and then waits for the other to leave.
+    /// It sends this to each client that connects, and waits until the client disconnects.
     Says(&'static [u8]),
-    /// It says that once something was said to it, and then waits for the other to leave.
+    /// It sends this once it has received something, and waits until the client disconnects.
     Answers(&'static [u8]),
     /// It ends each connection at once.
     Closes,
-    /// It accepts connections, and says nothing.
+    /// It accepts connections and sends nothing.
     IsSilent,
 }
 
 impl Conduct {
-    /// What HTTP servers do with anything that is no HTTP.
+    /// This is the reply of HTTP servers to a request that is not HTTP.
     pub(crate) const HTTP: Self = Self::Answers(b"HTTP/1.1 400 Bad Request\r\n\r\n");
 }
 
-/// A listener at a free port of the loopback interface, until it is dropped.
+/// This is a listener at a free port of the loopback interface. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct FakeServer {
     address: SocketAddr,
@@ -45,7 +45,7 @@ impl FakeServer {
         Ok(Self { address, serving })
     }
 
-    /// Host and port.
+    /// Returns its host and port.
     pub(crate) fn address(&self) -> String {
         self.address.to_string()
     }
@@ -58,18 +58,18 @@ impl Drop for FakeServer {
 }
 
 async fn serve(mut connection: TcpStream, conduct: Conduct) {
-    let mut heard = [0; 1024];
+    let mut received = [0; 1024];
     let text: &[u8] = match conduct {
         Conduct::Closes => return,
         Conduct::IsSilent => &[],
         Conduct::Says(text) => text,
-        Conduct::Answers(text) => match connection.read(&mut heard).await {
+        Conduct::Answers(text) => match connection.read(&mut received).await {
             Ok(1..) => text,
             _ => return,
         },
     };
     if connection.write_all(text).await.is_ok() {
-        while let Ok(1..) = connection.read(&mut heard).await {}
+        while let Ok(1..) = connection.read(&mut received).await {}
     }
 }
 

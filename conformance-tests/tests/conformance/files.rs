@@ -1,4 +1,4 @@
-//! The files of certificates that a client's URL names.
+//! This module has the certificate files that a client's URL names.
 
 use std::fs;
 
@@ -6,14 +6,15 @@ use leasehold_conformance::CaseResult;
 use leasehold_conformance::servers::Certificates;
 use tempfile::TempDir;
 
-/// Certificates, and those of another authority, in a folder of their own.
+/// These are certificates of two authorities, in a temporary folder.
 pub(crate) struct Files {
     pub(crate) certificates: Certificates,
     folder: TempDir,
 }
 
 impl Files {
-    /// Writes `ca.pem`, which signed `cert.pem` with `key.pem`, and `other.pem`, which signed neither.
+    /// Writes `ca.pem`, which signed `cert.pem` with `key.pem`, and `other.pem`, which signed
+    /// neither.
     pub(crate) fn new() -> CaseResult<Self> {
         let (certificates, folder) = (Certificates::new()?, TempDir::new()?);
         for (name, text) in [
@@ -27,7 +28,7 @@ impl Files {
         Ok(Self { certificates, folder })
     }
 
-    /// Where that file is.
+    /// Returns the path of that file.
     pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }

@@ -1,4 +1,5 @@
-//! Leases that are kept although the network drops many connections without telling.
+//! These helpers test leases that are kept although many connections become silent without an
+//! error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +12,10 @@ use leasehold_core::election::{Leadership, job_fn};
 use leasehold_core::{Client, ElectionHandle, Guard, LockStore, Settings};
 use tokio::time::{sleep, timeout};
 
-/// Protects a case against a hang.
+/// A case that hangs fails after this time.
 const HANG: Duration = Duration::from_secs(100);
 
-/// A guard and a term of one client.
+/// This is a lock's guard and an election's term of one client.
 pub(crate) struct Kept {
     client: Client,
     guard: Guard,
@@ -42,8 +43,8 @@ impl Kept {
         Ok(Self { client, guard: guard.expect("the name is free"), leading, terms })
     }
 
-    /// Leads several elections for a moment, so that the heartbeats' runtime has many idle connections
-    /// afterwards.
+    /// Leads several elections for a short time, so that the heartbeats' runtime has many idle
+    /// connections afterwards.
     pub(crate) async fn use_many(&self) -> CaseResult {
         let mut elections = Vec::new();
         for number in 0..16 {
@@ -62,7 +63,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Fails unless the lock is still held, and the first term goes on.
+    /// Fails unless the lock is still held and the first term continues.
     pub(crate) fn check(&self) {
         assert!(self.guard.is_held(), "the lock was lost");
         assert!(self.leading.status().is_leading(), "the term ended");
@@ -81,11 +82,11 @@ pub(crate) async fn silent_connections(store: Arc<dyn LockStore>, proxies: &[Pro
     let settings = Settings::new();
     let ttl = settings.resolve(&store.capabilities())?.ttl;
     let kept = Kept::start(store, settings).await?;
-    // Calls overlap, and each needs a connection.
+    // The calls overlap, so each needs a connection.
     proxies.iter().for_each(|proxy| proxy.set(Conduct::Slow(Duration::from_millis(50))));
     kept.use_many().await?;
     proxies.iter().for_each(|proxy| proxy.set(Conduct::Pass));
-    // The first heartbeat has opened what it needs.
+    // The first heartbeat has opened the connections that it needs.
     sleep(ttl / 3).await;
     proxies.iter().for_each(Proxy::silence_connections);
     sleep(ttl * 3 / 2).await;

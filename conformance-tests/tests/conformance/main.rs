@@ -1,4 +1,4 @@
-//! The suite on the stores of this repository.
+//! This target runs the conformance suite on the stores of this repository.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod abandoned;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     on_server(suite, etcd::Etcd::default(), etcd::CASES).main()
 }
 
-/// Runs on that server too, unless it is to be left out.
+/// Adds the backend of a server, unless it is to be skipped.
 fn on_server<B: Backend>(suite: Suite, backend: B, own: &[OwnCase<B>]) -> Suite {
     if skipped(backend.name()) { suite } else { suite.backend_with_cases(backend, own) }
 }

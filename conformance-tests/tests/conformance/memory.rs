@@ -1,4 +1,4 @@
-//! The memory store.
+//! This module defines the memory store as a backend of the suite.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use leasehold_conformance::Backend;
 use leasehold_core::{LockStore, MemoryStore, Namespace, Result};
 
-/// A namespace is a store of its own, a client a clone of it.
+/// Each namespace is a store of its own, and each client is a clone of it.
 #[derive(Default)]
 pub(crate) struct Memory {
     stores: Mutex<HashMap<Namespace, MemoryStore>>,

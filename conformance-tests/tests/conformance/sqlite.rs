@@ -1,4 +1,4 @@
-//! SQLite, in files of a temporary folder.
+//! This module defines SQLite as a backend of the suite, in files of a temporary folder.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::broken::broken;
 
-/// A folder of databases.
+/// This is a folder of databases.
 #[derive(Default)]
 pub(crate) struct Sqlite {
     folder: OnceLock<Folder>,
@@ -26,7 +26,7 @@ pub(crate) struct Sqlite {
 }
 
 enum Folder {
-    /// This process's own, removed with this value.
+    /// The folder belongs to this process, and is removed with this value.
     Own(TempDir),
     Anothers(PathBuf),
 }
@@ -45,14 +45,14 @@ impl Sqlite {
         }
     }
 
-    /// A case has a file of its own, where its namespaces lie side by side: cases that wait for each
-    /// other's writes would be slow, and tell nothing.
+    /// Returns the file of a case, which all its namespaces share. Cases that wait for each other's
+    /// writes would be slow and would prove nothing.
     fn file(&self, namespace: &Namespace) -> PathBuf {
         let case: String = namespace.as_str().chars().take(21).collect();
         self.folder().join(format!("{case}.db"))
     }
 
-    /// A connection pool as an application has one.
+    /// Returns a connection pool as an application has one.
     async fn pool(&self, namespace: &Namespace) -> Result<SqlitePool> {
         let file = SqliteConnectOptions::new().filename(self.file(namespace));
         let pool = SqlitePoolOptions::new().max_connections(2);
@@ -77,7 +77,8 @@ impl Backend for Sqlite {
         "sqlite"
     }
 
-    /// Only then, since a worker process uses another's folder.
+    /// The folder is created only here, because a worker process uses the folder of another
+    /// process.
     async fn start(&self) -> Result<()> {
         let folder = TempDir::with_prefix("leasehold-conformance-").map_err(broken)?;
         self.folder.get_or_init(|| Folder::Own(folder));
@@ -90,7 +91,7 @@ impl Backend for Sqlite {
     }
 
     async fn clean(&self, namespace: &Namespace) -> Result<()> {
-        // The files go with the folder.
+        // The files are removed with the folder.
         let tables = ["locks", "instances"];
         let drop = tables.map(|table| format!("DROP TABLE IF EXISTS {namespace}_{table};"));
         self.execute(namespace, drop.concat()).await
@@ -134,7 +135,8 @@ impl DeleteRecord for Sqlite {
     }
 }
 
-/// There is no wire; what an operation costs is the write transactions that it commits.
+/// There is no network. The cost of an operation is the number of write transactions that it
+/// commits.
 #[async_trait]
 impl RoundTrips for Sqlite {
     async fn open_counted(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
@@ -174,7 +176,7 @@ impl Schema for Sqlite {
         self.execute(namespace, printed.to_owned()).await
     }
 
-    /// SQLite has no rights; a store that is told to require its schema creates nothing.
+    /// SQLite has no permissions. A store that requires its schema creates nothing.
     async fn open_without_rights(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
         let options = options(namespace, OnMissing::Require);
         Ok(Arc::new(SqliteStore::open(self.file(namespace), &options).await?))

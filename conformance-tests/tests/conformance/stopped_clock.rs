@@ -1,5 +1,5 @@
-//! A runtime whose clock stands still. No timer wakes a task there, so a task that wakes was woken
-//! by something else, however long that takes on a busy machine.
+//! This module defines a runtime whose clock is stopped. No timer wakes a task there, so a task
+//! that wakes was woken by something else, however long that takes on a busy machine.
 
 use std::pin::pin;
 use std::sync::mpsc;
@@ -22,7 +22,7 @@ impl StoppedClock {
         self.tick_until(1, Self::TICK, future).await
     }
 
-    /// Lets the clock jump by 600 ms every three seconds until the future is ready; in between, no
+    /// Lets the clock jump by 600 ms every three seconds until the future is ready. In between, no
     /// time passes on it.
     pub(crate) async fn jump_until<T>(&mut self, future: impl Future<Output = T>) -> T {
         self.tick_until(1500, Duration::from_millis(600), future).await
@@ -39,7 +39,7 @@ impl StoppedClock {
         by: Duration,
         future: impl Future<Output = T>,
     ) -> T {
-        // Ticks during the time when the clock stood still do not count.
+        // Ticks from the time when the clock was stopped do not count.
         while self.0.try_recv().is_ok() {}
         let mut future = pin!(future);
         for tick in 1_usize.. {
@@ -55,7 +55,7 @@ impl StoppedClock {
     }
 }
 
-/// Runs the task in a thread of its own, on a runtime whose clock stands still unless the task lets
+/// Runs the task in a thread of its own, on a runtime whose clock is stopped unless the task lets
 /// it [go](StoppedClock::go_until). Thread and runtime end when the returned future is dropped.
 pub(crate) async fn on_stopped_clock<T, F>(
     run: impl FnOnce(StoppedClock) -> F + Send + 'static,
@@ -71,7 +71,7 @@ where
         let (ended, end) = mpsc::channel::<()>();
         let outcome = runtime.block_on(async {
             let (tick, clock) = ticks::unbounded_channel();
-            // While a blocking task runs, a paused clock does not advance by itself.
+            // While a blocking task runs, a paused clock does not advance automatically.
             tokio::task::spawn_blocking(move || {
                 while let Err(mpsc::RecvTimeoutError::Timeout) =
                     end.recv_timeout(StoppedClock::TICK)

@@ -1,5 +1,5 @@
-//! A job is told by its leadership that its term is to end at the moment at which `stop` is called,
-//! and at no other.
+//! The leadership tells a job that its term must end at the same time at which `stop` is called,
+//! and at no other time.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
 pub(super) fn check(history: &History) -> Found {
-    // Terms of which the one has been seen and not yet the other.
+    // These terms have one of the two events, and not yet the other.
     let mut half: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
-    for (now, fact) in &history.events {
+    for (now, event) in &history.events {
         if let Some((term, since)) = half.iter().find(|(_, since)| *since < now) {
             let what =
                 format!("{term:?} is either cancelled or stopped at {since:?}, but not both");
             return Err((*now, what));
         }
-        match fact {
+        match event {
             Event::Cancelled(process, name, token) | Event::Stopping(process, name, token, _) => {
                 let term = (*process, *name, *token);
                 if half.remove(&term).is_none() {

@@ -1,5 +1,5 @@
-//! Nobody leads a disabled name past the lease it had: none lasts longer than a ttl after the
-//! disable.
+//! No instance leads a disabled name beyond the lease that it had, and no lease lasts longer than a
+//! ttl after the disable.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use crate::history::{Event, History, NameId};
 
 pub(super) fn check(history: &History) -> Found {
     let mut disabled: HashMap<NameId, Duration> = HashMap::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::Disabled(name) => {
                 disabled.entry(*name).or_insert(*now);
             }
@@ -39,8 +39,8 @@ mod tests {
     #[test]
     fn a_leader_past_its_disabled_lease_is_found() {
         let trusts = |until| (3.0, Event::TrustExtended(1, 0, 10, Duration::from_secs(until)));
-        let found = |fact, until| {
-            check(&History::of(&[(1.0, Event::Disabled(0)), fact, trusts(until)]).unwrap())
+        let found = |event, until| {
+            check(&History::of(&[(1.0, Event::Disabled(0)), event, trusts(until)]).unwrap())
         };
         assert!(found((2.0, Event::MessageFault(1)), 17).is_err());
         assert!(found((2.0, Event::MessageFault(1)), 16).is_ok());

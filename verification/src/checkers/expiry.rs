@@ -1,5 +1,5 @@
-//! A lease that runs out, as after a crash, is another's as soon as it has: those who wait were told
-//! how long that would take, and do not wait for a poll.
+//! A lease that expires, for instance after a crash, is granted to another instance at once: the
+//! waiters were told how long that would take, and do not wait for a poll.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use super::found::Found;
 use super::waiters::WaiterState;
 use crate::history::{Event, History, NameId};
 
-/// Within how long those who wait ask, each at its own moment; and what two calls take, the drift
-/// of a clock over a ttl, far beyond what is usual.
+/// All waiters ask within this time, each at a time of its own. It includes two calls and the drift
+/// of a clock over a ttl, which take much less.
 const TAKEOVER_LIMIT: Duration = Duration::from_millis(100 + 250);
 
 pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
-    // One that asked in vain meanwhile is told only at its next call.
+    // An instance that asked without success in the meantime knows only after its next call.
     let rest = timing.call_limit() + timing.poll_interval * 2;
     let mut waiting = WaiterState::new(timing, &history.events);
     let mut ends: HashMap<NameId, (u64, Duration)> = HashMap::new();
-    for (now, fact) in &history.events {
+    for (now, event) in &history.events {
         for (name, (_, end)) in ends.extract_if(|_, (_, end)| *end < *now) {
             waiting.is_free(name, end, rest, end + TAKEOVER_LIMIT);
         }
         waiting.overdue(*now)?;
-        waiting.see(*now, fact);
-        match fact {
+        waiting.see(*now, event);
+        match event {
             // A retry is granted what is left of the same lease.
             Event::Granted(_, name, token)
                 if ends.get(name).is_none_or(|(granted, _)| granted != token) =>
@@ -47,7 +47,7 @@ pub(super) fn check(history: &History) -> Found {
 mod tests {
     use super::*;
 
-    /// The leader's lease runs out at 55 s.
+    /// Returns a history in which the leader's lease expires at 55 s.
     fn history(then: Event, again: f64) -> History {
         let events = [
             (0.0, Event::Booted(1)),

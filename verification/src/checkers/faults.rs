@@ -1,11 +1,11 @@
-//! What goes wrong for each instance by itself, so that it excuses no other.
+//! This module tracks the faults of each instance, which excuse no other instance.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::history::{Event, InstanceId};
 
-/// Which instances have faults, and since when the others are without it.
+/// These are the instances that have faults, and since when the others have none.
 #[derive(Debug, Default)]
 pub(super) struct InstanceFaults {
     frozen: HashSet<InstanceId>,
@@ -15,9 +15,9 @@ pub(super) struct InstanceFaults {
 }
 
 impl InstanceFaults {
-    /// Takes a fact in; whether it is a fault, or the end of one, and whose.
-    pub(super) fn see(&mut self, now: Duration, fact: &Event) -> Option<InstanceId> {
-        let process = match fact {
+    /// Adds an event. Returns the instance of which it begins or ends a fault, if it does so.
+    pub(super) fn see(&mut self, now: Duration, event: &Event) -> Option<InstanceId> {
+        let process = match event {
             Event::Frozen(process) => {
                 self.frozen.insert(*process);
                 process
@@ -42,13 +42,13 @@ impl InstanceFaults {
         Some(*process)
     }
 
-    /// Since when nothing is wrong with it; `None` while something is.
+    /// Returns since when the instance has no faults, or `None` while it has one.
     pub(super) fn over_since(&self, process: InstanceId) -> Option<Duration> {
         let now = self.frozen.contains(&process) || self.cut.contains(&process);
         (!now).then(|| self.last.get(&process).copied().unwrap_or_default())
     }
 
-    /// When it was last frozen, if ever.
+    /// Returns when the instance last continued after a freeze.
     pub(super) fn last_thaw(&self, process: InstanceId) -> Duration {
         self.thawed.get(&process).copied().unwrap_or_default()
     }

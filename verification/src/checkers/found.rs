@@ -1,6 +1,6 @@
-//! What a checker finds.
+//! This module defines what a checker returns.
 
 use std::time::Duration;
 
-/// The first violation, with its moment, or nothing.
+/// This is the first violation with its time, or nothing.
 pub(super) type Found = Result<(), (Duration, String)>;

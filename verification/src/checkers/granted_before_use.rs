@@ -1,4 +1,4 @@
-//! Nobody leads or holds what the store has not granted it.
+//! No instance leads or holds a name that the store has not granted to it.
 
 use std::collections::HashSet;
 
@@ -7,8 +7,8 @@ use crate::history::{Event, History};
 
 pub(super) fn check(history: &History) -> Found {
     let mut granted = HashSet::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::Granted(process, name, token) => {
                 granted.insert((process, name, token));
             }
@@ -16,7 +16,10 @@ pub(super) fn check(history: &History) -> Found {
             | Event::TrustExtended(process, name, token, _)
                 if !granted.contains(&(process, name, token)) =>
             {
-                return Err((*now, format!("nobody elected {process} to {token} of {name}")));
+                return Err((
+                    *now,
+                    format!("{process} leads with {token} of {name}, which it was not granted"),
+                ));
             }
             _ => {}
         }

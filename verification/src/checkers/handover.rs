@@ -1,5 +1,5 @@
-//! A lock or a lead that is given back goes at once to one that waits for it: the release is hinted
-//! at, and nobody has to wait for a poll.
+//! A lock or a lead that is released is granted to a waiter at once: the release causes a hint, and
+//! no waiter has to wait for a poll.
 
 use std::time::Duration;
 
@@ -7,21 +7,22 @@ use super::found::Found;
 use super::waiters::WaiterState;
 use crate::history::{Event, History};
 
-/// What a hint and an acquire take together, far beyond what is usual.
+/// A hint and an acquire together take much less than this.
 const HANDOVER_LIMIT: Duration = Duration::from_millis(300);
 
-/// How long a watch that hangs is waited for, and the pause before it is begun again.
+/// An instance waits this long for a watch that hangs, including the pause before it is opened
+/// again.
 const WATCH_REOPEN_LIMIT: Duration = Duration::from_secs(15);
 
 pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
-    // For so long before, nothing may have gone wrong for one that is to have it.
+    // The next holder must have been without faults for this long.
     let rest = WATCH_REOPEN_LIMIT + timing.call_limit() + timing.poll_interval * 2;
     let mut waiting = WaiterState::new(timing, &history.events);
-    for (now, fact) in &history.events {
+    for (now, event) in &history.events {
         waiting.overdue(*now)?;
-        waiting.see(*now, fact);
-        if let Event::Released(name, _) = fact {
+        waiting.see(*now, event);
+        if let Event::Released(name, _) = event {
             waiting.is_free(*name, *now, rest, *now + HANDOVER_LIMIT);
         }
     }
@@ -32,7 +33,7 @@ pub(super) fn check(history: &History) -> Found {
 mod tests {
     use super::*;
 
-    /// A lock is given back at 60 s.
+    /// Returns the result for a history in which a lock is released at 60 s.
     fn found(waits: f64, then: Event, again: f64) -> Found {
         let events = [
             (0.0, Event::Booted(1)),

@@ -1,6 +1,7 @@
-//! Every heartbeat has a cause: one of its leases was last renewed an interval ago, or a hint came
-//! since, or the instance had faults; or one that was given back would have been due, for its
-//! timer is not called off and takes along those that may go. So heartbeats are no more frequent than was asked for.
+//! Every heartbeat has a cause: one of its leases was last renewed an interval ago, there was a
+//! hint since, the instance had faults, or a released lease would have been due. The timer of a
+//! released lease is not cancelled and takes along the leases that may be renewed with it. So
+//! heartbeats are no more frequent than the settings allow.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,21 +10,22 @@ use super::faults::InstanceFaults;
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// How long before the store grants it a lease may have been asked for, far beyond what is usual.
+/// A lease may have been requested this long before the store grants it. It takes much less.
 const MAX_DELIVERY: Duration = Duration::from_millis(50);
 
 pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
-    // By a clock that drifts, and timers that fire a little early.
+    // The clock drifts, and timers fire a little early.
     let interval =
         timing.heartbeat_interval.mul_f64(0.998).saturating_sub(Duration::from_millis(2));
     let mut faults = InstanceFaults::default();
-    // When each lease was last renewed or asked for; a retry is granted the same again.
+    // The time at which each lease was last renewed or requested. A retry is granted the same
+    // lease.
     let mut last: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
     let mut hinted: HashMap<(InstanceId, Option<NameId>), Duration> = HashMap::new();
-    for (now, fact) in &history.events {
-        faults.see(*now, fact);
-        match fact {
+    for (now, event) in &history.events {
+        faults.see(*now, event);
+        match event {
             Event::Granted(process, name, token) => {
                 last.entry((*process, *name, *token)).or_insert(now.saturating_sub(MAX_DELIVERY));
             }
@@ -31,8 +33,9 @@ pub(super) fn check(history: &History) -> Found {
                 hinted.insert((*process, *name), *now);
             }
             Event::Renewed(process, leases) => {
-                // What failed is retried sooner; and no longer than a ttl after.
-                let calm = faults.over_since(*process).is_some_and(|at| at + timing.ttl < *now);
+                // A failed renewal is retried sooner, until a ttl after the failure.
+                let faultless =
+                    faults.over_since(*process).is_some_and(|at| at + timing.ttl < *now);
                 let is_due = |(name, token): &(NameId, u64)| {
                     let before = last.get(&(*process, *name, *token)).copied().unwrap_or_default();
                     let hint = |name| hinted.get(&(*process, name)).is_some_and(|at| *at >= before);
@@ -43,7 +46,7 @@ pub(super) fn check(history: &History) -> Found {
                     its.map(|(_, at)| *at + interval)
                         .any(|due| due <= *now && *now < due + MAX_DELIVERY * 2)
                 };
-                if calm && !leases.iter().any(is_due) && !due_just_now() {
+                if faultless && !leases.iter().any(is_due) && !due_just_now() {
                     return Err((*now, format!("{process} renews {leases:?} before it is due")));
                 }
                 last.extend(leases.iter().map(|(name, token)| ((*process, *name, *token), *now)));
@@ -58,7 +61,8 @@ pub(super) fn check(history: &History) -> Found {
 mod tests {
     use super::*;
 
-    /// One lease is renewed at 40 s and later, the other at 39 s.
+    /// Returns the result for a history in which one lease is renewed from 40 s on, the other at 39
+    /// s.
     fn found(then: Event, again: f64) -> Found {
         let events = [
             (39.0, Event::Granted(1, 1, 7)),

@@ -1,6 +1,6 @@
-//! Heartbeats cost no more than they may: within any one interval an instance sends, for all its
-//! leases together, one call for each try that retries allow; and as many for what a hint or a
-//! grant has just set going by itself, until it has joined the others.
+//! Heartbeats cost no more than they may. Within any interval an instance sends one call for all
+//! its leases for each try that the retries allow. For each lease that a hint or a grant just set
+//! off separately it may send as many more, until that lease has joined the others.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -11,20 +11,20 @@ use crate::history::{Event, History, InstanceId};
 pub(super) fn check(history: &History) -> Found {
     let window = history.timing.heartbeat_interval;
     let tries = window.as_nanos().div_ceil(history.timing.retry_interval().as_nanos().max(1));
-    // The beat at either end of the window, and its retries in between.
+    // There is a heartbeat at each end of the window, with its retries in between.
     let usual = usize::try_from(tries).unwrap_or(usize::MAX).saturating_add(2);
     let mut recent: HashMap<InstanceId, (VecDeque<Duration>, VecDeque<Duration>)> = HashMap::new();
-    for (now, fact) in &history.events {
-        let Some(process) = fact.process() else { continue };
+    for (now, event) in &history.events {
+        let Some(process) = event.process() else { continue };
         let (calls, causes) = recent.entry(process).or_default();
-        match fact {
+        match event {
             Event::Renewed(..) => calls.push_back(*now),
-            // Thawed, an instance catches up at once.
+            // After a freeze an instance sends what is due at once.
             Event::Hinted(..) | Event::Granted(..) | Event::Thawed(_) => causes.push_back(*now),
             _ => continue,
         }
         calls.retain(|at| *at + window > *now);
-        // While no answer comes, a lease does not join the others before it is over.
+        // Without a reply, a lease does not join the others before it has expired.
         causes.retain(|at| *at + history.timing.ttl > *now);
         if calls.len() > usual.saturating_mul(1 + causes.len()) {
             let what = format!("{process} renews {} times within {window:?}", calls.len());

@@ -1,5 +1,5 @@
-//! No lease is renewed that is no longer wanted: none after its release was confirmed, its guard
-//! was given back or told that it is lost, or its term was told to stop.
+//! No lease is renewed that is no longer needed: after its release was confirmed, its guard was
+//! released or reported its loss, or its term was asked to stop.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use super::found::Found;
 use crate::history::{Event, History, NameId};
 
 pub(super) fn check(history: &History) -> Found {
-    // Since when leases are over; at that very moment, a heartbeat may still go out.
+    // These leases have ended at that time. At the same time a heartbeat may still be sent.
     let mut over: HashMap<(NameId, u64), Duration> = HashMap::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::Released(name, token)
             | Event::GuardReleased(_, name, token)
             | Event::GuardLost(_, name, token, _)
@@ -22,7 +22,8 @@ pub(super) fn check(history: &History) -> Found {
                 let since = |lease| over.get(lease).copied().filter(|since| since < now);
                 let stray = leases.iter().find_map(|lease| since(lease).map(|at| (lease, at)));
                 if let Some(((name, token), since)) = stray {
-                    let what = format!("{process} renews {token} of {name}, over since {since:?}");
+                    let what =
+                        format!("{process} renews {token} of {name}, which ended at {since:?}");
                     return Err((*now, what));
                 }
             }
@@ -39,7 +40,7 @@ mod tests {
     #[test]
     fn a_heartbeat_after_release_is_found() {
         let renewed = (3.0, Event::Renewed(1, vec![(1, 7), (0, 10)]));
-        let found = |fact| check(&History::of(&[(2.0, fact), renewed.clone()]).unwrap());
+        let found = |event| check(&History::of(&[(2.0, event), renewed.clone()]).unwrap());
         assert!(found(Event::Released(0, 10)).is_err());
         assert!(found(Event::GuardReleased(1, 0, 10)).is_err());
         assert!(found(Event::GuardLost(1, 0, 10, "expired")).is_err());

@@ -1,12 +1,13 @@
 //! The job of one term has ended before that of the next begins, on instances that were not frozen
-//! meanwhile: no lease can stop one that wakes late.
+//! in between: no lease can stop a job that wakes too late.
 
 use std::collections::HashMap;
 
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// A term at work: its tasks that have not ended, and whether its instance was frozen.
+/// This is a term whose job runs: the tasks that have not ended, and whether its instance was
+/// frozen.
 #[derive(Debug, Default)]
 struct RunningTerm {
     start: bool,
@@ -16,8 +17,8 @@ struct RunningTerm {
 
 pub(super) fn check(history: &History) -> Found {
     let mut terms: HashMap<(InstanceId, NameId, u64), RunningTerm> = HashMap::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::Started(process, name, token) => {
                 let other = terms.iter().find(|((_, led, _), term)| {
                     led == name && (term.start || term.stop) && !term.frozen
@@ -58,7 +59,7 @@ mod tests {
 
     fn found(between: &[Event]) -> Found {
         let mut events = vec![(1.0, Event::Started(1, 0, 10))];
-        events.extend(between.iter().map(|fact| (2.0, fact.clone())));
+        events.extend(between.iter().map(|event| (2.0, event.clone())));
         events.push((3.0, Event::Started(2, 0, 11)));
         check(&History::of(&events).unwrap())
     }

@@ -1,6 +1,6 @@
-//! A name is without a leader no longer than a lease, a call that hangs and the pause after it
-//! explain, while somebody could lead it and nothing is in the way. One that is frozen leads for as
-//! long as it trusts its lease.
+//! A name has no leader for at most as long as a lease, a call that hangs and the pause after it,
+//! while some instance could lead it and nothing prevents it. A frozen instance counts as the
+//! leader as long as it trusts its lease.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -10,28 +10,28 @@ use leasehold_core::Timing;
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// What a checker of leaders has to know of a moment.
+/// These are the states of the names at one time, for checkers of leaders.
 #[derive(Debug)]
 pub(super) struct NameStates {
     start_delay: Duration,
-    /// Those that campaign, and from when on: after their start delay.
+    /// These are the instances that campaign, and from when on: after their start delay.
     running: HashMap<InstanceId, Duration>,
     cut: HashSet<InstanceId>,
     frozen: HashSet<InstanceId>,
     pub(super) led: HashMap<NameId, (InstanceId, u64)>,
-    /// Until when those that led last trust their leases.
+    /// These are the last leaders of the names, and until when they trust their leases.
     trusted: HashMap<NameId, (u64, Duration)>,
-    /// Since when the names are vacant that nobody leads.
+    /// These are the names without a leader, and since when they have none.
     vacant: HashMap<NameId, Duration>,
     pub(super) disabled: HashSet<NameId>,
-    /// Since when nothing has gone wrong.
-    pub(super) calm_since: Duration,
+    /// There are no faults since this time.
+    pub(super) faultless_since: Duration,
 }
 
 impl NameStates {
     pub(super) fn new(timing: &Timing) -> Self {
         Self {
-            // By a slow clock.
+            // A slow clock is taken into account.
             start_delay: timing.start_delay.mul_f64(1.002),
             running: HashMap::new(),
             cut: HashSet::new(),
@@ -40,12 +40,12 @@ impl NameStates {
             trusted: HashMap::new(),
             vacant: HashMap::new(),
             disabled: HashSet::new(),
-            calm_since: Duration::ZERO,
+            faultless_since: Duration::ZERO,
         }
     }
 
-    /// Those whose way to the store is in order and that are not frozen, and from when on they
-    /// campaign.
+    /// Returns the instances that have no faults of the link and are not frozen, and from when on
+    /// they campaign.
     pub(super) fn able(&self) -> impl Iterator<Item = (InstanceId, Duration)> {
         let kept =
             |process: &InstanceId| self.cut.contains(process) || self.frozen.contains(process);
@@ -53,7 +53,8 @@ impl NameStates {
         running.filter(move |(process, _)| !kept(process))
     }
 
-    /// Since when nobody leads the name; a leader that no longer trusts its lease does not.
+    /// Returns since when the name has no leader. A leader that no longer trusts its lease does not
+    /// count.
     fn vacant_since(&self, name: NameId, now: Duration) -> Option<Duration> {
         let Some((_, token)) = self.led.get(&name) else {
             return Some(self.vacant.get(&name).copied().unwrap_or_default());
@@ -62,8 +63,8 @@ impl NameStates {
         (*until < now).then_some(*until)
     }
 
-    pub(super) fn see(&mut self, now: Duration, fact: &Event) {
-        match fact {
+    pub(super) fn see(&mut self, now: Duration, event: &Event) {
+        match event {
             Event::Booted(process) => {
                 let first = self.able().next().is_none();
                 self.running.insert(*process, now + self.start_delay);
@@ -73,7 +74,7 @@ impl NameStates {
             }
             Event::Crashed(gone) | Event::Leaving(gone) => {
                 self.running.remove(gone);
-                if matches!(fact, Event::Leaving(_)) {
+                if matches!(event, Event::Leaving(_)) {
                     return;
                 }
                 for (name, _) in self.led.extract_if(|_, (leader, _)| leader == gone) {
@@ -111,7 +112,7 @@ impl NameStates {
             }
             Event::Stopping(process, name, token, _) => {
                 if self.led.get(name) == Some(&(*process, *token)) {
-                    // One that led on without a lease has left it vacant before.
+                    // A leader without a lease has left the name without a leader before.
                     let since = self.vacant_since(*name, now).unwrap_or(now);
                     self.vacant.insert(*name, since);
                     self.led.remove(name);
@@ -120,34 +121,34 @@ impl NameStates {
             }
             _ => return,
         }
-        self.calm_since = now;
+        self.faultless_since = now;
     }
 }
 
 pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
-    // The pause after a failure, or after one's own term, is at most a poll interval and its
-    // jitter; what the last tenth allows for is drift and the way to the store.
+    // The pause after a failure, or after a term of its own, is at most a poll interval with its
+    // jitter. The last tenth allows for drift and for the link to the store.
     let longest = (timing.ttl + timing.call_limit() + timing.poll_interval * 3 / 2).mul_f64(1.1);
     let led_names = names_that_are_led(history);
-    let mut scene = NameStates::new(timing);
-    for (now, fact) in &history.events {
+    let mut states = NameStates::new(timing);
+    for (now, event) in &history.events {
         for name in &led_names {
-            let Some(vacant) = scene.vacant_since(*name, *now) else { continue };
-            let Some(able) = scene.able().map(|(_, since)| since).min() else { continue };
-            let since = vacant.max(scene.calm_since).max(able);
-            if !scene.disabled.contains(name) && *now > since + longest {
-                return Err((*now, format!("nobody leads {name} since {since:?}")));
+            let Some(vacant) = states.vacant_since(*name, *now) else { continue };
+            let Some(able) = states.able().map(|(_, since)| since).min() else { continue };
+            let since = vacant.max(states.faultless_since).max(able);
+            if !states.disabled.contains(name) && *now > since + longest {
+                return Err((*now, format!("{name} has no leader since {since:?}")));
             }
         }
-        scene.see(*now, fact);
+        states.see(*now, event);
     }
     Ok(())
 }
 
-/// The names that anybody led: others are locked only.
+/// Returns the names that any instance led. The other names are only locked.
 fn names_that_are_led(history: &History) -> HashSet<NameId> {
-    let started = |(_, fact): &(Duration, Event)| match fact {
+    let started = |(_, event): &(Duration, Event)| match event {
         Event::Started(_, name, _) => Some(*name),
         _ => None,
     };
@@ -158,7 +159,8 @@ fn names_that_are_led(history: &History) -> HashSet<NameId> {
 mod tests {
     use super::*;
 
-    /// The leader is gone at 1 s; by default settings another leads within 35 s.
+    /// Returns the result for a history in which the leader is gone at 1 s. With default settings
+    /// another instance leads within 35 s.
     fn found(then: Event, until: f64) -> Found {
         let events = [
             (0.0, Event::Booted(1)),

@@ -1,9 +1,9 @@
-//! No lease is left behind: what was granted to an instance that does not use it, such as one that
-//! gave up waiting half-way, and what it uses no more, is given back as soon as nothing is in the
-//! way.
+//! No lease is leaked. If an instance was granted a lease that it does not use, for instance
+//! because it stopped waiting, or that it no longer uses, it releases the lease as soon as no fault
+//! prevents it.
 //!
-//! A call that timed out has unknown effect to the instance, which must then expect the grant; so
-//! what counts here is what the store did, and not what anybody was told.
+//! The effect of a call that timed out is unknown to the instance, which must then expect the
+//! grant. So this checker uses what the store did, and not what an instance was told.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -11,32 +11,32 @@ use std::time::Duration;
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// What an answer and a release take together, far beyond what is usual.
+/// A reply and a release together take much less than this.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn check(history: &History) -> Found {
-    // Grants that nobody has relied on, and since when that is for no other reason.
+    // Grants that no instance has relied on, and since when no fault explains that.
     let mut unused: HashMap<NameId, (InstanceId, u64, Duration)> = HashMap::new();
-    let mut mishap: HashMap<InstanceId, Duration> = HashMap::new();
+    let mut last_fault: HashMap<InstanceId, Duration> = HashMap::new();
     let (mut out, mut cut) = (HashSet::new(), HashSet::new());
     // A retry is granted what is left of the same lease.
     let mut seen = HashSet::new();
     let mut trusted: HashMap<(NameId, u64), Duration> = HashMap::new();
-    // Their leases run out by themselves.
+    // The leases of aborted jobs expire on their own.
     let mut aborted = HashSet::new();
-    for (now, fact) in &history.events {
-        let orphan = unused.iter().find(|(_, (.., since))| *now > *since + RELEASE_LIMIT);
-        if let Some((name, (process, token, since))) = orphan {
+    for (now, event) in &history.events {
+        let leaked = unused.iter().find(|(_, (.., since))| *now > *since + RELEASE_LIMIT);
+        if let Some((name, (process, token, since))) = leaked {
             let what =
                 format!("{process} neither uses nor releases {token} of {name} since {since:?}");
             return Err((*now, what));
         }
-        match fact {
-            // What is late on its way there is late on its way back.
-            Event::Granted(process, name, token) if mishap.get(process) == Some(now) => {
+        match event {
+            // If the request was late, the reply is late too.
+            Event::Granted(process, name, token) if last_fault.get(process) == Some(now) => {
                 seen.insert((*name, *token));
             }
-            // Nor does one use it in time that is frozen, cut off or gone.
+            // An instance that is frozen, cut off or gone does not use it in time either.
             Event::Granted(process, name, token)
                 if out.contains(process) || cut.contains(process) =>
             {
@@ -63,8 +63,8 @@ pub(super) fn check(history: &History) -> Found {
                 trusted.remove(&(*name, *token));
                 unused.remove(name);
             }
-            // A crash leaves its leases to run out, and what goes wrong for an instance excuses
-            // it, and no other.
+            // After a crash the leases of the instance expire. The faults of an instance excuse
+            // only that instance.
             Event::Crashed(process) | Event::Frozen(process) => {
                 out.insert(*process);
                 unused.retain(|_, (granted, ..)| granted != process);
@@ -80,7 +80,7 @@ pub(super) fn check(history: &History) -> Found {
                 cut.remove(process);
             }
             Event::MessageFault(process) => {
-                mishap.insert(*process, *now);
+                last_fault.insert(*process, *now);
                 unused.retain(|_, (granted, ..)| granted != process);
             }
             _ => {}

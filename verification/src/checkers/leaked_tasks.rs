@@ -1,12 +1,12 @@
-//! When everything is shut down, no task is left, and so no timer.
+//! After everything is shut down, no task is left, and so no timer.
 
 use super::found::Found;
 use crate::history::{Event, History};
 
 pub(super) fn check(history: &History) -> Found {
-    for (now, fact) in &history.events {
-        if let Event::Ended { tasks: 1.. } = fact {
-            return Err((*now, format!("{fact:?}")));
+    for (now, event) in &history.events {
+        if let Event::Ended { tasks: 1.. } = event {
+            return Err((*now, format!("{event:?}")));
         }
     }
     Ok(())

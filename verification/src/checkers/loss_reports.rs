@@ -1,6 +1,6 @@
-//! A guard says that its lease is lost when it is, and not before: when trust is over, when the
-//! store no longer has the lease, or when the name was disabled; and then soon, unless the instance
-//! is frozen.
+//! A guard reports that its lease is lost when it is, and not before: when trust has ended, when
+//! the store no longer has the lease, or when the name was disabled. It does so soon, unless the
+//! instance is frozen.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -9,33 +9,38 @@ use super::faults::InstanceFaults;
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// What a timer may be off, and an answer may take, far beyond what is usual.
+/// The error of a timer and the time of a reply are much less than this.
 const REPORT_LIMIT: Duration = Duration::from_millis(100);
 
-/// What rounding may make of a moment.
+/// Rounding may change a time by this much.
 const ROUNDING: Duration = Duration::from_millis(2);
 
-/// A guard in somebody's hands that has not said that its lease is lost.
+/// This is a guard that has not reported the loss of its lease.
 #[derive(Debug)]
 struct HeldGuard {
-    /// Until when the lease is trusted; for ever until the guard has been asked.
+    /// This is the time until which the lease is trusted. It is unlimited until the guard has been
+    /// asked.
     until: Duration,
     disabled: Option<Duration>,
 }
 
 pub(super) fn check(history: &History) -> Found {
-    // When the next heartbeat or a retry of it finds out that a name is disabled.
-    let beat = history.timing.heartbeat_interval.mul_f64(1.002) + history.timing.retry_interval();
+    // The next heartbeat or its retry notices that a name is disabled.
+    let noticed_within =
+        history.timing.heartbeat_interval.mul_f64(1.002) + history.timing.retry_interval();
     let mut faults = InstanceFaults::default();
     let mut held: HashMap<(InstanceId, NameId, u64), HeldGuard> = HashMap::new();
-    // The latest grant of each name, and those in force when theirs was disabled.
+    // The latest grant of each name, and those that were in force when their name was disabled.
     let mut granted: HashMap<NameId, u64> = HashMap::new();
     let mut disabled: HashSet<(NameId, u64)> = HashSet::new();
     let mut freed: HashMap<NameId, u64> = HashMap::new();
-    for (now, fact) in &history.events {
+    for (now, event) in &history.events {
         let late = held.iter().find(|((process, ..), guard)| {
-            let calm = faults.over_since(*process);
-            let told = guard.disabled.zip(calm).map(|(at, calm)| at.max(calm) + beat);
+            let faultless_since = faults.over_since(*process);
+            let told = guard
+                .disabled
+                .zip(faultless_since)
+                .map(|(at, faultless_since)| at.max(faultless_since) + noticed_within);
             let thawed = faults.last_thaw(*process);
             let over = guard.until.max(thawed);
             let due = told.map_or(over, |told| told.min(over));
@@ -43,13 +48,13 @@ pub(super) fn check(history: &History) -> Found {
         });
         if let Some((guard, HeldGuard { until, disabled })) = late {
             let what = format!(
-                "nobody tells that {guard:?} is lost: trusted until {until:?}, disabled at \
+                "loss of {guard:?} is not reported: trusted until {until:?}, disabled at \
                  {disabled:?}"
             );
             return Err((*now, what));
         }
-        faults.see(*now, fact);
-        match fact {
+        faults.see(*now, event);
+        match event {
             Event::Granted(_, name, token) => {
                 granted.insert(*name, *token);
             }
@@ -64,7 +69,7 @@ pub(super) fn check(history: &History) -> Found {
                 freed.insert(*name, *token);
             }
             Event::GuardAcquired(process, name, token) => {
-                // Before, there was no guard to find out.
+                // Before that there was no guard to notice it.
                 let disabled = disabled.contains(&(*name, *token)).then_some(*now);
                 let guard = HeldGuard { until: Duration::MAX, disabled };
                 held.insert((*process, *name, *token), guard);
@@ -88,8 +93,10 @@ pub(super) fn check(history: &History) -> Found {
                     _ => false,
                 };
                 if !is_so {
-                    let what =
-                        format!("{token} of {name} is no loss ({why}) to {process}: {guard:?}");
+                    let what = format!(
+                        "{process} reports a loss of {token} of {name} ({why}) that did not occur: \
+                         {guard:?}"
+                    );
                     return Err((*now, what));
                 }
             }
@@ -103,7 +110,8 @@ pub(super) fn check(history: &History) -> Found {
 mod tests {
     use super::*;
 
-    /// A guard, trusted until 10 s or the name disabled, and lost then.
+    /// Returns the result for a guard that is trusted until 10 s or until the name is disabled, and
+    /// reports its loss then.
     fn found(then: Event, lost: f64, why: &'static str) -> Found {
         let events = [
             (1.0, Event::Granted(1, 0, 10)),

@@ -1,4 +1,4 @@
-//! Checkers of histories: one invariant a file, each with histories that violate it.
+//! The checkers of histories have one invariant per file, each with histories that violate it.
 
 mod cancellation;
 mod disable_deadline;
@@ -36,20 +36,20 @@ use found::Found;
 
 use crate::history::History;
 
-/// An invariant that a history does not keep.
+/// This is an invariant that a history violates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The name of the checker.
+    /// This is the name of the checker.
     pub checker: &'static str,
-    /// When.
+    /// This is the time of the violation.
     pub at: Duration,
-    /// What is wrong.
+    /// This is a description of the violation.
     pub what: String,
 }
 
 type Checker = (&'static str, fn(&History) -> Found);
 
-/// Every checker, by its name.
+/// Every checker with its name.
 const CHECKERS: [Checker; 25] = [
     ("trust_overlap", trust_overlap::check),
     ("trust_returns", trust_returns::check),
@@ -78,10 +78,10 @@ const CHECKERS: [Checker; 25] = [
     ("panics", panics::check),
 ];
 
-/// Judges a history by all checkers.
+/// Runs all checkers on a history.
 ///
 /// # Errors
-/// The first violation that each of them finds.
+/// Returns the first violation that each of them finds.
 pub fn check(history: &History) -> Result<(), Vec<Violation>> {
     let violations: Vec<_> = CHECKERS
         .iter()

@@ -1,9 +1,10 @@
-//! No instance stands in its own way: while it waits for a name, it is not refused it because of a
-//! lease that an attempt of its own, in the same waiting, was granted without its knowing. Such an
-//! attempt is to be tried again, as whatever else is asked for is kept out by it until it runs out.
+//! No instance blocks itself. While it waits for a name, it is not refused because of a lease that
+//! one of its own attempts in the same wait was granted without the instance knowing. It must retry
+//! such an attempt, because that lease blocks every other attempt of the instance until it expires.
 //!
-//! No fault excuses that. What may be in the way is what was granted in an earlier waiting, given
-//! up, and before the name was disabled: either is given back, but that may get lost.
+//! No fault excuses a violation. Two leases may block the instance: one that was granted in an
+//! earlier wait that it gave up, and one that was granted before the name was disabled. Both are
+//! released, but the release may get lost.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -12,13 +13,14 @@ use super::found::Found;
 use crate::history::{AttemptId, AttemptResult, Event, History, InstanceId, NameId};
 
 pub(super) fn check(history: &History) -> Found {
-    // Attempts that may have been granted, as far as those who wait by them were told.
+    // These attempts may have been granted, as far as their waiters were told.
     let mut open: HashMap<AttemptId, (InstanceId, NameId)> = HashMap::new();
-    // Those who wait for a lock; whoever asks for one and does not gave up as the request went out.
+    // The instances that wait for a lock. An instance waits if it had not given up when its request
+    // was sent.
     let mut waiting: HashSet<(InstanceId, NameId)> = HashSet::new();
     let locks: HashSet<NameId> = history.events.iter().filter_map(is_waiting).collect();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::WaitStarted(process, name) => {
                 waiting.insert((*process, *name));
             }
@@ -35,19 +37,19 @@ pub(super) fn check(history: &History) -> Found {
             ) => {
                 open.remove(attempt);
             }
-            // A waiting that is over, also with a request under way.
+            // The wait has ended, even if a request is under way.
             Event::WaitEnded(process, name) => {
                 waiting.remove(&(*process, *name));
                 open.retain(|_, of| *of != (*process, *name));
             }
             Event::Crashed(gone) => open.retain(|_, (process, _)| process != gone),
-            // Both of this waiting: a request of an earlier one may arrive yet.
+            // Both attempts belong to this wait. A request of an earlier one may still arrive.
             Event::RefusedBy(process, name, attempt, other)
                 if [attempt, other].iter().all(|it| open.get(it) == Some(&(*process, *name))) =>
             {
                 let what = format!(
-                    "{process} asks for {name} by attempt {attempt}, and its own {other} is in the \
-                     way, granted without its knowing"
+                    "{process} asks for {name} with attempt {attempt}, and is refused because of \
+                     its own attempt {other}, whose grant it does not know"
                 );
                 return Err((*now, what));
             }
@@ -57,8 +59,8 @@ pub(super) fn check(history: &History) -> Found {
     Ok(())
 }
 
-fn is_waiting((_, fact): &(Duration, Event)) -> Option<NameId> {
-    match fact {
+fn is_waiting((_, event): &(Duration, Event)) -> Option<NameId> {
+    match event {
         Event::WaitStarted(_, name) => Some(*name),
         _ => None,
     }
@@ -68,7 +70,8 @@ fn is_waiting((_, fact): &(Duration, Event)) -> Option<NameId> {
 mod tests {
     use super::*;
 
-    /// An attempt is granted unheard, and then another of the same instance is made.
+    /// Returns the result for a history in which an attempt is granted without its instance
+    /// knowing, and then another attempt of that instance is made.
     fn found(then: Event) -> Found {
         let events = [
             (1.0, Event::WaitStarted(1, 0)),

@@ -1,11 +1,11 @@
-//! Nothing panics. (Jobs that are to fail so unwind without a panic being raised.)
+//! Nothing panics. (Jobs that fail in this way unwind without raising a panic.)
 
 use super::found::Found;
 use crate::history::{Event, History};
 
 pub(super) fn check(history: &History) -> Found {
-    for (now, fact) in &history.events {
-        if let Event::Panicked(words) = fact {
+    for (now, event) in &history.events {
+        if let Event::Panicked(words) = event {
             return Err((*now, words.clone()));
         }
     }
@@ -18,7 +18,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_a_task_is_found() {
-        let found = |fact| check(&History::of(&[(1.0, fact)]).unwrap());
+        let found = |event| check(&History::of(&[(1.0, event)]).unwrap());
         assert!(found(Event::Panicked("index out of bounds".to_owned())).is_err());
         assert!(found(Event::Left(1)).is_ok());
     }

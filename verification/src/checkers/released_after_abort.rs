@@ -1,5 +1,5 @@
-//! The lease of a term whose job was aborted is not released: work that the job began may go on, so
-//! the lease must run out before another instance leads.
+//! The lease of a term whose job was aborted is not released. The job's work may continue, so the
+//! lease must expire before another instance leads.
 
 use std::collections::HashSet;
 
@@ -8,13 +8,13 @@ use crate::history::{Event, History, NameId};
 
 pub(super) fn check(history: &History) -> Found {
     let mut aborted: HashSet<(NameId, u64)> = HashSet::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::Aborted(_, name, token) => {
                 aborted.insert((*name, *token));
             }
             Event::Released(name, token) if aborted.contains(&(*name, *token)) => {
-                let what = format!("{token} of {name} is released though its job was aborted");
+                let what = format!("{token} of {name} is released although its job was aborted");
                 return Err((*now, what));
             }
             _ => {}

@@ -1,4 +1,4 @@
-//! Nobody is told that its lease is held when trust in it is over.
+//! No instance is told that its lease is held after its trust has ended.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,24 +6,27 @@ use std::time::Duration;
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// What rounding may make of a moment.
+/// Rounding may change a time by this much.
 const ROUNDING: Duration = Duration::from_millis(1);
 
 pub(super) fn check(history: &History) -> Found {
     let mut trusted: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::TrustExtended(process, name, token, until) => {
                 trusted.insert((*process, *name, *token), *until);
             }
             Event::TrustEnded(process, name, token) => {
                 trusted.insert((*process, *name, *token), *now);
             }
-            // What is trusted at first may be noted a little later, at the same moment.
+            // The first trust deadline may be recorded a little later, with the same time.
             Event::ToldHeld(process, name, token) => {
                 let until = trusted.get(&(*process, *name, *token));
                 if let Some(until) = until.filter(|until| **until + ROUNDING <= *now) {
-                    let what = format!("{process} relies on {token} of {name}, over at {until:?}");
+                    let what = format!(
+                        "{process} is told that {token} of {name} is held after its deadline \
+                         {until:?}"
+                    );
                     return Err((*now, what));
                 }
             }

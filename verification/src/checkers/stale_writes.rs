@@ -1,7 +1,8 @@
-//! What refuses smaller tokens than it has seen takes no stale write, and nobody but a granted
-//! holder writes to it.
+//! A resource that refuses tokens smaller than one that it has seen accepts no stale write, and
+//! only a granted holder writes to it.
 //!
-//! A write whose outcome is unknown may have taken effect: then it counts as seen, or not.
+//! A write whose outcome is unknown may have taken effect, so its token may or may not count as
+//! seen.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,10 +11,10 @@ use crate::history::{Event, History, InstanceId, NameId, WriteResult};
 
 pub(super) fn check(history: &History) -> Found {
     let mut granted: HashSet<(InstanceId, NameId, u64)> = HashSet::new();
-    // The largest token that took effect, and the largest that may have.
+    // The largest token that took effect, and the largest token that may have taken effect.
     let mut seen: HashMap<NameId, (u64, u64)> = HashMap::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::Granted(process, name, token) => {
                 granted.insert((*process, *name, *token));
             }
@@ -27,7 +28,7 @@ pub(super) fn check(history: &History) -> Found {
                 match outcome {
                     WriteResult::Accepted if token < surely => {
                         let what =
-                            format!("a write under {token} of {name} is taken after {surely}");
+                            format!("a write under {token} of {name} is accepted after {surely}");
                         return Err((*now, what));
                     }
                     WriteResult::Accepted => *surely = (*token).max(*surely),
@@ -65,7 +66,7 @@ mod tests {
         assert!(found(&[(2, 11, Accepted), (1, 10, Refused)]).is_ok());
         assert!(found(&[(1, 10, Refused)]).is_err());
         assert!(found(&[(1, 11, Accepted)]).is_err());
-        // It has or has not: both later answers are possible.
+        // The write may or may not have taken effect, so both later answers are possible.
         assert!(found(&[(2, 11, Unknown), (1, 10, Accepted)]).is_ok());
         assert!(found(&[(2, 11, Unknown), (1, 10, Refused)]).is_ok());
         assert!(found(&[(2, 11, Unknown), (2, 11, Refused)]).is_err());

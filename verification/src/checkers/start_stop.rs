@@ -6,10 +6,10 @@ use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
 pub(super) fn check(history: &History) -> Found {
-    // The term of each, and whether it has been told to stop.
+    // The term of each instance, and whether its job was asked to stop.
     let mut terms: HashMap<(InstanceId, NameId), (u64, bool)> = HashMap::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::Started(process, name, token) => {
                 let last = terms.insert((*process, *name), (*token, false));
                 if let Some((last, false)) = last {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     fn found(facts: &[Event]) -> Found {
-        let events: Vec<_> = facts.iter().map(|fact| (1.0, fact.clone())).collect();
+        let events: Vec<_> = facts.iter().map(|event| (1.0, event.clone())).collect();
         check(&History::of(&events).unwrap())
     }
 

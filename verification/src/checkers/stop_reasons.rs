@@ -1,4 +1,4 @@
-//! A term ends for the reason that its `stop` is told, and for none that did not come about.
+//! A term ends for the reason that its `stop` is given, and that reason really occurred.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -7,43 +7,44 @@ use super::faults::InstanceFaults;
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// What a timer may be off, far beyond what is usual.
+/// The error of a timer is much less than this.
 const CAUSE_WINDOW: Duration = Duration::from_millis(100);
 
-/// What happened that may end terms.
+/// These are the causes that may end terms.
 #[derive(Debug, Default)]
 struct TermCauses {
     faults: InstanceFaults,
     leaving: HashSet<InstanceId>,
     resigned: HashSet<(InstanceId, NameId, u64)>,
     start_ended: HashSet<(InstanceId, NameId, u64)>,
-    /// Until when a lease is in force, and until when it is trusted.
+    /// This is the time until which a lease is in force, and the time until which it is trusted.
     leases: HashMap<(NameId, u64), Duration>,
     trusted: HashMap<(NameId, u64), Duration>,
-    /// Those that were trusted for longer, once at least.
+    /// These are the leases whose trust was extended at least once.
     renewed: HashSet<(NameId, u64)>,
-    /// Those that the store was asked to renew.
+    /// These are the leases that the store was asked to renew.
     asked: HashSet<(NameId, u64)>,
     hinted: HashMap<InstanceId, Duration>,
     freed: HashSet<(NameId, u64)>,
     granted: HashMap<NameId, u64>,
-    /// Those that were in force when their name was disabled.
+    /// These are the leases that were in force when their name was disabled.
     disabled: HashSet<(NameId, u64)>,
 }
 
 pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
-    // By a store's clock that runs fast, and by an instance's that does.
+    // The store's clock and the instance's clock may run fast.
     let ttl = timing.ttl.mul_f64(0.998);
     let tries = timing.heartbeat_interval + timing.retry_interval() * timing.heartbeat_retries;
-    // The last of them may go out half an interval early, with another lease's.
+    // The last try may be sent half an interval early, with another lease's renewal.
     let tries = (tries - timing.retry_interval() / 2).mul_f64(0.998);
-    // When it is not retried, the heartbeat itself is the last: half an interval early at most, but
-    // the first of a lease, and one that a hint sets going, at any time.
+    // Without retries the heartbeat itself is the last try. It is sent at most half an interval
+    // early, except the first one of a lease and one that a hint sets off, which may be sent at any
+    // time.
     let no_retry = (timing.heartbeat_interval / 2).mul_f64(0.998);
     let mut seen = TermCauses::default();
-    for (now, fact) in &history.events {
-        if let Event::Stopping(process, name, token, reason) = fact {
+    for (now, event) in &history.events {
+        if let Event::Stopping(process, name, token, reason) = event {
             let (lease, term) = ((*name, *token), (*process, *name, *token));
             let is_so = match *reason {
                 "resigned" => seen.resigned.contains(&term),
@@ -54,15 +55,16 @@ pub(super) fn check(history: &History) -> Found {
                     let end = seen.leases.get(&lease).copied().unwrap_or_default();
                     seen.freed.contains(&lease) || end <= *now
                 }
-                // All tries have failed, for a cause; and `stop` has its grace, but after a freeze.
+                // All tries have failed for a cause, and `stop` has its grace unless the instance
+                // was frozen.
                 "heartbeats failed" => {
                     let until = seen.trusted.get(&lease).copied().unwrap_or_default();
                     let asked = until.saturating_sub(timing.ttl - timing.margin);
-                    let calm = seen.faults.over_since(*process);
+                    let faultless_since = seen.faults.over_since(*process);
                     let latest = until.saturating_sub(timing.stop_grace);
                     let latest = latest.max(seen.faults.last_thaw(*process)) + CAUSE_WINDOW;
-                    let has_cause = calm.is_none_or(|at| at + timing.ttl > *now);
-                    // One that was frozen meanwhile need not have come to it.
+                    let has_cause = faultless_since.is_none_or(|at| at + timing.ttl > *now);
+                    // An instance that was frozen in the meantime need not have noticed it.
                     let thawed = seen.faults.last_thaw(*process) >= asked;
                     let was_tried = seen.asked.contains(&lease) || thawed;
                     let tries = match timing.heartbeat_retries {
@@ -81,7 +83,7 @@ pub(super) fn check(history: &History) -> Found {
                 return Err((*now, what));
             }
         }
-        seen.see(*now, fact, ttl);
+        seen.see(*now, event, ttl);
     }
     Ok(())
 }
@@ -91,9 +93,9 @@ impl TermCauses {
         self.hinted.get(&process).is_some_and(|at| *at >= since)
     }
 
-    fn see(&mut self, now: Duration, fact: &Event, ttl: Duration) {
-        self.faults.see(now, fact);
-        match fact {
+    fn see(&mut self, now: Duration, event: &Event, ttl: Duration) {
+        self.faults.see(now, event);
+        match event {
             Event::Leaving(process) => {
                 self.leaving.insert(*process);
             }
@@ -133,7 +135,7 @@ impl TermCauses {
 mod tests {
     use super::*;
 
-    /// The first heartbeat is due at 53 s.
+    /// Returns the result for a history in which the first heartbeat is due at 53 s.
     fn term(first_beat: Event, cause: Event, reason: &'static str, at: f64) -> History {
         let events = [
             (50.0, Event::Granted(1, 0, 10)),

@@ -1,5 +1,5 @@
-//! A lead that was given up is taken over at once by one that waits for it: a release is hinted
-//! at, and nobody has to wait for a poll.
+//! After a leader releases its lease, a waiting candidate leads at once: the release causes a hint,
+//! and no candidate has to wait for a poll.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -8,69 +8,71 @@ use super::found::Found;
 use super::leaderless::NameStates;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// What a release, a hint and an acquire take together, far beyond what is usual.
+/// A release, a hint and an acquire together take much less than this.
 const TAKEOVER_LIMIT: Duration = Duration::from_millis(500);
 
-/// When one that has booted waits and watches at the latest.
+/// An instance that has booted waits and watches after this time at the latest.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// How long a watch that hangs is waited for, and the pause before it is begun again.
+/// An instance waits this long for a watch that hangs, including the pause before it is opened
+/// again.
 const WATCH_REOPEN_LIMIT: Duration = Duration::from_secs(15);
 
 pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
-    // For so long before, nothing may have gone wrong, lest somebody is still busy with it.
+    // There must have been no faults for this long, because an instance may still be busy with one.
     let rest = WATCH_REOPEN_LIMIT + timing.call_limit() + timing.poll_interval * 2;
-    // One that has given the lead up itself lets others go first for a poll interval.
+    // An instance that has resigned lets others lead first for a poll interval.
     let own_rest = timing.poll_interval.mul_f64(1.2) + SETTLED;
-    let mut scene = NameStates::new(timing);
+    let mut states = NameStates::new(timing);
     let mut ended: HashMap<(NameId, InstanceId), Duration> = HashMap::new();
     let mut half_ended = HashSet::new();
-    // Their leases run out by themselves.
+    // The leases of aborted jobs expire on their own.
     let mut aborted = HashSet::new();
-    // Names that were given up just now, and those who waited for them.
+    // The names that were just released, and the candidates that waited for them.
     let mut given_up: HashMap<NameId, (Duration, Vec<InstanceId>)> = HashMap::new();
-    for (now, fact) in &history.events {
+    for (now, event) in &history.events {
         let late = given_up.iter().find(|(_, (since, _))| *now > *since + TAKEOVER_LIMIT);
         if let Some((name, (since, _))) = late {
-            return Err((*now, format!("nobody takes {name} over, given up at {since:?}")));
+            return Err((*now, format!("no candidate takes over {name}, released at {since:?}")));
         }
-        scene.see(*now, fact);
-        if let Event::Stopping(process, name, ..) = fact {
+        states.see(*now, event);
+        if let Event::Stopping(process, name, ..) = event {
             ended.insert((*name, *process), *now);
         }
-        let (Event::Stopped(process, name, token) | Event::StartEnded(process, name, token)) = fact
+        let (Event::Stopped(process, name, token) | Event::StartEnded(process, name, token)) =
+            event
         else {
-            if let Event::Started(_, name, _) = fact {
+            if let Event::Started(_, name, _) = event {
                 given_up.remove(name);
             }
-            if let Event::Aborted(_, name, token) = fact {
+            if let Event::Aborted(_, name, token) = event {
                 aborted.insert((*name, *token));
             }
-            if let Event::Leaving(gone) = fact {
+            if let Event::Leaving(gone) = event {
                 given_up.values_mut().for_each(|(_, waiters)| waiters.retain(|it| it != gone));
                 given_up.retain(|_, (_, waiters)| !waiters.is_empty());
             }
-            // Whatever goes wrong meanwhile is an excuse.
-            if scene.calm_since == *now {
+            // Any fault in the meantime is an excuse.
+            if states.faultless_since == *now {
                 given_up.clear();
             }
             continue;
         };
-        // The lease is released when both have come to their end.
+        // The lease is released after both have ended.
         let over = !half_ended.insert((*process, *name, *token));
         ended.insert((*name, *process), *now);
         let expires = aborted.contains(&(*name, *token));
-        if over && !expires && !scene.led.contains_key(name) && !scene.disabled.contains(name) {
+        if over && !expires && !states.led.contains_key(name) && !states.disabled.contains(name) {
             let waits = |(candidate, since): &(InstanceId, Duration)| {
                 let own = ended.get(&(*name, *candidate));
                 candidate != process
                     && *since + SETTLED < *now
                     && own.is_none_or(|ended| *ended + own_rest < *now)
             };
-            let calm = scene.calm_since + rest < *now;
-            let waiters: Vec<_> = scene.able().filter(waits).map(|(waiter, _)| waiter).collect();
-            if calm && !waiters.is_empty() {
+            let faultless = states.faultless_since + rest < *now;
+            let waiters: Vec<_> = states.able().filter(waits).map(|(waiter, _)| waiter).collect();
+            if faultless && !waiters.is_empty() {
                 given_up.insert(*name, (*now, waiters));
             }
         }
@@ -82,7 +84,7 @@ pub(super) fn check(history: &History) -> Found {
 mod tests {
     use super::*;
 
-    /// The leader gives up the lead at 60 s.
+    /// Returns a history in which the leader resigns at 60 s.
     fn history(then: Event, again: f64) -> History {
         let events = [
             (0.0, Event::Booted(1)),

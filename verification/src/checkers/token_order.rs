@@ -8,9 +8,9 @@ use crate::history::{Event, History, InstanceId, NameId};
 pub(super) fn check(history: &History) -> Found {
     let mut granted: HashMap<NameId, (u64, InstanceId)> = HashMap::new();
     let mut started: HashMap<NameId, u64> = HashMap::new();
-    for (now, fact) in &history.events {
-        match fact {
-            // A retry is granted the same again.
+    for (now, event) in &history.events {
+        match event {
+            // A retry is granted the same lease.
             Event::Granted(process, name, token) => {
                 let last = granted.insert(*name, (*token, *process));
                 if let Some(last) =

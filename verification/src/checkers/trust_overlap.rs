@@ -1,4 +1,4 @@
-//! At no moment do two instances trust a lease of one name.
+//! No two instances trust a lease of one name at the same time.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// Who trusts, under which token, until when.
+/// These are the instances that trust a lease, with its token and until when.
 type TrustInterval = HashMap<(InstanceId, NameId, u64), Duration>;
 
 pub(super) fn check(history: &History) -> Found {
     let mut trust = TrustInterval::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::TrustExtended(process, name, token, until) => {
                 let other = trust.iter().find(|((holder, held, term), end)| {
                     held == name && (holder, term) != (process, token) && *end > now

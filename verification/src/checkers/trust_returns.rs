@@ -1,5 +1,5 @@
-//! Trust that is over does not come back: whoever was told once that a lease is not held may rely
-//! on it.
+//! Trust that has ended does not return: a caller that was told once that a lease is not held may
+//! rely on that.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,13 +9,14 @@ use crate::history::{Event, History};
 
 pub(super) fn check(history: &History) -> Found {
     let mut trusted: HashMap<_, Duration> = HashMap::new();
-    for (now, fact) in &history.events {
-        match fact {
+    for (now, event) in &history.events {
+        match event {
             Event::TrustExtended(process, name, token, until) => {
                 let last = trusted.insert((process, name, token), *until);
                 if let Some(last) = last.filter(|last| last <= now) {
-                    let what =
-                        format!("{process} trusts {token} of {name} again, since {last:?} over");
+                    let what = format!(
+                        "{process} trusts {token} of {name} again after its trust ended at {last:?}"
+                    );
                     return Err((*now, what));
                 }
             }

@@ -1,8 +1,9 @@
-//! No attempt is forgotten, whatever the faults: one that may have been granted unheard is tried
-//! again or given back, within the pause that may come in between, and what was granted is used or
-//! given back at once. So nothing is held for the rest of a ttl that nobody knows of.
+//! No attempt stays unresolved, whatever the faults. An attempt that may have been granted without
+//! the instance knowing is retried or released within the pause that is allowed in between. A
+//! granted lease is used or released at once. So no lease stays held for the rest of a ttl without
+//! its instance knowing.
 //!
-//! (`leaked_leases` judges what became of that at the store, without faults only.)
+//! (`leaked_leases` checks the effect at the store, but only without faults.)
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,38 +12,40 @@ use super::faults::InstanceFaults;
 use super::found::Found;
 use crate::history::{AttemptId, AttemptResult, Event, History, InstanceId, NameId};
 
-/// What a timer may be off, and a task may take, far beyond what is usual.
+/// The error of a timer and the delay of a task are much less than this.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(1);
 
-/// An attempt whose lease may be in force.
+/// This is an attempt whose lease may be in force.
 #[derive(Debug)]
 struct OpenAttempt {
     process: InstanceId,
     name: NameId,
-    /// A call of it may have been granted, or may be yet.
+    /// A call of the attempt may have been granted, or may still be.
     in_doubt: bool,
-    /// Since when something is to be done about it, and how soon; not while a call is under way.
+    /// This is the time since when the attempt must be resolved, and how soon. It is `None` while a
+    /// call is under way.
     due: Option<(Duration, Duration)>,
 }
 
 pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
-    // The longest pause with its jitter; the last tenth is for drift.
+    // This is the longest pause with its jitter. The last tenth allows for drift.
     let pause = timing.poll_interval.mul_f64(1.5 * 1.1) + RESOLVE_LIMIT;
     let mut faults = InstanceFaults::default();
     let mut open: HashMap<AttemptId, OpenAttempt> = HashMap::new();
-    for (now, fact) in &history.events {
+    for (now, event) in &history.events {
         let forgotten = open.iter().find(|(_, OpenAttempt { process, due, .. })| {
             let thawed = faults.last_thaw(*process);
             let late = |(since, within): (Duration, Duration)| *now > since.max(thawed) + within;
             !faults.is_frozen(*process) && due.is_some_and(late)
         });
         if let Some((attempt, OpenAttempt { process, name, due, .. })) = forgotten {
-            let what = format!("{process} has forgotten its attempt {attempt} at {name}: {due:?}");
+            let what =
+                format!("{process} left its attempt {attempt} at {name} unresolved: {due:?}");
             return Err((*now, what));
         }
-        faults.see(*now, fact);
-        match fact {
+        faults.see(*now, event);
+        match event {
             Event::AcquireSent(process, name, attempt) => {
                 let (process, name) = (*process, *name);
                 let first = OpenAttempt { process, name, in_doubt: false, due: None };
@@ -62,7 +65,7 @@ pub(super) fn check(history: &History) -> Found {
             Event::ReleaseSent(_, _, attempt) => {
                 open.remove(attempt);
             }
-            // It has come of the attempt that was under way.
+            // The attempt that was under way has become this term or guard.
             Event::Started(process, name, _) | Event::GuardAcquired(process, name, _) => {
                 open.retain(|_, it| (it.process, it.name) != (*process, *name));
             }
@@ -77,7 +80,8 @@ pub(super) fn check(history: &History) -> Found {
 mod tests {
     use super::*;
 
-    /// An attempt is told that much at 2 s, and the rest is silence.
+    /// Returns the result for a history in which an attempt gets that answer at 2 s, and no other
+    /// answer follows.
     fn found(told: AttemptResult, then: (f64, Event), until: f64) -> Found {
         let events = [
             (1.0, Event::AcquireSent(1, 0, 5)),

@@ -1,4 +1,5 @@
-//! Who waits for a name, and whom it must come to by when.
+//! This module tracks the waiters for names, and the time by which one of them must be granted a
+//! name.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -9,10 +10,10 @@ use super::faults::InstanceFaults;
 use super::found::Found;
 use crate::history::{Event, InstanceId, NameId};
 
-/// When one that has just begun to wait does so in earnest.
+/// An instance that began to wait is a waiter after this time at the latest.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// A name that is to be granted, and to whom it may be.
+/// This name must be granted, to one of these instances.
 #[derive(Debug)]
 struct TakeoverDue {
     since: Duration,
@@ -20,16 +21,17 @@ struct TakeoverDue {
     waiters: Vec<InstanceId>,
 }
 
-/// Those who wait, and the names that are due to one of them.
+/// These are the waiters, and the names that one of them must be granted.
 #[derive(Debug)]
 pub(super) struct WaiterState {
     timing: Timing,
     faults: InstanceFaults,
     led: HashSet<NameId>,
-    /// From when on each campaigns: after its start delay.
+    /// This is the time from which each instance campaigns: after its start delay.
     campaigning: HashMap<InstanceId, Duration>,
     locking: HashMap<(InstanceId, NameId), Duration>,
-    /// Terms whose job has not ended: whether one of `start` and `stop` has.
+    /// These are the terms whose job has not ended, and whether one of `start` and `stop` has
+    /// ended.
     terms: HashMap<(InstanceId, NameId), bool>,
     ended: HashMap<(InstanceId, NameId), Duration>,
     disabled: HashSet<NameId>,
@@ -39,7 +41,7 @@ pub(super) struct WaiterState {
 
 impl WaiterState {
     pub(super) fn new(timing: &Timing, events: &[(Duration, Event)]) -> Self {
-        let led = |(_, fact): &(Duration, Event)| match fact {
+        let led = |(_, event): &(Duration, Event)| match event {
             Event::Started(_, name, _) => Some(*name),
             _ => None,
         };
@@ -57,10 +59,10 @@ impl WaiterState {
         }
     }
 
-    /// The name is free since then: one of those who wait, and for whom nothing has gone wrong for
-    /// `rest`, must have it by then.
+    /// The name is free since then. One of the waiters that had no faults for `rest` must be
+    /// granted it in time.
     pub(super) fn is_free(&mut self, name: NameId, since: Duration, rest: Duration, by: Duration) {
-        // One that has led itself lets others go first for a poll interval.
+        // An instance that has led lets others lead first for a poll interval.
         let own_rest = self.timing.poll_interval.mul_f64(1.2) + SETTLED;
         let switched = self.switched.get(&name).is_none_or(|at| *at + own_rest < since);
         if self.disabled.contains(&name) || !switched {
@@ -86,11 +88,11 @@ impl WaiterState {
         }
     }
 
-    /// Whether a name that is due has not been granted in time.
+    /// Reports a name that was not granted in time.
     pub(super) fn overdue(&self, now: Duration) -> Found {
         let overdue = self.due.iter().find(|(_, due)| now > due.by);
         overdue.map_or(Ok(()), |(name, TakeoverDue { since, waiters, .. })| {
-            Err((now, format!("nobody of {waiters:?} is granted {name}, free since {since:?}")))
+            Err((now, format!("none of {waiters:?} is granted {name}, free since {since:?}")))
         })
     }
 
@@ -103,13 +105,13 @@ impl WaiterState {
         self.due.retain(|_, due| !due.waiters.is_empty());
     }
 
-    pub(super) fn see(&mut self, now: Duration, fact: &Event) {
-        if let Some(process) = self.faults.see(now, fact) {
+    pub(super) fn see(&mut self, now: Duration, event: &Event) {
+        if let Some(process) = self.faults.see(now, event) {
             return self.excuse(process, None);
         }
-        match fact {
+        match event {
             Event::Booted(process) => {
-                // By a slow clock.
+                // A slow clock is taken into account.
                 let begins = now + self.timing.start_delay.mul_f64(1.002);
                 self.campaigning.insert(*process, begins);
             }
@@ -135,7 +137,7 @@ impl WaiterState {
                 }
             }
             Event::Disabled(name) | Event::Enabled(name) => {
-                if matches!(fact, Event::Disabled(_)) {
+                if matches!(event, Event::Disabled(_)) {
                     self.disabled.insert(*name);
                 } else {
                     self.disabled.remove(name);
@@ -143,7 +145,7 @@ impl WaiterState {
                 self.switched.insert(*name, now);
                 self.due.remove(name);
             }
-            // A heartbeat that was late, on a lease that by a slower clock had not run out.
+            // The heartbeat was late, but by a slower clock the lease had not expired.
             Event::Granted(_, name, _) | Event::Extended(_, name, _) => {
                 self.due.remove(name);
             }

@@ -1,14 +1,15 @@
-//! What may happen in a run.
+//! This module defines what can happen in a run.
 
 use std::time::Duration;
 
-/// An instance, from its boot to its end; none comes twice.
+/// This is the number of an instance, from its boot to its end. No number is used twice.
 pub type InstanceId = usize;
 
-/// A name that is locked or led, by its number.
+/// This is the number of a name that is locked or led.
 pub type NameId = usize;
 
-/// An attempt of an instance at a lease, by its number; one for each lease id.
+/// This is the number of an instance's attempt to acquire a lease. Each lease id has its own
+/// number.
 pub type AttemptId = usize;
 
 /// Something that happened.
@@ -16,114 +17,116 @@ pub type AttemptId = usize;
 pub enum Event {
     /// An instance began to campaign for the names that are led.
     Booted(InstanceId),
-    /// It was gone from one moment to the next.
+    /// An instance crashed: from one moment to the next it was gone.
     Crashed(InstanceId),
-    /// It was told to leave, and stops in order.
+    /// An instance was asked to leave, and stops in an orderly way.
     Leaving(InstanceId),
-    /// It has left.
+    /// An instance has left.
     Left(InstanceId),
-    /// None of its code runs from here.
+    /// None of the instance's code runs from here on.
     Frozen(InstanceId),
-    /// It goes on.
+    /// An instance continues.
     Thawed(InstanceId),
-    /// Its way to the store is no longer in order.
+    /// The instance's link to the store has faults.
     LinkDegraded(InstanceId),
-    /// It is in order again.
+    /// The instance's link to the store has no faults again.
     LinkRestored(InstanceId),
-    /// A message to or from an instance was lost, refused, or late beyond what is usual; or one
-    /// that was late took effect.
+    /// A message to or from an instance was lost, refused, or later than usual; or a late message
+    /// took effect.
     MessageFault(InstanceId),
-    /// An instance asks the store for the name, by that attempt.
+    /// An instance asks the store for the name in that attempt.
     AcquireSent(InstanceId, NameId, AttemptId),
-    /// A call of that attempt is over for it: answered, or waited for no more.
+    /// A call of that attempt has ended for the instance: it was answered or timed out.
     AcquireEnded(InstanceId, NameId, AttemptId, AttemptResult),
-    /// An instance asks the store to take back what that attempt was granted, if anything.
+    /// An instance asks the store to release the lease of that attempt, if there is one.
     ReleaseSent(InstanceId, NameId, AttemptId),
-    /// The store refused the name to an attempt of an instance, because of another attempt's lease.
+    /// The store refused the name to an attempt of an instance, because of the lease of another
+    /// attempt.
     RefusedBy(InstanceId, NameId, AttemptId, AttemptId),
-    /// The store granted the name to an instance. Like all that the store does, it is so whether
-    /// or not the answer arrives: to the instance, a call that timed out is unknown.
+    /// The store granted the name to an instance. Like everything that the store does, this holds
+    /// whether or not the reply arrives: for the instance, a call that timed out is unknown.
     Granted(InstanceId, NameId, u64),
     /// The store extended an instance's lease to a whole ttl from now.
     Extended(InstanceId, NameId, u64),
-    /// The store took a lease of the name back.
+    /// The store released a lease of the name.
     Released(NameId, u64),
-    /// An instance asked the store to renew these leases, in one call.
+    /// An instance asked the store to renew these leases in one call.
     Renewed(InstanceId, Vec<(NameId, u64)>),
-    /// A hint at that name reached an instance, or one at any name.
+    /// A hint about that name, or about any name, reached an instance.
     Hinted(InstanceId, Option<NameId>),
     /// An instance waits for a lock.
     WaitStarted(InstanceId, NameId),
-    /// It has the lock, or waits no more.
+    /// An instance has acquired the lock or no longer waits for it.
     WaitEnded(InstanceId, NameId),
-    /// It has a lock's guard in its hands.
+    /// An instance has received the guard of a lock.
     GuardAcquired(InstanceId, NameId, u64),
-    /// The guard says that the lease cannot be kept, and why.
+    /// The guard reports that the lease cannot be kept, and why.
     GuardLost(InstanceId, NameId, u64, &'static str),
-    /// The guard is released or dropped.
+    /// The guard was released or dropped.
     GuardReleased(InstanceId, NameId, u64),
-    /// An instance trusts its lease until then, unless more is said.
+    /// An instance trusts its lease until then, unless a later event changes that.
     TrustExtended(InstanceId, NameId, u64, Duration),
-    /// It was told that its lease is held, and relies on that.
+    /// An instance was told that its lease is held, and relies on it.
     ToldHeld(InstanceId, NameId, u64),
-    /// It trusts its lease no more.
+    /// An instance no longer trusts its lease.
     TrustEnded(InstanceId, NameId, u64),
-    /// A leader was asked to give up the lead.
+    /// A leader was asked to resign.
     Resigns(InstanceId, NameId, u64),
-    /// A job's `start` was called.
+    /// The `start` of a job was called.
     Started(InstanceId, NameId, u64),
-    /// A job was told by its leadership that the term is to end.
+    /// The leadership told a job that the term must end.
     Cancelled(InstanceId, NameId, u64),
-    /// A job's `stop` was called.
+    /// The `stop` of a job was called.
     Stopping(InstanceId, NameId, u64, &'static str),
-    /// `start` has come to its end, of itself or aborted.
+    /// The `start` of a job has ended, on its own or aborted.
     StartEnded(InstanceId, NameId, u64),
-    /// `stop` has.
+    /// The `stop` of a job has ended.
     Stopped(InstanceId, NameId, u64),
-    /// `start` or `stop` was aborted, so that work that it began may go on.
+    /// `start` or `stop` was aborted, so that work that it began may continue.
     Aborted(InstanceId, NameId, u64),
-    /// Something was written under that token to what the lock protects, which refuses smaller
-    /// ones than it has seen.
+    /// Something was written under that token to what the lock protects, which refuses a token
+    /// smaller than one that it has seen.
     Wrote(InstanceId, NameId, u64, WriteResult),
     /// An operator disabled the name.
     Disabled(NameId),
-    /// An operator enabled it.
+    /// An operator enabled the name.
     Enabled(NameId),
-    /// Some code panicked, with these words.
+    /// Some code panicked with this message.
     Panicked(String),
-    /// Everything was shut down, and so many tasks were left.
+    /// Everything was shut down.
     Ended {
-        /// Tasks that no one waits for.
+        /// This is the number of tasks that were left.
         tasks: usize,
     },
 }
 
-/// What an instance was told of an attempt.
+/// This is the answer that an instance received for an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptResult {
-    /// It has the lease.
+    /// The instance has the lease.
     Granted,
-    /// This call was granted nothing; an earlier one may have been, or may be yet.
+    /// This call was granted nothing. An earlier call may have been granted the lease, or may still
+    /// be.
     Refused,
-    /// The name is disabled: if an earlier call was granted the lease, it is ending.
+    /// The name is disabled. If an earlier call was granted the lease, that lease is ending.
     Disabled,
-    /// Nothing that says whether it has the lease.
+    /// The instance does not know whether it has the lease.
     Unknown,
 }
 
-/// What became of a write.
+/// This is the result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteResult {
-    /// It took effect.
+    /// The write took effect.
     Accepted,
-    /// It did not.
+    /// The write did not take effect.
     Refused,
-    /// It has or has not.
+    /// The write may or may not have taken effect.
     Unknown,
 }
 
 impl Event {
-    /// The instance that it is about.
+    /// Returns the instance that the event is about.
     #[must_use]
     pub fn process(&self) -> Option<InstanceId> {
         match self {

@@ -1,4 +1,4 @@
-//! What a step makes of a state.
+//! This module defines the effect of a step on a state.
 
 use leasehold_core::Moment;
 use leasehold_core::election::machine::Event;
@@ -13,7 +13,7 @@ use super::store::{ModelCall, Reply};
 use super::units::{TTL, UNIT};
 
 impl LeaseModel {
-    /// What a step makes of a state.
+    /// Returns the state after a step.
     pub(super) fn apply(&self, mut state: ModelState, step: ModelStep) -> ModelState {
         if let Some(cost) = step.cost(&state) {
             state.leaderless = 0;
@@ -65,7 +65,7 @@ impl LeaseModel {
             ModelStep::TimeOut(at) => {
                 let message = state.network.remove(at);
                 if message.stage == MessageStage::Request {
-                    // It may still reach the store.
+                    // The request may still reach the store.
                     state.network.push(Message { waiting: None, ..message.clone() });
                 }
                 self.fail(&mut state, &message);
@@ -100,7 +100,7 @@ impl LeaseModel {
         for (at, instance) in state.instances.iter_mut().enumerate() {
             let Some(instance) = instance else { continue };
             if slow == Some(at) {
-                // Within one ttl a clock slips by no more than the margin.
+                // Within one ttl a clock slips by at most the margin.
                 instance.until_next_slip = TTL;
             } else {
                 instance.pass(UNIT);
@@ -116,9 +116,10 @@ impl LeaseModel {
                 (message.sent, message.until) = (Moment::ORIGIN, Moment::ORIGIN);
             }
         }
-        // A message that is still late is a fault that has not ceased.
-        let calm = !state.network.iter().any(|message| message.late);
-        state.leaderless = if calm && state.lacks_a_leader() { state.leaderless + 1 } else { 0 };
+        // A message that is still late is a fault that has not ended.
+        let faults_ended = !state.network.iter().any(|message| message.late);
+        state.leaderless =
+            if faults_ended && state.lacks_a_leader() { state.leaderless + 1 } else { 0 };
     }
 
     fn serve(&self, state: &mut ModelState, at: usize) {
@@ -143,7 +144,7 @@ impl LeaseModel {
     fn fail(&self, state: &mut ModelState, message: &Message) {
         if let Some(to) = message.waiting {
             if message.call == ModelCall::Release {
-                // It did what it can.
+                // The instance can do nothing more to release it.
                 state.forget_lease(message.lease);
             }
             let event = self.event(state, message, None);

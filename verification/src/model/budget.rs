@@ -1,11 +1,11 @@
-//! What may go wrong or be commanded in one run.
+//! This module defines the faults and commands of one run.
 
-/// The number of faults and commands that are left.
+/// This is the number of faults and commands that are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Budget {
-    /// Messages lost, failed or delayed, hints missed, clocks that slip, jobs that fail to start,
-    /// participants that pause or crash.
+    /// The faults: messages are lost, fail or are delayed, hints are missed, clocks slip, jobs fail
+    /// to start, and participants pause or crash.
     pub faults: u8,
-    /// Disable, enable, resign, shut down; and of a lock, release and giving up.
+    /// The commands: disable, enable, resign and shut down, and for a lock release and give up.
     pub commands: u8,
 }

@@ -1,4 +1,4 @@
-//! What an instance's driver does around the machine.
+//! This module defines the part of an instance's driver that surrounds the machine.
 
 use leasehold_core::Moment;
 use leasehold_core::election::machine::{Action, Event};
@@ -36,10 +36,11 @@ impl LeaseModel {
         })
     }
 
-    /// Tells the machine, and does what it wants done.
+    /// Passes the event to the machine, and carries out its actions.
     pub(super) fn handle_event(&self, state: &mut ModelState, at: usize, event: Event) {
         if let Event::Lease(LeaseEvent::RenewReplied { reply: RenewReply::Lost, .. }) = &event {
-            // The attempt has had its term; what arrives of it after a whole ttl is bad luck.
+            // The attempt has had its term. A request of it that arrives after a whole ttl does not
+            // count.
             let lease = state.instances[at].as_ref().and_then(|it| it.lease);
             lease.into_iter().for_each(|lease| state.forget_lease(lease));
         }
@@ -66,7 +67,7 @@ impl LeaseModel {
         }
     }
 
-    /// A lock's caller drops its guard, or gives up waiting, and waits for the lock again.
+    /// The caller of a lock drops its guard or gives up waiting, and then waits for the lock again.
     pub(super) fn wait_again(&self, state: &mut ModelState, at: usize) {
         drop_latest_attempt(state, at);
         let until_next_slip = state.instances[at].as_ref().map_or(0, |it| it.until_next_slip);
@@ -181,8 +182,8 @@ fn drop_latest_attempt(state: &mut ModelState, at: usize) {
     }
 }
 
-/// Does what the driver's attempt does when it is dropped: releases its lease, unless that must run
-/// out.
+/// Does what the driver's attempt does when it is dropped: it releases its lease, unless the lease
+/// must expire.
 fn drop_attempt(state: &mut ModelState, at: usize, lease: LeaseId) {
     if state.instances[at].as_ref().is_some_and(|it| it.expires) {
         return state.forget_lease(lease);
@@ -191,8 +192,8 @@ fn drop_attempt(state: &mut ModelState, at: usize, lease: LeaseId) {
     send(state, None, ModelCall::Release, lease, NOW);
 }
 
-/// An instance releases its lease. It must not do so after its job was aborted, since that may go
-/// on.
+/// An instance releases its lease. It must not do so after its job was aborted, because the job's
+/// work may continue.
 fn begin_release(state: &mut ModelState, at: usize) {
     if state.instances[at].as_ref().is_some_and(|it| it.aborted && it.lease.is_some()) {
         state.broken = Some(Rule::ReleasedAfterAbort);

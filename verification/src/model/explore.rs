@@ -1,4 +1,4 @@
-//! A search through the model, and what came of it.
+//! This module defines a search through the model, and its result.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -9,31 +9,32 @@ use stateright::{Checker, HasDiscoveries, Model};
 use super::lease_model::LeaseModel;
 use super::step::ModelStep;
 
-/// What a search found.
+/// This is the result of a search.
 #[derive(Clone, Debug)]
 pub struct Explored {
-    /// Different states.
+    /// This is the number of different states.
     pub states: usize,
-    /// Transitions that led to them.
+    /// This is the number of transitions that led to them.
     pub transitions: usize,
-    /// Steps from the first state to the farthest.
+    /// This is the number of steps from the first state to the farthest one.
     pub depth: usize,
-    /// No state was left out: the search did not end at a depth that it was given.
+    /// This is true if no state was left out, so that the search did not end at a depth limit.
     pub is_complete: bool,
-    /// What was broken, and one of the shortest ways there.
+    /// These are the rules that were broken, each with one of the shortest sequences of steps that
+    /// break it.
     pub counterexamples: Vec<(&'static str, Vec<ModelStep>)>,
-    /// How long it took.
+    /// This is the duration of the search.
     pub took: Duration,
 }
 
 impl LeaseModel {
-    /// Searches every state until a rule is broken, or those that so many steps lead to.
+    /// Searches every state until a rule is broken, or all states that this many steps lead to.
     #[must_use]
     pub fn explore(self, steps: Option<NonZeroUsize>) -> Explored {
         self.search(steps, HasDiscoveries::AnyFailures)
     }
 
-    /// Searches every state until that rule is broken, whatever else is.
+    /// Searches every state until that rule is broken, whatever else is broken.
     #[must_use]
     pub fn find_counterexample(self, rule: &'static str) -> Explored {
         self.search(None, HasDiscoveries::AnyOf([rule].into()))
@@ -43,8 +44,9 @@ impl LeaseModel {
         let begun = Instant::now();
         let checker = self.checker().finish_when(until);
         let checker = match steps {
-            // Several threads do not search level by level, and would miss a state that is met on
-            // a longer path first. The library counts states, and judges none at the last level.
+            // Several threads do not search level by level, and would miss a state that is first
+            // reached on a longer path. The library counts states and checks none at the last
+            // level.
             Some(steps) => checker.threads(1).target_max_depth(steps.get() + 2),
             None => {
                 let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);

@@ -1,4 +1,4 @@
-//! The model as a whole: who takes part, and with which rule removed.
+//! This module defines the model as a whole: its participants, and the rule that is removed.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use super::participant::Participant;
 use super::state::ModelState;
 use super::units::{TTL, UNIT};
 
-/// A few participants that want one name: candidates of an election, callers of a lock, or both.
+/// This model has a few participants that want one name: candidates of an election, callers of a
+/// lock, or both.
 #[derive(Clone, Debug)]
 pub struct LeaseModel {
     candidates: usize,
@@ -63,10 +64,9 @@ impl LeaseModel {
         }
     }
 
-    /// Returns for how long, in units, a name may be without a leader once nothing is in the way.
-    /// The lease of a participant that is gone expires, and every waiter knows when. Only after
-    /// other faults may a call be waited for that was lost, and after that comes the pause after a
-    /// failure.
+    /// Returns for how many units a name may have no leader once nothing prevents one. The lease of
+    /// a participant that is gone expires, and every waiter knows when. Only after other faults may
+    /// an instance also wait for a call that was lost, and then pause after the failure.
     pub(super) fn takeover_limit(&self, state: &ModelState) -> u8 {
         let faults = self.timing.call_limit() + self.timing.poll_interval;
         let longest = self.timing.ttl + if state.had_faults { faults } else { Duration::ZERO };

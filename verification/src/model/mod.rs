@@ -1,15 +1,15 @@
-//! The state machines of locks and elections under a model checker: every order of events, up to a
-//! number of faults and commands.
+//! This model checks the state machines of locks and elections in every order of events, up to
+//! a number of faults and commands.
 //!
-//! What is checked is the code that ships: the [machine of an
+//! The code that ships is checked: the [machine of an
 //! election](leasehold_core::election::machine::Machine) and the [machine of a
-//! lease](leasehold_core::lease::Machine), as a lock drives it. What drives them, which keeps lease
-//! ids and sends requests, is a model of the drivers that ship. Around it stand the store as the contract has it, a network that loses and delays, and
-//! clocks. Time comes in whole units, and a state knows moments only as they are from the
-//! present, so that states recur and a search comes to an end.
+//! lease](leasehold_core::lease::Machine), as a lock drives it. The drivers, which keep lease ids
+//! and send requests, are modelled. So are the store as the contract describes it, a network that
+//! loses and delays messages, and the clocks. Time passes in whole units, and a state has times
+//! only relative to the present, so that states recur and a search ends.
 //!
-//! Nothing is late of itself: a message arrives, a timer fires and a job ends within the unit of
-//! time in which it can, in any order, unless a fault is spent on it.
+//! Nothing is late without a fault: a message arrives, a timer fires and a job ends within the unit
+//! of time in which it can, in any order, unless a fault is spent on it.
 
 mod apply;
 mod budget;
@@ -65,12 +65,16 @@ impl Model for LeaseModel {
             Property::always("at most one instance trusts its lease", |_, state: &ModelState| {
                 state.running().filter(|(_, instance)| instance.trusts()).count() <= 1
             }),
-            Property::always("whoever trusts its lease has it", |_, state: &ModelState| {
-                let live = state.store.live().map(|lease| lease.id);
-                state.running().all(|(_, it)| !it.trusts() || live == it.lease)
-            }),
-            // A clock may slip by all of the margin, and then an abort and another's start fall
-            // into the same moment, in either order. So this is looked at when time passes.
+            Property::always(
+                "an instance that trusts its lease holds it",
+                |_, state: &ModelState| {
+                    let live = state.store.live().map(|lease| lease.id);
+                    state.running().all(|(_, it)| !it.trusts() || live == it.lease)
+                },
+            ),
+            // A clock may slip by all of the margin. Then an abort and another participant's start
+            // fall into the same unit of time, in either order, so this is checked when time
+            // passes.
             Property::always(
                 "jobs never overlap, but for one that was paused",
                 |_, state: &ModelState| {
@@ -88,7 +92,7 @@ impl Model for LeaseModel {
                     !over || state.running().all(|(_, instance)| !instance.trusts())
                 },
             ),
-            Property::always("a lease that is over stays over", |_, state: &ModelState| {
+            Property::always("an expired lease is never revived", |_, state: &ModelState| {
                 !state.store.revived
             }),
             Property::always("tokens grow", |_, state: &ModelState| {
@@ -97,17 +101,18 @@ impl Model for LeaseModel {
             Property::always("start, then stop, then the end", |_, state: &ModelState| {
                 state.broken != Some(Rule::StartStop)
             }),
-            Property::always("nobody stands in its own way", |_, state: &ModelState| {
-                state.broken != Some(Rule::NoSelfBlocking)
-            }),
+            Property::always(
+                "no instance is refused because of its own attempt",
+                |_, state: &ModelState| state.broken != Some(Rule::NoSelfBlocking),
+            ),
             Property::always("no lease of an aborted job is released", |_, state: &ModelState| {
                 state.broken != Some(Rule::ReleasedAfterAbort)
             }),
-            Property::always("trust that is over does not come back", |_, state: &ModelState| {
+            Property::always("trust that has ended does not return", |_, state: &ModelState| {
                 state.broken != Some(Rule::TrustReturns)
             }),
             Property::always(
-                "once faults cease, somebody leads",
+                "once faults have ended, an instance leads",
                 |model: &Self, state: &ModelState| state.leaderless <= model.takeover_limit(state),
             ),
         ]

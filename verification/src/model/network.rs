@@ -1,4 +1,4 @@
-//! Messages between instances and store.
+//! This module defines messages between instances and the store.
 
 use leasehold_core::lease::machine::{AcquireReply, RenewReply};
 use leasehold_core::{FencingToken, Grant, Moment, Reason};
@@ -22,7 +22,7 @@ pub(super) fn send(
     state.network.push(Message { waiting, call, lease, sent, until, stage, late: false });
 }
 
-/// A renewal goes out that has waited for others.
+/// Sends a renewal that has waited for others.
 pub(super) fn send_renewal(state: &mut ModelState, at: usize) {
     let Some(it) = &mut state.instances[at] else { return };
     if let (Some(window), Some(lease)) = (it.window.take(), it.lease) {
@@ -30,13 +30,13 @@ pub(super) fn send_renewal(state: &mut ModelState, at: usize) {
     }
 }
 
-/// The store tells everybody who listens.
+/// The store sends a hint to every instance that watches.
 pub(super) fn hint(state: &mut ModelState) {
     state.instances.iter_mut().flatten().for_each(|instance| instance.hinted = true);
 }
 
-/// An instance waits no longer for replies, to that kind of call if one is named. Replies that
-/// nobody waits for are no more; such requests are alike whenever they were sent.
+/// An instance stops waiting for replies, either to all calls or to one kind of call. Replies that
+/// nobody waits for are removed, and such requests are equal whenever they were sent.
 pub(super) fn ignore(state: &mut ModelState, at: usize, kind: Option<ModelCall>) {
     for message in &mut state.network {
         if message.waiting == Some(at) && kind.is_none_or(|kind| message.call == kind) {
@@ -46,7 +46,7 @@ pub(super) fn ignore(state: &mut ModelState, at: usize, kind: Option<ModelCall>)
     forget(state);
 }
 
-/// A participant is gone; what it sent is still under way.
+/// A participant is gone. The messages that it sent are still under way.
 pub(super) fn leave(state: &mut ModelState, at: usize) {
     ignore(state, at, None);
     state.instances[at] = None;

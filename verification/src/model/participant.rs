@@ -1,4 +1,4 @@
-//! Those that want the name.
+//! This module defines the participants that want the name.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use leasehold_core::{Moment, Timing};
 use super::store::LeaseId;
 use super::units::NOW;
 
-/// A machine that ships.
+/// This is a machine that ships.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Machine {
-    /// The machine of an election.
+    /// This is the machine of an election.
     Election(election::Machine),
-    /// The machine of a lease, as a lock drives it.
+    /// This is the machine of a lease, as a lock drives it.
     Lock(lease::Machine),
 }
 
 impl Machine {
-    /// Whether there is a job to stop before the lease ends.
+    /// Returns whether there is a job to stop before the lease ends.
     pub(super) fn has_job(&self) -> bool {
         matches!(self, Self::Election(_))
     }
@@ -46,7 +46,7 @@ impl Machine {
         }
     }
 
-    /// Tells the machine, and returns what is to be done, in the words of an election.
+    /// Passes the event to the machine, and returns its actions as those of an election.
     pub(super) fn handle(&mut self, event: Event) -> Vec<Action> {
         match self {
             Self::Election(machine) => machine.handle(event, NOW),
@@ -58,7 +58,7 @@ impl Machine {
     }
 }
 
-/// What a lock's caller and its guard do.
+/// Returns what the caller of a lock and its guard do.
 fn of_lock(action: LeaseAction) -> Vec<Action> {
     match action {
         LeaseAction::Send(request) => vec![Action::Send(request)],
@@ -72,46 +72,48 @@ fn of_lock(action: LeaseAction) -> Vec<Action> {
     }
 }
 
-/// One that wants the name: the machine that ships, and around it what its driver does.
+/// A participant wants the name: it is the machine that ships, and the part of its driver around
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Participant {
-    /// With all its moments relative to the present.
+    /// This is the machine. All its times are relative to the present.
     pub machine: Machine,
-    /// Of the latest attempt, while it may be in force or granted yet.
+    /// This is the lease id of the latest attempt, while its lease may be in force or may still be
+    /// granted.
     pub lease: Option<LeaseId>,
-    /// The latest attempt was not the first under its lease id.
+    /// This is true if the latest attempt was not the first one under its lease id.
     pub retried: bool,
-    /// A renewal that has not gone out.
+    /// This is the window of a renewal that was not sent yet.
     pub window: Option<RenewalWindow>,
-    /// What the job has been told.
+    /// This is the last call of the job.
     pub job: JobState,
-    /// Until when the lease is trusted; the origin when it is not.
+    /// This is the time until which the lease is trusted, or the origin if it is not trusted.
     pub trust: Moment,
-    /// A hint that has not been heard.
+    /// This is true while a hint was not delivered yet.
     pub hinted: bool,
-    /// It does nothing.
+    /// This is true while the participant does nothing.
     pub paused: bool,
-    /// It was paused since its term began.
+    /// This is true if it was paused since its term began.
     pub paused_in_term: bool,
-    /// A part of the latest term's job was aborted.
+    /// This is true if a part of the latest term's job was aborted.
     pub aborted: bool,
-    /// The term's lease must run out.
+    /// This is true if the term's lease must expire.
     pub expires: bool,
-    /// For how long its clock cannot slip again.
+    /// This is the time for which its clock cannot slip again.
     pub until_next_slip: u8,
 }
 
-/// What the job of a term was told. A lock's holder has a job too, as far as this goes: it starts
-/// with the guard, is stopping once the guard is lost, and ends when the guard is dropped.
+/// This is the last call of a term's job. The holder of a lock counts as a job too: it starts with
+/// the guard, stops once the guard is lost, and ends when the guard is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JobState {
-    /// There is none.
+    /// There is no job.
     None,
     /// `start` was called.
     Started,
     /// `stop` was called.
     Stopping,
-    /// What is left of it was aborted.
+    /// The remaining tasks of the job were aborted.
     Aborted,
 }
 
@@ -141,12 +143,12 @@ impl Participant {
         }
     }
 
-    /// Whether it trusts its lease, by its own clock.
+    /// Returns whether it trusts its lease, by its own clock.
     pub fn trusts(&self) -> bool {
         NOW < self.trust
     }
 
-    /// Whether it has something to do before time may pass.
+    /// Returns whether it must act before time may pass.
     pub(super) fn is_busy(&self) -> bool {
         let wake = self.machine.next_tick();
         !self.paused
@@ -157,12 +159,12 @@ impl Participant {
                 || wake.is_some_and(|wake| wake.at + wake.jitter <= NOW))
     }
 
-    /// Whether it keeps the guard of a lock that it does not trust any longer.
+    /// Returns whether it keeps the guard of a lock that it no longer trusts.
     fn holds_a_lost_guard(&self) -> bool {
         !self.machine.has_job() && self.job == JobState::Stopping && !self.trusts()
     }
 
-    /// Whether it has a guard that it may release.
+    /// Returns whether it has a guard that it may release.
     pub(super) fn has_guard(&self) -> bool {
         !self.machine.has_job() && self.job != JobState::None
     }

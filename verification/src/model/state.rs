@@ -1,4 +1,5 @@
-//! A state of the model: the store, the participants, what is under way between them.
+//! This module defines a state of the model: the store, the participants, and the messages between
+//! them.
 
 use leasehold_core::Moment;
 
@@ -7,70 +8,70 @@ use super::participant::{JobState, Participant};
 use super::store::{LeaseId, ModelCall, ModelStore, Reply};
 use super::units::NOW;
 
-/// Everything there is.
+/// This is a state of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModelState {
-    /// The store.
+    /// This is the state of the store.
     pub store: ModelStore,
-    /// Those that campaign; none where one has crashed or left.
+    /// These are the participants. `None` stands for one that has crashed or left.
     pub instances: Vec<Option<Participant>>,
-    /// Requests and replies under way, in a fixed order.
+    /// These requests and replies are under way, in a fixed order.
     pub network: Vec<Message>,
-    /// What may still go wrong or be commanded.
+    /// These are the faults and commands that are left.
     pub left: Budget,
-    /// The largest token under which a term has begun.
+    /// This is the largest token under which a term has begun.
     pub started: u8,
-    /// For how long the name has had no leader though nothing is in the way.
+    /// This is the time for which the name has had no leader although nothing prevents one.
     pub leaderless: u8,
-    /// Something has gone wrong other than that instances crashed.
+    /// This is true if there was a fault other than a crash.
     pub had_faults: bool,
-    /// A rule that the last step has broken.
+    /// The last step has broken this rule.
     pub broken: Option<Rule>,
 }
 
-/// A rule that is seen to be broken in a step, not in a state.
+/// The violation of such a rule shows in a step, not in a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
-    /// A term began under a token that is not larger than those before.
+    /// A term began under a token that is not larger than all earlier ones.
     TokensGrow,
-    /// Something else than start, stop, end, in this order.
+    /// A job had something else than start, stop and end in this order.
     StartStop,
-    /// An instance was refused because of an earlier attempt of its own, of which no term has come
-    /// and which it has not given back, nor tried to.
+    /// An instance was refused because of one of its own earlier attempts, which led to no term and
+    /// which it has neither released nor tried to release.
     NoSelfBlocking,
-    /// A lease is trusted again that was not.
+    /// A lease is trusted again after its trust had ended.
     TrustReturns,
-    /// A lease was released although its term's job was aborted and may go on.
+    /// A lease was released although its term's job was aborted and may continue.
     ReleasedAfterAbort,
 }
 
-/// A request, and then its reply.
+/// This is a request, and then its reply.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Message {
-    /// Who waits for the reply; none when nobody does any more.
+    /// This participant waits for the reply. It is `None` if none does any longer.
     pub waiting: Option<usize>,
-    /// What was asked.
+    /// This call was made.
     pub call: ModelCall,
-    /// Of which lease.
+    /// The call is about this lease.
     pub lease: LeaseId,
-    /// When, by the instance's clock.
+    /// The message was sent at this time, by the instance's clock.
     pub sent: Moment,
-    /// Until when it is waited for.
+    /// This is the time until which the instance waits for the reply.
     pub until: Moment,
-    /// How far it has come.
+    /// This is the stage of the message.
     pub stage: MessageStage,
-    /// It may apply any time from here.
+    /// This is true if the message may arrive at any time from now on.
     pub late: bool,
 }
 
-/// How far a message has come.
+/// This is the stage of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MessageStage {
-    /// On its way to the store.
+    /// The request is on its way to the store.
     Request,
-    /// On its way back.
+    /// The reply is on its way back.
     Reply(Reply),
-    /// Lost, either way.
+    /// The request or the reply was lost.
     Lost,
 }
 
@@ -80,14 +81,14 @@ impl ModelState {
         all.filter_map(|(at, instance)| Some((at, instance.as_ref()?)))
     }
 
-    /// Whether something must happen before time may pass.
+    /// Returns whether something must happen before time may pass.
     pub(super) fn is_busy(&self) -> bool {
-        let hears = |at: usize| self.instances[at].as_ref().is_some_and(|it| !it.paused);
+        let receives = |at: usize| self.instances[at].as_ref().is_some_and(|it| !it.paused);
         let urgent = |message: &Message| match message.waiting {
-            Some(at) if message.until <= NOW && hears(at) => true,
+            Some(at) if message.until <= NOW && receives(at) => true,
             Some(at) => match message.stage {
                 MessageStage::Request => !message.late,
-                MessageStage::Reply(_) => !message.late && hears(at),
+                MessageStage::Reply(_) => !message.late && receives(at),
                 MessageStage::Lost => false,
             },
             None => !message.late,
@@ -95,10 +96,11 @@ impl ModelState {
         self.network.iter().any(urgent) || self.running().any(|(_, instance)| instance.is_busy())
     }
 
-    /// Whether the name ought to have a leader by and by, and has none.
+    /// Returns whether the name has no leader although it should eventually have one.
     pub(super) fn lacks_a_leader(&self) -> bool {
         let able = self.running().any(|(_, instance)| !instance.paused);
-        // One that no longer trusts its lease, since it is paused perhaps, is no leader.
+        // A leader that no longer trusts its lease, for instance because it is paused, does not
+        // count.
         let leads = |it: &Participant| it.job == JobState::Started && it.trusts();
         let led = self.running().any(|(_, instance)| leads(instance));
         able && !led && !self.store.disabled
@@ -110,9 +112,9 @@ impl ModelState {
         }
     }
 
-    /// Brings the state into the one form that stands for all that differ in names only.
+    /// Brings the state into the one form that represents all states that differ only in names.
     pub(super) fn canonicalize(&mut self) {
-        // Tokens, as ranks.
+        // Tokens become ranks.
         let granted = |message: &Message| match message.stage {
             MessageStage::Reply(Reply::Granted { token, .. }) => Some(token),
             _ => None,
@@ -131,7 +133,7 @@ impl ModelState {
                 rank(token);
             }
         }
-        // A lease that is over matters only to those who might name it again.
+        // A lease that has expired matters only to participants that may use its id again.
         if let Some(lease) = self.store.lease.clone().filter(|lease| lease.left == 0) {
             let named = self.network.iter().any(|message| message.lease == lease.id)
                 || self.running().any(|(_, instance)| instance.lease == Some(lease.id));
@@ -142,7 +144,7 @@ impl ModelState {
         self.network.sort_unstable();
     }
 
-    /// That lease was given back, or its instance can do no more to give it back.
+    /// The lease was released, or its instance can do nothing more to release it.
     pub(super) fn forget_lease(&mut self, id: LeaseId) {
         if id.owner.is_none() {
             return;
@@ -153,7 +155,7 @@ impl ModelState {
         }
     }
 
-    /// So it is with every lease of an instance that is gone.
+    /// This holds for every lease of an instance that is gone.
     pub(super) fn forget_owner(&mut self, at: usize) {
         let own: Vec<_> =
             self.lease_ids().map(|id| *id).filter(|id| id.owner == Some(at)).collect();
@@ -167,7 +169,7 @@ impl ModelState {
         kept.chain(sent).chain(instances.filter_map(|instance| instance.lease.as_mut()))
     }
 
-    /// The least number that no known lease id of that owner has.
+    /// Returns the smallest number that no known lease id of that owner has.
     pub(super) fn unused(&self, owner: Option<usize>) -> u8 {
         let sent = self.network.iter().map(|message| message.lease);
         let known: Vec<_> = sent

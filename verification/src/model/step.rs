@@ -1,67 +1,67 @@
-//! What can happen in a state, and what it costs.
+//! This module defines the steps that are possible in a state, and their cost.
 
 use super::lease_model::LeaseModel;
 use super::participant::JobState;
 use super::state::{MessageStage, ModelState};
 use super::units::NOW;
 
-/// What can happen. Instances and messages are named by their place.
+/// This is a step. Instances and messages are named by their position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ModelStep {
     /// A unit of time passes.
     Pass,
-    /// A unit of time passes, and one instance's clock stands still.
+    /// A unit of time passes, but not on the clock of one instance.
     Slip(usize),
-    /// An instance is woken as it wished.
+    /// A timer of an instance fires.
     Tick(usize),
-    /// An instance's renewal goes out.
+    /// A renewal of an instance is sent.
     SendRenewal(usize),
-    /// An instance hears a hint.
+    /// An instance receives a hint.
     DeliverHint(usize),
     /// A hint is lost.
     MissHint(usize),
-    /// An instance's job has come to its end.
+    /// The job of an instance ends.
     EndJob(usize),
-    /// An instance's job fails to start.
+    /// The job of an instance fails to start.
     FailStart(usize),
     /// The store answers a request.
     Serve(usize),
     /// A reply arrives.
     Deliver(usize),
-    /// A message is lost without a word.
+    /// A message is lost, and its sender is not told.
     Lose(usize),
-    /// A call fails at once, before or after the store has answered.
+    /// A call fails at once, before or after the store has answered it.
     Fail(usize),
-    /// A message takes any time from here.
+    /// A message may take any time from now on.
     Delay(usize),
-    /// An instance gives up waiting for a reply.
+    /// An instance stops waiting for a reply.
     TimeOut(usize),
-    /// A message that nobody waits for is lost after all.
+    /// A message that nobody waits for is lost.
     ForgetMessage(usize),
-    /// An instance stands still.
+    /// An instance pauses.
     Pause(usize),
-    /// It goes on.
+    /// An instance continues after a pause.
     Resume(usize),
-    /// An instance is gone.
+    /// An instance crashes.
     Crash(usize),
-    /// One takes the place of one that is gone.
+    /// An instance boots in the place of one that is gone.
     Boot(usize),
     /// An operator disables the name.
     Disable,
-    /// An operator enables it.
+    /// An operator enables the name.
     Enable,
-    /// An instance is told to resign.
+    /// An instance is asked to resign.
     Resign(usize),
-    /// An instance is told to leave.
+    /// An instance is asked to leave.
     ShutDown(usize),
     /// The holder of a lock releases it, and waits for it again.
     Release(usize),
-    /// A waiter for a lock gives up, and begins again.
+    /// A waiter for a lock gives up, and then waits again.
     GiveUp(usize),
 }
 
 impl LeaseModel {
-    /// Everything that can happen in a state.
+    /// Returns all steps that are possible in a state.
     pub(super) fn possible(&self, state: &ModelState) -> Vec<ModelStep> {
         let mut steps = Vec::new();
         let (faults, commands) = (state.left.faults > 0, state.left.commands > 0);
@@ -70,14 +70,14 @@ impl LeaseModel {
                 steps.push(step);
             }
         };
-        let calm = !state.is_busy();
-        may(calm, ModelStep::Pass);
+        let idle = !state.is_busy();
+        may(idle, ModelStep::Pass);
         for (at, instance) in state.instances.iter().enumerate() {
             let Some(it) = instance else {
                 may(true, ModelStep::Boot(at));
                 continue;
             };
-            may(faults && calm && it.until_next_slip == 0, ModelStep::Slip(at));
+            may(faults && idle && it.until_next_slip == 0, ModelStep::Slip(at));
             may(faults, ModelStep::Crash(at));
             if it.paused {
                 may(true, ModelStep::Resume(at));
@@ -99,13 +99,16 @@ impl LeaseModel {
             }
         }
         for (at, message) in state.network.iter().enumerate() {
-            let hears = |at: usize| state.instances[at].as_ref().is_some_and(|it| !it.paused);
-            let heard = message.waiting.is_some_and(hears);
+            let receives = |at: usize| state.instances[at].as_ref().is_some_and(|it| !it.paused);
+            let is_awaited = message.waiting.is_some_and(receives);
             let travels = message.stage != MessageStage::Lost;
             may(message.stage == MessageStage::Request, ModelStep::Serve(at));
-            may(heard && matches!(message.stage, MessageStage::Reply(_)), ModelStep::Deliver(at));
-            may(heard && message.until <= NOW, ModelStep::TimeOut(at));
-            may(faults && heard && travels, ModelStep::Fail(at));
+            may(
+                is_awaited && matches!(message.stage, MessageStage::Reply(_)),
+                ModelStep::Deliver(at),
+            );
+            may(is_awaited && message.until <= NOW, ModelStep::TimeOut(at));
+            may(faults && is_awaited && travels, ModelStep::Fail(at));
             if message.waiting.is_some() {
                 may(faults && travels && !message.late, ModelStep::Lose(at));
             } else {
@@ -119,7 +122,7 @@ impl LeaseModel {
     }
 }
 
-/// What a step takes from what may still happen.
+/// A step takes this from the budget.
 pub(super) enum Cost {
     Fault,
     Command,

@@ -1,89 +1,89 @@
-//! The store as the contract has it, for one name.
+//! This module defines the store as the contract describes it, for one name.
 
 use super::mutation::Mutation;
 use super::units::TTL;
 
-/// The id of an attempt, by whose it is.
+/// This is the id of an attempt, with its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId {
-    /// The instance that asked for it; none once it was given back, as far as that goes, or its
-    /// instance is gone.
+    /// This instance made the attempt. It is `None` once the lease was released, as far
+    /// as possible, or the instance is gone.
     pub owner: Option<usize>,
-    /// Told apart from others that are still known.
+    /// This number distinguishes it from other ids that are still known.
     pub number: u8,
 }
 
-/// What the store keeps of the name.
+/// This is the record of the name in the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ModelStore {
-    /// The latest lease, in force while `left` of it is left.
+    /// This is the latest lease, in force while `left` is not 0.
     pub lease: Option<ModelLease>,
-    /// The token of the latest grant, as a rank among all tokens that are still known.
+    /// This is the token of the latest grant, as a rank among all tokens that are still known.
     pub token: u8,
-    /// Whether the name is disabled.
+    /// This is true while the name is disabled.
     pub disabled: bool,
-    /// What is left of the lease that was in force when the name was disabled.
+    /// This is the time that is left of the lease that was in force when the name was disabled.
     pub ending_deadline: u8,
-    /// A lease that was over is in force again.
+    /// This is true if a lease that had expired is in force again.
     pub revived: bool,
 }
 
-/// A lease.
+/// This is a lease of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModelLease {
-    /// Whose.
+    /// This is the id of the attempt that was granted it.
     pub id: LeaseId,
-    /// Units of time.
+    /// This many units of time are left.
     pub left: u8,
-    /// Its holder is to stop.
+    /// This is true if its holder must stop.
     pub ending: bool,
 }
 
-/// What an instance asks of the store.
+/// This is a call of an instance to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ModelCall {
-    /// For the lease.
+    /// The instance requests the lease.
     Acquire,
-    /// For more of it.
+    /// The instance requests to extend the lease.
     Renew,
-    /// To apply it back.
+    /// The instance releases the lease.
     Release,
 }
 
-/// What the store answers.
+/// This is a reply of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reply {
-    /// To an acquire.
+    /// An acquire was granted.
     Granted {
-        /// Of this grant.
+        /// This is the fencing token of the grant.
         token: u8,
-        /// Units of time.
+        /// This many units of time are left.
         left: u8,
     },
-    /// To an acquire.
+    /// An acquire was refused because the name is held.
     Held {
-        /// By the very instance that asks.
+        /// This is true if the instance that asks is itself the holder.
         by_itself: bool,
-        /// Units of time.
+        /// This many units of time are left.
         left: u8,
     },
-    /// To an acquire or a renewal.
+    /// An acquire or a renewal was refused because the name is disabled.
     Disabled,
-    /// To a renewal.
+    /// A renewal extended the lease.
     Extended,
-    /// To a renewal.
+    /// A renewal found that the lease is lost.
     Lost,
-    /// To a release.
+    /// A release was carried out.
     Released,
 }
 
 impl ModelStore {
-    /// The lease in force.
+    /// Returns the lease in force.
     pub fn live(&self) -> Option<&ModelLease> {
         self.lease.as_ref().filter(|lease| lease.left > 0)
     }
 
-    /// Answers a call; also whether watchers are told.
+    /// Answers a call. Also returns whether watchers get a hint.
     pub(super) fn answer(
         &mut self,
         call: ModelCall,

@@ -1,4 +1,4 @@
-//! Time in the model.
+//! This module defines time in the model.
 
 use std::time::Duration;
 
@@ -6,8 +6,9 @@ use leasehold_core::Moment;
 
 pub(super) const UNIT: Duration = Duration::from_secs(1);
 
-/// Units of time that a lease lasts.
+/// A lease lasts this many units of time.
 pub(super) const TTL: u8 = 6;
 
-/// The present, in every state; what lies further back than two ttls makes no difference.
+/// This is the present, which is the same in every state. Times further back than two ttls make no
+/// difference.
 pub(super) const NOW: Moment = Moment::from_secs(2 * TTL as u64);

@@ -9,14 +9,14 @@ use super::process::{RunningInstance, Simulation};
 use super::{FaultProfile, Operation, SimulationPlan};
 use crate::history::{Event, InstanceId, NameId};
 
-/// Everything that runs.
+/// These are the running instances of a simulation, and the parts that they share.
 #[derive(Debug)]
 pub(super) struct SimulatedCluster {
-    pub(super) world: Simulation,
+    pub(super) simulation: Simulation,
     pub(super) running: Vec<RunningInstance>,
     random: fastrand::Rng,
     booted: InstanceId,
-    /// What is to be undone, and when.
+    /// These are the effects that must be undone, and when.
     pending: Vec<(Duration, Undo)>,
 }
 
@@ -28,10 +28,10 @@ enum Undo {
 }
 
 impl SimulatedCluster {
-    pub(super) fn boot(world: Simulation, plan: &SimulationPlan) -> Result<Self> {
+    pub(super) fn boot(simulation: Simulation, plan: &SimulationPlan) -> Result<Self> {
         let random = fastrand::Rng::with_seed(plan.seed);
         let mut cluster =
-            Self { world, running: Vec::new(), random, booted: 0, pending: Vec::new() };
+            Self { simulation, running: Vec::new(), random, booted: 0, pending: Vec::new() };
         for _ in 0..plan.instances {
             let instance = cluster.next(plan)?;
             cluster.running.push(instance);
@@ -41,27 +41,27 @@ impl SimulatedCluster {
 
     fn next(&mut self, plan: &SimulationPlan) -> Result<RunningInstance> {
         self.booted += 1;
-        RunningInstance::boot(&self.world, plan, self.booted, self.random.u64(..))
+        RunningInstance::boot(&self.simulation, plan, self.booted, self.random.u64(..))
     }
 
-    fn note(&self, fact: Event) {
-        self.world.recorder.record(fact);
+    fn note(&self, event: Event) {
+        self.simulation.recorder.record(event);
     }
 
-    /// Waits until then, and undoes meanwhile what is due.
+    /// Waits until then, and undoes the effects that end before.
     pub(super) async fn until(&mut self, then: Duration) -> Result<()> {
         loop {
             let next = self.pending.iter().enumerate().min_by_key(|(at, (due, _))| (*due, *at));
             let Some((at, &(due, undo))) = next.filter(|(_, (due, _))| *due <= then) else { break };
             self.pending.remove(at);
-            tokio::time::sleep_until(self.world.begun + due).await;
+            tokio::time::sleep_until(self.simulation.begun + due).await;
             self.undo(undo).await?;
         }
-        tokio::time::sleep_until(self.world.begun + then).await;
+        tokio::time::sleep_until(self.simulation.begun + then).await;
         Ok(())
     }
 
-    /// Undoes everything at once.
+    /// Undoes all effects at once.
     pub(super) async fn undo_all(&mut self) -> Result<()> {
         for (_, undo) in std::mem::take(&mut self.pending) {
             self.undo(undo).await?;
@@ -84,7 +84,7 @@ impl SimulatedCluster {
                 }
             }
             Undo::Enable(name) => {
-                self.world
+                self.simulation
                     .recording_store
                     .store
                     .enable(&LockName::new(NameTable::name(name))?)
@@ -104,14 +104,14 @@ impl SimulatedCluster {
         operation: Operation,
         plan: &SimulationPlan,
     ) -> Result<()> {
-        let now = self.world.recorder.now();
+        let now = self.simulation.recorder.now();
         match operation {
             Operation::Crash(place) => {
                 let next = self.next(plan)?;
                 std::mem::replace(&mut self.running[place], next).crash();
             }
             Operation::Replace(place) => {
-                // One that is frozen cannot be told.
+                // A frozen instance cannot be asked.
                 if self.running[place].instance.gate.is_open() {
                     let next = self.next(plan)?;
                     tokio::spawn(std::mem::replace(&mut self.running[place], next).leave());
@@ -140,14 +140,14 @@ impl SimulatedCluster {
                     if let Some(token) = leader.elections[name].status().token {
                         self.note(Event::Resigns(leader.instance.id, name, token.get()));
                     }
-                    // Without waiting for it: a first poll sends the command.
+                    // The call is not awaited, because a first poll sends the command.
                     futures_util::FutureExt::now_or_never(leader.elections[name].resign());
                 }
             }
             Operation::Disable(name, time) => {
                 let name_itself = LockName::new(NameTable::name(name))?;
                 let options = DisableOptions { reason: Reason::new("upkeep")?, by: None };
-                self.world.recording_store.store.disable(&name_itself, &options).await?;
+                self.simulation.recording_store.store.disable(&name_itself, &options).await?;
                 self.note(Event::Disabled(name));
                 self.pending.retain(|(_, undo)| !matches!(undo, Undo::Enable(n) if *n == name));
                 self.pending.push((now + time, Undo::Enable(name)));

@@ -1,4 +1,5 @@
-//! A clock that runs fast or slow, and whose timers stand still while its instance is frozen.
+//! This module defines a clock that runs fast or slow, and whose timers do not fire while its
+//! instance is frozen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use super::gate::FreezeGate;
 
-/// A clock that is some parts in a million faster than the time outside, or slower.
+/// This is a clock that runs faster or slower than the time outside by some parts in a million.
 #[derive(Clone, Debug)]
 pub(super) struct DriftingClock {
     begun: Instant,
@@ -28,7 +29,7 @@ impl DriftingClock {
         Self { begun, rate: 1.0 + f64::from(ppm) / 1e6, gate }
     }
 
-    /// When that moment comes, by the time outside.
+    /// Returns when this clock shows that time, by the time outside.
     pub(super) fn outside(&self, moment: Moment) -> Duration {
         moment.since_origin().div_f64(self.rate)
     }
@@ -54,7 +55,7 @@ impl Clock for DriftingClock {
                 if this.now() >= moment {
                     return;
                 }
-                // Rounding left it a little early.
+                // After rounding, the timer was a little early.
                 at = Instant::now() + Duration::from_millis(1);
             }
         }

@@ -1,11 +1,12 @@
-//! What the locks protect: it remembers the largest token and refuses smaller ones.
+//! This module defines the resource that the locks protect. It remembers the largest token and
+//! refuses smaller ones.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::history::{NameId, WriteResult};
 
-/// One register a name.
+/// These are the registers, one per name.
 #[derive(Debug, Default)]
 pub(super) struct FencedRegisters {
     seen: Mutex<HashMap<NameId, u64>>,

@@ -1,15 +1,15 @@
-//! What an instance waits at while it is frozen.
+//! This module defines the gate that blocks an instance while it is frozen.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// Open as long as the instance runs.
+/// The gate is open as long as the instance runs.
 ///
-/// Those that wait go on in the order in which they came; of tokio's `watch` they would do so in
-/// an order drawn at random. But an instance that goes on has either timers or messages first: by
-/// which of the two it learns first how long it was frozen is not for it to choose.
+/// The tasks that wait at the gate continue in the order in which they came. With tokio's `watch`
+/// they would continue in an order drawn at random. But after a freeze an instance gets either its
+/// timers or its messages first: the run decides which of the two tells it how long it was frozen.
 #[derive(Debug)]
 pub(super) struct FreezeGate {
     closed: AtomicBool,
@@ -40,12 +40,12 @@ impl FreezeGate {
         !self.closed.load(Ordering::SeqCst)
     }
 
-    /// Lets a message in when it is open.
+    /// Lets a message in once the gate is open.
     pub(super) async fn let_message_in(&self) {
         self.passed(&self.messages).await;
     }
 
-    /// Lets a timer fire when it is open.
+    /// Lets a timer fire once the gate is open.
     pub(super) async fn let_timer_fire(&self) {
         self.passed(&self.timers).await;
     }

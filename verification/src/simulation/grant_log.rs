@@ -1,4 +1,4 @@
-//! Which lease has which number, and under which token it was granted.
+//! This module defines the numbers of leases, and the tokens under which they were granted.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use leasehold_core::LeaseId;
 
 use crate::history::{AttemptId, NameId};
 
-/// What the store knows of the leases of a run.
+/// This is the store's knowledge of the leases of a run.
 #[derive(Debug, Default)]
 pub(super) struct GrantLog {
     entries: Mutex<Entries>,
@@ -18,12 +18,13 @@ struct Entries {
     attempts: HashMap<LeaseId, AttemptId>,
     tokens: HashMap<LeaseId, u64>,
     granted: HashMap<(NameId, u64), LeaseId>,
-    /// Under which id those are asked for whose own was forgotten.
+    /// These are the ids under which attempts continue whose own id was forgotten.
     renamed: HashMap<LeaseId, LeaseId>,
 }
 
 impl GrantLog {
-    /// The number of an attempt, by when it was first heard of.
+    /// Returns the number of an attempt. Numbers follow the order in which attempts were first
+    /// seen.
     pub(super) fn attempt(&self, lease: LeaseId) -> AttemptId {
         let attempts = &mut self.entries().attempts;
         let next = attempts.len();
@@ -36,23 +37,23 @@ impl GrantLog {
         entries.granted.insert((name, token), lease);
     }
 
-    /// The token under which it was last granted; 0 if never.
+    /// Returns the token under which the lease was last granted, or 0 if it never was.
     pub(super) fn token(&self, lease: LeaseId) -> u64 {
         self.entries().tokens.get(&lease).copied().unwrap_or_default()
     }
 
-    /// Whose attempt that token of the name was granted to.
+    /// Returns the attempt that was granted that token of the name.
     pub(super) fn granted(&self, name: NameId, token: u64) -> Option<AttemptId> {
         let lease = self.entries().granted.get(&(name, token)).copied();
         lease.map(|lease| self.attempt(lease))
     }
 
-    /// Has an attempt go on under another id, as if it were a new one.
+    /// Makes an attempt continue under another id, as if it were a new one.
     pub(super) fn rename(&self, lease: LeaseId, other: LeaseId) {
         self.entries().renamed.insert(lease, other);
     }
 
-    /// The id of that attempt at the store.
+    /// Returns the id of that attempt at the store.
     pub(super) fn renamed(&self, lease: LeaseId) -> LeaseId {
         self.entries().renamed.get(&lease).copied().unwrap_or(lease)
     }

@@ -1,4 +1,4 @@
-//! What becomes of the store's hints on an instance's way to it.
+//! This module defines faults of the store's hints on an instance's link.
 
 use std::sync::atomic::Ordering;
 
@@ -21,7 +21,7 @@ impl SimulatedStore {
         self.note(Event::Hinted(self.0.process, name));
     }
 
-    /// Hands hints on as the fault profile says: late, in another order, twice or not at all.
+    /// Forwards hints as the fault profile says: late, in another order, twice or not at all.
     pub(super) async fn forward(self, mut hints: HintStream, to: mpsc::UnboundedSender<Hint>) {
         let silent = self.0.recording_store.defect == Some(Defect::NeverHints);
         loop {

@@ -1,4 +1,4 @@
-//! What an instance and its jobs share.
+//! This module has what an instance and its jobs share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use super::gate::FreezeGate;
 use super::link::SimulatedStore;
 use crate::history::{Event, HistoryRecorder, InstanceId, NameId, WriteResult};
 
-/// What an instance and its jobs share.
+/// These are the parts that an instance and its jobs share.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) id: InstanceId,
@@ -26,9 +26,9 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    pub(super) fn note(&self, fact: Event) {
+    pub(super) fn note(&self, event: Event) {
         if self.alive.load(Ordering::SeqCst) {
-            self.recorder.record(fact);
+            self.recorder.record(event);
         }
     }
 
@@ -41,8 +41,8 @@ impl Instance {
         most.mul_f64(share)
     }
 
-    /// Writes to what the name protects, by one who was just told that the lease is held; on its
-    /// way the instance may freeze, and the answer be lost.
+    /// Writes to what the name protects, by an instance that was just told that the lease is held.
+    /// During the write the instance may freeze, and the answer may be lost.
     pub(super) async fn write(&self, name: NameId, token: u64) {
         self.note(Event::ToldHeld(self.id, name, token));
         self.clock.sleep(self.up_to(Duration::from_millis(50))).await;
@@ -50,7 +50,7 @@ impl Instance {
             return;
         }
         let outcome = self.registers.write(name, token);
-        let heard = if self.draw(10) == 0 { WriteResult::Unknown } else { outcome };
-        self.note(Event::Wrote(self.id, name, token, heard));
+        let reported = if self.draw(10) == 0 { WriteResult::Unknown } else { outcome };
+        self.note(Event::Wrote(self.id, name, token, reported));
     }
 }

@@ -1,4 +1,5 @@
-//! What the leaders of a run do: work, fail, panic, ignore that they are cancelled.
+//! This module defines the jobs of the leaders of a run: they work, fail, panic, or ignore their
+//! cancellation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use super::Defect;
 use super::instance::Instance;
 use crate::history::{Event, NameId};
 
-/// One of many ways to lead, drawn for each term.
+/// This is a job that behaves in one of many ways, drawn for each term.
 pub(super) struct WorkJob {
     instance: Arc<Instance>,
     name: NameId,
@@ -24,8 +25,8 @@ impl WorkJob {
         Self { instance, name, grace, token: AtomicU64::new(0) }
     }
 
-    /// Writes until it is told to stop, and perhaps for longer.
-    async fn work(&self, leadership: &Leadership, heed: bool) {
+    /// Writes until it is asked to stop, and perhaps for longer.
+    async fn work(&self, leadership: &Leadership, obeys: bool) {
         let (clock, token) = (&self.instance.clock, leadership.token().get());
         loop {
             if leadership.is_held() {
@@ -34,23 +35,23 @@ impl WorkJob {
             let pause = clock.sleep(self.instance.up_to(Duration::from_millis(1_500)));
             tokio::select! {
                 biased;
-                () = leadership.cancelled(), if heed => return,
+                () = leadership.cancelled(), if obeys => return,
                 () = pause => {}
             }
         }
     }
 }
 
-/// Records the end of a task when this is dropped, and that the task was aborted unless it ended by
-/// itself or panicked.
+/// Records the end of a task when this is dropped, and that the task was aborted unless it ended on
+/// its own or panicked.
 struct RecordEnd<'a> {
     instance: &'a Instance,
-    fact: Event,
+    event: Event,
     aborted: Option<Event>,
 }
 
 impl RecordEnd<'_> {
-    /// Notes that the task ended by itself.
+    /// Notes that the task ended on its own.
     fn by_itself(mut self) {
         self.aborted = None;
     }
@@ -61,7 +62,7 @@ impl Drop for RecordEnd<'_> {
         if let Some(aborted) = self.aborted.take().filter(|_| !std::thread::panicking()) {
             self.instance.note(aborted);
         }
-        self.instance.note(self.fact.clone());
+        self.instance.note(self.event.clone());
     }
 }
 
@@ -72,12 +73,12 @@ impl Job for WorkJob {
         self.token.store(token, Ordering::SeqCst);
         it.note(Event::Started(it.id, name, token));
         let aborted = Some(Event::Aborted(it.id, name, token));
-        let end = RecordEnd { instance: it, fact: Event::StartEnded(it.id, name, token), aborted };
+        let end = RecordEnd { instance: it, event: Event::StartEnded(it.id, name, token), aborted };
         tokio::spawn(record_trust(self.instance.clone(), name, leadership.clone()));
         let outcome = match it.draw(12) {
-            0 => Err("no luck".into()),
-            // Unlike a panic, it is not told to the terminal.
-            1 => std::panic::resume_unwind(Box::new("no luck")),
+            0 => Err("simulated failure".into()),
+            // Unlike a panic, this prints nothing on the terminal.
+            1 => std::panic::resume_unwind(Box::new("simulated failure")),
             2 => Ok(()),
             3 => {
                 self.work(&leadership, false).await;
@@ -106,11 +107,11 @@ impl Job for WorkJob {
         }
         it.note(Event::Stopping(it.id, name, token, word(reason)));
         let aborted = Some(Event::Aborted(it.id, name, token));
-        let end = RecordEnd { instance: it, fact: Event::Stopped(it.id, name, token), aborted };
+        let end = RecordEnd { instance: it, event: Event::Stopped(it.id, name, token), aborted };
         match it.draw(10) {
             0 => std::future::pending().await,
-            1 => std::panic::resume_unwind(Box::new("no luck")),
-            // Timers are rounded up to a millisecond: a stop that ended with the grace, in the same
+            1 => std::panic::resume_unwind(Box::new("simulated failure")),
+            // Timers are rounded up to a millisecond. A stop that ended with the grace, in the same
             // millisecond, would count as aborted.
             2..6 => {
                 let rounding = Duration::from_millis(2);
@@ -136,8 +137,8 @@ fn word(reason: &StopReason) -> &'static str {
     }
 }
 
-/// Writes down until when a term's lease is trusted, as it changes, and when the job is told that
-/// the term is to end; it is no part of the instance.
+/// Records until when a term's lease is trusted, whenever that changes, and when the job is told
+/// that the term must end. This is not a part of the instance.
 async fn record_trust(instance: Arc<Instance>, name: NameId, leadership: Leadership) {
     let token = leadership.token().get();
     let mut deadline = leadership.deadline();

@@ -1,4 +1,4 @@
-//! An instance's way to the store: late, lossy, out of order.
+//! This module defines an instance's link to the store, which delays, loses and reorders messages.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ use super::recording_store::RecordingStore;
 use super::{Defect, FaultProfile};
 use crate::history::{AttemptId, AttemptResult, Event, InstanceId, NameId};
 
-/// The store as one instance sees it.
+/// This is the store as one instance reaches it.
 #[derive(Clone, Debug)]
 pub(super) struct SimulatedStore(pub(super) Arc<NetworkPath>);
 
@@ -33,7 +33,7 @@ pub(super) struct NetworkPath {
     faults: Mutex<FaultProfile>,
     random: Mutex<fastrand::Rng>,
     answered: Notify,
-    /// The instance has crashed: whatever it still does is not done.
+    /// This is true once the instance has crashed: its later requests have no effect.
     pub(super) crashed: AtomicBool,
 }
 
@@ -78,14 +78,14 @@ impl SimulatedStore {
         }
     }
 
-    pub(super) fn note(&self, fact: Event) {
-        self.0.recording_store.recorder.record(fact);
+    pub(super) fn note(&self, event: Event) {
+        self.0.recording_store.recorder.record(event);
     }
 
-    /// Writes down what the instance does, unless it is gone.
-    fn note_own(&self, fact: Event) {
+    /// Records what the instance does, unless it has crashed.
+    fn note_own(&self, event: Event) {
         if !self.0.crashed.load(Ordering::SeqCst) {
-            self.note(fact);
+            self.note(event);
         }
     }
 
@@ -94,7 +94,7 @@ impl SimulatedStore {
         LeaseId::from_uuid(Uuid::from_u128(random.u128(..)))
     }
 
-    /// An attempt asks for the name.
+    /// Records that an attempt asks for the name.
     fn record_acquire(&self, name: &LockName, lease: LeaseId) -> AttemptEndRecorder<'_> {
         let grants = &self.0.recording_store.grants;
         let (name, attempt) = (NameTable::number(name), grants.attempt(grants.renamed(lease)));
@@ -102,7 +102,7 @@ impl SimulatedStore {
         AttemptEndRecorder { link: self, name, lease, attempt, answer: AttemptResult::Unknown }
     }
 
-    /// Returns when an answer to a heartbeat has reached the engine, which deals with it next.
+    /// Returns when an answer to a heartbeat has reached the engine, which handles it next.
     pub(super) async fn heartbeat_answered(&self) {
         self.0.answered.notified().await;
     }
@@ -111,7 +111,7 @@ impl SimulatedStore {
         Error::new(ErrorKind::Unavailable, "the request was refused").on_store(self.label())
     }
 
-    /// Sends a request that takes its way whether or not anybody waits for its reply.
+    /// Sends a request that continues whether or not anybody waits for its reply.
     async fn pass<T: Send + 'static>(
         &self,
         request: impl Future<Output = Result<T>> + Send + 'static,
@@ -136,7 +136,7 @@ impl SimulatedStore {
             let reply = request.await;
             tokio::time::sleep(faults.reply_delay).await;
             this.record_fault(profile);
-            // Nobody may wait any more.
+            // Perhaps nobody waits any longer.
             let _ = match faults.reply {
                 Delivery::Arrives => send.send(reply),
                 Delivery::Lost => return,
@@ -151,7 +151,7 @@ impl SimulatedStore {
     }
 }
 
-/// Writes down what an attempt was told when its call is over, waited for or not.
+/// Records the answer to an attempt when its call has ended, whether it was awaited or not.
 struct AttemptEndRecorder<'a> {
     link: &'a SimulatedStore,
     name: NameId,
@@ -186,10 +186,10 @@ impl LockStore for SimulatedStore {
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         let mut told = self.record_acquire(name, options.lease);
         let lease = self.0.recording_store.grants.renamed(options.lease);
-        let (way, name, options) =
+        let (path, name, options) =
             (self.0.clone(), name.clone(), AcquireOptions { lease, ..options.clone() });
         let request =
-            async move { way.recording_store.acquire(way.process, &name, &options).await };
+            async move { path.recording_store.acquire(path.process, &name, &options).await };
         let outcome = self.pass(request).await;
         told.answer = match &outcome {
             Ok(AcquireOutcome::Granted(_)) => AttemptResult::Granted,
@@ -209,8 +209,8 @@ impl LockStore for SimulatedStore {
         let named =
             leases.iter().map(|renewal| self.0.recording_store.name_and_token(renewal)).collect();
         self.note_own(Event::Renewed(self.0.process, named));
-        let way = self.0.clone();
-        let renewal = async move { way.recording_store.renew(way.process, &leases).await };
+        let path = self.0.clone();
+        let renewal = async move { path.recording_store.renew(path.process, &leases).await };
         let answer = self.pass(renewal).await;
         self.0.answered.notify_waiters();
         answer
@@ -220,45 +220,45 @@ impl LockStore for SimulatedStore {
         let lease = self.0.recording_store.grants.renamed(lease);
         let attempt = self.0.recording_store.grants.attempt(lease);
         self.note_own(Event::ReleaseSent(self.0.process, NameTable::number(name), attempt));
-        let (way, name) = (self.0.clone(), name.clone());
-        self.pass(async move { way.recording_store.release(&name, lease).await }).await
+        let (path, name) = (self.0.clone(), name.clone());
+        self.pass(async move { path.recording_store.release(&name, lease).await }).await
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        let (way, name, options) = (self.0.clone(), name.clone(), options.clone());
-        self.pass(async move { way.recording_store.store.disable(&name, &options).await }).await
+        let (path, name, options) = (self.0.clone(), name.clone(), options.clone());
+        self.pass(async move { path.recording_store.store.disable(&name, &options).await }).await
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        let (way, name) = (self.0.clone(), name.clone());
-        self.pass(async move { way.recording_store.store.enable(&name).await }).await
+        let (path, name) = (self.0.clone(), name.clone());
+        self.pass(async move { path.recording_store.store.enable(&name).await }).await
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        let (way, name) = (self.0.clone(), name.clone());
-        self.pass(async move { way.recording_store.store.get(&name).await }).await
+        let (path, name) = (self.0.clone(), name.clone());
+        self.pass(async move { path.recording_store.store.get(&name).await }).await
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        let (way, options) = (self.0.clone(), options.clone());
-        self.pass(async move { way.recording_store.store.list(&options).await }).await
+        let (path, options) = (self.0.clone(), options.clone());
+        self.pass(async move { path.recording_store.store.list(&options).await }).await
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        let (way, options) = (self.0.clone(), options.clone());
-        self.pass(async move { way.recording_store.store.prune(&options).await }).await
+        let (path, options) = (self.0.clone(), options.clone());
+        self.pass(async move { path.recording_store.store.prune(&options).await }).await
     }
 
     async fn watch(&self) -> Result<HintStream> {
-        let way = self.0.clone();
-        let hints = self.pass(async move { way.recording_store.store.watch().await }).await?;
+        let path = self.0.clone();
+        let hints = self.pass(async move { path.recording_store.store.watch().await }).await?;
         let (to, handed_on) = mpsc::unbounded_channel();
         tokio::spawn(self.clone().forward(hints, to));
-        // The engine wakes whoever waits: what happened before was not hinted at.
+        // The engine wakes every waiter, because there were no hints before.
         self.note_hint(&Hint::Anything);
         Ok(Box::pin(UnboundedReceiverStream::new(handed_on)))
     }
 }
 
-/// How long a message may be under way, whatever the faults.
+/// A message may be under way for this long, whatever the faults.
 pub(super) const MAX_MESSAGE_DELAY: Duration = Duration::from_secs(12);

@@ -1,5 +1,5 @@
-//! A part of each instance that takes locks, holds them a while, and gives them back or drops
-//! them, sometimes before it has them.
+//! This part of each instance acquires locks, holds them for some time, and releases or drops
+//! them, sometimes before it has acquired them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use super::instance::Instance;
 use super::names::NameTable;
 use crate::history::{Event, NameId};
 
-/// Takes locks until it is aborted.
+/// Acquires locks until it is aborted.
 pub(super) async fn acquire_locks(it: Arc<Instance>, client: Client, first: NameId) {
     loop {
         it.clock.sleep(it.up_to(Duration::from_secs(8))).await;
         let name = first + it.draw(u32::try_from(SimulationPlan::LOCKED).unwrap_or(1)) as usize;
         let Ok(lock) = client.lock(NameTable::name(name)) else { return };
-        let patience = it.up_to(Duration::from_secs(20));
-        let impatience = it.up_to(Duration::from_secs(30));
+        let limit = it.up_to(Duration::from_secs(20));
+        let drop_after = it.up_to(Duration::from_secs(30));
         it.note(Event::WaitStarted(it.id, name));
         let waiting = OnDrop(&it, [Event::WaitEnded(it.id, name)]);
         let taken = tokio::select! {
             biased;
-            taken = lock.acquire(patience) => taken,
-            // In the midst of it.
-            () = it.clock.sleep(impatience) => continue,
+            taken = lock.acquire(limit) => taken,
+            // This drops the call before it has ended.
+            () = it.clock.sleep(drop_after) => continue,
         };
         drop(waiting);
         if let Ok(guard) = taken {
@@ -34,19 +34,19 @@ pub(super) async fn acquire_locks(it: Arc<Instance>, client: Client, first: Name
     }
 }
 
-/// Writes that down when it is dropped, as it is when its task is aborted.
+/// Records these events when it is dropped, also when its task is aborted.
 struct OnDrop<'a, const N: usize>(&'a Instance, [Event; N]);
 
 impl<const N: usize> Drop for OnDrop<'_, N> {
     fn drop(&mut self) {
-        self.1.iter().for_each(|fact| self.0.note(fact.clone()));
+        self.1.iter().for_each(|event| self.0.note(event.clone()));
     }
 }
 
 async fn hold_lock(it: &Instance, name: NameId, guard: Guard) {
     let token = guard.token().get();
     it.note(Event::GuardAcquired(it.id, name, token));
-    // Whoever gives a lease back no longer relies on it, from the call on.
+    // The caller no longer relies on a lease from the call of release on.
     let over = [Event::TrustEnded(it.id, name, token), Event::GuardReleased(it.id, name, token)];
     let held = OnDrop(it, over);
     tokio::select! {
@@ -61,24 +61,25 @@ async fn hold_lock(it: &Instance, name: NameId, guard: Guard) {
     }
 }
 
-/// Writes for as long as the lock is held; some hold it on when they are told that it is lost.
+/// Writes for as long as the lock is held. Some callers keep the guard after they were told that
+/// the lock is lost.
 async fn work(it: &Instance, name: NameId, guard: &Guard) {
-    let heeds = it.draw(4) != 0;
+    let obeys = it.draw(4) != 0;
     for _ in 0..it.draw(20) {
         if guard.is_held() {
             it.write(name, guard.token().get()).await;
-        } else if heeds {
+        } else if obeys {
             return;
         }
         tokio::select! {
             biased;
-            _ = guard.lost(), if heeds => return,
+            _ = guard.lost(), if obeys => return,
             () = it.clock.sleep(it.up_to(Duration::from_secs(2))) => {}
         }
     }
 }
 
-/// Writes down when the guard says that its lease is lost; does not return.
+/// Records when the guard reports that its lease is lost. It does not return.
 async fn record_loss(it: &Instance, name: NameId, guard: &Guard) {
     let why = match guard.lost().await {
         LossReason::Expired => "expired",
@@ -90,8 +91,9 @@ async fn record_loss(it: &Instance, name: NameId, guard: &Guard) {
     std::future::pending::<()>().await;
 }
 
-/// Writes down until when the lease is trusted, as it changes; does not return, and is no part of
-/// the instance. A guard does not tell its deadline, so it is asked whenever that may have changed.
+/// Records until when the lease is trusted, whenever that changes. It does not return, and is not a
+/// part of the instance. A guard does not report its deadline, so it is asked whenever that may
+/// have changed.
 async fn record_trust(it: &Instance, name: NameId, guard: &Guard) {
     let mut last = None;
     loop {
@@ -103,7 +105,7 @@ async fn record_trust(it: &Instance, name: NameId, guard: &Guard) {
             it.note(Event::TrustExtended(it.id, name, guard.token().get(), until));
         }
         it.link.heartbeat_answered().await;
-        // The answer goes from the heartbeat to the guard's keeper, at the same moment.
+        // The answer passes from the heartbeat to the guard's task at the same virtual time.
         for _ in 0..3 {
             tokio::task::yield_now().await;
         }

@@ -1,10 +1,10 @@
-//! What becomes of one message, drawn for a fault profile.
+//! This module defines the faults of one message, drawn for a fault profile.
 
 use std::time::Duration;
 
 use super::FaultProfile;
 
-/// What becomes of a call on its way to the store and back.
+/// These are the faults of a call on its way to the store and back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MessageFaults {
     pub(super) request_delay: Duration,
@@ -13,13 +13,13 @@ pub(super) struct MessageFaults {
     pub(super) reply: Delivery,
 }
 
-/// What becomes of a message on one of the two ways.
+/// This is the fault of a message on one of the two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
     Arrives,
-    /// Nothing is ever heard of it.
+    /// The message is lost, and its sender is not told.
     Lost,
-    /// The caller is told so.
+    /// The message fails, and its sender is told.
     Refused,
 }
 

@@ -1,5 +1,5 @@
-//! The whole engine on paused time: clients, elections, locks and jobs as they ship, over a store,
-//! a network and clocks whose faults are drawn from a seed.
+//! The simulation runs the whole engine on paused time: clients, elections, locks and jobs as they
+//! ship, over a store, a network and clocks whose faults are drawn from a seed.
 //!
 //! Everything runs in one thread and one virtual time, so a seed gives the same history again.
 

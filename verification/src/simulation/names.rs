@@ -1,4 +1,4 @@
-//! The names of a simulation, by their numbers.
+//! This module defines the names of a simulation, and their numbers.
 
 use leasehold_core::LockName;
 

@@ -1,15 +1,15 @@
-//! Hears of panics, which the tasks in which they are raised keep to themselves.
+//! Records panics, which would otherwise stay within the tasks that raise them.
 
 use std::cell::RefCell;
 use std::panic::PanicHookInfo;
 use std::sync::Once;
 
 thread_local! {
-    /// Those raised in this thread, while it listens.
+    /// These are the panics that this thread raised while they are recorded.
     static PANICS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-/// Runs it, and says what panicked in this thread meanwhile and when it is over.
+/// Runs the function, and returns its result and the panics that this thread raised until its end.
 pub(super) fn recorded_panics<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -25,9 +25,9 @@ pub(super) fn recorded_panics<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
 }
 
 fn note(panic: &PanicHookInfo<'_>) {
-    PANICS.with_borrow_mut(|heard| {
-        if let Some(heard) = heard {
-            heard.push(panic.to_string());
+    PANICS.with_borrow_mut(|recorded| {
+        if let Some(recorded) = recorded {
+            recorded.push(panic.to_string());
         }
     });
 }
@@ -41,7 +41,7 @@ mod tests {
         let play = || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let _ = runtime.block_on(async {
-                let unwinds = async { std::panic::resume_unwind(Box::new("no luck")) };
+                let unwinds = async { std::panic::resume_unwind(Box::new("simulated failure")) };
                 let _: Result<(), _> = tokio::spawn(unwinds).await;
                 let panics = async { assert_eq!(1 + 1, 3, "arithmetic") };
                 tokio::spawn(panics).await

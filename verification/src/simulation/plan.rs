@@ -1,4 +1,4 @@
-//! What happens to a cluster from outside, drawn from a seed.
+//! This module defines the operations on a cluster, drawn from a seed.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,35 +8,35 @@ use leasehold_core::{LockStore, MemoryStore, Result, Settings, Timing};
 use super::settings;
 use crate::history::NameId;
 
-/// A run, but for what the same seed decides on the way.
+/// This is the plan of a run, without the choices that the same seed decides during the run.
 #[derive(Clone, Debug)]
 pub struct SimulationPlan {
-    /// All of the run is drawn from this.
+    /// All of the run is drawn from this seed.
     pub seed: u64,
-    /// How many instances there are at a time; one takes the place of one that is gone.
+    /// This many instances run at a time. A new instance replaces one that is gone.
     pub instances: usize,
-    /// How many names are led by one of them.
+    /// This many names are led, each by one of the instances.
     pub led: usize,
-    /// The settings of every instance.
+    /// These are the settings of every instance.
     pub settings: Settings,
-    /// What happens, and when.
+    /// These are the operations, each with its time.
     pub operations: Vec<(Duration, Operation)>,
-    /// What is wrong with the store or the clocks, to show that it is noticed.
+    /// The store or the clocks have this defect, which the checkers must notice.
     pub defect: Option<Defect>,
 }
 
-/// Something that happens to a cluster. Instances are named by their place.
+/// An operation acts on a cluster. Instances are named by their position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// An instance is gone from one moment to the next, and another boots in its place.
+    /// An instance crashes, and another boots in its place.
     Crash(usize),
-    /// An instance leaves in order, and another boots in its place.
+    /// An instance leaves in an orderly way, and another boots in its place.
     Replace(usize),
-    /// None of its code runs for that long.
+    /// None of the instance's code runs for that long.
     Freeze(usize, Duration),
-    /// Its way to the store is like that for so long.
+    /// The instance's link to the store has these faults for that long.
     SetFaults(usize, FaultProfile, Duration),
-    /// The store is away for that long.
+    /// The store is unavailable for that long.
     Outage(Duration),
     /// The leader resigns.
     Resign(NameId),
@@ -44,12 +44,12 @@ pub enum Operation {
     Disable(NameId, Duration),
 }
 
-/// How an instance's way to the store is.
+/// These are the faults of an instance's link to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultProfile {
     /// Everything arrives soon, in any order.
     Fair,
-    /// Some is lost, some refused, all of it late.
+    /// Some messages are lost, some fail, and all are late.
     Rough,
     /// Everything arrives, after seconds.
     Slow,
@@ -59,38 +59,38 @@ pub enum FaultProfile {
     Silent,
 }
 
-/// A promise that is not kept.
+/// A defect is a promise that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// The store grants a name that is held, now and then.
+    /// The store grants a name that is held, from time to time.
     GrantsTwice,
-    /// The store begins with the tokens anew, now and then.
+    /// The store restarts the tokens, from time to time.
     ForgetsTokens,
-    /// The store extends leases of disabled names.
+    /// The store extends the leases of disabled names.
     RenewsDisabled,
-    /// The store never hints at anything.
+    /// The store never gives a hint.
     NeverHints,
-    /// The store says of a lease that is in the way that it lasts for another ttl.
+    /// The store reports that the lease that blocks a name lasts for another ttl.
     OverstatesLeases,
-    /// The store says that it takes a lease back, and does not.
+    /// The store reports that it has released a lease, but keeps it.
     IgnoresReleases,
-    /// The store grants nothing any more, after a while.
+    /// After some time, the store no longer grants anything.
     StopsGranting,
-    /// The store renews nothing any more, after a while.
+    /// After some time, the store no longer renews anything.
     StopsRenewing,
-    /// An attempt that has no answer is not tried again: the next one has another lease id.
+    /// An attempt without an answer is not retried: the next one has another lease id.
     ForgetsAttempts,
-    /// Jobs are not told to stop, now and then.
+    /// Jobs are not asked to stop, from time to time.
     ForgetsStops,
     /// The instances' clocks are slower than the store's by a tenth.
     SlowClocks,
 }
 
 impl SimulationPlan {
-    /// For how long operations go on.
+    /// Operations happen for this long.
     const BUSY: Duration = Duration::from_secs(100);
 
-    /// What that seed draws.
+    /// Returns the plan that the seed draws.
     #[must_use]
     pub fn generate(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -99,9 +99,9 @@ impl SimulationPlan {
         let (instances, led) = (random.usize(2..6), random.usize(1..4));
         let mut at = Duration::ZERO;
         let mut operations = Vec::new();
-        // Some runs have hardly a second without a mishap; some have none, and much is handed over.
+        // Some runs have a fault almost every second. Some have none, and many handovers.
         let longest_pause = [4_000, 15_000, 40_000][random.usize(0..3)];
-        let calm = random.u32(0..4) == 0;
+        let without_faults = random.u32(0..4) == 0;
         loop {
             at += Duration::from_millis(random.u64(0..longest_pause));
             if at > Self::BUSY {
@@ -114,7 +114,7 @@ impl SimulationPlan {
                 at,
                 match random.u32(0..17) {
                     0 | 1 => Operation::Replace(place),
-                    _ if calm => Operation::Resign(name),
+                    _ if without_faults => Operation::Resign(name),
                     2 | 3 => Operation::Crash(place),
                     4..7 => Operation::Freeze(place, long),
                     7 => Operation::Outage(long / 2),
@@ -135,8 +135,9 @@ impl SimulationPlan {
         Self { seed, instances, led, settings, operations, defect: None }
     }
 
-    /// Has an instance fail to renew its leases, then freeze with a heartbeat under way, and go on
-    /// when its trust has ended or is about to: by itself, this would hardly ever come about.
+    /// Makes an instance fail to renew its leases and freeze with a heartbeat under way, and
+    /// continue when its trust has ended or is about to end. At random this would hardly ever
+    /// happen.
     fn wake_late(
         place: usize,
         at: Duration,
@@ -153,21 +154,21 @@ impl SimulationPlan {
         ]
     }
 
-    /// The same with something wrong.
+    /// Returns the same plan with that defect.
     #[must_use]
     pub fn with(self, defect: Defect) -> Self {
         Self { defect: Some(defect), ..self }
     }
 
-    /// The settings, with every default filled in.
+    /// Returns the settings with every default filled in.
     ///
     /// # Errors
-    /// When they contradict each other.
+    /// Returns an error if the settings contradict each other.
     pub fn timing(&self) -> Result<Timing> {
         self.settings.resolve(&MemoryStore::new().capabilities())
     }
 
-    /// How many names are locked, beside those that are led.
+    /// This many names are locked, in addition to those that are led.
     pub(super) const LOCKED: usize = 2;
 }
 

@@ -1,4 +1,4 @@
-//! One instance of the simulated application.
+//! This module defines one instance of the simulated application.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use super::recording_store::RecordingStore;
 use super::{Defect, SimulationPlan};
 use crate::history::{Event, HistoryRecorder, InstanceId};
 
-/// What the instances of a run share.
+/// These are the parts that the instances of a run share.
 #[derive(Clone, Debug)]
 pub(super) struct Simulation {
     pub(super) recording_store: RecordingStore,
@@ -28,7 +28,7 @@ pub(super) struct Simulation {
     pub(super) begun: tokio::time::Instant,
 }
 
-/// An instance that runs: its elections, and the task that takes locks.
+/// This is an instance that runs: its elections, and the task that acquires locks.
 #[derive(Debug)]
 pub(super) struct RunningInstance {
     pub(super) instance: Arc<Instance>,
@@ -38,7 +38,7 @@ pub(super) struct RunningInstance {
 
 impl RunningInstance {
     pub(super) fn boot(
-        world: &Simulation,
+        simulation: &Simulation,
         plan: &SimulationPlan,
         id: InstanceId,
         seed: u64,
@@ -49,17 +49,21 @@ impl RunningInstance {
             Some(Defect::SlowClocks) => -100_000,
             _ => random.i32(-DriftingClock::FASTEST..=DriftingClock::FASTEST),
         };
-        let clock = DriftingClock::new(world.begun, ppm, gate.clone());
-        let link =
-            SimulatedStore::new(world.recording_store.clone(), id, gate.clone(), random.u64(..));
+        let clock = DriftingClock::new(simulation.begun, ppm, gate.clone());
+        let link = SimulatedStore::new(
+            simulation.recording_store.clone(),
+            id,
+            gate.clone(),
+            random.u64(..),
+        );
         let instance = Arc::new(Instance {
             id,
             clock: clock.clone(),
             gate,
             link: link.clone(),
             defect: plan.defect,
-            recorder: world.recorder.clone(),
-            registers: world.registers.clone(),
+            recorder: simulation.recorder.clone(),
+            registers: simulation.registers.clone(),
             random: Mutex::new(random.fork()),
             alive: AtomicBool::new(true),
         });
@@ -87,7 +91,8 @@ impl RunningInstance {
         Ok(Self { instance, elections, locker })
     }
 
-    /// It is gone from one moment to the next; its code winds up unseen.
+    /// Crashes the instance: from one moment to the next it is gone, and its code ends without
+    /// effect.
     pub(super) fn crash(self) {
         self.instance.note(Event::Crashed(self.instance.id));
         self.instance.alive.store(false, Ordering::SeqCst);
@@ -96,11 +101,11 @@ impl RunningInstance {
         self.locker.abort();
     }
 
-    /// It stops in order.
+    /// Makes the instance leave in an orderly way.
     pub(super) async fn leave(self) {
         self.instance.note(Event::Leaving(self.instance.id));
         self.locker.abort();
-        // All at once, as a program that ends does it.
+        // All elections leave at the same time, as in a program that ends.
         futures_util::future::join_all(self.elections.into_iter().map(ElectionHandle::shutdown))
             .await;
         self.instance.note(Event::Left(self.instance.id));

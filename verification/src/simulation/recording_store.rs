@@ -1,4 +1,4 @@
-//! The one store of a run: the memory store, which writes down what it grants, and may be broken.
+//! A run has one store: the memory store, which records its grants and may have a defect.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::grant_log::GrantLog;
 use super::names::NameTable;
 use crate::history::{Event, HistoryRecorder, InstanceId, NameId};
 
-/// What every instance's link leads to.
+/// This is the store to which every instance's link leads.
 #[derive(Clone, Debug)]
 pub(super) struct RecordingStore {
     pub(super) store: MemoryStore,
@@ -116,10 +116,10 @@ impl RecordingStore {
         if self.recorder.now() < AFTER {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Unavailable, "the store is tired"))
+        Err(Error::new(ErrorKind::Unavailable, "simulated store failure"))
     }
 
-    /// The name and the token of a lease that is to be renewed.
+    /// Returns the name and the token of a lease that is to be renewed.
     pub(super) fn name_and_token(&self, renewal: &RenewOptions) -> (NameId, u64) {
         (NameTable::number(&renewal.name), self.grants.token(renewal.lease))
     }

@@ -1,4 +1,4 @@
-//! Runs a plan, and judges the history that comes of it.
+//! Runs a plan, and checks its history.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,22 +19,22 @@ use super::{Defect, SimulationPlan, panics};
 use crate::checkers::{self, Violation};
 use crate::history::{Event, History, HistoryRecorder};
 
-/// How long it may take to shut everything down.
+/// To shut everything down may take this long.
 const MAX_LEAVE: Duration = Duration::from_secs(600);
 
-/// What came of a run.
+/// This is the result of a run.
 #[derive(Clone, Debug)]
 pub struct RunResult {
-    /// What happened.
+    /// This is the history of the run.
     pub history: History,
-    /// What should not have.
+    /// These are the violations that the checkers found.
     pub violations: Vec<Violation>,
 }
 
 /// Runs a plan.
 ///
 /// # Errors
-/// When the plan's settings contradict each other, or no runtime is to be had.
+/// Returns an error if the plan's settings contradict each other, or if no runtime can be created.
 pub fn run(plan: &SimulationPlan) -> Result<RunResult> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| {
@@ -60,8 +60,8 @@ async fn run_plan(plan: &SimulationPlan) -> Result<History> {
     let clock = DriftingClock::new(begun, ppm, Arc::new(FreezeGate::new(false)));
     let recording_store = RecordingStore::new(clock, recorder.clone(), plan.defect, random.u64(..));
     let registers = Arc::new(FencedRegisters::default());
-    let world = Simulation { recording_store, recorder: recorder.clone(), registers, begun };
-    let mut cluster = SimulatedCluster::boot(world, plan)?;
+    let simulation = Simulation { recording_store, recorder: recorder.clone(), registers, begun };
+    let mut cluster = SimulatedCluster::boot(simulation, plan)?;
     for (at, operation) in &plan.operations {
         cluster.until(*at).await?;
         cluster.apply(*operation, plan).await?;
@@ -69,16 +69,16 @@ async fn run_plan(plan: &SimulationPlan) -> Result<History> {
     let settled = recorder.now() + Duration::from_secs(1);
     cluster.until(settled).await?;
     cluster.undo_all().await?;
-    // Long enough for a leader that is missing to be missed.
-    let patience = (timing.ttl + timing.call_limit() + timing.poll_interval * 2) * 2;
-    tokio::time::sleep(MAX_MESSAGE_DELAY + patience).await;
-    let SimulatedCluster { running, world, .. } = cluster;
+    // This is long enough to notice that a leader is missing.
+    let settle_time = (timing.ttl + timing.call_limit() + timing.poll_interval * 2) * 2;
+    tokio::time::sleep(MAX_MESSAGE_DELAY + settle_time).await;
+    let SimulatedCluster { running, simulation, .. } = cluster;
     let leaving = join_all(running.into_iter().map(RunningInstance::leave));
-    // Whoever does not come to an end is found among the tasks that are left.
+    // A task that does not end is found among the tasks that are left.
     let _ = tokio::time::timeout(MAX_LEAVE, leaving).await;
-    // What is under way arrives, and what watches notices that nobody listens.
+    // Messages under way arrive, and watches notice that nobody listens.
     tokio::time::sleep(MAX_MESSAGE_DELAY + timing.ttl * 2).await;
-    drop(world);
+    drop(simulation);
     let tasks = Handle::current().metrics().num_alive_tasks();
     recorder.record(Event::Ended { tasks });
     Ok(recorder.history())

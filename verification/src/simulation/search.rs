@@ -1,4 +1,4 @@
-//! Runs many seeds, and makes the first failure small.
+//! Runs many seeds, and shrinks the first failure.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,35 +10,36 @@ use leasehold_core::Result;
 
 use super::{RunResult, SimulationPlan, run, shrink};
 
-/// What came of many seeds.
+/// This is the result of many seeds.
 #[derive(Clone, Debug, Default)]
 pub struct SearchResult {
-    /// Histories that were run.
+    /// This is the number of histories that were run.
     pub runs: u64,
-    /// Facts in them.
+    /// This is the number of events in them.
     pub facts: u64,
-    /// Terms that began in them.
+    /// This is the number of terms that began in them.
     pub terms: u64,
-    /// The failure of the smallest seed that failed, made small.
+    /// This is the failure of the smallest seed that failed, after shrinking.
     pub failure: Option<FailingRun>,
 }
 
-/// A plan that failed.
+/// This is a plan that failed.
 #[derive(Clone, Debug)]
 pub struct FailingRun {
-    /// The plan.
+    /// This is the plan of the failing run.
     pub plan: SimulationPlan,
-    /// What came of it; an error when it cannot even be run, which says nothing for the engine.
+    /// This is the result of the run, or an error if it cannot be run, which says nothing about the
+    /// engine.
     pub outcome: Result<RunResult>,
 }
 
-/// How many facts of a failure to show.
+/// This many events of a failure are shown.
 const FACTS_SHOWN: usize = 40;
 
-/// How many runs to spend on making a failure small.
+/// This many runs are spent on shrinking a failure.
 const SHRINKING: usize = 200;
 
-/// Runs the seeds in that many threads, until one fails.
+/// Runs the seeds in that many threads until one fails.
 #[must_use]
 pub fn search(seeds: Range<u64>, jobs: usize) -> SearchResult {
     search_in(seeds, jobs, SimulationPlan::generate)
@@ -68,7 +69,7 @@ fn search_in(
                     continue;
                 }
             }
-            // Nothing later is begun; what is under way may have a smaller seed.
+            // No later seed is begun. A seed that runs now may be smaller.
             next.store(seeds.end, Ordering::SeqCst);
             if found.failure.as_ref().is_none_or(|failure| seed < failure.plan.seed) {
                 found.failure = Some(FailingRun { plan, outcome });
@@ -101,7 +102,7 @@ impl fmt::Display for SearchResult {
             writeln!(f, "again, the whole plan: cargo xtask sim --seed {} --trace", plan.seed)?;
         }
         let Self { runs, facts, terms, .. } = self;
-        write!(f, "{runs} histories, {facts} facts, {terms} terms")
+        write!(f, "{runs} histories, {facts} events, {terms} terms")
     }
 }
 

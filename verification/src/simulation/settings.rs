@@ -1,16 +1,18 @@
-//! The settings of a run's instances, drawn from its seed: every knob, as far as they agree.
+//! This module defines the settings of a run's instances, drawn from its seed: every setting, as
+//! far as they fit together.
 
 use std::time::Duration;
 
 use leasehold_core::{LockStore, MemoryStore, Settings, Timing};
 
-/// How long a heartbeat may take without faults: with less for each try, a lease could not be kept.
+/// A heartbeat may take this long without faults. With less time for each try, no lease could be
+/// kept.
 const MIN_TRY: Duration = Duration::from_millis(100);
 
-/// How often settings are drawn that contradict each other before there are none but the ttl.
+/// Settings that contradict each other are drawn again this often. After that only the ttl is set.
 const TRIES: u32 = 100;
 
-/// Settings, a third of which are the defaults.
+/// Draws settings. A third of them are the defaults.
 pub(super) fn draw(ttl: Duration, random: &mut fastrand::Rng) -> Settings {
     let defaults = Settings::new().ttl(ttl);
     if random.u32(0..3) == 0 {
@@ -24,7 +26,7 @@ pub(super) fn draw(ttl: Duration, random: &mut fastrand::Rng) -> Settings {
     drawn.into_iter().find(fits).unwrap_or(defaults)
 }
 
-/// Some of the knobs turned, each to its own part of the ttl.
+/// Draws some of the settings, each within its own part of the ttl.
 fn attempt(ttl: Duration, random: &mut fastrand::Rng) -> Settings {
     let mut settings = Settings::new().ttl(ttl);
     let mut part = |from: f64, to: f64, turn: fn(Settings, Duration) -> Settings| {
@@ -49,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drawn_settings_cover_every_knob_and_are_valid() {
+    fn drawn_settings_cover_every_setting_and_are_valid() {
         let ttl = Duration::from_secs(9);
         let timing = |seed| {
             let settings = draw(ttl, &mut fastrand::Rng::with_seed(seed));

@@ -1,8 +1,8 @@
-//! Takes away from a plan what its failure does not need.
+//! Removes from a plan what its failure does not need.
 
 use super::{SimulationPlan, run};
 
-/// The smallest plan found that fails by the same checker, in at most so many runs.
+/// Returns the smallest plan found that fails by the same checker, in at most that many runs.
 #[must_use]
 pub fn shrink(plan: &SimulationPlan, checker: &str, runs: usize) -> SimulationPlan {
     let fails = |plan: &SimulationPlan| {

@@ -1,4 +1,4 @@
-//! Locks and elections that come and go in every way.
+//! This load begins and ends locks and elections in every way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,28 +10,28 @@ use leasehold::{Client, Leadership, LockStore, Result, Settings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// So many tasks take locks, on twice as many names.
+/// This many tasks acquire locks, on twice as many names.
 const LOCKERS: u64 = 400;
-/// So many names are led, by one of three candidates each.
+/// This many names are led, each by one of three candidates.
 const ELECTIONS: u64 = 60;
-/// Clients, each an instance of the application.
+/// There are this many clients. Each is an instance of the application.
 const CLIENTS: usize = 4;
 const TTL: Duration = Duration::from_secs(6);
 
-/// Something that is planted, to show that a soak notices.
+/// A leak is planted to show that a soak notices it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leak {
-    /// A task that never ends, with every lock.
+    /// A task that never ends leaks with every lock.
     Tasks,
-    /// Memory, with every lock.
+    /// Memory leaks with every lock.
     Memory,
-    /// An open file, with every hundredth lock.
+    /// An open file leaks with every hundredth lock.
     Files,
-    /// An open socket, with every hundredth lock.
+    /// An open socket leaks with every hundredth lock.
     Connections,
 }
 
-/// Everything that churns.
+/// These are the locks and elections of a soak.
 #[derive(Debug)]
 pub(super) struct Churn {
     tasks: JoinSet<()>,
@@ -69,7 +69,8 @@ impl Churn {
         Ok(Self { tasks, ending, counts })
     }
 
-    /// Ends everything in order; how many locks were had, and terms led.
+    /// Ends everything in an orderly way. Returns how many locks were acquired and how many terms
+    /// were led.
     pub(super) async fn end(mut self) -> (u64, u64) {
         self.ending.cancel();
         while self.tasks.join_next().await.is_some() {}
@@ -78,7 +79,7 @@ impl Churn {
 }
 
 async fn until(ending: CancellationToken, work: impl Future<Output = ()>) {
-    // Dropped wherever it is: that is one of the ways to go.
+    // The work is dropped wherever it is, which is one of the ways to end.
     ending.run_until_cancelled_owned(work).await;
 }
 
@@ -88,13 +89,13 @@ async fn pause(most: u64) {
 
 async fn lock(client: Client, counts: Arc<Counts>, number: u64, leak: Option<Leak>) {
     loop {
-        // A neighbour may have it.
+        // Another task may hold it.
         let name = format!("lock-{}", (number * 2 + fastrand::u64(0..3)) % (LOCKERS * 2));
         let Ok(lock) = client.lock(name) else { return };
-        let patience = Duration::from_millis(fastrand::u64(0..2_000));
-        // Sometimes it is dropped half-way.
-        let impatience = Duration::from_millis(fastrand::u64(1..4_000));
-        let taken = tokio::time::timeout(impatience, lock.acquire(patience)).await;
+        let limit = Duration::from_millis(fastrand::u64(0..2_000));
+        // Sometimes the call is dropped before it ends.
+        let drop_after = Duration::from_millis(fastrand::u64(1..4_000));
+        let taken = tokio::time::timeout(drop_after, lock.acquire(limit)).await;
         if let Ok(Ok(guard)) = taken {
             let had = counts.locks.fetch_add(1, Ordering::Relaxed);
             plant_leak(leak, had);
@@ -130,7 +131,7 @@ async fn campaign(client: Client, counts: Arc<Counts>, name: u64, ending: Cancel
             counts.terms.fetch_add(1, Ordering::Relaxed);
             async move {
                 match fastrand::u32(0..4) {
-                    0 => return Err("no luck".into()),
+                    0 => return Err("simulated failure".into()),
                     1 => leadership.resign(),
                     _ => {}
                 }

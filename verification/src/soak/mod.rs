@@ -1,6 +1,6 @@
-//! Thousands of locks and elections, come and gone for minutes, while what they use is watched:
-//! memory, tasks, files and connections must not grow. Names recur, since a store keeps a record of
-//! each for its tokens.
+//! Thousands of locks and elections begin and end for minutes while the resources of the process
+//! are watched: memory, tasks, files and connections must not grow. Names recur, because a store
+//! keeps a record of each name for its tokens.
 
 mod churn;
 mod resources;
@@ -18,23 +18,23 @@ use resources::ResourceSampler;
 pub use resources::Sample;
 pub use verdict::{Growth, growth};
 
-/// What came of a soak.
+/// This is the result of a soak.
 #[derive(Clone, Debug)]
 pub struct SoakResult {
-    /// Locks that were had.
+    /// This is the number of locks that were acquired.
     pub locks: u64,
-    /// Terms that were led.
+    /// This is the number of terms that were led.
     pub terms: u64,
-    /// What was in use, second by second.
+    /// These are the resources in use, second by second.
     pub samples: Vec<Sample>,
-    /// Tasks that were left when everything was shut down.
+    /// This is the number of tasks that were left after everything was shut down.
     pub left: usize,
 }
 
-/// Churns locks and elections on that store for so long.
+/// Uses locks and elections on that store for that time.
 ///
 /// # Errors
-/// When the store cannot be opened.
+/// Returns an error if the store cannot be opened.
 pub async fn soak(store: &str, time: Duration, leak: Option<Leak>) -> Result<SoakResult> {
     let mut meter = ResourceSampler::new();
     let churn = Churn::begin(url::open(store, &OpenOptions::default()).await?, leak)?;

@@ -1,24 +1,24 @@
-//! What this process uses.
+//! This module defines the resources that this process uses.
 
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-/// What is in use at a moment.
+/// These are the resources in use at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// Resident memory, in KiB; 0 where it cannot be told.
+    /// This is the resident memory in KiB, or 0 if it is unknown.
     pub memory: u64,
-    /// Tasks of this runtime.
+    /// This is the number of tasks of this runtime.
     pub tasks: u64,
-    /// Open files, connections left out; 0 where it cannot be told.
+    /// This is the number of open files without connections, or 0 if it is unknown.
     pub files: u64,
-    /// Open connections; 0 where it cannot be told.
+    /// This is the number of open connections, or 0 if it is unknown.
     pub connections: u64,
 }
 
-/// Takes samples.
+/// Takes samples of the resources in use.
 #[derive(Debug, Default)]
 pub(super) struct ResourceSampler {
     pub(super) samples: Vec<Sample>,
@@ -36,7 +36,7 @@ impl ResourceSampler {
     }
 }
 
-/// Resident memory, as Linux tells it.
+/// Returns the resident memory that Linux reports.
 fn memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -55,7 +55,7 @@ fn descriptors() -> (u64, u64) {
     (files, connections)
 }
 
-/// The tasks that are still there a good while after everything was shut down.
+/// Returns the number of tasks that still exist some time after everything was shut down.
 pub(super) async fn tasks_left() -> usize {
     let mut left = usize::MAX;
     for _ in 0..100 {

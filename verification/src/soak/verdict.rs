@@ -1,21 +1,22 @@
-//! Whether what is in use grows.
+//! Decides whether the resources in use grow.
 
 use std::fmt;
 
 use super::Sample;
 
-/// Something that grows.
+/// This is a resource that grows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Growth {
-    /// What.
+    /// This is the name of the resource.
     pub what: &'static str,
-    /// Of it, in the middle of the run.
+    /// This is the amount in the middle of the run.
     pub before: u64,
-    /// Of it, at its end.
+    /// This is the amount at the end of the run.
     pub after: u64,
 }
 
-/// A measure: its name, how to read it, and by how much more than a tenth it may differ by chance.
+/// This is a measure: its name, how to read it, and the difference beyond a tenth that may occur by
+/// chance.
 type Measure = (&'static str, fn(&Sample) -> u64, u64);
 
 const MEASURES: [Measure; 4] = [
@@ -25,7 +26,8 @@ const MEASURES: [Measure; 4] = [
     ("connections", |sample| sample.connections, 4),
 ];
 
-/// What grew from the second third of the samples to the last; in the first, things warm up.
+/// Returns the resources that grew from the second third of the samples to the last one. The first
+/// third is warm-up.
 #[must_use]
 pub fn growth(samples: &[Sample]) -> Vec<Growth> {
     let third = samples.len() / 3;

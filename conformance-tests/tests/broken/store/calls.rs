@@ -1,4 +1,4 @@
-//! The calls of a broken store.
+//! This module has the calls of a broken store.
 
 use std::time::{Duration, SystemTime};
 
@@ -203,7 +203,7 @@ impl LockStore for BrokenStore {
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         self.trip().await?;
         let entries = self.shared.entries();
-        // Enough of a pattern to show the difference.
+        // This is enough of a pattern to show the difference.
         let before_percent = options.prefix.split('%').next().unwrap_or_default();
         let prefix = match self.fault {
             Some(Fault::PrefixIsAPattern) => before_percent,

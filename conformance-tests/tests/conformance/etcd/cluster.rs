@@ -1,4 +1,5 @@
-//! Three members of etcd, each in a container of its own, which can be frozen or cut off.
+//! This module starts three members of etcd, each in its own container, which can be frozen or cut
+//! off.
 
 use std::net::TcpListener;
 
@@ -10,12 +11,13 @@ use tokio::process::Command;
 
 use crate::broken::broken;
 
-/// The label with which left-over containers and networks can be found.
+/// This is the label by which stale containers and networks can be found.
 const LABEL: &str = "leasehold.test=server";
 
-/// A cluster that is removed when this value is dropped.
+/// This is a cluster that is removed when this value is dropped.
 pub(super) struct Cluster {
-    /// The name of the network between the members, and the prefix of each container's name.
+    /// This is the name of the network between the members, and the prefix of each container's
+    /// name.
     name: String,
     ports: Vec<u16>,
 }
@@ -30,7 +32,7 @@ impl Cluster {
             cluster.ports.push(port);
             cluster.create(member, port).await?;
         }
-        // The members start at the same time, since the first waits for a majority.
+        // The members start at the same time, because the first waits for a majority.
         for member in 0..3 {
             docker(&["start", &cluster.container(member)]).await?;
         }
@@ -75,17 +77,17 @@ impl Cluster {
         ETCD.url_at(&addresses.join(","))
     }
 
-    /// Freezes a member: it accepts connections, but does not answer.
+    /// Freezes a member: it accepts connections but does not reply.
     pub(super) async fn freeze(&self, member: usize) -> Result<()> {
         docker(&["pause", &self.container(member)]).await
     }
 
-    /// Cuts a member off from its peers, not from its clients.
+    /// Cuts a member off from its peers, but not from its clients.
     pub(super) async fn cut_off(&self, member: usize) -> Result<()> {
         docker(&["network", "disconnect", &self.name, &self.container(member)]).await
     }
 
-    /// Returns the one of those members that reports itself as the leader, once all of them answer.
+    /// Returns the member among these that reports itself as the leader, once all of them reply.
     pub(super) async fn leader_among(
         &self,
         members: &[usize],
@@ -102,7 +104,7 @@ impl Cluster {
         leader.ok_or_else(|| EtcdError::Internal("there is no leader yet".to_owned()))
     }
 
-    /// Waits until a member says that it has no leader.
+    /// Waits until a member reports that it has no leader.
     pub(super) async fn until_alone(&self, member: usize) -> Result<()> {
         until_ready(|| async {
             match self.client(member).await?.get("x", None).await {

@@ -1,4 +1,4 @@
-//! What instances say of themselves.
+//! These cases cover the announcements of instances.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use leasehold_conformance::servers::catalog::ETCD;
 use leasehold_core::{Holder, LockName, Presence};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::support::{PATIENCE, TTL, connect, namespace};
+use super::support::{LIMIT, TTL, connect, namespace};
 use super::{Etcd, client, start_server};
 use crate::broken::broken;
 
@@ -43,7 +43,8 @@ pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
         assert_eq!(kept.kvs()[0].value(), value.as_bytes(), "{key} was overwritten");
         raw.delete(key.as_str(), None).await.map_err(broken)?;
     }
-    // What an instance says counts in place of anything, and no other's lease is ended for it.
+    // An announcement replaces any other value, and the lease of another client does not end
+    // because of it.
     let attached = PutOptions::new().with_lease(foreign);
     raw.put(key.as_str(), "mine", Some(attached)).await.map_err(broken)?;
     store.store().announce(&here, TTL).await?;
@@ -72,7 +73,7 @@ pub(super) async fn leases(_: Arc<Etcd>) -> CaseResult {
         let got = raw.get("x", None).await.map_err(broken)?;
         CaseResult::Ok(got.header().map_or(0, etcd_client::ResponseHeader::revision))
     };
-    // Whoever says it again, and it costs no write.
+    // An announcement that is repeated by any client costs no write.
     let before = revision(&mut raw).await?;
     for store in [&one, &other, &one] {
         store.store().announce(&here, TTL).await?;
@@ -82,19 +83,20 @@ pub(super) async fn leases(_: Arc<Etcd>) -> CaseResult {
     here.unlisted = 7;
     one.store().announce(&here, TTL).await?;
     assert_eq!(granted(&mut raw).await?, 1);
-    // With another ttl, what it was on before is ended.
+    // With another ttl, the etcd lease that the announcement had before is revoked.
     for ttl in [TTL * 2, TTL / 2] {
         other.store().announce(&here, ttl).await?;
         let begun = Instant::now();
         while granted(&mut raw).await? > 1 {
-            assert!(begun.elapsed() < PATIENCE, "leases pile up");
+            assert!(begun.elapsed() < LIMIT, "leases pile up");
             sleep(Duration::from_millis(50)).await;
         }
         let known = one.store().instances().await?;
         assert_eq!(known.len(), 1, "it was ended with the lease before");
         assert!(known[0].left <= ttl + Duration::from_secs(1), "{known:?}");
     }
-    // One whose lease was ended by an operator comes back, as does one whose key was deleted.
+    // An instance whose etcd lease was revoked by an operator is announced again, and so is one
+    // whose key was deleted.
     let key = format!("/{namespace}/instance/{}", here.holder.instance);
     let found = raw.get(key.as_str(), None).await.map_err(broken)?;
     raw.lease_revoke(found.kvs()[0].lease()).await.map_err(broken)?;
@@ -110,7 +112,7 @@ pub(super) async fn leases(_: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-/// Together longer than the driver takes in one answer by default.
+/// Together these are longer than the largest answer that the driver accepts by default.
 pub(super) async fn long(backend: Arc<Etcd>) -> CaseResult {
     let store = connect(backend.url(), &namespace()?).await?;
     let names = (0..Presence::LISTED).map(|number| LockName::new(format!("{number:\"<255}")));

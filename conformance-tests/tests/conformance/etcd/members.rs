@@ -1,4 +1,4 @@
-//! A cluster of three members, of which one does not serve.
+//! These cases cover a cluster of three members, of which one does not serve.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use leasehold_core::{LeaseId, LockStoreExt, ReleaseOutcome, RenewOptions};
 use tokio::time::timeout;
 
 use super::cluster::Cluster;
-use super::support::{PATIENCE, TTL, connect, name, namespace};
+use super::support::{LIMIT, TTL, connect, name, namespace};
 use super::{Etcd, metrics};
 use crate::broken::broken;
 
@@ -24,7 +24,7 @@ async fn hold(client: &Client, count: usize) -> CaseResult<Vec<RenewOptions>> {
     Ok(leases)
 }
 
-/// Makes each call once: none may fail because of the member that does not serve.
+/// Makes each call once. None may fail because of the member that does not serve.
 async fn use_once(client: &Client, job: &str) -> CaseResult {
     let (job, lease) = (name(job), LeaseId::new());
     granted(client.store().acquire(&job, &client.options(lease, TTL)).await?);
@@ -44,18 +44,18 @@ pub(super) async fn cut_off(_: Arc<Etcd>) -> CaseResult {
     cluster.cut_off(alone).await?;
     cluster.until_alone(alone).await?;
     until_ready(|| cluster.leader_among(&others)).await?;
-    // The store has asked that member so far, and finds that it has no leader.
+    // The store has sent its requests to that member so far, and now notices that it has no leader.
     for _ in 0..10 {
         store.store().renew(&leases).await?.into_iter().for_each(|outcome| _ = extended(outcome));
         use_once(&store, "one more").await?;
     }
-    // In half of the runs it is the first member to be asked.
+    // In half of the runs it is the first member that gets a request.
     for _ in 0..12 {
         let store = connect(&cluster.url(&[alone, others[0]]), &namespace).await?;
         use_once(&store, "one more").await?;
         let mut hints = store.watch().await?;
         use_once(&store, "one more").await?;
-        let hint = timeout(PATIENCE, hints.next()).await?;
+        let hint = timeout(LIMIT, hints.next()).await?;
         assert!(hint.is_some(), "the watch ended");
     }
     Ok(())
@@ -81,7 +81,7 @@ pub(super) async fn frozen(_: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-/// Returns the number of keep-alives that each member was sent.
+/// Returns the number of keep-alives that each member received.
 async fn keep_alives(cluster: &Cluster) -> CaseResult<HashMap<usize, u64>> {
     let mut counts = HashMap::new();
     for member in 0..3 {
@@ -101,13 +101,13 @@ pub(super) async fn leader_first(_: Arc<Etcd>) -> CaseResult {
     let counts = keep_alives(&cluster).await?;
     assert_eq!(counts.values().sum::<u64>(), LEASES as u64, "{counts:?}");
     assert_eq!(counts[&leader], LEASES as u64, "{leader} leads: {counts:?}");
-    // If the URL names only a follower, that forwards the requests of several streams.
+    // If the URL names only a follower, it forwards the requests of several streams.
     let follower = (0..3).find(|member| *member != leader).expect("three members");
     let store = connect(&cluster.url(&[follower]), &namespace).await?;
     store.store().renew(&leases).await?.into_iter().for_each(|outcome| _ = extended(outcome));
     let streams = metrics::streams(&cluster.address(follower)).await?;
     assert!((2..=8).contains(&streams), "{streams} streams");
-    // A leader that becomes a follower serves as well, until the next leader is found.
+    // A leader that becomes a follower also serves until the next leader is found.
     let mut raw = cluster.client(leader).await?;
     let status = cluster.client(follower).await?.status().await?;
     let next = status.header().map_or(0, etcd_client::ResponseHeader::member_id);

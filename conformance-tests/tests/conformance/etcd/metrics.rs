@@ -1,4 +1,4 @@
-//! What etcd itself counts of the requests that it gets.
+//! This module reads the numbers of requests that etcd itself counts.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tokio::time::timeout;
 
 use crate::broken::broken;
 
-/// The requests that have one answer each. Those of the test itself are none of them.
+/// These are the requests that have one answer each. The test itself sends none of them.
 const UNARY: [&str; 5] = ["LeaseGrant", "LeaseRevoke", "LeaseTimeToLive", "Range", "Txn"];
 
-/// A server that one namespace has for itself.
+/// This is a server that only one namespace uses.
 pub(super) struct Counted {
     pub(super) server: Server,
     keep_alives: u64,
@@ -25,8 +25,8 @@ impl Counted {
         Self { server, keep_alives: 0, bursts: 0 }
     }
 
-    /// The round trips so far: each unary request is one, and so are all keep-alives together that
-    /// came since this was asked last, since a renewal sends them without waiting in between.
+    /// Returns the round trips so far. Each unary request is one round trip, and so are all
+    /// keep-alives since the last call, because a renewal sends them without waiting in between.
     pub(super) async fn round_trips(&mut self) -> Result<u64> {
         let text = metrics(&self.server.address()).await?;
         let keep_alives = sum(&text, "grpc_server_msg_received_total", &["LeaseKeepAlive"]);
@@ -43,7 +43,7 @@ pub(super) async fn streams(address: &str) -> Result<u64> {
     Ok(sum(&metrics(address).await?, "grpc_server_started_total", &["LeaseKeepAlive"]))
 }
 
-/// Returns how many keep-alives a member was sent so far.
+/// Returns how many keep-alives a member has received so far.
 pub(super) async fn keep_alives(address: &str) -> Result<u64> {
     Ok(sum(&metrics(address).await?, "grpc_server_msg_received_total", &["LeaseKeepAlive"]))
 }
@@ -61,7 +61,7 @@ async fn metrics(address: &str) -> Result<String> {
     timeout(Duration::from_secs(100), get).await.map_err(broken)?.map_err(broken)
 }
 
-/// The sum of that metric over those methods.
+/// Returns the sum of that metric over those methods.
 fn sum(text: &str, metric: &str, methods: &[&str]) -> u64 {
     let of_methods = |line: &&str| {
         line.starts_with(metric)

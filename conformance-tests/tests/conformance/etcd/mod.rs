@@ -1,4 +1,4 @@
-//! etcd.
+//! This module defines etcd as a backend of the suite.
 
 mod cluster;
 mod instances;
@@ -27,7 +27,7 @@ use crate::broken::broken;
 use metrics::Counted;
 pub(crate) use specific::CASES;
 
-/// A server, and others whose round trips are counted.
+/// This backend has a server, and more servers whose round trips are counted.
 #[derive(Default)]
 pub(crate) struct Etcd {
     url: OnceLock<String>,
@@ -39,14 +39,14 @@ fn options(namespace: &Namespace) -> OpenOptions {
     OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() }
 }
 
-/// A server of its own, which answers.
+/// Starts a server for one case, and waits until it responds.
 async fn start_server() -> Result<Server> {
     let server = Server::start(&ETCD).await?;
     until_ready(|| client(server.address())).await?;
     Ok(server)
 }
 
-/// A client as an application has one, of a server that answers.
+/// Returns a client as an application has one, once its server responds.
 async fn client(address: String) -> std::result::Result<Client, etcd_client::Error> {
     let mut client = Client::connect([address], None).await?;
     client.get("x", None).await?;
@@ -61,7 +61,7 @@ impl Etcd {
         }
     }
 
-    /// Host and port.
+    /// Returns host and port of the server.
     fn address(&self) -> String {
         let rest = self.url().split_once("://").map_or("", |(_, rest)| rest);
         rest.split(['/', '?']).next().unwrap_or_default().to_owned()

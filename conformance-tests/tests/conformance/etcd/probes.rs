@@ -1,4 +1,4 @@
-//! What the suite needs beyond the store.
+//! This module has the probes of etcd, which some cases need beyond the store.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl DeleteRecord for Etcd {
     }
 }
 
-/// etcd counts for all clients together, so a namespace that is counted has a server for itself.
+/// etcd counts for all clients together, so each namespace that is counted has its own server.
 #[async_trait]
 impl RoundTrips for Etcd {
     async fn open_counted(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
@@ -63,12 +63,12 @@ impl RoundTrips for Etcd {
         }
     }
 
-    /// The lease is granted first, and then attached to.
+    /// The lease is granted first, and then the keys are attached to it.
     fn acquire_budget(&self) -> u64 {
         2
     }
 
-    /// A keep-alive takes no conditions, so what stands is read first.
+    /// A keep-alive takes no conditions, so the keys are read first.
     fn renew_budget(&self) -> u64 {
         2
     }

@@ -1,4 +1,4 @@
-//! Keys that Leasehold did not write, or that a later version did.
+//! These cases cover keys that Leasehold did not write, or that a later version wrote.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
     let sound = store.take(&name("sound"), TTL).await?;
     let foreign = [
         ("lease/text", "what is this"),
-        // The value has an id, but the key is attached to no etcd lease.
+        // The value has an id, but the key is not attached to an etcd lease.
         ("lease/bare", "01890a5d-ac96-774b-bcce-b302099a8057"),
         ("disabled/list", "[1, 2]"),
         ("disabled/empty", "{}"),

@@ -1,4 +1,4 @@
-//! What is particular to etcd, each on a server of its own.
+//! This module has cases that are specific to etcd, each on its own server.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use super::support::{PATIENCE, TTL, connect, name, namespace};
+use super::support::{LIMIT, TTL, connect, name, namespace};
 use super::{Etcd, client, instances, members, metrics, options, records, start_server, tls};
 use crate::broken::broken;
 use crate::kept;
 
-/// Cases of etcd alone.
+/// These are the cases, each with its name.
 pub(crate) const CASES: &[OwnCase<Etcd>] = &[
     ("own::users_need_their_password_and_the_right_to_the_prefix", |b| Box::pin(users(b))),
     ("own::what_is_no_etcd_is_one_clear_error", |b| Box::pin(no_etcd(b))),
@@ -70,7 +70,7 @@ async fn users(_: Arc<Etcd>) -> CaseResult {
         assert_eq!(error.kind(), kind, "{user}: {error:?}");
         assert!(!format!("{error:?}").contains("secret"), "{error:?}");
     }
-    // The right to the prefix suffices for everything.
+    // Permission to read and write the prefix is sufficient for everything.
     let app = connect(&format!("etcd://app:secret@{address}"), &namespace).await?;
     let mut hints = app.watch().await?;
     let taken = app.take(&name("job"), TTL).await?;
@@ -90,14 +90,14 @@ async fn users(_: Arc<Etcd>) -> CaseResult {
     assert_eq!(app.store().instances().await?.len(), 1);
     app.store().withdraw(here.holder.instance).await?;
     assert_eq!(app.store().instances().await?, []);
-    let hint = timeout(PATIENCE, futures_util::StreamExt::next(&mut hints)).await;
+    let hint = timeout(LIMIT, futures_util::StreamExt::next(&mut hints)).await;
     assert!(hint.is_ok_and(|hint| hint.is_some()));
-    // A token that etcd forgot, as it does after five minutes, is asked for anew.
+    // If etcd has forgotten a token, as it does after five minutes, the store requests a new one.
     server.stop().await?;
     server.start_again().await?;
     let retaken = until_ready(|| app.store().get_grant("job")).await;
     retaken?;
-    // A right that is taken away while the store is open.
+    // This permission is revoked while the store is open.
     let revoke =
         format!("--user root:secret role revoke-permission locks --prefix=true /{namespace}/");
     etcdctl(&server, &revoke).await?;
@@ -106,7 +106,7 @@ async fn users(_: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-/// One attempt at a name, as an operation to repeat.
+/// This is one attempt to acquire a name, which can be repeated.
 trait Attempt {
     async fn get_grant(&self, job: &str) -> leasehold_core::Result<u64>;
 }
@@ -124,7 +124,7 @@ impl Attempt for Arc<dyn LockStore> {
 
 async fn no_etcd(_: Arc<Etcd>) -> CaseResult {
     let namespace = namespace()?;
-    // It answers in another language, closes at once, or says nothing.
+    // The server replies in another protocol, closes at once, or sends nothing.
     for answer in [Some("HTTP/1.1 400 Bad Request\r\n\r\n"), Some(""), None] {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(broken)?;
         let address = listener.local_addr().map_err(broken)?;
@@ -142,20 +142,20 @@ async fn no_etcd(_: Arc<Etcd>) -> CaseResult {
         });
         for user in ["", "u:secret@"] {
             let url = format!("etcd://{user}{address}");
-            let opened = timeout(PATIENCE, connect(&url, &namespace)).await;
+            let opened = timeout(LIMIT, connect(&url, &namespace)).await;
             let error = opened.expect("it ends").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{answer:?}: {error:?}");
             assert!(!format!("{error:?}").contains("secret"), "{error:?}");
         }
         answering.abort();
     }
-    // Nobody listens.
+    // Nothing listens at this port.
     let error = connect("etcd://127.0.0.1:1", &namespace).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     Ok(())
 }
 
-/// Once with one member, and once with three that are all cut off in the same way.
+/// Runs once with one member, and once with three members that are all cut off in the same way.
 async fn silent_connections(backend: Arc<Etcd>) -> CaseResult {
     let cut = async |members: usize| {
         let mut proxies = Vec::new();
@@ -184,15 +184,15 @@ async fn compaction(backend: Arc<Etcd>) -> CaseResult {
     let revision = i64::from(near.take(&name("other"), TTL).await?.token);
     raw.compact(revision, None).await.map_err(broken)?;
     proxy.set(Conduct::Pass);
-    let hint = timeout(PATIENCE, futures_util::StreamExt::next(&mut hints)).await.expect("a hint");
+    let hint = timeout(LIMIT, futures_util::StreamExt::next(&mut hints)).await.expect("a hint");
     assert_eq!(hint, Some(leasehold_core::Hint::Anything));
     near.disable(&name("job"), "upkeep").await?;
-    let hint = timeout(PATIENCE, futures_util::StreamExt::next(&mut hints)).await.expect("a hint");
+    let hint = timeout(LIMIT, futures_util::StreamExt::next(&mut hints)).await.expect("a hint");
     assert!(hint.is_some());
     Ok(())
 }
 
-/// Three members in one container; only the first is reachable from outside.
+/// Three members run in one container, and only the first can be reached from outside.
 const THREE: Image = Image {
     command: &[
         "sh",
@@ -218,7 +218,7 @@ async fn killed_leader(_: Arc<Etcd>) -> CaseResult {
     let held_before = store.take(&name("held"), TTL).await?;
     let told = store.take(&name("told"), TTL).await?;
     store.disable(&told.name, "upkeep").await?;
-    // The first is reached through, so another is to lead.
+    // Clients reach the cluster through the first member, so another one must lead.
     let members = raw.member_list().await.map_err(broken)?;
     let first = members.members().iter().find(|member| member.name() == "m1").expect("m1");
     let mut leader = raw.status().await.map_err(broken)?.leader();
@@ -253,14 +253,15 @@ async fn few_streams(_: Arc<Etcd>) -> CaseResult {
         leases.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: TTL });
     }
     for _ in 0..3 {
-        // Twice at once, so that several requests for one lease are under way.
+        // The batch is sent twice at the same time, so that several requests for one lease are
+        // under way.
         let (one, other) =
             tokio::join!(client.store().renew(&leases), client.store().renew(&leases));
         for outcome in one?.into_iter().chain(other?) {
             extended(outcome);
         }
     }
-    // One that is over is told so, and takes nobody else's answer.
+    // A lease that has ended is reported as lost, and does not get the answer of another lease.
     let gone = RenewOptions { lease: LeaseId::new(), ..leases[0].clone() };
     client.release(&leases[1].name, leases[1].lease).await?;
     let outcomes = client.store().renew(&[gone, leases[1].clone(), leases[2].clone()]).await?;

@@ -1,4 +1,4 @@
-//! What the cases of etcd alone share.
+//! This module has helpers that the cases of etcd share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use leasehold_core::{LockName, Namespace, Result};
 
 use super::options;
 
-/// Longer than any call takes.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// No call takes as long as this.
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
-/// Longer than a case takes.
+/// No case takes as long as this.
 pub(super) const TTL: Duration = Duration::from_secs(400);
 
 pub(super) fn namespace() -> CaseResult<Namespace> {

@@ -1,4 +1,4 @@
-//! Servers that are reached over TLS, each of a case's own.
+//! These cases cover servers that are reached over TLS. Each case starts its own.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use leasehold_core::{Error, ErrorKind, Hint};
 use tokio::time::timeout;
 
 use super::Etcd;
-use super::support::{PATIENCE, TTL, connect, name, namespace};
+use super::support::{LIMIT, TTL, connect, name, namespace};
 use crate::files::Files;
 
 const SECURED: Image = Image {
@@ -48,7 +48,7 @@ impl Secured {
         Ok(secured)
     }
 
-    /// With options whose values are files.
+    /// Returns the URL with options whose values are files.
     fn url(&self, scheme: &str, options: &[(&str, &str)]) -> String {
         let options: Vec<_> = options
             .iter()
@@ -64,23 +64,23 @@ async fn use_lock(url: &str) -> CaseResult {
     let taken = client.take(&name("job"), TTL).await?;
     extended(client.renew(&taken.name, taken.lease, TTL).await?);
     client.give_back(&taken).await?;
-    assert_eq!(timeout(PATIENCE, hints.next()).await?, Some(Hint::Name(taken.name)));
+    assert_eq!(timeout(LIMIT, hints.next()).await?, Some(Hint::Name(taken.name)));
     Ok(())
 }
 
 async fn refusal(url: &str) -> CaseResult<Error> {
-    let opened = timeout(PATIENCE, connect(url, &namespace()?)).await?;
+    let opened = timeout(LIMIT, connect(url, &namespace()?)).await?;
     Ok(opened.expect_err("it cannot be opened"))
 }
 
 pub(super) async fn a_lock_is_had_over_tls(_: Arc<Etcd>) -> CaseResult {
     let server = Secured::start(&[]).await?;
     use_lock(&server.url("etcds", &[("ca", "ca.pem")])).await?;
-    // Naming the authority says that it is TLS.
+    // An option that names the authority turns TLS on.
     use_lock(&server.url("etcd", &[("ca", "ca.pem")])).await?;
     for (url, kind, part) in [
         (server.url("etcds", &[("ca", "other.pem")]), ErrorKind::Denied, "certificate"),
-        // The machine's own authorities have not signed it.
+        // The machine's own authorities have not signed this certificate.
         (server.url("etcds", &[]), ErrorKind::Denied, "certificate"),
         (server.url("etcd", &[]), ErrorKind::Unavailable, "URL"),
         (server.url("etcds", &[("ca", "nowhere.pem")]), ErrorKind::Invalid, "nowhere.pem"),

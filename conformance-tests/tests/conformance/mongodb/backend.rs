@@ -1,4 +1,4 @@
-//! MongoDB as a backend of the suite.
+//! This module defines MongoDB as a backend of the suite.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
@@ -17,7 +17,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::endpoint::Endpoint;
 use crate::broken::broken;
 
-/// A server of one member, which has change streams.
+/// This is a server of one member, which has change streams.
 #[derive(Default)]
 pub(crate) struct MongoDb {
     pub(super) endpoint: AsyncMutex<Option<Arc<Endpoint>>>,
@@ -80,7 +80,7 @@ impl Backend for MongoDb {
             let drop = doc! { "drop": format!("{namespace}_{collection}") };
             match self.database().await?.run_command(drop).await {
                 Ok(_) => {}
-                // There is no such collection.
+                // The collection does not exist.
                 Err(cause) if matches!(&*cause.kind, mongodb::error::ErrorKind::Command(e) if e.code == 26) =>
                     {}
                 Err(cause) => return Err(broken(cause)),

@@ -1,4 +1,4 @@
-//! Where a server is reached, and how one is started.
+//! This module starts a server, and defines its address.
 
 use leasehold_conformance::servers::catalog::{self, MONGODB};
 use leasehold_conformance::servers::{Image, Server, until_ready};
@@ -11,8 +11,8 @@ use crate::broken::broken;
 
 pub(super) const STANDALONE: Image = Image { command: &["--quiet"], ..MONGODB };
 
-/// With users. The public image creates the first from its environment, and wants a key file in a
-/// replica set; so this one stands alone there.
+/// This is a server with users. The public image creates the first user from its environment and
+/// requires a key file in a replica set, so this server is standalone there.
 pub(super) const GUARDED: Image = Image {
     environment: &[
         ("MONGO_INITDB_ROOT_USERNAME", "root"),
@@ -22,7 +22,7 @@ pub(super) const GUARDED: Image = Image {
     ..MONGODB
 };
 
-/// A server and its URL.
+/// This is a server and its URL.
 pub(super) struct Endpoint {
     url: String,
     address: String,
@@ -31,7 +31,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The server that all cases share: the given one or a new one.
+    /// Returns the server that all cases share: the given one or a new one.
     pub(super) async fn shared() -> Result<Self> {
         match MONGODB.given_url() {
             Some(url) => Self::at(url).await,
@@ -39,7 +39,7 @@ impl Endpoint {
         }
     }
 
-    /// A server that runs.
+    /// Returns the endpoint of a server that runs already.
     pub(super) async fn at(url: String) -> Result<Self> {
         let options = ClientOptions::parse(&url).await.map_err(broken)?;
         let address = options.hosts.first().map(ToString::to_string).unwrap_or_default();
@@ -49,7 +49,7 @@ impl Endpoint {
         Ok(Self { url, address, database, server: None })
     }
 
-    /// A server of its own.
+    /// Starts a server for one case.
     pub(super) async fn start(image: &Image) -> Result<Self> {
         let server = Server::start(image).await?;
         let at = Self::at(image.url_at(&server.address())).await?;
@@ -58,7 +58,7 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// Waits for its primary.
+    /// Waits until the server has a primary.
     async fn prepare(&self, image: &Image) -> mongodb::error::Result<()> {
         if let (Some(server), "--replSet") = (&self.server, image.command[0]) {
             catalog::prepare(image, server).await;
@@ -74,12 +74,12 @@ impl Endpoint {
         &self.url
     }
 
-    /// The same by way of another address, such as a proxy's.
+    /// Returns the URL with another address, such as that of a proxy.
     pub(super) fn url_by(&self, address: &str) -> String {
         self.url.replacen(&self.address, address, 1)
     }
 
-    /// The same as another user of that database.
+    /// Returns the URL for another user of that database.
     pub(super) fn url_as(&self, user: &str, password: &str) -> String {
         self.url.replacen("mongodb://", &format!("mongodb://{user}:{password}@"), 1)
     }
@@ -88,7 +88,7 @@ impl Endpoint {
         &self.address
     }
 
-    /// With all rights, and with nothing of the store's in between.
+    /// Returns the database for a client with all permissions, which does not use the store.
     pub(super) fn database(&self) -> &Database {
         &self.database
     }
@@ -97,7 +97,7 @@ impl Endpoint {
         self.server.as_ref().ok_or_else(|| Error::invalid("the server is not ours to stop"))
     }
 
-    /// Which product answers, and its version.
+    /// Returns the name and the version of the server.
     pub(super) async fn version(&self) -> Result<String> {
         let info = doc! { "buildInfo": 1 };
         let info: Document = self.database.run_command(info).await.map_err(broken)?;

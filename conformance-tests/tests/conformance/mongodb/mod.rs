@@ -1,4 +1,5 @@
-//! MongoDB, in a container or given by `LEASEHOLD_TEST_MONGODB_URL`.
+//! This module defines MongoDB as a backend of the suite, in a container or given by
+//! `LEASEHOLD_TEST_MONGODB_URL`.
 
 mod backend;
 mod endpoint;

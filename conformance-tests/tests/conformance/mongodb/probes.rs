@@ -1,4 +1,4 @@
-//! What the suite can do with MongoDB beyond its operations.
+//! This module has the probes of MongoDB, which some cases need beyond the store.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,7 +24,7 @@ use super::endpoint::Endpoint;
 use crate::broken::broken;
 use crate::disposable_server::DisposableServer;
 
-/// A client as an application has one.
+/// Returns a client as an application has one.
 pub(super) async fn application(
     url: &str,
     set: impl FnOnce(&mut ClientOptions),
@@ -57,7 +57,7 @@ impl DeleteRecord for MongoDb {
     }
 }
 
-/// Each command on the collection is a round trip.
+/// Each command on the collection counts as a round trip.
 #[async_trait]
 impl RoundTrips for MongoDb {
     async fn open_counted(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {

@@ -1,4 +1,4 @@
-//! Cases of MongoDB alone.
+//! This module has the cases that are specific to MongoDB.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
 
 mod damage;

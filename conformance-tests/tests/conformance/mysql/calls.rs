@@ -1,5 +1,5 @@
-//! Abandoned calls, heartbeats beside the application's statements, sessions that end while they
-//! are idle, and the number of sessions.
+//! These cases cover abandoned calls, heartbeats beside the application's statements, sessions that
+//! end while they are idle, and the number of sessions.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -22,14 +22,14 @@ use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 use crate::abandoned::{self, Outage};
 
-/// The limit for everything that has no time limit of its own.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// This is the limit for everything that has no time limit of its own.
+const LIMIT: Duration = Duration::from_secs(40);
 
-/// More than the sessions of a store, abandoned calls included, and far fewer than the calls that
-/// are made.
+/// This is more than the sessions of a store, abandoned calls included, and much less than the
+/// number of calls.
 const FEW: usize = 16;
 
-/// An idle time after which a connection is tested before it is used.
+/// This is an idle time after which a connection is tested before it is used.
 const IDLE: Duration = Duration::from_millis(2200);
 
 /// Opens a store on an application's pool.
@@ -69,7 +69,7 @@ impl MySql {
             }
             Ok::<_, Failure>(())
         };
-        timeout(PATIENCE, gone).await.map_err(|_| Failure::new("the killed sessions do not end"))?
+        timeout(LIMIT, gone).await.map_err(|_| Failure::new("the killed sessions do not end"))?
     }
 }
 
@@ -102,7 +102,7 @@ async fn works_again(client: &Client) -> CaseResult {
     let options = client.options(lease, LONG);
     let (job, store) = (name("afterwards"), client.store());
     let work = async { while store.acquire(&job, &options).await.is_err() {} };
-    timeout(PATIENCE, work).await.map_err(|_| Failure::new("the store never works again"))?;
+    timeout(LIMIT, work).await.map_err(|_| Failure::new("the store never works again"))?;
     extended(client.renew(&job, lease, LONG).await?);
     assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::Released);
     Ok(())
@@ -148,7 +148,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
                     }
                 }
             };
-            timeout(PATIENCE, told)
+            timeout(LIMIT, told)
                 .await
                 .map_err(|_| Failure::new("abandoned calls continue to open connections"))?;
         }
@@ -228,9 +228,9 @@ pub(super) async fn abandoned_calls_do_not_count_after_an_outage(
     Ok(())
 }
 
-/// The answer to an acquire is lost after the server has committed it, and the store sends it again
-/// on another connection. The holder must have the token that was granted first, which others may
-/// have seen.
+/// The answer to an acquire is lost after the server has committed it, and the store sends the
+/// acquire again on another connection. The holder must have the token that was granted first,
+/// because others may have seen it.
 pub(super) async fn a_grant_whose_answer_is_lost_keeps_its_token(
     backend: Arc<MySql>,
 ) -> CaseResult {
@@ -257,7 +257,7 @@ pub(super) async fn a_grant_whose_answer_is_lost_keeps_its_token(
             sleep(Duration::from_millis(10)).await;
         }
     };
-    let first = timeout(PATIENCE, committed).await;
+    let first = timeout(LIMIT, committed).await;
     let first = first.map_err(|_| Failure::new("the acquire does not arrive"))??;
     // The connection ends, and new ones work.
     link.proxy.set(Conduct::Pass);
@@ -283,7 +283,7 @@ pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
         }
         Ok::<_, Failure>(client.store().release(&job, taken.lease).await?)
     };
-    let released = timeout(PATIENCE, beats)
+    let released = timeout(LIMIT, beats)
         .await
         .map_err(|_| Failure::new("heartbeats wait behind the application's statements"))??;
     assert_eq!(released, ReleaseOutcome::Released);
@@ -359,7 +359,7 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<MySql>) -> C
             Ok::<_, Failure>(())
         };
         if most > 1 {
-            timeout(PATIENCE * 2, rest)
+            timeout(LIMIT * 2, rest)
                 .await
                 .map_err(|_| Failure::new("idle connections are not closed"))??;
         }

@@ -1,4 +1,4 @@
-//! What can be wrong when a store is opened.
+//! These cases cover errors when a store is opened.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub(super) async fn a_missing_table_is_not_created_when_it_is_required(
 
 pub(super) async fn a_user_who_may_not_create_is_told_so(backend: Arc<MySql>) -> CaseResult {
     let (user, other) = (fresh(), fresh());
-    // Rights to one table of the database let a user choose it.
+    // Permissions on one table of the database let a user choose it.
     backend.connect(backend.url(), &user).await?;
     let url = backend.user_of_table(&user).await?;
     let error = backend.connect(&url, &other).await.expect_err("it may not create");
@@ -113,7 +113,7 @@ pub(super) async fn a_server_that_accepts_no_writes_is_refused(backend: Arc<MySq
     let (_server, root) = start(backend.image, &[]).await?;
     let admin = pool(&root)?;
     let run = |sql: &'static str| sqlx::raw_sql(sql).execute(&admin);
-    // The administrator may write all the same, but not other users.
+    // The administrator may still write, but other users may not.
     run("CREATE USER app IDENTIFIED BY 'secret'; GRANT ALL ON leasehold.* TO app").await?;
     let url = root.replace("root:", "app:");
     let namespace = fresh();
@@ -128,7 +128,8 @@ pub(super) async fn a_server_that_accepts_no_writes_is_refused(backend: Arc<MySq
             assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
             assert!(error.to_string().contains("primary"), "{error}");
         }
-        // As when the primary becomes a replica while the store is open: another may become it.
+        // The primary became a replica while the store was open, and another server may become the
+        // primary.
         let asked = client.options(LeaseId::new(), LONG);
         let asked = client.store().acquire(&name("other"), &asked).await;
         let renewed = client.store().release(&taken.name, taken.lease).await;
@@ -144,20 +145,20 @@ pub(super) async fn a_server_that_accepts_no_writes_is_refused(backend: Arc<MySq
 }
 
 pub(super) async fn what_is_no_mysql_server_is_named(_: Arc<MySql>) -> CaseResult {
-    // A greeting of a protocol that is no more, in a message of the right length.
+    // This greeting has an obsolete protocol version, in a message of the right length.
     let ancient = b"\x14\0\0\0\x099.0.0\0\x08\0\0\0abcdefgh\0";
     let fake_servers = [
         (Conduct::Says(ancient), ErrorKind::Invalid),
         (Conduct::Closes, ErrorKind::Unavailable),
         (Conduct::IsSilent, ErrorKind::Unavailable),
-        // It waits to be spoken to, and so does a client of MySQL's.
+        // Both this server and a client of MySQL wait for the other one to send first.
         (Conduct::HTTP, ErrorKind::Unavailable),
-        // Read as the beginning of a message of MySQL's, these promise more than comes: what Redis
-        // says, and how PostgreSQL ends a conversation that it does not follow.
+        // As the beginning of a MySQL message, these announce more bytes than follow. They are
+        // replies of Redis, and of PostgreSQL to a message that it does not understand.
         (Conduct::Says(b"-ERR unknown command\r\n"), ErrorKind::Unavailable),
         (Conduct::Says(b"E\0\0\0\x0cSFATAL\0\0"), ErrorKind::Unavailable),
     ];
-    // Most are waited for, so all at once.
+    // Most of these take some time, so they run at the same time.
     race(fake_servers.map(|(conduct, kind)| async move {
         let server = FakeServer::start(conduct).await?;
         let url = format!("mysql://app:secret@{}/app", server.address());

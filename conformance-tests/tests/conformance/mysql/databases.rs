@@ -1,4 +1,4 @@
-//! The database in which the tables are.
+//! These cases cover the database in which the tables are.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use sqlx::{AssertSqlSafe, Executor};
 use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 
-/// An application may choose another database on a connection of its pool, such as that of a tenant.
+/// An application may choose another database on a connection of its pool, such as that of a
+/// tenant.
 pub(super) async fn connections_to_other_databases_grant_a_name_once(
     backend: Arc<MySql>,
 ) -> CaseResult {

@@ -1,4 +1,4 @@
-//! The write in the example, which is conditional on the lock's token.
+//! These cases cover the write in the example, which is conditional on the lock's token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +25,8 @@ fn statement(namespace: &str) -> CaseResult<String> {
     Ok(statement.replace("leasehold_locks", &format!("{namespace}_locks")))
 }
 
-/// The holder's write waits for another session's write while its lease runs out: either the lock
-/// is not granted again before the write is done, or the write does not take place.
+/// The holder's write waits for another session's write while its lease expires. Either the lock is
+/// not granted again before the write is done, or the write does not take place.
 pub(super) async fn the_write_of_an_overtaken_holder_does_not_take_place(
     backend: Arc<MySql>,
 ) -> CaseResult {
@@ -75,7 +75,7 @@ pub(super) async fn the_write_of_an_overtaken_holder_does_not_take_place(
             }
         };
         timeout(LONG, waits).await.map_err(|_| Failure::new("the write does not begin"))??;
-        // The statement has evaluated its condition, and now the lease runs out.
+        // The statement has evaluated its condition, and now the lease expires.
         sleep(Duration::from_millis(700)).await;
         let granting = spawn({
             let (next, job) = (next.clone(), job.clone());

@@ -1,5 +1,5 @@
-//! Connections without CLIENT_FOUND_ROWS, as a proxy on the way may leave them: an update that
-//! changes nothing then counts no rows. sqlx always asks for that flag.
+//! These cases cover connections without CLIENT_FOUND_ROWS, as a proxy may leave them. An update
+//! that changes nothing then counts no rows. sqlx always requests that flag.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use tokio::net::{TcpListener, TcpStream};
 use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 
-/// The flag, in the lowest byte of a client's capabilities.
+/// This is the flag, in the lowest byte of a client's capabilities.
 const FOUND_ROWS: u8 = 2;
 
-/// Passes a connection on, with the flag taken out of the client's first packet.
+/// Forwards a connection and removes the flag from the client's first packet.
 async fn without_flag(mut client: TcpStream, server: String) -> std::io::Result<()> {
     let mut server = TcpStream::connect(server).await?;
     let mut greeting = [0; 4096];
     let length = server.read(&mut greeting).await?;
     client.write_all(&greeting[..length]).await?;
-    // Length, number, capabilities.
+    // The head has the length, the number and the capabilities.
     let mut head = [0; 8];
     client.read_exact(&mut head).await?;
     head[4] &= !FOUND_ROWS;
@@ -36,7 +36,7 @@ async fn without_flag(mut client: TcpStream, server: String) -> std::io::Result<
     copy_bidirectional(&mut client, &mut server).await.map(drop)
 }
 
-/// What a store answers, step by step, where it has to tell done from not done.
+/// Checks each answer of a store that must distinguish a change from no change.
 async fn answers(client: &Client) -> CaseResult {
     let (job, lease, ttl) = (name("job"), LeaseId::new(), LONG);
     granted(client.acquire(&job, lease, ttl).await?);
@@ -71,8 +71,8 @@ pub(super) async fn answers_do_not_depend_on_how_rows_are_counted(
     answers(&backend.connect(backend.url(), &namespace).await?).await?;
     backend.clean(&namespace).await?;
 
-    // Over an encrypted connection first: then the server lets the user in over another without
-    // the whole proof of a password, which takes RSA or encryption.
+    // An encrypted connection comes first. After that the server accepts the user over another
+    // connection without the full proof of a password, which requires RSA or encryption.
     backend.connect(backend.url(), &namespace).await?;
     let url = backend.user_of_table(&namespace).await?;
     backend.connect(&url, &namespace).await?;

@@ -1,6 +1,6 @@
-//! MySQL and MariaDB, each in a container or given by URL.
+//! This module defines MySQL and MariaDB as backends of the suite, each in a container or given by
+//! URL.
 
-mod bells;
 mod calls;
 mod connect_errors;
 mod damage;
@@ -16,6 +16,7 @@ mod support;
 mod switch_over;
 mod tls;
 mod tunnel;
+mod user_locks;
 
 use std::sync::{Arc, OnceLock};
 
@@ -33,11 +34,11 @@ use crate::broken::broken;
 
 pub(crate) use specific::CASES;
 
-/// A server.
+/// This is a server of MySQL or MariaDB.
 pub(crate) struct MySql {
     image: &'static Image,
     running: OnceLock<Running>,
-    /// Gone after [`Backend::stop`].
+    /// This is `None` after [`Backend::stop`].
     container: Mutex<Option<Server>>,
 }
 
@@ -46,12 +47,12 @@ struct Running {
     admin: MySqlPool,
 }
 
-/// A few connections that are opened when they are needed.
+/// Returns a pool of a few connections that are opened when they are needed.
 fn pool(url: &str) -> Result<MySqlPool> {
     MySqlPoolOptions::new().max_connections(4).connect_lazy(url).map_err(broken)
 }
 
-/// A server of a case's own, and its URL.
+/// Starts a server for one case, and returns it with its URL.
 async fn start(image: &Image, more: &[&str]) -> Result<(Server, String)> {
     let server = Server::start_with(image, more).await?;
     let url = image.url_at(&server.address());
@@ -69,7 +70,7 @@ async fn ready(url: &str) -> Result<()> {
 }
 
 impl MySql {
-    /// The server of that image.
+    /// Creates the backend of that image.
     pub(crate) fn of(image: &'static Image) -> Self {
         Self { image, running: OnceLock::new(), container: Mutex::new(None) }
     }
@@ -86,19 +87,19 @@ impl MySql {
         &self.running().admin
     }
 
-    /// Host and port, as the URL has them.
+    /// Returns host and port as they are in the URL.
     fn address(&self) -> String {
         let authority = self.url().split('/').nth(2).unwrap_or_default();
         authority.rsplit('@').next().unwrap_or_default().to_owned()
     }
 
-    /// The URL of the same server for another user.
+    /// Returns the URL of the same server for another user.
     fn url_of(&self, user: &str) -> String {
         let rest = self.url().rsplit_once('@').map(|(_, rest)| rest).unwrap_or_default();
         format!("mysql://{user}:secret@{rest}")
     }
 
-    /// For a case that starts servers of its own.
+    /// Ignores the case if it cannot start its own servers.
     fn may_start_servers(&self) -> CaseResult {
         match self.image.given_url() {
             None => Ok(()),
@@ -106,8 +107,9 @@ impl MySql {
         }
     }
 
-    /// The table of the server's sessions. In `information_schema`, MySQL fails to read it while a
-    /// statement of any session has a character beyond utf8mb3; MariaDB has no other.
+    /// Returns the table of the server's sessions. MySQL fails to read the one in
+    /// `information_schema` while a statement of any session has a character beyond utf8mb3, and
+    /// MariaDB has no other one.
     fn process_list(&self) -> &'static str {
         match self.image.name {
             "mysql" => "performance_schema.processlist",
@@ -115,7 +117,7 @@ impl MySql {
         }
     }
 
-    /// The sessions of that user, and what each is doing.
+    /// Returns the sessions of that user, and what each of them does.
     async fn sessions(&self, user: &Namespace) -> CaseResult<Vec<(i64, String)>> {
         let query = format!(
             "SELECT CAST(id AS SIGNED), CAST(COALESCE(info, '') AS CHAR) FROM {} WHERE user = ?",

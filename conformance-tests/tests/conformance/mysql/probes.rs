@@ -1,4 +1,4 @@
-//! What else can be done with MySQL and MariaDB.
+//! This module has the probes of MySQL and MariaDB, which some cases need beyond the store.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl DeleteRecord for MySql {
 }
 
 impl MySql {
-    /// A user who may use the table of that namespace, which exists, and nothing else.
+    /// Creates a user that may use the existing table of that namespace, and nothing else.
     pub(super) async fn user_of_table(&self, namespace: &Namespace) -> Result<String> {
         self.execute(format!(
             "DROP USER IF EXISTS {namespace}; CREATE USER {namespace} IDENTIFIED BY 'secret'; \
@@ -57,9 +57,10 @@ impl MySql {
     }
 }
 
-/// A user of its own sends nothing but what is counted. Preparing is done once per connection, and
-/// sqlx pings a connection after it was given back, when no call waits any more. Nor does a call wait
-/// for its store's bell, which is rung by `DO` on another connection afterwards: no call sends one.
+/// A separate user sends only the statements that are counted. Statements are prepared once per
+/// connection, and sqlx pings a connection after it was returned to the pool, when no call waits
+/// any longer. No call waits for the store's user-level lock either, which is released by `DO` on
+/// another connection afterwards.
 #[async_trait]
 impl RoundTrips for MySql {
     async fn open_counted(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
@@ -70,7 +71,7 @@ impl RoundTrips for MySql {
     }
 
     async fn counted(&self, namespace: &Namespace) -> Result<u64> {
-        // A statement is counted when it ends, which is after its answer was sent, and on a busy
+        // A statement is counted when it ends. That is after its answer was sent, and on a busy
         // machine some time later.
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         let count: i64 = sqlx::query_scalar(
@@ -138,7 +139,7 @@ impl Outages for MySql {
 }
 
 impl MySql {
-    /// A store whose connections go through a proxy.
+    /// Opens a store whose connections go through a proxy.
     pub(super) async fn proxied(&self, namespace: &Namespace) -> Result<ProxiedLink> {
         let address = self.address();
         let proxy = Proxy::start(&address).await.map_err(broken)?;

@@ -1,4 +1,5 @@
-//! Rows: damaged ones, ones that are waited for, and the sessions that read and write them.
+//! These cases cover damaged rows, rows that calls wait for, and the sessions that read and write
+//! rows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,8 +124,8 @@ pub(super) async fn batches_in_opposite_orders_do_not_fail(backend: Arc<MySql>) 
         let taken = client.take(&name(&format!("job {number}")), LONG).await?;
         batch.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: LONG });
     }
-    // An operator's own statement takes the rows' locks in the other order, so that some are rolled
-    // back for the sake of others.
+    // An operator's own statement locks the rows in the other order, so that some statements are
+    // rolled back because of a deadlock.
     let mut disturbing = backend.admin().acquire().await?.detach();
     let backwards =
         format!("SELECT COUNT(*) FROM {namespace}_locks FORCE INDEX (PRIMARY) ORDER BY name DESC");
@@ -132,7 +133,7 @@ pub(super) async fn batches_in_opposite_orders_do_not_fail(backend: Arc<MySql>) 
         let lock = format!("SELECT name FROM ({backwards} FOR UPDATE) AS x");
         let lock = lock.replace("COUNT(*)", "name");
         loop {
-            // It may be the one that is rolled back.
+            // This statement may be the one that is rolled back.
             _ = disturbing.execute(sqlx::raw_sql(AssertSqlSafe(lock.clone()))).await;
             sleep(Duration::from_millis(1)).await;
         }

@@ -1,4 +1,4 @@
-//! The version of the schema, which is in the comment of the table of locks.
+//! These cases cover the version of the schema, which is in the comment of the table of locks.
 
 use std::sync::Arc;
 

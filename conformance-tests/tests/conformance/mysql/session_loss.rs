@@ -1,4 +1,4 @@
-//! Sessions that end, and watches that nobody reads or whose pool is closed.
+//! These cases cover sessions that end, and watches that nobody reads or whose pool is closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 
-/// As long as anything may take that has no time of its own.
-const PATIENCE: Duration = Duration::from_secs(100);
+/// This is the limit for everything that has no time limit of its own.
+const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
@@ -29,17 +29,17 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
         let sessions = backend.sessions(&namespace).await?;
         assert!(!sessions.is_empty(), "the store has sessions");
         for (session, _) in sessions {
-            // It may have ended meanwhile.
+            // The session may have ended in the meantime.
             _ = backend.execute(format!("KILL {session}")).await;
         }
-        // The dead connections are found out one by one.
+        // The store notices the dead connections one by one.
         let recovery = async {
             while let Err(error) = client.store().renew_one(&name("job"), lease, LONG).await {
                 assert!(error.is_transient(), "{error:?}");
             }
         };
-        timeout(PATIENCE, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
-        // Heartbeats have a connection of their own; a read finds out about the one for calls.
+        timeout(LIMIT, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
+        // Heartbeats have a connection of their own. A read notices that the one for calls is dead.
         client.store().get(&name("job")).await?;
         let changed = name(&format!("changed {round}"));
         client.disable(&changed, "upkeep").await?;
@@ -51,7 +51,7 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
             }
             panic!("the watch ended");
         };
-        timeout(PATIENCE, told).await.map_err(|_| Failure::new("the watch is dead"))?;
+        timeout(LIMIT, told).await.map_err(|_| Failure::new("the watch is dead"))?;
     }
     backend.clean(&namespace).await?;
     Ok(())
@@ -59,13 +59,13 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
 
 pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
-    // Of one connection: a watch that kept it would keep all others out.
+    // The pool has one connection, so a watch that kept it would block all other calls.
     let pool = sqlx::mysql::MySqlPoolOptions::new().max_connections(1);
     let pool = pool.connect(backend.url()).await?;
     let store = MySqlStore::from_pool(pool, &options(&namespace, Schema::Create)).await?;
     let client = Client::new(Arc::new(store));
     let mut unread = client.watch().await?;
-    // Read for once, and left in the middle of a look or of a pause.
+    // The watch is read once, and then left in the middle of a read or of a pause.
     for pause in [1, 160, 190, 230] {
         _ = timeout(Duration::from_millis(pause), unread.next()).await;
         let taken = client.take(&name("job"), LONG).await?;
@@ -75,12 +75,12 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<MySql>) 
         let job = name(&format!("job {number}"));
         client.disable(&job, "upkeep").await?;
     }
-    // Most were signalled longer ago than a look reaches back.
+    // Most changes are older than the interval that a read covers.
     sleep(Duration::from_secs(3)).await;
     let last = name("last");
     client.disable(&last, "upkeep").await?;
     let told = async { while unread.next().await != Some(Hint::Name(last.clone())) {} };
-    timeout(PATIENCE, told).await.map_err(|_| Failure::new("the watch is dead"))?;
+    timeout(LIMIT, told).await.map_err(|_| Failure::new("the watch is dead"))?;
     backend.clean(&namespace).await?;
     Ok(())
 }
@@ -94,17 +94,17 @@ pub(super) async fn a_closed_pool_ends_the_watch(backend: Arc<MySql>) -> CaseRes
     let client = Client::new(Arc::new(store));
     let mut hints = client.watch().await?;
     client.take(&name("job"), LONG).await?;
-    timeout(PATIENCE, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
+    timeout(LIMIT, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
     let end = async { while hints.next().await.is_some() {} };
-    timeout(PATIENCE, end).await.map_err(|_| Failure::new("the watch goes on"))?;
-    // Its bell is not kept any longer, though the store is there.
+    timeout(LIMIT, end).await.map_err(|_| Failure::new("the watch continues"))?;
+    // Its user-level lock is no longer held, although the store still exists.
     let gone = async {
         while !backend.sessions(&namespace).await?.is_empty() {
             sleep(Duration::from_millis(50)).await;
         }
         Ok::<_, Failure>(())
     };
-    timeout(PATIENCE, gone).await.map_err(|_| Failure::new("a connection stays open"))??;
+    timeout(LIMIT, gone).await.map_err(|_| Failure::new("a connection stays open"))??;
     assert!(client.store().watch().await.is_err());
     let options = client.options(LeaseId::new(), LONG);
     let error = client.store().acquire(&name("job"), &options).await.expect_err("closed");

@@ -1,15 +1,15 @@
-//! The cases of MySQL and MariaDB alone.
+//! This module lists the cases that are specific to MySQL and MariaDB.
 
 use leasehold_conformance::OwnCase;
 
 use super::{
-    MySql, bells, calls, connect_errors, damage, databases, fence, found_rows_flag, rows, schema,
-    session_loss, switch_over, tls,
+    MySql, calls, connect_errors, damage, databases, fence, found_rows_flag, rows, schema,
+    session_loss, switch_over, tls, user_locks,
 };
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
-        /// The cases, each with its name.
+        /// These are the cases, each with its name.
         pub(crate) const CASES: &[OwnCase<MySql>] = &[
             $($((
                 concat!("own::", stringify!($case)),
@@ -64,7 +64,7 @@ cases! {
     tls:
         a_lock_is_had_over_tls,
         a_server_that_is_not_to_be_trusted_is_refused;
-    bells:
+    user_locks:
         a_release_wakes_a_waiter_long_before_it_polls,
         a_bell_rings_after_the_release_and_not_before,
         without_a_bell_nobody_asks_all_the_time,

@@ -1,4 +1,4 @@
-//! What the cases of MySQL and MariaDB alone share.
+//! This module has helpers that the cases of MySQL and MariaDB share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use leasehold_core::{LockName, Namespace, Result};
 
 use super::{MySql, options};
 
-/// A namespace that no other case uses.
+/// Returns a namespace that no other case uses.
 pub(super) fn fresh() -> Namespace {
     Namespace::new(format!("own_{:016x}", fastrand::u64(..))).expect("it is one")
 }
@@ -19,11 +19,11 @@ pub(super) fn name(name: &str) -> LockName {
     LockName::new(name).expect("it is one")
 }
 
-/// Longer than a case takes.
+/// No case takes as long as this.
 pub(super) const LONG: Duration = Duration::from_secs(400);
 
 impl MySql {
-    /// Opens that namespace by that URL.
+    /// Opens a client of that namespace by that URL.
     pub(super) async fn connect(&self, url: &str, namespace: &Namespace) -> Result<Client> {
         let store = MySqlStore::connect(url, &options(namespace, Schema::Create)).await?;
         Ok(Client::new(Arc::new(store)))

@@ -1,4 +1,4 @@
-//! A switch-over after which the old primary stays up but accepts no more writes.
+//! These cases cover a switch-over after which the old primary still runs but accepts no writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{MySql, options, pool, start};
 
-/// The limit for everything that has no time limit of its own.
-const PATIENCE: Duration = Duration::from_secs(100);
+/// This is the limit for everything that has no time limit of its own.
+const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     backend: Arc<MySql>,
@@ -25,7 +25,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     backend.may_start_servers()?;
     let (old, old_url) = start(backend.image, &[]).await?;
     let (admin, namespace) = (pool(&old_url)?, fresh());
-    // The same table and user on both; the user may not write where `read_only` is on.
+    // Both servers have the same table and user. The user may not write while `read_only` is on.
     backend.open(&namespace).await?;
     let url = backend.user_of_table(&namespace).await?;
     MySqlStore::connect(&old_url, &options(&namespace, Schema::Create)).await?;
@@ -63,7 +63,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
         client.renew(&taken.name, taken.lease, LONG).await?;
         leases.push(taken);
     }
-    // Each waits for the other's release.
+    // Each client waits for the other's release.
     for (client, other) in clients.iter().zip(leases.iter().rev()) {
         held(client.acquire(&other.name, LeaseId::new(), LONG).await?);
     }
@@ -72,7 +72,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     let upkeep = DisableOptions { reason: Reason::new("upkeep")?, by: None };
     for (client, taken) in clients.iter().zip(leases) {
         let store = client.store();
-        // Even the first call follows, and no call returns an error.
+        // Even the first call reaches the new primary, and no call returns an error.
         lost(store.renew_one(&taken.name, taken.lease, LONG).await?);
         for _ in 0..6 {
             let lease = LeaseId::new();
@@ -82,10 +82,10 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
             store.enable(&taken.name).await?;
             store.release(&taken.name, lease).await?;
         }
-        // While it is held, a connection announces its release.
+        // While the name is held, a connection can announce its release.
         client.take(&taken.name, LONG).await?;
     }
-    // The connections for user-level locks follow too.
+    // The connections for user-level locks also move to the new primary.
     let at_the_old_one = async || -> CaseResult<i64> {
         let query = format!("SELECT COUNT(*) FROM {} WHERE user = ?", backend.process_list());
         let count = sqlx::query_scalar(AssertSqlSafe(query)).bind(namespace.as_str());
@@ -97,9 +97,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
         }
         CaseResult::Ok(())
     };
-    timeout(PATIENCE, gone)
-        .await
-        .map_err(|_| Failure::new("a session stays with the old one"))??;
+    timeout(LIMIT, gone).await.map_err(|_| Failure::new("a session stays with the old one"))??;
     drop(watches);
     backend.clean(&namespace).await?;
     Ok(())

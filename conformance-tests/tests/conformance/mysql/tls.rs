@@ -1,4 +1,4 @@
-//! Servers that are reached over TLS, each of a case's own.
+//! These cases cover servers that are reached over TLS. Each case starts its own.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::support::{LONG, fresh, name};
 use super::{MySql, options, ready};
 use crate::broken::broken;
 
-/// A server with a certificate, and the files that a client's URL names.
+/// This is a server with a certificate, and the files that a client's URL names.
 struct Secured {
     _server: Server,
     url: String,
@@ -48,7 +48,7 @@ impl Secured {
         Ok(Self { _server: server, url, files })
     }
 
-    /// The server's URL for a client that trusts that authority.
+    /// Returns the server's URL for a client that trusts that authority.
     fn url_for(&self, mode: &str, authority: &str) -> String {
         let file = self.files.path().join(authority);
         format!("{}?ssl-mode={mode}&ssl-ca={}", self.url, file.display())
@@ -60,7 +60,7 @@ impl Secured {
     }
 }
 
-/// What the sessions of a store's pool are encrypted with; nothing if they are not.
+/// Returns the cipher of the sessions of a store's pool, or nothing if they are not encrypted.
 async fn cipher(store: &MySqlStore) -> CaseResult<String> {
     let query = "SHOW SESSION STATUS LIKE 'Ssl_cipher'";
     let (_, cipher): (String, String) = sqlx::query_as(query).fetch_one(store.pool()).await?;
@@ -74,7 +74,8 @@ pub(super) async fn a_lock_is_had_over_tls(backend: Arc<MySql>) -> CaseResult {
         server.url_for("VERIFY_IDENTITY", "ca.pem"),
         by_name,
         server.url_for("VERIFY_CA", "ca.pem"),
-        // Without a mode it is encrypted if that is offered, whoever offers it.
+        // Without a mode the connection is encrypted if the server offers that, and any server is
+        // accepted.
         server.url.clone(),
     ] {
         let store = MySqlStore::connect(&url, &options(&fresh(), Schema::Create)).await?;
@@ -84,7 +85,7 @@ pub(super) async fn a_lock_is_had_over_tls(backend: Arc<MySql>) -> CaseResult {
         client.give_back(&taken).await?;
         assert!(!cipher(&store).await?.is_empty(), "{url}");
     }
-    // Not encrypted, it is not let in.
+    // The server refuses a connection that is not encrypted.
     let error = server.refusal(&format!("{}?ssl-mode=DISABLED", server.url)).await;
     assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
     assert!(error.to_string().contains("ssl-mode"), "{error}");
@@ -112,8 +113,8 @@ pub(super) async fn a_server_that_is_not_to_be_trusted_is_refused(
     let missing = server.refusal(&server.url_for("VERIFY_CA", "nowhere.pem")).await;
     assert_eq!(missing.kind(), ErrorKind::Invalid, "{missing:?}");
     assert!(missing.to_string().contains("ssl-ca"), "{missing}");
-    // Another name does no harm where it is not looked at. The container's port is open at one
-    // address of the loopback interface only, on some machines.
+    // A wrong host name does no harm if it is not checked. On some machines the container's port is
+    // open only at one address of the loopback interface.
     if let Err(error) = url::open(&right_authority, &OpenOptions::default()).await {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     }

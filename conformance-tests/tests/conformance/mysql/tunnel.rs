@@ -1,5 +1,5 @@
-//! Provides a Unix socket and an IPv6 address for a server, since those of a container cannot be
-//! reached from here.
+//! Provides a Unix socket and an IPv6 address for a server, because those of a container cannot be
+//! reached from outside.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Addresses that are not a host and a port.
+//! These cases cover addresses that are not a host and a port.
 
 use std::sync::Arc;
 

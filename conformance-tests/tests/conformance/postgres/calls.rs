@@ -1,5 +1,5 @@
-//! Abandoned calls, heartbeats beside the application's statements, sessions that end while they
-//! are idle, and the number of sessions.
+//! These cases cover abandoned calls, heartbeats beside the application's statements, sessions that
+//! end while they are idle, and the number of sessions.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
@@ -20,11 +20,11 @@ use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 use crate::abandoned::{self, Outage};
 
-/// The limit for everything that has no time limit of its own.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// This is the limit for everything that has no time limit of its own.
+const LIMIT: Duration = Duration::from_secs(40);
 
-/// More than the sessions of a store, abandoned calls included, and far fewer than the calls that
-/// are made.
+/// This is more than the sessions of a store, abandoned calls included, and much less than the
+/// number of calls.
 const FEW: i64 = 14;
 
 impl Postgres {
@@ -85,7 +85,7 @@ async fn works_again(client: &Client) -> CaseResult {
     let options = client.options(lease, LONG);
     let (job, store) = (name("afterwards"), client.store());
     let work = async { while store.acquire(&job, &options).await.is_err() {} };
-    timeout(PATIENCE, work).await.map_err(|_| Failure::new("the store never works again"))?;
+    timeout(LIMIT, work).await.map_err(|_| Failure::new("the store never works again"))?;
     extended(client.renew(&job, lease, LONG).await?);
     assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::Released);
     Ok(())
@@ -131,7 +131,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
                     }
                 }
             };
-            timeout(PATIENCE, told)
+            timeout(LIMIT, told)
                 .await
                 .map_err(|_| Failure::new("abandoned calls continue to open connections"))?;
         }
@@ -211,7 +211,7 @@ pub(super) async fn abandoned_calls_do_not_count_after_an_outage(
     Ok(())
 }
 
-/// The session settings that make the connections of a pool suitable are made by the pool itself.
+/// The pool itself makes the session settings that make its connections suitable.
 pub(super) async fn heartbeats_use_the_pool_while_their_own_connection_does_not_serve(
     backend: Arc<Postgres>,
 ) -> CaseResult {
@@ -245,7 +245,7 @@ pub(super) async fn heartbeats_use_the_pool_while_their_own_connection_does_not_
         };
         let taken = client.take(&name("job"), LONG).await?;
         let before = session().await?;
-        // The first ones find out at the same time.
+        // The first renewals notice it at the same time.
         let renewals = (0..3).map(|_| {
             let (client, job, lease) = (client.clone(), taken.name.clone(), taken.lease);
             async move {
@@ -280,7 +280,7 @@ pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
         }
         Ok::<_, Failure>(client.store().release(&job, taken.lease).await?)
     };
-    let released = timeout(PATIENCE, beats)
+    let released = timeout(LIMIT, beats)
         .await
         .map_err(|_| Failure::new("heartbeats wait behind the application's statements"))??;
     assert_eq!(released, ReleaseOutcome::Released);
@@ -352,7 +352,7 @@ pub(super) async fn sessions_that_end_while_idle_cost_no_call(
                 }
                 Ok::<_, Failure>(())
             };
-            timeout(PATIENCE, gone)
+            timeout(LIMIT, gone)
                 .await
                 .map_err(|_| Failure::new("the idle sessions do not end"))??;
             let store = client.store();
@@ -397,7 +397,7 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<Postgres>) -
             Ok::<_, Failure>(())
         };
         if most > 1 {
-            timeout(PATIENCE * 2, rest)
+            timeout(LIMIT * 2, rest)
                 .await
                 .map_err(|_| Failure::new("idle connections are not closed"))??;
         }

@@ -1,4 +1,4 @@
-//! What can be wrong when a store is opened.
+//! These cases cover errors when a store is opened.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ pub(super) async fn a_session_without_writes_is_refused(backend: Arc<Postgres>) 
     let error = backend.connect(&url, &namespace).await.expect_err("it accepts no writes");
     assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
     assert!(error.to_string().contains("primary"), "{error}");
-    // As when the primary becomes a replica while the store is open.
+    // The primary became a replica while the store was open.
     let pool = super::pool(backend.url())?;
     let store =
         PostgresStore::from_pool(pool.clone(), &options(&namespace, Schema::Require)).await?;
@@ -136,7 +136,7 @@ pub(super) async fn a_foreign_table_is_left_alone(backend: Arc<Postgres>) -> Cas
         let kind = if what == "a view" { "VIEW" } else { "TABLE" };
         backend.execute(format!("DROP {kind} {table}")).await?;
     }
-    // Columns more do no harm, unless they must be filled.
+    // Additional columns do no harm, unless an insert must give them a value.
     let namespace = fresh();
     backend
         .execute(format!(
@@ -185,8 +185,8 @@ pub(super) async fn the_search_path_says_where_the_table_is(backend: Arc<Postgre
 }
 
 pub(super) async fn what_is_no_postgres_server_is_named(_: Arc<Postgres>) -> CaseResult {
-    // What MySQL greets with, and what HTTP and Redis answer; an encrypted connection is refused
-    // first by 'N', and an end comes in the middle of a message.
+    // These are the greeting of MySQL and the replies of HTTP and Redis. The fake server first
+    // refuses an encrypted connection with 'N', and it also ends one in the middle of a message.
     let mysql = b"\x4a\0\0\0\x0a8.4.0\0\x08\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xdf\x15\0";
     let fake_servers = [
         (Conduct::Says(mysql), ErrorKind::Invalid),

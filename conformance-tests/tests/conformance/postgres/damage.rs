@@ -1,4 +1,4 @@
-//! Damaged rows: they hide no other name, and are not pruned.
+//! These cases cover damaged rows: they hide no other name, and are not pruned.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! An asynchronous standby, and what a failover to it loses.
+//! These cases cover an asynchronous standby, and the writes that a failover to it loses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use sqlx::AssertSqlSafe;
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options, pool, ready, start};
 
-/// A copy of the server at the address that follows the command, kept up to date by streaming.
-/// A standby must allow as many connections as its primary.
+/// This is a copy of the server whose address follows the command. Streaming keeps it up to date. A
+/// standby must allow as many connections as its primary.
 const STANDBY: Image = Image {
     command: &[
         "sh",
@@ -50,7 +50,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Waits until the standby has what the primary has.
+    /// Waits until the standby has everything that the primary has.
     async fn caught_up(&self) -> CaseResult {
         let here = sqlx::query_scalar::<_, String>("SELECT pg_current_wal_lsn()::text");
         let here = here.fetch_one(&pool(&self.primary.1)?).await?;
@@ -79,7 +79,7 @@ pub(super) async fn tokens_grow_though_a_failover_lost_the_last_grant(
     pair.primary.0.stop().await?;
     pair.on_standby("SELECT pg_promote()").await?;
     let standby = backend.connect(&pair.standby.1, &namespace).await?;
-    // The last grant is lost, and its holder told so; the lease before it is in force once more.
+    // The last grant is lost, and its holder is told. The earlier lease is in force again.
     lost(standby.renew(&job, last.lease, LONG).await?);
     standby.give_back(&first).await?;
     let next = granted(standby.acquire(&job, LeaseId::new(), Duration::from_secs(5)).await?);

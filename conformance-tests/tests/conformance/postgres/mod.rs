@@ -1,4 +1,4 @@
-//! PostgreSQL, in a container or given by URL.
+//! This module defines PostgreSQL as a backend of the suite, in a container or given by URL.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
 
@@ -36,14 +36,14 @@ use crate::broken::broken;
 
 pub(crate) use specific::CASES;
 
-/// Faster, and enough room to count the statements of every case.
+/// These settings make the server faster, and let it count the statements of every case.
 const SETTINGS: &[&str] = &["-c", "fsync=off", "-c", "pg_stat_statements.max=20000"];
 
-/// A server.
+/// This is a server of PostgreSQL.
 #[derive(Default)]
 pub(crate) struct Postgres {
     running: OnceLock<Running>,
-    /// Gone after [`Backend::stop`].
+    /// This is `None` after [`Backend::stop`].
     container: Mutex<Option<Server>>,
 }
 
@@ -52,12 +52,12 @@ struct Running {
     admin: PgPool,
 }
 
-/// A few connections that are opened when they are needed.
+/// Returns a pool of a few connections that are opened when they are needed.
 fn pool(url: &str) -> Result<PgPool> {
     PgPoolOptions::new().max_connections(4).connect_lazy(url).map_err(broken)
 }
 
-/// A server of a case's own, and its URL.
+/// Starts a server for one case, and returns it with its URL.
 async fn start(more: &[&str]) -> Result<(Server, String)> {
     let server = Server::start_with(&POSTGRES, more).await?;
     let url = POSTGRES.url_at(&server.address());
@@ -87,25 +87,26 @@ impl Postgres {
         &self.running().admin
     }
 
-    /// Host and port, as the URL has them.
+    /// Returns host and port as they are in the URL.
     fn address(&self) -> String {
         let authority = self.url().split('/').nth(2).unwrap_or_default();
         authority.rsplit('@').next().unwrap_or_default().to_owned()
     }
 
-    /// The URL of the same server for another user, or by another way.
+    /// Returns the URL of the same server for another user or with another address.
     fn url_of(&self, user: &str) -> String {
         let rest = self.url().rsplit_once('@').map(|(_, rest)| rest).unwrap_or_default();
         format!("postgres://{user}:secret@{rest}")
     }
 
-    /// The URL with one more option.
+    /// Returns the URL with one more option.
     fn url_with(&self, option: &str) -> String {
         let separator = if self.url().contains('?') { '&' } else { '?' };
         format!("{}{separator}{option}", self.url())
     }
 
-    /// For a case that starts containers of its own, whose image has to have that program.
+    /// Ignores the case if it cannot start its own containers, or if the image does not have that
+    /// program.
     async fn needs(&self, program: &str) -> CaseResult {
         match &*self.container.lock().await {
             None => Err(Failure::ignored("a server given by URL is not started or stopped")),
@@ -143,7 +144,8 @@ impl Backend for Postgres {
             let (server, url) = start(SETTINGS).await?;
             *self.container.lock().await = Some(server);
             self.know(url)?;
-            // Without optimization, clients take long to prove that they know a password (since 16).
+            // Without this setting, clients in debug builds take long to prove that they know a
+            // password (since 16).
             let cheap = "SET scram_iterations = 1; ALTER ROLE postgres PASSWORD 'secret'";
             _ = self.execute(cheap).await;
         }

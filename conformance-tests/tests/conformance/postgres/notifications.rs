@@ -1,4 +1,4 @@
-//! Notifications that the server refuses, and a listener whose password changes.
+//! These cases cover notifications that the server refuses, and a listener whose password changes.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options, pool, start};
 
-/// Release, disable and enable, once each.
+/// Asserts that release, disable and enable work.
 async fn assert_changes(client: &Client) -> CaseResult {
     let job = name("job");
     let (taken, store) = (client.take(&job, LONG).await?, client.store());
@@ -88,7 +88,7 @@ pub(super) async fn the_listener_uses_the_password_of_the_pool(
     let mut hints = store.watch().await?;
     let job = name("job");
     // A watch that cannot listen sends `Hint::Anything`.
-    let heard = async |hints: &mut leasehold_core::HintStream| {
+    let hinted = async |hints: &mut leasehold_core::HintStream| {
         let wait = async {
             loop {
                 operator.give_back(&operator.take(&job, LONG).await?).await?;
@@ -99,7 +99,7 @@ pub(super) async fn the_listener_uses_the_password_of_the_pool(
         };
         timeout(LONG / 2, wait).await.map_err(|_| Failure::new("the watch does not listen"))?
     };
-    heard(&mut hints).await?;
+    hinted(&mut hints).await?;
     backend.execute(format!("ALTER ROLE {namespace} PASSWORD 'rotated'")).await?;
     pool.set_connect_options(pool.connect_options().as_ref().clone().password("rotated"));
     backend
@@ -112,7 +112,7 @@ pub(super) async fn the_listener_uses_the_password_of_the_pool(
         .await
         .is_ok_and(|hint| hint != Some(Hint::Anything))
     {}
-    heard(&mut hints).await?;
+    hinted(&mut hints).await?;
     store.pool().close().await;
     backend.execute(format!("DROP OWNED BY {namespace}")).await?;
     backend.clean(&namespace).await?;

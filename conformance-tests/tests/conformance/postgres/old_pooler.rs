@@ -1,4 +1,5 @@
-//! A pooler that refuses settings of the session, as PgBouncer before 1.20 and RDS Proxy do.
+//! These cases cover a pooler that refuses settings of the session, as PgBouncer before 1.20 and
+//! RDS Proxy do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
 /// Refuses a session whose startup message has the parameter `options`, even an empty one, and
-/// passes on all others.
+/// forwards all others.
 async fn serve(
     mut client: TcpStream,
     server: String,
@@ -65,7 +66,7 @@ pub(super) async fn a_pooler_that_refuses_settings_of_the_session_serves(
     let taken = client.take(&name("job"), LONG).await?;
     let known = refused.load(Ordering::Relaxed);
     assert!(known > 0, "the pooler is asked");
-    // From then on the settings are not sent.
+    // From then on the store does not send the settings.
     race((0..20).map(|_| {
         let (client, taken) = (client.clone(), taken.clone());
         async move {

@@ -1,4 +1,4 @@
-//! PgBouncer, between a store and its server.
+//! These cases cover PgBouncer between a store and its server.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -22,10 +22,11 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
-/// The configuration that the documentation page of PostgreSQL describes.
+/// This is the configuration that the documentation page of PostgreSQL describes.
 const TRANSACTIONS: &str = "pool_mode=transaction max_prepared_statements=100 default_pool_size=4";
 
-/// Starts server and pooler in one container, if the image has both. The pooler's settings follow.
+/// Starts a server and a pooler in one container, if the image has both. The pooler's settings
+/// follow.
 const POOLED: Image = Image {
     port: 6432,
     command: &[
@@ -70,7 +71,7 @@ impl Pooled {
         Ok(Client::new(Arc::new(self.open(namespace).await?)))
     }
 
-    /// Executes a statement with the simple protocol, as everything here.
+    /// Executes a statement with the simple protocol, as all statements here.
     async fn execute(&self, sql: &str) -> sqlx::Result<()> {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.admin).await?;
         Ok(())
@@ -112,7 +113,7 @@ pub(super) async fn a_pooler_of_transactions_serves(backend: Arc<Postgres>) -> C
     let pooled = Pooled::start(&backend, TRANSACTIONS).await?;
     let namespace = fresh();
     let clients = [pooled.client(&namespace).await?, pooled.client(&namespace).await?];
-    // Each statement may meet another of the server's sessions.
+    // Each statement may run on another session of the server.
     race((0..16).map(|contender| {
         let client = clients[contender % 2].clone();
         async move {
@@ -236,8 +237,8 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
         })
         .collect::<Result<_>>()?;
     let acquires = || pooled.calls("WITH standing AS%INSERT INTO%ON CONFLICT%lease = excluded%");
-    // The holder asked for each name, and on a busy machine it may take some time until each waiter
-    // did and the hint that the watch begins with was followed.
+    // The holder asked for each name. On a busy machine it may take some time until each waiter has
+    // asked, and until the hint with which the watch begins has been handled.
     let mut before = 0;
     while before < 2 * i64::try_from(WAITERS)? || before != acquires().await? {
         before = acquires().await?;
@@ -245,7 +246,7 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
     }
     polled(&pooled, 4).await?;
     assert_eq!(acquires().await?, before, "waiters ask though nothing has changed");
-    // The hint at a change has the name, and only waiters for that name get it.
+    // The hint about a change has the name, and only waiters for that name get it.
     holder.give_back(&leases[7]).await?;
     let mut waiting = waiting;
     let token = waiting.remove(7).join().await?;
@@ -284,9 +285,9 @@ pub(super) async fn queries_of_a_pooled_watch_do_not_fill_the_server(
     let mut transaction = pooled.admin.begin().await?;
     let lock = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", store.table());
     sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *transaction).await?;
-    // As many calls as may be abandoned: further ones are refused without being sent.
+    // As many calls are abandoned as may be: further ones are refused without being sent.
     while timeout(Duration::from_millis(1_500), client.store().get(&job)).await.is_err() {}
-    // A query is given up after ten seconds.
+    // A query times out after ten seconds.
     sleep(Duration::from_secs(45)).await;
     let query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
                  AND query LIKE 'SELECT l.name, l.lease::text AS lease, l.disabled%'";
@@ -306,7 +307,7 @@ pub(super) async fn a_pooler_that_mixes_up_statements_is_refused(
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
         assert!(error.to_string().contains("max_prepared_statements"), "{error}");
     }
-    // Nothing is left on its sessions.
+    // The store has left nothing on the pooler's sessions.
     assert_eq!(pooled.number("SELECT count(*) FROM pg_prepared_statements").await?, 0);
     Ok(())
 }

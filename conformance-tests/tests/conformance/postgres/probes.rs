@@ -1,4 +1,4 @@
-//! What else can be done with PostgreSQL.
+//! This module has the probes of PostgreSQL, which some cases need beyond the store.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl DeleteRecord for Postgres {
 }
 
 impl Postgres {
-    /// A user who may use the table of that namespace, which exists, and nothing else.
+    /// Creates a user that may use the existing table of that namespace, and nothing else.
     pub(super) async fn user_of_table(&self, namespace: &Namespace) -> Result<String> {
         self.execute(format!("DROP OWNED BY {namespace}; DROP ROLE {namespace};")).await.ok();
         self.execute(format!(
@@ -59,7 +59,7 @@ impl Postgres {
     }
 }
 
-/// A user of its own sends nothing but what is counted, transactions' ends included.
+/// A separate user sends only the statements that are counted, including the ends of transactions.
 #[async_trait]
 impl RoundTrips for Postgres {
     async fn open_counted(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
@@ -132,7 +132,7 @@ impl Outages for Postgres {
 }
 
 impl Postgres {
-    /// A store whose connections go through a proxy.
+    /// Opens a store whose connections go through a proxy.
     pub(super) async fn proxied(&self, namespace: &Namespace) -> Result<ProxiedLink> {
         let address = self.address();
         let proxy = Proxy::start(&address).await.map_err(broken)?;

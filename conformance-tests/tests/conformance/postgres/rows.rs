@@ -1,4 +1,4 @@
-//! The rows of the table, and who waits for them.
+//! These cases cover the rows of the table, and the calls that wait for them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<Postgres>
         let update = format!("UPDATE {namespace}_locks SET {damage} WHERE name = '{job}'");
         backend.execute(update.clone()).await?;
         let told = client.store().get(&job).await?.and_then(|record| record.corrupt);
-        // One whose end was overwritten is over, as far as anybody can tell.
+        // If the end of a lease was overwritten, the lease counts as expired.
         let refused = match damage.contains("-9223372036854775808") {
             true => None,
             false => client.acquire(&job, LeaseId::new(), LONG).await.err(),
@@ -74,8 +74,8 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<Postgres>
     Ok(())
 }
 
-/// Keeps the row locked until the lease is over, and then rolls back, so that PostgreSQL does not
-/// look at the conditions again. The task returns the moment before that.
+/// Keeps the row locked until the lease has expired, and then rolls back, so that PostgreSQL does
+/// not evaluate the conditions again. The task returns the time before that.
 async fn lock_past_the_end(
     backend: &Postgres,
     namespace: &Namespace,
@@ -124,7 +124,7 @@ pub(super) async fn a_grant_counts_from_when_it_was_made(backend: Arc<Postgres>)
     let locked = lock_past_the_end(&backend, &namespace, false).await?;
     let taken = client.take(&job, LONG).await?;
     let waited_until = locked.join().await?;
-    // If the lease counted from the request, less of it would be left, by the duration of the wait.
+    // If the lease counted from the request, the wait would be subtracted from what is left.
     let lease = client.lease_of(&job).await?.expect("the lease is in force");
     let least = LONG.saturating_sub(waited_until.elapsed() + CLOCK_TOLERANCE);
     assert!(lease.left >= least, "{:?} is left, {least:?} at least", lease.left);
@@ -197,7 +197,7 @@ pub(super) async fn a_name_that_is_held_is_asked_for_without_a_write(
         Ok::<[String; 3], sqlx::Error>([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?])
     };
     let before = version().await?;
-    // Nor does it wait for who has the row locked.
+    // The call does not wait for the session that has locked the row either.
     let mut transaction = backend.admin().begin().await?;
     let lock = format!("SELECT FROM {namespace}_locks FOR UPDATE");
     transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
@@ -223,7 +223,7 @@ pub(super) async fn a_lease_told_to_end_is_so_even_if_the_clock_goes_back(
     let taken = client.take(&job, Duration::from_millis(300)).await?;
     sleep(Duration::from_millis(600)).await;
     client.disable(&job, "upkeep").await?;
-    // What the record looks like when the clock is set back.
+    // This is how the record looks after the clock was set back.
     let back = format!("UPDATE {namespace}_locks SET expires_at = expires_at + 100000000");
     backend.execute(back).await?;
     let (reason, _) = not_extended(client.renew(&job, taken.lease, LONG).await?);
@@ -248,7 +248,7 @@ pub(super) async fn a_disable_in_the_same_instant_wins(backend: Arc<Postgres>) -
     let mut transaction = backend.admin().begin().await?;
     let disable = format!("UPDATE {namespace}_locks SET disabled_reason = 'x', disabled_at = 1");
     transaction.execute(sqlx::raw_sql(AssertSqlSafe(disable))).await?;
-    // It sees the name free, and waits for the row.
+    // The call finds the name free, and waits for the row.
     let asking = spawn({
         let (client, job) = (client.clone(), job.clone());
         async move { Ok(client.acquire(&job, LeaseId::new(), LONG).await?) }
@@ -256,7 +256,7 @@ pub(super) async fn a_disable_in_the_same_instant_wins(backend: Arc<Postgres>) -
     sleep(Duration::from_secs(1)).await;
     transaction.commit().await?;
     refused(asking.join().await?);
-    assert_eq!(client.lease_of(&job).await?, None, "refused, and granted all the same");
+    assert_eq!(client.lease_of(&job).await?, None, "refused, but granted");
     backend.clean(&namespace).await?;
     Ok(())
 }

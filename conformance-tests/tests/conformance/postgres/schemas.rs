@@ -1,4 +1,4 @@
-//! The schema in which the tables are, and the version that they state.
+//! These cases cover the schema in which the tables are, and the version that the tables state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -85,7 +85,7 @@ pub(super) async fn tables_say_which_version_of_the_schema_they_have(
     let version_1 = [Some("leasehold schema 1".to_owned()), Some("leasehold schema 1".to_owned())];
     backend.connect(backend.url(), &namespace).await?;
     assert_eq!(comments(&backend, &namespace).await?, version_1);
-    // Tables from before versions existed are used as they are, and nothing is written.
+    // Tables from before the first version are used as they are, and nothing is written.
     let unversioned = format!(
         "COMMENT ON TABLE {namespace}_locks IS NULL; COMMENT ON TABLE {namespace}_instances IS NULL"
     );
@@ -93,7 +93,7 @@ pub(super) async fn tables_say_which_version_of_the_schema_they_have(
     let client = backend.connect(backend.url(), &namespace).await?;
     client.give_back(&client.take(&name("job"), LONG).await?).await?;
     assert_eq!(comments(&backend, &namespace).await?, [None, None]);
-    // The printed statements bring them to the version.
+    // The printed statements add the version.
     backend.execute(PostgresStore::schema(&namespace)?).await?;
     assert_eq!(comments(&backend, &namespace).await?, version_1);
     assert!(client.get(&name("job")).await?.is_some(), "nothing is lost");

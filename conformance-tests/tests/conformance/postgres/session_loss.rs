@@ -1,4 +1,4 @@
-//! Sessions that end, and watches that nobody reads or whose pool is closed.
+//! These cases cover sessions that end, and watches that nobody reads or whose pool is closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
-/// As long as anything may take that has no time of its own.
-const PATIENCE: Duration = Duration::from_secs(100);
+/// This is the limit for everything that has no time limit of its own.
+const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn a_terminated_session_is_replaced(backend: Arc<Postgres>) -> CaseResult {
     let namespace = fresh();
@@ -34,14 +34,14 @@ pub(super) async fn a_terminated_session_is_replaced(backend: Arc<Postgres>) -> 
         .await?;
         assert!(ended > 0, "the store names its sessions");
         sleep(Duration::from_millis(200)).await;
-        // The dead connections are found out one by one.
+        // The store notices the dead connections one by one.
         let recovery = async {
             while let Err(error) = client.acquire(&name("job"), lease, LONG).await {
                 assert!(error.is_transient(), "{error:?}");
             }
         };
-        timeout(PATIENCE, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
-        timeout(PATIENCE, hints.next()).await.map_err(|_| Failure::new("the watch is dead"))?;
+        timeout(LIMIT, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
+        timeout(LIMIT, hints.next()).await.map_err(|_| Failure::new("the watch is dead"))?;
     }
     backend.clean(&namespace).await?;
     Ok(())
@@ -52,7 +52,7 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres
     let client = backend.connect(backend.url(), &namespace).await?;
     let mut unread = client.watch().await?;
     let taken = client.take(&name("job"), LONG).await?;
-    // More than a stream is kept, and more than a socket holds.
+    // This is more than a stream keeps, and more than a socket buffers.
     for _ in 0..4 {
         backend
             .execute(format!(
@@ -63,7 +63,7 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres
     }
     client.give_back(&taken).await?;
     let told = async { while unread.next().await != Some(leasehold_core::Hint::Anything) {} };
-    timeout(PATIENCE, told).await.map_err(|_| Failure::new("what was missed is not told"))?;
+    timeout(LIMIT, told).await.map_err(|_| Failure::new("what was missed is not told"))?;
     let usage = async {
         loop {
             let used: f64 = sqlx::query_scalar("SELECT pg_notification_queue_usage()")
@@ -75,7 +75,7 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres
             sleep(Duration::from_millis(100)).await;
         }
     };
-    timeout(PATIENCE, usage).await.map_err(|_| Failure::new("the server keeps them all"))??;
+    timeout(LIMIT, usage).await.map_err(|_| Failure::new("the server keeps them all"))??;
     backend.clean(&namespace).await?;
     Ok(())
 }
@@ -86,9 +86,9 @@ pub(super) async fn a_closed_pool_ends_the_watch(backend: Arc<Postgres>) -> Case
     let pool = store.pool().clone();
     let client = leasehold_conformance::Client::new(Arc::new(store));
     let mut hints = client.watch().await?;
-    timeout(PATIENCE, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
+    timeout(LIMIT, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
     let end = async { while hints.next().await.is_some() {} };
-    timeout(PATIENCE, end).await.map_err(|_| Failure::new("the watch goes on"))?;
+    timeout(LIMIT, end).await.map_err(|_| Failure::new("the watch continues"))?;
     assert!(client.watch().await.is_err());
     let error = client.acquire(&name("job"), LeaseId::new(), LONG).await.expect_err("closed");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");

@@ -1,4 +1,4 @@
-//! The cases of PostgreSQL alone.
+//! This module lists the cases that are specific to PostgreSQL.
 
 use leasehold_conformance::OwnCase;
 
@@ -9,7 +9,7 @@ use super::{
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
-        /// The cases, each with its name.
+        /// These are the cases, each with its name.
         pub(crate) const CASES: &[OwnCase<Postgres>] = &[
             $($((
                 concat!("own::", stringify!($case)),

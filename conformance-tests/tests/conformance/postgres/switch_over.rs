@@ -1,4 +1,4 @@
-//! A switch-over after which the old primary stays up but accepts no more writes.
+//! These cases cover a switch-over after which the old primary still runs but accepts no writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options, pool, start};
 
-/// The limit for everything that has no time limit of its own.
-const PATIENCE: Duration = Duration::from_secs(100);
+/// This is the limit for everything that has no time limit of its own.
+const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     backend: Arc<Postgres>,
@@ -63,7 +63,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     let upkeep = DisableOptions { reason: Reason::new("upkeep")?, by: None };
     for (client, taken) in clients.iter().zip(leases) {
         let store = client.store();
-        // Even the first call follows, and no call returns an error.
+        // Even the first call reaches the new primary, and no call returns an error.
         lost(store.renew_one(&taken.name, taken.lease, LONG).await?);
         for _ in 0..6 {
             let lease = LeaseId::new();
@@ -74,7 +74,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
             store.release(&taken.name, lease).await?;
         }
     }
-    // The connections for hints follow too.
+    // The connections for hints also move to the new primary.
     let at_the_old_one = async || -> CaseResult<i64> {
         let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
         let count = sqlx::query_scalar(query).bind(namespace.as_str());
@@ -86,9 +86,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
         }
         CaseResult::Ok(())
     };
-    timeout(PATIENCE, gone)
-        .await
-        .map_err(|_| Failure::new("a session stays with the old one"))??;
+    timeout(LIMIT, gone).await.map_err(|_| Failure::new("a session stays with the old one"))??;
     drop(watches);
     backend.clean(&namespace).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Servers that are reached over TLS, each of a case's own.
+//! These cases cover servers that are reached over TLS. Each case starts its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,8 @@ use super::support::{LONG, fresh, name};
 use super::{Postgres, options, pool, ready};
 use crate::files::Files;
 
-/// A server with a certificate, which lets in over the network only who has one too, or is encrypted.
+/// This is a server with a certificate. Over the network it accepts only clients that have a
+/// certificate too, or that are encrypted.
 struct Secured {
     _server: Server,
     url: String,
@@ -26,7 +27,7 @@ struct Secured {
 }
 
 impl Secured {
-    /// What `pg_hba.conf` says of clients over the network, after the user.
+    /// Starts a server. `clients` is the part of a line in `pg_hba.conf` that follows the user.
     async fn start(backend: &Postgres, clients: &str) -> CaseResult<Self> {
         backend.needs("postgres").await?;
         let files = Files::new()?;
@@ -39,7 +40,7 @@ impl Secured {
         let server = Server::start_with_files(&POSTGRES, &[], &there).await?;
         let url = POSTGRES.url_at(&server.address());
         ready(&url).await?;
-        // The key must be the server's own; who connects next is let in by the new rules.
+        // The key must belong to the server's own user. New connections follow the new rules.
         let hba = format!("hostssl all all all scram-sha-256 {clients}");
         let command = format!(
             "install -o postgres -m 600 /certificates/key.pem $PGDATA/key.pem \
@@ -63,12 +64,12 @@ impl Secured {
         Ok(secured)
     }
 
-    /// The server's URL for a client that trusts that authority.
+    /// Returns the server's URL for a client that trusts that authority.
     fn url_for(&self, mode: &str, authority: &str) -> String {
         format!("{}?sslmode={mode}&sslrootcert={}", self.url, self.files.path(authority))
     }
 
-    /// What names the client's own certificate in a URL.
+    /// Returns the options of a URL that name the client's own certificate.
     fn own_certificate(&self) -> String {
         let [cert, key] = ["cert.pem", "key.pem"].map(|file| self.files.path(file));
         format!("&sslcert={cert}&sslkey={key}")
@@ -82,13 +83,13 @@ impl Secured {
     }
 }
 
-/// Takes, hears of and gives back a lock, and tells whether all sessions are encrypted.
+/// Acquires a lock, gets the hint of its release, and returns whether all sessions are encrypted.
 async fn use_lock(url: &str) -> CaseResult<bool> {
     let store = PostgresStore::connect(url, &options(&fresh(), Schema::Create)).await?;
     let client = Client::new(Arc::new(store.clone()));
     let mut hints = client.watch().await?;
     let job = name("job");
-    // A release is not heard if the listener is still connecting then, which takes long on a busy
+    // A hint is lost if the listener is still connecting at the release, which takes long on a busy
     // machine.
     let releases = async {
         loop {
@@ -98,12 +99,12 @@ async fn use_lock(url: &str) -> CaseResult<bool> {
             sleep(Duration::from_millis(200)).await;
         }
     };
-    let heard = async {
-        while hints.next().await.expect("the watch goes on") != Hint::Name(job.clone()) {}
+    let hinted = async {
+        while hints.next().await.expect("the watch continues") != Hint::Name(job.clone()) {}
     };
     tokio::select! {
         failed = releases => return failed,
-        () = heard => {}
+        () = hinted => {}
     }
     let query = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                  WHERE backend_type = 'client backend' AND client_addr IS NOT NULL";
@@ -118,12 +119,13 @@ pub(super) async fn a_lock_is_had_over_tls(backend: Arc<Postgres>) -> CaseResult
         by_name,
         server.url_for("verify-ca", "ca.pem"),
         format!("{}?sslmode=require", server.url),
-        // Without a mode it is encrypted if that is offered, whoever offers it.
+        // Without a mode the connection is encrypted if the server offers that, and any server is
+        // accepted.
         server.url.clone(),
     ] {
         assert!(use_lock(&url).await?, "{url}");
     }
-    // Not encrypted, it is not let in.
+    // The server refuses a connection that is not encrypted.
     let error = server.refusal(&format!("{}?sslmode=disable", server.url)).await;
     assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
     assert!(error.to_string().contains("pg_hba.conf"), "{error}");
@@ -149,7 +151,7 @@ pub(super) async fn a_server_that_is_not_to_be_trusted_is_refused(
         server.url_for("verify-ca", "other.pem"),
         // The machine's own authorities have not signed it either.
         format!("{}?sslmode=verify-ca", server.url),
-        // It does not speak TLS at all.
+        // This server does not support TLS.
         plain,
     ] {
         let error = server.refusal(&url).await;

@@ -1,4 +1,4 @@
-//! A cluster of three primaries, with a replica each.
+//! These cases cover a cluster of three primaries with one replica each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use leasehold_core::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Redis;
-use super::nodes::{Nodes, patiently};
+use super::nodes::{Nodes, retry_while_transient};
 use super::support::{LONG, fresh, name, open, presence};
 
 const PORTS: [u16; 6] = [7001, 7002, 7003, 7004, 7005, 7006];
@@ -23,7 +23,7 @@ async fn start(backend: &Arc<Redis>) -> CaseResult<Nodes> {
     start_with(backend, Duration::from_secs(2)).await
 }
 
-/// Starts a cluster; a node that is silent for `node_timeout` counts as failed.
+/// Starts a cluster, in which a node that is silent for `node_timeout` counts as failed.
 async fn start_with(backend: &Arc<Redis>, node_timeout: Duration) -> CaseResult<Nodes> {
     let nodes = Nodes::new(backend).await?;
     let timeout = node_timeout.as_millis();
@@ -53,7 +53,7 @@ fn primary_of(said: &str, slot: u16) -> Option<u16> {
     primaries_in(said, slot).into_iter().find(|(_, _, has)| *has).map(|(port, ..)| port)
 }
 
-/// The ports and ids of the primaries, each with whether it has the slot.
+/// Returns the ports and ids of the primaries, each with whether it has the slot.
 async fn primaries(nodes: &Nodes, ask: u16, slot: u16) -> CaseResult<Vec<(u16, String, bool)>> {
     Ok(primaries_in(&nodes.ask(ask, &["CLUSTER", "NODES"]).await?, slot))
 }
@@ -90,7 +90,7 @@ async fn slot_of(nodes: &Nodes, namespace: &Namespace, name: &str) -> CaseResult
     Ok(nodes.ask(7001, &["CLUSTER", "KEYSLOT", &key]).await?.parse()?)
 }
 
-/// How often the servers have read something from a client so far.
+/// Returns how often the servers have read something from a client so far.
 async fn reads(nodes: &Nodes) -> CaseResult<u64> {
     let mut sum = 0;
     for port in PORTS {
@@ -132,16 +132,16 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
     }
     slots.extend(slots_of(&nodes, &namespace, &names[..20]).await?);
     assert!(slots.len() > 5, "they are in one slot");
-    // All go out without waiting for each other: a server reads several at once.
+    // All commands are sent without waiting for each other, because a server reads several at once.
     let mut least = u64::MAX;
-    // On a busy machine they may be sent in more pieces.
+    // On a busy machine they may be sent in more parts.
     for _ in 0..40 {
         if least < 100 {
             break;
         }
         let before = reads(&nodes).await?;
         let renewed = client.store().renew(&batch).await?;
-        // A node that is slow now and then exceeds its limit.
+        // A node that is slow from time to time exceeds its limit.
         if renewed.iter().all(|one| matches!(one, RenewOutcome::Extended { .. })) {
             least = least.min(reads(&nodes).await? - before);
         }
@@ -151,7 +151,7 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
     names.sort();
     assert_eq!(client.names("").await?, names);
     assert_eq!(client.names("{a}").await?.len(), 2);
-    // Whichever node has the lock, and whichever one listens at.
+    // The lock and the listener may be on any node.
     for port in PORTS {
         let listener = open(&url(&nodes, &[port]), &namespace).await?;
         let mut hinted = Vec::new();
@@ -203,13 +203,14 @@ pub(super) async fn a_slot_that_moves_is_followed(backend: Arc<Redis>) -> CaseRe
     let taken = client.take(&here, LONG).await?;
     let slot = slot_of(&nodes, &namespace, here.as_str()).await?;
     let all = primaries(&nodes, 7001, slot).await?;
-    let (from, from_id, _) = all.iter().find(|(_, _, has)| *has).expect("somebody has it");
-    let (to, to_id, _) = all.iter().find(|(_, _, has)| !has).expect("somebody does not");
+    let (from, from_id, _) = all.iter().find(|(_, _, has)| *has).expect("a node has the slot");
+    let (to, to_id, _) = all.iter().find(|(_, _, has)| !has).expect("a node does not have it");
     let slot = slot.to_string();
     let renew = || client.renew(&here, taken.lease, LONG);
     nodes.ask(*to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", from_id]).await?;
     nodes.ask(*from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", to_id]).await?;
-    // What is there still is served there, and what is not yet is made at the other.
+    // A key that has not moved is served where it is, and a key that does not exist yet is created
+    // on the other node.
     extended(renew().await?);
     let options = client.options(LeaseId::new(), LONG);
     let other = granted(client.store().acquire(&there, &options).await?);
@@ -244,26 +245,26 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     let slots = slots_of(&nodes, &namespace, &names).await?;
     let shards = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
     let owner = |slot: u16| primary_of(&shards, slot);
-    let victim = owner(slots[0]).expect("a node has it");
-    let at_victim: Vec<_> = slots.iter().map(|slot| owner(*slot) == Some(victim)).collect();
-    assert!(at_victim.contains(&false), "they are all at {victim}");
+    let failing = owner(slots[0]).expect("a node has it");
+    let at_failing: Vec<_> = slots.iter().map(|slot| owner(*slot) == Some(failing)).collect();
+    assert!(at_failing.contains(&false), "all slots are on {failing}");
     let healthy: Vec<_> = batch
         .iter()
-        .zip(&at_victim)
+        .zip(&at_failing)
         .filter(|(_, at)| !**at)
         .map(|(one, _)| one.name.clone())
         .collect();
     let check = async |what: &str| {
-        // On a busy machine a healthy node may exceed its limit now and then.
+        // On a busy machine a healthy node may exceed its limit from time to time.
         let end = Instant::now() + Duration::from_secs(100);
         loop {
             let renewed = client.store().renew(&batch).await?;
             let mut late = None;
-            for ((one, at_victim), lease) in renewed.iter().zip(&at_victim).zip(&batch) {
+            for ((one, at_failing), lease) in renewed.iter().zip(&at_failing).zip(&batch) {
                 match one {
-                    RenewOutcome::Extended { .. } => assert!(!at_victim, "{what}: {lease:?}"),
-                    RenewOutcome::Unknown { why } if *at_victim => {
-                        assert!(why.contains(&format!(":{victim} ")), "{what}: {why}");
+                    RenewOutcome::Extended { .. } => assert!(!at_failing, "{what}: {lease:?}"),
+                    RenewOutcome::Unknown { why } if *at_failing => {
+                        assert!(why.contains(&format!(":{failing} ")), "{what}: {why}");
                     }
                     RenewOutcome::Unknown { why } => late = Some((lease, why)),
                     other => panic!("{what}: {other:?}"),
@@ -275,14 +276,14 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
             }
         }
     };
-    nodes.signal(victim, "STOP").await?;
+    nodes.signal(failing, "STOP").await?;
     for _ in 0..3 {
         check("it hangs").await?;
     }
-    // It does not hide the names of the other shards either.
+    // The failure does not hide the names of the other shards either.
     assert_eq!(client.names("").await?, healthy);
-    nodes.signal(victim, "CONT").await?;
-    let renewed = patiently(|| async {
+    nodes.signal(failing, "CONT").await?;
+    let renewed = retry_while_transient(|| async {
         let renewed = client.store().renew(&batch).await?;
         match renewed.iter().find(|one| matches!(one, RenewOutcome::Unknown { .. })) {
             Some(one) => Err(Error::new(ErrorKind::Unavailable, format!("{one:?}"))),
@@ -290,7 +291,7 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
         }
     });
     renewed.await?.into_iter().for_each(|one| _ = extended(one));
-    nodes.signal(victim, "KILL").await?;
+    nodes.signal(failing, "KILL").await?;
     for _ in 0..3 {
         check("it is gone").await?;
     }
@@ -304,13 +305,13 @@ pub(super) async fn a_store_opens_while_a_shard_hangs_or_is_gone(
     // There is no failover while the case runs.
     let (nodes, namespace) = (start_with(&backend, LONG).await?, fresh());
     let shards = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
-    let victim = primary_of(&shards, slot_of(&nodes, &namespace, "").await?);
-    let victim = victim.expect("a node has it");
+    let failing = primary_of(&shards, slot_of(&nodes, &namespace, "").await?);
+    let failing = failing.expect("a node has it");
     let elsewhere = async || {
         for number in 0.. {
             let name = name(&format!("job {number}"));
             let slot = slot_of(&nodes, &namespace, name.as_str()).await?;
-            if primary_of(&shards, slot) != Some(victim) {
+            if primary_of(&shards, slot) != Some(failing) {
                 return CaseResult::Ok(name);
             }
         }
@@ -318,7 +319,7 @@ pub(super) async fn a_store_opens_while_a_shard_hangs_or_is_gone(
     };
     let job = elsewhere().await?;
     for signal in ["STOP", "KILL"] {
-        nodes.signal(victim, signal).await?;
+        nodes.signal(failing, signal).await?;
         let client = open(&url(&nodes, &PORTS), &namespace).await?;
         let taken = client.take(&job, LONG).await?;
         client.give_back(&taken).await?;
@@ -334,22 +335,22 @@ pub(super) async fn a_primary_that_hangs_is_left_once_another_is_promoted(
     let taken = client.take(&name("job"), LONG).await?;
     let slot = slot_of(&nodes, &namespace, "job").await?;
     let before = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
-    let victim = primary_of(&before, slot).expect("a node has it");
-    let asked = PORTS.into_iter().find(|port| *port != victim).expect("there are more");
+    let failing = primary_of(&before, slot).expect("a node has it");
+    let asked = PORTS.into_iter().find(|port| *port != failing).expect("there are more");
     let key = format!("{namespace}:lock:job");
     let replica = async || {
         let said = nodes.ask(asked, &["CLUSTER", "NODES"]).await?;
-        CaseResult::Ok(primary_of(&said, slot).filter(|primary| *primary != victim))
+        CaseResult::Ok(primary_of(&said, slot).filter(|primary| *primary != failing))
     };
     // The replica that is promoted has the lease.
     let write = format!("HSET {key} unknown field");
-    let said = nodes.ask_lines(victim, &[write, "WAIT 1 60000".to_owned()]).await?;
+    let said = nodes.ask_lines(failing, &[write, "WAIT 1 60000".to_owned()]).await?;
     assert_eq!(said.last().map(String::as_str), Some("1"), "{said:?}");
-    nodes.signal(victim, "STOP").await?;
+    nodes.signal(failing, "STOP").await?;
     while replica().await?.is_none() {
         sleep(Duration::from_millis(100)).await;
     }
-    // The first renewal hangs for a second, and has the slots read again.
+    // The first renewal hangs for a second, and then the slots are read again.
     let mut renewed = Vec::new();
     for _ in 0..6 {
         let outcome = client.store().renew_one(&taken.name, taken.lease, LONG).await;
@@ -396,13 +397,13 @@ pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> 
     let other = client.take(&name("other"), LONG).await?;
     let slot = slot_of(&nodes, &namespace, taken.name.as_str()).await?;
     let all = primaries(&nodes, 7001, slot).await?;
-    let (victim, _, _) = all.iter().find(|(_, _, has)| *has).expect("somebody has it");
-    nodes.signal(*victim, "KILL").await?;
+    let (failing, _, _) = all.iter().find(|(_, _, has)| *has).expect("a node has the slot");
+    nodes.signal(*failing, "KILL").await?;
     let store = client.store();
-    extended(patiently(|| store.renew_one(&taken.name, taken.lease, LONG)).await?);
+    extended(retry_while_transient(|| store.renew_one(&taken.name, taken.lease, LONG)).await?);
     let batch =
         [&taken, &other].map(|t| RenewOptions { name: t.name.clone(), lease: t.lease, ttl: LONG });
-    let renewed = patiently(|| async {
+    let renewed = retry_while_transient(|| async {
         let renewed = store.renew(&batch).await?;
         match renewed.iter().find(|one| matches!(one, RenewOutcome::Unknown { .. })) {
             Some(one) => Err(Error::new(ErrorKind::Unavailable, format!("{one:?}"))),
@@ -410,12 +411,12 @@ pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> 
         }
     });
     renewed.await?.into_iter().for_each(|one| _ = extended(one));
-    patiently(|| store.release(&taken.name, taken.lease)).await?;
+    retry_while_transient(|| store.release(&taken.name, taken.lease)).await?;
     let all_names = ListOptions::default();
-    let names = patiently(|| store.list(&all_names)).await?;
+    let names = retry_while_transient(|| store.list(&all_names)).await?;
     assert_eq!(names.len(), 2);
     let options = client.options(LeaseId::new(), LONG);
-    let next = granted(patiently(|| store.acquire(&taken.name, &options)).await?);
+    let next = granted(retry_while_transient(|| store.acquire(&taken.name, &options)).await?);
     assert!(next.token > taken.token);
     Ok(())
 }

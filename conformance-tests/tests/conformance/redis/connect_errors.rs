@@ -1,4 +1,4 @@
-//! What can be wrong when a store is opened.
+//! These cases cover errors when a store is opened.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +21,14 @@ pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis
     let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
     let keys = format!("~{namespace}:lock:* ~{namespace}:instance:*");
     let channel = format!("&{namespace}:hints");
-    // The line of the operator's page.
+    // This is the line of the documentation for operators.
     let line = "ACL SETUSER leasehold reset on >secret KEYS CHANNEL -@all +eval +evalsha +time \
                 +hgetall +hset +hdel +set +get +pttl +del +publish +subscribe +unsubscribe +ping \
                 +scan +role";
     let line = line.replace("KEYS", &keys).replace("CHANNEL", &channel);
     endpoint.run(&line.split_whitespace().collect::<Vec<_>>()).await?;
     let url = endpoint.url_as("leasehold", "secret");
-    // A server's role may also be kept from users.
+    // The permission for `ROLE` may also be missing.
     for change in ["+role", "-role"] {
         endpoint.run(&["ACL", "SETUSER", "leasehold", change]).await?;
         let client = open(&url, &namespace).await?;
@@ -42,7 +42,7 @@ pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis
         client.store().withdraw(here.holder.instance).await?;
         assert_eq!(client.store().instances().await?, []);
     }
-    // Without the rights that are for instances alone, locks work all the same.
+    // Without the permissions that only instances need, locks still work.
     let client = open(&url, &namespace).await?;
     let here = presence();
     for right in ["set", "get", "pttl", "del"] {
@@ -172,7 +172,7 @@ pub(super) async fn protected_mode_is_named(backend: Arc<Redis>) -> CaseResult {
     let nodes = Nodes::new(&backend).await?;
     nodes.start(7001, "--protected-mode yes").await?;
     let (error, said) = refusal(&nodes.url(7001)).await;
-    // It closes the connection right after it said so, and that may be noticed first.
+    // The server closes the connection after its reply, and the client may notice that first.
     assert!(matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unavailable), "{said}");
     assert!(error.to_string().contains("protected mode"), "{said}");
     Ok(())
@@ -190,7 +190,7 @@ pub(super) async fn a_replica_is_refused(backend: Arc<Redis>) -> CaseResult {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "writable: {writable}: {said}");
         assert!(error.to_string().contains("name the primary"), "{said}");
     }
-    // As when the primary becomes a replica while the store is open.
+    // The primary became a replica while the store was open.
     let namespace = fresh();
     nodes.start(7003, "").await?;
     let client = open(&nodes.url(7003), &namespace).await?;
@@ -198,7 +198,7 @@ pub(super) async fn a_replica_is_refused(backend: Arc<Redis>) -> CaseResult {
     nodes.ask(7003, &["REPLICAOF", &nodes.host, "7001"]).await?;
     match client.store().release(&taken.name, taken.lease).await {
         Err(error) => assert!(error.is_transient(), "{error:?}"),
-        // It took over the data of its primary already, which know nothing of the lease.
+        // The replica already has the data of its primary, in which there is no such lease.
         Ok(outcome) => assert_eq!(outcome, ReleaseOutcome::NotHeld),
     }
     nodes.ask(7003, &["REPLICAOF", "NO", "ONE"]).await?;
@@ -206,7 +206,7 @@ pub(super) async fn a_replica_is_refused(backend: Arc<Redis>) -> CaseResult {
     Ok(())
 }
 
-/// What listens at the address of a server but is not Redis.
+/// This is a server at the address that is not Redis.
 #[derive(Clone, Copy)]
 enum FakeServer {
     Says(&'static [u8]),

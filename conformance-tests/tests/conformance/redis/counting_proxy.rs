@@ -1,9 +1,9 @@
-//! A proxy that counts round trips.
+//! This module defines a proxy that counts round trips.
 //!
-//! It keeps replies back until the client has been silent for a while. What a client sends after it
-//! was given a reply belongs to another round trip; whatever it sent before did not wait for one. So
-//! a pipeline counts once, however many pieces it comes in, and commands one after the other count
-//! each.
+//! It holds replies back until the client has been silent for some time. Data that the client sends
+//! after it was given a reply belong to another round trip. Data that it sent before did not wait
+//! for one. So a pipeline counts once, in however many parts it arrives, and commands one after the
+//! other count each.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// Longer than a client takes to send the next piece of what it has ready.
+/// A client takes less time than this to send the next part of what it has ready.
 const SILENCE: Duration = Duration::from_millis(20);
 
 pub(super) struct CountingProxy {
@@ -54,25 +54,25 @@ async fn serve(mut client: TcpStream, server: &str, count: &AtomicU64) -> std::i
     server.set_nodelay(true)?;
     client.set_nodelay(true)?;
     let (mut requests, mut replies) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
-    let (mut kept, mut told, mut heard) = (Vec::new(), true, Instant::now());
+    let (mut held_back, mut answered, mut last_request) = (Vec::new(), true, Instant::now());
     loop {
         tokio::select! {
             read = client.read(&mut requests) => {
                 let length @ 1.. = read? else { return Ok(()) };
-                if told {
+                if answered {
                     count.fetch_add(1, Ordering::Relaxed);
                 }
-                (told, heard) = (false, Instant::now());
+                (answered, last_request) = (false, Instant::now());
                 server.write_all(&requests[..length]).await?;
             }
             read = server.read(&mut replies) => {
                 let length @ 1.. = read? else { return Ok(()) };
-                kept.extend_from_slice(&replies[..length]);
+                held_back.extend_from_slice(&replies[..length]);
             }
-            () = sleep_until(heard + SILENCE), if !kept.is_empty() => {
-                told = true;
-                client.write_all(&kept).await?;
-                kept.clear();
+            () = sleep_until(last_request + SILENCE), if !held_back.is_empty() => {
+                answered = true;
+                client.write_all(&held_back).await?;
+                held_back.clear();
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Servers that have no memory left, are slow, or have just been started.
+//! These cases cover servers that have no memory left, are slow, or were just started.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::Redis;
 use super::endpoint::Endpoint;
-use super::nodes::{Nodes, patiently};
+use super::nodes::{Nodes, retry_while_transient};
 use super::support::{LONG, fresh, name, open};
 
 pub(super) async fn without_memory_leases_are_kept(backend: Arc<Redis>) -> CaseResult {
@@ -27,7 +27,7 @@ pub(super) async fn without_memory_leases_are_kept(backend: Arc<Redis>) -> CaseR
     let refused = client.store().acquire(&name("other"), &options).await.expect_err("no memory");
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
     assert!(refused.to_string().contains("maxmemory"), "{refused}");
-    // What holds a lock goes on, and gives it back.
+    // A holder continues, and can release its lock.
     extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
     let again = client.store().acquire(&taken.name, &client.options(taken.lease, LONG)).await?;
     assert_eq!(granted(again).token, taken.token);
@@ -73,12 +73,12 @@ pub(super) async fn a_server_that_loads_is_waited_for(backend: Arc<Redis>) -> Ca
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     assert!(format!("{error:?} {error}").contains("loads its data"), "{error:?}");
     sleep(Duration::from_millis(100)).await;
-    let one = patiently(|| client.store().renew_one(&taken.name, taken.lease, LONG));
+    let one = retry_while_transient(|| client.store().renew_one(&taken.name, taken.lease, LONG));
     extended(one.await?);
     Ok(())
 }
 
-/// Answers every script with that error, except the one that a store runs when it opens.
+/// Replies to every script with that error, except to the one that a store runs when it opens.
 async fn refuse(client: TcpStream, error: &str) -> std::io::Result<()> {
     let (mut checked, mut client) = (false, BufReader::new(client));
     loop {

@@ -1,4 +1,4 @@
-//! Where a server is reached, and how one is started.
+//! This module starts a server, and defines its address.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo};
 
 use crate::broken::broken;
 
-/// A server and its URL.
+/// This is a server and its URL.
 pub(super) struct Endpoint {
     url: String,
     address: String,
     client: Client,
-    /// Gone with this value.
+    /// The server is removed with this value.
     _server: Option<Server>,
 }
 
 impl Endpoint {
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const LIMIT: Duration = Duration::from_secs(30);
 
-    /// The server that all cases share: the given one or a new one.
+    /// Returns the server that all cases share: the given one or a new one.
     pub(super) async fn shared(image: &Image) -> Result<Self> {
         match image.given_url() {
             Some(url) => Self::at(url),
@@ -29,7 +29,7 @@ impl Endpoint {
         }
     }
 
-    /// A server that runs.
+    /// Returns the endpoint of a server that runs already.
     pub(super) fn at(url: String) -> Result<Self> {
         let info = url.as_str().into_connection_info().map_err(broken)?;
         let address = info.addr().to_string();
@@ -37,7 +37,7 @@ impl Endpoint {
         Ok(Self { url, address, client, _server: None })
     }
 
-    /// A server of its own.
+    /// Starts a server for one case.
     pub(super) async fn start(image: &Image, more: &[&str]) -> Result<Self> {
         let server = Server::start_with(image, more).await?;
         let at = Self::at(image.url_at(&server.address()))?;
@@ -46,7 +46,7 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// Waits until it answers.
+    /// Waits until the server responds.
     pub(super) async fn ready(&self) -> Result<()> {
         let ask = async || {
             let mut connection = self.client.get_multiplexed_async_connection().await?;
@@ -59,12 +59,12 @@ impl Endpoint {
         &self.url
     }
 
-    /// The same by way of another address, such as a proxy's.
+    /// Returns the URL with another address, such as that of a proxy.
     pub(super) fn url_by(&self, address: &str) -> String {
         self.url.replacen(&self.address, address, 1)
     }
 
-    /// The same as that user.
+    /// Returns the URL for that user.
     pub(super) fn url_as(&self, user: &str, password: &str) -> String {
         self.url.replacen("redis://", &format!("redis://{user}:{password}@"), 1)
     }
@@ -80,12 +80,12 @@ impl Endpoint {
     pub(super) async fn connection(&self) -> Result<MultiplexedConnection> {
         // A busy machine may take longer than the driver's own limits.
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(Self::PATIENCE))
-            .set_response_timeout(Some(Self::PATIENCE));
+            .set_connection_timeout(Some(Self::LIMIT))
+            .set_response_timeout(Some(Self::LIMIT));
         self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(broken)
     }
 
-    /// One command, with all rights.
+    /// Runs one command with all permissions.
     pub(super) async fn run(&self, words: &[&str]) -> Result<redis::Value> {
         let mut command = redis::Cmd::new();
         for word in words {
@@ -94,7 +94,7 @@ impl Endpoint {
         command.query_async(&mut self.connection().await?).await.map_err(broken)
     }
 
-    /// Which product answers, and its version.
+    /// Returns the name and the version of the server.
     pub(super) async fn version(&self) -> Result<String> {
         let mut connection = self.connection().await?;
         let info = redis::cmd("INFO").arg("server").query_async::<String>(&mut connection).await;

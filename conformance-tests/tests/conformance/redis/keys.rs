@@ -1,4 +1,4 @@
-//! What is at our keys, and the scripts that read them.
+//! These cases cover foreign values at the store's keys, and the scripts that read them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,7 +137,7 @@ pub(super) async fn a_listing_scans_the_keys_once(backend: Arc<Redis>) -> CaseRe
     println!("{}: {once} scans for one page, {in_pages} for ten", backend.image.name);
     assert_eq!((all.len(), &by_ten), (95, &all));
     assert_eq!(in_pages, once, "a page scans again");
-    // A new listing sees the present names.
+    // A new listing has the present names.
     client.take(&name("a new one"), LONG).await?;
     assert_eq!(pages(10).await?.0.len(), 96);
     Ok(())
@@ -151,7 +151,8 @@ pub(super) async fn a_damaged_instance_hides_no_other(backend: Arc<Redis>) -> Ca
     let key = format!("{namespace}:instance:{}", here.holder.instance);
     let (said, other) = (serde_json::to_string(&here)?, serde_json::to_string(&good)?);
     for damage in [
-        // Attached to no time to live, no JSON, another's words, another type, no instance's key.
+        // These have no time to live, are not JSON, are another instance's announcement, have
+        // another type, or are not at an instance's key.
         vec!["SET", &key, &said],
         vec!["SET", &key, "mine", "PX", "100000"],
         vec!["SET", &key, &other, "PX", "100000"],
@@ -166,7 +167,7 @@ pub(super) async fn a_damaged_instance_hides_no_other(backend: Arc<Redis>) -> Ca
         assert_eq!(endpoint.run(&["DUMP", damage[1]]).await?, before, "{damage:?}");
         endpoint.run(&["DEL", damage[1]]).await?;
     }
-    // What an instance says counts in place of anything.
+    // An announcement replaces any other value.
     endpoint.run(&["HSET", &key, "mine", "1"]).await?;
     client.store().announce(&here, LONG).await?;
     assert_eq!(client.store().instances().await?.len(), 2);

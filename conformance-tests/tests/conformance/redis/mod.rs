@@ -1,5 +1,5 @@
-//! Redis and Valkey, in containers or given by `LEASEHOLD_TEST_REDIS_URL` and
-//! `LEASEHOLD_TEST_VALKEY_URL`.
+//! This module defines Redis and Valkey as backends of the suite, in containers or given by
+//! `LEASEHOLD_TEST_REDIS_URL` and `LEASEHOLD_TEST_VALKEY_URL`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
 
@@ -34,11 +34,11 @@ use endpoint::Endpoint;
 
 pub(crate) use specific::CASES;
 
-/// One of the two products, which are tested alike.
+/// This is one of the two products, which are tested in the same way.
 pub(crate) struct Redis {
     image: &'static Image,
     endpoint: Mutex<Option<Arc<Endpoint>>>,
-    /// What counts the round trips of a namespace.
+    /// This is the proxy that counts the round trips of a namespace.
     counting_proxies: Mutex<HashMap<Namespace, CountingProxy>>,
 }
 
@@ -47,12 +47,12 @@ fn options(namespace: &Namespace) -> OpenOptions {
 }
 
 impl Redis {
-    /// The server of that image.
+    /// Creates the backend of that image.
     pub(crate) fn of(image: &'static Image) -> Self {
         Self { image, endpoint: Mutex::default(), counting_proxies: Mutex::default() }
     }
 
-    /// For a case that starts containers of its own.
+    /// Ignores the case if it cannot start its own containers.
     fn needs_containers(&self) -> CaseResult {
         match self.image.given_url() {
             Some(_) => Err(Failure::ignored("a server given by URL is not started or stopped")),

@@ -1,4 +1,4 @@
-//! Several servers in one container, reached at its own address.
+//! This module starts several servers in one container, which are reached at its own address.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use super::Redis;
 
 pub(super) struct Nodes {
     server: Server,
-    /// Host of all.
+    /// This is the host of all servers.
     pub(super) host: String,
     product: &'static str,
 }
 
 impl Nodes {
-    /// None runs yet.
+    /// Starts the container, in which no server runs yet.
     pub(super) async fn new(backend: &Arc<Redis>) -> CaseResult<Self> {
         backend.needs_containers()?;
         let idle = Image { command: &["sleep", "infinity"], ..*backend.image };
@@ -39,8 +39,8 @@ impl Nodes {
         self.start_all(&[port], more).await
     }
 
-    /// Starts servers with the same options, and waits until they listen. One command does it all,
-    /// since each takes long on a busy machine.
+    /// Starts servers with the same options, and waits until they listen. One command starts all of
+    /// them, because each command takes long on a busy machine.
     pub(super) async fn start_all(&self, ports: &[u16], more: &str) -> CaseResult {
         let product = self.product;
         let ports = words(ports);
@@ -55,7 +55,7 @@ impl Nodes {
         .map(drop)
     }
 
-    /// Waits until the answer of each of these servers has that part.
+    /// Waits until the reply of each of these servers contains that text.
     pub(super) async fn until_all(&self, ports: &[u16], command: &str, part: &str) -> CaseResult {
         let (product, ports) = (self.product, words(ports));
         self.shell(&format!(
@@ -90,14 +90,14 @@ impl Nodes {
         self.shell(&format!("kill -{signal} $(cat /tmp/{port}/pid)")).await.map(drop)
     }
 
-    /// What a command answers, as the product's own client prints it.
+    /// Returns the reply to a command, as the product's own client prints it.
     pub(super) async fn ask(&self, port: u16, words: &[&str]) -> CaseResult<String> {
         let (client, port) = (format!("{}-cli", self.product), port.to_string());
         let command = [&[client.as_str(), "-p", port.as_str()], words].concat();
         Ok(self.server.run(&command).await?.trim().to_owned())
     }
 
-    /// Waits until a command's answer has that part, and is one at all.
+    /// Waits until the reply to a command contains that text.
     pub(super) async fn until(&self, port: u16, words: &[&str], part: &str) -> CaseResult {
         let ask = || async {
             match self.ask(port, words).await {
@@ -118,8 +118,8 @@ fn words(ports: &[u16]) -> String {
     ports.iter().map(u16::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// Repeats the call while its errors are transient: no longer than a failover takes.
-pub(super) async fn patiently<T, F>(mut call: impl FnMut() -> F) -> CaseResult<T>
+/// Repeats the call while its errors are transient, for no longer than a failover takes.
+pub(super) async fn retry_while_transient<T, F>(mut call: impl FnMut() -> F) -> CaseResult<T>
 where
     F: Future<Output = leasehold_core::Result<T>>,
 {

@@ -1,4 +1,4 @@
-//! What the suite can do with Redis beyond its operations.
+//! This module has the probes of Redis, which some cases need beyond the store.
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ impl DeleteRecord for Redis {
     }
 }
 
-/// Counts on the wire: the client's connections go through a [`CountingProxy`], which counts how
-/// often the client waited for a reply before it sent more.
+/// Counts round trips with a [`CountingProxy`] on the client's connections, which counts how often
+/// the client waited for a reply before it sent more.
 #[async_trait]
 impl RoundTrips for Redis {
     async fn open_counted(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {

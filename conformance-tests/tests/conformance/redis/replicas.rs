@@ -1,4 +1,4 @@
-//! Writes that wait for replicas.
+//! These cases cover writes that wait for replicas.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Redis;
 use super::endpoint::Endpoint;
-use super::nodes::{Nodes, patiently};
+use super::nodes::{Nodes, retry_while_transient};
 use super::support::{LONG, fresh, name, open, refusal};
 
 /// Starts a primary at port 7001 and its replica at port 7002.
@@ -69,7 +69,7 @@ pub(super) async fn a_grant_waits_for_replicas_and_heartbeats_have_their_own_con
     }
     nodes.signal(7002, "CONT").await?;
     nodes.until(7001, &["INFO", "replication"], "state=online").await?;
-    patiently(|| async {
+    retry_while_transient(|| async {
         let options = client.options(LeaseId::new(), LONG);
         client.store().acquire(&name("after"), &options).await
     })
@@ -81,7 +81,7 @@ pub(super) async fn a_disable_does_not_wait_for_grants(backend: Arc<Redis>) -> C
     let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
     let client = open(&url, &namespace).await?;
     nodes.signal(7002, "STOP").await?;
-    // A grant waits for a second, so most of these are given up before it is their turn.
+    // A grant waits for a second, so most of these time out before they are sent.
     let waiting = (0..100).map(|number| {
         let client = client.clone();
         spawn(async move {
@@ -90,14 +90,14 @@ pub(super) async fn a_disable_does_not_wait_for_grants(backend: Arc<Redis>) -> C
         })
     });
     let waiting: Vec<_> = waiting.collect();
-    // The first ones wait at the server once they were granted.
+    // The first ones wait at the server after they were granted.
     while client.names("").await?.is_empty() {
         sleep(Duration::from_millis(10)).await;
     }
     let options = DisableOptions { reason: Reason::new("upkeep")?, by: None };
     let error = client.store().disable(&name("stopped"), &options).await;
     let error = error.expect_err("no replica has it");
-    // It was sent: the primary has it, and only the replica does not.
+    // The write was sent, and only the replica does not have it.
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error:?}");
     let record = client.get(&name("stopped")).await?.expect("it is disabled");
     assert!(record.disabled.is_some(), "{record:?}");
@@ -114,7 +114,7 @@ pub(super) async fn connections_that_the_server_closed_are_left(backend: Arc<Red
     let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
     for url in [nodes.url(7001), url] {
         let client = open(&url, &namespace).await?;
-        // Where writes wait for replicas, each of these has a connection of its own.
+        // If writes wait for replicas, each of these has a connection of its own.
         let opened = (0..8).map(|_| {
             let client = client.clone();
             async move {
@@ -123,7 +123,7 @@ pub(super) async fn connections_that_the_server_closed_are_left(backend: Arc<Red
             }
         });
         race(opened).await?;
-        // A restart, or an idle time-out, closes connections that were idle for a moment.
+        // A restart or an idle timeout closes connections that were idle for a short time.
         sleep(Duration::from_secs(2)).await;
         nodes.ask(7001, &["CLIENT", "KILL", "TYPE", "normal"]).await?;
         let options = client.options(LeaseId::new(), LONG);
@@ -152,11 +152,11 @@ pub(super) async fn a_renewal_that_no_replica_has_is_unknown(backend: Arc<Redis>
     for _ in 0..2 {
         let renewed = client.store().renew(&batch).await?;
         assert!(why(&renewed[0]).contains("0 of the 1 replicas"), "{renewed:?}");
-        // A lost lease is reported without any replica.
+        // The loss of a lease is reported without any replica.
         assert_eq!(renewed[1], RenewOutcome::Lost);
     }
     nodes.signal(7002, "CONT").await?;
-    let renewed = patiently(|| async {
+    let renewed = retry_while_transient(|| async {
         match client.store().renew_one(&taken.name, taken.lease, LONG).await? {
             RenewOutcome::Unknown { why } => {
                 Err(leasehold_core::Error::new(ErrorKind::Unavailable, why))
@@ -183,7 +183,7 @@ pub(super) async fn a_disable_that_no_replica_has_is_unknown(backend: Arc<Redis>
     }
     nodes.signal(7002, "CONT").await?;
     let job = name("job");
-    let outcome = patiently(|| client.disable(&job, "upkeep")).await?;
+    let outcome = retry_while_transient(|| client.disable(&job, "upkeep")).await?;
     assert_eq!(already_disabled(outcome).reason.as_str(), "upkeep");
     assert_eq!(nodes.ask(7002, &["HGET", &key, "disabled_reason"]).await?, "upkeep");
     Ok(())

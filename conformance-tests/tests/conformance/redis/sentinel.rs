@@ -1,4 +1,4 @@
-//! Sentinels, and the failovers that they make.
+//! These cases cover sentinels and the failovers that they make.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use leasehold_core::{ErrorKind, Hint, HintStream, LeaseId, LockStoreExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Redis;
-use super::nodes::{Nodes, patiently};
+use super::nodes::{Nodes, retry_while_transient};
 use super::support::{LONG, fresh, name, open, presence, refusal};
 
 const SENTINELS: [u16; 3] = [7011, 7012, 7013];
 
-/// A primary at 7001, a replica at 7002, and three sentinels that know them as `main`.
+/// Starts a primary at 7001, a replica at 7002, and three sentinels that know them as `main`.
 async fn start(backend: &Arc<Redis>) -> CaseResult<Nodes> {
     start_with(backend, "", "", &[]).await
 }
@@ -49,10 +49,10 @@ async fn start_with(
     Ok(nodes)
 }
 
-/// The login for servers with a password.
+/// This is the login for servers with a password.
 const LOGIN: [&str; 3] = ["-a", "secret", "--no-auth-warning"];
 
-/// By three sentinels, and one that is down.
+/// Returns a URL with three sentinels, and one that is down.
 fn url(nodes: &Nodes) -> String {
     let hosts = [7019].into_iter().chain(SENTINELS).map(|port| nodes.at(port));
     format!("redis+sentinel://{}/main", hosts.collect::<Vec<_>>().join(","))
@@ -69,11 +69,11 @@ pub(super) async fn a_failover_by_sentinels_is_survived(backend: Arc<Redis>) -> 
     let last = client.take(&name("lost"), LONG).await?;
     nodes.signal(7001, "KILL").await?;
     let store = client.store();
-    // The same client goes on by itself, and whoever lost a grant is told so.
-    lost(patiently(|| store.renew_one(&last.name, last.lease, LONG)).await?);
-    extended(patiently(|| store.renew_one(&kept.name, kept.lease, LONG)).await?);
+    // The same client continues on its own, and the holder that lost a grant is told so.
+    lost(retry_while_transient(|| store.renew_one(&last.name, last.lease, LONG)).await?);
+    extended(retry_while_transient(|| store.renew_one(&kept.name, kept.lease, LONG)).await?);
     let options = client.options(LeaseId::new(), LONG);
-    let next = patiently(|| store.acquire(&last.name, &options)).await?;
+    let next = retry_while_transient(|| store.acquire(&last.name, &options)).await?;
     assert!(granted(next).token > last.token);
     let here = presence();
     store.announce(&here, LONG).await?;
@@ -113,14 +113,14 @@ pub(super) async fn an_old_primary_that_comes_back_is_left(backend: Arc<Redis>) 
     nodes.until(7002, &["ROLE"], "master").await?;
     let options = active.options(LeaseId::new(), LONG);
     let store = active.store();
-    let next = patiently(|| store.acquire(&contended, &options)).await?;
+    let next = retry_while_transient(|| store.acquire(&contended, &options)).await?;
     let next = granted(next);
     nodes.signal(7001, "CONT").await?;
     nodes.until(7001, &["ROLE"], "slave").await?;
-    // A connection to the old primary from before leads to the new one.
+    // A connection to the old primary from before is replaced by one to the new primary.
     let options = idle.options(LeaseId::new(), LONG);
     let store = idle.store();
-    let refused = patiently(|| store.acquire(&contended, &options)).await?;
+    let refused = retry_while_transient(|| store.acquire(&contended, &options)).await?;
     assert_eq!(held(refused).token, next.token);
     let (error, said) = refusal(&nodes.url(7001)).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{said}");
@@ -153,14 +153,17 @@ pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
     nodes.until(7002, &[&LOGIN[..], &["ROLE"]].concat(), "master").await?;
     let expires = ["HGET", &key, "expires_at"];
     let before = ask(7002, &expires).await?;
-    // The old primary still accepts writes. The holder changes to the new one, which has its lease.
+    // The old primary still accepts writes. The store changes to the new one, which has the lease.
     assert!(ask(7001, &["ROLE"]).await?.starts_with("master"));
     let end = Instant::now() + LONG / 2;
     while ask(7002, &expires).await? == before {
         if Instant::now() > end {
             return Err(Failure::new("the holder stays with the old primary"));
         }
-        extended(patiently(|| client.store().renew_one(&taken.name, taken.lease, LONG)).await?);
+        extended(
+            retry_while_transient(|| client.store().renew_one(&taken.name, taken.lease, LONG))
+                .await?,
+        );
         sleep(Duration::from_millis(100)).await;
     }
     // From now on writes go to the new primary only.
@@ -179,7 +182,7 @@ pub(super) async fn of_sentinels_that_disagree_the_latest_failover_counts(
 ) -> CaseResult {
     let nodes = Nodes::new(&backend).await?;
     nodes.start_all(&[7001, 7002], "").await?;
-    // They watch unrelated servers, so they never learn of each other.
+    // The sentinels watch unrelated servers, so they never learn of each other.
     let host = &nodes.host;
     let old = format!("sentinel monitor main {host} 7001 9");
     let new = format!("sentinel monitor main {host} 7002 9\nsentinel config-epoch main 5");
@@ -214,7 +217,7 @@ pub(super) async fn what_is_wrong_with_sentinels_is_named(backend: Arc<Redis>) -
     let nodes = Nodes::new(&backend).await?;
     nodes.start(7001, "").await?;
     nodes.start(7002, &format!("--replicaof {} 7001", nodes.host)).await?;
-    // Alone, it is never enough to do anything about a server that is none.
+    // One sentinel is never enough to act, although the second server is not a primary.
     let host = &nodes.host;
     let lines = format!("sentinel monitor main {host} 7001 9\nsentinel monitor odd {host} 7002 9");
     nodes.start_sentinel(7011, &lines).await?;

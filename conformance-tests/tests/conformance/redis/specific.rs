@@ -1,4 +1,4 @@
-//! The cases of Redis and Valkey alone.
+//! This module lists the cases that are specific to Redis and Valkey.
 
 use leasehold_conformance::OwnCase;
 
@@ -6,7 +6,7 @@ use super::{Redis, cluster, connect_errors, degraded_server, keys, replicas, sen
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
-        /// The cases, each with its name.
+        /// These are the cases, each with its name.
         pub(crate) const CASES: &[OwnCase<Redis>] = &[
             $($((
                 concat!("own::", stringify!($case)),

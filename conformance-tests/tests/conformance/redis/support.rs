@@ -1,4 +1,4 @@
-//! What the cases of Redis and Valkey alone share.
+//! This module has helpers that the cases of Redis and Valkey share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use leasehold_core::{Error, Holder, LockName, Namespace, Presence, Result};
 
 use super::options;
 
-/// A namespace that no other case uses.
+/// Returns a namespace that no other case uses.
 pub(super) fn fresh() -> Namespace {
     Namespace::new(format!("own_{:016x}", fastrand::u64(..))).expect("it is one")
 }
@@ -18,20 +18,20 @@ pub(super) fn name(name: &str) -> LockName {
     LockName::new(name).expect("it is one")
 }
 
-/// What an instance says of itself that campaigns for nothing.
+/// Returns the announcement of an instance that campaigns for nothing.
 pub(super) fn presence() -> Presence {
     Presence { holder: Holder::current(), campaigns: Vec::new(), unlisted: 0 }
 }
 
-/// Longer than a case takes.
+/// No case takes as long as this.
 pub(super) const LONG: Duration = Duration::from_secs(400);
 
-/// Opens that namespace by that URL.
+/// Opens a client of that namespace by that URL.
 pub(super) async fn open(url: &str, namespace: &Namespace) -> Result<Client> {
     Ok(Client::new(Arc::new(RedisStore::connect(url, &options(namespace)).await?)))
 }
 
-/// Why it cannot be opened, and all that is said of it.
+/// Returns the error when the store is opened, and all its text.
 pub(super) async fn refusal(url: &str) -> (Error, String) {
     let error = RedisStore::connect(url, &options(&fresh())).await.expect_err("it opens");
     let said = format!("{error:?} {error}");

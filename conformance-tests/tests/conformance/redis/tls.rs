@@ -1,4 +1,4 @@
-//! TLS with an authority of one's own.
+//! These cases cover TLS with a private certificate authority.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ struct Secured {
 }
 
 impl Secured {
-    /// Whether clients need a certificate is `yes` or `no`.
+    /// Starts a server. `clients` is `yes` if clients need a certificate, and `no` otherwise.
     async fn start(backend: &Arc<Redis>, clients: &str) -> CaseResult<Self> {
         backend.needs_containers()?;
         let (signed, strange) = (Certificates::new()?, Certificates::new()?);
@@ -56,7 +56,7 @@ impl Secured {
         Ok(Self { server, files })
     }
 
-    /// With options whose values are files of ours.
+    /// Returns the URL with options whose values are files of this test.
     fn url(&self, scheme: &str, options: &[(&str, &str)]) -> String {
         let file = |file: &str| Path::join(self.files.path(), file).display().to_string();
         let options = options.iter().map(|(name, value)| format!("{name}={}", file(value)));

@@ -1,4 +1,4 @@
-//! What Leasehold did not write.
+//! These cases cover documents that Leasehold did not write.
 
 use std::sync::Arc;
 
@@ -100,7 +100,7 @@ pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
         let error = error.unwrap_or_else(|| panic!("{field}: {value} is no damage"));
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{field}: {}", said(&error));
         assert!(error.to_string().contains("\"damaged\""), "{field}: {error}");
-        // The document is shown and listed as corrupt, and hides no other.
+        // The document is read and listed as corrupt, and does not hide other names.
         let shown = client.store().get(&name).await?.map(|record| record.state());
         assert_eq!(shown, Some(LockState::Corrupt), "{field}: {value}");
         let records = client.store().list_all("").await?;
@@ -117,7 +117,7 @@ pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
         let outcome = &outcomes[0];
         assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{field}: {value}: {outcome:?}");
         extended(outcomes[1].clone());
-        // A renewal of the damaged one alone has the same outcome.
+        // A renewal of only the damaged document has the same outcome.
         let outcome = client.store().renew_one(&taken.name, taken.lease, TTL).await?;
         assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{field}: {value}: {outcome:?}");
     }
@@ -144,7 +144,7 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", said(&error));
         assert!(said(&error).contains("a later version of leasehold"), "{}", said(&error));
     }
-    // A lease, and a disable, of a later version are left alone as well.
+    // A lease and a disable of a later version are not changed either.
     let ours = client.take(&LockName::new("ours")?, TTL).await?;
     client.disable(&ours.name, "upkeep").await?;
     client.take(&LockName::new("another")?, TTL).await?;
@@ -166,7 +166,8 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
         assert!(said(&error).contains("a later version of leasehold"), "{}", said(&error));
     }
     assert_eq!(locks.find_one(doc! { "_id": "ours" }).await?, before);
-    // A grant keeps what a later version added, and removes the mark of an earlier disable.
+    // A grant keeps the fields that a later version added, and removes the mark of an earlier
+    // disable.
     let kept = client.take(&LockName::new("kept")?, TTL).await?;
     let more = doc! { "$set": { "more": "anything", "ending": "upkeep", "expires": 1_i64 } };
     locks.update_one(doc! { "_id": "kept" }, more).await?;

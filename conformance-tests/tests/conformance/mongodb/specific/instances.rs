@@ -1,4 +1,4 @@
-//! What instances say of themselves.
+//! These cases cover the announcements of instances.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(super) fn presence() -> Presence {
     Presence { holder: Holder::current(), campaigns: Vec::new(), unlisted: 0 }
 }
 
-/// A client of a new namespace, and its instances.
+/// Returns a client of a new namespace, and the collection of its instances.
 async fn new_instances(this: &MongoDb) -> CaseResult<(Client, Collection<Document>, Namespace)> {
     let (client, _, namespace) = new_locks(this).await?;
     let instances = this.database().await?.collection(&format!("{namespace}_instances"));
@@ -43,7 +43,7 @@ pub(super) async fn damage(this: Arc<MongoDb>) -> CaseResult {
         let known = client.store().instances().await?;
         assert_eq!(known.len(), 1, "{field}: {value}: {known:?}");
         assert_eq!(known[0].presence, good);
-        // Nobody who is new removes it either.
+        // A new instance does not remove it either.
         let new = presence();
         client.store().announce(&new, TTL).await?;
         client.store().withdraw(new.holder.instance).await?;
@@ -59,11 +59,11 @@ pub(super) async fn removal(this: Arc<MongoDb>) -> CaseResult {
     let (silent, here) = (presence(), presence());
     client.store().announce(&here, TTL).await?;
     client.store().announce(&silent, TTL).await?;
-    // Its time is over, whatever the pace of this machine.
+    // This makes the announcement expire, however slow the machine is.
     let named = doc! { "_id": silent.holder.instance.to_string() };
     instances.update_one(named, doc! { "$set": { "expires": 1_i64 } }).await?;
     assert_eq!(client.store().instances().await?.len(), 1);
-    // Those that are known already have nothing to clean up.
+    // Instances that are already known remove nothing.
     client.store().announce(&here, TTL).await?;
     assert_eq!(instances.count_documents(doc! {}).await?, 2);
     client.store().announce(&presence(), TTL).await?;

@@ -1,4 +1,4 @@
-//! Servers that are not there, or not MongoDB.
+//! These cases cover servers that are unavailable or not MongoDB.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::support::said;
 use crate::fake_server::{Conduct, FakeServer};
 
-/// Longer than any call takes, shorter than a hang.
+/// No call takes as long as this, unless it hangs.
 const CALL: Duration = Duration::from_secs(100);
 
 pub(super) async fn no_mongodb() -> CaseResult {

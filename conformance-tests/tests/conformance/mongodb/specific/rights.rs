@@ -1,4 +1,4 @@
-//! Who may do what.
+//! These cases cover the permissions that users need.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use mongodb::bson::{Document, doc};
 use tokio::time::timeout;
 
 use super::instances::presence;
-use super::support::{PATIENCE, TTL, said};
+use super::support::{LIMIT, TTL, said};
 use crate::mongodb::endpoint::{Endpoint, GUARDED};
 use crate::mongodb::probes::application;
 
-/// What a user needs at least.
+/// These are the actions that a user needs at least.
 const ACTIONS: [(&str, [&str; 4]); 2] = [
     ("leasehold_locks", ["find", "insert", "update", "changeStream"]),
     ("leasehold_instances", ["find", "insert", "update", "remove"]),
@@ -74,15 +74,16 @@ async fn create_users(endpoint: &Endpoint) -> CaseResult {
     Ok(())
 }
 
-/// The public image has this user already. The stand-in has none, and takes the first only from
-/// where it runs itself, where it has no client: so the request is put on the wire as bytes.
+/// Creates the first user. The public image already has it. The stand-in has none, and accepts the
+/// first user only from its own host, where it has no client, so the request is sent as bytes.
 async fn create_first_user(endpoint: &Endpoint) -> CaseResult {
     let user = doc! {
         "createUser": "root", "pwd": "secret", "roles": ["root"], "$db": "admin",
     };
     let body = mongodb::bson::serialize_to_vec(&user)?;
     let length = i32::try_from(21 + body.len())?;
-    // Length, request, the request it answers, OP_MSG, no flags, one section of the first kind.
+    // The fields are length, request id, id of the request that it answers, OP_MSG, no flags, and
+    // one section of the first kind.
     let mut message: Vec<u8> =
         [length, 1, 0, 2013, 0].iter().flat_map(|number| number.to_le_bytes()).collect();
     message.push(0);
@@ -94,7 +95,7 @@ async fn create_first_user(endpoint: &Endpoint) -> CaseResult {
     Ok(())
 }
 
-/// Every operation once.
+/// Makes each call once.
 async fn use_all(client: &Client, job: &str) -> CaseResult {
     let (name, other) = (LockName::new(job)?, LockName::new(format!("{job}, another"))?);
     let mut hints = client.watch().await?;
@@ -108,7 +109,7 @@ async fn use_all(client: &Client, job: &str) -> CaseResult {
     });
     client.store().renew(&batch).await?.into_iter().for_each(|outcome| _ = extended(outcome));
     client.give_back(&taken).await?;
-    let hint = timeout(PATIENCE, hints.next()).await?;
+    let hint = timeout(LIMIT, hints.next()).await?;
     assert!(hint.is_some(), "the watch ended");
     client.disable(&name, "upkeep").await?;
     refused(client.acquire(&name, LeaseId::new(), TTL).await?);

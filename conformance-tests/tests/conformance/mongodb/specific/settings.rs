@@ -1,4 +1,4 @@
-//! Servers and clients that are set up otherwise.
+//! These cases cover servers and clients with other settings.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use mongodb::options::{
 };
 use tokio::time::timeout;
 
-use super::support::{PATIENCE, TTL, new_locks, new_namespace, open};
+use super::support::{LIMIT, TTL, new_locks, new_namespace, open};
 use crate::mongodb::backend::{MongoDb, options};
 use crate::mongodb::endpoint::{Endpoint, STANDALONE};
 use crate::mongodb::probes::application;
@@ -30,17 +30,17 @@ pub(super) async fn a_standalone_server() -> CaseResult {
         extended(holder.renew(&beating, other.lease, TTL).await?);
     }
     holder.give_back(&taken).await?;
-    assert_eq!(timeout(PATIENCE, hints.next()).await?, Some(Hint::Name(job.clone())));
+    assert_eq!(timeout(LIMIT, hints.next()).await?, Some(Hint::Name(job.clone())));
     holder.disable(&job, "upkeep").await?;
-    assert_eq!(timeout(PATIENCE, hints.next()).await?, Some(Hint::Name(job.clone())));
+    assert_eq!(timeout(LIMIT, hints.next()).await?, Some(Hint::Name(job.clone())));
     refused(waiter.acquire(&job, LeaseId::new(), TTL).await?);
     holder.enable(&job).await?;
-    assert_eq!(timeout(PATIENCE, hints.next()).await?, Some(Hint::Name(job.clone())));
+    assert_eq!(timeout(LIMIT, hints.next()).await?, Some(Hint::Name(job.clone())));
     assert!(waiter.take(&job, TTL).await?.token > taken.token);
     Ok(())
 }
 
-/// What an application chose for its own data must not weaken its locks.
+/// The concerns that an application chose for its own data must not weaken its locks.
 pub(super) async fn concerns(this: Arc<MongoDb>) -> CaseResult {
     let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
     let database = application(endpoint.url(), |options| {
@@ -60,7 +60,7 @@ pub(super) async fn concerns(this: Arc<MongoDb>) -> CaseResult {
     Ok(this.clean(&namespace).await?)
 }
 
-/// A pipeline would compute with these, and a filter compare with them.
+/// A pipeline would evaluate these values, and a filter would compare with them.
 pub(super) async fn values(this: Arc<MongoDb>) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     for text in ["$$NOW", "$$ROOT", "$_id", "$token", "$a.b", "{\"$gt\": \"\"}", "a.$[].b"] {

@@ -1,4 +1,4 @@
-//! What the cases of MongoDB alone share.
+//! This module has helpers that the cases of MongoDB share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::mongodb::endpoint::Endpoint;
 
 pub(super) const TTL: Duration = Duration::from_secs(400);
 
-/// Far longer than anything takes that ends at all.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// This is much longer than anything takes that ends at all.
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn new_namespace() -> Result<Namespace> {
     Namespace::new(format!("own_{:016x}", fastrand::u64(..)))
@@ -30,7 +30,7 @@ pub(super) async fn open(endpoint: &Endpoint, namespace: &Namespace) -> Result<C
     Ok(Client::new(Arc::new(store)))
 }
 
-/// A client of a new namespace on the shared server, and its documents.
+/// Returns a client of a new namespace on the shared server, and the collection of its documents.
 pub(super) async fn new_locks(
     this: &MongoDb,
 ) -> CaseResult<(Client, Collection<Document>, Namespace)> {
@@ -39,7 +39,7 @@ pub(super) async fn new_locks(
     Ok((client, locks(endpoint.database(), &namespace), namespace))
 }
 
-/// The error, with all its causes.
+/// Returns the error with all its causes.
 pub(super) fn said(error: &Error) -> String {
     let mut said = error.to_string();
     let mut cause = std::error::Error::source(error);

@@ -1,4 +1,4 @@
-//! A server that is reached over TLS.
+//! These cases cover a server that is reached over TLS.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::support::{TTL, new_namespace};
 use crate::files::Files;
 use crate::mongodb::backend::options;
 
-/// A standalone server: one of a replica set would have to be told so over TLS.
+/// A standalone server. A member of a replica set would need its configuration over TLS.
 const SECURED: Image = Image {
     command: &["--tlsMode", "requireTLS", "--tlsCertificateKeyFile", "/certificates/server.pem"],
     ..MONGODB

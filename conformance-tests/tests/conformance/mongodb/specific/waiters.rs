@@ -1,4 +1,4 @@
-//! Many waiters in one process, and the connections that they need.
+//! These cases cover many waiters in one process, and the connections that they need.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use tokio::time::{Instant, sleep};
 
-use super::support::{PATIENCE, TTL, new_locks, new_namespace};
+use super::support::{LIMIT, TTL, new_locks, new_namespace};
 use crate::kept::{self, Kept};
 use crate::mongodb::backend::{MongoDb, options};
 use crate::mongodb::endpoint::Endpoint;
@@ -50,7 +50,7 @@ pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
             let name = leases[number % NAMES].name.clone();
             tokio::spawn(async move {
                 while !ended.load(Ordering::SeqCst) {
-                    // The attempt was refused, or too many calls are waiting: it is repeated.
+                    // If the attempt was refused, or too many calls are waiting, it is repeated.
                     let asked = client.options(LeaseId::new(), TTL);
                     _ = client.store().acquire(&name, &asked).await;
                 }
@@ -112,7 +112,7 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     }
     let asked = commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
     assert_eq!(asked, HashMap::from([("aggregate".to_owned(), 20)]));
-    // The remembered names decide nothing.
+    // Nothing is decided by the remembered names.
     other.give_back(&taken).await?;
     other.enable(&job).await?;
     assert!(granted(ask(&name).await?).token > taken.token);
@@ -120,8 +120,8 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     Ok(this.clean(&namespace).await?)
 }
 
-/// A grant that the server applied before, but whose outcome this client does not know, is not
-/// reported from a read: that may show what no majority has.
+/// If the server has applied a grant whose outcome this client does not know, that grant is not
+/// reported from a read: a read may show a write that no majority has.
 pub(super) async fn own_grant(this: Arc<MongoDb>) -> CaseResult {
     let (other, _, namespace) = new_locks(&this).await?;
     let endpoint = this.endpoint().await?;
@@ -181,7 +181,7 @@ async fn connections(endpoint: &Endpoint) -> CaseResult<usize> {
 /// A store's client monitors each server with one connection.
 const MONITORS: usize = 1;
 
-/// The test's own client opens another connection to monitor the server after a while.
+/// The test's own client opens another connection for monitoring after some time.
 const OWN: usize = 1;
 
 pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
@@ -208,14 +208,14 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
             let open = connections(&endpoint).await? - before;
             assert!(open <= most + MONITORS + OWN, "{open} connections");
         }
-        // Idle connections are closed: one is left, and that of the watch.
+        // Idle connections are closed. One is left, and that of the watch.
         let begun = Instant::now();
         loop {
             let open = connections(&endpoint).await? - before;
             if open <= 2 + MONITORS + OWN {
                 break;
             }
-            assert!(begun.elapsed() < PATIENCE, "{open} connections are kept");
+            assert!(begun.elapsed() < LIMIT, "{open} connections are kept");
             sleep(Duration::from_millis(100)).await;
         }
         drop(hints);
@@ -227,7 +227,7 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
             if open <= 3 + 2 * MONITORS + OWN {
                 break;
             }
-            assert!(begun.elapsed() < PATIENCE, "{open} connections are kept");
+            assert!(begun.elapsed() < LIMIT, "{open} connections are kept");
             sleep(Duration::from_millis(100)).await;
         }
         kept.check();
@@ -235,7 +235,7 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
         drop(client);
         let begun = Instant::now();
         while connections(&endpoint).await? > before + OWN {
-            assert!(begun.elapsed() < PATIENCE, "connections outlive their store");
+            assert!(begun.elapsed() < LIMIT, "connections outlive their store");
             sleep(Duration::from_millis(100)).await;
         }
     }

@@ -1,7 +1,8 @@
-//! Bells: what wakes a waiter at once, and what does no harm where it does not.
+//! These cases cover user-level locks, which wake a waiter at once, and which do no harm when they
+//! do not.
 //!
-//! While a user-level lock will announce a release, a watch reads only every two seconds by itself.
-//! If its clock stands still, it does not read by itself, so that only the user-level lock can wake
+//! While a user-level lock will announce a release, a watch reads by itself only every two seconds.
+//! If its clock is stopped, it does not read by itself, so that only the user-level lock can wake
 //! it, however long that takes on a busy machine.
 
 use std::sync::Arc;
@@ -21,14 +22,14 @@ use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 use crate::stopped_clock::on_stopped_clock;
 
-/// As long as anything may take that has no time of its own.
-const PATIENCE: Duration = Duration::from_secs(100);
+/// This is the limit for everything that has no time limit of its own.
+const LIMIT: Duration = Duration::from_secs(100);
 
 /// A waiter must be woken by a user-level lock within this time, in which its clock advances by
 /// less than the shortest pause between two reads.
-const BELL_PATIENCE: Duration = Duration::from_secs(30);
+const WAKE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Until bells are hung, and those who wait stand in line.
+/// After this time the user-level locks are held, and the waiters wait for them.
 const SETTLED: Duration = Duration::from_millis(600);
 
 /// A waiter misses a release if it does not wait for the user-level lock at that moment, or pauses
@@ -39,7 +40,7 @@ fn fresh_name() -> LockName {
     name(&format!("job {:x}", fastrand::u64(..)))
 }
 
-/// Waits for a hint at that name.
+/// Waits for a hint about that name.
 async fn hint_of(hints: &mut HintStream, job: &LockName) -> CaseResult {
     while let Some(hint) = hints.next().await {
         if hint == Hint::Name(job.clone()) {
@@ -49,7 +50,7 @@ async fn hint_of(hints: &mut HintStream, job: &LockName) -> CaseResult {
     Err(Failure::new("the watch ended"))
 }
 
-/// A holder, and another who is refused the name and watches.
+/// This is a holder, and a waiter that was refused the name and watches.
 struct Pair {
     namespace: Namespace,
     url: String,
@@ -58,7 +59,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// With a user of their own, by whom their sessions are known.
+    /// Opens both as a new user, by whose name their sessions are found.
     async fn open(backend: &MySql) -> CaseResult<Self> {
         let namespace = fresh();
         backend.connect(backend.url(), &namespace).await?;
@@ -68,7 +69,7 @@ impl Pair {
         Ok(Self { namespace, url, holder, waiter })
     }
 
-    /// The times from a release to its hint, of names of their own.
+    /// Returns the time from a release to its hint for each round, which has a name of its own.
     async fn woken_after(&self, rounds: usize) -> CaseResult<Vec<Duration>> {
         let mut times = Vec::new();
         for round in 0..rounds {
@@ -81,22 +82,22 @@ impl Pair {
         Ok(times)
     }
 
-    /// Asserts that in at least one of several rounds a waiter whose clock stands still is woken by
-    /// that kind of release.
-    async fn woken_by_bell(&self, backend: &MySql, release: Release) -> CaseResult {
+    /// Asserts that in at least one of several rounds that kind of release wakes a waiter whose
+    /// clock is stopped.
+    async fn woken_by_user_lock(&self, backend: &MySql, release: Release) -> CaseResult {
         for _ in 0..ROUNDS {
-            if self.bell_wakes(backend, release).await? {
+            if self.user_lock_wakes(backend, release).await? {
                 return Ok(());
             }
         }
         Err(Failure::new("no user-level lock wakes the waiter"))
     }
 
-    async fn bell_wakes(&self, backend: &MySql, release: Release) -> CaseResult<bool> {
+    async fn user_lock_wakes(&self, backend: &MySql, release: Release) -> CaseResult<bool> {
         let (first, second) = (fresh_name(), fresh_name());
         let held = [self.holder.take(&first, LONG).await?, self.holder.take(&second, LONG).await?];
         let (asks, asked) = oneshot::channel();
-        let (stands_still, stood_still) = oneshot::channel();
+        let (stops, stopped) = oneshot::channel();
         // The waiter is another user than the holder, and may also wait for its user-level lock.
         let (url, namespace) = (backend.url().to_owned(), self.namespace.clone());
         let waiting = on_stopped_clock(move |mut clock| async move {
@@ -111,22 +112,22 @@ impl Pair {
             };
             let (_waiter, mut hints) = clock.go_until(open).await?;
             _ = asks.send(());
-            // That hint may come from a read by interval. The next such read is then far away, and
-            // the pause after this one short.
+            // That hint may come from a read after an interval. The next such read is then late,
+            // and the pause after this one is short.
             clock.jump_until(hint_of(&mut hints, &first)).await?;
             // After that the watch listens again, and reads when a user-level lock announces a
             // release.
             advance(Duration::from_millis(40)).await;
-            _ = stands_still.send(());
+            _ = stops.send(());
             clock.crawl_until(hint_of(&mut hints, &second)).await
         });
         let releasing = async {
             let [first, second] = held;
             asked.await.map_err(|_| Failure::new("the waiter cannot wait"))?;
-            self.until_in_line(backend).await?;
+            self.until_waiting(backend).await?;
             self.holder.give_back(&first).await?;
-            stood_still.await.map_err(|_| Failure::new("the waiter is never woken"))?;
-            self.until_in_line(backend).await?;
+            stopped.await.map_err(|_| Failure::new("the waiter is never woken"))?;
+            self.until_waiting(backend).await?;
             match release {
                 Release::AtOnce => self.holder.give_back(&second).await?,
                 Release::AfterAWait => self.release_after_a_wait(backend, second).await?,
@@ -135,17 +136,17 @@ impl Pair {
         };
         let mut waiting = std::pin::pin!(waiting);
         let released = tokio::select! {
-            released = timeout(PATIENCE, releasing) => {
+            released = timeout(LIMIT, releasing) => {
                 released.map_err(|_| Failure::new("no session waits for the user-level lock"))??
             }
             ended = &mut waiting => return ended.map(|()| false),
         };
-        let woken = tokio::time::timeout_at(released + BELL_PATIENCE, waiting).await;
+        let woken = tokio::time::timeout_at(released + WAKE_LIMIT, waiting).await;
         woken.map_or(Ok(false), |woken| woken.map(|()| true))
     }
 
-    /// The release waits for the row, and the lease does not end before that: a waiter that is
-    /// woken too early finds nothing, and is not woken again.
+    /// Releases the name while its row is locked, so that the release waits and the lease does not
+    /// end before that. A waiter that is woken too early finds nothing, and is not woken again.
     async fn release_after_a_wait(&self, backend: &MySql, taken: Taken) -> CaseResult {
         let mut transaction = backend.admin().begin().await?;
         let (namespace, job) = (&self.namespace, &taken.name);
@@ -159,16 +160,16 @@ impl Pair {
     }
 
     /// Waits until a session of another user waits for the holder's user-level lock.
-    async fn until_in_line(&self, backend: &MySql) -> CaseResult {
+    async fn until_waiting(&self, backend: &MySql) -> CaseResult {
         let query = format!(
             "SELECT CAST(COUNT(*) AS SIGNED) FROM {} \
              WHERE user <> ? AND state = 'User lock' AND info LIKE CONCAT('%', ?, '%')",
             backend.process_list()
         );
-        let bell = self.holder.holder().instance.simple().to_string();
+        let user_lock = self.holder.holder().instance.simple().to_string();
         loop {
             let waiting = sqlx::query_scalar(AssertSqlSafe(query.clone()));
-            let waiting = waiting.bind(self.namespace.as_str()).bind(&bell);
+            let waiting = waiting.bind(self.namespace.as_str()).bind(&user_lock);
             let waiting: i64 = waiting.fetch_one(backend.admin()).await?;
             if waiting > 0 {
                 return Ok(());
@@ -178,7 +179,7 @@ impl Pair {
     }
 }
 
-/// How a name is released.
+/// This is the way in which a name is released.
 #[derive(Clone, Copy)]
 enum Release {
     AtOnce,
@@ -190,11 +191,11 @@ async fn held_by_another(waiter: &Client, job: &LockName) -> CaseResult {
     Ok(())
 }
 
-/// A waiter that watches for one name.
+/// This is a waiter that watches for one name.
 struct Watching(leasehold_conformance::Task<Instant>);
 
 impl Watching {
-    /// Stands in line before it returns, in ordinary operation.
+    /// Returns when the waiter usually waits for the user-level lock.
     async fn begin(waiter: &Client, job: &LockName) -> CaseResult<Self> {
         let mut hints = waiter.watch().await?;
         held(waiter.acquire(job, LeaseId::new(), LONG).await?);
@@ -211,9 +212,9 @@ impl Watching {
         Ok(Self(task))
     }
 
-    /// How long after that the hint came.
+    /// Returns how long after that time the hint arrived.
     async fn since(self, then: Instant) -> CaseResult<Duration> {
-        let woken = timeout(PATIENCE, self.0.join()).await;
+        let woken = timeout(LIMIT, self.0.join()).await;
         let woken = woken.map_err(|_| Failure::new("the waiter is never woken"))??;
         Ok(woken.saturating_duration_since(then))
     }
@@ -228,8 +229,8 @@ impl MySql {
         Ok(sqlx::query_scalar(query).bind(user.as_str()).fetch_one(self.admin()).await?)
     }
 
-    /// Returns how many commands a second that user sends, measured for at least that long and until
-    /// there is one.
+    /// Returns how many commands per second that user sends, measured for at least that long and
+    /// until there is one.
     async fn commands_a_second(&self, user: &Namespace, at_least: Duration) -> CaseResult<f64> {
         let (begun, before) = (Instant::now(), self.statements(user).await?);
         loop {
@@ -238,25 +239,26 @@ impl MySql {
             if sent > 0 {
                 return Ok(i32::try_from(sent).map(f64::from)? / begun.elapsed().as_secs_f64());
             }
-            assert!(begun.elapsed() < PATIENCE, "no command is sent");
+            assert!(begun.elapsed() < LIMIT, "no command is sent");
         }
     }
 
-    /// Who keeps the bells of that namespace's holders.
+    /// Returns the sessions that have the user-level locks of that namespace's holders.
     async fn keepers(&self, pair: &Pair) -> CaseResult<Vec<i64>> {
         let holder = pair.holder.holder().instance.simple().to_string();
-        // The name's other part is the place, which any session of theirs tells.
+        // The other part of the lock's name depends on the database, and any session that waits
+        // shows it.
         let mut keepers = Vec::new();
         let watching = pair.waiter.watch().await?;
         let job = name("who keeps it");
         let taken = pair.holder.take(&job, LONG).await?;
         let waiting = Watching::begin(&pair.waiter, &job).await?;
         for (_, doing) in self.sessions(&pair.namespace).await? {
-            let bell = doing.split('\'').find(|part| part.ends_with(&holder));
-            if let Some(bell) = bell {
+            let user_lock = doing.split('\'').find(|part| part.ends_with(&holder));
+            if let Some(user_lock) = user_lock {
                 let query = "SELECT CAST(IS_USED_LOCK(?) AS SIGNED)";
                 let keeper: Option<i64> =
-                    sqlx::query_scalar(query).bind(bell).fetch_one(self.admin()).await?;
+                    sqlx::query_scalar(query).bind(user_lock).fetch_one(self.admin()).await?;
                 keepers.extend(keeper);
             }
         }
@@ -270,7 +272,7 @@ pub(super) async fn a_release_wakes_a_waiter_long_before_it_polls(
     backend: Arc<MySql>,
 ) -> CaseResult {
     let pair = Pair::open(&backend).await?;
-    pair.woken_by_bell(&backend, Release::AtOnce).await?;
+    pair.woken_by_user_lock(&backend, Release::AtOnce).await?;
     backend.clean(&pair.namespace).await?;
     Ok(())
 }
@@ -279,7 +281,7 @@ pub(super) async fn a_bell_rings_after_the_release_and_not_before(
     backend: Arc<MySql>,
 ) -> CaseResult {
     let pair = Pair::open(&backend).await?;
-    pair.woken_by_bell(&backend, Release::AfterAWait).await?;
+    pair.woken_by_user_lock(&backend, Release::AfterAWait).await?;
     backend.clean(&pair.namespace).await?;
     Ok(())
 }
@@ -287,14 +289,14 @@ pub(super) async fn a_bell_rings_after_the_release_and_not_before(
 pub(super) async fn without_a_bell_nobody_asks_all_the_time(backend: Arc<MySql>) -> CaseResult {
     let pair = Pair::open(&backend).await?;
     let job = name("job");
-    // Held by a client that is gone, and so is its bell.
+    // The holder is gone, and so is its user-level lock.
     pair.holder.take(&job, LONG).await?;
     let Pair { namespace, url, holder, waiter } = pair;
     drop(holder);
     sleep(SETTLED).await;
     let watching = Watching::begin(&waiter, &job).await?;
     let asked = backend.commands_a_second(&namespace, Duration::from_secs(2)).await?;
-    // A watch reads twice a second, with a ping each.
+    // The watch reads twice a second, with a ping each.
     assert!(asked < 30.0, "{asked} commands a second");
     drop((watching, waiter, url));
     backend.clean(&namespace).await?;
@@ -306,7 +308,7 @@ pub(super) async fn a_waiter_whom_a_bell_will_wake_asks_rarely(backend: Arc<MySq
     let job = name("job");
     let taken = pair.holder.take(&job, LONG).await?;
     let watching = Watching::begin(&pair.waiter, &job).await?;
-    // The first turn is short.
+    // The first wait for the user-level lock is short.
     sleep(SETTLED * 3).await;
     let asked = backend.commands_a_second(&pair.namespace, Duration::from_secs(6)).await?;
     // In six seconds the waiter reads up to four times, with a ping each, and waits twice for the
@@ -324,12 +326,14 @@ pub(super) async fn a_bell_whose_session_is_killed_is_hung_again(
     let pair = Pair::open(&backend).await?;
     pair.woken_after(1).await?;
     let keepers = backend.keepers(&pair).await?;
-    let keeper = *keepers.first().ok_or_else(|| Failure::new("nobody keeps the bell"))?;
+    let keeper =
+        *keepers.first().ok_or_else(|| Failure::new("no session has the user-level lock"))?;
     backend.execute(format!("KILL {keeper}")).await?;
-    // The first ring finds the connection dead, which its waiter does not notice: it polls.
+    // The holder notices at the first release that the connection is dead. The waiter does not
+    // notice, and polls.
     pair.woken_after(1).await?;
-    pair.woken_by_bell(&backend, Release::AtOnce).await?;
-    // So is who listens.
+    pair.woken_by_user_lock(&backend, Release::AtOnce).await?;
+    // The connection that listens is ended too.
     for (session, doing) in backend.sessions(&pair.namespace).await? {
         if doing.contains("GET_LOCK") {
             _ = backend.execute(format!("KILL {session}")).await;
@@ -347,7 +351,7 @@ pub(super) async fn many_waiters_of_one_holder_all_come_through(backend: Arc<MyS
         Ok::<_, Failure>(Locks::new(MySqlStore::connect(backend.url(), &options).await?)?)
     };
     let first = open().await?;
-    let guard = first.lock("job")?.acquire(PATIENCE).await?;
+    let guard = first.lock("job")?.acquire(LIMIT).await?;
     let mut waiters = Vec::new();
     for _ in 0..20 {
         waiters.push(open().await?.lock("job")?);
@@ -358,7 +362,7 @@ pub(super) async fn many_waiters_of_one_holder_all_come_through(backend: Arc<MyS
         Ok(())
     });
     race(waiters.into_iter().map(|lock| async move {
-        let guard = lock.acquire(PATIENCE).await?;
+        let guard = lock.acquire(LIMIT).await?;
         sleep(Duration::from_millis(5)).await;
         guard.release().await?;
         Ok(())
@@ -387,7 +391,7 @@ pub(super) async fn connections_for_bells_are_few_and_go_away(backend: Arc<MySql
         Ok(())
     });
     let (mut most, mut all) = (0, 0);
-    // On a busy machine it may take some time until one does.
+    // On a busy machine it may take some time until one session waits.
     for look in 0.. {
         if look >= 10 && (most > 0 || look > 1000) {
             break;
@@ -397,9 +401,9 @@ pub(super) async fn connections_for_bells_are_few_and_go_away(backend: Arc<MySql
         most = most.max(sessions.iter().filter(|(_, doing)| doing.contains("GET_LOCK")).count());
         all = sessions.len();
     }
-    assert!((1..=3).contains(&most), "{most} connections stand in line");
+    assert!((1..=3).contains(&most), "{most} connections wait for user-level locks");
     drop(following);
-    // Nobody waits any more, and then the stores are gone.
+    // First nobody waits any longer, and then the stores are gone.
     let gone = |limit: usize, what: &'static str| {
         let (backend, user) = (Arc::clone(&backend), pair.namespace.clone());
         async move {
@@ -409,11 +413,11 @@ pub(super) async fn connections_for_bells_are_few_and_go_away(backend: Arc<MySql
                 }
                 Ok(())
             };
-            timeout(PATIENCE, gone).await.unwrap_or_else(|_| Err(Failure::new(what)))
+            timeout(LIMIT, gone).await.unwrap_or_else(|_| Err(Failure::new(what)))
         }
     };
-    // Those of the pools stay.
-    gone(all - most, "connections for bells stay though nobody waits").await?;
+    // The connections of the pools stay open.
+    gone(all - most, "connections for user-level locks stay open without waiters").await?;
     drop((holders, pair.holder, pair.waiter));
     gone(0, "connections stay though the stores are gone").await?;
     backend.clean(&pair.namespace).await?;
