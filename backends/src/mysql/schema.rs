@@ -7,7 +7,8 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
 use super::error_codes;
-use super::sql::{SCHEMA, Sql};
+use super::sql::Sql;
+use super::tables::SCHEMA;
 use crate::sql::ErrorCodes;
 use crate::sql::schema::{self, Column, FoundColumn};
 use crate::{Error, ErrorKind, OpenOptions, Result, Schema};

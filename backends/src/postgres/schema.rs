@@ -12,7 +12,8 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
 use super::columns;
-use super::sql::{self, Sql};
+use super::sql::Sql;
+use super::tables;
 use super::{error_codes, pooler};
 use crate::sql::ErrorCodes;
 use crate::sql::schema::{self, Column, VERSION};
@@ -45,13 +46,13 @@ impl Table {
         [
             Self {
                 name: format!("{namespace}_locks"),
-                columns: &sql::EXPECTED,
-                create: sql::create,
+                columns: &tables::EXPECTED,
+                create: tables::create,
             },
             Self {
                 name: format!("{namespace}_instances"),
-                columns: &sql::INSTANCE_COLUMNS,
-                create: sql::create_instances,
+                columns: &tables::INSTANCE_COLUMNS,
+                create: tables::create_instances,
             },
         ]
     }

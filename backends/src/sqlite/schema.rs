@@ -4,8 +4,9 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::retry_busy::retry_while_busy;
-use super::sql::{SCHEMA, Sql};
-use super::{error_codes, table};
+use super::sql::Sql;
+use super::tables::SCHEMA;
+use super::{error_codes, table_check};
 use crate::sql::schema::{check_version, differs};
 use crate::{Error, ErrorKind, Result, Schema};
 
@@ -126,8 +127,8 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<SchemaState> {
             return Ok(SchemaState::Other(error));
         }
         let difference = match sql.columns(name) {
-            Some(expected) => table::difference(&mut connection, name, expected).await?,
-            None if table::same(&definition, create) => None,
+            Some(expected) => table_check::difference(&mut connection, name, expected).await?,
+            None if table_check::same(&definition, create) => None,
             None => Some("it is defined otherwise".to_owned()),
         };
         if let Some(difference) = difference {
