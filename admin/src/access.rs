@@ -61,7 +61,7 @@ impl Token {
     /// The longest that is accepted, in bytes.
     pub const MAX_BYTES: usize = 1024;
 
-    /// Checks the token: 16 to 1024 printable ASCII characters without blanks.
+    /// Checks the token: 16 to 1024 printable ASCII characters without spaces.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](leasehold_core::ErrorKind::Invalid), without the token in it.
@@ -69,8 +69,8 @@ impl Token {
         let token = token.as_ref().as_bytes();
         let fits = token.len() >= Self::MIN_BYTES && token.iter().all(u8::is_ascii_graphic);
         padded(token).filter(|_| fits).map(|padded| Self(Arc::new(padded))).ok_or_else(|| {
-            Error::invalid("the token cannot be one").with_fix(format!(
-                "use {} to {} printable ASCII characters without blanks, such as what \
+            Error::invalid("invalid token").with_fix(format!(
+                "use {} to {} printable ASCII characters without spaces, such as what \
                  `openssl rand -hex 32` prints",
                 Self::MIN_BYTES,
                 Self::MAX_BYTES
@@ -123,12 +123,12 @@ fn admit(
         Access::Loopback => {
             if !peer.is_some_and(is_loopback) || is_forwarded(headers) {
                 return Err(Problem::forbidden(
-                    "without a token only this machine is answered, and not through a proxy",
+                    "without a token, only direct local requests are accepted",
                 ));
             }
             if !authority(uri, headers).is_some_and(|name| names_loopback(name.host())) {
                 return Err(Problem::forbidden(
-                    "without a token the host must be called localhost, 127.0.0.1 or [::1]",
+                    "without a token, the Host must be localhost, 127.0.0.1 or [::1]",
                 ));
             }
             Ok(())
@@ -172,7 +172,7 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
 
 /// Browsers tell where a request came from in one of these headers; programs send neither.
 fn refuse_cross_site(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let refused = || Err(Problem::forbidden("a write from a page of another site"));
+    let refused = || Err(Problem::forbidden("cross-site write refused"));
     let mut sites = headers.get_all("sec-fetch-site").iter();
     if !sites.all(|site| site == "same-origin" || site == "none") {
         return refused();

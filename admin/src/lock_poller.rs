@@ -73,7 +73,7 @@ impl LockPoller {
     /// Subscribes to snapshots, and starts the task that polls if it does not run.
     pub(crate) fn subscribe(self: &Arc<Self>) -> Result<Subscription, Problem> {
         let permit = self.permits.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| Problem::busy("followers of the changes"))?;
+        let permit = permit.map_err(|_| Problem::busy("event streams"))?;
         let snapshots = self.snapshots.subscribe();
         let start = !std::mem::replace(&mut *self.is_polling(), true);
         if start {
@@ -216,7 +216,7 @@ fn pause(took: Duration, failed: bool) -> Duration {
 }
 
 fn late(client: &Client, limit: Duration) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("no answer within {limit:?}"))
+    Error::new(ErrorKind::Unavailable, format!("no reply within {limit:?}"))
         .during("list")
         .on_store(client.store().label())
 }

@@ -64,7 +64,7 @@ pub(crate) fn check_prefix(prefix: &str) -> Result<(), Problem> {
     }
     LockName::new(prefix)
         .map(drop)
-        .map_err(|_| Problem::invalid("the query: no lock's name can start with this prefix"))
+        .map_err(|_| Problem::invalid("the query: invalid prefix: no lock name can start with it"))
 }
 
 /// `GET /v1/locks/{name}`
@@ -138,7 +138,7 @@ pub(crate) async fn resign(State(state): Shared, Name(name): Name, body: Body<Wh
         }
         ResignOutcome::NotHeld => json(&Done::new(&name, "not_held")),
         ResignOutcome::Disabled(first) => Err(Problem::conflict(format!(
-            "the lock is disabled, so its leader stops anyway: {}",
+            "the lock is disabled, so its leader is already stopping: {}",
             first.reason
         ))),
     }

@@ -37,7 +37,7 @@ impl Metrics {
         let handle = with_buckets(PrometheusBuilder::new())
             .and_then(PrometheusBuilder::install_recorder)
             .map_err(|error| {
-                Error::new(ErrorKind::Invalid, "metrics cannot be kept for Prometheus")
+                Error::new(ErrorKind::Invalid, "cannot install the Prometheus recorder")
                     .with_source(error)
                     .with_fix("install one recorder of metrics in a process")
             })?;

@@ -19,7 +19,7 @@ Stores:
   mongodb://HOST/DATABASE                 MongoDB
   etcd://HOST:PORT,HOST:PORT              etcd, in a build with the feature etcd
   memory:                                 this process's own memory, for trying things out
-  Without any: an SQLite file in the user's state folder ($XDG_STATE_HOME/leasehold, else
+  Default: an SQLite file in the user's state folder ($XDG_STATE_HOME/leasehold, else
   ~/.local/state/leasehold).
 
 Settings:
@@ -29,16 +29,15 @@ Settings:
 
 Exit statuses:
   0         done
-  1         the store did not answer, or something else failed
-  2         what was asked cannot be right: arguments, settings, or a store that is none
-            or may not be written
+  1         the store did not respond, or another failure
+  2         invalid arguments or settings, or a store that cannot be opened or written
   75        run: the lock was not acquired within --wait; --conflict-exit-code chooses another
             status where somebody holds it, or it is disabled
   76        run: the lock was lost, or disabled, while the command ran
   126, 127  run: the command, or its interpreter, cannot be run; the command does not exist
   other     run: the command's own status, or 128+N when signal N ended it
 
-Colours are for terminals, and not where NO_COLOR is set.";
+Output is coloured on terminals, unless NO_COLOR is set.";
 
 /// Named locks and leader election on the datastore you already have.
 #[derive(Debug, Parser)]
@@ -59,11 +58,11 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show locks: who holds them, and which are disabled
     Status(StatusArgs),
-    /// Grant a lock to nobody, until it is enabled; its holder stops in order
+    /// Disable a lock until it is enabled; its holder stops
     Disable(DisableArgs),
     /// Let a disabled lock be granted again
     Enable(EnableArgs),
-    /// Have the leader of a lock step down in order, so that the lead moves on
+    /// Ask the leader of a lock to step down so that another takes over
     #[command(after_help = RESIGN_HELP)]
     Resign(ResignArgs),
     /// Remove the records of names that were not used for a while; without --apply print them only
@@ -83,7 +82,7 @@ pub(crate) enum Command {
 }
 
 const SERVE_HELP: &str = "\
-Without a token only this machine is answered, and only a loopback address can be listened at. The
+Without a token, only local requests are accepted, and only a loopback address can be used. The
 token is in --token-file, or is itself the environment variable LEASEHOLD_ADMIN_TOKEN, which goes
 before a configuration file's admin_token_file. Make one with: openssl rand -hex 32
 
@@ -103,14 +102,15 @@ The command finds the lock's name in LEASEHOLD_LOCK and the fencing token in LEA
 number that grows with every grant. Pass it to whatever the lock protects, and refuse there a
 smaller one than was seen before.
 
-It runs in a process group of its own, which never outlives the lease: a guard process ends the
-group even if this one is stopped, killed or cut off. A process that leaves the group escapes: with
-setsid, or as a job of an interactive shell. What the command leaves running in its group when it
-exits is ended too, before the lock is released.
+It runs in its own process group, which never outlives the lease: a watchdog process ends the group
+even if this process is stopped, killed or disconnected. A process that leaves the group is not
+ended: one that calls setsid, or a job of an interactive shell. Processes that are still running in
+the group when the command exits are ended too, before the lock is released.
 
-On Linux the command itself is killed (SIGKILL) as soon as this process is, even if the guard is
-killed in the same moment; what the command has started then runs on if the guard is gone as well. A
-command with rights of its own (setuid, file capabilities), such as sudo, has only the guard.
+On Linux the command itself is killed (SIGKILL) as soon as this process is, even if the watchdog is
+killed at the same moment; processes that the command started then continue if the watchdog is gone
+too. A command with its own privileges (setuid, file capabilities), such as sudo, has only the
+watchdog.
 
 SIGINT and SIGTERM are passed on, then SIGKILL follows after the stop grace. SIGHUP, SIGQUIT,
 SIGUSR1, SIGUSR2 and SIGWINCH are passed on.
@@ -165,7 +165,7 @@ pub(crate) struct StatusArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Go on, and show every change
+    /// Keep running and show every change
     #[arg(long)]
     pub(crate) watch: bool,
 }
@@ -176,7 +176,7 @@ pub(crate) struct DisableArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 
-    /// Why, for those who find it disabled
+    /// The reason, shown to others
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) reason: String,
 
@@ -197,11 +197,11 @@ pub(crate) struct EnableArgs {
 }
 
 const RESIGN_HELP: &str = "\
-It is a disable followed at once by an enable, so that whoever holds the lock stops as at a disable,
-and may lead again later. A lock that nobody holds, or that is disabled already, is left as it is.
+Disables the lock and enables it again at once, so the holder stops as it would after a disable and
+may lead again later. A lock that nobody holds, or that is already disabled, is not changed.
 
-If this command is ended between the two, or the store stays away, the lock stays disabled with that
-reason until it is enabled.";
+If this command is interrupted in between, or the store stays unreachable, the lock stays disabled
+with that reason until it is enabled.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResignArgs {
@@ -209,7 +209,7 @@ pub(crate) struct ResignArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 
-    /// Why, for its leader
+    /// The reason, passed to the leader
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, default_value = "resign")]
     pub(crate) reason: String,
 

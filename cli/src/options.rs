@@ -54,7 +54,7 @@ pub(crate) struct RunSettings {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     stop_grace: Option<String>,
 
-    /// When the lock is lost or disabled, campaign again and run the command anew, instead of
+    /// When the lock is lost or disabled, campaign again and run the command again instead of
     /// exiting with 76
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true")]
@@ -65,7 +65,7 @@ pub(crate) struct RunSettings {
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<String>,
 
-    /// What this instance is called where its locks are shown
+    /// The label shown for this instance
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = "Fine tuning")]
     label: Option<String>,
 
@@ -85,12 +85,11 @@ pub(crate) struct RunSettings {
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true, help_heading = "Fine tuning")]
     heartbeat_retries: Option<String>,
 
-    /// How often to look at the lock while waiting, when no hint tells to [default: ttl / 3]
+    /// How often to poll the lock while waiting without a hint [default: ttl / 3]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Fine tuning")]
     poll_interval: Option<String>,
 
-    /// Whether the store is asked to tell when the lock becomes free; false looks every poll interval
-    /// [default: true]
+    /// Whether to watch the store for changes; with false, poll only [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", help_heading = "Fine tuning")]
     hints: Option<String>,
@@ -104,11 +103,11 @@ pub(crate) struct RunSettings {
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Access over HTTP")]
 pub(crate) struct AccessSettings {
-    /// The file that has the token which callers must show
+    /// The file with the token that callers must present
     #[arg(long, value_name = "FILE")]
     token_file: Option<String>,
 
-    /// The server's certificate and those above it, as PEM
+    /// The server's certificate chain, as PEM
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<String>,
 
@@ -125,15 +124,15 @@ pub(crate) struct ServeSettings {
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
 
-    /// The most reads a second, all callers together [default: 200]
+    /// Maximum reads per second, for all callers together [default: 200]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     max_reads: Option<String>,
 
-    /// The most writes a second, all callers together [default: 20]
+    /// Maximum writes per second, for all callers together [default: 20]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     max_writes: Option<String>,
 
-    /// The most connections at a time [default: 512]
+    /// Maximum number of connections [default: 512]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     max_connections: Option<String>,
 }

@@ -26,7 +26,7 @@ impl StoreChoice {
             None => {
                 let path = default_path()?;
                 let text = path.to_str().ok_or_else(|| {
-                    Failure::usage(format!("the path {path:?} is not UTF-8; name a --store"))
+                    Failure::usage(format!("the path {path:?} is not UTF-8; use --store"))
                 })?;
                 (format!("sqlite:{text}"), Some(path))
             }
@@ -47,10 +47,10 @@ impl StoreChoice {
             made.map_err(|error| {
                 Error::new(
                     ErrorKind::Denied,
-                    format!("the folder {folder:?} of the default store cannot be made"),
+                    format!("cannot create the default store's folder {folder:?}"),
                 )
                 .with_source(error)
-                .with_fix("name a --store")
+                .with_fix("use --store")
             })?;
         }
         url::open(&self.url, &self.options(Schema::Create)).await
@@ -61,8 +61,8 @@ impl StoreChoice {
         if let Some(path) = self.default.as_deref() {
             let exists = path.try_exists().map_err(|error| {
                 // The content of the store is unknown.
-                let message = format!("the default store {path:?} cannot be looked at");
-                Error::new(ErrorKind::Denied, message).with_source(error).with_fix("name a --store")
+                let message = format!("cannot access the default store {path:?}");
+                Error::new(ErrorKind::Denied, message).with_source(error).with_fix("use --store")
             })?;
             if !exists {
                 return Ok(None);
@@ -82,9 +82,8 @@ impl StoreChoice {
 }
 
 fn default_path() -> Result<PathBuf, Failure> {
-    let folders = etcetera::base_strategy::Xdg::new().map_err(|error| {
-        Failure::usage(format!("no user's state folder: {error}; name a --store"))
-    })?;
+    let folders = etcetera::base_strategy::Xdg::new()
+        .map_err(|error| Failure::usage(format!("no user state folder: {error}; use --store")))?;
     let state = folders.state_dir().unwrap_or_else(|| folders.home_dir().join(".local/state"));
     Ok(state.join("leasehold").join("locks.db"))
 }

@@ -151,9 +151,9 @@ impl Client {
         let client = self.clone();
         let task = tokio::spawn(async move { client.disable_and_enable(&name, &reason).await });
         task.await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::OutcomeUnknown, "the runtime shut down meanwhile")
+            Err(Error::new(ErrorKind::OutcomeUnknown, "the runtime shut down during the call")
                 .during("resign")
-                .with_fix("look whether the lock is left disabled"))
+                .with_fix("check whether the lock was left disabled"))
         })
     }
 
@@ -170,7 +170,7 @@ impl Client {
         if let DisableOutcome::AlreadyDisabled(disabled) = self
             .disable(name, reason)
             .await
-            .map_err(|error| error.with_fix("look whether the lock is left disabled"))?
+            .map_err(|error| error.with_fix("check whether the lock was left disabled"))?
         {
             return Ok(ResignOutcome::Disabled(disabled));
         }
@@ -185,7 +185,8 @@ impl Client {
                 }
                 Err(error) => {
                     return Err(error.with_fix(
-                        "the leader steps down, but the lock is left disabled: enable it",
+                        "the leader will step down, but enabling the lock again failed: \
+                         enable it by hand",
                     ));
                 }
             }
@@ -323,7 +324,7 @@ impl ClientBuilder {
         const MAX_LABEL_BYTES: usize = 255;
         let label = self.holder.label.as_deref().unwrap_or_default();
         if label.len() > MAX_LABEL_BYTES || label.contains('\0') {
-            return Err(Error::invalid(format!("{label:?} is no label"))
+            return Err(Error::invalid(format!("invalid label {label:?}"))
                 .with_fix(format!("use at most {MAX_LABEL_BYTES} bytes without NUL")));
         }
         let timing = self.settings.resolve(&self.store.capabilities())?;

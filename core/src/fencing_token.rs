@@ -29,7 +29,7 @@ impl FencingToken {
         if (1..Self::LIMIT).contains(&number) {
             Ok(Self(number))
         } else {
-            Err(Error::new(ErrorKind::Corrupt, format!("{number} is no fencing token"))
+            Err(Error::new(ErrorKind::Corrupt, format!("{number} is not a valid fencing token"))
                 .with_fix("tokens are at least 1 and below 2^53"))
         }
     }

@@ -50,7 +50,7 @@ impl FromStr for LeaseId {
     /// Reads what `Display` writes. UUIDs have other forms, but stores compare ids as text: one in
     /// another form would be found to be held here, and not there.
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::new(ErrorKind::Corrupt, format!("{text:?} is no lease id"));
+        let wrong = || Error::new(ErrorKind::Corrupt, format!("{text:?} is not a valid lease id"));
         let id = Uuid::parse_str(text).map(Self).map_err(|error| wrong().with_source(error))?;
         if id.to_string() == text { Ok(id) } else { Err(wrong()) }
     }

@@ -12,16 +12,16 @@ use crate::{Error, Result};
 fn check_text(what: &str, text: &str, max_bytes: usize) -> Result<()> {
     if text.is_empty() {
         return Err(Error::invalid(format!("{what} is empty"))
-            .with_fix(format!("give one of 1 to {max_bytes} bytes")));
+            .with_fix(format!("use 1 to {max_bytes} bytes")));
     }
     if text.len() > max_bytes {
         return Err(Error::invalid(format!(
-            "{what} is {} bytes long, {max_bytes} are allowed",
+            "{what} is {} bytes long; the limit is {max_bytes}",
             text.len()
         )));
     }
     if let Some(at) = text.find('\0') {
-        return Err(Error::invalid(format!("{what} has a NUL character at byte {at}")));
+        return Err(Error::invalid(format!("{what} contains a NUL character at byte {at}")));
     }
     Ok(())
 }
@@ -147,7 +147,7 @@ impl Namespace {
         if first_ok && rest_ok && text.len() <= Self::MAX_BYTES {
             Ok(Self(Arc::from(text)))
         } else {
-            Err(Error::invalid(format!("{text:?} is no namespace"))
+            Err(Error::invalid(format!("invalid namespace {text:?}"))
                 .with_fix("use 1 to 32 of a-z, 0-9 and _, starting with a letter"))
         }
     }

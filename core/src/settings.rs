@@ -140,7 +140,7 @@ impl Settings {
         let ttl = self.ttl;
         let retries = self.heartbeat_retries;
         if retries > Timing::MAX_RETRIES {
-            return Err(Error::invalid(format!("{retries} heartbeat retries are too many"))
+            return Err(Error::invalid(format!("{retries} heartbeat retries exceed the limit"))
                 .with_fix(format!("use at most {}", Timing::MAX_RETRIES)));
         }
         let margin = self.margin.unwrap_or(ttl / 20);
@@ -155,7 +155,7 @@ impl Settings {
         let reserved = margin.saturating_add(stop_grace);
         let Some(most) = ttl.checked_sub(reserved).filter(|left| !left.is_zero()) else {
             return Err(Error::invalid(format!(
-                "a ttl of {ttl:?} leaves no time for heartbeats beside a stop grace of \
+                "a ttl of {ttl:?} leaves no time for heartbeats after a stop grace of \
                  {stop_grace:?} and a margin of {margin:?}"
             ))
             .with_fix("use a longer ttl or a shorter stop grace"));

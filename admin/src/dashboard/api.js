@@ -90,8 +90,8 @@ async function write(verb, name, body) {
     if (error instanceof Problem) {
       throw error;
     }
-    const detail = "it may have happened; look before you try again";
-    throw new Problem(0, "no answer came", detail);
+    const detail = "it may have happened; check before you retry";
+    throw new Problem(0, "no reply", detail);
   }
 }
 
@@ -108,7 +108,7 @@ async function writeDots(verb, lockName, { reason }, signal) {
         return "already_disabled";
       }
       // An enable would undo what somebody else has disabled.
-      throw new Problem(409, "the lock is disabled", "so its leader stops anyway");
+      throw new Problem(409, "the lock is disabled", "so its leader is already stopping");
     }
   }
   if (verb !== "disable") {

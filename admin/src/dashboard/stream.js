@@ -80,7 +80,7 @@ async function follow(connected) {
       } else if (kind === "removed") {
         forget(data.name);
       } else if (kind === "unavailable") {
-        link.store = data?.detail ?? "it does not say why";
+        link.store = data?.detail ?? "no reason given";
       } else if (kind === "available") {
         link.store = null;
       } else if (kind === "complete") {
@@ -112,7 +112,7 @@ function judge(live) {
   if (link.lost !== null) {
     text = `${link.lost}${asOf}`;
   } else if (link.store !== null) {
-    text = `the store does not answer${asOf}: ${plain(link.store)}`;
+    text = `the store does not respond${asOf}: ${plain(link.store)}`;
   }
   setText($("banner"), text);
   $("retry").hidden = link.lost === null;
@@ -152,7 +152,7 @@ async function pause(failures) {
   const most = Math.min(LONGEST_PAUSE_MS, 1000 * 2 ** Math.min(failures ?? 0, 10));
   const ms = most / 2 + (Math.random() * most) / 2;
   setText($("retry-now"), failures === null ? "Enter the token" : "Try again now");
-  setText($("again"), failures === null ? "" : `The next try is in ${span(ms + 999)}.`);
+  setText($("again"), failures === null ? "" : `Retrying in ${span(ms + 999)}.`);
   await new Promise((resolve) => {
     link.wake = resolve;
     if (failures !== null) {

@@ -137,7 +137,7 @@ function drawStandbys(row, entry) {
   const alone = isAlone(entry);
   let text = "–";
   if (alone) {
-    text = "nobody would take over";
+    text = "no standby";
   } else if (others?.length > 0) {
     const more = others.length > 3 ? ` and ${others.length - 3} more` : "";
     text = others.slice(0, 3).map(who).join("; ") + more;
@@ -199,7 +199,7 @@ function drawAround(names, chosen) {
   setText($("summary"), shown.complete ? said.join(" · ") : "connecting…");
   drawWindow();
   $("nothing").hidden = chosen.length > 0 || !shown.complete;
-  setText($("nothing"), names.length > 0 ? "No lock is like that." : "No lock was ever used.");
+  setText($("nothing"), names.length > 0 ? "No matching locks." : "No locks yet.");
   $("pages").hidden = chosen.length <= ROWS;
   const last = Math.min(chosen.length, shown.first + ROWS);
   setText($("range"), `${shown.first + 1} to ${last} of ${chosen.length}`);

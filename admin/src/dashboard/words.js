@@ -50,7 +50,7 @@ function since(entry) {
     return "the store cannot read its record";
   }
   if (disabled === null) {
-    return ending === null ? "" : "its holder is told to stop";
+    return ending === null ? "" : "its holder is asked to stop";
   }
   const by = disabled.by === null ? "" : ` by ${plain(disabled.by)}`;
   const at = moment(clock(entry.at - disabled.for_ms));
@@ -64,9 +64,9 @@ function termSaid({ token, holder, from, to, unsure }) {
 
 const OUTCOMES = {
   disabled: "is disabled",
-  already_disabled: "was disabled already, and keeps its first reason",
+  already_disabled: "was already disabled; the first reason is kept",
   enabled: "is enabled",
   already_enabled: "was enabled already",
-  resigning: "its holder is told to stop",
-  not_held: "nobody held it, so nobody resigns",
+  resigning: "its holder is asked to stop",
+  not_held: "not held; nothing changed",
 };

@@ -53,7 +53,7 @@ impl Connections {
         match shaken {
             Ok(Ok(stream)) => self.speak(stream, peer).await,
             Ok(Err(error)) => debug!(%peer, %error, "no TLS"),
-            Err(_) => debug!(%peer, "no TLS in time"),
+            Err(_) => debug!(%peer, "TLS handshake timed out"),
         }
     }
 
@@ -78,7 +78,7 @@ impl Connections {
             }
         };
         if let Err(error) = ended {
-            debug!(%peer, %error, "a connection broke");
+            debug!(%peer, %error, "connection error");
         }
     }
 }

@@ -63,13 +63,11 @@ impl Server {
         let service = service.into();
         if !address.ip().to_canonical().is_loopback() && !matches!(service.access, Access::Token(_))
         {
-            return Err(Error::invalid(format!(
-                "others than this machine could reach {address}, and there is no token"
-            ))
-            .with_fix("set a token, or listen at 127.0.0.1"));
+            return Err(Error::invalid(format!("refusing to listen on {address} without a token"))
+                .with_fix("set a token, or listen on 127.0.0.1"));
         }
         let unavailable = |error| {
-            Error::new(ErrorKind::Unavailable, format!("cannot listen at {address}"))
+            Error::new(ErrorKind::Unavailable, format!("cannot listen on {address}"))
                 .with_source(error)
         };
         let listener = TcpListener::bind(address).await.map_err(unavailable)?;
@@ -123,7 +121,7 @@ impl Server {
                     Err(_) => turn_away(&stream, connections.tls.is_some()),
                 },
                 Err(error) => {
-                    warn!(%error, "a connection cannot be accepted");
+                    warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -133,7 +131,7 @@ impl Server {
         stop.cancel();
         tasks.close();
         if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
-            debug!("connections are cut off");
+            debug!("closing connections that did not finish in time");
         }
     }
 }
@@ -141,7 +139,7 @@ impl Server {
 /// Says that there are too many connections, without waiting for the other to listen.
 fn turn_away(stream: &TcpStream, tls: bool) {
     const BODY: &str = "{\"type\":\"urn:leasehold:problem:busy\",\"title\":\"too busy\",\
-        \"status\":503,\"detail\":\"too many connections at a time; try again\"}";
+        \"status\":503,\"detail\":\"too many concurrent connections; try again\"}";
     if !tls {
         let answer = format!(
             "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\

@@ -37,7 +37,7 @@ impl<S: Unpin> Patience<S> {
         ready!(waiting.as_mut().poll(context));
         // Whoever asks again gets no other answer at once, but no panic either.
         waiting.as_mut().reset(Instant::now());
-        Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, "the other end does not read")))
+        Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, "the client stopped reading")))
     }
 }
 

@@ -39,7 +39,7 @@ impl Tls {
             .map(|config| config.with_no_client_auth().with_single_cert(chain, secret))
             .and_then(|config| config)
             .map_err(|error| {
-                Error::invalid(format!("{key:?} and {certificates:?} do not make a server"))
+                Error::invalid(format!("{key:?} does not match {certificates:?}"))
                     .with_source(error)
             })?;
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })

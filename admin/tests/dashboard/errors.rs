@@ -55,7 +55,7 @@ pub(crate) async fn store_away(browser: &Browser) {
     browser.until_row(NAME, ".who", "worker").await;
 
     stage.door.shut();
-    let said = browser.until_banner("the store does not answer, showing the state as of ").await;
+    let said = browser.until_banner("the store does not respond, showing the state as of ").await;
     let (_, as_of) = said.split_once("as of ").unwrap();
     let time: Vec<_> = as_of[..8].split(':').map(|part| part.parse::<u32>().unwrap()).collect();
     assert!(time.len() == 3 && as_of.as_bytes()[8] == b':', "HH:MM:SS and why: {said}");
@@ -71,7 +71,7 @@ pub(crate) async fn store_away(browser: &Browser) {
     let error = "return document.querySelector('#act-error').textContent";
     let error = browser.until("the error is shown", error, &[]).await;
     let error = error.as_str().unwrap();
-    assert!(error.contains("it may have happened") || error.contains("not answer"), "{error}");
+    assert!(error.contains("may have happened") || error.contains("not respond"), "{error}");
     assert_eq!(browser.js("return document.querySelector('#act').open", &[]).await, true);
     assert_eq!(browser.js(bar, &[NAME.into()]).await, frozen);
     browser.click("#act-cancel").await;
@@ -96,7 +96,7 @@ pub(crate) async fn server_gone(browser: &Browser) {
     browser.answer(Some("x")).await;
     let error = "return document.querySelector('#act-error').textContent";
     let error = browser.until("the error is shown", error, &[]).await;
-    assert!(error.as_str().unwrap().starts_with("no answer came"), "{error}");
+    assert!(error.as_str().unwrap().starts_with("no reply"), "{error}");
     browser.click("#act-cancel").await;
 
     // What happens meanwhile is caught up on; the end that nobody saw is said to be unknown.
@@ -118,4 +118,4 @@ pub(crate) async fn server_gone(browser: &Browser) {
 }
 
 const AGAIN: &str = "return document.querySelector('#again').textContent \
-                     .startsWith('The next try is in ')";
+                     .startsWith('Retrying in ')";

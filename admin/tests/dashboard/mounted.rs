@@ -71,7 +71,7 @@ pub(crate) async fn standbys(browser: &Browser) {
         browser.open_live(&format!("{url}{path}")).await;
         let heirs = browser.until_row("led", ".standbys", "heir").await;
         assert_eq!(heirs, "<i>heir</i>");
-        browser.until_row("lonely", ".standbys", "nobody would take over").await;
+        browser.until_row("lonely", ".standbys", "no standby").await;
         for unmarked in ["off", "guarded", "perhaps"] {
             browser.until_row(unmarked, ".standbys", "–").await;
         }

@@ -194,7 +194,7 @@ async fn a_store_that_hangs_is_said_not_to_answer() {
     let (kind, problem) = events.next().await.unwrap();
     assert_eq!(kind, "unavailable");
     // The poller's own limit: the call itself times out later, and its error says a longer time.
-    assert!(problem["detail"].as_str().unwrap().contains("no answer within 3s"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("no reply within 3s"), "{problem}");
     faults.hang(false);
     assert_eq!(events.next().await.unwrap().0, "available");
     bench.client.disable("other", "x").await.unwrap();

@@ -72,12 +72,12 @@ fn from_file(file: &Path, from: &str) -> Result<Token, Failure> {
     let denied = |error| {
         leasehold::Error::new(
             ErrorKind::Denied,
-            format!("{from}: the token's file {file:?} cannot be read"),
+            format!("{from}: cannot read the token file {file:?}"),
         )
         .with_source(error)
     };
     let mut text = String::new();
     let opened = std::fs::File::open(file).map_err(denied)?;
     opened.take(MOST_BYTES).read_to_string(&mut text).map_err(denied)?;
-    Token::new(text.trim()).map_err(|error| Failure::usage(format!("{from}: in {file:?} {error}")))
+    Token::new(text.trim()).map_err(|error| Failure::usage(format!("{from}: {file:?}: {error}")))
 }

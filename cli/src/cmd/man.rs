@@ -20,7 +20,7 @@ pub(crate) fn man(args: &ManArgs) -> Result<u8, Failure> {
                 let names = command.get_subcommands().map(clap::Command::get_name);
                 let names: Vec<_> = names.filter(|name| *name != "help").collect();
                 Failure::usage(format!(
-                    "there is no command {name:?}; the commands are {}",
+                    "unknown command {name:?}; the commands are {}",
                     names.join(", ")
                 ))
             })?;
@@ -46,7 +46,7 @@ fn write_all(command: clap::Command, dir: &Path) -> Result<(), Failure> {
     let write = |name: &str, text: String| {
         let path = dir.join(format!("{name}.1"));
         std::fs::write(&path, text).map_err(|error| {
-            Failure::new(FAILED, format!("{} cannot be written: {error}", path.display()))
+            Failure::new(FAILED, format!("cannot write {}: {error}", path.display()))
         })
     };
     for subcommand in command.get_subcommands().filter(|one| one.get_name() != "help") {

@@ -27,7 +27,7 @@ pub(crate) async fn prune(choice: &StoreChoice, args: PruneArgs) -> Result<u8, F
     }
     if !args.apply && !names.is_empty() {
         let count = names.len();
-        say(&format!("{count} unused; nothing was removed; give --apply to remove them"));
+        say(&format!("{count} unused names; use --apply to remove them"));
     }
     Ok(0)
 }
@@ -66,7 +66,7 @@ fn correct(printed: &[LockName], removed: &[LockName]) -> Result<(), Failure> {
     let more: Vec<_> = removed.iter().filter(|name| !printed.contains(name)).cloned().collect();
     print(&lines(&more))?;
     for name in printed.iter().filter(|name| !removed.contains(name)) {
-        say(&format!("{} was used in between and was not removed", visible(name.as_str())));
+        say(&format!("{} was used in the meantime and was not removed", visible(name.as_str())));
     }
     Ok(())
 }

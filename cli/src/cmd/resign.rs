@@ -38,11 +38,12 @@ pub(crate) async fn resign(store: &StoreChoice, args: ResignArgs) -> Result<u8, 
     let name = visible(name.as_str());
     print(&match outcome {
         ResignOutcome::Resigning(holder) => {
-            format!("The leader of {name} steps down: {}\n", visible(&holder.to_string()))
+            let holder = visible(&holder.to_string());
+            format!("The leader of {name} was asked to step down: {holder}\n")
         }
-        ResignOutcome::NotHeld => format!("{name} is held by nobody; nothing changed\n"),
+        ResignOutcome::NotHeld => format!("{name} is not held; nothing changed\n"),
         ResignOutcome::Disabled(first) => {
-            let message = format!("{name} is disabled, and nobody leads until it is enabled");
+            let message = format!("{name} is disabled; it has no leader until it is enabled");
             return Err(Failure::new(status, format!("{message}: {}", why(&first))));
         }
     })?;

@@ -18,7 +18,8 @@ pub(crate) fn begin(configuration: &Configuration) -> Result<(), Failure> {
         Some(filter) => EnvFilter::builder().parse(filter).map_err(|error| {
             let from = configuration.origin("log").map(ToString::to_string).unwrap_or_default();
             Failure::usage(format!(
-                "{from}: {filter:?} is no filter: {error}; use info, debug, or module=level,…"
+                "{from}: {filter:?} is not a valid filter: {error}; \
+                 use info, debug, or module=level,…"
             ))
         })?,
         None => EnvFilter::new(DEFAULT),
@@ -34,7 +35,7 @@ pub(crate) fn begin(configuration: &Configuration) -> Result<(), Failure> {
     }
     for word in modules_alone(configuration.log.as_deref().unwrap_or_default()) {
         say(&format!(
-            "the log's filter {word:?} is no level, and is taken for a module; levels are off, \
+            "log filter {word:?} is not a level, so it is read as a module name; levels are off, \
              error, warn, info, debug and trace"
         ));
     }

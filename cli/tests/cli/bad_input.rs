@@ -139,9 +139,9 @@ fn commands_that_cannot_be_run() {
     assert_refused(&bench.output(&["run", "--lock", "a", "--"]), 2, &["CMD"]);
 
     let run = |program: &str| bench.output(&["run", "--lock", "a", "--", program]);
-    assert_refused(&run("no-such-command"), 127, &["no-such-command", "no such command"]);
+    assert_refused(&run("no-such-command"), 127, &["no-such-command", "command not found"]);
     assert_refused(&run("./no-such-file"), 127, &["no-such-file"]);
-    assert_refused(&run(""), 127, &["no such command"]);
+    assert_refused(&run(""), 127, &["command not found"]);
     fs::write(bench.path("plain"), "#!/bin/sh\n").unwrap();
     assert_refused(&run("./plain"), 126, &["plain", "permission denied"]);
     assert_refused(&run("/"), 126, &["directory"]);

@@ -143,7 +143,7 @@ fn what_cannot_be_is_refused_with_its_source() {
         &[("LEASEHOLD_TTL", "15")],
         &["environment variable LEASEHOLD_TTL: \"15\" is no duration; use a duration"],
     );
-    refused(&["status", "--log", "a=b=c"], &[], &["option --log: ", "is no filter"]);
+    refused(&["status", "--log", "a=b=c"], &[], &["option --log: ", "is not a valid filter"]);
     refused(&["status"], &[("LEASEHOLD_LOG_FORMAT", "xml")], &["use text or json"]);
     refused(&["config", "--config", "absent"], &[], &["option --config: absent cannot be read"]);
     refused(&["run", "--", "true"], &[], &["--lock", "LEASEHOLD_LOCK_NAME"]);
@@ -204,7 +204,7 @@ fn a_folder_that_may_not_be_searched_has_no_file() {
     let output = command(&["--store", "memory:", "status", "--json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     // The state of the default store is unknown, which is different from empty.
-    assert_refused(&command(&["status"]), 2, &["cannot be looked at", "name a --store"]);
+    assert_refused(&command(&["status"]), 2, &["cannot access the default store", "use --store"]);
     // A file that exists and may not be read is an error.
     mode(&home, 0o755);
     mode(&home.join("leasehold/leasehold.toml"), 0o000);

@@ -33,7 +33,7 @@ fn resign_says_what_it_did() {
         stdout(&output)
     };
     bench.output(&["schema", "--apply"]);
-    assert_eq!(said(&["X"]), "X is held by nobody; nothing changed\n");
+    assert_eq!(said(&["X"]), "X is not held; nothing changed\n");
     assert!(said(&["X", "--json"]).contains("\"not_held\""));
     bench.output(&["disable", "X", "--reason", "first"]);
     let refused = bench.output(&["resign", "X", "--reason", "second"]);
@@ -66,7 +66,7 @@ fn resigning_moves_the_lead_on() {
     assert_eq!(status["state"], "held");
 
     let said = stdout(&bench.output(&["resign", "hello"]));
-    assert!(said.starts_with("The leader of hello steps down: "), "{said}");
+    assert!(said.starts_with("The leader of hello was asked to step down: "), "{said}");
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn unused_names_are_printed_and_then_removed() {
     assert_eq!(names(&[]), (String::new(), String::new()), "all were used lately");
     let (out, said) = names(&["--unused-for", "0s"]);
     assert_eq!(out, "a\\nb\nb\n");
-    assert_eq!(said, "leasehold: 2 unused; nothing was removed; give --apply to remove them\n");
+    assert_eq!(said, "leasehold: 2 unused names; use --apply to remove them\n");
     assert_eq!(
         names(&["--unused-for", "0s", "--json"]).0,
         "{\"applied\":false,\"names\":[\"a\\nb\",\"b\"]}\n"

@@ -31,7 +31,8 @@ fn a_lock_not_had_in_time() {
             limit *= 2;
         };
         let last = said.lines().last().unwrap();
-        assert!(last.contains("not acquired in time: held by") && last.contains("pid"), "{said}");
+        assert!(last.contains("timed out waiting for lock \"hello\": held by"), "{said}");
+        assert!(last.contains("pid"), "{said}");
     }
     assert!(!bench.text("prints").contains("ran"));
     drop(holder);
@@ -87,7 +88,7 @@ fn opening_a_store_counts_towards_the_wait() {
     });
     assert_eq!(run.exit(), 75);
     let said = run.said();
-    assert!(said.contains("has not answered within --wait"), "{said}");
+    assert!(said.contains("did not respond within --wait"), "{said}");
     assert!(!bench.path("ran").exists());
 }
 
@@ -144,7 +145,7 @@ fn what_the_command_leaves_behind_ends_before_the_lock_is_free() {
     assert_eq!(output.status.code(), Some(4));
     // A busy machine may be slower than the stop grace.
     let said = stderr(&output);
-    assert!(said.lines().all(|line| line.contains("did not stop in time")), "{said}");
+    assert!(said.lines().all(|line| line.contains("did not stop within its grace")), "{said}");
     for pid in bench.text("left").lines() {
         assert!(!is_alive(pid.parse().unwrap()), "{pid} was orphaned");
     }

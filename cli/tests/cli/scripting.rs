@@ -107,7 +107,7 @@ fn manual_pages() {
     for name in ["leasehold", "leasehold-run", "leasehold-status", "leasehold-config"] {
         assert!(bench.text(&format!("{name}.1")).contains(&format!(".TH {name} 1")), "{name}");
     }
-    assert_refused(&bench.output(&["man", "--dir", "no/such"]), 1, &["cannot be written"]);
+    assert_refused(&bench.output(&["man", "--dir", "no/such"]), 1, &["cannot write"]);
 }
 
 /// These need neither settings nor a store.

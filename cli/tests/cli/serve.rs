@@ -142,9 +142,9 @@ fn what_would_not_be_safe_is_refused() {
     let bench = Bench::new();
     fs::write(bench.path("short"), "short").unwrap();
     for (args, says) in [
-        (&["--listen", "0.0.0.0:0"][..], "there is no token"),
-        (&["--token-file", "short"], "option --token-file: in \"short\" the token cannot be one"),
-        (&["--token-file", "missing"], "cannot be read"),
+        (&["--listen", "0.0.0.0:0"][..], "without a token"),
+        (&["--token-file", "short"], "option --token-file: \"short\": invalid token"),
+        (&["--token-file", "missing"], "cannot read the token file"),
         (&["--tls-cert", "short"], "tls_cert is set (option --tls-cert), but not tls_key"),
         (
             &["--max-connections", "0"],

@@ -193,15 +193,15 @@ impl Driver {
                 self.with_tasks(|tasks| tasks.stop(reason));
             }
             Action::AbortStart => {
-                error!(lock = name, "the lease is over: the job's work is aborted");
+                error!(lock = name, "the lease has ended; aborting the job");
                 self.with_tasks(|tasks| tasks.abort_start());
             }
             Action::AbortJob => {
                 error!(
                     lock = name,
                     grace = ?self.timing.stop_grace,
-                    "the job did not stop in time and is aborted; what it does without awaiting \
-                     may go on, so the lease is not released but runs out"
+                    "the job did not stop within its grace and is aborted; blocking work may \
+                     continue, so the lease is not released and will expire"
                 );
                 self.metrics.stop_timed_out();
                 self.status_sender.send_modify(|status| status.overruns += 1);
@@ -276,7 +276,7 @@ impl Driver {
     fn no_reply(&self) -> Error {
         let Self { engine, name, timing, .. } = self;
         let waited = timing.retry_interval();
-        Error::new(ErrorKind::OutcomeUnknown, format!("no answer within {waited:?}"))
+        Error::new(ErrorKind::OutcomeUnknown, format!("no reply within {waited:?}"))
             .during("renew")
             .for_lock(name)
             .on_store(engine.store.label())

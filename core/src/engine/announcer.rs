@@ -178,7 +178,7 @@ async fn announce(mut task: AnnounceTask) {
             None => store.withdraw(announcer.holder.instance, *limit).await,
         };
         if let Err(error) = outcome {
-            debug!(%error, "this instance could not be made known");
+            debug!(%error, "cannot announce this instance");
             announcer.state().unsupported |= error.kind() == ErrorKind::Unsupported;
         }
         if (presence.is_none() || announcer.state().unsupported) && task.stop_if_idle() {

@@ -42,8 +42,8 @@ fn on_dedicated_thread() -> Option<Handle> {
             .inspect_err(|error| {
                 warn!(
                     %error,
-                    "cannot start a thread for heartbeats; they run in the application's \
-                     runtime and depend on its threads"
+                    "cannot start the heartbeat thread; heartbeats run in the application's \
+                     runtime and stop while its threads are blocked"
                 );
             })
             .ok()

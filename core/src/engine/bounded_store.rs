@@ -88,7 +88,8 @@ impl BoundedStore {
                 Ok(outcomes)
             } else {
                 let (got, asked) = (outcomes.len(), leases.len());
-                Err(Error::new(ErrorKind::Corrupt, format!("{got} answers to {asked} renewals"))
+                let message = format!("the store returned {got} answers for {asked} renewals");
+                Err(Error::new(ErrorKind::Corrupt, message)
                     .during("renew")
                     .on_store(self.inner.label()))
             }
@@ -177,7 +178,7 @@ impl BoundedStore {
                     Err(Error::new(late, "the store panicked"))
                 }),
                 () = self.clock.sleep_until(sent + limit) => {
-                    Err(Error::new(late, format!("no answer within {limit:?}")))
+                    Err(Error::new(late, format!("no reply within {limit:?}")))
                 }
             }
         };

@@ -65,9 +65,12 @@ impl Future for PendingRenewal {
         Pin::new(&mut self.reply).poll(context).map(|answer| {
             answer.unwrap_or_else(|_| TimedReply {
                 sent: self.due,
-                outcome: Err(Error::new(ErrorKind::OutcomeUnknown, "the heartbeat was cut off")
-                    .during("renew")
-                    .on_store(&self.store)),
+                outcome: Err(Error::new(
+                    ErrorKind::OutcomeUnknown,
+                    "the heartbeat task ended before the reply",
+                )
+                .during("renew")
+                .on_store(&self.store)),
             })
         })
     }
@@ -249,7 +252,7 @@ async fn send_batch(
 
 /// The error of a renewal that has had no answer for that long.
 fn no_reply(store: &str, waited: Duration) -> Error {
-    Error::new(ErrorKind::OutcomeUnknown, format!("no answer within {waited:?}"))
+    Error::new(ErrorKind::OutcomeUnknown, format!("no reply within {waited:?}"))
         .during("renew")
         .on_store(store)
 }

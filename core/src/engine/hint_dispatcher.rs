@@ -196,7 +196,7 @@ impl WatchTask {
 async fn open_watch(store: &BoundedStore) -> Result<HintStream> {
     const LIMIT: Duration = HintDispatcher::OPEN_TIMEOUT;
     let late = |_| {
-        Err(Error::new(ErrorKind::Unavailable, format!("no answer within {LIMIT:?}"))
+        Err(Error::new(ErrorKind::Unavailable, format!("no reply within {LIMIT:?}"))
             .during("watch")
             .on_store(store.label()))
     };
@@ -234,17 +234,14 @@ async fn run_watch(mut watching: WatchTask, delay: Duration) {
                 if from.elapsed() > longest {
                     pause = shortest;
                 }
-                debug!(
-                    store = dispatcher.store.inner().label(),
-                    "the watch ended and is begun anew"
-                );
+                debug!(store = dispatcher.store.inner().label(), "the watch ended; reopening it");
             }
             Err(error) => {
                 failures += 1;
                 if failures == 1 {
-                    warn!(%error, "the store has no watch: waiters poll until there is one");
+                    warn!(%error, "cannot watch the store; waiters poll until the watch opens");
                 } else {
-                    debug!(%error, failures, "no watch on the store");
+                    debug!(%error, failures, "cannot watch the store");
                 }
             }
         }

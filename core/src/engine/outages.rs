@@ -71,9 +71,12 @@ impl Outages {
         }
         drop(current);
         if first {
-            warn!(%error, "the store fails; further failures of this kind are logged at debug");
+            warn!(
+                %error,
+                "store calls are failing; further failures of this kind are logged at debug level"
+            );
         } else {
-            debug!(%error, "the store fails");
+            debug!(%error, "store call failed");
         }
     }
 
@@ -92,10 +95,10 @@ impl Outages {
             let (store, lasted) = (&*self.store, last.saturating_since(since));
             match failure {
                 FailureClass::NoAnswer => {
-                    info!(store, failures, ?lasted, "the store answers again");
+                    info!(store, failures, ?lasted, "the store responds again");
                 }
                 FailureClass::Kind(operation, kind) => {
-                    info!(store, operation, ?kind, failures, ?lasted, "the failures have ended");
+                    info!(store, operation, ?kind, failures, ?lasted, "store calls succeed again");
                 }
             }
         }

@@ -72,7 +72,7 @@ impl AcquireAttempt {
         });
         // The sender is dropped unused only if the runtime shuts down or the store panics.
         receive.await.unwrap_or_else(|_| {
-            let error = Error::new(ErrorKind::OutcomeUnknown, "the call ended without an answer")
+            let error = Error::new(ErrorKind::OutcomeUnknown, "the call ended without a reply")
                 .during("acquire")
                 .for_lock(&name)
                 .on_store(engine.store.inner().label());
@@ -106,7 +106,7 @@ impl Drop for AcquireAttempt {
         // Best effort: a runtime that shuts down drops this, and the lease expires by itself.
         self.background.spawn(async move {
             if let Err(error) = engine.store.release(&name, lease, limit).await {
-                debug!(%error, "a dropped lease could not be released and will run out");
+                debug!(%error, "could not release a dropped lease; it will expire");
             }
         });
     }

@@ -23,7 +23,7 @@ impl fmt::Display for LossReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expired => f.write_str("the lease was not renewed in time"),
-            Self::Gone => f.write_str("the store says that the lease is no more"),
+            Self::Gone => f.write_str("the store no longer has the lease"),
             Self::Disabled { reason } => write!(f, "the lock was disabled: {reason}"),
         }
     }

@@ -172,7 +172,7 @@ impl GuardTask {
         let reason = self.keep().await;
         self.engine.store.metrics().lock_lost(&reason);
         let (lock, store) = (self.name.as_str(), self.engine.store.inner().label());
-        warn!(lock, store, loss = %reason, "a held lock cannot be kept");
+        warn!(lock, store, loss = %reason, "lost a held lock");
         match reason {
             LossReason::Disabled { .. } => self.trust.stop_renewing(reason),
             LossReason::Expired | LossReason::Gone => self.trust.expire_now(Some(reason)),

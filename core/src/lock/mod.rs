@@ -109,14 +109,13 @@ impl Lock {
         if limit.is_zero() {
             // The deadline would cut the one attempt off before it has a reply.
             let guard = self.try_acquire().await?;
-            return guard
-                .ok_or_else(|| self.timed_out(limit, "another holds it, or it is disabled"));
+            return guard.ok_or_else(|| self.timed_out(limit, "the lock is held or disabled"));
         }
         let clock = self.engine.store.clock().clone();
         let give_up = clock.now() + limit;
         let hints = self.engine.hint_dispatcher.subscribe(self.name.clone());
         let mut waiter = self.waiter();
-        let mut last = "the store gave no answer".to_owned();
+        let mut last = "the store did not reply".to_owned();
         loop {
             let tick = waiter.timer.sleep(waiter.machine.next_tick(), &self.engine);
             let event = tokio::select! {
@@ -143,7 +142,7 @@ impl Lock {
     }
 
     fn timed_out(&self, limit: Duration, last: &str) -> Error {
-        Error::new(ErrorKind::TimedOut, format!("not had within {limit:?}: {last}"))
+        Error::new(ErrorKind::TimedOut, format!("timed out after {limit:?}: {last}"))
             .during("acquire")
             .for_lock(&self.name)
             .on_store(self.engine.store.inner().label())
@@ -156,12 +155,12 @@ impl Lock {
 /// The store's error, if waiting cannot mend it.
 fn described(outcome: &Result<AcquireOutcome>) -> Result<String> {
     match outcome {
-        Ok(AcquireOutcome::Granted(_)) => Ok("the grant came too late to be used".to_owned()),
+        Ok(AcquireOutcome::Granted(_)) => Ok("the grant arrived too late to be used".to_owned()),
         Ok(AcquireOutcome::Held(held)) => {
-            Ok(format!("{} holds it for another {:.1?}", held.holder, held.left))
+            Ok(format!("held by {} for another {:.1?}", held.holder, held.left))
         }
         Ok(AcquireOutcome::Disabled(disabled)) => {
-            Ok(format!("it is disabled: {}", disabled.reason))
+            Ok(format!("the lock is disabled: {}", disabled.reason))
         }
         Err(error) if error.is_transient() => Ok(error.to_string()),
         Err(error) => Err(error.clone()),

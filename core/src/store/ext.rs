@@ -24,7 +24,7 @@ pub trait LockStoreExt: LockStore {
     ) -> Result<RenewOutcome> {
         let outcomes = self.renew(&[RenewOptions { name: name.clone(), lease, ttl }]).await?;
         outcomes.into_iter().next().ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "the store gave no answer to one of one renewals")
+            Error::new(ErrorKind::Corrupt, "the store returned no answer for the renewal")
                 .for_lock(name)
                 .on_store(self.label())
         })

@@ -189,7 +189,7 @@ pub trait LockStore: Debug + Send + Sync + 'static {
 }
 
 fn instances_unsupported() -> Error {
-    Error::new(ErrorKind::Unsupported, "the store keeps no instances")
+    Error::new(ErrorKind::Unsupported, "the store does not support instance records")
 }
 
 /// A stream of hints; see [`LockStore::watch`].

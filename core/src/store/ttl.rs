@@ -19,7 +19,7 @@ pub fn check_ttl(ttl: Duration, capabilities: &Capabilities) -> Result<()> {
     if (min..=MAX_TTL).contains(&ttl) {
         Ok(())
     } else {
-        Err(Error::invalid(format!("a ttl of {ttl:?} cannot be granted"))
+        Err(Error::invalid(format!("a ttl of {ttl:?} is out of range"))
             .with_fix(format!("use {min:?} to {MAX_TTL:?}")))
     }
 }

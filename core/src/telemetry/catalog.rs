@@ -96,32 +96,32 @@ pub const METRICS: &[Metric] = &[
         &["lock"],
         "Elections of this process that found their name disabled at their latest attempt.",
     ),
-    counter(names::TERMS, &["lock"], "Terms that this process began to lead."),
+    counter(names::TERMS, &["lock"], "Terms started by this process."),
     counter(
         names::TERMS_ENDED,
         &["lock", "reason"],
-        "Terms whose job was told to stop: resigned (by the instance itself), shut_down, disabled \
+        "Terms whose job was asked to stop: resigned (by the instance itself), shut_down, disabled \
          (also when an operator has the leader resign), finished (the work is done), failed (the \
          job's start), lost or heartbeats_failed.",
     ),
     counter(
         names::TAKEOVERS,
         &["lock"],
-        "Terms that began after another instance was seen to hold the name: the lead moved here, \
-         in order or after a crash.",
+        "Terms that began after another instance was seen to hold the name: this instance took \
+         over after a release or a crash.",
     ),
     counter(
         names::OVERRUNS,
         &["lock"],
         "Terms whose job did not stop within its grace and was aborted.",
     ),
-    gauge(names::LOCKS_HELD, &[], "Locks that are held through guards and kept by heartbeats."),
+    gauge(names::LOCKS_HELD, &[], "Locks held by guards and renewed by heartbeats."),
     counter(
         names::LOCKS_LOST,
         &["reason"],
-        "Locks that could not be kept while a guard held them: expired, gone or disabled.",
+        "Locks lost while a guard held them, by reason: expired, gone or disabled.",
     ),
-    gauge(names::WAITING, &[], "Calls of Lock::acquire that wait."),
+    gauge(names::WAITING, &[], "Calls to Lock::acquire that are waiting."),
     seconds(
         names::WAIT,
         &["outcome"],
@@ -133,23 +133,23 @@ pub const METRICS: &[Metric] = &[
         names::RENEWALS,
         &["outcome"],
         "Renewals of single leases, elections' and guards', by the answer: extended, lost, \
-         disabled or failed (none came).",
+         disabled or failed (no reply).",
     ),
     seconds(
         names::RENEWAL_TIME_TO_DEADLINE,
         &[],
-        "What was left of the trust in a lease when its renewal was confirmed.",
+        "Time to the trust deadline when a renewal was confirmed.",
         REMAINING_BUCKETS,
     ),
     counter(
         names::CALLS,
         &["operation", "outcome"],
-        "Calls to the store that came to an end: ok, or the kind of the error.",
+        "Completed calls to the store: ok, or the kind of the error.",
     ),
     seconds(
         names::CALL,
         &["operation"],
-        "How long calls to the store took, failed ones included.",
+        "Duration of calls to the store, including failed ones.",
         CALL_BUCKETS,
     ),
 ];

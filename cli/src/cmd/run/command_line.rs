@@ -19,7 +19,7 @@ impl CommandLine {
     /// is to take over. Whether it can be run is only known when it is.
     pub(super) fn new(words: Vec<OsString>) -> Result<Self, Failure> {
         let Some(program) = words.first() else {
-            return Err(Failure::usage("no command is given after --"));
+            return Err(Failure::usage("no command after --"));
         };
         match find(program) {
             Err(obstacle) => Err(obstacle.failure(program)),
@@ -58,9 +58,9 @@ pub(super) fn cannot_run(program: &OsStr, error: Errno) -> Failure {
         _ => NOT_EXECUTABLE,
     };
     let error = match error {
-        Errno::NOENT => "there is no such command".to_owned(),
+        Errno::NOENT => "command not found".to_owned(),
         Errno::ACCESS => "permission denied".to_owned(),
-        Errno::TOOBIG => "its arguments and environment are too long".to_owned(),
+        Errno::TOOBIG => "its arguments or environment are too long".to_owned(),
         Errno::ISDIR => "it is a directory".to_owned(),
         error => error.to_string(),
     };
@@ -75,8 +75,7 @@ pub(super) fn not_executed(program: &OsStr, error: Errno) -> Failure {
     }
     let obstacle = find(program).err().unwrap_or_else(|| {
         Obstacle::Interpreter(
-            "the program loader that it names does not exist; it was built for another system"
-                .to_owned(),
+            "its program loader does not exist; it was built for another system".to_owned(),
         )
     });
     obstacle.failure(program)

@@ -31,7 +31,7 @@ pub(super) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
         // The supervisor is gone; there is nobody to tell.
         Ok(_) => return ExitCode::from(FAILED),
         Err(error) => {
-            let message = format!("{COMMAND} is for `leasehold run` alone: {error}");
+            let message = format!("{COMMAND} is internal to `leasehold run`: {error}");
             return ExitCode::from(Failure::usage(message).report());
         }
     };

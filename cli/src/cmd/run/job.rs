@@ -101,7 +101,7 @@ impl Job for CommandJob {
         match command.finish().await {
             End::Itself | End::Lease => Ok(()),
             End::Watchdog => {
-                Err("the guard ended the command, since the lease was not renewed".into())
+                Err("the watchdog ended the command because the lease was not renewed".into())
             }
         }
     }

@@ -38,7 +38,7 @@ pub(super) async fn open(
                 Err(error) => chain(&error),
             },
             () = SystemClock.sleep_until(limit.unwrap_or_default()), if limit.is_some() => {
-                "the store has not answered within --wait".to_owned()
+                "the store did not respond within --wait".to_owned()
             }
             failure = interrupted(signals) => return Err(failure),
         };

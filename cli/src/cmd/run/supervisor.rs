@@ -87,7 +87,7 @@ impl Supervisor {
                 signal = self.signals.next() => self.signal(signal),
                 changed = self.status.changed() => match changed {
                     Ok(()) => self.changed(),
-                    Err(_) => Some(Err(Failure::new(exit::FAILED, "the election ended by itself"))),
+                    Err(_) => Some(Err(Failure::new(exit::FAILED, "the election ended unexpectedly"))),
                 },
                 () = SystemClock.sleep_until(wait.unwrap_or_default()), if wait.is_some() => {
                     self.wait_is_over()
@@ -190,7 +190,7 @@ impl Supervisor {
         Some(Err(match (&status.error, obstacle(&status)) {
             (None, Some(obstacle)) => self.not_had(&obstacle),
             (Some(error), _) => self.no_answer(&chain(error)),
-            (None, None) => self.no_answer("the store has not answered"),
+            (None, None) => self.no_answer("the store has not responded yet"),
         }))
     }
 
@@ -208,7 +208,7 @@ impl Supervisor {
     }
 
     fn in_time(&self, why: &str) -> String {
-        format!("lock {:?} was not acquired in time: {why}", self.name)
+        format!("timed out waiting for lock {:?}: {why}", self.name)
     }
 
     /// Leaves the election; the command is ended first, and what was granted is given back.
@@ -225,7 +225,7 @@ impl Supervisor {
                 biased;
                 () = &mut ended => return,
                 () = &mut late => {
-                    say("the store does not answer; the lock is free when its lease ends");
+                    say("the store does not respond; the lock becomes free when its lease expires");
                     return;
                 }
                 // Whoever asks again does not want to wait for a store that does not answer.

@@ -39,7 +39,7 @@ pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Fai
                 }
                 if let Some(screen) = screen.as_ref().filter(|_| shown.is_some()) {
                     let waited = waited.as_secs();
-                    screen.draw(&format!("Out of date: no answer for {waited} s\n\n{table}"))?;
+                    screen.draw(&format!("Out of date: no reply for {waited} s\n\n{table}"))?;
                 }
             }
         };

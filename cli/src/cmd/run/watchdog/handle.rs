@@ -57,7 +57,7 @@ impl Watchdog {
             .stderr(Stdio::null())
             .spawn()?;
         reaper::started(process.id());
-        let missing = || io::Error::other("the guard has no pipe");
+        let missing = || io::Error::other("the watchdog has no pipe");
         let orders = OwnedFd::from(process.stdin.take().ok_or_else(missing)?);
         let reports = OwnedFd::from(process.stdout.take().ok_or_else(missing)?);
         ioctl_fionbio(&orders, true)?;
@@ -66,9 +66,9 @@ impl Watchdog {
         watchdog.tell(Order::Deadline(deadline));
         match tokio::time::timeout(patience, watchdog.next_byte()).await {
             Ok(Ok(Some(ARMED))) => Ok(watchdog),
-            Ok(Ok(_)) => Err(io::Error::other("the guard ended before it was on guard")),
+            Ok(Ok(_)) => Err(io::Error::other("the watchdog exited during start-up")),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::Error::other("the guard was not on guard in time")),
+            Err(_) => Err(io::Error::other("the watchdog did not start in time")),
         }
     }
 

@@ -24,7 +24,7 @@ const LOOKS_AFTER_KILL: u32 = 500;
 pub(in crate::cmd::run) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let grace = args.next().and_then(|nanos| nanos.to_str()?.parse().ok());
     let Some(grace) = grace.map(Duration::from_nanos) else {
-        let message = format!("{COMMAND} is for `leasehold run` alone");
+        let message = format!("{COMMAND} is internal to `leasehold run`");
         return ExitCode::from(Failure::usage(message).report());
     };
     if let Some(ending) = watch(WatchdogState::new(grace)) {
