@@ -1,4 +1,4 @@
-//! Locks: a guarded section of code that one instance at a time is in.
+//! A lock lets one instance at a time run a section of code.
 
 mod guard;
 mod waiter;
@@ -14,7 +14,8 @@ use crate::{AcquireOutcome, Error, ErrorKind, LockName, Result, Settings, Timing
 pub use guard::Guard;
 use waiter::Waiter;
 
-/// A named lock of a [`Client`](crate::Client).
+/// A lock is held by at most one instance at a time; a [`Client`](crate::Client) creates it by
+/// name.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,7 +47,7 @@ impl Lock {
     /// these two settings are only checked.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if the settings contradict each other or the store.
+    /// This fails with [`ErrorKind::Invalid`] if the settings contradict each other or the store.
     pub fn settings(self, settings: &Settings) -> Result<Self> {
         let timing = settings.resolve(&self.engine.store.inner().capabilities())?;
         Ok(Self { timing, ..self })
@@ -58,14 +59,14 @@ impl Lock {
         &self.name
     }
 
-    /// Asks for the lock once. Returns `None` if another holds it, if it is disabled, or if the reply
-    /// took too long for the lease to be used.
+    /// Tries to acquire the lock once. Returns `None` if another instance holds it, if it is
+    /// disabled, or if the reply took too long for the lease to be used.
     ///
     /// # Errors
-    /// This fails with the store's error. A lease that was granted in spite of it is released.
+    /// This fails with the store's error. A lease that was granted despite the error is released.
     ///
     /// # Cancel safety
-    /// A lease that was granted to a dropped call is released.
+    /// A lease that is granted to a dropped call is released.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
@@ -80,20 +81,20 @@ impl Lock {
         Ok(granted.map(|granted| Guard::new(waiter, granted)))
     }
 
-    /// Waits for the lock, at most for `limit`; with a limit of zero it asks once.
+    /// Waits for the lock, at most for `limit`; with a limit of zero it tries once.
     ///
-    /// It asks again when the lease of the present holder expires, when the store hints at a change
-    /// and at every [poll interval](Settings::poll_interval), also while the name is disabled. After
-    /// a failure of the store it waits for at most a second, doubled at each further failure, and
-    /// ignores hints. Waiters are not served in turn: one that releases and acquires in a loop may
-    /// shut others out, so let it pause in between.
+    /// It tries again when the lease of the present holder expires, when the store hints at a
+    /// change and at every [poll interval](Settings::poll_interval), also while the name is
+    /// disabled. After a failure of the store it waits for at most a second, doubled at each
+    /// further failure, and ignores hints. Waiters are not served in turn: a client that releases
+    /// and acquires in a loop may shut others out, so let it pause in between.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`], with the present holder or the last error of the store. An error that
-    /// waiting cannot resolve is returned at once.
+    /// This fails with [`ErrorKind::TimedOut`], whose message has the present holder or the last
+    /// error of the store. An error that waiting cannot resolve is returned at once.
     ///
     /// # Cancel safety
-    /// A lease that was granted to a dropped call is released.
+    /// A lease that is granted to a dropped call is released.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
@@ -126,7 +127,7 @@ impl Lock {
                     }
                     (&reply).into()
                 }
-                // One deadline for everything, a call that hangs included.
+                // One deadline limits everything, including a call that hangs.
                 () = clock.sleep_until(give_up) => return Err(self.timed_out(limit, &last)),
                 () = hints.changed() => Event::Hint,
                 () = tick => Event::Tick,
@@ -152,7 +153,7 @@ impl Lock {
 /// Describes a reply that did not end the wait, for the message of a timeout.
 ///
 /// # Errors
-/// The store's error, if waiting cannot mend it.
+/// This fails with the store's error if waiting cannot resolve it.
 fn described(outcome: &Result<AcquireOutcome>) -> Result<String> {
     match outcome {
         Ok(AcquireOutcome::Granted(_)) => Ok("the grant arrived too late to be used".to_owned()),
