@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 problem details: the one form of every answer that is not a success.
+//! Errors are RFC 9457 problem details: every response that is not a success has this form.
 
 use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use leasehold_core::{Error, ErrorKind};
 use serde::Serialize;
 
-/// What went wrong. Clients decide by `type` or by the status; the rest is for people.
+/// A problem says what went wrong. Clients decide by `type` or by the status; the rest is for
+/// people.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
@@ -34,12 +35,12 @@ impl Problem {
         self
     }
 
-    /// The request itself cannot be read.
+    /// Returns the problem of a request that cannot be parsed.
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "malformed", "malformed request", detail)
     }
 
-    /// It can be read, but says what cannot be.
+    /// Returns the problem of a request that can be parsed but has an invalid value.
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "invalid value", detail)
     }
@@ -90,14 +91,14 @@ impl Problem {
             .header(RETRY_AFTER, "1")
     }
 
-    /// As many at a time as are allowed are being served.
+    /// Returns the problem of a request beyond a limit on concurrency.
     pub(crate) fn busy(what: &str) -> Self {
         let detail = format!("too many concurrent {what}; try again");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too busy", detail)
             .header(RETRY_AFTER, "1")
     }
 
-    /// For those who may not be told what the store said.
+    /// Returns the problem for callers that must not see the store's error.
     pub(crate) fn not_ready() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -108,7 +109,7 @@ impl Problem {
         .header(RETRY_AFTER, "1")
     }
 
-    /// With the value of `Allow` that the router found.
+    /// Adds the value of `Allow` that the router found.
     pub(crate) fn allowing(mut self, allow: Option<HeaderValue>) -> Self {
         self.headers.extend(allow.map(|allow| (ALLOW, allow)));
         self
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_store_reports_has_a_status() {
+    fn store_errors_map_to_http_statuses() {
         for (kind, status, again) in [
             (ErrorKind::Invalid, 422, false),
             (ErrorKind::OutcomeUnknown, 504, false),

@@ -21,7 +21,7 @@ use support::{Bench, PATIENCE};
 
 /// An election goes on while thousands of connections do nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn idle_connections_disturb_no_election() {
+async fn idle_connections_do_not_disturb_an_election() {
     const WANTED: usize = 10_000;
     const TTL: Duration = Duration::from_secs(30);
     // Both ends of a connection are in this process.

@@ -328,12 +328,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn clap_definition_is_valid() {
         <Args as clap::CommandFactory>::command().debug_assert();
     }
 
     #[test]
-    fn ages_may_be_in_days() {
+    fn ages_accept_days() {
         assert_eq!(age("30d"), Ok(Duration::from_secs(30 * 24 * 60 * 60)));
         assert_eq!(age("1w 12h"), Ok(Duration::from_secs((7 * 24 + 12) * 60 * 60)));
         assert_eq!(age("0s"), Ok(Duration::ZERO));

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_read_from_json_are_checked_too() {
+    fn tokens_from_json_are_validated() {
         for (json, is_token) in [("7", true), ("0", false), ("9007199254740992", false)] {
             assert_eq!(serde_json::from_str::<FencingToken>(json).is_ok(), is_token, "{json}");
         }

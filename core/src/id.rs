@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_before_1970_makes_ids_that_differ() {
+    fn ids_differ_when_the_clock_is_before_1970() {
         let early = UNIX_EPOCH - Duration::from_secs(60);
         let [first, second] = [early; 2].map(id_at);
         assert_ne!(first, second);

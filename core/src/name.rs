@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn names_read_from_json_are_checked_too() {
+    fn names_from_json_are_validated() {
         assert!(serde_json::from_str::<LockName>("\"\"").is_err());
         assert_eq!(serde_json::from_str::<LockName>("\"a\"").unwrap().as_str(), "a");
     }

@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_name_the_values_and_the_fix() {
+    fn errors_about_contradictions_name_the_values_and_the_fix() {
         for (settings, words) in [
             (Settings::new().ttl(Duration::ZERO), vec!["0ns", "use"]),
             (Settings::new().ttl(secs(100_000)), vec!["100000s", "use"]),

@@ -1,4 +1,4 @@
-//! An outage adds two lines to the log, one when it begins and one when it is over, and not one per
+//! An outage adds two lines to the log, one when it begins and one when it ends, and not one per
 //! lease.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! TLS from files.
+//! The TLS configuration is read from files.
 
 use std::fmt;
 use std::path::Path;
@@ -11,20 +11,21 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 
-/// A certificate and its key.
+/// A TLS configuration has a certificate chain and its key.
 #[derive(Clone)]
 pub struct Tls {
     pub(super) acceptor: TlsAcceptor,
 }
 
 impl Tls {
-    /// Reads a chain of certificates, the server's own first, and its key, both as PEM.
+    /// Reads a certificate chain, with the server's own first, and its key, both as PEM.
     ///
-    /// They are read once: a server is restarted when its certificate is renewed.
+    /// The files are read once: restart a server when its certificate is renewed.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] for a file that cannot be read, [`ErrorKind::Invalid`] for one that
-    /// does not hold what it should, or a key that is not the certificate's.
+    /// This fails with [`ErrorKind::Denied`] for a file that cannot be read, and with
+    /// [`ErrorKind::Invalid`] for a file without a certificate or key, or a key that does not match
+    /// the certificate.
     pub fn from_pem_files(certificates: &Path, key: &Path) -> Result<Self> {
         let chain = CertificateDer::pem_file_iter(certificates)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)

@@ -12,7 +12,7 @@ async fn with_token() -> Bench {
 }
 
 #[tokio::test]
-async fn only_the_token_opens() {
+async fn requests_need_the_token() {
     let bench = with_token().await;
     let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
     let most = &TOKEN[..TOKEN.len() - 1];
@@ -52,7 +52,7 @@ async fn only_the_token_opens() {
 
 /// Every wrong token has the same answer: nothing in it tells how wrong, or how long it should be.
 #[tokio::test]
-async fn a_refusal_tells_nothing_about_the_token() {
+async fn a_refusal_reveals_nothing_about_the_token() {
     let bench = with_token().await;
     let mut answers = std::collections::BTreeSet::new();
     let mut wrong: Vec<_> = (0..=TOKEN.len() + 1).map(|length| "x".repeat(length)).collect();
@@ -68,7 +68,7 @@ async fn a_refusal_tells_nothing_about_the_token() {
 }
 
 #[tokio::test]
-async fn without_a_token_the_host_is_this_machine() {
+async fn without_a_token_the_host_header_must_be_loopback() {
     let bench = Bench::new().await;
     for host in ["localhost", "localhost:1", "127.0.0.1", "[::1]:7475"] {
         bench.send("GET /v1/locks", &format!("host: {host}\r\n"), "").await.ok();
@@ -86,7 +86,7 @@ async fn without_a_token_the_host_is_this_machine() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_changes_nothing() {
+async fn cross_site_writes_change_nothing() {
     let bench = Bench::new().await;
     let write = async |headers: &str| {
         let headers = format!("{JSON}{headers}");
@@ -115,7 +115,7 @@ async fn a_page_of_another_site_changes_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_else_is_let_in_without_a_token() {
+async fn without_a_token_remote_peers_are_refused() {
     for access in [Access::Loopback, Access::Application] {
         for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
             let client = Client::new(MemoryStore::new()).unwrap();

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::Bench;
 
 #[tokio::test]
-async fn both_spellings_answer_as_it_did() {
+async fn original_paths_answer_as_the_original_did() {
     let bench = Bench::new().await;
     for path in ["/api/mastercontrols", "/api/MasterControls"] {
         let (disable, enable) = (format!("{path}/disable"), format!("{path}/enable"));

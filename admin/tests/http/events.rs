@@ -58,7 +58,7 @@ fn client(store: &Arc<dyn LockStore>, label: &str) -> Client {
 }
 
 #[tokio::test]
-async fn a_takeover_and_a_disable_are_seen() {
+async fn events_report_takeover_and_disable() {
     let store: Arc<dyn LockStore> = Arc::new(MemoryStore::new());
     let bench = Bench::on(store.clone(), |api| api, None).await;
     bench.client.disable("other", "x").await.unwrap();
@@ -96,7 +96,7 @@ async fn a_takeover_and_a_disable_are_seen() {
 }
 
 #[tokio::test]
-async fn only_what_starts_with_the_prefix() {
+async fn events_can_be_filtered_by_prefix() {
     let bench = Bench::new().await;
     for name in ["a", "a%1", "a%2", "b"] {
         bench.client.disable(name, "x").await.unwrap();
@@ -115,7 +115,7 @@ async fn only_what_starts_with_the_prefix() {
 }
 
 #[tokio::test]
-async fn so_many_and_no_more_and_seats_come_free() {
+async fn event_streams_are_limited_and_freed() {
     let bench = Bench::with(|api| api.limits(Limits::default().listeners(2))).await;
     let mut events = [Events::follow(&bench, "").await, Events::follow(&bench, "").await];
     for events in &mut events {
@@ -143,7 +143,7 @@ async fn so_many_and_no_more_and_seats_come_free() {
 
 /// What changed meanwhile is told when the store is back, and nothing is told twice.
 #[tokio::test]
-async fn a_store_that_is_away_and_a_lock_that_is_gone() {
+async fn events_report_an_outage_and_a_removed_lock() {
     let store = Arc::new(FaultStore::default());
     let bench = Bench::on(store.clone(), |api| api, None).await;
     for name in ["a", "b", "c"] {
@@ -182,7 +182,7 @@ async fn a_store_that_is_away_and_a_lock_that_is_gone() {
 
 /// Nothing that comes would look like nothing that happens.
 #[tokio::test]
-async fn a_store_that_hangs_is_said_not_to_answer() {
+async fn events_report_a_hanging_store() {
     let faults = Arc::new(FaultStore::default());
     let bench = Bench::on(faults.clone(), |api| api, None).await;
     bench.client.disable("job", "x").await.unwrap();

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::support::{Bench, JSON, PATIENCE};
 
 #[tokio::test]
-async fn a_body_that_is_too_large() {
+async fn an_oversized_body_is_refused() {
     let bench = Bench::new().await;
     let line = "POST /v1/locks/a/disable";
     bench.send(line, JSON, vec![b' '; 16 * 1024 + 1]).await.problem(413, "too-large");
@@ -34,7 +34,7 @@ async fn a_body_that_is_too_large() {
 }
 
 #[tokio::test]
-async fn what_is_no_http() {
+async fn non_http_bytes_are_refused() {
     let bench = Bench::new().await;
     let many = "a: b\r\n".repeat(1000);
     let long = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(100_000));
@@ -59,7 +59,7 @@ async fn what_is_no_http() {
 }
 
 #[tokio::test]
-async fn slow_callers_are_given_up() {
+async fn slow_requests_time_out() {
     let short = Duration::from_millis(300);
     let bench = Bench::with(|api| api.limits(Limits::default().times(short, short))).await;
     // Nothing at all; half a head; a second request that does not come.
@@ -80,7 +80,7 @@ async fn slow_callers_are_given_up() {
 
 /// Someone asks for large answers and reads none of them.
 #[tokio::test]
-async fn who_does_not_read_is_given_up() {
+async fn slow_readers_time_out() {
     let short = Duration::from_millis(300);
     let limits = Limits::default().times(short, short).reads_per_second(100_000);
     let bench = Bench::with(|api| api.limits(limits)).await;

@@ -28,7 +28,7 @@ async fn every_name_is_its_own_lock() {
 }
 
 #[tokio::test]
-async fn a_path_as_it_is_sent() {
+async fn paths_are_not_normalized() {
     let bench = Bench::new().await;
     for (path, name) in [
         ("..", ".."),
@@ -56,7 +56,7 @@ async fn a_path_as_it_is_sent() {
 
 /// However a name is dressed up, it is a name or it is refused; it never leads elsewhere.
 #[tokio::test]
-async fn a_name_is_no_way_to_another_route() {
+async fn names_cannot_reach_other_routes() {
     let bench = Bench::new().await;
     for (path, name) in [
         ("..%2f", "../"),

@@ -11,7 +11,7 @@ use crate::fault_store::FaultStore;
 use crate::support::{Bench, JSON, PATIENCE};
 
 #[tokio::test]
-async fn what_the_caller_got_wrong() {
+async fn client_errors_are_explained() {
     let bench = Bench::new().await;
     bench.get("/v1/nothing").await.problem(404, "not-found");
     let answer = bench.post("/v1/locks", "{}").await;
@@ -52,7 +52,7 @@ async fn what_the_caller_got_wrong() {
 }
 
 #[tokio::test]
-async fn too_many_writes_do_not_keep_anybody_from_reading() {
+async fn the_write_limit_does_not_block_reads() {
     let bench = Bench::with(|api| api.limits(Limits::default().writes_per_second(0))).await;
     let answer = bench.post("/v1/locks/a/enable", "{}").await;
     answer.problem(429, "too-many-requests");
@@ -61,7 +61,7 @@ async fn too_many_writes_do_not_keep_anybody_from_reading() {
 }
 
 #[tokio::test]
-async fn too_many_reads_are_told_so_until_there_are_fewer() {
+async fn the_read_limit_returns_429_until_it_recovers() {
     let bench = Bench::with(|api| api.limits(Limits::default().reads_per_second(1))).await;
     for path in ["/v1/locks", "/v1/locks/a"] {
         let refused = async {
@@ -88,7 +88,7 @@ async fn too_many_reads_are_told_so_until_there_are_fewer() {
 }
 
 #[tokio::test]
-async fn what_the_store_reports() {
+async fn store_errors_become_problems() {
     for (kind, status, name, wait) in [
         (ErrorKind::Unavailable, 503, "store-unavailable", Some("1")),
         (ErrorKind::Denied, 503, "store-denied", Some("30")),

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use crate::support::{Bench, exchange};
 
 #[tokio::test]
-async fn it_speaks_tls_and_only_that() {
+async fn a_tls_server_refuses_plain_http() {
     let folder = tempfile::tempdir().unwrap();
     let (cert_file, key_file) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     let CertifiedKey { cert, signing_key } =
@@ -35,7 +35,7 @@ async fn it_speaks_tls_and_only_that() {
 }
 
 #[test]
-fn files_that_are_none_are_named() {
+fn invalid_certificate_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file.pem");
     let error = Tls::from_pem_files(&file, &file).unwrap_err().to_string();

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_those_of_the_library() {
+    fn serve_defaults_match_the_library() {
         let (ours, theirs) = (Serve::default(), Limits::default());
         assert_eq!(ours.max_reads, theirs.reads_per_second);
         assert_eq!(ours.max_writes, theirs.writes_per_second);

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_are_told_once() {
+    fn repeated_causes_are_printed_once() {
         let cause = std::io::Error::other("disk on fire");
         let error = Error::new(ErrorKind::Unavailable, "cannot write").with_source(cause);
         assert_eq!(chain(&error), "cannot write: disk on fire");

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_that_is_misspelt_is_noticed() {
+    fn a_misspelt_level_causes_a_warning() {
         for good in [
             "info",
             "WARN",

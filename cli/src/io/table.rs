@@ -72,14 +72,14 @@ mod tests {
 
     /// A terminal gives two columns to each of some characters, and none to others.
     #[test]
-    fn columns_line_up_by_what_a_terminal_shows() {
+    fn columns_align_by_display_width() {
         let rows = [["夜間バッチ", "held"], ["e\u{301}te\u{301}", "held"], ["job", "free"]];
         let text = columns(&rows.map(|row| row.map(Cell::from)), false);
         assert_eq!(text, "夜間バッチ  held\ne\u{301}te\u{301}         held\njob         free\n");
     }
 
     #[test]
-    fn only_what_cannot_be_seen_is_escaped() {
+    fn only_invisible_characters_are_escaped() {
         assert_eq!(visible("it's \"fine\" größe"), "it's \"fine\" größe");
         assert_eq!(visible("a\u{1b}[2J\nb\u{202e}c\\"), "a\\u{1b}[2J\\nb\\u{202e}c\\\\");
         assert_eq!(visible("''\\'"), "''\\\\'");

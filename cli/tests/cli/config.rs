@@ -25,7 +25,7 @@ fn here(bench: &Bench, args: &[&str], variables: &[(&str, &str)]) -> Command {
 }
 
 #[test]
-fn each_setting_says_where_it_comes_from() {
+fn config_shows_the_source_of_each_setting() {
     let bench = Bench::new();
     fs::write(bench.path("leasehold.toml"), "ttl = '20s'\nstop_grace = '2s'\nrespawn = true\n")
         .unwrap();
@@ -75,7 +75,7 @@ fn no_password_is_shown() {
 
 /// The store is a real one at each level, and which one it is shows in which is disabled.
 #[test]
-fn the_store_of_the_strongest_source_is_opened() {
+fn the_store_of_the_highest_source_is_opened() {
     let bench = Bench::new();
     let url = |name: &str| format!("sqlite:{}", bench.path(name).display());
     let (option, variable, file) = (url("option"), url("variable"), url("file"));
@@ -98,7 +98,7 @@ fn the_store_of_the_strongest_source_is_opened() {
 }
 
 #[test]
-fn a_run_takes_all_its_settings_from_elsewhere() {
+fn run_reads_all_settings_from_files_and_environment() {
     let bench = Bench::new();
     let url = format!("sqlite:{}", bench.path("locks.db").display());
     fs::write(
@@ -133,7 +133,7 @@ fn a_run_takes_all_its_settings_from_elsewhere() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_its_source() {
+fn invalid_values_name_their_source() {
     let bench = Bench::new();
     let refused = |args: &[&str], variables: &[(&str, &str)], words: &[&str]| {
         assert_refused(&here(&bench, args, variables).output().unwrap(), 2, words);
@@ -233,7 +233,7 @@ fn a_file_in_a_folder_that_others_may_write_is_not_read() {
 }
 
 #[test]
-fn a_variable_that_resembles_one_is_pointed_out() {
+fn a_misspelt_variable_causes_a_warning() {
     let bench = Bench::new();
     let output = here(&bench, &["config"], &[("LEASEHOLD_NAMSPACE", "x")]).output().unwrap();
     assert!(output.status.success());

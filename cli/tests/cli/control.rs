@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[test]
-fn disable_and_enable_say_what_they_did() {
+fn disable_and_enable_print_their_outcome() {
     let bench = Bench::new();
     let said = |args: &[&str]| {
         let output = bench.output(args);
@@ -25,7 +25,7 @@ fn disable_and_enable_say_what_they_did() {
 }
 
 #[test]
-fn resign_says_what_it_did() {
+fn resign_prints_its_outcome() {
     let bench = Bench::new();
     let said = |args: &[&str]| {
         let output = bench.output(&[&["resign"], args].concat());
@@ -45,7 +45,7 @@ fn resign_says_what_it_did() {
 }
 
 #[test]
-fn resigning_moves_the_lead_on() {
+fn resign_moves_the_lead_to_another_instance() {
     let bench = Bench::new();
     // Only a hint announces this in time.
     let mut first = bench.printer(&["--ttl", "1h"]);
@@ -70,7 +70,7 @@ fn resigning_moves_the_lead_on() {
 }
 
 #[test]
-fn disabling_stops_the_command_and_enabling_brings_one_back() {
+fn disable_stops_the_command_and_enable_restarts_one() {
     let bench = Bench::new();
     // Only a hint announces this in time.
     let mut once = bench.printer(&["--ttl", "1h"]);
@@ -92,7 +92,7 @@ fn disabling_stops_the_command_and_enabling_brings_one_back() {
 }
 
 #[test]
-fn with_respawn_the_command_is_run_again() {
+fn with_respawn_the_command_is_restarted() {
     let bench = Bench::new();
     let mut run = bench.printer(&["--respawn"]);
     let first = bench.next_leader(0);
@@ -110,7 +110,7 @@ fn with_respawn_the_command_is_run_again() {
 }
 
 #[test]
-fn the_schema_that_is_printed_is_the_one_that_is_applied() {
+fn the_printed_schema_is_the_applied_schema() {
     let bench = Bench::new();
     let printed = stdout(&bench.output(&["--namespace", "billing", "schema"]));
     assert!(printed.contains("CREATE TABLE") && printed.contains("billing"), "{printed}");

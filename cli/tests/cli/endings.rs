@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_lock_not_had_in_time() {
+fn wait_timeout_exits_75() {
     let bench = Bench::new();
     let holder = bench.printer(&[]);
     bench.next_leader(0);
@@ -39,7 +39,7 @@ fn a_lock_not_had_in_time() {
 }
 
 #[test]
-fn one_try_is_enough_for_a_free_lock() {
+fn wait_0_acquires_a_free_lock() {
     let bench = Bench::new();
     assert_eq!(bench.run(&["--wait", "0s"], "exit 3").status().unwrap().code(), Some(3));
     bench.output(&["disable", "hello", "--reason", "maintenance"]);
@@ -49,7 +49,7 @@ fn one_try_is_enough_for_a_free_lock() {
 
 /// In a crontab, `run --wait 0 --quiet -E 0` sends no mail if another machine runs the job.
 #[test]
-fn a_lock_that_is_held_can_be_passed_over_in_silence() {
+fn quiet_and_conflict_exit_code_skip_a_held_lock() {
     let bench = Bench::new();
     let holder = bench.printer(&[]);
     bench.next_leader(0);
@@ -95,7 +95,7 @@ fn opening_a_store_counts_towards_the_wait() {
 /// The transaction of another connection blocks the release of the lock. It ends only after the
 /// run.
 #[test]
-fn a_store_that_hangs_does_not_keep_a_run_that_is_told_to_end() {
+fn a_hanging_store_does_not_delay_sigterm() {
     let bench = Bench::new();
     let mut run = bench.printer(&["--ttl", "1h"]);
     bench.next_leader(0);
@@ -113,7 +113,7 @@ fn a_store_that_hangs_does_not_keep_a_run_that_is_told_to_end() {
 }
 
 #[test]
-fn a_wait_ends_by_a_signal() {
+fn a_signal_ends_the_wait() {
     let bench = Bench::new();
     let _holder = bench.printer(&[]);
     bench.next_leader(0);
@@ -132,7 +132,7 @@ fn a_wait_ends_by_a_signal() {
 }
 
 #[test]
-fn what_the_command_leaves_behind_ends_before_the_lock_is_free() {
+fn leftover_processes_end_before_the_release() {
     let bench = Bench::new();
     // One goes when asked, one has to be killed.
     let script = "sh -c 'echo $$ >> left; exec sleep 60' &
@@ -152,7 +152,7 @@ fn what_the_command_leaves_behind_ends_before_the_lock_is_free() {
 }
 
 #[test]
-fn a_command_that_does_not_obey_is_killed_after_the_grace() {
+fn a_command_ignoring_sigterm_is_killed_after_the_grace() {
     let bench = Bench::new();
     let deaf = "trap 'echo TERM >> got' TERM; trap 'echo INT >> got' INT";
     let mut run = bench.printer_that(deaf, &["--stop-grace", "700ms"]);
@@ -187,7 +187,7 @@ fn a_stop_sends_sigterm_once_and_kills_within_the_lease() {
 }
 
 #[test]
-fn a_stopped_command_ends_when_asked() {
+fn a_suspended_command_ends_on_sigterm() {
     let bench = Bench::new();
     let mut run = bench.printer_that("trap 'echo bye >> got; exit 9' TERM", &[]);
     let leader = bench.next_leader(0);
@@ -198,7 +198,7 @@ fn a_stopped_command_ends_when_asked() {
 }
 
 #[test]
-fn output_ends_with_the_command_and_not_with_its_watchdog() {
+fn the_watchdog_does_not_keep_output_open() {
     let bench = Bench::new();
     // The kernel kills the command with its supervisor; the watchdog ends the command's own
     // children.
@@ -224,7 +224,7 @@ fn output_ends_with_the_command_and_not_with_its_watchdog() {
 }
 
 #[test]
-fn a_killed_run_at_any_moment_leaves_nothing_behind() {
+fn sigkill_at_any_moment_leaves_no_processes() {
     let bench = Bench::new();
     for delay in 0..12 {
         let script = "trap '' TERM; echo $$ >> pids; while :; do sleep 0.02; done";

@@ -29,7 +29,7 @@ fn value(metrics: &str, series: &str) -> Option<f64> {
 }
 
 #[test]
-fn run_shows_who_leads_and_how_the_store_does() {
+fn run_exports_leadership_and_store_metrics() {
     let bench = Bench::new();
     let mut leader = bench.printer(&["--metrics", "127.0.0.1:0"]);
     bench.next_leader(0);
@@ -57,7 +57,7 @@ fn run_shows_who_leads_and_how_the_store_does() {
 }
 
 #[test]
-fn run_lets_nobody_in_who_has_no_token() {
+fn run_metrics_need_the_token() {
     let bench = Bench::new();
     let refused = bench.output(&["run", "--lock", "a", "--metrics", "0.0.0.0:0", "--", "true"]);
     assert_refused(&refused, 2, &["0.0.0.0:0", "token"]);
@@ -73,7 +73,7 @@ fn run_lets_nobody_in_who_has_no_token() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_said_before_anything_runs() {
+fn a_taken_port_fails_before_the_command_runs() {
     let bench = Bench::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -85,7 +85,7 @@ fn a_port_that_is_taken_is_said_before_anything_runs() {
 
 /// An alert that nobody leads needs to know of instances that would, if the store were there.
 #[test]
-fn a_store_that_is_away_does_not_hide_that_nobody_leads() {
+fn metrics_show_no_leader_during_an_outage() {
     let bench = Bench::on("postgres://127.0.0.1:1/none");
     let mut run = Running::start(bench.run(&["--metrics", "127.0.0.1:0"], "true"));
     let metrics = get(&address(&mut run), "/metrics", "");

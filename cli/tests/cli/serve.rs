@@ -43,7 +43,7 @@ fn end(mut child: Child) {
 }
 
 #[test]
-fn it_shows_what_status_shows_and_ends_in_order() {
+fn serve_matches_status_and_shuts_down_cleanly() {
     let bench = Bench::new();
     let (child, address) = start(&bench, &[]);
     assert_eq!(code(bench.output(&["disable", "hello", "--reason", "x"]).status), 0);
@@ -65,7 +65,7 @@ fn it_shows_what_status_shows_and_ends_in_order() {
 }
 
 #[test]
-fn prometheus_is_told_of_its_calls() {
+fn serve_exports_its_calls_to_prometheus() {
     let bench = Bench::new();
     let (child, address) = start(&bench, &[]);
     get(&address, "");
@@ -77,7 +77,7 @@ fn prometheus_is_told_of_its_calls() {
 }
 
 #[test]
-fn a_token_is_asked_for() {
+fn serve_requires_its_token() {
     let bench = Bench::new();
     fs::write(bench.path("token"), format!("{TOKEN}\n")).unwrap();
     let (child, address) = start(&bench, &["--token-file", "token"]);
@@ -89,7 +89,7 @@ fn a_token_is_asked_for() {
 
 /// As the settings of every command: an option, the environment, a file, the default.
 #[test]
-fn its_settings_come_from_everywhere() {
+fn serve_settings_come_from_every_source() {
     let bench = Bench::new();
     let (in_file, of_variable) = ("f".repeat(32), "v".repeat(32));
     fs::write(bench.path("token"), &in_file).unwrap();
@@ -138,7 +138,7 @@ fn its_settings_come_from_everywhere() {
 }
 
 #[test]
-fn what_would_not_be_safe_is_refused() {
+fn unsafe_serve_settings_are_refused() {
     let bench = Bench::new();
     fs::write(bench.path("short"), "short").unwrap();
     for (args, says) in [

@@ -17,7 +17,7 @@ fn json(bench: &Bench, args: &[&str]) -> Value {
 }
 
 #[test]
-fn scripts_get_every_field() {
+fn status_json_has_every_field() {
     let bench = Bench::new();
     let run = bench.printer(&[]);
     let leader = bench.next_leader(0);
@@ -71,7 +71,7 @@ fn scripts_get_every_field() {
 }
 
 #[test]
-fn people_get_a_table() {
+fn status_prints_a_table() {
     let bench = Bench::new();
     let run = bench.printer(&[]);
     let leader = bench.next_leader(0);
@@ -118,7 +118,7 @@ fn watching_follows_each_change() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_failure() {
+fn a_closed_pipe_is_not_an_error() {
     let bench = Bench::new();
     bench.output(&["schema", "--apply"]);
     let mut command = bench.leasehold(&["status", "--watch"]);
@@ -154,7 +154,7 @@ fn until_shown(terminal: &mut File, what: &str) -> String {
 }
 
 #[test]
-fn a_terminal_has_colours_and_a_pipe_has_none() {
+fn colours_are_for_terminals_only() {
     let bench = Bench::new();
     bench.output(&["disable", "hello", "--reason", "because"]);
     let plain = stdout(&bench.output(&["status"]));

@@ -21,7 +21,7 @@ fn index_of(runs: &[Running], leader: Print) -> usize {
 }
 
 #[test]
-fn one_of_three_prints() {
+fn one_of_three_runs_the_command() {
     let one_prints = with_longer_leases(|times| {
         let bench = Bench::new();
         let ttl = TTL * u32::try_from(times).unwrap();
@@ -34,7 +34,7 @@ fn one_of_three_prints() {
 }
 
 #[test]
-fn a_killed_supervisor_takes_its_command_along() {
+fn a_killed_supervisors_command_dies() {
     let bench = Bench::new();
     for first in [":", "trap '' TERM HUP INT"] {
         let _ = std::fs::remove_file(bench.path("prints"));
@@ -51,7 +51,7 @@ fn a_killed_supervisor_takes_its_command_along() {
 }
 
 #[test]
-fn an_interrupted_leader_hands_over_at_once() {
+fn an_interrupted_leader_releases_the_lock_at_once() {
     let bench = Bench::new();
     // Only the leader frees the lock in time, and only a hint announces it.
     let (mut runs, leader) = three(&bench, ":", &["--ttl", "1h"]);
@@ -64,7 +64,7 @@ fn an_interrupted_leader_hands_over_at_once() {
 }
 
 #[test]
-fn a_stopped_supervisor_loses_its_command_and_then_its_lock() {
+fn sigstop_of_the_supervisor_ends_command_then_lease() {
     let bench = Bench::new();
     for first in [":", "trap '' TERM"] {
         let _ = std::fs::remove_file(bench.path("prints"));
@@ -87,7 +87,7 @@ fn a_stopped_supervisor_loses_its_command_and_then_its_lock() {
 }
 
 #[test]
-fn a_supervisor_continued_before_its_lease_ends_does_not_pass_on_the_watchdogs_doing() {
+fn a_continued_supervisor_does_not_report_the_watchdogs_signal() {
     let bench = Bench::new();
     let mut run = bench.printer(&["--ttl", "4s", "--stop-grace", "2s"]);
     let leader = bench.next_leader(0);
@@ -116,7 +116,7 @@ fn with_respawn_a_continued_supervisor_campaigns_again() {
 
 /// Another connection keeps a write transaction open, so that no heartbeat gets through.
 #[test]
-fn a_supervisor_that_is_cut_off_ends_its_command_within_the_lease() {
+fn a_partitioned_supervisor_ends_its_command_within_the_lease() {
     let bench = Bench::new();
     let options = ["--ttl", "4s", "--stop-grace", "1s", "--respawn"];
     let _run = bench.printer_that("trap 'echo TERM >> got' TERM", &options);
@@ -138,7 +138,7 @@ fn a_supervisor_that_is_cut_off_ends_its_command_within_the_lease() {
 
 /// A store whose file is replaced cannot be used again, so the process ends and can be restarted.
 #[test]
-fn runs_end_when_the_database_file_is_deleted() {
+fn deleting_the_database_file_ends_all_runs() {
     let bench = Bench::new();
     let mut leader = bench.printer(&["--respawn", "--ttl", "3s"]);
     bench.next_leader(0);

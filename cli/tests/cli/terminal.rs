@@ -180,7 +180,7 @@ fn a_command_reads_from_the_terminal() {
 
 /// If its standard input is something else, a command gets the terminal when it first uses it.
 #[test]
-fn a_command_that_opens_the_terminal_gets_it() {
+fn a_command_opening_dev_tty_gets_the_foreground() {
     let bench = bench(ASKS);
     let run = "exec leasehold run --lock a -- ./job < /dev/null";
     let mut session = Session::start(&bench, &["sh", "-c", run]);
@@ -192,7 +192,7 @@ fn a_command_that_opens_the_terminal_gets_it() {
 
 /// Under `stty tostop` a process in the background is stopped when it writes to the terminal.
 #[test]
-fn a_terminal_that_stops_background_output_stops_neither_process() {
+fn tostop_stops_neither_process() {
     let bench = bench("echo written; sleep 2; echo more");
     // This process writes to the terminal too, while the command is in the foreground.
     let run = "stty tostop; exec leasehold run --lock a --ttl 60s --heartbeat-interval 500ms \
@@ -204,7 +204,7 @@ fn a_terminal_that_stops_background_output_stops_neither_process() {
 }
 
 #[test]
-fn the_keyboards_interrupt_goes_to_the_command() {
+fn ctrl_c_goes_to_the_command() {
     let bench =
         bench("trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.05; done");
     let mut session = Session::start(&bench, &["leasehold", "run", "--lock", "a", "--", "./job"]);
@@ -216,7 +216,7 @@ fn the_keyboards_interrupt_goes_to_the_command() {
 
 /// The shell sees that the keyboard ended the run, as it would without it.
 #[test]
-fn the_keyboards_interrupt_ends_a_script_around_it() {
+fn ctrl_c_ends_the_surrounding_script() {
     let bench = bench("echo $$ > pid; echo ready; exec sleep 1000");
     for shell in ["/bin/bash", "/bin/sh"] {
         if !fs::exists(shell).unwrap() {
@@ -309,7 +309,7 @@ fn in_a_process_namespace_with_an_outer_terminal_the_command_runs() {
 }
 
 #[test]
-fn a_suspended_command_goes_on_in_the_foreground() {
+fn a_suspended_command_continues_in_the_foreground() {
     let bench = bench(ASKS);
     let Some(mut shell) = Session::shell(&bench) else { return };
     shell.write("leasehold run --lock a --ttl 60s -- ./job\n");
@@ -333,7 +333,7 @@ fn a_suspended_command_goes_on_in_the_foreground() {
 
 /// In a container, for example, nothing could continue a suspended process.
 #[test]
-fn without_a_shell_a_suspended_command_goes_on_at_once() {
+fn without_a_shell_a_suspended_command_continues_at_once() {
     let bench = bench(ASKS);
     let run = ["leasehold", "run", "--lock", "a", "--ttl", "1h", "--", "./job"];
     let mut session = Session::start(&bench, &run);
@@ -362,7 +362,7 @@ fn a_command_that_stays_suspended_ends_with_its_lease() {
 }
 
 #[test]
-fn a_command_in_the_background_waits_for_the_terminal_and_says_so() {
+fn a_background_command_waits_for_the_terminal_and_a_message_says_so() {
     let bench = bench(ASKS);
     let Some(mut shell) = Session::shell(&bench) else { return };
     shell.write("leasehold run --lock a --ttl 8s -- ./job &\n");
@@ -377,7 +377,7 @@ fn a_command_in_the_background_waits_for_the_terminal_and_says_so() {
 }
 
 #[test]
-fn a_command_does_not_outlive_its_terminal() {
+fn a_closed_terminal_ends_the_command() {
     for suspended in [false, true] {
         let bench = bench(ASKS);
         let Some(mut shell) = Session::shell(&bench) else { return };

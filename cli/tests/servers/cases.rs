@@ -11,7 +11,7 @@ use crate::support::{Bench, is_alive, measured, stderr, stdout, wait_until};
 type Case = (&'static str, fn(&str));
 
 pub(crate) const ALL: &[Case] = &[
-    ("an_interrupted_leader_hands_over_at_once", an_interrupted_leader_hands_over_at_once),
+    ("an_interrupted_leader_releases_the_lock_at_once", an_interrupted_leader_releases_the_lock_at_once),
     ("a_killed_leader_is_followed_when_its_lease_is_over", a_killed_leader_is_followed),
     ("a_disabled_command_ends_until_it_is_enabled", a_disabled_command_ends),
     ("disable_and_enable_reach_fifty_instances", disable_and_enable_reach_fifty),
@@ -24,7 +24,7 @@ const OPTIONS: &[&str] = &["--ttl", "4s"];
 /// etcd notices that a lease is over some time after it is.
 const NOTICED: Duration = Duration::from_secs(2);
 
-fn an_interrupted_leader_hands_over_at_once(url: &str) {
+fn an_interrupted_leader_releases_the_lock_at_once(url: &str) {
     let bench = Bench::on(url);
     // Only the leader frees the lock in time, and only a hint announces it.
     let mut runs: Vec<_> = (0..3).map(|_| bench.printer(&["--ttl", "1h"])).collect();

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_are_ignored_until_a_renewal_is_answered() {
+    fn hints_are_ignored_until_a_renewal_has_a_reply() {
         let mut plan = RenewalPlan::until_expiry(lease(), at(0));
         assert!(plan.renew_now(at(500)).is_some());
         assert_eq!(plan.renew_now(at(501)), None);

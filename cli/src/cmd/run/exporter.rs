@@ -29,7 +29,7 @@ pub(super) async fn start(configuration: &Configuration) -> Result<(), Failure> 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn there_is_such_a_metric() {
+    fn the_leading_metric_exists() {
         assert!(leasehold::telemetry::METRICS.iter().any(|metric| metric.name == super::LEADING));
     }
 }

@@ -103,7 +103,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn zombies_do_not_live_but_their_threads_do() {
+    fn a_zombie_with_living_threads_counts_as_alive() {
         let stat = |state, group, threads| {
             format!("7 (a) b)) {state} 1 {group} 1 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 {threads} 0 5")
         };
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn no_id_means_everybody() {
+    fn ids_below_2_are_refused() {
         for id in [-1, 0, 1] {
             assert_eq!(ProcessGroup::new(id), None);
         }

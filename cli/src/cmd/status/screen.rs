@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_cut_where_the_terminal_ends() {
+    fn lines_are_cut_at_the_terminal_width() {
         assert_eq!(cut("größer", 3), "grö");
         assert_eq!(cut("short", 5), "short");
         assert_eq!(cut("夜間バッチ", 5), "夜間");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted() {
+    fn omitted_lines_are_counted() {
         assert_eq!(fitted("a\nb\nc\n", 3), ["a", "b", "c"]);
         assert_eq!(fitted("a\nb\nc\nd\n", 3), ["a", "b", "and 2 more"]);
         assert_eq!(fitted("a\nb\nc\n", 0), ["a", "and 2 more"]);

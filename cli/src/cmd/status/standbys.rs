@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_said_only_where_it_is_known() {
+    fn no_standby_is_shown_only_when_known() {
         let [leader, other] = [(); 2].map(|()| Holder::current());
         let lease = LeaseRecord {
             id: LeaseId::new(),

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up_and_names_cannot_break_lines() {
+    fn columns_align_and_names_cannot_break_lines() {
         let names = ["a", "ä\nb", "long name"];
         let records: Vec<_> =
             names.map(|name| LockRecord::unused(LockName::new(name).unwrap())).to_vec();

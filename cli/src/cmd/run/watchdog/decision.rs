@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_is_not_moved_ends_the_group_by_then() {
+    fn a_missed_deadline_ends_the_group() {
         let (mut state, group) = armed();
         assert_eq!(state.overdue(at(8_999)), None);
         let ending = state.overdue(at(9_000)).unwrap();
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_was_asked_to_end_is_not_asked_twice() {
+    fn sigterm_is_sent_once() {
         let (mut state, group) = armed();
         state.apply(Order::Terminated);
         assert_eq!(state.overdue(at(9_999)), None);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_without_its_supervisor_has_its_grace_but_never_more_than_the_lease() {
+    fn without_a_supervisor_the_grace_is_capped_by_the_lease() {
         let (state, _) = armed();
         assert_eq!(state.supervisor_gone(at(5_000)).unwrap().kill_at, at(7_000));
         assert_eq!(state.supervisor_gone(at(9_500)).unwrap().kill_at, at(10_000));

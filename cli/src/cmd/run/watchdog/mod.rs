@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_are_read_as_they_were_written() {
+    fn orders_round_trip() {
         let group = ProcessGroup::new(4711).unwrap();
         let deadline = Moment::from_origin(Duration::new(7, 1));
         for order in [Order::Group(group), Order::Deadline(deadline), Order::Terminated] {
