@@ -1,4 +1,4 @@
-// Dialogs: disable, enable and resign; the details of a lock; the token.
+// This file has the dialogs: disable, enable and resign; the details of a lock; the token.
 
 const act = { verb: null, name: null, busy: false };
 
@@ -19,7 +19,7 @@ const VERBS = {
       if (entry && isAlone(entry)) {
         return `${told}. No other instance is a candidate, so nobody will take over.`;
       }
-      // Of a lock that is no election nobody knows who waits for it.
+      // For a lock that is not an election, its waiters are unknown.
       return entry && standbys(entry)?.length > 0 ? `${told}, and the lead moves on.` : `${told}.`;
     },
   },
@@ -116,7 +116,7 @@ function heldSince(entry) {
   return `since ${moment(clock(entry.at - ms))} (${span(grown(entry, ms))})`;
 }
 
-/** Pairs of words; those without the second are left out. */
+/** Fills a list with pairs of words; a pair without the second word is omitted. */
 function fill(list, pairs) {
   const words = pairs.filter(([, said]) => said).flat();
   while (list.children.length > words.length) {

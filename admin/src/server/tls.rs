@@ -56,8 +56,8 @@ impl fmt::Debug for Tls {
 fn unreadable(file: &Path, what: &str, error: pem::Error) -> Error {
     match error {
         pem::Error::Io(error) => {
-            Error::new(ErrorKind::Denied, format!("{file:?} cannot be read")).with_source(error)
+            Error::new(ErrorKind::Denied, format!("cannot read {file:?}")).with_source(error)
         }
-        error => Error::invalid(format!("{file:?} does not hold a {what}")).with_source(error),
+        error => Error::invalid(format!("{file:?} does not contain a {what}")).with_source(error),
     }
 }

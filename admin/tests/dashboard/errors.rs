@@ -1,4 +1,4 @@
-//! What the page says when something is amiss.
+//! The page shows what is wrong.
 
 use leasehold_admin::{Access, Token};
 use serde_json::json;
@@ -37,7 +37,7 @@ pub(crate) async fn token(browser: &Browser) {
     browser.until_row(NAME, ".why", "secret").await;
     browser.until_closed("ask").await;
 
-    // It is kept for the tab, and nowhere else.
+    // The token is kept for the tab, and nowhere else.
     browser.open_live(&stage.url()).await;
     browser.until_row(NAME, ".why", "secret").await;
     let kept = "return [localStorage.length, document.cookie, location.href.includes('0123')]";
@@ -59,13 +59,13 @@ pub(crate) async fn store_away(browser: &Browser) {
     let (_, as_of) = said.split_once("as of ").unwrap();
     let time: Vec<_> = as_of[..8].split(':').map(|part| part.parse::<u32>().unwrap()).collect();
     assert!(time.len() == 3 && as_of.as_bytes()[8] == b':', "HH:MM:SS and why: {said}");
-    // What was known is still shown, and no longer counted down.
+    // The last known state is still shown, and no longer counted down.
     browser.until_row(NAME, ".who", "worker").await;
     assert_eq!(browser.js("return document.body.className", &[]).await, "stale");
     let bar = "return part(arguments[0], '.bar i').style.transform";
     let frozen = browser.js(bar, &[NAME.into()]).await;
 
-    // A write is answered with what went wrong, in the dialog.
+    // After a write, the dialog shows what went wrong.
     browser.click_row(NAME, ".switch").await;
     browser.answer(Some("x")).await;
     let error = "return document.querySelector('#act-error').textContent";
@@ -99,13 +99,14 @@ pub(crate) async fn server_gone(browser: &Browser) {
     assert!(error.as_str().unwrap().starts_with("no reply"), "{error}");
     browser.click("#act-cancel").await;
 
-    // What happens meanwhile is caught up on; the end that nobody saw is said to be unknown.
+    // Changes during the outage are shown later; the end of a term that was not seen is shown as
+    // unknown.
     let second = stage.campaign("second", NAME);
     first.shutdown().await;
     leads(&second).await;
     stage.client("x").disable("new", "meanwhile").await.unwrap();
     stage.serve().await;
-    // The page may try again by itself just before, which hides the button.
+    // The page may retry on its own just before, which hides the button.
     browser.js("document.querySelector('#retry-now').click()", &[]).await;
     browser.until_live().await;
     browser.until_row(NAME, ".who", "second").await;

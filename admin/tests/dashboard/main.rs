@@ -1,4 +1,5 @@
-//! The dashboard as people have it: in Chromium, on a real store, with elections that run.
+//! These tests use the dashboard as people do: in Chromium, on a real store, with running
+//! elections.
 //!
 //! Without `chromium` and `chromedriver` (Debian has them in `chromium` and `chromium-driver`;
 //! `cargo xtask test` installs them) its tests are listed as ignored. With
@@ -23,7 +24,7 @@ use browser::Browser;
 use libtest_mimic::{Arguments, Completion, Trial};
 use tokio::runtime::Runtime;
 
-/// Browsers that run at a time.
+/// At most this many browsers run at a time.
 const AT_ONCE: usize = 2;
 
 fn main() -> ExitCode {

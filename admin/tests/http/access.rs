@@ -1,4 +1,4 @@
-//! Who is answered: tokens, hosts, pages of other sites.
+//! These tests check which requests are accepted: tokens, hosts, pages of other sites.
 
 use leasehold_admin::{Access, AdminApi, Server, Token};
 use leasehold_core::{Client, MemoryStore};
@@ -43,14 +43,15 @@ async fn requests_need_the_token() {
     assert!(bench.client.status("a").await.unwrap().disabled.is_none());
 
     bench.send("GET /v1/locks", &bearer(TOKEN), "").await.ok();
-    // By whatever name the server is known, and through whatever proxy.
+    // The name of the server and a proxy make no difference.
     let headers = bearer(TOKEN) + "host: locks.example\r\nx-forwarded-for: 10.0.0.1\r\n";
     bench.send("GET /v1/locks", &headers, "").await.ok();
     bench.get("/health/ready").await.ok();
     bench.send("GET /nothing", &bearer(TOKEN), "").await.problem(404, "not-found");
 }
 
-/// Every wrong token has the same answer: nothing in it tells how wrong, or how long it should be.
+/// Every wrong token gets the same response, which reveals neither how wrong it is nor how long a
+/// token should be.
 #[tokio::test]
 async fn a_refusal_reveals_nothing_about_the_token() {
     let bench = with_token().await;
@@ -101,11 +102,11 @@ async fn cross_site_writes_change_nothing() {
     ] {
         write(headers).await.problem(403, "forbidden");
     }
-    // What a form can send.
+    // A form can send this type.
     let form = "content-type: text/plain\r\n";
     let answer = bench.send("POST /v1/locks/a/disable", form, r#"{"reason":"x"}"#).await;
     answer.problem(415, "unsupported-media-type");
-    // No page is told that it may ask.
+    // No page gets permission by a preflight request.
     let ask = "origin: https://evil.example\r\naccess-control-request-method: POST\r\n";
     let answer = bench.send("OPTIONS /v1/locks/a/disable", ask, "").await;
     answer.problem(403, "forbidden");

@@ -1,4 +1,4 @@
-//! The original's two calls, in both spellings, with its answers.
+//! The original's two calls work in both spellings, with its responses.
 
 use serde_json::json;
 
@@ -21,7 +21,7 @@ async fn original_paths_answer_as_the_original_did() {
             assert_eq!(said, json!("JOB-SCHEDULER is flagged for (re)enablement"));
         }
         assert!(bench.client.status("JOB-SCHEDULER").await.unwrap().disabled.is_none());
-        // It did not mind more than it needs.
+        // The original accepted additional fields.
         bench.post(&enable, r#"{"lockName":"x","options":{}}"#).await.ok();
 
         for body in [r#"{"lockName":"x"}"#, r#"{"reason":"x"}"#, "{}", "[]", "\"x\"", "null"] {

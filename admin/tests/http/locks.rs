@@ -1,4 +1,4 @@
-//! Locks as resources.
+//! These tests use locks as resources.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +64,7 @@ async fn disable_and_enable_report_their_outcome() {
     assert_eq!(done, json!({ "name": "a", "outcome": "not_held" }));
 }
 
-/// One record that the store cannot read hides no other.
+/// An unreadable record hides no other record.
 #[tokio::test]
 async fn a_corrupt_record_is_listed_with_the_reason() {
     let store = Arc::new(FaultStore::default());
@@ -81,7 +81,7 @@ async fn a_corrupt_record_is_listed_with_the_reason() {
     assert_eq!(states, [(&a, &disabled), (&b, &corrupt), (&c, &disabled)]);
     let one = bench.get("/v1/locks/b").await.ok();
     assert_eq!(one, locks[1]);
-    assert_eq!(one["corrupt"], "the token is no number");
+    assert_eq!(one["corrupt"], "the token is not a number");
     let page = bench.get("/v1/locks?limit=1&after=a").await.ok();
     assert_eq!((&page["locks"][0], &page["next"]), (&one, &b));
     for unknown in ["holder", "token", "disabled", "left_ms", "held_since"] {

@@ -1,4 +1,4 @@
-//! `GET /metrics`. One test: a process has one recorder.
+//! There is one test of `GET /metrics`, because a process has one recorder.
 
 use leasehold_admin::{Access, Exporter, Metrics, Server, Token};
 use leasehold_core::ErrorKind;

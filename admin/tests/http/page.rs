@@ -1,4 +1,4 @@
-//! The dashboard's page; `tests/dashboard` has what it does in a browser.
+//! These tests check the dashboard's page; `tests/dashboard` tests it in a browser.
 
 use leasehold_admin::{Access, Token};
 

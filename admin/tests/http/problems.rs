@@ -1,4 +1,4 @@
-//! Every error in its one form.
+//! Every error has the one form of problems.
 
 use std::sync::Arc;
 
@@ -66,8 +66,8 @@ async fn the_read_limit_returns_429_until_it_recovers() {
     for path in ["/v1/locks", "/v1/locks/a"] {
         let refused = async {
             loop {
-                // These run at the same time, since a busy machine may take more than a second for
-                // each.
+                // These run at the same time, because a busy machine may take more than a second
+                // for each.
                 let answers = join_all((0..20).map(|_| bench.get(path))).await;
                 if let Some(refused) = answers.into_iter().find(|answer| answer.status != 200) {
                     return refused;
@@ -77,11 +77,11 @@ async fn the_read_limit_returns_429_until_it_recovers() {
         let refused = timeout(PATIENCE, refused).await.expect("all are answered");
         refused.problem(429, "too-many-requests");
         assert_eq!(refused.header("retry-after"), Some("1"));
-        // Nobody else is kept from writing, or from asking after the server's health.
+        // Other callers can still write and read the server's health.
         bench.post("/v1/locks/a/enable", "{}").await.ok();
         assert_eq!(bench.get("/health/live").await.status, 200);
         let answered = async { while bench.get(path).await.status != 200 {} };
-        timeout(PATIENCE, answered).await.expect("nobody is answered any more");
+        timeout(PATIENCE, answered).await.expect("the server no longer responds");
     }
     let bench = Bench::with(|api| api.limits(Limits::default().reads_per_second(0))).await;
     bench.get("/v1/events").await.problem(429, "too-many-requests");
@@ -108,13 +108,13 @@ async fn store_errors_become_problems() {
             bench.post("/api/mastercontrols/enable", r#"{"lockName":"a"}"#).await,
         ] {
             let problem = answer.problem(status, name);
-            assert!(problem["detail"].as_str().unwrap().contains("as it was told"), "{problem}");
+            assert!(problem["detail"].as_str().unwrap().contains("injected failure"), "{problem}");
             assert_eq!(answer.header("retry-after"), wait);
         }
-        // Whoever asks this need show no token, and is not told what the store says.
+        // This request needs no token, and its response does not have the store's error.
         let ready = bench.get("/health/ready").await;
         ready.problem(503, "store-unavailable");
-        assert!(!ready.body.contains("as it was told"), "{ready:?}");
+        assert!(!ready.body.contains("injected failure"), "{ready:?}");
         assert_eq!(bench.get("/health/live").await.status, 200);
     }
 }

@@ -1,4 +1,4 @@
-//! The end of a server.
+//! A server ends cleanly.
 
 use tokio::net::TcpStream;
 

@@ -1,4 +1,4 @@
-//! The same over TLS.
+//! These tests use TLS.
 
 use std::fs;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ fn invalid_certificate_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file.pem");
     let error = Tls::from_pem_files(&file, &file).unwrap_err().to_string();
-    assert!(error.contains("file.pem") && error.contains("cannot be read"), "{error}");
+    assert!(error.contains("file.pem") && error.contains("cannot read"), "{error}");
     fs::write(&file, "nothing").unwrap();
     let error = Tls::from_pem_files(&file, &file).unwrap_err();
     assert!(error.is_invalid() && error.to_string().contains("no certificate"), "{error}");
