@@ -1,4 +1,4 @@
-//! What can be asked on the command line.
+//! The arguments of the command line are defined here.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -65,10 +65,10 @@ pub(crate) enum Command {
     /// Ask the leader of a lock to step down so that another takes over
     #[command(after_help = RESIGN_HELP)]
     Resign(ResignArgs),
-    /// Remove the records of names that were not used for a while; without --apply print them only
+    /// Remove the records of unused names; without --apply, only print the names
     #[command(after_help = PRUNE_HELP)]
     Prune(PruneArgs),
-    /// Print the statements that create what the store needs, for your own migrations
+    /// Print the statements that create the store's schema, for your own migrations
     Schema(SchemaArgs),
     /// Serve the HTTP control API
     #[command(after_help = SERVE_HELP)]
@@ -232,7 +232,7 @@ pub(crate) struct PruneArgs {
     #[arg(allow_hyphen_values = true)]
     pub(crate) unused_for: Duration,
 
-    /// Remove them, after they were printed
+    /// Remove the names after printing them
     #[arg(long)]
     pub(crate) apply: bool,
 
@@ -252,7 +252,7 @@ fn age(text: &str) -> Result<Duration, String> {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SchemaArgs {
-    /// Create it in the store instead, where it is missing
+    /// Create the schema in the store instead, if it is missing
     #[arg(long)]
     pub(crate) apply: bool,
 
@@ -279,7 +279,7 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompletionsArgs {
-    /// Which shell
+    /// The shell
     #[arg(value_name = "SHELL")]
     pub(crate) shell: clap_complete::Shell,
 }
@@ -295,10 +295,10 @@ pub(crate) struct ManArgs {
     pub(crate) dir: Option<PathBuf>,
 }
 
-/// Reads the command line; help and version are printed here.
+/// Parses the command line; this prints the help and the version.
 ///
 /// # Errors
-/// In one line, where clap would write several.
+/// This fails with a message of one line, where clap would write several.
 pub(crate) fn parse() -> Result<Args, Failure> {
     Args::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -309,7 +309,7 @@ pub(crate) fn parse() -> Result<Args, Failure> {
     })
 }
 
-/// What clap says, without the usage that it adds.
+/// Returns clap's message in one line, without the usage that clap adds.
 fn in_one_line(text: &str) -> String {
     let said = text
         .lines()

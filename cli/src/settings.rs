@@ -1,4 +1,4 @@
-//! Loads the settings: from options, the environment, files and defaults.
+//! Settings are loaded from options, the environment, files and defaults.
 
 use leasehold::configuration::{Configuration, Loader};
 

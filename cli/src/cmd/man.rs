@@ -1,4 +1,4 @@
-//! `leasehold man`, from the definition of the command line.
+//! `leasehold man` prints manual pages, which come from the definition of the command line.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn page(command: clap::Command) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// A subcommand as `man` knows it, and its name: `leasehold-run`.
+/// Returns a subcommand with its name for `man`, such as `leasehold-run`.
 fn of_its_own(command: clap::Command) -> clap::Command {
     let name = format!("leasehold-{}", command.get_name());
     command.name(name).version(env!("CARGO_PKG_VERSION"))

@@ -1,4 +1,4 @@
-//! `leasehold resign`.
+//! `leasehold resign` asks the leader of a lock to step down.
 
 use leasehold::{Client, LockName, Reason, ResignOutcome};
 use leasehold_admin::HolderView;
@@ -19,7 +19,7 @@ pub(crate) async fn resign(store: &StoreChoice, args: ResignArgs) -> Result<u8, 
         }
         None => ResignOutcome::NotHeld,
     };
-    // Nobody leads until it is enabled, which is not what was asked for.
+    // A disabled lock has no leader until it is enabled, so the request has failed.
     let status = if matches!(outcome, ResignOutcome::Disabled(_)) { FAILED } else { 0 };
     if args.json {
         let (outcome, holder, reason, by) = match &outcome {

@@ -1,4 +1,4 @@
-//! `leasehold schema`.
+//! `leasehold schema` prints the store's schema, or creates it.
 
 use serde_json::json;
 
