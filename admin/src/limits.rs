@@ -150,7 +150,7 @@ mod tests {
         assert!((10..=11).contains(&taken(0, 100)), "a second's worth at once");
         assert_eq!(taken(50, 100), 0);
         assert_eq!(taken(550, 100), 5);
-        assert_eq!(taken(100_000, 100), 10, "what is not taken does not pile up");
+        assert_eq!(taken(100_000, 100), 10, "unused permits do not accumulate");
         assert!(!Bucket::new(0).take(start + Duration::from_secs(1000)));
     }
 }

@@ -32,7 +32,7 @@ Exit statuses:
   1         the store did not respond, or another failure
   2         invalid arguments or settings, or a store that cannot be opened or written
   75        run: the lock was not acquired within --wait; --conflict-exit-code chooses another
-            status where somebody holds it, or it is disabled
+            status if it is held or disabled
   76        run: the lock was lost, or disabled, while the command ran
   126, 127  run: the command, or its interpreter, cannot be run; the command does not exist
   other     run: the command's own status, or 128+N when signal N ended it

@@ -96,5 +96,5 @@ async fn slow_readers_time_out() {
     sent.await.expect("the server still waits");
     // On a busy machine other requests sometimes time out as well.
     let answered = async { while bench.get("/v1/locks").await.status != 200 {} };
-    timeout(PATIENCE, answered).await.expect("no request is answered");
+    timeout(PATIENCE, answered).await.expect("no request gets a response");
 }

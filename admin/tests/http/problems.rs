@@ -74,7 +74,7 @@ async fn the_read_limit_returns_429_until_it_recovers() {
                 }
             }
         };
-        let refused = timeout(PATIENCE, refused).await.expect("all are answered");
+        let refused = timeout(PATIENCE, refused).await.expect("every request gets a response");
         refused.problem(429, "too-many-requests");
         assert_eq!(refused.header("retry-after"), Some("1"));
         // Other callers can still write and read the server's health.

@@ -53,7 +53,7 @@ fn non_database_files_are_left_unchanged() {
 fn a_read_only_database_is_refused() {
     let bench = Bench::new();
     bench.succeed(&["schema", "--apply"]);
-    // For root everything may be written, so this is tried as nobody.
+    // Root may write everything, so this is tried as the user nobody.
     let mode = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
@@ -82,7 +82,7 @@ fn status_creates_no_database() {
     assert!(!exists(&bench.path("locks.db")));
 }
 
-/// A NUL cannot be passed to a program at all; the library refuses it where it can come from.
+/// A NUL cannot be passed to a program; the library refuses it from other sources.
 #[test]
 fn invalid_names_are_refused() {
     let bench = Bench::new();
@@ -155,7 +155,7 @@ fn unrunnable_commands_are_explained() {
     assert!(run("./busy").status.success());
 }
 
-/// The system reports that these do not exist, which is only true of their interpreters.
+/// The system reports that these files do not exist, but only their interpreters do not.
 #[test]
 fn missing_interpreters_are_named() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! Where settings come from, and what is shown of them.
+//! Settings come from several sources, and `leasehold config` shows them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use crate::support::{Bench, assert_refused, leasehold, stderr, stdout};
 
-/// `leasehold config --json` with those options, in the folder of the bench.
+/// Runs `leasehold config --json` with those options, in the folder of the bench.
 fn config(bench: &Bench, args: &[&str], variables: &[(&str, &str)]) -> Value {
     let output = here(bench, &["config", "--json"], variables).args(args).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_str(&stdout(&output)).unwrap()
 }
 
-/// In the folder of the bench, without its store.
+/// Returns a command in the folder of the bench, without its store.
 fn here(bench: &Bench, args: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = leasehold();
     command.args(args).envs(variables.iter().copied()).current_dir(bench.path(""));
@@ -73,7 +73,7 @@ fn no_password_is_shown() {
     }
 }
 
-/// The store is a real one at each level, and which one it is shows in which is disabled.
+/// The store is a real one at each level, and the disabled names show which one was opened.
 #[test]
 fn the_store_of_the_highest_source_is_opened() {
     let bench = Bench::new();
@@ -119,7 +119,7 @@ fn run_reads_all_settings_from_files_and_environment() {
     assert_eq!((name, &status["holder"]["label"]), ("from file", &"web-7".into()));
     assert!(status["left_ms"].as_u64().unwrap() <= 3000);
 
-    // Without a wait there is one attempt; an option goes before the file.
+    // Without a wait there is one attempt; an option overrides the file.
     let held = here(&bench, &["--config", "my.toml", "run", "--", "sleep", "30"], &[]);
     let _held = crate::support::Running::start(held);
     crate::support::wait_until("the lock to be held", || {
@@ -190,7 +190,7 @@ fn a_folder_that_may_not_be_searched_has_no_file() {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
     mode(&bench.path(""), 0o755);
-    // Root may search every folder, so this is tried as nobody.
+    // Root may search every folder, so this is tried as the user nobody.
     let command = |args: &[&str]| {
         let mut command = leasehold();
         if rustix::process::getuid().is_root() {

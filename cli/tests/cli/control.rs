@@ -1,4 +1,4 @@
-//! Disabling, enabling, and the schema.
+//! These tests disable, enable, resign and prune locks, and create the schema.
 
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ fn resign_prints_its_outcome() {
 #[test]
 fn resign_moves_the_lead_to_another_instance() {
     let bench = Bench::new();
-    // Only a hint announces this in time.
+    // Only a hint reports this in time.
     let mut first = bench.printer(&["--ttl", "1h"]);
     let leader = bench.next_leader(0);
     let _standby = bench.printer(&["--ttl", "1h"]);
@@ -72,7 +72,7 @@ fn resign_moves_the_lead_to_another_instance() {
 #[test]
 fn disable_stops_the_command_and_enable_restarts_one() {
     let bench = Bench::new();
-    // Only a hint announces this in time.
+    // Only a hint reports this in time.
     let mut once = bench.printer(&["--ttl", "1h"]);
     let leader = bench.next_leader(0);
     let start = Instant::now();
@@ -84,7 +84,7 @@ fn disable_stops_the_command_and_enable_restarts_one() {
 
     let _standby = bench.printer(&["--ttl", "1h"]);
     std::thread::sleep(Duration::from_millis(500));
-    assert!(bench.prints().iter().all(|print| *print == leader), "it was granted all the same");
+    assert!(bench.prints().iter().all(|print| *print == leader), "a disabled lock was granted");
     let start = Instant::now();
     bench.succeed(&["enable", "hello"]);
     bench.next_leader(leader.token);
@@ -101,7 +101,7 @@ fn with_respawn_the_command_is_restarted() {
     bench.output(&["enable", "hello"]);
     let second = bench.next_leader(first.token);
     assert_eq!(second.supervisor, first.supervisor);
-    // Interrupted while it waits, it is not run any more.
+    // A run that is interrupted while it waits does not start the command again.
     bench.output(&["disable", "hello", "--reason", "x"]);
     wait_until("the command's end", || !is_alive(second.command));
     std::thread::sleep(Duration::from_millis(200));
@@ -121,7 +121,7 @@ fn the_printed_schema_is_the_applied_schema() {
         assert!(stdout(&applied).contains("locks.db"));
     }
     assert_eq!(stdout(&bench.output(&["--namespace", "billing", "status", "--json"])), "[]\n");
-    // What the store holds is what was printed.
+    // The store has the printed schema.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let held: String = runtime.block_on(async {
         let file = bench.path("locks.db");
@@ -185,7 +185,7 @@ fn the_default_store_is_in_the_users_state_folder() {
     assert!(stdout(&command(&["status"])).contains("\na "));
 }
 
-/// A reader that has left cannot know what is removed, so nothing is.
+/// If the reader has gone, it cannot know the removed names, so none is removed.
 #[test]
 fn pruned_names_are_printed_before_they_are_removed() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! How runs end that do not simply end: no lock, no patience, no obedience.
+//! Runs end correctly without a lock, by a signal, and with a command that ignores signals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ fn wait_timeout_exits_75() {
             assert!(start.elapsed() >= limit, "the run gave up too soon");
             let said = stderr(&output);
             assert_eq!(output.status.code(), Some(75), "{said}");
-            // On a busy machine no answer may come within such a short wait.
+            // On a busy machine there may be no reply within such a short wait.
             if said.contains("held by") || limit.is_zero() || limit > Duration::from_secs(30) {
                 break said;
             }
@@ -57,7 +57,7 @@ fn quiet_and_conflict_exit_code_skip_a_held_lock() {
         let output = bench.run(options, "exit 3").output().unwrap();
         (output.status.code(), stderr(&output))
     };
-    // The wait is long enough for the store to answer, even on a busy machine.
+    // The wait is long enough for a reply of the store, even on a busy machine.
     for wait in ["0", "3s"] {
         assert_eq!(run(&["--wait", wait, "--quiet"]), (Some(75), String::new()));
         assert_eq!(run(&["--wait", wait, "-q", "-E", "0"]), (Some(0), String::new()));
@@ -73,7 +73,7 @@ fn quiet_and_conflict_exit_code_skip_a_held_lock() {
     assert_eq!(run(&["--wait", "0", "-q", "-E", "4"]), (Some(3), String::new()));
 }
 
-/// A server that accepts connections but does not answer is no conflict, and its time counts
+/// A server that accepts connections but does not respond is not a conflict, and its time counts
 /// towards `--wait`.
 #[test]
 fn opening_a_store_counts_towards_the_wait() {
@@ -134,7 +134,7 @@ fn a_signal_ends_the_wait() {
 #[test]
 fn leftover_processes_end_before_the_release() {
     let bench = Bench::new();
-    // One goes when asked, one has to be killed.
+    // One process ends when asked, the other has to be killed.
     let script = "sh -c 'echo $$ >> left; exec sleep 60' &
                   sh -c 'trap \"\" TERM; echo $$ >> left; while :; do sleep 0.05; done' &
                   while [ $(wc -l < left) -lt 2 ]; do sleep 0.02; done; exit 4";
@@ -180,7 +180,7 @@ fn a_stop_sends_sigterm_once_and_kills_within_the_lease() {
     measured("a stop that is not obeyed", start, Duration::from_millis(900));
     assert!(!is_alive(leader.command));
     assert_eq!(bench.text("got"), "TERM\n");
-    // The shell, too, has a word to say when its `sleep` is terminated.
+    // The shell also prints a message when its `sleep` is terminated.
     let said = run.said();
     assert_eq!(said.lines().last(), Some("leasehold: lost lock \"hello\": disabled: x"), "{said}");
     assert_eq!(said.matches("leasehold").count(), 1, "{said}");

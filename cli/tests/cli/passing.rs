@@ -1,4 +1,4 @@
-//! What passes between the caller and the command: status, arguments, input, signals.
+//! The status, arguments, input and signals pass between the caller and the command.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -36,7 +36,7 @@ fn the_command_gets_lock_and_growing_token() {
     }
 }
 
-/// What `run` has used itself was meant for it: the secret least of all is handed on.
+/// Variables that `run` uses itself are not for the command, and least of all the secret.
 #[test]
 fn run_hides_its_own_variables_from_the_command() {
     let bench = Bench::new();
@@ -54,7 +54,7 @@ fn run_hides_its_own_variables_from_the_command() {
     };
     let [token, label, lock, name] =
         ["ADMIN_TOKEN", "LABEL", "LOCK", "LOCK_NAME"].map(|name| format!("LEASEHOLD_{name}"));
-    // It is LEASEHOLD_LOCK that tells the lock's name.
+    // LEASEHOLD_LOCK has the lock's name.
     let all_used = inherited(&["run", "--metrics", "127.0.0.1:0"]);
     assert_eq!(all_used, [label.clone(), lock]);
     assert_eq!(inherited(&["run", "--lock", "other"]), [token, label, name]);
@@ -79,7 +79,7 @@ fn only_standard_streams_are_inherited() {
     run.stdin.take().unwrap().write_all(b"through").unwrap();
     assert_eq!(stdout(&run.wait_with_output().unwrap()), "through");
 
-    // The shell counts its own, since a pipeline's ends come and go.
+    // The shell counts its own file descriptors, because those of a pipeline vary.
     let list = "set -- /proc/$$/fd/*; echo $#";
     let direct = Command::new("sh").args(["-c", list]).stdin(Stdio::null()).output().unwrap();
     let ours = bench.run(&[], list).output().unwrap();

@@ -1,4 +1,4 @@
-//! What scripts, shells and other programs get: JSON, logs, completions, manual pages.
+//! Scripts, shells and other programs get JSON, logs, completions and manual pages.
 
 use std::fs;
 
@@ -73,7 +73,7 @@ fn completions_exist_for_each_shell() {
     let bench = Bench::new();
     fs::write(bench.path("complete"), script).unwrap();
     let checked = std::process::Command::new("bash").arg("-n").arg(bench.path("complete")).status();
-    // Not every machine has it.
+    // Not every machine has this shell.
     assert!(checked.is_ok_and(|status| status.success()) || !fs::exists("/bin/bash").unwrap());
 }
 
@@ -110,7 +110,7 @@ fn man_writes_manual_pages() {
     assert_refused(&bench.output(&["man", "--dir", "no/such"]), 1, &["cannot write"]);
 }
 
-/// These need neither settings nor a store.
+/// Completions need neither settings nor a store.
 #[test]
 fn a_broken_configuration_breaks_no_completions() {
     for args in [&["completions", "zsh"][..], &["man"], &["--help"], &["--version"]] {

@@ -1,4 +1,4 @@
-//! `leasehold serve`: a server in a process of its own.
+//! These tests run `leasehold serve` in its own process.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -58,7 +58,7 @@ fn serve_matches_status_and_shuts_down_cleanly() {
         lock
     };
     let mut shown = read(&stdout(&bench.output(&["status", "hello", "--json"])));
-    // Over HTTP those are among the instances.
+    // Over HTTP the standbys are in the list of instances.
     shown.as_object_mut().unwrap().remove("standbys");
     assert_eq!(read(body), shown);
     end(child);
@@ -87,7 +87,7 @@ fn serve_requires_its_token() {
     end(child);
 }
 
-/// As the settings of every command: an option, the environment, a file, the default.
+/// As for every command, settings come from an option, the environment, a file or the default.
 #[test]
 fn serve_settings_come_from_every_source() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! One prints; when it cannot go on, another does, and never both.
+//! One instance runs its command; when it cannot continue, another does, and never both.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ fn a_killed_supervisors_command_dies() {
 #[test]
 fn an_interrupted_leader_releases_the_lock_at_once() {
     let bench = Bench::new();
-    // Only the leader frees the lock in time, and only a hint announces it.
+    // Only the leader releases the lock in time, and only a hint reports it.
     let (mut runs, leader) = three(&bench, ":", &["--ttl", "1h"]);
     let start = Instant::now();
     let mut old = runs.swap_remove(index_of(&runs, leader));
@@ -74,7 +74,7 @@ fn sigstop_of_the_supervisor_ends_command_then_lease() {
         old.signal(Signal::STOP);
         wait_until("the command's end", || !is_alive(leader.command));
         measured("the command's end after a stop", start, TTL);
-        // Looks whether the command was dead, and whether its token is smaller.
+        // This checks that the command has ended, and that its token is smaller.
         let next = bench.next_leader(leader.token);
         measured("takeover after a stop", start, TTL + Duration::from_millis(500));
         old.signal(Signal::CONT);
@@ -114,7 +114,7 @@ fn with_respawn_a_continued_supervisor_campaigns_again() {
     assert_eq!(bench.next_leader(next.token).supervisor, first.id());
 }
 
-/// Another connection keeps a write transaction open, so that no heartbeat gets through.
+/// Another connection keeps a write transaction open, so that no heartbeat succeeds.
 #[test]
 fn a_partitioned_supervisor_ends_its_command_within_the_lease() {
     let bench = Bench::new();
@@ -129,7 +129,7 @@ fn a_partitioned_supervisor_ends_its_command_within_the_lease() {
         let mut other = SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
         other.execute("BEGIN IMMEDIATE").await.unwrap();
         wait_until("the command's end", || !is_alive(leader.command));
-        measured("the command's end when cut off", start, Duration::from_secs(4));
+        measured("the command's end without the store", start, Duration::from_secs(4));
         other.execute("ROLLBACK").await.unwrap();
     });
     assert_eq!(bench.text("got"), "TERM\n", "neither engine nor watchdog is to ask twice");

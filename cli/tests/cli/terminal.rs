@@ -1,4 +1,4 @@
-//! Commands that use the terminal: they get it as under a shell, and return it.
+//! Commands that use the terminal get it as under a shell, and return it.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::support::{Bench, is_alive, leasehold, stdout, wait_for, wait_until};
 
-/// A session on a terminal of its own.
+/// A session has its own terminal.
 struct Session {
     process: Child,
     controller: Option<File>,
@@ -38,7 +38,7 @@ impl Session {
         let name = ptsname(&controller, Vec::new()).unwrap();
         let open = || File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
         let ours = leasehold();
-        // Where the tests run in the background of a script, SIGINT is ignored.
+        // If the tests run in the background of a script, SIGINT is ignored.
         let mut command = Command::new("env");
         command.args(["--default-signal", "setsid", "--ctty", "--wait"]);
         command.args(program).current_dir(bench.path(""));
@@ -53,7 +53,7 @@ impl Session {
         let path = std::iter::once(binary.to_owned()).chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(path).unwrap()).env("PS1", "> ");
         command.env("LEASEHOLD_STORE", format!("sqlite:{}", bench.path("locks.db").display()));
-        // In a session of its own already, `setsid` forks.
+        // If the process already leads a session, `setsid` forks.
         command.stdin(open()).stdout(open()).stderr(open());
         let process = command.spawn().unwrap();
         drop(command);
@@ -70,7 +70,7 @@ impl Session {
         session
     }
 
-    /// Collects in a thread what the terminal shows.
+    /// Collects the terminal's output in a thread.
     fn read(&mut self) {
         let mut source = self.controller.as_ref().unwrap().try_clone().unwrap();
         let (shown, stop) = (self.shown.clone(), self.stop.clone());
@@ -88,7 +88,7 @@ impl Session {
         }));
     }
 
-    /// Reads all that the terminal shows after its last process has ended.
+    /// Reads all output of the terminal after its last process has ended.
     fn finish(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
@@ -117,7 +117,7 @@ impl Session {
         self.controller.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
-    /// Waits until the terminal shows the text, after what was waited for before.
+    /// Waits until the terminal shows the text, after the text of the previous wait.
     fn until(&mut self, what: &str) {
         let (shown, from) = (self.shown.clone(), self.read_until);
         let look = || {
@@ -146,7 +146,7 @@ impl Drop for Session {
     }
 }
 
-/// A bench with a script `job`.
+/// Creates a bench with a script `job`.
 fn bench(job: &str) -> Bench {
     let bench = Bench::new();
     script(&bench, "job", job);
@@ -286,13 +286,14 @@ fn a_pager_waits_while_the_command_of_the_pipeline_has_the_terminal() {
     assert!(!is_free(&bench));
     shell.write("two\n");
     shell.until("got two");
-    wait_until("the pager to go on", || !is_stopped(pager));
+    wait_until("the pager to continue", || !is_stopped(pager));
     shell.write("three\n");
     shell.until("paged three");
     shell.until("> ");
 }
 
-/// The terminal's foreground group is outside of such a namespace, so it cannot be handed back.
+/// The terminal's foreground group is outside of such a namespace, so the terminal cannot be
+/// returned to it.
 #[test]
 fn in_a_process_namespace_with_an_outer_terminal_the_command_runs() {
     let bench = bench("echo ran; exit 9");
@@ -321,7 +322,7 @@ fn a_suspended_command_continues_in_the_foreground() {
         shell.until("> ");
         shell.write("fg\n");
         shell.until("leasehold run");
-        wait_until("the command to go on", || !is_stopped(job_id(&bench)));
+        wait_until("the command to continue", || !is_stopped(job_id(&bench)));
     }
     shell.write("hello\n");
     shell.until("got hello");
@@ -371,7 +372,7 @@ fn a_background_command_waits_for_the_terminal_and_a_message_says_so() {
     std::thread::sleep(std::time::Duration::from_secs(9));
     assert!(is_stopped(job_id(&bench)));
     shell.write("fg\n");
-    wait_until("the command to go on", || !is_stopped(job_id(&bench)));
+    wait_until("the command to continue", || !is_stopped(job_id(&bench)));
     shell.write("hello\n");
     shell.until("got hello");
 }

@@ -1,4 +1,4 @@
-//! The watchdog: missed by what is meant for the supervisor, and replaced when it dies.
+//! The watchdog is not hit by signals meant for the supervisor, and is replaced when it dies.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn a_killed_watchdog_is_replaced() {
     send(watchdog, Signal::KILL);
     wait_until("another watchdog", || run.watchdog() != watchdog);
     assert!(is_alive(leader.command));
-    // The new one is as good.
+    // The new watchdog works too.
     run.signal(Signal::STOP);
     let second = bench.printer(&["--ttl", "8s"]);
     assert_eq!(bench.next_leader(leader.token).supervisor, second.id());

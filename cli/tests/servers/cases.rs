@@ -1,4 +1,4 @@
-//! What the command line must do on every server.
+//! The command line must pass these cases on every server.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,10 @@ use crate::support::{Bench, is_alive, measured, stderr, stdout, wait_until};
 type Case = (&'static str, fn(&str));
 
 pub(crate) const ALL: &[Case] = &[
-    ("an_interrupted_leader_releases_the_lock_at_once", an_interrupted_leader_releases_the_lock_at_once),
+    (
+        "an_interrupted_leader_releases_the_lock_at_once",
+        an_interrupted_leader_releases_the_lock_at_once,
+    ),
     ("a_killed_leader_is_followed_when_its_lease_is_over", a_killed_leader_is_followed),
     ("a_disabled_command_ends_until_it_is_enabled", a_disabled_command_ends),
     ("disable_and_enable_reach_fifty_instances", disable_and_enable_reach_fifty),
@@ -21,12 +24,12 @@ pub(crate) const ALL: &[Case] = &[
 
 const OPTIONS: &[&str] = &["--ttl", "4s"];
 
-/// etcd notices that a lease is over some time after it is.
+/// etcd notices the end of a lease up to this time later.
 const NOTICED: Duration = Duration::from_secs(2);
 
 fn an_interrupted_leader_releases_the_lock_at_once(url: &str) {
     let bench = Bench::on(url);
-    // Only the leader frees the lock in time, and only a hint announces it.
+    // Only the leader releases the lock in time, and only a hint reports it.
     let mut runs: Vec<_> = (0..3).map(|_| bench.printer(&["--ttl", "1h"])).collect();
     let mut leader = bench.next_leader(0);
     // The others wait by now.
@@ -73,8 +76,8 @@ fn a_disabled_command_ends(url: &str) {
     assert!(bench.next_leader(leader.token).token > leader.token);
 }
 
-/// They learn of it by a hint: their own heartbeats and looks are further apart than the patience
-/// of this test.
+/// Instances notice the change by a hint: their own heartbeats and polls are further apart than
+/// this test waits.
 fn disable_and_enable_reach_fifty(url: &str) {
     let bench = Bench::on(url);
     let scheme = url.split(':').next().unwrap();

@@ -59,12 +59,12 @@ pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Fai
             Err(error) if shown.is_none() && is_callers_fault(&error) => return Err(error.into()),
             Err(error) => {
                 let first = !std::mem::replace(&mut away, true);
-                let trouble = format!("{}; trying again", chain(&error));
+                let message = format!("{}; trying again", chain(&error));
                 match &screen {
                     Some(screen) if shown.is_some() => {
-                        screen.draw(&format!("Out of date: {}\n\n{table}", visible(&trouble)))?;
+                        screen.draw(&format!("Out of date: {}\n\n{table}", visible(&message)))?;
                     }
-                    _ if first => say(&trouble),
+                    _ if first => say(&message),
                     _ => {}
                 }
             }
