@@ -117,11 +117,11 @@ SIGUSR1, SIGUSR2 and SIGWINCH are passed on.
 
 On a terminal the command is in the foreground, as under a shell: it reads the keyboard, Ctrl-C goes
 to it alone, and Ctrl-Z suspends it together with this process. The lock is not renewed while
-suspended, so the command is ended when its lease ends. If Ctrl-C ends the command, this process ends
-by the same signal, which ends a script around it. In a pipeline the command gets the terminal only
-when it uses it, and other commands of the pipeline that use it, such as a pager, then wait until the
-command has ended. Ctrl-Z in a pipeline suspends this process but not a command that has not used
-the terminal; it is ended when its lease ends. A command in the background that needs the
+suspended, so the command is ended when its lease ends. If Ctrl-C ends the command, this process
+ends by the same signal, which ends a script around it. In a pipeline the command gets the terminal
+only when it uses it, and other commands of the pipeline that use it, such as a pager, then wait
+until the command has ended. Ctrl-Z in a pipeline suspends this process but not a command that has
+not used the terminal; it is ended when its lease ends. A command in the background that needs the
 terminal waits until it is brought to the foreground, with the lock held, and this process says so.
 
 For cron: --wait 0 --quiet --conflict-exit-code 0 tries once, and prints only errors.

@@ -48,7 +48,10 @@ fn finishes(limit: Duration, f: impl FnOnce() + Send + 'static) -> bool {
 #[test]
 fn observe_outside_a_runtime_panics_as_documented() {
     let client = Client::new(MemoryStore::new()).unwrap();
-    assert!(finishes(secs(60), move || drop(client.observe("a"))), "the call hangs instead of panicking");
+    assert!(
+        finishes(secs(60), move || drop(client.observe("a"))),
+        "the call hangs instead of panicking"
+    );
 }
 #[test]
 fn spawn_while_the_runtime_shuts_down_does_not_hang() {

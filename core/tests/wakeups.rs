@@ -37,7 +37,11 @@ async fn a_release_before_the_watch_opens_is_not_missed() {
     sleep(Duration::from_secs(60)).await;
     assert!(!waiting.is_finished(), "by chance");
     unwatched.set_watch(WatchFault::Inner);
-    let guard = timeout(DAY / 2, waiting).await.expect("the hint comes long before the next poll").unwrap().unwrap();
+    let guard = timeout(DAY / 2, waiting)
+        .await
+        .expect("the hint comes long before the next poll")
+        .unwrap()
+        .unwrap();
     guard.release().await.unwrap();
 }
 

@@ -15,11 +15,11 @@ pub(crate) const ALL: &[Case] = &[
         "an_interrupted_leader_releases_the_lock_at_once",
         an_interrupted_leader_releases_the_lock_at_once,
     ),
-    ("a_killed_leader_is_followed_when_its_lease_is_over", a_killed_leader_is_followed),
+    ("a_killed_leader_is_replaced_after_its_lease", a_killed_leader_is_replaced),
     ("a_disabled_command_ends_until_it_is_enabled", a_disabled_command_ends),
     ("disable_and_enable_reach_fifty_instances", disable_and_enable_reach_fifty),
     ("the_schema_can_be_printed_and_applied", the_schema_can_be_printed_and_applied),
-    ("a_server_that_is_not_there_is_one_line", a_server_that_is_not_there_is_one_line),
+    ("an_unreachable_server_gives_one_line", a_server_that_is_not_there_is_one_line),
 ];
 
 const OPTIONS: &[&str] = &["--ttl", "4s"];
@@ -46,7 +46,7 @@ fn an_interrupted_leader_releases_the_lock_at_once(url: &str) {
     }
 }
 
-fn a_killed_leader_is_followed(url: &str) {
+fn a_killed_leader_is_replaced(url: &str) {
     let bench = Bench::on(url);
     let runs: Vec<_> = (0..2).map(|_| bench.printer(OPTIONS)).collect();
     let leader = bench.next_leader(0);
@@ -122,7 +122,7 @@ fn the_schema_can_be_printed_and_applied(url: &str) {
     assert_eq!(stdout(&listed), "[]\n", "{}", stderr(&listed));
 }
 
-fn a_server_that_is_not_there_is_one_line(url: &str) {
+fn an_unreachable_server_gives_one_line(url: &str) {
     let (start, rest) = url.split_at(url.find("127.0.0.1:").unwrap_or(url.len()));
     let end = rest.find('/').map_or("", |slash| &rest[slash..]);
     let bench = Bench::on(&format!("{start}127.0.0.1:1{end}"));

@@ -89,7 +89,7 @@ impl AcquireAttempt {
         self.may_be_granted = false;
     }
 
-    /// Releases the lease. After an error the release is tried once more when the attempt is dropped.
+    /// Releases the lease. After an error the release is retried once when the attempt is dropped.
     pub(crate) async fn release(&mut self, limit: Duration) -> Result<ReleaseOutcome> {
         let outcome = self.engine.store.release(&self.name, self.lease, limit).await?;
         self.may_be_granted = false;

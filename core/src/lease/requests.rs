@@ -133,7 +133,7 @@ impl LeaseRequests {
         }
     }
 
-    /// Takes out the latest attempt, unless a call has it. Its owner releases the lease; the renewals
+    /// Takes the latest attempt, unless a call has it. Its owner releases the lease; the renewals
     /// continue.
     pub(crate) fn take_attempt(&mut self) -> Option<AcquireAttempt> {
         self.attempt.take()

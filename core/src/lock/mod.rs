@@ -43,8 +43,8 @@ impl Lock {
         Self { engine, name, timing }
     }
 
-    /// Returns this lock with other settings. A lock has no job to stop and starts without delay, so
-    /// these two settings are only checked.
+    /// Returns this lock with other settings. A lock has no job to stop and starts without delay,
+    /// so those two settings are only checked.
     ///
     /// # Errors
     /// This fails with [`ErrorKind::Invalid`] if the settings contradict each other or the store.

@@ -88,7 +88,10 @@ impl Supervisor {
                 signal = self.signals.next() => self.signal(signal),
                 changed = self.status.changed() => match changed {
                     Ok(()) => self.changed(),
-                    Err(_) => Some(Err(Failure::new(exit::FAILED, "the election ended unexpectedly"))),
+                    Err(_) => {
+                        let message = "the election ended unexpectedly";
+                        Some(Err(Failure::new(exit::FAILED, message)))
+                    }
                 },
                 () = SystemClock.sleep_until(wait.unwrap_or_default()), if wait.is_some() => {
                     self.wait_is_over()

@@ -211,7 +211,8 @@ impl JobControl {
 
     /// Returns whether the terminal was hung up.
     fn is_gone(&self) -> bool {
-        // The second error is that the terminal is no longer the controlling one: its session ended.
+        // The second error means that the terminal is no longer the controlling one: its session
+        // has ended.
         self.terminal.as_ref().is_none_or(|terminal| {
             matches!(tcgetpgrp(&terminal.device), Err(Errno::IO | Errno::NOTTY))
         })

@@ -5,8 +5,8 @@ use crate::lease::machine::Event as LeaseEvent;
 /// An event tells the machine what happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// Something happened to the lease, or the moment of [`Machine::next_tick`](super::Machine::next_tick)
-    /// has come.
+    /// Something happened to the lease, or the moment of
+    /// [`Machine::next_tick`](super::Machine::next_tick) has come.
     Lease(LeaseEvent),
     /// The job's `start` failed or panicked.
     StartFailed(String),
