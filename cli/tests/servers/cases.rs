@@ -19,7 +19,7 @@ pub(crate) const ALL: &[Case] = &[
     ("a_disabled_command_ends_until_it_is_enabled", a_disabled_command_ends),
     ("disable_and_enable_reach_fifty_instances", disable_and_enable_reach_fifty),
     ("the_schema_can_be_printed_and_applied", the_schema_can_be_printed_and_applied),
-    ("an_unreachable_server_gives_one_line", a_server_that_is_not_there_is_one_line),
+    ("an_unreachable_server_gives_one_line", an_unreachable_server_gives_one_line),
 ];
 
 const OPTIONS: &[&str] = &["--ttl", "4s"];
