@@ -52,9 +52,9 @@ pub(crate) async fn is_seen(browser: &Browser) {
 /// A crashed leader is replaced when its lease has expired.
 pub(crate) async fn of_a_crashed_leader(browser: &Browser) {
     let stage = Stage::new().await;
-    let victim = Runtime::new().unwrap();
-    let client = stage.client("victim");
-    let first = victim.spawn(async move {
+    let crashed = Runtime::new().unwrap();
+    let client = stage.client("crashed");
+    let first = crashed.spawn(async move {
         let handle = campaign(&client, NAME);
         leads(&handle).await;
         handle
@@ -63,14 +63,14 @@ pub(crate) async fn of_a_crashed_leader(browser: &Browser) {
     let _first = first.await.unwrap();
     let second = stage.campaign("heir", NAME);
     browser.open_live(&stage.url()).await;
-    browser.until_row(NAME, ".who", "victim").await;
+    browser.until_row(NAME, ".who", "crashed").await;
     let before = browser.token(NAME).await;
     // Renewals are not events, but the page reads them.
     let renewed = "window.low ??= 99; const left = parseInt(text(arguments[0], '.seconds')); \
                    window.low = Math.min(window.low, left); return left > window.low";
     browser.until("the time left goes up again", renewed, &[NAME.into()]).await;
 
-    victim.shutdown_background();
+    crashed.shutdown_background();
     browser.until_row(NAME, ".who", "heir").await;
     assert!(browser.token(NAME).await > before);
     second.shutdown().await;

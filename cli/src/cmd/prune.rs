@@ -27,7 +27,7 @@ pub(crate) async fn prune(choice: &StoreChoice, args: PruneArgs) -> Result<u8, F
     }
     if !args.apply && !names.is_empty() {
         let count = names.len();
-        say(&format!("{count} unused names; use --apply to remove them"));
+        say(&format!("unused names: {count}; use --apply to remove them"));
     }
     Ok(0)
 }

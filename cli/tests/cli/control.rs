@@ -157,7 +157,7 @@ fn unused_names_are_printed_and_then_removed() {
     assert_eq!(names(&[]), (String::new(), String::new()), "all were used lately");
     let (out, said) = names(&["--unused-for", "0s"]);
     assert_eq!(out, "a\\nb\nb\n");
-    assert_eq!(said, "leasehold: 2 unused names; use --apply to remove them\n");
+    assert_eq!(said, "leasehold: unused names: 2; use --apply to remove them\n");
     assert_eq!(
         names(&["--unused-for", "0s", "--json"]).0,
         "{\"applied\":false,\"names\":[\"a\\nb\",\"b\"]}\n"

@@ -33,10 +33,8 @@ fn presence(campaigns: &[&str]) -> Presence {
 /// Like the client's other calls; a store that keeps no instances has no such cases.
 async fn announce(client: &Client, presence: &Presence, ttl: Duration) -> CaseResult {
     let store = client.store();
-    match patiently!(
-        store.announce(presence, ttl),
-        ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
-    ) {
+    match patiently!(store.announce(presence, ttl), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown)
+    {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             Err(Failure::ignored("the store does not support instance records"))
         }

@@ -104,8 +104,8 @@ impl Driver {
                 self.perform(action);
             }
             if job_ended {
-                // This comes last: code that kept the leadership can still read that the term has
-                // ended.
+                // The tasks are dropped only after the actions, which end the trust of a leadership
+                // that code has kept.
                 self.tasks = None;
             }
             self.publish();

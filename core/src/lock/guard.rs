@@ -19,9 +19,9 @@ use crate::{FencingToken, LockName, RenewOutcome, Result};
 /// step that must not be done twice, watch [`lost`](Self::lost) during long ones, and pass the
 /// [`token`](Self::token) to any resource that can refuse an older one.
 ///
-/// Heartbeats run on Leasehold's own thread, and the first is sent before `acquire` returns: a task
-/// that computes or blocks keeps its lock, even on a runtime of one thread. That thread does not
-/// help when the whole process is stopped or gets no processor time, nor when the application's
+/// Heartbeats run on Leasehold's own thread, and the first is scheduled before `acquire` returns: a
+/// task that computes or blocks keeps its lock, even on a runtime of one thread. That thread does
+/// not help when the whole process is stopped or gets no processor time, nor when the application's
 /// blocked runtime drives the store's connections. With a [`Clock`](crate::Clock) for tests,
 /// heartbeats run in the caller's runtime, and need it to be free now and then.
 ///

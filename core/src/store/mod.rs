@@ -90,7 +90,6 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     ///   outcomes.
     /// * The call takes a constant number of round trips for up to
     ///   [`renew_batch`](Capabilities::renew_batch) leases, the most that a caller passes at once.
-    ///
     /// * Several calls may be in progress for the same leases: a retry is sent beside a call
     ///   without a reply, and must not wait behind it, so a connection that hangs costs no lease.
     ///
