@@ -1,4 +1,4 @@
-//! The documentation, the board and the alerts name the metrics that there are.
+//! The documentation, the dashboard and the alerts name only existing metrics.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/recorder.rs"]
@@ -17,7 +17,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(root.join(file)).unwrap()
 }
 
-/// The metrics in a text, by the names under which an application records them.
+/// Returns the metrics in a text, by the names under which an application records them.
 fn named(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let names = words.filter(|word| word.starts_with("leasehold_"));
@@ -82,7 +82,7 @@ fn docs_metrics_table_matches_the_catalog() {
         .collect();
     for (row, expected) in rows.iter().zip(&expected) {
         assert_eq!(row[..5], expected[..]);
-        assert!(!row[5].is_empty(), "when is one to be worried about {}?", row[0]);
+        assert!(!row[5].is_empty(), "{} lacks a description of a worrying value", row[0]);
     }
     assert_eq!(rows.len(), expected.len());
     assert!(named(&page).is_subset(&known()), "{:?}", named(&page).difference(&known()));

@@ -1,4 +1,4 @@
-//! A stream whose other end must take in what it asked for.
+//! This stream limits the time for which a write may wait for the client.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Fails a write that makes no progress for too long, so that an answer which nobody reads does
-/// not stay in memory. Reads are bounded elsewhere.
+/// A write that makes no progress for too long fails, so that a response which nobody reads does
+/// not stay in memory. Reads have their own limits.
 #[derive(Debug)]
 pub(super) struct Patience<S> {
     stream: S,
     limit: Duration,
-    /// Since when a write waits.
+    /// The timer of a write that waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -35,9 +35,9 @@ impl<S: Unpin> Patience<S> {
         let limit = self.limit;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(waiting.as_mut().poll(context));
-        // Whoever asks again gets no other answer at once, but no panic either.
+        // Another poll after the error must not panic, and fails again only after the limit.
         waiting.as_mut().reset(Instant::now());
-        Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, "the other end does not read")))
+        Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, "the client stopped reading")))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A store that fails when it is told to, and forgets what it is told to.
+//! This store fails on command, and loses records on command.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use leasehold_core::{
 };
 use tokio::sync::watch;
 
-/// Memory, but for that.
+/// A fault store is a memory store with injected faults.
 #[derive(Debug, Default)]
 pub(crate) struct FaultStore {
     inner: MemoryStore,
@@ -21,12 +21,12 @@ pub(crate) struct FaultStore {
 }
 
 impl FaultStore {
-    /// From now on every call fails in that way; none for no way.
+    /// Makes every call fail with that kind from now on; `None` ends the failures.
     pub(crate) fn fail(&self, kind: impl Into<Option<ErrorKind>>) {
         *self.fault.lock().unwrap() = kind.into();
     }
 
-    /// From now on no list has that name, as if somebody had deleted its record.
+    /// Removes that name from every list from now on, as if its record had been deleted.
     pub(crate) fn forget(&self, name: &str) {
         self.gone.lock().unwrap().insert(name.to_owned());
     }
@@ -38,20 +38,20 @@ impl FaultStore {
 
     fn as_read(&self, record: LockRecord) -> LockRecord {
         if self.corrupt.lock().unwrap().contains(record.name.as_str()) {
-            let error = Error::new(ErrorKind::Corrupt, "the token is no number");
+            let error = Error::new(ErrorKind::Corrupt, "the token is not a number");
             return LockRecord::unreadable(record.name, &error);
         }
         record
     }
 
-    /// While it hangs, no list is answered, and no watch begins.
+    /// Sets whether the store hangs: then no list gets a reply, and no watch opens.
     pub(crate) fn hang(&self, hangs: bool) {
         self.hangs.send_replace(hangs);
     }
 
     fn check(&self) -> Result<()> {
         match *self.fault.lock().unwrap() {
-            Some(kind) => Err(Error::new(kind, "it fails as it was told")),
+            Some(kind) => Err(Error::new(kind, "injected failure")),
             None => Ok(()),
         }
     }

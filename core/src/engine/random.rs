@@ -1,9 +1,9 @@
-//! The random numbers of one client.
+//! A client draws all its random numbers from one seeded source.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The source of a client's random numbers.
+/// This source yields a client's random numbers.
 #[derive(Debug)]
 pub(crate) struct SeededRandom(Mutex<fastrand::Rng>);
 

@@ -1,4 +1,4 @@
-//! A store within one process: for tests, examples and single-process use.
+//! The memory store works within one process, for tests, examples and single-process use.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -20,9 +20,9 @@ use crate::{
     StoreClock, SystemClock, Wake, check_ttl,
 };
 
-/// Locks in this process's memory, by this process's clock.
+/// This store keeps locks in this process's memory, by this process's clock.
 ///
-/// Clones share the same locks. They keep nothing across a restart, fencing tokens included.
+/// Clones share the same locks. Nothing survives a restart, including fencing tokens.
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     shared: Arc<MemoryState>,
@@ -32,7 +32,7 @@ pub struct MemoryStore {
 struct MemoryState {
     clock: Arc<dyn Clock>,
     entries: Mutex<BTreeMap<LockName, StoredName>>,
-    /// Until when each is known.
+    /// Each presence has the moment at which it expires.
     instances: Mutex<BTreeMap<Uuid, (Presence, Moment)>>,
     /// The largest token of the removed entries; later grants get larger ones.
     pruned: AtomicU64,
@@ -75,28 +75,28 @@ impl StoredDisable {
 }
 
 impl StoredName {
-    /// The lease in force, if any.
+    /// Returns the lease in force, if any.
     fn lease_in_force(&mut self, now: Moment) -> Option<&mut StoredLease> {
         self.lease.as_mut().filter(|lease| now < lease.expires)
     }
 
-    /// The lease in force, if it is of that id.
+    /// Returns the lease in force if it has that id.
     fn own_lease_in_force(&mut self, id: LeaseId, now: Moment) -> Option<&mut StoredLease> {
         self.lease_in_force(now).filter(|lease| lease.id == id)
     }
 }
 
 impl MemoryStore {
-    /// How many hints a slow watcher may fall behind before it is told to look at everything.
+    /// A watcher that falls behind by more hints than this gets [`Hint::Anything`] instead.
     const HINT_BUFFER: usize = 1024;
 
-    /// An empty store on the machine's clock.
+    /// Creates an empty store on the machine's clock.
     #[must_use]
     pub fn new() -> Self {
         Self::with_clock(Arc::new(SystemClock))
     }
 
-    /// An empty store on that clock.
+    /// Creates an empty store on that clock.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
         let (hints, _) = broadcast::channel(Self::HINT_BUFFER);
@@ -112,12 +112,12 @@ impl MemoryStore {
         }
     }
 
-    /// No code panics while it holds the lock, so a poisoned one is as good as another.
+    /// Locks the entries. No code panics while it holds this lock, so a poisoned one is intact.
     fn entries(&self) -> MutexGuard<'_, BTreeMap<LockName, StoredName>> {
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those that are known still.
+    /// Locks the instances, after removing the expired ones.
     fn instances(&self) -> MutexGuard<'_, BTreeMap<Uuid, (Presence, Moment)>> {
         let now = self.now();
         let known = self.shared.instances.lock();
@@ -131,7 +131,7 @@ impl MemoryStore {
     }
 
     fn hint(&self, name: &LockName) {
-        // Fails only when nobody watches.
+        // This fails only if nobody watches.
         let _ = self.shared.hints.send(name.clone());
     }
 }
@@ -344,7 +344,7 @@ impl LockStore for MemoryStore {
 
     async fn watch(&self) -> Result<HintStream> {
         let hints = BroadcastStream::new(self.shared.hints.subscribe());
-        // The only error is having fallen behind.
+        // The only error is that the watcher has fallen behind.
         Ok(Box::pin(hints.map(|hint| hint.map_or(Hint::Anything, Hint::Name))))
     }
 }

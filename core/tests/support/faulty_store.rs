@@ -1,4 +1,4 @@
-//! A store that misbehaves on command.
+//! This store misbehaves on command.
 #![allow(dead_code, reason = "each test has its own choice")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -14,7 +14,7 @@ use leasehold_core::{
     RenewOptions, RenewOutcome, Result,
 };
 
-/// A memory store whose every method can be told to misbehave.
+/// A faulty store is a memory store whose every method can be set to misbehave.
 #[derive(Debug, Clone)]
 pub(crate) struct FaultyStore {
     pub(crate) inner: MemoryStore,
@@ -25,13 +25,13 @@ pub(crate) struct FaultSettings {
     pub(crate) watch: Mutex<WatchFault>,
     pub(crate) hints: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Hint>>>,
     pub(crate) renew_fails: AtomicBool,
-    /// Every call fails.
+    /// Every call fails while this is true.
     pub(crate) all_fail: AtomicBool,
-    /// The time that the store takes for each call.
+    /// Each call takes this time.
     pub(crate) latency_ms: AtomicU64,
-    /// Instances can make themselves known.
+    /// The store supports instance records while this is true.
     pub(crate) announces: AtomicBool,
-    /// Renewals under way, and the most there were.
+    /// The number of renewals in progress, and the highest number so far.
     pub(crate) renewing: AtomicU64,
     pub(crate) max_renewing: AtomicU64,
     pub(crate) renew_panics: AtomicBool,
@@ -187,7 +187,7 @@ impl LockStore for FaultyStore {
             WatchFault::Inner => self.inner.watch().await,
             WatchFault::Empty => Ok(Box::pin(stream::empty())),
             WatchFault::Hang => std::future::pending().await,
-            WatchFault::Refused => Err(Error::new(ErrorKind::Unavailable, "no watch is to be had")),
+            WatchFault::Refused => Err(Error::new(ErrorKind::Unavailable, "no watch is available")),
             WatchFault::PanicOnce if n == 0 => panic!("watch"),
             WatchFault::PanicOnce => self.inner.watch().await,
             WatchFault::Manual => {
