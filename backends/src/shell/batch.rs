@@ -35,11 +35,11 @@ impl<'a> Batch<'a> {
             let message = format!("{} leases have {} outcomes", self.leases.len(), results.len());
             return Err(Error::new(ErrorKind::OutcomeUnknown, message));
         }
-        if results.iter().all(Result::is_err) {
-            let failure = results.iter().filter_map(|result| result.as_ref().err());
-            if let Some(error) = failure.clone().find(|error| error.kind() != ErrorKind::Corrupt) {
-                return Err(error.clone());
-            }
+        let mut errors = results.iter().filter_map(|result| result.as_ref().err());
+        if results.iter().all(Result::is_err)
+            && let Some(error) = errors.find(|error| error.kind() != ErrorKind::Corrupt)
+        {
+            return Err(error.clone());
         }
         let outcomes: Vec<_> = results
             .into_iter()

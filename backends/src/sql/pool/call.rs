@@ -117,7 +117,7 @@ impl<DB: Server> Connections<DB> {
                 match work()(&mut *connection).await {
                     Err(error) if DB::is_stale_statement(&error) => {
                         connection.clear_cached_statements().await?;
-                        work()(connection).await
+                        work()(&mut *connection).await
                     }
                     done => done,
                 }
