@@ -1,6 +1,6 @@
 //! A wrapper that notes every renewal that goes to the store beneath it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use leasehold::async_trait;
@@ -9,6 +9,7 @@ use leasehold::{
     HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore, PruneOptions,
     ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
+use parking_lot::Mutex;
 
 /// One call of [`LockStore::renew`].
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +33,7 @@ impl CountingStore {
 
     /// The calls since this was last asked, in the order of their beginnings.
     pub(crate) fn take_calls(&self) -> Vec<Call> {
-        let mut calls =
-            std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut calls = std::mem::take(&mut *self.calls.lock());
         calls.sort_by_key(|call| call.begun);
         calls
     }
@@ -57,7 +57,7 @@ impl LockStore for CountingStore {
         let begun = Instant::now();
         let outcome = self.inner.renew(leases).await;
         let call = Call { begun, ended: Instant::now(), leases: leases.len() };
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        self.calls.lock().push(call);
         outcome
     }
 

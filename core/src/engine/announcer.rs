@@ -1,9 +1,10 @@
 //! Makes this instance known in the store while it campaigns, by one record, at the heartbeat's pace.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tracing::debug;
 
@@ -80,7 +81,7 @@ impl PresenceAnnouncer {
     }
 
     fn state(&self) -> MutexGuard<'_, Announced> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Returns once the withdrawal was sent to the store or has failed. While any campaign is open,

@@ -1,7 +1,7 @@
 //! An instance's way to the store: late, lossy, out of order.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use leasehold_core::{
     Error, ErrorKind, Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore,
     PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use uuid::Uuid;
@@ -56,7 +57,7 @@ impl SimulatedStore {
     }
 
     pub(super) fn set(&self, profile: FaultProfile) {
-        *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner) = profile;
+        *self.0.faults.lock() = profile;
     }
 
     pub(super) fn cut_off(&self) {
@@ -64,11 +65,11 @@ impl SimulatedStore {
     }
 
     pub(super) fn profile(&self) -> FaultProfile {
-        *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.faults.lock()
     }
 
     pub(super) fn draw_faults(&self) -> MessageFaults {
-        let mut random = self.0.random.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut random = self.0.random.lock();
         MessageFaults::draw(self.profile(), &mut random)
     }
 
@@ -90,7 +91,7 @@ impl SimulatedStore {
     }
 
     fn another_id(&self) -> LeaseId {
-        let mut random = self.0.random.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut random = self.0.random.lock();
         LeaseId::from_uuid(Uuid::from_u128(random.u128(..)))
     }
 

@@ -1,12 +1,13 @@
 //! The one store of a run: the memory store, which writes down what it grants, and may be broken.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Clock, Error, ErrorKind, FencingToken, Grant, LeaseId,
     LockName, LockStore, MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
+use parking_lot::Mutex;
 
 use super::Defect;
 use super::grant_log::GrantLog;
@@ -125,6 +126,6 @@ impl RecordingStore {
     }
 
     fn sometimes(&self) -> bool {
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..20) == 0
+        self.random.lock().u32(0..20) == 0
     }
 }
