@@ -1,7 +1,6 @@
 //! A server of its own: HTTP/1.1, with or without TLS, and bounds on what a connection can hold.
 
 mod connection;
-mod patience;
 mod service;
 mod tls;
 
