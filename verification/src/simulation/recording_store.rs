@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use leasehold_core::intercept::{Reply, Request};
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Clock, Error, ErrorKind, FencingToken, Grant, LeaseId,
     LockName, LockStore, MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
@@ -36,7 +37,19 @@ impl RecordingStore {
         Self { store, recorder, defect, random, grants: Arc::default() }
     }
 
-    pub(super) async fn acquire(
+    /// Answers a request of that instance.
+    pub(super) async fn reply_to(&self, process: InstanceId, request: Request) -> Result<Reply> {
+        Ok(match request {
+            Request::Acquire(name, options) => {
+                Reply::Acquire(self.acquire(process, &name, &options).await?)
+            }
+            Request::Renew(leases) => Reply::Renew(self.renew(process, &leases).await?),
+            Request::Release(name, lease) => Reply::Release(self.release(&name, lease).await?),
+            request => request.send_to(&self.store).await?,
+        })
+    }
+
+    async fn acquire(
         &self,
         process: InstanceId,
         name: &LockName,
@@ -75,7 +88,7 @@ impl RecordingStore {
         Ok(outcome)
     }
 
-    pub(super) async fn renew(
+    async fn renew(
         &self,
         process: InstanceId,
         leases: &[RenewOptions],
@@ -100,7 +113,7 @@ impl RecordingStore {
         Ok(outcomes)
     }
 
-    pub(super) async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
         if self.defect == Some(Defect::IgnoresReleases) {
             return Ok(ReleaseOutcome::Released);
         }
