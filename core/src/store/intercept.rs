@@ -217,9 +217,9 @@ impl Debug for Reply {
 /// Intercepts a call, and takes what the method returns out of the reply.
 macro_rules! intercept {
     ($store:expr, $request:expr, $reply:pat => $returned:expr) => {{
-        let request = $request;
-        let operation = request.operation();
-        match $store.intercept(request).await? {
+        let call: Request = $request;
+        let operation = call.operation();
+        match $store.intercept(call).await? {
             $reply => Ok($returned),
             _ => Err(wrong_reply(operation)),
         }
