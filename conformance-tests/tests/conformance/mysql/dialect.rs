@@ -5,14 +5,35 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold::OpenOptions;
 use leasehold::mysql::MySqlStore;
-use leasehold_conformance::servers::{Image, Server};
+use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_core::{LockName, Namespace, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 
-use super::MySql;
 use crate::broken::broken;
 use crate::sql::Dialect;
+
+/// A few connections that are opened when they are needed.
+pub(super) fn pool(url: &str) -> Result<MySqlPool> {
+    MySqlPoolOptions::new().max_connections(4).connect_lazy(url).map_err(broken)
+}
+
+/// A server of a case's own, and its URL.
+pub(super) async fn start(image: &Image, more: &[&str]) -> Result<(Server, String)> {
+    let server = Server::start_with(image, more).await?;
+    let url = image.url_at(&server.address());
+    ready(&url).await?;
+    Ok((server, url))
+}
+
+pub(super) async fn ready(url: &str) -> Result<()> {
+    until_ready(|| async {
+        let pool = MySqlPoolOptions::new().max_connections(1).connect(url).await?;
+        sqlx::query("SELECT 1").execute(&pool).await
+    })
+    .await?;
+    Ok(())
+}
 
 pub(crate) struct MySqlDialect;
 
@@ -24,10 +45,10 @@ impl Dialect for MySqlDialect {
     const SCHEME: &'static str = "mysql";
 
     async fn start(image: &'static Image) -> Result<(Server, String)> {
-        super::start(image, &[]).await
+        start(image, &[]).await
     }
 
-    async fn prepare(_: &MySql) -> Result<()> {
+    async fn prepare(_: &MySqlPool, _: bool) -> Result<()> {
         Ok(())
     }
 
@@ -39,7 +60,7 @@ impl Dialect for MySqlDialect {
     }
 
     fn pool(url: &str) -> Result<MySqlPool> {
-        super::pool(url)
+        pool(url)
     }
 
     async fn application_pool(url: &str) -> Result<MySqlPool> {

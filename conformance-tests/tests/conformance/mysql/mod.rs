@@ -17,42 +17,17 @@ mod switch_over;
 mod tls;
 mod tunnel;
 
-use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_conformance::{CaseResult, Failure};
-use leasehold_core::{Namespace, Result};
+use leasehold_core::Namespace;
 use sqlx::AssertSqlSafe;
-use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 
-use crate::broken::broken;
 use crate::sql::{SqlBackend, options};
 
-use dialect::MySqlDialect;
+use dialect::{MySqlDialect, pool, ready, start};
 pub(crate) use specific::CASES;
 
 /// A server of MySQL or MariaDB.
 pub(crate) type MySql = SqlBackend<MySqlDialect>;
-
-/// A few connections that are opened when they are needed.
-fn pool(url: &str) -> Result<MySqlPool> {
-    MySqlPoolOptions::new().max_connections(4).connect_lazy(url).map_err(broken)
-}
-
-/// A server of a case's own, and its URL.
-async fn start(image: &Image, more: &[&str]) -> Result<(Server, String)> {
-    let server = Server::start_with(image, more).await?;
-    let url = image.url_at(&server.address());
-    ready(&url).await?;
-    Ok((server, url))
-}
-
-async fn ready(url: &str) -> Result<()> {
-    until_ready(|| async {
-        let pool = MySqlPoolOptions::new().max_connections(1).connect(url).await?;
-        sqlx::query("SELECT 1").execute(&pool).await
-    })
-    .await?;
-    Ok(())
-}
 
 impl MySql {
     /// For a case that starts servers of its own.

@@ -3,17 +3,39 @@
 use async_trait::async_trait;
 use leasehold::OpenOptions;
 use leasehold::postgres::PostgresStore;
-use leasehold_conformance::servers::{Image, Server};
+use leasehold_conformance::servers::catalog::POSTGRES;
+use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_core::{LockName, Namespace, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use super::Postgres;
 use crate::broken::broken;
 use crate::sql::Dialect;
 
 /// Faster, and enough room to count the statements of every case.
 const SETTINGS: &[&str] = &["-c", "fsync=off", "-c", "pg_stat_statements.max=20000"];
+
+/// A few connections that are opened when they are needed.
+pub(super) fn pool(url: &str) -> Result<PgPool> {
+    PgPoolOptions::new().max_connections(4).connect_lazy(url).map_err(broken)
+}
+
+/// A server of a case's own, and its URL.
+pub(super) async fn start(more: &[&str]) -> Result<(Server, String)> {
+    let server = Server::start_with(&POSTGRES, more).await?;
+    let url = POSTGRES.url_at(&server.address());
+    ready(&url).await?;
+    Ok((server, url))
+}
+
+pub(super) async fn ready(url: &str) -> Result<()> {
+    until_ready(|| async {
+        let pool = PgPoolOptions::new().max_connections(1).connect(url).await?;
+        sqlx::query("SELECT 1").execute(&pool).await
+    })
+    .await?;
+    Ok(())
+}
 
 pub(crate) struct PostgresDialect;
 
@@ -25,16 +47,17 @@ impl Dialect for PostgresDialect {
     const SCHEME: &'static str = "postgres";
 
     async fn start(_: &'static Image) -> Result<(Server, String)> {
-        super::start(SETTINGS).await
+        start(SETTINGS).await
     }
 
-    async fn prepare(backend: &Postgres) -> Result<()> {
-        if backend.container.lock().await.is_some() {
+    async fn prepare(pool: &PgPool, in_container: bool) -> Result<()> {
+        if in_container {
             // Without optimization, clients are slow to prove that they know a password.
             let cheap = "SET scram_iterations = 1; ALTER ROLE postgres PASSWORD 'secret'";
-            _ = backend.execute(cheap).await;
+            _ = Self::execute(pool, cheap.to_owned()).await;
         }
-        backend.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await
+        let counting = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements";
+        Self::execute(pool, counting.to_owned()).await
     }
 
     async fn version(pool: &PgPool) -> Result<String> {
@@ -44,7 +67,7 @@ impl Dialect for PostgresDialect {
     }
 
     fn pool(url: &str) -> Result<PgPool> {
-        super::pool(url)
+        pool(url)
     }
 
     async fn application_pool(url: &str) -> Result<PgPool> {

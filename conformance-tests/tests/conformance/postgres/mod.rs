@@ -19,42 +19,15 @@ mod support;
 mod switch_over;
 mod tls;
 
-use leasehold_conformance::servers::catalog::POSTGRES;
-use leasehold_conformance::servers::{Server, until_ready};
 use leasehold_conformance::{CaseResult, Failure};
-use leasehold_core::Result;
-use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use crate::broken::broken;
 use crate::sql::{SqlBackend, options};
 
-use dialect::PostgresDialect;
+use dialect::{PostgresDialect, pool, ready, start};
 pub(crate) use specific::CASES;
 
 /// A server of PostgreSQL.
 pub(crate) type Postgres = SqlBackend<PostgresDialect>;
-
-/// A few connections that are opened when they are needed.
-fn pool(url: &str) -> Result<PgPool> {
-    PgPoolOptions::new().max_connections(4).connect_lazy(url).map_err(broken)
-}
-
-/// A server of a case's own, and its URL.
-async fn start(more: &[&str]) -> Result<(Server, String)> {
-    let server = Server::start_with(&POSTGRES, more).await?;
-    let url = POSTGRES.url_at(&server.address());
-    ready(&url).await?;
-    Ok((server, url))
-}
-
-async fn ready(url: &str) -> Result<()> {
-    until_ready(|| async {
-        let pool = PgPoolOptions::new().max_connections(1).connect(url).await?;
-        sqlx::query("SELECT 1").execute(&pool).await
-    })
-    .await?;
-    Ok(())
-}
 
 impl Postgres {
     /// The URL with one more option.

@@ -5,8 +5,6 @@ use leasehold::OpenOptions;
 use leasehold_conformance::servers::{Image, Server};
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 
-use super::SqlBackend;
-
 /// A kind of SQL server: its store, its driver's pool and its statements.
 #[async_trait]
 pub(crate) trait Dialect: Send + Sync + Sized + 'static {
@@ -19,8 +17,8 @@ pub(crate) trait Dialect: Send + Sync + Sized + 'static {
     /// Starts a server in a container, and returns its URL too.
     async fn start(image: &'static Image) -> Result<(Server, String)>;
 
-    /// Sets up a server that was started or given by URL.
-    async fn prepare(backend: &SqlBackend<Self>) -> Result<()>;
+    /// Sets up a server; `in_container` tells whether it was started here or given by URL.
+    async fn prepare(pool: &Self::Pool, in_container: bool) -> Result<()>;
 
     /// Returns the server's product and version.
     async fn version(pool: &Self::Pool) -> Result<String>;

@@ -110,14 +110,16 @@ impl<D: Dialect> Backend for SqlBackend<D> {
     }
 
     async fn start(&self) -> Result<()> {
-        if let Some(url) = self.image.given_url() {
+        let given = self.image.given_url();
+        let in_container = given.is_none();
+        if let Some(url) = given {
             self.set_url(url)?;
         } else {
             let (server, url) = D::start(self.image).await?;
             *self.container.lock().await = Some(server);
             self.set_url(url)?;
         }
-        D::prepare(self).await
+        D::prepare(self.admin(), in_container).await
     }
 
     async fn stop(&self) {
