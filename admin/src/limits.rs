@@ -1,8 +1,9 @@
 //! These limits protect the store and other callers from one caller.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -127,7 +128,7 @@ impl Bucket {
     }
 
     fn take(&self, now: Instant) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let (left, last) = *state;
         let gained = now.saturating_duration_since(last).as_secs_f64() * self.per_second;
         let left = (left + gained).min(self.per_second);

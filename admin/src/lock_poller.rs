@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use leasehold_core::{Client, Error, ErrorKind, HintStream, LockName, LockRecord};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -85,7 +86,7 @@ impl LockPoller {
     }
 
     fn is_polling(&self) -> MutexGuard<'_, bool> {
-        self.is_polling.lock().unwrap_or_else(PoisonError::into_inner)
+        self.is_polling.lock()
     }
 }
 

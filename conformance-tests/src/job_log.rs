@@ -1,11 +1,12 @@
 //! What the jobs of several instances did in one election, checked as they do it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use leasehold_core::election::JobError;
 use leasehold_core::{Job, Leadership, StopReason};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 /// One thing that a job did.
@@ -107,7 +108,7 @@ impl JobLog {
     }
 
     fn broken(&self) -> MutexGuard<'_, Option<String>> {
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.broken.lock()
     }
 
     fn add(&self, entry: Entry) {

@@ -1,9 +1,10 @@
 //! The overlap detector: who could trust which lease from when to when.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leasehold_core::FencingToken;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::Taken;
 
@@ -38,7 +39,7 @@ impl Trace {
     }
 
     fn grants(&self) -> MutexGuard<'_, Vec<Trusted>> {
-        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+        self.grants.lock()
     }
 
     /// Notes a lease that is left to run out.

@@ -44,6 +44,7 @@ pub use moment::Moment;
 pub use name::{LockName, Namespace, Reason};
 pub use observer::{Leader, Observation, Observations};
 pub use settings::{Settings, Timing};
+pub use store::intercept;
 pub use store::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, Disablement,
     EnableOutcome, Grant, Held, Hint, HintStream, InstanceRecord, LeaseRecord, ListOptions,

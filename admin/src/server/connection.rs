@@ -14,11 +14,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 use tracing::debug;
 
-use super::patience::Patience;
 use crate::{Limits, Tls};
 
 /// A request's head may have at most this many bytes.
@@ -67,7 +67,11 @@ impl Connections {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(HEAD);
         http.max_headers(HEADERS);
-        let stream = TokioIo::new(Patience::new(stream, idle));
+        // A write that makes no progress for so long fails, so that an answer that the client does
+        // not read is not kept in memory. Reads have limits of their own.
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(idle));
+        let stream = TokioIo::new(Box::pin(stream));
         let mut connection = std::pin::pin!(http.serve_connection(stream, answer));
         let ended = tokio::select! {
             biased;

@@ -1,7 +1,6 @@
 //! The server serves HTTP/1.1, with or without TLS, and limits the resources of a connection.
 
 mod connection;
-mod patience;
 mod service;
 mod tls;
 

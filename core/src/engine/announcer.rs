@@ -2,9 +2,10 @@
 //! at every heartbeat interval.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tracing::debug;
 
@@ -81,7 +82,7 @@ impl PresenceAnnouncer {
     }
 
     fn state(&self) -> MutexGuard<'_, Announced> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Waits until the withdrawal was sent to the store or has failed. While any campaign is open,

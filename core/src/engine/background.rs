@@ -1,8 +1,9 @@
 //! The engine's own tasks run on a thread that the application's work cannot block.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::{io, thread};
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::warn;
 
@@ -58,8 +59,7 @@ fn start() -> io::Result<Handle> {
     // closure is dropped, and a runtime must not be dropped within another.
     let kept = Arc::new(Mutex::new(Some(runtime)));
     let given = kept.clone();
-    let take =
-        |kept: &Mutex<Option<Runtime>>| kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let take = |kept: &Mutex<Option<Runtime>>| kept.lock().take();
     let run = move || {
         if let Some(runtime) = take(&given) {
             runtime.block_on(std::future::pending::<()>());

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -91,7 +92,7 @@ impl Heartbeat {
 
     fn enqueue(&self, renewal: QueuedRenewal) {
         let runtime = self.background.runtime();
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = self.queues.lock();
         let renewal = match queues.get(&runtime.id()) {
             // This fails if the task's runtime was shut down.
             Some(open) => match open.send(renewal) {

@@ -1,9 +1,10 @@
 //! The log stays short while a store fails: it gets one line when an outage begins and one when it
 //! ends.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tracing::{debug, info, warn};
 
 use crate::{Error, ErrorKind, Moment};
@@ -105,7 +106,7 @@ impl Outages {
     }
 
     fn current(&self) -> MutexGuard<'_, Vec<Outage>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock()
     }
 }
 

@@ -1,10 +1,11 @@
 //! The trust deadline says whether a holder may trust its lease, by the clock at the moment of the
 //! call.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::LossReason;
@@ -111,7 +112,7 @@ impl TrustDeadline {
     }
 
     fn loss(&self) -> MutexGuard<'_, Option<LossReason>> {
-        self.loss.lock().unwrap_or_else(PoisonError::into_inner)
+        self.loss.lock()
     }
 
     fn set_loss_reason(&self, loss: Option<LossReason>) {

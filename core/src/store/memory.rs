@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use uuid::Uuid;
@@ -112,16 +113,14 @@ impl MemoryStore {
         }
     }
 
-    /// Locks the entries. No code panics while it holds this lock, so a poisoned one is intact.
     fn entries(&self) -> MutexGuard<'_, BTreeMap<LockName, StoredName>> {
-        self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.entries.lock()
     }
 
     /// Locks the instances, after removing the expired ones.
     fn instances(&self) -> MutexGuard<'_, BTreeMap<Uuid, (Presence, Moment)>> {
         let now = self.now();
-        let known = self.shared.instances.lock();
-        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.shared.instances.lock();
         known.retain(|_, (_, until)| now < *until);
         known
     }

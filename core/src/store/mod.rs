@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod ext;
+pub mod intercept;
 mod memory;
 mod outcome;
 mod presence;

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use parking_lot::Mutex;
 
 use super::names;
 use crate::{
@@ -85,7 +86,7 @@ impl ClientMetrics {
         took: Duration,
     ) {
         let meters = {
-            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut calls = self.calls.lock();
             calls.entry(operation).or_insert_with(|| Arc::new(CallMetrics::new(operation))).clone()
         };
         meters.outcomes.with(outcome, |counter| counter.increment(1));

@@ -1,10 +1,11 @@
 //! The command is the election's job: it is started once per term, on the leader only.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use leasehold::election::JobError;
 use leasehold::{Job, Leadership, StopReason};
+use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::process::Signal;
 use tokio::sync::mpsc;
@@ -33,13 +34,13 @@ pub(super) struct Inbox(Arc<Mutex<Option<mpsc::UnboundedSender<Signal>>>>);
 impl Inbox {
     /// Passes a signal on, and returns whether there is a command to receive it.
     pub(super) fn pass_on(&self, signal: Signal) -> bool {
-        let inbox = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let inbox = self.0.lock();
         inbox.as_ref().is_some_and(|inbox| inbox.send(signal).is_ok())
     }
 
     /// Waits until there is no command to receive signals.
     pub(super) async fn closed(&self) {
-        let inbox = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let inbox = self.0.lock().clone();
         if let Some(inbox) = inbox {
             inbox.closed().await;
         }
@@ -48,7 +49,7 @@ impl Inbox {
     fn open(&self) -> mpsc::UnboundedReceiver<Signal> {
         let (sender, receiver) = mpsc::unbounded_channel();
         // The sender of the previous term lost its receiver when the term ended.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        *self.0.lock() = Some(sender);
         receiver
     }
 }

@@ -2,9 +2,9 @@
 //! children of this process. This concerns the first process of a container.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, waitid};
 use tokio::signal::unix::{self, SignalKind};
 
@@ -15,7 +15,7 @@ static OWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 const PAUSE: Duration = Duration::from_millis(50);
 
 fn own() -> MutexGuard<'static, BTreeSet<u32>> {
-    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+    OWN.lock()
 }
 
 /// Records a process that was started. Call this before the next `await`.
