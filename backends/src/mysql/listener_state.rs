@@ -1,8 +1,8 @@
 //! What the tasks of a listener share: for which holders waiters wait.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -44,7 +44,7 @@ impl ListenerState {
 
 impl Inner {
     pub(super) fn state(&self) -> MutexGuard<'_, ListenerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Returns whether this store still waits for a name of this holder.

@@ -4,12 +4,13 @@
 //! and connections to a server that they no longer name are closed even if it still answers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::{Client, ConnectionInfo, FromRedisValue, Pipeline, RedisError, RedisResult, Value};
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -164,11 +165,11 @@ impl Sentinels {
     }
 
     fn history(&self) -> MutexGuard<'_, VoteHistory> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+        self.history.lock()
     }
 
     fn running(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.monitor.lock().unwrap_or_else(PoisonError::into_inner)
+        self.monitor.lock()
     }
 }
 
@@ -221,7 +222,7 @@ impl Sentinel {
     }
 
     fn open(&self) -> MutexGuard<'_, Option<MultiplexedConnection>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

@@ -4,10 +4,10 @@
 //! of its own, up to a limit. Renewals and disables have separate connections, so that they do not
 //! wait behind grants whose replicas hang.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::redis::{RedisResult, Value};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -189,6 +189,6 @@ impl WaitPool {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(SharedConnection, Instant)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock()
     }
 }
