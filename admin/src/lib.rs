@@ -28,6 +28,8 @@
 //! It does not run elections. It decides nothing by what it shows, which is old when it arrives;
 //! neither should its readers.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod access;
 mod api;
 mod compat;

@@ -35,6 +35,8 @@
 //! trait, such as deleting a record behind the store's back, a backend offers as [`Probes`]; a case
 //! whose need is absent is reported as ignored, with the reason.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod backend;
 mod case;
 pub mod cases;
