@@ -1,0 +1,42 @@
+//! Compares the public API with that of the last release, by cargo-semver-checks.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::setup;
+use crate::workspace::{cargo, root};
+
+/// The published crates that have a library.
+const LIBRARIES: [&str; 4] =
+    ["leasehold-core", "leasehold", "leasehold-conformance", "leasehold-admin"];
+
+/// Checks that no library breaks its users without a new version. Says so if there is no release
+/// to compare with, or if the tool is not installed.
+pub(crate) fn check() -> Result<()> {
+    let Some(tag) = last_release()? else {
+        eprintln!("\nthe public API is not compared: there is no tag of a release");
+        return Ok(());
+    };
+    if !setup::runs("cargo", &["semver-checks", "--version"]) {
+        eprintln!("\nthe public API is not compared with {tag}: install cargo-semver-checks");
+        return Ok(());
+    }
+    for library in LIBRARIES {
+        let compare = ["semver-checks", "--package", library, "--baseline-rev", &tag];
+        cargo(&[&compare[..], &["--all-features"]].concat(), &[])?;
+    }
+    Ok(())
+}
+
+/// Returns the newest tag, such as `v0.1.0`, among the ancestors of this commit.
+fn last_release() -> Result<Option<String>> {
+    let described = Command::new("git")
+        .args(["describe", "--tags", "--abbrev=0", "--match", "v[0-9]*"])
+        .current_dir(root()?)
+        .output()
+        .context("cannot run git")?;
+    // Without such a tag it fails.
+    let tag = String::from_utf8_lossy(&described.stdout).trim().to_owned();
+    Ok(Some(tag).filter(|_| described.status.success()))
+}
