@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -34,6 +36,11 @@ const LEADER: &str = r"
     while grep -qs '^[0-9]* (sleep) Z' /proc/[0-9]*/stat; do sleep 0.1; done
     echo leading
     while :; do sleep 0.1; done";
+
+/// The probes of the manifest ask for this path, without the token that the metrics need.
+const PROBE: &str = "/health/live";
+
+const TOKEN: &str = "LEASEHOLD_ADMIN_TOKEN=0123456789abcdef0123456789abcdef";
 
 /// Starting a container takes long on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -71,6 +78,14 @@ fn base() -> Result<&'static str, String> {
     is_here
         .then_some(PUBLIC_BASE)
         .ok_or_else(|| format!("{PUBLIC_BASE} cannot be pulled, and there is no {LOCAL_BASE}"))
+}
+
+/// Returns the status line that a server at the address answers to a request for the path.
+fn http_status(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n").unwrap();
+    let answer = std::io::read_to_string(stream).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
 }
 
 /// An image, a volume and containers of one name, which are removed with the value.
@@ -152,8 +167,10 @@ fn unprivileged_first_process_releases_its_lock_when_its_container_is_stopped() 
 
     // The lease outlasts the test, so another container gets the lock only after a release.
     let container = image.container();
-    let arguments = ["run", "--lock", "hello", "--ttl", "1h", "--", "sh", "-c", LEADER];
-    let started = image.run(&["--detach", "--name", &container], &arguments);
+    let run = ["run", "--lock", "hello", "--ttl", "1h", "--metrics", "0.0.0.0:9475"];
+    let arguments = [&run[..], &["--", "sh", "-c", LEADER]].concat();
+    let options = ["--detach", "--publish", "127.0.0.1::9475", "--env", TOKEN, "--name"];
+    let started = image.run(&[&options[..], &[container.as_str()]].concat(), &arguments);
     assert!(started.status.success(), "{}", text(&started.stderr));
     let give_up = Instant::now() + LIMIT;
     loop {
@@ -165,6 +182,9 @@ fn unprivileged_first_process_releases_its_lock_when_its_container_is_stopped() 
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(image.try_lock(), Some(75));
+    let address = docker_succeeds(&["port", &container, "9475/tcp"]);
+    assert_eq!(http_status(&address, PROBE), "HTTP/1.1 200 OK");
+    assert_eq!(http_status(&address, "/metrics"), "HTTP/1.1 401 Unauthorized");
 
     docker_succeeds(&["stop", "-t", "60", &container]);
     let format = "{{.State.ExitCode}}";
