@@ -40,3 +40,26 @@ fn last_release() -> Result<Option<String>> {
     let tag = String::from_utf8_lossy(&described.stdout).trim().to_owned();
     Ok(Some(tag).filter(|_| described.status.success()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn each_published_crate_has_both_licences_and_a_readme_that_names_the_rust_version() {
+        let root = root().unwrap();
+        let read = |file: &str| fs::read_to_string(root.join(file)).unwrap();
+        let workspace = read("Cargo.toml");
+        let version = workspace.lines().find_map(|line| line.strip_prefix("rust-version = "));
+        let version = version.unwrap().trim_matches('"');
+        let sentence = format!("The lowest supported Rust version is {version}.");
+        for folder in ["core", "backends", "conformance-tests", "admin", "cli"] {
+            assert!(read(&format!("{folder}/README.md")).contains(&sentence), "{folder}");
+            for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
+                assert_eq!(read(&format!("{folder}/{licence}")), read(licence), "{folder}");
+            }
+        }
+    }
+}
