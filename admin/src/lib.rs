@@ -28,6 +28,8 @@
 //! It does not run elections. The data that it shows is outdated when it arrives: it decides
 //! nothing by it, and neither should its readers.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod access;
 mod api;
 mod compat;

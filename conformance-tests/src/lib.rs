@@ -36,6 +36,8 @@
 //! record behind the store's back, a backend offers as [`Probes`]; a case whose need is absent is
 //! reported as ignored, with the reason.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod backend;
 mod case;
 pub mod cases;

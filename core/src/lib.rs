@@ -9,6 +9,8 @@
 //! The rules of the upper half are pure: [`lease::machine`] decides what to do about a lease at
 //! each event, and [`election::machine`] about a job. Neither does I/O or reads a clock.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod client;
 mod clock;
 pub mod election;

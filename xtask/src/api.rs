@@ -1,13 +1,13 @@
 //! The HTTP API against its own description: schemathesis asks a running server all sorts of things.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::setup;
-use crate::workspace::{cargo, root};
+use crate::workspace::{cargo, target};
 
 const SCHEMATHESIS: &str = "4.32.5";
 
@@ -97,9 +97,4 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn target() -> Result<PathBuf> {
-    let chosen = std::env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty());
-    Ok(root()?.join(chosen.as_deref().map_or(Path::new("target"), Path::new)))
 }

@@ -7,9 +7,11 @@ mod fuzz;
 mod images;
 mod import_loops;
 mod monitoring;
+mod releases;
 mod setup;
 mod test;
 mod verify;
+mod workflows;
 mod workspace;
 
 use std::process::ExitCode;
@@ -26,7 +28,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Checks format, imports between modules, lints and documentation; changes nothing.
+    /// Checks format, imports between modules, workflows, lints and documentation; changes nothing.
     Verify,
     /// Mends what `verify` complains of, as far as tools can.
     Fix,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::workspace::{cargo, root};
-use crate::{import_loops, setup};
+use crate::{import_loops, releases, setup, workflows};
 
 /// Each set of features that users build with is linted: with all, and with none.
 const CLIPPY: [&[&str]; 2] = [
@@ -22,10 +22,12 @@ pub(crate) fn verify() -> Result<()> {
     cargo(&["fmt", "--all", "--check"], &[])?;
     cargo(&[&FUZZ_FMT[..], &["--check"]].concat(), &[])?;
     import_loops::check(&root()?)?;
+    workflows::check()?;
     for lint in CLIPPY {
         cargo(lint, &[])?;
     }
     cargo(DOC, &[("RUSTDOCFLAGS", "-D warnings".into())])?;
+    releases::check()?;
     eprintln!("\nverified: format, imports, lints, documentation");
     Ok(())
 }
