@@ -1,14 +1,17 @@
 //! All automation of this repository: `cargo xtask …`.
 
 mod api;
+mod deny;
 mod docker;
 mod evidence;
 mod fuzz;
 mod images;
 mod import_loops;
 mod monitoring;
+mod prose;
 mod setup;
 mod test;
+mod tools;
 mod verify;
 mod workspace;
 
@@ -26,9 +29,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Checks format, imports between modules, lints and documentation; changes nothing.
+    /// Checks format, spelling, prose, imports, dependencies, lints and documentation; changes
+    /// nothing.
     Verify,
-    /// Mends what `verify` complains of, as far as tools can.
+    /// Fixes what `verify` reports, as far as tools can.
     Fix,
     /// Sets up what the tests need, and runs every test.
     Test(test::Options),
