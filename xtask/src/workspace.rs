@@ -1,4 +1,4 @@
-//! The root of the workspace, and `cargo` within it.
+//! The root of the workspace, and `cargo` and other programs within it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +23,22 @@ pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, PathBuf)]) -> Resu
         bail!("{line} failed ({status})");
     }
     Ok(())
+}
+
+/// Runs another program in the root of the workspace, and fails when it does.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.current_dir(root()?).status();
+    let status = status.with_context(|| format!("cannot run {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} failed ({status})");
+    }
+    Ok(())
+}
+
+/// Returns the folder that `cargo` builds into.
+pub(crate) fn target() -> Result<PathBuf> {
+    let chosen = std::env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty());
+    Ok(root()?.join(chosen.as_deref().map_or(Path::new("target"), Path::new)))
 }
 
 /// Returns the root of the workspace.
