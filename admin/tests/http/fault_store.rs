@@ -67,7 +67,11 @@ impl Interceptor for FaultStore {
     async fn intercept(&self, request: Request) -> Result<Reply> {
         match request {
             Request::Announce(..) | Request::Withdraw(_) | Request::Instances => {
-                return Err(Error::new(ErrorKind::Unsupported, "the store keeps no instances"));
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "the store does not support \
+                                                               instance records",
+                ));
             }
             Request::List(_) | Request::Watch => {
                 let _ = self.hangs.subscribe().wait_for(|hangs| !hangs).await;

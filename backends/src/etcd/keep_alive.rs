@@ -220,7 +220,7 @@ async fn serve(
                 }
                 Ok(None) => return StreamEnd::Broken,
                 Err(error) => {
-                    tracing::debug!(%error, "the stream of keep-alives broke off");
+                    tracing::debug!(%error, "the keep-alive stream ended");
                     return StreamEnd::Broken;
                 }
             },

@@ -232,10 +232,7 @@ impl Members {
             self.chosen.compare_exchange(member, next, Ordering::Relaxed, Ordering::Relaxed);
         if next != member && swapped.is_ok() {
             let left = self.members.get(member).map_or("", |member| member.address.as_str());
-            tracing::debug!(
-                member = left,
-                "an etcd member does not serve requests; asking another one"
-            );
+            tracing::debug!(member = left, "an etcd member does not respond; trying another one");
             self.spawn_locate(LOCATE_PAUSE, LOCATE_TRIES);
         }
     }

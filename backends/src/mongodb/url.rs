@@ -162,7 +162,7 @@ pub(super) fn label_of(url: &str) -> Result<String> {
 }
 
 fn unreadable() -> Error {
-    Error::invalid("the URL is not one of MongoDB's").with_fix(
+    Error::invalid("not a MongoDB URL").with_fix(
         "write mongodb://USER:PASSWORD@HOST/DATABASE, with user and password percent-encoded",
     )
 }

@@ -133,7 +133,7 @@ async fn check_server(connection: &mut PgConnection) -> Result<()> {
     let row = one(connection, query.to_owned()).await?;
     let encoding: String = row.try_get("encoding").map_err(error_codes::not_written)?;
     if encoding != "UTF8" {
-        let message = format!("the database keeps text as {encoding}, which lacks some names");
+        let message = format!("the database encoding {encoding} cannot store every name");
         return Err(Error::new(ErrorKind::Unsupported, message)
             .with_fix("use a database that was created with ENCODING 'UTF8'"));
     }

@@ -153,7 +153,7 @@ pub(super) async fn keys(
                 if servers.is_cluster() {
                     tracing::warn!(
                         %error,
-                        "a listing lacks the keys of one primary of the cluster"
+                        "the listing lacks the keys of one cluster primary"
                     );
                 }
                 failed = Some(error);

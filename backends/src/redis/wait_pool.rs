@@ -120,10 +120,7 @@ impl ReplicaWaits {
         }
         let error = Error::new(
             ErrorKind::Unavailable,
-            format!(
-                "{reached} of the {wanted} replicas that wait_replicas asks for had the write in \
-                 time"
-            ),
+            format!("{reached} of {wanted} replicas (wait_replicas) confirmed the write in time"),
         )
         .with_fix(
             "are they up and connected (INFO replication), and may this user WAIT? Or ask for \
@@ -180,8 +177,7 @@ impl WaitPool {
         Error::new(
             ErrorKind::Unavailable,
             format!(
-                "{} earlier writes still wait for replicas; after {QUEUE_LIMIT:?} this one was \
-                 given up, and it was not sent",
+                "{} earlier writes are waiting for replicas; not sent within {QUEUE_LIMIT:?}",
                 self.max
             ),
         )

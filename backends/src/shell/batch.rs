@@ -53,7 +53,7 @@ impl<'a> Batch<'a> {
 fn unknown(error: Error, lease: &RenewOptions) -> RenewOutcome {
     if error.kind() == ErrorKind::Corrupt {
         let error = error.clone().for_lock(&lease.name);
-        tracing::error!(%error, "a lease cannot be renewed");
+        tracing::error!(%error, "cannot renew a lease");
     }
     let mut why = error.to_string();
     let mut cause = std::error::Error::source(&error);

@@ -84,7 +84,7 @@ impl Sql {
             return Err(Error::invalid(format!(
                 "the namespace \"{namespace}\" cannot be used with SQLite"
             ))
-            .with_fix("SQLite keeps names that start with sqlite_ for itself; take another"));
+            .with_fix("names that start with sqlite_ are reserved; use another namespace"));
         }
         let index = format!("{table}_signal");
         // Grows like a token does, so that a watch misses nothing after rows were deleted.

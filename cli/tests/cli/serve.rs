@@ -148,7 +148,7 @@ fn unsafe_serve_settings_are_refused() {
         (&["--tls-cert", "short"], "tls_cert is set (option --tls-cert), but not tls_key"),
         (
             &["--max-connections", "0"],
-            "option --max-connections: \"0\" is no count: nobody could connect",
+            "option --max-connections: \"0\" is no count: no connection would be possible",
         ),
         (&["--max-reads", "-1"], "option --max-reads: \"-1\" is no count"),
         (&["--listen", "localhost"], "use an IP address and a port"),

@@ -42,8 +42,8 @@ impl PoolFallback {
         if !warned {
             tracing::warn!(
                 %error,
-                "heartbeats use the application's pool, because a connection that is opened by its \
-                 options may not use or change the table of locks"
+                "heartbeats use the application's pool: a separate connection with its options \
+                 lacks access to the lock table"
             );
         }
     }
