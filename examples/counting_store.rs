@@ -1,14 +1,11 @@
-//! This wrapper records every renewal that is sent to the store inside.
+//! This store wraps another one, and records each call of `renew`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
-use leasehold::async_trait;
-use leasehold::{
-    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore, PruneOptions,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
-};
+use leasehold::intercept::{Interceptor, Reply, Request};
+use leasehold::{LockStore, Result, async_trait};
+use parking_lot::Mutex;
 
 /// This is one call of [`LockStore::renew`].
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +15,7 @@ pub(crate) struct Call {
     pub(crate) leases: usize,
 }
 
-/// Forwards all calls, and records the renewals.
+/// Sends every call to the inner store, and records the renewals.
 #[derive(Debug)]
 pub(crate) struct CountingStore {
     inner: Arc<dyn LockStore>,
@@ -32,60 +29,28 @@ impl CountingStore {
 
     /// Returns the calls since the last call of this method, in the order in which they began.
     pub(crate) fn take_calls(&self) -> Vec<Call> {
-        let mut calls =
-            std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut calls = std::mem::take(&mut *self.calls.lock());
         calls.sort_by_key(|call| call.begun);
         calls
     }
 }
 
 #[async_trait]
-impl LockStore for CountingStore {
-    fn label(&self) -> &str {
-        self.inner.label()
+impl Interceptor for CountingStore {
+    fn inner(&self) -> &dyn LockStore {
+        &*self.inner
     }
 
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        self.inner.acquire(name, options).await
-    }
-
-    async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+    async fn intercept(&self, request: Request) -> Result<Reply> {
+        let leases = match &request {
+            Request::Renew(leases) => Some(leases.len()),
+            _ => None,
+        };
         let begun = Instant::now();
-        let outcome = self.inner.renew(leases).await;
-        let call = Call { begun, ended: Instant::now(), leases: leases.len() };
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
-        outcome
-    }
-
-    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        self.inner.release(name, lease).await
-    }
-
-    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        self.inner.disable(name, options).await
-    }
-
-    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        self.inner.enable(name).await
-    }
-
-    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        self.inner.get(name).await
-    }
-
-    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        self.inner.list(options).await
-    }
-
-    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        self.inner.prune(options).await
-    }
-
-    async fn watch(&self) -> Result<HintStream> {
-        self.inner.watch().await
+        let reply = request.send_to(self.inner()).await;
+        if let Some(leases) = leases {
+            self.calls.lock().push(Call { begun, ended: Instant::now(), leases });
+        }
+        reply
     }
 }

@@ -23,3 +23,7 @@ mod docs_guide_locks {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide/testing.md")]
 mod docs_guide_testing {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../backends/README.md")]
+mod backends_readme {}

@@ -1,4 +1,4 @@
-//! Who is answered, and which writes are refused since a page of another site caused them.
+//! Access rules decide which requests are accepted, and refuse cross-site writes.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -16,36 +16,36 @@ use subtle::ConstantTimeEq;
 use crate::dashboard;
 use crate::problem::Problem;
 
-/// Who is answered.
+/// The access rule says which callers are accepted.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Access {
-    /// This machine only, by its own names, and not through a proxy.
+    /// Only direct requests from this machine, by its own names, are accepted.
     ///
-    /// The peer's address must be a loopback one, which an application tells by serving with
-    /// `into_make_service_with_connect_info::<SocketAddr>()`; nobody is answered otherwise. The
-    /// header `Host` must be `localhost` or a loopback address, lest a page of another site reach
-    /// the API by a name of its own (DNS rebinding).
+    /// The peer's address must be a loopback one. The application provides it by serving with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`; otherwise no request is accepted. The
+    /// header `Host` must be `localhost` or a loopback address, so that no page of another site can
+    /// reach the API by its own name (DNS rebinding).
     ///
     /// A proxy on this machine that adds no header such as `Forwarded`, `Via` or `X-Forwarded-For`,
-    /// and asks for `localhost` or a loopback address, cannot be told from this machine itself: set
-    /// a token behind one.
+    /// and requests `localhost` or a loopback address, looks like this machine itself: set a token
+    /// if there is such a proxy.
     #[default]
     Loopback,
-    /// Whoever shows the token.
+    /// Every caller that presents the token is accepted.
     Token(Token),
-    /// Everybody: the application lets nobody through to the router who may not use it.
+    /// Every request is accepted: the application itself checks access before the router.
     ///
-    /// Writes that a page of another site caused are refused all the same.
+    /// Cross-site writes are still refused.
     Application,
 }
 
-/// A bearer token; never shown, and compared in a time that tells neither where two differ nor how
-/// long it is.
+/// A bearer token is never printed, and the time of a comparison reveals neither where two tokens
+/// differ nor how long the token is.
 #[derive(Clone)]
 pub struct Token(Arc<Padded>);
 
-/// A token with zeros behind it, of which it has none itself.
+/// A token is padded with zeros, which a token itself cannot contain.
 type Padded = [u8; Token::MAX_BYTES];
 
 fn padded(token: &[u8]) -> Option<Padded> {
@@ -55,22 +55,23 @@ fn padded(token: &[u8]) -> Option<Padded> {
 }
 
 impl Token {
-    /// The shortest that is accepted, in bytes: shorter ones can be guessed.
+    /// The shortest accepted token, in bytes: shorter ones can be guessed.
     pub const MIN_BYTES: usize = 16;
 
-    /// The longest that is accepted, in bytes.
+    /// The longest accepted token, in bytes.
     pub const MAX_BYTES: usize = 1024;
 
-    /// Checks the token: 16 to 1024 printable ASCII characters without blanks.
+    /// Creates a token from 16 to 1024 printable ASCII characters without spaces.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](leasehold_core::ErrorKind::Invalid), without the token in it.
+    /// This fails with [`ErrorKind::Invalid`](leasehold_core::ErrorKind::Invalid); the message does
+    /// not contain the token.
     pub fn new(token: impl AsRef<str>) -> Result<Self> {
         let token = token.as_ref().as_bytes();
         let fits = token.len() >= Self::MIN_BYTES && token.iter().all(u8::is_ascii_graphic);
         padded(token).filter(|_| fits).map(|padded| Self(Arc::new(padded))).ok_or_else(|| {
-            Error::invalid("the token cannot be one").with_fix(format!(
-                "use {} to {} printable ASCII characters without blanks, such as what \
+            Error::invalid("invalid token").with_fix(format!(
+                "use {} to {} printable ASCII characters without spaces, such as what \
                  `openssl rand -hex 32` prints",
                 Self::MIN_BYTES,
                 Self::MAX_BYTES
@@ -93,10 +94,10 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Lets a request through, or says why not.
+/// Passes a request on, or answers why it is refused.
 pub(crate) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-    // The dashboard asks for the token, and shows nothing without it.
+    // The dashboard prompts for the token, and shows nothing without it.
     if matches!(access, Access::Token(_)) && dashboard::is_asked_for(&request) {
         return next.run(request).await;
     }
@@ -123,12 +124,12 @@ fn admit(
         Access::Loopback => {
             if !peer.is_some_and(is_loopback) || is_forwarded(headers) {
                 return Err(Problem::forbidden(
-                    "without a token only this machine is answered, and not through a proxy",
+                    "without a token, only direct local requests are accepted",
                 ));
             }
             if !authority(uri, headers).is_some_and(|name| names_loopback(name.host())) {
                 return Err(Problem::forbidden(
-                    "without a token the host must be called localhost, 127.0.0.1 or [::1]",
+                    "without a token, the Host must be localhost, 127.0.0.1 or [::1]",
                 ));
             }
             Ok(())
@@ -140,7 +141,7 @@ fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// Whether a proxy says that it passed the request on. One that says nothing cannot be told.
+/// Returns whether a proxy says that it forwarded the request. A silent proxy cannot be detected.
 fn is_forwarded(headers: &HeaderMap) -> bool {
     const OTHERS: [&str; 4] = ["x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"];
     let names_one = |name: &HeaderName| {
@@ -156,7 +157,8 @@ fn names_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(is_loopback)
 }
 
-/// Whom the request is addressed to; none when it does not say, or says two things.
+/// Returns the host to which the request is addressed; `None` if it has no host or two different
+/// ones.
 fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     let mut hosts = headers.get_all(HOST).iter();
     let host: Option<Authority> = match (hosts.next(), hosts.next()) {
@@ -170,9 +172,10 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     }
 }
 
-/// Browsers tell where a request came from in one of these headers; programs send neither.
+/// Refuses a request from a page of another site. Browsers send the origin in one of these headers;
+/// programs send neither.
 fn refuse_cross_site(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let refused = || Err(Problem::forbidden("a write from a page of another site"));
+    let refused = || Err(Problem::forbidden("cross-site write refused"));
     let mut sites = headers.get_all("sec-fetch-site").iter();
     if !sites.all(|site| site == "same-origin" || site == "none") {
         return refused();
@@ -208,7 +211,7 @@ mod tests {
     const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     #[test]
-    fn a_token_is_shown_whole_or_not_at_all() {
+    fn a_partial_token_is_refused() {
         let token = Token::new("0123456789abcdef").unwrap();
         let shown = |value| token.is_shown_in(&headers(&[("authorization", value)]));
         assert!(shown("Bearer 0123456789abcdef") && shown("bearer 0123456789abcdef"));
@@ -232,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_can_be_guessed_is_none() {
+    fn a_guessable_token_is_refused() {
         for bad in ["", "short", "0123456789abcde\n", "0123456789 abcdef", &"x".repeat(1025)] {
             let error = Token::new(bad).unwrap_err().to_string();
             assert!(bad.is_empty() || !error.contains(bad), "{error}");
@@ -240,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_token_only_this_machine_by_its_own_names() {
+    fn without_a_token_only_loopback_hosts_are_accepted() {
         let uri = Uri::from_static("/v1/locks");
         let admitted =
             |peer, pairs: &[_]| admit(&Access::Loopback, peer, &uri, &headers(pairs)).is_ok();
@@ -264,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_from_another_site_is_refused() {
+    fn cross_site_writes_are_refused() {
         let uri = Uri::from_static("/v1/locks/a/enable");
         let refused = |pairs: &[(&'static str, &'static str)]| {
             let pairs = [&[("host", "localhost:7475")], pairs].concat();

@@ -1,4 +1,4 @@
-//! The API as a router.
+//! The API is a router.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::state::ApiState;
 use crate::{Access, Limits, access, compat, dashboard, events, health, instances, locks, openapi};
 
-/// The HTTP control API of one client's store.
+/// This is the HTTP control API of one client's store.
 ///
 /// Clones share their limits.
 #[derive(Clone, Debug)]
@@ -30,9 +30,9 @@ pub struct AdminApi {
 }
 
 impl AdminApi {
-    /// The API of that client's store, for this machine only: see [`Access`].
+    /// Creates the API of that client's store, for this machine only: see [`Access`].
     ///
-    /// What is disabled through it is said to be disabled by the client's holder; a
+    /// A lock that is disabled through the API names the client's holder as the operator; a
     /// [`label`](leasehold_core::ClientBuilder::label) tells people which program that is.
     #[must_use]
     pub fn new(client: Client) -> Self {
@@ -46,34 +46,35 @@ impl AdminApi {
         }
     }
 
-    /// Who is answered.
+    /// Sets which callers are accepted.
     #[must_use]
     pub fn access(self, access: Access) -> Self {
         Self { access, ..self }
     }
 
-    /// Other limits than the default ones.
+    /// Sets limits other than the default ones.
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// Ends the streams of changes when the token is cancelled, for an application's shutdown:
-    /// such an answer has no end of its own, and a graceful shutdown would wait for it.
+    /// Sets a token that ends the event streams when it is cancelled, for an application's
+    /// shutdown: such a response does not end on its own, and a graceful shutdown would wait for
+    /// it.
     #[must_use]
     pub fn shutdown(self, shutdown: CancellationToken) -> Self {
         Self { shutdown, ..self }
     }
 
-    /// Shows those metrics at `GET /metrics`, to whoever is answered.
+    /// Adds those metrics at `GET /metrics`, under the same access rule.
     #[cfg(feature = "prometheus")]
     #[must_use]
     pub fn metrics(self, metrics: crate::Metrics) -> Self {
         Self { metrics: Some(metrics), ..self }
     }
 
-    /// All of it, to be served as it is or mounted: with [`Router::nest_service`] at a path with
-    /// and without a slash at the end, with [`Router::nest`] only without, where it matters to the
+    /// Returns the whole API, to serve alone or mount: with [`Router::nest_service`] at a path with
+    /// and without a slash at the end, with [`Router::nest`] only without, which matters to the
     /// dashboard.
     pub fn router(&self) -> Router {
         let state = self.state();
@@ -98,8 +99,8 @@ impl AdminApi {
         finish(guarded.merge(open).with_state(state), &self.limits)
     }
 
-    /// Only what the original had, to be merged into an application whose callers know its paths:
-    /// `POST /api/MasterControls/disable` and `/enable`, in both spellings.
+    /// Returns only the two calls of the original, to merge into an application whose callers use
+    /// its paths: `POST /api/MasterControls/disable` and `/enable`, in both spellings.
     pub fn original_router(&self) -> Router {
         let state = self.state();
         let guard = middleware::from_fn_with_state(self.access.clone(), access::guard);
@@ -122,14 +123,15 @@ impl AdminApi {
     }
 }
 
-/// What holds for every answer.
+/// Adds the layers that apply to every response.
 pub(crate) fn finish(router: Router, limits: &Limits) -> Router {
     let limit = DefaultBodyLimit::max(limits.body_bytes);
     router.layer(limit).layer(middleware::from_fn(answer))
 }
 
-/// Every answer says that it is not to be kept, framed or guessed at; one to a method that a path
-/// does not have is a problem like any other. The page alone has a policy of its own.
+/// Adds headers against caching, framing and content sniffing to every response; a response to a
+/// method that a path does not have becomes a problem like any other. Only the page has its own
+/// policy.
 async fn answer(request: Request, next: Next) -> Response {
     const HEADERS: [(HeaderName, &str); 4] = [
         (axum::http::header::CACHE_CONTROL, "no-store"),

@@ -1,5 +1,5 @@
-//! The two calls of the system whose successor this is, as its callers know them: the path in both
-//! spellings, JSON bodies in which more may stand, and a JSON string as the answer.
+//! These are the two calls of oe-master-job-executor, for its callers: the path in both spellings,
+//! JSON bodies with optional additional fields, and a JSON string as the response.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::state::ApiState;
 
 type Shared = State<Arc<ApiState>>;
 
-/// As its code has it, and as its manual does.
+/// The original's code has the first spelling, and its manual the second.
 const SPELLINGS: [&str; 2] = ["/api/MasterControls", "/api/mastercontrols"];
 
 pub(crate) fn routes() -> Router<Arc<ApiState>> {
@@ -60,6 +60,6 @@ async fn enable(
     let _permit = state.gate.write()?;
     let outcome = state.client.enable(&lock_name).await?;
     info!(lock = %lock_name, ?outcome, "enable over HTTP");
-    // Its answer is the same when the name was not disabled.
+    // The original's response is the same if the name was not disabled.
     Ok(Json(format!("{lock_name} is flagged for (re)enablement")))
 }

@@ -1,4 +1,4 @@
-//! `GET /v1/events`: all locks, then every change, as server-sent events.
+//! `GET /v1/events` sends all locks, then every change, as server-sent events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use crate::problem::Problem;
 use crate::state::ApiState;
 use crate::views::LockView;
 
-/// A comment goes out so often when nothing else does, so that proxies keep the connection.
+/// Without another event, a comment is sent this often, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Deserialize)]
@@ -29,7 +29,7 @@ pub(crate) struct Filter {
     prefix: String,
 }
 
-/// The answer ends at shutdown; a client that reconnects is told everything anew.
+/// Streams the events until shutdown; a client that reconnects gets all locks again.
 pub(crate) async fn events(
     State(state): State<Arc<ApiState>>,
     Query(filter): Query<Filter>,
@@ -70,7 +70,7 @@ struct SnapshotDiff {
     prefix: String,
     /// The snapshot whose differences are being sent.
     current: Option<Arc<Snapshot>>,
-    /// The records of the snapshot before.
+    /// The records of the previous snapshot.
     sent: Arc<BTreeMap<LockName, LockRecord>>,
     available: bool,
     complete: bool,
@@ -117,7 +117,7 @@ impl SnapshotDiff {
     }
 }
 
-/// Whether both tell of the same state; durations always differ.
+/// Returns whether both records describe the same state; durations always differ.
 fn says_the_same(old: &LockRecord, new: &LockRecord) -> bool {
     let lease = |record: &LockRecord| {
         record.lease.as_ref().map(|lease| (lease.id, lease.holder.clone(), lease.ending.clone()))

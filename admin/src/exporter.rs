@@ -1,4 +1,4 @@
-//! Metrics alone, for a program that does not serve the whole API.
+//! The exporter serves only metrics, for a program that does not serve the whole API.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::limits::Gate;
 use crate::problem::Problem;
 use crate::{Access, Limits, Metrics, access, api, health, metrics};
 
-/// `GET /metrics` and `GET /health/live`, and nothing else.
+/// The exporter serves `GET /metrics` and `GET /health/live`, and nothing else.
 #[derive(Clone, Debug)]
 pub struct Exporter {
     metrics: Metrics,
@@ -18,25 +18,25 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Those metrics, for this machine only: see [`Access`].
+    /// Creates an exporter of those metrics, for this machine only: see [`Access`].
     #[must_use]
     pub fn new(metrics: Metrics) -> Self {
         Self { metrics, access: Access::default(), limits: Limits::default() }
     }
 
-    /// Who is answered.
+    /// Sets which callers are accepted.
     #[must_use]
     pub fn access(self, access: Access) -> Self {
         Self { access, ..self }
     }
 
-    /// Other limits than the default ones.
+    /// Sets limits other than the default ones.
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// To be served as it is, or mounted.
+    /// Returns the router, to serve alone or mount.
     pub fn router(&self) -> Router {
         let gate = Arc::new(Gate::new(&self.limits));
         let guarded = metrics::route(self.metrics.clone(), gate)

@@ -1,4 +1,4 @@
-//! What requests carry, read strictly: a name in the path, a query, a JSON body.
+//! These extractors read the data of requests strictly: a name in the path, a query, a JSON body.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use serde_json::error::Category;
 use crate::problem::Problem;
 use crate::state::ApiState;
 
-/// The name in the path, percent-decoded once, and nothing else done to it.
+/// This extracts the name in the path, percent-decoded once and otherwise unchanged.
 #[derive(Debug)]
 pub(crate) struct Name(pub(crate) LockName);
 
@@ -35,7 +35,7 @@ impl FromRequestParts<Arc<ApiState>> for Name {
     }
 }
 
-/// Others let `%zz` stand for itself; then two spellings would be one name.
+/// Checks percent-encoding: other parsers keep `%zz` as it is, so two spellings would be one name.
 fn check_percent(text: &str) -> Result<(), Problem> {
     let hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
     let bytes = text.as_bytes();
@@ -47,7 +47,7 @@ fn check_percent(text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The query, with no parameter that is not known.
+/// This extracts the query and refuses unknown parameters.
 #[derive(Debug)]
 pub(crate) struct Query<T>(pub(crate) T);
 
@@ -67,7 +67,8 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<ApiState>> for Query<T> {
     }
 }
 
-/// Others put U+FFFD for what is no UTF-8; then many spellings would be one prefix.
+/// Checks UTF-8: other parsers replace invalid UTF-8 by U+FFFD, so many spellings would be one
+/// prefix.
 fn check_utf8(query: &str) -> Result<(), Problem> {
     let mut bytes = query.bytes();
     let mut decoded = Vec::with_capacity(query.len());
@@ -87,7 +88,7 @@ fn check_utf8(query: &str) -> Result<(), Problem> {
     }
 }
 
-/// A JSON body, within the limits of size and time.
+/// This extracts a JSON body within the limits of size and time.
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
 
@@ -98,12 +99,12 @@ impl<T: DeserializeOwned> FromRequest<Arc<ApiState>> for Body<T> {
         request: Request,
         state: &Arc<ApiState>,
     ) -> Result<Self, Self::Rejection> {
-        // A form that a page of another site submits cannot have this type.
+        // A form on a page of another site cannot have this type.
         if !is_json(request.headers()) {
             return Err(Problem::not_json());
         }
         let limits = &state.limits;
-        // By its announcement, without waiting for it.
+        // A body that announces too many bytes is refused without waiting for it.
         if request.body().size_hint().lower() > limits.body_bytes as u64 {
             return Err(Problem::too_large(limits.body_bytes));
         }
@@ -123,7 +124,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<ApiState>> for Body<T> {
     }
 }
 
-/// Serde takes an array for a struct too, its fields in order.
+/// Refuses an array, which serde would accept as the fields of a struct in order.
 fn read_object<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
     if bytes.trim_ascii_start().first() == Some(&b'{') {
         return serde_json::from_slice(bytes);
@@ -138,7 +139,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
-/// A JSON answer.
+/// This is a JSON response.
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_percent_sign_stands_before_two_digits() {
+    fn invalid_percent_encoding_is_refused() {
         for good in ["", "/a", "/%2F%2e", "%25zz"] {
             assert!(check_percent(good).is_ok(), "{good}");
         }
@@ -166,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_utf8() {
+    fn a_non_utf8_query_is_refused() {
         assert!(check_utf8("prefix=%C3%A1&after=a+b").is_ok());
         assert!(check_utf8("prefix=%C3").is_err());
     }
 
     #[test]
-    fn only_json_is_json() {
+    fn only_json_media_types_are_accepted() {
         let json = |text: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, axum::http::HeaderValue::from_static(text));

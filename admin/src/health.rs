@@ -1,4 +1,5 @@
-//! Liveness and readiness, for orchestrators: without a token, and without a word on the store.
+//! Liveness and readiness are for orchestrators: they need no token and reveal nothing about the
+//! store.
 
 use std::sync::Arc;
 
@@ -10,12 +11,12 @@ use crate::extract::Json;
 use crate::problem::Problem;
 use crate::state::ApiState;
 
-/// `GET /health/live`: the process answers.
+/// Handles `GET /health/live`: the process responds.
 pub(crate) async fn live() -> Json<serde_json::Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// `GET /health/ready`: the store answers too.
+/// Handles `GET /health/ready`: the store responds too.
 pub(crate) async fn ready(
     State(state): State<Arc<ApiState>>,
 ) -> Result<Json<serde_json::Value>, Problem> {

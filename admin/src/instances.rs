@@ -1,4 +1,4 @@
-//! Instances as a resource: who is there, and what each would lead.
+//! Instances are a resource: it lists the running instances and the names that each campaigns for.
 
 use std::sync::Arc;
 
@@ -17,20 +17,20 @@ struct Instances<'a> {
     instances: Vec<InstanceView<'a>>,
 }
 
-/// An instance, as it has made itself known.
+/// An instance in JSON, as it has announced itself.
 #[derive(Debug, Serialize)]
 struct InstanceView<'a> {
     #[serde(flatten)]
     holder: HolderView<'a>,
-    /// In their byte order.
+    /// The names that the instance campaigns for, in byte order.
     campaigns: &'a [LockName],
-    /// How many more it campaigns for.
+    /// The number of further names that it campaigns for.
     unlisted: usize,
-    /// For how much longer it is known if it says nothing more.
+    /// The time until the record expires, unless the instance announces itself again.
     left_ms: u64,
 }
 
-/// `GET /v1/instances`
+/// Handles `GET /v1/instances`.
 pub(crate) async fn list(State(state): State<Arc<ApiState>>) -> Result<Response, Problem> {
     let _permit = state.gate.read()?;
     let records = state.client.instances().await?;

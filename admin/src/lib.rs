@@ -1,10 +1,10 @@
-//! Leasehold's HTTP control API: see who leads, disable and enable names, move the lead on.
+//! This crate is Leasehold's HTTP control API: see who leads, disable and enable names, ask a
+//! leader to resign.
 //!
-//! [`AdminApi`] makes an [`axum::Router`] to mount in an application; the feature `serve` (on by
-//! default) adds [`Server`], which serves it by itself, with bounds on everything a client can
-//! hold on to. The feature `prometheus` (on by default) adds `Metrics` and `Exporter`, which show
-//! what the process measures. `docs/reference/http.md` describes each endpoint, with a command line
-//! to try it.
+//! [`AdminApi`] creates an [`axum::Router`] to mount in an application. The feature `serve` (on by
+//! default) adds [`Server`], which serves it alone, with limits on the resources of a client. The
+//! feature `prometheus` (on by default) adds `Metrics` and `Exporter`, which export the metrics of
+//! the process. `docs/reference/http.md` describes each endpoint, with a command line to try it.
 //!
 //! ```
 //! use leasehold_admin::{Access, AdminApi, Token};
@@ -21,12 +21,14 @@
 //! ```
 //!
 //! # Safe by default
-//! Without a [`Token`] only this machine is answered: see [`Access`]. No answer carries CORS
-//! headers, and writes that a page of another site caused are refused.
+//! Without a [`Token`], only direct local requests are accepted: see [`Access`]. No response has
+//! CORS headers, and cross-site writes are refused.
 //!
 //! # What it does not do
-//! It does not run elections. It decides nothing by what it shows, which is old when it arrives;
-//! neither should its readers.
+//! It does not run elections. The data that it shows is outdated when it arrives: it decides
+//! nothing by it, and neither should its readers.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
 mod api;

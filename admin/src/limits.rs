@@ -1,32 +1,35 @@
-//! What one caller can make the others, and the store, put up with.
+//! These limits protect the store and other callers from one caller.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::problem::Problem;
 
-/// Bounds on what callers can ask for. The defaults suit some dozens of people and programs.
+/// The limits bound what callers can request. The defaults suit some dozens of people and programs.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The largest body that is read, in bytes: 16 KiB.
+    /// The largest accepted body, in bytes; the default is 16 KiB.
     pub body_bytes: usize,
-    /// How long a body may take to arrive: 10 s.
+    /// A body must arrive within this time; the default is 10 s.
     pub body_time: Duration,
-    /// Reads a second, on average and all callers together: 200. A second's worth at once.
+    /// The maximum reads per second, on average and for all callers together; the default is 200.
+    /// The reads of one second may come at once.
     pub reads_per_second: u32,
-    /// Writes a second, likewise: 20.
+    /// The maximum writes per second, counted in the same way; the default is 20.
     pub writes_per_second: u32,
-    /// Requests that may wait for the store at a time: 32.
+    /// The maximum number of requests that wait for the store; the default is 32.
     pub in_flight: usize,
-    /// Callers that may follow the stream of changes at a time: 64.
+    /// The maximum number of concurrent event streams; the default is 64.
     pub listeners: usize,
-    /// Connections that [`Server`](crate::Server) has open at a time: 512.
+    /// The maximum number of open connections of a [`Server`](crate::Server); the default is 512.
     pub connections: usize,
-    /// How long a connection may be without a whole request, or without taking in an answer: 10 s.
+    /// A connection may be this long without a complete request, or without reading a response; the
+    /// default is 10 s.
     pub idle_time: Duration,
 }
 
@@ -46,38 +49,38 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// With another number of writes a second.
+    /// Sets the maximum writes per second.
     #[must_use]
     pub fn writes_per_second(self, writes_per_second: u32) -> Self {
         Self { writes_per_second, ..self }
     }
 
-    /// With another number of reads a second.
+    /// Sets the maximum reads per second.
     #[must_use]
     pub fn reads_per_second(self, reads_per_second: u32) -> Self {
         Self { reads_per_second, ..self }
     }
 
-    /// With another number of connections at a time.
+    /// Sets the maximum number of open connections.
     #[must_use]
     pub fn connections(self, connections: usize) -> Self {
         Self { connections, ..self }
     }
 
-    /// With other times to wait for a body, and for a request or a reader.
+    /// Sets the time to wait for a body, and the time to wait for a request or a reader.
     #[must_use]
     pub fn times(self, body_time: Duration, idle_time: Duration) -> Self {
         Self { body_time, idle_time, ..self }
     }
 
-    /// With another number of followers of the stream of changes at a time.
+    /// Sets the maximum number of concurrent event streams.
     #[must_use]
     pub fn listeners(self, listeners: usize) -> Self {
         Self { listeners, ..self }
     }
 }
 
-/// Where a request that goes to the store asks first.
+/// A request that calls the store must first pass this gate.
 #[derive(Debug)]
 pub(crate) struct Gate {
     reads: Bucket,
@@ -94,12 +97,12 @@ impl Gate {
         }
     }
 
-    /// Lets a read pass; it counts as long as the permit lives.
+    /// Admits a read, which counts until the permit is dropped.
     pub(crate) fn read(&self) -> Result<OwnedSemaphorePermit, Problem> {
         self.pass(&self.reads)
     }
 
-    /// Lets a write pass; it counts as long as the permit lives.
+    /// Admits a write, which counts until the permit is dropped.
     pub(crate) fn write(&self) -> Result<OwnedSemaphorePermit, Problem> {
         self.pass(&self.writes)
     }
@@ -111,7 +114,7 @@ impl Gate {
     }
 }
 
-/// A bucket of permissions that fills up at a steady rate.
+/// A token bucket fills at a steady rate.
 #[derive(Debug)]
 struct Bucket {
     per_second: f64,
@@ -125,7 +128,7 @@ impl Bucket {
     }
 
     fn take(&self, now: Instant) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let (left, last) = *state;
         let gained = now.saturating_duration_since(last).as_secs_f64() * self.per_second;
         let left = (left + gained).min(self.per_second);
@@ -140,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_gives_its_rate_and_not_more() {
+    fn a_token_bucket_enforces_its_rate() {
         let start = Instant::now();
         let bucket = Bucket::new(10);
         let take = |millis| bucket.take(start + Duration::from_millis(millis));
@@ -148,7 +151,7 @@ mod tests {
         assert!((10..=11).contains(&taken(0, 100)), "a second's worth at once");
         assert_eq!(taken(50, 100), 0);
         assert_eq!(taken(550, 100), 5);
-        assert_eq!(taken(100_000, 100), 10, "what is not taken does not pile up");
+        assert_eq!(taken(100_000, 100), 10, "unused permits do not accumulate");
         assert!(!Bucket::new(0).take(start + Duration::from_secs(1000)));
     }
 }

@@ -1,12 +1,13 @@
-//! Polls the store for all locks; every stream of changes shares the same poller.
+//! The lock poller polls the store for all locks; every event stream shares the same poller.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use leasehold_core::{Client, Error, ErrorKind, HintStream, LockName, LockRecord};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -14,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::Limits;
 use crate::problem::Problem;
 
-/// The store is polled this often without a hint: grants are not hinted at.
+/// The store is polled this often without a hint, because grants cause no hints.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Hints may come in quick succession.
+/// The store is polled at most this often, because hints may come in quick succession.
 const LEAST_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A poll is followed by a pause of this many times its duration, so that polling does not keep a
@@ -27,21 +28,22 @@ const PAUSE_FACTOR: u32 = 9;
 /// The pause after a slow poll is at most this long.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// If a poll takes longer than this, including a watch that is begun for it, the store is reported
-/// as unavailable. The limit is longer if the poll before was slow.
+/// If a poll takes longer than this, including the watch that is opened for it, the store is
+/// reported as unavailable. The limit is longer if the previous poll was slow.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A watch must begin within this time.
+/// A watch must open within this time.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// All locks as of the last poll that succeeded, and the error of a later one that failed.
+/// A snapshot has all locks as of the last successful poll, and the error of a later one that
+/// failed.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) records: Arc<BTreeMap<LockName, LockRecord>>,
     pub(crate) error: Option<Error>,
 }
 
-/// Polls the store while it has subscriptions.
+/// The lock poller polls the store while it has subscriptions.
 #[derive(Debug)]
 pub(crate) struct LockPoller {
     client: Client,
@@ -51,8 +53,8 @@ pub(crate) struct LockPoller {
     pub(crate) shutdown: CancellationToken,
 }
 
-/// Receives snapshots. A slow subscriber skips those in between, so it costs no more memory than
-/// the latest one.
+/// A subscription receives snapshots. A slow subscriber skips intermediate ones, so it costs no
+/// more memory than the latest one.
 #[derive(Debug)]
 pub(crate) struct Subscription {
     _permit: OwnedSemaphorePermit,
@@ -73,18 +75,18 @@ impl LockPoller {
     /// Subscribes to snapshots, and starts the task that polls if it does not run.
     pub(crate) fn subscribe(self: &Arc<Self>) -> Result<Subscription, Problem> {
         let permit = self.permits.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| Problem::busy("followers of the changes"))?;
+        let permit = permit.map_err(|_| Problem::busy("event streams"))?;
         let snapshots = self.snapshots.subscribe();
         let start = !std::mem::replace(&mut *self.is_polling(), true);
         if start {
-            // Unlocked: where the runtime shuts down, the task is dropped right here.
+            // The state is unlocked here: if the runtime shuts down, the task is dropped at once.
             tokio::spawn(PollTask { poller: self.clone(), limit: TIMEOUT, stopped: false }.run());
         }
         Ok(Subscription { _permit: permit, snapshots })
     }
 
     fn is_polling(&self) -> MutexGuard<'_, bool> {
-        self.is_polling.lock().unwrap_or_else(PoisonError::into_inner)
+        self.is_polling.lock()
     }
 }
 
@@ -103,7 +105,7 @@ impl Subscription {
     }
 }
 
-/// The task that polls. However it ends, the poller then knows that it has ended.
+/// This task polls. However it ends, it marks the poller as stopped.
 struct PollTask {
     poller: Arc<LockPoller>,
     limit: Duration,
@@ -121,7 +123,7 @@ impl Drop for PollTask {
 impl PollTask {
     async fn run(mut self) {
         let mut hints = None;
-        // A snapshot from before would be taken for the present.
+        // A later subscriber would take an old snapshot for the present state.
         self.poller.snapshots.send_replace(None);
         while !self.stop_if_idle() {
             let pause = self.poll(&mut hints).await;
@@ -142,8 +144,8 @@ impl PollTask {
         }
     }
 
-    /// Decides and records it under one lock, so that a new subscription never relies on a task
-    /// that is about to end.
+    /// Returns whether to stop. It decides and records that under one lock, so that a new
+    /// subscription never relies on a task that is about to end.
     fn stop_if_idle(&mut self) -> bool {
         let mut is_polling = self.poller.is_polling();
         if self.poller.snapshots.receiver_count() == 0 {
@@ -158,7 +160,8 @@ impl PollTask {
         let client = self.poller.client.clone();
         let mut polling = pin!(async {
             if hints.is_none() {
-                // Before the list, so that no change falls between the two. Without hints, poll.
+                // The watch opens before the list, so that no change is missed in between. Without
+                // hints, poll.
                 let watch = timeout(WATCH_TIMEOUT, client.store().watch()).await;
                 *hints = watch.ok().and_then(Result::ok);
             }
@@ -169,7 +172,7 @@ impl PollTask {
         let was_late = in_time.is_err();
         let (listed, took) = match in_time {
             Ok(polled) => polled,
-            // Reported before the call is given up: a store that hangs must not look idle.
+            // This is reported before the call times out: a store that hangs must not look idle.
             Err(_) => {
                 self.fail(late(&self.poller.client, self.limit));
                 polling.await
@@ -216,12 +219,12 @@ fn pause(took: Duration, failed: bool) -> Duration {
 }
 
 fn late(client: &Client, limit: Duration) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("no answer within {limit:?}"))
+    Error::new(ErrorKind::Unavailable, format!("no reply within {limit:?}"))
         .during("list")
         .on_store(client.store().label())
 }
 
-/// Returns when something may have changed; without a watch it never returns.
+/// Waits until something may have changed; without a watch it waits forever.
 async fn hint(hints: &mut Option<HintStream>) {
     if let Some(stream) = hints {
         if stream.next().await.is_some() {
@@ -237,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slow_polls_are_rarer_but_failed_ones_are_repeated_soon() {
+    fn slow_polls_are_spaced_out_but_a_failed_poll_is_retried_soon() {
         let (ms, secs) = (Duration::from_millis, Duration::from_secs);
         for (took, expected) in [
             (ms(0), LEAST_INTERVAL),

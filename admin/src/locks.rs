@@ -1,4 +1,4 @@
-//! Locks as resources: list, look, disable, enable, resign.
+//! Locks are resources, with list, get, disable, enable and resign.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::views::{DisabledView, HolderView, LockView};
 type Shared = State<Arc<ApiState>>;
 type Answer = Result<Response, Problem>;
 
-/// The most locks on one page.
+/// A page has at most this many locks.
 const MOST: usize = 500;
 
 #[derive(Debug, Deserialize)]
@@ -36,18 +36,18 @@ fn fifty() -> usize {
 #[derive(Debug, Serialize)]
 struct Locks<'a> {
     locks: Vec<LockView<'a>>,
-    /// What to give as `after` for the next page; null on the last one.
+    /// The value of `after` for the next page; null on the last one.
     next: Option<&'a LockName>,
 }
 
-/// `GET /v1/locks`
+/// Handles `GET /v1/locks`.
 pub(crate) async fn list(State(state): Shared, Query(page): Query<Page>) -> Answer {
     check_prefix(&page.prefix)?;
     if !(1..=MOST).contains(&page.limit) {
         return Err(Problem::invalid(format!("the query: limit is 1 to {MOST}")));
     }
     let _permit = state.gate.read()?;
-    // One more than asked for, to know whether there is another page.
+    // One more than requested shows whether there is another page.
     let options =
         ListOptions { prefix: page.prefix, after: page.after, limit: page.limit.saturating_add(1) };
     let mut records = state.client.list_page(&options).await?;
@@ -57,30 +57,30 @@ pub(crate) async fn list(State(state): Shared, Query(page): Query<Page>) -> Answ
     json(&Locks { locks: records.iter().map(LockView::from).collect(), next })
 }
 
-/// A prefix that no name can have is a mistake.
+/// Checks the prefix: one that no name can have is a mistake.
 pub(crate) fn check_prefix(prefix: &str) -> Result<(), Problem> {
     if prefix.is_empty() {
         return Ok(());
     }
     LockName::new(prefix)
         .map(drop)
-        .map_err(|_| Problem::invalid("the query: no lock's name can start with this prefix"))
+        .map_err(|_| Problem::invalid("the query: invalid prefix: no lock name can start with it"))
 }
 
-/// `GET /v1/locks/{name}`
+/// Handles `GET /v1/locks/{name}`.
 pub(crate) async fn get(State(state): Shared, Name(name): Name) -> Answer {
     let _permit = state.gate.read()?;
     json(&LockView::from(&state.client.status(&name).await?))
 }
 
-/// The body of `disable` and `resign`.
+/// This is the body of `disable` and `resign`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Why {
     reason: Reason,
 }
 
-/// The body of `enable`.
+/// This is the body of `enable`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nothing {}
@@ -89,10 +89,10 @@ pub(crate) struct Nothing {}
 struct Done<'a> {
     name: &'a LockName,
     outcome: &'static str,
-    /// For `already_disabled`: why, as was said first.
+    /// For `already_disabled`, the first reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     disabled: Option<DisabledView<'a>>,
-    /// For `resigning`: who is to stop.
+    /// For `resigning`, the holder that has to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<HolderView<'a>>,
 }
@@ -103,7 +103,7 @@ impl<'a> Done<'a> {
     }
 }
 
-/// `POST /v1/locks/{name}/disable`
+/// Handles `POST /v1/locks/{name}/disable`.
 pub(crate) async fn disable(State(state): Shared, Name(name): Name, body: Body<Why>) -> Answer {
     let _permit = state.gate.write()?;
     let outcome = state.client.disable(&name, &body.0.reason).await?;
@@ -116,7 +116,7 @@ pub(crate) async fn disable(State(state): Shared, Name(name): Name, body: Body<W
     })
 }
 
-/// `POST /v1/locks/{name}/enable`
+/// Handles `POST /v1/locks/{name}/enable`.
 pub(crate) async fn enable(State(state): Shared, Name(name): Name, _: Body<Nothing>) -> Answer {
     let _permit = state.gate.write()?;
     let outcome = state.client.enable(&name).await?;
@@ -127,7 +127,7 @@ pub(crate) async fn enable(State(state): Shared, Name(name): Name, _: Body<Nothi
     })
 }
 
-/// `POST /v1/locks/{name}/resign`
+/// Handles `POST /v1/locks/{name}/resign`.
 pub(crate) async fn resign(State(state): Shared, Name(name): Name, body: Body<Why>) -> Answer {
     let _permit = state.gate.write()?;
     let outcome = state.client.resign(&name, &body.0.reason).await?;
@@ -138,7 +138,7 @@ pub(crate) async fn resign(State(state): Shared, Name(name): Name, body: Body<Wh
         }
         ResignOutcome::NotHeld => json(&Done::new(&name, "not_held")),
         ResignOutcome::Disabled(first) => Err(Problem::conflict(format!(
-            "the lock is disabled, so its leader stops anyway: {}",
+            "the lock is disabled, so its leader is already stopping: {}",
             first.reason
         ))),
     }

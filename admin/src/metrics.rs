@@ -1,4 +1,4 @@
-//! What this process measures, in the format of Prometheus.
+//! This module exports the metrics of the process in the format of Prometheus.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,31 +13,32 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 use crate::limits::Gate;
 
-/// How often what was measured is added up, though nobody asks: until then every value of a
+/// Recorded values are aggregated this often, also without a request: until then every value of a
 /// histogram takes memory.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Keeps the metrics of this process, for Prometheus to fetch.
+/// This value keeps the metrics of the process, for Prometheus to fetch.
 ///
-/// Clones show the same ones. `docs/reference/metrics.md` has what there is, and what is worrying.
+/// Clones share the same metrics. `docs/reference/metrics.md` describes each metric, and which
+/// values are worrying.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Installs the recorder of this process. Do it before the first
-    /// [`Client`](leasehold_core::Client) is made: those made earlier tell nobody.
+    /// Installs the recorder of this process. Do this before the first
+    /// [`Client`](leasehold_core::Client) is created: earlier clients have no recorder.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`], when the process has a recorder already.
+    /// This fails with [`ErrorKind::Invalid`] if the process already has a recorder.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with time enabled, in which a task adds up what was measured for
-    /// as long as the runtime lives.
+    /// This panics outside of a tokio runtime with time enabled, in which a task aggregates the
+    /// recorded values for as long as the runtime exists.
     pub fn install() -> Result<Self> {
         let handle = with_buckets(PrometheusBuilder::new())
             .and_then(PrometheusBuilder::install_recorder)
             .map_err(|error| {
-                Error::new(ErrorKind::Invalid, "metrics cannot be kept for Prometheus")
+                Error::new(ErrorKind::Invalid, "cannot install the Prometheus recorder")
                     .with_source(error)
                     .with_fix("install one recorder of metrics in a process")
             })?;
@@ -53,7 +54,7 @@ impl Metrics {
         Ok(Self(handle))
     }
 
-    /// All of them now, in the text format of Prometheus.
+    /// Returns the present values of all metrics in the text format of Prometheus.
     #[must_use]
     pub fn render(&self) -> String {
         self.0.render()
@@ -66,7 +67,8 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-/// Without buckets there would be quantiles, which cannot be added up over instances.
+/// Sets the buckets of histograms. Without them there would be quantiles, which cannot be added up
+/// over instances.
 fn with_buckets(builder: PrometheusBuilder) -> Result<PrometheusBuilder, BuildError> {
     METRICS.iter().filter(|metric| !metric.buckets.is_empty()).try_fold(
         builder,
@@ -76,7 +78,7 @@ fn with_buckets(builder: PrometheusBuilder) -> Result<PrometheusBuilder, BuildEr
     )
 }
 
-/// `GET /metrics`
+/// Returns the route `GET /metrics`.
 pub(crate) fn route<S: Clone + Send + Sync + 'static>(
     metrics: Metrics,
     gate: Arc<Gate>,

@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 problem details: the one form of every answer that is not a success.
+//! Errors are RFC 9457 problem details: every response that is not a success has this form.
 
 use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use leasehold_core::{Error, ErrorKind};
 use serde::Serialize;
 
-/// What went wrong. Clients decide by `type` or by the status; the rest is for people.
+/// A problem says what went wrong. Clients decide by `type` or by the status; the rest is for
+/// people.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
@@ -34,14 +35,14 @@ impl Problem {
         self
     }
 
-    /// The request itself cannot be read.
+    /// Returns the problem of a request that cannot be parsed.
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed", "the request cannot be read", detail)
+        Self::new(StatusCode::BAD_REQUEST, "malformed", "malformed request", detail)
     }
 
-    /// It can be read, but says what cannot be.
+    /// Returns the problem of a request that can be parsed but has an invalid value.
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "a value cannot be right", detail)
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "invalid value", detail)
     }
 
     pub(crate) fn unauthorized() -> Self {
@@ -51,22 +52,22 @@ impl Problem {
     }
 
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", "not from there", detail)
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "not allowed from here", detail)
     }
 
     pub(crate) fn not_found() -> Self {
-        let detail = "there is nothing at this path; /openapi.json has what there is";
+        let detail = "no such path; see /openapi.json";
         Self::new(StatusCode::NOT_FOUND, "not-found", "no such path", detail)
     }
 
     pub(crate) fn method_not_allowed() -> Self {
-        let detail = "the header Allow has the methods of this path";
+        let detail = "see the Allow header";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "no such method", detail)
     }
 
     pub(crate) fn slow_body() -> Self {
         let detail = "the body did not arrive in time";
-        Self::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "too slow", detail)
+        Self::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "request timeout", detail)
     }
 
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {
@@ -74,7 +75,7 @@ impl Problem {
     }
 
     pub(crate) fn too_large(limit: usize) -> Self {
-        let detail = format!("a body may have {limit} bytes");
+        let detail = format!("the limit is {limit} bytes");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large", detail)
     }
 
@@ -85,30 +86,30 @@ impl Problem {
     }
 
     pub(crate) fn too_many_requests() -> Self {
-        let detail = "too many requests a second; slow down";
+        let detail = "too many requests per second";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "too many requests", detail)
             .header(RETRY_AFTER, "1")
     }
 
-    /// As many at a time as are allowed are being served.
+    /// Returns the problem of a request beyond a limit on concurrency.
     pub(crate) fn busy(what: &str) -> Self {
-        let detail = format!("too many {what} at a time; try again");
+        let detail = format!("too many concurrent {what}; try again");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too busy", detail)
             .header(RETRY_AFTER, "1")
     }
 
-    /// For those who may not be told what the store said.
+    /// Returns the problem for callers that must not see the store's error.
     pub(crate) fn not_ready() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "store-unavailable",
-            "the store does not answer",
-            "the store does not answer",
+            "the store does not respond",
+            "the store does not respond",
         )
         .header(RETRY_AFTER, "1")
     }
 
-    /// With the value of `Allow` that the router found.
+    /// Adds the value of `Allow` that the router found.
     pub(crate) fn allowing(mut self, allow: Option<HeaderValue>) -> Self {
         self.headers.extend(allow.map(|allow| (ALLOW, allow)));
         self
@@ -123,33 +124,33 @@ impl From<Error> for Problem {
             ErrorKind::OutcomeUnknown => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 "outcome-unknown",
-                "the store's answer did not come: it may have happened",
+                "no reply from the store: the change may have happened",
                 detail,
             ),
             ErrorKind::Unavailable | ErrorKind::TimedOut => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store-unavailable",
-                "the store does not answer, and nothing was written",
+                "the store does not respond, and nothing was written",
                 detail,
             )
             .header(RETRY_AFTER, "1"),
             ErrorKind::Denied => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store-denied",
-                "the store refuses this server",
+                "the store denied access",
                 detail,
             )
             .header(RETRY_AFTER, "30"),
             ErrorKind::Unsupported => Self::new(
                 StatusCode::NOT_IMPLEMENTED,
                 "unsupported",
-                "the store cannot do this",
+                "the store does not support this",
                 detail,
             ),
             _ => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "store-corrupt",
-                "the store holds what Leasehold did not write there",
+                "the store has a corrupt record",
                 detail,
             ),
         }
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_store_reports_has_a_status() {
+    fn store_errors_map_to_http_statuses() {
         for (kind, status, again) in [
             (ErrorKind::Invalid, 422, false),
             (ErrorKind::OutcomeUnknown, 504, false),

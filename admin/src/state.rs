@@ -1,4 +1,4 @@
-//! What the handlers of the API share.
+//! The handlers of the API share one state.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::limits::Gate;
 use crate::lock_poller::LockPoller;
 use crate::readiness::Readiness;
 
-/// Holds what all handlers of one router use.
+/// The state has what all handlers of one router use.
 #[derive(Debug)]
 pub(crate) struct ApiState {
     pub(crate) client: Client,
@@ -21,7 +21,7 @@ pub(crate) struct ApiState {
 }
 
 impl ApiState {
-    /// Creates the state of one router; cancelling `shutdown` ends its streams of changes.
+    /// Creates the state of one router; cancelling `shutdown` ends its event streams.
     pub(crate) fn new(client: Client, limits: Limits, shutdown: CancellationToken) -> Self {
         Self {
             gate: Arc::new(Gate::new(&limits)),

@@ -1,5 +1,5 @@
-//! A lock as JSON, in the one form that the API and `leasehold status --json` have. Fields may be
-//! added, but not renamed or removed.
+//! A view is a lock as JSON, in the form that the API and `leasehold status --json` share. Fields
+//! may be added, but not renamed or removed.
 
 use std::time::Duration;
 
@@ -7,9 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use leasehold_core::{Disablement, FencingToken, Holder, LockRecord, LockState, Reason};
 use serde::Serialize;
 
-/// A lock as JSON, as the API and `leasehold status --json` write it.
+/// A lock view is a lock as JSON, as the API and `leasehold status --json` write it.
 ///
-/// Every field is always there; what does not apply is null. Fields may be added in later versions.
+/// Every field is always present; a field that does not apply is null. Later versions may add
+/// fields.
 ///
 /// ```
 /// use leasehold_admin::LockView;
@@ -26,20 +27,20 @@ pub struct LockView<'a> {
     name: &'a str,
     state: LockState,
     holder: Option<HolderView<'a>>,
-    /// Of the latest grant, which may have ended.
+    /// The token of the latest grant, whose lease may have ended.
     token: Option<u64>,
-    /// For display: by the calendar clocks of the store and of this machine.
+    /// The time of the grant by the calendar clocks of the store and of this machine, for display.
     held_since: Option<String>,
     held_for_ms: Option<u64>,
     left_ms: Option<u64>,
-    /// Why the holder is to stop.
+    /// The reason why the holder has to stop.
     ending: Option<&'a str>,
     disabled: Option<DisabledView<'a>>,
-    /// Says why the store cannot read the lock's record; all other fields are null then.
+    /// The reason why the store cannot read the lock's record; all other fields are null then.
     corrupt: Option<&'a str>,
 }
 
-/// Who holds a lock, as JSON: part of a [`LockView`].
+/// A holder view is the holder of a lock as JSON, as part of a [`LockView`].
 #[derive(Debug, Serialize)]
 pub struct HolderView<'a> {
     instance: String,
@@ -48,7 +49,7 @@ pub struct HolderView<'a> {
     label: Option<&'a str>,
 }
 
-/// Why a lock is disabled, and since when.
+/// This view says why a lock is disabled, and since when.
 #[derive(Debug, Serialize)]
 pub(crate) struct DisabledView<'a> {
     reason: &'a str,
@@ -97,7 +98,7 @@ impl<'a> From<&'a Disablement> for DisabledView<'a> {
     }
 }
 
-/// RFC 3339 in UTC, to the millisecond.
+/// Returns the present time minus a duration, as RFC 3339 in UTC, to the millisecond.
 fn moment_before(duration: Duration) -> String {
     let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
     let at = Timestamp::now().checked_sub(duration).unwrap_or(Timestamp::MIN);

@@ -1,4 +1,4 @@
-//! Ten thousand idle connections, in a process of their own, so that its memory can be told.
+//! Ten thousand idle connections run in their own process, so that its memory can be measured.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[allow(dead_code, reason = "for the other tests")]
@@ -19,9 +19,9 @@ use tokio::time::timeout;
 
 use support::{Bench, PATIENCE};
 
-/// An election goes on while thousands of connections do nothing.
+/// An election continues while thousands of connections do nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn idle_connections_disturb_no_election() {
+async fn idle_connections_do_not_disturb_an_election() {
     const WANTED: usize = 10_000;
     const TTL: Duration = Duration::from_secs(30);
     // Both ends of a connection are in this process.
@@ -59,7 +59,7 @@ async fn idle_connections_disturb_no_election() {
     for _ in 0..count {
         idle.push(TcpStream::connect(bench.address).await.unwrap());
     }
-    // Without a renewal the time that is left and the time that it was held make up the ttl.
+    // Without a renewal, the time that is left and the time since the grant add up to the ttl.
     let renewed = async {
         loop {
             let lease = client.status("job").await.unwrap().lease.expect("the lease is gone");
@@ -70,11 +70,11 @@ async fn idle_connections_disturb_no_election() {
         }
     };
     timeout(PATIENCE, renewed).await.expect("no heartbeat");
-    // Those that are beyond the bound are told so.
+    // Connections beyond the limit get an error.
     for stream in &mut idle {
         let mut answer = Vec::new();
         let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
-        read.expect("an idle connection is kept for ever").ok();
+        read.expect("an idle connection is kept forever").ok();
         turned_away += usize::from(answer.starts_with(b"HTTP/1.1 503 "));
     }
     println!("{count} connections, {turned_away} turned away");
@@ -83,7 +83,7 @@ async fn idle_connections_disturb_no_election() {
         println!("resident memory: {before} KiB before, {after} KiB after");
         assert!(after < before + 64 * 1024, "{before} KiB grew to {after} KiB");
     }
-    // In the same term, with the same lease.
+    // The term and the lease are the same.
     let after = client.status("job").await.unwrap();
     assert_eq!(before.token, after.token);
     assert_eq!(before.lease.unwrap().id, after.lease.unwrap().id);
@@ -92,7 +92,7 @@ async fn idle_connections_disturb_no_election() {
     election.shutdown().await;
 }
 
-/// Of this process, in KiB, where that can be told.
+/// Returns the resident memory of this process in KiB, if it is known.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

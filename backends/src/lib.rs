@@ -111,6 +111,8 @@ assert!(client.lock("nightly-report")?.try_acquire().await?.is_some());
 //! A datastore that is not here needs an implementation of [`LockStore`], which the crate
 //! `leasehold-conformance` puts through the same suite as these.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub use leasehold_core::*;
 
 mod common;

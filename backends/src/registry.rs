@@ -97,7 +97,7 @@ const MEMORY: Driver = Driver {
             match split(url) {
                 Some((_, "" | "//")) => Ok(Arc::new(MemoryStore::new()) as Arc<dyn LockStore>),
                 _ => Err(Error::invalid("a store URL has more after \"memory:\"")
-                    .with_fix("write memory: alone")),
+                    .with_fix("write memory:")),
             }
         })
     },
@@ -113,7 +113,7 @@ pub(crate) fn driver(url: &str) -> Result<Driver> {
     let scheme =
         split(url).map(|(scheme, _)| scheme).filter(|scheme| scheme.chars().all(of_scheme));
     let Some(scheme) = scheme else {
-        return Err(Error::invalid("a store URL has no scheme").with_fix(url_forms()));
+        return Err(Error::invalid("the store URL has no scheme").with_fix(url_forms()));
     };
     let known = |schemes: &[&str]| schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme));
     let Some((_, _, support)) = BACKENDS.iter().find(|(schemes, ..)| known(schemes)) else {

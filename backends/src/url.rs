@@ -8,7 +8,8 @@
 //! | `postgres://USER:PASSWORD@HOST/DATABASE`, `postgresql://…` | PostgreSQL, with feature `postgres` |
 //! | `mysql://USER:PASSWORD@HOST/DATABASE`, `mariadb://…` | MySQL or MariaDB, with feature `mysql` |
 //! | `redis://…`, `rediss://…`, `valkey://…`, `redis+unix:///PATH`, `redis+cluster://…`, `redis+sentinel://…` | Redis or Valkey, with feature `redis` |
-//! | `mongodb://HOST/DATABASE`, `mongodb+srv://…` | MongoDB, with feature `mongodb` |
+//! | `mongodb://HOST/DATABASE` | MongoDB, with feature `mongodb` |
+//! | `mongodb+srv://HOST/DATABASE` | MongoDB, whose servers DNS names, with feature `mongodb-srv` |
 //! | `etcd://HOST:PORT,HOST:PORT`, `etcds://…` | etcd, with feature `etcd` |
 //!
 //! Options such as those of TLS are each driver's own; the folder `docs/backends` has a page for each.

@@ -1,4 +1,4 @@
-//! What can be asked on the command line.
+//! The arguments of the command line are defined here.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ Stores:
   mongodb://HOST/DATABASE                 MongoDB
   etcd://HOST:PORT,HOST:PORT              etcd, in a build with the feature etcd
   memory:                                 this process's own memory, for trying things out
-  Without any: an SQLite file in the user's state folder ($XDG_STATE_HOME/leasehold, else
+  Default: an SQLite file in the user's state folder ($XDG_STATE_HOME/leasehold, else
   ~/.local/state/leasehold).
 
 Settings:
@@ -29,16 +29,15 @@ Settings:
 
 Exit statuses:
   0         done
-  1         the store did not answer, or something else failed
-  2         what was asked cannot be right: arguments, settings, or a store that is none
-            or may not be written
+  1         the store did not respond, or another failure
+  2         invalid arguments or settings, or a store that cannot be opened or written
   75        run: the lock was not acquired within --wait; --conflict-exit-code chooses another
-            status where somebody holds it, or it is disabled
+            status if it is held or disabled
   76        run: the lock was lost, or disabled, while the command ran
   126, 127  run: the command, or its interpreter, cannot be run; the command does not exist
   other     run: the command's own status, or 128+N when signal N ended it
 
-Colours are for terminals, and not where NO_COLOR is set.";
+Output is coloured on terminals, unless NO_COLOR is set.";
 
 /// Named locks and leader election on the datastore you already have.
 #[derive(Debug, Parser)]
@@ -59,17 +58,17 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show locks: who holds them, and which are disabled
     Status(StatusArgs),
-    /// Grant a lock to nobody, until it is enabled; its holder stops in order
+    /// Disable a lock until it is enabled; its holder stops
     Disable(DisableArgs),
     /// Let a disabled lock be granted again
     Enable(EnableArgs),
-    /// Have the leader of a lock step down in order, so that the lead moves on
+    /// Ask the leader of a lock to step down so that another takes over
     #[command(after_help = RESIGN_HELP)]
     Resign(ResignArgs),
-    /// Remove the records of names that were not used for a while; without --apply print them only
+    /// Remove the records of unused names; without --apply, only print the names
     #[command(after_help = PRUNE_HELP)]
     Prune(PruneArgs),
-    /// Print the statements that create what the store needs, for your own migrations
+    /// Print the statements that create the store's schema, for your own migrations
     Schema(SchemaArgs),
     /// Serve the HTTP control API
     #[command(after_help = SERVE_HELP)]
@@ -83,7 +82,7 @@ pub(crate) enum Command {
 }
 
 const SERVE_HELP: &str = "\
-Without a token only this machine is answered, and only a loopback address can be listened at. The
+Without a token, only local requests are accepted, and only a loopback address can be used. The
 token is in --token-file, or is itself the environment variable LEASEHOLD_ADMIN_TOKEN, which goes
 before a configuration file's admin_token_file. Make one with: openssl rand -hex 32
 
@@ -103,25 +102,26 @@ The command finds the lock's name in LEASEHOLD_LOCK and the fencing token in LEA
 number that grows with every grant. Pass it to whatever the lock protects, and refuse there a
 smaller one than was seen before.
 
-It runs in a process group of its own, which never outlives the lease: a guard process ends the
-group even if this one is stopped, killed or cut off. A process that leaves the group escapes: with
-setsid, or as a job of an interactive shell. What the command leaves running in its group when it
-exits is ended too, before the lock is released.
+It runs in its own process group, which never outlives the lease: a watchdog process ends the group
+even if this process is stopped, killed or disconnected. A process that leaves the group is not
+ended: one that calls setsid, or a job of an interactive shell. Processes that are still running in
+the group when the command exits are ended too, before the lock is released.
 
-On Linux the command itself is killed (SIGKILL) as soon as this process is, even if the guard is
-killed in the same moment; what the command has started then runs on if the guard is gone as well. A
-command with rights of its own (setuid, file capabilities), such as sudo, has only the guard.
+On Linux the command itself is killed (SIGKILL) as soon as this process is, even if the watchdog is
+killed at the same moment; processes that the command started then continue if the watchdog is gone
+too. A command with its own privileges (setuid, file capabilities), such as sudo, has only the
+watchdog.
 
 SIGINT and SIGTERM are passed on, then SIGKILL follows after the stop grace. SIGHUP, SIGQUIT,
 SIGUSR1, SIGUSR2 and SIGWINCH are passed on.
 
 On a terminal the command is in the foreground, as under a shell: it reads the keyboard, Ctrl-C goes
 to it alone, and Ctrl-Z suspends it together with this process. The lock is not renewed while
-suspended, so the command is ended when its lease ends. If Ctrl-C ends the command, this process ends
-by the same signal, which ends a script around it. In a pipeline the command gets the terminal only
-when it uses it, and other commands of the pipeline that use it, such as a pager, then wait until the
-command has ended. Ctrl-Z in a pipeline suspends this process but not a command that has not used
-the terminal; it is ended when its lease ends. A command in the background that needs the
+suspended, so the command is ended when its lease ends. If Ctrl-C ends the command, this process
+ends by the same signal, which ends a script around it. In a pipeline the command gets the terminal
+only when it uses it, and other commands of the pipeline that use it, such as a pager, then wait
+until the command has ended. Ctrl-Z in a pipeline suspends this process but not a command that has
+not used the terminal; it is ended when its lease ends. A command in the background that needs the
 terminal waits until it is brought to the foreground, with the lock held, and this process says so.
 
 For cron: --wait 0 --quiet --conflict-exit-code 0 tries once, and prints only errors.
@@ -165,7 +165,7 @@ pub(crate) struct StatusArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Go on, and show every change
+    /// Keep running and show every change
     #[arg(long)]
     pub(crate) watch: bool,
 }
@@ -176,7 +176,7 @@ pub(crate) struct DisableArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 
-    /// Why, for those who find it disabled
+    /// The reason, shown to others
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) reason: String,
 
@@ -197,11 +197,11 @@ pub(crate) struct EnableArgs {
 }
 
 const RESIGN_HELP: &str = "\
-It is a disable followed at once by an enable, so that whoever holds the lock stops as at a disable,
-and may lead again later. A lock that nobody holds, or that is disabled already, is left as it is.
+Disables the lock and enables it again at once, so the holder stops as it would after a disable and
+may lead again later. A lock that nobody holds, or that is already disabled, is not changed.
 
-If this command is ended between the two, or the store stays away, the lock stays disabled with that
-reason until it is enabled.";
+If this command is interrupted in between, or the store stays unreachable, the lock stays disabled
+with that reason until it is enabled.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResignArgs {
@@ -209,7 +209,7 @@ pub(crate) struct ResignArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 
-    /// Why, for its leader
+    /// The reason, passed to the leader
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, default_value = "resign")]
     pub(crate) reason: String,
 
@@ -232,7 +232,7 @@ pub(crate) struct PruneArgs {
     #[arg(allow_hyphen_values = true)]
     pub(crate) unused_for: Duration,
 
-    /// Remove them, after they were printed
+    /// Remove the names after printing them
     #[arg(long)]
     pub(crate) apply: bool,
 
@@ -252,7 +252,7 @@ fn age(text: &str) -> Result<Duration, String> {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SchemaArgs {
-    /// Create it in the store instead, where it is missing
+    /// Create the schema in the store instead, if it is missing
     #[arg(long)]
     pub(crate) apply: bool,
 
@@ -279,7 +279,7 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompletionsArgs {
-    /// Which shell
+    /// The shell
     #[arg(value_name = "SHELL")]
     pub(crate) shell: clap_complete::Shell,
 }
@@ -295,10 +295,10 @@ pub(crate) struct ManArgs {
     pub(crate) dir: Option<PathBuf>,
 }
 
-/// Reads the command line; help and version are printed here.
+/// Parses the command line; this prints the help and the version.
 ///
 /// # Errors
-/// In one line, where clap would write several.
+/// This fails with a message of one line, where clap would write several.
 pub(crate) fn parse() -> Result<Args, Failure> {
     Args::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -309,7 +309,7 @@ pub(crate) fn parse() -> Result<Args, Failure> {
     })
 }
 
-/// What clap says, without the usage that it adds.
+/// Returns clap's message in one line, without the usage that clap adds.
 fn in_one_line(text: &str) -> String {
     let said = text
         .lines()
@@ -328,12 +328,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn clap_definition_is_valid() {
         <Args as clap::CommandFactory>::command().debug_assert();
     }
 
     #[test]
-    fn ages_may_be_in_days() {
+    fn ages_accept_days() {
         assert_eq!(age("30d"), Ok(Duration::from_secs(30 * 24 * 60 * 60)));
         assert_eq!(age("1w 12h"), Ok(Duration::from_secs((7 * 24 + 12) * 60 * 60)));
         assert_eq!(age("0s"), Ok(Duration::ZERO));

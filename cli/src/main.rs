@@ -1,5 +1,5 @@
-//! The command line of Leasehold: run a command on exactly one of many machines, and see and steer
-//! its locks. `leasehold --help` is its manual.
+//! This is the command line of Leasehold: it runs a command on exactly one of many machines, and
+//! shows and controls locks. `leasehold --help` is its manual.
 
 mod args;
 mod cmd;
@@ -16,7 +16,7 @@ use io::exit::Failure;
 use io::log;
 
 fn main() -> ExitCode {
-    // Before anything else: these two are parts of `run`, started by it in processes of their own.
+    // This comes before anything else: `run` starts these two commands in their own processes.
     if let Some(code) = run::hidden_command(std::env::args_os()) {
         return code;
     }
@@ -36,7 +36,7 @@ fn execute(args: Args) -> Result<u8, Failure> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let status = runtime.block_on(cmd::dispatch(args, &configuration));
-    // A call to a store that hangs must not keep the process.
+    // A call to a store that hangs must not keep the process running.
     runtime.shutdown_background();
     status
 }

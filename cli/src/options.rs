@@ -1,8 +1,8 @@
-//! The options that are settings, with the names of the settings.
+//! These options are settings; each has the name of its setting.
 
 use std::path::PathBuf;
 
-/// The options of every command that are settings.
+/// Every command has these options that are settings.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct CommonArgs {
@@ -14,8 +14,7 @@ pub(crate) struct CommonArgs {
     #[arg(long, global = true, value_name = "NS")]
     namespace: Option<String>,
 
-    /// The most connections that the store opens for its calls, where it has a pool [default: the
-    /// store's own]
+    /// Maximum number of connections in the store's pool, if it has one [default: the store's own]
     #[arg(long, global = true, value_name = "COUNT", allow_hyphen_values = true)]
     store_connections: Option<String>,
 
@@ -23,16 +22,16 @@ pub(crate) struct CommonArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// What is logged on standard error: info, debug, or a filter by module [default: warnings]
+    /// The log on standard error: info, debug, or a filter by module [default: warnings]
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 
-    /// How standard error is written, text or json [default: text]
+    /// The format of standard error, text or json [default: text]
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<String>,
 }
 
-/// The options of `run` that are settings.
+/// `run` has these options that are settings.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct RunSettings {
     /// The lock's name
@@ -54,18 +53,18 @@ pub(crate) struct RunSettings {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     stop_grace: Option<String>,
 
-    /// When the lock is lost or disabled, campaign again and run the command anew, instead of
+    /// When the lock is lost or disabled, campaign again and run the command again instead of
     /// exiting with 76
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true")]
     respawn: Option<String>,
 
-    /// Where Prometheus fetches this process's metrics, at /metrics; port 0 chooses one [default:
-    /// nowhere]
+    /// The address at which Prometheus fetches metrics, at /metrics; port 0 chooses one [default:
+    /// none]
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<String>,
 
-    /// What this instance is called where its locks are shown
+    /// The label shown for this instance
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, help_heading = "Fine tuning")]
     label: Option<String>,
 
@@ -73,7 +72,7 @@ pub(crate) struct RunSettings {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Fine tuning")]
     margin: Option<String>,
 
-    /// For how long heartbeats may fail before the command is stopped [default: what the ttl leaves]
+    /// How long heartbeats may fail before the command is stopped [default: the rest of the ttl]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Fine tuning")]
     tolerance: Option<String>,
 
@@ -85,12 +84,11 @@ pub(crate) struct RunSettings {
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true, help_heading = "Fine tuning")]
     heartbeat_retries: Option<String>,
 
-    /// How often to look at the lock while waiting, when no hint tells to [default: ttl / 3]
+    /// How often to poll the lock while waiting without a hint [default: ttl / 3]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Fine tuning")]
     poll_interval: Option<String>,
 
-    /// Whether the store is asked to tell when the lock becomes free; false looks every poll interval
-    /// [default: true]
+    /// Whether to watch the store for changes; with false, poll only [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", help_heading = "Fine tuning")]
     hints: Option<String>,
@@ -100,15 +98,15 @@ pub(crate) struct RunSettings {
     start_delay: Option<String>,
 }
 
-/// The options of `serve`, and of the metrics of `run`, that say who is answered.
+/// `serve` and the metrics of `run` have these options about access.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Access over HTTP")]
 pub(crate) struct AccessSettings {
-    /// The file that has the token which callers must show
+    /// The file with the token that callers must present
     #[arg(long, value_name = "FILE")]
     token_file: Option<String>,
 
-    /// The server's certificate and those above it, as PEM
+    /// The server's certificate chain, as PEM
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<String>,
 
@@ -117,28 +115,28 @@ pub(crate) struct AccessSettings {
     tls_key: Option<String>,
 }
 
-/// The options of `serve` that are settings.
+/// `serve` has these options that are settings.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "HTTP control API")]
 pub(crate) struct ServeSettings {
-    /// Where to listen; port 0 chooses one [default: 127.0.0.1:7475]
+    /// The address to listen on; port 0 chooses one [default: 127.0.0.1:7475]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
 
-    /// The most reads a second, all callers together [default: 200]
+    /// Maximum reads per second, for all callers together [default: 200]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     max_reads: Option<String>,
 
-    /// The most writes a second, all callers together [default: 20]
+    /// Maximum writes per second, for all callers together [default: 20]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     max_writes: Option<String>,
 
-    /// The most connections at a time [default: 512]
+    /// Maximum number of connections [default: 512]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     max_connections: Option<String>,
 }
 
-/// The name of a setting, its option, and what was given.
+/// This is the name of a setting, its option, and the given value.
 pub(crate) type Given<'a> = (&'static str, &'static str, Option<&'a String>);
 
 impl CommonArgs {

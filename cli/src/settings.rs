@@ -1,4 +1,4 @@
-//! Loads the settings: from options, the environment, files and defaults.
+//! Settings are loaded from options, the environment, files and defaults.
 
 use leasehold::configuration::{Configuration, Loader};
 
@@ -61,7 +61,7 @@ mod tests {
 
     /// `config` takes every setting, and each is one of `run` or of `serve`.
     #[test]
-    fn every_setting_is_an_option() {
+    fn every_setting_has_an_option() {
         let mut command = Args::command();
         command.build();
         let options = |name: &str| -> Vec<_> {

@@ -1,4 +1,4 @@
-//! Which store the command line works on.
+//! The store choice says which store the command line uses.
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use leasehold::{Error, ErrorKind, LockStore, OpenOptions, Result, Schema, url};
 
 use crate::io::exit::Failure;
 
-/// The store that was asked for, not yet opened.
+/// This is the requested store, which is not open yet.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreChoice {
     url: String,
     options: OpenOptions,
-    /// The database of the default store, which is made when it is first needed.
+    /// The database of the default store, which is created when it is first needed.
     default: Option<PathBuf>,
 }
 
@@ -26,7 +26,7 @@ impl StoreChoice {
             None => {
                 let path = default_path()?;
                 let text = path.to_str().ok_or_else(|| {
-                    Failure::usage(format!("the path {path:?} is not UTF-8; name a --store"))
+                    Failure::usage(format!("the path {path:?} is not UTF-8; use --store"))
                 })?;
                 (format!("sqlite:{text}"), Some(path))
             }
@@ -34,35 +34,36 @@ impl StoreChoice {
         Ok(Self { url, options: configuration.open_options(), default })
     }
 
-    /// Its URL, which may hold a password.
+    /// Returns the store's URL, which may contain a password.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Opens it, and creates what is missing.
+    /// Opens the store, and creates its schema if it is missing.
     pub(crate) async fn open(&self) -> Result<Arc<dyn LockStore>> {
         if let Some(folder) = self.default.as_deref().and_then(Path::parent) {
-            // Whose locks they are, and why disabled, is nobody else's business.
+            // Only this user may read the locks and the reasons.
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
             made.map_err(|error| {
                 Error::new(
                     ErrorKind::Denied,
-                    format!("the folder {folder:?} of the default store cannot be made"),
+                    format!("cannot create the default store's folder {folder:?}"),
                 )
                 .with_source(error)
-                .with_fix("name a --store")
+                .with_fix("use --store")
             })?;
         }
         url::open(&self.url, &self.options(Schema::Create)).await
     }
 
-    /// Opens it as it is, creating nothing; none if it is the default one and does not exist yet.
+    /// Opens the store without creating anything; returns `None` if the default store does not
+    /// exist yet.
     pub(crate) async fn open_existing(&self) -> Result<Option<Arc<dyn LockStore>>> {
         if let Some(path) = self.default.as_deref() {
             let exists = path.try_exists().map_err(|error| {
                 // The content of the store is unknown.
-                let message = format!("the default store {path:?} cannot be looked at");
-                Error::new(ErrorKind::Denied, message).with_source(error).with_fix("name a --store")
+                let message = format!("cannot access the default store {path:?}");
+                Error::new(ErrorKind::Denied, message).with_source(error).with_fix("use --store")
             })?;
             if !exists {
                 return Ok(None);
@@ -71,7 +72,7 @@ impl StoreChoice {
         url::open(&self.url, &self.options(Schema::Require)).await.map(Some)
     }
 
-    /// The statements that create what it needs.
+    /// Returns the statements that create the store's schema.
     pub(crate) fn schema(&self) -> Result<String> {
         url::schema(&self.url, &self.options(Schema::Require))
     }
@@ -82,9 +83,8 @@ impl StoreChoice {
 }
 
 fn default_path() -> Result<PathBuf, Failure> {
-    let folders = etcetera::base_strategy::Xdg::new().map_err(|error| {
-        Failure::usage(format!("no user's state folder: {error}; name a --store"))
-    })?;
+    let folders = etcetera::base_strategy::Xdg::new()
+        .map_err(|error| Failure::usage(format!("no user state folder: {error}; use --store")))?;
     let state = folders.state_dir().unwrap_or_else(|| folders.home_dir().join(".local/state"));
     Ok(state.join("leasehold").join("locks.db"))
 }

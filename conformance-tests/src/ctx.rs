@@ -1,9 +1,10 @@
 //! This module defines the context that each case receives.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leasehold_core::{Capabilities, LockName, MAX_TTL, Namespace, Wake};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{Backend, CaseResult, Client, Failure};
 
@@ -83,7 +84,7 @@ impl Ctx {
     }
 
     fn namespaces(&self) -> MutexGuard<'_, Vec<Namespace>> {
-        self.shared.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.namespaces.lock()
     }
 
     pub(crate) fn used_namespaces(&self) -> Vec<Namespace> {

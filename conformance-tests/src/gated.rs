@@ -5,13 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use leasehold_core::{
-    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, Presence,
-    PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
-};
+use leasehold_core::intercept::{Interceptor, Reply, Request};
+use leasehold_core::{LockStore, Result};
 use tokio::sync::watch;
-use uuid::Uuid;
 
 /// Forwards each call to its store, but blocks it while the gate is shut. Clones share the gate.
 #[derive(Clone, Debug)]
@@ -65,79 +61,39 @@ impl GatedStore {
         self.counts.watches.load(Ordering::SeqCst)
     }
 
-    async fn through<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut open = self.open.subscribe();
+    async fn wait_until_open(&self) {
         // This fails only if there is no sender, and `self` has one.
-        let _ = open.wait_for(|open| *open).await;
-        let answer = call.await;
-        let _ = open.wait_for(|open| *open).await;
-        answer
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
     }
 }
 
 #[async_trait]
-impl LockStore for GatedStore {
-    fn label(&self) -> &str {
-        self.store.label()
+impl Interceptor for GatedStore {
+    fn inner(&self) -> &dyn LockStore {
+        &*self.store
     }
 
-    fn capabilities(&self) -> Capabilities {
-        self.store.capabilities()
-    }
-
-    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let answer = self.through(self.store.acquire(name, options)).await;
-        let delay = Duration::from_millis(self.counts.grant_delay_ms.load(Ordering::SeqCst));
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+    async fn intercept(&self, request: Request) -> Result<Reply> {
+        match &request {
+            Request::Renew(leases) => {
+                self.counts.renew_calls.fetch_add(1, Ordering::SeqCst);
+                self.counts.renewals.fetch_add(leases.len() as u64, Ordering::SeqCst);
+            }
+            Request::Watch => {
+                self.counts.watches.fetch_add(1, Ordering::SeqCst);
+            }
+            _ => {}
         }
-        answer
-    }
-
-    async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        self.counts.renew_calls.fetch_add(1, Ordering::SeqCst);
-        self.counts.renewals.fetch_add(leases.len() as u64, Ordering::SeqCst);
-        self.through(self.store.renew(leases)).await
-    }
-
-    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        self.through(self.store.release(name, lease)).await
-    }
-
-    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        self.through(self.store.disable(name, options)).await
-    }
-
-    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        self.through(self.store.enable(name)).await
-    }
-
-    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        self.through(self.store.get(name)).await
-    }
-
-    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        self.through(self.store.list(options)).await
-    }
-
-    async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
-        self.through(self.store.announce(presence, ttl)).await
-    }
-
-    async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        self.through(self.store.withdraw(instance)).await
-    }
-
-    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        self.through(self.store.instances()).await
-    }
-
-    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        self.through(self.store.prune(options)).await
-    }
-
-    async fn watch(&self) -> Result<HintStream> {
-        self.counts.watches.fetch_add(1, Ordering::SeqCst);
-        self.through(self.store.watch()).await
+        let is_acquire = matches!(request, Request::Acquire(..));
+        self.wait_until_open().await;
+        let reply = request.send_to(self.inner()).await;
+        self.wait_until_open().await;
+        if is_acquire {
+            let delay = Duration::from_millis(self.counts.grant_delay_ms.load(Ordering::SeqCst));
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+        }
+        reply
     }
 }

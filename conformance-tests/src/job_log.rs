@@ -1,11 +1,12 @@
 //! This log records what the jobs of several instances did in one election, and checks it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use leasehold_core::election::JobError;
 use leasehold_core::{Job, Leadership, StopReason};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 /// An entry is one thing that a job did.
@@ -108,7 +109,7 @@ impl JobLog {
     }
 
     fn broken(&self) -> MutexGuard<'_, Option<String>> {
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.broken.lock()
     }
 
     fn add(&self, entry: Entry) {

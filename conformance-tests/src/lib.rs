@@ -36,6 +36,8 @@
 //! delete a record directly in the datastore. A backend offers these as [`Probes`]. A case whose
 //! need is not met is reported as ignored, with the reason.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod backend;
 mod case;
 pub mod cases;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Measures, until it is dropped, how late tasks of this runtime run.
 pub(crate) struct StallMeter {
     longest: Arc<AtomicU64>,
-    measuring: JoinHandle<()>,
+    _measuring: AbortOnDropHandle<()>,
 }
 
 impl StallMeter {
@@ -28,18 +28,12 @@ impl StallMeter {
                 found.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Ordering::Relaxed);
             }
         });
-        Self { longest, measuring }
+        Self { longest, _measuring: AbortOnDropHandle::new(measuring) }
     }
 
     /// Returns the longest delay so far.
     pub(crate) fn longest(&self) -> Duration {
         Duration::from_micros(self.longest.load(Ordering::Relaxed))
-    }
-}
-
-impl Drop for StallMeter {
-    fn drop(&mut self) {
-        self.measuring.abort();
     }
 }
 

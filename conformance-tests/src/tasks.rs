@@ -5,19 +5,19 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Barrier;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::failure::{CaseResult, Failure, caught};
 
 /// This task ends when this value is dropped.
 #[derive(Debug)]
-pub struct Task<T>(JoinHandle<CaseResult<T>>);
+pub struct Task<T>(AbortOnDropHandle<CaseResult<T>>);
 
 /// Starts a task of a case.
 pub fn spawn<T: Send + 'static>(
     future: impl Future<Output = CaseResult<T>> + Send + 'static,
 ) -> Task<T> {
-    Task(tokio::spawn(caught(future)))
+    Task(AbortOnDropHandle::new(tokio::spawn(caught(future))))
 }
 
 impl<T> Task<T> {
@@ -25,14 +25,8 @@ impl<T> Task<T> {
     ///
     /// # Errors
     /// Returns its failure, or its panic as a failure.
-    pub async fn join(mut self) -> CaseResult<T> {
-        (&mut self.0).await?
-    }
-}
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+    pub async fn join(self) -> CaseResult<T> {
+        self.0.await?
     }
 }
 

@@ -1,9 +1,10 @@
 //! The overlap detector knows who could trust which lease from when until when.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leasehold_core::FencingToken;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::Taken;
 
@@ -41,7 +42,7 @@ impl Trace {
     }
 
     fn grants(&self) -> MutexGuard<'_, Vec<Trusted>> {
-        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+        self.grants.lock()
     }
 
     /// Notes a lease that is left to expire.

@@ -1,4 +1,4 @@
-//! An application's access to one store: who it is, and everything it makes from it.
+//! A client is an application's access to one store: it makes locks, elections and observers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::{
     Settings, SystemClock, Timing,
 };
 
-/// One application instance on one store.
+/// A client is one application instance on one store.
 ///
 /// It owns the holder's identity, one heartbeat and one watch, which all its locks, elections and
-/// observers share. Clones are cheap and of the same instance; one per process and store is
+/// observers share. A clone is cheap and is the same instance; one client per process and store is
 /// enough.
 ///
 /// # What a client promises
@@ -47,16 +47,16 @@ pub struct Client {
 }
 
 impl Client {
-    /// An instance with the default settings.
+    /// Creates an instance with the default settings.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), when the store grants no lease as short
-    /// as the default ttl.
+    /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the store grants no
+    /// lease as short as the default ttl.
     pub fn new(store: impl LockStore) -> Result<Self> {
         Self::builder(Arc::new(store)).build()
     }
 
-    /// An instance with settings of its own.
+    /// Starts building an instance with its own settings.
     pub fn builder(store: Arc<dyn LockStore>) -> ClientBuilder {
         ClientBuilder {
             store,
@@ -69,49 +69,49 @@ impl Client {
         }
     }
 
-    /// Who this instance is to others.
+    /// Returns the holder that other instances see for this one.
     #[must_use]
     pub fn holder(&self) -> &Holder {
         &self.engine.holder
     }
 
-    /// The store.
+    /// Returns the store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn LockStore> {
         self.engine.store.inner()
     }
 
-    /// The lock of that name.
+    /// Returns the lock of that name.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a name that cannot be one.
+    /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an invalid name.
     pub fn lock(&self, name: impl AsRef<str>) -> Result<Lock> {
         Ok(Lock::new(self.engine.clone(), LockName::new(name)?, self.timing.clone()))
     }
 
-    /// The election of that name's leader.
+    /// Returns the election of that name's leader.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a name that cannot be one.
+    /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an invalid name.
     pub fn election(&self, name: impl AsRef<str>) -> Result<Election> {
         Ok(Election::new(self.engine.clone(), LockName::new(name)?, self.timing.clone()))
     }
 
-    /// Who leads that name, as it changes, without campaigning.
+    /// Returns a stream of the name's leader as it changes, without campaigning.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a name that cannot be one.
+    /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an invalid name.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// This panics outside of a tokio runtime.
     pub fn observe(&self, name: impl AsRef<str>) -> Result<Observations> {
         Ok(observer::observe(self.engine.clone(), LockName::new(name)?, self.timing.clone()))
     }
 
-    /// Keeps the name from being granted until it is enabled; its leader stops in order.
+    /// Disables the name: it is not granted until it is enabled, and its leader stops cleanly.
     ///
     /// # Errors
-    /// For a name or a reason that cannot be one, and what the store reports.
+    /// This fails for an invalid name or reason, and with the store's error.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
@@ -127,10 +127,10 @@ impl Client {
         self.engine.store.disable(&name, &options, self.timing.call_limit()).await
     }
 
-    /// Lets the name be granted again.
+    /// Enables the name, so that it can be granted again.
     ///
     /// # Errors
-    /// For a name that cannot be one, and what the store reports.
+    /// This fails for an invalid name, and with the store's error.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
@@ -139,32 +139,31 @@ impl Client {
         self.engine.store.enable(&name, self.timing.call_limit()).await
     }
 
-    /// Has the leader of that name step down in order, so that the lead moves on to another
-    /// candidate that is awake.
+    /// Asks the leader of that name to step down cleanly, so that another candidate takes over.
     ///
-    /// It is a [`disable`](Self::disable), which marks the lease in force as ending, followed at
-    /// once by an [`enable`](Self::enable), which does not undo that. Whoever holds the lease when
-    /// the disable arrives stops with that reason. It campaigns again half a second after it has
-    /// stopped (or a poll interval, if that is less), so that others hear of it before; where none
+    /// This is a [`disable`](Self::disable), which marks the lease in force as ending, followed at
+    /// once by an [`enable`](Self::enable), which does not undo that. The holder at the time of the
+    /// disable stops with that reason. It campaigns again half a second after it has stopped (or a
+    /// poll interval, if that is less), so that other candidates notice first; if none of them
     /// takes the lead by then, it leads again.
     ///
-    /// A name that is disabled already is left as it is: its holder stops anyway.
+    /// A name that is already disabled is not changed: its holder is already stopping.
     ///
     /// # What may remain
-    /// Between the two store, for a round trip, the name is disabled. When this process dies then,
-    /// or the store becomes unreachable for longer than the retries last, the name stays disabled
-    /// with that reason until somebody enables it. Another's disable that falls between the two is
-    /// answered with this one's reason, and undone.
+    /// The name is disabled for the round trip between the two calls. If this process dies then, or
+    /// the store stays unreachable for longer than the retries last, the name stays disabled with
+    /// that reason until somebody enables it. If another client disables the name between the two
+    /// calls, that disable gets this one's reason and is undone.
     ///
     /// # Cancel safety
-    /// Once begun it goes on by itself when the future is dropped.
+    /// Once begun, the call continues in the background if the future is dropped.
     ///
     /// # Errors
-    /// For a name or a reason that cannot be one, and what the store reports. The message says so
-    /// when the name may have been left disabled.
+    /// This fails for an invalid name or reason, and with the store's error. The message says so if
+    /// the name may have been left disabled.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// This panics outside of a tokio runtime.
     pub async fn resign(
         &self,
         name: impl AsRef<str>,
@@ -175,14 +174,14 @@ impl Client {
         let client = self.clone();
         let task = tokio::spawn(async move { client.disable_and_enable(&name, &reason).await });
         task.await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::OutcomeUnknown, "the runtime shut down meanwhile")
+            Err(Error::new(ErrorKind::OutcomeUnknown, "the runtime shut down during the call")
                 .during("resign")
-                .with_fix("look whether the lock is left disabled"))
+                .with_fix("check whether the lock was left disabled"))
         })
     }
 
     async fn disable_and_enable(&self, name: &LockName, reason: &Reason) -> Result<ResignOutcome> {
-        /// An enable that did not arrive leaves the name disabled, so it is worth some patience.
+        /// An enable that does not arrive leaves the name disabled, so it is tried several times.
         const ATTEMPTS: u32 = 4;
         const PAUSE: Duration = Duration::from_millis(250);
 
@@ -194,7 +193,7 @@ impl Client {
         if let DisableOutcome::AlreadyDisabled(disabled) = self
             .disable(name, reason)
             .await
-            .map_err(|error| error.with_fix("look whether the lock is left disabled"))?
+            .map_err(|error| error.with_fix("check whether the lock was left disabled"))?
         {
             return Ok(ResignOutcome::Disabled(disabled));
         }
@@ -209,17 +208,18 @@ impl Client {
                 }
                 Err(error) => {
                     return Err(error.with_fix(
-                        "the leader steps down, but the lock is left disabled: enable it",
+                        "the leader will step down, but enabling the lock again failed: \
+                         enable it by hand",
                     ));
                 }
             }
         }
     }
 
-    /// What the store knows of a name.
+    /// Reads the store's record of a name.
     ///
     /// # Errors
-    /// For a name that cannot be one, and what the store reports.
+    /// This fails for an invalid name, and with the store's error.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
@@ -229,11 +229,11 @@ impl Client {
         Ok(record.unwrap_or_else(|| LockRecord::unused(name)))
     }
 
-    /// The instances that campaign in elections on this store, as they have made themselves known;
-    /// one that died is known until its record runs out, a ttl after its last heartbeat.
+    /// Reads the instances that campaign in elections on this store. An instance that died stays
+    /// listed until its record expires, a ttl after its last heartbeat.
     ///
     /// # Errors
-    /// What the store reports.
+    /// This fails with the store's error.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
@@ -241,10 +241,10 @@ impl Client {
         self.engine.store.instances(self.timing.call_limit()).await
     }
 
-    /// What the store knows of every name.
+    /// Reads the store's records of all names.
     ///
     /// # Errors
-    /// What the store reports.
+    /// This fails with the store's error.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
@@ -252,10 +252,10 @@ impl Client {
         self.engine.store.list(self.timing.call_limit()).await
     }
 
-    /// What the store knows of one page of names.
+    /// Reads the store's records of one page of names.
     ///
     /// # Errors
-    /// What the store reports.
+    /// This fails with the store's error.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
@@ -264,18 +264,18 @@ impl Client {
     }
 }
 
-/// What became of a [`Client::resign`].
+/// The outcome says what a [`Client::resign`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResignOutcome {
-    /// The lease in force is marked as ending; it was this holder's a moment before.
+    /// The lease in force is marked as ending; this holder had it a moment before.
     Resigning(Holder),
     /// Nobody held the name, and nothing changed.
     NotHeld,
-    /// The name was disabled already, so that its holder stops anyway; nothing changed.
+    /// The name was already disabled, so its holder is already stopping; nothing changed.
     Disabled(Disablement),
 }
 
-/// Makes a [`Client`].
+/// Builds a [`Client`].
 #[derive(Debug)]
 pub struct ClientBuilder {
     store: Arc<dyn LockStore>,
@@ -288,19 +288,19 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// What the application calls this instance, such as `10.0.0.7:8080`.
+    /// Sets the application's label for this instance, such as `10.0.0.7:8080`.
     #[must_use]
     pub fn label(self, label: impl Into<String>) -> Self {
         Self { holder: self.holder.with_label(label), ..self }
     }
 
-    /// Who this instance is, instead of [`Holder::current`].
+    /// Sets the holder that this instance is, instead of [`Holder::current`].
     #[must_use]
     pub fn holder(self, holder: Holder) -> Self {
         Self { holder, ..self }
     }
 
-    /// The settings of every lock and election that has none of its own.
+    /// Sets the settings of every lock and election that does not have its own.
     #[must_use]
     pub fn settings(self, settings: Settings) -> Self {
         Self { settings, ..self }
@@ -310,44 +310,44 @@ impl ClientBuilder {
     /// waiters notice a change at their next [poll](Settings::poll_interval), and a disabled holder
     /// at its next heartbeat.
     ///
-    /// Turn hints off where a watch is not available or does harm, such as behind a connection
+    /// Turn hints off where a watch is not available or causes problems, such as with a connection
     /// pooler that shares sessions among clients.
     #[must_use]
     pub fn hints(self, hints: bool) -> Self {
         Self { hints, ..self }
     }
 
-    /// Sets another clock than the machine's, for tests. Unless that clock [says
+    /// Sets a clock other than the machine's, for tests. Unless that clock [says
     /// otherwise](Clock::is_real_time), heartbeats and elections then run in the caller's runtime.
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
-    /// Draws jitter from this seed, for tests.
+    /// Sets the seed of the jitter, for tests.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }
     }
 
-    /// Draws lease ids from this seed too, so that a simulation can be repeated. Two clients with
-    /// one such seed would take each other's leases for their own.
+    /// Derives lease ids from the seed too, so that a simulation can be repeated. Two clients with
+    /// the same seed would take each other's leases for their own.
     #[doc(hidden)]
     #[must_use]
     pub fn deterministic(self, seed: u64) -> Self {
         Self { deterministic: true, ..self.seed(seed) }
     }
 
-    /// The client.
+    /// Builds the client.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), when the settings contradict each other
-    /// or the store, or the label cannot be one.
+    /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the settings contradict
+    /// each other or the store, or if the label is invalid.
     pub fn build(self) -> Result<Client> {
         const MAX_LABEL_BYTES: usize = 255;
         let label = self.holder.label.as_deref().unwrap_or_default();
         if label.len() > MAX_LABEL_BYTES || label.contains('\0') {
-            return Err(Error::invalid(format!("{label:?} is no label"))
+            return Err(Error::invalid(format!("invalid label {label:?}"))
                 .with_fix(format!("use at most {MAX_LABEL_BYTES} bytes without NUL")));
         }
         let timing = self.settings.resolve(&self.store.capabilities())?;

@@ -1,4 +1,4 @@
-//! The clock that leases are trusted by: monotonic, and counting the time a machine sleeps.
+//! Leases are trusted by a monotonic clock that counts the time for which a machine sleeps.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use futures_util::future::BoxFuture;
 
 use crate::Moment;
 
-/// A monotonic clock that also counts the time for which the machine is suspended.
+/// A clock is monotonic and also counts the time for which the machine is suspended.
 ///
-/// A lease runs out on the store's clock while a laptop sleeps or a virtual machine is frozen, so
-/// a clock that stands still meanwhile would trust it for too long.
+/// A lease expires on the store's clock while a laptop sleeps or a virtual machine is frozen. A
+/// clock that stops during that time would trust the lease for too long.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The present moment; never earlier than one it gave before.
+    /// Returns the present moment, which is never earlier than one returned before.
     fn now(&self) -> Moment;
 
-    /// Returns at that moment or soon after, never before.
+    /// Waits until that moment: it returns then or soon after, never before.
     ///
     /// Dropping the future is safe.
     fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()>;
@@ -30,18 +30,18 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// The machine's clock: `CLOCK_BOOTTIME` on Linux and Android, where its origin is the machine's
-/// start, the same for all processes.
+/// This is the machine's clock: `CLOCK_BOOTTIME` on Linux and Android, where its origin is the
+/// machine's start, the same for all processes.
 ///
-/// macOS's `CLOCK_MONOTONIC` and Windows's performance counter count suspend as well and are used
-/// there. Other Unix systems have no such clock: there `CLOCK_MONOTONIC` serves, and suspend is
-/// not counted.
+/// On macOS it is `CLOCK_MONOTONIC` and on Windows the performance counter, which count suspended
+/// time too. Other Unix systems have no such clock: there it is `CLOCK_MONOTONIC`, and suspended
+/// time is not counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl SystemClock {
-    /// Timers stand still while the machine is suspended, so a sleep looks at the clock this often
-    /// and is late by no more than this after a resume.
+    /// Timers stop while the machine is suspended, so a sleep reads the clock this often and is
+    /// late by at most this much after a resume.
     const MAX_SLEEP: Duration = Duration::from_secs(1);
 
     #[cfg(unix)]
@@ -90,14 +90,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// tokio's clock, for tests under paused time: it advances when every task is idle.
+/// This is tokio's clock, for tests under paused time: it advances when every task is idle.
 #[derive(Clone, Copy, Debug)]
 pub struct TokioClock {
     origin: tokio::time::Instant,
 }
 
 impl TokioClock {
-    /// A clock whose origin is now.
+    /// Creates a clock whose origin is now.
     #[must_use]
     #[allow(clippy::new_without_default, reason = "it reads the time")]
     pub fn new() -> Self {

@@ -1,31 +1,31 @@
-//! The one error type: a kind to decide by, and a message for the person who reads it at night.
+//! There is one error type: it has a kind for the program and a message for the operator.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-/// The result of everything in Leasehold that can fail.
+/// All of Leasehold's fallible functions return this result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, as far as a caller can act on it.
+/// The kind of an error says what a caller can do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A write may or may not have happened: its answer was lost, cut off, or too late.
+    /// A write may or may not have happened: its reply was lost, cut off or too late.
     ///
-    /// Never read this as "it failed". A retried acquire with the same lease id is safe.
+    /// Never treat this as a failure. A retried acquire with the same lease id is safe.
     OutcomeUnknown,
     /// The store could not be reached or was too busy, and nothing was written.
     Unavailable,
-    /// The caller's input cannot be right: a name, a setting, a URL. Nothing was written.
+    /// The caller's input is invalid: a name, a setting or a URL. Nothing was written.
     Invalid,
-    /// The store or this build cannot do what was asked.
+    /// The store or this build does not support the operation.
     Unsupported,
-    /// The store refused: a missing right, a wrong password, a file that cannot be written.
+    /// Access was denied: a privilege is missing, a password is wrong or a file is not writable.
     Denied,
-    /// What the store holds is not what Leasehold wrote there.
+    /// The store contains data that Leasehold did not write.
     Corrupt,
-    /// A lock was not had within the time the caller gave.
+    /// A lock was not acquired within the caller's time limit.
     TimedOut,
 }
 
@@ -49,10 +49,10 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// What failed, on which store and lock, and what to do about it.
+/// An error says what failed, on which store and lock, and what to do about it.
 ///
-/// `Display` prints this level alone; what caused it is behind [`source`](StdError::source).
-/// Errors are cheap to clone: one failed heartbeat is reported to every lease that was in it.
+/// `Display` prints this level alone; [`source`](StdError::source) returns the cause. Errors are
+/// cheap to clone: one failed heartbeat is reported to every lease in it.
 ///
 /// ```
 /// use leasehold_core::{Error, ErrorKind, LockName};
@@ -85,7 +85,7 @@ struct Repr {
 }
 
 impl Error {
-    /// An error of that kind. The message is lower case and has no full stop.
+    /// Creates an error of that kind. The message is lower case and has no full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Arc::new(Repr {
             kind,
@@ -98,7 +98,7 @@ impl Error {
         }))
     }
 
-    /// Short for [`ErrorKind::Invalid`].
+    /// Creates an error of the kind [`ErrorKind::Invalid`].
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, message)
     }
@@ -127,13 +127,13 @@ impl Error {
         })
     }
 
-    /// Says what the reader can do about it.
+    /// Adds what the reader can do about the error.
     #[must_use]
     pub fn with_fix(self, fix: impl Into<String>) -> Self {
         self.edit(|repr| repr.fix = Some(fix.into()))
     }
 
-    /// Keeps the cause.
+    /// Adds the cause, which [`source`](StdError::source) returns.
     #[must_use]
     pub fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.edit(|repr| repr.source = Some(Arc::new(source)))
@@ -144,48 +144,48 @@ impl Error {
         self
     }
 
-    /// What to decide by.
+    /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The operation that failed, if it is named.
+    /// Returns the operation that failed, if it is named.
     pub(crate) fn operation(&self) -> Option<&'static str> {
         self.0.operation
     }
 
-    /// A write may or may not have happened.
+    /// Returns whether a write may or may not have happened.
     #[must_use]
     pub fn is_outcome_unknown(&self) -> bool {
         self.kind() == ErrorKind::OutcomeUnknown
     }
 
-    /// The store could not be reached, and nothing was written.
+    /// Returns whether the store could not be reached and nothing was written.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         self.kind() == ErrorKind::Unavailable
     }
 
-    /// The caller's input was refused.
+    /// Returns whether the caller's input was refused.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
         self.kind() == ErrorKind::Invalid
     }
 
-    /// The store or this build cannot do it.
+    /// Returns whether the store or this build does not support the operation.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
         self.kind() == ErrorKind::Unsupported
     }
 
-    /// A lock was not had in time.
+    /// Returns whether a lock was not acquired in time.
     #[must_use]
     pub fn is_timed_out(&self) -> bool {
         self.kind() == ErrorKind::TimedOut
     }
 
-    /// The same call may succeed later, with nothing changed by the caller.
+    /// Returns whether the same call may succeed later without a change by the caller.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(

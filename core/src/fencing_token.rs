@@ -1,4 +1,4 @@
-//! The number of a grant, which fences off the holders before it.
+//! A fencing token is the number of a grant; it lets a resource refuse earlier holders.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind, Result};
 
-/// The number of a grant: of one name, every later grant's is larger.
+/// A fencing token is the number of a grant: every later grant of the same name has a larger one.
 ///
-/// Hand it to whatever the lock protects, and let that refuse a token smaller than one it has
-/// seen: this alone keeps a holder that was paused, and woke too late, from doing damage.
+/// Pass it to the resource that the lock protects, and refuse there any token smaller than one seen
+/// before. Only this keeps a holder that was paused, and woke too late, from doing damage.
 /// (Kleppmann, *How to do distributed locking*, 2016.)
 ///
 /// Tokens stay below 2⁵³, so that Lua, JavaScript and JSON carry them exactly.
@@ -18,23 +18,24 @@ use crate::{Error, ErrorKind, Result};
 pub struct FencingToken(u64);
 
 impl FencingToken {
-    /// The first number that is no token any more.
+    /// Every token is below this number.
     pub const LIMIT: u64 = 1 << 53;
 
-    /// The token that a store kept.
+    /// Creates the token from the number that a store kept.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`], when the number is 0 or not below [`LIMIT`](Self::LIMIT).
+    /// This fails with [`ErrorKind::Corrupt`] if the number is 0 or not below
+    /// [`LIMIT`](Self::LIMIT).
     pub fn new(number: u64) -> Result<Self> {
         if (1..Self::LIMIT).contains(&number) {
             Ok(Self(number))
         } else {
-            Err(Error::new(ErrorKind::Corrupt, format!("{number} is no fencing token"))
+            Err(Error::new(ErrorKind::Corrupt, format!("{number} is not a valid fencing token"))
                 .with_fix("tokens are at least 1 and below 2^53"))
         }
     }
 
-    /// The number, to hand to what the lock protects.
+    /// Returns the number, to pass to the resource that the lock protects.
     #[must_use]
     pub fn get(self) -> u64 {
         self.0
@@ -56,7 +57,7 @@ impl From<FencingToken> for u64 {
 }
 
 impl From<FencingToken> for i64 {
-    /// For databases whose integers are signed; exact, since tokens are below 2⁵³.
+    /// Converts for databases whose integers are signed; exact, because tokens are below 2⁵³.
     fn from(token: FencingToken) -> Self {
         token.0.cast_signed()
     }
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_read_from_json_are_checked_too() {
+    fn tokens_from_json_are_validated() {
         for (json, is_token) in [("7", true), ("0", false), ("9007199254740992", false)] {
             assert_eq!(serde_json::from_str::<FencingToken>(json).is_ok(), is_token, "{json}");
         }

@@ -1,4 +1,4 @@
-//! Who holds a lock.
+//! A holder identifies the instance that holds a lock.
 
 use std::fmt;
 
@@ -7,30 +7,30 @@ use uuid::Uuid;
 
 use crate::id::new_id;
 
-/// Who holds a lock, for people to read: nothing is decided by it.
+/// A holder describes the instance that holds a lock, for people: nothing is decided by it.
 ///
-/// What proves a holder's right is its [`LeaseId`](crate::LeaseId).
+/// The proof that an instance holds the lock is its [`LeaseId`](crate::LeaseId).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Holder {
-    /// This instance of the application, new at every start.
+    /// The id of the application's instance is new at every start.
     pub instance: Uuid,
-    /// The host's name; empty where it cannot be told.
+    /// The host's name is empty if it cannot be determined.
     pub host: String,
-    /// The process on that host.
+    /// The process id on that host.
     pub pid: u32,
-    /// What the application calls this instance, such as `10.0.0.7:8080`.
+    /// The application's label for this instance, such as `10.0.0.7:8080`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
 }
 
 impl Holder {
-    /// This process on this host, under a new instance id.
+    /// Returns this process on this host, with a new instance id.
     #[must_use]
     pub fn current() -> Self {
         Self { instance: new_id(), host: host_name(), pid: std::process::id(), label: None }
     }
 
-    /// With the application's own name for this instance.
+    /// Sets the application's label for this instance.
     #[must_use]
     pub fn with_label(self, label: impl Into<String>) -> Self {
         Self { label: Some(label.into()), ..self }
@@ -38,7 +38,7 @@ impl Holder {
 }
 
 impl fmt::Display for Holder {
-    /// `label (host pid 4711)`, or `host pid 4711` without a label.
+    /// Writes `label (host pid 4711)`, or `host pid 4711` without a label.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, pid, label, .. } = self;
         match label {

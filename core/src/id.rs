@@ -1,4 +1,4 @@
-//! Ids that sort by the time when they were created.
+//! The ids of this crate sort by the time at which they were created.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,8 +9,9 @@ pub(crate) fn new_id() -> Uuid {
     id_at(SystemTime::now())
 }
 
-/// `Uuid::now_v7` panics while the calendar clock is before 1970, as on a board without a battery.
-/// Such ids sort as the oldest; their random part keeps them apart.
+/// Returns a UUIDv7 of that time. `Uuid::now_v7` panics while the calendar clock is before 1970, as
+/// on a board without a battery; here such ids sort as the oldest, and their random part makes them
+/// unique.
 fn id_at(now: SystemTime) -> Uuid {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     Uuid::new_v7(Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos()))
@@ -23,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_before_1970_makes_ids_that_differ() {
+    fn ids_differ_when_the_clock_is_before_1970() {
         let early = UNIX_EPOCH - Duration::from_secs(60);
         let [first, second] = [early; 2].map(id_at);
         assert_ne!(first, second);

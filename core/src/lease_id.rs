@@ -1,4 +1,4 @@
-//! The id of an acquisition attempt and its lease.
+//! A lease id identifies an acquisition attempt and its lease.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,29 +9,29 @@ use uuid::Uuid;
 use crate::id::new_id;
 use crate::{Error, ErrorKind, Result};
 
-/// The id of one acquisition attempt, and of the lease if it is granted (a UUIDv7).
+/// A lease id identifies one acquisition attempt, and the lease if it is granted (a UUIDv7).
 ///
-/// It is the holder's secret proof: renew and release touch only the lease of that id. A retry of
-/// the same attempt carries the same id and gets the same grant.
+/// It is the holder's secret proof: renew and release change only the lease of that id. A retry of
+/// the same attempt has the same id and gets the same grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LeaseId(Uuid);
 
 impl LeaseId {
-    /// A new id, for a new attempt.
+    /// Creates a new id, for a new attempt.
     #[must_use]
     #[allow(clippy::new_without_default, reason = "two calls differ, which no default should")]
     pub fn new() -> Self {
         Self(new_id())
     }
 
-    /// The id that a store kept.
+    /// Creates the id from the UUID that a store kept.
     #[must_use]
     pub fn from_uuid(uuid: Uuid) -> Self {
         Self(uuid)
     }
 
-    /// The id for a store to keep.
+    /// Returns the UUID, for a store to keep.
     #[must_use]
     pub fn as_uuid(self) -> Uuid {
         self.0
@@ -47,10 +47,10 @@ impl fmt::Display for LeaseId {
 impl FromStr for LeaseId {
     type Err = Error;
 
-    /// Reads what `Display` writes. UUIDs have other forms, but stores compare ids as text: one in
-    /// another form would be found to be held here, and not there.
+    /// Parses the form that `Display` writes. UUIDs have other forms, but stores compare ids as
+    /// text: an id in another form would match in one store and not in another.
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::new(ErrorKind::Corrupt, format!("{text:?} is no lease id"));
+        let wrong = || Error::new(ErrorKind::Corrupt, format!("{text:?} is not a valid lease id"));
         let id = Uuid::parse_str(text).map(Self).map_err(|error| wrong().with_source(error))?;
         if id.to_string() == text { Ok(id) } else { Err(wrong()) }
     }

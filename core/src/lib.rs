@@ -1,13 +1,15 @@
-//! Leasehold's contract and engine; applications depend on the crate `leasehold`, which has all of
-//! it and the datastores.
+//! This crate has Leasehold's store contract and its engine. Applications depend on the crate
+//! `leasehold`, which re-exports all of it and adds the datastores.
 //!
-//! Two halves meet in [`LockStore`]. Below it, a datastore decides each call in one atomic
-//! operation, by its own clock. Above it, a [`Client`] does what takes time: it waits for
+//! The trait [`LockStore`] separates two halves. Below it, a datastore decides each call in one
+//! atomic operation, by its own clock. Above it, a [`Client`] does what takes time: it waits for
 //! [`Lock`]s and campaigns in [`Election`]s, renews what it holds in one shared heartbeat, and
 //! stops trusting a lease before the store can grant it to another.
 //!
-//! The rules of the upper half are pure: [`lease::machine`] decides what to do about a lease for
+//! The rules of the upper half are pure: [`lease::machine`] decides what to do about a lease at
 //! each event, and [`election::machine`] about a job. Neither does I/O or reads a clock.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
 mod clock;
@@ -44,6 +46,7 @@ pub use moment::Moment;
 pub use name::{LockName, Namespace, Reason};
 pub use observer::{Leader, Observation, Observations};
 pub use settings::{Settings, Timing};
+pub use store::intercept;
 pub use store::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, Disablement,
     EnableOutcome, Grant, Held, Hint, HintStream, InstanceRecord, LeaseRecord, ListOptions,

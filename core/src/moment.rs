@@ -1,42 +1,43 @@
-//! An instant on the clock that leases are trusted by.
+//! A moment is an instant on the clock that leases are trusted by.
 
 use std::fmt;
 use std::ops::Add;
 use std::time::Duration;
 
-/// An instant on a [`Clock`](crate::Clock); instants of different clocks do not compare.
+/// A moment is an instant on a [`Clock`](crate::Clock). Moments of different clocks must not be
+/// compared.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
 impl Moment {
-    /// The clock's origin, before every other moment.
+    /// The origin of the clock is before every other moment.
     pub const ORIGIN: Self = Self(0);
 
-    /// The moment that long after the clock's origin.
+    /// Returns the moment that long after the clock's origin.
     #[must_use]
     pub fn from_origin(elapsed: Duration) -> Self {
         Self(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// The moment that many seconds after the clock's origin.
+    /// Returns the moment that many seconds after the clock's origin.
     #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds.saturating_mul(1_000_000_000))
     }
 
-    /// How long after the clock's origin this is.
+    /// Returns the time from the clock's origin to this moment.
     #[must_use]
     pub fn since_origin(self) -> Duration {
         Duration::from_nanos(self.0)
     }
 
-    /// The time from `earlier` to this moment; zero when `earlier` is later.
+    /// Returns the time from `earlier` to this moment, or zero if `earlier` is later.
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// That much earlier, or the origin.
+    /// Returns the moment that much earlier, but not before the origin.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
@@ -46,7 +47,7 @@ impl Moment {
 impl Add<Duration> for Moment {
     type Output = Self;
 
-    /// That much later, or the last moment there is (584 years on).
+    /// Returns the moment that much later, but not after the last one (584 years after the origin).
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
     }

@@ -1,4 +1,4 @@
-//! Text that reaches a store: lock names, reasons, namespaces. Checked once, here.
+//! Lock names, reasons and namespaces reach a store as text; they are validated once, here.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -12,16 +12,16 @@ use crate::{Error, Result};
 fn check_text(what: &str, text: &str, max_bytes: usize) -> Result<()> {
     if text.is_empty() {
         return Err(Error::invalid(format!("{what} is empty"))
-            .with_fix(format!("give one of 1 to {max_bytes} bytes")));
+            .with_fix(format!("use 1 to {max_bytes} bytes")));
     }
     if text.len() > max_bytes {
         return Err(Error::invalid(format!(
-            "{what} is {} bytes long, {max_bytes} are allowed",
+            "{what} is {} bytes long; the limit is {max_bytes}",
             text.len()
         )));
     }
     if let Some(at) = text.find('\0') {
-        return Err(Error::invalid(format!("{what} has a NUL character at byte {at}")));
+        return Err(Error::invalid(format!("{what} contains a NUL character at byte {at}")));
     }
     Ok(())
 }
@@ -29,20 +29,21 @@ fn check_text(what: &str, text: &str, max_bytes: usize) -> Result<()> {
 macro_rules! checked_text {
     ($type:ident, $what:literal, $max:expr) => {
         impl $type {
-            /// The longest that is accepted, in bytes of UTF-8.
+            /// The longest accepted text, in bytes of UTF-8.
             pub const MAX_BYTES: usize = $max;
 
-            /// Checks the text: not empty, not too long, without NUL.
+            /// Creates the value if the text is not empty, not too long and without NUL.
             ///
             /// # Errors
-            /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), saying which rule it breaks.
+            /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); the message names
+            /// the rule.
             pub fn new(text: impl AsRef<str>) -> Result<Self> {
                 let text = text.as_ref();
                 check_text($what, text, Self::MAX_BYTES)?;
                 Ok(Self(Arc::from(text)))
             }
 
-            /// The text as given.
+            /// Returns the text as given.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -91,7 +92,7 @@ macro_rules! checked_text {
     };
 }
 
-/// The name of a lock: 1 to 255 bytes of UTF-8 without NUL, compared byte for byte everywhere.
+/// A lock name is 1 to 255 bytes of UTF-8 without NUL, compared byte for byte everywhere.
 ///
 /// `a`, `A`, `a ` and the two spellings of `á` are different locks on every store.
 ///
@@ -116,29 +117,30 @@ impl Borrow<str> for LockName {
     }
 }
 
-/// Why an operator disabled a name: 1 to 1024 bytes of UTF-8 without NUL, for people to read.
+/// A reason says why a name is disabled, for people: 1 to 1024 bytes of UTF-8 without NUL.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(Arc<str>);
 
 checked_text!(Reason, "the reason", 1024);
 
-/// The namespace of an application's locks in a store that it may share with others.
+/// A namespace separates an application's locks in a store that applications share.
 ///
-/// It becomes part of a table's, key's or collection's name, so it is 1 to 32 of `a-z`, `0-9` and
+/// It becomes part of the name of a table, key or collection, so it is 1 to 32 of `a-z`, `0-9` and
 /// `_`, starting with a letter.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Namespace(Arc<str>);
 
 impl Namespace {
-    /// The longest that is accepted.
+    /// The longest accepted namespace, in bytes.
     pub const MAX_BYTES: usize = 32;
 
-    /// Checks the text.
+    /// Creates the namespace if the text is valid.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), with what is accepted.
+    /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); the message says what is
+    /// accepted.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref();
         let first_ok = text.starts_with(|c: char| c.is_ascii_lowercase());
@@ -147,12 +149,12 @@ impl Namespace {
         if first_ok && rest_ok && text.len() <= Self::MAX_BYTES {
             Ok(Self(Arc::from(text)))
         } else {
-            Err(Error::invalid(format!("{text:?} is no namespace"))
+            Err(Error::invalid(format!("invalid namespace {text:?}"))
                 .with_fix("use 1 to 32 of a-z, 0-9 and _, starting with a letter"))
         }
     }
 
-    /// The text as given.
+    /// Returns the text as given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -160,7 +162,7 @@ impl Namespace {
 }
 
 impl Default for Namespace {
-    /// `leasehold`.
+    /// Returns the namespace `leasehold`.
     fn default() -> Self {
         Self(Arc::from("leasehold"))
     }
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn names_read_from_json_are_checked_too() {
+    fn names_from_json_are_validated() {
         assert!(serde_json::from_str::<LockName>("\"\"").is_err());
         assert_eq!(serde_json::from_str::<LockName>("\"a\"").unwrap().as_str(), "a");
     }

@@ -1,4 +1,4 @@
-//! Who leads, for those who do not campaign.
+//! An observer follows who leads a name without campaigning.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,27 +10,27 @@ use futures_util::stream;
 use crate::engine::{Engine, Subscription};
 use crate::{Disablement, FencingToken, Holder, LockName, LockRecord, Result, Timing};
 
-/// Who leads a name, as of a moment ago.
+/// An observation says who led a name a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// Who holds the name, if anybody does.
+    /// The holder of the name; `None` if nobody holds it.
     pub leader: Option<Leader>,
-    /// Set while an operator keeps the name from being granted.
+    /// The name is disabled if this is set.
     pub disabled: Option<Disablement>,
 }
 
-/// Who holds a name.
+/// A leader is the holder of a name, and its term.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leader {
-    /// The instance.
+    /// The instance that leads.
     pub holder: Holder,
-    /// The term.
+    /// The fencing token of the leader's term.
     pub token: FencingToken,
 }
 
-/// A stream of [`Observation`]s, one for each change; it never ends.
+/// This stream yields an [`Observation`] for each change and never ends.
 ///
-/// An error is an item too, and the stream goes on after it. Dropping it is safe at any time.
+/// An error is an item too, and the stream continues after it. It can be dropped at any time.
 pub type Observations = Pin<Box<dyn Stream<Item = Result<Observation>> + Send>>;
 
 struct Observer {
@@ -39,12 +39,12 @@ struct Observer {
     timing: Timing,
     hints: Subscription,
     last: Option<Observation>,
-    /// Until when not to look again, unless a hint comes.
+    /// The observer waits this long for a hint before the next read.
     pause: Duration,
     polls_without_leader: u32,
 }
 
-/// Called within a runtime.
+/// Starts to observe the name. This must be called within a runtime.
 pub(crate) fn observe(engine: Arc<Engine>, name: LockName, timing: Timing) -> Observations {
     let observer = Observer {
         hints: engine.hint_dispatcher.subscribe(name.clone()),
@@ -100,7 +100,8 @@ impl Observer {
         }
     }
 
-    /// Grants are not hinted at, so a vacant name is looked at again soon, then less and less.
+    /// Returns how long to wait for a hint. Grants cause no hints, so a vacant name is read again
+    /// soon, and then less and less often.
     fn next_pause(&mut self, record: &LockRecord) -> Duration {
         let poll = self.timing.poll_interval;
         match (&record.lease, &record.disabled) {
@@ -121,7 +122,7 @@ impl Observer {
 }
 
 impl Observation {
-    /// Whether both tell of the same state; for how long it has been so does not count.
+    /// Returns whether both describe the same state, regardless of how long it has lasted.
     fn is_same_state(&self, other: &Self) -> bool {
         fn disabled(observation: &Observation) -> Option<(&crate::Reason, &Option<String>)> {
             observation.disabled.as_ref().map(|disabled| (&disabled.reason, &disabled.by))

@@ -1,14 +1,15 @@
-//! The settings of locks and elections: one knob, consistent defaults, no contradictions.
+//! Locks and elections share one set of settings, whose defaults all follow from the ttl.
 
 use std::time::Duration;
 
 use crate::{Capabilities, Error, Result, check_ttl};
 
-/// The first pause after a failure is not longer than this, however long the ttl is: a store that
-/// failed for a moment must not leave a name without a leader for minutes.
+/// The first pause after a failure is at most this long, whatever the ttl is: a store that failed
+/// for a moment must not leave a name without a leader for minutes.
 const MAX_FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
-/// How leases are taken, kept and given up. Every default follows from [`ttl`](Self::ttl).
+/// The settings say how leases are acquired, renewed and released. Every default follows from
+/// [`ttl`](Self::ttl).
 ///
 /// | setting | default | at 15 s |
 /// |---|---|---|
@@ -21,8 +22,8 @@ const MAX_FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// | `poll_interval` | ttl / 3 | 5 s |
 /// | `start_delay` | 0 | 0 |
 ///
-/// Impossible combinations are refused when a lock or an election is made, with the values and a
-/// fix in the message.
+/// Impossible combinations are refused when a lock or an election is created; the message has the
+/// values and a fix.
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,86 +62,88 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The defaults.
+    /// Creates settings with every default.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How long a lease lasts without a renewal: after a crash, the name is free that much later.
+    /// Sets how long a lease lasts without a renewal: after a crash, the name is free that much
+    /// later.
     #[must_use]
     pub fn ttl(self, ttl: Duration) -> Self {
         Self { ttl, ..self }
     }
 
-    /// How much earlier than the store the holder stops trusting its lease.
+    /// Sets how much earlier than the store the holder stops trusting its lease.
     ///
-    /// It covers what the two clocks may drift apart during one ttl, and the time that killing a
-    /// job takes.
+    /// The margin covers the drift between the two clocks during one ttl, and the time that killing
+    /// a job takes.
     #[must_use]
     pub fn margin(self, margin: Duration) -> Self {
         Self { margin: Some(margin), ..self }
     }
 
-    /// How long a job's `stop` may take before its tasks are aborted.
+    /// Sets how long a job's `stop` may take before its tasks are aborted.
     #[must_use]
     pub fn stop_grace(self, grace: Duration) -> Self {
         Self { stop_grace: Some(grace), ..self }
     }
 
-    /// For how long after its last good heartbeat a leader bears with failing ones before it
+    /// Sets how long heartbeats may fail, counted from the last successful one, before the leader
     /// steps down (the original's `tolerance`).
     ///
-    /// What remains of the ttl then is for stopping: tolerance + stop grace + margin ≤ ttl.
+    /// The rest of the ttl is for stopping: tolerance + stop grace + margin ≤ ttl.
     #[must_use]
     pub fn tolerance(self, tolerance: Duration) -> Self {
         Self { tolerance: Some(tolerance), ..self }
     }
 
-    /// How often a lease is renewed (the original's `heartbeatInterval`).
+    /// Sets how often a lease is renewed (the original's `heartbeatInterval`).
     ///
-    /// A heartbeat may go out up to a half early, and the first at any time, to share a batch with
-    /// others.
+    /// A heartbeat may be sent up to half an interval early, and the first at any time, to share a
+    /// batch with others.
     #[must_use]
     pub fn heartbeat_interval(self, interval: Duration) -> Self {
         Self { heartbeat_interval: Some(interval), ..self }
     }
 
-    /// How often a failed heartbeat is retried, half an interval apart, before the leader steps
-    /// down (the original's `maxHeartbeatRetryCount`). A retry may go out a quarter of an interval
-    /// early to share a batch with others.
+    /// Sets how often a failed heartbeat is retried, half an interval apart, before the leader
+    /// steps down (the original's `maxHeartbeatRetryCount`). A retry may be sent a quarter of an
+    /// interval early to share a batch with others.
     ///
-    /// A heartbeat without an answer stays under way beside its retry, and still counts if it is
-    /// answered later, so that a slow store costs no lease. The leader then steps down once the
-    /// tolerance is over.
+    /// A heartbeat without a reply continues beside its retry, and still counts if its reply
+    /// arrives later, so a slow store costs no lease. The leader then steps down when the tolerance
+    /// has passed.
     #[must_use]
     pub fn heartbeat_retries(self, retries: u32) -> Self {
         Self { heartbeat_retries: retries, ..self }
     }
 
-    /// How often a waiting instance looks at the name when no hint tells it to (the original's
+    /// Sets how often a waiting instance polls the name without a hint (the original's
     /// `checkMasterInterval`).
     #[must_use]
     pub fn poll_interval(self, interval: Duration) -> Self {
         Self { poll_interval: Some(interval), ..self }
     }
 
-    /// How long an election waits before its first attempt (the original's `initDelay`).
+    /// Sets how long an election waits before its first attempt (the original's `initDelay`).
     #[must_use]
     pub fn start_delay(self, delay: Duration) -> Self {
         Self { start_delay: delay, ..self }
     }
 
-    /// Fills in the defaults and checks that everything fits together and the store.
+    /// Fills in the defaults and checks that the settings fit together and fit the store.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), naming the values and the fix.
+    /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); the message names the
+    /// values and the fix.
     pub fn resolve(&self, capabilities: &Capabilities) -> Result<Timing> {
         check_ttl(self.ttl, capabilities)?;
         let ttl = self.ttl;
         let retries = self.heartbeat_retries;
         if retries > Timing::MAX_RETRIES {
-            return Err(Error::invalid(format!("{retries} heartbeat retries are too many"))
+            return Err(Error::invalid(format!("{retries} heartbeat retries exceed the limit"))
                 .with_fix(format!("use at most {}", Timing::MAX_RETRIES)));
         }
         let margin = self.margin.unwrap_or(ttl / 20);
@@ -155,7 +158,7 @@ impl Settings {
         let reserved = margin.saturating_add(stop_grace);
         let Some(most) = ttl.checked_sub(reserved).filter(|left| !left.is_zero()) else {
             return Err(Error::invalid(format!(
-                "a ttl of {ttl:?} leaves no time for heartbeats beside a stop grace of \
+                "a ttl of {ttl:?} leaves no time for heartbeats after a stop grace of \
                  {stop_grace:?} and a margin of {margin:?}"
             ))
             .with_fix("use a longer ttl or a shorter stop grace"));
@@ -210,25 +213,25 @@ impl Settings {
     }
 }
 
-/// [`Settings`] that were checked, with every default filled in.
+/// These are [`Settings`] that were validated, with every default filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Timing {
-    /// See [`Settings::ttl`].
+    /// The effective value of [`Settings::ttl`].
     pub ttl: Duration,
-    /// See [`Settings::margin`].
+    /// The effective value of [`Settings::margin`].
     pub margin: Duration,
-    /// See [`Settings::stop_grace`].
+    /// The effective value of [`Settings::stop_grace`].
     pub stop_grace: Duration,
-    /// See [`Settings::tolerance`].
+    /// The effective value of [`Settings::tolerance`].
     pub tolerance: Duration,
-    /// See [`Settings::heartbeat_interval`].
+    /// The effective value of [`Settings::heartbeat_interval`].
     pub heartbeat_interval: Duration,
-    /// See [`Settings::heartbeat_retries`].
+    /// The effective value of [`Settings::heartbeat_retries`].
     pub heartbeat_retries: u32,
-    /// See [`Settings::poll_interval`].
+    /// The effective value of [`Settings::poll_interval`].
     pub poll_interval: Duration,
-    /// See [`Settings::start_delay`].
+    /// The effective value of [`Settings::start_delay`].
     pub start_delay: Duration,
 }
 
@@ -242,28 +245,28 @@ impl Timing {
     const MAX_LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
     const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
-    /// The time between a heartbeat and its retries. An unanswered heartbeat stays under way beside
-    /// its retry.
+    /// Returns the time between a heartbeat and its retries. A heartbeat without a reply continues
+    /// beside its retry.
     #[must_use]
     pub fn retry_interval(&self) -> Duration {
         self.heartbeat_interval / 2
     }
 
-    /// Returns how long to wait before the store is tried again after that many failures in a row.
+    /// Returns how long to wait before the next call to the store after that many failures in a
+    /// row.
     pub(crate) fn backoff(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
         let first = self.retry_interval().min(MAX_FIRST_BACKOFF);
         first.saturating_mul(1 << doublings).min(self.poll_interval)
     }
 
-    /// Within how long after the moment at which they may act waiting instances act, each at its
-    /// own random moment.
+    /// Returns the range of the random delay with which each waiting instance acts.
     pub(crate) fn jitter(&self) -> Duration {
         (self.ttl / 50).min(Duration::from_millis(100))
     }
 
-    /// How long any other call to the store may take: the tolerance, since an acquire that takes
-    /// longer would come too late to be of use, and at most 10 s, whatever the ttl.
+    /// Returns how long any other call to the store may take: the tolerance, because a later
+    /// acquire could not be used, and at most 10 s, whatever the ttl.
     #[must_use]
     pub fn call_limit(&self) -> Duration {
         self.tolerance.min(Self::MAX_CALL_LIMIT)
@@ -327,7 +330,8 @@ mod tests {
             for retries in [0, 1, 3, 100] {
                 let settings = Settings::new().ttl(Duration::from_millis(millis));
                 let resolved = resolve(&settings.heartbeat_retries(retries));
-                // A hundred retries within 10 ms is the one thing that no default can mend.
+                // A hundred retries within 10 ms are the only thing that no default can make
+                // possible.
                 if millis >= 1000 || retries < 4 {
                     resolved.unwrap();
                 }
@@ -336,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_name_the_values_and_the_fix() {
+    fn errors_about_contradictions_name_the_values_and_the_fix() {
         for (settings, words) in [
             (Settings::new().ttl(Duration::ZERO), vec!["0ns", "use"]),
             (Settings::new().ttl(secs(100_000)), vec!["100000s", "use"]),

@@ -1,4 +1,4 @@
-//! The election's state machine, which keeps its rules whatever it is told, in any order.
+//! The election's state machine keeps its rules for any sequence of events.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/random_replies.rs"]
@@ -59,7 +59,7 @@ fn retry_after_unknown_outcome_keeps_the_lease_id() {
         machine.handle(Event::TICK, at(60_000)),
         [Action::Send(Request::Acquire(AttemptId::Retry))]
     );
-    // Another's lease was in the way now, but the first request may still arrive and be granted.
+    // Another lease blocked this attempt, but the first request may still arrive and be granted.
     machine
         .handle(acquire_replied(60_000, AcquireReply::Held { left: Duration::ZERO }), at(60_010));
     assert_eq!(
@@ -106,7 +106,7 @@ fn shutdown_after_an_unknown_attempt_releases_the_lease() {
 }
 
 #[test]
-fn with_a_long_ttl_a_failure_is_followed_by_a_short_pause() {
+fn the_first_backoff_is_short_with_a_long_ttl() {
     let settings = Settings::new().ttl(Duration::from_secs(7200));
     let timing = settings.resolve(&MemoryStore::new().capabilities()).unwrap();
     let second = Duration::from_secs(1);
@@ -115,7 +115,7 @@ fn with_a_long_ttl_a_failure_is_followed_by_a_short_pause() {
     machine.handle(acquire_replied(0, AcquireReply::Failed), at(10));
     let wake = machine.next_tick().unwrap();
     assert_eq!((wake.at, wake.jitter), (at(1_010), second / 2));
-    // The same before a grant that came too late is asked for again, and before its release is.
+    // The same pause comes before a retry after a late grant, and before a retry of its release.
     machine.handle(Event::TICK, at(2_000));
     let grant = Grant { token: FencingToken::new(1).unwrap(), left: timing.margin };
     machine.handle(acquire_replied(2_000, AcquireReply::Granted(grant)), at(2_010));
@@ -135,8 +135,8 @@ fn a_grant_too_late_to_stop_in_is_released() {
     assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
 }
 
-/// The first heartbeat was due at 3 s. Without retries, its answer is waited for until the
-/// step-down is due; if it fails earlier, the term is given up.
+/// The first heartbeat was due at 3 s. Without retries, the machine waits for its reply until the
+/// step-down is due; if it fails earlier, the term ends.
 #[test]
 fn an_overdue_first_renewal_gets_the_full_reply_timeout() {
     let settings = Settings::new().heartbeat_retries(0);
@@ -161,7 +161,8 @@ fn an_overdue_first_renewal_gets_the_full_reply_timeout() {
     assert_eq!(machine.handle(Event::TICK, at(9_250)), [stop]);
 }
 
-/// It was granted 8 s before, unheard. The first heartbeat would be due after stepping down is.
+/// The lease was granted 8 s before, but the reply was lost. At the usual interval, the first
+/// heartbeat would be due after the step-down.
 #[test]
 fn a_partly_elapsed_lease_is_renewed_before_step_down() {
     let mut machine = Machine::new(timing(), at(0));
@@ -215,7 +216,7 @@ fn a_leader_that_wakes_after_its_deadline_aborts_its_job() {
     assert_eq!(actions, [stop, Action::EndTrust, Action::AbortStart, Action::NeverRelease]);
 }
 
-/// However late the step down comes, `stop` ends before another may lead.
+/// However late the step-down comes, `stop` ends before another instance may lead.
 #[test]
 fn stop_grace_is_cut_to_the_trust_deadline() {
     let mut machine = leader();
@@ -226,7 +227,7 @@ fn stop_grace_is_cut_to_the_trust_deadline() {
     assert_eq!(actions, [Action::AbortJob, Action::NeverRelease]);
 }
 
-/// Aborted work may go on, so no other instance may lead before the lease has run out.
+/// Aborted work may continue, so no other instance may lead before the lease has expired.
 #[test]
 fn the_lease_of_an_overrunning_job_is_not_released() {
     for event in [Event::Resign, Event::ShutDown] {
@@ -260,7 +261,8 @@ fn a_finished_job_ends_the_term() {
     assert_eq!(machine.next_tick().unwrap().at, at(100) + timing().poll_interval);
 }
 
-/// Neither an attempt nor a release that hangs delays it for longer than the leave timeout.
+/// Neither an attempt nor a release that hangs delays the shutdown for longer than the leave
+/// timeout.
 #[test]
 fn shutdown_waits_at_most_the_leave_timeout() {
     let mut asking = Machine::new(timing(), at(0));
@@ -288,7 +290,7 @@ fn a_resigned_leader_waits_before_it_campaigns_again() {
     machine.handle(Event::Resign, at(100));
     machine.handle(Event::JobEnded, at(200));
     machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(300));
-    // Its own release is hinted at.
+    // The hint is about its own release.
     assert_eq!(machine.handle(Event::Lease(LeaseEvent::Hint), at(301)), []);
     assert_eq!(machine.next_tick().unwrap().at, at(300) + timing().poll_interval);
 }
@@ -354,14 +356,14 @@ fn many_hints_trigger_one_heartbeat() {
     assert_eq!(machine.handle(Event::Lease(LeaseEvent::Hint), at(101)), []);
 }
 
-/// What the machine must keep to, whatever it is told.
+/// The machine must keep these rules for any sequence of events.
 #[derive(Debug, Default)]
 struct Rules {
     started: bool,
     stopped: bool,
     asking: bool,
     releasing: bool,
-    /// The lease of the latest term is to run out.
+    /// The lease of the latest term must expire.
     expires: bool,
     terms: u64,
 }
@@ -400,7 +402,7 @@ impl Rules {
         }
     }
 
-    /// An event that the world could send now.
+    /// Returns an event that could happen now.
     fn event(&mut self, random: &mut fastrand::Rng, now: Moment, token: &mut u64) -> Event {
         let sent = now.saturating_sub(Duration::from_millis(random.u64(0..12_000)));
         match random.u32(0..12) {
@@ -409,7 +411,7 @@ impl Rules {
                 let reply = acquire_reply(random, token);
                 Event::Lease(LeaseEvent::AcquireReplied { sent, reply })
             }
-            // An answer to a renewal may come at any time, long after it has ceased to matter.
+            // A reply to a renewal may come at any time, long after it has stopped to matter.
             2 | 3 => {
                 let reply = renew_reply(random);
                 Event::Lease(LeaseEvent::RenewReplied { sent, reply, under_way: random.bool() })
@@ -447,7 +449,7 @@ fn invariants_hold_for_random_event_sequences() {
                 rules.check(&action);
             }
             if machine.standing() == Standing::Ended {
-                // A release that hangs ends by itself.
+                // A release that hangs ends at its time limit.
                 assert!(!rules.started, "seed {seed}: {rules:?}");
                 endings += 1;
                 break;

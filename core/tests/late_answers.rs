@@ -1,4 +1,4 @@
-//! A store that answers late, or fails for a moment while it hints: no lease is lost by that.
+//! No lease is lost when the store replies late, or fails for a moment while it sends hints.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/faulty_store.rs"]
@@ -107,8 +107,8 @@ async fn a_loss_reported_to_a_retry_ends_the_term() {
     assert_eq!(faulty.k.renews.load(SeqCst), 2);
 }
 
-/// As many renewals as may be under way are lost in an outage; the next goes out nevertheless, and
-/// has time to be answered.
+/// The maximum number of renewals is in progress and lost in an outage. The next one is still sent,
+/// and has time to get its reply.
 #[tokio::test(start_paused = true)]
 async fn hanging_renewals_do_not_block_others() {
     for (retries, latency) in [(0, 0), (1, 0), (3, 0), (1, 2_000), (3, 2_000)] {
@@ -157,7 +157,7 @@ async fn hints_in_an_outage_do_not_consume_retries() {
     assert!(guard.is_held());
 }
 
-/// Clients that lost the store at the same moment must not all come back at the same moment.
+/// Clients that lost the store at the same moment must not all retry at the same moment.
 #[tokio::test(start_paused = true)]
 async fn retries_of_many_clients_are_jittered() {
     const CLIENTS: u64 = 30;

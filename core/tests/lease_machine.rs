@@ -1,5 +1,5 @@
-//! The state machine of a lease as a lock drives it, which keeps its rules whatever it is told,
-//! in any order.
+//! The state machine of a lease, driven as a lock drives it, keeps its rules for any sequence of
+//! events.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/random_replies.rs"]
@@ -43,14 +43,14 @@ fn acquire(id: AttemptId) -> [Action; 1] {
     [Action::Send(Request::Acquire(id))]
 }
 
-/// A waiter that has sent its first request, at 0 s.
+/// Returns a waiter that has sent its first request, at 0 s.
 fn waiter() -> Machine {
     let mut machine = Machine::for_lock(&timing(), at(0));
     assert_eq!(machine.handle(Event::Tick, at(0)), acquire(AttemptId::New));
     machine
 }
 
-/// A holder whose lease was granted at 0 s and is trusted until 14.25 s.
+/// Returns a holder whose lease was granted at 0 s and is trusted until 14.25 s.
 fn holder() -> Machine {
     let mut machine = waiter();
     let actions = machine.handle(granted(0), at(10));
@@ -62,7 +62,7 @@ fn holder() -> Machine {
 }
 
 #[test]
-fn a_lock_asks_at_once_whatever_the_start_delay() {
+fn a_lock_ignores_the_start_delay() {
     let settings = Settings::new().start_delay(SECOND);
     let timing = settings.resolve(&MemoryStore::new().capabilities()).unwrap();
     let mut machine = Machine::for_lock(&timing, at(0));
@@ -70,7 +70,7 @@ fn a_lock_asks_at_once_whatever_the_start_delay() {
 }
 
 #[test]
-fn a_waiter_repeats_an_attempt_of_unknown_outcome_under_the_same_id() {
+fn a_waiter_retries_an_unknown_attempt_under_the_same_id() {
     let mut machine = waiter();
     machine.handle(replied(0, AcquireReply::Failed), at(10));
     assert_eq!(machine.handle(Event::Tick, at(60_000)), acquire(AttemptId::Retry));
@@ -83,7 +83,7 @@ fn a_waiter_repeats_an_attempt_of_unknown_outcome_under_the_same_id() {
 }
 
 #[test]
-fn a_waiter_releases_what_was_granted_before_a_disable() {
+fn a_waiter_releases_a_possible_grant_before_a_disable() {
     let mut machine = waiter();
     machine.handle(replied(0, AcquireReply::Failed), at(10));
     machine.handle(Event::Tick, at(60_000));
@@ -94,7 +94,7 @@ fn a_waiter_releases_what_was_granted_before_a_disable() {
 }
 
 #[test]
-fn a_waiter_asks_again_when_the_lease_in_the_way_ends_and_at_each_poll() {
+fn a_waiter_retries_when_the_present_lease_expires_and_at_each_poll() {
     let poll = timing().poll_interval;
     for (reply, wait) in [
         (AcquireReply::Held { left: SECOND }, SECOND),
@@ -118,7 +118,7 @@ fn a_waiter_ignores_hints_while_the_store_fails() {
 }
 
 #[test]
-fn a_grant_that_came_too_late_to_be_trusted_is_released() {
+fn a_grant_too_late_to_be_trusted_is_released() {
     let mut machine = waiter();
     let actions = machine.handle(granted(0), at(14_250));
     assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
@@ -128,7 +128,7 @@ fn a_grant_that_came_too_late_to_be_trusted_is_released() {
 }
 
 #[test]
-fn a_held_lock_is_retried_until_its_deadline() {
+fn failed_renewals_of_a_lock_are_retried_until_its_deadline() {
     let mut machine = holder();
     let mut retries = 0;
     loop {
@@ -146,7 +146,7 @@ fn a_held_lock_is_retried_until_its_deadline() {
 }
 
 #[test]
-fn trust_that_is_over_does_not_come_back() {
+fn expired_trust_does_not_come_back() {
     let mut machine = holder();
     let late = renewed(3_000, RenewReply::Extended { left: timing().ttl });
     let expired = Action::Lost { reason: LossReason::Expired, deadline: at(14_250) };
@@ -156,14 +156,14 @@ fn trust_that_is_over_does_not_come_back() {
 }
 
 #[test]
-fn a_hint_makes_a_holder_renew_once() {
+fn hints_trigger_one_renewal_of_a_held_lock() {
     let mut machine = holder();
     assert!(matches!(machine.handle(Event::Hint, at(100))[..], [Action::Send(Request::Renew(_))]));
     assert_eq!(machine.handle(Event::Hint, at(101)), []);
 }
 
 #[test]
-fn a_disabled_lock_is_not_renewed_and_its_lease_runs_on() {
+fn a_disabled_lock_is_not_renewed_but_its_lease_lasts() {
     let mut machine = holder();
     let reason = Reason::new("upkeep").unwrap();
     let disabled = renewed(3_000, RenewReply::Disabled { reason: reason.clone() });
@@ -187,14 +187,14 @@ fn a_release_is_tried_three_times_while_the_lease_lasts() {
     assert_eq!(actions, acquire(AttemptId::New));
 }
 
-/// What a machine keeps to, whatever it is told.
+/// The machine must keep these rules for any sequence of events.
 #[derive(Debug, Default)]
 struct Rules {
     acquiring: bool,
     releasing: bool,
     /// The latest attempt may have been granted, and was not released.
     uncertain: bool,
-    /// An earlier request of the attempt under way may have been granted.
+    /// An earlier request of the present attempt may have been granted.
     retry: bool,
     deadline: Option<Moment>,
     grants: u64,
@@ -233,7 +233,7 @@ impl Rules {
         }
     }
 
-    /// An event that the world could send now.
+    /// Returns an event that could happen now.
     fn event(&mut self, random: &mut fastrand::Rng, now: Moment, token: &mut u64) -> Event {
         let sent = now.saturating_sub(Duration::from_millis(random.u64(0..12_000)));
         match random.u32(0..8) {
@@ -260,7 +260,7 @@ impl Rules {
 }
 
 #[test]
-fn the_rules_hold_for_any_sequence_of_events() {
+fn invariants_hold_for_random_event_sequences() {
     let (mut grants, mut losses) = (0, 0);
     for seed in 0..400 {
         let mut random = fastrand::Rng::with_seed(seed);

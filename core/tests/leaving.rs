@@ -1,4 +1,4 @@
-//! How terms and elections end: work that cannot be stopped, work that is finished, a store that
+//! Terms and elections end correctly if the work cannot be stopped, is finished, or the store
 //! hangs.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -34,8 +34,8 @@ fn waiting_job() -> impl Job {
     })
 }
 
-/// The blocking thread works on after its task is aborted; no other leads before the lease has run
-/// out.
+/// The blocking thread continues after its task is aborted; no other instance leads before the
+/// lease has expired.
 #[tokio::test(start_paused = true)]
 async fn an_overrunning_jobs_lease_expires_unreleased() {
     let faulty = store();
@@ -53,7 +53,7 @@ async fn an_overrunning_jobs_lease_expires_unreleased() {
         }
     }));
     let (odd_too, two) = (faulty.clone(), client(&faulty, 2));
-    // A blocking task keeps paused time from advancing by itself.
+    // While a blocking task runs, paused time does not advance automatically.
     let advance = |by: Duration| async move {
         for _ in 0..by.as_millis() / 50 {
             tokio::time::advance(Duration::from_millis(50)).await;
@@ -73,7 +73,7 @@ async fn an_overrunning_jobs_lease_expires_unreleased() {
     let name = leasehold_core::LockName::new("a").unwrap();
     let record = leasehold_core::LockStore::get(&odd_too.inner, &name).await.unwrap().unwrap();
     let left = record.lease.unwrap().left;
-    assert!(!two.status().is_leading(), "released while its work goes on");
+    assert!(!two.status().is_leading(), "the lease was released while the work continues");
     advance(left + Duration::from_secs(1)).await;
     assert!(two.status().is_leading());
     end.store(true, SeqCst);
@@ -91,7 +91,7 @@ async fn shutdown_is_bounded_when_the_store_hangs() {
     leader.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     faulty.k.all_hang.store(true, SeqCst);
-    // An announcement and an attempt are under way by then.
+    // An announcement and an attempt are in progress by then.
     tokio::time::sleep(Duration::from_secs(6)).await;
     for election in [leader, candidate] {
         let from = tokio::time::Instant::now();
@@ -99,7 +99,7 @@ async fn shutdown_is_bounded_when_the_store_hangs() {
         let took = from.elapsed();
         assert!(took <= Duration::from_millis(5_100), "{took:?}");
     }
-    // The memory store's lock, released in the background.
+    // The memory store's lock is released in the background.
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,7 +113,7 @@ async fn shutdown_within_respects_its_limit() {
     assert!(!election.shutdown_within(Duration::from_secs(1)).await);
     assert!(from.elapsed() < GRACE);
     while status.changed().await.is_ok() {}
-    assert!(from.elapsed() >= GRACE, "it goes on in the background");
+    assert!(from.elapsed() >= GRACE, "the stop continues in the background");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Each metric moves for the event that it stands for, and no other moves with it, on paused time.
+//! Each metric changes for its own event, and no other metric changes with it, on paused time.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/faulty_store.rs"]
@@ -21,10 +21,10 @@ use tokio::time::{sleep, timeout};
 
 const TTL: Duration = Duration::from_secs(15);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
-/// From one moment at which nothing happens to the next.
+/// After this time the client is idle again.
 const SETTLE_TIME: Duration = Duration::from_millis(500);
 
-/// A store, and the metrics of what is done with it.
+/// The harness has a store and the metrics of its clients.
 struct Harness {
     recorder: &'static TestRecorder,
     _installed: LocalRecorderGuard<'static>,
@@ -40,20 +40,20 @@ impl Harness {
         Self { recorder, _installed: set_default_local_recorder(recorder), store, clock }
     }
 
-    /// Another instance.
+    /// Creates another instance.
     fn client(&self) -> Client {
         let settings = Settings::new().ttl(TTL).heartbeat_interval(HEARTBEAT_INTERVAL);
         let builder = Client::builder(Arc::new(self.store.clone())).settings(settings);
         builder.clock(self.clock.clone()).seed(1).build().unwrap()
     }
 
-    /// What moved since the last call, but for calls to the store.
+    /// Returns the metrics that changed since the last call, except those about calls to the store.
     fn moved(&self) -> Vec<(String, f64)> {
         let moved = self.recorder.moved().into_iter();
         moved.filter(|(key, _)| !key.starts_with("store_call")).collect()
     }
 
-    /// The calls to the store since the last call, by operation and outcome.
+    /// Returns the calls to the store since the last time, by operation and outcome.
     fn calls(&self) -> Vec<(String, f64)> {
         let moved = self.recorder.moved().into_iter();
         let calls = moved.filter_map(|(key, value)| {
@@ -63,14 +63,14 @@ impl Harness {
         calls.collect()
     }
 
-    /// A guard of `a`, by an instance of its own, with nothing left to be told of it.
+    /// Returns a guard of `a` held by a new instance, after its metrics have been read.
     async fn held(&self) -> Guard {
         let guard = self.client().lock("a").unwrap().acquire(TTL).await.unwrap();
         self.recorder.moved();
         guard
     }
 
-    /// An election of `a` that leads, with nothing left to be told of it.
+    /// Returns an election of `a` that leads, after its metrics have been read.
     async fn leading(&self, job: impl Job) -> ElectionHandle {
         let election = self.elect(&self.client(), job);
         leads(&election).await;
@@ -82,7 +82,7 @@ impl Harness {
         client.election("a").unwrap().spawn(job)
     }
 
-    /// Takes the lease away behind its holder's back.
+    /// Releases the lease without the holder's knowledge.
     async fn steal_lease(&self) {
         let lease = *self.store.k.acquire_ids.lock().unwrap().last().unwrap();
         self.store.inner.release(&LockName::new("a").unwrap(), lease).await.unwrap();
@@ -132,7 +132,8 @@ async fn remaining_trust_at_renewal_is_recorded() {
     world.store.k.renew_fails.store(false, SeqCst);
     sleep(HEARTBEAT_INTERVAL / 2).await;
     let left = world.recorder.recorded("renewal_time_to_deadline_seconds");
-    // The ttl without its margin of a twentieth, the interval, and the half of one until the retry.
+    // This is the ttl without its margin of a twentieth, minus the interval, and minus the half
+    // interval until the retry.
     let expected = [14.25 - 3.0, 14.25 - 4.5];
     let near = |(left, expected): (&f64, f64)| (left - expected).abs() < 0.01;
     assert!(left.len() == 2 && left.iter().zip(expected).all(near), "{left:?}");
@@ -167,7 +168,7 @@ async fn a_lost_lease_is_counted() {
         ("terms_ended_total{lock=a,reason=lost}", 1.0),
         ("terms_total{lock=a}", 1.0),
     ]);
-    assert_eq!(world.moved(), lost, "it leads again");
+    assert_eq!(world.moved(), lost, "the instance leads again");
     election.shutdown().await;
 }
 
@@ -194,7 +195,7 @@ async fn disabled_gauge_follows_disable_and_enable() {
     sleep(Duration::from_secs(1)).await;
     election.shutdown().await;
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(world.recorder.value("disabled{lock=a}"), Some(0.0), "it has left");
+    assert_eq!(world.recorder.value("disabled{lock=a}"), Some(0.0), "the instance has left");
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +206,7 @@ async fn an_overrunning_stop_is_counted() {
     let stopping = tokio::spawn(election.shutdown());
     sleep(Duration::from_secs(1)).await;
     let asked = moved([("terms_ended_total{lock=a,reason=shut_down}", 1.0)]);
-    assert_eq!(world.moved(), asked, "it still runs");
+    assert_eq!(world.moved(), asked, "the job still runs");
     stopping.await.unwrap();
     let aborted = moved([("leading{lock=a}", 0.0), ("term_overruns_total{lock=a}", 1.0)]);
     assert_eq!(world.moved(), aborted);
@@ -244,7 +245,7 @@ async fn a_takeover_is_counted_after_another_leader() {
         ("terms_total{lock=a}", 1.0),
     ]);
     assert_eq!(world.moved(), taken_over);
-    // Its own next term follows its own.
+    // The instance's next term follows its own term, so it is no takeover.
     second.resign().await;
     leads(&second).await;
     assert_eq!(world.recorder.value("takeovers_total{lock=a}"), Some(1.0));
@@ -268,7 +269,7 @@ async fn a_guard_is_measured_from_acquire_to_release() {
     guard.release().await.unwrap();
     sleep(Duration::from_millis(1)).await;
     assert_eq!(world.moved(), moved([("locks_held", 0.0)]));
-    // Asking once is no wait.
+    // A single try is not a wait.
     let guard = lock.try_acquire().await.unwrap().unwrap();
     assert_eq!(world.moved(), moved([("locks_held", 1.0)]));
     drop(guard);
@@ -364,7 +365,7 @@ async fn store_calls_are_counted_by_operation_and_outcome() {
     let calls = moved([
         ("acquire ok", 1.0),
         ("release ok", 1.0),
-        // One when the watch stood, since something may have happened before.
+        // One read follows when the watch is open, because changes before it caused no hint.
         ("renew ok", 2.0),
         ("renew unavailable", 1.0),
         ("watch ok", 1.0),
@@ -388,7 +389,7 @@ async fn a_failed_watch_is_counted() {
     guard.release().await.unwrap();
 }
 
-/// Of ten thousand locks nobody wants ten thousand series.
+/// Ten thousand locks must not create ten thousand series.
 #[tokio::test(start_paused = true)]
 async fn lock_metrics_have_no_name_label() {
     let world = Harness::new();

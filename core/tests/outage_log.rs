@@ -1,4 +1,4 @@
-//! An outage adds two lines to the log, one when it begins and one when it is over, and not one per
+//! An outage adds two lines to the log, one when it begins and one when it ends, and not one per
 //! lease.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -69,7 +69,7 @@ async fn an_outage_logs_two_lines_for_any_number_of_leases() {
     let lines = log.lines();
     assert_eq!(lines.len(), 2, "{lines:#?}");
     assert!(lines[0].contains("WARN") && lines[0].contains("away"), "{lines:#?}");
-    assert!(lines[1].contains("answers again") && lines[1].contains("failures="), "{lines:#?}");
+    assert!(lines[1].contains("responds again") && lines[1].contains("failures="), "{lines:#?}");
 }
 
 /// Calls that hang used to leave no trace in the log, and neither did a lost lock.
@@ -82,12 +82,12 @@ async fn a_store_that_hangs_is_logged_before_the_lock_is_lost() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let lines = log.lines();
     assert_eq!(lines.len(), 1, "{lines:#?}");
-    assert!(lines[0].contains("renew") && lines[0].contains("no answer"), "{lines:#?}");
+    assert!(lines[0].contains("renew") && lines[0].contains("no reply"), "{lines:#?}");
     assert!(guard.is_held());
     tokio::time::sleep(Duration::from_secs(20)).await;
     let lines = log.lines();
     assert_eq!(lines.len(), 2, "{lines:#?}");
-    assert!(lines[1].contains("lock=\"a\"") && lines[1].contains("cannot be kept"), "{lines:#?}");
+    assert!(lines[1].contains("lock=\"a\"") && lines[1].contains("lost a held lock"), "{lines:#?}");
 }
 
 #[tokio::test(start_paused = true)]

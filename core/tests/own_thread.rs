@@ -1,4 +1,4 @@
-//! Heartbeats, releases and elections go on while the application's threads compute or block.
+//! Heartbeats, releases and elections continue while the application's threads compute or block.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/faulty_store.rs"]
@@ -46,13 +46,13 @@ fn block_until(what: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Blocks the thread until more heartbeats have gone out.
+/// Blocks the thread until more heartbeats have been sent.
 fn blocks_while_renewing(faulty: &FaultyStore) -> bool {
     let before = faulty.k.renews.load(SeqCst);
     block_until(|| faulty.k.renews.load(SeqCst) >= before + 5)
 }
 
-/// The first renewal used to wait for the keeper's task, behind the task that computes.
+/// The first renewal used to wait for the guard's task, behind the task that computes.
 #[test]
 fn a_guard_is_renewed_while_its_task_blocks() {
     for runtime in [four_workers(), one_thread()] {
@@ -64,7 +64,7 @@ fn a_guard_is_renewed_while_its_task_blocks() {
             });
             task.await.unwrap()
         });
-        assert!(beats, "no heartbeat goes out while the task computes");
+        assert!(beats, "no heartbeat is sent while the task computes");
         assert!(held);
     }
 }
@@ -91,7 +91,7 @@ fn a_term_is_renewed_while_its_job_blocks() {
         election.shutdown().await;
         outcome
     });
-    assert!(beats, "no heartbeat goes out while the job computes");
+    assert!(beats, "no heartbeat is sent while the job computes");
     assert!(held);
 }
 
@@ -109,7 +109,7 @@ fn a_dropped_guard_is_released_while_its_task_blocks() {
     assert!(free);
 }
 
-/// Sends the name of the thread that drops it.
+/// This value sends the name of the thread that drops it.
 struct Dropped(std::sync::mpsc::Sender<Option<String>>);
 
 impl Drop for Dropped {
@@ -143,7 +143,7 @@ fn a_job_is_dropped_in_the_applications_runtime() {
     assert_ne!(name.as_deref(), Some("leasehold"));
 }
 
-/// The first election's runtime lives on, and nobody drives it.
+/// The first election's runtime still exists, but nobody drives it.
 #[test]
 fn shutdown_does_not_wait_for_an_idle_runtime() {
     let (faulty, client) = client();
@@ -169,7 +169,7 @@ fn shutdown_does_not_wait_for_an_idle_runtime() {
     drop((idle, first));
 }
 
-/// Its handle is kept, but the job cannot go on.
+/// The handle is kept, but the job cannot continue.
 #[test]
 fn an_election_ends_when_its_runtime_shuts_down() {
     let (_odd, client) = client();

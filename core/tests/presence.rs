@@ -1,4 +1,4 @@
-//! Instances make themselves known at the heartbeat's pace, and no election depends on it.
+//! Instances announce themselves at every heartbeat interval, and no election depends on it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/faulty_store.rs"]
@@ -44,17 +44,17 @@ async fn presence_lists_the_current_campaigns() {
     let twice = leader.election("b").unwrap().spawn(job());
     settle().await;
     assert_eq!(names_of(&observer, &leader).await.unwrap(), ["a", "b"]);
-    // Far longer than one announcement lasts.
+    // This is far longer than one announcement lasts.
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert_eq!(names_of(&observer, &leader).await.unwrap(), ["a", "b"]);
     second.shutdown().await;
     first.shutdown().await;
     settle().await;
     assert_eq!(names_of(&observer, &leader).await.unwrap(), ["b"]);
-    // A process that exits right after its last election leaves no trace.
+    // A process that exits right after its last election leaves no record.
     twice.shutdown().await;
     assert_eq!(names_of(&observer, &leader).await, None);
-    // And again, after the last.
+    // A later election announces the instance again.
     let again = leader.election("c").unwrap().spawn(job());
     settle().await;
     assert_eq!(names_of(&observer, &leader).await.unwrap(), ["c"]);
@@ -89,7 +89,7 @@ async fn presence_records_are_bounded() {
     drop(handles);
 }
 
-/// The store of this test implements none of it.
+/// The store of this test does not support instance records.
 #[tokio::test(start_paused = true)]
 async fn elections_work_on_a_store_without_instances() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());

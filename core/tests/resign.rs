@@ -1,4 +1,4 @@
-//! `Client::resign`: the leader steps down in order, and the lead moves on.
+//! With `Client::resign` the leader steps down cleanly, and another instance leads.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/faulty_store.rs"]
@@ -41,7 +41,8 @@ async fn resign_moves_the_lead_and_leaves_the_name_enabled() {
     election.shutdown().await;
 }
 
-/// Also on a store whose hints come some time after: the one who resigned lets others hear first.
+/// The store's hints come late, so the instance that resigned waits until others have received
+/// them.
 #[tokio::test(start_paused = true)]
 async fn resign_moves_the_lead_to_a_candidate_with_slow_hints() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
@@ -64,14 +65,14 @@ async fn resign_moves_the_lead_to_a_candidate_with_slow_hints() {
     let operator = Client::builder(Arc::new(shared.clone())).clock(clock.clone()).build().unwrap();
     operator.resign("a", "deploying").await.unwrap();
     near.hint();
-    // As late as where the store is looked at five times a second.
+    // This is the delay of a store that is polled five times a second.
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!leader.status().is_leading());
     far.hint();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(standby.status().is_leading() && !leader.status().is_leading());
 
-    // One that is alone leads again soon.
+    // Without another candidate, the instance leads again soon.
     standby.shutdown().await;
     near.hint();
     leader.watch().wait_for(Status::is_leading).await.unwrap();
@@ -117,7 +118,7 @@ async fn resign_does_nothing_to_free_or_disabled_names() {
 async fn resign_completes_when_its_future_is_dropped() {
     let client = client(&store());
     let guard = client.lock("a").unwrap().acquire(Duration::ZERO).await.unwrap();
-    // Polled once, then dropped.
+    // The future is polled once, then dropped.
     let _ = timeout(Duration::ZERO, client.resign("a", "x")).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let record = client.status("a").await.unwrap();

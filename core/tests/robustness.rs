@@ -1,4 +1,4 @@
-//! Stores and runtimes that misbehave: what one does wrong costs no more than it must.
+//! A store or runtime that misbehaves causes no more damage than necessary.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/faulty_store.rs"]
@@ -48,7 +48,10 @@ fn finishes(limit: Duration, f: impl FnOnce() + Send + 'static) -> bool {
 #[test]
 fn observe_outside_a_runtime_panics_as_documented() {
     let client = Client::new(MemoryStore::new()).unwrap();
-    assert!(finishes(secs(60), move || drop(client.observe("a"))), "hangs instead of panicking");
+    assert!(
+        finishes(secs(60), move || drop(client.observe("a"))),
+        "the call hangs instead of panicking"
+    );
 }
 #[test]
 fn spawn_while_the_runtime_shuts_down_does_not_hang() {
@@ -109,7 +112,7 @@ fn terms_out_of_order(workers: usize, rounds: usize) -> usize {
                         async {}
                     },
                 ));
-                // Another worker, spinning: sends the shutdown the moment the status says leading.
+                // Another worker spins, and sends the shutdown as soon as the status says leading.
                 tokio::task::spawn_blocking(move || {
                     while e.status().terms == 0 {
                         std::hint::spin_loop();
@@ -142,7 +145,7 @@ fn stop_never_precedes_start() {
 }
 #[test]
 fn leases_are_kept_when_the_first_runtime_goes_idle() {
-    // On a busy machine heartbeats may come too late for a short lease, but not for every longer one.
+    // On a busy machine heartbeats may be too late for a short lease, but not for every longer one.
     let held = (0..6).any(|attempt| renew_in_another_runtime(ms(400) * 2_u32.pow(attempt)));
     assert!(held, "the lease was lost although the store works");
 }
@@ -157,7 +160,7 @@ fn renew_in_another_runtime(ttl: Duration) -> bool {
         tokio::time::sleep(ms(10)).await;
         g.release().await.unwrap();
     });
-    // `a` lives on, and nobody drives it.
+    // `a` still exists, but nobody drives it.
     let b =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let held = b.block_on(async {
@@ -219,7 +222,7 @@ async fn an_election_survives_a_release_that_panics() {
     faulty.k.release_panics.store(false, SeqCst);
     tokio::time::sleep(secs(60)).await;
     println!("{:?}", e.status());
-    assert!(e.status().is_leading(), "it never campaigns again");
+    assert!(e.status().is_leading(), "the instance never campaigns again");
 }
 #[tokio::test(start_paused = true)]
 async fn a_panicking_renew_fails_only_its_batch() {
@@ -262,7 +265,7 @@ async fn an_unconfirmed_grant_is_released_after_a_disable() {
     let record = c.status("a").await.unwrap();
     assert!(
         record.lease.is_none(),
-        "nobody has it, yet it is held for another {:?}",
+        "the lock has no holder, but stays held for another {:?}",
         record.lease.unwrap().left
     );
 }
@@ -275,13 +278,13 @@ async fn a_hanging_call_does_not_delay_shutdown() {
     let e = c.election("a").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(1)).await;
     let from = tokio::time::Instant::now();
-    faulty.k.all_hang.store(false, SeqCst); // one call hung; the store is well again
+    faulty.k.all_hang.store(false, SeqCst); // one call hung; the store works again
     e.shutdown().await;
     println!("shutdown took {:?}", from.elapsed());
     assert!(from.elapsed() < secs(120));
 }
 #[tokio::test(start_paused = true)]
-async fn an_observer_does_not_spin_on_a_lease_with_nothing_left() {
+async fn an_observer_does_not_spin_on_an_expired_lease() {
     let clock = Arc::new(TokioClock::new());
     let faulty = FaultyStore::new(clock.clone());
     let c = client(&faulty, clock.clone(), Settings::new());
@@ -291,17 +294,17 @@ async fn an_observer_does_not_spin_on_a_lease_with_nothing_left() {
     tokio::spawn(async move { while o.next().await.is_some() {} });
     tokio::time::sleep(ms(100)).await;
     let gets = faulty.k.gets.load(SeqCst);
-    assert!(gets < 100, "{gets} looks in 100 ms");
+    assert!(gets < 100, "{gets} reads in 100 ms");
 }
 #[tokio::test]
-async fn acquire_with_no_time_asks_at_least_once() {
+async fn acquire_without_time_tries_once() {
     let c = Client::new(MemoryStore::new()).unwrap();
     let got = c.lock("a").unwrap().acquire(Duration::ZERO).await;
     let err = got.as_ref().err().map(ToString::to_string);
     drop(got);
     tokio::time::sleep(ms(50)).await;
     println!("{err:?}; token in the store: {:?}", c.status("a").await.unwrap().token);
-    assert!(err.is_none(), "a free lock was not had: {err:?}");
+    assert!(err.is_none(), "a free lock was not acquired: {err:?}");
 }
 #[tokio::test]
 async fn a_hanging_watch_is_dropped_without_waiters() {
@@ -319,7 +322,7 @@ async fn a_hanging_watch_is_dropped_without_waiters() {
         }
     };
     let gone = tokio::time::timeout(secs(60), gone).await;
-    assert!(gone.is_ok(), "a task and the store are left over");
+    assert!(gone.is_ok(), "a task still keeps the store");
 }
 #[tokio::test(start_paused = true)]
 async fn a_panicking_watch_is_reopened() {
@@ -349,7 +352,7 @@ async fn a_lost_lease_aborts_the_job_at_once() {
                 }
                 active.fetch_add(1, SeqCst);
                 let _out = SetOnDrop(active);
-                // Work that looks at `cancelled` only between rounds of 4 s.
+                // The work checks `cancelled` only between rounds of 4 s.
                 loop {
                     tokio::time::sleep(secs(4)).await;
                     if l.cancellation().is_cancelled() {
@@ -371,7 +374,7 @@ async fn a_lost_lease_aborts_the_job_at_once() {
     assert!(active.load(SeqCst) <= 1, "two jobs work, one with a lease known to be lost");
 }
 
-/// Found by the model checker: "nobody stands in its own way".
+/// The model checker found this: an instance must not block itself.
 #[tokio::test(start_paused = true)]
 async fn a_lock_refused_after_an_unknown_attempt_keeps_its_lease_id() {
     let clock = Arc::new(TokioClock::new());
@@ -380,7 +383,7 @@ async fn a_lock_refused_after_an_unknown_attempt_keeps_its_lease_id() {
     faulty.k.acquire_loses_reply.store(true, SeqCst);
     let waiting = tokio::spawn(async move { lock.acquire(secs(60)).await.map(drop) });
     tokio::time::sleep(ms(10)).await;
-    // The first request is not answered, and another's lease is in the way of the second.
+    // The first request gets no reply, and another lease blocks the second.
     let name = LockName::new("a").unwrap();
     let first = faulty.k.acquire_ids.lock().unwrap()[0];
     faulty.inner.release(&name, first).await.unwrap();
@@ -390,7 +393,7 @@ async fn a_lock_refused_after_an_unknown_attempt_keeps_its_lease_id() {
     tokio::time::sleep(secs(20)).await;
     guard.release().await.unwrap();
     waiting.await.unwrap().unwrap();
-    // The first request might have arrived in the meantime, and be what a new id is refused for.
+    // The first request might have arrived in the meantime, and its lease would block a new id.
     let asked = faulty.k.acquire_ids.lock().unwrap();
     let own: Vec<_> = asked.iter().filter(|id| **id == first).collect();
     assert_eq!(own.len() + 1, asked.len(), "{asked:?}");
@@ -409,17 +412,17 @@ async fn a_failed_or_dropped_release_is_retried_in_the_background() {
     assert!(guard.release().await.is_err());
     faulty.k.release_panics.store(false, SeqCst);
     tokio::time::sleep(secs(1)).await;
-    assert!(is_free().await, "it is not tried again");
+    assert!(is_free().await, "the release is not retried");
 
     let guard = lock.acquire(secs(1)).await.unwrap();
     faulty.k.all_hang.store(true, SeqCst);
     assert!(guard.release().now_or_never().is_none());
     faulty.k.all_hang.store(false, SeqCst);
     tokio::time::sleep(secs(1)).await;
-    assert!(is_free().await, "it was dropped and nothing tried");
+    assert!(is_free().await, "the release was dropped and not retried");
 }
 
-/// A lease of before the disable is ending; taken for a grant, it would be lost at once.
+/// A lease from before the disable is ending; if it counted as a grant, it would be lost at once.
 #[tokio::test(start_paused = true)]
 async fn a_lock_granted_unnoticed_before_a_disable_gets_a_new_lease_id() {
     let clock = Arc::new(TokioClock::new());
@@ -439,11 +442,11 @@ async fn a_lock_granted_unnoticed_before_a_disable_gets_a_new_lease_id() {
     c.enable("a").await.unwrap();
     let guard = waiting.await.unwrap().unwrap();
     let lost = tokio::time::timeout(secs(60), guard.lost()).await;
-    assert!(lost.is_err(), "a lease that was ending was taken for a grant: {lost:?}");
+    assert!(lost.is_err(), "an ending lease counted as a grant: {lost:?}");
 }
 
-/// Found by simulation, seed 0: the lease was released, and a leadership that the job had kept was
-/// trusted for the rest of it.
+/// The simulation found this with seed 0: the lease was released, and a leadership that the job had
+/// kept was trusted for the rest of it.
 #[tokio::test(start_paused = true)]
 async fn a_leadership_outliving_its_term_is_not_held() {
     let clock = Arc::new(TokioClock::new());
@@ -465,7 +468,8 @@ async fn a_leadership_outliving_its_term_is_not_held() {
     assert!(!leadership.is_held(), "{leadership:?}");
 }
 
-/// Found by simulation, seed 414: a watch that never began was waited for for ever.
+/// The simulation found this with seed 414: the client waited forever for a watch that never
+/// opened.
 #[tokio::test(start_paused = true)]
 async fn a_hanging_watch_is_reopened() {
     let clock = Arc::new(TokioClock::new());
@@ -477,14 +481,14 @@ async fn a_hanging_watch_is_reopened() {
     tokio::time::sleep(secs(1)).await;
     faulty.set_watch(WatchFault::Inner);
     tokio::time::sleep(secs(20)).await;
-    // On paused time, a hint takes none.
+    // On paused time, a hint takes no time.
     let released = clock.now();
     guard.release().await.unwrap();
     waiting.await.unwrap().unwrap();
     assert_eq!(clock.now(), released);
 }
 
-/// A clock that drops an election's handle when it is looked at for the n-th time.
+/// This clock drops an election's handle when it is read for the n-th time.
 #[derive(Debug, Default)]
 struct DropAtStep {
     reads_left: AtomicU64,
@@ -505,7 +509,8 @@ impl Clock for DropAtStep {
     }
 }
 
-/// It once led for ever, without a job, when that moment was between the grant's answer and `start`.
+/// The instance once led forever, without a job, if that moment was between the grant's reply and
+/// `start`.
 #[tokio::test]
 async fn dropping_the_handle_at_any_step_ends_the_election() {
     for looks in 1..1000 {
@@ -517,19 +522,19 @@ async fn dropping_the_handle_at_any_step_ends_the_election() {
         *clock.handle.lock().unwrap() = Some(handle);
         clock.reads_left.store(looks, SeqCst);
         let ended = async {
-            // Fails when the election has ended.
+            // This fails if the election has ended.
             let _ = status.wait_for(Status::is_leading).await;
             let never_dropped = clock.handle.lock().unwrap().take().is_some();
             while status.changed().await.is_ok() {}
             never_dropped
         };
         let ended = tokio::time::timeout(secs(30), ended).await;
-        assert!(ended.is_ok(), "the election goes on when it is dropped at look {looks}");
-        assert_eq!(client.status("a").await.unwrap().lease, None, "after look {looks}");
+        assert!(ended.is_ok(), "the election continues when the handle is dropped at read {looks}");
+        assert_eq!(client.status("a").await.unwrap().lease, None, "after read {looks}");
         if ended == Ok(true) {
-            assert!(looks > 5, "the whole way to the lead was tried");
+            assert!(looks > 5, "every step to the lead was tried");
             return;
         }
     }
-    panic!("it never led");
+    panic!("the instance never led");
 }

@@ -1,4 +1,4 @@
-//! What is logged while a term lasts says which one it is, and each call to the store has a span.
+//! Log lines of a term name the term, and each call to the store has a span.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write;

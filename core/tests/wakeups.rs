@@ -1,4 +1,4 @@
-//! Hints that are missed, and commands that come late, on paused time.
+//! Missed hints and late commands do no harm, on paused time.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/faulty_store.rs"]
@@ -21,7 +21,7 @@ fn client(store: &FaultyStore, clock: &Arc<TokioClock>) -> Client {
     Client::builder(store).clock(clock.clone()).settings(settings).seed(1).build().unwrap()
 }
 
-/// The watch stands only after the release, so that no hint ever tells of it.
+/// The watch opens only after the release, so no hint ever reports it.
 #[tokio::test(start_paused = true)]
 async fn a_release_before_the_watch_opens_is_not_missed() {
     let clock = Arc::new(TokioClock::new());
@@ -37,7 +37,11 @@ async fn a_release_before_the_watch_opens_is_not_missed() {
     sleep(Duration::from_secs(60)).await;
     assert!(!waiting.is_finished(), "by chance");
     unwatched.set_watch(WatchFault::Inner);
-    let guard = timeout(DAY / 2, waiting).await.expect("long before it polls").unwrap().unwrap();
+    let guard = timeout(DAY / 2, waiting)
+        .await
+        .expect("the hint comes long before the next poll")
+        .unwrap()
+        .unwrap();
     guard.release().await.unwrap();
 }
 

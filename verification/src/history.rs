@@ -3,11 +3,12 @@
 mod event;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use event::{AttemptId, AttemptResult, Event, InstanceId, NameId, WriteResult};
 use leasehold_core::{Settings, Timing};
+use parking_lot::Mutex;
 
 /// A history has the events of a run, in the order in which they happened.
 #[derive(Clone, Debug)]
@@ -42,13 +43,13 @@ impl HistoryRecorder {
     /// Records that the event happens now.
     pub fn record(&self, event: Event) {
         let now = self.now();
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push((now, event));
+        self.events.lock().push((now, event));
     }
 
     /// Returns the events recorded so far.
     #[must_use]
     pub fn history(&self) -> History {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let events = self.events.lock().clone();
         History { timing: self.timing.clone(), events }
     }
 }

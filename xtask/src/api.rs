@@ -1,13 +1,12 @@
 //! The HTTP API against its own description: schemathesis asks a running server all sorts of things.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::setup;
-use crate::workspace::{cargo, root};
+use crate::tools;
+use crate::workspace::{cargo, target};
 
 const SCHEMATHESIS: &str = "4.32.5";
 
@@ -22,7 +21,7 @@ pub(crate) fn api() -> Result<()> {
 /// Checks the whole description but the stream of changes, whose answer has no end. The server is
 /// the one that was built last: the tests of the command line build it too.
 pub(crate) fn check() -> Result<()> {
-    let schemathesis = install()?;
+    let schemathesis = tools::install("schemathesis", "schemathesis", SCHEMATHESIS)?;
     let server = Server::start()?;
     eprintln!("\nschemathesis {SCHEMATHESIS} on {}", server.url);
     let status = Command::new(schemathesis)
@@ -37,29 +36,6 @@ pub(crate) fn check() -> Result<()> {
         .context("cannot run schemathesis")?;
     if !status.success() {
         bail!("the API is not what its description says ({status})");
-    }
-    Ok(())
-}
-
-/// Into an environment of its own, unless it is there.
-fn install() -> Result<PathBuf> {
-    setup::python()?;
-    let venv = target()?.join(format!("schemathesis-{SCHEMATHESIS}"));
-    let program = venv.join("bin/schemathesis");
-    if !setup::runs(&program.to_string_lossy(), &["--version"]) {
-        eprintln!("installing schemathesis {SCHEMATHESIS} with pip");
-        // One that was left half made is made anew.
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-        let package = format!("schemathesis=={SCHEMATHESIS}");
-        run(Command::new(venv.join("bin/python")).args(["-m", "pip", "install", "-q", &package]))?;
-    }
-    Ok(program)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
-    if !status.success() {
-        bail!("{command:?} failed ({status})");
     }
     Ok(())
 }
@@ -97,9 +73,4 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn target() -> Result<PathBuf> {
-    let chosen = std::env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty());
-    Ok(root()?.join(chosen.as_deref().map_or(Path::new("target"), Path::new)))
 }

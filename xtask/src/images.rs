@@ -25,6 +25,10 @@ pub(crate) const SERVERS: [(&str, Option<&str>); 7] = [
 ];
 
 const BASE: &str = "leasehold-test/base:local";
+
+/// The base of the command line's `Dockerfile`.
+const PUBLIC_BASE: &str = "debian:trixie-slim";
+
 const RELEASE: &str = "trixie";
 
 /// A server that speaks MongoDB's protocol, from crates.io.
@@ -48,6 +52,15 @@ pub(crate) fn ensure(servers: &[&str]) -> Result<()> {
         }
     }
     build(&missing)
+}
+
+/// Makes sure that there is a base for the image of the command line: pulled, else made.
+pub(crate) fn ensure_base() -> Result<()> {
+    let pulled = || docker::run(&["pull", "--quiet", PUBLIC_BASE]).is_ok();
+    if exists(BASE) || exists(PUBLIC_BASE) || pulled() {
+        return Ok(());
+    }
+    base()
 }
 
 /// Builds these servers' images from Debian's packages.

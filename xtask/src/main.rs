@@ -1,15 +1,20 @@
 //! All automation of this repository: `cargo xtask …`.
 
 mod api;
+mod deny;
 mod docker;
 mod evidence;
 mod fuzz;
 mod images;
 mod import_loops;
 mod monitoring;
+mod prose;
+mod releases;
 mod setup;
 mod test;
+mod tools;
 mod verify;
+mod workflows;
 mod workspace;
 
 use std::process::ExitCode;
@@ -26,9 +31,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Checks format, imports between modules, lints and documentation; changes nothing.
+    /// Checks format, spelling, prose, imports, workflows, dependencies, lints and documentation;
+    /// changes nothing.
     Verify,
-    /// Mends what `verify` complains of, as far as tools can.
+    /// Fixes what `verify` reports, as far as tools can.
     Fix,
     /// Sets up what the tests need, and runs every test.
     Test(test::Options),

@@ -25,9 +25,12 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     let skip = set_up(options)?;
     setup::browser()?;
     let counts = Counts::new()?;
+    // Who leaves every server out may have no Docker Engine.
+    let docker = if options.skip.len() < images::SERVERS.len() { "required" } else { "" };
     let environment = [
         skip,
         ("LEASEHOLD_TEST_BROWSER", "required".into()),
+        ("LEASEHOLD_TEST_DOCKER", docker.into()),
         ("LEASEHOLD_TEST_COUNTS", counts.0.clone()),
     ];
     let tested = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"], &environment)
@@ -65,6 +68,7 @@ fn set_up(options: &Options) -> Result<(&'static str, PathBuf)> {
         docker::ensure()?;
         docker::remove_leftovers()?;
         images::ensure(&needed)?;
+        images::ensure_base()?;
     }
     Ok(("LEASEHOLD_TEST_SKIP", options.skip.join(",").into()))
 }

@@ -1,9 +1,13 @@
-//! Format, imports, lints and documentation.
+//! Format, spelling, prose, imports, dependencies, lints and documentation.
+
+use std::process::Command;
 
 use anyhow::Result;
 
-use crate::workspace::{cargo, root};
-use crate::{import_loops, setup};
+use crate::workspace::{cargo, root, run};
+use crate::{deny, import_loops, prose, releases, setup, tools, workflows};
+
+const TYPOS: &str = "1.52.0";
 
 /// Each set of features that users build with is linted: with all, and with none.
 const CLIPPY: [&[&str]; 2] = [
@@ -21,19 +25,34 @@ pub(crate) fn verify() -> Result<()> {
     setup::c_compiler()?;
     cargo(&["fmt", "--all", "--check"], &[])?;
     cargo(&[&FUZZ_FMT[..], &["--check"]].concat(), &[])?;
+    spelling(&["--format", "brief"])?;
+    prose::check(&root()?)?;
     import_loops::check(&root()?)?;
+    workflows::check()?;
+    deny::check()?;
     for lint in CLIPPY {
         cargo(lint, &[])?;
     }
     cargo(DOC, &[("RUSTDOCFLAGS", "-D warnings".into())])?;
-    eprintln!("\nverified: format, imports, lints, documentation");
+    releases::check()?;
+    eprintln!(
+        "\nverified: format, spelling, prose, imports, workflows, dependencies, lints, documentation"
+    );
     Ok(())
 }
 
-/// Mends what can be mended without thinking.
+/// Fixes what tools can fix.
 pub(crate) fn fix() -> Result<()> {
-    let mend = ["clippy", "--workspace", "--all-targets", "--all-features", "--fix"];
-    cargo(&[&mend[..], &["--allow-dirty", "--allow-staged"]].concat(), &[])?;
+    let fix = ["clippy", "--workspace", "--all-targets", "--all-features", "--fix"];
+    cargo(&[&fix[..], &["--allow-dirty", "--allow-staged"]].concat(), &[])?;
     cargo(&["fmt", "--all"], &[])?;
-    cargo(&FUZZ_FMT, &[])
+    cargo(&FUZZ_FMT, &[])?;
+    spelling(&["--write-changes"])
+}
+
+/// Runs `typos`, with the exceptions that `typos.toml` lists.
+fn spelling(arguments: &[&str]) -> Result<()> {
+    let typos = tools::install("typos", "typos", TYPOS)?;
+    eprintln!("\n$ typos {}", arguments.join(" "));
+    run(Command::new(typos).args(arguments))
 }

@@ -1,6 +1,6 @@
-//! The root of the workspace, and `cargo` within it.
+//! The root of the workspace, and `cargo` and other programs within it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -25,8 +25,30 @@ pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, PathBuf)]) -> Resu
     Ok(())
 }
 
+/// Runs another program in the root of the workspace, and fails when it does.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.current_dir(root()?).status();
+    let status = status.with_context(|| format!("cannot run {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} failed ({status})");
+    }
+    Ok(())
+}
+
+/// Returns the folder that `cargo` builds into.
+pub(crate) fn target() -> Result<PathBuf> {
+    let chosen = std::env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty());
+    Ok(root()?.join(chosen.as_deref().map_or(Path::new("target"), Path::new)))
+}
+
 /// Returns the root of the workspace.
 pub(crate) fn root() -> Result<PathBuf> {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     here.parent().map(PathBuf::from).context("xtask lies in the root of the workspace")
+}
+
+/// Returns the folder in which Cargo builds, and in which downloaded tools are kept.
+pub(crate) fn target() -> Result<PathBuf> {
+    let chosen = std::env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty());
+    Ok(root()?.join(chosen.as_deref().map_or(Path::new("target"), Path::new)))
 }

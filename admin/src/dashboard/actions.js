@@ -1,11 +1,12 @@
-// Dialogs: disable, enable and resign; the details of a lock; the token.
+// This file has the dialogs: disable, enable and resign; the details of a lock; the token.
 
 const act = { verb: null, name: null, busy: false };
 
 const VERBS = {
   disable: {
     title: "Disable",
-    what: () => "Its holder is told to stop, and nobody is granted it until it is enabled again.",
+    what: () =>
+      "Its holder is asked to stop, and it is not granted to anyone until it is enabled again.",
   },
   enable: {
     title: "Enable",
@@ -14,11 +15,11 @@ const VERBS = {
   resign: {
     title: "Resign",
     what: (entry) => {
-      const told = "Its holder is told to stop in order";
+      const told = "Its holder is asked to stop";
       if (entry && isAlone(entry)) {
-        return `${told}. Nobody else campaigns: nobody would take over.`;
+        return `${told}. No other instance is a candidate, so nobody will take over.`;
       }
-      // Of a lock that is no election nobody knows who waits for it.
+      // For a lock that is not an election, its waiters are unknown.
       return entry && standbys(entry)?.length > 0 ? `${told}, and the lead moves on.` : `${told}.`;
     },
   },
@@ -97,7 +98,7 @@ function drawDetails() {
     ["Instance", holder?.instance],
     ["Held", holder && heldSince(entry)],
     ["Time left", ms === null ? null : span(ms)],
-    ["Fencing token", lock.token === null ? "none was granted yet" : String(lock.token)],
+    ["Fencing token", lock.token === null ? "never granted" : String(lock.token)],
     ["Standbys", others && (others.map(who).join("; ") || "none")],
   ]);
   const list = $("details-terms");
@@ -115,7 +116,7 @@ function heldSince(entry) {
   return `since ${moment(clock(entry.at - ms))} (${span(grown(entry, ms))})`;
 }
 
-/** Pairs of words; those without the second are left out. */
+/** Fills a list with pairs of words; a pair without the second word is omitted. */
 function fill(list, pairs) {
   const words = pairs.filter(([, said]) => said).flat();
   while (list.children.length > words.length) {

@@ -1,13 +1,13 @@
-// Asking the server. Paths are relative to the page, wherever it is mounted.
+// This file calls the server. Paths are relative to the page, wherever it is mounted.
 
 const base = location.pathname.endsWith("/") ? location.pathname : `${location.pathname}/`;
 
-/** A write whose answer takes longer is said to have an unknown outcome. */
+/** A write without a reply within this time has an unknown outcome. */
 const WRITE_MS = 30_000;
 
 const READ_MS = 15_000;
 
-/** The bearer token: in this tab's storage, or in memory alone where a page may have none. */
+/** The bearer token is in this tab's storage, or only in memory if the page may not use storage. */
 const token = {
   key: `leasehold token ${base}`,
   memory: null,
@@ -27,12 +27,12 @@ const token = {
         sessionStorage.setItem(this.key, value);
       }
     } catch {
-      // Kept in memory.
+      // The token stays in memory.
     }
   },
 };
 
-/** An answer that is no success. */
+/** A problem is a response that is not a success. */
 class Problem extends Error {
   constructor(status, title, detail) {
     super(detail ? `${title}: ${detail}` : title);
@@ -41,7 +41,7 @@ class Problem extends Error {
   }
 }
 
-/** Resolves to a successful response, else throws: a Problem when the server answered. */
+/** Resolves to a successful response, else throws: a Problem if the server replied. */
 async function ask(path, { body, signal } = {}) {
   const headers = new Headers();
   const shown = token.get();
@@ -67,7 +67,7 @@ async function ask(path, { body, signal } = {}) {
   try {
     said = await response.json();
   } catch {
-    // Something in between answered.
+    // A proxy in between replied.
   }
   throw new Problem(response.status, said?.title || `status ${response.status}`, said?.detail || "");
 }
@@ -77,7 +77,7 @@ async function read(path) {
   return response.json();
 }
 
-/** Disables, enables or resigns; resolves to what became of it. */
+/** Disables, enables or resigns; resolves to the outcome. */
 async function write(verb, name, body) {
   const signal = AbortSignal.timeout(WRITE_MS);
   try {
@@ -90,12 +90,12 @@ async function write(verb, name, body) {
     if (error instanceof Problem) {
       throw error;
     }
-    const detail = "it may have happened; look before you try again";
-    throw new Problem(0, "no answer came", detail);
+    const detail = "it may have happened; check before you retry";
+    throw new Problem(0, "no reply", detail);
   }
 }
 
-/** Browsers take these two names out of paths, even encoded; here they stand in the body. */
+/** Browsers remove these two names from paths, even encoded; here they are in the body. */
 async function writeDots(verb, lockName, { reason }, signal) {
   const call = async (path, body) => {
     const response = await ask(`api/mastercontrols/${path}`, { body, signal });
@@ -107,8 +107,8 @@ async function writeDots(verb, lockName, { reason }, signal) {
       if (verb === "disable") {
         return "already_disabled";
       }
-      // An enable would undo what somebody else has disabled.
-      throw new Problem(409, "the lock is disabled", "so its leader stops anyway");
+      // An enable would undo another operator's disable.
+      throw new Problem(409, "the lock is disabled", "so its leader is already stopping");
     }
   }
   if (verb !== "disable") {

@@ -1,4 +1,4 @@
-//! The dashboard: one page that asks for nothing but the API beside it.
+//! The dashboard is one page, which requests only the API next to it.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ const FRAME: &str = include_str!("index.html");
 
 const STYLE: &str = include_str!("style.css");
 
-/// One module, so that nothing of it is global.
+/// The script is one module, so that it defines nothing global.
 const SCRIPT: &str = concat!(
     include_str!("api.js"),
     include_str!("model.js"),
@@ -27,7 +27,8 @@ const SCRIPT: &str = concat!(
 static PAGE: LazyLock<String> =
     LazyLock::new(|| FRAME.replace("{{style}}", STYLE).replace("{{script}}", SCRIPT));
 
-/// This very style and script may act, and ask this server alone; no text becomes a script.
+/// The policy allows only this style and this script, and requests only to this server; no text
+/// becomes a script.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = |text| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));
     format!(
@@ -39,7 +40,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// `GET /`; where the router is nested, the very path that it is nested at.
+/// Handles `GET /`, or the path at which the router is nested.
 pub(crate) async fn page() -> Response {
     let mut response = PAGE.as_str().into_response();
     let headers = response.headers_mut();
@@ -50,7 +51,7 @@ pub(crate) async fn page() -> Response {
     response
 }
 
-/// The page holds nothing secret: it is what asks for the token.
+/// Returns whether the request is for the page, which has no secrets: it prompts for the token.
 pub(crate) fn is_asked_for(request: &Request) -> bool {
     let reads = [Method::GET, Method::HEAD].contains(request.method());
     reads && request.uri().path() == "/"
@@ -61,12 +62,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_is_put_together_as_the_policy_says() {
+    fn the_page_matches_its_content_security_policy() {
         assert!(PAGE.contains(&format!("<style>{STYLE}</style>")));
         assert!(PAGE.contains(&format!("<script type=\"module\">{SCRIPT}</script>")));
         assert_eq!(PAGE.matches("<script").count(), 1);
         assert_eq!(PAGE.matches("<style").count(), 1);
-        // What would end them early, have its line ends rewritten, or run what is told.
+        // These would end the elements early, change line ends, or execute data.
         for bad in ["</script", "</style", "<!--", "\r", "innerHTML", "eval(", "http:", "https:"] {
             assert!(!SCRIPT.contains(bad) && !STYLE.contains(bad), "{bad}");
         }

@@ -1,37 +1,37 @@
-// What the page knows: locks as last told, their terms as seen, and who campaigns.
+// The model has the locks by their latest events, the terms that were seen, and the candidates.
 //
-// Every time is of performance.now(): the server tells durations, and calendars may differ.
+// Every time is of performance.now(): the server sends durations, and calendar clocks may differ.
 
-/** Terms are drawn for as long as any is known, within these bounds. */
+/** The strip covers the time of the known terms, within these bounds. */
 const [LEAST_WINDOW_MS, WINDOW_MS] = [60_000, 10 * 60_000];
 
-/** The most terms that are kept of a lock. */
+/** At most this many terms of a lock are kept. */
 const MOST_TERMS = 30;
 
-/** name => { lock, at, full, terms, index, text }; `at` is when its durations were right. */
+/** name => { lock, at, full, terms, index, text }; its durations were correct at `at`. */
 const locks = new Map();
 
-/** The names in the order of the server: by bytes of UTF-8. */
+/** The names are in the order of the server: by bytes of UTF-8. */
 let order = [];
 let unordered = false;
 
-/** name => instances that campaign for it; null when that is not known. */
+/** name => instances that campaign for it; null if they are unknown. */
 let campaigns = null;
 
-/** Of instances that campaign for more names than they list: the last that they list. */
+/** The last listed name of each instance that campaigns for more names than it lists. */
 let unlisted = [];
 
-/** Since when the state is not known to be current, and the last moment it was. */
+/** The moment since which the state may be outdated, and the last at which it was current. */
 let frozen = null;
 
-/** When the first term began that was ever seen. */
+/** The start of the first term that was seen. */
 let firstTerm = Infinity;
 
 const now = () => frozen ?? performance.now();
 
 const clock = (at) => new Date(Date.now() - (performance.now() - at));
 
-/** Surrogates stand for what comes after all else. */
+/** Surrogates are sorted after all other code units. */
 const rank = (unit) => (unit >= 0xe000 ? unit - 0x800 : unit >= 0xd800 ? unit + 0x2000 : unit);
 
 function byBytes(a, b) {
@@ -54,7 +54,7 @@ function ordered() {
   return order;
 }
 
-/** Takes in a lock as an event tells it; `gap` is the moment after which something was missed. */
+/** Applies a lock event; changes after the moment `gap` may have been missed. */
 function tell(lock, at, gap) {
   let entry = locks.get(lock.name);
   if (entry === undefined) {
@@ -73,14 +73,14 @@ function tell(lock, at, gap) {
   seeTerm(entry, gap);
 }
 
-/** Whether both tell of the same state; durations always differ. */
+/** Returns whether both describe the same state; durations always differ. */
 function same(one, other) {
   const told = ({ token, state, holder, ending, disabled, corrupt }) =>
     JSON.stringify([token, state, holder?.instance, ending, disabled?.reason, disabled?.by, corrupt]);
   return told(one) === told(other);
 }
 
-/** A renewal is no event: what is left is read now and then, and taken if nothing else changed. */
+/** Applies a time left that was read, since a renewal is not an event, if nothing else changed. */
 function renewed(lock, at) {
   const entry = locks.get(lock.name);
   if (entry !== undefined && entry.at < at && same(entry.lock, lock)) {
@@ -103,7 +103,7 @@ function seeTerm(entry, gap) {
   }
   const from = held ? at - lock.held_for_ms : at;
   if (last && last.to === null) {
-    // What ended unseen ended at some time after it was last seen.
+    // A term whose end was not seen ended some time after it was last seen.
     last.to = gap ?? Math.max(last.from, Math.min(at, from));
     last.unsure = gap !== null;
   }
@@ -114,18 +114,18 @@ function seeTerm(entry, gap) {
   }
 }
 
-/** For how long terms are drawn, in whole minutes. */
+/** Returns the time that the strip covers, in whole minutes. */
 function windowMs() {
   const known = Math.ceil((now() - firstTerm) / 60_000) * 60_000;
   return Math.max(LEAST_WINDOW_MS, Math.min(WINDOW_MS, known || 0));
 }
 
-/** What is left of the lease, in ms; null when nobody holds it. */
+/** Returns the time that is left of the lease, in ms; null if nobody holds it. */
 function left({ lock, at }) {
   return lock.left_ms === null ? null : Math.max(0, lock.left_ms - Math.max(0, now() - at));
 }
 
-/** How old a duration of an entry is by now. */
+/** Returns a duration of an entry, grown to the present moment. */
 const grown = (entry, ms) => ms + Math.max(0, now() - entry.at);
 
 function know(instances) {
@@ -139,16 +139,16 @@ function know(instances) {
   }
 }
 
-/** Who would take over; null when that is not known. */
+/** Returns the standbys; null if they are unknown. */
 function standbys({ lock }) {
   const holder = lock.holder?.instance;
   return campaigns && (campaigns.get(lock.name) ?? []).filter(({ instance }) => instance !== holder);
 }
 
 /**
- * Whether its leader's end would leave it without one, as far as is known: what is held without a
- * campaign is no election, and who campaigns for more names than are listed may stand by for those
- * that come after.
+  * Returns whether the lock has no standby, as far as is known: a lock that is held without a
+  * campaign is not an election, and an instance that campaigns for more names than it lists may be
+  * a standby for the names after its last listed one.
  */
 function isAlone(entry) {
   const { state, name, holder } = entry.lock;

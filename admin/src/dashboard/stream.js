@@ -1,19 +1,19 @@
-// Following the changes: connect, take in what is told, and connect again when that ends.
+// This file follows the event stream: it connects, applies events, and reconnects when it ends.
 
-/** A stream that says nothing for so long is dead: the server sends a comment every 15 s. */
+/** A stream without data for this long is dead: the server sends a comment every 15 s. */
 const SILENCE_MS = 40_000;
 
 const LONGEST_PAUSE_MS = 30_000;
 
-/** What is left is read so often, one page at a time: renewals are no events. */
+/** The time left is read this often, one page at a time: renewals are not events. */
 const RENEWALS_MS = 1000;
 
 const INSTANCES_MS = 5000;
 
-/** Where instances are not told of, they are asked for so often. */
+/** Instances are read this often, because they are not in the event stream. */
 const NO_INSTANCES_MS = 60_000;
 
-/** The most locks on a page of the API. */
+/** A page of the API has at most this many locks. */
 const MOST = 500;
 
 const TOKEN_NEEDED = "a token is needed";
@@ -21,18 +21,18 @@ const TOKEN_NEEDED = "a token is needed";
 const link = {
   /** Aborts the stream that is open. */
   stop: null,
-  /** Whether what is shown is current. */
+  /** This is true while the page shows the current state. */
   live: false,
-  /** Why it is not; null while connecting for the first time. */
+  /** The reason why it is not current; null during the first connection attempt. */
   lost: null,
-  /** What the store's silence is put down to. */
+  /** The reported reason why the store does not respond; null while it responds. */
   store: null,
-  /** When the state was last known to be current; null before the first time. */
+  /** The last moment at which the state was current; null before the first time. */
   good: null,
   wake: () => {},
 };
 
-/** Lines of server-sent events, as { kind, data }. */
+/** Yields server-sent events as { kind, data }. */
 async function* events(body, heard) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -80,7 +80,7 @@ async function follow(connected) {
       } else if (kind === "removed") {
         forget(data.name);
       } else if (kind === "unavailable") {
-        link.store = data?.detail ?? "it does not say why";
+        link.store = data?.detail ?? "no reason given";
       } else if (kind === "available") {
         link.store = null;
       } else if (kind === "complete") {
@@ -98,7 +98,7 @@ async function follow(connected) {
   }
 }
 
-/** Says whether what is shown is current, and stops the clocks when it is not. */
+/** Shows whether the state is current, and stops the clocks if it is not. */
 function judge(live) {
   link.live = live;
   if (live) {
@@ -112,7 +112,7 @@ function judge(live) {
   if (link.lost !== null) {
     text = `${link.lost}${asOf}`;
   } else if (link.store !== null) {
-    text = `the store does not answer${asOf}: ${plain(link.store)}`;
+    text = `the store does not respond${asOf}: ${plain(link.store)}`;
   }
   setText($("banner"), text);
   $("retry").hidden = link.lost === null;
@@ -147,12 +147,12 @@ async function keepFollowing() {
   }
 }
 
-/** Waits longer from time to time, and not all pages alike; for ever when there is no number. */
+/** Waits longer after each failure, with jitter; without a number of failures it waits forever. */
 async function pause(failures) {
   const most = Math.min(LONGEST_PAUSE_MS, 1000 * 2 ** Math.min(failures ?? 0, 10));
   const ms = most / 2 + (Math.random() * most) / 2;
   setText($("retry-now"), failures === null ? "Enter the token" : "Try again now");
-  setText($("again"), failures === null ? "" : `The next try is in ${span(ms + 999)}.`);
+  setText($("again"), failures === null ? "" : `Retrying in ${span(ms + 999)}.`);
   await new Promise((resolve) => {
     link.wake = resolve;
     if (failures !== null) {
@@ -166,7 +166,7 @@ function retryNow() {
   link.wake();
 }
 
-/** Reads anew what is left of the leases whose rows exist. */
+/** Reads the time left of the leases whose rows exist. */
 async function readLeft() {
   const names = ordered();
   const held = [...rows.keys()].map((name) => locks.get(name)).filter((entry) => entry?.lock.holder);
@@ -202,7 +202,7 @@ async function keepReadingLeft() {
       await readLeft();
     } catch (error) {
       if (error instanceof Problem) {
-        // The stream tells of the store; too many requests are answered by fewer.
+        // The stream reports store failures; after too many requests, fewer are sent.
         await sleep(5 * RENEWALS_MS);
       } else {
         stop?.abort();
@@ -221,7 +221,7 @@ async function keepReadingInstances() {
         know(instances);
       } catch (error) {
         know(null);
-        // Not every server, nor every store, can tell.
+        // Not every server and not every store knows the instances.
         pause = [404, 501].includes(error.status) ? NO_INSTANCES_MS : pause;
       }
       draw();

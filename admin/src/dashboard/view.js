@@ -1,4 +1,4 @@
-// The table: only the rows of one page exist, and only what changed in them is written.
+// The view draws the table: only the rows of one page exist, and only their changes are written.
 
 const ROWS = 50;
 
@@ -6,7 +6,7 @@ const TICK_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 
 
 const $ = (id) => document.getElementById(id);
 
-/** name => { tr, and its parts } of the rows that exist. */
+/** name => { tr, and its parts } for each existing row. */
 const rows = new Map();
 
 const shown = { filter: "", only: "all", first: 0, complete: false };
@@ -23,7 +23,7 @@ function setClass(element, name) {
   }
 }
 
-/** The same colour for the same instance, wherever it leads. */
+/** Returns the colour of an instance, the same wherever it leads. */
 function hue(instance) {
   let hash = 0;
   for (const one of instance) {
@@ -34,7 +34,7 @@ function hue(instance) {
 
 let due = false;
 
-/** Draws before the next frame, however much is told until then. */
+/** Draws once before the next frame, however many events arrive until then. */
 function draw() {
   if (!due) {
     due = true;
@@ -70,7 +70,7 @@ function drawRows(names) {
       row = makeRow(name);
       rows.set(name, row);
     }
-    // Rows stay where they are when they can: one that moves loses the focus.
+    // Rows stay in place if they can: a row that moves loses the focus.
     if (body.children[index] !== row.tr) {
       body.insertBefore(row.tr, body.children[index] ?? null);
     }
@@ -137,7 +137,7 @@ function drawStandbys(row, entry) {
   const alone = isAlone(entry);
   let text = "–";
   if (alone) {
-    text = "nobody would take over";
+    text = "no standby";
   } else if (others?.length > 0) {
     const more = others.length > 3 ? ` and ${others.length - 3} more` : "";
     text = others.slice(0, 3).map(who).join("; ") + more;
@@ -199,7 +199,7 @@ function drawAround(names, chosen) {
   setText($("summary"), shown.complete ? said.join(" · ") : "connecting…");
   drawWindow();
   $("nothing").hidden = chosen.length > 0 || !shown.complete;
-  setText($("nothing"), names.length > 0 ? "No lock is like that." : "No lock was ever used.");
+  setText($("nothing"), names.length > 0 ? "No matching locks." : "No locks yet.");
   $("pages").hidden = chosen.length <= ROWS;
   const last = Math.min(chosen.length, shown.first + ROWS);
   setText($("range"), `${shown.first + 1} to ${last} of ${chosen.length}`);
@@ -212,7 +212,7 @@ function drawWindow() {
   setText($("window"), `Terms in the last ${minutes === 1 ? "minute" : `${minutes} minutes`}`);
 }
 
-/** Moves what moves by itself. */
+/** Updates the parts that change with time. */
 function tick(count) {
   if (document.hidden) {
     return;

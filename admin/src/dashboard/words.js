@@ -1,6 +1,7 @@
-// How things are said. Names, reasons and labels are anybody's: they reach the page as text only.
+// This file formats text. Names, reasons and labels may be hostile: they reach the page as text
+// only.
 
-/** What cannot be seen, or turns the text around it, is spelt out: names are exact. */
+/** Invisible characters, and those that change the text direction, are escaped: names are exact. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 const plain = (text) =>
@@ -40,17 +41,17 @@ const SAID = {
   corrupt: "corrupt",
 };
 
-/** Why its record cannot be read, why it is disabled, or why its holder is to stop. */
+/** Returns why the record is corrupt, why the lock is disabled, or why its holder has to stop. */
 const why = ({ lock }) => plain(lock.corrupt ?? lock.disabled?.reason ?? lock.ending ?? "");
 
-/** By whom it is disabled and since when, or that its holder is to stop. */
+/** Returns by whom the lock is disabled and since when, or that its holder has to stop. */
 function since(entry) {
   const { corrupt, disabled, ending } = entry.lock;
   if (corrupt !== null) {
     return "the store cannot read its record";
   }
   if (disabled === null) {
-    return ending === null ? "" : "its holder is told to stop";
+    return ending === null ? "" : "its holder is asked to stop";
   }
   const by = disabled.by === null ? "" : ` by ${plain(disabled.by)}`;
   const at = moment(clock(entry.at - disabled.for_ms));
@@ -64,9 +65,9 @@ function termSaid({ token, holder, from, to, unsure }) {
 
 const OUTCOMES = {
   disabled: "is disabled",
-  already_disabled: "was disabled already, and keeps its first reason",
+  already_disabled: "was already disabled; the first reason is kept",
   enabled: "is enabled",
-  already_enabled: "was enabled already",
-  resigning: "its holder is told to stop",
-  not_held: "nobody held it, so nobody resigns",
+  already_enabled: "was already enabled",
+  resigning: "its holder is asked to stop",
+  not_held: "not held; nothing changed",
 };

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! This module serves one connection, from its first byte to its last.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,23 +14,23 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 use tracing::debug;
 
-use super::patience::Patience;
 use crate::{Limits, Tls};
 
-/// The most that is buffered of a request's head, in bytes.
+/// A request's head may have at most this many bytes.
 const HEAD: usize = 16 * 1024;
 
-/// The most headers of a request.
+/// A request may have at most this many headers.
 const HEADERS: usize = 64;
 
 /// Connections have this long to end once the server shuts down.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
-/// What all connections share.
+/// All connections share this value.
 #[derive(Debug)]
 pub(super) struct Connections {
     pub(super) router: Router,
@@ -53,7 +53,7 @@ impl Connections {
         match shaken {
             Ok(Ok(stream)) => self.speak(stream, peer).await,
             Ok(Err(error)) => debug!(%peer, %error, "no TLS"),
-            Err(_) => debug!(%peer, "no TLS in time"),
+            Err(_) => debug!(%peer, "TLS handshake timed out"),
         }
     }
 
@@ -67,7 +67,11 @@ impl Connections {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(HEAD);
         http.max_headers(HEADERS);
-        let stream = TokioIo::new(Patience::new(stream, idle));
+        // A write that makes no progress for so long fails, so that an answer that the client does
+        // not read is not kept in memory. Reads have limits of their own.
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(idle));
+        let stream = TokioIo::new(Box::pin(stream));
         let mut connection = std::pin::pin!(http.serve_connection(stream, answer));
         let ended = tokio::select! {
             biased;
@@ -78,7 +82,7 @@ impl Connections {
             }
         };
         if let Err(error) = ended {
-            debug!(%peer, %error, "a connection broke");
+            debug!(%peer, %error, "connection error");
         }
     }
 }

@@ -1,7 +1,6 @@
-//! A server of its own: HTTP/1.1, with or without TLS, and bounds on what a connection can hold.
+//! The server serves HTTP/1.1, with or without TLS, and limits the resources of a connection.
 
 mod connection;
-mod patience;
 mod service;
 mod tls;
 
@@ -21,10 +20,11 @@ pub use self::tls::Tls;
 use crate::Access;
 use connection::{Connections, GRACE};
 
-/// The pause after a connection that could not be accepted: mostly there are no file descriptors.
+/// The server pauses after a connection that it could not accept, mostly for lack of file
+/// descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves an [`AdminApi`](crate::AdminApi), or metrics alone.
+/// A server serves an [`AdminApi`](crate::AdminApi), or only metrics.
 ///
 /// ```no_run
 /// use leasehold_admin::{AdminApi, Server};
@@ -47,14 +47,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at that address; connections wait there until [`run`](Self::run).
+    /// Listens on that address; connections wait until [`run`](Self::run).
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`], when others than this machine could reach an API without a
-    /// [`Token`](crate::Token); [`ErrorKind::Unavailable`], when the address cannot be had.
+    /// This fails with [`ErrorKind::Invalid`] if other machines could reach an API without a
+    /// [`Token`](crate::Token), and with [`ErrorKind::Unavailable`] if the address is not
+    /// available.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with I/O enabled.
+    /// This panics outside of a tokio runtime with I/O enabled.
     pub async fn bind(
         service: impl Into<Service>,
         address: SocketAddr,
@@ -63,13 +64,11 @@ impl Server {
         let service = service.into();
         if !address.ip().to_canonical().is_loopback() && !matches!(service.access, Access::Token(_))
         {
-            return Err(Error::invalid(format!(
-                "others than this machine could reach {address}, and there is no token"
-            ))
-            .with_fix("set a token, or listen at 127.0.0.1"));
+            return Err(Error::invalid(format!("refusing to listen on {address} without a token"))
+                .with_fix("set a token, or listen on 127.0.0.1"));
         }
         let unavailable = |error| {
-            Error::new(ErrorKind::Unavailable, format!("cannot listen at {address}"))
+            Error::new(ErrorKind::Unavailable, format!("cannot listen on {address}"))
                 .with_source(error)
         };
         let listener = TcpListener::bind(address).await.map_err(unavailable)?;
@@ -77,20 +76,21 @@ impl Server {
         Ok(Self { listener, address, service, tls })
     }
 
-    /// Where it listens; with the port that was chosen when 0 was asked for.
+    /// Returns the address on which the server listens, with the chosen port if port 0 was
+    /// requested.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it listens, as a URL.
+    /// Returns the address on which the server listens, as a URL.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
-    /// Serves until `shutdown` is ready; then answers what was asked, for at most 10 s.
+    /// Serves until `shutdown` is ready; then it finishes open requests, for at most 10 s.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let stop = CancellationToken::new();
         // Dropping this future ends everything too.
@@ -123,7 +123,7 @@ impl Server {
                     Err(_) => turn_away(&stream, connections.tls.is_some()),
                 },
                 Err(error) => {
-                    warn!(%error, "a connection cannot be accepted");
+                    warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -133,22 +133,22 @@ impl Server {
         stop.cancel();
         tasks.close();
         if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
-            debug!("connections are cut off");
+            debug!("closing connections that did not finish in time");
         }
     }
 }
 
-/// Says that there are too many connections, without waiting for the other to listen.
+/// Answers that there are too many connections, without waiting for the client to read.
 fn turn_away(stream: &TcpStream, tls: bool) {
     const BODY: &str = "{\"type\":\"urn:leasehold:problem:busy\",\"title\":\"too busy\",\
-        \"status\":503,\"detail\":\"too many connections at a time; try again\"}";
+        \"status\":503,\"detail\":\"too many concurrent connections; try again\"}";
     if !tls {
         let answer = format!(
             "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
              content-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{BODY}",
             BODY.len()
         );
-        // Whoever does not take it in is not waited for.
+        // A client that does not read the answer is not waited for.
         let _ = stream.try_write(answer.as_bytes());
     }
 }

@@ -1,17 +1,18 @@
-//! What a server serves.
+//! A server serves a service.
 
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Access, AdminApi, Limits};
 
-/// What a [`Server`](crate::Server) serves: made from an [`AdminApi`], or an `Exporter`.
+/// A service is what a [`Server`](crate::Server) serves; it is made from an [`AdminApi`] or an
+/// `Exporter`.
 #[derive(Debug)]
 pub struct Service {
     pub(super) router: Router,
     pub(super) access: Access,
     pub(super) limits: Limits,
-    /// Ends the answers that have no end of their own.
+    /// Cancelling this token ends the event streams, which do not end on their own.
     pub(super) streams: CancellationToken,
 }
 

@@ -1,4 +1,4 @@
-//! TLS from files.
+//! The TLS configuration is read from files.
 
 use std::fmt;
 use std::path::Path;
@@ -11,20 +11,21 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 
-/// A certificate and its key.
+/// A TLS configuration has a certificate chain and its key.
 #[derive(Clone)]
 pub struct Tls {
     pub(super) acceptor: TlsAcceptor,
 }
 
 impl Tls {
-    /// Reads a chain of certificates, the server's own first, and its key, both as PEM.
+    /// Reads a certificate chain, with the server's own first, and its key, both as PEM.
     ///
-    /// They are read once: a server is restarted when its certificate is renewed.
+    /// The files are read once: restart a server when its certificate is renewed.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] for a file that cannot be read, [`ErrorKind::Invalid`] for one that
-    /// does not hold what it should, or a key that is not the certificate's.
+    /// This fails with [`ErrorKind::Denied`] for a file that cannot be read, and with
+    /// [`ErrorKind::Invalid`] for a file without a certificate or key, or a key that does not match
+    /// the certificate.
     pub fn from_pem_files(certificates: &Path, key: &Path) -> Result<Self> {
         let chain = CertificateDer::pem_file_iter(certificates)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -39,7 +40,7 @@ impl Tls {
             .map(|config| config.with_no_client_auth().with_single_cert(chain, secret))
             .and_then(|config| config)
             .map_err(|error| {
-                Error::invalid(format!("{key:?} and {certificates:?} do not make a server"))
+                Error::invalid(format!("{key:?} does not match {certificates:?}"))
                     .with_source(error)
             })?;
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
@@ -55,8 +56,8 @@ impl fmt::Debug for Tls {
 fn unreadable(file: &Path, what: &str, error: pem::Error) -> Error {
     match error {
         pem::Error::Io(error) => {
-            Error::new(ErrorKind::Denied, format!("{file:?} cannot be read")).with_source(error)
+            Error::new(ErrorKind::Denied, format!("cannot read {file:?}")).with_source(error)
         }
-        error => Error::invalid(format!("{file:?} does not hold a {what}")).with_source(error),
+        error => Error::invalid(format!("{file:?} does not contain a {what}")).with_source(error),
     }
 }

@@ -1,4 +1,4 @@
-//! Chromium, driven as WebDriver has it.
+//! The tests drive Chromium by WebDriver.
 
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader};
@@ -15,10 +15,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Nothing here takes that long, however busy the machine is.
+/// Nothing takes this long, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What stands before every script: how to find the row of a lock, and its parts.
+/// Every script starts with these functions, which find the row of a lock and its parts.
 const PRELUDE: &str = "
     const row = (name) =>
         [...document.querySelectorAll('tr[data-lock]')].find((tr) => tr.dataset.lock === name);
@@ -27,7 +27,7 @@ const PRELUDE: &str = "
     const banner = () => document.querySelector('#banner').textContent;
 ";
 
-/// Every text whose colour is too close to what is behind it.
+/// This script returns every text whose colour is too close to its background.
 const CONTRAST: &str = "
     const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
     const luminance = (colour) => {
@@ -50,7 +50,7 @@ const CONTRAST: &str = "
         .filter(([, , ratio]) => ratio < 4.5);
 ";
 
-/// Says what there is not.
+/// Returns which program is missing, if any.
 pub(crate) fn missing() -> Option<String> {
     let runs = |program: &str| {
         let mut command = Command::new(program);
@@ -61,14 +61,14 @@ pub(crate) fn missing() -> Option<String> {
     Some(format!("there is no {missing}; Debian has it in chromium and chromium-driver"))
 }
 
-/// Where pictures are left.
+/// Returns the folder of the pictures.
 pub(crate) fn pictures() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("dashboard");
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
 
-/// A browser of its own for each test, ended when dropped.
+/// Each test has its own browser, which ends when this value is dropped.
 pub(crate) struct Browser {
     test: String,
     page: Client,
@@ -78,7 +78,7 @@ pub(crate) struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Killed alone, it would leave its browser behind.
+        // Killing only the driver would leave its browser running.
         let group = i32::try_from(self.driver.id()).ok().and_then(Pid::from_raw);
         if let Some(group) = group {
             let _ = kill_process_group(group, Signal::KILL);
@@ -106,7 +106,7 @@ impl Browser {
         let capabilities = json!({
             "goog:chromeOptions": { "args": [
                 "--headless=new",
-                // It shows nothing but this project's own page, and tests may run as root.
+                // The browser shows only this project's own page, and tests may run as root.
                 "--no-sandbox",
                 "--disable-dev-shm-usage",
                 "--disable-gpu",
@@ -151,7 +151,7 @@ impl Browser {
         self.page.execute(&script, arguments.to_vec()).await.unwrap()
     }
 
-    /// Waits until the script returns something true, and returns that.
+    /// Waits until the script returns a true value, and returns it.
     pub(crate) async fn until(&self, what: &str, script: &str, arguments: &[Value]) -> Value {
         let begun = Instant::now();
         loop {
@@ -169,7 +169,7 @@ impl Browser {
         }
     }
 
-    /// Waits until that part of a lock's row has the words in it; returns all of its text.
+    /// Waits until that part of a lock's row contains the words; returns all of its text.
     pub(crate) async fn until_row(&self, name: &str, selector: &str, words: &str) -> String {
         let script = "const said = text(...arguments) ?? ''; \
                       return said.includes(arguments[2]) ? said : null";
@@ -184,13 +184,13 @@ impl Browser {
         said.as_str().unwrap_or_default().to_owned()
     }
 
-    /// The token that is shown of a lock.
+    /// Returns the token that is shown for a lock.
     pub(crate) async fn token(&self, name: &str) -> u64 {
         let shown = self.js("return text(arguments[0], '.token')", &[name.into()]).await;
         shown.as_str().unwrap_or_default().parse().unwrap_or_else(|_| panic!("{shown}"))
     }
 
-    /// The time that is shown to be left of a lease of less than a minute, in seconds.
+    /// Returns the shown time left of a lease, which is less than a minute, in seconds.
     pub(crate) async fn seconds_left(&self, name: &str) -> u64 {
         let shown = self.js("return text(arguments[0], '.seconds')", &[name.into()]).await;
         let seconds = shown.as_str().and_then(|shown| shown.strip_suffix(" s"));
@@ -205,7 +205,7 @@ impl Browser {
         self.find(selector).await.click().await.unwrap();
     }
 
-    /// Clicks a part of a lock's row, as a person does: it must be in sight and on top.
+    /// Clicks a part of a lock's row, as a person does: it must be visible and on top.
     pub(crate) async fn click_row(&self, name: &str, selector: &str) {
         let element = self.js("return part(...arguments)", &[name.into(), selector.into()]).await;
         let id = element.as_object().and_then(|element| element.values().next()?.as_str());
@@ -213,7 +213,7 @@ impl Browser {
         Element::from_element_id(self.page.clone(), id.into()).click().await.unwrap();
     }
 
-    /// Types into whatever has the focus.
+    /// Types into the element that has the focus.
     pub(crate) async fn keys(&self, keys: &str) {
         self.page.active_element().await.unwrap().send_keys(keys).await.unwrap();
     }
@@ -231,7 +231,7 @@ impl Browser {
         self.until(&format!("{id} has the focus"), script, &[id.into()]).await;
     }
 
-    /// Asserts that text can be read, as WCAG 2 has it (AA).
+    /// Asserts that the contrast of text meets WCAG 2 (AA).
     pub(crate) async fn assert_contrast(&self) {
         assert_eq!(self.js(CONTRAST, &[]).await, json!([]));
     }
@@ -247,13 +247,13 @@ impl Browser {
         file
     }
 
-    /// A command of Chromium's developer tools.
+    /// Sends a command of Chromium's developer tools.
     pub(crate) async fn devtools(&self, command: &str, parameters: Value) {
         let body = json!({ "cmd": command, "params": parameters });
         self.page.issue_cmd(Extension { path: "goog/cdp/execute", body }).await.unwrap();
     }
 
-    /// As wide as a phone, or as that many pixels.
+    /// Sets the size of the window, as on a phone or a desktop.
     pub(crate) async fn size(&self, width: u32, height: u32, phone: bool) {
         let metrics =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone });
@@ -265,7 +265,7 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
-    /// Forgets what was written into the log so far.
+    /// Discards the log so far.
     pub(crate) async fn drop_log(&self) {
         self.log().await;
     }
@@ -276,9 +276,9 @@ impl Browser {
         log.as_array().cloned().unwrap_or_default()
     }
 
-    /// No error in the page, nothing that its policy forbids, and no request but to its server.
+    /// Asserts that the page had no error, broke no policy, and sent requests only to its server.
     pub(crate) async fn assert_clean(&self) {
-        // That an answer was an error is written by the browser itself, and meant to be.
+        // The browser itself logs error responses, which the tests provoke.
         let told = |entry: &Value| entry["source"] != "network" && entry["level"] != "INFO";
         let log: Vec<_> = self.log().await.into_iter().filter(told).collect();
         assert!(log.is_empty(), "{log:#?}");
@@ -290,7 +290,7 @@ impl Browser {
     }
 }
 
-/// A command that WebDriver does not have and chromedriver does.
+/// This command exists in chromedriver but not in WebDriver.
 #[derive(Debug)]
 struct Extension {
     path: &'static str,

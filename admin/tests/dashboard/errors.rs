@@ -1,4 +1,4 @@
-//! What the page says when something is amiss.
+//! The page shows what is wrong.
 
 use leasehold_admin::{Access, Token};
 use serde_json::json;
@@ -37,7 +37,7 @@ pub(crate) async fn token(browser: &Browser) {
     browser.until_row(NAME, ".why", "secret").await;
     browser.until_closed("ask").await;
 
-    // It is kept for the tab, and nowhere else.
+    // The token is kept for the tab, and nowhere else.
     browser.open_live(&stage.url()).await;
     browser.until_row(NAME, ".why", "secret").await;
     let kept = "return [localStorage.length, document.cookie, location.href.includes('0123')]";
@@ -55,23 +55,23 @@ pub(crate) async fn store_away(browser: &Browser) {
     browser.until_row(NAME, ".who", "worker").await;
 
     stage.door.shut();
-    let said = browser.until_banner("the store does not answer, showing the state as of ").await;
+    let said = browser.until_banner("the store does not respond, showing the state as of ").await;
     let (_, as_of) = said.split_once("as of ").unwrap();
     let time: Vec<_> = as_of[..8].split(':').map(|part| part.parse::<u32>().unwrap()).collect();
     assert!(time.len() == 3 && as_of.as_bytes()[8] == b':', "HH:MM:SS and why: {said}");
-    // What was known is still shown, and no longer counted down.
+    // The last known state is still shown, and no longer counted down.
     browser.until_row(NAME, ".who", "worker").await;
     assert_eq!(browser.js("return document.body.className", &[]).await, "stale");
     let bar = "return part(arguments[0], '.bar i').style.transform";
     let frozen = browser.js(bar, &[NAME.into()]).await;
 
-    // A write is answered with what went wrong, in the dialog.
+    // After a write, the dialog shows what went wrong.
     browser.click_row(NAME, ".switch").await;
     browser.answer(Some("x")).await;
     let error = "return document.querySelector('#act-error').textContent";
     let error = browser.until("the error is shown", error, &[]).await;
     let error = error.as_str().unwrap();
-    assert!(error.contains("it may have happened") || error.contains("not answer"), "{error}");
+    assert!(error.contains("may have happened") || error.contains("not respond"), "{error}");
     assert_eq!(browser.js("return document.querySelector('#act').open", &[]).await, true);
     assert_eq!(browser.js(bar, &[NAME.into()]).await, frozen);
     browser.click("#act-cancel").await;
@@ -96,16 +96,17 @@ pub(crate) async fn server_gone(browser: &Browser) {
     browser.answer(Some("x")).await;
     let error = "return document.querySelector('#act-error').textContent";
     let error = browser.until("the error is shown", error, &[]).await;
-    assert!(error.as_str().unwrap().starts_with("no answer came"), "{error}");
+    assert!(error.as_str().unwrap().starts_with("no reply"), "{error}");
     browser.click("#act-cancel").await;
 
-    // What happens meanwhile is caught up on; the end that nobody saw is said to be unknown.
+    // Changes during the outage are shown later; the end of a term that was not seen is shown as
+    // unknown.
     let second = stage.campaign("second", NAME);
     first.shutdown().await;
     leads(&second).await;
     stage.client("x").disable("new", "meanwhile").await.unwrap();
     stage.serve().await;
-    // The page may try again by itself just before, which hides the button.
+    // The page may retry on its own just before, which hides the button.
     browser.js("document.querySelector('#retry-now').click()", &[]).await;
     browser.until_live().await;
     browser.until_row(NAME, ".who", "second").await;
@@ -118,4 +119,4 @@ pub(crate) async fn server_gone(browser: &Browser) {
 }
 
 const AGAIN: &str = "return document.querySelector('#again').textContent \
-                     .startsWith('The next try is in ')";
+                     .startsWith('Retrying in ')";

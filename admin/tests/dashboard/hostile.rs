@@ -1,4 +1,4 @@
-//! Names, reasons and labels are anybody's.
+//! Names, reasons and labels may be hostile.
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ pub(crate) async fn text_is_text(browser: &Browser) {
         browser.until_row(name, ".why", MARKUP[1]).await;
         browser.until_row(name, ".since", MARKUP[0]).await;
     }
-    // What turns the text around it, or cannot be seen, is spelt out.
+    // Invisible characters, and those that change the text direction, are escaped.
     let shown = browser.until_row(turned, ".name", "invoice").await;
     assert_eq!(shown, "invoice\\u{202e}gnp.exe\\u{200b}");
     browser.until_row("lines", ".why", "one\\u{a}two\\u{202e}\\u{7}").await;
@@ -47,7 +47,7 @@ pub(crate) async fn text_is_text(browser: &Browser) {
     }
     browser.size(1280, 800, false).await;
 
-    // In the dialogs too.
+    // The dialogs escape them too.
     browser.click_row(MARKUP[0], ".switch").await;
     let named = "return document.querySelector('#act-name').textContent";
     assert_eq!(browser.js(named, &[]).await, MARKUP[0]);
@@ -59,7 +59,7 @@ pub(crate) async fn text_is_text(browser: &Browser) {
                document.scripts.length]";
     assert_eq!(browser.js(ran, &[]).await, json!(["undefined", 0, 1]));
 
-    // Whatever got in: the page's policy lets no text become markup, and no markup run.
+    // Even if markup is injected, the page's policy lets no text become markup, and no markup run.
     let inject = "
         let refused = 0;
         try { document.body.innerHTML += '<b>x</b>'; } catch { refused += 1; }
@@ -69,12 +69,12 @@ pub(crate) async fn text_is_text(browser: &Browser) {
         return [refused, typeof window.ran];
     ";
     assert_eq!(browser.js(inject, &[]).await, json!([2, "undefined"]));
-    // What that wrote into the log is as it should be.
+    // The log entries of the refused injection are expected.
     browser.drop_log().await;
     leader.shutdown().await;
 }
 
-/// Names that mean something in paths reach the server as they are.
+/// Names with a meaning in paths reach the server unchanged.
 pub(crate) async fn names(browser: &Browser) {
     let stage = Stage::new().await;
     let client = stage.client("x");

@@ -1,4 +1,4 @@
-//! Everything can be done without a mouse.
+//! Every action works without a mouse.
 
 use crate::browser::Browser;
 use crate::stage::{Stage, leads};
@@ -33,7 +33,7 @@ pub(crate) async fn all_by_keys(browser: &Browser) {
     browser.keys("\u{E003}").await;
     browser.until("and taken back", ROWS, &["beta".into()]).await;
 
-    // Filter, show, the lock's name, its button.
+    // The order is the filter, the selection, the lock's name, and its button.
     for _ in 0..3 {
         browser.keys(TAB).await;
     }
@@ -56,7 +56,7 @@ pub(crate) async fn all_by_keys(browser: &Browser) {
     browser.keys(ENTER).await;
     browser.until_row("beta", ".why", "by keys").await;
 
-    // What is there to be used has a name to be called by.
+    // Every control has an accessible name.
     let nameless = "return [...document.querySelectorAll('button, input, select')] \
         .filter((one) => !(one.textContent.trim() || one.getAttribute('aria-label') \
             || one.labels?.length)).length";

@@ -1,4 +1,4 @@
-//! A phone, the dark, and the documentation's picture.
+//! The page works on a phone and in dark mode; a picture of it is for the documentation.
 
 use std::time::Duration;
 
@@ -59,14 +59,14 @@ pub(crate) async fn phone_and_dark(browser: &Browser) {
 
 const NAMES: [&str; 4] = ["billing/nightly", "cache/refresh", "mail/digest", "search/reindex"];
 
-/// Three instances that lead and stand by in turn.
+/// A troupe is three instances that lead in turn while the others are standbys.
 struct Troupe {
     members: Vec<(Client, Vec<(&'static str, ElectionHandle)>)>,
 }
 
 impl Troupe {
     async fn on(stage: &Stage) -> Self {
-        // Not the machine's own name, which pictures would show.
+        // Pictures must not show the machine's own name.
         let of = |host: &str| Holder { host: host.to_owned(), ..Holder::current() };
         let operator = Client::builder(stage.store.clone()).holder(of("desk-4"));
         let operator = operator.label("ops@console").build().unwrap();
@@ -78,7 +78,7 @@ impl Troupe {
             let client = Client::builder(stage.store.clone());
             let client = client.holder(of(&format!("node-{number}")));
             let client = client.label(format!("api-{}", number + 1)).build().unwrap();
-            // Each leads one name, and all but the last name have others who would.
+            // Each instance leads one name, and all but the last name have standbys.
             let mut campaigns = Vec::new();
             for (place, name) in NAMES.into_iter().enumerate() {
                 if place == number || (place == 3 && number == 0) {
@@ -109,7 +109,7 @@ impl Troupe {
         self.members.iter().map(told).collect()
     }
 
-    /// Leaders resign; for the picture with pauses between, so that there are terms to be seen.
+    /// Makes leaders resign; pauses in between let the picture show terms.
     async fn hand_over(&self, with_pauses: bool) {
         let rounds: &[usize] = if with_pauses { &[0, 1, 0, 2, 0] } else { &[0] };
         for place in rounds {

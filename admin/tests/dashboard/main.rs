@@ -1,4 +1,5 @@
-//! The dashboard as people have it: in Chromium, on a real store, with elections that run.
+//! These tests use the dashboard as people do: in Chromium, on a real store, with running
+//! elections.
 //!
 //! Without `chromium` and `chromedriver` (Debian has them in `chromium` and `chromium-driver`;
 //! `cargo xtask test` installs them) its tests are listed as ignored. With
@@ -23,27 +24,39 @@ use browser::Browser;
 use libtest_mimic::{Arguments, Completion, Trial};
 use tokio::runtime::Runtime;
 
-/// Browsers that run at a time.
+/// At most this many browsers run at a time.
 const AT_ONCE: usize = 2;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
     let trials = vec![
-        trial("a_takeover_is_seen", async |browser| takeover::is_seen(browser).await),
-        trial("a_crash_is_seen", async |browser| takeover::of_a_crashed_leader(browser).await),
-        trial("disable_and_enable", async |browser| operate::disable_and_enable(browser).await),
-        trial("fifty_are_reached", async |browser| operate::fifty(browser).await),
-        trial("resign", async |browser| operate::resign(browser).await),
-        trial("a_token_is_asked_for", async |browser| errors::token(browser).await),
-        trial("the_store_is_away", async |browser| errors::store_away(browser).await),
-        trial("the_server_is_gone", async |browser| errors::server_gone(browser).await),
-        trial("hostile_text_is_text", async |browser| hostile::text_is_text(browser).await),
-        trial("every_name_can_be_operated", async |browser| hostile::names(browser).await),
-        trial("keyboard", async |browser| keyboard::all_by_keys(browser).await),
-        trial("thousands", async |browser| many::two_thousand(browser).await),
-        trial("mounted_with_standbys", async |browser| mounted::standbys(browser).await),
-        trial("phone_and_dark", async |browser| looks::phone_and_dark(browser).await),
+        trial("a_takeover_is_shown", async |browser| takeover::is_seen(browser).await),
+        trial("a_takeover_after_a_crash_is_shown", async |browser| {
+            takeover::of_a_crashed_leader(browser).await
+        }),
+        trial("an_operator_disables_and_enables_a_lock", async |browser| {
+            operate::disable_and_enable(browser).await
+        }),
+        trial("clicks_reach_fifty_instances", async |browser| operate::fifty(browser).await),
+        trial("an_operator_resigns_a_leader", async |browser| operate::resign(browser).await),
+        trial("the_page_requires_the_token", async |browser| errors::token(browser).await),
+        trial("a_store_outage_is_shown", async |browser| errors::store_away(browser).await),
+        trial("a_lost_connection_is_shown", async |browser| errors::server_gone(browser).await),
+        trial("hostile_text_is_not_interpreted", async |browser| {
+            hostile::text_is_text(browser).await
+        }),
+        trial("every_name_can_be_disabled", async |browser| hostile::names(browser).await),
+        trial("the_keyboard_reaches_every_action", async |browser| {
+            keyboard::all_by_keys(browser).await
+        }),
+        trial("two_thousand_locks_do_not_freeze_the_page", async |browser| {
+            many::two_thousand(browser).await
+        }),
+        trial("a_mounted_page_shows_standbys", async |browser| mounted::standbys(browser).await),
+        trial("the_page_fits_a_phone_and_dark_mode", async |browser| {
+            looks::phone_and_dark(browser).await
+        }),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,4 +1,4 @@
-//! Thousands of locks do not freeze the page.
+//! Thousands of locks must not freeze the page.
 
 use serde_json::Value;
 
@@ -20,11 +20,11 @@ pub(crate) async fn two_thousand(browser: &Browser) {
                  && !document.body.classList.contains('stale') && performance.now()";
     let shown = browser.until("all are known", shown, &[]).await;
     let rows = "return document.querySelectorAll('tr[data-lock]').length";
-    assert_eq!(browser.js(rows, &[]).await, 50, "no more rows than can be looked at");
+    assert_eq!(browser.js(rows, &[]).await, 50, "only the rows of one page exist");
     let range = "return document.querySelector('#range').textContent";
     assert_eq!(browser.js(range, &[]).await, "1 to 50 of 2001");
 
-    // From a key to the frame in which it shows.
+    // This measures the time from a key press to the frame that shows it.
     let typed = "
         const filter = document.querySelector('#filter');
         filter.value = arguments[0];
@@ -41,7 +41,7 @@ pub(crate) async fn two_thousand(browser: &Browser) {
             &[],
         )
         .await;
-    // What is left is read, though the lock stands on the last page.
+    // The time left is read, although the lock is on the last page.
     let renewed = "window.low ??= 99; const left = parseInt(text(arguments[0], '.seconds')); \
                    window.low = Math.min(window.low, left); return left > window.low";
     browser.until("the time left goes up again", renewed, &["job/1999/led".into()]).await;

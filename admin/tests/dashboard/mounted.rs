@@ -1,4 +1,4 @@
-//! Mounted in an application, under a path, on a store that tells who campaigns.
+//! The page is mounted in an application, under a path, on a store with instance records.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use crate::stage::{Stage, leads};
 
 const INSTANCES: &str = "/v1/instances";
 
-/// The stage's API under two paths, with those instances; the URL of the application.
+/// Mounts the stage's API under two paths, with those instances; returns the application's URL.
 pub(crate) async fn mount(stage: &Stage, instances: serde_json::Value) -> String {
     let told = json!({ "instances": instances }).to_string();
     let app = Router::new()
@@ -53,7 +53,7 @@ pub(crate) async fn standbys(browser: &Browser) {
     leads(&led).await;
     leads(&lonely).await;
     stage.client("x").disable("off", "x").await.unwrap();
-    // No election; and one for which somebody may stand by who lists not all names.
+    // One lock is not an election; another may have a standby that does not list all its names.
     let guarded = stage.client("x").lock("guarded").unwrap().try_acquire().await.unwrap().unwrap();
     let perhaps = crate::stage::campaign(&client, "perhaps");
     leads(&perhaps).await;
@@ -66,12 +66,12 @@ pub(crate) async fn standbys(browser: &Browser) {
         instance("018f0000-0000-7000-8000-000000000001", "<i>heir</i>", &["led"]),
     ]);
     let url = mount(&stage, instances).await;
-    // With the slash at the end and without.
+    // The path works with and without the slash at the end.
     for path in ["/nested", "/leasehold/", "/leasehold"] {
         browser.open_live(&format!("{url}{path}")).await;
         let heirs = browser.until_row("led", ".standbys", "heir").await;
         assert_eq!(heirs, "<i>heir</i>");
-        browser.until_row("lonely", ".standbys", "nobody would take over").await;
+        browser.until_row("lonely", ".standbys", "no standby").await;
         for unmarked in ["off", "guarded", "perhaps"] {
             browser.until_row(unmarked, ".standbys", "–").await;
         }

@@ -1,4 +1,4 @@
-//! Operators click.
+//! Operators use the buttons of the page.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub(crate) async fn disable_and_enable(browser: &Browser) {
     browser.until_row(NAME, ".why", "migration of the ledger").await;
     let since = browser.until_row(NAME, ".since", " since ").await;
     assert!(since.starts_with("disabled by ops@console"), "{since}");
-    // By the page's own clock, not by a time that the server says.
+    // The page uses its own clock, not a time from the server.
     let grows = "window.first ??= text(arguments[0], '.since'); \
                  return text(arguments[0], '.since') !== window.first";
     browser.until("it is disabled for longer", grows, &[NAME.into()]).await;
@@ -72,7 +72,7 @@ pub(crate) async fn resign(browser: &Browser) {
     browser.until_row(NAME, ".state", "held").await;
     assert!(stage.client("x").status(NAME).await.unwrap().disabled.is_none());
 
-    // What cannot be done is said in the dialog, which stays.
+    // An action that fails is explained in the dialog, which stays open.
     stage.client("other").disable(NAME, "theirs").await.unwrap();
     first.shutdown().await;
     second.shutdown().await;
@@ -81,7 +81,7 @@ pub(crate) async fn resign(browser: &Browser) {
     assert_eq!(browser.js(resign, &[NAME.into()]).await, true);
 }
 
-/// Instances learn of it by a hint: their own heartbeats and looks are minutes apart.
+/// Instances notice a click by a hint: their own heartbeats and polls are minutes apart.
 pub(crate) async fn fifty(browser: &Browser) {
     let stage = Stage::that_tells().await;
     let settings = Settings::default().ttl(Duration::from_secs(600));

@@ -1,4 +1,4 @@
-//! A server on an SQLite store, and those who campaign on it.
+//! The stage is a server on an SQLite store, and instances that campaign on it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A server, what it serves, and the door between the two.
+/// A stage is a server, its store, and the gate between the two.
 pub(crate) struct Stage {
     _folder: Option<TempDir>,
     pub(crate) store: Arc<dyn LockStore>,
-    /// What stands between the server and the store.
+    /// This store between the server and the real store can be shut.
     pub(crate) door: GatedStore,
     pub(crate) api: AdminApi,
     pub(crate) address: SocketAddr,
@@ -37,7 +37,7 @@ impl Stage {
         Self::on(store, Some(folder), change).await
     }
 
-    /// On a store that tells of changes at once.
+    /// Creates a stage on a store that reports changes at once.
     pub(crate) async fn that_tells() -> Self {
         Self::on(Arc::new(MemoryStore::new()), None, |api| api).await
     }
@@ -63,7 +63,7 @@ impl Stage {
         stage
     }
 
-    /// Serves at the address, which is a new one the first time.
+    /// Serves on the address, which is a new one the first time.
     pub(crate) async fn serve(&mut self) {
         let server = Server::bind(self.api.clone(), self.address, None).await.unwrap();
         self.address = server.address();
@@ -84,14 +84,14 @@ impl Stage {
         client(self.store.clone(), label)
     }
 
-    /// Somebody who campaigns for the lock from now on.
+    /// Starts an instance that campaigns for the lock.
     pub(crate) fn campaign(&self, label: &str, name: &str) -> ElectionHandle {
         campaign(&self.client(label), name)
     }
 }
 
-/// Long enough for heartbeats to keep the lease beside a browser on a busy machine, and short
-/// enough for a test to wait until it expires.
+/// This ttl is long enough for heartbeats to renew the lease beside a browser on a busy machine,
+/// and short enough for a test to wait until it expires.
 pub(crate) const TTL: Duration = Duration::from_secs(8);
 
 pub(crate) fn client(store: Arc<dyn LockStore>, label: &str) -> Client {

@@ -1,4 +1,4 @@
-//! The lead moves on, and the page shows it.
+//! The page shows a takeover.
 
 use leasehold_core::FencingToken;
 use tokio::runtime::Runtime;
@@ -19,7 +19,7 @@ pub(crate) async fn is_seen(browser: &Browser) {
     let before = browser.token(NAME).await;
     assert_eq!(Some(before), first.status().token.map(FencingToken::get));
 
-    // What is left goes down between renewals and up by them, and never beyond the ttl.
+    // The time left falls between renewals, rises with them, and never exceeds the ttl.
     let moved = "const fill = part(arguments[0], '.bar i').style.transform; \
                  return fill !== '' && fill !== arguments[1] ? fill : null";
     let one = browser.until("the bar is drawn", moved, &[NAME.into(), "".into()]).await;
@@ -32,7 +32,7 @@ pub(crate) async fn is_seen(browser: &Browser) {
     assert!(after > before, "{after} is not above {before}");
     assert_eq!(Some(after), second.status().token.map(FencingToken::get));
 
-    // Both terms are drawn, and told.
+    // Both terms are drawn and described.
     let drawn = "return part(arguments[0], '.strip').children.length === 2";
     browser.until("two terms are drawn", drawn, &[NAME.into()]).await;
     browser.click_row(NAME, ".name").await;
@@ -49,28 +49,28 @@ pub(crate) async fn is_seen(browser: &Browser) {
     browser.until_row(NAME, ".state", "free").await;
 }
 
-/// A leader that dies without a word is followed when its lease has run out.
+/// A crashed leader is replaced when its lease has expired.
 pub(crate) async fn of_a_crashed_leader(browser: &Browser) {
     let stage = Stage::new().await;
-    let victim = Runtime::new().unwrap();
-    let client = stage.client("victim");
-    let first = victim.spawn(async move {
+    let crashed = Runtime::new().unwrap();
+    let client = stage.client("crashed");
+    let first = crashed.spawn(async move {
         let handle = campaign(&client, NAME);
         leads(&handle).await;
         handle
     });
-    // Kept, so that nothing shuts it down in order.
+    // The handle is kept, so that nothing shuts the election down cleanly.
     let _first = first.await.unwrap();
     let second = stage.campaign("heir", NAME);
     browser.open_live(&stage.url()).await;
-    browser.until_row(NAME, ".who", "victim").await;
+    browser.until_row(NAME, ".who", "crashed").await;
     let before = browser.token(NAME).await;
-    // Renewals are no events; the page reads them all the same.
+    // Renewals are not events, but the page reads them.
     let renewed = "window.low ??= 99; const left = parseInt(text(arguments[0], '.seconds')); \
                    window.low = Math.min(window.low, left); return left > window.low";
     browser.until("the time left goes up again", renewed, &[NAME.into()]).await;
 
-    victim.shutdown_background();
+    crashed.shutdown_background();
     browser.until_row(NAME, ".who", "heir").await;
     assert!(browser.token(NAME).await > before);
     second.shutdown().await;

@@ -1,4 +1,4 @@
-//! Who is answered: tokens, hosts, pages of other sites.
+//! These tests check which requests are accepted: tokens, hosts, pages of other sites.
 
 use leasehold_admin::{Access, AdminApi, Server, Token};
 use leasehold_core::{Client, MemoryStore};
@@ -12,7 +12,7 @@ async fn with_token() -> Bench {
 }
 
 #[tokio::test]
-async fn only_the_token_opens() {
+async fn requests_need_the_token() {
     let bench = with_token().await;
     let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
     let most = &TOKEN[..TOKEN.len() - 1];
@@ -43,16 +43,17 @@ async fn only_the_token_opens() {
     assert!(bench.client.status("a").await.unwrap().disabled.is_none());
 
     bench.send("GET /v1/locks", &bearer(TOKEN), "").await.ok();
-    // By whatever name the server is known, and through whatever proxy.
+    // The name of the server and a proxy make no difference.
     let headers = bearer(TOKEN) + "host: locks.example\r\nx-forwarded-for: 10.0.0.1\r\n";
     bench.send("GET /v1/locks", &headers, "").await.ok();
     bench.get("/health/ready").await.ok();
     bench.send("GET /nothing", &bearer(TOKEN), "").await.problem(404, "not-found");
 }
 
-/// Every wrong token has the same answer: nothing in it tells how wrong, or how long it should be.
+/// Every wrong token gets the same response, which reveals neither how wrong it is nor how long a
+/// token should be.
 #[tokio::test]
-async fn a_refusal_tells_nothing_about_the_token() {
+async fn a_refusal_reveals_nothing_about_the_token() {
     let bench = with_token().await;
     let mut answers = std::collections::BTreeSet::new();
     let mut wrong: Vec<_> = (0..=TOKEN.len() + 1).map(|length| "x".repeat(length)).collect();
@@ -68,7 +69,7 @@ async fn a_refusal_tells_nothing_about_the_token() {
 }
 
 #[tokio::test]
-async fn without_a_token_the_host_is_this_machine() {
+async fn without_a_token_the_host_header_must_be_loopback() {
     let bench = Bench::new().await;
     for host in ["localhost", "localhost:1", "127.0.0.1", "[::1]:7475"] {
         bench.send("GET /v1/locks", &format!("host: {host}\r\n"), "").await.ok();
@@ -86,7 +87,7 @@ async fn without_a_token_the_host_is_this_machine() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_changes_nothing() {
+async fn cross_site_writes_change_nothing() {
     let bench = Bench::new().await;
     let write = async |headers: &str| {
         let headers = format!("{JSON}{headers}");
@@ -101,11 +102,11 @@ async fn a_page_of_another_site_changes_nothing() {
     ] {
         write(headers).await.problem(403, "forbidden");
     }
-    // What a form can send.
+    // A form can send this type.
     let form = "content-type: text/plain\r\n";
     let answer = bench.send("POST /v1/locks/a/disable", form, r#"{"reason":"x"}"#).await;
     answer.problem(415, "unsupported-media-type");
-    // No page is told that it may ask.
+    // No page gets permission by a preflight request.
     let ask = "origin: https://evil.example\r\naccess-control-request-method: POST\r\n";
     let answer = bench.send("OPTIONS /v1/locks/a/disable", ask, "").await;
     answer.problem(403, "forbidden");
@@ -115,7 +116,7 @@ async fn a_page_of_another_site_changes_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_else_is_let_in_without_a_token() {
+async fn without_a_token_remote_peers_are_refused() {
     for access in [Access::Loopback, Access::Application] {
         for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
             let client = Client::new(MemoryStore::new()).unwrap();

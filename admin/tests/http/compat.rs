@@ -1,11 +1,11 @@
-//! The original's two calls, in both spellings, with its answers.
+//! The original's two calls work in both spellings, with its responses.
 
 use serde_json::json;
 
 use crate::support::Bench;
 
 #[tokio::test]
-async fn both_spellings_answer_as_it_did() {
+async fn original_paths_answer_as_the_original_did() {
     let bench = Bench::new().await;
     for path in ["/api/mastercontrols", "/api/MasterControls"] {
         let (disable, enable) = (format!("{path}/disable"), format!("{path}/enable"));
@@ -21,7 +21,7 @@ async fn both_spellings_answer_as_it_did() {
             assert_eq!(said, json!("JOB-SCHEDULER is flagged for (re)enablement"));
         }
         assert!(bench.client.status("JOB-SCHEDULER").await.unwrap().disabled.is_none());
-        // It did not mind more than it needs.
+        // The original accepted additional fields.
         bench.post(&enable, r#"{"lockName":"x","options":{}}"#).await.ok();
 
         for body in [r#"{"lockName":"x"}"#, r#"{"reason":"x"}"#, "{}", "[]", "\"x\"", "null"] {

@@ -1,4 +1,4 @@
-//! The stream of changes.
+//! These tests read the event stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::fault_store::FaultStore;
 use crate::support::{Bench, PATIENCE};
 
-/// One who follows.
+/// This value reads one event stream.
 pub(crate) struct Events(Lines<BufReader<TcpStream>>);
 
 impl Events {
@@ -24,7 +24,7 @@ impl Events {
         Self(BufReader::new(stream).lines())
     }
 
-    /// The next event; none at the end of the stream.
+    /// Returns the next event; `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<(String, Value)> {
         let mut kind = String::new();
         let read = async {
@@ -40,7 +40,7 @@ impl Events {
         timeout(PATIENCE, read).await.expect("no event")
     }
 
-    /// Waits for an event of a lock that is as said.
+    /// Waits for an event of a lock that meets the condition.
     async fn lock(&mut self, name: &str, is: impl Fn(&Value) -> bool) -> Value {
         loop {
             let (kind, data) = self.next().await.expect("the stream ended");
@@ -58,7 +58,7 @@ fn client(store: &Arc<dyn LockStore>, label: &str) -> Client {
 }
 
 #[tokio::test]
-async fn a_takeover_and_a_disable_are_seen() {
+async fn events_report_takeover_and_disable() {
     let store: Arc<dyn LockStore> = Arc::new(MemoryStore::new());
     let bench = Bench::on(store.clone(), |api| api, None).await;
     bench.client.disable("other", "x").await.unwrap();
@@ -88,7 +88,7 @@ async fn a_takeover_and_a_disable_are_seen() {
     bench.client.disable("job", "maintenance").await.unwrap();
     let ending = events.lock("job", |lock| lock["disabled"].is_object()).await;
     assert_eq!(ending["disabled"]["reason"], "maintenance");
-    // The guard is never released, so the lease runs out.
+    // The guard is never released, so the lease expires.
     guard.lost().await;
     events.lock("job", |lock| lock["state"] == "disabled").await;
     bench.client.enable("job").await.unwrap();
@@ -96,7 +96,7 @@ async fn a_takeover_and_a_disable_are_seen() {
 }
 
 #[tokio::test]
-async fn only_what_starts_with_the_prefix() {
+async fn events_can_be_filtered_by_prefix() {
     let bench = Bench::new().await;
     for name in ["a", "a%1", "a%2", "b"] {
         bench.client.disable(name, "x").await.unwrap();
@@ -115,7 +115,7 @@ async fn only_what_starts_with_the_prefix() {
 }
 
 #[tokio::test]
-async fn so_many_and_no_more_and_seats_come_free() {
+async fn event_streams_are_limited_and_freed() {
     let bench = Bench::with(|api| api.limits(Limits::default().listeners(2))).await;
     let mut events = [Events::follow(&bench, "").await, Events::follow(&bench, "").await];
     for events in &mut events {
@@ -126,7 +126,7 @@ async fn so_many_and_no_more_and_seats_come_free() {
     drop(first);
     bench.client.disable("a", "x").await.unwrap();
     second.lock("a", |_| true).await;
-    // The server notices that one is gone when it next writes to it.
+    // The server notices that a client is gone at its next write.
     let mut third = timeout(PATIENCE, async {
         loop {
             let mut third = Events::follow(&bench, "").await;
@@ -137,13 +137,14 @@ async fn so_many_and_no_more_and_seats_come_free() {
         }
     })
     .await
-    .expect("no seat comes free");
+    .expect("no stream becomes free");
     assert_eq!(third.next().await.unwrap().0, "complete");
 }
 
-/// What changed meanwhile is told when the store is back, and nothing is told twice.
+/// Changes during an outage are reported when the store responds again, and nothing is reported
+/// twice.
 #[tokio::test]
-async fn a_store_that_is_away_and_a_lock_that_is_gone() {
+async fn events_report_an_outage_and_a_removed_lock() {
     let store = Arc::new(FaultStore::default());
     let bench = Bench::on(store.clone(), |api| api, None).await;
     for name in ["a", "b", "c"] {
@@ -164,7 +165,7 @@ async fn a_store_that_is_away_and_a_lock_that_is_gone() {
     let (kind, problem) = events.next().await.unwrap();
     assert_eq!((kind.as_str(), &problem["status"]), ("unavailable", &503.into()));
     assert_eq!(problem["type"], "urn:leasehold:problem:store-unavailable");
-    // Who comes now is told the last that is known, that it is old, and not that it is complete.
+    // A new client gets the last known state and the error, but not that the state is complete.
     let mut late = Events::follow(&bench, "?prefix=c").await;
     assert_eq!(late.next().await.unwrap().0, "lock");
     assert_eq!(late.next().await.unwrap().0, "unavailable");
@@ -180,9 +181,9 @@ async fn a_store_that_is_away_and_a_lock_that_is_gone() {
     assert_eq!(events.next().await.unwrap().1["name"], "a");
 }
 
-/// Nothing that comes would look like nothing that happens.
+/// Without an event, a store that hangs would look idle.
 #[tokio::test]
-async fn a_store_that_hangs_is_said_not_to_answer() {
+async fn events_report_a_hanging_store() {
     let faults = Arc::new(FaultStore::default());
     let bench = Bench::on(faults.clone(), |api| api, None).await;
     bench.client.disable("job", "x").await.unwrap();
@@ -194,7 +195,7 @@ async fn a_store_that_hangs_is_said_not_to_answer() {
     let (kind, problem) = events.next().await.unwrap();
     assert_eq!(kind, "unavailable");
     // The poller's own limit: the call itself times out later, and its error says a longer time.
-    assert!(problem["detail"].as_str().unwrap().contains("no answer within 3s"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("no reply within 3s"), "{problem}");
     faults.hang(false);
     assert_eq!(events.next().await.unwrap().0, "available");
     bench.client.disable("other", "x").await.unwrap();

@@ -1,16 +1,13 @@
-//! A store that fails when it is told to, and forgets what it is told to.
+//! This store fails on command, and loses records on command.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use leasehold_core::{
-    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, ErrorKind, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore,
-    MemoryStore, PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result, async_trait,
-};
+use leasehold_core::intercept::{Interceptor, Reply, Request};
+use leasehold_core::{Error, ErrorKind, LockRecord, LockStore, MemoryStore, Result, async_trait};
 use tokio::sync::watch;
 
-/// Memory, but for that.
+/// A fault store is a memory store with injected faults.
 #[derive(Debug, Default)]
 pub(crate) struct FaultStore {
     inner: MemoryStore,
@@ -21,12 +18,12 @@ pub(crate) struct FaultStore {
 }
 
 impl FaultStore {
-    /// From now on every call fails in that way; none for no way.
+    /// Makes every call fail with that kind from now on; `None` ends the failures.
     pub(crate) fn fail(&self, kind: impl Into<Option<ErrorKind>>) {
         *self.fault.lock().unwrap() = kind.into();
     }
 
-    /// From now on no list has that name, as if somebody had deleted its record.
+    /// Removes that name from every list from now on, as if its record had been deleted.
     pub(crate) fn forget(&self, name: &str) {
         self.gone.lock().unwrap().insert(name.to_owned());
     }
@@ -38,73 +35,61 @@ impl FaultStore {
 
     fn as_read(&self, record: LockRecord) -> LockRecord {
         if self.corrupt.lock().unwrap().contains(record.name.as_str()) {
-            let error = Error::new(ErrorKind::Corrupt, "the token is no number");
+            let error = Error::new(ErrorKind::Corrupt, "the token is not a number");
             return LockRecord::unreadable(record.name, &error);
         }
         record
     }
 
-    /// While it hangs, no list is answered, and no watch begins.
+    /// Sets whether the store hangs: then no list gets a reply, and no watch opens.
     pub(crate) fn hang(&self, hangs: bool) {
         self.hangs.send_replace(hangs);
     }
 
     fn check(&self) -> Result<()> {
         match *self.fault.lock().unwrap() {
-            Some(kind) => Err(Error::new(kind, "it fails as it was told")),
+            Some(kind) => Err(Error::new(kind, "injected failure")),
             None => Ok(()),
         }
     }
 }
 
 #[async_trait]
-impl LockStore for FaultStore {
-    fn label(&self) -> &str {
-        "faults"
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        self.check()?;
-        self.inner.acquire(name, options).await
-    }
-    async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        self.check()?;
-        self.inner.renew(leases).await
-    }
-    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        self.check()?;
-        self.inner.release(name, lease).await
-    }
-    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        self.check()?;
-        self.inner.disable(name, options).await
-    }
-    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        self.check()?;
-        self.inner.enable(name).await
-    }
-    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        self.check()?;
-        Ok(self.inner.get(name).await?.map(|record| self.as_read(record)))
-    }
-    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        let _ = self.hangs.subscribe().wait_for(|hangs| !hangs).await;
-        self.check()?;
-        let mut records = self.inner.list(options).await?;
-        let gone = self.gone.lock().unwrap();
-        records.retain(|record| !gone.contains(record.name.as_str()));
-        Ok(records.into_iter().map(|record| self.as_read(record)).collect())
-    }
-    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        self.check()?;
-        self.inner.prune(options).await
+impl Interceptor for FaultStore {
+    fn inner(&self) -> &dyn LockStore {
+        &self.inner
     }
 
-    async fn watch(&self) -> Result<HintStream> {
-        let _ = self.hangs.subscribe().wait_for(|hangs| !hangs).await;
+    fn store_label(&self) -> &str {
+        "faults"
+    }
+
+    async fn intercept(&self, request: Request) -> Result<Reply> {
+        match request {
+            Request::Announce(..) | Request::Withdraw(_) | Request::Instances => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "the store does not support \
+                                                               instance records",
+                ));
+            }
+            Request::List(_) | Request::Watch => {
+                let _ = self.hangs.subscribe().wait_for(|hangs| !hangs).await;
+            }
+            _ => {}
+        }
         self.check()?;
-        self.inner.watch().await
+        let mut reply = request.send_to(&self.inner).await?;
+        match &mut reply {
+            Reply::Get(record) => *record = record.take().map(|record| self.as_read(record)),
+            Reply::List(records) => {
+                let gone = self.gone.lock().unwrap();
+                records.retain(|record| !gone.contains(record.name.as_str()));
+                let found = std::mem::take(records);
+                *records = found.into_iter().map(|record| self.as_read(record)).collect();
+            }
+            _ => {}
+        }
+        Ok(reply)
     }
 }

@@ -1,4 +1,4 @@
-//! Hostile input: clear answers, bounded memory, and elections that do not notice.
+//! Hostile input gets clear responses, takes bounded memory, and does not disturb elections.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use tokio::time::timeout;
 use crate::support::{Bench, JSON, PATIENCE};
 
 #[tokio::test]
-async fn a_body_that_is_too_large() {
+async fn an_oversized_body_is_refused() {
     let bench = Bench::new().await;
     let line = "POST /v1/locks/a/disable";
     bench.send(line, JSON, vec![b' '; 16 * 1024 + 1]).await.problem(413, "too-large");
-    // It is refused by its announcement: not a byte of it is waited for.
+    // The announced length is refused without waiting for a byte of the body.
     let announced = format!(
         "{line} HTTP/1.1\r\nhost: localhost\r\n{JSON}content-length: 1099511627776\r\n\r\n"
     );
@@ -24,17 +24,17 @@ async fn a_body_that_is_too_large() {
         chunk.repeat(8)
     );
     bench.raw(chunked).await.problem(413, "too-large");
-    // As large as is allowed.
+    // This is the largest accepted body.
     let body = format!(r#"{{"reason":"x"{}}}"#, " ".repeat(16 * 1024 - 14));
     bench.post("/v1/locks/a/disable", body).await.ok();
-    // Deep rather than long.
+    // This body is deep rather than long.
     bench.post("/v1/locks/a/enable", "[".repeat(10_000)).await.problem(400, "malformed");
     let deep = r#"{"lockName":"a","x":"#.to_owned() + &"[".repeat(10_000);
     bench.post("/api/mastercontrols/enable", deep).await.problem(400, "malformed");
 }
 
 #[tokio::test]
-async fn what_is_no_http() {
+async fn non_http_bytes_are_refused() {
     let bench = Bench::new().await;
     let many = "a: b\r\n".repeat(1000);
     let long = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(100_000));
@@ -52,17 +52,17 @@ async fn what_is_no_http() {
     ] {
         let status = bench.raw(&bytes).await.status;
         let start: String = bytes.chars().take(40).collect();
-        // The connection is cut where not even an answer makes sense.
+        // The connection is closed if not even a response makes sense.
         assert!(matches!(status, 0 | 400..500 | 505), "{status}: {start:?}");
     }
     bench.get("/v1/locks").await.ok();
 }
 
 #[tokio::test]
-async fn slow_callers_are_given_up() {
+async fn slow_requests_time_out() {
     let short = Duration::from_millis(300);
     let bench = Bench::with(|api| api.limits(Limits::default().times(short, short))).await;
-    // Nothing at all; half a head; a second request that does not come.
+    // A client sends nothing at all, half a head, or no second request.
     for bytes in [
         "",
         "GET /v1/locks HTTP/1.1\r\nhost: loc",
@@ -78,9 +78,9 @@ async fn slow_callers_are_given_up() {
     bench.raw(half).await.problem(408, "slow-body");
 }
 
-/// Someone asks for large answers and reads none of them.
+/// A client requests large responses and reads none of them.
 #[tokio::test]
-async fn who_does_not_read_is_given_up() {
+async fn slow_readers_time_out() {
     let short = Duration::from_millis(300);
     let limits = Limits::default().times(short, short).reads_per_second(100_000);
     let bench = Bench::with(|api| api.limits(limits)).await;
@@ -90,11 +90,11 @@ async fn who_does_not_read_is_given_up() {
     let mut stream = bench.connect().await;
     let request = "GET /v1/locks?limit=500 HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(200);
     let sent = timeout(PATIENCE, async {
-        // Its buffers and the server's fill up, then the server goes.
+        // The buffers of both ends fill up, then the server closes the connection.
         while stream.write_all(request.as_bytes()).await.is_ok() {}
     });
     sent.await.expect("the server still waits");
-    // On a busy machine other requests are sometimes given up as well.
+    // On a busy machine other requests sometimes time out as well.
     let answered = async { while bench.get("/v1/locks").await.status != 200 {} };
-    timeout(PATIENCE, answered).await.expect("no request is answered");
+    timeout(PATIENCE, answered).await.expect("no request gets a response");
 }

@@ -1,4 +1,4 @@
-//! Locks as resources.
+//! These tests use locks as resources.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::fault_store::FaultStore;
 use crate::support::Bench;
 
 #[tokio::test]
-async fn a_lock_from_its_first_use_to_its_resignation() {
+async fn a_lock_is_shown_through_its_whole_life() {
     let bench = Bench::new().await;
     let free = bench.get("/v1/locks/job").await.ok();
     let none = json!({
@@ -40,7 +40,7 @@ async fn a_lock_from_its_first_use_to_its_resignation() {
 }
 
 #[tokio::test]
-async fn disable_and_enable_say_what_changed() {
+async fn disable_and_enable_report_their_outcome() {
     let bench = Bench::new().await;
     let disable = |reason: &str| format!(r#"{{"reason":"{reason}"}}"#);
     let done = bench.post("/v1/locks/a/disable", disable("one")).await.ok();
@@ -64,7 +64,7 @@ async fn disable_and_enable_say_what_changed() {
     assert_eq!(done, json!({ "name": "a", "outcome": "not_held" }));
 }
 
-/// One record that the store cannot read hides no other.
+/// An unreadable record hides no other record.
 #[tokio::test]
 async fn a_corrupt_record_is_listed_with_the_reason() {
     let store = Arc::new(FaultStore::default());
@@ -81,7 +81,7 @@ async fn a_corrupt_record_is_listed_with_the_reason() {
     assert_eq!(states, [(&a, &disabled), (&b, &corrupt), (&c, &disabled)]);
     let one = bench.get("/v1/locks/b").await.ok();
     assert_eq!(one, locks[1]);
-    assert_eq!(one["corrupt"], "the token is no number");
+    assert_eq!(one["corrupt"], "the token is not a number");
     let page = bench.get("/v1/locks?limit=1&after=a").await.ok();
     assert_eq!((&page["locks"][0], &page["next"]), (&one, &b));
     for unknown in ["holder", "token", "disabled", "left_ms", "held_since"] {
@@ -91,7 +91,7 @@ async fn a_corrupt_record_is_listed_with_the_reason() {
 }
 
 #[tokio::test]
-async fn pages_are_in_byte_order_and_end() {
+async fn pages_are_in_byte_order_and_terminate() {
     let bench = Bench::new().await;
     for name in ["a/1", "a/2", "a/3", "a%", "b", "Z", "á"] {
         bench.client.disable(name, "x").await.unwrap();
@@ -113,7 +113,7 @@ async fn pages_are_in_byte_order_and_end() {
 }
 
 #[tokio::test]
-async fn health_says_so() {
+async fn health_endpoints_reflect_the_store() {
     let bench = Bench::new().await;
     assert_eq!(bench.get("/health/live").await.ok(), json!({ "status": "live" }));
     assert_eq!(bench.get("/health/ready").await.ok(), json!({ "status": "ready" }));

@@ -1,4 +1,4 @@
-//! The API as its callers have it: real requests to a server that listens.
+//! These tests send real requests to a server that listens.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod access;

@@ -1,4 +1,4 @@
-//! `GET /metrics`. One test: a process has one recorder.
+//! There is one test of `GET /metrics`, because a process has one recorder.
 
 use leasehold_admin::{Access, Exporter, Metrics, Server, Token};
 use leasehold_core::ErrorKind;
@@ -9,7 +9,7 @@ use crate::support::{Bench, exchange};
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 #[tokio::test]
-async fn metrics_are_shown_to_whoever_is_answered() {
+async fn metrics_follow_the_access_rules() {
     let metrics = Metrics::install().unwrap();
     assert_eq!(Metrics::install().unwrap_err().kind(), ErrorKind::Invalid);
     let without = Bench::new().await;

@@ -1,4 +1,4 @@
-//! Names in paths: nothing is normalized away, and no two are one.
+//! Names in paths are not normalized, and no two of them are the same lock.
 
 use crate::support::{Bench, encode};
 
@@ -28,7 +28,7 @@ async fn every_name_is_its_own_lock() {
 }
 
 #[tokio::test]
-async fn a_path_as_it_is_sent() {
+async fn paths_are_not_normalized() {
     let bench = Bench::new().await;
     for (path, name) in [
         ("..", ".."),
@@ -54,9 +54,9 @@ async fn a_path_as_it_is_sent() {
     bench.get(&format!("/v1/locks/{}", encode(&"á".repeat(128)))).await.problem(422, "invalid");
 }
 
-/// However a name is dressed up, it is a name or it is refused; it never leads elsewhere.
+/// However a name is encoded, it is a name or it is refused; it never reaches another route.
 #[tokio::test]
-async fn a_name_is_no_way_to_another_route() {
+async fn names_cannot_reach_other_routes() {
     let bench = Bench::new().await;
     for (path, name) in [
         ("..%2f", "../"),
@@ -91,14 +91,14 @@ async fn a_name_is_no_way_to_another_route() {
     ] {
         bench.get(path).await.problem(404, "not-found");
     }
-    // The encoded slash makes it a name, which has no such method.
+    // With the encoded slash this is a name, which has no such method.
     bench
         .post("/v1/locks/a%2fdisable", r#"{"reason":"x"}"#)
         .await
         .problem(405, "method-not-allowed");
     bench.post("/v1/locks//disable", r#"{"reason":"x"}"#).await.problem(422, "invalid");
     bench.post("/v1/locks/a%00/disable", r#"{"reason":"x"}"#).await.problem(422, "invalid");
-    // Overlong forms of `/`, `.` and NUL, which are no UTF-8.
+    // These are overlong forms of `/`, `.` and NUL, which are not UTF-8.
     for path in ["%C0%AF", "%C0%AE%C0%AE", "%C0%80", "%E0%80%AF", "%F0%80%80%AF"] {
         bench.get(&format!("/v1/locks/{path}")).await.problem(400, "malformed");
     }

@@ -1,11 +1,11 @@
-//! The dashboard's page; `tests/dashboard` has what it does in a browser.
+//! These tests check the dashboard's page; `tests/dashboard` tests it in a browser.
 
 use leasehold_admin::{Access, Token};
 
 use crate::support::Bench;
 
 #[tokio::test]
-async fn the_page_asks_for_no_token_and_allows_nothing_but_itself() {
+async fn the_page_needs_no_token_and_has_a_strict_csp() {
     let token = Token::new("0123456789abcdef0123456789abcdef").unwrap();
     let bench = Bench::with(|api| api.access(Access::Token(token))).await;
     let page = bench.get("/").await;
@@ -30,7 +30,7 @@ async fn the_page_asks_for_no_token_and_allows_nothing_but_itself() {
 }
 
 #[tokio::test]
-async fn without_a_token_the_page_too_is_for_this_machine() {
+async fn without_a_token_the_page_is_loopback_only() {
     let bench = Bench::new().await;
     assert_eq!(bench.get("/").await.status, 200);
     bench.send("GET /", "host: evil.example\r\n", "").await.problem(403, "forbidden");

@@ -1,4 +1,4 @@
-//! Every error in its one form.
+//! Every error has the one form of problems.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::fault_store::FaultStore;
 use crate::support::{Bench, JSON, PATIENCE};
 
 #[tokio::test]
-async fn what_the_caller_got_wrong() {
+async fn client_errors_are_explained() {
     let bench = Bench::new().await;
     bench.get("/v1/nothing").await.problem(404, "not-found");
     let answer = bench.post("/v1/locks", "{}").await;
@@ -52,7 +52,7 @@ async fn what_the_caller_got_wrong() {
 }
 
 #[tokio::test]
-async fn too_many_writes_do_not_keep_anybody_from_reading() {
+async fn the_write_limit_does_not_block_reads() {
     let bench = Bench::with(|api| api.limits(Limits::default().writes_per_second(0))).await;
     let answer = bench.post("/v1/locks/a/enable", "{}").await;
     answer.problem(429, "too-many-requests");
@@ -61,34 +61,34 @@ async fn too_many_writes_do_not_keep_anybody_from_reading() {
 }
 
 #[tokio::test]
-async fn too_many_reads_are_told_so_until_there_are_fewer() {
+async fn the_read_limit_returns_429_until_it_recovers() {
     let bench = Bench::with(|api| api.limits(Limits::default().reads_per_second(1))).await;
     for path in ["/v1/locks", "/v1/locks/a"] {
         let refused = async {
             loop {
-                // These run at the same time, since a busy machine may take more than a second for
-                // each.
+                // These run at the same time, because a busy machine may take more than a second
+                // for each.
                 let answers = join_all((0..20).map(|_| bench.get(path))).await;
                 if let Some(refused) = answers.into_iter().find(|answer| answer.status != 200) {
                     return refused;
                 }
             }
         };
-        let refused = timeout(PATIENCE, refused).await.expect("all are answered");
+        let refused = timeout(PATIENCE, refused).await.expect("every request gets a response");
         refused.problem(429, "too-many-requests");
         assert_eq!(refused.header("retry-after"), Some("1"));
-        // Nobody else is kept from writing, or from asking after the server's health.
+        // Other callers can still write and read the server's health.
         bench.post("/v1/locks/a/enable", "{}").await.ok();
         assert_eq!(bench.get("/health/live").await.status, 200);
         let answered = async { while bench.get(path).await.status != 200 {} };
-        timeout(PATIENCE, answered).await.expect("nobody is answered any more");
+        timeout(PATIENCE, answered).await.expect("the server no longer responds");
     }
     let bench = Bench::with(|api| api.limits(Limits::default().reads_per_second(0))).await;
     bench.get("/v1/events").await.problem(429, "too-many-requests");
 }
 
 #[tokio::test]
-async fn what_the_store_reports() {
+async fn store_errors_become_problems() {
     for (kind, status, name, wait) in [
         (ErrorKind::Unavailable, 503, "store-unavailable", Some("1")),
         (ErrorKind::Denied, 503, "store-denied", Some("30")),
@@ -108,13 +108,13 @@ async fn what_the_store_reports() {
             bench.post("/api/mastercontrols/enable", r#"{"lockName":"a"}"#).await,
         ] {
             let problem = answer.problem(status, name);
-            assert!(problem["detail"].as_str().unwrap().contains("as it was told"), "{problem}");
+            assert!(problem["detail"].as_str().unwrap().contains("injected failure"), "{problem}");
             assert_eq!(answer.header("retry-after"), wait);
         }
-        // Whoever asks this need show no token, and is not told what the store says.
+        // This request needs no token, and its response does not have the store's error.
         let ready = bench.get("/health/ready").await;
         ready.problem(503, "store-unavailable");
-        assert!(!ready.body.contains("as it was told"), "{ready:?}");
+        assert!(!ready.body.contains("injected failure"), "{ready:?}");
         assert_eq!(bench.get("/health/live").await.status, 200);
     }
 }

@@ -1,4 +1,4 @@
-//! The end of a server.
+//! A server ends cleanly.
 
 use tokio::net::TcpStream;
 
@@ -6,7 +6,7 @@ use crate::events::Events;
 use crate::support::Bench;
 
 #[tokio::test]
-async fn streams_and_idle_connections_end() {
+async fn shutdown_ends_streams_and_idle_connections() {
     let bench = Bench::new().await;
     let mut events = Events::follow(&bench, "").await;
     assert_eq!(events.next().await.unwrap().0, "complete");

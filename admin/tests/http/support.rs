@@ -1,4 +1,4 @@
-//! A server on a store of its own, and a client that sends exactly the bytes it is told to.
+//! The tests use a server with its own store, and a client that sends exact bytes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Nothing here takes that long, however busy the machine is.
+/// Nothing takes this long, however busy the machine is.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const JSON: &str = "content-type: application/json\r\n";
 
-/// A server under test.
+/// A bench is a server under test.
 pub(crate) struct Bench {
     pub(crate) client: Client,
     pub(crate) address: SocketAddr,
@@ -41,7 +41,7 @@ impl Bench {
         tls: Option<Tls>,
     ) -> Self {
         let client = Client::builder(store).label("admin").build().unwrap();
-        // As many as a test likes; what is bounded is tested with bounds of its own.
+        // The limits are high; tests of the limits set their own.
         let limits = Limits::default().reads_per_second(100_000).writes_per_second(100_000);
         let api = change(AdminApi::new(client.clone()).limits(limits));
         let server = Server::bind(api, "127.0.0.1:0".parse().unwrap(), tls).await.unwrap();
@@ -54,7 +54,7 @@ impl Bench {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Sends a request with those lines after the first, which end in CRLF each.
+    /// Sends a request with those header lines, each of which ends in CRLF.
     pub(crate) async fn send(&self, line: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
         let mut bytes = format!("{line} HTTP/1.1\r\n").into_bytes();
         if !headers.contains("host:") {
@@ -104,7 +104,7 @@ pub(crate) async fn exchange(
 ) -> Answer {
     let mut answer = Vec::new();
     let exchange = async {
-        // A server that has answered already need not take in the rest.
+        // A server that has already replied need not read the rest.
         let _ = stream.write_all(bytes.as_ref()).await;
         let _ = stream.read_to_end(&mut answer).await;
     };
@@ -112,7 +112,7 @@ pub(crate) async fn exchange(
     Answer::parse(&answer)
 }
 
-/// What the server said.
+/// An answer is a response of the server.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -132,7 +132,7 @@ impl Answer {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    /// All of it but one header.
+    /// Returns the response without one header.
     pub(crate) fn without(&self, name: &str) -> String {
         let kept = self.head.lines().filter(|line| !line.starts_with(&format!("{name}: ")));
         kept.collect::<Vec<_>>().join("\n") + "\n\n" + &self.body
@@ -142,7 +142,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The JSON of a success.
+    /// Returns the JSON of a success.
     #[track_caller]
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{self:?}");
@@ -176,7 +176,7 @@ impl Answer {
     }
 }
 
-/// A name as it stands in a path.
+/// Percent-encodes a name for a path.
 pub(crate) fn encode(name: &str) -> String {
     name.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

@@ -1,4 +1,4 @@
-//! The same over TLS.
+//! These tests use TLS.
 
 use std::fs;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use crate::support::{Bench, exchange};
 
 #[tokio::test]
-async fn it_speaks_tls_and_only_that() {
+async fn a_tls_server_refuses_plain_http() {
     let folder = tempfile::tempdir().unwrap();
     let (cert_file, key_file) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     let CertifiedKey { cert, signing_key } =
@@ -35,11 +35,11 @@ async fn it_speaks_tls_and_only_that() {
 }
 
 #[test]
-fn files_that_are_none_are_named() {
+fn invalid_certificate_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file.pem");
     let error = Tls::from_pem_files(&file, &file).unwrap_err().to_string();
-    assert!(error.contains("file.pem") && error.contains("cannot be read"), "{error}");
+    assert!(error.contains("file.pem") && error.contains("cannot read"), "{error}");
     fs::write(&file, "nothing").unwrap();
     let error = Tls::from_pem_files(&file, &file).unwrap_err();
     assert!(error.is_invalid() && error.to_string().contains("no certificate"), "{error}");

@@ -31,8 +31,7 @@ pub(crate) fn timed_out(kind: ErrorKind) -> Error {
 
 /// Returns the error of a call that was not sent because too many earlier ones are unanswered.
 pub(crate) fn too_many_abandoned(count: usize) -> Error {
-    let message =
-        format!("{count} earlier calls were given up, and the server still works on them");
+    let message = format!("{count} abandoned calls are still running on the server");
     Error::new(ErrorKind::Unavailable, message)
-        .with_fix("does something keep the table locked, or does a commit wait for a standby?")
+        .with_fix("is the table locked, or is a commit waiting for a standby?")
 }

@@ -22,9 +22,8 @@ pub(crate) fn check_login(url: &str) -> Result<()> {
         name.contains('@') || value.contains('@') && (!plain(name) || value.contains('#'))
     };
     if path.contains('@') || query.split('&').any(doubtful) {
-        return Err(Error::invalid("the URL has an @ behind its host").with_fix(
-            "percent-encode what stands in it: / as %2F, ? as %3F, # as %23 and @ as %40",
-        ));
+        return Err(Error::invalid("the URL has an @ after its host")
+            .with_fix("percent-encode the password: / as %2F, ? as %3F, # as %23 and @ as %40"));
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ impl Files {
         })?;
         let layer = if is_json(path) {
             parse_original(path, &text)?.ok_or_else(|| {
-                Error::invalid(format!("{} has no {SECTION:?}", path.display()))
+                Error::invalid(format!("{} has no {SECTION:?} object", path.display()))
                     .with_fix(format!("name a {OUR_FILE}, or a {ORIGINAL_FILE} with that object"))
             })?
         } else {
@@ -85,7 +85,7 @@ impl Files {
             }
             Err(error) if is_absent(&path, &error) => {}
             // Many programs have a file of that name, so this one may belong to another program.
-            Err(error) => self.warnings.push(format!("{} is passed over: {error}", path.display())),
+            Err(error) => self.warnings.push(format!("skipped {}: {error}", path.display())),
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Files {
     fn skip(&mut self, path: &Path, why: &str) {
         let path = path.display();
         self.warnings.push(format!(
-            "{path} is not read, because {why}; to use it, name it with --config or {FILE_VARIABLE}"
+            "skipped {path} because {why}; to use it, pass it with --config or {FILE_VARIABLE}"
         ));
     }
 }
@@ -218,7 +218,7 @@ fn parse_original(path: &Path, text: &str) -> Result<Option<Layer>> {
     let mut root = parse(path, text, FileFormat::Json, "JSON")?;
     let Some(section) = root.remove(SECTION) else { return Ok(None) };
     let ValueKind::Table(section) = section.kind else {
-        return Err(Error::invalid(format!("{SECTION} in {} is no object", path.display()))
+        return Err(Error::invalid(format!("{SECTION} in {} is not an object", path.display()))
             .with_fix("use an object of settings"));
     };
     let mut layer = Layer::default();
@@ -285,7 +285,7 @@ fn unknown(
     let name: String = name.chars().take(60).collect();
     let error = Error::invalid(format!("{} has an unknown key {name:?}", path.display()));
     match likely {
-        Some(likely) => error.with_fix(format!("is {likely} meant?")),
+        Some(likely) => error.with_fix(format!("did you mean {likely}?")),
         None => error.with_fix(format!("the keys are {}", known().join(", "))),
     }
 }

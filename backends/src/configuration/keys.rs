@@ -143,16 +143,17 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "store_connections",
         kind: Kind::Count,
-        default: "the store's own, which its page names",
+        default: "the backend's default (see its page)",
         original: None,
-        documentation: "The most connections that the store opens for its calls, where it has a pool.",
+        documentation: "The most connections that the store opens for its calls, where it has a \
+                        pool.",
     },
     Key {
         name: "label",
         kind: Kind::Label,
         default: "none",
         original: Some(Original { option: None, path: Some("port"), variables: &["PORT"] }),
-        documentation: "What this instance is called where its locks are shown. \
+        documentation: "The label shown for this instance. \
                         From a port of the original it becomes `HOST:PORT`.",
     },
     Key {
@@ -165,7 +166,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "ttl",
         kind: Kind::Duration,
-        default: "15s; with the original's heartbeat or tolerance what these need",
+        default: "15s, or derived from the original's heartbeat and tolerance",
         original: None,
         documentation: "How long a lease lasts without a heartbeat: after a crash, another takes \
                         over that much later.",
@@ -193,8 +194,7 @@ pub const KEYS: &[Key] = &[
             path: Some("masterJobExecutor.masterJobTolerance"),
             variables: &["MASTER_JOB_TOLERANCE"],
         }),
-        documentation: "For how long after its last good heartbeat a leader bears with failing \
-                        ones before it steps down.",
+        documentation: "How long heartbeats may fail before the leader steps down.",
     },
     Key {
         name: "heartbeat_interval",
@@ -227,15 +227,15 @@ pub const KEYS: &[Key] = &[
             path: Some("masterJobExecutor.checkMasterInterval"),
             variables: &["CHECK_MASTER_INTERVAL"],
         }),
-        documentation: "How often a waiting instance looks at the name when no hint tells it to.",
+        documentation: "How often a waiting instance polls the name without a hint.",
     },
     Key {
         name: "hints",
         kind: Kind::Switch,
         default: "true",
         original: None,
-        documentation: "Whether the store is asked to tell when a name becomes free. Without hints a \
-                        waiting instance looks at the name every poll_interval.",
+        documentation: "Whether to watch the store for changes. Without hints, waiters poll every \
+                        poll_interval.",
     },
     Key {
         name: "start_delay",
@@ -261,7 +261,7 @@ pub const KEYS: &[Key] = &[
         default: "false",
         original: None,
         documentation: "`leasehold run`: when the lock is lost or disabled, campaign again and \
-                        run the command anew.",
+                        restart the command.",
     },
     Key {
         name: "log",
@@ -281,9 +281,10 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "metrics",
         kind: Kind::Address,
-        default: "none: nobody is told",
+        default: "none: metrics are off",
         original: None,
-        documentation: "`leasehold run`: where Prometheus fetches metrics (`/metrics`); port 0 chooses one.",
+        documentation: "`leasehold run`: where Prometheus fetches metrics (`/metrics`); port 0 \
+                        chooses one.",
     },
     Key {
         name: "listen",
@@ -295,44 +296,48 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "admin_token_file",
         kind: Kind::Path,
-        default: "none: only this machine is answered",
+        default: "none: loopback only",
         original: None,
-        documentation: "The file that has the token which callers of `leasehold serve`, and of `run`'s metrics, must show.",
+        documentation: "The file with the token that callers of `leasehold serve`, and of `run`'s \
+                        metrics, must show.",
     },
     Key {
         name: "tls_cert",
         kind: Kind::Path,
         default: "none: no TLS",
         original: None,
-        documentation: "`leasehold serve`, and `run`'s metrics: the server's certificate and those above it, as PEM.",
+        documentation: "`leasehold serve`, and `run`'s metrics: the server's certificate chain, \
+                        as PEM.",
     },
     Key {
         name: "tls_key",
         kind: Kind::Path,
         default: "none",
         original: None,
-        documentation: "`leasehold serve`, and `run`'s metrics: the certificate's private key, as PEM.",
+        documentation: "`leasehold serve`, and `run`'s metrics: the certificate's private key, as \
+                        PEM.",
     },
     Key {
         name: "max_reads",
         kind: Kind::Count,
         default: "200",
         original: None,
-        documentation: "`leasehold serve`: the most reads a second, all callers together.",
+        documentation: "`leasehold serve`: the maximum reads per second, for all callers together.",
     },
     Key {
         name: "max_writes",
         kind: Kind::Count,
         default: "20",
         original: None,
-        documentation: "`leasehold serve`: the most writes a second, all callers together.",
+        documentation: "`leasehold serve`: the maximum writes per second, for all callers \
+                        together.",
     },
     Key {
         name: "max_connections",
         kind: Kind::Count,
         default: "512",
         original: None,
-        documentation: "`leasehold serve`: the most connections at a time.",
+        documentation: "`leasehold serve`: the maximum number of connections.",
     },
 ];
 

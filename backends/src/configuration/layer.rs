@@ -55,9 +55,8 @@ impl MergedValues {
             places.extend(of_layer.map(|place| (place.origin.to_string(), place.clone())));
             builder = builder.add_source(layer);
         }
-        let failed = |error: ConfigError| {
-            Error::invalid("the settings cannot be laid over each other").with_source(error)
-        };
+        let failed =
+            |error: ConfigError| Error::invalid("cannot merge the settings").with_source(error);
         let mut values = builder.build().and_then(|all| all.cache.into_table()).map_err(failed)?;
         let merged = KEYS.iter().filter_map(|key| {
             let value = values.remove(key.name)?;

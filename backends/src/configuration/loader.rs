@@ -238,7 +238,7 @@ impl Loader {
     fn add_variable(&self, layer: &mut Layer, key: &'static Key, name: &str, words: Spelling) {
         let Some(value) = self.variable(name) else { return };
         let origin = Origin::Variable(name.to_owned());
-        // Nil stands for what is not UTF-8, and is refused if it is read.
+        // Nil stands for invalid UTF-8, and is refused if it is read.
         let value = value.to_str().map_or(ValueKind::Nil, Into::into);
         layer.set(key, ValueSource { origin, words }, value);
     }
@@ -286,7 +286,7 @@ impl Loader {
             let known = ours.iter().map(String::as_str).chain(Some(FILE_VARIABLE));
             let likely = known.map(|known| (without_prefix(known).to_owned(), known));
             let meant = nearest(without_prefix(name), likely)?;
-            Some(format!("environment variable {name} is not read; is {meant} meant?"))
+            Some(format!("ignored environment variable {name}; did you mean {meant}?"))
         };
         strangers.filter_map(mistake).collect()
     }
@@ -302,9 +302,9 @@ fn unknown_option(name: &str) -> Error {
         [Some(key.name), key.original.and_then(|original| original.option)].into_iter().flatten()
     });
     let shown: String = name.chars().take(60).collect();
-    let error = Error::invalid(format!("there is no option {shown:?}"));
+    let error = Error::invalid(format!("unknown option {shown:?}"));
     match nearest(name, names.map(|known| (known.to_owned(), known))) {
-        Some(likely) => error.with_fix(format!("is {likely} meant?")),
+        Some(likely) => error.with_fix(format!("did you mean {likely}?")),
         None => {
             let ours: Vec<_> = KEYS.iter().map(|key| key.name).collect();
             error.with_fix(format!("the options are {}", ours.join(", ")))

@@ -162,7 +162,7 @@ impl MergedValues {
         let Some((place, value)) = self.0.get(name) else { return Ok(None) };
         parse(value, place).map(Some).map_err(|why| match key(name) {
             Some(key) => invalid_value(key, place, &display_value(key, value), why),
-            None => Error::invalid(format!("{name} is no setting")),
+            None => Error::invalid(format!("unknown setting {name}")),
         })
     }
 }
@@ -191,13 +191,13 @@ pub(super) fn invalid_value(key: &Key, place: &ValueSource, value: &str, why: Re
     let why = match why {
         Rejection::Evident => String::new(),
         Rejection::Negative => ": it is negative".to_owned(),
-        Rejection::Zero => ": nobody could connect".to_owned(),
+        Rejection::Zero => ": no connection would be possible".to_owned(),
         // The error's own fix is as good as what is accepted.
         Rejection::Refused(error) => {
             format!(": {}", error.to_string().split(';').next().unwrap_or_default())
         }
     };
-    Error::invalid(format!("{}: {value} is no {noun}{key}{why}", place.origin))
+    Error::invalid(format!("{}: {value} is not a valid {noun}{key}{why}", place.origin))
         .with_fix(format!("use {accepted}"))
 }
 
@@ -205,7 +205,7 @@ pub(super) fn invalid_value(key: &Key, place: &ValueSource, value: &str, why: Re
 fn display_value(key: &Key, value: &ValueKind) -> String {
     const MAX_SHOWN: usize = 60;
     match value {
-        ValueKind::Nil => "what is not UTF-8".to_owned(),
+        ValueKind::Nil => "invalid UTF-8".to_owned(),
         _ if key.kind == Kind::Store => "this".to_owned(),
         ValueKind::String(text) if text.chars().count() > MAX_SHOWN => {
             format!("{:?}…", text.chars().take(MAX_SHOWN).collect::<String>())

@@ -13,17 +13,17 @@ use crate::Result;
 pub struct Serve {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The file that has the token which callers must show.
+    /// The file with the token that callers must present.
     pub token_file: Option<PathBuf>,
     /// The server's certificate and those above it.
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key.
     pub tls_key: Option<PathBuf>,
-    /// The most reads a second, all callers together.
+    /// Maximum reads per second, for all callers together.
     pub max_reads: u32,
-    /// The most writes a second, all callers together.
+    /// Maximum writes per second, for all callers together.
     pub max_writes: u32,
-    /// The most connections at a time.
+    /// Maximum number of connections.
     pub max_connections: u32,
 }
 

@@ -23,7 +23,7 @@ pub struct Configuration {
     /// The store opens at most this many connections for its calls; `None` means the store's
     /// default.
     pub store_connections: Option<NonZeroU32>,
-    /// What this instance is called where its locks are shown.
+    /// The label shown for this instance.
     pub label: Option<String>,
     /// The lock's name.
     pub lock_name: Option<LockName>,

@@ -36,5 +36,5 @@ fn may_be_foreign_variable(merged: &MergedValues, name: &str) -> bool {
 }
 
 fn ignored_warning(error: &crate::Error) -> String {
-    format!("{error} (ignored, because it is not used here)")
+    format!("{error} (ignored: not used by this command)")
 }

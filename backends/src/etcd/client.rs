@@ -51,7 +51,7 @@ impl EtcdClient {
         tokio::spawn(async move {
             sleep(DISCARDED_AFTER).await;
             if let Err(error) = etcd.call().revoke(lease).await {
-                tracing::debug!(%error, "an etcd lease is left to run out");
+                tracing::debug!(%error, "could not revoke an etcd lease; it will expire");
             }
         });
     }
@@ -272,7 +272,7 @@ fn unknown_outcome(error: Error) -> Error {
     if error.kind() == ErrorKind::OutcomeUnknown {
         return error;
     }
-    let message = "etcd may have extended the lease before it failed";
+    let message = "etcd may have extended the lease before the call failed";
     Error::new(ErrorKind::OutcomeUnknown, message)
         .with_source(error)
         .with_fix(error_codes::IS_IT_UP)

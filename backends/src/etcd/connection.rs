@@ -3,10 +3,10 @@
 //! The driver serves a connection by tasks of the runtime that opened it, so a call from another
 //! runtime would wait while the threads of the first compute or block.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::{self, Handle};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -60,7 +60,7 @@ impl Connection {
     }
 
     fn state(&self) -> MutexGuard<'_, ConnectionState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Returns the driver's client, and connects it first if necessary.

@@ -148,7 +148,7 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
         code::RESOURCE_EXHAUSTED => (Unavailable, etcd_said, "is it overloaded?"),
         code::UNIMPLEMENTED => (
             Unsupported,
-            "what answers does not know etcd's API of version 3".to_owned(),
+            "the server does not speak etcd's v3 API".to_owned(),
             "is this etcd, and no learner or grpc-proxy of another version?",
         ),
         code::INVALID_ARGUMENT
@@ -162,16 +162,16 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
              etcds://HOST?ca=FILE&cert=FILE&key=FILE",
         ),
         _ if has("not supported for learner") => {
-            (Unavailable, "this member is a learner".to_owned(), "name members that vote")
+            (Unavailable, "this member is a learner".to_owned(), "name voting members")
         }
         _ if has("corrupt") => (Unavailable, etcd_said, "replace the member whose data is corrupt"),
         _ if has_no_leader(status.message()) => (
             Unavailable,
-            "no member of etcd that was asked has a leader, and nothing was written".to_owned(),
-            "has the cluster a majority, and does the URL name all its members?",
+            "no etcd member has a leader; nothing was written".to_owned(),
+            "does the cluster have a majority, and does the URL name all members?",
         ),
         _ if status.message().starts_with("etcdserver") => {
-            (otherwise, etcd_said, "has the cluster a leader and a majority?")
+            (otherwise, etcd_said, "does the cluster have a leader and a majority?")
         }
         _ => (otherwise, "the connection to etcd failed".to_owned(), IS_IT_UP),
     }

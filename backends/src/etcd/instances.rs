@@ -97,7 +97,7 @@ pub(super) async fn withdraw(client: &EtcdClient, keys: &Keys, instance: Uuid) -
         && let Err(error) = call.revoke(lease).await
     {
         // The key is removed already.
-        tracing::debug!(%error, "an etcd lease is left to run out");
+        tracing::debug!(%error, "could not revoke an etcd lease; it will expire");
     }
     Ok(())
 }

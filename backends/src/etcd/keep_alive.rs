@@ -9,10 +9,11 @@
 
 use std::array;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{LeaseKeepAliveStream, LeaseKeeper};
+use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -66,7 +67,7 @@ impl KeepAlives {
         // The lower bits of all leases with the same ttl are equal.
         let random = usize::try_from(request.lease >> TTL_BITS).unwrap_or(0);
         let runtime = connection::current_runtime();
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = self.streams.lock();
         // A task ends when its sender is dropped.
         streams.retain(|of, it| *of == runtime || it.used.elapsed() < UNUSED_LIMIT);
         let here = streams.entry(runtime).or_insert_with(Streams::new);
@@ -219,7 +220,7 @@ async fn serve(
                 }
                 Ok(None) => return StreamEnd::Broken,
                 Err(error) => {
-                    tracing::debug!(%error, "the stream of keep-alives broke off");
+                    tracing::debug!(%error, "the keep-alive stream ended");
                     return StreamEnd::Broken;
                 }
             },

@@ -8,12 +8,13 @@
 //! dropped the old one without telling. If an answer comes over the old one after all, that one is
 //! used again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, Error as EtcdError};
 use futures_util::future::join_all;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -56,7 +57,7 @@ impl Member {
     }
 
     fn connections(&self) -> MutexGuard<'_, Vec<Arc<Connection>>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections.lock()
     }
 
     /// Returns the connection of this runtime.
@@ -231,10 +232,7 @@ impl Members {
             self.chosen.compare_exchange(member, next, Ordering::Relaxed, Ordering::Relaxed);
         if next != member && swapped.is_ok() {
             let left = self.members.get(member).map_or("", |member| member.address.as_str());
-            tracing::debug!(
-                member = left,
-                "an etcd member does not serve requests; asking another one"
-            );
+            tracing::debug!(member = left, "an etcd member does not respond; trying another one");
             self.spawn_locate(LOCATE_PAUSE, LOCATE_TRIES);
         }
     }
@@ -243,7 +241,7 @@ impl Members {
     fn spawn_locate(self: &Arc<Self>, interval: Duration, tries: usize) {
         // A call that is dropped when its runtime ends may run outside of any runtime.
         let Ok(runtime) = Handle::try_current() else { return };
-        let mut located = self.located.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut located = self.located.lock();
         if located.elapsed() < interval {
             return;
         }

@@ -156,12 +156,12 @@ fn check_version(kv: &KeyValue, value: &Value) -> Result<()> {
 
 fn corrupt(kv: &KeyValue, what: &str) -> Error {
     let key = String::from_utf8_lossy(kv.key());
-    Error::new(ErrorKind::Corrupt, format!("the key {key:?} is not as leasehold writes it: {what}"))
+    Error::new(ErrorKind::Corrupt, format!("the key {key:?} is corrupt: {what}"))
         .with_fix("delete it, or use another namespace; fencing tokens still increase")
 }
 
 fn unattached(kv: &KeyValue) -> Error {
-    corrupt(kv, "it is attached to no lease of etcd, and would never end")
+    corrupt(kv, "it has no etcd lease and would never expire")
 }
 
 /// Returns the error for the key of a lease beside which the key of its holder is missing.

@@ -12,8 +12,8 @@ pub(super) fn warn_of_old<'a>(label: &str, members: impl IntoIterator<Item = (&'
                 store = label,
                 member,
                 version,
-                "before etcd 3.5.13 (and 3.4.31), a leader that stalls and comes back revokes \
-                 leases that are in force, so that two may hold one lock: upgrade this member"
+                "etcd before 3.5.13 (3.4.31) can revoke unexpired leases when a stalled leader \
+                 returns, so two clients may hold one lock: upgrade this member"
             );
         }
     }

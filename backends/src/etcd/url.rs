@@ -84,7 +84,7 @@ impl EtcdUrl {
                 "cert" => location.cert = Some(value),
                 "key" => location.key = Some(value),
                 "domain" => location.domain = Some(value),
-                "tls" => return Err(wrong("a value of tls other than true")),
+                "tls" => return Err(wrong("an invalid value for tls (only true)")),
                 _ => return Err(url_options::unknown(name, OPTIONS)),
             }
         }
@@ -159,7 +159,7 @@ fn endpoint(host: &str) -> Result<String> {
 
 /// Decodes percent-encoded text.
 fn decoded(text: &str) -> Result<String> {
-    let bad = || wrong("a percent sign that encodes no byte").with_fix("write a % as %25");
+    let bad = || wrong("an invalid percent encoding").with_fix("write a % as %25");
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, others)) = rest.split_first() {

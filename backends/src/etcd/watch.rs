@@ -70,7 +70,7 @@ async fn open(client: &EtcdClient, keys: &Keys, limit: Duration) -> Result<OpenW
         }
         Err(_) => {
             members.mark_stalled(&target, STALL_TIMEOUT);
-            let message = format!("no watch opened within {limit:?}");
+            let message = format!("no member opened a watch within {limit:?}");
             Err(Error::new(ErrorKind::Unavailable, message))
         }
     }
@@ -121,7 +121,7 @@ async fn follow(mut watching: WatchStream, keys: &Keys, hints: &Hints) -> Result
     loop {
         let Ok(message) = timeout(PROGRESS_TIMEOUT, watching.message()).await else {
             if asked {
-                return Err(ended("the watch does not answer"));
+                return Err(ended("the watch does not respond"));
             }
             asked = true;
             watching.request_progress().await.map_err(error_codes::reading)?;

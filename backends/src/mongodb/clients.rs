@@ -8,12 +8,13 @@
 //! are new: the network may have dropped the old ones without telling. If an answer comes to the old
 //! client after all, that one is used again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::bson::Document;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Collection, Database};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
@@ -221,7 +222,7 @@ impl Clients {
 }
 
 fn lock(runtime_clients: &Mutex<Vec<RuntimeClient>>) -> MutexGuard<'_, Vec<RuntimeClient>> {
-    runtime_clients.lock().unwrap_or_else(PoisonError::into_inner)
+    runtime_clients.lock()
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub(super) async fn check(database: &Database, collection: &str) -> Result<bool>
         Ok(answer) => check_options(collection, &answer)?,
         // The right to list is not needed for anything else.
         Err(cause) if error_codes::is_unauthorized(&cause) => {
-            tracing::debug!(collection, "not allowed to look at the collection's options");
+            tracing::debug!(collection, "may not read the collection's options");
         }
         Err(cause) => return Err(error_codes::reading(cause)),
     }
@@ -67,7 +67,7 @@ pub(super) async fn check(database: &Database, collection: &str) -> Result<bool>
     let any =
         documents.find_one(doc! {}).max_time(COMMAND_LIMIT).await.map_err(error_codes::reading)?;
     if any.is_some_and(|any| !any.contains_key("token") && !any.contains_key("signal")) {
-        return Err(foreign(collection, "has documents of something else"));
+        return Err(foreign(collection, "contains foreign documents"));
     }
     Ok(routed || hello.contains_key("setName"))
 }
@@ -95,7 +95,7 @@ fn check_options(collection: &str, answer: &Document) -> Result<()> {
 fn foreign(collection: &str, what: &str) -> Error {
     Error::new(
         ErrorKind::Corrupt,
-        format!("the collection {collection:?} {what}; it was left alone"),
+        format!("the collection {collection:?} {what}; it was not changed"),
     )
     .with_fix(FIX)
 }

@@ -234,7 +234,7 @@ impl Mongo {
         });
         let hello = hello.await?.map_err(error_codes::reading)?;
         let now = hello.get_datetime("localTime").map_err(|source| {
-            Error::new(ErrorKind::Unsupported, "the server does not tell its time")
+            Error::new(ErrorKind::Unsupported, "the server did not return its time")
                 .with_source(source)
         })?;
         record::record(document, self.locks(), now.timestamp_millis())
@@ -242,7 +242,7 @@ impl Mongo {
 
     /// The server found the document to be one way, and this code another.
     pub(super) fn contradiction(&self) -> Error {
-        record::CorruptDocument::new("its state contradicts itself").in_collection(self.locks())
+        record::CorruptDocument::new("the record contradicts itself").in_collection(self.locks())
     }
 }
 
@@ -252,7 +252,7 @@ fn failed_update(failed: &Bson) -> Result<(usize, Error)> {
     let number = failed.and_then(|it| usize::try_from(it.get_i32("index").ok()?).ok());
     match (number, failed) {
         (Some(number), Some(failed)) => Ok((number, partial_failure(failed))),
-        _ => Err(Error::new(ErrorKind::OutcomeUnknown, "the server failed some of the updates")),
+        _ => Err(Error::new(ErrorKind::OutcomeUnknown, "some of the updates failed")),
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn is_unauthorized(cause: &Cause) -> bool {
 pub(super) fn partial_failure(code: i32, said: &str) -> Error {
     let refused = code == code::UNAUTHORIZED;
     let kind = if refused { ErrorKind::Denied } else { ErrorKind::OutcomeUnknown };
-    Error::new(kind, format!("the server did not do all of it: {said:?} (code {code})"))
+    Error::new(kind, format!("the server applied only part of the write: {said:?} (code {code})"))
 }
 
 fn described(kind: ErrorKind, message: String, fix: &str, cause: Cause) -> Error {
@@ -96,8 +96,8 @@ fn classify(cause: &Cause) -> (ErrorKind, String, &'static str) {
         CauseKind::ServerSelection { .. } => (
             Unavailable,
             "no MongoDB server that takes writes answered in time",
-            "is it up and reachable from here, is it MongoDB, does the URL say how it speaks TLS \
-             (tls=true, tlsCAFile), and has its replica set a primary?",
+            "is it up and reachable, is it MongoDB, does the URL enable TLS (tls=true, tlsCAFile) \
+             if needed, and does its replica set have a primary?",
         ),
         CauseKind::Authentication { .. } => (
             Denied,
@@ -119,10 +119,10 @@ fn classify(cause: &Cause) -> (ErrorKind, String, &'static str) {
             (Unavailable, "the server's name could not be resolved", "check it, and the DNS")
         }
         CauseKind::IncompatibleServer { .. } | CauseKind::SessionsNotSupported => {
-            (Unsupported, "the server is too old or is no MongoDB", "use MongoDB 4.4 or later")
+            (Unsupported, "the server is too old or is not MongoDB", "use MongoDB 4.4 or later")
         }
         CauseKind::Shutdown => (Unavailable, "the client has been shut down", ""),
-        CauseKind::BsonSerialization(_) => (Invalid, "the request is no BSON", ""),
+        CauseKind::BsonSerialization(_) => (Invalid, "cannot encode the request as BSON", ""),
         // The request may be out: also when the pool was cleared, which interrupts calls.
         _ => (
             OutcomeUnknown,
@@ -138,8 +138,9 @@ fn of_code(cause: &Cause, code: i32) -> (ErrorKind, String, &'static str) {
     let (kind, message, fix) = match code {
         code::UNAUTHORIZED => (
             Denied,
-            "the user lacks a right",
-            "grant it the role readWrite on this database, or the rights that the page of this backend lists",
+            "the user lacks a permission",
+            "grant it the role readWrite on this database, or the rights that the page of this \
+             backend lists",
         ),
         code::AUTHENTICATION_FAILED => (
             Denied,
@@ -151,8 +152,8 @@ fn of_code(cause: &Cause, code: i32) -> (ErrorKind, String, &'static str) {
         }
         code::DUPLICATE_KEY | code::WRITE_CONFLICT => (
             Unavailable,
-            "other writes of the same document came first, again and again",
-            "has the collection a unique index that leasehold does not know?",
+            "too many conflicting writes to the same document",
+            "does the collection have a unique index that leasehold did not create?",
         ),
         code::DOCUMENT_VALIDATION_FAILURE | code::NOT_SUPPORTED_ON_VIEW => (
             Corrupt,
@@ -167,14 +168,14 @@ fn of_code(cause: &Cause, code: i32) -> (ErrorKind, String, &'static str) {
         _ if code::NOT_PRIMARY.contains(&code) => (
             Unavailable,
             "this server is not the primary, and takes no writes",
-            "if this lasts: name the replica set in the URL, without directConnection",
+            "if this persists, name the replica set in the URL, without directConnection",
         ),
         _ if code::INTERRUPTED.contains(&code) || cause.contains_label(RETRYABLE_WRITE_ERROR) => (
             OutcomeUnknown,
-            "the server gave up in the middle",
+            "the server interrupted the operation",
             "is it shutting down, or electing another primary?",
         ),
-        _ => return (Unavailable, format!("the server refused (code {code})"), ""),
+        _ => return (Unavailable, format!("the server returned error code {code}"), ""),
     };
     (kind, message.to_owned(), fix)
 }

@@ -95,11 +95,8 @@ impl Permits {
         };
         let permit = timeout(PERMIT_LIMIT, semaphore.acquire()).await;
         permit.ok().and_then(std::result::Result::ok).ok_or_else(|| {
-            let message = format!(
-                "too many calls of this process are under way: this one waited {PERMIT_LIMIT:?} for a \
-                 permit"
-            );
-            let fix = "raise max_connections (maxPoolSize in the URL), or does the server hang?";
+            let message = format!("too many concurrent calls: no permit within {PERMIT_LIMIT:?}");
+            let fix = "raise max_connections (maxPoolSize in the URL); is the server hanging?";
             Error::new(ErrorKind::Unavailable, message).with_fix(fix)
         })
     }

@@ -31,7 +31,7 @@ pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<
         check_version(document)?;
         let (token, lease) = (token(document)?, lease(document, now)?);
         if lease.is_some() && token.is_none() {
-            return Err(CorruptDocument::new("a lease has no token"));
+            return Err(CorruptDocument::new("the lease has no token"));
         }
         Ok(LockRecord {
             name: name.clone(),
@@ -59,7 +59,7 @@ pub(super) fn instance(document: &Document, collection: &str) -> StoredInstance 
     let (text, left) = match parse() {
         Ok((text, left)) => (Ok(text), left),
         Err(CorruptDocument(cause)) => {
-            let message = format!("the collection {collection:?} has a damaged document {id}");
+            let message = format!("the collection {collection:?} has a corrupt document {id}");
             let error = Error::new(ErrorKind::Corrupt, message).with_source(cause);
             (Err(error.with_fix("delete it")), Duration::ZERO)
         }
@@ -70,7 +70,7 @@ pub(super) fn instance(document: &Document, collection: &str) -> StoredInstance 
 /// The server's time that was read with the document.
 pub(super) fn now(document: &Document) -> Result<i64> {
     document.get_i64("now").map_err(|source| {
-        Error::new(ErrorKind::Corrupt, "the server did not tell its time").with_source(source)
+        Error::new(ErrorKind::Corrupt, "the server did not return its time").with_source(source)
     })
 }
 
@@ -86,7 +86,8 @@ pub(super) fn check_version(document: &Document) -> Result<(), CorruptDocument> 
         return Ok(());
     }
     let message = format!(
-        "a later version of leasehold wrote it: it is of version {version}, this one reads {VERSION}"
+        "a later version of leasehold wrote it: it is of version {version}, this one reads \
+         {VERSION}"
     );
     Err(CorruptDocument(
         Error::new(ErrorKind::Corrupt, message)
@@ -100,7 +101,7 @@ pub(super) fn token(document: &Document) -> Result<Option<FencingToken>, Corrupt
     match number(document, "token")? {
         Some(0) => Ok(None),
         Some(number) => u64::try_from(number)
-            .map_err(|_| CorruptDocument::new(format!("{number} is no fencing token")))
+            .map_err(|_| CorruptDocument::new(format!("{number} is not a valid fencing token")))
             .and_then(|number| Ok(Some(FencingToken::new(number)?))),
         None => Err(CorruptDocument::new("token is missing")),
     }
@@ -116,8 +117,7 @@ fn lease(document: &Document, now: i64) -> Result<Option<LeaseRecord>, CorruptDo
         (Some(id), Some(holder), Some(granted), Some(expires), ending) => {
             let holder = serde_json::from_str(&holder).map_err(|source| {
                 CorruptDocument(
-                    Error::new(ErrorKind::Corrupt, "holder is not as it was written")
-                        .with_source(source),
+                    Error::new(ErrorKind::Corrupt, "the holder is corrupt").with_source(source),
                 )
             })?;
             let held_for = millis_between(granted, now);
@@ -126,7 +126,7 @@ fn lease(document: &Document, now: i64) -> Result<Option<LeaseRecord>, CorruptDo
             Ok((expires > now).then_some(lease))
         }
         (None, None, None, None, None) => Ok(None),
-        _ => Err(CorruptDocument::new("a part of a lease stands without the others")),
+        _ => Err(CorruptDocument::new("the lease is incomplete")),
     }
 }
 
@@ -134,13 +134,13 @@ fn disabled(document: &Document, now: i64) -> Result<Option<Disablement>, Corrup
     let parts = match document.get("disabled") {
         None => return Ok(None),
         Some(Bson::Document(parts)) => parts,
-        Some(_) => return Err(CorruptDocument::new("disabled is no document")),
+        Some(_) => return Err(CorruptDocument::new("disabled is not a document")),
     };
     match (text(parts, "reason")?, text(parts, "by")?, number(parts, "at")?) {
         (Some(reason), by, Some(at)) => {
             Ok(Some(Disablement { reason, by, since: millis_between(at, now) }))
         }
-        _ => Err(CorruptDocument::new("a part of a disablement stands without the others")),
+        _ => Err(CorruptDocument::new("the disable record is incomplete")),
     }
 }
 
@@ -162,7 +162,7 @@ fn number(document: &Document, field: &str) -> Result<Option<i64>, CorruptDocume
     match document.get(field) {
         None => Ok(None),
         Some(Bson::Int64(number)) => Ok(Some(*number)),
-        Some(_) => Err(CorruptDocument::new(format!("{field} is no 64-bit number"))),
+        Some(_) => Err(CorruptDocument::new(format!("{field} is not a 64-bit number"))),
     }
 }
 
@@ -174,9 +174,9 @@ fn text<T: FromStr<Err: Display>>(
         None => Ok(None),
         Some(Bson::String(text)) => {
             let parsed = text.parse().map(Some);
-            parsed.map_err(|error| CorruptDocument::new(format!("{field} is wrong: {error}")))
+            parsed.map_err(|error| CorruptDocument::new(format!("invalid {field}: {error}")))
         }
-        Some(_) => Err(CorruptDocument::new(format!("{field} is no text"))),
+        Some(_) => Err(CorruptDocument::new(format!("{field} is not text"))),
     }
 }
 
@@ -189,10 +189,10 @@ impl CorruptDocument {
     }
 
     pub(super) fn in_collection(self, collection: &str) -> Error {
-        let message = format!("the collection {collection:?} has a damaged document");
+        let message = format!("the collection {collection:?} has a corrupt document");
         Error::new(ErrorKind::Corrupt, message)
             .with_source(self.0)
-            .with_fix("repair or delete it; fencing tokens grow all the same")
+            .with_fix("repair or delete it; fencing tokens keep growing")
     }
 }
 

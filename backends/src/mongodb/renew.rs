@@ -68,7 +68,7 @@ impl Mongo {
         let stages = pipeline::read(doc! { "_id": { "$in": names } });
         let found =
             self.read_locks(PermitKind::Holder, stages, leases.len()).await.map_err(|error| {
-                let message = "leases were renewed, but the read that tells which ones failed";
+                let message = "leases were renewed, but reading the result failed";
                 Error::new(ErrorKind::OutcomeUnknown, message).with_source(error)
             })?;
         // A document without a readable name belongs to none of these leases.

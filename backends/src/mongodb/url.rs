@@ -92,6 +92,16 @@ pub(super) async fn open(url: &str, max_connections: Option<NonZeroU32>) -> Resu
 async fn read(url: &str) -> Result<(ClientOptions, String)> {
     check_login(url)?;
     let url = &as_driver_reads(url)?;
+    #[cfg(not(feature = "mongodb-srv"))]
+    if url.starts_with("mongodb+srv:") {
+        return Err(Error::new(
+            crate::ErrorKind::Unsupported,
+            "URLs with mongodb+srv are not in this build",
+        )
+        .with_fix(
+            "enable the feature mongodb-srv, or name the servers: mongodb://HOST,HOST/DATABASE",
+        ));
+    }
     check_options(url)?;
     ConnectionString::parse(url).map_err(|cause| bad_url(url, cause))?;
     let mut options = ClientOptions::parse(url).await.map_err(|cause| {
@@ -152,7 +162,7 @@ pub(super) fn label_of(url: &str) -> Result<String> {
 }
 
 fn unreadable() -> Error {
-    Error::invalid("the URL is not one of MongoDB's").with_fix(
+    Error::invalid("not a MongoDB URL").with_fix(
         "write mongodb://USER:PASSWORD@HOST/DATABASE, with user and password percent-encoded",
     )
 }

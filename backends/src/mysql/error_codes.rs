@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind};
 pub(super) const READ_ONLY: &str =
     "the server accepts no writes: it is a replica, or read_only is on";
 /// The fix for [`READ_ONLY`].
-pub(super) const USE_PRIMARY: &str = "name the primary server in the URL";
+pub(super) const USE_PRIMARY: &str = "use the primary server's address in the URL";
 
 /// Describes an error that left the database as it was.
 pub(super) fn not_written(error: sqlx::Error) -> Error {
@@ -31,12 +31,12 @@ fn is_any(error: &sqlx::Error, numbers: &[u16]) -> bool {
 }
 
 impl ErrorCodes for MySql {
-    const OTHER_PROTOCOL: &'static str = "what answers there does not speak MySQL's protocol";
+    const OTHER_PROTOCOL: &'static str = "the server does not speak the MySQL protocol";
     const CHECK_SERVER: &'static str =
         "does a MySQL or MariaDB server listen at that host and port?";
     const CHECK_TLS: &'static str =
-        "look at ssl-mode and ssl-ca in the URL, and at the server's certificate";
-    const CHECK_FILES: &'static str = "look at socket, ssl-ca, ssl-cert and ssl-key in the URL";
+        "check ssl-mode and ssl-ca in the URL and the server's certificate";
+    const CHECK_FILES: &'static str = "check socket, ssl-ca, ssl-cert and ssl-key in the URL";
 
     fn describe(error: &sqlx::Error) -> Option<Description> {
         use ErrorKind::{Corrupt, Denied, Invalid, Unavailable};
@@ -47,7 +47,7 @@ impl ErrorCodes for MySql {
             return Some((
                 Denied,
                 "the server asks for a password, and the connection is not encrypted",
-                "let the URL have no ssl-mode, or one that encrypts",
+                "remove ssl-mode from the URL, or use one that encrypts",
             ));
         }
         Some(match number(error)? {
@@ -58,36 +58,36 @@ impl ErrorCodes for MySql {
             ),
             1044 | 1142 | 1143 | 1227 | 1370 => (
                 Denied,
-                "this user lacks a right",
+                "the user lacks a privilege",
                 "GRANT SELECT, INSERT, UPDATE on the table of locks to it, DELETE to prune, or \
                  CREATE on the database to let it create that",
             ),
             3159 | 4150 => (
                 Denied,
                 "the server accepts encrypted connections only",
-                "let the URL have no ssl-mode, or one that encrypts",
+                "remove ssl-mode from the URL, or use one that encrypts",
             ),
             // Another server may become the primary, and the name lead to it.
             1290 | 1792 | 1836 | 3170 => (Unavailable, READ_ONLY, USE_PRIMARY),
             1049 => (Invalid, "there is no such database", "create it, or name another"),
             1046 => (Invalid, "no database is chosen", "name one in the URL"),
-            1146 | 1051 => (Invalid, "the table of locks is missing", CREATE_IT),
+            1146 | 1051 => (Invalid, "the lock table is missing", CREATE_IT),
             1054 | 1103 | 1109 | 1347 | 1348 | 1364 | 1471 => (
                 Corrupt,
-                "the table of locks is not as leasehold creates it",
-                "was it changed while this ran?",
+                "the lock table does not match leasehold's schema",
+                "was it changed at run time?",
             ),
             1264 | 1366 | 1406 | 1048 | 1690 | 3140..=3143 => (
                 Corrupt,
-                "the row holds values that leasehold never writes",
-                "repair or delete it; fencing tokens grow all the same",
+                "the row has invalid values",
+                "repair or delete it; fencing tokens keep growing",
             ),
             1205 | 1213 | 1020 | 3101 => (
                 Unavailable,
-                "other transactions are in the way",
-                "does a transaction, an ALTER TABLE or a backup keep the row or the table locked?",
+                "conflicting transactions",
+                "is the row or table locked by a transaction, ALTER TABLE or backup?",
             ),
-            1021 | 1114 => (Unavailable, "the server's disk is full", "free some"),
+            1021 | 1114 => (Unavailable, "the server's disk is full", "free some space"),
             1040 | 1203 | 1226 | 1461 => (
                 Unavailable,
                 "the server accepts no more connections or statements",
@@ -95,14 +95,16 @@ impl ErrorCodes for MySql {
             ),
             1053 | 1077..=1080 | 3032 | 3168 => (Unavailable, "the server is shutting down", ""),
             1047 | 3100 => {
-                (Unavailable, "the server is not part of its cluster", "see the cluster's state")
+                (Unavailable, "the server is not part of its cluster", "check the cluster's state")
             }
             1927 | 3169 | 4031 => (Unavailable, "the server ended the session", ""),
             1129 | 1130 => (Denied, "the server accepts no connections from this host", ""),
             1317 | 1969 | 3024 => {
                 (Unavailable, "the server cancelled the statement", "is it overloaded?")
             }
-            1034 | 1194 | 1195 => (Corrupt, "the server's data is damaged", "see the server's log"),
+            1034 | 1194 | 1195 => {
+                (Corrupt, "the server's data is damaged", "check the server's log")
+            }
             _ => return None,
         })
     }

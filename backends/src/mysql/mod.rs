@@ -4,10 +4,11 @@
 
 mod backend;
 mod calls;
-mod config;
 mod error_codes;
 mod instances;
+mod listen_task;
 mod listener;
+mod listener_state;
 mod notifier;
 mod prune;
 mod release_notifications;
@@ -16,6 +17,8 @@ mod schema;
 mod session;
 mod sql;
 mod store;
+mod tables;
+mod url;
 mod user_lock;
 mod watch;
 
@@ -36,5 +39,5 @@ pub(crate) const DRIVER: Driver = Driver {
     },
     schema: MySqlStore::schema,
     #[cfg(fuzzing)]
-    label: |url| Ok(config::label(&config::from_url(url)?)),
+    label: |url| Ok(url::label(&url::from_url(url)?)),
 };

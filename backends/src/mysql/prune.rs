@@ -59,7 +59,7 @@ impl MySql {
         let (table, unused) = (&self.sql.table, condition(CLOCK, "?"));
         let list: Vec<_> = found.iter().map(|(name, token)| (name.as_str(), token)).collect();
         let list = serde_json::to_vec(&list).map_err(|error| {
-            Error::invalid("the names cannot be encoded as JSON").with_source(error)
+            Error::invalid("cannot encode the names as JSON").with_source(error)
         })?;
         let delete = AssertSqlSafe(format!(
             "DELETE l FROM {} WHERE l.token = a.token AND {unused}",

@@ -7,7 +7,8 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
 use super::error_codes;
-use super::sql::{SCHEMA, Sql};
+use super::sql::Sql;
+use super::tables::SCHEMA;
 use crate::sql::ErrorCodes;
 use crate::sql::schema::{self, Column, FoundColumn};
 use crate::{Error, ErrorKind, OpenOptions, Result, Schema};
@@ -74,15 +75,14 @@ async fn check_server(connection: &mut MySqlConnection) -> Result<String> {
     }
     if !flag("autocommit")? {
         return Err(Error::invalid("autocommit is off on this connection")
-            .with_fix("let the store have a pool of its own, or turn autocommit on"));
+            .with_fix("give the store its own pool, or enable autocommit"));
     }
     if flag("unordered")? {
         let message = "sql_mode has SIMULTANEOUS_ASSIGNMENT, and statements here assign in order";
-        return Err(Error::new(ErrorKind::Unsupported, message)
-            .with_fix("take it out of the server's or the connection's sql_mode"));
+        return Err(Error::new(ErrorKind::Unsupported, message).with_fix("remove it from sql_mode"));
     }
     if flag("frozen")? {
-        let message = "SYSDATE() is NOW() on this server, which hides how long a statement waited";
+        let message = "this server treats SYSDATE() as NOW(), which hides lock waits";
         return Err(Error::new(ErrorKind::Unsupported, message)
             .with_fix("start the server without --sysdate-is-now"));
     }

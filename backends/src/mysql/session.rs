@@ -49,7 +49,7 @@ pub(super) async fn connect(options: &MySqlConnectOptions) -> sqlx::Result<MySql
     AssertUnwindSafe(options.connect())
         .catch_unwind()
         .await
-        .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an impossible message".into())))
+        .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an invalid protocol message".into())))
 }
 
 impl Server for MySql {

@@ -6,7 +6,7 @@ use super::calls::MySql;
 use super::release_notifications::ReleaseNotifications;
 use super::session::{self, SessionSettings};
 use super::sql::Sql;
-use super::{config, error_codes, schema};
+use super::{error_codes, schema, url};
 use crate::common::timeout::read_timeout;
 use crate::common::with_context;
 use crate::shell::Store;
@@ -36,8 +36,8 @@ impl MySqlStore {
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
     pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
-        let connect = config::from_url(url).map_err(|error| error.during("open"))?;
-        let label = config::label(&connect);
+        let connect = url::from_url(url).map_err(|error| error.during("open"))?;
+        let label = url::label(&connect);
         // One connection beforehand says what is wrong; a pool would say that it took too long.
         let check = async {
             let mut connection =
@@ -45,7 +45,7 @@ impl MySqlStore {
             schema::open(&mut connection, options).await
         };
         let opened = read_timeout(check).await.map_err(with_context("open", &label, None))?;
-        let pool = config::pool(&connect, options.max_connections);
+        let pool = url::pool(&connect, options.max_connections);
         Ok(Self::build(pool, label, opened, Connections::own))
     }
 
@@ -62,7 +62,7 @@ impl MySqlStore {
     /// # Cancel safety
     /// As [`connect`](Self::connect).
     pub async fn from_pool(pool: MySqlPool, options: &OpenOptions) -> Result<Self> {
-        let label = config::label(&pool.connect_options());
+        let label = url::label(&pool.connect_options());
         let check = async {
             let mut connection = pool.acquire().await.map_err(error_codes::not_written)?;
             let opened = schema::open(&mut connection, options).await;

@@ -142,8 +142,8 @@ mod tests {
     #[test]
     fn user_lock_names_fit_and_differ_by_table_and_holder() {
         let name = |database: &str, holder| {
-            let pool = super::super::config::pool(
-                &super::super::config::from_url(&format!("mysql://app@db/{database}")).unwrap(),
+            let pool = super::super::url::pool(
+                &super::super::url::from_url(&format!("mysql://app@db/{database}")).unwrap(),
                 None,
             );
             let close_all = watch::Sender::new(()).subscribe();

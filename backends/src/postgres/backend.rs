@@ -76,7 +76,7 @@ impl Backend for Postgres {
                 Decision::Done(Grant { token, left })
             }
             Decision::Done(_) => {
-                return Err(self.corrupt_row(CorruptRecord::new("its state contradicts itself")));
+                return Err(self.corrupt_row(CorruptRecord::new("the record contradicts itself")));
             }
             Decision::Refused(record) => Decision::Refused(record),
             Decision::Changed => Decision::Changed,
@@ -93,7 +93,7 @@ impl Backend for Postgres {
         let renewal = |row: &PgRow| match row::renewal(row, &self.sql.table) {
             Ok(renewal) => Some(renewal),
             Err(error) => {
-                tracing::error!(%error, "a row of a renewal cannot be read");
+                tracing::error!(%error, "cannot read a row of the renewal");
                 None
             }
         };

@@ -62,7 +62,7 @@ fn wrong(message: &str) -> Error {
 
 fn several_hosts() -> Error {
     Error::invalid("a URL with several hosts, or a choice among them, is not supported").with_fix(
-        "name one address that follows the primary, such as HAProxy's, a virtual address or your \
+        "use one address that follows the primary, such as HAProxy's, a virtual address or your \
          cluster manager's; a server that accepts no writes is refused when a store opens, as \
          target_session_attrs=read-write would",
     )

@@ -13,10 +13,10 @@ use crate::{Error, ErrorKind};
 pub(super) const READ_ONLY: &str = "the server accepts no writes: it is a replica, or \
      default_transaction_read_only is on";
 /// The fix for [`READ_ONLY`].
-pub(super) const USE_PRIMARY: &str = "name the primary server in the URL";
+pub(super) const USE_PRIMARY: &str = "use the primary server's address in the URL";
 
 /// The reason why no table can be created.
-pub(super) const NO_SCHEMA: &str = "no schema is there to create the table in";
+pub(super) const NO_SCHEMA: &str = "there is no schema to create the table in";
 /// The fix for [`NO_SCHEMA`].
 pub(super) const SET_SEARCH_PATH: &str = "set the user's search_path to one that exists";
 
@@ -42,12 +42,12 @@ pub(super) fn refuses_hint(error: &Error) -> bool {
 }
 
 impl ErrorCodes for Postgres {
-    const OTHER_PROTOCOL: &'static str = "what answers there does not speak PostgreSQL's protocol";
+    const OTHER_PROTOCOL: &'static str = "the server does not speak the PostgreSQL protocol";
     const CHECK_SERVER: &'static str = "does a PostgreSQL server listen at that host and port?";
     const CHECK_TLS: &'static str =
-        "look at sslmode and sslrootcert in the URL, and at the server's certificate";
+        "check sslmode and sslrootcert in the URL and the server's certificate";
     const CHECK_FILES: &'static str =
-        "look at the host, if it is a socket, sslrootcert, sslcert and sslkey";
+        "check sslrootcert, sslcert, sslkey, and the host if it is a socket";
 
     fn describe(error: &sqlx::Error) -> Option<Description> {
         use ErrorKind::{Corrupt, Denied, Invalid, Unavailable};
@@ -59,7 +59,7 @@ impl ErrorCodes for Postgres {
             ),
             "42501" => (
                 Denied,
-                "this user lacks a right",
+                "the user lacks a privilege",
                 "GRANT SELECT, INSERT, UPDATE on the table of locks to it, DELETE to prune, or CREATE \
                  on the schema to let it create that",
             ),
@@ -68,8 +68,8 @@ impl ErrorCodes for Postgres {
             "3F000" => (Invalid, NO_SCHEMA, SET_SEARCH_PATH),
             "42P01" | "42703" | "42804" | "42883" | "42P10" | "42809" | "0A000" => (
                 Corrupt,
-                "the table of locks is missing or is not as leasehold creates it",
-                "was it changed while this ran?",
+                "the lock table is missing or does not match leasehold's schema",
+                "was it changed at run time?",
             ),
             "26000" | "42P05" | "08P01" => (
                 Unavailable,
@@ -78,11 +78,11 @@ impl ErrorCodes for Postgres {
             ),
             "40001" | "40P01" | "55P03" => (
                 Unavailable,
-                "other transactions are in the way",
-                "does a transaction, an ALTER TABLE or a backup keep the row or the table locked?",
+                "conflicting transactions",
+                "is the row or table locked by a transaction, ALTER TABLE or backup?",
             ),
             "57014" => (Unavailable, "the server cancelled the statement", "is it overloaded?"),
-            "53100" => (Unavailable, "the server's disk is full", "free some"),
+            "53100" => (Unavailable, "the server's disk is full", "free some space"),
             "53300" | "53400" => (
                 Unavailable,
                 "the server accepts no more connections",
@@ -91,11 +91,13 @@ impl ErrorCodes for Postgres {
             "57P01" | "57P02" | "57P03" | "57P05" => {
                 (Unavailable, "the server is shutting down or starting up", "")
             }
-            "XX001" | "XX002" => (Corrupt, "the server's data is damaged", "see the server's log"),
+            "XX001" | "XX002" => {
+                (Corrupt, "the server's data is damaged", "check the server's log")
+            }
             code if code.starts_with("22") || code.starts_with("23") => (
                 Corrupt,
-                "the row holds values that leasehold never writes",
-                "repair or delete it; fencing tokens grow all the same",
+                "the row has invalid values",
+                "repair or delete it; fencing tokens keep growing",
             ),
             _ => return None,
         })
@@ -106,7 +108,7 @@ impl ErrorCodes for Postgres {
         is_any(error, &["08P01"]).then_some((
             ErrorKind::Unavailable,
             "the server or a pooler refused the session",
-            "does a pooler not know a setting that the URL's options name?",
+            "does a pooler reject a setting in the URL's options?",
         ))
     }
 

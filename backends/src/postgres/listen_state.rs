@@ -1,8 +1,8 @@
 //! What a watch remembers from one connection to the next.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// After this many connections in a row without a notification, the watch polls.
@@ -25,7 +25,7 @@ struct Inner {
 
 impl ListenState {
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Returns whether it is time to try to listen again.

@@ -8,7 +8,7 @@ use sqlx::{Acquire, AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::error::READ_ONLY;
+use super::error_codes::READ_ONLY;
 use super::pooler;
 use crate::common::timeout::CALL_LIMIT;
 use crate::{Hint, LeaseId, LockName};

@@ -5,7 +5,6 @@
 mod backend;
 mod calls;
 mod columns;
-mod config;
 mod connect_url;
 mod error_codes;
 mod instances;
@@ -21,6 +20,8 @@ mod schema;
 mod session;
 mod sql;
 mod store;
+mod tables;
+mod url;
 mod watch;
 
 use std::sync::Arc;
@@ -40,5 +41,5 @@ pub(crate) const DRIVER: Driver = Driver {
     },
     schema: PostgresStore::schema,
     #[cfg(fuzzing)]
-    label: |url| Ok(config::label(&config::from_url(url)?)),
+    label: |url| Ok(url::label(&url::from_url(url)?)),
 };

@@ -44,8 +44,7 @@ impl NotifyingStatements {
                 if !self.warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         why = %refusal,
-                        "the server takes no notifications: waiters are not woken, and ask at \
-                         their poll interval"
+                        "the server refuses NOTIFY; waiters poll"
                     );
                 }
                 Ok(done)

@@ -1,7 +1,8 @@
 //! Remembers the names that this process has asked about, for a watch that must poll.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::LockName;
 
@@ -28,7 +29,7 @@ struct NamesByAge {
 
 impl PolledNames {
     fn state(&self) -> MutexGuard<'_, NamesByAge> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Remembers a name, if a watch polls.

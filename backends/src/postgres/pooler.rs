@@ -40,7 +40,7 @@ pub(super) async fn check(connection: &mut PgConnection, options: &PgConnectOpti
     }
     if !probe.keeps {
         tracing::warn!(
-            "the pool keeps no prepared statements: the server keeps one more with every call; \
+            "the pool keeps no prepared statements: the server prepares a new one on every call; \
              set statement_cache_capacity to at least 10"
         );
     }

@@ -12,7 +12,8 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
 use super::columns;
-use super::sql::{self, Sql};
+use super::sql::Sql;
+use super::tables;
 use super::{error_codes, pooler};
 use crate::sql::ErrorCodes;
 use crate::sql::schema::{self, Column, VERSION};
@@ -45,13 +46,13 @@ impl Table {
         [
             Self {
                 name: format!("{namespace}_locks"),
-                columns: &sql::EXPECTED,
-                create: sql::create,
+                columns: &tables::EXPECTED,
+                create: tables::create,
             },
             Self {
                 name: format!("{namespace}_instances"),
-                columns: &sql::INSTANCE_COLUMNS,
-                create: sql::create_instances,
+                columns: &tables::INSTANCE_COLUMNS,
+                create: tables::create_instances,
             },
         ]
     }
@@ -132,7 +133,7 @@ async fn check_server(connection: &mut PgConnection) -> Result<()> {
     let row = one(connection, query.to_owned()).await?;
     let encoding: String = row.try_get("encoding").map_err(error_codes::not_written)?;
     if encoding != "UTF8" {
-        let message = format!("the database keeps text as {encoding}, which lacks some names");
+        let message = format!("the database encoding {encoding} cannot store every name");
         return Err(Error::new(ErrorKind::Unsupported, message)
             .with_fix("use a database that was created with ENCODING 'UTF8'"));
     }

@@ -115,9 +115,10 @@ fn mentions_setting(error: &sqlx::Error) -> bool {
 /// Connects. What answers there may not be a PostgreSQL server.
 pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     // sqlx panics on some messages that no PostgreSQL server sends.
-    AssertUnwindSafe(options.connect()).catch_unwind().await.unwrap_or_else(|_| {
-        Err(sqlx::Error::Protocol("a message that no PostgreSQL server sends".into()))
-    })
+    AssertUnwindSafe(options.connect())
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Protocol("an invalid protocol message".into())))
 }
 
 #[cfg(test)]

@@ -24,7 +24,6 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::notify::NotifyingStatements;
 use crate::Namespace;
-use crate::sql::schema::Column;
 
 /// The server's clock in microseconds since 1970.
 pub(super) const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
@@ -193,73 +192,5 @@ impl InstanceStatements {
             )),
             table,
         }
-    }
-}
-
-/// Names compare byte for byte in the collation "C". No index holds what heartbeats change, and
-/// pages keep room for the next version of their rows, so that a heartbeat touches no index and
-/// leaves nothing for VACUUM. Times are microseconds since 1970 by the server's clock, the unit of
-/// tokens, which a damaged value cannot take to infinity; `to_timestamp(expires_at / 1e6)` shows one.
-pub(super) fn create(table: &str) -> String {
-    format!(
-        "CREATE TABLE IF NOT EXISTS {table} (
-    name text COLLATE \"C\" NOT NULL PRIMARY KEY,
-    token bigint NOT NULL,
-    lease uuid,
-    holder text,
-    expires_at bigint,
-    granted_at bigint,
-    ending text,
-    disabled_reason text,
-    disabled_by text,
-    disabled_at bigint
-) WITH (fillfactor = 50)"
-    )
-}
-
-pub(super) fn create_instances(table: &str) -> String {
-    format!(
-        "CREATE TABLE IF NOT EXISTS {table} (
-    instance uuid NOT NULL PRIMARY KEY,
-    presence text NOT NULL,
-    expires_at bigint NOT NULL
-) WITH (fillfactor = 50)"
-    )
-}
-
-/// The columns of the table of locks.
-pub(super) const EXPECTED: [Column; 10] = [
-    ("name", "text", true),
-    ("token", "bigint", true),
-    ("lease", "uuid", false),
-    ("holder", "text", false),
-    ("expires_at", "bigint", false),
-    ("granted_at", "bigint", false),
-    ("ending", "text", false),
-    ("disabled_reason", "text", false),
-    ("disabled_by", "text", false),
-    ("disabled_at", "bigint", false),
-];
-
-/// The columns of the table of instances.
-pub(super) const INSTANCE_COLUMNS: [Column; 3] =
-    [("instance", "uuid", true), ("presence", "text", true), ("expires_at", "bigint", true)];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_columns_expected_are_those_created() {
-        let created = create("t");
-        for (name, kind, _) in EXPECTED {
-            assert!(created.contains(&format!("    {name} {kind}")), "{name}");
-        }
-        assert_eq!(created.lines().count(), EXPECTED.len() + 2);
-        let created = create_instances("t");
-        for (name, kind, filled) in INSTANCE_COLUMNS {
-            assert!(created.contains(&format!("    {name} {kind} NOT NULL")) && filled, "{name}");
-        }
-        assert_eq!(created.lines().count(), INSTANCE_COLUMNS.len() + 2);
     }
 }

@@ -5,7 +5,7 @@ use sqlx::postgres::PgPool;
 use super::calls::Postgres;
 use super::session::{self, SessionSettings};
 use super::sql::Sql;
-use super::{config, error_codes, schema};
+use super::{error_codes, schema, url};
 use crate::common::timeout::read_timeout;
 use crate::common::with_context;
 use crate::shell::Store;
@@ -34,8 +34,8 @@ impl PostgresStore {
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
     pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
-        let connect = config::from_url(url).map_err(|error| error.during("open"))?;
-        let label = config::label(&connect);
+        let connect = url::from_url(url).map_err(|error| error.during("open"))?;
+        let label = url::label(&connect);
         // One connection beforehand says what is wrong; a pool would say that it took too long.
         let check = async {
             let mut connection =
@@ -43,7 +43,7 @@ impl PostgresStore {
             schema::open(&mut connection, options, &connect).await
         };
         let sql = read_timeout(check).await.map_err(with_context("open", &label, None))?;
-        let pool = config::pool(&connect, options.max_connections);
+        let pool = url::pool(&connect, options.max_connections);
         let connections = Connections::own(pool.clone(), SessionSettings::default());
         Ok(Self::build(pool, connections, label, sql))
     }
@@ -64,7 +64,7 @@ impl PostgresStore {
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
     pub async fn from_pool(pool: PgPool, options: &OpenOptions) -> Result<Self> {
-        let label = config::label(&pool.connect_options());
+        let label = url::label(&pool.connect_options());
         let check = async {
             let mut connection = pool.acquire().await.map_err(connecting::<sqlx::Postgres>)?;
             let connect = pool.connect_options();

@@ -69,9 +69,9 @@ async fn listen(store: &Postgres, hints: &Hints, mut listener: Listener) -> Resu
     }
     if store.listen_state.silent() {
         store.listen_state.listen_later();
-        poll_from_now(store, "notifications do not come through");
+        poll_from_now(store, "notifications do not arrive");
     }
-    Err(interrupted("notifications do not come through"))
+    Err(interrupted("notifications do not arrive"))
 }
 
 /// Polls for changes until that fails, or until it is time to listen again.
@@ -92,11 +92,7 @@ async fn poll(store: &Postgres, hints: &Hints) -> Result<()> {
 fn poll_from_now(store: &Postgres, why: &str) {
     if !store.polled_names.is_polling() {
         store.polled_names.poll();
-        tracing::warn!(
-            store = store.label,
-            why,
-            "the server does not wake waiters; they find out by polling"
-        );
+        tracing::warn!(store = store.label, why, "cannot listen for notifications; waiters poll");
     }
 }
 

@@ -73,7 +73,7 @@ impl Redis {
             Ok(_) => missing,
             Err(cause) => Error::new(
                 ErrorKind::OutcomeUnknown,
-                "too few replicas have the grant, and it could not be released",
+                "too few replicas have the grant, and releasing it failed",
             )
             .with_source(cause),
         }

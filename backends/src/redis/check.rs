@@ -42,7 +42,7 @@ pub(super) async fn check(connections: &Connections, keys: &str, channel: &str) 
         .filter(|command| matches!(*command, "TIME" | "HGETALL"))
         .collect();
     if !reads.is_empty() {
-        let message = format!("the user may not run {} in scripts", reads.join(", "));
+        let message = format!("the user lacks permission to run {} in scripts", reads.join(", "));
         let fix = format!("grant it: ACL SETUSER USER +{}", reads.join(" +").to_lowercase());
         return Err(Error::new(ErrorKind::Denied, message).with_fix(fix));
     }
@@ -61,7 +61,7 @@ pub(super) async fn check(connections: &Connections, keys: &str, channel: &str) 
     }
     for command in refused {
         let then = match command.as_str() {
-            "PUBLISH" => "waiters are not woken and find out when they poll",
+            "PUBLISH" => "waiters poll",
             "SCAN" => "locks cannot be listed",
             _ => "locks can be read but not acquired, renewed or disabled",
         };

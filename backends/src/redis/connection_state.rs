@@ -2,10 +2,11 @@
 //! and whether it is silent.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, Shared, ready};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::liveness::{Activity, ReplacedConnections};
 use super::topology::PrimaryConnection;
@@ -121,6 +122,6 @@ impl ConnectionState {
     }
 
     fn current(&self) -> MutexGuard<'_, ConnectionSlot> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock()
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn reading(error: Error) -> Error {
     if !error.is_outcome_unknown() {
         return error;
     }
-    Error::new(ErrorKind::Unavailable, "the connection to the server failed, or was too slow")
+    Error::new(ErrorKind::Unavailable, "the connection to the server failed or timed out")
         .with_fix("is the server up, and reachable from here?")
         .with_source(error)
 }
@@ -86,13 +86,13 @@ pub(super) fn no_command(commands: &str) -> Error {
 }
 
 const NO_PASSWORD: (&str, &str) = (
-    "the server wants a password",
+    "the server requires a password",
     "put it into the URL: redis://USER:PASSWORD@HOST, or redis://:PASSWORD@HOST",
 );
 
 const REPLICA: (&str, &str) = (
-    "this server is a replica, and what it is told does not reach the others",
-    "name the primary in the URL, or its sentinels; after a failover, wait for it",
+    "this server is a replica, and its writes are not replicated",
+    "use the primary or its sentinels in the URL; after a failover, retry",
 );
 
 pub(super) fn replica() -> Error {
@@ -136,23 +136,21 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
         }
         "NOPERM" => (
             Denied,
-            "the user lacks a right",
+            "the user lacks a permission",
             "grant what the page of this backend lists: ACL SETUSER USER ~NAMESPACE:lock:* \
              ~NAMESPACE:instance:* &NAMESPACE:hints +@scripting …",
         ),
         "READONLY" => (Unavailable, REPLICA.0, REPLICA.1),
         "DENIED" => (
             Denied,
-            "the server is in protected mode, and serves its own machine alone",
-            "set a password (requirepass, or ACL SETUSER), or protected-mode no where nobody else \
-             can reach it",
+            "the server is in protected mode and accepts local connections only",
+            "set a password (requirepass or ACL SETUSER), or set protected-mode no on a trusted \
+             network",
         ),
-        "WRONGTYPE" => (
-            Corrupt,
-            "the key of a lock holds something that is not Leasehold's",
-            "take another namespace, or remove it",
-        ),
-        "LOADING" => (Unavailable, "the server still loads its data", "wait for it"),
+        "WRONGTYPE" => {
+            (Corrupt, "a lock's key holds a foreign value", "take another namespace, or remove it")
+        }
+        "LOADING" => (Unavailable, "the server is loading its data", "retry later"),
         "CLUSTERDOWN" | "TRYAGAIN" | "MASTERDOWN" | "MOVED" | "ASK" => (
             Unavailable,
             "the part of the cluster that has this lock is not available",
@@ -167,26 +165,26 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
         "MISCONF" => (
             Unavailable,
             "the server cannot save its data, and takes no writes",
-            "look into its log; is its disk full?",
+            "check its log; is its disk full?",
         ),
         "NOREPLICAS" => (
             Unavailable,
             "the server has fewer replicas than min-replicas-to-write asks for",
             "are they up and connected? (INFO replication)",
         ),
-        "NOSCRIPT" => (Unavailable, "the server forgot a script again and again", ""),
+        "NOSCRIPT" => (Unavailable, "the server keeps losing a script", ""),
         _ if detail.contains("max number of clients") => {
             (Unavailable, "the server has too many clients", "raise maxclients")
         }
         _ if detail.contains("NOPERM") || detail.contains("ACL failure") => (
             Denied,
-            "the user lacks a right that a script uses",
+            "the user lacks a permission that a script uses",
             "grant what the page of this backend lists",
         ),
         _ if detail.contains("Authentication required") => (Denied, NO_PASSWORD.0, NO_PASSWORD.1),
         _ if detail.contains("DB index") || detail.contains("SELECT is not allowed") => (
             Invalid,
-            "the server has no database of the number in the URL",
+            "the database number in the URL does not exist",
             "take one below its `databases`; a cluster has number 0 alone",
         ),
         _ if detail.contains("Unknown") && detail.contains("called from script") => (
@@ -205,7 +203,7 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
                 "check those in the URL",
             ),
             CauseKind::Server(_) | CauseKind::Extension => {
-                (Unavailable, "the server refused", "the cause says why")
+                (Unavailable, "the server returned an error", "see the cause")
             }
             CauseKind::Io if is_certificate_error(&cause) => (
                 Denied,
@@ -221,7 +219,7 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             ),
             _ if broken == Unavailable => (
                 Unavailable,
-                "what answers does not speak as Redis does",
+                "the server does not speak the Redis protocol",
                 "check host and port, and whether it speaks TLS (rediss://)",
             ),
             _ => (

@@ -64,10 +64,10 @@ async fn fetch_slots_from(node: &Client) -> Result<SlotMap> {
 }
 
 pub(super) fn not_covered() -> Error {
-    Error::new(ErrorKind::Unavailable, "no node of the cluster has the slot of this lock")
+    Error::new(ErrorKind::Unavailable, "no node of the cluster serves the slot of this lock")
         .with_fix("see CLUSTER INFO: are all slots assigned?")
 }
 
 pub(super) fn no_seeds() -> Error {
-    Error::invalid("no node of the cluster is given")
+    Error::invalid("no cluster node is given")
 }

@@ -101,7 +101,7 @@ fn parse(
 ) -> Result<Option<(String, Duration)>> {
     let text = match text {
         Err(error) if error.kind() == ErrorKind::Corrupt => {
-            return Err(corrupt(key, "it holds something else").with_source(error));
+            return Err(corrupt(key, "it holds a foreign value").with_source(error));
         }
         text => text?,
     };
@@ -130,7 +130,7 @@ fn millis(ttl: Duration) -> String {
 
 fn corrupt(key: &[u8], what: &str) -> Error {
     let key = String::from_utf8_lossy(key);
-    Error::new(ErrorKind::Corrupt, format!("the key {key:?} is not as leasehold writes it: {what}"))
+    Error::new(ErrorKind::Corrupt, format!("the key {key:?} is corrupt: {what}"))
         .with_fix("delete it, or use another namespace")
 }
 

@@ -51,5 +51,5 @@ pub(super) async fn exchange(
 }
 
 pub(super) fn missing() -> RedisError {
-    RedisError::from((::redis::ErrorKind::Parse, "answers are missing"))
+    RedisError::from((::redis::ErrorKind::Parse, "replies are missing"))
 }

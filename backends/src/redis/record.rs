@@ -77,7 +77,7 @@ impl ScriptReply {
         let now = self.number(0)?;
         let Some(Value::Array(flat)) = self.rest.get(1) else { return Err(unexpected_reply()) };
         let parsed = parse(name, now, flat).and_then(|record| match &*self.word {
-            "damaged" => Err(corrupt_reason("its parts do not belong together")),
+            "damaged" => Err(corrupt_reason("the fields contradict each other")),
             _ => Ok(record),
         });
         parsed.map_err(|cause| corrupt(name, cause))
@@ -87,7 +87,7 @@ impl ScriptReply {
     /// it may be damaged.
     pub(super) fn reason(&self, name: &LockName) -> Result<Reason> {
         let reason = self.rest.first().ok_or_else(unexpected_reply)?;
-        let reason = text(reason).ok_or_else(|| corrupt_reason("the reason is no UTF-8"));
+        let reason = text(reason).ok_or_else(|| corrupt_reason("the reason is not UTF-8"));
         let reason = reason.and_then(|reason| {
             Reason::new(reason)
                 .map_err(|error| corrupt_reason(format!("the reason is wrong: {error}")))
@@ -97,14 +97,14 @@ impl ScriptReply {
 }
 
 fn corrupt(name: &LockName, cause: Error) -> Error {
-    Error::new(ErrorKind::Corrupt, "the key of this lock holds a damaged record")
+    Error::new(ErrorKind::Corrupt, "the record of this lock is corrupt")
         .with_source(cause)
-        .with_fix("repair or delete it; fencing tokens still grow")
+        .with_fix("repair or delete it; fencing tokens keep growing")
         .for_lock(name)
 }
 
 pub(super) fn unexpected_reply() -> Error {
-    Error::new(ErrorKind::Corrupt, "the server's answer is not that of leasehold's script")
+    Error::new(ErrorKind::Corrupt, "unexpected reply to leasehold's script")
         .with_fix("is it Redis or Valkey, without a proxy that changes answers?")
 }
 
@@ -121,7 +121,8 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
     for pair in flat.chunks_exact(2) {
         // A later version may have added fields, and these may have any bytes.
         let Some(field) = text(&pair[0]).filter(|field| FIELDS.contains(field)) else { continue };
-        let value = text(&pair[1]).ok_or_else(|| corrupt_reason(format!("{field} is no UTF-8")))?;
+        let value =
+            text(&pair[1]).ok_or_else(|| corrupt_reason(format!("{field} is not UTF-8")))?;
         fields.insert(field, value);
     }
     let fields = Fields(fields);
@@ -136,7 +137,7 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
     let lease = match fields.parsed("lease")? {
         Some(id) => {
             let holder = serde_json::from_str(fields.required("holder")?)
-                .map_err(|e| corrupt_reason("holder is not as it was written").with_source(e))?;
+                .map_err(|e| corrupt_reason("the holder is corrupt").with_source(e))?;
             let expires_at: u64 = fields.required_parsed("expires_at")?;
             let granted_at: u64 = fields.required_parsed("granted_at")?;
             let lease = LeaseRecord {
@@ -151,7 +152,7 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
         None => None,
     };
     if lease.is_some() && token.is_none() {
-        return Err(corrupt_reason("a lease without a token"));
+        return Err(corrupt_reason("the lease has no token"));
     }
     let disabled = match fields.parsed("disabled_reason")? {
         Some(reason) => Some(Disablement {
@@ -177,7 +178,7 @@ struct Fields<'a>(HashMap<&'a str, &'a str>);
 impl Fields<'_> {
     fn parsed<T: FromStr<Err: Display>>(&self, field: &str) -> Result<Option<T>> {
         let parse = |text: &&str| {
-            text.parse().map_err(|error| corrupt_reason(format!("{field} is wrong: {error}")))
+            text.parse().map_err(|error| corrupt_reason(format!("invalid {field}: {error}")))
         };
         self.0.get(field).map(parse).transpose()
     }

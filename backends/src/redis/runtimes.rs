@@ -4,9 +4,10 @@
 //! threads of that runtime compute or block. Heartbeats run in a runtime of their own, and must not
 //! wait for those of the application: nothing that a call waits for is shared between runtimes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
@@ -59,7 +60,7 @@ impl Runtimes {
     /// Returns the connections of the runtime that calls this.
     pub(super) fn here(&self) -> Arc<Connections> {
         let runtime = Handle::current().id();
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = self.opened.lock();
         let unused: Vec<_> = opened
             .extract_if(.., |it| it.runtime != runtime && it.used.elapsed() >= UNUSED_LIMIT)
             .collect();

@@ -1,11 +1,12 @@
 //! Scans every primary for the names of locks, and for other keys.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::{FromRedisValue, Value};
 use futures_util::future::join_all;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 
 use super::primary::Primary;
@@ -84,7 +85,7 @@ impl ScanCache {
         tokio::spawn(async move {
             sleep(SCAN_TTL).await;
             if let Some(cached) = cached.upgrade() {
-                let mut cached = cached.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut cached = cached.lock();
                 cached.retain(|_, listing| listing.until > Instant::now());
             }
         });
@@ -92,7 +93,7 @@ impl ScanCache {
     }
 
     fn cache(&self) -> MutexGuard<'_, HashMap<ScanKey, CachedScan>> {
-        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cached.lock()
     }
 }
 
@@ -152,7 +153,7 @@ pub(super) async fn keys(
                 if servers.is_cluster() {
                     tracing::warn!(
                         %error,
-                        "a listing lacks the keys of one primary of the cluster"
+                        "the listing lacks the keys of one cluster primary"
                     );
                 }
                 failed = Some(error);

@@ -4,12 +4,13 @@
 //! and connections to a server that they no longer name are closed even if it still answers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::{Client, ConnectionInfo, FromRedisValue, Pipeline, RedisError, RedisResult, Value};
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -88,7 +89,7 @@ impl Sentinels {
             let connected = match connect::client_at(&self.node, &address) {
                 Ok(client) => match timeout(STEP, connect::primary(&client)).await {
                     Ok(connected) => connected.map(|connection| (client, connection)),
-                    Err(_) => Err(silent("the primary that the sentinels name does not answer")),
+                    Err(_) => Err(silent("the primary named by the sentinels does not respond")),
                 },
                 Err(cause) => Err(error_codes::connecting(cause)),
             };
@@ -129,7 +130,7 @@ impl Sentinels {
                     None => break,
                 },
                 () = sleep_until(end) => {
-                    let silent = silent("no sentinel answers");
+                    let silent = silent("no sentinel responds");
                     failed = more_specific(failed, (SurveyStep::Reached, silent));
                     break;
                 }
@@ -164,11 +165,11 @@ impl Sentinels {
     }
 
     fn history(&self) -> MutexGuard<'_, VoteHistory> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+        self.history.lock()
     }
 
     fn running(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.monitor.lock().unwrap_or_else(PoisonError::into_inner)
+        self.monitor.lock()
     }
 }
 
@@ -216,12 +217,12 @@ impl Sentinel {
                 self.open().take();
                 Err(refused(cause))
             }
-            Err(_) => Err((SurveyStep::Reached, silent("no sentinel answers"))),
+            Err(_) => Err((SurveyStep::Reached, silent("no sentinel responds"))),
         }
     }
 
     fn open(&self) -> MutexGuard<'_, Option<MultiplexedConnection>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 
@@ -252,7 +253,7 @@ fn silent(message: &str) -> Error {
 }
 
 fn unknown() -> Error {
-    Error::new(ErrorKind::Unavailable, "the sentinels know no service of that name").with_fix(
+    Error::new(ErrorKind::Unavailable, "the sentinels do not know this service name").with_fix(
         "check the name after the slash in the URL: SENTINEL MASTERS lists those they know",
     )
 }
@@ -261,12 +262,12 @@ fn refused(cause: RedisError) -> (SurveyStep, Error) {
     let error = error_codes::connecting(cause);
     let cause = error_codes::cause_of(&error);
     if cause.as_deref().is_some_and(|cause| cause.contains("unknown command")) {
-        let message = "what answers is a server, and no sentinel";
+        let message = "the server is not a sentinel";
         let error = Error::new(ErrorKind::Unavailable, message).with_fix(NAME_SENTINELS);
         return (SurveyStep::Asked, error);
     }
     if error.kind() == ErrorKind::Denied {
-        let error = Error::new(ErrorKind::Denied, "the sentinels did not accept us")
+        let error = Error::new(ErrorKind::Denied, "the sentinels refused authentication")
             .with_fix(
                 "put their own user and password into the URL: \
                  ?sentinel_username=USER&sentinel_password=PASSWORD, or the password alone",
@@ -276,7 +277,7 @@ fn refused(cause: RedisError) -> (SurveyStep, Error) {
     }
     (
         SurveyStep::Reached,
-        Error::new(ErrorKind::Unavailable, "no sentinel can be asked")
+        Error::new(ErrorKind::Unavailable, "no sentinel is reachable")
             .with_fix(
                 "are they up, reachable from here, and does the URL say whether they speak TLS?",
             )

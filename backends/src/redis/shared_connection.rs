@@ -224,7 +224,13 @@ fn open(server: ServerLocator, connect_timeout: Duration, generation: u64) -> Co
         Ok(OpenConnection { opened, generation, activity: Arc::new(Activity::new()) })
     });
     let opened = task.map(|joined| {
-        joined.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "connecting was stopped")))
+        joined.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Unavailable,
+                "the connection attempt \
+                                                                          was cancelled",
+            ))
+        })
     });
     opened.boxed().shared()
 }

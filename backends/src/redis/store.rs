@@ -71,7 +71,7 @@ impl Store<Redis> {
     /// Opening writes nothing.
     pub async fn from_cluster_nodes(nodes: Vec<Client>, options: &OpenOptions) -> Result<Self> {
         let Some(first) = nodes.first() else {
-            return Err(Error::invalid("no node of the cluster is given").during("open"));
+            return Err(Error::invalid("no cluster node is given").during("open"));
         };
         let label = format!("redis+cluster://{}", first.get_connection_info().addr());
         let topology = Topology::Cluster(nodes);

@@ -81,7 +81,7 @@ impl<'a> UrlParts<'a> {
             return Err(unreadable());
         }
         if !fragment.is_empty() {
-            return Err(Error::invalid("the URL has a part after #, which would be left unread")
+            return Err(Error::invalid("the URL has a fragment (#…), which is not supported")
                 .with_fix("to trust a certificate of your own, name its authority: ?ca=FILE"));
         }
         let options = UrlOptions::of(query, kind == "unix")?;

@@ -4,10 +4,10 @@
 //! of its own, up to a limit. Renewals and disables have separate connections, so that they do not
 //! wait behind grants whose replicas hang.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::redis::{RedisResult, Value};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -120,10 +120,7 @@ impl ReplicaWaits {
         }
         let error = Error::new(
             ErrorKind::Unavailable,
-            format!(
-                "{reached} of the {wanted} replicas that wait_replicas asks for had the write in \
-                 time"
-            ),
+            format!("{reached} of {wanted} replicas (wait_replicas) confirmed the write in time"),
         )
         .with_fix(
             "are they up and connected (INFO replication), and may this user WAIT? Or ask for \
@@ -180,8 +177,7 @@ impl WaitPool {
         Error::new(
             ErrorKind::Unavailable,
             format!(
-                "{} earlier writes still wait for replicas; after {QUEUE_LIMIT:?} this one was \
-                 given up, and it was not sent",
+                "{} earlier writes are waiting for replicas; not sent within {QUEUE_LIMIT:?}",
                 self.max
             ),
         )
@@ -189,6 +185,6 @@ impl WaitPool {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(SharedConnection, Instant)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock()
     }
 }

@@ -38,7 +38,7 @@ impl Attempts {
                 ErrorKind::Unavailable,
                 "the record changed each time it was read",
             )
-            .with_fix("do too many clients want this lock at once?"));
+            .with_fix("are too many clients contending for this lock?"));
         }
         if attempt.number > 2 {
             let most = 1 << attempt.number.min(6);

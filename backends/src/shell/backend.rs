@@ -130,7 +130,7 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
 }
 
 fn instances_unsupported() -> Error {
-    Error::new(ErrorKind::Unsupported, "the store keeps no instances")
+    Error::new(ErrorKind::Unsupported, "the store does not support instance records")
 }
 
 /// The result of one attempt to change a name.

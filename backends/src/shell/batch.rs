@@ -35,11 +35,11 @@ impl<'a> Batch<'a> {
             let message = format!("{} leases have {} outcomes", self.leases.len(), results.len());
             return Err(Error::new(ErrorKind::OutcomeUnknown, message));
         }
-        if results.iter().all(Result::is_err) {
-            let failure = results.iter().filter_map(|result| result.as_ref().err());
-            if let Some(error) = failure.clone().find(|error| error.kind() != ErrorKind::Corrupt) {
-                return Err(error.clone());
-            }
+        let mut errors = results.iter().filter_map(|result| result.as_ref().err());
+        if results.iter().all(Result::is_err)
+            && let Some(error) = errors.find(|error| error.kind() != ErrorKind::Corrupt)
+        {
+            return Err(error.clone());
         }
         let outcomes: Vec<_> = results
             .into_iter()
@@ -53,7 +53,7 @@ impl<'a> Batch<'a> {
 fn unknown(error: Error, lease: &RenewOptions) -> RenewOutcome {
     if error.kind() == ErrorKind::Corrupt {
         let error = error.clone().for_lock(&lease.name);
-        tracing::error!(%error, "a lease cannot be renewed");
+        tracing::error!(%error, "cannot renew a lease");
     }
     let mut why = error.to_string();
     let mut cause = std::error::Error::source(&error);

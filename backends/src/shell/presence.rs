@@ -58,7 +58,7 @@ mod tests {
         let (id, text) = (here.holder.instance.to_string(), encode(&here).unwrap());
         let other = Holder::current().instance.to_string();
         let long_name = text.replace("\"a\"", &format!("\"{}\"", "a".repeat(256)));
-        let unreadable = Err(Error::new(ErrorKind::Corrupt, "it holds something else"));
+        let unreadable = Err(Error::new(ErrorKind::Corrupt, "it holds a foreign value"));
         let records = [
             (&id, Ok("{}".to_owned())),
             (&other, Ok(text.clone())),

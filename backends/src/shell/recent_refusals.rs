@@ -4,8 +4,9 @@
 //! read can only refuse the attempt. If the name is free, the attempt is sent as usual.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::{AcquireOutcome, Clock, LockName, Moment, SystemClock};
 
@@ -24,7 +25,7 @@ pub(crate) struct RecentRefusals {
 impl RecentRefusals {
     /// Returns whether an attempt at the name is expected to be refused.
     pub(crate) fn is_expected(&self, name: &LockName) -> bool {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.names.lock();
         names.get(name).is_some_and(|until| SystemClock.now() < *until)
     }
 
@@ -39,7 +40,7 @@ impl RecentRefusals {
 
     fn add(&self, name: &LockName, left: Duration) {
         let now = SystemClock.now();
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.names.lock();
         if names.len() >= MAX_NAMES && !names.contains_key(name) {
             names.retain(|_, until| now < *until);
             if names.len() >= MAX_NAMES {
@@ -50,7 +51,7 @@ impl RecentRefusals {
     }
 
     fn remove(&self, name: &LockName) {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.names.lock().remove(name);
     }
 }
 
@@ -77,6 +78,6 @@ mod tests {
             let name = LockName::new(number.to_string()).unwrap();
             refused.add(&name, Duration::from_secs(3600));
         }
-        assert!(refused.names.lock().unwrap().len() <= MAX_NAMES);
+        assert!(refused.names.lock().len() <= MAX_NAMES);
     }
 }

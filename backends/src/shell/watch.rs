@@ -1,8 +1,9 @@
 //! The one subscription to hints that all watches of a store share in each runtime.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use futures_util::stream;
+use parking_lot::Mutex;
 use tokio::runtime::{self, Handle};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -46,7 +47,7 @@ impl Subscriptions {
     /// Returns the subscription of this runtime, or a new one.
     fn current<B: Backend>(&self, backend: &Arc<B>) -> Arc<Subscription> {
         let runtime = Handle::current().id();
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         all.retain(|(_, subscription)| subscription.strong_count() > 0);
         let known = all.iter().filter(|(id, _)| *id == runtime);
         let mut known = known.filter_map(|(_, subscription)| subscription.upgrade());

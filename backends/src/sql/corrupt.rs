@@ -11,9 +11,9 @@ impl CorruptRecord {
     }
 
     pub(crate) fn into_error(self, table: &str) -> Error {
-        Error::new(ErrorKind::Corrupt, format!("the table {table:?} has a damaged row"))
+        Error::new(ErrorKind::Corrupt, format!("the table {table:?} has a corrupt row"))
             .with_source(self.0)
-            .with_fix("repair or delete it; fencing tokens grow all the same")
+            .with_fix("repair or delete it; fencing tokens keep growing")
     }
 }
 

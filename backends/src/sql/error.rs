@@ -14,7 +14,7 @@ pub(crate) fn writing<DB: ErrorCodes>(error: CallError) -> Error {
     match error {
         CallError::Unanswered => timed_out(ErrorKind::OutcomeUnknown),
         CallError::Failed(error) if may_have_committed::<DB>(&error) => {
-            Error::new(ErrorKind::OutcomeUnknown, "the connection broke off before the answer came")
+            Error::new(ErrorKind::OutcomeUnknown, "the connection was lost before the reply")
                 .with_source(error)
                 .with_fix(CHECK_REACHABLE)
         }
@@ -66,11 +66,8 @@ pub(crate) fn connecting<DB: ErrorCodes>(error: sqlx::Error) -> Error {
     let another = (ErrorKind::Invalid, DB::OTHER_PROTOCOL, DB::CHECK_SERVER);
     let closed =
         (ErrorKind::Unavailable, "the connection was closed while it was opened", DB::CHECK_SERVER);
-    let unencrypted = (
-        ErrorKind::Denied,
-        "no encrypted connection can be made to a server that is trusted",
-        DB::CHECK_TLS,
-    );
+    let unencrypted =
+        (ErrorKind::Denied, "cannot establish a trusted TLS connection", DB::CHECK_TLS);
     let no_file = (ErrorKind::Invalid, "a file that the URL names is missing", DB::CHECK_FILES);
     let description = match &error {
         error if DB::is_closed(error) => closed,
@@ -101,16 +98,14 @@ fn of_driver(error: &sqlx::Error) -> Description {
         sqlx::Error::PoolTimedOut => (
             Unavailable,
             "timed out waiting for a connection to the server",
-            "is the server up and reachable, or does something keep all of the pool's connections?",
+            "is the server up and reachable, and are all pool connections in use?",
         ),
         sqlx::Error::PoolClosed => (Unavailable, "the pool of connections is closed", ""),
         sqlx::Error::Configuration(_) => (Invalid, "the connection's settings are wrong", ""),
         sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::ColumnNotFound(_)
         | sqlx::Error::ColumnIndexOutOfBounds { .. }
-        | sqlx::Error::RowNotFound => {
-            (Corrupt, "the server answered with what leasehold never writes", "")
-        }
+        | sqlx::Error::RowNotFound => (Corrupt, "the server returned an invalid value", ""),
         _ => (Unavailable, "the connection to the server failed", CHECK_REACHABLE),
     }
 }

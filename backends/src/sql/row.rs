@@ -22,7 +22,14 @@ where
 {
     row.try_get(column).map_err(|source| {
         CorruptRecord(
-            Error::new(ErrorKind::Corrupt, format!("{column} cannot be read")).with_source(source),
+            Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "cannot read column \
+                                                    {column}"
+                ),
+            )
+            .with_source(source),
         )
     })
 }
@@ -53,7 +60,7 @@ where
     let Some(bytes) = get::<_, Option<Vec<u8>>>(row, column)? else { return Ok(None) };
     String::from_utf8(bytes)
         .map(Some)
-        .map_err(|error| CorruptRecord::new(format!("{column} is no UTF-8: {error}")))
+        .map_err(|error| CorruptRecord::new(format!("column {column} is not UTF-8: {error}")))
 }
 
 /// The name in the row's column `name`.
@@ -82,7 +89,7 @@ where
         };
         let lease = columns.record(clock, |expires_at| left(expires_at, clock))?;
         if lease.is_some() && token.is_none() {
-            return Err(CorruptRecord::new("a lease has no token"));
+            return Err(CorruptRecord::new("the lease has no token"));
         }
         let (reason, by) = (text(row, "disabled_reason")?, text(row, "disabled_by")?);
         let disabled = disabled(reason, by, get(row, "disabled_at")?, clock)?;
@@ -166,7 +173,7 @@ where
     let Some(text) = text else { return Ok(None) };
     text.parse()
         .map(Some)
-        .map_err(|error| CorruptRecord::new(format!("{column} is wrong: {error}")))
+        .map_err(|error| CorruptRecord::new(format!("invalid column {column}: {error}")))
 }
 
 /// Returns the value of a column, or an error if it is NULL.
@@ -180,7 +187,7 @@ pub(crate) fn token(number: i64) -> Result<Option<FencingToken>, CorruptRecord> 
         return Ok(None);
     }
     u64::try_from(number)
-        .map_err(|_| CorruptRecord::new(format!("{number} is no fencing token")))
+        .map_err(|_| CorruptRecord::new(format!("{number} is not a valid fencing token")))
         .and_then(|number| Ok(Some(FencingToken::new(number)?)))
 }
 
@@ -206,7 +213,7 @@ impl LeaseColumns {
         match (id, self.holder, self.expires_at, self.granted_at, ending) {
             (Some(id), Some(holder), Some(expires_at), Some(granted_at), ending) => {
                 let holder = serde_json::from_str(&holder).map_err(|source| {
-                    let wrong = Error::new(ErrorKind::Corrupt, "holder is not as it was written");
+                    let wrong = Error::new(ErrorKind::Corrupt, "the holder is corrupt");
                     CorruptRecord(wrong.with_source(source))
                 })?;
                 let held_for = since(granted_at, clock)?;
@@ -214,7 +221,7 @@ impl LeaseColumns {
                 Ok(left.map(|left| LeaseRecord { id, holder, held_for, left, ending }))
             }
             (None, None, None, None, None) => Ok(None),
-            _ => Err(CorruptRecord::new("a part of a lease stands without the others")),
+            _ => Err(CorruptRecord::new("the lease is incomplete")),
         }
     }
 }
@@ -231,7 +238,7 @@ pub(crate) fn disabled(
             Ok(Some(Disablement { reason, by, since: since(at, clock)? }))
         }
         (None, None, None) => Ok(None),
-        _ => Err(CorruptRecord::new("a part of a disablement stands without the others")),
+        _ => Err(CorruptRecord::new("the disable record is incomplete")),
     }
 }
 
@@ -239,13 +246,18 @@ pub(crate) fn disabled(
 pub(crate) fn left(expires_at: i64, clock: i64) -> Result<Option<Duration>, CorruptRecord> {
     let left = expires_at
         .checked_sub(clock)
-        .ok_or_else(|| CorruptRecord::new(format!("{expires_at} is no time")))?;
+        .ok_or_else(|| CorruptRecord::new(format!("{expires_at} is not a valid time")))?;
     Ok(u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_micros))
 }
 
 /// For display only; zero if the clock was set back meanwhile.
 fn since(then: i64, clock: i64) -> Result<Duration, CorruptRecord> {
-    let then = u64::try_from(then).map_err(|_| CorruptRecord::new(format!("{then} is no time")))?;
+    let then = u64::try_from(then).map_err(|_| {
+        CorruptRecord::new(format!(
+            "{then} is not a valid \
+                                                                           time"
+        ))
+    })?;
     Ok(Duration::from_micros(clock.unsigned_abs().saturating_sub(then)))
 }
 

@@ -6,7 +6,7 @@ use crate::{Error, ErrorKind};
 pub(crate) const VERSION: &str = "leasehold schema ";
 
 /// The fix for what is missing and may not be created.
-pub(crate) const CREATE_IT: &str = "let it be created, or apply the schema that leasehold prints";
+pub(crate) const CREATE_IT: &str = "allow leasehold to create it, or apply `leasehold schema`";
 
 /// A column of a table: its name, its type, and whether it is NOT NULL. The first column of a table
 /// is its key.
@@ -35,7 +35,7 @@ pub(crate) fn difference(
         let known = missing.iter().position(|(expected, ..)| *expected == name);
         let Some((_, expected, always)) = known.map(|at| missing.swap_remove(at)) else {
             if filled && !given {
-                return Some(format!("its column {name} must be filled"));
+                return Some(format!("its column {name} is NOT NULL without a default"));
             }
             continue;
         };
@@ -56,7 +56,7 @@ pub(crate) fn difference(
 pub(crate) fn differs(table: &str, difference: &str) -> Error {
     let message = format!("\"{table}\" is not as leasehold creates it: {difference}");
     Error::new(ErrorKind::Corrupt, message)
-        .with_fix("compare it with the schema that leasehold prints, or use another namespace")
+        .with_fix("compare it with `leasehold schema`, or use another namespace")
 }
 
 /// Returns the error for a table that is missing.

@@ -72,7 +72,8 @@ impl MachineClock {
         if own != childrens {
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                "the clock of this process is not the one of its children, and is unknown",
+                "this process entered a new time namespace for its children only, so its clock is \
+                 unknown",
             )
             .with_fix("start it in its time namespace, for example with unshare --time --fork"));
         }
@@ -119,9 +120,9 @@ impl MachineClock {
         if left > MAX_TTL + SLACK {
             return Err(Error::new(
                 ErrorKind::Corrupt,
-                format!("a lease is to last another {left:?}, longer than any is granted for"),
+                format!("a lease has {left:?} left, more than the maximum ttl"),
             )
-            .with_fix("was it written by something else?"));
+            .with_fix("was it written by another program?"));
         }
         Ok(Some(left))
     }

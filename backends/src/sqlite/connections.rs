@@ -7,8 +7,8 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::config::{BUSY_TIMEOUT, beside};
 use super::error_codes;
+use super::url::{BUSY_TIMEOUT, beside};
 use crate::Result;
 
 /// A connection outside the pool, which is opened again when it broke.

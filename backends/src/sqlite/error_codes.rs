@@ -5,9 +5,9 @@ use sqlx::error::DatabaseError;
 use crate::{Error, ErrorKind};
 
 /// The fix for whatever is missing and may not be created.
-pub(super) const CREATE_IT: &str = "let it be created, or apply the schema that leasehold prints";
+pub(super) const CREATE_IT: &str = "allow leasehold to create it, or apply `leasehold schema`";
 
-const NO_DATABASE: &str = "the file is no SQLite database, and was left as it is";
+const NO_DATABASE: &str = "the file is not an SQLite database; it was not changed";
 const ANOTHER_FILE: &str = "name another file";
 
 /// Primary result codes, <https://www.sqlite.org/rescode.html>.
@@ -58,7 +58,7 @@ pub(super) fn no_database() -> Error {
 fn unknown(error: sqlx::Error) -> Error {
     Error::new(ErrorKind::OutcomeUnknown, "the write may or may not have been committed")
         .with_source(error)
-        .with_fix("is the disk in order?")
+        .with_fix("check the disk")
 }
 
 /// The primary code of an error of SQLite's; sqlx gives the extended one.
@@ -86,9 +86,7 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
                 "the database cannot be opened or created",
                 "let this user write the file and its folder",
             ),
-            code::PERM | code::AUTH => {
-                (Denied, "access is not permitted", "give this user the right to it")
-            }
+            code::PERM | code::AUTH => (Denied, "access denied", "give this user the right to it"),
             code::NOTADB => (Corrupt, NO_DATABASE, ANOTHER_FILE),
             code::CORRUPT => {
                 (Corrupt, "the database file is damaged", "check it with PRAGMA integrity_check")
@@ -96,32 +94,28 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, &'static str, &'static str) {
             code::ERROR => (
                 Corrupt,
                 "the table is missing or is not as leasehold creates it",
-                "was it changed while this ran?",
+                "was it changed at run time?",
             ),
-            code::CONSTRAINT | code::MISMATCH => {
-                (Corrupt, "the row holds values that leasehold never writes", "")
+            code::CONSTRAINT | code::MISMATCH => (Corrupt, "the row has invalid values", ""),
+            code::FULL => {
+                (Unavailable, "the disk is full, and nothing was written", "free some space")
             }
-            code::FULL => (Unavailable, "the disk is full, and nothing was written", "free some"),
-            _ => (Unavailable, "the database did not do it", ""),
+            _ => (Unavailable, "the database returned an error", ""),
         };
     }
     match error {
         sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            (Invalid, "the path cannot be one of a database", "")
+            (Invalid, "invalid database path", "")
         }
-        sqlx::Error::PoolTimedOut => (
-            Unavailable,
-            "no connection of the pool came free in time",
-            "does something keep them all?",
-        ),
+        sqlx::Error::PoolTimedOut => {
+            (Unavailable, "no pool connection became free in time", "are all of them in use?")
+        }
         sqlx::Error::PoolClosed => (Unavailable, "the pool of connections is closed", ""),
         sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::Decode(_)
         | sqlx::Error::ColumnNotFound(_)
         | sqlx::Error::ColumnIndexOutOfBounds { .. }
-        | sqlx::Error::RowNotFound => {
-            (Corrupt, "the database answered with what leasehold never writes", "")
-        }
+        | sqlx::Error::RowNotFound => (Corrupt, "the database returned an invalid value", ""),
         _ => (Unavailable, "the connection to the database failed", ""),
     }
 }

@@ -8,8 +8,9 @@
 use std::fs;
 use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
+
+use parking_lot::Mutex;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -92,7 +93,7 @@ impl DatabaseFile {
             same(path, self.id)?;
         }
         let Some(log_ids) = &self.log_ids else { return Ok(()) };
-        let mut log_ids = log_ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log_ids = log_ids.lock();
         for (path, seen) in self.log.iter().zip(log_ids.iter_mut()) {
             match *seen {
                 Some(id) => same(path, id)?,

@@ -4,7 +4,6 @@
 
 mod backend;
 mod clock;
-mod config;
 mod connections;
 mod error_codes;
 mod file;
@@ -16,8 +15,10 @@ mod row;
 mod schema;
 mod sql;
 mod store;
-mod table;
+mod table_check;
+mod tables;
 mod transactions;
+mod url;
 mod watch;
 
 use std::sync::Arc;
@@ -32,11 +33,11 @@ use crate::driver::Driver;
 pub(crate) const DRIVER: Driver = Driver {
     open: |url, options| {
         Box::pin(async move {
-            let store = SqliteStore::open_at(&config::Location::from_url(url)?, options).await?;
+            let store = SqliteStore::open_at(&url::Location::from_url(url)?, options).await?;
             Ok(Arc::new(store) as Arc<dyn LockStore>)
         })
     },
     schema: SqliteStore::schema,
     #[cfg(fuzzing)]
-    label: |url| Ok(config::Location::from_url(url)?.label()),
+    label: |url| Ok(url::Location::from_url(url)?.label()),
 };

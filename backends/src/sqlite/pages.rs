@@ -54,7 +54,7 @@ impl Sqlite {
             if !found.entries.is_empty() {
                 let list: Vec<_> = found.entries.iter().map(LockName::as_str).collect();
                 let list = serde_json::to_string(&list).map_err(|error| {
-                    Error::invalid("the names cannot be encoded as JSON").with_source(error)
+                    Error::invalid("cannot encode the names as JSON").with_source(error)
                 })?;
                 sqlx::query(self.sql.remove.clone())
                     .bind(list)

@@ -36,7 +36,7 @@ impl Sqlite {
             let renewal = |row| match self.renewal(row, now) {
                 Ok(renewal) => Some(renewal),
                 Err(error) => {
-                    tracing::error!(%error, "a row of a renewal cannot be read");
+                    tracing::error!(%error, "cannot read a row of the renewal");
                     None
                 }
             };
@@ -72,7 +72,7 @@ impl Sqlite {
             let (boot, set_at) = (get(row, "boot")?, get(row, "set_at")?);
             let left = self.clock.left(boot, set_at, get(row, "expires_at")?, now)?;
             let left =
-                left.ok_or_else(|| CorruptRecord::new("a lease was extended into the past"))?;
+                left.ok_or_else(|| CorruptRecord::new("the extended lease ends in the past"))?;
             Ok(match parse_column("ending", get(row, "ending")?)? {
                 Some(reason) => RenewOutcome::Disabled { reason, left },
                 None => RenewOutcome::Extended { left },

@@ -32,7 +32,7 @@ pub(super) fn record(
         };
         let (boot, set_at): (Option<String>, _) = (get(row, "boot")?, get(row, "set_at")?);
         if boot.is_some() != columns.lease.is_some() {
-            return Err(CorruptRecord::new("a part of a lease stands without the others"));
+            return Err(CorruptRecord::new("the lease is incomplete"));
         }
         let left = |expires_at| -> Result<Option<Duration>, CorruptRecord> {
             Ok(clock.left(&boot.unwrap_or_default(), set_at, expires_at, now)?)
@@ -40,7 +40,7 @@ pub(super) fn record(
         let token = row::token(get(row, "token")?)?;
         let lease = columns.record(now.wall, left)?;
         if lease.is_some() && token.is_none() {
-            return Err(CorruptRecord::new("a lease has no token"));
+            return Err(CorruptRecord::new("the lease has no token"));
         }
         let (reason, by) = (get(row, "disabled_reason")?, get(row, "disabled_by")?);
         let disabled = row::disabled(reason, by, get(row, "disabled_at")?, now.wall)?;

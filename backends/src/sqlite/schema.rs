@@ -4,8 +4,9 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::retry_busy::retry_while_busy;
-use super::sql::{SCHEMA, Sql};
-use super::{error_codes, table};
+use super::sql::Sql;
+use super::tables::SCHEMA;
+use super::{error_codes, table_check};
 use crate::sql::schema::{check_version, differs};
 use crate::{Error, ErrorKind, Result, Schema};
 
@@ -85,8 +86,8 @@ fn without_set_at(sql: &Sql, error: Option<&Error>) -> bool {
     let error = error.map(tracing::field::display);
     tracing::warn!(
         error,
-        "the table {} has no column set_at, so that a lease of before a reboot may keep its name \
-         for up to a day; to add it, run: {}",
+        "the table {} has no column set_at, so that a lease from before a reboot can block its \
+         name for up to a day; to add it, run: {}",
         sql.table,
         sql.upgrade,
     );
@@ -107,7 +108,10 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<SchemaState> {
     let encoding: String =
         sqlx::query_scalar("PRAGMA encoding").fetch_one(&mut *connection).await?;
     if encoding != "UTF-8" {
-        let message = format!("the database keeps text as {encoding}, whose order is not of bytes");
+        let message = format!(
+            "the database keeps text as {encoding}, which does not sort by \
+                               bytes"
+        );
         return Ok(SchemaState::Other(
             Error::new(ErrorKind::Unsupported, message).with_fix("use a database in UTF-8"),
         ));
@@ -126,9 +130,9 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<SchemaState> {
             return Ok(SchemaState::Other(error));
         }
         let difference = match sql.columns(name) {
-            Some(expected) => table::difference(&mut connection, name, expected).await?,
-            None if table::same(&definition, create) => None,
-            None => Some("it is defined otherwise".to_owned()),
+            Some(expected) => table_check::difference(&mut connection, name, expected).await?,
+            None if table_check::same(&definition, create) => None,
+            None => Some("its definition differs".to_owned()),
         };
         if let Some(difference) = difference {
             return Ok(SchemaState::Other(differs(name, &difference)));

@@ -8,12 +8,9 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::clock::{LONGEST_TTL, MAX_INSTANCE_TTL, TOLERANCE};
+use super::tables::{COLUMNS_OF_LOCKS, INSTANCE_COLUMNS, SCHEMA, create_instances, create_table};
 use crate::sql::schema::{Column, VERSION};
 use crate::{Error, Namespace, Result};
-
-/// The schema version that this code creates. The first had no column `set_at`, and stated no
-/// version.
-pub(super) const SCHEMA: u32 = 2;
 
 /// The columns that [`row`](super::row) reads, besides `set_at`.
 const COLUMNS: &str = "name, token, lease, holder, boot, expires_at, granted_at, ending, \
@@ -87,7 +84,7 @@ impl Sql {
             return Err(Error::invalid(format!(
                 "the namespace \"{namespace}\" cannot be used with SQLite"
             ))
-            .with_fix("SQLite keeps names that start with sqlite_ for itself; take another"));
+            .with_fix("names that start with sqlite_ are reserved; use another namespace"));
         }
         let index = format!("{table}_signal");
         // Grows like a token does, so that a watch misses nothing after rows were deleted.
@@ -257,63 +254,3 @@ impl InstanceStatements {
         }
     }
 }
-
-/// Without a rowid a lock is one entry of one tree, found by name. No index holds what heartbeats
-/// change. Times are in microseconds: `expires_at` since the boot that `boot` names, the others
-/// since 1970 and for display only; `set_at` is when the lease was granted or last extended, on the
-/// clock of `expires_at`.
-fn create_table(table: &str) -> String {
-    format!(
-        "CREATE TABLE {table} (
-    name TEXT NOT NULL PRIMARY KEY COLLATE BINARY,
-    token INTEGER NOT NULL,
-    lease TEXT,
-    holder TEXT,
-    boot TEXT,
-    expires_at INTEGER,
-    granted_at INTEGER,
-    ending TEXT,
-    disabled_reason TEXT,
-    disabled_by TEXT,
-    disabled_at INTEGER,
-    signal INTEGER NOT NULL,
-    set_at INTEGER /* {VERSION}{SCHEMA} */
-) STRICT, WITHOUT ROWID"
-    )
-}
-
-/// `expires_at` is in microseconds since the boot that `boot` names, like that of a lease.
-fn create_instances(table: &str) -> String {
-    format!(
-        "CREATE TABLE {table} (
-    instance TEXT NOT NULL PRIMARY KEY COLLATE BINARY,
-    presence TEXT NOT NULL,
-    boot TEXT NOT NULL,
-    expires_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID"
-    )
-}
-
-/// The columns of the table of locks, in every schema.
-const COLUMNS_OF_LOCKS: [Column; 12] = [
-    ("name", "TEXT", true),
-    ("token", "INTEGER", true),
-    ("lease", "TEXT", false),
-    ("holder", "TEXT", false),
-    ("boot", "TEXT", false),
-    ("expires_at", "INTEGER", false),
-    ("granted_at", "INTEGER", false),
-    ("ending", "TEXT", false),
-    ("disabled_reason", "TEXT", false),
-    ("disabled_by", "TEXT", false),
-    ("disabled_at", "INTEGER", false),
-    ("signal", "INTEGER", true),
-];
-
-/// The columns of the table of instances.
-const INSTANCE_COLUMNS: [Column; 4] = [
-    ("instance", "TEXT", true),
-    ("presence", "TEXT", true),
-    ("boot", "TEXT", true),
-    ("expires_at", "INTEGER", true),
-];

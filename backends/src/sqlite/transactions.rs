@@ -182,7 +182,7 @@ impl Sqlite {
 
     /// SQL found the row to be one way, and this code another.
     pub(super) fn contradiction(&self) -> Error {
-        self.corrupt_row(CorruptRecord::new("its state contradicts itself"))
+        self.corrupt_row(CorruptRecord::new("the record contradicts itself"))
     }
 
     pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {

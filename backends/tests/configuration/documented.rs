@@ -10,7 +10,12 @@ const END: &str = "<!-- settings: end -->";
 /// With `UPDATE_DOCUMENTATION=1` this writes the table into the page.
 #[test]
 fn docs_page_matches_the_keys_table() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/configuration.md");
+    let pages = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/reference");
+    if !pages.exists() {
+        eprintln!("skipped: the page is in the repository, and not in the published package");
+        return;
+    }
+    let path = pages.join("configuration.md");
     let page = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(BEGIN).expect("the table's begin");
     let (_, after) = rest.split_once(END).expect("the table's end");

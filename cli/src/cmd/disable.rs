@@ -1,4 +1,4 @@
-//! `leasehold disable`.
+//! `leasehold disable` disables a lock.
 
 use leasehold::{DisableOptions, DisableOutcome, LockName, Reason};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::io::table::visible;
 use crate::store_choice::StoreChoice;
 
 pub(crate) async fn disable(store: &StoreChoice, args: DisableArgs) -> Result<u8, Failure> {
-    // Checked before anything is opened, and perhaps created.
+    // The arguments are checked before a store is opened, and perhaps created.
     let (name, reason) = (LockName::new(args.name)?, Reason::new(args.reason)?);
     let options = DisableOptions { reason, by: Some(operator()) };
     let outcome = store.open().await?.disable(&name, &options).await?;

@@ -1,4 +1,4 @@
-//! `leasehold enable`.
+//! `leasehold enable` enables a lock.
 
 use leasehold::{EnableOutcome, LockName};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Who is answered over HTTP, and whether by TLS: the same for `serve` and for `run --metrics`.
+//! The access rules and TLS of HTTP are the same for `serve` and for `run --metrics`.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,18 +9,19 @@ use leasehold_admin::{Access, Tls, Token};
 
 use crate::io::exit::Failure;
 
-/// The token itself. `LEASEHOLD_TOKEN` is another: the number that `run` gives to its child.
+/// This variable has the token. `LEASEHOLD_TOKEN` is different: the number that `run` gives its
+/// child.
 pub(crate) const TOKEN: &str = "LEASEHOLD_ADMIN_TOKEN";
 
-/// More than any token has.
+/// A token file is read up to this many bytes, which is more than any token has.
 const MOST_BYTES: u64 = 64 * 1024;
 
-/// Whoever shows the token if one is set, else this machine.
+/// Returns the access rule: the token if one is set, else only this machine.
 pub(crate) fn access(configuration: &Configuration) -> Result<Access, Failure> {
     Ok(token(configuration)?.map_or(Access::Loopback, Access::Token))
 }
 
-/// With the certificate that is set, if one is.
+/// Returns the TLS configuration if a certificate is set.
 pub(crate) fn tls(configuration: &Configuration) -> Result<Option<Tls>, Failure> {
     let settings = &configuration.serve;
     match (&settings.tls_cert, &settings.tls_key) {
@@ -31,13 +32,13 @@ pub(crate) fn tls(configuration: &Configuration) -> Result<Option<Tls>, Failure>
     }
 }
 
-/// Of two settings that need each other, one is set.
+/// Returns the failure if only one of two settings that need each other is set.
 fn alone(configuration: &Configuration, set: &str, missing: &str) -> Failure {
     let from = configuration.origin(set).map(ToString::to_string).unwrap_or_default();
     Failure::usage(format!("{set} is set ({from}), but not {missing}; set both, or neither"))
 }
 
-/// The token that was given, if any: by an option, in the environment, or by a file.
+/// Returns the token from an option, the environment or a file, if there is one.
 fn token(configuration: &Configuration) -> Result<Option<Token>, Failure> {
     let file = configuration.serve.token_file.as_deref();
     let origin = configuration.origin("admin_token_file");
@@ -45,7 +46,7 @@ fn token(configuration: &Configuration) -> Result<Option<Token>, Failure> {
         (Some(_), Some(Origin::Variable(other)), Some(_)) => {
             Err(Failure::usage(format!("both {TOKEN} and {other} are set; unset one")))
         }
-        // As everywhere an option goes before the environment, and this before a file.
+        // As for all settings, an option overrides the environment, which overrides a file.
         (Some(file), Some(Origin::Option(_)), _) | (Some(file), _, None) => {
             let from = origin.map(ToString::to_string).unwrap_or_default();
             from_file(file, &from).map(Some)
@@ -61,7 +62,7 @@ fn variable(name: &str) -> Result<Option<String>, Failure> {
     match std::env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
         Err(std::env::VarError::NotPresent) => Ok(None),
-        // Without the value, which may be the token.
+        // The message omits the value, which may be the token.
         Err(std::env::VarError::NotUnicode(_)) => {
             Err(Failure::usage(format!("{name} is not UTF-8")))
         }
@@ -72,12 +73,12 @@ fn from_file(file: &Path, from: &str) -> Result<Token, Failure> {
     let denied = |error| {
         leasehold::Error::new(
             ErrorKind::Denied,
-            format!("{from}: the token's file {file:?} cannot be read"),
+            format!("{from}: cannot read the token file {file:?}"),
         )
         .with_source(error)
     };
     let mut text = String::new();
     let opened = std::fs::File::open(file).map_err(denied)?;
     opened.take(MOST_BYTES).read_to_string(&mut text).map_err(denied)?;
-    Token::new(text.trim()).map_err(|error| Failure::usage(format!("{from}: in {file:?} {error}")))
+    Token::new(text.trim()).map_err(|error| Failure::usage(format!("{from}: {file:?}: {error}")))
 }

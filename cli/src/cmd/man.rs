@@ -1,4 +1,4 @@
-//! `leasehold man`, from the definition of the command line.
+//! `leasehold man` prints manual pages, which come from the definition of the command line.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ pub(crate) fn man(args: &ManArgs) -> Result<u8, Failure> {
                 let names = command.get_subcommands().map(clap::Command::get_name);
                 let names: Vec<_> = names.filter(|name| *name != "help").collect();
                 Failure::usage(format!(
-                    "there is no command {name:?}; the commands are {}",
+                    "unknown command {name:?}; the commands are {}",
                     names.join(", ")
                 ))
             })?;
@@ -36,7 +36,7 @@ fn page(command: clap::Command) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// A subcommand as `man` knows it, and its name: `leasehold-run`.
+/// Returns a subcommand with its name for `man`, such as `leasehold-run`.
 fn of_its_own(command: clap::Command) -> clap::Command {
     let name = format!("leasehold-{}", command.get_name());
     command.name(name).version(env!("CARGO_PKG_VERSION"))
@@ -46,7 +46,7 @@ fn write_all(command: clap::Command, dir: &Path) -> Result<(), Failure> {
     let write = |name: &str, text: String| {
         let path = dir.join(format!("{name}.1"));
         std::fs::write(&path, text).map_err(|error| {
-            Failure::new(FAILED, format!("{} cannot be written: {error}", path.display()))
+            Failure::new(FAILED, format!("cannot write {}: {error}", path.display()))
         })
     };
     for subcommand in command.get_subcommands().filter(|one| one.get_name() != "help") {

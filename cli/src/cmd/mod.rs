@@ -1,4 +1,4 @@
-//! The commands, each in a module of its name.
+//! Each command is in the module of its name.
 
 pub(crate) mod completions;
 pub(crate) mod config;

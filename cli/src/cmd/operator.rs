@@ -1,4 +1,4 @@
-//! The operator who disables a name, and what others are told of it.
+//! This module describes the operator who disables a name, and the reason.
 
 use leasehold::{Disablement, Holder};
 

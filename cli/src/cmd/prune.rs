@@ -1,4 +1,4 @@
-//! `leasehold prune`.
+//! `leasehold prune` removes the records of unused names.
 
 use leasehold::{LockName, LockStore, PruneOptions};
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::io::stdout::{print, print_json};
 use crate::io::table::visible;
 use crate::store_choice::StoreChoice;
 
-/// Prints the names that can be removed, and then removes them if that is asked for.
+/// Prints the names that can be removed, and then removes them if `--apply` is given.
 pub(crate) async fn prune(choice: &StoreChoice, args: PruneArgs) -> Result<u8, Failure> {
     let mut names = Vec::new();
     let pruned = match choice.open_existing().await? {
@@ -18,7 +18,7 @@ pub(crate) async fn prune(choice: &StoreChoice, args: PruneArgs) -> Result<u8, F
         None => Ok(()),
     };
     if args.json {
-        // What was removed is printed even if a later page fails.
+        // Removed names are printed even if a later page fails.
         print_json(&json!({ "applied": args.apply, "names": names }))?;
     }
     pruned?;
@@ -27,7 +27,7 @@ pub(crate) async fn prune(choice: &StoreChoice, args: PruneArgs) -> Result<u8, F
     }
     if !args.apply && !names.is_empty() {
         let count = names.len();
-        say(&format!("{count} unused; nothing was removed; give --apply to remove them"));
+        say(&format!("unused names: {count}; use --apply to remove them"));
     }
     Ok(0)
 }
@@ -44,7 +44,8 @@ async fn prune_in(
         let unused = store.prune(&page).await?;
         let Some(last) = unused.last().cloned() else { return Ok(()) };
         if !args.json {
-            // Names are printed before they are removed, so that they are known whatever happens.
+            // Names are printed before they are removed, so that the user knows them whatever
+            // happens.
             print(&lines(&unused))?;
         }
         let removed = if args.apply {
@@ -61,12 +62,12 @@ async fn prune_in(
     }
 }
 
-/// Says how the names that were removed differ from those that were printed.
+/// Reports the names that were printed but not removed.
 fn correct(printed: &[LockName], removed: &[LockName]) -> Result<(), Failure> {
     let more: Vec<_> = removed.iter().filter(|name| !printed.contains(name)).cloned().collect();
     print(&lines(&more))?;
     for name in printed.iter().filter(|name| !removed.contains(name)) {
-        say(&format!("{} was used in between and was not removed", visible(name.as_str())));
+        say(&format!("{} was used in the meantime and was not removed", visible(name.as_str())));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `leasehold resign`.
+//! `leasehold resign` asks the leader of a lock to step down.
 
 use leasehold::{Client, LockName, Reason, ResignOutcome};
 use leasehold_admin::HolderView;
@@ -19,7 +19,7 @@ pub(crate) async fn resign(store: &StoreChoice, args: ResignArgs) -> Result<u8, 
         }
         None => ResignOutcome::NotHeld,
     };
-    // Nobody leads until it is enabled, which is not what was asked for.
+    // A disabled lock has no leader until it is enabled, so the request has failed.
     let status = if matches!(outcome, ResignOutcome::Disabled(_)) { FAILED } else { 0 };
     if args.json {
         let (outcome, holder, reason, by) = match &outcome {
@@ -38,11 +38,12 @@ pub(crate) async fn resign(store: &StoreChoice, args: ResignArgs) -> Result<u8, 
     let name = visible(name.as_str());
     print(&match outcome {
         ResignOutcome::Resigning(holder) => {
-            format!("The leader of {name} steps down: {}\n", visible(&holder.to_string()))
+            let holder = visible(&holder.to_string());
+            format!("The leader of {name} was asked to step down: {holder}\n")
         }
-        ResignOutcome::NotHeld => format!("{name} is held by nobody; nothing changed\n"),
+        ResignOutcome::NotHeld => format!("{name} is not held; nothing changed\n"),
         ResignOutcome::Disabled(first) => {
-            let message = format!("{name} is disabled, and nobody leads until it is enabled");
+            let message = format!("{name} is disabled; it has no leader until it is enabled");
             return Err(Failure::new(status, format!("{message}: {}", why(&first))));
         }
     })?;

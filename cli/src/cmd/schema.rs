@@ -1,4 +1,4 @@
-//! `leasehold schema`.
+//! `leasehold schema` prints the store's schema, or creates it.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ pub(crate) async fn schema(store: &StoreChoice, args: SchemaArgs) -> Result<u8, 
         let store = store.open().await?;
         match args.json {
             true => print_json(&json!({ "store": store.label(), "applied": true }))?,
-            false => print(&format!("The schema is in place in {}\n", store.label()))?,
+            false => print(&format!("The schema exists in {}\n", store.label()))?,
         }
     } else {
         let statements = store.schema()?;

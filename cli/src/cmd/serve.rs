@@ -1,4 +1,4 @@
-//! `leasehold serve`: the HTTP control API.
+//! `leasehold serve` serves the HTTP control API.
 
 use leasehold::configuration::{Configuration, Serve};
 use leasehold::{Client, Holder};
@@ -17,17 +17,17 @@ pub(crate) async fn serve(
     let settings = &configuration.serve;
     let (access, tls) = (http_access::access(configuration)?, http_access::tls(configuration)?);
     let limits = limits(settings);
-    // Before the first line is printed: whoever reads it may end this process at once.
+    // The handlers are installed before the first line is printed, because its reader may end this
+    // process at once.
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    // Who is called to account for what is disabled is the server, not the instance whose label is
-    // configured.
+    // A disabled lock names the server as the operator, not the instance whose label is configured.
     let label = match settings.listen {
-        // Which one is chosen is not yet known.
+        // The chosen port is not known yet.
         any if any.port() == 0 => "leasehold serve".to_owned(),
         address => format!("leasehold serve {address}"),
     };
-    // Before the client, whose meters are looked up when it is made.
+    // The recorder is installed before the client, whose metrics are looked up when it is created.
     let metrics = Metrics::install()?;
     let client = Client::builder(choice.open().await?)
         .holder(Holder::current().with_label(label))
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_those_of_the_library() {
+    fn serve_defaults_match_the_library() {
         let (ours, theirs) = (Serve::default(), Limits::default());
         assert_eq!(ours.max_reads, theirs.reads_per_second);
         assert_eq!(ours.max_writes, theirs.writes_per_second);

@@ -1,4 +1,4 @@
-//! Exit statuses, and the one line that tells why.
+//! A failure has an exit status and one line that says why.
 
 use std::error::Error as StdError;
 
@@ -7,31 +7,31 @@ use rustix::process::{Resource, Rlimit, Signal, kill_current_process_group, setr
 
 use super::stderr::say;
 
-/// Something failed that none of the others names, such as a store that does not answer.
+/// Another failure occurred, such as a store that does not respond.
 pub(crate) const FAILED: u8 = 1;
-/// What was asked cannot be right: arguments, settings, a store that is none.
+/// The arguments, the settings or the store are invalid.
 pub(crate) const USAGE: u8 = 2;
 /// The lock was not acquired in time (`EX_TEMPFAIL`).
 pub(crate) const NOT_HAD: u8 = 75;
 /// The lock was lost while the command ran.
 pub(crate) const LOST: u8 = 76;
-/// The command was found but cannot be run, as shells have it.
+/// The command was found but cannot be run; shells use this status too.
 pub(crate) const NOT_EXECUTABLE: u8 = 126;
-/// The command does not exist, as shells have it.
+/// The command does not exist; shells use this status too.
 pub(crate) const NOT_FOUND: u8 = 127;
 
-/// The status of a process that a signal ended, as shells have it.
+/// Returns the status that shells use for a process that a signal ended.
 pub(crate) fn killed_by(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(u8::MAX)
 }
 
-/// Why the program ends early: its exit status and what it says.
+/// A failure says why the program ends: its exit status and its message.
 #[derive(Debug)]
 pub(crate) struct Failure {
     status: u8,
-    /// Empty when there is nothing to say.
+    /// The message is empty if there is nothing to print.
     message: String,
-    /// The signal by which to end instead.
+    /// The process ends by this signal instead, if it is set.
     signal: Option<Signal>,
 }
 
@@ -44,28 +44,29 @@ impl Failure {
         Self::new(USAGE, message)
     }
 
-    /// Ends without a word, with that status.
+    /// Creates a failure without a message.
     pub(crate) fn silent(status: u8) -> Self {
         Self::new(status, "")
     }
 
-    /// Ends as the command did, by a signal from the keyboard, which this process's group gets as
-    /// well: a script that runs this ends too.
+    /// Creates a failure that ends this process as the command ended: by a signal from the
+    /// keyboard, which this process's group gets as well, so that a script that runs this ends too.
     pub(crate) fn by_signal(signal: Signal) -> Self {
         Self { signal: Some(signal), ..Self::silent(killed_by(signal.as_raw())) }
     }
 
-    /// Says why, and gives the exit status. It does not return if the process is to end by a signal.
+    /// Prints the message and returns the exit status. It does not return if the process ends by a
+    /// signal.
     pub(crate) fn report(self) -> u8 {
         if !self.message.is_empty() {
             say(&self.message);
         }
-        // The kernel spares the first process of a container such signals.
+        // The kernel ignores such signals for the first process of a container.
         if let Some(signal) = self.signal.filter(|_| !rustix::process::getpid().is_init()) {
             // The keyboard's signal is for the whole group, such as a script. This process still
             // handles it here.
             let _ = kill_current_process_group(signal);
-            // The command has left a core dump, if one is wanted.
+            // The command has already written a core dump, if core dumps are enabled.
             let none = Rlimit { current: Some(0), maximum: Some(0) };
             let _ = setrlimit(Resource::Core, none);
             let _ = signal_hook::low_level::emulate_default_handler(signal.as_raw());
@@ -87,7 +88,7 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Whether trying again is of no use until the caller asks otherwise or mends the store.
+/// Returns whether a retry is useless until the user changes the request or fixes the store.
 pub(crate) fn is_callers_fault(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -95,8 +96,8 @@ pub(crate) fn is_callers_fault(error: &Error) -> bool {
     )
 }
 
-/// Returns whether this process cannot use the store any more, so that trying again is of no use:
-/// its database file was deleted or replaced.
+/// Returns whether this process can no longer use the store, so that a retry is useless: its
+/// database file was deleted or replaced.
 pub(crate) fn needs_a_restart(error: &Error) -> bool {
     #[cfg(feature = "sqlite")]
     if error.source().is_some_and(<dyn std::error::Error>::is::<leasehold::sqlite::FileChanged>) {
@@ -106,13 +107,13 @@ pub(crate) fn needs_a_restart(error: &Error) -> bool {
     false
 }
 
-/// An error and what caused it, in one line.
+/// Returns an error and its causes in one line.
 pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        // Some libraries repeat their cause in their own words.
+        // Some libraries repeat their cause in their own message.
         if !text.ends_with(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_are_told_once() {
+    fn repeated_causes_are_printed_once() {
         let cause = std::io::Error::other("disk on fire");
         let error = Error::new(ErrorKind::Unavailable, "cannot write").with_source(cause);
         assert_eq!(chain(&error), "cannot write: disk on fire");

@@ -1,4 +1,4 @@
-//! The log, on standard error.
+//! The log goes to standard error.
 
 use std::io::IsTerminal;
 
@@ -10,15 +10,17 @@ use super::exit::Failure;
 use super::stderr::{say, set_format};
 use super::table::colours;
 
-/// Begins to log, and tells what the settings gave rise to.
+/// Starts logging, and prints the warnings about the settings.
 pub(crate) fn begin(configuration: &Configuration) -> Result<(), Failure> {
-    // Of the engine only what nobody may miss: `run` tells in its own words when a store fails.
+    // Only errors of the engine are logged by default: `run` has its own messages about a failing
+    // store.
     const DEFAULT: &str = "warn,leasehold_core=error,leasehold::sqlite=error";
     let filter = match &configuration.log {
         Some(filter) => EnvFilter::builder().parse(filter).map_err(|error| {
             let from = configuration.origin("log").map(ToString::to_string).unwrap_or_default();
             Failure::usage(format!(
-                "{from}: {filter:?} is no filter: {error}; use info, debug, or module=level,…"
+                "{from}: {filter:?} is not a valid filter: {error}; \
+                 use info, debug, or module=level,…"
             ))
         })?,
         None => EnvFilter::new(DEFAULT),
@@ -34,17 +36,17 @@ pub(crate) fn begin(configuration: &Configuration) -> Result<(), Failure> {
     }
     for word in modules_alone(configuration.log.as_deref().unwrap_or_default()) {
         say(&format!(
-            "the log's filter {word:?} is no level, and is taken for a module; levels are off, \
+            "log filter {word:?} is not a level, so it is read as a module name; levels are off, \
              error, warn, info, debug and trace"
         ));
     }
     Ok(())
 }
 
-/// The words of a filter that are no levels, and so name modules of which all is logged: more likely
-/// a level that is misspelt, which silences the log.
+/// Returns the words of a filter that are not levels, and so enable all logs of a module with that
+/// name. More likely each is a misspelt level, which would silence the log.
 fn modules_alone(filter: &str) -> Vec<&str> {
-    // Spans and their fields have commas of their own.
+    // Filters by span may contain commas.
     let words = filter.split(',').filter(|_| !filter.contains(['[', '{']));
     let bare = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric());
     let is_level = |word: &&str| word.parse::<LevelFilter>().is_ok();
@@ -56,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_that_is_misspelt_is_noticed() {
+    fn a_misspelt_level_causes_a_warning() {
         for good in [
             "info",
             "WARN",

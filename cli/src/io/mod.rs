@@ -1,4 +1,4 @@
-//! What the commands write, and the statuses with which they exit.
+//! This module has the output of the commands and their exit statuses.
 
 pub(crate) mod exit;
 pub(crate) mod log;

@@ -1,4 +1,4 @@
-//! Standard error: one line per message, as text or as JSON.
+//! Messages go to standard error, one line each, as text or as JSON.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -7,17 +7,17 @@ use leasehold::configuration::LogFormat;
 
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
-/// Returns how standard error is written; as text until the settings are known.
+/// Returns the format of standard error, which is text until the settings are known.
 pub(crate) fn format() -> LogFormat {
     FORMAT.get().copied().unwrap_or_default()
 }
 
-/// Sets how standard error is written, once per process, and returns the format that holds.
+/// Sets the format of standard error, once per process, and returns the effective one.
 pub(crate) fn set_format(format: LogFormat) -> LogFormat {
     *FORMAT.get_or_init(|| format)
 }
 
-/// Writes one line to standard error; a failure is ignored, since nobody reads it.
+/// Writes one line to standard error; a failure is ignored, because nobody would read it.
 pub(crate) fn say(message: &str) {
     let line = match format() {
         LogFormat::Json => in_json(message),
@@ -26,7 +26,7 @@ pub(crate) fn say(message: &str) {
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
-/// The line as the log would write it.
+/// Returns the line in the JSON form of the log.
 fn in_json(message: &str) -> String {
     let line = serde_json::json!({
         "timestamp": format!("{:.6}", jiff::Timestamp::now()),
@@ -37,7 +37,7 @@ fn in_json(message: &str) -> String {
     format!("{line}\n")
 }
 
-/// The text without line breaks and other control characters.
+/// Returns the text without line breaks and other control characters.
 fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.trim().chars() {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_one_line_whatever_is_in_it() {
+    fn messages_are_always_one_line() {
         assert_eq!(one_line("a\nb\u{1b}[2Jc\n"), "a b\\u{1b}[2Jc");
     }
 }

@@ -1,13 +1,13 @@
-//! Standard output, for people and for pipes that end early.
+//! Standard output is for people and for pipes that may close early.
 
 use std::io::{ErrorKind, Write};
 
 use super::exit::{FAILED, Failure};
 
-/// Writes to standard output at once.
+/// Writes to standard output and flushes it.
 ///
 /// # Errors
-/// Silent when the reader is gone: `leasehold status | head` is no failure.
+/// The failure is silent if the reader has gone: `leasehold status | head` is not an error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -19,7 +19,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Writes one JSON document on one line.
 ///
 /// # Errors
-/// As [`print`].
+/// This fails for the same reasons as [`print`].
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text =
         serde_json::to_string(value).map_err(|error| Failure::new(FAILED, error.to_string()))?;

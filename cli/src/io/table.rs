@@ -1,15 +1,15 @@
-//! Tables and other text for people.
+//! This module formats tables and other text for people.
 
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr;
 
-/// Whether to colour what goes there (<https://no-color.org>).
+/// Returns whether to use colours (<https://no-color.org>).
 pub(crate) fn colours(is_terminal: bool) -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     is_terminal && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// A cell of a table, and how it looks on a terminal that has colours.
+/// A cell of a table has a text, and a style for terminals with colours.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cell {
     pub(crate) text: String,
@@ -28,7 +28,8 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Rows of cells as text in columns; each line ends in a line break and without trailing blanks.
+/// Returns rows of cells as aligned columns; each line ends in a line break, without trailing
+/// spaces.
 pub(crate) fn columns<const N: usize>(rows: &[[Cell; N]], coloured: bool) -> String {
     let mut widths = [0; N];
     for row in rows {
@@ -38,7 +39,7 @@ pub(crate) fn columns<const N: usize>(rows: &[[Cell; N]], coloured: bool) -> Str
     }
     let mut text = String::new();
     for row in rows {
-        // Blanks are written before the cell that needs them, so that none trails.
+        // Spaces are written before the cell that needs them, so that no line has trailing ones.
         let mut blanks = 0;
         for (Cell { text: cell, style }, width) in row.iter().zip(widths) {
             if !cell.is_empty() {
@@ -55,7 +56,8 @@ pub(crate) fn columns<const N: usize>(rows: &[[Cell; N]], coloured: bool) -> Str
     text
 }
 
-/// A name or reason without the characters that could move a terminal's cursor or hide text.
+/// Returns a name or reason without the characters that could move a terminal's cursor or hide
+/// text.
 pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for part in text.split_inclusive(['"', '\'']) {
@@ -70,16 +72,16 @@ pub(crate) fn visible(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A terminal gives two columns to each of some characters, and none to others.
+    /// A terminal shows some characters in two columns, and others in none.
     #[test]
-    fn columns_line_up_by_what_a_terminal_shows() {
+    fn columns_align_by_display_width() {
         let rows = [["夜間バッチ", "held"], ["e\u{301}te\u{301}", "held"], ["job", "free"]];
         let text = columns(&rows.map(|row| row.map(Cell::from)), false);
         assert_eq!(text, "夜間バッチ  held\ne\u{301}te\u{301}         held\njob         free\n");
     }
 
     #[test]
-    fn only_what_cannot_be_seen_is_escaped() {
+    fn only_invisible_characters_are_escaped() {
         assert_eq!(visible("it's \"fine\" größe"), "it's \"fine\" größe");
         assert_eq!(visible("a\u{1b}[2J\nb\u{202e}c\\"), "a\\u{1b}[2J\\nb\\u{202e}c\\\\");
         assert_eq!(visible("''\\'"), "''\\\\'");

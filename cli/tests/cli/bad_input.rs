@@ -23,7 +23,7 @@ fn refused_store(url: &str, words: &[&str]) {
 }
 
 #[test]
-fn what_is_no_store() {
+fn invalid_store_urls_are_refused() {
     refused_store("oracle://db/x", &["\"oracle:\"", "sqlite:PATH"]);
     refused_store("no url", &["no scheme", "sqlite:PATH"]);
     refused_store("", &["no scheme"]);
@@ -32,7 +32,7 @@ fn what_is_no_store() {
 }
 
 #[test]
-fn files_that_are_no_database_are_left_as_they_are() {
+fn non_database_files_are_left_unchanged() {
     let bench = Bench::new();
     let folder = bench.path("folder");
     fs::create_dir(&folder).unwrap();
@@ -50,10 +50,10 @@ fn files_that_are_no_database_are_left_as_they_are() {
 }
 
 #[test]
-fn a_database_that_may_not_be_written() {
+fn a_read_only_database_is_refused() {
     let bench = Bench::new();
     bench.succeed(&["schema", "--apply"]);
-    // For root everything may be written, so this is tried as nobody.
+    // Root may write everything, so this is tried as the user nobody.
     let mode = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
@@ -74,7 +74,7 @@ fn a_database_that_may_not_be_written() {
 }
 
 #[test]
-fn a_database_that_is_not_there_is_not_made_by_looking() {
+fn status_creates_no_database() {
     let bench = Bench::new();
     for rest in [&["status"][..], &["status", "a"], &["status", "--watch"], &["enable", "a"]] {
         assert_refused(&bench.output(rest), 2, &["locks.db", "no such database"]);
@@ -82,9 +82,9 @@ fn a_database_that_is_not_there_is_not_made_by_looking() {
     assert!(!exists(&bench.path("locks.db")));
 }
 
-/// A NUL cannot be passed to a program at all; the library refuses it where it can come from.
+/// A NUL cannot be passed to a program; the library refuses it from other sources.
 #[test]
-fn names_that_cannot_be() {
+fn invalid_names_are_refused() {
     let bench = Bench::new();
     let long = "x".repeat(256);
     for (name, word) in [("", "empty"), (&long, "256 bytes")] {
@@ -108,7 +108,7 @@ fn names_that_cannot_be() {
 }
 
 #[test]
-fn settings_that_cannot_be() {
+fn invalid_settings_are_refused() {
     let bench = Bench::new();
     for (options, words) in [
         (&["--ttl", "0s"][..], &["0ns", "use"][..]),
@@ -133,15 +133,15 @@ fn settings_that_cannot_be() {
 }
 
 #[test]
-fn commands_that_cannot_be_run() {
+fn unrunnable_commands_are_explained() {
     let bench = Bench::new();
     assert_refused(&bench.output(&["run", "--lock", "a"]), 2, &["CMD"]);
     assert_refused(&bench.output(&["run", "--lock", "a", "--"]), 2, &["CMD"]);
 
     let run = |program: &str| bench.output(&["run", "--lock", "a", "--", program]);
-    assert_refused(&run("no-such-command"), 127, &["no-such-command", "no such command"]);
+    assert_refused(&run("no-such-command"), 127, &["no-such-command", "command not found"]);
     assert_refused(&run("./no-such-file"), 127, &["no-such-file"]);
-    assert_refused(&run(""), 127, &["no such command"]);
+    assert_refused(&run(""), 127, &["command not found"]);
     fs::write(bench.path("plain"), "#!/bin/sh\n").unwrap();
     assert_refused(&run("./plain"), 126, &["plain", "permission denied"]);
     assert_refused(&run("/"), 126, &["directory"]);
@@ -155,9 +155,9 @@ fn commands_that_cannot_be_run() {
     assert!(run("./busy").status.success());
 }
 
-/// The system reports that these do not exist, which is only true of their interpreters.
+/// The system reports that these files do not exist, but only their interpreters do not.
 #[test]
-fn scripts_whose_interpreter_is_missing() {
+fn missing_interpreters_are_named() {
     let bench = Bench::new();
     let script = |name: &str, text: &str| {
         fs::write(bench.path(name), text).unwrap();

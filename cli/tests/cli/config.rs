@@ -1,4 +1,4 @@
-//! Where settings come from, and what is shown of them.
+//! Settings come from several sources, and `leasehold config` shows them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use crate::support::{Bench, assert_refused, leasehold, stderr, stdout};
 
-/// `leasehold config --json` with those options, in the folder of the bench.
+/// Runs `leasehold config --json` with those options, in the folder of the bench.
 fn config(bench: &Bench, args: &[&str], variables: &[(&str, &str)]) -> Value {
     let output = here(bench, &["config", "--json"], variables).args(args).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_str(&stdout(&output)).unwrap()
 }
 
-/// In the folder of the bench, without its store.
+/// Returns a command in the folder of the bench, without its store.
 fn here(bench: &Bench, args: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = leasehold();
     command.args(args).envs(variables.iter().copied()).current_dir(bench.path(""));
@@ -25,7 +25,7 @@ fn here(bench: &Bench, args: &[&str], variables: &[(&str, &str)]) -> Command {
 }
 
 #[test]
-fn each_setting_says_where_it_comes_from() {
+fn config_shows_the_source_of_each_setting() {
     let bench = Bench::new();
     fs::write(bench.path("leasehold.toml"), "ttl = '20s'\nstop_grace = '2s'\nrespawn = true\n")
         .unwrap();
@@ -73,9 +73,9 @@ fn no_password_is_shown() {
     }
 }
 
-/// The store is a real one at each level, and which one it is shows in which is disabled.
+/// The store is a real one at each level, and the disabled names show which one was opened.
 #[test]
-fn the_store_of_the_strongest_source_is_opened() {
+fn the_store_of_the_highest_source_is_opened() {
     let bench = Bench::new();
     let url = |name: &str| format!("sqlite:{}", bench.path(name).display());
     let (option, variable, file) = (url("option"), url("variable"), url("file"));
@@ -98,7 +98,7 @@ fn the_store_of_the_strongest_source_is_opened() {
 }
 
 #[test]
-fn a_run_takes_all_its_settings_from_elsewhere() {
+fn run_reads_all_settings_from_files_and_environment() {
     let bench = Bench::new();
     let url = format!("sqlite:{}", bench.path("locks.db").display());
     fs::write(
@@ -119,7 +119,7 @@ fn a_run_takes_all_its_settings_from_elsewhere() {
     assert_eq!((name, &status["holder"]["label"]), ("from file", &"web-7".into()));
     assert!(status["left_ms"].as_u64().unwrap() <= 3000);
 
-    // Without a wait there is one attempt; an option goes before the file.
+    // Without a wait there is one attempt; an option overrides the file.
     let held = here(&bench, &["--config", "my.toml", "run", "--", "sleep", "30"], &[]);
     let _held = crate::support::Running::start(held);
     crate::support::wait_until("the lock to be held", || {
@@ -133,7 +133,7 @@ fn a_run_takes_all_its_settings_from_elsewhere() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_its_source() {
+fn invalid_values_name_their_source() {
     let bench = Bench::new();
     let refused = |args: &[&str], variables: &[(&str, &str)], words: &[&str]| {
         assert_refused(&here(&bench, args, variables).output().unwrap(), 2, words);
@@ -143,7 +143,7 @@ fn what_cannot_be_is_refused_with_its_source() {
         &[("LEASEHOLD_TTL", "15")],
         &["environment variable LEASEHOLD_TTL: \"15\" is no duration; use a duration"],
     );
-    refused(&["status", "--log", "a=b=c"], &[], &["option --log: ", "is no filter"]);
+    refused(&["status", "--log", "a=b=c"], &[], &["option --log: ", "is not a valid filter"]);
     refused(&["status"], &[("LEASEHOLD_LOG_FORMAT", "xml")], &["use text or json"]);
     refused(&["config", "--config", "absent"], &[], &["option --config: absent cannot be read"]);
     refused(&["run", "--", "true"], &[], &["--lock", "LEASEHOLD_LOCK_NAME"]);
@@ -190,7 +190,7 @@ fn a_folder_that_may_not_be_searched_has_no_file() {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
     mode(&bench.path(""), 0o755);
-    // Root may search every folder, so this is tried as nobody.
+    // Root may search every folder, so this is tried as the user nobody.
     let command = |args: &[&str]| {
         let mut command = leasehold();
         if rustix::process::getuid().is_root() {
@@ -204,7 +204,7 @@ fn a_folder_that_may_not_be_searched_has_no_file() {
     let output = command(&["--store", "memory:", "status", "--json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     // The state of the default store is unknown, which is different from empty.
-    assert_refused(&command(&["status"]), 2, &["cannot be looked at", "name a --store"]);
+    assert_refused(&command(&["status"]), 2, &["cannot access the default store", "use --store"]);
     // A file that exists and may not be read is an error.
     mode(&home, 0o755);
     mode(&home.join("leasehold/leasehold.toml"), 0o000);
@@ -233,7 +233,7 @@ fn a_file_in_a_folder_that_others_may_write_is_not_read() {
 }
 
 #[test]
-fn a_variable_that_resembles_one_is_pointed_out() {
+fn a_misspelt_variable_causes_a_warning() {
     let bench = Bench::new();
     let output = here(&bench, &["config"], &[("LEASEHOLD_NAMSPACE", "x")]).output().unwrap();
     assert!(output.status.success());

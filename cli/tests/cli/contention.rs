@@ -1,13 +1,13 @@
-//! Many at once: each gets its turn, none at the same time.
+//! Many processes contend for one lock: each acquires it, and never two at the same time.
 
 use std::process::Stdio;
 
 use crate::support::{Bench, Running};
 
 #[test]
-fn eight_processes_take_turns() {
+fn eight_processes_hold_the_lock_one_at_a_time() {
     let bench = Bench::new();
-    // Each write of so few bytes to a file opened for appending is one, so lines stay in order.
+    // A write of few bytes to a file opened for appending is atomic, so lines stay in order.
     let script = "echo begin $LEASEHOLD_TOKEN >> log; sleep 0.05; echo end $LEASEHOLD_TOKEN >> log";
     let mut runs: Vec<_> = (0..8)
         .map(|_| {

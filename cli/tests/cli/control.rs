@@ -1,4 +1,4 @@
-//! Disabling, enabling, and the schema.
+//! These tests disable, enable, resign and prune locks, and create the schema.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[test]
-fn disable_and_enable_say_what_they_did() {
+fn disable_and_enable_print_their_outcome() {
     let bench = Bench::new();
     let said = |args: &[&str]| {
         let output = bench.output(args);
@@ -25,7 +25,7 @@ fn disable_and_enable_say_what_they_did() {
 }
 
 #[test]
-fn resign_says_what_it_did() {
+fn resign_prints_its_outcome() {
     let bench = Bench::new();
     let said = |args: &[&str]| {
         let output = bench.output(&[&["resign"], args].concat());
@@ -33,7 +33,7 @@ fn resign_says_what_it_did() {
         stdout(&output)
     };
     bench.output(&["schema", "--apply"]);
-    assert_eq!(said(&["X"]), "X is held by nobody; nothing changed\n");
+    assert_eq!(said(&["X"]), "X is not held; nothing changed\n");
     assert!(said(&["X", "--json"]).contains("\"not_held\""));
     bench.output(&["disable", "X", "--reason", "first"]);
     let refused = bench.output(&["resign", "X", "--reason", "second"]);
@@ -45,9 +45,9 @@ fn resign_says_what_it_did() {
 }
 
 #[test]
-fn resigning_moves_the_lead_on() {
+fn resign_moves_the_lead_to_another_instance() {
     let bench = Bench::new();
-    // Only a hint announces this in time.
+    // Only a hint reports this in time.
     let mut first = bench.printer(&["--ttl", "1h"]);
     let leader = bench.next_leader(0);
     let _standby = bench.printer(&["--ttl", "1h"]);
@@ -66,13 +66,13 @@ fn resigning_moves_the_lead_on() {
     assert_eq!(status["state"], "held");
 
     let said = stdout(&bench.output(&["resign", "hello"]));
-    assert!(said.starts_with("The leader of hello steps down: "), "{said}");
+    assert!(said.starts_with("The leader of hello was asked to step down: "), "{said}");
 }
 
 #[test]
-fn disabling_stops_the_command_and_enabling_brings_one_back() {
+fn disable_stops_the_command_and_enable_restarts_one() {
     let bench = Bench::new();
-    // Only a hint announces this in time.
+    // Only a hint reports this in time.
     let mut once = bench.printer(&["--ttl", "1h"]);
     let leader = bench.next_leader(0);
     let start = Instant::now();
@@ -84,7 +84,7 @@ fn disabling_stops_the_command_and_enabling_brings_one_back() {
 
     let _standby = bench.printer(&["--ttl", "1h"]);
     std::thread::sleep(Duration::from_millis(500));
-    assert!(bench.prints().iter().all(|print| *print == leader), "it was granted all the same");
+    assert!(bench.prints().iter().all(|print| *print == leader), "a disabled lock was granted");
     let start = Instant::now();
     bench.succeed(&["enable", "hello"]);
     bench.next_leader(leader.token);
@@ -92,7 +92,7 @@ fn disabling_stops_the_command_and_enabling_brings_one_back() {
 }
 
 #[test]
-fn with_respawn_the_command_is_run_again() {
+fn with_respawn_the_command_is_restarted() {
     let bench = Bench::new();
     let mut run = bench.printer(&["--respawn"]);
     let first = bench.next_leader(0);
@@ -101,7 +101,7 @@ fn with_respawn_the_command_is_run_again() {
     bench.output(&["enable", "hello"]);
     let second = bench.next_leader(first.token);
     assert_eq!(second.supervisor, first.supervisor);
-    // Interrupted while it waits, it is not run any more.
+    // A run that is interrupted while it waits does not start the command again.
     bench.output(&["disable", "hello", "--reason", "x"]);
     wait_until("the command's end", || !is_alive(second.command));
     std::thread::sleep(Duration::from_millis(200));
@@ -110,7 +110,7 @@ fn with_respawn_the_command_is_run_again() {
 }
 
 #[test]
-fn the_schema_that_is_printed_is_the_one_that_is_applied() {
+fn the_printed_schema_is_the_applied_schema() {
     let bench = Bench::new();
     let printed = stdout(&bench.output(&["--namespace", "billing", "schema"]));
     assert!(printed.contains("CREATE TABLE") && printed.contains("billing"), "{printed}");
@@ -121,7 +121,7 @@ fn the_schema_that_is_printed_is_the_one_that_is_applied() {
         assert!(stdout(&applied).contains("locks.db"));
     }
     assert_eq!(stdout(&bench.output(&["--namespace", "billing", "status", "--json"])), "[]\n");
-    // What the store holds is what was printed.
+    // The store has the printed schema.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let held: String = runtime.block_on(async {
         let file = bench.path("locks.db");
@@ -157,7 +157,7 @@ fn unused_names_are_printed_and_then_removed() {
     assert_eq!(names(&[]), (String::new(), String::new()), "all were used lately");
     let (out, said) = names(&["--unused-for", "0s"]);
     assert_eq!(out, "a\\nb\nb\n");
-    assert_eq!(said, "leasehold: 2 unused; nothing was removed; give --apply to remove them\n");
+    assert_eq!(said, "leasehold: unused names: 2; use --apply to remove them\n");
     assert_eq!(
         names(&["--unused-for", "0s", "--json"]).0,
         "{\"applied\":false,\"names\":[\"a\\nb\",\"b\"]}\n"
@@ -185,7 +185,7 @@ fn the_default_store_is_in_the_users_state_folder() {
     assert!(stdout(&command(&["status"])).contains("\na "));
 }
 
-/// A reader that has left cannot know what is removed, so nothing is.
+/// If the reader has gone, it cannot know the removed names, so none is removed.
 #[test]
 fn pruned_names_are_printed_before_they_are_removed() {
     let bench = Bench::new();

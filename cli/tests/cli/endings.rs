@@ -1,4 +1,4 @@
-//! How runs end that do not simply end: no lock, no patience, no obedience.
+//! Runs end correctly without a lock, by a signal, and with a command that ignores signals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_lock_not_had_in_time() {
+fn wait_timeout_exits_75() {
     let bench = Bench::new();
     let holder = bench.printer(&[]);
     bench.next_leader(0);
@@ -24,21 +24,22 @@ fn a_lock_not_had_in_time() {
             assert!(start.elapsed() >= limit, "the run gave up too soon");
             let said = stderr(&output);
             assert_eq!(output.status.code(), Some(75), "{said}");
-            // On a busy machine no answer may come within such a short wait.
+            // On a busy machine there may be no reply within such a short wait.
             if said.contains("held by") || limit.is_zero() || limit > Duration::from_secs(30) {
                 break said;
             }
             limit *= 2;
         };
         let last = said.lines().last().unwrap();
-        assert!(last.contains("not acquired in time: held by") && last.contains("pid"), "{said}");
+        assert!(last.contains("timed out waiting for lock \"hello\": held by"), "{said}");
+        assert!(last.contains("pid"), "{said}");
     }
     assert!(!bench.text("prints").contains("ran"));
     drop(holder);
 }
 
 #[test]
-fn one_try_is_enough_for_a_free_lock() {
+fn wait_0_acquires_a_free_lock() {
     let bench = Bench::new();
     assert_eq!(bench.run(&["--wait", "0s"], "exit 3").status().unwrap().code(), Some(3));
     bench.output(&["disable", "hello", "--reason", "maintenance"]);
@@ -48,7 +49,7 @@ fn one_try_is_enough_for_a_free_lock() {
 
 /// In a crontab, `run --wait 0 --quiet -E 0` sends no mail if another machine runs the job.
 #[test]
-fn a_lock_that_is_held_can_be_passed_over_in_silence() {
+fn quiet_and_conflict_exit_code_skip_a_held_lock() {
     let bench = Bench::new();
     let holder = bench.printer(&[]);
     bench.next_leader(0);
@@ -56,7 +57,7 @@ fn a_lock_that_is_held_can_be_passed_over_in_silence() {
         let output = bench.run(options, "exit 3").output().unwrap();
         (output.status.code(), stderr(&output))
     };
-    // The wait is long enough for the store to answer, even on a busy machine.
+    // The wait is long enough for a reply of the store, even on a busy machine.
     for wait in ["0", "3s"] {
         assert_eq!(run(&["--wait", wait, "--quiet"]), (Some(75), String::new()));
         assert_eq!(run(&["--wait", wait, "-q", "-E", "0"]), (Some(0), String::new()));
@@ -72,7 +73,7 @@ fn a_lock_that_is_held_can_be_passed_over_in_silence() {
     assert_eq!(run(&["--wait", "0", "-q", "-E", "4"]), (Some(3), String::new()));
 }
 
-/// A server that accepts connections but does not answer is no conflict, and its time counts
+/// A server that accepts connections but does not respond is not a conflict, and its time counts
 /// towards `--wait`.
 #[test]
 fn opening_a_store_counts_towards_the_wait() {
@@ -87,14 +88,14 @@ fn opening_a_store_counts_towards_the_wait() {
     });
     assert_eq!(run.exit(), 75);
     let said = run.said();
-    assert!(said.contains("has not answered within --wait"), "{said}");
+    assert!(said.contains("did not respond within --wait"), "{said}");
     assert!(!bench.path("ran").exists());
 }
 
 /// The transaction of another connection blocks the release of the lock. It ends only after the
 /// run.
 #[test]
-fn a_store_that_hangs_does_not_keep_a_run_that_is_told_to_end() {
+fn a_hanging_store_does_not_delay_sigterm() {
     let bench = Bench::new();
     let mut run = bench.printer(&["--ttl", "1h"]);
     bench.next_leader(0);
@@ -112,7 +113,7 @@ fn a_store_that_hangs_does_not_keep_a_run_that_is_told_to_end() {
 }
 
 #[test]
-fn a_wait_ends_by_a_signal() {
+fn a_signal_ends_the_wait() {
     let bench = Bench::new();
     let _holder = bench.printer(&[]);
     bench.next_leader(0);
@@ -131,9 +132,9 @@ fn a_wait_ends_by_a_signal() {
 }
 
 #[test]
-fn what_the_command_leaves_behind_ends_before_the_lock_is_free() {
+fn leftover_processes_end_before_the_release() {
     let bench = Bench::new();
-    // One goes when asked, one has to be killed.
+    // One process ends when asked, the other has to be killed.
     let script = "sh -c 'echo $$ >> left; exec sleep 60' &
                   sh -c 'trap \"\" TERM; echo $$ >> left; while :; do sleep 0.05; done' &
                   while [ $(wc -l < left) -lt 2 ]; do sleep 0.02; done; exit 4";
@@ -144,14 +145,14 @@ fn what_the_command_leaves_behind_ends_before_the_lock_is_free() {
     assert_eq!(output.status.code(), Some(4));
     // A busy machine may be slower than the stop grace.
     let said = stderr(&output);
-    assert!(said.lines().all(|line| line.contains("did not stop in time")), "{said}");
+    assert!(said.lines().all(|line| line.contains("did not stop within its grace")), "{said}");
     for pid in bench.text("left").lines() {
         assert!(!is_alive(pid.parse().unwrap()), "{pid} was orphaned");
     }
 }
 
 #[test]
-fn a_command_that_does_not_obey_is_killed_after_the_grace() {
+fn a_command_ignoring_sigterm_is_killed_after_the_grace() {
     let bench = Bench::new();
     let deaf = "trap 'echo TERM >> got' TERM; trap 'echo INT >> got' INT";
     let mut run = bench.printer_that(deaf, &["--stop-grace", "700ms"]);
@@ -179,14 +180,14 @@ fn a_stop_sends_sigterm_once_and_kills_within_the_lease() {
     measured("a stop that is not obeyed", start, Duration::from_millis(900));
     assert!(!is_alive(leader.command));
     assert_eq!(bench.text("got"), "TERM\n");
-    // The shell, too, has a word to say when its `sleep` is terminated.
+    // The shell also prints a message when its `sleep` is terminated.
     let said = run.said();
     assert_eq!(said.lines().last(), Some("leasehold: lost lock \"hello\": disabled: x"), "{said}");
     assert_eq!(said.matches("leasehold").count(), 1, "{said}");
 }
 
 #[test]
-fn a_stopped_command_ends_when_asked() {
+fn a_suspended_command_ends_on_sigterm() {
     let bench = Bench::new();
     let mut run = bench.printer_that("trap 'echo bye >> got; exit 9' TERM", &[]);
     let leader = bench.next_leader(0);
@@ -197,7 +198,7 @@ fn a_stopped_command_ends_when_asked() {
 }
 
 #[test]
-fn output_ends_with_the_command_and_not_with_its_watchdog() {
+fn the_watchdog_does_not_keep_output_open() {
     let bench = Bench::new();
     // The kernel kills the command with its supervisor; the watchdog ends the command's own
     // children.
@@ -223,7 +224,7 @@ fn output_ends_with_the_command_and_not_with_its_watchdog() {
 }
 
 #[test]
-fn a_killed_run_at_any_moment_leaves_nothing_behind() {
+fn sigkill_at_any_moment_leaves_no_processes() {
     let bench = Bench::new();
     for delay in 0..12 {
         let script = "trap '' TERM; echo $$ >> pids; while :; do sleep 0.02; done";

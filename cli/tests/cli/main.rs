@@ -1,4 +1,4 @@
-//! The command line as its users have it: real processes on real SQLite files.
+//! These tests use the command line as its users do: real processes on real SQLite files.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bad_input;

@@ -1,4 +1,4 @@
-//! What Prometheus fetches from `run` and `serve`.
+//! Prometheus fetches metrics from `run` and `serve`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ fn get(address: &str, path: &str, headers: &str) -> String {
     answer
 }
 
-/// Where a supervisor says that its metrics are.
+/// Returns the address that a supervisor prints for its metrics.
 fn address(run: &mut Running) -> String {
     let mut line = String::new();
     BufReader::new(run.0.stderr.take().unwrap()).read_line(&mut line).unwrap();
@@ -23,19 +23,19 @@ fn address(run: &mut Running) -> String {
     url.strip_suffix("/metrics").unwrap().to_owned()
 }
 
-/// The value of a series; none where there is none.
+/// Returns the value of a series; `None` if it does not exist.
 fn value(metrics: &str, series: &str) -> Option<f64> {
     metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
 }
 
 #[test]
-fn run_shows_who_leads_and_how_the_store_does() {
+fn run_exports_leadership_and_store_metrics() {
     let bench = Bench::new();
     let mut leader = bench.printer(&["--metrics", "127.0.0.1:0"]);
     bench.next_leader(0);
     let mut standby = bench.printer(&["--metrics", "127.0.0.1:0"]);
     let (leader, standby) = (address(&mut leader), address(&mut standby));
-    let metrics = wait_for("the term is told", || {
+    let metrics = wait_for("the term is counted", || {
         let metrics = get(&leader, "/metrics", "");
         value(&metrics, "leasehold_leading{lock=\"hello\"}")
             .filter(|it| *it == 1.0)
@@ -45,10 +45,10 @@ fn run_shows_who_leads_and_how_the_store_does() {
     assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
     assert!(metrics.contains("# HELP leasehold_leading "), "{metrics}");
     assert_eq!(value(&metrics, "leasehold_terms_total{lock=\"hello\"}"), Some(1.0));
-    // Buckets, which can be added up over instances.
+    // Histograms have buckets, which can be added up over instances.
     let bucket = "leasehold_store_call_seconds_bucket{operation=\"acquire\",le=\"+Inf\"}";
     assert!(value(&metrics, bucket).is_some_and(|count| count >= 1.0), "{metrics}");
-    wait_until("a candidate is told to be none that leads", || {
+    wait_until("the candidate is shown as not leading", || {
         let metrics = get(&standby, "/metrics", "");
         value(&metrics, "leasehold_leading{lock=\"hello\"}") == Some(0.0)
     });
@@ -57,7 +57,7 @@ fn run_shows_who_leads_and_how_the_store_does() {
 }
 
 #[test]
-fn run_lets_nobody_in_who_has_no_token() {
+fn run_metrics_need_the_token() {
     let bench = Bench::new();
     let refused = bench.output(&["run", "--lock", "a", "--metrics", "0.0.0.0:0", "--", "true"]);
     assert_refused(&refused, 2, &["0.0.0.0:0", "token"]);
@@ -73,7 +73,7 @@ fn run_lets_nobody_in_who_has_no_token() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_said_before_anything_runs() {
+fn a_taken_port_fails_before_the_command_runs() {
     let bench = Bench::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -83,9 +83,9 @@ fn a_port_that_is_taken_is_said_before_anything_runs() {
     assert!(!bench.path("ran").exists() && !bench.path("locks.db").exists());
 }
 
-/// An alert that nobody leads needs to know of instances that would, if the store were there.
+/// An alert on a missing leader needs the series of candidates, also during an outage.
 #[test]
-fn a_store_that_is_away_does_not_hide_that_nobody_leads() {
+fn metrics_show_no_leader_during_an_outage() {
     let bench = Bench::on("postgres://127.0.0.1:1/none");
     let mut run = Running::start(bench.run(&["--metrics", "127.0.0.1:0"], "true"));
     let metrics = get(&address(&mut run), "/metrics", "");

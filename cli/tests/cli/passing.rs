@@ -1,4 +1,4 @@
-//! What passes between the caller and the command: status, arguments, input, signals.
+//! The status, arguments, input and signals pass between the caller and the command.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::support::{Bench, Running, code, stderr, stdout, wait_until};
 
 #[test]
-fn the_commands_status_is_ours() {
+fn the_commands_exit_status_is_returned() {
     let bench = Bench::new();
     for (script, status) in
         [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -9 $$", 137), ("kill -15 $$", 143)]
@@ -24,7 +24,7 @@ fn the_commands_status_is_ours() {
 }
 
 #[test]
-fn the_command_knows_its_lock_and_a_token_that_grows() {
+fn the_command_gets_lock_and_growing_token() {
     let bench = Bench::new();
     let mut last = 0_u64;
     for _ in 0..3 {
@@ -36,9 +36,9 @@ fn the_command_knows_its_lock_and_a_token_that_grows() {
     }
 }
 
-/// What `run` has used itself was meant for it: the secret least of all is handed on.
+/// Variables that `run` uses itself are not for the command, and least of all the secret.
 #[test]
-fn the_command_inherits_the_environment_but_for_what_run_has_used() {
+fn run_hides_its_own_variables_from_the_command() {
     let bench = Bench::new();
     let token = "t".repeat(32);
     let inherited = |args: &[&str]| {
@@ -54,14 +54,14 @@ fn the_command_inherits_the_environment_but_for_what_run_has_used() {
     };
     let [token, label, lock, name] =
         ["ADMIN_TOKEN", "LABEL", "LOCK", "LOCK_NAME"].map(|name| format!("LEASEHOLD_{name}"));
-    // It is LEASEHOLD_LOCK that tells the lock's name.
+    // LEASEHOLD_LOCK has the lock's name.
     let all_used = inherited(&["run", "--metrics", "127.0.0.1:0"]);
     assert_eq!(all_used, [label.clone(), lock]);
     assert_eq!(inherited(&["run", "--lock", "other"]), [token, label, name]);
 }
 
 #[test]
-fn arguments_pass_as_they_are() {
+fn arguments_are_passed_unchanged() {
     let bench = Bench::new();
     let odd = OsStr::from_bytes(b"-\xff\n --store");
     let huge = "x".repeat(100_000);
@@ -72,14 +72,14 @@ fn arguments_pass_as_they_are() {
 }
 
 #[test]
-fn a_pipe_is_the_commands_input_and_nothing_else_is_inherited() {
+fn only_standard_streams_are_inherited() {
     let bench = Bench::new();
     let mut run = bench.leasehold(&["run", "--lock", "a", "--", "cat"]);
     let mut run = run.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     run.stdin.take().unwrap().write_all(b"through").unwrap();
     assert_eq!(stdout(&run.wait_with_output().unwrap()), "through");
 
-    // The shell counts its own, since a pipeline's ends come and go.
+    // The shell counts its own file descriptors, because those of a pipeline vary.
     let list = "set -- /proc/$$/fd/*; echo $#";
     let direct = Command::new("sh").args(["-c", list]).stdin(Stdio::null()).output().unwrap();
     let ours = bench.run(&[], list).output().unwrap();
@@ -87,7 +87,7 @@ fn a_pipe_is_the_commands_input_and_nothing_else_is_inherited() {
 }
 
 #[test]
-fn the_command_leads_a_group_of_its_own() {
+fn the_command_leads_its_own_process_group() {
     let bench = Bench::new();
     let output = bench.run(&[], "echo $$ $(ps -o pgid= -p $$)").output().unwrap();
     let text = stdout(&output);
@@ -120,7 +120,7 @@ fn signals_pass_to_the_whole_group() {
 }
 
 #[test]
-fn what_the_command_makes_of_a_signal_is_ours() {
+fn the_commands_reaction_to_a_signal_is_returned() {
     let bench = Bench::new();
     let script = "trap 'exit 5' INT; echo up > got; while :; do sleep 0.02; done";
     let mut run = Running::start(bench.run(&["--respawn"], script));

@@ -1,4 +1,4 @@
-//! What scripts, shells and other programs get: JSON, logs, completions, manual pages.
+//! Scripts, shells and other programs get JSON, logs, completions and manual pages.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ fn json(bench: &Bench, args: &[&str]) -> Value {
 }
 
 #[test]
-fn every_answer_has_a_form_for_programs() {
+fn every_command_has_json_output() {
     let bench = Bench::new();
     let applied = json(&bench, &["schema", "--apply", "--json"]);
     assert_eq!(applied["applied"], true);
@@ -35,7 +35,7 @@ fn every_answer_has_a_form_for_programs() {
 }
 
 #[test]
-fn standard_error_as_json() {
+fn standard_error_can_be_json() {
     let bench = Bench::new();
     let disabled = ["disable", "hello", "--reason", "upgrade"];
     bench.output(&disabled);
@@ -59,7 +59,7 @@ fn standard_error_as_json() {
 }
 
 #[test]
-fn completions_for_each_shell() {
+fn completions_exist_for_each_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = leasehold().args(["completions", shell]).output().unwrap();
         assert!(output.status.success());
@@ -73,7 +73,7 @@ fn completions_for_each_shell() {
     let bench = Bench::new();
     fs::write(bench.path("complete"), script).unwrap();
     let checked = std::process::Command::new("bash").arg("-n").arg(bench.path("complete")).status();
-    // Not every machine has it.
+    // Not every machine has this shell.
     assert!(checked.is_ok_and(|status| status.success()) || !fs::exists("/bin/bash").unwrap());
 }
 
@@ -96,7 +96,7 @@ fn help_lists_each_option_under_its_heading() {
 }
 
 #[test]
-fn manual_pages() {
+fn man_writes_manual_pages() {
     let bench = Bench::new();
     let main = stdout(&bench.output(&["man"]));
     assert!(main.contains(".TH leasehold 1") && main.contains("leasehold\\-run(1)"), "{main}");
@@ -107,10 +107,10 @@ fn manual_pages() {
     for name in ["leasehold", "leasehold-run", "leasehold-status", "leasehold-config"] {
         assert!(bench.text(&format!("{name}.1")).contains(&format!(".TH {name} 1")), "{name}");
     }
-    assert_refused(&bench.output(&["man", "--dir", "no/such"]), 1, &["cannot be written"]);
+    assert_refused(&bench.output(&["man", "--dir", "no/such"]), 1, &["cannot write"]);
 }
 
-/// These need neither settings nor a store.
+/// Completions need neither settings nor a store.
 #[test]
 fn a_broken_configuration_breaks_no_completions() {
     for args in [&["completions", "zsh"][..], &["man"], &["--help"], &["--version"]] {

@@ -1,4 +1,4 @@
-//! `leasehold serve`: a server in a process of its own.
+//! These tests run `leasehold serve` in its own process.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -43,7 +43,7 @@ fn end(mut child: Child) {
 }
 
 #[test]
-fn it_shows_what_status_shows_and_ends_in_order() {
+fn serve_matches_status_and_shuts_down_cleanly() {
     let bench = Bench::new();
     let (child, address) = start(&bench, &[]);
     assert_eq!(code(bench.output(&["disable", "hello", "--reason", "x"]).status), 0);
@@ -58,14 +58,14 @@ fn it_shows_what_status_shows_and_ends_in_order() {
         lock
     };
     let mut shown = read(&stdout(&bench.output(&["status", "hello", "--json"])));
-    // Over HTTP those are among the instances.
+    // Over HTTP the standbys are in the list of instances.
     shown.as_object_mut().unwrap().remove("standbys");
     assert_eq!(read(body), shown);
     end(child);
 }
 
 #[test]
-fn prometheus_is_told_of_its_calls() {
+fn serve_exports_its_calls_to_prometheus() {
     let bench = Bench::new();
     let (child, address) = start(&bench, &[]);
     get(&address, "");
@@ -77,7 +77,7 @@ fn prometheus_is_told_of_its_calls() {
 }
 
 #[test]
-fn a_token_is_asked_for() {
+fn serve_requires_its_token() {
     let bench = Bench::new();
     fs::write(bench.path("token"), format!("{TOKEN}\n")).unwrap();
     let (child, address) = start(&bench, &["--token-file", "token"]);
@@ -87,9 +87,9 @@ fn a_token_is_asked_for() {
     end(child);
 }
 
-/// As the settings of every command: an option, the environment, a file, the default.
+/// As for every command, settings come from an option, the environment, a file or the default.
 #[test]
-fn its_settings_come_from_everywhere() {
+fn serve_settings_come_from_every_source() {
     let bench = Bench::new();
     let (in_file, of_variable) = ("f".repeat(32), "v".repeat(32));
     fs::write(bench.path("token"), &in_file).unwrap();
@@ -138,17 +138,17 @@ fn its_settings_come_from_everywhere() {
 }
 
 #[test]
-fn what_would_not_be_safe_is_refused() {
+fn unsafe_serve_settings_are_refused() {
     let bench = Bench::new();
     fs::write(bench.path("short"), "short").unwrap();
     for (args, says) in [
-        (&["--listen", "0.0.0.0:0"][..], "there is no token"),
-        (&["--token-file", "short"], "option --token-file: in \"short\" the token cannot be one"),
-        (&["--token-file", "missing"], "cannot be read"),
+        (&["--listen", "0.0.0.0:0"][..], "without a token"),
+        (&["--token-file", "short"], "option --token-file: \"short\": invalid token"),
+        (&["--token-file", "missing"], "cannot read the token file"),
         (&["--tls-cert", "short"], "tls_cert is set (option --tls-cert), but not tls_key"),
         (
             &["--max-connections", "0"],
-            "option --max-connections: \"0\" is no count: nobody could connect",
+            "option --max-connections: \"0\" is no count: no connection would be possible",
         ),
         (&["--max-reads", "-1"], "option --max-reads: \"-1\" is no count"),
         (&["--listen", "localhost"], "use an IP address and a port"),

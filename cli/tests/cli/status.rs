@@ -1,4 +1,4 @@
-//! What status shows, to people and to scripts.
+//! `leasehold status` shows locks to people and to scripts.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -17,7 +17,7 @@ fn json(bench: &Bench, args: &[&str]) -> Value {
 }
 
 #[test]
-fn scripts_get_every_field() {
+fn status_json_has_every_field() {
     let bench = Bench::new();
     let run = bench.printer(&[]);
     let leader = bench.next_leader(0);
@@ -71,7 +71,7 @@ fn scripts_get_every_field() {
 }
 
 #[test]
-fn people_get_a_table() {
+fn status_prints_a_table() {
     let bench = Bench::new();
     let run = bench.printer(&[]);
     let leader = bench.next_leader(0);
@@ -118,7 +118,7 @@ fn watching_follows_each_change() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_failure() {
+fn a_closed_pipe_is_not_an_error() {
     let bench = Bench::new();
     bench.output(&["schema", "--apply"]);
     let mut command = bench.leasehold(&["status", "--watch"]);
@@ -130,7 +130,7 @@ fn a_reader_that_leaves_is_no_failure() {
     assert_eq!(watching.said(), "");
 }
 
-/// A terminal of that many columns and rows, as the standard output of a command.
+/// Creates a terminal with that many columns and rows as the standard output of a command.
 fn terminal(command: &mut Command, columns: u16, rows: u16) -> File {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&controller).unwrap();
@@ -143,7 +143,7 @@ fn terminal(command: &mut Command, columns: u16, rows: u16) -> File {
     controller.into()
 }
 
-/// Reads from a terminal until it has shown that.
+/// Reads from a terminal until it has shown that text.
 fn until_shown(terminal: &mut File, what: &str) -> String {
     let (mut shown, mut chunk) = (String::new(), [0; 4096]);
     while !shown.contains(what) {
@@ -154,7 +154,7 @@ fn until_shown(terminal: &mut File, what: &str) -> String {
 }
 
 #[test]
-fn a_terminal_has_colours_and_a_pipe_has_none() {
+fn colours_are_for_terminals_only() {
     let bench = Bench::new();
     bench.output(&["disable", "hello", "--reason", "because"]);
     let plain = stdout(&bench.output(&["status"]));
@@ -191,7 +191,7 @@ fn watching_on_a_terminal_draws_a_live_table_that_fits() {
     assert!(lines.iter().all(|line| line.trim_end_matches("\u{1b}[K").len() <= 20), "{shown:?}");
     bench.output(&["enable", "a"]);
     until_shown(&mut terminal, "free");
-    // What was known is still shown when the store is gone, and that it is old.
+    // Without the store, the last known state is still shown, marked as out of date.
     for file in ["locks.db", "locks.db-wal"] {
         File::options().write(true).open(bench.path(file)).unwrap().set_len(0).unwrap();
     }

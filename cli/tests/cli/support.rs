@@ -1,4 +1,5 @@
-//! A store in a folder of its own, supervisors on it, and a record of which commands ran when.
+//! The tests use a store in its own folder, supervisors on it, and a record of which commands ran
+//! when.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -19,10 +20,10 @@ const ORIGINALS: [&str; 7] = [
     "PORT",
 ];
 
-/// The program under test, without what the environment could tell it.
+/// Returns the program under test, without settings from the environment.
 pub(crate) fn leasehold() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leasehold"));
-    // Settings: ours, the original's, and the user's own file.
+    // Settings are Leasehold's, the original's, and the user's own file.
     let ours =
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LEASEHOLD"));
     for name in ours.map(|(name, _)| name).chain(ORIGINALS.map(Into::into)) {
@@ -44,7 +45,7 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// A store of its own, and a folder.
+/// A bench has its own store and folder.
 pub(crate) struct Bench {
     folder: TempDir,
     store: String,
@@ -59,7 +60,7 @@ impl Bench {
     }
 
     #[allow(dead_code, reason = "for the tests on servers")]
-    /// On that store, in a namespace that nothing else uses.
+    /// Creates a bench on that store, in a namespace that nothing else uses.
     pub(crate) fn on(store: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let id = uuid::Uuid::new_v4().simple().to_string();
@@ -84,7 +85,7 @@ impl Bench {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// A command on this store.
+    /// Returns a command on this store.
     pub(crate) fn leasehold(&self, args: &[&str]) -> Command {
         let mut command = leasehold();
         command.args(["--store", &self.store]);
@@ -104,20 +105,20 @@ impl Bench {
         output
     }
 
-    /// `run` of a shell script that runs in this folder.
+    /// Returns a `run` of a shell script in this folder.
     pub(crate) fn run(&self, options: &[&str], script: &str) -> Command {
         let mut command = self.leasehold(&["run", "--lock", "hello"]);
         command.args(options).args(["--", "sh", "-c", script]);
         command
     }
 
-    /// Starts a supervisor whose command prints until it is ended, after it has looked whether a
-    /// command of an earlier term is still alive.
+    /// Starts a supervisor whose command prints until it is ended, after checking whether a command
+    /// of an earlier term is still alive.
     pub(crate) fn printer(&self, options: &[&str]) -> Running {
         self.printer_that(":", options)
     }
 
-    /// A printer that first runs some more shell.
+    /// Starts a printer that first runs some more shell.
     pub(crate) fn printer_that(&self, first: &str, options: &[&str]) -> Running {
         let script = format!(
             "{first}
@@ -134,8 +135,8 @@ impl Bench {
         self.text("prints").lines().filter_map(Print::parse).collect()
     }
 
-    /// Waits for a print of another term than those before, and holds it against the rules: the
-    /// token has grown, and of no earlier command anything is left.
+    /// Waits for a line of a later term, and checks the rules: the token has grown, and no process
+    /// of an earlier command still runs.
     pub(crate) fn next_leader(&self, after: u64) -> Print {
         let print = wait_for("another leader", || {
             self.prints().last().copied().filter(|print| print.token != after)
@@ -152,7 +153,7 @@ impl Bench {
     }
 }
 
-/// One line of a printer.
+/// A print is one line of a printer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Print {
     pub(crate) token: u64,
@@ -168,7 +169,8 @@ impl Print {
     }
 }
 
-/// A supervisor; killed when it is dropped, and its command soon after by its watchdog.
+/// A running supervisor is killed when this value is dropped, and its command soon after by its
+/// watchdog.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
@@ -184,12 +186,12 @@ impl Running {
         send(self.id(), signal);
     }
 
-    /// Waits for its exit status.
+    /// Waits for the supervisor's exit status.
     pub(crate) fn exit(&mut self) -> i32 {
         code(wait_for("the supervisor's exit", || self.0.try_wait().unwrap()))
     }
 
-    /// What it has written to standard error; for one that has exited.
+    /// Returns the standard error of a supervisor that has exited.
     pub(crate) fn said(&mut self) -> String {
         std::io::read_to_string(self.0.stderr.take().unwrap()).unwrap()
     }
@@ -218,7 +220,7 @@ pub(crate) fn send(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
 }
 
-/// Whether the process runs, or could; one that only waits to be waited for does not.
+/// Returns whether the process runs or is stopped; a zombie does not count.
 pub(crate) fn is_alive(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status.lines().any(|line| {
@@ -226,14 +228,14 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     })
 }
 
-/// Waits until it is there, with more patience than any test should need.
+/// Waits until the value exists, with a longer limit than any test should need.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < Duration::from_secs(120), "waited in vain for {what}");
+        assert!(start.elapsed() < Duration::from_secs(120), "timed out waiting for {what}");
         std::thread::sleep(Duration::from_millis(3));
     }
 }
@@ -255,7 +257,7 @@ pub(crate) fn with_longer_leases(mut says: impl FnMut(u64) -> bool) -> bool {
     [1, 2, 4, 8, 16].into_iter().any(&mut says)
 }
 
-/// Asserts that it failed with that status and one line that contains those words.
+/// Asserts that a command failed with that status and one line that contains those words.
 pub(crate) fn assert_refused(output: &Output, status: i32, words: &[impl AsRef<OsStr>]) {
     let said = stderr(output);
     assert_eq!(output.status.code(), Some(status), "{said}");

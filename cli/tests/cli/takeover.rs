@@ -1,4 +1,4 @@
-//! One prints; when it cannot go on, another does, and never both.
+//! One instance runs its command; when it cannot continue, another does, and never both.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ fn index_of(runs: &[Running], leader: Print) -> usize {
 }
 
 #[test]
-fn one_of_three_prints() {
+fn one_of_three_runs_the_command() {
     let one_prints = with_longer_leases(|times| {
         let bench = Bench::new();
         let ttl = TTL * u32::try_from(times).unwrap();
@@ -34,7 +34,7 @@ fn one_of_three_prints() {
 }
 
 #[test]
-fn a_killed_supervisor_takes_its_command_along() {
+fn a_killed_supervisors_command_dies() {
     let bench = Bench::new();
     for first in [":", "trap '' TERM HUP INT"] {
         let _ = std::fs::remove_file(bench.path("prints"));
@@ -51,9 +51,9 @@ fn a_killed_supervisor_takes_its_command_along() {
 }
 
 #[test]
-fn an_interrupted_leader_hands_over_at_once() {
+fn an_interrupted_leader_releases_the_lock_at_once() {
     let bench = Bench::new();
-    // Only the leader frees the lock in time, and only a hint announces it.
+    // Only the leader releases the lock in time, and only a hint reports it.
     let (mut runs, leader) = three(&bench, ":", &["--ttl", "1h"]);
     let start = Instant::now();
     let mut old = runs.swap_remove(index_of(&runs, leader));
@@ -64,7 +64,7 @@ fn an_interrupted_leader_hands_over_at_once() {
 }
 
 #[test]
-fn a_stopped_supervisor_loses_its_command_and_then_its_lock() {
+fn sigstop_of_the_supervisor_ends_command_then_lease() {
     let bench = Bench::new();
     for first in [":", "trap '' TERM"] {
         let _ = std::fs::remove_file(bench.path("prints"));
@@ -74,7 +74,7 @@ fn a_stopped_supervisor_loses_its_command_and_then_its_lock() {
         old.signal(Signal::STOP);
         wait_until("the command's end", || !is_alive(leader.command));
         measured("the command's end after a stop", start, TTL);
-        // Looks whether the command was dead, and whether its token is smaller.
+        // This checks that the command has ended, and that its token is smaller.
         let next = bench.next_leader(leader.token);
         measured("takeover after a stop", start, TTL + Duration::from_millis(500));
         old.signal(Signal::CONT);
@@ -87,7 +87,7 @@ fn a_stopped_supervisor_loses_its_command_and_then_its_lock() {
 }
 
 #[test]
-fn a_supervisor_continued_before_its_lease_ends_does_not_pass_on_the_watchdogs_doing() {
+fn a_continued_supervisor_does_not_report_the_watchdogs_signal() {
     let bench = Bench::new();
     let mut run = bench.printer(&["--ttl", "4s", "--stop-grace", "2s"]);
     let leader = bench.next_leader(0);
@@ -114,9 +114,9 @@ fn with_respawn_a_continued_supervisor_campaigns_again() {
     assert_eq!(bench.next_leader(next.token).supervisor, first.id());
 }
 
-/// Another connection keeps a write transaction open, so that no heartbeat gets through.
+/// Another connection keeps a write transaction open, so that no heartbeat succeeds.
 #[test]
-fn a_supervisor_that_is_cut_off_ends_its_command_within_the_lease() {
+fn a_partitioned_supervisor_ends_its_command_within_the_lease() {
     let bench = Bench::new();
     let options = ["--ttl", "4s", "--stop-grace", "1s", "--respawn"];
     let _run = bench.printer_that("trap 'echo TERM >> got' TERM", &options);
@@ -129,7 +129,7 @@ fn a_supervisor_that_is_cut_off_ends_its_command_within_the_lease() {
         let mut other = SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
         other.execute("BEGIN IMMEDIATE").await.unwrap();
         wait_until("the command's end", || !is_alive(leader.command));
-        measured("the command's end when cut off", start, Duration::from_secs(4));
+        measured("the command's end without the store", start, Duration::from_secs(4));
         other.execute("ROLLBACK").await.unwrap();
     });
     assert_eq!(bench.text("got"), "TERM\n", "neither engine nor watchdog is to ask twice");
@@ -138,7 +138,7 @@ fn a_supervisor_that_is_cut_off_ends_its_command_within_the_lease() {
 
 /// A store whose file is replaced cannot be used again, so the process ends and can be restarted.
 #[test]
-fn runs_end_when_the_database_file_is_deleted() {
+fn deleting_the_database_file_ends_all_runs() {
     let bench = Bench::new();
     let mut leader = bench.printer(&["--respawn", "--ttl", "3s"]);
     bench.next_leader(0);

@@ -1,4 +1,4 @@
-//! Commands that use the terminal: they get it as under a shell, and return it.
+//! Commands that use the terminal get it as under a shell, and return it.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::support::{Bench, is_alive, leasehold, stdout, wait_for, wait_until};
 
-/// A session on a terminal of its own.
+/// A session has its own terminal.
 struct Session {
     process: Child,
     controller: Option<File>,
@@ -38,7 +38,7 @@ impl Session {
         let name = ptsname(&controller, Vec::new()).unwrap();
         let open = || File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
         let ours = leasehold();
-        // Where the tests run in the background of a script, SIGINT is ignored.
+        // If the tests run in the background of a script, SIGINT is ignored.
         let mut command = Command::new("env");
         command.args(["--default-signal", "setsid", "--ctty", "--wait"]);
         command.args(program).current_dir(bench.path(""));
@@ -53,7 +53,7 @@ impl Session {
         let path = std::iter::once(binary.to_owned()).chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(path).unwrap()).env("PS1", "> ");
         command.env("LEASEHOLD_STORE", format!("sqlite:{}", bench.path("locks.db").display()));
-        // In a session of its own already, `setsid` forks.
+        // If the process already leads a session, `setsid` forks.
         command.stdin(open()).stdout(open()).stderr(open());
         let process = command.spawn().unwrap();
         drop(command);
@@ -70,7 +70,7 @@ impl Session {
         session
     }
 
-    /// Collects in a thread what the terminal shows.
+    /// Collects the terminal's output in a thread.
     fn read(&mut self) {
         let mut source = self.controller.as_ref().unwrap().try_clone().unwrap();
         let (shown, stop) = (self.shown.clone(), self.stop.clone());
@@ -88,7 +88,7 @@ impl Session {
         }));
     }
 
-    /// Reads all that the terminal shows after its last process has ended.
+    /// Reads all output of the terminal after its last process has ended.
     fn finish(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
@@ -117,7 +117,7 @@ impl Session {
         self.controller.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
-    /// Waits until the terminal shows the text, after what was waited for before.
+    /// Waits until the terminal shows the text, after the text of the previous wait.
     fn until(&mut self, what: &str) {
         let (shown, from) = (self.shown.clone(), self.read_until);
         let look = || {
@@ -146,7 +146,7 @@ impl Drop for Session {
     }
 }
 
-/// A bench with a script `job`.
+/// Creates a bench with a script `job`.
 fn bench(job: &str) -> Bench {
     let bench = Bench::new();
     script(&bench, "job", job);
@@ -180,7 +180,7 @@ fn a_command_reads_from_the_terminal() {
 
 /// If its standard input is something else, a command gets the terminal when it first uses it.
 #[test]
-fn a_command_that_opens_the_terminal_gets_it() {
+fn a_command_opening_dev_tty_gets_the_foreground() {
     let bench = bench(ASKS);
     let run = "exec leasehold run --lock a -- ./job < /dev/null";
     let mut session = Session::start(&bench, &["sh", "-c", run]);
@@ -192,7 +192,7 @@ fn a_command_that_opens_the_terminal_gets_it() {
 
 /// Under `stty tostop` a process in the background is stopped when it writes to the terminal.
 #[test]
-fn a_terminal_that_stops_background_output_stops_neither_process() {
+fn tostop_stops_neither_process() {
     let bench = bench("echo written; sleep 2; echo more");
     // This process writes to the terminal too, while the command is in the foreground.
     let run = "stty tostop; exec leasehold run --lock a --ttl 60s --heartbeat-interval 500ms \
@@ -204,7 +204,7 @@ fn a_terminal_that_stops_background_output_stops_neither_process() {
 }
 
 #[test]
-fn the_keyboards_interrupt_goes_to_the_command() {
+fn ctrl_c_goes_to_the_command() {
     let bench =
         bench("trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.05; done");
     let mut session = Session::start(&bench, &["leasehold", "run", "--lock", "a", "--", "./job"]);
@@ -216,7 +216,7 @@ fn the_keyboards_interrupt_goes_to_the_command() {
 
 /// The shell sees that the keyboard ended the run, as it would without it.
 #[test]
-fn the_keyboards_interrupt_ends_a_script_around_it() {
+fn ctrl_c_ends_the_surrounding_script() {
     let bench = bench("echo $$ > pid; echo ready; exec sleep 1000");
     for shell in ["/bin/bash", "/bin/sh"] {
         if !fs::exists(shell).unwrap() {
@@ -286,13 +286,14 @@ fn a_pager_waits_while_the_command_of_the_pipeline_has_the_terminal() {
     assert!(!is_free(&bench));
     shell.write("two\n");
     shell.until("got two");
-    wait_until("the pager to go on", || !is_stopped(pager));
+    wait_until("the pager to continue", || !is_stopped(pager));
     shell.write("three\n");
     shell.until("paged three");
     shell.until("> ");
 }
 
-/// The terminal's foreground group is outside of such a namespace, so it cannot be handed back.
+/// The terminal's foreground group is outside of such a namespace, so the terminal cannot be
+/// returned to it.
 #[test]
 fn in_a_process_namespace_with_an_outer_terminal_the_command_runs() {
     let bench = bench("echo ran; exit 9");
@@ -309,7 +310,7 @@ fn in_a_process_namespace_with_an_outer_terminal_the_command_runs() {
 }
 
 #[test]
-fn a_suspended_command_goes_on_in_the_foreground() {
+fn a_suspended_command_continues_in_the_foreground() {
     let bench = bench(ASKS);
     let Some(mut shell) = Session::shell(&bench) else { return };
     shell.write("leasehold run --lock a --ttl 60s -- ./job\n");
@@ -321,7 +322,7 @@ fn a_suspended_command_goes_on_in_the_foreground() {
         shell.until("> ");
         shell.write("fg\n");
         shell.until("leasehold run");
-        wait_until("the command to go on", || !is_stopped(job_id(&bench)));
+        wait_until("the command to continue", || !is_stopped(job_id(&bench)));
     }
     shell.write("hello\n");
     shell.until("got hello");
@@ -333,7 +334,7 @@ fn a_suspended_command_goes_on_in_the_foreground() {
 
 /// In a container, for example, nothing could continue a suspended process.
 #[test]
-fn without_a_shell_a_suspended_command_goes_on_at_once() {
+fn without_a_shell_a_suspended_command_continues_at_once() {
     let bench = bench(ASKS);
     let run = ["leasehold", "run", "--lock", "a", "--ttl", "1h", "--", "./job"];
     let mut session = Session::start(&bench, &run);
@@ -362,7 +363,7 @@ fn a_command_that_stays_suspended_ends_with_its_lease() {
 }
 
 #[test]
-fn a_command_in_the_background_waits_for_the_terminal_and_says_so() {
+fn a_background_command_waits_for_the_terminal_and_a_message_says_so() {
     let bench = bench(ASKS);
     let Some(mut shell) = Session::shell(&bench) else { return };
     shell.write("leasehold run --lock a --ttl 8s -- ./job &\n");
@@ -371,13 +372,13 @@ fn a_command_in_the_background_waits_for_the_terminal_and_says_so() {
     std::thread::sleep(std::time::Duration::from_secs(9));
     assert!(is_stopped(job_id(&bench)));
     shell.write("fg\n");
-    wait_until("the command to go on", || !is_stopped(job_id(&bench)));
+    wait_until("the command to continue", || !is_stopped(job_id(&bench)));
     shell.write("hello\n");
     shell.until("got hello");
 }
 
 #[test]
-fn a_command_does_not_outlive_its_terminal() {
+fn a_closed_terminal_ends_the_command() {
     for suspended in [false, true] {
         let bench = bench(ASKS);
         let Some(mut shell) = Session::shell(&bench) else { return };

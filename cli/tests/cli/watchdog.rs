@@ -1,4 +1,4 @@
-//! The watchdog: missed by what is meant for the supervisor, and replaced when it dies.
+//! The watchdog is not hit by signals meant for the supervisor, and is replaced when it dies.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::support::{Bench, is_alive, send, wait_until, with_longer_leases};
 
 #[test]
-fn a_watchdog_that_dies_is_replaced_and_the_command_goes_on() {
+fn a_killed_watchdog_is_replaced() {
     let bench = Bench::new();
     let run = bench.printer(&["--ttl", "8s"]);
     let leader = bench.next_leader(0);
@@ -15,7 +15,7 @@ fn a_watchdog_that_dies_is_replaced_and_the_command_goes_on() {
     send(watchdog, Signal::KILL);
     wait_until("another watchdog", || run.watchdog() != watchdog);
     assert!(is_alive(leader.command));
-    // The new one is as good.
+    // The new watchdog works too.
     run.signal(Signal::STOP);
     let second = bench.printer(&["--ttl", "8s"]);
     assert_eq!(bench.next_leader(leader.token).supervisor, second.id());
@@ -23,7 +23,7 @@ fn a_watchdog_that_dies_is_replaced_and_the_command_goes_on() {
 }
 
 #[test]
-fn signals_do_not_keep_a_watchdog_from_its_duty() {
+fn the_watchdog_ignores_signals() {
     let bench = Bench::new();
     let run = bench.printer_that("trap '' TERM", &["--ttl", "8s"]);
     let leader = bench.next_leader(0);
@@ -42,7 +42,7 @@ fn signals_do_not_keep_a_watchdog_from_its_duty() {
 }
 
 #[test]
-fn a_watchdog_that_was_held_up_does_not_act_by_an_old_deadline() {
+fn a_delayed_watchdog_reads_the_latest_deadline() {
     let goes_on = with_longer_leases(|ttl| {
         let bench = Bench::new();
         let run = bench.printer(&["--ttl", &format!("{ttl}s")]);
@@ -60,7 +60,7 @@ fn a_watchdog_that_was_held_up_does_not_act_by_an_old_deadline() {
 /// The supervisor and the watchdog are killed at the same moment: the watchdog is stopped first, so
 /// that it cannot act in between.
 #[test]
-fn a_command_dies_with_its_supervisor_and_watchdog() {
+fn the_command_dies_with_supervisor_and_watchdog() {
     let bench = Bench::new();
     let run = bench.printer_that("trap '' TERM HUP INT", &["--ttl", "1h"]);
     let leader = bench.next_leader(0);

@@ -1,4 +1,4 @@
-//! What the command line must do on every server.
+//! The command line must pass these cases on every server.
 
 use std::time::{Duration, Instant};
 
@@ -11,22 +11,25 @@ use crate::support::{Bench, is_alive, measured, stderr, stdout, wait_until};
 type Case = (&'static str, fn(&str));
 
 pub(crate) const ALL: &[Case] = &[
-    ("an_interrupted_leader_hands_over_at_once", an_interrupted_leader_hands_over_at_once),
-    ("a_killed_leader_is_followed_when_its_lease_is_over", a_killed_leader_is_followed),
+    (
+        "an_interrupted_leader_releases_the_lock_at_once",
+        an_interrupted_leader_releases_the_lock_at_once,
+    ),
+    ("a_killed_leader_is_replaced_after_its_lease", a_killed_leader_is_replaced),
     ("a_disabled_command_ends_until_it_is_enabled", a_disabled_command_ends),
     ("disable_and_enable_reach_fifty_instances", disable_and_enable_reach_fifty),
     ("the_schema_can_be_printed_and_applied", the_schema_can_be_printed_and_applied),
-    ("a_server_that_is_not_there_is_one_line", a_server_that_is_not_there_is_one_line),
+    ("an_unreachable_server_gives_one_line", an_unreachable_server_gives_one_line),
 ];
 
 const OPTIONS: &[&str] = &["--ttl", "4s"];
 
-/// etcd notices that a lease is over some time after it is.
+/// etcd notices the end of a lease up to this time later.
 const NOTICED: Duration = Duration::from_secs(2);
 
-fn an_interrupted_leader_hands_over_at_once(url: &str) {
+fn an_interrupted_leader_releases_the_lock_at_once(url: &str) {
     let bench = Bench::on(url);
-    // Only the leader frees the lock in time, and only a hint announces it.
+    // Only the leader releases the lock in time, and only a hint reports it.
     let mut runs: Vec<_> = (0..3).map(|_| bench.printer(&["--ttl", "1h"])).collect();
     let mut leader = bench.next_leader(0);
     // The others wait by now.
@@ -43,7 +46,7 @@ fn an_interrupted_leader_hands_over_at_once(url: &str) {
     }
 }
 
-fn a_killed_leader_is_followed(url: &str) {
+fn a_killed_leader_is_replaced(url: &str) {
     let bench = Bench::on(url);
     let runs: Vec<_> = (0..2).map(|_| bench.printer(OPTIONS)).collect();
     let leader = bench.next_leader(0);
@@ -73,8 +76,8 @@ fn a_disabled_command_ends(url: &str) {
     assert!(bench.next_leader(leader.token).token > leader.token);
 }
 
-/// They learn of it by a hint: their own heartbeats and looks are further apart than the patience
-/// of this test.
+/// Instances notice the change by a hint: their own heartbeats and polls are further apart than
+/// this test waits.
 fn disable_and_enable_reach_fifty(url: &str) {
     let bench = Bench::on(url);
     let scheme = url.split(':').next().unwrap();
@@ -119,7 +122,7 @@ fn the_schema_can_be_printed_and_applied(url: &str) {
     assert_eq!(stdout(&listed), "[]\n", "{}", stderr(&listed));
 }
 
-fn a_server_that_is_not_there_is_one_line(url: &str) {
+fn an_unreachable_server_gives_one_line(url: &str) {
     let (start, rest) = url.split_at(url.find("127.0.0.1:").unwrap_or(url.len()));
     let end = rest.find('/').map_or("", |slash| &rest[slash..]);
     let bench = Bench::on(&format!("{start}127.0.0.1:1{end}"));

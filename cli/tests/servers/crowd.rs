@@ -1,4 +1,4 @@
-//! Many instances that campaign, and the server that steers them.
+//! A crowd is many instances that campaign, and a server that controls them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -12,12 +12,12 @@ use tokio::time::timeout;
 
 use crate::support::Bench;
 
-/// So long that no heartbeat and no look of its own tells an instance in time.
+/// This ttl is so long that no heartbeat and no poll informs an instance in time.
 const TTL: Duration = Duration::from_secs(1200);
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// As many connections as servers allow by default are not enough for a pool each.
+/// Instances share stores, because servers by default allow too few connections for a pool each.
 const INSTANCES_PER_STORE: usize = 10;
 
 pub(crate) struct Crowd {
@@ -50,12 +50,12 @@ impl Crowd {
         Self { runtime, elections }
     }
 
-    /// Every instance knows that the name is disabled, and none leads.
+    /// Waits until every instance knows that the name is disabled, and none leads.
     pub(crate) fn until_disabled(&self) {
         self.until("disabled", |status| status.disabled.is_some() && !status.is_leading());
     }
 
-    /// One leads, and every other knows of it.
+    /// Waits until one instance leads, and every other knows it.
     pub(crate) fn until_one_leads(&self) {
         self.until("led", |status| {
             status.disabled.is_none() && (status.is_leading() || status.leader.is_some())
@@ -75,7 +75,7 @@ impl Crowd {
     }
 }
 
-/// `leasehold serve`, ended when dropped.
+/// This value is a running `leasehold serve`, which ends when it is dropped.
 pub(crate) struct Serve {
     child: Child,
     address: String,

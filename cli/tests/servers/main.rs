@@ -1,4 +1,4 @@
-//! The command line on every server: real processes, real servers in containers.
+//! These tests use the command line on every server: real processes and real servers in containers.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod cases;
@@ -44,7 +44,7 @@ fn with_room(image: &'static Image) -> &'static Image {
     }
 }
 
-/// A server that is started when the first test needs it.
+/// A subject is a server that is started when the first test needs it.
 struct Subject {
     image: &'static Image,
     url: OnceCell<(String, Option<Server>)>,
@@ -68,7 +68,7 @@ impl Subject {
         &self.url.get_or_init(start).await.0
     }
 
-    /// A case failed, and the server may know why.
+    /// Prints the last lines of the server's log, which may explain a failed case.
     async fn print_last_lines(&self) {
         if let Some((_, Some(server))) = self.url.get() {
             let lines = server.last_lines().await.unwrap_or_else(|error| format!("{error:?}"));
@@ -98,12 +98,12 @@ fn main() -> ExitCode {
         })
     });
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
-    // Within the runtime, which removes the containers.
+    // The containers are removed within the runtime.
     runtime.block_on(async { drop(subjects) });
     conclusion.exit_code()
 }
 
-/// Whether this build has the backend: etcd's is a feature that is off by default.
+/// Returns whether this build has the backend: etcd's is a feature that is off by default.
 fn built(image: &Image) -> bool {
     url::schema(&image.url_at("127.0.0.1:1"), &OpenOptions::default()).is_ok()
 }

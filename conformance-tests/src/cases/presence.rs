@@ -43,7 +43,7 @@ async fn announce(client: &Client, presence: &Presence, ttl: Duration) -> CaseRe
         ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
     ) {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
-            Err(Failure::ignored("the store keeps no instances"))
+            Err(Failure::ignored("the store does not support instance records"))
         }
         outcome => Ok(outcome?),
     }

@@ -147,7 +147,7 @@ async fn disabling_stops_with_the_reason(ctx: Ctx) -> CaseResult {
 
 async fn the_lease_is_released_only_after_stop(ctx: Ctx) -> CaseResult {
     let client = client(&ctx).await?;
-    let seen = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let seen = std::sync::Arc::new(parking_lot::Mutex::new(None));
     let (looking, note) = (client.clone(), seen.clone());
     let job = election::start_stop(
         |leadership: leasehold_core::Leadership| async move {
@@ -158,14 +158,14 @@ async fn the_lease_is_released_only_after_stop(ctx: Ctx) -> CaseResult {
             let (looking, note) = (looking.clone(), note.clone());
             async move {
                 let record = looking.status("job").await.unwrap();
-                *note.lock().unwrap() = record.lease.map(|lease| lease.holder);
+                *note.lock() = record.lease.map(|lease| lease.holder);
             }
         },
     );
     let handle = client.election("job")?.spawn(job);
     handle.watch().wait_for(leasehold_core::election::Status::is_leading).await.unwrap();
     handle.shutdown().await;
-    assert_eq!(seen.lock().unwrap().as_ref(), Some(client.holder()));
+    assert_eq!(seen.lock().as_ref(), Some(client.holder()));
     assert_eq!(client.status("job").await?.lease, None);
     Ok(())
 }

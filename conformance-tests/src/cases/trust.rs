@@ -1,11 +1,12 @@
 //! Promise `trust-ends-first`: trust ends before the lease does, by the clock at the time of the
 //! question.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use leasehold_core::{Clock, LossReason, Moment};
+use parking_lot::Mutex;
 
 use super::engine::{client, gated, settings, ttl};
 use crate::{CaseResult, Ctx, Failure};
@@ -39,7 +40,7 @@ struct HandClock(Mutex<Duration>);
 
 impl Clock for HandClock {
     fn now(&self) -> Moment {
-        Moment::from_origin(*self.0.lock().unwrap())
+        Moment::from_origin(*self.0.lock())
     }
 
     fn sleep_until(&self, _: Moment) -> BoxFuture<'static, ()> {
@@ -49,7 +50,7 @@ impl Clock for HandClock {
 
 async fn trust_ends_though_no_task_has_run(ctx: Ctx) -> CaseResult {
     let clock = Arc::new(HandClock::default());
-    *clock.0.lock().unwrap() = Duration::from_secs(5);
+    *clock.0.lock() = Duration::from_secs(5);
     let store = ctx.backend().open(ctx.namespace()).await?;
     let client = leasehold_core::Client::builder(store)
         .clock(clock.clone())
@@ -57,9 +58,9 @@ async fn trust_ends_though_no_task_has_run(ctx: Ctx) -> CaseResult {
         .build()?;
     let guard = client.lock("job")?.try_acquire().await?.expect("the lock is free");
     let left = guard.remaining();
-    *clock.0.lock().unwrap() += left - Duration::from_nanos(1);
+    *clock.0.lock() += left - Duration::from_nanos(1);
     assert!(guard.is_held(), "{left:?}");
-    *clock.0.lock().unwrap() += Duration::from_nanos(1);
+    *clock.0.lock() += Duration::from_nanos(1);
     // Nothing was awaited since, so no task can have told the guard.
     assert!(!guard.is_held());
     assert_eq!(guard.remaining(), Duration::ZERO);

@@ -128,9 +128,9 @@ async fn a_term_is_kept_while_the_runtime_of_its_job_computes(ctx: Ctx) -> CaseR
     let leader = on_one_thread(async move {
         let engine = client(&there).await?;
         let (send, mut held) = mpsc::unbounded_channel();
-        let (granted, inner) = (std::sync::Mutex::new(Some(granted)), there.clone());
+        let (granted, inner) = (parking_lot::Mutex::new(Some(granted)), there.clone());
         let job = job_fn(move |leadership: Leadership| {
-            let granted = granted.lock().unwrap().take();
+            let granted = granted.lock().take();
             let (ctx, computing, send) = (inner.clone(), Arc::clone(&computing), send.clone());
             async move {
                 if let Some(granted) = granted {

@@ -32,7 +32,7 @@ async fn contenders_have_the_lock_one_at_a_time(ctx: Ctx) -> CaseResult {
     for _ in 0..4 {
         clients.push(client(&ctx).await?);
     }
-    let inside = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let inside = std::sync::Arc::new(parking_lot::Mutex::new(None));
     // On a busy machine a short lease may expire right after the grant.
     let long = Settings::new().ttl(ctx.long_ttl());
     race((0..CONTENDERS).map(|number| {
@@ -41,11 +41,11 @@ async fn contenders_have_the_lock_one_at_a_time(ctx: Ctx) -> CaseResult {
         async move {
             for _ in 0..3 {
                 let guard = client.lock("job")?.settings(&long)?.acquire(MAX_TTL).await?;
-                let before = inside.lock().unwrap().replace(number);
+                let before = inside.lock().replace(number);
                 assert_eq!(before, None, "two are inside");
                 tokio::task::yield_now().await;
                 assert!(guard.is_held());
-                assert_eq!(inside.lock().unwrap().take(), Some(number), "two are inside");
+                assert_eq!(inside.lock().take(), Some(number), "two are inside");
                 guard.release().await?;
             }
             Ok(())

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 /// This defines how a proxy treats its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Proxy {
     /// Counts the connections accepted so far.
     accepted: Arc<AtomicU64>,
     server: Arc<watch::Sender<String>>,
-    accepting: JoinHandle<()>,
+    _accepting: AbortOnDropHandle<()>,
 }
 
 impl Proxy {
@@ -68,7 +68,8 @@ impl Proxy {
                 tokio::spawn(serve(client, server, told.clone(), number));
             }
         });
-        Ok(Self { address, orders, accepted, server, accepting })
+        let accepting = AbortOnDropHandle::new(accepting);
+        Ok(Self { address, orders, accepted, server, _accepting: accepting })
     }
 
     /// Returns the address that clients connect to.
@@ -103,7 +104,6 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.accepting.abort();
         self.set(Conduct::Cut);
     }
 }

@@ -4,13 +4,14 @@ mod fault;
 mod store;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use leasehold_conformance::{Backend, DeleteRecord, Link, Outages, Probes, RoundTrips};
 use leasehold_core::{LockName, LockStore, Namespace, Result};
+use parking_lot::Mutex;
 
 pub(crate) use fault::Fault;
 use store::{BrokenStore, Shared};
@@ -36,7 +37,7 @@ impl Broken {
     }
 
     fn shared(&self, namespace: &Namespace) -> Arc<Shared> {
-        let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut namespaces = self.namespaces.lock();
         let shared = namespaces.entry(self.key(namespace));
         Arc::clone(shared.or_insert_with(|| Arc::new(Shared::new())))
     }
@@ -63,7 +64,7 @@ impl Backend for Broken {
     }
 
     async fn clean(&self, namespace: &Namespace) -> Result<()> {
-        let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut namespaces = self.namespaces.lock();
         namespaces.remove(&self.key(namespace));
         Ok(())
     }

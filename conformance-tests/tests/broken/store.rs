@@ -4,14 +4,15 @@
 mod calls;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Disablement, Error, ErrorKind, FencingToken, Grant, Held,
     Holder, LeaseId, LeaseRecord, LockName, LockRecord, Reason, RenewOptions, RenewOutcome, Result,
 };
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast;
 use tokio::task::yield_now;
 
@@ -41,7 +42,7 @@ impl Shared {
     }
 
     pub(crate) fn entries(&self) -> MutexGuard<'_, BTreeMap<LockName, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 }
 

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use leasehold_core::{Error, ErrorKind, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 /// This defines how a fake server behaves.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +30,7 @@ impl Conduct {
 #[derive(Debug)]
 pub(crate) struct FakeServer {
     address: SocketAddr,
-    serving: JoinHandle<()>,
+    _serving: AbortOnDropHandle<()>,
 }
 
 impl FakeServer {
@@ -42,18 +43,12 @@ impl FakeServer {
                 connections.spawn(serve(connection, conduct));
             }
         });
-        Ok(Self { address, serving })
+        Ok(Self { address, _serving: AbortOnDropHandle::new(serving) })
     }
 
     /// Returns its host and port.
     pub(crate) fn address(&self) -> String {
         self.address.to_string()
-    }
-}
-
-impl Drop for FakeServer {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }
 

@@ -13,6 +13,7 @@ mod mongodb;
 mod mysql;
 mod postgres;
 mod redis;
+mod sql;
 mod sqlite;
 mod stopped_clock;
 
@@ -23,7 +24,7 @@ use leasehold_conformance::{Backend, OwnCase, Suite};
 
 fn main() -> ExitCode {
     let suite = Suite::new().backend(memory::Memory::default()).backend(sqlite::Sqlite::default());
-    let suite = on_server(suite, postgres::Postgres::default(), postgres::CASES);
+    let suite = on_server(suite, postgres::Postgres::of(&catalog::POSTGRES), postgres::CASES);
     let suite = on_server(suite, mysql::MySql::of(&catalog::MYSQL), mysql::CASES);
     let suite = on_server(suite, mysql::MySql::of(&catalog::MARIADB), mysql::CASES);
     let suite = on_server(suite, redis::Redis::of(&catalog::REDIS), redis::CASES);

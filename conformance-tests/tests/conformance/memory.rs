@@ -1,11 +1,12 @@
 //! This module defines the memory store as a backend of the suite.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use leasehold_conformance::Backend;
 use leasehold_core::{LockStore, MemoryStore, Namespace, Result};
+use parking_lot::Mutex;
 
 /// Each namespace is a store of its own, and each client is a clone of it.
 #[derive(Default)]
@@ -20,12 +21,12 @@ impl Backend for Memory {
     }
 
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
-        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stores = self.stores.lock();
         Ok(Arc::new(stores.entry(namespace.clone()).or_default().clone()))
     }
 
     async fn clean(&self, namespace: &Namespace) -> Result<()> {
-        self.stores.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+        self.stores.lock().remove(namespace);
         Ok(())
     }
 }

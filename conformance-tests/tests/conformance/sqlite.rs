@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use leasehold::sqlite::SqliteStore;
@@ -12,6 +12,7 @@ use leasehold_conformance::{
     Backend, DeleteRecord, OtherProcesses, OwnPool, Pooled, Probes, RoundTrips, Schema,
 };
 use leasehold_core::{LockName, LockStore, Namespace, Result};
+use parking_lot::Mutex;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use tempfile::TempDir;
@@ -33,7 +34,7 @@ enum Folder {
 
 impl Sqlite {
     fn commits(&self, namespace: &Namespace) -> Arc<AtomicU64> {
-        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut commits = self.commits.lock();
         commits.entry(namespace.clone()).or_default().clone()
     }
 

@@ -1,10 +1,10 @@
-//! What an application asks of a running election.
+//! An application sends these commands to a running election.
 
 use crate::FencingToken;
 
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Give up the lead of that term.
+    /// The instance should give up the lead if it still leads that term.
     Resign(FencingToken),
     ShutDown,
 }

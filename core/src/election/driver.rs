@@ -1,4 +1,4 @@
-//! The loop that runs a [`Machine`] under tokio: it waits for events and does the actions.
+//! The driver runs a [`Machine`] under tokio: it waits for events and does the actions.
 
 use std::sync::Arc;
 
@@ -22,8 +22,9 @@ use crate::{
     AcquireOutcome, Error, ErrorKind, FencingToken, LockName, Moment, RenewOutcome, Result, Timing,
 };
 
-/// Called within the application's runtime, where the job runs. The election runs in the client's
-/// background, so that it does not depend on what the job does to that runtime.
+/// Starts the election. This must be called within the application's runtime, where the job runs.
+/// The election runs in the client's background runtime, so it does not depend on what the job does
+/// to the application's runtime.
 pub(super) fn spawn(
     engine: Arc<Engine>,
     name: LockName,
@@ -78,7 +79,7 @@ struct Driver {
     job_runtime: Handle,
     /// This task ends with the application's runtime; it is `None` if the election runs there too.
     runtime_watcher: Option<JoinHandle<()>>,
-    /// Each term's leadership gets a clone; a handle that is dropped says so by a command.
+    /// Each term's leadership gets a clone; a dropped handle sends a command too.
     commands: mpsc::UnboundedSender<Command>,
     command_receiver: mpsc::UnboundedReceiver<Command>,
     status_sender: watch::Sender<Status>,
@@ -103,7 +104,8 @@ impl Driver {
                 self.perform(action);
             }
             if job_ended {
-                // Not earlier: code that has kept the leadership is told that it is over.
+                // The tasks are dropped only after the actions, which end the trust of a leadership
+                // that code has kept.
                 self.tasks = None;
             }
             self.publish();
@@ -111,7 +113,7 @@ impl Driver {
                 self.withdraw(by);
             }
         }
-        // Calls that the store did not answer in time go on in the background.
+        // Calls without a reply by now continue in the background.
         self.requests.abandon();
         self.withdraw(self.engine.now() + self.timing.leave_timeout());
         if let Some(withdrawing) = self.withdrawing.take() {
@@ -137,7 +139,7 @@ impl Driver {
             Some(command) = self.command_receiver.recv() => match command {
                 Command::Resign(term) => {
                     let led = self.tasks.as_ref().map(|tasks| tasks.leadership.token);
-                    // A resignation from a term that is over must not end the next one.
+                    // A resignation from an earlier term must not end the present one.
                     if Some(term) == led { Event::Resign } else { Event::TICK }
                 }
                 Command::ShutDown => Event::ShutDown,
@@ -153,13 +155,14 @@ impl Driver {
                 Event::Lease((&reply).into())
             }
             () = finish(&mut self.withdrawing) => Event::TICK,
-            // Before hints, so that a flood of them cannot keep a leader from stepping down.
+            // The tick comes before hints, so that a flood of hints cannot keep a leader from
+            // stepping down.
             () = tick => Event::TICK,
             () = self.hints.changed() => Event::Lease(LeaseEvent::Hint),
         }
     }
 
-    /// Keeps for the status and the metrics what a reply shows.
+    /// Records in the status and the metrics what a reply shows.
     fn record(&mut self, reply: &Reply) {
         match reply {
             Reply::Acquire(reply) => self.record_acquire(reply),
@@ -193,15 +196,15 @@ impl Driver {
                 self.with_tasks(|tasks| tasks.stop(reason));
             }
             Action::AbortStart => {
-                error!(lock = name, "the lease is over: the job's work is aborted");
+                error!(lock = name, "the lease has ended; aborting the job");
                 self.with_tasks(|tasks| tasks.abort_start());
             }
             Action::AbortJob => {
                 error!(
                     lock = name,
                     grace = ?self.timing.stop_grace,
-                    "the job did not stop in time and is aborted; what it does without awaiting \
-                     may go on, so the lease is not released but runs out"
+                    "the job did not stop within its grace and is aborted; blocking work may \
+                     continue, so the lease is not released and will expire"
                 );
                 self.metrics.stop_timed_out();
                 self.status_sender.send_modify(|status| status.overruns += 1);
@@ -243,7 +246,7 @@ impl Driver {
         }
     }
 
-    /// Keeps for the status what an attempt showed of the others.
+    /// Records in the status what an attempt showed about other instances.
     fn record_acquire(&mut self, reply: &TimedReply<AcquireOutcome>) {
         self.record_store_result(&reply.outcome);
         let (leader, disabled) = match &reply.outcome {
@@ -263,7 +266,7 @@ impl Driver {
         });
     }
 
-    /// Records in the status whether the store answers; the log reports an outage once per client.
+    /// Records in the status whether the store responds; the log reports an outage once per client.
     fn record_store_result<T>(&mut self, outcome: &Result<T>) {
         let error = outcome.as_ref().err().cloned();
         let had = self.status_sender.borrow().error.is_some();
@@ -272,11 +275,11 @@ impl Driver {
         }
     }
 
-    /// The error of a heartbeat that has no answer by the time of its retry.
+    /// Returns the error of a heartbeat that has no reply by the time of its retry.
     fn no_reply(&self) -> Error {
         let Self { engine, name, timing, .. } = self;
         let waited = timing.retry_interval();
-        Error::new(ErrorKind::OutcomeUnknown, format!("no answer within {waited:?}"))
+        Error::new(ErrorKind::OutcomeUnknown, format!("no reply within {waited:?}"))
             .during("renew")
             .for_lock(name)
             .on_store(engine.store.label())
@@ -301,8 +304,8 @@ impl Drop for Driver {
         if let Some(watcher) = &self.runtime_watcher {
             watcher.abort();
         }
-        // A term is cut off only if this task panicked or its runtime shuts down. What its job does
-        // may go on, so the lease is not released.
+        // A term ends here only if this task panicked or its runtime shuts down. Its job's work may
+        // continue, so the lease is not released.
         if let Some(tasks) = &self.tasks {
             tasks.abort_all();
             self.requests.never_release();
@@ -329,7 +332,7 @@ async fn join_once(task: &mut Option<JoinHandle<()>>) {
     *task = None;
 }
 
-/// Waits for what becomes of the job; it stays pending when none runs.
+/// Waits for the next outcome of the job; it stays pending when no job runs.
 async fn next_outcome(tasks: &mut Option<JobTasks>) -> JobOutcome {
     match tasks {
         Some(tasks) => tasks.next().await,

@@ -1,4 +1,4 @@
-//! How an application follows and steers an election that runs.
+//! An application follows and controls a running election through its handle.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use crate::{Clock, Disablement, Error, FencingToken, Holder};
 
 pub use super::machine::Standing;
 
-/// Where an election stands, as one instance sees it.
+/// The status says where an election stands, as one instance sees it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
-    /// What this instance is.
+    /// The part of this instance in the election.
     pub standing: Standing,
-    /// The term that this instance leads or is about to stop leading.
+    /// The token of the term that this instance leads or is about to stop leading.
     pub token: Option<FencingToken>,
-    /// Who was last seen to lead: this instance, or another as of its latest attempt.
+    /// The latest known leader: this instance, or another one as of the latest attempt.
     pub leader: Option<Holder>,
-    /// Set while the name is disabled, as of the latest attempt.
+    /// The name is disabled if this is set, as of the latest attempt.
     pub disabled: Option<Disablement>,
-    /// How many terms this instance has led.
+    /// The number of terms that this instance has led.
     pub terms: u64,
-    /// How many of them did not stop within their grace and were aborted.
+    /// The number of terms whose job did not stop within its grace and was aborted.
     pub overruns: u64,
-    /// The latest failure of the store, until it answers again.
+    /// The latest failure of the store; `None` once a call succeeds again.
     pub error: Option<Error>,
 }
 
@@ -45,17 +45,17 @@ impl Default for Status {
 }
 
 impl Status {
-    /// Whether this instance leads.
+    /// Returns whether this instance leads.
     #[must_use]
     pub fn is_leading(&self) -> bool {
         self.standing == Standing::Leading
     }
 }
 
-/// An election that runs in the background.
+/// An election runs in the background for as long as its handle lives.
 ///
-/// Dropping the handle shuts the election down in the background: the job is stopped and the
-/// lease released. [`shutdown`](Self::shutdown) waits for it.
+/// Dropping the handle shuts the election down in the background: the job is stopped and the lease
+/// released. [`shutdown`](Self::shutdown) waits for that.
 #[derive(Debug)]
 #[must_use = "the election is shut down as soon as its handle is dropped"]
 pub struct ElectionHandle {
@@ -65,42 +65,43 @@ pub struct ElectionHandle {
 }
 
 impl ElectionHandle {
-    /// Where the election stands now.
+    /// Returns the present status of the election.
     #[must_use]
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }
 
-    /// The status as it changes. Its sender is dropped when the election has ended.
+    /// Returns a receiver of the status as it changes. Its sender is dropped when the election has
+    /// ended.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }
 
-    /// Gives up the lead, if this instance has it, and returns when the term is over.
+    /// Gives up the lead, if this instance has it, and returns when the term has ended.
     ///
-    /// The instance stays a candidate, but lets others go first for a poll interval.
+    /// The instance stays a candidate, but waits for a poll interval so that others can lead first.
     ///
     /// # Cancel safety
-    /// Dropping the future does not undo the request: once it was sent, it takes effect.
+    /// Dropping the future does not undo the request: once sent, it takes effect.
     pub async fn resign(&self) {
         let Some(term) = self.status.borrow().token else { return };
         let _ = self.commands.send(Command::Resign(term));
         let mut status = self.status.clone();
-        // An error means that the election has ended, and the term with it.
+        // An error means that the election, and so the term, has ended.
         let _ = status.wait_for(|status| status.token != Some(term)).await;
     }
 
     /// Leaves the election: stops the job if it runs, releases the lease, and returns when this is
     /// done.
     ///
-    /// This takes as long as the job takes to stop, plus at most the
-    /// [leave timeout](crate::Timing::leave_timeout), even when the store hangs: with the default
-    /// settings 5 s for each. A job that neither awaits nor returns delays it without limit; see
+    /// This takes as long as the job takes to stop, plus at most the [leave
+    /// timeout](crate::Timing::leave_timeout), even when the store hangs: with the default settings
+    /// 5 s for each. A job that neither awaits nor returns delays it without limit; see
     /// [`shutdown_within`](Self::shutdown_within).
     ///
     /// # Cancel safety
-    /// Dropping the future does not undo the request: once it was sent, it takes effect.
+    /// Dropping the future does not undo the request: once sent, it takes effect.
     pub async fn shutdown(self) {
         let _ = self.commands.send(Command::ShutDown);
         self.join().await;
@@ -110,7 +111,7 @@ impl ElectionHandle {
     /// the election has ended; if not, the election continues to end in the background.
     ///
     /// # Cancel safety
-    /// Dropping the future does not undo the request: once it was sent, it takes effect.
+    /// Dropping the future does not undo the request: once sent, it takes effect.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
@@ -124,10 +125,10 @@ impl ElectionHandle {
         }
     }
 
-    /// Returns when the election has ended.
+    /// Waits until the election has ended.
     ///
     /// # Cancel safety
-    /// Safe.
+    /// Dropping the future has no effect.
     pub async fn join(&self) {
         let mut status = self.status.clone();
         while status.changed().await.is_ok() {}
@@ -136,7 +137,7 @@ impl ElectionHandle {
 
 impl Drop for ElectionHandle {
     fn drop(&mut self) {
-        // Fails only when it has ended.
+        // This fails only if the election has ended.
         let _ = self.commands.send(Command::ShutDown);
     }
 }

@@ -1,75 +1,76 @@
-//! What a leader runs.
+//! A leader runs its job.
 
 use async_trait::async_trait;
 
 use super::Leadership;
 use super::StopReason;
 
-/// What a job's `start` may fail with.
+/// A job's `start` fails with this error.
 pub type JobError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Something that runs on the leader only.
+/// A job runs only on the leader.
 ///
-/// For each term, on the instance that leads, `start` is called once, and then `stop` exactly
-/// once, also when `start` failed or panicked. No other instance's term starts before, unless
-/// `stop` outlasts the lease.
+/// For each term, on the instance that leads, `start` is called once, and then `stop` exactly once,
+/// also if `start` failed or panicked. No other instance's term starts before that, unless `stop`
+/// outlasts the lease.
 ///
-/// A pair of closures serves as a job too: see [`job_fn`] and [`start_stop`]. An implementation of
-/// the trait is written under [`#[async_trait]`](crate::async_trait).
+/// Closures can be a job too: see [`job_fn`] and [`start_stop`]. An implementation of the trait
+/// needs the attribute [`#[async_trait]`](crate::async_trait).
 #[async_trait]
 pub trait Job: Send + Sync + 'static {
-    /// Begins the term's work.
+    /// Starts the term's work.
     ///
-    /// It may set things going and return, or work for as long as it leads; the term goes on
-    /// either way, unless the job says [`ends_when_start_returns`](Self::ends_when_start_returns). `stop` is called
-    /// no earlier than at its first await. A long one watches [`Leadership::cancelled`], and hands
-    /// [`Leadership::token`] to whatever can refuse an older one.
+    /// It may start the work and return, or work for as long as it leads; the term continues either
+    /// way, unless the job [`ends_when_start_returns`](Self::ends_when_start_returns). `stop` is
+    /// not called before the first await of `start`. A long `start` watches
+    /// [`Leadership::cancelled`], and passes [`Leadership::token`] to any resource that can refuse
+    /// an older one.
     ///
-    /// It runs in the runtime that the election was spawned in. Heartbeats do not: they go on while
-    /// every thread of that runtime computes or blocks, and so does the term, until `stop` can run
-    /// or the lease is over. Work that does not await can be neither cancelled nor aborted; see
-    /// [`stop`](Self::stop) for what follows.
+    /// It runs in the runtime that the election was spawned in. Heartbeats do not: they continue
+    /// while every thread of that runtime computes or blocks, and so does the term, until `stop`
+    /// can run or the lease has ended. Work that does not await can be neither cancelled nor
+    /// aborted; [`stop`](Self::stop) says what follows.
     ///
     /// # Errors
     /// An error ends the term with [`StopReason::Failed`]; this instance campaigns again after a
     /// poll interval, so that another can try first.
     ///
     /// # Cancel safety
-    /// It runs in a task of its own, which is aborted when the stop grace or the lease is over.
+    /// It runs in its own task, which is aborted when the stop grace or the lease has ended.
     async fn start(&self, leadership: Leadership) -> Result<(), JobError>;
 
-    /// Ends the term's work.
+    /// Stops the term's work.
     ///
     /// It is called while a long `start` may still be running, whose leadership has just been
-    /// cancelled. The lease is released once both have come to their end. A task that `start` has
-    /// spawned is the job's to end, also when `stop` is aborted: one held in a
-    /// [`JoinSet`](tokio::task::JoinSet) that `stop` takes out of the job ends with it.
+    /// cancelled. The lease is released once both have ended. The job itself must end any task that
+    /// `start` spawned, also when `stop` is aborted: a task in a [`JoinSet`](tokio::task::JoinSet)
+    /// that `stop` takes out of the job ends with it.
     ///
     /// If `start` and `stop` have not ended within the stop grace, they are aborted, and the lease
-    /// is *not* released: work that they began may go on, in `spawn_blocking` or without awaiting,
-    /// so the lease runs out by itself before another instance leads.
+    /// is *not* released: their work may continue, in `spawn_blocking` or without awaiting, so the
+    /// lease has to expire before another instance leads.
     ///
     /// # Cancel safety
-    /// It runs in a task of its own, which is aborted when the stop grace or the lease is over.
+    /// It runs in its own task, which is aborted when the stop grace or the lease has ended.
     async fn stop(&self, reason: &StopReason);
 
     /// Returns whether the term ends, with [`StopReason::Finished`], when `start` returns without
     /// an error. This instance then campaigns again after a poll interval.
     ///
-    /// The default is `false`: a `start` that returns has only begun work, which goes on until
-    /// `stop`.
+    /// The default is `false`: a `start` that returns has only started the work, which continues
+    /// until `stop`.
     fn ends_when_start_returns(&self) -> bool {
         false
     }
 }
 
-/// A job that is one future: the term's work.
+/// Creates a job from a function that returns one future, which is the term's work.
 ///
-/// It ends soon after [`Leadership::cancelled`], or is aborted when the grace is over. When it ends
-/// earlier, the term ends with it: after `Ok` with [`StopReason::Finished`], after an error with
-/// [`StopReason::Failed`]. Either way this instance campaigns again after a poll interval, so that
-/// another can lead first. Use [`start_stop`] or implement [`Job`] for a job whose `start` returns
-/// while its work goes on.
+/// The future should end soon after [`Leadership::cancelled`]; it is aborted when the grace has
+/// ended. When it ends earlier, the term ends with it: after `Ok` with [`StopReason::Finished`],
+/// after an error with [`StopReason::Failed`]. Either way this instance campaigns again after a
+/// poll interval, so that another can lead first. Use [`start_stop`] or implement [`Job`] for a job
+/// whose `start` returns while its work continues.
 ///
 /// ```
 /// use leasehold_core::election::{job_fn, Leadership};
@@ -94,7 +95,8 @@ where
     FnJob { start, stop: |_| std::future::ready(()), ends_when_start_returns: true }
 }
 
-/// A job of two closures. The term goes on when `start` returns, until `stop` is called.
+/// Creates a job from two closures. When `start` returns, the term continues until `stop` is
+/// called.
 ///
 /// ```
 /// use leasehold_core::election::{start_stop, Leadership, StopReason};

@@ -1,4 +1,4 @@
-//! A term's job at work: its `start` and its `stop`, each in a task of its own.
+//! A term's job runs as two tasks: one for its `start` and one for its `stop`.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -14,29 +14,29 @@ use tracing::{Instrument, Span, info_span};
 use super::{Job, Leadership, StopReason};
 use crate::telemetry::GaugeGuard;
 
-/// What became of a term's tasks.
+/// The tasks of a term have one of these outcomes.
 pub(super) enum JobOutcome {
-    /// `start` failed or panicked; the term is to end.
+    /// `start` failed or panicked, so the term has to end.
     StartFailed(String),
-    /// `start` returned, and that finishes the term's work.
+    /// `start` returned, and the term's work is finished.
     Finished,
-    /// `start` and `stop` have both come to their end.
+    /// `start` and `stop` have both ended.
     Ended,
 }
 
-/// The tasks of one term.
+/// This value has the tasks of one term.
 pub(super) struct JobTasks {
     /// The job runs in the application's runtime; the election runs elsewhere.
     runtime: Handle,
     job: Arc<dyn Job>,
     pub(super) leadership: Leadership,
-    /// The error of `start` is put into words there, because that is the job's code too.
+    /// The task also formats the error of `start`, because that runs the job's code too.
     start: Option<JoinHandle<Result<(), String>>>,
     stop: Option<JoinHandle<()>>,
     start_abort: AbortHandle,
     ends_when_start_returns: bool,
     stopping: bool,
-    /// Cancelled when `start` has been called, or never will be.
+    /// This token is cancelled once `start` has been called or never will be.
     start_called: CancellationToken,
     stop_abort: CancellationToken,
     span: Span,
@@ -44,7 +44,7 @@ pub(super) struct JobTasks {
 }
 
 impl JobTasks {
-    /// Calls `start`.
+    /// Spawns the task that calls `start`.
     pub(super) fn start(
         runtime: Handle,
         job: Arc<dyn Job>,
@@ -60,7 +60,7 @@ impl JobTasks {
             let called = start_called.clone().drop_guard();
             async move {
                 let mut work = job.start(leadership);
-                // `stop` waits for this: a task that is spawned later may well run earlier.
+                // `stop` waits for this, because a task that is spawned later may run earlier.
                 let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
                 drop(called);
                 let done = match first {
@@ -100,7 +100,7 @@ impl JobTasks {
                 () = aborted.cancelled() => {}
             }
             tokio::select! {
-                // In this order, so that it is called even if there is no time for it.
+                // The order matters: `stop` is called even if there is no time for it.
                 biased;
                 () = job.stop(&reason) => {}
                 () = aborted.cancelled() => {}
@@ -119,10 +119,10 @@ impl JobTasks {
         self.stop_abort.cancel();
     }
 
-    /// Returns when something has become of the tasks; then it may be called again.
+    /// Waits for the next outcome of the tasks; it can be called again after each.
     ///
     /// # Cancel safety
-    /// Safe: a task that ended is seen by the next call.
+    /// Dropping the future loses nothing: the next call returns the outcome.
     pub(super) async fn next(&mut self) -> JobOutcome {
         loop {
             tokio::select! {
@@ -145,7 +145,8 @@ impl JobTasks {
                         tracing::error!(lock = name, error = describe(error), "stop panicked");
                     }
                 }
-                // Neither is left: the term is over, or goes on without tasks until it is stopped.
+                // No task is left: the term has ended, or continues without tasks until it is
+                // stopped.
                 () = std::future::ready(()), if self.start.is_none() && self.stop.is_none() => {
                     if self.stopping {
                         return JobOutcome::Ended;
@@ -157,7 +158,7 @@ impl JobTasks {
     }
 }
 
-/// The end of a task, once; pending when there is none.
+/// Waits for the end of a task and clears it; it stays pending when there is no task.
 fn finished<T: Send + 'static>(
     task: &mut Option<JoinHandle<T>>,
 ) -> BoxFuture<'_, Result<T, JoinError>> {
@@ -170,7 +171,7 @@ fn finished<T: Send + 'static>(
     .boxed()
 }
 
-/// A panic in words.
+/// Describes a panic.
 fn describe(error: JoinError) -> String {
     match error.try_into_panic() {
         Ok(panic) => {

@@ -1,4 +1,4 @@
-//! What a leader's job is given.
+//! A leader's job gets a leadership, which says whether it still leads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::command::Command;
 use crate::lease::TrustDeadline;
 use crate::{FencingToken, LockName, Moment};
 
-/// One term's lead, handed to the job; clones are of the same term.
+/// A leadership is the lead for one term, passed to the job; clones are of the same term.
 #[derive(Clone)]
 pub struct Leadership {
     pub(super) name: LockName,
@@ -22,65 +22,65 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// The name that is led.
+    /// Returns the name of the election.
     #[must_use]
     pub fn name(&self) -> &LockName {
         &self.name
     }
 
-    /// The number of the term, larger than that of every term before it.
+    /// Returns the fencing token of the term, which is larger than that of every earlier term.
     #[must_use]
     pub fn token(&self) -> FencingToken {
         self.token
     }
 
-    /// Whether the lease may be trusted now, by the clock at this call.
+    /// Returns whether the lease may be trusted at the moment of this call.
     ///
-    /// It stays true while the job is being stopped, as long as the lease lasts.
+    /// It is still true while the job is being stopped, for as long as the lease lasts.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.trust.is_held()
     }
 
-    /// For how long the lease may be trusted if no heartbeat succeeds any more.
+    /// Returns how long the lease may be trusted if no further heartbeat succeeds.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.trust.remaining()
     }
 
-    /// Until when the lease may be trusted, on the client's [`Clock`](crate::Clock); the clock's
-    /// origin once it is over.
+    /// Returns the moment until which the lease may be trusted, on the client's
+    /// [`Clock`](crate::Clock). It is the clock's origin once the lease has ended.
     #[must_use]
     pub fn deadline(&self) -> Moment {
         self.trust.deadline()
     }
 
-    /// Returns the deadline as soon as it is another than `seen`, for whoever enforces it
-    /// elsewhere.
+    /// Waits until the deadline differs from `seen`, and returns it: for code that enforces the
+    /// deadline elsewhere.
     ///
     /// # Cancel safety
-    /// Safe.
+    /// Dropping the future has no effect.
     pub async fn deadline_changed(&self, seen: Moment) -> Moment {
         self.trust.deadline_changed(seen).await
     }
 
-    /// Cancelled when the term is to end: the work should come to its end then.
+    /// Returns a token that is cancelled when the term has to end; the work should stop then.
     #[must_use]
     pub fn cancellation(&self) -> CancellationToken {
         self.cancellation.clone()
     }
 
-    /// Returns when the term is to end.
+    /// Waits until the term has to end.
     ///
     /// # Cancel safety
-    /// Safe.
+    /// Dropping the future has no effect.
     pub fn cancelled(&self) -> WaitForCancellationFutureOwned {
         self.cancellation.clone().cancelled_owned()
     }
 
-    /// Asks to give up the lead; `stop` follows, and this instance stays a candidate.
+    /// Requests that this instance gives up the lead; `stop` follows, and it stays a candidate.
     pub fn resign(&self) {
-        // Fails only when the election has ended, and with it this term.
+        // This fails only if the election, and so this term, has ended.
         let _ = self.commands.send(Command::Resign(self.token));
     }
 }

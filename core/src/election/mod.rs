@@ -1,4 +1,4 @@
-//! Elections: a job that runs on one instance at a time, and on another when that one dies.
+//! An election runs a job on one instance at a time, and on another when that one dies.
 
 mod command;
 mod driver;
@@ -19,7 +19,7 @@ pub use stop_reason::StopReason;
 use crate::engine::Engine;
 use crate::{LockName, Result, Settings, Timing};
 
-/// An instance's part in the election of a name's leader.
+/// An election lets this instance campaign to be the leader of a name.
 ///
 /// ```
 /// use leasehold_core::{Client, MemoryStore};
@@ -49,17 +49,17 @@ impl Election {
         Self { engine, name, timing }
     }
 
-    /// This election with other settings.
+    /// Returns this election with other settings.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), when they contradict each other or the
-    /// store.
+    /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the settings contradict
+    /// each other or the store.
     pub fn settings(self, settings: &Settings) -> Result<Self> {
         let timing = settings.resolve(&self.engine.store.inner().capabilities())?;
         Ok(Self { timing, ..self })
     }
 
-    /// The name.
+    /// Returns the name of the election.
     #[must_use]
     pub fn name(&self) -> &LockName {
         &self.name
@@ -67,9 +67,9 @@ impl Election {
 
     /// Campaigns, and runs the job whenever this instance leads, in the background.
     ///
-    /// The job runs in the runtime of the caller. The election itself, with its heartbeats, runs on
-    /// Leasehold's own thread. When the caller's runtime is shut down, the
-    /// job goes with it, its `stop` included, and the election leaves: its lease runs out.
+    /// The job runs in the caller's runtime. The election itself, with its heartbeats, runs on
+    /// Leasehold's own thread. When the caller's runtime is shut down, the job ends with it,
+    /// including its `stop`, and the election ends: its lease expires.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
@@ -81,8 +81,8 @@ impl Election {
     /// Campaigns, and runs the job whenever this instance leads, until the future is dropped.
     ///
     /// # Cancel safety
-    /// Dropping the future shuts the election down in the background, in order: the job is
-    /// stopped, and the lease released.
+    /// Dropping the future shuts the election down cleanly in the background: the job is stopped,
+    /// and the lease released.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.

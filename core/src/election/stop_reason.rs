@@ -1,32 +1,33 @@
-//! Why a term ended.
+//! A stop reason says why a term ended.
 
 use std::fmt;
 
 use crate::Reason;
 use crate::lease::LossReason;
 
-/// Why a term ended.
+/// A term ends for one of these reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// It was asked to give up the lead, and stays a candidate.
+    /// The leader was asked to give up the lead, and stays a candidate.
     Resigned,
-    /// It leaves the election.
+    /// The instance leaves the election.
     ShutDown,
     /// An operator disabled the name.
     Disabled {
-        /// Why, as the operator wrote.
+        /// The operator's reason.
         reason: Reason,
     },
-    /// The store says that the lease is no more; another may lead already.
+    /// The store no longer has the lease; another instance may lead already.
     Lost,
-    /// Heartbeats failed for too long to go on.
+    /// Heartbeats failed for too long.
     HeartbeatsFailed,
-    /// The work finished by itself; see [`Job::ends_when_start_returns`](super::Job::ends_when_start_returns).
+    /// The work finished; see
+    /// [`Job::ends_when_start_returns`](super::Job::ends_when_start_returns).
     Finished,
     /// `start` failed or panicked.
     Failed {
-        /// With this.
+        /// The error or the panic of `start`.
         error: String,
     },
 }

@@ -1,9 +1,11 @@
-//! Makes this instance known in the store while it campaigns, by one record, at the heartbeat's pace.
+//! The announcer keeps one record of this instance in the store while it campaigns, and renews it
+//! at every heartbeat interval.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tracing::debug;
 
@@ -12,8 +14,8 @@ use crate::{ErrorKind, Holder, LockName, Moment, Presence, Timing};
 
 /// Announces the names that the elections of a client campaign for.
 ///
-/// It runs while there are any, in the client's [background](BackgroundRuntime). What fails is
-/// tried again after a heartbeat interval: no election depends on it.
+/// It runs while there are campaigns, in the client's [background](BackgroundRuntime). A failed
+/// call is retried after a heartbeat interval: no election depends on it.
 #[derive(Debug)]
 pub(crate) struct PresenceAnnouncer {
     store: BoundedStore,
@@ -24,20 +26,20 @@ pub(crate) struct PresenceAnnouncer {
     limit: Duration,
     state: Mutex<Announced>,
     changed: Notify,
-    /// The task has ended.
+    /// This is notified when the task has ended.
     stopped: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Announced {
-    /// How often each is campaigned for.
+    /// The number of campaigns for each name.
     campaigns: BTreeMap<LockName, usize>,
     running: bool,
-    /// The store cannot.
+    /// The store does not support instance records.
     unsupported: bool,
 }
 
-/// An election that campaigns, until it is dropped.
+/// A candidacy is the campaign of one election; it ends when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Candidacy {
     announcer: Arc<PresenceAnnouncer>,
@@ -64,14 +66,14 @@ impl PresenceAnnouncer {
         }
     }
 
-    /// Called within a runtime.
+    /// Adds a campaign for the name. This must be called within a runtime.
     pub(crate) fn register_candidate(self: &Arc<Self>, name: LockName) -> Candidacy {
         let mut state = self.state();
         *state.campaigns.entry(name.clone()).or_default() += 1;
         let begin = !state.unsupported && !std::mem::replace(&mut state.running, true);
         drop(state);
         if begin {
-            // With the state unlocked: where there is no runtime, the task is dropped right here.
+            // The state is unlocked here: without a runtime, the task is dropped at once.
             let task = AnnounceTask { announcer: self.clone(), stopped: false };
             self.background.runtime().spawn(announce(task));
         }
@@ -80,10 +82,10 @@ impl PresenceAnnouncer {
     }
 
     fn state(&self) -> MutexGuard<'_, Announced> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
-    /// Returns once the withdrawal was sent to the store or has failed. While any campaign is open,
+    /// Waits until the withdrawal was sent to the store or has failed. While any campaign is open,
     /// it returns at once.
     async fn until_idle(&self) {
         loop {
@@ -99,7 +101,7 @@ impl PresenceAnnouncer {
         }
     }
 
-    /// Returns what is to be announced, or `None` without a campaign.
+    /// Returns the presence to announce, or `None` without a campaign.
     fn presence(&self) -> Option<Presence> {
         let state = self.state();
         let campaigns: Vec<_> = state.campaigns.keys().take(Presence::LISTED).cloned().collect();
@@ -110,16 +112,15 @@ impl PresenceAnnouncer {
 }
 
 impl Candidacy {
-    /// Leaves, and waits until the store has been told, or could not be, if this was the last of
-    /// the client's: a process that exits right after leaves no trace. It waits until `by` at the
-    /// latest.
+    /// Ends the campaign. If it was the client's last one, this waits, until `by` at the latest,
+    /// for the withdrawal to be sent or to fail: a process that exits right after leaves no record.
     pub(crate) async fn withdraw_by(self, by: Moment) {
         let announcer = self.announcer.clone();
         drop(self);
         tokio::select! {
             biased;
             () = announcer.until_idle() => {}
-            // The store hangs, or the runtime of the task is not driven.
+            // The store hangs, or the task's runtime does not run.
             () = announcer.store.clock().sleep_until(by) => {}
         }
     }
@@ -139,7 +140,7 @@ impl Drop for Candidacy {
     }
 }
 
-/// The announcer as its task sees it: it counts as stopped however that task ends.
+/// The task has the announcer through this value, which marks it as stopped however the task ends.
 struct AnnounceTask {
     announcer: Arc<PresenceAnnouncer>,
     stopped: bool,
@@ -178,7 +179,7 @@ async fn announce(mut task: AnnounceTask) {
             None => store.withdraw(announcer.holder.instance, *limit).await,
         };
         if let Err(error) = outcome {
-            debug!(%error, "this instance could not be made known");
+            debug!(%error, "cannot announce this instance");
             announcer.state().unsupported |= error.kind() == ErrorKind::Unsupported;
         }
         if (presence.is_none() || announcer.state().unsupported) && task.stop_if_idle() {

@@ -1,20 +1,21 @@
-//! The runtime of the engine's own tasks, on a thread that the application's work cannot block.
+//! The engine's own tasks run on a thread that the application's work cannot block.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::{io, thread};
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::warn;
 
-/// The runtime of heartbeats, watches, elections and announcements.
+/// Heartbeats, watches, elections and announcements run in this runtime.
 ///
-/// It has a thread of its own, so that leases are renewed even while every thread of the
-/// application computes or blocks. All clients of the process share it. The thread starts with the
-/// first task and lasts as long as the process, which it does not keep alive: a connection that was
-/// opened there, and returned to a pool of the application, must outlive the client.
+/// It has its own thread, so that leases are renewed even while every thread of the application
+/// computes or blocks. All clients of the process share it. The thread starts with the first task
+/// and lasts as long as the process, which it does not keep alive: a connection that was opened
+/// there, and returned to a pool of the application, must outlive the client.
 ///
-/// Under a clock whose timers depend on the caller's runtime, as in tests, and where no thread can
-/// be started, tasks run in the runtime of the caller.
+/// Tasks run in the caller's runtime instead if the clock's timers depend on that runtime, as in
+/// tests, or if the thread cannot be started.
 #[derive(Debug)]
 pub(crate) struct BackgroundRuntime {
     on_own_thread: bool,
@@ -42,8 +43,8 @@ fn on_dedicated_thread() -> Option<Handle> {
             .inspect_err(|error| {
                 warn!(
                     %error,
-                    "cannot start a thread for heartbeats; they run in the application's \
-                     runtime and depend on its threads"
+                    "cannot start the heartbeat thread; heartbeats run in the application's \
+                     runtime and stop while its threads are blocked"
                 );
             })
             .ok()
@@ -54,12 +55,11 @@ fn on_dedicated_thread() -> Option<Handle> {
 fn start() -> io::Result<Handle> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
-    // The runtime is not moved into the thread directly: if that cannot be started, its closure is
-    // dropped, and a runtime must not be dropped within another.
+    // The runtime is not moved into the thread directly: if the thread cannot be started, its
+    // closure is dropped, and a runtime must not be dropped within another.
     let kept = Arc::new(Mutex::new(Some(runtime)));
     let given = kept.clone();
-    let take =
-        |kept: &Mutex<Option<Runtime>>| kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let take = |kept: &Mutex<Option<Runtime>>| kept.lock().take();
     let run = move || {
         if let Some(runtime) = take(&given) {
             runtime.block_on(std::future::pending::<()>());

@@ -1,4 +1,5 @@
-//! Puts a time limit on every call to the store, and says in errors which store and lock failed.
+//! This wrapper puts a time limit on every call to the store, and adds the store and lock to
+//! errors.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::{
     Moment, Presence, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
-/// What the store said, and when it was asked: trust is counted from then.
+/// A timed reply is the store's reply and the moment of the request, from which trust is counted.
 #[derive(Clone, Debug)]
 pub(crate) struct TimedReply<T> {
     pub(crate) sent: Moment,
@@ -41,7 +42,7 @@ impl BoundedStore {
         Self { inner: store, label, clock, meters: Arc::new(ClientMetrics::new()), outages }
     }
 
-    /// Returns the label of the store in messages.
+    /// Returns the store's label for messages.
     pub(crate) fn label(&self) -> &Arc<str> {
         &self.label
     }
@@ -88,7 +89,8 @@ impl BoundedStore {
                 Ok(outcomes)
             } else {
                 let (got, asked) = (outcomes.len(), leases.len());
-                Err(Error::new(ErrorKind::Corrupt, format!("{got} answers to {asked} renewals"))
+                let message = format!("the store returned {got} answers for {asked} renewals");
+                Err(Error::new(ErrorKind::Corrupt, message)
                     .during("renew")
                     .on_store(self.inner.label()))
             }
@@ -160,7 +162,8 @@ impl BoundedStore {
         self.with_limit("enable", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
     }
 
-    /// Asks, but no longer than `limit`. `late` is what no answer in time means.
+    /// Makes a call that takes at most `limit`. `late` is the error kind if there is no reply in
+    /// time.
     async fn with_limit<T>(
         &self,
         operation: &'static str,
@@ -177,7 +180,7 @@ impl BoundedStore {
                     Err(Error::new(late, "the store panicked"))
                 }),
                 () = self.clock.sleep_until(sent + limit) => {
-                    Err(Error::new(late, format!("no answer within {limit:?}")))
+                    Err(Error::new(late, format!("no reply within {limit:?}")))
                 }
             }
         };
@@ -192,7 +195,7 @@ impl BoundedStore {
         TimedReply { sent, outcome }
     }
 
-    /// The call's answer, with its span and its metrics; nothing is traced of a call that is dropped.
+    /// Returns the call's reply, and records its span and metrics; a dropped call records nothing.
     pub(crate) async fn traced<T>(
         &self,
         operation: &'static str,

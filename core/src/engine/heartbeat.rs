@@ -1,15 +1,16 @@
-//! One heartbeat for all leases of a client: due renewals go out together, in batches.
+//! One heartbeat renews all leases of a client: due renewals are sent together, in batches.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,17 +18,17 @@ use super::{BackgroundRuntime, BoundedStore, TimedReply};
 use crate::lease::RenewalWindow;
 use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
 
-/// Collects renewals and sends them together.
+/// A heartbeat collects renewals and sends them together.
 ///
-/// Each renewal says from when and until when it may be sent. When the first one is due, all are sent
-/// that may be: new leases join the next batch, and leases that were renewed together stay together,
-/// so ten thousand leases cost as many calls per interval as they fill batches. The task runs while
-/// there is a client, in its [background](BackgroundRuntime).
+/// Each renewal has a window in which it may be sent. When the first one is due, all whose window
+/// is open are sent: new leases join the next batch, and leases that were renewed together stay
+/// together, so ten thousand leases take only as many calls per interval as they fill batches. The
+/// task runs while there is a client, in its [background](BackgroundRuntime).
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     store: BoundedStore,
     background: Arc<BackgroundRuntime>,
-    /// One per runtime: a task in another may not be driven.
+    /// There is one queue per runtime, because another runtime may not run.
     queues: Mutex<HashMap<runtime::Id, mpsc::UnboundedSender<QueuedRenewal>>>,
 }
 
@@ -39,9 +40,9 @@ struct QueuedRenewal {
     answer: oneshot::Sender<TimedReply<RenewOutcome>>,
 }
 
-/// A requested renewal; awaiting it returns its answer.
+/// A pending renewal is one that was requested; awaiting it returns its reply.
 ///
-/// Dropping it cancels the renewal if that was not sent yet, and otherwise ignores the answer.
+/// Dropping it cancels the renewal if it was not sent yet, and otherwise ignores the reply.
 #[derive(Debug)]
 pub(crate) struct PendingRenewal {
     due: Moment,
@@ -65,9 +66,12 @@ impl Future for PendingRenewal {
         Pin::new(&mut self.reply).poll(context).map(|answer| {
             answer.unwrap_or_else(|_| TimedReply {
                 sent: self.due,
-                outcome: Err(Error::new(ErrorKind::OutcomeUnknown, "the heartbeat was cut off")
-                    .during("renew")
-                    .on_store(&self.store)),
+                outcome: Err(Error::new(
+                    ErrorKind::OutcomeUnknown,
+                    "the heartbeat task ended before the reply",
+                )
+                .during("renew")
+                .on_store(&self.store)),
             })
         })
     }
@@ -88,9 +92,9 @@ impl Heartbeat {
 
     fn enqueue(&self, renewal: QueuedRenewal) {
         let runtime = self.background.runtime();
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = self.queues.lock();
         let renewal = match queues.get(&runtime.id()) {
-            // Fails when the runtime that the task ran in is gone.
+            // This fails if the task's runtime was shut down.
             Some(open) => match open.send(renewal) {
                 Ok(()) => return,
                 Err(mpsc::error::SendError(renewal)) => renewal,
@@ -99,14 +103,14 @@ impl Heartbeat {
         };
         let (open, renewals) = mpsc::unbounded_channel();
         runtime.spawn(run(self.store.clone(), renewals));
-        // The task has just begun and holds the other end.
+        // The task has just been spawned and has the receiver.
         let _ = open.send(renewal);
         queues.retain(|_, queue| !queue.is_closed());
         queues.insert(runtime.id(), open);
     }
 }
 
-/// Runs until the client is gone.
+/// Sends renewals until the client is dropped.
 async fn run(store: BoundedStore, mut renewals: mpsc::UnboundedReceiver<QueuedRenewal>) {
     let mut waiting = RenewalQueue::default();
     let mut under_way: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
@@ -131,7 +135,7 @@ async fn run(store: BoundedStore, mut renewals: mpsc::UnboundedReceiver<QueuedRe
     }
 }
 
-/// Renewals that were not sent yet, by when they are due.
+/// The queue has the renewals that were not sent yet, in the order in which they are due.
 #[derive(Debug, Default)]
 struct RenewalQueue {
     by_due: BTreeMap<(Moment, u64), QueuedRenewal>,
@@ -148,7 +152,7 @@ impl RenewalQueue {
         self.by_due.keys().next().map(|(due, _)| *due)
     }
 
-    /// Takes everything that may go out now, in batches of at most `most`.
+    /// Takes every renewal that may be sent now, in batches of at most `most`.
     fn take_due(&mut self, now: Moment, most: usize) -> Vec<Vec<QueuedRenewal>> {
         self.by_due.retain(|_, renewal| !renewal.answer.is_closed());
         let may_go = self.by_due.extract_if(.., |_, renewal| renewal.window.earliest <= now);
@@ -170,18 +174,18 @@ impl RenewalQueue {
     }
 }
 
-/// Sends one batch and hands out its answers. On error, every renewal in it gets that error.
+/// Sends one batch and delivers its replies. On error, every renewal in it gets that error.
 async fn send_and_reply(store: BoundedStore, batch: Vec<QueuedRenewal>) {
     let now = store.clock().now();
-    // After a pause of the machine it is sent late, and has as long as any other.
+    // A batch that is sent late, after a pause of the machine, has the usual time.
     let retry_after = |window: RenewalWindow| window.retry_at.saturating_since(window.latest);
     let retry_at = batch
         .iter()
         .map(|it| it.window.latest.max(now) + retry_after(it.window))
         .min()
         .unwrap_or(now);
-    // Each renewal waits for as long as an answer is of use, and the call lasts as long as any of
-    // them: a retry is sent beside the call and does not end it.
+    // Each renewal waits for as long as a reply is useful, and the call lasts as long as any of
+    // them waits: a retry is sent beside the call and does not end it.
     let until = batch.iter().map(|renewal| renewal.window.useful_until).max().unwrap_or(now);
     let (leases, mut answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|renewal| (renewal.options, renewal.answer)).unzip();
@@ -209,8 +213,9 @@ async fn send_and_reply(store: BoundedStore, batch: Vec<QueuedRenewal>) {
     }
 }
 
-/// Asks the store until it answers, or until no caller waits for the answer: calls that hang must
-/// not pile up. No answer by `retry_at` counts as a failure of the store, though a later one is used.
+/// Calls the store until it replies, or until no caller waits for the reply: calls that hang must
+/// not pile up. No reply by `retry_at` counts as a failure of the store, though a later reply is
+/// used.
 async fn send_batch(
     store: &BoundedStore,
     leases: &[RenewOptions],
@@ -232,7 +237,7 @@ async fn send_batch(
             biased;
             answer = &mut call => return Some(answer),
             () = &mut all_callers_gone => {
-                // Without an answer in time it has failed; a lease that was released meant no harm.
+                // Without a reply in time the call has failed, unless its leases were released.
                 if let Some(error) = late {
                     store.metrics().record_renewals(leases.len(), &Err(error));
                 }
@@ -247,14 +252,14 @@ async fn send_batch(
     }
 }
 
-/// The error of a renewal that has had no answer for that long.
+/// Returns the error of a renewal that has had no reply for that long.
 fn no_reply(store: &str, waited: Duration) -> Error {
-    Error::new(ErrorKind::OutcomeUnknown, format!("no answer within {waited:?}"))
+    Error::new(ErrorKind::OutcomeUnknown, format!("no reply within {waited:?}"))
         .during("renew")
         .on_store(store)
 }
 
-/// Turns an unknown outcome into an error: a failed heartbeat of that lease alone.
+/// Turns an unknown outcome into an error, which is a failed heartbeat of that lease alone.
 fn unknown_as_error(
     outcome: RenewOutcome,
     lease: &RenewOptions,

@@ -1,17 +1,18 @@
-//! One watch for all waiters of a client: hints from the store, dispatched by name.
+//! One watch serves all waiters of a client: the store's hints are dispatched by name.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use super::{BackgroundRuntime, BoundedStore, SeededRandom};
 use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
 
-/// Dispatches the store's hints to the waiters for each name.
+/// The dispatcher passes the store's hints to the waiters of each name.
 ///
 /// The watch runs while there are waiters, in the client's [background](BackgroundRuntime).
 #[derive(Debug)]
@@ -19,21 +20,21 @@ pub(crate) struct HintDispatcher {
     store: BoundedStore,
     background: Arc<BackgroundRuntime>,
     random: Arc<SeededRandom>,
-    /// This is false if there is to be no watch, so that waiters poll.
+    /// This is false if the client does not watch the store, so waiters poll.
     enabled: bool,
     state: Mutex<State>,
-    /// There are no waiters any longer.
+    /// This is notified when the last waiter has gone.
     idle: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Ordered, so that a replayed history wakes waiters in the same order.
+    /// The map is ordered so that a replayed history wakes waiters in the same order.
     waiters: BTreeMap<LockName, Vec<Arc<Notify>>>,
     watching: bool,
 }
 
-/// Wakes when its name may have changed. Several hints may wake it once.
+/// A subscription wakes its waiter when the name may have changed. Several hints may wake it once.
 #[derive(Debug)]
 pub(crate) struct Subscription {
     dispatcher: Arc<HintDispatcher>,
@@ -42,11 +43,11 @@ pub(crate) struct Subscription {
 }
 
 impl HintDispatcher {
-    /// The pause after a watch that broke, doubled each time up to the second.
+    /// The first and the longest pause after a watch that failed; the pause doubles each time.
     const RECONNECT_BACKOFF: (Duration, Duration) =
         (Duration::from_millis(50), Duration::from_secs(5));
 
-    /// How long a watch may take to open.
+    /// A watch may take this long to open.
     const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(
@@ -59,7 +60,7 @@ impl HintDispatcher {
         Self { store, background, random, enabled, state, idle }
     }
 
-    /// Called within a runtime.
+    /// Subscribes to a name. This must be called within a runtime.
     pub(crate) fn subscribe(self: &Arc<Self>, name: LockName) -> Subscription {
         let woken = Arc::new(Notify::new());
         let mut state = self.state();
@@ -70,25 +71,25 @@ impl HintDispatcher {
         subscription
     }
 
-    /// Begins the watch if there is none, and returns whether it did.
+    /// Starts the watch if there is none, and returns whether it did.
     fn ensure_watched(self: &Arc<Self>, delay: Duration) -> bool {
         let begin = self.enabled && !std::mem::replace(&mut self.state().watching, true);
         if begin {
-            // With the state unlocked: where there is no runtime, the task is dropped right here.
+            // The state is unlocked here: without a runtime, the task is dropped at once.
             let watching = WatchTask { dispatcher: self.clone(), stopped: false };
             self.background.runtime().spawn(run_watch(watching, delay));
         }
         begin
     }
 
-    /// Adds to the pause up to half of it, at random, so that clients do not all reconnect at once
+    /// Adds a random part of up to half the pause, so that clients do not all reconnect at once
     /// after an outage.
     fn jittered(&self, pause: Duration) -> Duration {
         pause + self.random.up_to(pause / 2)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn dispatch(&self, hint: &Hint) {
@@ -105,18 +106,18 @@ impl HintDispatcher {
 }
 
 impl Subscription {
-    /// Returns when the name may have changed since the last return.
+    /// Waits until the name may have changed since the last return.
     ///
     /// Dropping the future loses nothing.
     pub(crate) async fn changed(&self) {
         loop {
             self.woken.notified().await;
-            // The watch may have gone with its runtime, or panicked.
+            // The watch may have ended with its runtime, or panicked.
             if !self.dispatcher.ensure_watched(HintDispatcher::RECONNECT_BACKOFF.1) {
                 return;
             }
-            // In a runtime that shuts down a new watch is dropped at once, which wakes this again:
-            // without a pause, forever, and the runtime would wait for it.
+            // In a runtime that shuts down, a new watch is dropped at once, which wakes this waiter
+            // again. Without a pause this would loop forever, and the runtime would wait for it.
             tokio::task::yield_now().await;
         }
     }
@@ -137,7 +138,8 @@ impl Drop for Subscription {
     }
 }
 
-/// The dispatcher as its one watching task sees it: it counts as unwatched however that task ends.
+/// The task has the dispatcher through this value, which marks it as unwatched however the task
+/// ends.
 struct WatchTask {
     dispatcher: Arc<HintDispatcher>,
     stopped: bool,
@@ -153,8 +155,8 @@ impl Drop for WatchTask {
 }
 
 impl WatchTask {
-    /// Returns whether to stop. It decides and records that in one step, so that no new waiter relies
-    /// on a watch that ends.
+    /// Returns whether to stop. It decides and records that in one step, so that no new waiter
+    /// relies on a watch that ends.
     fn stop_if_idle(&mut self) -> bool {
         let mut state = self.dispatcher.state();
         if state.waiters.is_empty() {
@@ -164,7 +166,7 @@ impl WatchTask {
         self.stopped
     }
 
-    /// Returns once there are no waiters.
+    /// Waits until there are no waiters.
     async fn until_idle(&mut self) {
         let dispatcher = self.dispatcher.clone();
         while !self.stop_if_idle() {
@@ -192,11 +194,11 @@ impl WatchTask {
     }
 }
 
-/// Opens a watch within a time limit: without one, every waiter polls.
+/// Opens a watch within a time limit; without a watch, every waiter polls.
 async fn open_watch(store: &BoundedStore) -> Result<HintStream> {
     const LIMIT: Duration = HintDispatcher::OPEN_TIMEOUT;
     let late = |_| {
-        Err(Error::new(ErrorKind::Unavailable, format!("no answer within {LIMIT:?}"))
+        Err(Error::new(ErrorKind::Unavailable, format!("no reply within {LIMIT:?}"))
             .during("watch")
             .on_store(store.label()))
     };
@@ -225,26 +227,24 @@ async fn run_watch(mut watching: WatchTask, delay: Duration) {
             Ok(hints) => {
                 failures = 0;
                 let from = tokio::time::Instant::now();
-                // What happened before the watch stood was not hinted at.
+                // Changes before the watch was open caused no hint.
                 dispatcher.dispatch(&Hint::Anything);
                 if watching.follow(hints).await {
                     return;
                 }
-                // A watch that ends again and again must not make every waiter ask each time.
+                // A watch that ends again and again must not make every waiter call the store each
+                // time.
                 if from.elapsed() > longest {
                     pause = shortest;
                 }
-                debug!(
-                    store = dispatcher.store.inner().label(),
-                    "the watch ended and is begun anew"
-                );
+                debug!(store = dispatcher.store.inner().label(), "the watch ended; reopening it");
             }
             Err(error) => {
                 failures += 1;
                 if failures == 1 {
-                    warn!(%error, "the store has no watch: waiters poll until there is one");
+                    warn!(%error, "cannot watch the store; waiters poll until the watch opens");
                 } else {
-                    debug!(%error, failures, "no watch on the store");
+                    debug!(%error, failures, "cannot watch the store");
                 }
             }
         }
@@ -266,7 +266,7 @@ mod tests {
         Arc::new(HintDispatcher::new(store, Arc::new(background), Arc::new(random), true))
     }
 
-    /// It once was, by a waiter that began a watch which was dropped at once, which woke the waiter.
+    /// A waiter once started a watch that was dropped at once, which woke the waiter, in a loop.
     #[test]
     fn a_waiter_does_not_block_runtime_shutdown() {
         let (done, waited) = mpsc::channel();

@@ -1,4 +1,5 @@
-//! What locks and elections of one client share: calls with a time limit, one heartbeat, one watch.
+//! The locks and elections of one client share an engine: calls with a time limit, one heartbeat
+//! and one watch.
 
 mod announcer;
 mod background;
@@ -23,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{Clock, Holder, LeaseId, LockStore, Moment, Timing};
 
-/// The shared parts of one client.
+/// The engine has the shared parts of one client.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) store: BoundedStore,
@@ -33,11 +34,11 @@ pub(crate) struct Engine {
     pub(crate) hint_dispatcher: Arc<HintDispatcher>,
     pub(crate) announcer: Arc<PresenceAnnouncer>,
     random: Arc<SeededRandom>,
-    /// Lease ids are random like the rest, so that a simulation can be repeated.
+    /// If this is true, lease ids come from the seed too, so that a simulation can be repeated.
     deterministic: bool,
 }
 
-/// The parts that make up an engine, besides its store.
+/// These options have the parts of an engine other than its store.
 #[derive(Debug)]
 pub(crate) struct EngineOptions {
     pub(crate) clock: Arc<dyn Clock>,
@@ -74,12 +75,12 @@ impl Engine {
         self.store.clock().now()
     }
 
-    /// A random part of `spread`, to keep instances from acting at the same moment.
+    /// Returns a random part of `spread`, so that instances do not act at the same moment.
     pub(crate) fn jitter(&self, spread: Duration) -> Duration {
         self.random.up_to(spread)
     }
 
-    /// The id of a new attempt.
+    /// Returns the id of a new attempt.
     pub(crate) fn lease_id(&self) -> LeaseId {
         if self.deterministic {
             LeaseId::from_uuid(Uuid::from_u128(self.random.number()))

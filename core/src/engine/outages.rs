@@ -1,9 +1,10 @@
-//! Keeps the log short while a store fails: one line when an outage begins, and one when it is
-//! over.
+//! The log stays short while a store fails: it gets one line when an outage begins and one when it
+//! ends.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tracing::{debug, info, warn};
 
 use crate::{Error, ErrorKind, Moment};
@@ -23,11 +24,11 @@ struct Outage {
     failures: u64,
 }
 
-/// What is reported as one outage. A right that is missing for one operation must not keep a store
-/// that goes away out of the log.
+/// Failures of one class are reported as one outage. A missing privilege for one operation must not
+/// keep an unavailable store out of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FailureClass {
-    /// The store does not answer, to whatever it is asked.
+    /// The store does not respond to any operation.
     NoAnswer,
     /// One operation fails in one way.
     Kind(Option<&'static str>, ErrorKind),
@@ -44,15 +45,15 @@ impl FailureClass {
 }
 
 impl Outages {
-    /// An outage is over at the first answer after this long without a failure. Otherwise a store
-    /// that answers some calls and fails others would be logged at each of them.
+    /// An outage ends at the first reply after this long without a failure. Otherwise a store that
+    /// answers some calls and fails others would be logged at each of them.
     const QUIET_PERIOD: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(store: Arc<str>) -> Self {
         Self { store, current: Mutex::default() }
     }
 
-    /// A call failed.
+    /// Records that a call failed.
     pub(crate) fn record_failure(&self, error: &Error, now: Moment) {
         if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported) {
             // The store itself works.
@@ -71,17 +72,20 @@ impl Outages {
         }
         drop(current);
         if first {
-            warn!(%error, "the store fails; further failures of this kind are logged at debug");
+            warn!(
+                %error,
+                "store calls are failing; further failures of this kind are logged at debug level"
+            );
         } else {
-            debug!(%error, "the store fails");
+            debug!(%error, "store call failed");
         }
     }
 
-    /// A call of that operation was answered.
+    /// Records that a call of that operation succeeded.
     pub(crate) fn record_success(&self, operation: &'static str, now: Moment) {
         let concerns = |failure| match failure {
             FailureClass::NoAnswer => true,
-            // It is not over because others succeed.
+            // Other operations that succeed do not end it.
             FailureClass::Kind(failed, _) => failed == Some(operation),
         };
         let is_over = |outage: &mut Outage| {
@@ -92,17 +96,17 @@ impl Outages {
             let (store, lasted) = (&*self.store, last.saturating_since(since));
             match failure {
                 FailureClass::NoAnswer => {
-                    info!(store, failures, ?lasted, "the store answers again");
+                    info!(store, failures, ?lasted, "the store responds again");
                 }
                 FailureClass::Kind(operation, kind) => {
-                    info!(store, operation, ?kind, failures, ?lasted, "the failures have ended");
+                    info!(store, operation, ?kind, failures, ?lasted, "store calls succeed again");
                 }
             }
         }
     }
 
     fn current(&self) -> MutexGuard<'_, Vec<Outage>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock()
     }
 }
 

@@ -1,9 +1,10 @@
-//! The random numbers of one client.
+//! A client draws all its random numbers from one seeded source.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The source of a client's random numbers.
+use parking_lot::{Mutex, MutexGuard};
+
+/// This source yields a client's random numbers.
 #[derive(Debug)]
 pub(crate) struct SeededRandom(Mutex<fastrand::Rng>);
 
@@ -21,6 +22,6 @@ impl SeededRandom {
     }
 
     fn rng(&self) -> MutexGuard<'_, fastrand::Rng> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -1,4 +1,4 @@
-//! An acquire attempt, which releases what it may have been granted when it is dropped.
+//! An acquire attempt releases the lease that it may have been granted when it is dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::{
     Timing,
 };
 
-/// One acquisition attempt and the lease that may have come of it.
+/// An attempt is one acquisition and the lease that it may have been granted.
 ///
-/// From the first request until the lease is known not to be ours, dropping the attempt releases
-/// it. So an acquire that is cancelled half-way, and a guard that is dropped, leave no lock held
-/// for the rest of its ttl.
+/// From the first request until the store refuses the lease, dropping the attempt releases it. So a
+/// cancelled acquire and a dropped guard leave no lock held for the rest of its ttl.
 #[derive(Debug)]
 pub(crate) struct AcquireAttempt {
     engine: Arc<Engine>,
-    /// The lease is asked for in this runtime.
+    /// Acquire requests are sent in this runtime.
     caller: Handle,
-    /// A dropped attempt releases the lease in this runtime, since the caller's threads may be busy.
+    /// A dropped attempt releases the lease in this runtime, because the caller's threads may be
+    /// busy.
     background: Handle,
     name: LockName,
     lease: LeaseId,
@@ -32,7 +32,7 @@ pub(crate) struct AcquireAttempt {
 }
 
 impl AcquireAttempt {
-    /// Creates an attempt; called within a runtime.
+    /// Creates an attempt. This must be called within a runtime.
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: &Timing) -> Self {
         let (caller, background) = (Handle::current(), engine.background.runtime());
         let (lease, limit) = (engine.lease_id(), timing.call_limit());
@@ -43,11 +43,12 @@ impl AcquireAttempt {
         self.lease
     }
 
-    /// Asks the store for the lease, or again for the same one.
+    /// Requests the lease, or retries the request under the same id.
     ///
     /// # Cancel safety
-    /// The request runs to its end on its own, then what it was granted is released. If it were cut
-    /// off instead, the release could overtake it, and the lease would stay held with no holder.
+    /// The request runs to its end in the background, and its grant is then released. If it were
+    /// cut off instead, the release could overtake it, and the lease would stay held without a
+    /// holder.
     pub(crate) async fn send(mut self, ttl: Duration) -> (Self, TimedReply<AcquireOutcome>) {
         let (send, receive) = oneshot::channel();
         let (caller, background) = (self.caller.clone(), self.background.clone());
@@ -60,19 +61,19 @@ impl AcquireAttempt {
                 AcquireOptions { lease: self.lease, holder: self.engine.holder.clone(), ttl };
             let answer = self.engine.store.acquire(&self.name, &options, self.limit).await;
             match answer.outcome {
-                // It says nothing of an earlier request, given up on, that may still arrive; nor
-                // of a lease that was granted before the name was disabled.
+                // This does not cover an earlier abandoned request that may still arrive, nor a
+                // lease that was granted before the name was disabled.
                 Ok(AcquireOutcome::Held(_) | AcquireOutcome::Disabled(_)) => {
                     self.may_be_granted = before;
                 }
                 Ok(AcquireOutcome::Granted(_)) | Err(_) => {}
             }
-            // If no caller waits any longer, the attempt comes back here and is dropped.
+            // If no caller waits any longer, the attempt is returned here and dropped.
             drop(send.send((self, answer)));
         });
         // The sender is dropped unused only if the runtime shuts down or the store panics.
         receive.await.unwrap_or_else(|_| {
-            let error = Error::new(ErrorKind::OutcomeUnknown, "the call ended without an answer")
+            let error = Error::new(ErrorKind::OutcomeUnknown, "the call ended without a reply")
                 .during("acquire")
                 .for_lock(&name)
                 .on_store(engine.store.inner().label());
@@ -83,12 +84,12 @@ impl AcquireAttempt {
         })
     }
 
-    /// Lets the lease expire: it is released neither now nor when the attempt is dropped.
+    /// Lets the lease expire: it is not released, not even when the attempt is dropped.
     pub(crate) fn never_release(&mut self) {
         self.may_be_granted = false;
     }
 
-    /// Releases the lease. After an error the release is tried once more when the attempt is dropped.
+    /// Releases the lease. After an error the release is retried once when the attempt is dropped.
     pub(crate) async fn release(&mut self, limit: Duration) -> Result<ReleaseOutcome> {
         let outcome = self.engine.store.release(&self.name, self.lease, limit).await?;
         self.may_be_granted = false;
@@ -103,10 +104,10 @@ impl Drop for AcquireAttempt {
         }
         let (engine, name) = (self.engine.clone(), self.name.clone());
         let (lease, limit) = (self.lease, self.limit);
-        // Best effort: a runtime that shuts down drops this, and the lease expires by itself.
+        // This is best effort: a runtime that shuts down drops the task, and the lease expires.
         self.background.spawn(async move {
             if let Err(error) = engine.store.release(&name, lease, limit).await {
-                debug!(%error, "a dropped lease could not be released and will run out");
+                debug!(%error, "could not release a dropped lease; it will expire");
             }
         });
     }

@@ -1,20 +1,20 @@
-//! Why a lease cannot be kept.
+//! A loss reason says why a lease was lost.
 
 use std::fmt;
 
 use crate::Reason;
 
-/// Why a lease cannot be kept.
+/// A lease is lost for one of these reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LossReason {
-    /// It was not renewed in time; by now another may hold the lock.
+    /// The lease was not renewed in time; another instance may hold the lock by now.
     Expired,
-    /// The store says that it is no more; another may hold the lock.
+    /// The store no longer has the lease; another instance may hold the lock.
     Gone,
-    /// An operator disabled the name. The lease still runs, to stop in.
+    /// An operator disabled the name. The lease lasts a little longer, as time to stop in.
     Disabled {
-        /// Why, as the operator wrote.
+        /// The operator's reason.
         reason: Reason,
     },
 }
@@ -23,7 +23,7 @@ impl fmt::Display for LossReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expired => f.write_str("the lease was not renewed in time"),
-            Self::Gone => f.write_str("the store says that the lease is no more"),
+            Self::Gone => f.write_str("the store no longer has the lease"),
             Self::Disabled { reason } => write!(f, "the lock was disabled: {reason}"),
         }
     }

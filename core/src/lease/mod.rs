@@ -1,8 +1,8 @@
-//! One lease, from the attempt to its release.
+//! This module handles one lease, from the attempt to its release.
 //!
 //! The rules are pure: the [machine](Machine), its [schedule](LeaseSchedule) and the plan of its
-//! renewals know no clock, no I/O and no randomness. Around them, `requests` sends to the store what
-//! the machine asks for, and `trust_deadline` answers whether a lease is held.
+//! renewals use no clock, no I/O and no randomness. Around them, `requests` sends the machine's
+//! requests to the store, and `trust_deadline` says whether a lease is held.
 
 mod attempt;
 mod loss_reason;

@@ -1,36 +1,37 @@
-//! Decides when the renewals of one lease are sent, and what follows from the replies. Pure.
+//! The renewal plan decides when the renewals of one lease are sent, and what follows from the
+//! replies. It is pure.
 
 use std::time::Duration;
 
 use super::{LeaseSchedule, RenewalWindow};
 use crate::Moment;
 
-/// The schedule of one lease's renewals, for a term and for a guard alike.
+/// A renewal plan schedules the renewals of one lease, for a term or a guard.
 ///
-/// A renewal without an answer stays under way while its retry goes out. Whichever is answered
-/// first counts, from the moment at which it was sent.
+/// A renewal without a reply continues while its retry is sent. The first reply counts, from the
+/// moment at which its renewal was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RenewalPlan {
     schedule: LeaseSchedule,
-    /// The latest renewal that was asked for.
+    /// The window of the latest requested renewal.
     window: RenewalWindow,
-    /// Hints are ignored until a renewal is answered: they would use up the retries.
+    /// Hints are ignored until a renewal has a reply, because they would use up the retries.
     ignore_hints: bool,
-    /// The latest renewal was asked for by a hint.
+    /// A hint caused the latest renewal.
     by_hint: bool,
-    /// The latest renewal is a retry of one that has been answered since, before the next heartbeat
+    /// The latest renewal is a retry of one that has had its reply since, before the next heartbeat
     /// is due, so its failure does not count against that heartbeat.
     uncounted: bool,
-    /// Retries go on for as long as the lease is trusted.
+    /// Renewals are retried for as long as the lease is trusted.
     retry_until_expiry: bool,
 }
 
-/// What to do after a renewal failed.
+/// After a failed renewal, the plan returns one of these decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterFailure {
     /// Send another renewal.
     Renew(RenewalWindow),
-    /// A renewal that is under way, or about to be sent, decides.
+    /// Wait: another renewal is in progress or about to be sent.
     Wait,
     /// All retries have failed.
     GiveUp,
@@ -59,7 +60,7 @@ impl RenewalPlan {
         &self.schedule
     }
 
-    /// The latest renewal that was asked for.
+    /// Returns the window of the latest requested renewal.
     pub(crate) fn window(&self) -> RenewalWindow {
         self.window
     }
@@ -73,8 +74,8 @@ impl RenewalPlan {
         }
     }
 
-    /// Returns the retry of the latest renewal, which has no answer at its `retry_at`, if a retry
-    /// is left.
+    /// Returns the retry of the latest renewal, which has no reply at its `retry_at`, if a retry is
+    /// left.
     pub(crate) fn retry(&mut self, now: Moment) -> Option<RenewalWindow> {
         if now < self.window.retry_at {
             return None;
@@ -82,8 +83,8 @@ impl RenewalPlan {
         self.schedule_retry(now)
     }
 
-    /// The store extended the lease. `under_way` says whether another renewal is unanswered.
-    /// Returns the next one, unless that was sent already.
+    /// Records that the store extended the lease. `under_way` says whether another renewal has no
+    /// reply yet. Returns the next renewal, unless it was already sent.
     pub(crate) fn record_extension(
         &mut self,
         sent: Moment,
@@ -97,13 +98,13 @@ impl RenewalPlan {
             self.uncounted = self.schedule.due() > self.window.latest;
             self.schedule.set_next_due(self.window.latest.max(self.schedule.due()));
             if was_exhausted {
-                // It waited for the end of the lease, which is further away now.
+                // The retry was set to the end of the lease, which is later now.
                 self.window.retry_at = self.schedule.due().max(now);
             }
             return None;
         }
         if self.by_hint && sent < self.window.earliest {
-            // That answer is older than the hint, whose renewal was not sent yet.
+            // The reply is older than the hint, whose renewal was not sent yet.
             self.window = self.schedule.window_now(now);
             return Some(self.window);
         }
@@ -111,7 +112,8 @@ impl RenewalPlan {
         Some(self.next_window(now))
     }
 
-    /// A renewal that was sent at `sent` failed. `under_way` says whether another is unanswered.
+    /// Records that a renewal sent at `sent` failed. `under_way` says whether another has no reply
+    /// yet.
     pub(crate) fn record_failure(
         &mut self,
         sent: Moment,
@@ -120,7 +122,7 @@ impl RenewalPlan {
     ) -> AfterFailure {
         if !self.is_exhausted() {
             if sent < self.window.earliest {
-                // Its retry was asked for already.
+                // Its retry was already requested.
                 return AfterFailure::Wait;
             }
             if let Some(window) = self.schedule_retry(now) {
@@ -130,8 +132,8 @@ impl RenewalPlan {
         if under_way { AfterFailure::Wait } else { AfterFailure::GiveUp }
     }
 
-    /// Something may have happened to the lease: returns a renewal to send now, unless an earlier
-    /// hint or a failure asked for one already.
+    /// Returns a renewal to send now because the lease may have changed, unless an earlier hint or
+    /// a failure already requested one.
     pub(crate) fn renew_now(&mut self, now: Moment) -> Option<RenewalWindow> {
         if self.ignore_hints {
             return None;
@@ -153,7 +155,7 @@ impl RenewalPlan {
             self.schedule.record_failure(now);
         }
         if self.is_exhausted() {
-            // Nothing more is sent unless a renewal that is under way is answered.
+            // Nothing more is sent unless a renewal in progress gets a reply.
             self.window.retry_at = self.schedule.step_down_at();
             return None;
         }
@@ -164,7 +166,7 @@ impl RenewalPlan {
         self.by_hint = false;
         self.uncounted = false;
         self.window = self.schedule.next_window(now);
-        // It may be overdue because an answer came late; the renewals after it keep their pace.
+        // It may be overdue because of a late reply; the renewals after it keep their pace.
         self.schedule.set_next_due(self.window.latest);
         self.window
     }
@@ -181,7 +183,7 @@ mod tests {
         Moment::from_origin(Duration::from_millis(millis))
     }
 
-    /// Renewals are due each 3 s and retried each 1.5 s.
+    /// Returns a lease whose renewals are due every 3 s and retried every 1.5 s.
     fn lease() -> LeaseSchedule {
         let timing = Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap();
         LeaseSchedule::granted(timing, at(0), TTL)
@@ -208,7 +210,7 @@ mod tests {
         assert_eq!(plan.schedule().deadline(), at(4_500 + 15_000 - 750));
     }
 
-    /// Otherwise a term would survive only shorter outages than the settings promise.
+    /// Otherwise a term would survive only outages shorter than the settings promise.
     #[test]
     fn a_retry_failing_after_a_late_success_is_not_counted() {
         let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
@@ -240,7 +242,8 @@ mod tests {
         assert_eq!(plan.record_failure(at(3_000), at(9_200), false), AfterFailure::GiveUp);
     }
 
-    /// Otherwise nothing would be sent, and no disable noticed, until the lease is nearly over.
+    /// Otherwise nothing would be sent, and no disable noticed, until shortly before the lease
+    /// expires.
     #[test]
     fn a_late_success_after_the_last_retry_resumes_heartbeats() {
         let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
@@ -289,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_are_ignored_until_a_renewal_is_answered() {
+    fn hints_are_ignored_until_a_renewal_has_a_reply() {
         let mut plan = RenewalPlan::until_expiry(lease(), at(0));
         assert!(plan.renew_now(at(500)).is_some());
         assert_eq!(plan.renew_now(at(501)), None);

@@ -1,4 +1,4 @@
-//! The renewals of one lease that were asked for and are unanswered.
+//! This type tracks the renewals of one lease that have no reply yet.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -9,11 +9,11 @@ use super::RenewalWindow;
 use crate::engine::{Engine, PendingRenewal, TimedReply};
 use crate::{RenewOptions, RenewOutcome, Timing};
 
-/// The renewals of one lease: those under way, and the next one, which was not sent yet.
+/// These are the renewals of one lease that are in progress, and the next one, not sent yet.
 ///
 /// However slow the store is, at most one renewal more than the
-/// [retries](crate::Settings::heartbeat_retries) is under way, and three at the least. Dropping
-/// this value cancels what was not sent, and ignores the answers to the rest.
+/// [retries](crate::Settings::heartbeat_retries) is in progress, or three if that is more. Dropping
+/// this value cancels the renewals that were not sent, and ignores the replies to the others.
 #[derive(Debug)]
 pub(crate) struct InFlightRenewals {
     engine: Arc<Engine>,
@@ -33,11 +33,11 @@ impl InFlightRenewals {
         }
     }
 
-    /// Asks for another renewal, which replaces one that was not sent yet.
+    /// Requests another renewal, which replaces one that was not sent yet.
     ///
-    /// If as many are under way as there may be, it replaces the second oldest of them. A slow
-    /// store answers the oldest next. The newer ones may wait on a connection that was opened for
-    /// them, and each of them has the same time for that.
+    /// If the maximum is in progress, it replaces the second oldest of them. A slow store replies
+    /// to the oldest next. The newer ones may wait on a connection that was opened for them, and
+    /// each of them has the same time for that.
     pub(crate) fn request(&mut self, window: RenewalWindow) {
         self.in_flight.retain(PendingRenewal::is_sent);
         if self.in_flight.len() >= self.max_in_flight {
@@ -46,15 +46,15 @@ impl InFlightRenewals {
         self.in_flight.push(self.engine.heartbeat.renew(self.lease.clone(), window));
     }
 
-    /// Returns whether a renewal was sent and is unanswered.
+    /// Returns whether a renewal was sent and has no reply yet.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.in_flight.iter().any(PendingRenewal::is_sent)
     }
 
-    /// Waits for the next answer; it stays pending while no renewal was asked for.
+    /// Waits for the next reply; it stays pending while no renewal was requested.
     ///
     /// # Cancel safety
-    /// Dropping the future loses no answer.
+    /// Dropping the future loses no reply.
     pub(crate) async fn next(&mut self) -> TimedReply<RenewOutcome> {
         poll_fn(|context| {
             for at in 0..self.in_flight.len() {

@@ -1,4 +1,4 @@
-//! Sends the requests of one lease's machine to the store, and waits for the replies.
+//! This module sends the requests of one lease's machine to the store and waits for the replies.
 
 use std::future::{Future, pending};
 use std::sync::Arc;
@@ -13,31 +13,31 @@ use crate::{
     AcquireOutcome, LockName, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result, Timing,
 };
 
-/// The requests of one lease that are under way.
+/// These are the requests of one lease that are in progress.
 ///
-/// Dropping this value releases what may have been granted, in the background.
+/// Dropping this value releases a lease that may have been granted, in the background.
 pub(crate) struct LeaseRequests {
     engine: Arc<Engine>,
     name: LockName,
     timing: Timing,
-    /// The latest attempt; `None` while a call has it.
+    /// This is the latest attempt; it is `None` while a call has it.
     attempt: Option<AcquireAttempt>,
     acquiring: UnderWay<TimedReply<AcquireOutcome>>,
-    /// The renewals of the lease, from the first until it is not renewed any longer.
+    /// These are the renewals of the lease, from the first until it is no longer renewed.
     renewals: Option<InFlightRenewals>,
     releasing: UnderWay<Result<ReleaseOutcome>>,
 }
 
-/// A call that has the attempt and gives it back with the reply.
+/// This call has the attempt and returns it with the reply.
 type UnderWay<T> = Option<BoxFuture<'static, (AcquireAttempt, T)>>;
 
-/// What came of a request.
+/// A request gets one of these replies.
 #[derive(Debug)]
 pub(crate) enum Reply {
     Acquire(TimedReply<AcquireOutcome>),
     Renew {
         reply: TimedReply<RenewOutcome>,
-        /// Another renewal was sent and is unanswered.
+        /// This is true if another renewal was sent and has no reply yet.
         under_way: bool,
     },
     Release(Result<ReleaseOutcome>),
@@ -58,7 +58,8 @@ impl From<&Reply> for Event {
 }
 
 impl LeaseRequests {
-    /// Creates the requests of a lease that was not asked for yet; called within a runtime.
+    /// Creates the requests of a lease that was not requested yet. This must be called within a
+    /// runtime.
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
         let (attempt, acquiring, renewals, releasing) = (None, None, None, None);
         Self { engine, name, timing, attempt, acquiring, renewals, releasing }
@@ -99,7 +100,7 @@ impl LeaseRequests {
         self.acquiring = Some(attempt.send(self.timing.ttl).boxed());
     }
 
-    /// Waits for the next reply; it stays pending while no request is under way.
+    /// Waits for the next reply; it stays pending while no request is in progress.
     ///
     /// # Cancel safety
     /// Dropping the future loses no reply.
@@ -132,13 +133,14 @@ impl LeaseRequests {
         }
     }
 
-    /// Takes out the latest attempt, unless a call has it. Its owner releases the lease; the renewals
+    /// Takes the latest attempt, unless a call has it. Its owner releases the lease; the renewals
     /// continue.
     pub(crate) fn take_attempt(&mut self) -> Option<AcquireAttempt> {
         self.attempt.take()
     }
 
-    /// Gives up waiting for replies and releases what may have been granted, in the background.
+    /// Stops waiting for replies and releases a lease that may have been granted, in the
+    /// background.
     pub(crate) fn abandon(&mut self) {
         (self.acquiring, self.releasing, self.attempt) = (None, None, None);
     }
@@ -168,14 +170,14 @@ pub(crate) struct TickTimer {
 }
 
 impl TickTimer {
-    /// Returns at the moment that the machine wants, or never if it wants none.
+    /// Waits until the moment of the machine's next tick, or forever if it wants none.
     pub(crate) fn sleep(
         &mut self,
         next: Option<NextTick>,
         engine: &Engine,
     ) -> impl Future<Output = ()> + Send + use<> {
         let Some(next) = next else { return pending().boxed() };
-        // The moment is drawn once per tick, not again at every event in between.
+        // The random moment is drawn once per tick, not again at every event in between.
         let drawn = self.drawn.filter(|(last, _)| *last == next).map(|(_, at)| at);
         let at = drawn.unwrap_or_else(|| next.at + engine.jitter(next.jitter));
         self.drawn = Some((next, at));

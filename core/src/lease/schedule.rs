@@ -1,42 +1,45 @@
-//! How a lease is kept: when its heartbeats are due, and until when it may be trusted. Pure.
+//! The schedule of a lease says when its heartbeats are due and until when it may be trusted. It is
+//! pure.
 
 use std::time::Duration;
 
 use crate::{Moment, Timing};
 
-/// A lease as its holder sees it: the rules of keeping it, with no clock and no I/O of its own.
+/// A lease schedule has the rules by which a holder renews and trusts its lease, without a clock or
+/// I/O.
 ///
-/// The trust deadline is `instant before the request was sent + what the store said is left −
-/// margin`: the store decided after the request was sent, so its lease ends later than that.
+/// The trust deadline is `instant before the request was sent + duration left by the store's reply
+/// − margin`: the store decided after the request was sent, so its lease ends later than that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseSchedule {
     timing: Timing,
-    /// When the request was sent that the store last said yes to.
+    /// The moment at which the latest successful request was sent.
     confirmed: Moment,
-    /// How much earlier than due the next heartbeat may go out.
+    /// The next heartbeat may be sent earlier than due by this much.
     early: Duration,
     deadline: Moment,
-    /// Heartbeats that failed since.
+    /// The number of heartbeats that failed since.
     failures: u32,
-    /// When the latest heartbeat was due; retries are counted from there.
+    /// The latest heartbeat was due at this moment; retries are counted from it.
     due: Moment,
 }
 
-/// Says when a heartbeat is sent, and how long its answer is waited for.
+/// A renewal window says when a heartbeat is sent, and how long to wait for its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RenewalWindow {
-    /// It may go out from here on, to share a batch with others.
+    /// The heartbeat may be sent from this moment on, to share a batch with others.
     pub earliest: Moment,
-    /// It goes out at the latest here.
+    /// The heartbeat is sent at this moment at the latest.
     pub latest: Moment,
-    /// If no answer has come by then, a retry is sent beside this heartbeat.
+    /// If no reply has come by this moment, a retry is sent beside this heartbeat.
     pub retry_at: Moment,
-    /// An answer is of use until then: this heartbeat alone confirms the lease for no longer.
+    /// A reply is useful until this moment: this heartbeat alone confirms the lease for no longer.
     pub useful_until: Moment,
 }
 
 impl RenewalWindow {
-    /// The same with every moment that much earlier, or at the clock's origin: for a model checker.
+    /// Returns the same window with every moment earlier by that duration, or at the clock's
+    /// origin, for a model checker.
     #[doc(hidden)]
     #[must_use]
     pub fn shifted_back(&self, by: Duration) -> Self {
@@ -50,7 +53,7 @@ impl RenewalWindow {
 }
 
 impl LeaseSchedule {
-    /// The same with every moment that much earlier.
+    /// Returns the same schedule with every moment earlier by that duration.
     pub(crate) fn shifted_back(&self, by: Duration) -> Self {
         Self {
             confirmed: self.confirmed.saturating_sub(by),
@@ -60,43 +63,47 @@ impl LeaseSchedule {
         }
     }
 
-    /// The lease that a request sent at `sent` was granted, with `left` of it then.
+    /// Creates the schedule of a lease that was granted to a request sent at `sent`, with `left` of
+    /// it left.
     #[must_use]
     pub fn granted(timing: Timing, sent: Moment, left: Duration) -> Self {
         let deadline = (sent + left).saturating_sub(timing.margin);
         let due = sent + timing.heartbeat_interval;
-        // The first heartbeat joins the next that goes out, whenever that is: so however leases
-        // were acquired, all of one interval beat together from then on.
+        // The first heartbeat joins the next batch, whenever that is: so all leases with one
+        // interval are renewed together, however they were acquired.
         let early = timing.heartbeat_interval;
         let hold = Self { timing, confirmed: sent, early, deadline, failures: 0, due };
-        // Of a lease that was granted unheard and asked for again, only a rest is left. It is
-        // renewed sooner, with time for all tries, lest it run out before a heartbeat has failed.
+        // If the reply to a grant was lost and the acquire was retried, only part of the lease is
+        // left. It is renewed sooner, with time for all tries, so that it does not expire before a
+        // heartbeat has failed.
         let tries = hold.timing.retry_interval() * (hold.timing.heartbeat_retries + 1);
         let latest = hold.step_down_at().saturating_sub(tries).max(sent);
         Self { due: due.min(latest), ..hold }
     }
 
-    /// Until when the lease may be trusted.
+    /// Returns the moment until which the lease may be trusted.
     #[must_use]
     pub fn deadline(&self) -> Moment {
         self.deadline
     }
 
-    /// When a leader whose heartbeats fail steps down, so that its `stop` ends by the deadline.
+    /// Returns the moment at which a leader whose heartbeats fail steps down, so that its `stop`
+    /// ends by the deadline.
     #[must_use]
     pub fn step_down_at(&self) -> Moment {
         let latest = self.deadline.saturating_sub(self.timing.stop_grace);
         latest.min(self.confirmed + self.timing.tolerance)
     }
 
-    /// The next heartbeat, as of `now`. One that was due before goes out at once, and its answer
-    /// has the time of any other: else it would have failed unsent, for a grant was heard of late.
+    /// Returns the next heartbeat, as of `now`. One that was due before is sent at once, and has
+    /// the usual time for its reply: otherwise it would have failed before it was sent, because the
+    /// grant arrived late.
     #[must_use]
     pub fn next_window(&self, now: Moment) -> RenewalWindow {
         self.window(self.due.saturating_sub(self.early).max(now), self.due.max(now))
     }
 
-    /// A heartbeat right now, because something may have happened to the lease.
+    /// Returns a heartbeat to send right now, because the lease may have changed.
     #[must_use]
     pub fn window_now(&self, now: Moment) -> RenewalWindow {
         self.window(now, now)
@@ -108,16 +115,18 @@ impl LeaseSchedule {
         RenewalWindow { earliest, latest, retry_at, useful_until }
     }
 
-    /// The store extended the lease: asked at `sent`, it said that `left` is left.
+    /// Records that the store extended the lease: its reply to the request sent at `sent` has
+    /// `left`.
     ///
-    /// The answer to an older request than the one confirmed last never shortens what is trusted.
+    /// The reply to an older request than the latest confirmed one never shortens the trust.
     pub fn record_extension(&mut self, sent: Moment, left: Duration) {
         if sent < self.confirmed {
             let deadline = (sent + left).saturating_sub(self.timing.margin);
             self.deadline = self.deadline.max(deadline);
             return;
         }
-        // Half: so any two groups of leases meet, wherever in the interval each of them beats.
+        // Half an interval lets any two groups of leases meet, wherever in the interval each is
+        // due.
         let early = self.timing.heartbeat_interval / 2;
         *self = Self { early, ..Self::granted(self.timing.clone(), sent, left) };
     }
@@ -132,20 +141,21 @@ impl LeaseSchedule {
         self.due = due;
     }
 
-    /// A heartbeat failed or took too long, by `now`.
+    /// Records that a heartbeat has failed or taken too long by `now`.
     pub fn record_failure(&mut self, now: Moment) {
         self.failures = self.failures.saturating_add(1);
-        // Leases that failed at about the same time are retried together; but the last retry waits
-        // for its time, lest an outage be survived for less long than the settings say.
+        // Leases that failed at about the same time are retried together. But the last retry waits
+        // for its time, so that an outage is survived for as long as the settings say.
         self.early = match self.failures < self.timing.heartbeat_retries {
             true => self.timing.retry_interval() / 2,
             false => Duration::ZERO,
         };
-        // Not `now + …`: retries keep their pace whether an attempt failed at once or hung.
+        // Counting from the due moment keeps the pace of retries, whether an attempt failed at once
+        // or hung.
         self.due = (self.due + self.timing.retry_interval()).max(now);
     }
 
-    /// All retries of the heartbeat have failed.
+    /// Returns whether all retries of the heartbeat have failed.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         self.failures > self.timing.heartbeat_retries
@@ -170,7 +180,7 @@ mod tests {
     fn trust_deadline_counts_from_when_the_request_was_sent() {
         let mut hold = hold();
         assert_eq!(hold.deadline(), at(1000 + 15_000 - 750));
-        // The answer may have taken long; what counts is when it was asked for.
+        // The reply may have taken long; the moment of the request counts.
         hold.record_extension(at(4000), Duration::from_secs(15));
         assert_eq!(hold.deadline(), at(4000 + 15_000 - 750));
     }

@@ -1,22 +1,26 @@
-//! How far a holder may trust its lease, by the clock at the moment it asks.
+//! The trust deadline says whether a holder may trust its lease, by the clock at the moment of the
+//! call.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::LossReason;
 use crate::{Clock, Moment};
 
-/// The trust deadline of one lease, shared by whoever asks and whoever renews.
+/// The trust deadline of one lease is shared by the code that checks it and the code that renews
+/// it.
 ///
-/// The answer to "is it held?" is a comparison with the clock at the call: no task needs to have
-/// run for it to turn false.
+/// Whether the lease is held is a comparison with the clock at the call: no task needs to run for
+/// it to become false.
 #[derive(Debug)]
 pub(crate) struct TrustDeadline {
     clock: Arc<dyn Clock>,
-    /// Nanoseconds since the clock's origin; 0 once the lease is known to be over.
+    /// The deadline is in nanoseconds since the clock's origin; it is 0 once the lease is known to
+    /// have ended.
     deadline: AtomicU64,
     loss: Mutex<Option<LossReason>>,
     changed: Notify,
@@ -44,8 +48,8 @@ impl TrustDeadline {
         self.deadline().saturating_since(self.clock.now())
     }
 
-    /// Sets a later deadline, and returns whether the lease is still trusted: one that is over
-    /// stays over.
+    /// Sets a later deadline, and returns whether the lease is still trusted: one that has ended is
+    /// not trusted again.
     pub(crate) fn extend(&self, deadline: Moment) -> bool {
         let now = nanos(self.clock.now());
         let extended = self
@@ -58,25 +62,26 @@ impl TrustDeadline {
         extended
     }
 
-    /// The lease is not to be trusted from now on.
+    /// Ends the trust in the lease now.
     pub(crate) fn expire_now(&self, loss: Option<LossReason>) {
         self.deadline.store(0, Ordering::SeqCst);
         self.set_loss_reason(loss);
         self.changed.notify_waiters();
     }
 
-    /// The lease runs, but will not be renewed.
+    /// Records that the lease lasts until its deadline, but will not be renewed.
     pub(crate) fn stop_renewing(&self, loss: LossReason) {
         self.set_loss_reason(Some(loss));
         self.changed.notify_waiters();
     }
 
-    /// Returns once the lease cannot be kept, with the reason; never while it is in order.
+    /// Waits until the lease is lost, and returns the reason. It does not return while the lease is
+    /// renewed.
     ///
     /// Dropping the future is safe.
     pub(crate) async fn lost(&self) -> LossReason {
         loop {
-            // Registered before the look, so that no change falls between the two.
+            // The waiter is registered before the check, so that no change is missed in between.
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
             if let Some(loss) = self.loss().clone() {
@@ -93,7 +98,7 @@ impl TrustDeadline {
         }
     }
 
-    /// Returns when the deadline is no longer the one given.
+    /// Waits until the deadline differs from `seen`, and returns it.
     pub(crate) async fn deadline_changed(&self, seen: Moment) -> Moment {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -107,7 +112,7 @@ impl TrustDeadline {
     }
 
     fn loss(&self) -> MutexGuard<'_, Option<LossReason>> {
-        self.loss.lock().unwrap_or_else(PoisonError::into_inner)
+        self.loss.lock()
     }
 
     fn set_loss_reason(&self, loss: Option<LossReason>) {

@@ -1,4 +1,4 @@
-//! What a held lock is to its holder.
+//! A guard represents a held lock and keeps its lease renewed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,21 +13,20 @@ use crate::lease::machine::{Action, Event, Machine};
 use crate::lease::{AcquireAttempt, LeaseRequests, LossReason, Reply, TickTimer, TrustDeadline};
 use crate::{FencingToken, LockName, RenewOutcome, Result};
 
-/// A held lock, kept by the client's heartbeat until it is released or dropped.
+/// A guard is a held lock; the client's heartbeat renews it until it is released or dropped.
 ///
-/// A guard cannot stop what is done under it: ask [`is_held`](Self::is_held) before each step that
-/// must not be done twice, watch [`lost`](Self::lost) beside long ones, and hand the
-/// [`token`](Self::token) to whatever can refuse an older one.
+/// A guard cannot stop the work that is done under it: check [`is_held`](Self::is_held) before each
+/// step that must not be done twice, watch [`lost`](Self::lost) during long ones, and pass the
+/// [`token`](Self::token) to any resource that can refuse an older one.
 ///
-/// Heartbeats run on a thread of Leasehold's own, and the first is under way before `acquire`
-/// returns: a task that computes or blocks keeps its lock, also on a runtime of one thread. That
-/// thread does not help when the whole process is stopped or gets no processor time, nor when the
-/// store's connections are driven by the application's blocked runtime. Under a
-/// [`Clock`](crate::Clock) for tests, heartbeats run in the runtime of the caller, and need it to
-/// be free now and then.
+/// Heartbeats run on Leasehold's own thread, and the first is scheduled before `acquire` returns: a
+/// task that computes or blocks keeps its lock, even on a runtime of one thread. That thread does
+/// not help when the whole process is stopped or gets no processor time, nor when the application's
+/// blocked runtime drives the store's connections. With a [`Clock`](crate::Clock) for tests,
+/// heartbeats run in the caller's runtime, and need it to be free now and then.
 ///
-/// Dropping the guard releases the lock in the background, at once, whatever the task that dropped
-/// it does next; a program that is about to exit calls [`release`](Self::release).
+/// Dropping the guard releases the lock in the background at once. A program that is about to exit
+/// calls [`release`](Self::release) instead.
 #[must_use = "the lock is released as soon as its guard is dropped"]
 pub struct Guard {
     engine: Arc<Engine>,
@@ -60,36 +59,38 @@ impl Guard {
         Self { engine, attempt, name, token, trust, renewal_task, release_limit }
     }
 
-    /// The lock's name.
+    /// Returns the lock's name.
     #[must_use]
     pub fn name(&self) -> &LockName {
         &self.name
     }
 
-    /// The number of this grant, larger than that of every grant before it.
+    /// Returns the fencing token of this grant, which is larger than that of every earlier grant.
     #[must_use]
     pub fn token(&self) -> FencingToken {
         self.token
     }
 
-    /// Whether the lease may be trusted now, by the clock at this call.
+    /// Returns whether the lease may be trusted at the moment of this call.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.trust.is_held()
     }
 
-    /// For how long the lease may be trusted if no heartbeat succeeds any more.
+    /// Returns how long the lease may be trusted if no further heartbeat succeeds.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.trust.remaining()
     }
 
-    /// Returns when the lease cannot be kept, with the reason; never while it is in order.
+    /// Waits until the lease is lost, and returns the reason. It does not return while the lease is
+    /// renewed.
     ///
-    /// On [`LossReason::Disabled`] the lease runs on for [`remaining`](Self::remaining), to stop in.
+    /// After [`LossReason::Disabled`] the lease lasts for [`remaining`](Self::remaining), which is
+    /// the time to stop in.
     ///
     /// # Cancel safety
-    /// Safe, and it may be called again.
+    /// Dropping the future has no effect, and the method can be called again.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
@@ -101,8 +102,8 @@ impl Guard {
     /// longer than the [leave timeout](crate::Timing::leave_timeout): 5 s by default.
     ///
     /// # Errors
-    /// What the store reports; then a second try is made in the background, and failing that the
-    /// lease runs out by itself. A lease that was lost before is no error.
+    /// This fails with the store's error. The release is then tried once more in the background; if
+    /// that fails too, the lease expires. A lease that was lost before is not an error.
     ///
     /// # Cancel safety
     /// If the future is dropped, the lock is released in the background.
@@ -133,7 +134,7 @@ impl Guard {
 }
 
 impl Drop for Guard {
-    /// The attempt, dropped with the guard, releases what may still be held.
+    /// The attempt is dropped with the guard and releases a lease that may still be held.
     fn drop(&mut self) {
         self.renewal_task.abort();
     }
@@ -172,14 +173,14 @@ impl GuardTask {
         let reason = self.keep().await;
         self.engine.store.metrics().lock_lost(&reason);
         let (lock, store) = (self.name.as_str(), self.engine.store.inner().label());
-        warn!(lock, store, loss = %reason, "a held lock cannot be kept");
+        warn!(lock, store, loss = %reason, "lost a held lock");
         match reason {
             LossReason::Disabled { .. } => self.trust.stop_renewing(reason),
             LossReason::Expired | LossReason::Gone => self.trust.expire_now(Some(reason)),
         }
     }
 
-    /// Returns why the lease cannot be kept.
+    /// Renews the lease until it is lost, and returns the reason.
     async fn keep(&mut self) -> LossReason {
         loop {
             let tick = self.timer.sleep(self.machine.next_tick(), &self.engine);
@@ -198,7 +199,7 @@ impl GuardTask {
                     Action::ExtendTrust(deadline) if self.trust.extend(deadline) => {}
                     Action::ExtendTrust(_) => return LossReason::Expired,
                     Action::Lost { reason, .. } => return reason,
-                    // The machine was granted its lease before it came here, and keeps it.
+                    // The machine got its grant before this task started.
                     Action::Granted { .. } => {}
                 }
             }

@@ -1,4 +1,4 @@
-//! Locks: a guarded section of code that one instance at a time is in.
+//! A lock lets one instance at a time run a section of code.
 
 mod guard;
 mod waiter;
@@ -14,7 +14,8 @@ use crate::{AcquireOutcome, Error, ErrorKind, LockName, Result, Settings, Timing
 pub use guard::Guard;
 use waiter::Waiter;
 
-/// A named lock of a [`Client`](crate::Client).
+/// A lock is held by at most one instance at a time; a [`Client`](crate::Client) creates it by
+/// name.
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,11 +43,11 @@ impl Lock {
         Self { engine, name, timing }
     }
 
-    /// Returns this lock with other settings. A lock has no job to stop and starts without delay, so
-    /// these two settings are only checked.
+    /// Returns this lock with other settings. A lock has no job to stop and starts without delay,
+    /// so those two settings are only checked.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if the settings contradict each other or the store.
+    /// This fails with [`ErrorKind::Invalid`] if the settings contradict each other or the store.
     pub fn settings(self, settings: &Settings) -> Result<Self> {
         let timing = settings.resolve(&self.engine.store.inner().capabilities())?;
         Ok(Self { timing, ..self })
@@ -58,14 +59,14 @@ impl Lock {
         &self.name
     }
 
-    /// Asks for the lock once. Returns `None` if another holds it, if it is disabled, or if the reply
-    /// took too long for the lease to be used.
+    /// Tries to acquire the lock once. Returns `None` if another instance holds it, if it is
+    /// disabled, or if the reply took too long for the lease to be used.
     ///
     /// # Errors
-    /// This fails with the store's error. A lease that was granted in spite of it is released.
+    /// This fails with the store's error. A lease that was granted despite the error is released.
     ///
     /// # Cancel safety
-    /// A lease that was granted to a dropped call is released.
+    /// A lease that is granted to a dropped call is released.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
@@ -80,20 +81,20 @@ impl Lock {
         Ok(granted.map(|granted| Guard::new(waiter, granted)))
     }
 
-    /// Waits for the lock, at most for `limit`; with a limit of zero it asks once.
+    /// Waits for the lock, at most for `limit`; with a limit of zero it tries once.
     ///
-    /// It asks again when the lease of the present holder expires, when the store hints at a change
-    /// and at every [poll interval](Settings::poll_interval), also while the name is disabled. After
-    /// a failure of the store it waits for at most a second, doubled at each further failure, and
-    /// ignores hints. Waiters are not served in turn: one that releases and acquires in a loop may
-    /// shut others out, so let it pause in between.
+    /// It tries again when the lease of the present holder expires, when the store hints at a
+    /// change and at every [poll interval](Settings::poll_interval), also while the name is
+    /// disabled. After a failure of the store it waits for at most a second, doubled at each
+    /// further failure, and ignores hints. Waiters are not served in turn: a client that releases
+    /// and acquires in a loop may shut others out, so let it pause in between.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`], with the present holder or the last error of the store. An error that
-    /// waiting cannot resolve is returned at once.
+    /// This fails with [`ErrorKind::TimedOut`], whose message has the present holder or the last
+    /// error of the store. An error that waiting cannot resolve is returned at once.
     ///
     /// # Cancel safety
-    /// A lease that was granted to a dropped call is released.
+    /// A lease that is granted to a dropped call is released.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
@@ -109,14 +110,13 @@ impl Lock {
         if limit.is_zero() {
             // The deadline would cut the one attempt off before it has a reply.
             let guard = self.try_acquire().await?;
-            return guard
-                .ok_or_else(|| self.timed_out(limit, "another holds it, or it is disabled"));
+            return guard.ok_or_else(|| self.timed_out(limit, "the lock is held or disabled"));
         }
         let clock = self.engine.store.clock().clone();
         let give_up = clock.now() + limit;
         let hints = self.engine.hint_dispatcher.subscribe(self.name.clone());
         let mut waiter = self.waiter();
-        let mut last = "the store gave no answer".to_owned();
+        let mut last = "the store did not reply".to_owned();
         loop {
             let tick = waiter.timer.sleep(waiter.machine.next_tick(), &self.engine);
             let event = tokio::select! {
@@ -127,7 +127,7 @@ impl Lock {
                     }
                     (&reply).into()
                 }
-                // One deadline for everything, a call that hangs included.
+                // One deadline limits everything, including a call that hangs.
                 () = clock.sleep_until(give_up) => return Err(self.timed_out(limit, &last)),
                 () = hints.changed() => Event::Hint,
                 () = tick => Event::Tick,
@@ -143,7 +143,7 @@ impl Lock {
     }
 
     fn timed_out(&self, limit: Duration, last: &str) -> Error {
-        Error::new(ErrorKind::TimedOut, format!("not had within {limit:?}: {last}"))
+        Error::new(ErrorKind::TimedOut, format!("timed out after {limit:?}: {last}"))
             .during("acquire")
             .for_lock(&self.name)
             .on_store(self.engine.store.inner().label())
@@ -153,15 +153,15 @@ impl Lock {
 /// Describes a reply that did not end the wait, for the message of a timeout.
 ///
 /// # Errors
-/// The store's error, if waiting cannot mend it.
+/// This fails with the store's error if waiting cannot resolve it.
 fn described(outcome: &Result<AcquireOutcome>) -> Result<String> {
     match outcome {
-        Ok(AcquireOutcome::Granted(_)) => Ok("the grant came too late to be used".to_owned()),
+        Ok(AcquireOutcome::Granted(_)) => Ok("the grant arrived too late to be used".to_owned()),
         Ok(AcquireOutcome::Held(held)) => {
-            Ok(format!("{} holds it for another {:.1?}", held.holder, held.left))
+            Ok(format!("held by {} for another {:.1?}", held.holder, held.left))
         }
         Ok(AcquireOutcome::Disabled(disabled)) => {
-            Ok(format!("it is disabled: {}", disabled.reason))
+            Ok(format!("the lock is disabled: {}", disabled.reason))
         }
         Err(error) if error.is_transient() => Ok(error.to_string()),
         Err(error) => Err(error.clone()),

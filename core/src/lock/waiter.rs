@@ -1,4 +1,4 @@
-//! One call that waits for a lock, and the grant that ends it.
+//! A waiter is one call that waits for a lock until it gets a grant.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use crate::lease::machine::{Action, Event, Machine};
 use crate::lease::{AcquireAttempt, LeaseRequests, TickTimer};
 use crate::{FencingToken, LockName, Moment, Timing};
 
-/// One call that waits for a lock.
+/// A waiter is one call that waits for a lock.
 ///
-/// Dropping this value releases what was granted to it.
+/// Dropping the waiter releases a lease that was granted to it.
 pub(super) struct Waiter {
     pub(super) engine: Arc<Engine>,
     pub(super) name: LockName,
@@ -19,7 +19,7 @@ pub(super) struct Waiter {
     pub(super) timer: TickTimer,
 }
 
-/// The grant that ends a wait.
+/// This grant ends a wait.
 pub(super) struct Granted {
     pub(super) attempt: AcquireAttempt,
     pub(super) token: FencingToken,
@@ -38,7 +38,8 @@ impl Waiter {
         }
     }
 
-    /// Tells the machine, sends what it asks for, and returns the grant if there is one.
+    /// Passes the event to the machine, does the actions that it returns, and returns the grant if
+    /// there is one.
     pub(super) fn handle(&mut self, event: Event) -> Option<Granted> {
         let mut granted = None;
         for action in self.machine.handle(event, self.engine.now()) {

@@ -1,58 +1,58 @@
-//! What a store can do, as data: it chooses timings and conformance cases.
+//! A store describes what it can do as data, which selects timings and conformance cases.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// What a store can do, and how.
+/// The capabilities describe what a store can do, and how.
 ///
-/// Nothing of the contract differs between stores except what stands here.
+/// Stores differ in nothing else that the contract covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Capabilities {
     /// The shortest lease that the store grants.
     pub min_ttl: Duration,
-    /// Leases are granted in whole steps of this; a ttl in between is rounded up.
+    /// A ttl is rounded up to a multiple of this duration.
     pub ttl_step: Duration,
-    /// Whose clock leases run out by.
+    /// The clock by which leases expire.
     pub clock: StoreClock,
-    /// From how far away the same locks are seen.
+    /// The range within which clients share the same locks.
     pub reach: Reach,
-    /// How [`watch`](crate::LockStore::watch) learns of a change.
+    /// The way in which [`watch`](crate::LockStore::watch) notices a change.
     pub wake: Wake,
-    /// The most leases to hand to one [`renew`](crate::LockStore::renew).
+    /// The maximum number of leases in one call to [`renew`](crate::LockStore::renew).
     pub renew_batch: usize,
 }
 
-/// Whose clock leases run out by.
+/// A store's leases expire by one clock, which every client shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreClock {
-    /// The database server's.
+    /// The clock is the database server's.
     Server,
-    /// The one machine's on which all clients run.
+    /// The clock is that of the one machine on which all clients run.
     Machine,
-    /// The process's own.
+    /// The clock is the process's own.
     Process,
 }
 
-/// From how far away the same locks are seen.
+/// The reach of a store is the range within which clients share the same locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
-    /// Only within the process that made the store.
+    /// Only the process that created the store sees the locks.
     Process,
-    /// From every process of one machine.
+    /// Every process of one machine sees the locks.
     Machine,
-    /// From every machine that reaches the server.
+    /// Every machine that reaches the server sees the locks.
     Network,
 }
 
-/// How a watch learns of a change.
+/// A watch notices a change in one of these ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wake {
-    /// The store tells at once.
+    /// The store notifies the watch at once.
     Push,
-    /// The watch looks again at this interval.
+    /// The watch polls at this interval.
     Poll(Duration),
 }

@@ -1,4 +1,4 @@
-//! Conveniences on top of every store, so that implementors write none of them.
+//! This extension trait has conveniences for every store, so that implementors write none of them.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::{
     RenewOutcome, Result,
 };
 
-/// What can be built from the required methods of [`LockStore`].
+/// The methods of this extension trait use only the required methods of [`LockStore`].
 #[async_trait]
 pub trait LockStoreExt: LockStore {
     /// Extends one lease.
     ///
     /// # Errors
-    /// As [`renew`](LockStore::renew).
+    /// This fails for the same reasons as [`renew`](LockStore::renew).
     async fn renew_one(
         &self,
         name: &LockName,
@@ -24,18 +24,18 @@ pub trait LockStoreExt: LockStore {
     ) -> Result<RenewOutcome> {
         let outcomes = self.renew(&[RenewOptions { name: name.clone(), lease, ttl }]).await?;
         outcomes.into_iter().next().ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "the store gave no answer to one of one renewals")
+            Error::new(ErrorKind::Corrupt, "the store returned no answer for the renewal")
                 .for_lock(name)
                 .on_store(self.label())
         })
     }
 
-    /// All records whose names start with `prefix`, page after page.
+    /// Reads all records whose names start with `prefix`, page after page.
     ///
-    /// A name that comes or goes meanwhile may or may not be in it.
+    /// A name that is created or removed during the call may or may not be included.
     ///
     /// # Errors
-    /// As [`list`](LockStore::list).
+    /// This fails for the same reasons as [`list`](LockStore::list).
     async fn list_all(&self, prefix: &str) -> Result<Vec<LockRecord>> {
         let mut records = Vec::new();
         let mut page = ListOptions { prefix: prefix.to_owned(), ..ListOptions::default() };

@@ -1,13 +1,14 @@
-//! A store within one process: for tests, examples and single-process use.
+//! The memory store works within one process, for tests, examples and single-process use.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use uuid::Uuid;
@@ -20,9 +21,9 @@ use crate::{
     StoreClock, SystemClock, Wake, check_ttl,
 };
 
-/// Locks in this process's memory, by this process's clock.
+/// This store keeps locks in this process's memory, by this process's clock.
 ///
-/// Clones share the same locks. They keep nothing across a restart, fencing tokens included.
+/// Clones share the same locks. Nothing survives a restart, including fencing tokens.
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     shared: Arc<MemoryState>,
@@ -32,7 +33,7 @@ pub struct MemoryStore {
 struct MemoryState {
     clock: Arc<dyn Clock>,
     entries: Mutex<BTreeMap<LockName, StoredName>>,
-    /// Until when each is known.
+    /// Each presence has the moment at which it expires.
     instances: Mutex<BTreeMap<Uuid, (Presence, Moment)>>,
     /// The largest token of the removed entries; later grants get larger ones.
     pruned: AtomicU64,
@@ -75,28 +76,28 @@ impl StoredDisable {
 }
 
 impl StoredName {
-    /// The lease in force, if any.
+    /// Returns the lease in force, if any.
     fn lease_in_force(&mut self, now: Moment) -> Option<&mut StoredLease> {
         self.lease.as_mut().filter(|lease| now < lease.expires)
     }
 
-    /// The lease in force, if it is of that id.
+    /// Returns the lease in force if it has that id.
     fn own_lease_in_force(&mut self, id: LeaseId, now: Moment) -> Option<&mut StoredLease> {
         self.lease_in_force(now).filter(|lease| lease.id == id)
     }
 }
 
 impl MemoryStore {
-    /// How many hints a slow watcher may fall behind before it is told to look at everything.
+    /// A watcher that falls behind by more hints than this gets [`Hint::Anything`] instead.
     const HINT_BUFFER: usize = 1024;
 
-    /// An empty store on the machine's clock.
+    /// Creates an empty store on the machine's clock.
     #[must_use]
     pub fn new() -> Self {
         Self::with_clock(Arc::new(SystemClock))
     }
 
-    /// An empty store on that clock.
+    /// Creates an empty store on that clock.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
         let (hints, _) = broadcast::channel(Self::HINT_BUFFER);
@@ -112,16 +113,14 @@ impl MemoryStore {
         }
     }
 
-    /// No code panics while it holds the lock, so a poisoned one is as good as another.
     fn entries(&self) -> MutexGuard<'_, BTreeMap<LockName, StoredName>> {
-        self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.entries.lock()
     }
 
-    /// Those that are known still.
+    /// Locks the instances, after removing the expired ones.
     fn instances(&self) -> MutexGuard<'_, BTreeMap<Uuid, (Presence, Moment)>> {
         let now = self.now();
-        let known = self.shared.instances.lock();
-        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.shared.instances.lock();
         known.retain(|_, (_, until)| now < *until);
         known
     }
@@ -131,7 +130,7 @@ impl MemoryStore {
     }
 
     fn hint(&self, name: &LockName) {
-        // Fails only when nobody watches.
+        // This fails only if nobody watches.
         let _ = self.shared.hints.send(name.clone());
     }
 }
@@ -344,7 +343,7 @@ impl LockStore for MemoryStore {
 
     async fn watch(&self) -> Result<HintStream> {
         let hints = BroadcastStream::new(self.shared.hints.subscribe());
-        // The only error is having fallen behind.
+        // The only error is that the watcher has fallen behind.
         Ok(Box::pin(hints.map(|hint| hint.map_or(Hint::Anything, Hint::Name))))
     }
 }

@@ -1,7 +1,8 @@
-//! The contract between the engine and a datastore.
+//! This trait is the contract between the engine and a datastore.
 
 mod capabilities;
 mod ext;
+pub mod intercept;
 mod memory;
 mod outcome;
 mod presence;
@@ -29,11 +30,11 @@ pub use ttl::{MAX_TTL, check_ttl};
 
 use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 
-/// A datastore that referees locks.
+/// A lock store is a datastore that decides which client holds a lock.
 ///
 /// Implement it for a new datastore and run the suite of `leasehold-conformance` against it: each
 /// promise below has cases there. Applications use a [`Client`](crate::Client) instead, which
-/// does the heartbeats and the waiting.
+/// sends heartbeats and waits for locks.
 ///
 /// # What every store promises
 ///
@@ -51,11 +52,11 @@ use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 ///   force. It revives no expired lease and creates no record.
 /// * `release-only-own`: [`release`](Self::release) ends only the lease of the given id, whose
 ///   name is then free at once.
-/// * `server-time`: No calendar clock of a client takes part in a decision. Replies carry the
-///   durations that are left, never timestamps.
-/// * `unknown-is-not-failed`: A write whose answer did not come reports
-///   [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown); one that surely did not happen,
-///   [`Unavailable`](crate::ErrorKind::Unavailable).
+/// * `server-time`: No client's calendar clock affects a decision. Replies have the remaining
+///   durations, never timestamps.
+/// * `unknown-is-not-failed`: A write whose reply did not arrive reports
+///   [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown); a write that surely did not happen
+///   reports [`Unavailable`](crate::ErrorKind::Unavailable).
 /// * `disable-wins`: A disabled name is granted to nobody. The renewals of its holder answer with
 ///   the reason and extend nothing.
 /// * `hints-only`: [`watch`](Self::watch) reports a release, disable or enable early. Nothing
@@ -71,7 +72,7 @@ use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 ///   batch of renewals takes a constant number.
 /// * `atomic`: One atomic operation on the server decides each call, so each answer follows from
 ///   the calls that were decided before.
-/// * `least-rights`: With its schema in place a store needs no right to change it. Many instances
+/// * `least-rights`: A store whose schema exists needs no privilege to change it. Many instances
 ///   may create the schema at once, and opening a store again changes nothing.
 /// * `separate-namespaces`: Stores of different namespaces share no locks and no instances.
 /// * `own-pool`: A store on the application's own pool shares the locks with one that was opened
@@ -88,80 +89,80 @@ use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 ///   works again once its server does.
 #[async_trait]
 pub trait LockStore: Debug + Send + Sync + 'static {
-    /// Names the store in messages: a URL without its password.
+    /// Returns the store's name for messages: a URL without its password.
     fn label(&self) -> &str;
 
-    /// What the store can do.
+    /// Returns what the store can do.
     fn capabilities(&self) -> Capabilities;
 
     /// Grants the name, unless it is held or disabled.
     ///
     /// * A granted lease lasts `ttl` from a moment after the call began, by the store's clock.
     /// * A retry with the same [`LeaseId`], while that lease is in force, returns the same grant
-    ///   with what is left of it, and extends nothing.
-    /// * A name that another lease holds answers who holds it and for how long.
-    /// * A disabled name is granted to nobody, and answers why: also to a retry, and while a lease
-    ///   is in force.
-    /// * A retry after its lease has ended is as good as a new attempt: it may be granted anew,
-    ///   under a larger token.
+    ///   with the time that is left, and extends nothing.
+    /// * If another lease is in force, the outcome says who holds it and for how long.
+    /// * A disabled name is granted to nobody, and the outcome says why: also to a retry, and while
+    ///   a lease is in force.
+    /// * A retry after its lease has ended counts as a new attempt: it may be granted again, under
+    ///   a larger token.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for a ttl outside of what [`check_ttl`] accepts, with
-    /// nothing written.
+    /// This fails with [`Invalid`](crate::ErrorKind::Invalid) if [`check_ttl`] rejects the ttl;
+    /// nothing is written then.
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome>;
 
-    /// Extends many leases, each to its ttl from now, with one answer each in the same order.
+    /// Extends many leases, each to its ttl from now, and returns one outcome each in the same
+    /// order.
     ///
-    /// * Only an unexpired lease of that very id is extended. An expired one is never revived, and
-    ///   nothing is ever inserted: the answer is [`Lost`](RenewOutcome::Lost).
-    /// * A lease of a name that was disabled since it was granted is not extended, even after the
-    ///   name was enabled again: its holder is to stop within what is left of it.
+    /// * Only an unexpired lease with that id is extended. An expired one is never revived, and
+    ///   nothing is ever inserted: the outcome is [`Lost`](RenewOutcome::Lost).
+    /// * A lease whose name was disabled since the grant is not extended, even after the name was
+    ///   enabled again: its holder has to stop within the time that is left.
     /// * A failure concerns its own lease only: the outcome of a lease whose server, shard or
-    ///   record fails is [`Unknown`](RenewOutcome::Unknown), and the other leases are answered.
-    /// * It takes a constant number of round trips for up to
-    ///   [`renew_batch`](Capabilities::renew_batch) leases, the most a caller hands over at once.
+    ///   record fails is [`Unknown`](RenewOutcome::Unknown), and the other leases get their own
+    ///   outcomes.
+    /// * The call takes a constant number of round trips for up to
+    ///   [`renew_batch`](Capabilities::renew_batch) leases, the most that a caller passes at once.
+    /// * Several calls may be in progress for the same leases: a retry is sent beside a call
+    ///   without a reply, and must not wait behind it, so a connection that hangs costs no lease.
     ///
-    /// * Several calls may be under way for the same leases: a retry goes out beside a call that is
-    ///   unanswered, and must not wait behind it, so that a connection that hangs costs no lease.
-    ///
-    /// A caller names each lease once in a batch; where one is named twice, both answers tell what
-    /// became of it. The call is made in the runtime of Leasehold's own thread.
+    /// A caller passes each lease once in a batch; if a lease is there twice, both outcomes
+    /// describe it. The call is made in the runtime of Leasehold's own thread.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid), when a ttl is outside of what [`check_ttl`] accepts,
-    /// with nothing extended. Any other error stands for the whole batch, some of which may have
+    /// This fails with [`Invalid`](crate::ErrorKind::Invalid) if [`check_ttl`] rejects a ttl;
+    /// nothing is extended then. Any other error stands for the whole batch, some of which may have
     /// been extended.
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>>;
 
-    /// Ends the lease of that id, if it is in force, so that others can have the name at once.
+    /// Ends the lease of that id, if it is in force, so that others can acquire the name at once.
     ///
     /// * No other lease of the name is touched.
     /// * Releasing twice is harmless.
-    /// * Watchers are told.
+    /// * Watchers get a hint.
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome>;
 
-    /// Keeps the name from being granted, from now until it is enabled, whether or not it was ever
-    /// used.
+    /// Disables the name, whether or not it was ever used: it is not granted until it is enabled.
     ///
-    /// * A lease in force stays until it ends, but renews no more; its holder is told the reason of
-    ///   the latest disable.
-    /// * A name that is disabled already keeps its first reason.
-    /// * Watchers are told.
+    /// * A lease in force stays until it ends, but is no longer renewed; its holder gets the reason
+    ///   of the latest disable.
+    /// * A name that is already disabled keeps its first reason.
+    /// * Watchers get a hint.
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome>;
 
-    /// Lets the name be granted again.
+    /// Enables the name, so that it can be granted again.
     ///
-    /// * A name that is not disabled stays as it is, and none is created.
-    /// * Watchers are told.
+    /// * A name that is not disabled is not changed, and no name is created.
+    /// * Watchers get a hint.
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome>;
 
-    /// Returns what the store knows of one name; `None` if it was never granted or disabled.
+    /// Returns the record of one name, or `None` if it was never granted or disabled.
     ///
-    /// * A damaged record is not an error: as in a [listing](Self::list), the record says so in
+    /// * A corrupt record is not an error: as in a [listing](Self::list), the record says so in
     ///   [`corrupt`](LockRecord::corrupt).
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>>;
 
-    /// What the store knows of all names, in the byte order of names, a page at a time.
+    /// Returns the records of all names, in the byte order of names, a page at a time.
     ///
     /// * A record that cannot be read hides no other name: it is listed with
     ///   [`LockRecord::corrupt`] set.
@@ -172,67 +173,67 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// * A name is unused when no lease of it is in force, it is enabled, and its latest grant is
     ///   at least [`unused_for`](PruneOptions::unused_for) ago by the store's clock.
     /// * Each record is checked and removed in one atomic operation; a name that is in use again is
-    ///   left alone.
+    ///   not removed.
     /// * The next grant of a removed name has a larger token than every grant before, because
     ///   tokens follow the store's clock.
-    /// * A corrupt record is left alone.
+    /// * A corrupt record is not removed.
     /// * With [`dry_run`](PruneOptions::dry_run) nothing is removed.
     /// * A store that keeps no record of an unused name returns no names.
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>>;
 
-    /// Makes an instance known for that long from now, in place of what it said before.
+    /// Announces an instance for `ttl` from now; this replaces its earlier announcement.
     ///
-    /// Nothing is decided by it, so watchers are not told.
+    /// Announcements decide nothing, so watchers get no hint.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported), for ever, from a store that keeps no
-    /// instances; this is what a store does that implements none of the three.
+    /// This always fails with [`Unsupported`](crate::ErrorKind::Unsupported) on a store without
+    /// instance records, which implements none of the three methods.
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
         let _ = (presence, ttl);
         Err(instances_unsupported())
     }
 
-    /// Forgets an instance, known or not.
+    /// Removes the record of an instance; an unknown instance is no error.
     ///
     /// # Errors
-    /// As [`announce`](Self::announce).
+    /// This fails for the same reasons as [`announce`](Self::announce).
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
         let _ = instance;
         Err(instances_unsupported())
     }
 
-    /// The instances that are known, in the order of their ids.
+    /// Returns the announced instances, in the order of their ids.
     ///
-    /// Records that are over are not among them, and go by and by.
+    /// Expired records are omitted; the store removes them eventually.
     ///
     /// # Errors
-    /// As [`announce`](Self::announce).
+    /// This fails for the same reasons as [`announce`](Self::announce).
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
         Err(instances_unsupported())
     }
 
-    /// Hints that a name may have become free, disabled or enabled.
+    /// Returns a stream of hints that a name may have become free, disabled or enabled.
     ///
     /// * Nothing depends on a hint: it may be lost, repeated or late, and the stream may end.
     /// * After a gap, such as a reconnect, the stream yields [`Hint::Anything`].
     /// * Heartbeats cause no hints.
-    /// * A change made after this method returned, and while the stream is polled, is hinted at
-    ///   in ordinary operation.
+    /// * A change that is made after this method returned, and while the stream is polled, normally
+    ///   causes a hint.
     async fn watch(&self) -> Result<HintStream>;
 }
 
 fn instances_unsupported() -> Error {
-    Error::new(ErrorKind::Unsupported, "the store keeps no instances")
+    Error::new(ErrorKind::Unsupported, "the store does not support instance records")
 }
 
-/// A stream of hints; see [`LockStore::watch`].
+/// [`LockStore::watch`] returns this stream of hints.
 pub type HintStream = Pin<Box<dyn Stream<Item = Hint> + Send>>;
 
-/// Something may have changed.
+/// A hint says that something may have changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Hint {
-    /// This name.
+    /// This name may have changed.
     Name(LockName),
-    /// Any name: hints may have been missed.
+    /// Any name may have changed: hints may have been missed.
     Anything,
 }

@@ -1,24 +1,24 @@
-//! What a store is asked, and what it answers.
+//! A store's methods take these options and return these outcomes.
 
 use std::time::Duration;
 
 use crate::{Disablement, FencingToken, Holder, LeaseId, LockName, Reason};
 
-/// How a lease is asked for.
+/// These options describe an attempt to acquire a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcquireOptions {
-    /// The id of this attempt, the same in each of its retries.
+    /// The id of this attempt is the same in each of its retries.
     pub lease: LeaseId,
-    /// Who asks.
+    /// The instance that acquires the lease.
     pub holder: Holder,
-    /// For how long.
+    /// The duration of the lease.
     pub ttl: Duration,
 }
 
-/// What became of an acquire.
+/// An acquire has one of these outcomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AcquireOutcome {
-    /// The lease is granted, or already was to this same attempt.
+    /// The lease is granted, or was already granted to this attempt.
     Granted(Grant),
     /// Another lease is in force.
     Held(Held),
@@ -26,89 +26,89 @@ pub enum AcquireOutcome {
     Disabled(Disablement),
 }
 
-/// A granted lease.
+/// A grant is a lease that a store gave to an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Grant {
-    /// The number of this grant, to fence with.
+    /// The fencing token is the number of this grant.
     pub token: FencingToken,
-    /// What is left of the lease, counted from when the store decided.
+    /// The time that is left of the lease, counted from the store's decision.
     pub left: Duration,
 }
 
-/// Another's lease.
+/// The name is held by another lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Who holds it.
+    /// The instance that holds the name.
     pub holder: Holder,
-    /// The number of its grant.
+    /// The fencing token of its grant.
     pub token: FencingToken,
-    /// What is left of it, unless it is renewed or released.
+    /// The time that is left of the lease, unless it is renewed or released.
     pub left: Duration,
 }
 
-/// Which lease is to be extended.
+/// These options describe one lease to renew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenewOptions {
-    /// The lock.
+    /// The name of the lock.
     pub name: LockName,
-    /// The lease of it.
+    /// The id of the lease.
     pub lease: LeaseId,
-    /// For how long from now.
+    /// The new duration of the lease, from now.
     pub ttl: Duration,
 }
 
-/// What became of one renewal.
+/// The renewal of one lease has one of these outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RenewOutcome {
-    /// The lease lasts that long from when the store decided.
+    /// The lease was extended.
     Extended {
-        /// What is left of the lease now.
+        /// The time that is left of the lease, counted from the store's decision.
         left: Duration,
     },
-    /// No lease of that id is in force: it ran out, was released, or never was.
+    /// No lease of that id is in force: it expired, was released or never existed.
     Lost,
-    /// The store cannot tell whether it extended the lease: the caller retries.
+    /// The store does not know whether it extended the lease: the caller retries.
     Unknown {
-        /// Describes the failure.
+        /// A description of the failure.
         why: String,
     },
-    /// The lease is in force but not extended, since its holder is to stop.
+    /// The lease is in force but was not extended, because its holder has to stop.
     Disabled {
-        /// Why, as the operator wrote.
+        /// The operator's reason.
         reason: Reason,
-        /// What is left of the lease, to stop in.
+        /// The time that is left of the lease, in which the holder has to stop.
         left: Duration,
     },
 }
 
-/// What became of a release.
+/// A release has one of these outcomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReleaseOutcome {
-    /// The lease was in force and is no more.
+    /// The lease was in force and has ended.
     Released,
     /// No lease of that id was in force.
     NotHeld,
 }
 
-/// Why a name is disabled, and by whom.
+/// These options say why a name is disabled, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisableOptions {
-    /// Why.
+    /// The operator's reason.
     pub reason: Reason,
-    /// Who does it, if they tell.
+    /// The operator, if known.
     pub by: Option<String>,
 }
 
-/// What became of a disable.
+/// A disable has one of these outcomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DisableOutcome {
     /// The name was enabled and is disabled now.
     Disabled,
-    /// The name was disabled already, and nothing changed.
+    /// The name was already disabled, and nothing changed.
     AlreadyDisabled(Disablement),
 }
 
-/// What became of an enable.
+/// An enable has one of these outcomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EnableOutcome {
     /// The name was disabled and is enabled now.
@@ -117,25 +117,26 @@ pub enum EnableOutcome {
     AlreadyEnabled,
 }
 
-/// Which records to list.
+/// These options select the records to list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListOptions {
-    /// Only names that start with these bytes; all when empty. No character is special.
+    /// Selects only names that start with these bytes; an empty prefix selects all. No character is
+    /// special.
     pub prefix: String,
-    /// Only names after this one in byte order: the last of the page before.
+    /// Selects only names after this one in byte order: the last of the previous page.
     pub after: Option<LockName>,
-    /// At most so many; none for 0.
+    /// Returns at most this many records; 0 returns none.
     pub limit: usize,
 }
 
 impl Default for ListOptions {
-    /// The first 500 names of all.
+    /// Selects the first 500 of all names.
     fn default() -> Self {
         Self { prefix: String::new(), after: None, limit: 500 }
     }
 }
 
-/// Selects the records to prune.
+/// These options select the records to prune.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PruneOptions {
     /// Selects only names whose latest grant is at least this long ago.
@@ -149,7 +150,7 @@ pub struct PruneOptions {
 }
 
 impl Default for PruneOptions {
-    /// A dry run over the first 500 names that were not granted for 30 days.
+    /// Selects a dry run over the first 500 names that were not granted for 30 days.
     fn default() -> Self {
         let unused_for = Duration::from_secs(30 * 24 * 60 * 60);
         Self { unused_for, after: None, limit: 500, dry_run: true }

@@ -1,4 +1,4 @@
-//! Which instances of the application there are, to be shown to people and programs.
+//! Instance records show people and programs which instances of the application exist.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Holder, LockName};
 
-/// What an instance makes known of itself: who it is, and what it would lead.
+/// A presence is what an instance announces: who it is, and the names it campaigns for.
 ///
-/// Nothing is decided by it.
+/// It is for display only: nothing is decided by it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
-    /// Who it is.
+    /// The instance that makes the announcement.
     pub holder: Holder,
-    /// The names that it campaigns for, in their byte order, those included that it leads; at most
+    /// The names that it campaigns for, in byte order, including those that it leads; at most
     /// [`LISTED`](Self::LISTED).
     pub campaigns: Vec<LockName>,
-    /// How many more names it campaigns for.
+    /// The number of further names that it campaigns for.
     #[serde(default)]
     pub unlisted: usize,
 }
 
 impl Presence {
-    /// So many names are made known at most, lest records grow without bounds.
+    /// A presence lists at most this many names, so that records do not grow without bounds.
     pub const LISTED: usize = 500;
 }
 
-/// What a store knows of an instance, as of one moment on its clock.
+/// An instance record is what a store knows of an instance at one moment on the store's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceRecord {
-    /// What the instance said last.
+    /// The latest announcement of the instance.
     pub presence: Presence,
-    /// For how much longer it is known if it says nothing more.
+    /// The time until the record expires, unless the instance announces itself again.
     pub left: Duration,
 }

@@ -1,4 +1,4 @@
-//! What a store knows of a name, to be shown to people and programs.
+//! Lock records show people and programs the state of a name.
 
 use std::time::Duration;
 
@@ -6,32 +6,32 @@ use serde::Serialize;
 
 use crate::{Error, ErrorKind, FencingToken, Holder, LeaseId, LockName, Reason, Result};
 
-/// Everything that a store knows of one name, as of one moment on its clock.
+/// A lock record is what a store knows of one name at one moment on the store's clock.
 ///
-/// It is old when it arrives: nothing may be decided by it.
+/// A record is outdated when it arrives: nothing may be decided by it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LockRecord {
-    /// The lock.
+    /// The name of the lock.
     pub name: LockName,
-    /// The token of the latest grant, which may have ended; none before the first.
+    /// The token of the latest grant, whose lease may have ended; `None` before the first grant.
     pub token: Option<FencingToken>,
-    /// The lease in force, if any.
+    /// The lease in force; `None` if nobody holds the name.
     pub lease: Option<LeaseRecord>,
-    /// Set while an operator keeps the name from being granted.
+    /// The name is disabled if this is set.
     pub disabled: Option<Disablement>,
-    /// Says why the record cannot be read, if so; the other fields are empty then.
+    /// The reason why the record cannot be read; the other fields are empty then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrupt: Option<String>,
 }
 
 impl LockRecord {
-    /// A name that was never granted or disabled.
+    /// Returns the record of a name that was never granted or disabled.
     #[must_use]
     pub fn unused(name: LockName) -> Self {
         Self { name, token: None, lease: None, disabled: None, corrupt: None }
     }
 
-    /// Describes a name whose record cannot be read, and why.
+    /// Returns the record of a name whose record cannot be read, with the error.
     #[must_use]
     pub fn unreadable(name: LockName, error: &Error) -> Self {
         let mut why = error.to_string();
@@ -51,7 +51,7 @@ impl LockRecord {
         }
     }
 
-    /// The state in one word.
+    /// Returns the state in one word.
     #[must_use]
     pub fn state(&self) -> LockState {
         if self.corrupt.is_some() {
@@ -66,45 +66,46 @@ impl LockRecord {
     }
 }
 
-/// The state of a lock in one word.
+/// The state describes a lock in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LockState {
-    /// Nobody holds it.
+    /// Nobody holds the lock.
     Free,
-    /// Somebody holds it.
+    /// An instance holds the lock.
     Held,
-    /// Somebody holds it and has been told to stop.
+    /// An instance holds the lock and has been asked to stop.
     Ending,
-    /// Nobody holds it, and it is granted to nobody.
+    /// Nobody holds the lock, and it is not granted until it is enabled.
     Disabled,
-    /// The store cannot read its record.
+    /// The store cannot read the record of the lock.
     Corrupt,
 }
 
-/// A lease in force.
+/// The record describes a lease in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeaseRecord {
-    /// Which one; not shown to people, since it proves the holder's right.
+    /// The lease id, which is not shown because it is the holder's proof.
     #[serde(skip)]
     pub id: LeaseId,
-    /// Who holds it.
+    /// The instance that holds the lock.
     pub holder: Holder,
-    /// Since when, as a duration; by the machine's or server's calendar clock, for display only.
+    /// The time since the grant by the machine's or server's calendar clock, for display only.
     pub held_for: Duration,
-    /// What is left of it, unless it is renewed or released.
+    /// The time that is left of the lease, unless it is renewed or released.
     pub left: Duration,
-    /// Set when the holder is to stop: its next renew answers so and does not extend.
+    /// The holder has to stop if this is set: its next renewal says so and does not extend the
+    /// lease.
     pub ending: Option<Reason>,
 }
 
-/// A name that an operator disabled.
+/// A disablement describes why, since when and by whom a name is disabled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Disablement {
-    /// Why.
+    /// The operator's reason.
     pub reason: Reason,
-    /// Who said so, as far as they told.
+    /// The operator, if known.
     pub by: Option<String>,
-    /// Since when, as a duration, for display only.
+    /// The time since the disable, for display only.
     pub since: Duration,
 }

@@ -1,25 +1,26 @@
-//! How long a lease may last.
+//! The ttl of a lease has bounds, which every store checks.
 
 use std::time::Duration;
 
 use crate::{Capabilities, Error, Result};
 
-/// The longest lease that is granted by any store: one day.
+/// The longest ttl that any store grants is one day.
 ///
-/// A longer one is a mistake in a unit more often than a wish, and blocks its name for that long
-/// when its holder dies.
+/// A longer ttl is usually a mistake in the unit, and blocks its name for that long after its
+/// holder has died.
 pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Checks a ttl against what a store can grant, for implementors to call before they write.
+/// Checks that a store can grant this ttl; implementors call it before they write.
 ///
 /// # Errors
-/// [`Invalid`](crate::ErrorKind::Invalid), naming the value and the bounds.
+/// This fails with [`Invalid`](crate::ErrorKind::Invalid); the message names the value and the
+/// bounds.
 pub fn check_ttl(ttl: Duration, capabilities: &Capabilities) -> Result<()> {
     let min = capabilities.min_ttl;
     if (min..=MAX_TTL).contains(&ttl) {
         Ok(())
     } else {
-        Err(Error::invalid(format!("a ttl of {ttl:?} cannot be granted"))
+        Err(Error::invalid(format!("a ttl of {ttl:?} is out of range"))
             .with_fix(format!("use {min:?} to {MAX_TTL:?}")))
     }
 }

@@ -1,38 +1,38 @@
-//! Every metric: its name, unit, labels and meaning.
+//! The catalog has every metric with its name, unit, labels and meaning.
 
 use metrics::{Unit, with_recorder};
 
-/// What there is to know of a metric before it has a value.
+/// A metric is described by its name, kind, unit, labels and meaning.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Metric {
-    /// Its name, in the form that Prometheus recommends.
+    /// The name, in the form that Prometheus recommends.
     pub name: &'static str,
-    /// What its values are.
+    /// The kind of the metric's values.
     pub kind: MetricKind,
-    /// What they are counted in.
+    /// The unit of the values.
     pub unit: Unit,
-    /// What it is told apart by.
+    /// The labels of the metric.
     pub labels: &'static [&'static str],
-    /// What it means.
+    /// The meaning of the metric, as one sentence for people.
     pub help: &'static str,
-    /// For a histogram, the upper bounds of buckets that fit its values: an exporter that is not
-    /// told of any may show quantiles instead, which cannot be added up over instances.
+    /// The upper bounds of a histogram's buckets. An exporter without bounds may show quantiles
+    /// instead, which cannot be added up over instances.
     pub buckets: &'static [f64],
 }
 
-/// What the values of a metric are.
+/// A metric has one of these kinds of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetricKind {
-    /// A number that only grows.
+    /// A counter only grows.
     Counter,
-    /// A number that rises and falls.
+    /// A gauge rises and falls.
     Gauge,
-    /// How values are distributed.
+    /// A histogram shows how values are distributed.
     Histogram,
 }
 
-/// The names, for those who record.
+/// The recording code uses these names of the metrics.
 pub(crate) mod names {
     pub(crate) const LEADING: &str = "leasehold_leading";
     pub(crate) const DISABLED: &str = "leasehold_disabled";
@@ -50,15 +50,15 @@ pub(crate) mod names {
     pub(crate) const CALL: &str = "leasehold_store_call_seconds";
 }
 
-/// Bounds for what takes milliseconds, and at most 10 s.
+/// These bounds are for calls that take milliseconds, and at most 10 s.
 const CALL_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Bounds for what is left of a lease: fine where it is a matter of seconds.
+/// These bounds are for the time that is left of a lease: they are fine where seconds matter.
 const REMAINING_BUCKETS: &[f64] =
     &[0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 12.5, 15.0, 20.0, 30.0, 60.0, 300.0];
 
-/// Bounds for a wait that may be nothing or hours.
+/// These bounds are for a wait that may take no time or hours.
 const WAIT_BUCKETS: &[f64] =
     &[0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0];
 
@@ -83,7 +83,7 @@ const fn seconds(
     Metric { name, kind: MetricKind::Histogram, unit: Unit::Seconds, labels, help, buckets }
 }
 
-/// Every metric, in the order in which `docs/reference/metrics.md` has them.
+/// This list has every metric, in the order of `docs/reference/metrics.md`.
 pub const METRICS: &[Metric] = &[
     gauge(
         names::LEADING,
@@ -96,32 +96,32 @@ pub const METRICS: &[Metric] = &[
         &["lock"],
         "Elections of this process that found their name disabled at their latest attempt.",
     ),
-    counter(names::TERMS, &["lock"], "Terms that this process began to lead."),
+    counter(names::TERMS, &["lock"], "Terms started by this process."),
     counter(
         names::TERMS_ENDED,
         &["lock", "reason"],
-        "Terms whose job was told to stop: resigned (by the instance itself), shut_down, disabled \
+        "Terms whose job was asked to stop: resigned (by the instance itself), shut_down, disabled \
          (also when an operator has the leader resign), finished (the work is done), failed (the \
          job's start), lost or heartbeats_failed.",
     ),
     counter(
         names::TAKEOVERS,
         &["lock"],
-        "Terms that began after another instance was seen to hold the name: the lead moved here, \
-         in order or after a crash.",
+        "Terms that began after another instance was seen to hold the name: this instance took \
+         over after a release or a crash.",
     ),
     counter(
         names::OVERRUNS,
         &["lock"],
         "Terms whose job did not stop within its grace and was aborted.",
     ),
-    gauge(names::LOCKS_HELD, &[], "Locks that are held through guards and kept by heartbeats."),
+    gauge(names::LOCKS_HELD, &[], "Locks held by guards and renewed by heartbeats."),
     counter(
         names::LOCKS_LOST,
         &["reason"],
-        "Locks that could not be kept while a guard held them: expired, gone or disabled.",
+        "Locks lost while a guard held them, by reason: expired, gone or disabled.",
     ),
-    gauge(names::WAITING, &[], "Calls of Lock::acquire that wait."),
+    gauge(names::WAITING, &[], "Calls to Lock::acquire that are waiting."),
     seconds(
         names::WAIT,
         &["outcome"],
@@ -133,30 +133,30 @@ pub const METRICS: &[Metric] = &[
         names::RENEWALS,
         &["outcome"],
         "Renewals of single leases, elections' and guards', by the answer: extended, lost, \
-         disabled or failed (none came).",
+         disabled or failed (no reply).",
     ),
     seconds(
         names::RENEWAL_TIME_TO_DEADLINE,
         &[],
-        "What was left of the trust in a lease when its renewal was confirmed.",
+        "Time to the trust deadline when a renewal was confirmed.",
         REMAINING_BUCKETS,
     ),
     counter(
         names::CALLS,
         &["operation", "outcome"],
-        "Calls to the store that came to an end: ok, or the kind of the error.",
+        "Completed calls to the store: ok, or the kind of the error.",
     ),
     seconds(
         names::CALL,
         &["operation"],
-        "How long calls to the store took, failed ones included.",
+        "Duration of calls to the store, including failed ones.",
         CALL_BUCKETS,
     ),
 ];
 
-/// Tells the recorder the unit and meaning of every metric.
+/// Describes every metric, with its unit, to the installed recorder.
 ///
-/// A [`Client`](crate::Client) does so when it is made.
+/// A [`Client`](crate::Client) does so when it is created.
 pub fn describe() {
     with_recorder(|recorder| {
         for metric in METRICS {

@@ -1,12 +1,13 @@
-//! The recording of metrics. Handles are looked up once: a heartbeat of ten thousand leases only
+//! This module records metrics. Handles are looked up once: a heartbeat of ten thousand leases only
 //! adds to numbers.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use parking_lot::Mutex;
 
 use super::names;
 use crate::{
@@ -14,10 +15,10 @@ use crate::{
     telemetry,
 };
 
-/// The metrics of one client.
+/// These are the metrics of one client.
 #[derive(Debug)]
 pub(crate) struct ClientMetrics {
-    /// Those of the operations that were called so far.
+    /// The metrics of each operation that was called so far.
     calls: Mutex<BTreeMap<&'static str, Arc<CallMetrics>>>,
     renewals: PerLabel<Counter>,
     time_to_deadline: Histogram,
@@ -33,7 +34,7 @@ struct CallMetrics {
     seconds: Histogram,
 }
 
-/// One handle for each value of a label, of which there are few.
+/// There is one handle for each value of a label, of which there are few.
 #[derive(Debug)]
 struct PerLabel<T>(Vec<(&'static str, T)>);
 
@@ -45,7 +46,7 @@ impl<T> PerLabel<T> {
         Self(values.into_iter().map(|value| (value, register(value))).collect())
     }
 
-    /// Does something with the handle of that value.
+    /// Calls `act` with the handle of that value.
     fn with(&self, value: &'static str, act: impl FnOnce(&T)) {
         if let Some((_, handle)) = self.0.iter().find(|(known, _)| *known == value) {
             act(handle);
@@ -54,7 +55,7 @@ impl<T> PerLabel<T> {
 }
 
 impl ClientMetrics {
-    /// With the recorder that is installed now.
+    /// Creates the metrics with the recorder that is installed now.
     pub(crate) fn new() -> Self {
         telemetry::describe();
         Self {
@@ -77,7 +78,7 @@ impl ClientMetrics {
         }
     }
 
-    /// A call to the store came to an end.
+    /// Records a completed call to the store.
     pub(crate) fn record_call(
         &self,
         operation: &'static str,
@@ -85,14 +86,14 @@ impl ClientMetrics {
         took: Duration,
     ) {
         let meters = {
-            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut calls = self.calls.lock();
             calls.entry(operation).or_insert_with(|| Arc::new(CallMetrics::new(operation))).clone()
         };
         meters.outcomes.with(outcome, |counter| counter.increment(1));
         meters.seconds.record(took);
     }
 
-    /// The store answered a batch of so many renewals, or failed to.
+    /// Records the outcomes of a batch of renewals, or its failure.
     pub(crate) fn record_renewals(&self, leases: usize, answers: &Result<Vec<RenewOutcome>>) {
         let (mut extended, mut lost, mut disabled, mut failed) = (0, 0, 0, 0);
         match answers {
@@ -111,25 +112,25 @@ impl ClientMetrics {
         }
     }
 
-    /// A renewal was confirmed when that much was left of the trust. With none left it came too
-    /// late to be one.
+    /// Records how much trust was left when a renewal was confirmed. With none left the reply came
+    /// too late to count as a renewal.
     pub(crate) fn record_trust_left(&self, left: Duration) {
         if !left.is_zero() {
             self.time_to_deadline.record(left);
         }
     }
 
-    /// A guard holds a lock.
+    /// Records that a guard holds a lock.
     pub(crate) fn lock_acquired(&self) {
         self.held.increment(1.0);
     }
 
-    /// That lock is released, or cannot be kept.
+    /// Records that a guard's lock was released or lost.
     pub(crate) fn lock_ended(&self) {
         self.held.decrement(1.0);
     }
 
-    /// A guard's lock cannot be kept.
+    /// Records that a guard's lock was lost.
     pub(crate) fn lock_lost(&self, loss: &LossReason) {
         let reason = match loss {
             LossReason::Expired => "expired",
@@ -139,7 +140,7 @@ impl ClientMetrics {
         self.lost.with(reason, |counter| counter.increment(1));
     }
 
-    /// Somebody waits for a lock until this is dropped.
+    /// Records a wait for a lock that lasts until the timer is dropped.
     pub(crate) fn start_wait<'a>(&'a self, clock: &'a dyn Clock) -> WaitTimer<'a> {
         let waiting = GaugeGuard::new(&self.waiting);
         WaitTimer {
@@ -174,7 +175,7 @@ impl CallMetrics {
     }
 }
 
-/// How a call ended, as a label has it.
+/// Returns the value of the label `outcome` for a call.
 pub(crate) fn call_outcome<T>(outcome: &Result<T>) -> &'static str {
     match outcome.as_ref().map_err(Error::kind) {
         Ok(_) => "ok",
@@ -188,7 +189,8 @@ pub(crate) fn call_outcome<T>(outcome: &Result<T>) -> &'static str {
     }
 }
 
-/// A wait for a lock; one that is dropped without an end was cancelled.
+/// A wait timer measures a wait for a lock; a timer that is dropped without an outcome counts as
+/// cancelled.
 pub(crate) struct WaitTimer<'a> {
     meters: &'a ClientMetrics,
     clock: &'a dyn Clock,
@@ -214,13 +216,13 @@ impl Drop for WaitTimer<'_> {
     }
 }
 
-/// The metrics of one election.
+/// These are the metrics of one election.
 #[derive(Debug)]
 pub(crate) struct ElectionMetrics {
     leading: Gauge,
     disabled: Gauge,
     is_disabled: Option<GaugeGuard>,
-    /// Another instance held the name at the latest attempt that told.
+    /// Another instance held the name when the leader was last known.
     others: bool,
     terms: Counter,
     ended: PerLabel<Counter>,
@@ -229,7 +231,7 @@ pub(crate) struct ElectionMetrics {
 }
 
 impl ElectionMetrics {
-    /// With the recorder that is installed now.
+    /// Creates the metrics with the recorder that is installed now.
     pub(crate) fn new(lock: &LockName) -> Self {
         let lock: Arc<str> = lock.as_str().into();
         let reasons = [
@@ -256,12 +258,12 @@ impl ElectionMetrics {
         }
     }
 
-    /// Another instance holds the name.
+    /// Records that another instance holds the name.
     pub(crate) fn saw_other_leader(&mut self) {
         self.others = true;
     }
 
-    /// Whether the latest attempt found the name disabled.
+    /// Records whether the latest attempt found the name disabled.
     pub(crate) fn saw_disabled(&mut self, disabled: bool) {
         match (disabled, &self.is_disabled) {
             (true, None) => self.is_disabled = Some(GaugeGuard::new(&self.disabled)),
@@ -270,7 +272,7 @@ impl ElectionMetrics {
         }
     }
 
-    /// A term begins; it lasts while this lives.
+    /// Records that a term begins; it lasts until the returned guard is dropped.
     pub(crate) fn term_started(&mut self) -> GaugeGuard {
         self.terms.increment(1);
         if std::mem::take(&mut self.others) {
@@ -279,7 +281,7 @@ impl ElectionMetrics {
         GaugeGuard::new(&self.leading)
     }
 
-    /// The job is told to stop.
+    /// Records that the job is asked to stop.
     pub(crate) fn term_stopping(&self, reason: &StopReason) {
         let reason = match reason {
             StopReason::Resigned => "resigned",
@@ -293,13 +295,13 @@ impl ElectionMetrics {
         self.ended.with(reason, |counter| counter.increment(1));
     }
 
-    /// The job did not stop in time.
+    /// Records that the job did not stop in time.
     pub(crate) fn stop_timed_out(&self) {
         self.overruns.increment(1);
     }
 }
 
-/// A gauge that is one higher while this lives.
+/// A gauge guard keeps a gauge one higher until it is dropped.
 pub(crate) struct GaugeGuard(Gauge);
 
 impl GaugeGuard {

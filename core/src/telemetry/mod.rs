@@ -1,14 +1,14 @@
-//! What the engine tells of itself: metrics, through the facade [`metrics`], and spans of [`tracing`].
+//! The engine records metrics through the facade [`metrics`], and spans of [`tracing`].
 //!
 //! [`METRICS`] has every metric. An application installs a recorder that works with `metrics` 0.24,
-//! such as that of `metrics-exporter-prometheus`, **before** it makes its first
-//! [`Client`](crate::Client): what was made earlier has nobody to tell. Without a recorder the
-//! cost is next to nothing.
+//! such as that of `metrics-exporter-prometheus`, **before** it creates its first
+//! [`Client`](crate::Client): an earlier client has no recorder. Without a recorder the cost is
+//! very small.
 //!
-//! A metric is told apart by `lock` only where it is about elections, of which an application
-//! has a few; never for [`Lock`](crate::Lock)s, of which it may have one for each of a million
+//! Only metrics about elections, of which an application has a few, have the label `lock`; those
+//! about [`Lock`](crate::Lock)s never do, because an application may have one for each of a million
 //! orders. Durations are by the client's own [`Clock`](crate::Clock), and no decision depends on
-//! any of this.
+//! metrics or spans.
 //!
 //! # Spans
 //!

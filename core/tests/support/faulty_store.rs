@@ -1,4 +1,4 @@
-//! A store that misbehaves on command.
+//! This store misbehaves on command.
 #![allow(dead_code, reason = "each test has its own choice")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream;
+use leasehold_core::intercept::{Interceptor, Reply, Request};
 use leasehold_core::{
-    AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
-    EnableOutcome, Error, ErrorKind, Hint, HintStream, InstanceRecord, LeaseId, ListOptions,
-    LockName, LockRecord, LockStore, MemoryStore, Presence, PruneOptions, ReleaseOutcome,
-    RenewOptions, RenewOutcome, Result,
+    Clock, Error, ErrorKind, Hint, HintStream, LeaseId, LockStore, MemoryStore, Result,
 };
 
-/// A memory store whose every method can be told to misbehave.
+/// A faulty store is a memory store whose every method can be set to misbehave.
 #[derive(Debug, Clone)]
 pub(crate) struct FaultyStore {
     pub(crate) inner: MemoryStore,
@@ -25,13 +23,13 @@ pub(crate) struct FaultSettings {
     pub(crate) watch: Mutex<WatchFault>,
     pub(crate) hints: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Hint>>>,
     pub(crate) renew_fails: AtomicBool,
-    /// Every call fails.
+    /// Every call fails while this is true.
     pub(crate) all_fail: AtomicBool,
-    /// The time that the store takes for each call.
+    /// Each call takes this time.
     pub(crate) latency_ms: AtomicU64,
-    /// Instances can make themselves known.
+    /// The store supports instance records while this is true.
     pub(crate) announces: AtomicBool,
-    /// Renewals under way, and the most there were.
+    /// The number of renewals in progress, and the highest number so far.
     pub(crate) renewing: AtomicU64,
     pub(crate) max_renewing: AtomicU64,
     pub(crate) renew_panics: AtomicBool,
@@ -96,98 +94,77 @@ impl Drop for UnderWay<'_> {
     }
 }
 #[async_trait]
-impl LockStore for FaultyStore {
-    fn label(&self) -> &str {
+impl Interceptor for FaultyStore {
+    fn inner(&self) -> &dyn LockStore {
+        &self.inner
+    }
+    fn store_label(&self) -> &str {
         "faulty:"
     }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    async fn acquire(&self, n: &LockName, o: &AcquireOptions) -> Result<AcquireOutcome> {
-        self.k.acquires.fetch_add(1, SeqCst);
-        self.k.acquire_ids.lock().unwrap().push(o.lease);
-        self.hang().await;
-        self.note_call()?;
-        let a = self.inner.acquire(n, o).await;
-        if self.k.acquire_loses_reply.load(SeqCst) {
+    async fn intercept(&self, request: Request) -> Result<Reply> {
+        use Request::{Acquire, Announce, Get, Instances, Release, Renew, Watch, Withdraw};
+        match &request {
+            Acquire(_, options) => {
+                self.k.acquires.fetch_add(1, SeqCst);
+                self.k.acquire_ids.lock().unwrap().push(options.lease);
+            }
+            Announce(..) | Instances if !self.k.announces.load(SeqCst) => {
+                return Err(Error::new(ErrorKind::Unsupported, "no records of instances"));
+            }
+            Watch => return self.watch_with_fault().await.map(Reply::Watch),
+            _ => {}
+        }
+        let _under_way = if let Renew(_) = &request { Some(self.count_renew()) } else { None };
+        if matches!(request, Acquire(..) | Renew(_) | Release(..) | Announce(..) | Withdraw(_)) {
+            self.hang().await;
+        }
+        if matches!(request, Acquire(..) | Renew(_) | Release(..)) {
+            self.note_call()?;
+        }
+        match &request {
+            Renew(_) if self.k.renew_panics.load(SeqCst) => panic!("renew"),
+            Renew(_) if self.k.renew_fails.load(SeqCst) => {
+                return Err(Error::new(ErrorKind::Unavailable, "away"));
+            }
+            Release(..) if self.k.release_panics.load(SeqCst) => panic!("release"),
+            Get(_) => {
+                self.k.gets.fetch_add(1, SeqCst);
+            }
+            _ => {}
+        }
+        let is_acquire = matches!(request, Acquire(..));
+        let mut reply = request.send_to(&self.inner).await;
+        if is_acquire && self.k.acquire_loses_reply.load(SeqCst) {
             return Err(Error::new(ErrorKind::OutcomeUnknown, "deaf"));
         }
-        a
-    }
-    async fn renew(&self, l: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        self.k.renews.fetch_add(1, SeqCst);
-        let now = self.k.renewing.fetch_add(1, SeqCst) + 1;
-        self.k.max_renewing.fetch_max(now, SeqCst);
-        let _under_way = UnderWay(&self.k.renewing);
-        self.hang().await;
-        self.note_call()?;
-        if self.k.renew_panics.load(SeqCst) {
-            panic!("renew")
-        }
-        if self.k.renew_fails.load(SeqCst) {
-            return Err(Error::new(ErrorKind::Unavailable, "away"));
-        }
-        self.inner.renew(l).await
-    }
-    async fn release(&self, n: &LockName, l: LeaseId) -> Result<ReleaseOutcome> {
-        self.hang().await;
-        self.note_call()?;
-        if self.k.release_panics.load(SeqCst) {
-            panic!("release")
-        }
-        self.inner.release(n, l).await
-    }
-    async fn disable(&self, n: &LockName, o: &DisableOptions) -> Result<DisableOutcome> {
-        self.inner.disable(n, o).await
-    }
-    async fn enable(&self, n: &LockName) -> Result<EnableOutcome> {
-        self.inner.enable(n).await
-    }
-    async fn get(&self, n: &LockName) -> Result<Option<LockRecord>> {
-        self.k.gets.fetch_add(1, SeqCst);
-        let mut r = self.inner.get(n).await?;
-        if self.k.zero_remaining.load(SeqCst) {
+        if let Ok(Reply::Get(record)) = &mut reply
+            && self.k.zero_remaining.load(SeqCst)
+        {
             if self.k.gets.load(SeqCst) > 100_000 {
                 std::future::pending::<()>().await;
             }
-            if let Some(l) = r.as_mut().and_then(|r| r.lease.as_mut()) {
-                l.left = Duration::ZERO;
+            if let Some(lease) = record.as_mut().and_then(|record| record.lease.as_mut()) {
+                lease.left = Duration::ZERO;
             }
         }
-        Ok(r)
+        reply
     }
-    async fn list(&self, o: &ListOptions) -> Result<Vec<LockRecord>> {
-        self.inner.list(o).await
+}
+impl FaultyStore {
+    fn count_renew(&self) -> UnderWay<'_> {
+        self.k.renews.fetch_add(1, SeqCst);
+        let now = self.k.renewing.fetch_add(1, SeqCst) + 1;
+        self.k.max_renewing.fetch_max(now, SeqCst);
+        UnderWay(&self.k.renewing)
     }
-    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        self.inner.prune(options).await
-    }
-
-    async fn announce(&self, p: &Presence, ttl: Duration) -> Result<()> {
-        if !self.k.announces.load(SeqCst) {
-            return Err(Error::new(ErrorKind::Unsupported, "no records of instances"));
-        }
-        self.hang().await;
-        self.inner.announce(p, ttl).await
-    }
-    async fn withdraw(&self, instance: uuid::Uuid) -> Result<()> {
-        self.hang().await;
-        self.inner.withdraw(instance).await
-    }
-    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        if !self.k.announces.load(SeqCst) {
-            return Err(Error::new(ErrorKind::Unsupported, "no records of instances"));
-        }
-        self.inner.instances().await
-    }
-    async fn watch(&self) -> Result<HintStream> {
+    async fn watch_with_fault(&self) -> Result<HintStream> {
         let n = self.k.watches.fetch_add(1, SeqCst);
         let w = *self.k.watch.lock().unwrap();
         match w {
             WatchFault::Inner => self.inner.watch().await,
             WatchFault::Empty => Ok(Box::pin(stream::empty())),
             WatchFault::Hang => std::future::pending().await,
-            WatchFault::Refused => Err(Error::new(ErrorKind::Unavailable, "no watch is to be had")),
+            WatchFault::Refused => Err(Error::new(ErrorKind::Unavailable, "no watch is available")),
             WatchFault::PanicOnce if n == 0 => panic!("watch"),
             WatchFault::PanicOnce => self.inner.watch().await,
             WatchFault::Manual => {

@@ -1,4 +1,4 @@
-//! The replies of a store, drawn at random.
+//! These replies of a store are drawn at random.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ fn left(random: &mut Rng) -> Duration {
     Duration::from_millis(random.u64(0..15_000))
 }
 
-/// A reply to an attempt to acquire. Each one uses up the next token, granted or not.
+/// Returns a reply to an acquire. Each one uses up the next token, granted or not.
 pub(crate) fn acquire_reply(random: &mut Rng, token: &mut u64) -> AcquireReply {
     *token += 1;
     let left = left(random);
@@ -22,7 +22,7 @@ pub(crate) fn acquire_reply(random: &mut Rng, token: &mut u64) -> AcquireReply {
     }
 }
 
-/// A reply to a renewal.
+/// Returns a reply to a renewal.
 pub(crate) fn renew_reply(random: &mut Rng) -> RenewReply {
     match random.u32(0..6) {
         0 => RenewReply::Lost,

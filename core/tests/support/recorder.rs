@@ -1,4 +1,4 @@
-//! A recorder that tells what moved since it was last asked.
+//! This recorder returns the metrics that changed since the last call.
 #![allow(dead_code, reason = "each test has its own choice")]
 
 use std::collections::BTreeMap;
@@ -9,7 +9,8 @@ use metrics::{
     SharedString, Unit,
 };
 
-/// Keeps every value, under `name` or `name{label=value,…}` without the prefix `leasehold_`.
+/// The recorder keeps every value, under `name` or `name{label=value,…}` without the prefix
+/// `leasehold_`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TestRecorder(Arc<Mutex<Recorded>>);
 
@@ -22,8 +23,8 @@ struct Recorded {
 }
 
 impl TestRecorder {
-    /// What has another value than at the last call: counters by how much more, gauges their value,
-    /// histograms how many values were recorded.
+    /// Returns the metrics whose value changed since the last call: the increase of a counter, the
+    /// value of a gauge, and the number of values recorded in a histogram.
     pub(crate) fn moved(&self) -> BTreeMap<String, f64> {
         let mut state = self.0.lock().unwrap();
         let state = &mut *state;
@@ -41,7 +42,7 @@ impl TestRecorder {
             .collect()
     }
 
-    /// The values of a histogram.
+    /// Returns the values of a histogram.
     pub(crate) fn recorded(&self, key: &str) -> Vec<f64> {
         self.0.lock().unwrap().recorded.get(key).cloned().unwrap_or_default()
     }
@@ -50,7 +51,7 @@ impl TestRecorder {
         self.0.lock().unwrap().values.get(key).copied()
     }
 
-    /// Every series that was registered.
+    /// Returns every series that was registered.
     pub(crate) fn series(&self) -> Vec<String> {
         self.0.lock().unwrap().values.keys().cloned().collect()
     }

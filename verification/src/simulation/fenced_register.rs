@@ -2,7 +2,8 @@
 //! refuses smaller ones.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::history::{NameId, WriteResult};
 
@@ -14,7 +15,7 @@ pub(super) struct FencedRegisters {
 
 impl FencedRegisters {
     pub(super) fn write(&self, name: NameId, token: u64) -> WriteResult {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         let seen = seen.entry(name).or_default();
         if token < *seen {
             return WriteResult::Refused;

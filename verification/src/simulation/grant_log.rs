@@ -1,9 +1,9 @@
 //! This module defines the numbers of leases, and the tokens under which they were granted.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use leasehold_core::LeaseId;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::history::{AttemptId, NameId};
 
@@ -59,6 +59,6 @@ impl GrantLog {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 }

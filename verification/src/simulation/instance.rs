@@ -1,8 +1,10 @@
 //! This module has what an instance and its jobs share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::Defect;
 use super::clock::DriftingClock;
@@ -33,11 +35,11 @@ impl Instance {
     }
 
     pub(super) fn draw(&self, sides: u32) -> u32 {
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..sides)
+        self.random.lock().u32(0..sides)
     }
 
     pub(super) fn up_to(&self, most: Duration) -> Duration {
-        let share = self.random.lock().unwrap_or_else(PoisonError::into_inner).f64();
+        let share = self.random.lock().f64();
         most.mul_f64(share)
     }
 

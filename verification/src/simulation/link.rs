@@ -1,15 +1,15 @@
 //! This module defines an instance's link to the store, which delays, loses and reorders messages.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use leasehold_core::intercept::{Interceptor, Reply, Request};
 use leasehold_core::{
-    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, ErrorKind, Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore,
-    PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOutcome, Error, ErrorKind, Hint, HintStream, LeaseId, LockName, LockStore, Result,
 };
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use uuid::Uuid;
@@ -56,7 +56,7 @@ impl SimulatedStore {
     }
 
     pub(super) fn set(&self, profile: FaultProfile) {
-        *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner) = profile;
+        *self.0.faults.lock() = profile;
     }
 
     pub(super) fn cut_off(&self) {
@@ -64,11 +64,11 @@ impl SimulatedStore {
     }
 
     pub(super) fn profile(&self) -> FaultProfile {
-        *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.faults.lock()
     }
 
     pub(super) fn draw_faults(&self) -> MessageFaults {
-        let mut random = self.0.random.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut random = self.0.random.lock();
         MessageFaults::draw(self.profile(), &mut random)
     }
 
@@ -90,7 +90,7 @@ impl SimulatedStore {
     }
 
     fn another_id(&self) -> LeaseId {
-        let mut random = self.0.random.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut random = self.0.random.lock();
         LeaseId::from_uuid(Uuid::from_u128(random.u128(..)))
     }
 
@@ -112,10 +112,7 @@ impl SimulatedStore {
     }
 
     /// Sends a request that continues whether or not anybody waits for its reply.
-    async fn pass<T: Send + 'static>(
-        &self,
-        request: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
+    async fn pass(&self, request: Request) -> Result<Reply> {
         if self.0.crashed.load(Ordering::SeqCst) {
             return Err(self.refused());
         }
@@ -133,7 +130,7 @@ impl SimulatedStore {
                 }
                 Delivery::Arrives => {}
             }
-            let reply = request.await;
+            let reply = this.0.recording_store.reply_to(this.0.process, request).await;
             tokio::time::sleep(faults.reply_delay).await;
             this.record_fault(profile);
             // Perhaps nobody waits any longer.
@@ -174,89 +171,68 @@ impl Drop for AttemptEndRecorder<'_> {
 }
 
 #[async_trait]
-impl LockStore for SimulatedStore {
-    fn label(&self) -> &str {
+impl Interceptor for SimulatedStore {
+    fn inner(&self) -> &dyn LockStore {
+        &self.0.recording_store.store
+    }
+
+    fn store_label(&self) -> &str {
         "simulated:"
     }
 
-    fn capabilities(&self) -> Capabilities {
-        self.0.recording_store.store.capabilities()
+    async fn intercept(&self, request: Request) -> Result<Reply> {
+        let store = &self.0.recording_store;
+        let grants = &store.grants;
+        match request {
+            Request::Acquire(name, mut options) => {
+                let mut told = self.record_acquire(&name, options.lease);
+                options.lease = grants.renamed(options.lease);
+                let reply = self.pass(Request::Acquire(name, options)).await;
+                told.answer = match &reply {
+                    Ok(Reply::Acquire(AcquireOutcome::Granted(_))) => AttemptResult::Granted,
+                    Ok(Reply::Acquire(AcquireOutcome::Held(_))) => AttemptResult::Refused,
+                    Ok(Reply::Acquire(AcquireOutcome::Disabled(_))) => AttemptResult::Disabled,
+                    _ => AttemptResult::Unknown,
+                };
+                reply
+            }
+            Request::Renew(mut leases) => {
+                for asked in &mut leases {
+                    asked.lease = grants.renamed(asked.lease);
+                }
+                let named = leases.iter().map(|asked| store.name_and_token(asked)).collect();
+                self.note_own(Event::Renewed(self.0.process, named));
+                let reply = self.pass(Request::Renew(leases)).await;
+                self.0.answered.notify_waiters();
+                reply
+            }
+            Request::Release(name, lease) => {
+                let lease = grants.renamed(lease);
+                let (number, attempt) = (NameTable::number(&name), grants.attempt(lease));
+                self.note_own(Event::ReleaseSent(self.0.process, number, attempt));
+                self.pass(Request::Release(name, lease)).await
+            }
+            // Nothing is decided by announcements, so the simulation has no messages for them.
+            Request::Announce(..) | Request::Withdraw(_) | Request::Instances => {
+                Err(Error::new(ErrorKind::Unsupported, "the store keeps no instances"))
+            }
+            Request::Watch => match self.pass(Request::Watch).await? {
+                Reply::Watch(hints) => Ok(Reply::Watch(self.forwarded(hints))),
+                reply => Ok(reply),
+            },
+            request => self.pass(request).await,
+        }
     }
+}
 
-    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let mut told = self.record_acquire(name, options.lease);
-        let lease = self.0.recording_store.grants.renamed(options.lease);
-        let (path, name, options) =
-            (self.0.clone(), name.clone(), AcquireOptions { lease, ..options.clone() });
-        let request =
-            async move { path.recording_store.acquire(path.process, &name, &options).await };
-        let outcome = self.pass(request).await;
-        told.answer = match &outcome {
-            Ok(AcquireOutcome::Granted(_)) => AttemptResult::Granted,
-            Ok(AcquireOutcome::Held(_)) => AttemptResult::Refused,
-            Ok(AcquireOutcome::Disabled(_)) => AttemptResult::Disabled,
-            Err(_) => AttemptResult::Unknown,
-        };
-        outcome
-    }
-
-    async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        let grants = &self.0.recording_store.grants;
-        let leases: Vec<_> = leases
-            .iter()
-            .map(|asked| RenewOptions { lease: grants.renamed(asked.lease), ..asked.clone() })
-            .collect();
-        let named =
-            leases.iter().map(|renewal| self.0.recording_store.name_and_token(renewal)).collect();
-        self.note_own(Event::Renewed(self.0.process, named));
-        let path = self.0.clone();
-        let renewal = async move { path.recording_store.renew(path.process, &leases).await };
-        let answer = self.pass(renewal).await;
-        self.0.answered.notify_waiters();
-        answer
-    }
-
-    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        let lease = self.0.recording_store.grants.renamed(lease);
-        let attempt = self.0.recording_store.grants.attempt(lease);
-        self.note_own(Event::ReleaseSent(self.0.process, NameTable::number(name), attempt));
-        let (path, name) = (self.0.clone(), name.clone());
-        self.pass(async move { path.recording_store.release(&name, lease).await }).await
-    }
-
-    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        let (path, name, options) = (self.0.clone(), name.clone(), options.clone());
-        self.pass(async move { path.recording_store.store.disable(&name, &options).await }).await
-    }
-
-    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        let (path, name) = (self.0.clone(), name.clone());
-        self.pass(async move { path.recording_store.store.enable(&name).await }).await
-    }
-
-    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        let (path, name) = (self.0.clone(), name.clone());
-        self.pass(async move { path.recording_store.store.get(&name).await }).await
-    }
-
-    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        let (path, options) = (self.0.clone(), options.clone());
-        self.pass(async move { path.recording_store.store.list(&options).await }).await
-    }
-
-    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        let (path, options) = (self.0.clone(), options.clone());
-        self.pass(async move { path.recording_store.store.prune(&options).await }).await
-    }
-
-    async fn watch(&self) -> Result<HintStream> {
-        let path = self.0.clone();
-        let hints = self.pass(async move { path.recording_store.store.watch().await }).await?;
+impl SimulatedStore {
+    /// Returns the hints as they reach the instance.
+    fn forwarded(&self, hints: HintStream) -> HintStream {
         let (to, handed_on) = mpsc::unbounded_channel();
         tokio::spawn(self.clone().forward(hints, to));
         // The engine wakes every waiter, because there were no hints before.
         self.note_hint(&Hint::Anything);
-        Ok(Box::pin(UnboundedReceiverStream::new(handed_on)))
+        Box::pin(UnboundedReceiverStream::new(handed_on))
     }
 }
 

@@ -1,9 +1,10 @@
 //! This module defines one instance of the simulated application.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use leasehold_core::{Client, ElectionHandle, Holder, Result};
+use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 

@@ -1,12 +1,14 @@
 //! A run has one store: the memory store, which records its grants and may have a defect.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use leasehold_core::intercept::{Reply, Request};
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Clock, Error, ErrorKind, FencingToken, Grant, LeaseId,
     LockName, LockStore, MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
+use parking_lot::Mutex;
 
 use super::Defect;
 use super::grant_log::GrantLog;
@@ -35,7 +37,19 @@ impl RecordingStore {
         Self { store, recorder, defect, random, grants: Arc::default() }
     }
 
-    pub(super) async fn acquire(
+    /// Answers a request of that instance.
+    pub(super) async fn reply_to(&self, process: InstanceId, request: Request) -> Result<Reply> {
+        Ok(match request {
+            Request::Acquire(name, options) => {
+                Reply::Acquire(self.acquire(process, &name, &options).await?)
+            }
+            Request::Renew(leases) => Reply::Renew(self.renew(process, &leases).await?),
+            Request::Release(name, lease) => Reply::Release(self.release(&name, lease).await?),
+            request => request.send_to(&self.store).await?,
+        })
+    }
+
+    async fn acquire(
         &self,
         process: InstanceId,
         name: &LockName,
@@ -74,7 +88,7 @@ impl RecordingStore {
         Ok(outcome)
     }
 
-    pub(super) async fn renew(
+    async fn renew(
         &self,
         process: InstanceId,
         leases: &[RenewOptions],
@@ -99,7 +113,7 @@ impl RecordingStore {
         Ok(outcomes)
     }
 
-    pub(super) async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
         if self.defect == Some(Defect::IgnoresReleases) {
             return Ok(ReleaseOutcome::Released);
         }
@@ -125,6 +139,6 @@ impl RecordingStore {
     }
 
     fn sometimes(&self) -> bool {
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..20) == 0
+        self.random.lock().u32(0..20) == 0
     }
 }

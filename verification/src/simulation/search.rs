@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use leasehold_core::Result;
+use parking_lot::Mutex;
 
 use super::{RunResult, SimulationPlan, run, shrink};
 
@@ -60,7 +60,7 @@ fn search_in(
             }
             let plan = draw(seed);
             let outcome = run(&plan);
-            let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut found = found.lock();
             if let Ok(outcome) = &outcome {
                 found.runs += 1;
                 found.facts += outcome.history.events.len() as u64;
@@ -79,7 +79,7 @@ fn search_in(
     std::thread::scope(|scope| {
         (0..jobs.max(1)).for_each(|_| drop(scope.spawn(work)));
     });
-    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut found = found.into_inner();
     if let Some(FailingRun { plan, outcome: Ok(outcome) }) = &mut found.failure {
         let checker = outcome.violations[0].checker;
         let smaller = shrink(plan, checker, SHRINKING);

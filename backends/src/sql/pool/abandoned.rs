@@ -7,9 +7,10 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use sqlx::{Connection, Database};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -98,7 +99,7 @@ impl AbandonedCalls {
 
 impl Inner {
     fn calls(&self) -> MutexGuard<'_, AbandonedState> {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.calls.lock();
         let now = SystemClock.now();
         calls.abandoned.retain(|_, until| *until > now);
         calls.probe = calls.probe.filter(|(_, until)| *until > now);

@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::abandoned::{AbandonedCalls, CallPermit};
-use super::call_error::CallError;
+use super::call_error::{CallError, is_unreachable};
 use super::checked_out::{CheckedOut, ConnectionSource};
 use super::connection_permits::{ConnectionClass, ConnectionPermits, Permit};
 use super::own_connections::OwnConnections;
 use super::pool_fallback::PoolFallback;
+use super::possible_effect::PossibleEffect;
 use super::server::{Health, Purpose, Server};
 use crate::common::timeout::CALL_LIMIT;
 use crate::sql::error::{self, may_have_committed};
@@ -116,7 +117,7 @@ impl<DB: Server> Connections<DB> {
                 match work()(&mut *connection).await {
                     Err(error) if DB::is_stale_statement(&error) => {
                         connection.clear_cached_statements().await?;
-                        work()(connection).await
+                        work()(&mut *connection).await
                     }
                     done => done,
                 }
@@ -273,43 +274,6 @@ impl<DB: Server> Connections<DB> {
         checked_out.is_heartbeat()
             && !self.permits.has_own_calls()
             && (DB::lacks_privilege(error) || !checked_out.is_reused() && DB::is_read_only(error))
-    }
-}
-
-/// Returns whether the server could not be reached. Trouble of this process, such as too many open
-/// files or a name that is not found, does not show that.
-fn is_unreachable(error: &sqlx::Error) -> bool {
-    use std::io::ErrorKind as Kind;
-    let sqlx::Error::Io(error) = error else { return false };
-    matches!(
-        error.kind(),
-        Kind::ConnectionRefused
-            | Kind::ConnectionReset
-            | Kind::ConnectionAborted
-            | Kind::BrokenPipe
-            | Kind::UnexpectedEof
-            | Kind::HostUnreachable
-            | Kind::NetworkUnreachable
-            | Kind::TimedOut
-    )
-}
-
-/// The error of an earlier try that may have taken effect.
-struct PossibleEffect(Option<sqlx::Error>);
-
-impl PossibleEffect {
-    /// Returns the error of the later try. If that try certainly had no effect, returns the earlier
-    /// error instead, since the call as a whole may have taken effect.
-    fn or_earlier<DB: Server>(&mut self, error: CallError) -> CallError {
-        let certain = match &error {
-            CallError::NotSent(_) | CallError::TooManyAbandoned(_) => true,
-            CallError::Failed(error) => !may_have_committed::<DB>(error),
-            CallError::Unanswered => false,
-        };
-        match self.0.take() {
-            Some(doubt) if certain => CallError::Failed(doubt),
-            _ => error,
-        }
     }
 }
 

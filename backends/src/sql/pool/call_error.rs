@@ -12,3 +12,21 @@ pub(crate) enum CallError {
     /// Nothing came back within [`CALL_LIMIT`].
     Unanswered,
 }
+
+/// Returns whether the server could not be reached. Trouble of this process, such as too many open
+/// files or a name that is not found, does not show that.
+pub(super) fn is_unreachable(error: &sqlx::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    let sqlx::Error::Io(error) = error else { return false };
+    matches!(
+        error.kind(),
+        Kind::ConnectionRefused
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::BrokenPipe
+            | Kind::UnexpectedEof
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::TimedOut
+    )
+}

@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use sqlx::{Connection, Pool};
 use tokio::runtime::{self, Handle};
 use tokio::sync::Semaphore;
@@ -100,7 +101,7 @@ impl<DB: Server> Inner<DB> {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, PoolState<DB>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(super) fn close_idle(&self) {

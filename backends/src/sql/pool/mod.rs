@@ -8,6 +8,7 @@ mod connection_permits;
 mod idle_connections;
 mod own_connections;
 mod pool_fallback;
+mod possible_effect;
 mod reaper;
 mod server;
 

@@ -1,7 +1,8 @@
 //! Heartbeats on the application's pool, where a connection of the store's own does not serve.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{Clock, Moment, SystemClock};
 
@@ -23,7 +24,7 @@ struct FallbackState {
 
 impl PoolFallback {
     fn state(&self) -> MutexGuard<'_, FallbackState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -41,8 +42,8 @@ impl PoolFallback {
         if !warned {
             tracing::warn!(
                 %error,
-                "heartbeats use the application's pool, because a connection that is opened by its \
-                 options may not use or change the table of locks"
+                "heartbeats use the application's pool: a separate connection with its options \
+                 lacks access to the lock table"
             );
         }
     }

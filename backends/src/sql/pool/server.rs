@@ -1,11 +1,12 @@
 //! What the calls of the SQL stores need to know about their database server.
 
+use sqlx::database::HasStatementCache;
 use sqlx::{Connection, Database};
 
 use crate::sql::ErrorCodes;
 
 /// A database server, and what its errors mean for a connection.
-pub(crate) trait Server: ErrorCodes {
+pub(crate) trait Server: ErrorCodes + HasStatementCache {
     /// The settings with which a store opens its sessions.
     type Session: Send + Sync;
 

@@ -1,4 +1,4 @@
-//! The command's process, from the supervisor's side.
+//! A child is the command's process, as the supervisor sees it.
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -17,9 +17,9 @@ use super::this_program::this_program;
 use super::{exec_shim, reaper};
 use crate::io::exit::{FAILED, killed_by};
 
-/// The command, or the exec shim that will become it, as the leader of a process group.
+/// A child is the command, or the exec shim that will become it, as the leader of a process group.
 ///
-/// Dropped before it was [waited for](Self::wait), its whole group is killed.
+/// If it is dropped before [`wait`](Self::wait), its whole group is killed.
 #[derive(Debug)]
 pub(super) struct Child {
     process: std::process::Child,
@@ -27,16 +27,16 @@ pub(super) struct Child {
     waited_for: bool,
 }
 
-/// How a command ended.
+/// This value says how a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
-    /// The exit status, as shells have it.
+    /// The exit status, as shells report it.
     pub(super) status: u8,
-    /// The signal that ended it, if one did.
+    /// The signal that ended the command, if any.
     pub(super) signal: Option<Signal>,
 }
 
-/// Keeps the exec shim from becoming the command. If it is dropped unopened, the shim exits.
+/// A gate keeps the exec shim from becoming the command. If it is dropped unopened, the shim exits.
 #[derive(Debug)]
 pub(super) struct Gate(UnixStream);
 
@@ -68,7 +68,8 @@ impl Child {
         self.group
     }
 
-    /// Returns how the command has ended, if it has. Its id stays its own.
+    /// Returns how the command has ended, if it has. The process is not reaped, so its id is not
+    /// reused.
     pub(super) fn exited(&self) -> Option<Ended> {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         match waitid(WaitId::Pid(self.group.pid()), look) {
@@ -80,7 +81,7 @@ impl Child {
                 Some(Ended { status, signal: signal.and_then(Signal::from_named_raw) })
             }
             Err(rustix::io::Errno::INTR) => None,
-            // Another process waited for it; nothing more will be known.
+            // Other code has reaped the process, so its status is lost.
             Err(_) => Some(Ended { status: FAILED, signal: None }),
         }
     }
@@ -93,7 +94,7 @@ impl Child {
         Some(status.stopping_signal().and_then(Signal::from_named_raw))
     }
 
-    /// Takes leave of a command that has exited, and kills what is left of its group.
+    /// Reaps a command that has exited, and kills the rest of its group.
     pub(super) fn wait(mut self) {
         self.group.kill();
         let _ = self.process.wait();
@@ -105,14 +106,15 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if !self.waited_for {
-            // Not waited for: a watchdog that is still at work relies on the group's id.
+            // The process is not reaped, because a watchdog that still works relies on the group's
+            // id.
             self.group.kill();
         }
     }
 }
 
 impl Gate {
-    /// Lets the command run, and hands it its standard input.
+    /// Lets the command run, and passes its standard input.
     pub(super) fn open(self) -> std::io::Result<()> {
         let stdin = std::io::stdin();
         let input = stdin.as_fd();

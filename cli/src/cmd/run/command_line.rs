@@ -1,4 +1,4 @@
-//! The command to run: looked for before the lock is.
+//! The command to run is searched for before the lock is acquired.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -10,16 +10,16 @@ use rustix::io::Errno;
 use super::interpreter;
 use crate::io::exit::{Failure, NOT_EXECUTABLE, NOT_FOUND};
 
-/// A command and its arguments, at first sight one that can be run.
+/// A command line is a command and its arguments, and was found to be executable.
 #[derive(Clone, Debug)]
 pub(super) struct CommandLine(Vec<OsString>);
 
 impl CommandLine {
-    /// Looks where the system will look, so that a typing error shows now and not when a standby
-    /// is to take over. Whether it can be run is only known when it is.
+    /// Searches where the system will search, so that a typing error shows now and not when a
+    /// standby takes over. Only running the command shows for certain that it can be run.
     pub(super) fn new(words: Vec<OsString>) -> Result<Self, Failure> {
         let Some(program) = words.first() else {
-            return Err(Failure::usage("no command is given after --"));
+            return Err(Failure::usage("no command after --"));
         };
         match find(program) {
             Err(obstacle) => Err(obstacle.failure(program)),
@@ -32,7 +32,7 @@ impl CommandLine {
     }
 }
 
-/// The reason why a program cannot be run.
+/// An obstacle is the reason why a program cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Obstacle {
     System(Errno),
@@ -51,32 +51,31 @@ impl Obstacle {
     }
 }
 
-/// Why a program cannot be run, with the status that shells give it.
+/// Returns the failure of a program that cannot be run, with the exit status that shells use.
 pub(super) fn cannot_run(program: &OsStr, error: Errno) -> Failure {
     let status = match error {
         Errno::NOENT | Errno::NOTDIR => NOT_FOUND,
         _ => NOT_EXECUTABLE,
     };
     let error = match error {
-        Errno::NOENT => "there is no such command".to_owned(),
+        Errno::NOENT => "command not found".to_owned(),
         Errno::ACCESS => "permission denied".to_owned(),
-        Errno::TOOBIG => "its arguments and environment are too long".to_owned(),
+        Errno::TOOBIG => "its arguments or environment are too long".to_owned(),
         Errno::ISDIR => "it is a directory".to_owned(),
         error => error.to_string(),
     };
     Failure::new(status, format!("cannot run {program:?}: {error}"))
 }
 
-/// Returns why the system did not run a program. The system also reports that something does not
-/// exist if that is not the program itself but its interpreter.
+/// Returns why the system did not run a program. The system reports a missing interpreter as if the
+/// program itself did not exist.
 pub(super) fn not_executed(program: &OsStr, error: Errno) -> Failure {
     if error != Errno::NOENT {
         return cannot_run(program, error);
     }
     let obstacle = find(program).err().unwrap_or_else(|| {
         Obstacle::Interpreter(
-            "the program loader that it names does not exist; it was built for another system"
-                .to_owned(),
+            "its program loader does not exist; it was built for another system".to_owned(),
         )
     });
     obstacle.failure(program)
@@ -89,17 +88,17 @@ fn find(program: &OsStr) -> Result<(), Obstacle> {
     if program.as_bytes().contains(&b'/') {
         return check(Path::new(program));
     }
-    // What `execvp` takes when there is none.
+    // `execvp` uses this path if there is none.
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
     let mut found = Obstacle::System(Errno::NOENT);
     for folder in std::env::split_paths(&path) {
-        // An empty entry is the working folder.
+        // An empty entry means the working folder.
         let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
         match check(&folder.join(program)) {
             Ok(()) => return Ok(()),
             Err(Obstacle::System(Errno::NOENT | Errno::NOTDIR)) => {}
-            // For a missing interpreter the system also reports that something does not exist, and
-            // continues the search.
+            // The system reports a missing interpreter as a missing file too, and continues the
+            // search.
             Err(obstacle) => found = obstacle,
         }
     }

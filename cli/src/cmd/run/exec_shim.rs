@@ -1,7 +1,7 @@
-//! The process that becomes the command once it is told to go.
+//! The exec shim is the process that becomes the command when the supervisor says so.
 //!
-//! Its standard input is a socket. The word to go comes with the command's own standard input; the
-//! socket's end means that the supervisor is gone, and nothing is to be run.
+//! Its standard input is a socket. The start message comes with the command's own standard input;
+//! the end of the socket means that the supervisor has ended, and the command must not run.
 
 use std::ffi::OsString;
 use std::io::IoSliceMut;
@@ -17,10 +17,10 @@ use super::command_line::not_executed;
 use super::signal_mask;
 use crate::io::exit::{FAILED, Failure, USAGE};
 
-/// The hidden command that this is.
+/// This hidden command starts the exec shim.
 pub(super) const COMMAND: &str = "__exec";
 
-/// The word to go.
+/// This is the start message.
 pub(super) const GO: &[u8] = b"go";
 
 pub(super) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
@@ -28,10 +28,10 @@ pub(super) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let bond = Bond::new();
     let input = match wait_for_go() {
         Ok(Some(input)) if bond.holds() => input,
-        // The supervisor is gone; there is nobody to tell.
+        // The supervisor has ended, so there is nobody to report to.
         Ok(_) => return ExitCode::from(FAILED),
         Err(error) => {
-            let message = format!("{COMMAND} is for `leasehold run` alone: {error}");
+            let message = format!("{COMMAND} is internal to `leasehold run`: {error}");
             return ExitCode::from(Failure::usage(message).report());
         }
     };

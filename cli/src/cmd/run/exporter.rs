@@ -1,4 +1,4 @@
-//! `run --metrics`: what this process measures, for Prometheus to fetch.
+//! `run --metrics` serves the metrics of this process for Prometheus.
 
 use leasehold::configuration::Configuration;
 use leasehold_admin::{Exporter, Metrics, Server};
@@ -7,17 +7,18 @@ use crate::cmd::http_access;
 use crate::io::exit::Failure;
 use crate::io::stderr::say;
 
-/// As in [`leasehold::telemetry::METRICS`].
+/// The name of this metric is also in [`leasehold::telemetry::METRICS`].
 const LEADING: &str = "leasehold_leading";
 
-/// Shows metrics for as long as the process lives, if that is asked for. Call it before the first
-/// client is made.
+/// Serves metrics for as long as the process runs, if `--metrics` is given. Call this before the
+/// first client is created.
 pub(super) async fn start(configuration: &Configuration) -> Result<(), Failure> {
     let Some(address) = configuration.metrics else { return Ok(()) };
     let (access, tls) = (http_access::access(configuration)?, http_access::tls(configuration)?);
     let exporter = Exporter::new(Metrics::install()?).access(access);
     if let Some(name) = &configuration.lock_name {
-        // From the start, though the store be away: so that an alert that nobody leads can count.
+        // The series exists from the start, even without the store, so that an alert on a missing
+        // leader can count it.
         metrics::gauge!(LEADING, "lock" => name.to_string()).set(0.0);
     }
     let server = Server::bind(exporter, address, tls).await?;
@@ -29,7 +30,7 @@ pub(super) async fn start(configuration: &Configuration) -> Result<(), Failure> 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn there_is_such_a_metric() {
+    fn the_leading_metric_exists() {
         assert!(leasehold::telemetry::METRICS.iter().any(|metric| metric.name == super::LEADING));
     }
 }

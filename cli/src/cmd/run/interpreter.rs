@@ -1,4 +1,4 @@
-//! Checks the interpreter that a script's first line names (`#!`).
+//! This module checks the interpreter that a script's first line names (`#!`).
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -12,14 +12,14 @@ const MOST_BYTES: u64 = 256;
 /// Returns what is wrong with the interpreter of a script, if it does not exist. Returns `None`
 /// also for a file that is not a script, or that may be run but not read.
 pub(super) fn missing(path: &Path) -> Option<String> {
-    // To open another file, such as a FIFO, could take until another process opens it too.
+    // Opening another kind of file, such as a FIFO, could block until another process opens it too.
     if !path.metadata().ok()?.is_file() {
         return None;
     }
     let mut start = Vec::new();
     File::open(path).ok()?.take(MOST_BYTES).read_to_end(&mut start).ok()?;
     let interpreter = named_in(&start)?;
-    // If this is uncertain, as in a folder that may not be searched, the system decides.
+    // If the result is uncertain, as in a folder that may not be searched, the system decides.
     if Path::new(interpreter).try_exists().unwrap_or(true) {
         return None;
     }

@@ -1,10 +1,11 @@
-//! The command as a job of the election: started once per term, on the leader only.
+//! The command is the election's job: it is started once per term, on the leader only.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use leasehold::election::JobError;
 use leasehold::{Job, Leadership, StopReason};
+use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::process::Signal;
 use tokio::sync::mpsc;
@@ -15,7 +16,7 @@ use super::plan::Plan;
 use super::running_command::{End, RunningCommand};
 use crate::io::exit::Failure;
 
-/// What a job tells its supervisor.
+/// A job sends these events to its supervisor.
 #[derive(Debug)]
 pub(super) enum Event {
     /// The command has exited, and not because the lock was lost.
@@ -26,20 +27,20 @@ pub(super) enum Event {
     NotStarted(Failure),
 }
 
-/// Where a command that runs receives the signals that are passed on to it.
+/// The inbox passes signals on to a running command.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inbox(Arc<Mutex<Option<mpsc::UnboundedSender<Signal>>>>);
 
 impl Inbox {
-    /// Passes a signal on; whether there is a command to receive it.
+    /// Passes a signal on, and returns whether there is a command to receive it.
     pub(super) fn pass_on(&self, signal: Signal) -> bool {
-        let inbox = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let inbox = self.0.lock();
         inbox.as_ref().is_some_and(|inbox| inbox.send(signal).is_ok())
     }
 
-    /// Returns when there is no command to receive signals.
+    /// Waits until there is no command to receive signals.
     pub(super) async fn closed(&self) {
-        let inbox = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let inbox = self.0.lock().clone();
         if let Some(inbox) = inbox {
             inbox.closed().await;
         }
@@ -47,13 +48,13 @@ impl Inbox {
 
     fn open(&self) -> mpsc::UnboundedReceiver<Signal> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        // The one of the term before has lost its receiver, with the term.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        // The sender of the previous term lost its receiver when the term ended.
+        *self.0.lock() = Some(sender);
         receiver
     }
 }
 
-/// Runs the command while this instance leads.
+/// This job runs the command while this instance leads.
 #[derive(Debug)]
 pub(super) struct CommandJob {
     plan: Arc<Plan>,
@@ -69,20 +70,20 @@ impl CommandJob {
     }
 
     fn tell(&self, event: Event) {
-        // Fails only when the supervisor has what it wanted to know.
+        // This fails only if the supervisor no longer needs events.
         let _ = self.events.send(event);
     }
 }
 
 #[async_trait]
 impl Job for CommandJob {
-    /// Works until the command and its group have ended. Aborted, it kills the group.
+    /// Runs until the command and its group have ended. If it is aborted, it kills the group.
     async fn start(&self, leadership: Leadership) -> Result<(), JobError> {
         let signals = self.inbox.open();
         let command = RunningCommand::start(self.plan.clone(), leadership, signals).await;
         let mut command = match command {
             Ok(Some(command)) => command,
-            // Over before it began; `stop` says why.
+            // The term ended before the command started; `stop` reports the reason.
             Ok(None) => return Ok(()),
             Err(error) => {
                 let program = &self.plan.command.words()[0];
@@ -95,18 +96,19 @@ impl Job for CommandJob {
             }
         };
         if let Some(ended) = command.exited().await {
-            // At once: what it left behind is then ended while the election is being left.
+            // This is reported at once: the rest of the group is then ended while the instance
+            // leaves the election.
             self.tell(Event::Exited(ended));
         }
         match command.finish().await {
             End::Itself | End::Lease => Ok(()),
             End::Watchdog => {
-                Err("the guard ended the command, since the lease was not renewed".into())
+                Err("the watchdog ended the command because the lease was not renewed".into())
             }
         }
     }
 
-    /// Says why; `start` has been told by its leadership, and ends the command.
+    /// Reports the reason; `start` notices the end by its leadership, and ends the command.
     async fn stop(&self, reason: &StopReason) {
         self.tell(Event::Stopping(reason.clone()));
     }

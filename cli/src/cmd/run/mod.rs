@@ -1,14 +1,14 @@
-//! `leasehold run`: a command that runs for as long as the lock is held, and no longer.
+//! `leasehold run` runs a command for as long as the lock is held, and no longer.
 //!
-//! Four kinds of processes take part:
+//! There are four kinds of processes:
 //!
 //! * the *supervisor* campaigns, and starts the others when it leads ([`supervisor`], [`job`]);
 //! * the *command's group*: the command and what it starts ([`running_command`],
 //!   [`process_group`]);
-//! * the *exec shim*, which becomes the command: it waits for the word to go, so that a supervisor
-//!   that is killed at the wrong moment leaves nothing behind ([`child`], [`exec_shim`]);
-//! * the *watchdog*, which knows until when the lease lasts, and ends the group then
-//!   ([`watchdog`]); the manual and the messages call it the guard.
+//! * the *exec shim*, which becomes the command: it waits for the start message, so that a
+//!   supervisor that is killed at the wrong moment leaves no process running ([`child`],
+//!   [`exec_shim`]);
+//! * the *watchdog*, which knows when the lease ends, and ends the group then ([`watchdog`]).
 
 mod child;
 mod command_line;
@@ -56,7 +56,7 @@ pub(crate) async fn run(
     signal_mask::block_terminal_stops();
     reaper::reap_in_background()?;
     let mut signals = Signals::new()?;
-    // All that can be known to be wrong is refused before a store is opened, and perhaps created.
+    // Every error that can be detected is reported before a store is opened, and perhaps created.
     let name = configuration.required_lock_name()?.clone();
     with_engine_grace(&configuration.settings, &MemoryStore::new().capabilities())?;
     let command = CommandLine::new(args.command)?;
@@ -84,8 +84,9 @@ pub(crate) async fn run(
     Supervisor::new(name, election, events, inbox, signals, manner).run().await
 }
 
-/// The variables that were meant for this process, since it has used them: the lock, which a command
-/// that uses Leasehold itself is not to wait for, the address of its metrics, and their secret.
+/// Returns the variables that this process has used, and that the command must not inherit: the
+/// lock, for which a command that uses Leasehold itself must not wait, the address of the metrics,
+/// and their secret.
 fn kept_variables(configuration: &Configuration) -> Vec<String> {
     let from_variable = |key: &&str| match configuration.origin(key) {
         Some(Origin::Variable(name)) => Some(name.clone()),
@@ -98,8 +99,8 @@ fn kept_variables(configuration: &Configuration) -> Vec<String> {
     kept
 }
 
-/// The settings with which the engine gives the job a little longer than the command has, to see
-/// it dead; and both times.
+/// Returns settings with which the engine gives the job a little longer than the command has, so
+/// that the job can see the command's end; and both times.
 fn with_engine_grace(
     settings: &Settings,
     capabilities: &Capabilities,

@@ -1,4 +1,4 @@
-//! Opening the store of a run, which may come up later than this process does.
+//! A run opens its store, which may become available later than this process starts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Opened {
     pub(super) store: Arc<dyn LockStore>,
-    /// Until when to wait for the lock; at the origin, until it was tried once.
+    /// The run waits for the lock until this moment; at the clock's origin, it tries once.
     pub(super) wait: Option<Moment>,
 }
 
-/// Opens the store, again and again while it is not there, for as long as the caller waits.
+/// Opens the store, and retries while it is unavailable, for as long as the caller waits.
 pub(super) async fn open(
     choice: &StoreChoice,
     wait: Option<Duration>,
@@ -38,7 +38,7 @@ pub(super) async fn open(
                 Err(error) => chain(&error),
             },
             () = SystemClock.sleep_until(limit.unwrap_or_default()), if limit.is_some() => {
-                "the store has not answered within --wait".to_owned()
+                "the store did not respond within --wait".to_owned()
             }
             failure = interrupted(signals) => return Err(failure),
         };

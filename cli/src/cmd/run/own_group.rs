@@ -1,8 +1,8 @@
-//! Whether this process's group has a parent that can continue it when it is stopped.
+//! This module checks whether this process's group has a parent that can continue it after a stop.
 
 use super::signal_mask;
 
-/// Returns whether this process's group is orphaned: no process of it has a parent in another group
+/// Returns whether this process's group is orphaned: no process in it has a parent in another group
 /// of the same session. The kernel does not stop such a group at the terminal's request.
 #[cfg(target_os = "linux")]
 pub(super) fn is_orphaned() -> bool {
@@ -34,7 +34,7 @@ struct Process {
 
 #[cfg(target_os = "linux")]
 impl Process {
-    /// Reads a line of `/proc/PID/stat` (proc(5)).
+    /// Parses a line of `/proc/PID/stat` (proc(5)).
     fn parse(stat: &str) -> Option<Self> {
         // The command's name is in parentheses, and may contain some.
         let (start, rest) = stat.rsplit_once(')')?;
@@ -75,7 +75,7 @@ mod tests {
         // The script's parent has ended, or is in another session.
         assert!(!has_parent_outside(&[shell, run], 20));
         assert!(!has_parent_outside(&[process(10, 1, 10, 9), script, run], 20));
-        // The leader of a session, such as the first process of a container.
+        // This is the leader of a session, such as the first process of a container.
         assert!(!has_parent_outside(&[process(1, 0, 1, 1)], 1));
         assert!(Process::parse("").is_none());
     }

@@ -1,19 +1,19 @@
-//! A process group, signalled and looked at as one.
+//! A process group is signalled and checked as one.
 
 use std::fmt;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
-/// A process group.
+/// A process group is the command and the processes that it started.
 ///
-/// Its id may be another's once the group is empty and its leader was waited for, so whoever
-/// started the leader keeps it unwaited for until the group is done with.
+/// The kernel may reuse its id once the group is empty and its leader was reaped, so the code that
+/// started the leader does not reap it until the group has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct ProcessGroup(Pid);
 
 impl ProcessGroup {
-    /// The group of that id; none for an id that would mean another group than the one named.
+    /// Returns the group of that id; `None` for an id that the kernel would take for another group.
     pub(super) fn new(id: i32) -> Option<Self> {
         if id <= 1 { None } else { Pid::from_raw(id).map(Self) }
     }
@@ -26,19 +26,18 @@ impl ProcessGroup {
         self.0
     }
 
-    /// Sends a signal to all of it. A group that is gone is none to complain about.
+    /// Sends a signal to the whole group. A group that has ended is not an error.
     pub(super) fn signal(self, signal: Signal) {
         let _ = kill_process_group(self.0, signal);
     }
 
-    /// Asks all of it to end, and lets what is stopped run, so that it can.
+    /// Asks the whole group to end, and continues stopped processes so that they can.
     pub(super) fn terminate(self) {
         self.signal(Signal::TERM);
         self.signal(Signal::CONT);
     }
 
-    /// Sends the whole group the signal that its terminal is gone, and continues stopped processes
-    /// so that they can end.
+    /// Sends SIGHUP to the whole group, and continues stopped processes so that they can end.
     pub(super) fn hang_up(self) {
         self.signal(Signal::HUP);
         self.signal(Signal::CONT);
@@ -48,16 +47,17 @@ impl ProcessGroup {
         self.signal(Signal::KILL);
     }
 
-    /// Whether anything in it still runs.
+    /// Returns whether any process of the group still runs.
     pub(super) fn is_alive(self) -> bool {
         test_kill_process_group(self.0) != Err(Errno::SRCH) && self.has_living_members()
     }
 
-    /// What has ended but was not waited for is still a member, perhaps for ever: a supervisor
-    /// that is stopped waits for nobody, nor does a container's first process.
+    /// Returns whether a member still runs. A process that has ended but was not reaped is still a
+    /// member, perhaps forever: a stopped supervisor reaps nothing, nor does a container's first
+    /// process.
     #[cfg(target_os = "linux")]
     fn has_living_members(self) -> bool {
-        // Without /proc no more can be said than that there are members.
+        // Without /proc it is only known that there are members.
         let Ok(processes) = std::fs::read_dir("/proc") else { return true };
         processes.flatten().any(|process| {
             let number = process.file_name();
@@ -79,10 +79,11 @@ impl fmt::Debug for ProcessGroup {
     }
 }
 
-/// Reads a line of `/proc/PID/stat` (proc(5)).
+/// Parses a line of `/proc/PID/stat` (proc(5)), and returns whether it is a running process of that
+/// group.
 #[cfg(target_os = "linux")]
 fn lives_in(stat: &str, group: i32) -> bool {
-    // The command's name stands in parentheses, and may have some of its own.
+    // The command's name is in parentheses, and may contain some.
     let Some((_, rest)) = stat.rsplit_once(')') else { return false };
     let mut fields = rest.split_ascii_whitespace();
     let (state, id) = (fields.next(), fields.nth(1));
@@ -90,7 +91,7 @@ fn lives_in(stat: &str, group: i32) -> bool {
         return false;
     }
     match state {
-        // Its first thread has ended; do others go on?
+        // Its first thread has ended, but others may still run.
         Some("Z") => fields.nth(14).and_then(|threads| threads.parse().ok()).unwrap_or(1) > 1,
         Some("X") => false,
         _ => true,
@@ -103,7 +104,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn zombies_do_not_live_but_their_threads_do() {
+    fn a_zombie_with_living_threads_counts_as_alive() {
         let stat = |state, group, threads| {
             format!("7 (a) b)) {state} 1 {group} 1 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 {threads} 0 5")
         };
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn no_id_means_everybody() {
+    fn ids_below_2_are_refused() {
         for id in [-1, 0, 1] {
             assert_eq!(ProcessGroup::new(id), None);
         }

@@ -1,29 +1,29 @@
-//! Reaps orphans: processes whose parents have ended, and that the kernel has made children of this
-//! process. This concerns the first process of a container.
+//! The reaper reaps orphans: processes whose parents have ended, and that the kernel has made
+//! children of this process. This concerns the first process of a container.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, waitid};
 use tokio::signal::unix::{self, SignalKind};
 
-/// The processes that this process started itself, and waits for elsewhere.
+/// These processes were started by this process, which reaps them elsewhere.
 static OWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// This collects the many orphans that appear at once when a process with many children ends.
+/// This pause collects the orphans that appear at once when a process with many children ends.
 const PAUSE: Duration = Duration::from_millis(50);
 
 fn own() -> MutexGuard<'static, BTreeSet<u32>> {
-    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+    OWN.lock()
 }
 
-/// Notes a process that was started. Call it before the next `await`.
+/// Records a process that was started. Call this before the next `await`.
 pub(super) fn started(id: u32) {
     own().insert(id);
 }
 
-/// Notes that a process was waited for.
+/// Records that a process was reaped.
 pub(super) fn waited_for(id: u32) {
     own().remove(&id);
 }
@@ -58,10 +58,9 @@ fn takes_orphans() -> bool {
     getpid().as_raw_pid() == 1 || is_subreaper
 }
 
-/// Reaps what has ended and was not started here.
+/// Reaps processes that have ended and were not started here.
 ///
-/// It finds their ids in `/proc`: waiting for any process would also take the status of the
-/// command.
+/// It finds their ids in `/proc`, because waiting for any process would also reap the command.
 fn reap() {
     let Ok(processes) = std::fs::read_dir("/proc") else { return };
     let this = getpid().as_raw_pid();

@@ -1,4 +1,4 @@
-//! One run of the command, from the word to go until its whole group is gone.
+//! This module runs the command once, from the start message until its whole group has ended.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,21 +17,21 @@ use super::signals::{asks_to_end, ends_a_wait};
 use super::terminal::{self, JobControl};
 use super::watchdog::{Order, Report, Watchdog};
 
-/// How often to look whether what is to end has ended.
+/// The group is checked this often while it is being ended.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Who ended the command.
+/// The end says who ended the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Itself, or a signal that was passed on to it.
+    /// The command ended itself, or a signal that was passed on ended it.
     Itself,
-    /// The supervisor, since the term was to end.
+    /// The supervisor ended the command because the term had to end.
     Lease,
-    /// The watchdog, since the supervisor was late.
+    /// The watchdog ended the command because the supervisor was late.
     Watchdog,
 }
 
-/// A command that runs, with its watchdog. Dropped, its group is killed.
+/// A running command has a watchdog. When this value is dropped, the group is killed.
 #[derive(Debug)]
 pub(super) struct RunningCommand {
     plan: Arc<Plan>,
@@ -42,7 +42,7 @@ pub(super) struct RunningCommand {
     watchdog: Watchdog,
     signals: mpsc::UnboundedReceiver<Signal>,
     children: unix::Signal,
-    /// The deadline that the watchdog was told.
+    /// The deadline that was sent to the watchdog.
     deadline: Moment,
     end: Option<End>,
     ended: Option<Ended>,
@@ -54,19 +54,19 @@ pub(super) struct RunningCommand {
 }
 
 impl RunningCommand {
-    /// Starts the command under a watchdog; none if the term ends before it may run.
+    /// Starts the command under a watchdog; returns `None` if the term ends before that.
     ///
     /// # Cancel safety
-    /// Dropped half-way, nothing is left running.
+    /// If the future is dropped half-way, no process is left running.
     pub(super) async fn start(
         plan: Arc<Plan>,
         leadership: Leadership,
         signals: mpsc::UnboundedReceiver<Signal>,
     ) -> io::Result<Option<Self>> {
-        // Before the child, lest its end be missed.
+        // The handler is installed before the child starts, so that its end is not missed.
         let children = unix::signal(SignalKind::child())?;
         let deadline = leadership.deadline();
-        // The only other children now are those that aborted terms left.
+        // The only other children now are those left by aborted terms.
         reaper::reap_all();
         let (child, gate) = Child::spawn(&plan, leadership.token())?;
         let patience = leadership.remaining();
@@ -74,7 +74,7 @@ impl RunningCommand {
             watchdog = Watchdog::start(child.group(), deadline, plan.grace, patience) => watchdog,
             () = leadership.cancelled() => return Ok(None),
         };
-        // From here on, whatever becomes of this process, the group ends in time.
+        // From here on the group ends in time, whatever happens to this process.
         let mut terminal = JobControl::new(child.group());
         let opened = match watchdog {
             Ok(watchdog) if leadership.is_held() => {
@@ -84,7 +84,7 @@ impl RunningCommand {
             other => other,
         };
         if !leadership.is_held() {
-            // Nor will it be: the engine is about to step down.
+            // There is no time left: the engine is about to step down.
             return Ok(None);
         }
         let watchdog = opened?;
@@ -106,10 +106,10 @@ impl RunningCommand {
         }))
     }
 
-    /// Returns when the command has ended, and says how if it ended by itself.
+    /// Waits until the command has ended, and returns how if it ended itself.
     ///
-    /// The signal is only given if the keyboard sent it to the command alone. It was meant for
-    /// this process as well, and for the script that it may be part of.
+    /// The signal is only returned if the keyboard sent it to the command alone. It was meant for
+    /// this process as well, and for a script around it.
     pub(super) async fn exited(&mut self) -> Option<Ended> {
         while self.ended.is_none() {
             self.step().await;
@@ -123,11 +123,11 @@ impl RunningCommand {
         Some(Ended { signal: ended.signal.filter(from_keyboard), ..ended })
     }
 
-    /// Ends what the command left in its group, and returns when all of it is gone.
+    /// Ends the rest of the command's group, and waits until it has ended.
     pub(super) async fn finish(mut self) -> End {
         if self.child.group().is_alive() {
             self.terminate();
-            // The election is being left, and the engine counts its grace from about now.
+            // The instance leaves the election, and the engine counts its grace from about now.
             let aborted_at = SystemClock.now() + self.plan.engine_grace;
             self.kill_by(aborted_at.saturating_sub(self.plan.head_start()));
             while self.child.group().is_alive() {
@@ -142,7 +142,7 @@ impl RunningCommand {
         self.end.unwrap_or(End::Lease)
     }
 
-    /// Waits for the next thing to happen, and does what it asks for.
+    /// Waits for the next event and handles it.
     async fn step(&mut self) {
         let (kill_at, looking) = (self.kill_at, self.ended.is_some() || self.killed);
         self.terminal.look(self.leadership.is_held());
@@ -177,7 +177,8 @@ impl RunningCommand {
         if self.ended.is_none() || self.end.is_some() {
             return;
         }
-        // Continued after a stop, this process may see the command's end before it sees why.
+        // After it was stopped and continued, this process may see the command's end before the
+        // reason.
         self.end = Some(if self.watchdog.has_acted() {
             End::Watchdog
         } else if self.leadership.is_held() {
@@ -191,13 +192,15 @@ impl RunningCommand {
         self.deadline = deadline;
         self.watchdog.tell(Order::Deadline(deadline));
         if deadline == Moment::ORIGIN {
-            // The lease is no more, and another may hold the lock already: no grace.
+            // The lease has ended, and another instance may hold the lock already, so there is no
+            // grace.
             self.end.get_or_insert(End::Lease);
             self.kill();
         }
     }
 
-    /// The term is to end: the command has its grace, but no more than the lease leaves.
+    /// Ends the command because the term has to end; its grace is at most the time left of the
+    /// lease.
     fn stop(&mut self) {
         self.end = Some(End::Lease);
         self.terminate();
@@ -215,7 +218,7 @@ impl RunningCommand {
         self.kill_by(self.deadline);
     }
 
-    /// Without a watchdog the command must not run: a new one is set, or the command is ended.
+    /// Starts a new watchdog, or ends the command, which must not run without one.
     async fn replace_watchdog(&mut self) {
         let patience = self.leadership.remaining();
         let (group, grace) = (self.child.group(), self.plan.grace);
@@ -242,7 +245,7 @@ impl RunningCommand {
         self.passed_on.insert(signal.as_raw());
         self.child.group().signal(signal);
         if ends_a_wait(signal) {
-            // What is stopped is to act on it too.
+            // A stopped process must be continued to handle the signal.
             self.child.group().signal(Signal::CONT);
         }
         if asks_to_end(signal) {
@@ -250,7 +253,7 @@ impl RunningCommand {
         }
     }
 
-    /// SIGTERM, but never a second one: some programs take that for "now".
+    /// Sends SIGTERM, but only once: some programs end at once after a second one.
     fn terminate(&mut self) {
         if !self.terminated {
             self.note_terminated();

@@ -1,6 +1,6 @@
-//! Sets which signals this thread blocks, and tells which group and session this process is in. This
-//! is the one module with `unsafe` code: neither the standard library nor rustix has safe calls for
-//! these.
+//! This module sets the signals that this thread blocks, and returns the group and session of this
+//! process. It is the one module with `unsafe` code: neither the standard library nor rustix has
+//! safe calls for these.
 #![allow(unsafe_code, reason = "the C library's signal sets, and ids that may be zero")]
 
 use std::mem::MaybeUninit;
@@ -9,10 +9,10 @@ use std::ptr;
 use libc::c_int;
 use rustix::process::Pid;
 
-/// Keeps this process from being stopped while another group has the terminal: it blocks SIGTTOU, so
-/// that it can write to the terminal and hand it back, and SIGTTIN, which another process of its group
-/// causes for the whole group when it reads. Call it before any thread is started, since threads
-/// inherit the mask.
+/// Keeps this process from being stopped while another group has the terminal. It blocks SIGTTOU,
+/// so that this process can write to the terminal and return it, and SIGTTIN, which another process
+/// of the group causes for the whole group when it reads. Call this before any thread is started,
+/// because threads inherit the mask.
 ///
 /// Child processes inherit it too, and keep it on exec: see [`accept_terminal_stops`].
 pub(super) fn block_terminal_stops() {

@@ -1,4 +1,4 @@
-//! The signals that a supervisor passes on.
+//! A supervisor passes these signals on.
 
 use std::io;
 use std::task::Poll;
@@ -6,7 +6,7 @@ use std::task::Poll;
 use rustix::process::Signal;
 use tokio::signal::unix::{self, SignalKind};
 
-/// All signals that a supervisor takes part in.
+/// A supervisor handles these signals.
 const PASSED_ON: [Signal; 7] = [
     Signal::INT,
     Signal::TERM,
@@ -17,29 +17,29 @@ const PASSED_ON: [Signal; 7] = [
     Signal::WINCH,
 ];
 
-/// Whether the signal asks to end, and starts the grace.
+/// Returns whether the signal asks the command to end, and starts the grace.
 pub(super) fn asks_to_end(signal: Signal) -> bool {
     matches!(signal, Signal::INT | Signal::TERM)
 }
 
-/// Whether the signal ends a supervisor that has no command to pass it on to.
+/// Returns whether the signal ends a supervisor that has no command to pass it on to.
 pub(super) fn ends_a_wait(signal: Signal) -> bool {
     asks_to_end(signal) || matches!(signal, Signal::HUP | Signal::QUIT)
 }
 
-/// The signals that came.
+/// This value receives signals.
 #[derive(Debug)]
 pub(super) struct Signals {
     streams: Vec<(Signal, unix::Signal)>,
 }
 
 impl Signals {
-    /// Listens. A SIGHUP that this process was started to ignore (`nohup`) it goes on to ignore,
-    /// and so will its command, which inherits that. The SIGINT and SIGQUIT that shells without
-    /// job control let `&` ignore are not: whoever sends one means it.
+    /// Starts to receive signals. If this process was started with SIGHUP ignored (`nohup`), it
+    /// continues to ignore it, and its command inherits that. SIGINT and SIGQUIT, which shells
+    /// without job control let `&` ignore, are not ignored: a user who sends one means it.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// This panics outside of a tokio runtime.
     pub(super) fn new() -> io::Result<Self> {
         let mut streams = Vec::new();
         for signal in PASSED_ON {
@@ -51,10 +51,10 @@ impl Signals {
         Ok(Self { streams })
     }
 
-    /// The next signal.
+    /// Waits for the next signal.
     ///
     /// # Cancel safety
-    /// Safe: a signal that came is given to the next call.
+    /// Dropping the future loses no signal: the next call returns it.
     pub(super) async fn next(&mut self) -> Signal {
         std::future::poll_fn(|context| {
             for (signal, stream) in &mut self.streams {
@@ -68,7 +68,7 @@ impl Signals {
     }
 }
 
-/// Whether this process ignores the signal; no, where the system does not tell.
+/// Returns whether this process ignores the signal; `false` if that is unknown.
 fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status

@@ -1,4 +1,5 @@
-//! What `run` does about events: it waits, tells, passes signals on, and decides the exit status.
+//! The supervisor handles the events of a run: it waits, reports, passes signals on, and decides
+//! the exit status.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::io::exit::{self, Failure, chain, is_callers_fault};
 use crate::io::stderr::say;
 use crate::io::table::visible;
 
-/// One run, from the campaign to the exit status.
+/// A supervisor handles one run, from the campaign to the exit status.
 pub(super) struct Supervisor {
     name: LockName,
     election: ElectionHandle,
@@ -25,12 +26,12 @@ pub(super) struct Supervisor {
     manner: Manner,
     /// The term is ending, and the command with it.
     stopping: bool,
-    /// The signal that asked to end, and was passed on to the command.
+    /// The signal that asked the command to end, and was passed on.
     interrupted: Option<Signal>,
     said: Said,
 }
 
-/// How a run waits for the lock, and what it does without it.
+/// The manner of a run says how it waits for the lock, and how it exits without it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
     /// The run waits for the first term until this moment; at the clock's origin, it tries once.
@@ -46,12 +47,12 @@ pub(super) struct Manner {
 /// engine's own limit.
 const GOODBYE: Duration = Duration::from_secs(7);
 
-/// What was said already, and need not be said again.
+/// This value records which messages were already printed.
 #[derive(Debug, Default)]
 struct Said {
     waiting: bool,
     outage: bool,
-    /// The store has answered once, so what fails now is an outage and no mistake.
+    /// The store has replied once, so a failure now is an outage and not a mistake of the user.
     answered: bool,
 }
 
@@ -87,7 +88,10 @@ impl Supervisor {
                 signal = self.signals.next() => self.signal(signal),
                 changed = self.status.changed() => match changed {
                     Ok(()) => self.changed(),
-                    Err(_) => Some(Err(Failure::new(exit::FAILED, "the election ended by itself"))),
+                    Err(_) => {
+                        let message = "the election ended unexpectedly";
+                        Some(Err(Failure::new(exit::FAILED, message)))
+                    }
                 },
                 () = SystemClock.sleep_until(wait.unwrap_or_default()), if wait.is_some() => {
                     self.wait_is_over()
@@ -122,7 +126,7 @@ impl Supervisor {
         if !self.manner.respawn {
             return Some(Err(failure));
         }
-        // Whoever asked the command to end did not mean it to be run again.
+        // A command that was asked to end must not be restarted.
         if let Some(signal) = self.interrupted {
             return Some(Ok(exit::killed_by(signal.as_raw())));
         }
@@ -139,7 +143,7 @@ impl Supervisor {
         ends_a_wait(signal).then(|| Ok(exit::killed_by(signal.as_raw())))
     }
 
-    /// The election's status is another.
+    /// Handles a change of the election's status.
     fn changed(&mut self) -> Option<Result<u8, Failure>> {
         let status = self.status.borrow_and_update().clone();
         if let Some(error) = status.error {
@@ -190,7 +194,7 @@ impl Supervisor {
         Some(Err(match (&status.error, obstacle(&status)) {
             (None, Some(obstacle)) => self.not_had(&obstacle),
             (Some(error), _) => self.no_answer(&chain(error)),
-            (None, None) => self.no_answer("the store has not answered"),
+            (None, None) => self.no_answer("the store has not responded yet"),
         }))
     }
 
@@ -208,10 +212,10 @@ impl Supervisor {
     }
 
     fn in_time(&self, why: &str) -> String {
-        format!("lock {:?} was not acquired in time: {why}", self.name)
+        format!("timed out waiting for lock {:?}: {why}", self.name)
     }
 
-    /// Leaves the election; the command is ended first, and what was granted is given back.
+    /// Leaves the election; the command is ended first, and the lease is released.
     async fn leave(self) {
         let Self { election, inbox, mut signals, .. } = self;
         let mut ended = std::pin::pin!(election.shutdown());
@@ -225,10 +229,10 @@ impl Supervisor {
                 biased;
                 () = &mut ended => return,
                 () = &mut late => {
-                    say("the store does not answer; the lock is free when its lease ends");
+                    say("the store does not respond; the lock becomes free when its lease expires");
                     return;
                 }
-                // Whoever asks again does not want to wait for a store that does not answer.
+                // A second signal ends the wait for a store that does not respond.
                 signal = signals.next() => if !inbox.pass_on(signal) && ends_a_wait(signal) {
                     return;
                 },
@@ -237,7 +241,7 @@ impl Supervisor {
     }
 }
 
-/// What keeps this instance from leading, in words.
+/// Describes what keeps this instance from leading.
 fn obstacle(status: &Status) -> Option<String> {
     if let Some(disabled) = &status.disabled {
         return Some(format!("disabled: {}", visible(disabled.reason.as_str())));

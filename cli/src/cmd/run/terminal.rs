@@ -1,5 +1,5 @@
-//! Gives the terminal of `run` to the command as a shell does: the command's group is the
-//! foreground group while the command runs, and this process's own group otherwise.
+//! The command gets the terminal of `run` as under a shell: its group is the foreground group while
+//! it runs, and this process's own group otherwise.
 
 use std::fs::File;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::io::stderr::say;
 /// The interval of checks whether a stopped command can continue.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 
-/// The controlling terminal, if this process has one, and a group that can have it back.
+/// This value has the controlling terminal, and the group to which it is returned.
 #[derive(Debug)]
 struct Terminal {
     device: File,
@@ -48,7 +48,7 @@ impl Terminal {
     }
 }
 
-/// Tracks which process group has the terminal, and whether the command is stopped.
+/// Job control tracks which process group has the terminal, and whether the command is stopped.
 #[derive(Debug)]
 pub(super) struct JobControl {
     terminal: Option<Terminal>,
@@ -164,7 +164,8 @@ impl JobControl {
             terminal.set_modes(modes.as_ref().filter(|_| restore));
         }
         if std::mem::take(&mut self.lent_late) {
-            // What was stopped because it used the terminal in the background can go on.
+            // Processes that were stopped because they used the terminal in the background can
+            // continue.
             let _ = kill_current_process_group(Signal::CONT);
         }
     }
@@ -189,7 +190,7 @@ impl JobControl {
     /// stop as well, so the watchdog ends the command when the lease ends.
     fn suspend(&mut self, left: Duration) {
         let modes = self.terminal.as_ref().and_then(Terminal::modes);
-        // A pager that was stopped early on is to be continued at the command's end as well.
+        // A pager that was stopped early must also be continued at the command's end.
         let lent_late = self.lent_late;
         self.take_back(true);
         self.lent_late = lent_late;
@@ -210,7 +211,8 @@ impl JobControl {
 
     /// Returns whether the terminal was hung up.
     fn is_gone(&self) -> bool {
-        // The second error is that the terminal is no longer the controlling one: its session ended.
+        // The second error means that the terminal is no longer the controlling one: its session
+        // has ended.
         self.terminal.as_ref().is_none_or(|terminal| {
             matches!(tcgetpgrp(&terminal.device), Err(Errno::IO | Errno::NOTTY))
         })

@@ -1,4 +1,4 @@
-//! `leasehold status`.
+//! `leasehold status` shows locks.
 
 mod query;
 mod screen;

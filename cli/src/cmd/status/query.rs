@@ -1,4 +1,4 @@
-//! Which locks `leasehold status` shows, and how.
+//! A query says which locks `leasehold status` shows, and how.
 
 use leasehold::{LockName, LockRecord, LockStore, LockStoreExt, Result};
 
@@ -6,7 +6,7 @@ use super::standbys::{View, Watched};
 use super::table::table;
 use crate::io::exit::{FAILED, Failure};
 
-/// What is to be shown, and how.
+/// A query says which locks to show, and how.
 #[derive(Clone, Debug)]
 pub(super) struct Query {
     pub(super) name: Option<LockName>,
@@ -22,18 +22,19 @@ impl Query {
             }
             None => store.list_all("").await?,
         };
-        // Without them the rest is worth showing: the store may keep none, or refuse to tell.
+        // Without instance records the locks are still shown: the store may not support them or
+        // deny access.
         let instances = store.instances().await.ok();
         Ok(records.into_iter().map(|record| Watched::new(record, instances.as_deref())).collect())
     }
 
-    /// What a store shows that does not exist yet.
+    /// Returns what a store that does not exist yet shows.
     pub(super) fn nothing(&self) -> Vec<Watched> {
         let unused = |name: &LockName| Watched::new(LockRecord::unused(name.clone()), None);
         self.name.iter().map(unused).collect()
     }
 
-    /// The text for standard output, with its line break.
+    /// Returns the text for standard output, with its line break.
     pub(super) fn show(&self, locks: &[Watched], coloured: bool) -> Result<String, Failure> {
         if !self.json {
             return Ok(table(locks, coloured));

@@ -1,4 +1,4 @@
-//! A terminal whose text is drawn anew, and cut to fit.
+//! A screen redraws its text on a terminal, cut to fit.
 
 use std::io::IsTerminal;
 
@@ -8,34 +8,34 @@ use crate::io::exit::Failure;
 use crate::io::stdout::print;
 use crate::io::table::colours;
 
-/// To the upper left corner.
+/// This sequence moves the cursor to the upper left corner.
 const HOME: &str = "\u{1b}[H";
-/// What is right of the cursor, and what is below it.
+/// These sequences clear the line right of the cursor, and the lines below it.
 const CLEAR_LINE: &str = "\u{1b}[K";
 const CLEAR_BELOW: &str = "\u{1b}[J";
 const RESET: &str = "\u{1b}[0m";
 const ESCAPE: char = '\u{1b}';
 
-/// Standard output, where that is a terminal.
+/// A screen is standard output that is a terminal.
 #[derive(Debug)]
 pub(super) struct Screen {
     pub(super) coloured: bool,
 }
 
 impl Screen {
-    /// None where standard output goes elsewhere.
+    /// Returns the screen, or `None` if standard output is not a terminal.
     pub(super) fn new() -> Option<Self> {
         let terminal = std::io::stdout().is_terminal();
         if !terminal {
             return None;
         }
-        // What stands there goes up, out of sight but not away.
+        // The present text scrolls up, so that it is not lost.
         let (_, height) = size();
         print(&"\n".repeat(height)).ok()?;
         Some(Self { coloured: colours(terminal) })
     }
 
-    /// Shows that text in place of what was there, without a flicker.
+    /// Replaces the shown text without flicker.
     pub(super) fn draw(&self, text: &str) -> Result<(), Failure> {
         let (width, height) = size();
         let mut drawn = HOME.to_owned();
@@ -48,14 +48,14 @@ impl Screen {
     }
 }
 
-/// Columns and rows; those of old where the terminal does not say.
+/// Returns columns and rows; the classic 80 by 24 if the terminal does not report them.
 fn size() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
     let size = size.ok().map(|size| (size.ws_col.into(), size.ws_row.into()));
     size.filter(|(width, height)| *width > 0 && *height > 0).unwrap_or((80, 24))
 }
 
-/// At most so many lines; the last one tells how many more there are.
+/// Returns at most that many lines; the last one says how many are omitted.
 fn fitted(text: &str, height: usize) -> Vec<String> {
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
     let most = height.max(2);
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_cut_where_the_terminal_ends() {
+    fn lines_are_cut_at_the_terminal_width() {
         assert_eq!(cut("größer", 3), "grö");
         assert_eq!(cut("short", 5), "short");
         assert_eq!(cut("夜間バッチ", 5), "夜間");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted() {
+    fn omitted_lines_are_counted() {
         assert_eq!(fitted("a\nb\nc\n", 3), ["a", "b", "c"]);
         assert_eq!(fitted("a\nb\nc\nd\n", 3), ["a", "b", "and 2 more"]);
         assert_eq!(fitted("a\nb\nc\n", 0), ["a", "and 2 more"]);

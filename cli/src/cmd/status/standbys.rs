@@ -1,18 +1,18 @@
-//! A lock, and who would take it over.
+//! The standbys of a lock are the instances that would take it over.
 
 use leasehold::{Holder, InstanceRecord, LockRecord, LockState};
 use leasehold_admin::{HolderView, LockView};
 use serde::Serialize;
 
-/// What a store knows of a lock and of those that campaign for it.
+/// This value is a lock and its candidates, as the store knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Watched {
     pub(super) record: LockRecord,
-    /// Those that campaign and do not hold it; none where that is not known.
+    /// The candidates that do not hold the lock; `None` if they are unknown.
     pub(super) standbys: Option<Vec<Holder>>,
-    /// Its holder campaigns for it.
+    /// The lock's holder campaigns for it.
     leads: bool,
-    /// Some campaign for more names than they list, perhaps for this one.
+    /// Some instances campaign for more names than they list, perhaps for this one.
     perhaps_others: bool,
 }
 
@@ -28,7 +28,7 @@ impl Watched {
         let others = |all: Vec<InstanceRecord>| {
             all.into_iter().filter(|it| !holds(it)).map(|it| it.presence.holder).collect()
         };
-        // Those that are listed come first in the order of names.
+        // An instance lists the first of its names in byte order.
         let ends_before = |it: &InstanceRecord| {
             let last = it.presence.campaigns.last();
             it.presence.unlisted > 0 && last.is_none_or(|last| *last < record.name)
@@ -37,14 +37,14 @@ impl Watched {
         Self { standbys: candidates.map(others), leads, perhaps_others, record }
     }
 
-    /// An election that would be without a leader if this one went, as far as is known. A lock that
-    /// is held by a guard is no election, and one that nobody holds and nobody waits for is at rest.
+    /// Returns whether this is an election without a standby, as far as is known. A lock that a
+    /// guard holds is not an election, and a lock without holder and candidates is idle.
     pub(super) fn nobody_would(&self) -> bool {
         let nobody = self.standbys.as_ref().is_some_and(Vec::is_empty);
         nobody && self.leads && !self.perhaps_others && self.record.state() == LockState::Held
     }
 
-    /// In a word, for people.
+    /// Describes the standbys for people.
     pub(super) fn standbys(&self) -> String {
         match &self.standbys {
             None => "-".to_owned(),
@@ -54,7 +54,7 @@ impl Watched {
     }
 }
 
-/// The same as JSON.
+/// A view is a lock and its standbys as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct View<'a> {
     #[serde(flatten)]
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_said_only_where_it_is_known() {
+    fn no_standby_is_shown_only_when_known() {
         let [leader, other] = [(); 2].map(|()| Holder::current());
         let lease = LeaseRecord {
             id: LeaseId::new(),

@@ -1,4 +1,4 @@
-//! Locks as a table for people.
+//! The table shows locks to people.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use leasehold::LockState;
 use super::standbys::Watched;
 use crate::io::table::{Cell, columns, visible};
 
-/// What matters most comes first, since a narrow terminal cuts off the rest. The reason is last: it
-/// may be long, and would make all rows as long.
+/// The most important columns come first, because a narrow terminal cuts the rest. The reason is
+/// last: it may be long, and would make all rows as long.
 const HEAD: [&str; 8] = ["NAME", "STATE", "LEFT", "STANDBYS", "HOLDER", "SINCE", "TOKEN", "REASON"];
 const STATE: usize = 1;
 const STANDBYS: usize = 3;
@@ -22,7 +22,7 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const WARNING: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 
-/// The table with its head.
+/// Returns the table with its head.
 pub(super) fn table(locks: &[Watched], coloured: bool) -> String {
     let mut rows = vec![HEAD.map(|title| Cell::from(title).styled(BOLD))];
     rows.extend(locks.iter().map(row));
@@ -57,7 +57,7 @@ fn row(watched: &Watched) -> [Cell; HEAD.len()] {
     cells
 }
 
-/// The calendar time so long before now.
+/// Returns the calendar time that long before now.
 fn ago(duration: Duration) -> Timestamp {
     let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
     Timestamp::now().checked_sub(duration).unwrap_or(Timestamp::MIN)
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up_and_names_cannot_break_lines() {
+    fn columns_align_and_names_cannot_break_lines() {
         let names = ["a", "ä\nb", "long name"];
         let records: Vec<_> =
             names.map(|name| LockRecord::unused(LockName::new(name).unwrap())).to_vec();

@@ -1,4 +1,4 @@
-//! `leasehold status --watch`: follows changes, through outages of the store too.
+//! `leasehold status --watch` shows every change, and continues through outages of the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::io::stdout::print;
 use crate::io::table::visible;
 use crate::store_choice::StoreChoice;
 
-/// How often to look when no hint tells to: grants and expiries are not hinted at.
+/// The store is polled this often without a hint, because grants and expiries cause no hints.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Hints may come in crowds.
+/// The store is polled at most this often, because many hints may come at once.
 const LEAST_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Ends only with an error: by a signal, or when nobody reads any more.
+/// Shows changes until a signal ends the process or the reader of standard output has gone.
 pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Failure> {
     let screen = Screen::new().filter(|_| !query.json);
     let coloured = screen.as_ref().is_some_and(|screen| screen.coloured);
@@ -39,7 +39,7 @@ pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Fai
                 }
                 if let Some(screen) = screen.as_ref().filter(|_| shown.is_some()) {
                     let waited = waited.as_secs();
-                    screen.draw(&format!("Out of date: no answer for {waited} s\n\n{table}"))?;
+                    screen.draw(&format!("Out of date: no reply for {waited} s\n\n{table}"))?;
                 }
             }
         };
@@ -55,16 +55,16 @@ pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Fai
                 }
                 shown = Some(essence);
             }
-            // Before the first answer a mistake is more likely than an outage.
+            // Before the first reply a mistake of the user is more likely than an outage.
             Err(error) if shown.is_none() && is_callers_fault(&error) => return Err(error.into()),
             Err(error) => {
                 let first = !std::mem::replace(&mut away, true);
-                let trouble = format!("{}; trying again", chain(&error));
+                let message = format!("{}; trying again", chain(&error));
                 match &screen {
                     Some(screen) if shown.is_some() => {
-                        screen.draw(&format!("Out of date: {}\n\n{table}", visible(&trouble)))?;
+                        screen.draw(&format!("Out of date: {}\n\n{table}", visible(&message)))?;
                     }
-                    _ if first => say(&trouble),
+                    _ if first => say(&message),
                     _ => {}
                 }
             }
@@ -77,7 +77,7 @@ pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Fai
     }
 }
 
-/// The store, opened as soon as it can be.
+/// The source is the store, opened as soon as possible.
 struct Source<'a> {
     choice: &'a StoreChoice,
     query: &'a Query,
@@ -92,13 +92,14 @@ impl Source<'_> {
         }
         let Some(store) = &self.store else { return Ok(self.query.nothing()) };
         if self.hints.is_none() {
-            // Before the look, so that no change falls between the two. Without hints, poll.
+            // The watch opens before the read, so that no change is missed in between. Without
+            // hints, poll.
             self.hints = store.watch().await.ok();
         }
         self.query.read(&**store).await
     }
 
-    /// Returns when something may have changed; never when nothing will tell.
+    /// Waits until something may have changed; without a watch it waits forever.
     async fn hint(&mut self) {
         if let Some(hints) = &mut self.hints {
             if hints.next().await.is_some() {
@@ -110,7 +111,7 @@ impl Source<'_> {
     }
 }
 
-/// What makes a change: all but the durations, which always differ.
+/// Two values are equal unless something other than durations differs, which always do.
 #[derive(PartialEq)]
 struct Essence(Watched);
 

@@ -1,8 +1,8 @@
 //! This module defines MongoDB as a backend of the suite.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use ::mongodb::Database;
 use ::mongodb::bson::doc;
@@ -12,6 +12,7 @@ use leasehold::mongodb::MongoStore;
 use leasehold_conformance::servers::catalog::MONGODB;
 use leasehold_conformance::{Backend, Probes};
 use leasehold_core::{Error, LockStore, Namespace, Result};
+use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::endpoint::Endpoint;
@@ -41,7 +42,7 @@ impl MongoDb {
     }
 
     pub(super) fn commands(&self, namespace: &Namespace) -> Arc<AtomicU64> {
-        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut commands = self.commands.lock();
         commands.entry(namespace.clone()).or_default().clone()
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 
 /// A client takes less time than this to send the next part of what it has ready.
 const SILENCE: Duration = Duration::from_millis(20);
@@ -20,7 +20,7 @@ const SILENCE: Duration = Duration::from_millis(20);
 pub(super) struct CountingProxy {
     pub(super) address: String,
     count: Arc<AtomicU64>,
-    accepting: JoinHandle<()>,
+    _accepting: AbortOnDropHandle<()>,
 }
 
 impl CountingProxy {
@@ -35,17 +35,11 @@ impl CountingProxy {
                 tokio::spawn(async move { _ = serve(client, &server, &counting).await });
             }
         });
-        Ok(Self { address, count, accepting })
+        Ok(Self { address, count, _accepting: AbortOnDropHandle::new(accepting) })
     }
 
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for CountingProxy {
-    fn drop(&mut self) {
-        self.accepting.abort();
     }
 }
 

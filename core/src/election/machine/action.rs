@@ -1,10 +1,10 @@
-//! What an election's machine wants done.
+//! An election's machine returns these actions.
 
 use super::super::StopReason;
 use crate::lease::machine::Request;
 use crate::{FencingToken, Moment};
 
-/// One step that the driver of a machine has to take.
+/// An action is one step that the driver of a machine has to take.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Send this request to the store.
@@ -20,13 +20,13 @@ pub enum Action {
     ExtendTrust(Moment),
     /// The lease must not be trusted from now on.
     EndTrust,
-    /// The term ends: cancel what `start` does and call the job's `stop`.
+    /// The term ends: cancel the work of `start` and call the job's `stop`.
     Stop(StopReason),
-    /// The lease has ended: abort what `start` left running. `stop` goes on.
+    /// The lease has ended: abort `start` if it still runs. `stop` continues.
     AbortStart,
-    /// The grace has ended: abort what is left of `start` and `stop`.
+    /// The grace has ended: abort `start` and `stop` if they still run.
     AbortJob,
-    /// Never release the lease of this term: aborted work that does not await may go on, so the
+    /// Never release the lease of this term: aborted work that does not await may continue, so the
     /// lease must expire before another instance leads.
     NeverRelease,
 }

@@ -1,22 +1,22 @@
-//! What an election's machine is told.
+//! An election's machine handles these events.
 
 use crate::lease::machine::Event as LeaseEvent;
 
-/// What happened.
+/// An event tells the machine what happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// Something happened to the lease, or the moment of [`Machine::next_tick`](super::Machine::next_tick)
-    /// has come.
+    /// Something happened to the lease, or the moment of
+    /// [`Machine::next_tick`](super::Machine::next_tick) has come.
     Lease(LeaseEvent),
     /// The job's `start` failed or panicked.
     StartFailed(String),
-    /// The job finished by itself.
+    /// The job finished its work.
     Finished,
     /// The job's `start` and `stop` have both ended, aborted or not.
     JobEnded,
-    /// The leader is to give up the lead, and stay a candidate.
+    /// The leader should give up the lead and stay a candidate.
     Resign,
-    /// This instance is to leave the election.
+    /// This instance should leave the election.
     ShutDown,
     /// The application's runtime was shut down, and the job's tasks with it: this instance must
     /// leave the election.

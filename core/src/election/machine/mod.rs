@@ -1,5 +1,5 @@
-//! The election as a pure state machine: the phases of a job over the [machine](lease::Machine) of
-//! its lease.
+//! An election is a pure state machine: it adds the phases of a job to the
+//! [machine](lease::Machine) of its lease.
 //!
 //! It does no I/O and has no clock or randomness of its own, so that the same code runs under
 //! tokio, in a model checker and in simulation. An [`Election`](super::Election) drives one.
@@ -17,17 +17,17 @@ use crate::lease::machine::{Cooldown, Event as LeaseEvent, NextTick, Stage};
 use crate::lease::{self, LossReason};
 use crate::{Moment, Timing};
 
-/// One instance's part in one election.
+/// A machine decides what one instance does in one election.
 ///
-/// Its driver calls [`handle`](Self::handle) with each event, takes the actions that are returned,
-/// in order, and sends [`Event::TICK`] at [`next_tick`](Self::next_tick).
+/// Its driver calls [`handle`](Self::handle) with each event, does the returned actions in order,
+/// and sends [`Event::TICK`] at [`next_tick`](Self::next_tick).
 ///
-/// It keeps these rules, whatever the events, beside those of the lease's machine:
+/// It keeps the rules of the lease's machine and these, whatever the events:
 ///
 /// * [`Action::Start`] comes once per term, and exactly one [`Action::Stop`] follows it.
-/// * The lease of a term is released only after [`Event::JobEnded`], and not at all when some of
-///   the job was aborted: [`Action::NeverRelease`] comes instead.
-/// * No term begins before the job of the last has ended.
+/// * The lease of a term is released only after [`Event::JobEnded`], and not at all if part of the
+///   job was aborted: [`Action::NeverRelease`] comes instead.
+/// * No term begins before the job of the previous term has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
     timing: Timing,
@@ -36,28 +36,28 @@ pub struct Machine {
     stopping: Option<Stopping>,
 }
 
-/// A job that is being stopped.
+/// This is the state of a job that is being stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Stopping {
     reason: StopReason,
-    /// What is left of the job is aborted at this moment.
+    /// The rest of the job is aborted at this moment.
     until: Moment,
-    /// What was left of the job was aborted.
+    /// The rest of the job was aborted.
     aborted: bool,
-    /// Some of the job was aborted and may go on, so the lease is not released.
+    /// Part of the job was aborted and may continue, so the lease is not released.
     never_release: bool,
 }
 
-/// The part that an instance has in an election at present.
+/// The standing is the part that an instance has in an election at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Standing {
-    /// It waits for the lead.
+    /// The instance waits for the lead.
     Candidate,
-    /// Its job runs.
+    /// The instance leads, and its job runs.
     Leading,
-    /// Its job is being stopped, or its lease released.
+    /// The instance stops its job or releases its lease.
     Stopping,
-    /// It has left the election.
+    /// The instance has left the election.
     Ended,
 }
 
@@ -110,9 +110,9 @@ impl Machine {
         }
     }
 
-    /// Takes an event in, at the present moment, and returns what is to be done.
+    /// Handles an event at the present moment and returns the actions to do.
     ///
-    /// An event that does not fit the state, such as a reply that came too late, does nothing.
+    /// An event that does not fit the state, such as a late reply, does nothing.
     pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
@@ -144,7 +144,7 @@ impl Machine {
         }
     }
 
-    /// Aborts what is left of a job that is being stopped, once.
+    /// Aborts the rest of a job that is being stopped, once.
     fn abort_job(&mut self, actions: &mut Vec<Action>) {
         let Some(stopping) = &mut self.stopping else { return };
         if !std::mem::replace(&mut stopping.aborted, true) {
@@ -189,8 +189,7 @@ impl Machine {
         let grace_ends = now + self.timing.stop_grace;
         let late = now >= deadline;
         let over = late || gone;
-        // Another instance may lead already, so what `start` does ends here; `stop` may still tidy
-        // up.
+        // Another instance may lead already, so `start` is aborted; `stop` may still clean up.
         let until = if late { grace_ends } else { grace_ends.min(deadline) };
         actions.push(Action::Stop(reason.clone()));
         if over {

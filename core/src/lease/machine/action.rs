@@ -1,11 +1,11 @@
-//! What a lease's machine wants done.
+//! A lease's machine returns these actions.
 
 use std::time::Duration;
 
 use super::super::{LossReason, RenewalWindow};
 use crate::{FencingToken, Moment};
 
-/// One step that the driver of a machine has to take.
+/// An action is one step that the driver of a machine has to take.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Send this request to the store.
@@ -19,8 +19,7 @@ pub enum Action {
     },
     /// The lease may be trusted until this moment.
     ExtendTrust(Moment),
-    /// The lease cannot be kept. It is not renewed from now on, and the holder has to end what it
-    /// does under it.
+    /// The lease is lost. It is not renewed from now on, and the holder has to stop its work.
     Lost {
         /// The reason.
         reason: LossReason,
@@ -30,14 +29,14 @@ pub enum Action {
     },
 }
 
-/// A request to the store.
+/// The machine makes these requests to the store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// Ask for the lease. One [`Event::AcquireReplied`](super::Event::AcquireReplied) follows.
+    /// Acquire the lease. One [`Event::AcquireReplied`](super::Event::AcquireReplied) follows.
     Acquire(AttemptId),
     /// Renew the lease within this window. The renewal replaces one that was not sent yet; renewals
-    /// that were sent stay under way. If as many are under way as there may be (one more than the
-    /// retries, at least three), it replaces the second oldest of them. At most one
+    /// that were sent continue. If the maximum is in progress (one more than the retries, at least
+    /// three), it replaces the second oldest of them. At most one
     /// [`Event::RenewReplied`](super::Event::RenewReplied) follows for each renewal that is sent.
     Renew(RenewalWindow),
     /// Release the lease of the latest attempt, with this much time for the call. One
@@ -45,7 +44,7 @@ pub enum Request {
     Release(Duration),
 }
 
-/// The lease id under which a [`Request::Acquire`] is sent.
+/// An attempt id selects the lease id under which a [`Request::Acquire`] is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AttemptId {
     /// A new id. If the latest attempt may have been granted, it is released in the background.
@@ -54,7 +53,7 @@ pub enum AttemptId {
     Retry,
 }
 
-/// When a machine wants its next [`Event::Tick`](super::Event::Tick).
+/// The next tick says when a machine wants its next [`Event::Tick`](super::Event::Tick).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NextTick {
     /// The tick does not come before this moment.
@@ -65,7 +64,7 @@ pub struct NextTick {
 }
 
 impl NextTick {
-    /// Wakes at exactly that moment.
+    /// Returns a tick at exactly that moment.
     pub(crate) fn exactly(at: Moment) -> Self {
         Self { at, jitter: Duration::ZERO }
     }

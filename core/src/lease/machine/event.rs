@@ -1,28 +1,28 @@
-//! What a lease's machine is told.
+//! A lease's machine handles these events.
 
 use std::time::Duration;
 
 use crate::{AcquireOutcome, Error, Grant, Moment, Reason, RenewOutcome};
 
-/// What happened.
+/// An event tells the machine what happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The moment of [`Machine::next_tick`](super::Machine::next_tick) has come, or may have come.
     Tick,
-    /// The store answered, or failed to answer, a [`Request::Acquire`](super::Request::Acquire).
+    /// A [`Request::Acquire`](super::Request::Acquire) got a reply or failed.
     AcquireReplied {
         /// The moment just before the request was sent.
         sent: Moment,
-        /// The answer.
+        /// The reply of the store.
         reply: AcquireReply,
     },
-    /// The store answered, or failed to answer, a [`Request::Renew`](super::Request::Renew).
+    /// A [`Request::Renew`](super::Request::Renew) got a reply or failed.
     RenewReplied {
         /// The moment just before the request was sent.
         sent: Moment,
-        /// The answer.
+        /// The reply of the store.
         reply: RenewReply,
-        /// This is true if another renewal was sent and is unanswered.
+        /// This is true if another renewal was sent and has no reply yet.
         under_way: bool,
     },
     /// A [`Request::Release`](super::Request::Release) ended.
@@ -34,14 +34,14 @@ pub enum Event {
     Hint,
 }
 
-/// What came of a request for a lease.
+/// An acquire gets one of these replies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AcquireReply {
     /// The lease was granted to this attempt.
     Granted(Grant),
     /// Another lease is in force.
     Held {
-        /// What is left of that lease.
+        /// The time that is left of that lease.
         left: Duration,
     },
     /// The name is disabled.
@@ -61,19 +61,19 @@ impl From<&Result<AcquireOutcome, Error>> for AcquireReply {
     }
 }
 
-/// What came of a renewal.
+/// A renewal gets one of these replies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RenewReply {
     /// The lease was extended.
     Extended {
-        /// What is left of the lease.
+        /// The time that is left of the lease.
         left: Duration,
     },
-    /// The lease is not in force any longer.
+    /// The lease is no longer in force.
     Lost,
     /// The name was disabled, so the lease was not extended.
     Disabled {
-        /// The reason that the operator gave.
+        /// The operator's reason.
         reason: Reason,
     },
     /// The renewal failed, or its outcome is unknown.

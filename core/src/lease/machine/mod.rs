@@ -1,4 +1,5 @@
-//! The rules of one lease as a pure state machine: events and the time go in, actions come out.
+//! The rules of one lease are a pure state machine: it takes events and the time, and returns
+//! actions.
 //!
 //! It goes from idle to acquiring, held, ending and releasing, and back to idle. It does no I/O and
 //! has no clock or randomness of its own, so that the same code runs under tokio, in a model
@@ -19,46 +20,46 @@ use state::State;
 
 use crate::{Moment, Timing};
 
-/// One instance's part in one name: at most one lease at a time.
+/// A machine decides what one instance does about the lease of one name.
 ///
-/// Its driver calls [`handle`](Self::handle) with each event, takes the actions that are returned,
-/// in order, and sends [`Event::Tick`] at [`next_tick`](Self::next_tick).
+/// Its driver calls [`handle`](Self::handle) with each event, does the returned actions in order,
+/// and sends [`Event::Tick`] at [`next_tick`](Self::next_tick).
 ///
 /// It keeps these rules, whatever the events:
 ///
 /// * [`Action::Granted`] comes only while the lease leaves time to stop in.
-/// * An attempt whose outcome is unknown is repeated under the same lease id, or released, before a
-///   lease is asked for under another id.
-/// * Trust that is over does not come back: no [`Action::ExtendTrust`] comes at or after the
+/// * An attempt whose outcome is unknown is retried under the same lease id, or released, before a
+///   lease is requested under another id.
+/// * Trust that has ended does not come back: no [`Action::ExtendTrust`] comes at or after the
 ///   deadline.
 /// * A held lease is released only by [`release`](Self::release).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
     timing: Timing,
     state: State,
-    /// The latest attempt may have been granted, or may still be granted, without our knowledge.
+    /// The latest attempt may have been granted, or may still be granted, without a reply.
     maybe_granted: bool,
     /// The number of attempts that failed in a row.
     failures: u32,
     /// Renewals are retried for as long as the lease is trusted.
     retry_until_expiry: bool,
-    /// The machine ends as soon as the calls under way allow.
+    /// The machine ends as soon as the calls in progress allow.
     leaving: bool,
     /// The machine has ended by this moment at the latest; it is set once the machine is leaving
     /// and holds no lease.
     leave_deadline: Option<Moment>,
 }
 
-/// The state of a [`Machine`], for its driver.
+/// The stage tells the driver the state of a [`Machine`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// It waits for its next attempt.
+    /// The machine waits for its next attempt.
     Idle,
-    /// An attempt is under way.
+    /// An attempt is in progress.
     Acquiring,
     /// The lease is held and renewed.
     Held,
-    /// The lease is not renewed any longer; its holder ends what it does.
+    /// The lease is no longer renewed; its holder stops its work.
     Ending,
     /// The lease is being released.
     Releasing,
@@ -67,8 +68,8 @@ pub enum Stage {
 }
 
 impl Machine {
-    /// Creates the machine of a candidate. It asks for the lease once the start delay is over, and
-    /// gives a lease up once all retries of a heartbeat have failed, so that its job can stop.
+    /// Creates the machine of a candidate. It requests the lease once the start delay has passed,
+    /// and gives a lease up once all retries of a heartbeat have failed, so that its job can stop.
     #[must_use]
     pub fn for_election(timing: Timing, now: Moment) -> Self {
         let until = now + timing.start_delay;
@@ -83,8 +84,8 @@ impl Machine {
         }
     }
 
-    /// Creates the machine of a lock. It asks for the lease at once, and keeps it for as long as it
-    /// is trusted, since there is no job to stop.
+    /// Creates the machine of a lock. It requests the lease at once, and keeps it for as long as it
+    /// is trusted, because there is no job to stop.
     #[must_use]
     pub fn for_lock(timing: &Timing, now: Moment) -> Self {
         let timing = Timing { start_delay: Duration::ZERO, ..timing.without_job() };
@@ -94,7 +95,7 @@ impl Machine {
     /// Returns the same machine with every moment earlier by that duration, or at the clock's
     /// origin.
     ///
-    /// What the machine does depends only on how far its moments are from the present. So a model
+    /// The machine's decisions depend only on how far its moments are from the present. So a model
     /// checker can keep the present fixed, move everything else, and reach the same state again.
     #[doc(hidden)]
     #[must_use]
@@ -140,9 +141,9 @@ impl Machine {
         }
     }
 
-    /// Takes an event in, at the present moment, and returns what is to be done.
+    /// Handles an event at the present moment and returns the actions to do.
     ///
-    /// An event that does not fit the state, such as a reply that came too late, does nothing.
+    /// An event that does not fit the state, such as a late reply, does nothing.
     pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
@@ -161,7 +162,7 @@ impl Machine {
         actions
     }
 
-    /// Stops the renewals of a held lease, whose holder ends what it does. Returns the moment until
+    /// Stops the renewals of a held lease, whose holder stops its work. Returns the moment until
     /// which the lease may be trusted, or `None` if no lease is held.
     pub fn end(&mut self) -> Option<Moment> {
         let State::Held { plan } = &self.state else { return None };
@@ -181,8 +182,7 @@ impl Machine {
         actions
     }
 
-    /// Lets a lease that is held or ending expire by itself, and cools down before the next
-    /// attempt.
+    /// Lets a lease that is held or ending expire, and cools down before the next attempt.
     #[must_use = "the actions have to be taken"]
     pub fn let_expire(&mut self, cooldown: Cooldown, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -194,8 +194,8 @@ impl Machine {
         actions
     }
 
-    /// Ends the machine: what may have been granted is released first. A lease that is held stays
-    /// so until its holder ends it.
+    /// Ends the machine: a lease that may have been granted is released first. A lease that is held
+    /// stays held until its holder ends it.
     #[must_use = "the actions have to be taken"]
     pub fn leave(&mut self, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();

@@ -1,11 +1,11 @@
-//! The states of a lease's machine.
+//! A lease's machine has these states.
 
 use std::time::Duration;
 
 use super::super::RenewalPlan;
 use crate::Moment;
 
-/// The present state, with what it needs to know.
+/// The state of a machine, with the data that it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum State {
     /// The machine waits for its next attempt.
@@ -15,7 +15,7 @@ pub(super) enum State {
         /// A hint does not end the wait.
         ignore_hints: bool,
     },
-    /// An attempt is under way.
+    /// An attempt is in progress.
     Acquiring {
         /// A hint came since the request was sent.
         hinted: bool,
@@ -24,12 +24,12 @@ pub(super) enum State {
     },
     /// The lease is held and renewed.
     Held { plan: RenewalPlan },
-    /// The lease is not renewed any longer; its holder ends what it does.
+    /// The lease is no longer renewed; its holder stops its work.
     Ending { deadline: Moment },
     /// The lease is being released.
     Releasing {
         lease_ends: Moment,
-        /// The moment of the next try; `None` while one is under way.
+        /// The next try comes at this moment; `None` while one is in progress.
         retry_at: Option<Moment>,
         attempts: u32,
         cooldown: Cooldown,
@@ -38,17 +38,18 @@ pub(super) enum State {
     Over,
 }
 
-/// How long a machine waits after a lease before it asks for the next.
+/// The cooldown is the time that a machine waits after a lease before its next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cooldown {
-    /// It asks again at once.
+    /// The machine tries again at once.
     None,
-    /// It lets other instances hear the hint first: an operator who disables and enables a name, as
-    /// [`Client::resign`](crate::Client::resign) does, wants the lead to move on.
+    /// The machine lets other instances receive the hint first: an operator who disables and
+    /// enables a name, as [`Client::resign`](crate::Client::resign) does, wants another instance to
+    /// lead.
     Resign,
-    /// It waits a little, because the store failed.
+    /// The machine waits a little, because the store failed.
     Failure,
-    /// It waits for one poll interval, so that another instance gets the lease.
+    /// The machine waits for one poll interval, so that another instance gets the lease.
     Poll,
 }
 

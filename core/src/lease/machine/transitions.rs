@@ -1,4 +1,4 @@
-//! What each event changes in a machine.
+//! These transitions say how each event changes a machine.
 
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use super::event::{AcquireReply, RenewReply};
 use super::state::{Cooldown, State};
 use crate::{Grant, Moment};
 
-/// A release is tried this many times; after that the lease expires by itself.
+/// A release is tried this many times; after that the lease is left to expire.
 const RELEASE_ATTEMPTS: u32 = 3;
 
-/// Within this time other instances have heard that a name may be free, even if their store is
-/// polled for hints five times a second. It is shorter than people wait for after an enable.
+/// Within this time other instances have received the hint that a name may be free, even if their
+/// store is polled for hints five times a second. It is shorter than people wait for after an
+/// enable.
 const RESIGN_COOLDOWN: Duration = Duration::from_millis(500);
 
 impl Machine {
@@ -24,7 +25,7 @@ impl Machine {
                 self.start_release(now + self.timing.ttl, Cooldown::None, now, actions);
             }
             State::Idle { .. } => self.state = State::Over,
-            // Calls under way end first, if they do so soon.
+            // Calls in progress end first, if they do so soon.
             State::Acquiring { .. } | State::Releasing { .. } => self.set_leave_deadline(now),
             State::Held { .. } | State::Ending { .. } | State::Over => {}
         }
@@ -38,7 +39,7 @@ impl Machine {
         let leave_deadline = self.leave_deadline;
         match &mut self.state {
             State::Idle { until, .. } if now >= *until => self.start_attempt(actions),
-            // Calls under way end by themselves.
+            // Calls in progress end on their own.
             State::Acquiring { .. } | State::Releasing { .. }
                 if leave_deadline.is_some_and(|at| now >= at) =>
             {
@@ -64,7 +65,7 @@ impl Machine {
         let retry = self.maybe_granted;
         let id = if retry { AttemptId::Retry } else { AttemptId::New };
         self.state = State::Acquiring { hinted: false, retry };
-        // This holds from here until a reply says otherwise.
+        // This is true from here until a reply says otherwise.
         self.maybe_granted = true;
         actions.push(Action::Send(Request::Acquire(id)));
     }
@@ -84,7 +85,7 @@ impl Machine {
         let (poll, jitter) = (self.timing.poll_interval, self.timing.jitter());
         self.maybe_granted = match reply {
             AcquireReply::Granted(_) | AcquireReply::Failed => true,
-            // It was refused now; but an earlier request under this id may still arrive.
+            // The store refused this request, but an earlier one under this id may still arrive.
             AcquireReply::Held { .. } | AcquireReply::Disabled => retry,
         };
         self.failures = match reply {
@@ -218,8 +219,8 @@ impl Machine {
             *retry_at = Some(again);
             return;
         }
-        // If the release is unconfirmed, the lease expires by itself: a new attempt neither needs
-        // nor harms it.
+        // If the release is unconfirmed, the lease will expire: a new attempt neither needs nor
+        // harms it.
         self.maybe_granted = false;
         let cooldown = *cooldown;
         self.cool_down(cooldown, now, actions);

@@ -1,4 +1,4 @@
-//! Waiting for input or for a moment on the machine's clock, whichever comes first.
+//! An alarm waits for input or for a moment on the machine's clock, whichever comes first.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -6,8 +6,8 @@ use std::os::fd::AsFd;
 use leasehold::{Clock, Moment, SystemClock};
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// A timer on the clock that also counts suspend: after a resume it is due at once, where a
-/// timeout of `poll` would stand still meanwhile.
+/// This alarm is a timer on the clock that also counts suspended time: after a resume it is due at
+/// once, while a timeout of `poll` would not count the suspended time.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub(super) struct Alarm(std::os::fd::OwnedFd);
@@ -19,7 +19,7 @@ impl Alarm {
         Ok(Self(timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)?))
     }
 
-    /// Returns when there is input, or its end, or that moment has come.
+    /// Waits until there is input, or the input ends, or that moment has come.
     pub(super) fn wait(&self, input: impl AsFd, until: Option<Moment>) -> io::Result<()> {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
         const NEVER: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -28,7 +28,7 @@ impl Alarm {
             Some(until) => Timespec::try_from(until.since_origin()).map_err(io::Error::other)?,
             None => NEVER,
         };
-        // A new time also takes back that the timer was due before.
+        // Setting a new time also clears an earlier expiry.
         let setting = Itimerspec { it_interval: NEVER, it_value: at };
         timerfd_settime(&self.0, TimerfdTimerFlags::ABSTIME, &setting)?;
         let (input, timer) = (input.as_fd(), self.0.as_fd());
@@ -37,7 +37,7 @@ impl Alarm {
     }
 }
 
-/// Where there are no such timers, short naps serve.
+/// On a system without such timers, the alarm sleeps for short times.
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
 pub(super) struct Alarm;
@@ -48,7 +48,8 @@ impl Alarm {
         Ok(Self)
     }
 
-    /// Returns when there is input, or its end, or that moment has come, or for no reason.
+    /// Waits until there is input, or the input ends, or that moment has come; it may return
+    /// earlier.
     pub(super) fn wait(&self, input: impl AsFd, until: Option<Moment>) -> io::Result<()> {
         use rustix::time::Timespec;
         const NAP: std::time::Duration = std::time::Duration::from_millis(100);
@@ -59,7 +60,7 @@ impl Alarm {
     }
 }
 
-/// An interrupted wait is one that returned for no reason.
+/// Treats an interrupted wait as one that returned early.
 fn interruptible(polled: rustix::io::Result<usize>) -> io::Result<()> {
     match polled {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),

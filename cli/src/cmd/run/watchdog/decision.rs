@@ -1,4 +1,5 @@
-//! What the watchdog decides: orders and the time go in, and how to end the group comes out.
+//! This module decides for the watchdog: it takes orders and the time, and returns how to end the
+//! group.
 
 use std::time::Duration;
 
@@ -7,23 +8,23 @@ use leasehold::Moment;
 use super::Order;
 use crate::cmd::run::process_group::ProcessGroup;
 
-/// Holds what the watchdog was told.
+/// The state has the orders that the watchdog received.
 #[derive(Clone, Debug)]
 pub(super) struct WatchdogState {
-    /// How long the group has from SIGTERM to SIGKILL, if the lease leaves it that long.
+    /// The group has this time from SIGTERM to SIGKILL, if the lease lasts that long.
     grace: Duration,
     group: Option<ProcessGroup>,
     deadline: Option<Moment>,
     terminated: bool,
 }
 
-/// Says how a group is to be ended.
+/// An ending says how to end a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ending {
     pub(super) group: ProcessGroup,
-    /// Whether it is to be sent SIGTERM now.
+    /// SIGTERM is sent now if this is true.
     pub(super) terminate: bool,
-    /// When it is to be sent SIGKILL.
+    /// SIGKILL is sent at this moment.
     pub(super) kill_at: Moment,
 }
 
@@ -44,10 +45,10 @@ impl WatchdogState {
         self.group.is_some() && self.deadline.is_some()
     }
 
-    /// Returns when the watchdog acts by itself.
+    /// Returns when the watchdog acts on its own.
     ///
-    /// A supervisor in order has sent SIGTERM a whole grace before the deadline, and has moved the
-    /// deadline long before. Half a grace before it, that can no longer be hoped for.
+    /// A working supervisor has sent SIGTERM a whole grace before the deadline, or has moved the
+    /// deadline long before. Half a grace before the deadline, neither can be expected.
     pub(super) fn act_at(&self) -> Option<Moment> {
         let deadline = self.deadline.filter(|_| self.group.is_some())?;
         Some(if self.terminated { deadline } else { deadline.saturating_sub(self.grace / 2) })
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_is_not_moved_ends_the_group_by_then() {
+    fn a_missed_deadline_ends_the_group() {
         let (mut state, group) = armed();
         assert_eq!(state.overdue(at(8_999)), None);
         let ending = state.overdue(at(9_000)).unwrap();
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_was_asked_to_end_is_not_asked_twice() {
+    fn sigterm_is_sent_once() {
         let (mut state, group) = armed();
         state.apply(Order::Terminated);
         assert_eq!(state.overdue(at(9_999)), None);
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_without_its_supervisor_has_its_grace_but_never_more_than_the_lease() {
+    fn without_a_supervisor_the_grace_is_capped_by_the_lease() {
         let (state, _) = armed();
         assert_eq!(state.supervisor_gone(at(5_000)).unwrap().kill_at, at(7_000));
         assert_eq!(state.supervisor_gone(at(9_500)).unwrap().kill_at, at(10_000));

@@ -1,4 +1,4 @@
-//! The watchdog, from the supervisor's side.
+//! The supervisor controls the watchdog by this handle.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,31 +15,31 @@ use crate::cmd::run::process_group::ProcessGroup;
 use crate::cmd::run::reaper;
 use crate::cmd::run::this_program::this_program;
 
-/// A running watchdog. When this value is dropped, the watchdog takes the supervisor for gone, and
-/// ends the group.
+/// This is the handle of a running watchdog. When it is dropped, the watchdog assumes that the
+/// supervisor has ended, and ends the group.
 #[derive(Debug)]
 pub(in crate::cmd::run) struct Watchdog {
     process: Child,
-    /// Written to without waiting, and not through the runtime: that would need to have looked
-    /// first whether it may.
+    /// Orders are written without waiting, and not through the runtime, which would first have to
+    /// find out that the pipe is writable.
     orders: OwnedFd,
     reports: Receiver,
 }
 
-/// What a watchdog reports.
+/// A watchdog sends these reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cmd::run) enum Report {
-    /// It is ending the group.
+    /// The watchdog is ending the group.
     Ending,
-    /// It is gone, and protects nothing.
+    /// The watchdog has ended, and protects nothing.
     Gone,
 }
 
 impl Watchdog {
-    /// Starts a watchdog, and returns when it has its orders.
+    /// Starts a watchdog, and waits until it has its orders.
     ///
     /// # Cancel safety
-    /// If the future is dropped, the watchdog takes the supervisor for gone.
+    /// If the future is dropped, the watchdog assumes that the supervisor has ended.
     pub(in crate::cmd::run) async fn start(
         group: ProcessGroup,
         deadline: Moment,
@@ -47,7 +47,7 @@ impl Watchdog {
         patience: Duration,
     ) -> io::Result<Self> {
         let grace = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
-        // Nothing of the user's is kept open by a watchdog that outlives its supervisor.
+        // A watchdog that outlives its supervisor must not keep the user's files open.
         let mut process = Command::new(this_program()?)
             .arg0("leasehold")
             .arg(COMMAND)
@@ -57,7 +57,7 @@ impl Watchdog {
             .stderr(Stdio::null())
             .spawn()?;
         reaper::started(process.id());
-        let missing = || io::Error::other("the guard has no pipe");
+        let missing = || io::Error::other("the watchdog has no pipe");
         let orders = OwnedFd::from(process.stdin.take().ok_or_else(missing)?);
         let reports = OwnedFd::from(process.stdout.take().ok_or_else(missing)?);
         ioctl_fionbio(&orders, true)?;
@@ -66,22 +66,22 @@ impl Watchdog {
         watchdog.tell(Order::Deadline(deadline));
         match tokio::time::timeout(patience, watchdog.next_byte()).await {
             Ok(Ok(Some(ARMED))) => Ok(watchdog),
-            Ok(Ok(_)) => Err(io::Error::other("the guard ended before it was on guard")),
+            Ok(Ok(_)) => Err(io::Error::other("the watchdog exited during start-up")),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::Error::other("the guard was not on guard in time")),
+            Err(_) => Err(io::Error::other("the watchdog did not start in time")),
         }
     }
 
-    /// Sends it an order. Whether it still reads is seen by its [`report`](Self::report).
+    /// Sends an order to the watchdog. Its [`report`](Self::report) shows whether it still runs.
     pub(in crate::cmd::run) fn tell(&self, order: Order) {
-        // A line is shorter than what a pipe takes at once or not at all.
+        // A line is short enough for an atomic write to a pipe.
         let _ = rustix::io::write(&self.orders, order.to_string().as_bytes());
     }
 
-    /// Returns its next report, as soon as there is one.
+    /// Waits for the watchdog's next report.
     ///
     /// # Cancel safety
-    /// Safe.
+    /// Dropping the future loses no report.
     pub(in crate::cmd::run) async fn report(&self) -> Report {
         match self.next_byte().await {
             Ok(Some(ENDING)) => Report::Ending,
@@ -89,14 +89,14 @@ impl Watchdog {
         }
     }
 
-    /// Returns whether it has begun to end the group, which it reports beforehand.
+    /// Returns whether the watchdog has begun to end the group, which it reports beforehand.
     pub(in crate::cmd::run) fn has_acted(&self) -> bool {
         let mut byte = [0];
-        // Past the runtime, which may not have seen yet that there is something to read.
+        // This reads without the runtime, which may not have noticed yet that there is input.
         matches!(rustix::io::read(&self.reports, &mut byte), Ok(1)) && byte == [ENDING]
     }
 
-    /// Ends the watchdog of a group that is gone.
+    /// Ends the watchdog of a group that has ended.
     pub(in crate::cmd::run) fn dismiss(mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();

@@ -1,8 +1,8 @@
-//! The watchdog: a small process that ends the command's group when the lease ends, because the
-//! supervisor may be stopped, killed or cut off, and then cannot. Users know it as the guard.
+//! The watchdog is a small process that ends the command's group when the lease ends, because the
+//! supervisor may be stopped, killed or disconnected, and then cannot.
 //!
 //! The supervisor writes [`Order`]s to the watchdog's standard input, a line each; the end of input
-//! means that the supervisor is gone. The watchdog answers with single bytes.
+//! means that the supervisor has ended. The watchdog replies with single bytes.
 
 mod alarm;
 mod decision;
@@ -28,14 +28,15 @@ const ARMED: u8 = b'a';
 /// The watchdog is about to end the group.
 const ENDING: u8 = b'e';
 
-/// An order of the supervisor to the watchdog.
+/// The supervisor sends these orders to the watchdog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Which group to end.
+    /// The watchdog has to end this group.
     Group(ProcessGroup),
-    /// When its lease ends, on the machine's clock. Each replaces the one before.
+    /// The lease ends at this moment on the machine's clock. Each deadline replaces the previous
+    /// one.
     Deadline(Moment),
-    /// The group was sent SIGTERM: it needs no other.
+    /// The group was sent SIGTERM, so the watchdog must not send another.
     Terminated,
 }
 
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_are_read_as_they_were_written() {
+    fn orders_round_trip() {
         let group = ProcessGroup::new(4711).unwrap();
         let deadline = Moment::from_origin(Duration::new(7, 1));
         for order in [Order::Group(group), Order::Deadline(deadline), Order::Terminated] {

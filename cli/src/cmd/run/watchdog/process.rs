@@ -1,4 +1,4 @@
-//! The watchdog's process: plain, synchronous code with little that can fail.
+//! The watchdog's process is plain, synchronous code with few possible failures.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -15,16 +15,17 @@ use super::decision::{Ending, WatchdogState};
 use super::{ARMED, COMMAND, ENDING, Order};
 use crate::io::exit::Failure;
 
-/// How often to look whether a group that is to end has ended.
+/// The group is checked this often while it is being ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What is killed and does not end is held up by the kernel; it will run no more.
+/// A killed process that does not end within this many checks is blocked in the kernel, and does
+/// not run again.
 const LOOKS_AFTER_KILL: u32 = 500;
 
 pub(in crate::cmd::run) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let grace = args.next().and_then(|nanos| nanos.to_str()?.parse().ok());
     let Some(grace) = grace.map(Duration::from_nanos) else {
-        let message = format!("{COMMAND} is for `leasehold run` alone");
+        let message = format!("{COMMAND} is internal to `leasehold run`");
         return ExitCode::from(Failure::usage(message).report());
     };
     if let Some(ending) = watch(WatchdogState::new(grace)) {
@@ -33,15 +34,15 @@ pub(in crate::cmd::run) fn main(mut args: impl Iterator<Item = OsString>) -> Exi
     ExitCode::SUCCESS
 }
 
-/// Waits until a group is to be ended; `None` if there is none to watch any more.
+/// Waits until the group has to be ended; returns `None` if there is no group to watch.
 fn watch(mut state: WatchdogState) -> Option<Ending> {
-    // Without a word: the supervisor starts nothing without a watchdog.
+    // This exits silently: the supervisor starts no command without a watchdog.
     let alarm = prepare().ok()?;
     let mut orders = Orders::default();
     let mut armed = false;
     loop {
-        // All that was ordered comes before all that is due: a watchdog that was held up itself
-        // must not act by a deadline that was moved meanwhile.
+        // All orders are handled before any deadline: a watchdog that was delayed itself must not
+        // act on a deadline that has been moved.
         match orders.read(&mut state) {
             Ok(true) => {}
             Ok(false) | Err(_) => return state.supervisor_gone(SystemClock.now()),
@@ -54,20 +55,21 @@ fn watch(mut state: WatchdogState) -> Option<Ending> {
             return Some(ending);
         }
         if alarm.wait(io::stdin(), state.act_at()).is_err() {
-            // A watchdog that cannot wait must not let the group run on.
+            // A watchdog that cannot wait must not let the group continue.
             return state.supervisor_gone(SystemClock.now());
         }
     }
 }
 
-/// Takes leave of the supervisor's terminal, group and folder, and of signals meant for it.
+/// Detaches from the supervisor's terminal, group and folder, and from signals meant for it.
 fn prepare() -> io::Result<Alarm> {
-    // It fails only for the leader of a group, which this is not.
+    // This fails only for the leader of a group, which this process is not.
     let _ = rustix::process::setsid();
     for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
         signal_hook::flag::register(signal, Arc::default())?;
     }
-    // So that a `killall leasehold` which ends the supervisor does not end its watchdog too.
+    // With its own name, a `killall leasehold` that ends the supervisor does not end its watchdog
+    // too.
     #[cfg(target_os = "linux")]
     rustix::thread::set_name(c"lease-guard")?;
     std::env::set_current_dir("/")?;
@@ -76,18 +78,18 @@ fn prepare() -> io::Result<Alarm> {
     Alarm::new()
 }
 
-/// The orders as they come in, in lines that may come in parts.
+/// Orders arrive in lines, which may come in parts.
 #[derive(Default)]
 struct Orders {
     partial: Vec<u8>,
 }
 
 impl Orders {
-    /// Takes in all that are there; whether more may come.
+    /// Reads all orders that have arrived, and returns whether more may come.
     fn read(&mut self, state: &mut WatchdogState) -> io::Result<bool> {
         let mut buffer = [0; 4096];
         loop {
-            // Unbuffered, so that `poll` knows of all that is left.
+            // The read is unbuffered, so that `poll` sees all remaining input.
             match rustix::io::read(io::stdin(), &mut buffer) {
                 Ok(0) => return Ok(false),
                 Ok(read) => self.take(&buffer[..read], state),
@@ -109,9 +111,10 @@ impl Orders {
     }
 }
 
-/// Ends the group, and sees it gone.
+/// Ends the group, and waits until it has ended.
 fn end(Ending { group, terminate, kill_at }: Ending) {
-    // First, so that a supervisor which goes on later knows whose doing the end was.
+    // The report comes first, so that a supervisor that continues later knows that the watchdog
+    // ended the group.
     report(ENDING);
     if terminate {
         group.terminate();
@@ -135,7 +138,7 @@ fn end(Ending { group, terminate, kill_at }: Ending) {
     }
 }
 
-/// Tells the supervisor, if it is still there.
+/// Sends a report to the supervisor, if it still runs.
 fn report(byte: u8) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(&[byte]).and_then(|()| out.flush());

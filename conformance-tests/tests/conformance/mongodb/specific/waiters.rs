@@ -1,8 +1,8 @@
 //! These cases cover many waiters in one process, and the connections that they need.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -17,6 +17,7 @@ use leasehold_core::{
 };
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::support::{LIMIT, TTL, new_locks, new_namespace};
@@ -86,7 +87,7 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     let counted = Arc::clone(&commands);
     let handler = EventHandler::callback(move |event: CommandEvent| {
         if let CommandEvent::Started(event) = event {
-            let mut commands = counted.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut commands = counted.lock();
             *commands.entry(event.command_name).or_default() += 1;
         }
     });
@@ -105,12 +106,12 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     };
     held(ask(&name).await?);
     ask(&job).await?;
-    commands.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    commands.lock().clear();
     for _ in 0..10 {
         assert_eq!(held(ask(&name).await?).token, taken.token);
         ask(&job).await?;
     }
-    let asked = commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let asked = commands.lock().clone();
     assert_eq!(asked, HashMap::from([("aggregate".to_owned(), 20)]));
     // Nothing is decided by the remembered names.
     other.give_back(&taken).await?;
@@ -133,7 +134,7 @@ pub(super) async fn own_grant(this: Arc<MongoDb>) -> CaseResult {
         {
             let concern = event.command.get_document("writeConcern");
             let w = concern.and_then(|concern| concern.get_str("w")).unwrap_or_default();
-            seen.lock().unwrap_or_else(PoisonError::into_inner).push(w.to_owned());
+            seen.lock().push(w.to_owned());
         }
     });
     let set = |options: &mut mongodb::options::ClientOptions| {
@@ -148,11 +149,11 @@ pub(super) async fn own_grant(this: Arc<MongoDb>) -> CaseResult {
     held(client.store().acquire(&name, &asked).await?);
     other.give_back(&taken).await?;
     let first = granted(other.store().acquire(&name, &asked).await?);
-    concerns.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    concerns.lock().clear();
     let again = granted(client.store().acquire(&name, &asked).await?);
     assert_eq!(again.token, first.token);
     assert!(again.left <= TTL);
-    let sent = concerns.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let sent = concerns.lock().clone();
     assert_eq!(sent, ["majority"], "the grant was reported from a read");
     extended(client.store().renew_one(&name, lease, TTL).await?);
     Ok(this.clean(&namespace).await?)

@@ -127,9 +127,7 @@ impl Location {
         });
         opened
             .await
-            .inspect_err(
-                |error| tracing::debug!(%error, "cannot open a connection beside the pool"),
-            )
+            .inspect_err(|error| tracing::debug!(%error, "cannot open a separate connection"))
             .ok()
     }
 

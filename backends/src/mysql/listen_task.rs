@@ -1,0 +1,123 @@
+//! The tasks of a listener, each of which waits for the user-level lock of one holder at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::error_codes::READ_ONLY;
+use super::listener_state::{Inner, ListenedHolder};
+use super::user_lock::{UserLockConnection, UserLockNames, WaitResult};
+
+/// The seconds for which a waiter waits for a user-level lock: 0 at first, which tells whether a
+/// session keeps it, and then this many before the waiter checks whether it still has to wait.
+const TRY_SECONDS: u32 = 0;
+const WAIT_SECONDS: u32 = 5;
+
+/// A connection that waits for no holder is kept for this long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pauses after an answer that came at once: no session keeps the user-level lock, or it is passed
+/// on all the time.
+const INSTANT_REPLY_BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(20), Duration::from_secs(5));
+
+/// The longest pause after a user-level lock that was granted at once.
+const MAX_PAUSE_AFTER_GRANT: Duration = Duration::from_millis(200);
+
+/// The longest pause after an error.
+const MAX_ERROR_BACKOFF: Duration = Duration::from_secs(60);
+
+/// An answer that comes sooner than this did not wait for a session.
+const INSTANT_REPLY: Duration = Duration::from_millis(5);
+
+/// Listens until the pool is closed, or there was no holder to listen for.
+pub(super) async fn run(inner: Arc<Inner>) {
+    let mut connection = None;
+    let closed = inner.names.pool.close_event();
+    tokio::select! {
+        () = serve(&inner, &mut connection) => {}
+        () = closed => {}
+    }
+    if let Some(connection) = connection {
+        connection.close().await;
+    }
+}
+
+async fn serve(inner: &Inner, connection: &mut Option<UserLockConnection>) {
+    let mut close_all = inner.names.close_all_signal();
+    loop {
+        match inner.next_holder() {
+            Some(listened) => listen_for(&listened, connection, &mut close_all).await,
+            None => {
+                if timeout(IDLE_TIMEOUT, inner.wake.notified()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Listens for one holder while this store waits for a name of that holder.
+async fn listen_for(
+    listened: &ListenedHolder<'_>,
+    connection: &mut Option<UserLockConnection>,
+    close_all: &mut watch::Receiver<()>,
+) {
+    let ListenedHolder { inner, holder } = listened;
+    let name = inner.names.name_of(*holder);
+    let (mut pause, longest) = INSTANT_REPLY_BACKOFF;
+    let mut seconds = TRY_SECONDS;
+    while inner.is_awaited(*holder) {
+        let asked = Instant::now();
+        let answer = tokio::select! {
+            answer = listen(&inner.names, connection, &name, seconds) => answer,
+            // The next connection follows the address.
+            Ok(()) = close_all.changed() => Err(sqlx::Error::Protocol(READ_ONLY.into())),
+        };
+        let waited = asked.elapsed() >= INSTANT_REPLY;
+        let waits = match answer {
+            Ok(WaitResult::TimedOut) => waited || seconds == TRY_SECONDS,
+            Ok(WaitResult::Granted) => waited,
+            Ok(WaitResult::NotHeld) | Err(_) => false,
+        };
+        listened.set_waiting(waits);
+        seconds = if waits { WAIT_SECONDS } else { TRY_SECONDS };
+        let most = match answer {
+            Ok(result) => {
+                if result == WaitResult::Granted {
+                    inner.notified.send_replace(());
+                }
+                if waited {
+                    pause = INSTANT_REPLY_BACKOFF.0;
+                }
+                if waits {
+                    continue;
+                }
+                // The server is not asked all the time, whatever it answers.
+                if result == WaitResult::Granted { MAX_PAUSE_AFTER_GRANT } else { longest }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot listen for releases; waiters poll instead");
+                *connection = None;
+                MAX_ERROR_BACKOFF
+            }
+        };
+        sleep(pause.min(most).mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+        pause = (pause * 2).min(most);
+    }
+}
+
+async fn listen(
+    names: &UserLockNames,
+    connection: &mut Option<UserLockConnection>,
+    name: &str,
+    seconds: u32,
+) -> sqlx::Result<WaitResult> {
+    let connection = match connection {
+        Some(connection) => connection,
+        empty => empty.insert(UserLockConnection::open(names).await?),
+    };
+    connection.wait(name, seconds).await
+}

@@ -1,0 +1,67 @@
+//! The tables of a namespace.
+
+use crate::sql::schema::{Column, VERSION};
+
+/// The schema version that this code creates. The first had no column `set_at`, and stated no
+/// version.
+pub(super) const SCHEMA: u32 = 2;
+
+/// Without a rowid a lock is one entry of one tree, found by name. No index holds what heartbeats
+/// change. Times are in microseconds: `expires_at` since the boot that `boot` names, the others
+/// since 1970 and for display only; `set_at` is when the lease was granted or last extended, on the
+/// clock of `expires_at`.
+pub(super) fn create_table(table: &str) -> String {
+    format!(
+        "CREATE TABLE {table} (
+    name TEXT NOT NULL PRIMARY KEY COLLATE BINARY,
+    token INTEGER NOT NULL,
+    lease TEXT,
+    holder TEXT,
+    boot TEXT,
+    expires_at INTEGER,
+    granted_at INTEGER,
+    ending TEXT,
+    disabled_reason TEXT,
+    disabled_by TEXT,
+    disabled_at INTEGER,
+    signal INTEGER NOT NULL,
+    set_at INTEGER /* {VERSION}{SCHEMA} */
+) STRICT, WITHOUT ROWID"
+    )
+}
+
+/// `expires_at` is in microseconds since the boot that `boot` names, like that of a lease.
+pub(super) fn create_instances(table: &str) -> String {
+    format!(
+        "CREATE TABLE {table} (
+    instance TEXT NOT NULL PRIMARY KEY COLLATE BINARY,
+    presence TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID"
+    )
+}
+
+/// The columns of the table of locks, in every schema.
+pub(super) const COLUMNS_OF_LOCKS: [Column; 12] = [
+    ("name", "TEXT", true),
+    ("token", "INTEGER", true),
+    ("lease", "TEXT", false),
+    ("holder", "TEXT", false),
+    ("boot", "TEXT", false),
+    ("expires_at", "INTEGER", false),
+    ("granted_at", "INTEGER", false),
+    ("ending", "TEXT", false),
+    ("disabled_reason", "TEXT", false),
+    ("disabled_by", "TEXT", false),
+    ("disabled_at", "INTEGER", false),
+    ("signal", "INTEGER", true),
+];
+
+/// The columns of the table of instances.
+pub(super) const INSTANCE_COLUMNS: [Column; 4] = [
+    ("instance", "TEXT", true),
+    ("presence", "TEXT", true),
+    ("boot", "TEXT", true),
+    ("expires_at", "INTEGER", true),
+];

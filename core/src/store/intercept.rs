@@ -1,0 +1,294 @@
+//! Stores around other stores: one method sees every call.
+//!
+//! A type that implements [`Interceptor`] is a [`LockStore`]. Such a wrapper counts, delays, fails
+//! or changes the calls to the store inside it, in tests and measurements for the most part.
+//!
+//! ```
+//! use std::sync::atomic::{AtomicUsize, Ordering};
+//!
+//! use leasehold_core::intercept::{Interceptor, Reply, Request};
+//! use leasehold_core::{Client, LockStore, MemoryStore, Result, async_trait};
+//!
+//! #[derive(Debug, Default)]
+//! struct RenewalCounter {
+//!     store: MemoryStore,
+//!     leases: AtomicUsize,
+//! }
+//!
+//! #[async_trait]
+//! impl Interceptor for RenewalCounter {
+//!     fn inner(&self) -> &dyn LockStore {
+//!         &self.store
+//!     }
+//!
+//!     async fn intercept(&self, request: Request) -> Result<Reply> {
+//!         if let Request::Renew(leases) = &request {
+//!             self.leases.fetch_add(leases.len(), Ordering::Relaxed);
+//!         }
+//!         request.send_to(&self.store).await
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<()> {
+//! let client = Client::new(RenewalCounter::default())?;
+//! assert!(client.lock("nightly-report")?.try_acquire().await?.is_some());
+//! # Ok(()) }
+//! ```
+
+use std::fmt::{self, Debug};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::{
+    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
+    Error, ErrorKind, HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord,
+    LockStore, Presence, PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+};
+
+/// A store around another store.
+///
+/// Each call of a method of [`LockStore`] becomes a call of [`intercept`](Self::intercept).
+#[async_trait]
+pub trait Interceptor: Debug + Send + Sync + 'static {
+    /// Returns the store that this one is around.
+    fn inner(&self) -> &dyn LockStore;
+
+    /// Answers a request, mostly by [sending](Request::send_to) it to the inner store.
+    ///
+    /// # Errors
+    /// Those of the call that was intercepted, and those that the interceptor adds. A reply that
+    /// belongs to another call than the request becomes a [`Corrupt`](ErrorKind::Corrupt) error.
+    async fn intercept(&self, request: Request) -> Result<Reply>;
+
+    /// Returns the [label](LockStore::label) of this store: that of the inner store unless it is
+    /// overridden.
+    fn store_label(&self) -> &str {
+        self.inner().label()
+    }
+}
+
+/// A call of [`LockStore`] with its arguments. Each variant has the name of the method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request {
+    /// A call of [`LockStore::acquire`].
+    Acquire(LockName, AcquireOptions),
+    /// A call of [`LockStore::renew`].
+    Renew(Vec<RenewOptions>),
+    /// A call of [`LockStore::release`].
+    Release(LockName, LeaseId),
+    /// A call of [`LockStore::disable`].
+    Disable(LockName, DisableOptions),
+    /// A call of [`LockStore::enable`].
+    Enable(LockName),
+    /// A call of [`LockStore::get`].
+    Get(LockName),
+    /// A call of [`LockStore::list`].
+    List(ListOptions),
+    /// A call of [`LockStore::prune`].
+    Prune(PruneOptions),
+    /// A call of [`LockStore::announce`].
+    Announce(Presence, Duration),
+    /// A call of [`LockStore::withdraw`].
+    Withdraw(Uuid),
+    /// A call of [`LockStore::instances`].
+    Instances,
+    /// A call of [`LockStore::watch`].
+    Watch,
+}
+
+impl Request {
+    /// Returns the name of the method.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Acquire(..) => "acquire",
+            Self::Renew(_) => "renew",
+            Self::Release(..) => "release",
+            Self::Disable(..) => "disable",
+            Self::Enable(_) => "enable",
+            Self::Get(_) => "get",
+            Self::List(_) => "list",
+            Self::Prune(_) => "prune",
+            Self::Announce(..) => "announce",
+            Self::Withdraw(_) => "withdraw",
+            Self::Instances => "instances",
+            Self::Watch => "watch",
+        }
+    }
+
+    /// Returns whether the call may change the record of a lock.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        match self {
+            Self::Acquire(..)
+            | Self::Renew(_)
+            | Self::Release(..)
+            | Self::Disable(..)
+            | Self::Enable(_)
+            | Self::Prune(_) => true,
+            Self::Get(_)
+            | Self::List(_)
+            | Self::Announce(..)
+            | Self::Withdraw(_)
+            | Self::Instances
+            | Self::Watch => false,
+        }
+    }
+
+    /// Makes the call to that store.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub async fn send_to(self, store: &(impl LockStore + ?Sized)) -> Result<Reply> {
+        Ok(match self {
+            Self::Acquire(name, options) => Reply::Acquire(store.acquire(&name, &options).await?),
+            Self::Renew(leases) => Reply::Renew(store.renew(&leases).await?),
+            Self::Release(name, lease) => Reply::Release(store.release(&name, lease).await?),
+            Self::Disable(name, options) => Reply::Disable(store.disable(&name, &options).await?),
+            Self::Enable(name) => Reply::Enable(store.enable(&name).await?),
+            Self::Get(name) => Reply::Get(store.get(&name).await?),
+            Self::List(options) => Reply::List(store.list(&options).await?),
+            Self::Prune(options) => Reply::Prune(store.prune(&options).await?),
+            Self::Announce(presence, ttl) => {
+                store.announce(&presence, ttl).await?;
+                Reply::Announce
+            }
+            Self::Withdraw(instance) => {
+                store.withdraw(instance).await?;
+                Reply::Withdraw
+            }
+            Self::Instances => Reply::Instances(store.instances().await?),
+            Self::Watch => Reply::Watch(store.watch().await?),
+        })
+    }
+}
+
+/// The reply to the [`Request`] of the same name, with what the method returns.
+#[non_exhaustive]
+pub enum Reply {
+    /// What was returned by [`LockStore::acquire`].
+    Acquire(AcquireOutcome),
+    /// What was returned by [`LockStore::renew`].
+    Renew(Vec<RenewOutcome>),
+    /// What was returned by [`LockStore::release`].
+    Release(ReleaseOutcome),
+    /// What was returned by [`LockStore::disable`].
+    Disable(DisableOutcome),
+    /// What was returned by [`LockStore::enable`].
+    Enable(EnableOutcome),
+    /// What was returned by [`LockStore::get`].
+    Get(Option<LockRecord>),
+    /// What was returned by [`LockStore::list`].
+    List(Vec<LockRecord>),
+    /// What was returned by [`LockStore::prune`].
+    Prune(Vec<LockName>),
+    /// What was returned by [`LockStore::announce`].
+    Announce,
+    /// What was returned by [`LockStore::withdraw`].
+    Withdraw,
+    /// What was returned by [`LockStore::instances`].
+    Instances(Vec<InstanceRecord>),
+    /// What was returned by [`LockStore::watch`].
+    Watch(HintStream),
+}
+
+impl Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acquire(outcome) => f.debug_tuple("Acquire").field(outcome).finish(),
+            Self::Renew(outcomes) => f.debug_tuple("Renew").field(outcomes).finish(),
+            Self::Release(outcome) => f.debug_tuple("Release").field(outcome).finish(),
+            Self::Disable(outcome) => f.debug_tuple("Disable").field(outcome).finish(),
+            Self::Enable(outcome) => f.debug_tuple("Enable").field(outcome).finish(),
+            Self::Get(record) => f.debug_tuple("Get").field(record).finish(),
+            Self::List(records) => f.debug_tuple("List").field(records).finish(),
+            Self::Prune(names) => f.debug_tuple("Prune").field(names).finish(),
+            Self::Announce => f.write_str("Announce"),
+            Self::Withdraw => f.write_str("Withdraw"),
+            Self::Instances(records) => f.debug_tuple("Instances").field(records).finish(),
+            Self::Watch(_) => f.write_str("Watch"),
+        }
+    }
+}
+
+/// Intercepts a call, and takes what the method returns out of the reply.
+macro_rules! intercept {
+    ($store:expr, $request:expr, $reply:pat => $returned:expr) => {{
+        let call: Request = $request;
+        let operation = call.operation();
+        match $store.intercept(call).await? {
+            $reply => Ok($returned),
+            _ => Err(wrong_reply(operation)),
+        }
+    }};
+}
+
+fn wrong_reply(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Corrupt, "the interceptor returned the reply to another call")
+        .during(operation)
+}
+
+#[async_trait]
+impl<I: Interceptor> LockStore for I {
+    fn label(&self) -> &str {
+        self.store_label()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner().capabilities()
+    }
+
+    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
+        let request = Request::Acquire(name.clone(), options.clone());
+        intercept!(self, request, Reply::Acquire(outcome) => outcome)
+    }
+
+    async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
+        intercept!(self, Request::Renew(leases.to_vec()), Reply::Renew(outcomes) => outcomes)
+    }
+
+    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let request = Request::Release(name.clone(), lease);
+        intercept!(self, request, Reply::Release(outcome) => outcome)
+    }
+
+    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
+        let request = Request::Disable(name.clone(), options.clone());
+        intercept!(self, request, Reply::Disable(outcome) => outcome)
+    }
+
+    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
+        intercept!(self, Request::Enable(name.clone()), Reply::Enable(outcome) => outcome)
+    }
+
+    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
+        intercept!(self, Request::Get(name.clone()), Reply::Get(record) => record)
+    }
+
+    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
+        intercept!(self, Request::List(options.clone()), Reply::List(records) => records)
+    }
+
+    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
+        intercept!(self, Request::Prune(options.clone()), Reply::Prune(names) => names)
+    }
+
+    async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
+        intercept!(self, Request::Announce(presence.clone(), ttl), Reply::Announce => ())
+    }
+
+    async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        intercept!(self, Request::Withdraw(instance), Reply::Withdraw => ())
+    }
+
+    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        intercept!(self, Request::Instances, Reply::Instances(records) => records)
+    }
+
+    async fn watch(&self) -> Result<HintStream> {
+        intercept!(self, Request::Watch, Reply::Watch(hints) => hints)
+    }
+}

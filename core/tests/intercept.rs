@@ -1,0 +1,109 @@
+//! A store around another one sees every call, and what is returned is what it replies.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use leasehold_core::intercept::{Interceptor, Reply, Request};
+use leasehold_core::{
+    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, ErrorKind,
+    Holder, LeaseId, ListOptions, LockName, LockStore, MemoryStore, Presence, PruneOptions, Reason,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result, async_trait,
+};
+
+const TTL: Duration = Duration::from_secs(60);
+
+/// Keeps the names of the operations, and of those that write.
+#[derive(Debug, Default)]
+struct OperationLog {
+    store: MemoryStore,
+    operations: Mutex<Vec<&'static str>>,
+    writes: Mutex<Vec<&'static str>>,
+}
+
+#[async_trait]
+impl Interceptor for OperationLog {
+    fn inner(&self) -> &dyn LockStore {
+        &self.store
+    }
+
+    async fn intercept(&self, request: Request) -> Result<Reply> {
+        self.operations.lock().unwrap().push(request.operation());
+        if request.is_write() {
+            self.writes.lock().unwrap().push(request.operation());
+        }
+        request.send_to(&self.store).await
+    }
+}
+
+#[tokio::test]
+async fn every_call_reaches_the_inner_store() {
+    let log = OperationLog::default();
+    let store: &dyn LockStore = &log;
+    assert_eq!(store.label(), log.store.label());
+    assert_eq!(store.capabilities(), log.store.capabilities());
+
+    let (name, lease) = (LockName::new("job").unwrap(), LeaseId::new());
+    let options = AcquireOptions { lease, holder: Holder::current(), ttl: TTL };
+    let outcome = store.acquire(&name, &options).await.unwrap();
+    assert!(matches!(outcome, AcquireOutcome::Granted(_)), "{outcome:?}");
+    let renewal = RenewOptions { name: name.clone(), lease, ttl: TTL };
+    let outcomes = store.renew(&[renewal]).await.unwrap();
+    assert!(matches!(outcomes[..], [RenewOutcome::Extended { .. }]), "{outcomes:?}");
+    assert_eq!(store.release(&name, lease).await.unwrap(), ReleaseOutcome::Released);
+    let disable = DisableOptions { reason: Reason::new("upgrade").unwrap(), by: None };
+    assert_eq!(store.disable(&name, &disable).await.unwrap(), DisableOutcome::Disabled);
+    assert_eq!(store.enable(&name).await.unwrap(), EnableOutcome::Enabled);
+    assert!(store.get(&name).await.unwrap().is_some());
+    assert_eq!(store.list(&ListOptions::default()).await.unwrap().len(), 1);
+    assert!(store.prune(&PruneOptions::default()).await.unwrap().is_empty());
+    let holder = Holder::current();
+    let instance = holder.instance;
+    let presence = Presence { holder, campaigns: vec![name], unlisted: 0 };
+    store.announce(&presence, TTL).await.unwrap();
+    let known = store.instances().await.unwrap();
+    assert_eq!(known.iter().map(|known| &known.presence).collect::<Vec<_>>(), [&presence]);
+    store.withdraw(instance).await.unwrap();
+    drop(store.watch().await.unwrap());
+
+    let writes = ["acquire", "renew", "release", "disable", "enable", "prune"];
+    assert_eq!(*log.writes.lock().unwrap(), writes);
+    let operations = [
+        "acquire",
+        "renew",
+        "release",
+        "disable",
+        "enable",
+        "get",
+        "list",
+        "prune",
+        "announce",
+        "instances",
+        "withdraw",
+        "watch",
+    ];
+    assert_eq!(*log.operations.lock().unwrap(), operations);
+}
+
+/// Replies to every call as if it had been a withdrawal.
+#[derive(Debug, Default)]
+struct WrongReplies(MemoryStore);
+
+#[async_trait]
+impl Interceptor for WrongReplies {
+    fn inner(&self) -> &dyn LockStore {
+        &self.0
+    }
+
+    async fn intercept(&self, _: Request) -> Result<Reply> {
+        Ok(Reply::Withdraw)
+    }
+}
+
+#[tokio::test]
+async fn the_reply_to_another_call_is_an_error() {
+    let error = WrongReplies::default().instances().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let text = error.to_string();
+    assert!(text.contains("instances"), "{text}");
+}
