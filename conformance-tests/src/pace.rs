@@ -1,34 +1,49 @@
-//! Measures how long this machine stalls. If a case depends on a lease that heartbeats keep, a
-//! stall that is longer than the lease allows makes the case fail although the store is correct.
+//! Measures how long this machine or the server stalls. If a case depends on a lease that heartbeats
+//! keep, a stall that is longer than the lease allows makes the case fail although the store is
+//! correct.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use leasehold_core::{LockName, LockStore};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Measures, until it is dropped, how late tasks of this runtime run.
+/// Measures, until it is dropped, how late tasks of this runtime run, and how late a store replies.
 pub(crate) struct StallMeter {
     longest: Arc<AtomicU64>,
-    _measuring: AbortOnDropHandle<()>,
+    _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 impl StallMeter {
     const STEP: Duration = Duration::from_millis(10);
 
-    /// Starts to measure.
-    pub(crate) fn start() -> Self {
+    /// The pause between two calls of the store.
+    const CALL_INTERVAL: Duration = Duration::from_millis(50);
+
+    /// Starts to measure. A store that is given is asked for that name again and again.
+    pub(crate) fn start(store: Option<(Arc<dyn LockStore>, LockName)>) -> Self {
         let longest = Arc::new(AtomicU64::new(0));
         let found = Arc::clone(&longest);
-        let measuring = tokio::spawn(async move {
+        let runtime = tokio::spawn(async move {
             loop {
                 let due = Instant::now() + Self::STEP;
                 tokio::time::sleep(Self::STEP).await;
-                let late = due.elapsed().as_micros();
-                found.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Ordering::Relaxed);
+                note(&found, due.elapsed());
             }
         });
-        Self { longest, _measuring: AbortOnDropHandle::new(measuring) }
+        let found = Arc::clone(&longest);
+        let server = tokio::spawn(async move {
+            let Some((store, name)) = store else { return };
+            loop {
+                let begun = Instant::now();
+                // The case itself reports what is wrong with the store.
+                _ = store.get(&name).await;
+                note(&found, begun.elapsed());
+                tokio::time::sleep(Self::CALL_INTERVAL).await;
+            }
+        });
+        Self { longest, _tasks: [runtime, server].map(AbortOnDropHandle::new) }
     }
 
     /// Returns the longest delay so far.
@@ -37,13 +52,45 @@ impl StallMeter {
     }
 }
 
+fn note(longest: &AtomicU64, stall: Duration) {
+    let stall = u64::try_from(stall.as_micros()).unwrap_or(u64::MAX);
+    longest.fetch_max(stall, Ordering::Relaxed);
+}
+
 #[cfg(test)]
 mod tests {
+    use leasehold_core::intercept::{Interceptor, Reply, Request};
+    use leasehold_core::{MemoryStore, Result, async_trait};
+
     use super::*;
+
+    /// Replies late.
+    #[derive(Debug, Default)]
+    struct SlowStore(MemoryStore);
+
+    #[async_trait]
+    impl Interceptor for SlowStore {
+        fn inner(&self) -> &dyn LockStore {
+            &self.0
+        }
+
+        async fn intercept(&self, request: Request) -> Result<Reply> {
+            tokio::time::sleep(StallMeter::STEP * 100).await;
+            request.send_to(&self.0).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_server_is_measured() {
+        let name = LockName::new("pace").unwrap();
+        let meter = StallMeter::start(Some((Arc::new(SlowStore::default()), name)));
+        tokio::time::sleep(StallMeter::STEP * 150).await;
+        assert!(meter.longest() >= StallMeter::STEP * 100, "{:?}", meter.longest());
+    }
 
     #[tokio::test]
     async fn a_blocked_runtime_is_measured() {
-        let meter = StallMeter::start();
+        let meter = StallMeter::start(None);
         tokio::time::sleep(StallMeter::STEP).await;
         std::thread::sleep(StallMeter::STEP * 10);
         tokio::time::sleep(StallMeter::STEP).await;

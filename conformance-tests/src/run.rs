@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use leasehold_core::Capabilities;
+use leasehold_core::{Capabilities, LockName, LockStore, Namespace};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -37,6 +37,8 @@ const OWN_TRIES: u32 = 3;
 pub(crate) struct Subject {
     backend: Arc<dyn Backend>,
     started: OnceCell<CaseResult<Capabilities>>,
+    /// A store that tells how fast the server replies, and a name that is never used.
+    probe: OnceCell<(Namespace, Arc<dyn LockStore>, LockName)>,
     counts: Counts,
 }
 
@@ -51,7 +53,12 @@ struct Counts {
 
 impl Subject {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, started: OnceCell::new(), counts: Counts::default() }
+        Self {
+            backend,
+            started: OnceCell::new(),
+            probe: OnceCell::new(),
+            counts: Counts::default(),
+        }
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
@@ -89,6 +96,11 @@ impl Subject {
 
     /// Stops the backend if it was started.
     pub(crate) async fn stop(&self) {
+        if let Some((namespace, ..)) = self.probe.get() {
+            // The cases have reported what is wrong with the backend.
+            let cleaned = caught(async { Ok(self.backend.clean(namespace).await?) });
+            _ = timeout(TIME_LIMIT, cleaned).await;
+        }
         if self.started.initialized() {
             self.backend.stop().await;
         }
@@ -102,8 +114,9 @@ impl Subject {
                 backend.start().await?;
                 // Only an open store reports its capabilities. No case uses this namespace.
                 let namespace = new_namespace()?;
-                let capabilities = backend.open(&namespace).await?.capabilities();
-                backend.clean(&namespace).await?;
+                let store = backend.open(&namespace).await?;
+                let capabilities = store.capabilities();
+                _ = self.probe.set((namespace, store, LockName::new("pace")?));
                 Ok(capabilities)
             })
             .await
@@ -126,14 +139,16 @@ impl Subject {
         }
         let mut pace = 1;
         loop {
-            let meter = StallMeter::start();
+            let needs_steady = case.needs.contains(&Need::SteadyMachine);
+            let probe = self.probe.get().filter(|_| needs_steady);
+            let store = probe.map(|(_, store, name)| (Arc::clone(store), name.clone()));
+            let meter = StallMeter::start(store);
             let (verdict, ended) = self.run_at(case, capabilities, pace).await;
             let stall = meter.longest();
             let failure = match verdict {
                 Verdict::Failed(failure) => failure,
                 other => return other,
             };
-            let needs_steady = case.needs.contains(&Need::SteadyMachine);
             let limit = if needs_steady { STALL } else { LONG_STALL };
             let excused = stall >= limit * pace;
             if !excused || !ended || pace >= SLOWEST_PACE {
@@ -171,7 +186,7 @@ impl Subject {
             return Verdict::Failed(failure);
         }
         for left in (0..OWN_TRIES).rev() {
-            let meter = StallMeter::start();
+            let meter = StallMeter::start(None);
             let Ok(outcome) = timeout(TIME_LIMIT, spawn(run()).join()).await else { break };
             let (verdict, stall) = (outcome.into(), meter.longest());
             match &verdict {

@@ -46,9 +46,3 @@ pub(crate) fn root() -> Result<PathBuf> {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     here.parent().map(PathBuf::from).context("xtask lies in the root of the workspace")
 }
-
-/// Returns the folder in which Cargo builds, and in which downloaded tools are kept.
-pub(crate) fn target() -> Result<PathBuf> {
-    let chosen = std::env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty());
-    Ok(root()?.join(chosen.as_deref().map_or(Path::new("target"), Path::new)))
-}

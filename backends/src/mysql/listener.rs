@@ -1,9 +1,10 @@
 //! The waiter's side of release notifications: a few connections per store, which wait for the
 //! user-level locks of the holders that keep the store from a lock.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use uuid::Uuid;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::calls::MySql;
-use super::error_codes;
 use crate::shell::Hints;
 use crate::sql::error::reading;
 use crate::sql::pool::CallError;

@@ -5,7 +5,7 @@ use sqlx::postgres::PgPool;
 use super::calls::Postgres;
 use super::session::{self, SessionSettings};
 use super::sql::Sql;
-use super::{error_codes, schema, url};
+use super::{schema, url};
 use crate::common::timeout::read_timeout;
 use crate::common::with_context;
 use crate::shell::Store;

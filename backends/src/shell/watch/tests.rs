@@ -68,14 +68,14 @@ async fn watches_share_a_subscription_that_ends_with_the_last() {
     assert_eq!(first.next().await, Some(hint("a")));
     drop(first);
     // The task lets go of what the script is read from.
-    tokio::time::timeout(Duration::from_secs(5), backend.steps.lock()).await.unwrap();
+    drop(tokio::time::timeout(Duration::from_secs(5), backend.steps.lock()).await.unwrap());
     send(&steps, [Step::Listening, Step::Hint(hint("b"))]);
     let mut third = subscriptions.watch(&backend).await.unwrap();
     assert_eq!(third.next().await, Some(hint("b")));
     // A dropped call leaves no task behind.
     drop(third);
     assert!(subscriptions.watch(&backend).now_or_never().is_none());
-    tokio::time::timeout(Duration::from_secs(5), backend.steps.lock()).await.unwrap();
+    drop(tokio::time::timeout(Duration::from_secs(5), backend.steps.lock()).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
