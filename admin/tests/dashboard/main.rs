@@ -33,10 +33,10 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("a_takeover_is_shown", async |browser| takeover::is_seen(browser).await),
         trial("a_takeover_after_a_crash_is_shown", async |browser| {
-            takeover::of_a_crashed_leader(browser).await
+            takeover::of_a_crashed_leader(browser).await;
         }),
         trial("an_operator_disables_and_enables_a_lock", async |browser| {
-            operate::disable_and_enable(browser).await
+            operate::disable_and_enable(browser).await;
         }),
         trial("clicks_reach_fifty_instances", async |browser| operate::fifty(browser).await),
         trial("an_operator_resigns_a_leader", async |browser| operate::resign(browser).await),
@@ -44,18 +44,18 @@ fn main() -> ExitCode {
         trial("a_store_outage_is_shown", async |browser| errors::store_away(browser).await),
         trial("a_lost_connection_is_shown", async |browser| errors::server_gone(browser).await),
         trial("hostile_text_is_not_interpreted", async |browser| {
-            hostile::text_is_text(browser).await
+            hostile::text_is_text(browser).await;
         }),
         trial("every_name_can_be_disabled", async |browser| hostile::names(browser).await),
         trial("the_keyboard_reaches_every_action", async |browser| {
-            keyboard::all_by_keys(browser).await
+            keyboard::all_by_keys(browser).await;
         }),
         trial("two_thousand_locks_do_not_freeze_the_page", async |browser| {
-            many::two_thousand(browser).await
+            many::two_thousand(browser).await;
         }),
         trial("a_mounted_page_shows_standbys", async |browser| mounted::standbys(browser).await),
         trial("the_page_fits_a_phone_and_dark_mode", async |browser| {
-            looks::phone_and_dark(browser).await
+            looks::phone_and_dark(browser).await;
         }),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -135,6 +135,7 @@ fn instances_unsupported() -> Error {
 
 /// The result of one attempt to change a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "it is returned once per call and not kept")]
 pub enum Decision<T> {
     /// The attempt succeeded.
     Done(T),
@@ -149,6 +150,7 @@ pub enum Decision<T> {
 
 /// What is stored of one name.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "most entries are records")]
 pub enum Entry {
     /// A record that could be read.
     Record(LockRecord),

@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn a_lease_that_is_asked_for_twice_is_renewed_once() {
-        let (one, two) = (LeaseId::new(), LeaseId::new());
+        let mut ids = [LeaseId::new(), LeaseId::new()];
+        ids.sort_unstable();
+        let [one, two] = ids;
         let asked =
             [lease("b", one, 1), lease("a", two, 2), lease("b", one, 3), lease("b", two, 4)];
         let batch = Batch::new(&asked);

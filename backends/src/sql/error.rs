@@ -48,15 +48,13 @@ fn not_sent<DB: ErrorCodes>(error: sqlx::Error) -> Error {
 
 /// Returns whether the write may have been committed.
 pub(crate) fn may_have_committed<DB: ErrorCodes>(error: &sqlx::Error) -> bool {
-    DB::leaves_doubt(error).unwrap_or_else(|| {
-        !matches!(
-            error,
-            sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
-                | sqlx::Error::Configuration(_)
-                | sqlx::Error::Encode(_)
-        )
-    })
+    DB::leaves_doubt(error).unwrap_or(!matches!(
+        error,
+        sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Configuration(_)
+            | sqlx::Error::Encode(_)
+    ))
 }
 
 /// Describes an error of the first connection of all: what answers may be no server of this kind,
