@@ -1,8 +1,8 @@
 //! Named locks and leader election on the datastore you already have.
 //!
 //! Of many instances of an application, one at a time holds a named lock, or leads and runs a job;
-//! when it dies, another takes over. The datastore that the application has already is the
-//! referee, and its clock decides: no server to add, no clocks to keep in step.
+//! when it dies, another takes over. The datastore that the application already has decides, by its
+//! own clock: you add no server, and the instances' clocks need not agree.
 //!
 //! # What it cannot do
 //!
@@ -149,7 +149,7 @@ pub use open_options::{OpenOptions, Schema};
 /// forms.
 ///
 /// # Errors
-/// As [`url::open`].
+/// This fails for the same reasons as [`url::open`].
 ///
 /// # Cancel safety
 /// A dropped call leaves the schema either as it was or complete.

@@ -33,17 +33,17 @@ pub async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn LockStore>
 /// migrations; empty where a store needs none. Connects to nothing.
 ///
 /// # Errors
-/// As [`open`] for the URL itself.
+/// This fails for the same reasons as [`open`], as far as the URL itself is concerned.
 pub fn schema(url: &str, options: &OpenOptions) -> Result<String> {
     (driver(url)?.schema)(&options.namespace)
 }
 
-/// Whether this build has a backend.
+/// Says whether this build has a backend.
 #[derive(Clone, Copy, Debug)]
 enum Support {
-    /// It has.
+    /// This build has it.
     Built(Driver),
-    /// A build with that cargo feature has.
+    /// A build with that cargo feature has it.
     #[allow(dead_code, reason = "no backend is of this kind when all features are on")]
     Feature(&'static str),
 }

@@ -24,7 +24,7 @@ async fn a_non_database_file_is_left_unchanged() {
         fs::write(&path, text).unwrap();
         let error = refused(&path).await;
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-        assert!(error.to_string().contains("no SQLite database"), "{error}");
+        assert!(error.to_string().contains("not an SQLite database"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
     let left: Vec<_> =

@@ -126,7 +126,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
                 loop {
                     let error = client.store().get(&name("held")).await.expect_err("it is locked");
                     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-                    if error.to_string().contains("were given up") {
+                    if error.to_string().contains("abandoned calls") {
                         return;
                     }
                 }
