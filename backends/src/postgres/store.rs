@@ -26,10 +26,10 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid URL, another kind of server, or a
-    /// missing database or table; [`Denied`](crate::ErrorKind::Denied) for a wrong password, a missing
-    /// right or a server that accepts no writes; [`Corrupt`](crate::ErrorKind::Corrupt) for a table that
-    /// is not Leasehold's, which is left as it is; [`Unavailable`](crate::ErrorKind::Unavailable) when the
-    /// server is not reached.
+    /// missing database or table; [`Denied`](crate::ErrorKind::Denied) for a wrong password, a
+    /// missing right or a server that accepts no writes; [`Corrupt`](crate::ErrorKind::Corrupt) for
+    /// a table that is not Leasehold's, which is left as it is;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) when the server is not reached.
     ///
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.

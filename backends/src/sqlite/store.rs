@@ -29,10 +29,10 @@ impl SqliteStore {
     /// to its write-ahead log.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid path, a directory, or a missing file or
-    /// table that may not be created; [`Denied`](crate::ErrorKind::Denied) for a file that cannot be
-    /// opened; [`Corrupt`](crate::ErrorKind::Corrupt) for a file that is not a database, which is left
-    /// as it is, and for a table that is not Leasehold's.
+    /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid path, a directory, or a missing file
+    /// or table that may not be created; [`Denied`](crate::ErrorKind::Denied) for a file that
+    /// cannot be opened; [`Corrupt`](crate::ErrorKind::Corrupt) for a file that is not a database,
+    /// which is left as it is, and for a table that is not Leasehold's.
     ///
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.

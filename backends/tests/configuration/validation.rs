@@ -45,7 +45,8 @@ fn unused_invalid_settings_only_warn() {
     assert_eq!(
         warnings("LEASEHOLD_STOP_GRACE", "soon"),
         "environment variable LEASEHOLD_STOP_GRACE: \"soon\" is not a valid duration; \
-         use a duration with its unit, such as 250ms, 15s or 1m30s (ignored: not used by this command)"
+         use a duration with its unit, such as 250ms, 15s or 1m30s \
+         (ignored: not used by this command)"
     );
     let warning = warnings("LEASEHOLD_STOP_GRACE", "1h");
     assert!(warning.contains("stop_grace from environment variable"), "{warning}");
