@@ -29,8 +29,8 @@ pub async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn LockStore>
     (driver(url)?.open)(url, options).await
 }
 
-/// The statements that create the schema which that URL's store expects, for an application's own
-/// migrations; empty where a store needs none. Connects to nothing.
+/// Returns the statements that create the schema of that URL's store, for an application's own
+/// migrations. The text is empty if the store needs none. This connects to nothing.
 ///
 /// # Errors
 /// This fails for the same reasons as [`open`], as far as the URL itself is concerned.
