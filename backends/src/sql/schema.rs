@@ -126,7 +126,7 @@ mod tests {
         for (second, expected) in [
             (column("token", "text", false), "its column token is text, not bigint"),
             (column("token", "bigint", true), "its column token differs in whether it may be NULL"),
-            (column("extra", "text", true), "its column extra must be filled"),
+            (column("extra", "text", true), "its column extra is NOT NULL without a default"),
             (column("extra", "text", false), "it has no column token"),
             (
                 FoundColumn {

@@ -198,7 +198,7 @@ async fn added_columns_do_no_harm_unless_they_must_be_filled() {
         ("note TEXT", None),
         ("weight INTEGER NOT NULL DEFAULT 1", None),
         ("twice INTEGER AS (token * 2)", None),
-        ("set_at INTEGER, note TEXT NOT NULL", Some("note must be filled")),
+        ("set_at INTEGER, note TEXT NOT NULL", Some("note is NOT NULL without a default")),
     ] {
         let (_folder, path) = place();
         let changed = FIRST
