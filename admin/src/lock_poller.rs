@@ -53,8 +53,8 @@ pub(crate) struct LockPoller {
     pub(crate) shutdown: CancellationToken,
 }
 
-/// A subscription receives snapshots. A slow subscriber skips intermediate ones, so it costs no
-/// more memory than the latest one.
+/// A subscription receives snapshots. A slow subscriber skips intermediate ones, so it keeps
+/// only the latest one in memory.
 #[derive(Debug)]
 pub(crate) struct Subscription {
     _permit: OwnedSemaphorePermit,

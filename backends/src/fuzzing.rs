@@ -7,8 +7,8 @@ pub fn label(url: &str) -> Result<String> {
     (crate::registry::driver(url)?.label)(url)
 }
 
-/// Of PostgreSQL, MySQL and MariaDB, whose rows nobody but their drivers can make: what reads them
-/// takes any database's.
+/// Reads rows of PostgreSQL, MySQL and MariaDB. Only their drivers can create such rows, but the
+/// code that reads them accepts those of any database.
 #[cfg(feature = "sqlite")]
 pub mod server_row {
     use sqlx::sqlite::SqliteRow;
@@ -27,19 +27,19 @@ pub mod server_row {
     }
 }
 
-/// Of etcd.
+/// Reads etcd's URLs and records.
 #[cfg(feature = "etcd")]
 pub mod etcd {
     pub use crate::etcd::fuzzing::*;
 }
 
-/// Of MongoDB.
+/// Reads MongoDB's URLs and documents.
 #[cfg(feature = "mongodb")]
 pub mod mongodb {
     pub use crate::mongodb::fuzzing::*;
 }
 
-/// Of Redis.
+/// Reads Redis's URLs and records.
 #[cfg(feature = "redis")]
 pub mod redis {
     pub use crate::redis::fuzzing::*;

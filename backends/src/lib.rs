@@ -1,19 +1,18 @@
 //! Named locks and leader election on the datastore you already have.
 //!
 //! Of many instances of an application, one at a time holds a named lock, or leads and runs a job;
-//! when it dies, another takes over. The datastore that the application has already is the
-//! referee, and its clock decides: no server to add, no clocks to keep in step.
+//! when it dies, another takes over. The datastore that the application already has decides, by its
+//! own clock: you add no server, and the instances' clocks need not agree.
 //!
 //! # What it cannot do
 //!
-//! No lease can keep a process that was paused, and wakes too late, from acting on what it once
-//! held: for that, hand the fencing token to whatever would be damaged, and let it refuse a token
-//! older than the newest it has seen. What else each datastore cannot promise stands on the page of
-//! its module.
+//! No lease can stop a process that was paused and wakes too late: pass the fencing token to what
+//! you protect, and let it refuse tokens that are older than the newest one it has seen. The page of
+//! each module says what else its datastore cannot promise.
 //!
 //! # A lock
 //!
-//! For a section that one instance at a time may be in:
+//! It protects a section of code that one instance at a time may run:
 //!
 //! ```
 //! use std::time::Duration;
@@ -22,7 +21,7 @@
 //! let client = leasehold::connect("memory:").await?;
 //! let lock = client.lock("nightly-report")?;
 //!
-//! // Once, or with patience:
+//! // Try once, or wait up to a limit:
 //! if let Some(guard) = lock.try_acquire().await? {
 //!     guard.release().await?;
 //! }
@@ -30,19 +29,19 @@
 //!
 //! tokio::select! {
 //!     () = write_report(guard.token().get()) => guard.release().await?,
-//!     loss = guard.lost() => eprintln!("giving up half-way: {loss}"),
+//!     loss = guard.lost() => eprintln!("the report was interrupted: {loss}"),
 //! }
 //! # Ok(()) }
 //! # async fn write_report(_: u64) {}
 //! ```
 //!
-//! The [`Guard`] is kept by heartbeats for as long as it lives. [`Guard::is_held`] compares with the
-//! clock at the call and turns false before anybody else can be granted the lock.
+//! Heartbeats renew the lease for as long as the [`Guard`] exists. [`Guard::is_held`] compares with
+//! the clock at the call, and returns false before another client can be granted the lock.
 //!
 //! # An election
 //!
-//! For work that one instance does for as long as it lives, and another when it dies: a [`Job`],
-//! or closures.
+//! It runs work on one instance, and on another when that one dies. The work is a [`Job`], or
+//! closures.
 //!
 //! ```
 //! use leasehold::election::{self, Leadership, StopReason};
@@ -52,43 +51,44 @@
 //! let job = election::start_stop(
 //!     |leadership: Leadership| async move {
 //!         println!("scheduling, under token {}", leadership.token());
-//!         leadership.cancelled().await; // or return at once: the term goes on
+//!         leadership.cancelled().await; // or return at once: the term continues
 //!         Ok(())
 //!     },
 //!     |reason: StopReason| async move { println!("no longer scheduling: {reason}") },
 //! );
 //! let handle = client.election("job-scheduler")?.spawn(job);
 //!
-//! // Any instance sees who leads, and can stop the job everywhere:
+//! // Any instance can stop the job on all instances:
 //! client.disable("job-scheduler", "database upgrade").await?;
 //! client.enable("job-scheduler").await?;
 //!
-//! handle.shutdown().await; // stops the job, then gives the lead to another at once
+//! handle.shutdown().await; // stops the job, then another leads at once
 //! # Ok(()) }
 //! ```
 //!
 //! For each term `start` is called once, on the leader, and then `stop` exactly once, on that same
-//! instance, before another starts. [`Settings`] has one knob, the ttl, and consistent defaults.
+//! instance, before another starts. [`Settings`] has one main value, the ttl, and consistent
+//! defaults.
 //!
 //! # Settings from outside
 //!
-//! With feature `config`, `configuration::load()` reads and checks settings from environment
-//! variables and files, and the module says which hold.
+//! With the feature `config`, `configuration::load()` reads and checks settings from environment
+//! variables and files; the module says which source is used.
 //!
 //! # The choice of a backend
 //!
-//! Each is a cargo feature and a module; [`url`] lists the URLs, and each module takes the
-//! application's own pool as well.
+//! Each backend is a cargo feature and a module. [`url`] lists the URLs; each module also accepts
+//! the application's own pool or client.
 //!
-//! | feature | store | pick it when |
+//! | feature | store | choose it when |
 //! |---|---|---|
-//! | (none) | [`MemoryStore`] | one process is all there is, as in tests |
+//! | (none) | [`MemoryStore`] | there is only one process, as in tests |
 //! | `sqlite` | `sqlite::SqliteStore` | all instances run on one machine |
 //! | `postgres` | `postgres::PostgresStore` | the application has PostgreSQL |
 //! | `mysql` | `mysql::MySqlStore` | the application has MySQL or MariaDB |
-//! | `redis` | `redis::RedisStore` | the application has Redis or Valkey, and fences what a failover must not hurt |
+//! | `redis` | `redis::RedisStore` | the application has Redis or Valkey, and fences writes that a failover must not damage |
 //! | `mongodb` | `mongodb::MongoStore` | the application has MongoDB |
-//! | `etcd` | `etcd::EtcdStore` | the application has etcd, and leases of 2 s or more will do |
+//! | `etcd` | `etcd::EtcdStore` | the application has etcd, and leases of 2 s or more are short enough |
 //!
 #![cfg_attr(
     feature = "sqlite",
@@ -108,8 +108,8 @@ assert!(client.lock("nightly-report")?.try_acquire().await?.is_some());
 "#
 )]
 //!
-//! A datastore that is not here needs an implementation of [`LockStore`], which the crate
-//! `leasehold-conformance` puts through the same suite as these.
+//! For another datastore, implement [`shell::Backend`] or [`LockStore`], and run the suite of the
+//! crate `leasehold-conformance` on it.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -143,13 +143,13 @@ pub mod url;
 
 pub use open_options::{OpenOptions, Schema};
 
-/// A client of the store of that URL, with the default namespace and settings.
+/// Connects to the store of that URL, with the default namespace and settings.
 ///
 /// [`url::open`] and [`Client::builder`] together do the same with options; [`url`] lists the
 /// forms.
 ///
 /// # Errors
-/// As [`url::open`].
+/// This fails for the same reasons as [`url::open`].
 ///
 /// # Cancel safety
 /// A dropped call leaves the schema either as it was or complete.

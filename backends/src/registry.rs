@@ -29,21 +29,21 @@ pub async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn LockStore>
     (driver(url)?.open)(url, options).await
 }
 
-/// The statements that create the schema which that URL's store expects, for an application's own
-/// migrations; empty where a store needs none. Connects to nothing.
+/// Returns the statements that create the schema of that URL's store, for an application's own
+/// migrations. The text is empty if the store needs none. This connects to nothing.
 ///
 /// # Errors
-/// As [`open`] for the URL itself.
+/// This fails for the same reasons as [`open`], as far as the URL itself is concerned.
 pub fn schema(url: &str, options: &OpenOptions) -> Result<String> {
     (driver(url)?.schema)(&options.namespace)
 }
 
-/// Whether this build has a backend.
+/// Says whether this build has a backend.
 #[derive(Clone, Copy, Debug)]
 enum Support {
-    /// It has.
+    /// This build has it.
     Built(Driver),
-    /// A build with that cargo feature has.
+    /// A build with that cargo feature has it.
     #[allow(dead_code, reason = "no backend is of this kind when all features are on")]
     Feature(&'static str),
 }

@@ -12,7 +12,7 @@
 //! | `mongodb+srv://HOST/DATABASE` | MongoDB, whose servers DNS names, with feature `mongodb-srv` |
 //! | `etcd://HOST:PORT,HOST:PORT`, `etcds://…` | etcd, with feature `etcd` |
 //!
-//! Options such as those of TLS are each driver's own; the folder `docs/backends` has a page for each.
+//! Options such as those of TLS are each driver's own; the page of each backend lists them.
 //!
 //! User and password are percent-encoded, and so is an `@` behind the host (`%40`), but for one in the
 //! value of the option `appName`, or of any where the host has neither password nor port before it.

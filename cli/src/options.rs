@@ -88,7 +88,7 @@ pub(crate) struct RunSettings {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Fine tuning")]
     poll_interval: Option<String>,
 
-    /// Whether to watch the store for changes; with false, poll only [default: true]
+    /// Watch the store for changes; with false, poll only [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", help_heading = "Fine tuning")]
     hints: Option<String>,

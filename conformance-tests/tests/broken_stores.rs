@@ -43,11 +43,11 @@ caught! {
         by "fencing::token_increases_after_expiry",
     token_restarts_after_deletion: TokenRestartsAfterDeletion
         by "fencing::token_increases_after_the_record_is_deleted",
-    retry_is_a_new_grant: RetryIsANewGrant
+    retry_is_a_new_grant: RetryGrantsAgain
         by "idempotence::a_retry_returns_the_same_grant",
-    retry_is_a_new_grant_when_duplicated: RetryIsANewGrant
+    retry_is_a_new_grant_when_duplicated: RetryGrantsAgain
         by "idempotence::duplicates_sent_at_once_are_one_grant",
-    retry_is_a_new_grant_after_a_lost_reply: RetryIsANewGrant
+    retry_is_a_new_grant_after_a_lost_reply: RetryGrantsAgain
         by "unknown::a_retry_settles_a_lost_grant",
     retry_extends: RetryExtends
         by "idempotence::a_retry_extends_nothing",
@@ -126,7 +126,7 @@ const IN_ANSWERS: &[Fault] = &[
     Fault::EndsEarly,
     Fault::TokenRestartsAfterRelease,
     Fault::TokenRestartsAfterExpiry,
-    Fault::RetryIsANewGrant,
+    Fault::RetryGrantsAgain,
     Fault::RetryExtends,
     Fault::RenewRevives,
     Fault::RenewInserts,
@@ -189,7 +189,7 @@ async fn faults_are_found_in_sequences() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_are_found_in_sequences_though_answers_get_lost() {
-    let faults = [Fault::RetryIsANewGrant, Fault::RenewRevives, Fault::EnableForgetsTheEnd];
+    let faults = [Fault::RetryGrantsAgain, Fault::RenewRevives, Fault::EnableForgetsTheEnd];
     assert_found_in_sequences(
         &faults,
         "properties::each_answer_is_the_models_though_others_get_lost",

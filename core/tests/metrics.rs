@@ -245,7 +245,7 @@ async fn a_takeover_is_counted_after_another_leader() {
         ("terms_total{lock=a}", 1.0),
     ]);
     assert_eq!(world.moved(), taken_over);
-    // The instance's next term follows its own term, so it is no takeover.
+    // The instance's next term follows its own term, so it is not a takeover.
     second.resign().await;
     leads(&second).await;
     assert_eq!(world.recorder.value("takeovers_total{lock=a}"), Some(1.0));

@@ -60,7 +60,7 @@ fn start() -> Result<()> {
     wait().with_context(|| format!("see {}; are you root?", log.display()))
 }
 
-/// Removes the pid file of a process that is no more, or that is another by now.
+/// Removes a pid file whose process has ended, or whose number belongs to another process by now.
 fn forget_dead(file: &Path) -> Result<()> {
     let Ok(text) = fs::read_to_string(file) else { return Ok(()) };
     let command = fs::read_to_string(format!("/proc/{}/comm", text.trim())).unwrap_or_default();

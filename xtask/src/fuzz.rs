@@ -136,7 +136,7 @@ fn replay(target: &str, said: &str, root: &Path) -> String {
     let file = file.strip_prefix(root).unwrap_or(&file).display();
     format!(
         ", on the input in {file}\nreplay it: cargo xtask fuzz {target} --replay {file}\n\
-         when it is mended, keep it: mv {file} fuzz/corpus/{target}/WHAT-IT-IS"
+         when it is fixed, keep it: mv {file} fuzz/corpus/{target}/WHAT-IT-IS"
     )
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn build(servers: &[&str]) -> Result<()> {
         return Ok(());
     }
     base()?;
-    // The stand-in takes minutes to compile; the others are built meanwhile.
+    // The stand-in takes minutes to compile; the others are built in the meantime.
     std::thread::scope(|scope| {
         let stand_in = servers.contains(&"mongodb").then(|| scope.spawn(stand_in));
         for server in servers.iter().filter(|server| **server != "mongodb") {
@@ -83,7 +83,7 @@ pub(crate) fn build(servers: &[&str]) -> Result<()> {
     })
 }
 
-/// Whether the user has chosen an image or a running server for it.
+/// Returns whether the user has chosen an image or a running server for it.
 pub(crate) fn named(server: &str, what: &str) -> bool {
     let variable = format!("LEASEHOLD_TEST_{}_{what}", server.to_ascii_uppercase());
     std::env::var_os(variable).is_some_and(|value| !value.is_empty())

@@ -65,7 +65,7 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Whether the program runs to a good end; what it says is not shown.
+/// Returns whether the program succeeds; its output is not shown.
 pub(crate) fn runs(program: &str, arguments: &[&str]) -> bool {
     let quiet =
         Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();

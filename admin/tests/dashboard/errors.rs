@@ -104,13 +104,13 @@ pub(crate) async fn server_gone(browser: &Browser) {
     let second = stage.campaign("second", NAME);
     first.shutdown().await;
     leads(&second).await;
-    stage.client("x").disable("new", "meanwhile").await.unwrap();
+    stage.client("x").disable("new", "during the outage").await.unwrap();
     stage.serve().await;
     // The page may retry on its own just before, which hides the button.
     browser.js("document.querySelector('#retry-now').click()", &[]).await;
     browser.until_live().await;
     browser.until_row(NAME, ".who", "second").await;
-    browser.until_row("new", ".why", "meanwhile").await;
+    browser.until_row("new", ".why", "during the outage").await;
     browser.click_row(NAME, ".name").await;
     let told = "return document.querySelector('#details-terms').textContent";
     let told = browser.js(told, &[]).await;

@@ -14,9 +14,9 @@ use super::trusted::reason_not_to_trust;
 use crate::common::nearest;
 use crate::{Error, Result};
 
-/// Of our configuration file, in the working folder.
+/// Names Leasehold's configuration file in the working folder.
 pub(super) const OUR_FILE: &str = "leasehold.toml";
-/// Of the original's, in the working folder.
+/// Names the original's configuration file in the working folder.
 pub(super) const ORIGINAL_FILE: &str = "config.json";
 
 const MAX_BYTES: u64 = 1 << 20;
@@ -258,7 +258,7 @@ fn set(
     if let Some(what) = compound_kind(&value.kind) {
         return Err(invalid_value(key, &place, what, Rejection::Evident));
     }
-    // JSON's null is as good as nothing.
+    // JSON's null counts as not set.
     if value.kind != ValueKind::Nil {
         layer.set(key, place, value.kind);
     }

@@ -79,7 +79,7 @@ impl Kind {
     #[must_use]
     pub fn noun(self) -> &'static str {
         match self {
-            Self::Store => "store's URL",
+            Self::Store => "store URL",
             Self::Namespace => "namespace",
             Self::LockName => "lock name",
             Self::Label => "label",
@@ -115,7 +115,7 @@ impl Kind {
 /// What the original's durations accept, to be read after "use".
 pub(super) const MILLISECONDS: &str = "a whole number of milliseconds, such as 8000";
 
-/// Of our environment variables.
+/// Leasehold's environment variables begin with this prefix.
 pub(super) const PREFIX: &str = "LEASEHOLD_";
 
 /// Names the configuration file.
@@ -341,9 +341,9 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
-/// Environment variables with our prefix that are no settings.
+/// Environment variables with this prefix that are not settings.
 ///
-/// The token of the HTTP API is a secret that no output may show, so it is none either.
+/// The token of the HTTP API is a secret that no output may show, so it is not a setting either.
 pub(super) const OTHER_VARIABLES: &[&str] =
     &[FILE_VARIABLE, "LEASEHOLD_LOCK", "LEASEHOLD_TOKEN", "LEASEHOLD_ADMIN_TOKEN"];
 

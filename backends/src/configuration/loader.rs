@@ -49,7 +49,7 @@ pub struct Loader {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum OptionValue {
-    /// As it would be written in `leasehold.toml`, or in an environment variable.
+    /// Text, written as in `leasehold.toml` or in an environment variable.
     Text(String),
     /// A count, or the milliseconds of an option of the original.
     Number(i128),
@@ -96,8 +96,8 @@ impl From<bool> for OptionValue {
 }
 
 impl Loader {
-    /// With this process's environment, its working folder, and the user's and the system's folders
-    /// of configuration.
+    /// Creates a loader with this process's environment, its working folder, and the user's and the
+    /// system's configuration folders.
     #[must_use]
     pub fn new() -> Self {
         let user = etcetera::choose_base_strategy().ok();
@@ -111,7 +111,7 @@ impl Loader {
         }
     }
 
-    /// With nothing: no environment, and no folder in which a file could be found.
+    /// Creates a loader without an environment, and without folders in which it looks for files.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
@@ -230,7 +230,7 @@ impl Loader {
         [originals, ours]
     }
 
-    /// A variable that is empty is as good as none.
+    /// Returns the value of a variable. An empty variable counts as not set.
     fn variable(&self, name: &str) -> Option<&OsString> {
         self.variables.get(&OsString::from(name)).filter(|value| !value.is_empty())
     }
@@ -274,12 +274,13 @@ impl Loader {
         Ok([originals, ours])
     }
 
-    /// Variables that look like ours but are not. They may be someone else's, so are no errors:
-    /// Kubernetes gives every container variables that begin with the name of a service.
+    /// Returns warnings about unknown variables whose names are similar to Leasehold's. They may
+    /// belong to another program, so they are not errors: Kubernetes sets variables that begin with
+    /// the name of a service.
     fn misspelt_variables(&self) -> Vec<String> {
         let ours: Vec<_> = KEYS.iter().map(Key::variable).collect();
         let names = self.variables.keys().filter_map(|name| name.to_str());
-        let strangers = names
+        let unknown = names
             .filter(|name| name.starts_with(PREFIX) && !OTHER_VARIABLES.contains(name))
             .filter(|name| !ours.iter().any(|known| known == name));
         let mistake = |name: &str| {
@@ -288,7 +289,7 @@ impl Loader {
             let meant = nearest(without_prefix(name), likely)?;
             Some(format!("ignored environment variable {name}; did you mean {meant}?"))
         };
-        strangers.filter_map(mistake).collect()
+        unknown.filter_map(mistake).collect()
     }
 }
 

@@ -74,7 +74,7 @@ use crate::Result;
 /// [`Loader`] does the same with options. Warnings are logged.
 ///
 /// # Errors
-/// As [`Loader::load`].
+/// This fails for the same reasons as [`Loader::load`].
 pub fn load() -> Result<Configuration> {
     let configuration = Loader::new().load()?;
     for warning in &configuration.warnings {

@@ -54,7 +54,7 @@ impl MergedValues {
         self.read("store", |value, _| {
             let url = text(value)?;
             match driver(&url) {
-                // What this build lacks is said when the store is opened, with the mending.
+                // A backend that this build lacks is reported when the store is opened.
                 Err(error) if error.is_invalid() => Err(Rejection::Refused(error)),
                 _ => Ok(StoreUrl::new(url)),
             }
@@ -192,7 +192,7 @@ pub(super) fn invalid_value(key: &Key, place: &ValueSource, value: &str, why: Re
         Rejection::Evident => String::new(),
         Rejection::Negative => ": it is negative".to_owned(),
         Rejection::Zero => ": no connection would be possible".to_owned(),
-        // The error's own fix is as good as what is accepted.
+        // The error's own fix is left out, since the accepted values are listed.
         Rejection::Refused(error) => {
             format!(": {}", error.to_string().split(';').next().unwrap_or_default())
         }

@@ -124,7 +124,7 @@ pub(super) fn timing(merged: &MergedValues) -> Result<(Settings, Option<String>,
     Ok((settings, derived, timing))
 }
 
-/// Of settings that do not fit together: what is wrong, and who set what.
+/// Returns the error for settings that contradict each other, with the source of each.
 fn inconsistent(merged: &MergedValues, error: &Error) -> Error {
     let set = TIMING.iter().filter(|name| merged.0.contains_key(*name));
     let set: Vec<_> = set.map(|name| format!("{name} from {}", merged.origin(name))).collect();

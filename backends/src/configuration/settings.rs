@@ -33,7 +33,7 @@ pub struct Configuration {
     pub hints: bool,
     /// How long to wait for the lock; none for as long as it takes.
     pub wait: Option<Duration>,
-    /// Whether the command line campaigns again when the lock is lost.
+    /// This is true if the command line campaigns again after it lost the lock.
     pub respawn: bool,
     /// What the command line logs.
     pub log: Option<String>,
@@ -79,8 +79,8 @@ impl Configuration {
         self.shown.iter().find(|setting| setting.key == key).map(|setting| &setting.origin)
     }
 
-    /// The [`settings`](Self::settings) with every default filled in. A store may refuse them all
-    /// the same, such as one with a longer least ttl.
+    /// The [`settings`](Self::settings) with every default filled in. A store may still
+    /// refuse them, for example if its least ttl is longer.
     #[must_use]
     pub fn timing(&self) -> &Timing {
         &self.timing

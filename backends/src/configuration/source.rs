@@ -50,7 +50,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Whose words a value is in.
+/// Says whose names and units a value has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spelling {
     Ours,

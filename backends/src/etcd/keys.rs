@@ -125,7 +125,7 @@ impl Keys {
 
 /// Returns the first key behind all that begin with `prefix`.
 fn after(mut prefix: Vec<u8>) -> Vec<u8> {
-    // Ends at a slash of ours at the latest, which is no 0xff.
+    // The prefix contains a slash, which is not 0xff, so this ends there at the latest.
     while prefix.last() == Some(&0xff) {
         prefix.pop();
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// changes nothing is sent there at once as well.
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The same limit for a request whose caller gives up.
+/// This is the limit for a request whose caller gives up.
 pub(super) const DROPPED_CALL_STALL: Duration = Duration::from_millis(300);
 
 /// The connections and streams of a runtime that did not call the store for this long are closed by

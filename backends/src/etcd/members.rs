@@ -168,8 +168,8 @@ impl Members {
         Target { member, connection, since: Instant::now() }
     }
 
-    /// Returns what else to send an unanswered request over. A connection that is slow, but not
-    /// silent, is no reason to send the request twice.
+    /// Returns the connection over which an unanswered request is sent again. A request is not sent
+    /// twice because a connection is slow; only because it is silent.
     pub(super) fn alternative(&self, target: &Target) -> Option<Target> {
         let next = self.target(self.after(target.member));
         let is_same = next.member == target.member && next.is_same_connection(target);

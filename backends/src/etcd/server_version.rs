@@ -23,8 +23,8 @@ pub(super) fn warn_of_old<'a>(label: &str, members: impl IntoIterator<Item = (&'
 fn is_too_old(version: &str) -> bool {
     let [older, least] = MIN_VERSIONS;
     parse(version).is_some_and(|version| {
-        let is_mended = version[..2] == older[..2] && version >= older;
-        version < least && !is_mended
+        let is_fixed = version[..2] == older[..2] && version >= older;
+        version < least && !is_fixed
     })
 }
 

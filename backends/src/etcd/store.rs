@@ -49,7 +49,7 @@ impl Store<Etcd> {
     /// A store from [`connect`](Self::connect) has no such limit.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// This fails for the same reasons as [`connect`](Self::connect).
     ///
     /// # Cancel safety
     /// Nothing is left of a dropped call.

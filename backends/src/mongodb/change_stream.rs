@@ -140,7 +140,7 @@ impl Poll {
 async fn latest(store: &Mongo) -> Result<HashMap<LockName, i64>> {
     let found = store.read_locks(PermitKind::Other, pipeline::signals(WINDOW), 1_000).await?;
     let signal = |document: &Document| {
-        // A damaged document is reported to those who use it.
+        // A damaged document is reported to the callers that use it.
         let name = record::name(document, store.locks()).ok()?;
         Some((name, document.get_i64("signal").ok()?))
     };

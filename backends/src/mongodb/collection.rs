@@ -45,7 +45,8 @@ fn write_concern() -> WriteConcern {
     WriteConcern::builder().w(Acknowledgment::Majority).w_timeout(COMMAND_LIMIT).build()
 }
 
-/// Whether the server has change streams, after a look at what stands under the collection's name.
+/// Checks what exists under the collection's name, and returns whether the server has change
+/// streams.
 pub(super) async fn check(database: &Database, collection: &str) -> Result<bool> {
     let hello = database.run_command(doc! { "hello": 1 }).await.map_err(error_codes::reading)?;
     let routed = hello.get_str("msg").is_ok_and(|kind| kind == "isdbgrid");

@@ -22,7 +22,7 @@ use crate::{Error, ErrorKind, LockName, LockRecord, Result};
 pub struct Mongo {
     pub(super) label: String,
     pub(super) clients: Clients,
-    /// Whether the server has change streams.
+    /// This is true if the server has change streams.
     pub(super) push: bool,
     /// Attempts at these names read them first.
     pub(super) refusals: RecentRefusals,

@@ -4,7 +4,7 @@ use mongodb::error::{Error as Cause, ErrorKind as CauseKind, WriteFailure};
 
 use crate::{Error, ErrorKind};
 
-/// Of servers' error codes,
+/// These are error codes of servers, see
 /// <https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml>.
 mod code {
     pub(super) const UNAUTHORIZED: i32 = 13;

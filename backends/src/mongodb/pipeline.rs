@@ -161,7 +161,7 @@ pub(super) fn disable(name: &LockName, options: &DisableOptions, call: &str) -> 
         "disabled": disabled,
         "signal": next("signal"),
     };
-    // The mark outlives an enable, so that the holder stops all the same.
+    // The mark outlives an enable, so that the holder still stops.
     let marked = doc! { "$cond": [is_held(), { "ending": reason }, {}] };
     let may = doc! { "$and": [is_enabled(), { "$or": [is_new(name), is_ours()] }] };
     let merged = doc! { "$mergeObjects": ["$$ROOT", changed, marked] };
@@ -260,10 +260,10 @@ pub(super) fn known_instances() -> Vec<Document> {
     read(doc! { "$nor": [is_expired()] })
 }
 
-/// Of a change stream, what may concern those who wait: heartbeats change no signal.
+/// Selects the changes that may concern waiters: heartbeats change no signal.
 pub(super) fn signal_changes() -> Vec<Document> {
     let whole = ["insert", "replace"].map(Bson::from).to_vec();
-    // By an operator's hand.
+    // These are changes by an operator.
     let others = ["delete", "drop", "rename", "dropDatabase", "invalidate"];
     let others = others.map(Bson::from).to_vec();
     vec![doc! { "$match": { "$or": [

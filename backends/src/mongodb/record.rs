@@ -95,7 +95,7 @@ pub(super) fn check_version(document: &Document) -> Result<(), CorruptDocument> 
     ))
 }
 
-/// None before the first grant, of a name that was disabled before it.
+/// Returns the token, or `None` for a name that was disabled before its first grant.
 pub(super) fn token(document: &Document) -> Result<Option<FencingToken>, CorruptDocument> {
     number(document, "signal")?.ok_or_else(|| CorruptDocument::new("signal is missing"))?;
     match number(document, "token")? {

@@ -22,7 +22,7 @@ impl MongoStore {
     /// also is where its user is looked up, unless `authSource` names another.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for a URL that is none or names no database;
+    /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid URL, or one that names no database;
     /// [`Unavailable`](crate::ErrorKind::Unavailable) when no server that takes writes answers;
     /// [`Denied`](crate::ErrorKind::Denied) for a wrong password or a missing right;
     /// [`Corrupt`](crate::ErrorKind::Corrupt) for a collection that is not Leasehold's, which is left
@@ -52,7 +52,7 @@ impl MongoStore {
     /// store from [`connect`](Self::connect) has no such limit.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// This fails for the same reasons as [`connect`](Self::connect).
     ///
     /// # Cancel safety
     /// Opening writes nothing.

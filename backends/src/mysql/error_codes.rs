@@ -43,7 +43,7 @@ impl ErrorCodes for MySql {
         if let sqlx::Error::Configuration(cause) = error
             && cause.to_string().contains("RSA")
         {
-            // This build cannot hide a password from those who listen on such a connection.
+            // This build cannot encrypt a password on such a connection, so others could read it.
             return Some((
                 Denied,
                 "the server asks for a password, and the connection is not encrypted",
@@ -69,7 +69,7 @@ impl ErrorCodes for MySql {
             ),
             // Another server may become the primary, and the name lead to it.
             1290 | 1792 | 1836 | 3170 => (Unavailable, READ_ONLY, USE_PRIMARY),
-            1049 => (Invalid, "there is no such database", "create it, or name another"),
+            1049 => (Invalid, "the database does not exist", "create it, or name another"),
             1046 => (Invalid, "no database is chosen", "name one in the URL"),
             1146 | 1051 => (Invalid, "the lock table is missing", CREATE_IT),
             1054 | 1103 | 1109 | 1347 | 1348 | 1364 | 1471 => (

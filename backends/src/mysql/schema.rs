@@ -107,7 +107,10 @@ async fn create(connection: &mut MySqlConnection, create: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether the table is there; an error when what is there is not Leasehold's.
+/// Returns whether the table exists.
+///
+/// # Errors
+/// [`Corrupt`](crate::ErrorKind::Corrupt) for a table that is not Leasehold's.
 async fn is_there(
     connection: &mut MySqlConnection,
     table: &str,

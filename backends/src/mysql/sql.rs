@@ -3,8 +3,8 @@
 //! # Which clock is read, and when
 //!
 //! `NOW()` is the time when the statement began, and a statement may wait for a row or a table after
-//! that: a renewal that waited would revive a lease that ran out meanwhile. `SYSDATE()` is read
-//! where it stands, for each row, after the row's lock is had, but in the session's time zone only.
+//! that: a renewal that waited would revive a lease that expired in between. `SYSDATE()` is read
+//! where it is evaluated, for each row, after the row is locked, but in the session's time zone.
 //! So [`CLOCK`] is the statement's beginning in UTC and the time since, which is the difference of
 //! two local times; a change of the zone's offset in between is taken out of it: those are multiples
 //! of half an hour, and a wait is shorter than a quarter.

@@ -26,8 +26,8 @@ impl MySqlStore {
     /// A missing table is created if [`OpenOptions::schema`] allows.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for what is no such URL, leads to no such server or no
-    /// database, or lacks the table; [`Denied`](crate::ErrorKind::Denied) for a wrong password, a
+    /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid URL, another kind of server, or a
+    /// missing database or table; [`Denied`](crate::ErrorKind::Denied) for a wrong password, a
     /// missing right or a server that accepts no writes; [`Corrupt`](crate::ErrorKind::Corrupt) for a
     /// table that is not Leasehold's, which is left as it is;
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for a server that is too old or hides its clock;
@@ -57,10 +57,10 @@ impl MySqlStore {
     /// application's statements, open one connection outside of the pool, with the pool's options.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// This fails for the same reasons as [`connect`](Self::connect).
     ///
     /// # Cancel safety
-    /// As [`connect`](Self::connect).
+    /// See [`connect`](Self::connect).
     pub async fn from_pool(pool: MySqlPool, options: &OpenOptions) -> Result<Self> {
         let label = url::label(&pool.connect_options());
         let check = async {

@@ -65,7 +65,7 @@ pub(super) enum WaitResult {
     NotHeld,
 }
 
-/// A connection for user-level locks, outside of the pool. It is of no use after an error.
+/// A connection for user-level locks, outside of the pool. It must not be used after an error.
 pub(super) struct UserLockConnection(MySqlConnection);
 
 impl UserLockConnection {

@@ -64,7 +64,7 @@ impl ErrorCodes for Postgres {
                  on the schema to let it create that",
             ),
             "25006" => (Unavailable, READ_ONLY, USE_PRIMARY),
-            "3D000" => (Invalid, "there is no such database", "create it, or name another"),
+            "3D000" => (Invalid, "the database does not exist", "create it, or name another"),
             "3F000" => (Invalid, NO_SCHEMA, SET_SEARCH_PATH),
             "42P01" | "42703" | "42804" | "42883" | "42P10" | "42809" | "0A000" => (
                 Corrupt,

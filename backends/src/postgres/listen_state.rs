@@ -11,7 +11,7 @@ const MAX_SILENT_CONNECTIONS: u32 = 3;
 /// A watch that polls for that reason tries to listen again after this long: the reason may pass.
 const RELISTEN_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Whether the watch of a store listens or polls.
+/// Decides whether the watch of a store listens or polls.
 #[derive(Default)]
 pub(super) struct ListenState(Mutex<Inner>);
 

@@ -22,7 +22,7 @@ struct NamesByAge {
     polled: bool,
     /// When each name was last asked about, as a number that grows.
     times: HashMap<LockName, u64>,
-    /// The same entries, by time.
+    /// These are the entries of `times`, by time.
     names: BTreeMap<u64, LockName>,
     next: u64,
 }

@@ -3,13 +3,14 @@
 //! # Which clock is read, and when
 //!
 //! `now()` is the time when the transaction began, and a statement may wait for a row after that.
-//! So [`CLOCK`] is `clock_timestamp()`, read where the row's lock is had already:
+//! So [`CLOCK`] is `clock_timestamp()`, read when the row is already locked:
 //!
 //! * `ON CONFLICT DO UPDATE` locks the newest version of the row first, and only then evaluates its
 //!   `WHERE` and `SET`.
 //! * A plain `UPDATE … WHERE` evaluates its condition *before* it waits, and again afterwards only
-//!   if the row was changed meanwhile: not if whoever had the lock rolled back. So renew and release
-//!   lock the rows in a CTE that knows no time, and compare with the clock what comes out of it.
+//!   if the row was changed during the wait: not if the transaction that had the lock rolled back.
+//!   So renew and release lock the rows in a CTE that does not read the clock, and compare its rows
+//!   with the clock afterwards.
 //!   A CTE that locks rows is never merged into the rest of its statement.
 //!
 //! What is only read (a name that is held or disabled) comes from the statement's snapshot: it was

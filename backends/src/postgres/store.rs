@@ -25,11 +25,11 @@ impl PostgresStore {
     /// A missing table is created if [`OpenOptions::schema`] allows.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for what is no such URL, leads to no PostgreSQL server or no
-    /// database, or lacks the table; [`Denied`](crate::ErrorKind::Denied) for a wrong password, a missing
-    /// right or a server that accepts no writes; [`Corrupt`](crate::ErrorKind::Corrupt) for a table that
-    /// is not Leasehold's, which is left as it is; [`Unavailable`](crate::ErrorKind::Unavailable) when the
-    /// server is not reached.
+    /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid URL, another kind of server, or a
+    /// missing database or table; [`Denied`](crate::ErrorKind::Denied) for a wrong password, a
+    /// missing right or a server that accepts no writes; [`Corrupt`](crate::ErrorKind::Corrupt) for
+    /// a table that is not Leasehold's, which is left as it is;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) when the server is not reached.
     ///
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
@@ -59,7 +59,7 @@ impl PostgresStore {
     /// A pool whose statement cache is off is refused behind a pooler such as PgBouncer.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// This fails for the same reasons as [`connect`](Self::connect).
     ///
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.

@@ -17,7 +17,7 @@ pub(super) fn calling(cause: RedisError) -> Error {
     described(cause, ErrorKind::OutcomeUnknown)
 }
 
-/// The same of a call that changes nothing.
+/// Describes the error of a call that changes nothing.
 pub(super) fn reading(error: Error) -> Error {
     if !error.is_outcome_unknown() {
         return error;

@@ -46,10 +46,10 @@ impl Store<Redis> {
 
     /// Builds the store on the server of a client that the application already has.
     ///
-    /// A client of this driver is no connection: the store makes connections of its own.
+    /// The store opens connections of its own with the client.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// This fails for the same reasons as [`connect`](Self::connect).
     ///
     /// # Cancel safety
     /// Opening writes nothing.
@@ -65,7 +65,7 @@ impl Store<Redis> {
     /// with the same user, password, protocol and certificates.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// This fails for the same reasons as [`connect`](Self::connect).
     ///
     /// # Cancel safety
     /// Opening writes nothing.

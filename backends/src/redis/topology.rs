@@ -69,7 +69,7 @@ impl Topology {
         }
     }
 
-    /// Whether the application's own client uses TLS.
+    /// Returns whether the application's own client uses TLS.
     pub(super) fn has_tls(&self) -> bool {
         let tls = |client: &Client| {
             matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })

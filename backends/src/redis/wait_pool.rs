@@ -30,7 +30,7 @@ const MAX_GRANT_WAITS: usize = 8;
 const MAX_DISABLE_WAITS: usize = 2;
 
 /// A write waits this long for earlier ones. This is less than a call may take, so that a write
-/// which waited in vain was certainly not sent.
+/// which still waits then was certainly not sent.
 const QUEUE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A connection that was idle for so long is closed.

@@ -97,7 +97,7 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// Removes the text of an instance, known or not.
     ///
     /// # Errors
-    /// As [`announce`](Self::announce).
+    /// This fails for the same reasons as [`announce`](Self::announce).
     fn withdraw(&self, instance: Uuid) -> impl Future<Output = Result<()>> + Send {
         let _ = instance;
         async { Err(instances_unsupported()) }
@@ -106,7 +106,7 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// Reads the texts of all instances, in any order. Expired ones are omitted.
     ///
     /// # Errors
-    /// As [`announce`](Self::announce).
+    /// This fails for the same reasons as [`announce`](Self::announce).
     fn instances(&self) -> impl Future<Output = Result<Vec<StoredInstance>>> + Send {
         async { Err(instances_unsupported()) }
     }

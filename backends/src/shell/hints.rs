@@ -14,9 +14,9 @@ const BUFFER: usize = 1024;
 pub struct Hints {
     sender: broadcast::Sender<Hint>,
     progress: watch::Sender<Progress>,
-    /// Whether hints may have been missed since the last one.
+    /// This is true if hints may have been missed since the last one.
     gap: AtomicBool,
-    /// Whether the present subscription is complete.
+    /// This is true if the present subscription is complete.
     listening: AtomicBool,
 }
 

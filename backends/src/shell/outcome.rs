@@ -10,7 +10,7 @@ use crate::{
 /// An attempt whose lease is in force has been granted.
 ///
 /// # Errors
-/// [`Corrupt`](ErrorKind::Corrupt) for the lease has no token.
+/// [`Corrupt`](ErrorKind::Corrupt) if the lease has no token.
 pub fn acquire_outcome(record: LockRecord, lease: LeaseId) -> Result<Option<AcquireOutcome>> {
     let LockRecord { name, token, lease: current, disabled, .. } = record;
     if let Some(disabled) = disabled {

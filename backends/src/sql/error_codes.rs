@@ -44,8 +44,8 @@ pub(crate) trait ErrorCodes: Database {
     /// Returns whether others are creating the same table just now.
     fn is_creation_race(error: &sqlx::Error) -> bool;
 
-    /// Returns whether this error of connecting, which is none of the server's own, means that
-    /// something on the way closed the connection.
+    /// Returns whether this error, which the server did not send, means that the connection was
+    /// closed on the way while it was opened.
     fn is_closed(error: &sqlx::Error) -> bool {
         let _ = error;
         false

@@ -250,7 +250,7 @@ pub(crate) fn left(expires_at: i64, clock: i64) -> Result<Option<Duration>, Corr
     Ok(u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_micros))
 }
 
-/// For display only; zero if the clock was set back meanwhile.
+/// Returns the time since then, for display only: zero if the clock was set back in between.
 fn since(then: i64, clock: i64) -> Result<Duration, CorruptRecord> {
     let then = u64::try_from(then).map_err(|_| {
         CorruptRecord::new(format!(

@@ -16,9 +16,9 @@ pub(crate) type Column = (&'static str, &'static str, bool);
 pub(crate) struct FoundColumn {
     pub(crate) name: String,
     pub(crate) kind: String,
-    /// Whether it is NOT NULL.
+    /// This is true if it is NOT NULL.
     pub(crate) filled: bool,
-    /// Whether it gets a value where a statement names none.
+    /// This is true if it gets a value when a statement gives none.
     pub(crate) given: bool,
     /// What else is wrong with it, if it is one of those expected.
     pub(crate) wrong: Option<String>,

@@ -29,10 +29,10 @@ impl SqliteStore {
     /// to its write-ahead log.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for a path that is none, a directory, or what is missing and
-    /// may not be created; [`Denied`](crate::ErrorKind::Denied) for what cannot be opened;
-    /// [`Corrupt`](crate::ErrorKind::Corrupt) for a file that is no database, which is left as it is, and
-    /// for a table that is not Leasehold's.
+    /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid path, a directory, or a missing file
+    /// or table that may not be created; [`Denied`](crate::ErrorKind::Denied) for a file that
+    /// cannot be opened; [`Corrupt`](crate::ErrorKind::Corrupt) for a file that is not a database,
+    /// which is left as it is, and for a table that is not Leasehold's.
     ///
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
@@ -59,7 +59,7 @@ impl SqliteStore {
     /// more by the pool's options; the pool may open another for the one that is taken.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// This fails for the same reasons as [`open`](Self::open).
     ///
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.

@@ -99,9 +99,9 @@ impl Sqlite {
         Ok(connection)
     }
 
-    /// Also returns whether the connection is of no use any more: SQLite ends a transaction by
-    /// itself after some errors. sqlx does not notice, and would refuse every later transaction of
-    /// the connection as one within another.
+    /// Runs the work in a transaction. It also returns whether the connection must be closed:
+    /// SQLite ends a transaction by itself after some errors. sqlx does not notice, and would
+    /// refuse every later transaction of the connection as one within another.
     async fn transaction<T>(
         &self,
         connection: &mut SqliteConnection,

@@ -81,7 +81,7 @@ impl Location {
         }
     }
 
-    /// Opens a pool on it, of at least the one connection that tells whether it can be had.
+    /// Opens a pool on it, with one connection to begin with, which shows whether it can be opened.
     pub(super) async fn connect(&self, options: &OpenOptions) -> Result<SqlitePool> {
         let connection = SqliteConnectOptions::new()
             .busy_timeout(BUSY_TIMEOUT)
@@ -174,7 +174,7 @@ fn check_file(path: &Path, schema: Schema) -> Result<()> {
                 let message = format!("the folder {:?} does not exist", folder.display());
                 Err(Error::new(ErrorKind::Denied, message).with_fix("create it first"))
             } else if schema == Schema::Require {
-                Err(Error::invalid("there is no such database").with_fix(error_codes::CREATE_IT))
+                Err(Error::invalid("the database does not exist").with_fix(error_codes::CREATE_IT))
             } else {
                 Ok(())
             }

@@ -45,7 +45,7 @@ pub(super) async fn watch_once(store: &Sqlite, hints: &Hints) -> Result<()> {
 async fn poll(store: &Sqlite, hints: &Hints) -> Result<()> {
     let mut seen = store.latest_signal().await?;
     hints.listening();
-    let (mut pause, mut vain) = (INTERVAL, 0);
+    let (mut pause, mut empty_reads) = (INTERVAL, 0);
     let (mut written, mut changed, mut read) = (None, true, Instant::now());
     loop {
         sleep(pause.mul_f64(0.75 + fastrand::f64() / 4.0)).await;
@@ -54,7 +54,7 @@ async fn poll(store: &Sqlite, hints: &Hints) -> Result<()> {
         // The times of a file system are coarse: a write right after a read may leave the same
         // time. So each read after a change is followed by another one.
         if as_before && !changed && read.elapsed() < MAX_UNREAD {
-            (pause, vain) = (INTERVAL, 0);
+            (pause, empty_reads) = (INTERVAL, 0);
             continue;
         }
         (written, changed, read) = (now, !as_before, Instant::now());
@@ -62,9 +62,10 @@ async fn poll(store: &Sqlite, hints: &Hints) -> Result<()> {
         store.reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let rows = store.signals_after(seen).await?;
         // Most writes are heartbeats; if there are many, not each of them causes a read.
-        vain = if now.is_some() && rows.is_empty() { MAX_EMPTY_READS.min(vain + 1) } else { 0 };
+        empty_reads =
+            if now.is_some() && rows.is_empty() { MAX_EMPTY_READS.min(empty_reads + 1) } else { 0 };
         let rest = (read.elapsed() * MAX_LOAD_FACTOR).min(MAX_REST);
-        pause = rest.max(INTERVAL * (1 << vain));
+        pause = rest.max(INTERVAL * (1 << empty_reads));
         for row in &rows {
             hints.send(hint(row, store));
             seen = get(row, "signal").unwrap_or(seen);

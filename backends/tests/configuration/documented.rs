@@ -7,7 +7,8 @@ use leasehold::configuration::{KEYS, reference};
 const BEGIN: &str = "<!-- settings: begin -->\n";
 const END: &str = "<!-- settings: end -->";
 
-/// With `UPDATE_DOCUMENTATION=1` this writes the table into the page.
+/// Compares the page with the table. With `UPDATE_DOCUMENTATION=1` it writes the table into the
+/// page.
 #[test]
 fn docs_page_matches_the_keys_table() {
     let pages = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/reference");

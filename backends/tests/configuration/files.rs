@@ -89,7 +89,7 @@ fn a_named_file_must_exist() {
     let folder = folders.loader().file_shown_as("--config", folders.0.path()).load().unwrap_err();
     assert!(folder.to_string().starts_with("option --config: "), "{folder}");
     let error = folders.loader().file(folders.0.path().join("plain.json")).load().unwrap_err();
-    assert!(error.to_string().contains("has no \"masterJobExecutor\"; name a "), "{error}");
+    assert!(error.to_string().contains("has no \"masterJobExecutor\" object; name a "), "{error}");
 }
 
 /// A user who can write the file, or put another in its place, could choose the store.
@@ -118,7 +118,7 @@ fn a_file_writable_by_others_is_skipped() {
     assert_eq!(files, ["user/leasehold.toml"]);
     for file in ["work/config.json", "work/leasehold.toml"] {
         let warning = format!(
-            "{} is not read, because its folder is writable by everybody; to use it, name it with \
+            "skipped {} because its folder is writable by everybody; to use it, pass it with \
              --config or LEASEHOLD_CONFIG",
             path(file).display()
         );
@@ -198,7 +198,7 @@ fn foreign_files_in_a_shared_folder_are_ignored() {
         let configuration = loaded(folders.loader()).expect(content);
         assert_eq!(configuration.namespace.as_str(), "users", "{content}");
         let warnings = configuration.warnings.join("\n");
-        assert!(warnings.contains("leasehold.toml is not read"), "{content}: {warnings}");
+        assert!(warnings.contains("leasehold.toml because "), "{content}: {warnings}");
         // Only a file that names the original's settings causes a warning.
         let warned = warnings.contains("config.json");
         assert_eq!(warned, content == "wrong", "{content}: {warnings}");

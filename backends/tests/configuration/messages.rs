@@ -16,49 +16,55 @@ fn variable_refusal(name: &str, value: &str) -> String {
     Loader::empty().environment([(name, value)]).load().unwrap_err().to_string()
 }
 
-const A_DURATION: &str = "use a duration with its unit, such as 250ms, 15s or 1m30s";
+const NOT_A_DURATION: &str =
+    "not a valid duration; use a duration with its unit, such as 250ms, 15s or 1m30s";
 
 #[test]
 fn invalid_values_in_leasehold_toml_are_explained() {
     for (text, said) in [
-        ("ttl = 15", format!("ttl in leasehold.toml: 15 is no duration; {A_DURATION}")),
-        ("ttl = 'soon'", format!("ttl in leasehold.toml: \"soon\" is no duration; {A_DURATION}")),
-        ("wait = -1.5", format!("wait in leasehold.toml: -1.5 is no duration; {A_DURATION}")),
-        ("ttl = ['15s']", format!("ttl in leasehold.toml: a list is no duration; {A_DURATION}")),
-        ("[ttl]\nx = 1", format!("ttl in leasehold.toml: a table is no duration; {A_DURATION}")),
+        ("ttl = 15", format!("ttl in leasehold.toml: 15 is {NOT_A_DURATION}")),
+        ("ttl = 'soon'", format!("ttl in leasehold.toml: \"soon\" is {NOT_A_DURATION}")),
+        ("wait = -1.5", format!("wait in leasehold.toml: -1.5 is {NOT_A_DURATION}")),
+        ("ttl = ['15s']", format!("ttl in leasehold.toml: a list is {NOT_A_DURATION}")),
+        ("[ttl]\nx = 1", format!("ttl in leasehold.toml: a table is {NOT_A_DURATION}")),
         (
             "heartbeat_retries = -1",
-            "heartbeat_retries in leasehold.toml: -1 is no count; use a whole number, such as 3"
+            "heartbeat_retries in leasehold.toml: -1 is not a valid count; \
+             use a whole number, such as 3"
                 .into(),
         ),
         (
             "namespace = 'A b'",
-            "namespace in leasehold.toml: \"A b\" is no namespace; \
+            "namespace in leasehold.toml: \"A b\" is not a valid namespace; \
              use 1 to 32 of a-z, 0-9 and _, starting with a letter"
                 .into(),
         ),
         (
             "store = 'postgers://u:secret@h'",
-            "store in leasehold.toml: this is no store's URL: no store has URLs that start with \"postgers:\"; \
+            "store in leasehold.toml: this is not a valid store URL: \
+             no store has URLs that start with \"postgers:\"; \
              use the URL of a store as text, such as sqlite:PATH or postgres://…"
                 .into(),
         ),
         (
             "max_connections = 0",
-            "max_connections in leasehold.toml: 0 is no count: nobody could connect; use a whole number, such as 3"
+            "max_connections in leasehold.toml: 0 is not a valid count: \
+             no connection would be possible; use a whole number, such as 3"
                 .into(),
         ),
         (
             "respawn = 'yes'",
-            "respawn in leasehold.toml: \"yes\" is no switch; use true or false".into(),
+            "respawn in leasehold.toml: \"yes\" is not a valid switch; use true or false".into(),
         ),
         (
             "log_format = 'xml'",
-            "log_format in leasehold.toml: \"xml\" is no log format; use text or json".into(),
+            "log_format in leasehold.toml: \"xml\" is not a valid log format; use text or json"
+                .into(),
         ),
         (
             "lock_name = ''",
-            "lock_name in leasehold.toml: \"\" is no lock name: the lock name is empty; use text of 1 to 255 bytes without NUL"
+            "lock_name in leasehold.toml: \"\" is not a valid lock name: \
+             the lock name is empty; use text of 1 to 255 bytes without NUL"
                 .into(),
         ),
     ] {
@@ -75,14 +81,15 @@ fn invalid_values_in_config_json_are_explained() {
         assert_eq!(
             refusal("config.json", &text),
             format!(
-                "masterJobExecutor.heartbeatInterval in config.json: {shown} is no number of \
-                 milliseconds for heartbeat_interval; use a whole number of milliseconds, such as 8000"
+                "masterJobExecutor.heartbeatInterval in config.json: {shown} is not a valid \
+                 number of milliseconds for heartbeat_interval; \
+                 use a whole number of milliseconds, such as 8000"
             )
         );
     }
     assert_eq!(
         refusal("config.json", "{\"masterJobExecutor\": 5}"),
-        "masterJobExecutor in config.json is no object; use an object of settings"
+        "masterJobExecutor in config.json is not an object; use an object of settings"
     );
 }
 
@@ -90,17 +97,18 @@ fn invalid_values_in_config_json_are_explained() {
 fn invalid_variables_and_options_are_explained() {
     assert_eq!(
         variable_refusal("LEASEHOLD_TTL", "15"),
-        format!("environment variable LEASEHOLD_TTL: \"15\" is no duration; {A_DURATION}")
+        format!("environment variable LEASEHOLD_TTL: \"15\" is {NOT_A_DURATION}")
     );
     assert_eq!(
         variable_refusal("MASTER_JOB_TOLERANCE", "24s"),
-        "environment variable MASTER_JOB_TOLERANCE: \"24s\" is no number of milliseconds for tolerance; \
-         use a whole number of milliseconds, such as 8000"
+        "environment variable MASTER_JOB_TOLERANCE: \"24s\" is not a valid number of \
+         milliseconds for tolerance; use a whole number of milliseconds, such as 8000"
     );
     let error = Loader::empty().option_shown_as("wait", "--wait", "-1s").load().unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("option --wait: \"-1s\" is no duration: it is negative; {A_DURATION}")
+        "option --wait: \"-1s\" is not a valid duration: it is negative; \
+         use a duration with its unit, such as 250ms, 15s or 1m30s"
     );
 }
 
@@ -112,9 +120,7 @@ fn non_utf8_variables_are_refused() {
     let loader = Loader::empty().environment([("LEASEHOLD_TTL", OsStr::from_bytes(b"\xff"))]);
     assert_eq!(
         loader.load().unwrap_err().to_string(),
-        format!(
-            "environment variable LEASEHOLD_TTL: what is not UTF-8 is no duration; {A_DURATION}"
-        )
+        format!("environment variable LEASEHOLD_TTL: invalid UTF-8 is {NOT_A_DURATION}")
     );
     loader.option("ttl", "20s").load().unwrap();
 }
@@ -122,24 +128,26 @@ fn non_utf8_variables_are_refused() {
 #[test]
 fn unknown_keys_suggest_the_nearest() {
     for (text, said) in [
-        ("tll = '15s'", "leasehold.toml has an unknown key \"tll\"; is ttl meant?"),
+        ("tll = '15s'", "leasehold.toml has an unknown key \"tll\"; did you mean ttl?"),
         (
             "stop-grace = '1s'",
-            "leasehold.toml has an unknown key \"stop-grace\"; is stop_grace meant?",
+            "leasehold.toml has an unknown key \"stop-grace\"; did you mean stop_grace?",
         ),
         (
             "heartbeatInterval = 3",
-            "leasehold.toml has an unknown key \"heartbeatInterval\"; is heartbeat_interval meant?",
+            "leasehold.toml has an unknown key \"heartbeatInterval\"; \
+             did you mean heartbeat_interval?",
         ),
         (
             "checkMasterInterval = 3",
-            "leasehold.toml has an unknown key \"checkMasterInterval\"; is poll_interval meant?",
+            "leasehold.toml has an unknown key \"checkMasterInterval\"; \
+             did you mean poll_interval?",
         ),
         (
             "token_file = 'x'",
-            "leasehold.toml has an unknown key \"token_file\"; is admin_token_file meant?",
+            "leasehold.toml has an unknown key \"token_file\"; did you mean admin_token_file?",
         ),
-        ("STORE = ''", "leasehold.toml has an unknown key \"STORE\"; is store meant?"),
+        ("STORE = ''", "leasehold.toml has an unknown key \"STORE\"; did you mean store?"),
     ] {
         assert_eq!(refusal("leasehold.toml", text), said);
     }
@@ -151,16 +159,16 @@ fn unknown_keys_suggest_the_nearest() {
     };
     assert_eq!(
         key("heartBeatIntervall"),
-        "config.json has an unknown key \"heartBeatIntervall\"; is heartbeatInterval meant?"
+        "config.json has an unknown key \"heartBeatIntervall\"; did you mean heartbeatInterval?"
     );
     assert!(key("colour").ends_with("maxHeartbeatRetryCount, checkMasterInterval, initDelay"));
 
     let option = |name: &str| Loader::empty().option(name, "x").load().unwrap_err().to_string();
     assert_eq!(
         option("checkMasterInterva"),
-        "there is no option \"checkMasterInterva\"; is checkMasterInterval meant?"
+        "unknown option \"checkMasterInterva\"; did you mean checkMasterInterval?"
     );
-    assert!(option("colour").starts_with("there is no option \"colour\"; the options are store, "));
+    assert!(option("colour").starts_with("unknown option \"colour\"; the options are store, "));
 }
 
 #[test]
@@ -169,11 +177,14 @@ fn misspelt_variables_cause_a_warning() {
         |name: &str| Loader::empty().environment([(name, "x")]).load().unwrap().warnings.join("\n");
     assert_eq!(
         warnings("LEASEHOLD_NAMSPACE"),
-        "environment variable LEASEHOLD_NAMSPACE is not read; is LEASEHOLD_NAMESPACE meant?"
+        "ignored environment variable LEASEHOLD_NAMSPACE; did you mean LEASEHOLD_NAMESPACE?"
     );
-    assert!(warnings("LEASEHOLD_HEARTBEATINTERVAL").contains("LEASEHOLD_HEARTBEAT_INTERVAL meant"));
-    assert!(warnings("LEASEHOLD_TOKEN_FILE").contains("LEASEHOLD_ADMIN_TOKEN_FILE meant"));
-    assert!(warnings("LEASEHOLD_CONFG").contains("LEASEHOLD_CONFIG meant"));
+    assert!(
+        warnings("LEASEHOLD_HEARTBEATINTERVAL")
+            .contains("did you mean LEASEHOLD_HEARTBEAT_INTERVAL?")
+    );
+    assert!(warnings("LEASEHOLD_TOKEN_FILE").contains("did you mean LEASEHOLD_ADMIN_TOKEN_FILE?"));
+    assert!(warnings("LEASEHOLD_CONFG").contains("did you mean LEASEHOLD_CONFIG?"));
     // Kubernetes sets such variables for a service, and `leasehold run` sets some for its child.
     for name in [
         "LEASEHOLD_PORT",

@@ -44,8 +44,9 @@ fn unused_invalid_settings_only_warn() {
     assert_eq!(warnings("MASTER_JOB_HEARTBEAT_INTERVAL", "0"), "");
     assert_eq!(
         warnings("LEASEHOLD_STOP_GRACE", "soon"),
-        "environment variable LEASEHOLD_STOP_GRACE: \"soon\" is no duration; use a duration with its \
-         unit, such as 250ms, 15s or 1m30s (ignored, because it is not used here)"
+        "environment variable LEASEHOLD_STOP_GRACE: \"soon\" is not a valid duration; \
+         use a duration with its unit, such as 250ms, 15s or 1m30s \
+         (ignored: not used by this command)"
     );
     let warning = warnings("LEASEHOLD_STOP_GRACE", "1h");
     assert!(warning.contains("stop_grace from environment variable"), "{warning}");

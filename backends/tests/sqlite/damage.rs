@@ -77,7 +77,7 @@ async fn a_corrupt_row_is_reported_by_every_read() {
     }
 }
 
-/// Whether such a lease was extended is unknown, which is not the same as lost.
+/// It is unknown whether such a lease was extended, which is different from lost.
 #[tokio::test]
 async fn a_corrupt_row_makes_only_its_own_renewal_unknown() {
     for damage in ["boot = NULL", "expires_at = NULL", "ending = ''"] {

@@ -41,7 +41,7 @@ fn non_database_files_are_left_unchanged() {
     let text = bench.path("notes.txt");
     let content = "dear diary, ".repeat(1000);
     fs::write(&text, &content).unwrap();
-    refused_store(&format!("sqlite:{}", text.display()), &["no SQLite database"]);
+    refused_store(&format!("sqlite:{}", text.display()), &["not an SQLite database"]);
     assert_eq!(fs::read_to_string(&text).unwrap(), content);
     assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 2, "something was left beside it");
 
@@ -77,7 +77,7 @@ fn a_read_only_database_is_refused() {
 fn status_creates_no_database() {
     let bench = Bench::new();
     for rest in [&["status"][..], &["status", "a"], &["status", "--watch"], &["enable", "a"]] {
-        assert_refused(&bench.output(rest), 2, &["locks.db", "no such database"]);
+        assert_refused(&bench.output(rest), 2, &["locks.db", "does not exist"]);
     }
     assert!(!exists(&bench.path("locks.db")));
 }
@@ -97,7 +97,7 @@ fn invalid_names_are_refused() {
     }
     assert_refused(&bench.output(&["disable", "a", "--reason", ""]), 2, &["reason is empty"]);
     assert_refused(&bench.output(&["disable", "a"]), 2, &["--reason"]);
-    assert_refused(&bench.output(&["--namespace", "A-b", "status"]), 2, &["no namespace"]);
+    assert_refused(&bench.output(&["--namespace", "A-b", "status"]), 2, &["not a valid namespace"]);
     let output = leasehold()
         .args(["run", "--lock"])
         .arg(OsStr::from_bytes(b"a\xff"))

@@ -141,14 +141,14 @@ fn invalid_values_name_their_source() {
     refused(
         &["run", "--lock", "a", "--", "true"],
         &[("LEASEHOLD_TTL", "15")],
-        &["environment variable LEASEHOLD_TTL: \"15\" is no duration; use a duration"],
+        &["environment variable LEASEHOLD_TTL: \"15\" is not a valid duration; use a duration"],
     );
     refused(&["status", "--log", "a=b=c"], &[], &["option --log: ", "is not a valid filter"]);
     refused(&["status"], &[("LEASEHOLD_LOG_FORMAT", "xml")], &["use text or json"]);
     refused(&["config", "--config", "absent"], &[], &["option --config: absent cannot be read"]);
     refused(&["run", "--", "true"], &[], &["--lock", "LEASEHOLD_LOCK_NAME"]);
     fs::write(bench.path("leasehold.toml"), "heartbeet_interval = '1s'").unwrap();
-    refused(&["config"], &[], &["unknown key", "is heartbeat_interval meant?"]);
+    refused(&["config"], &[], &["unknown key", "did you mean heartbeat_interval?"]);
 }
 
 /// An operator's command does not fail because of a setting that it does not use, which may be
@@ -165,8 +165,8 @@ fn a_setting_that_a_command_does_not_use_may_be_invalid() {
     assert_eq!(said(("INIT_DELAY", "30s")), "");
     assert_eq!(said(("MASTER_JOB_HEARTBEAT_INTERVAL", "0")), "");
     let warning = said(("LEASEHOLD_TTL", "15"));
-    assert!(warning.contains("LEASEHOLD_TTL: \"15\" is no duration"), "{warning}");
-    assert!(warning.contains("(ignored, because it is not used here)"), "{warning}");
+    assert!(warning.contains("LEASEHOLD_TTL: \"15\" is not a valid duration"), "{warning}");
+    assert!(warning.contains("(ignored: not used by this command)"), "{warning}");
     let warning = said(("LEASEHOLD_STOP_GRACE", "1h"));
     assert!(warning.contains("stop_grace from environment variable"), "{warning}");
 
@@ -174,7 +174,7 @@ fn a_setting_that_a_command_does_not_use_may_be_invalid() {
     let output = bench.leasehold(&run).env("INIT_DELAY", "30s").output().unwrap();
     assert_refused(&output, 2, &["environment variable INIT_DELAY", "whole number"]);
     let output = bench.leasehold(&["status"]).env("LEASEHOLD_NAMESPACE", "A b").output().unwrap();
-    assert_refused(&output, 2, &["no namespace"]);
+    assert_refused(&output, 2, &["not a valid namespace"]);
 }
 
 /// The home of another user is such a folder, or any home under systemd's `ProtectHome=`.
@@ -225,8 +225,8 @@ fn a_file_in_a_folder_that_others_may_write_is_not_read() {
     let said = stderr(&here(&bench, &["config"], &[]).output().unwrap());
     assert_eq!(
         said,
-        "leasehold: leasehold.toml is not read, because its folder is writable by everybody; \
-         to use it, name it with --config or LEASEHOLD_CONFIG\n"
+        "leasehold: skipped leasehold.toml because its folder is writable by everybody; \
+         to use it, pass it with --config or LEASEHOLD_CONFIG\n"
     );
     let named = config(&bench, &["--config", "leasehold.toml"], &[]);
     assert_eq!(named["settings"]["namespace"]["value"], "mine");
@@ -239,7 +239,7 @@ fn a_misspelt_variable_causes_a_warning() {
     assert!(output.status.success());
     assert_eq!(
         stderr(&output),
-        "leasehold: environment variable LEASEHOLD_NAMSPACE is not read; \
-         is LEASEHOLD_NAMESPACE meant?\n"
+        "leasehold: ignored environment variable LEASEHOLD_NAMSPACE; \
+         did you mean LEASEHOLD_NAMESPACE?\n"
     );
 }

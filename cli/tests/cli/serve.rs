@@ -87,7 +87,7 @@ fn serve_requires_its_token() {
     end(child);
 }
 
-/// As for every command, settings come from an option, the environment, a file or the default.
+/// Settings come from an option, the environment, a file or the default, as for every command.
 #[test]
 fn serve_settings_come_from_every_source() {
     let bench = Bench::new();
@@ -148,9 +148,9 @@ fn unsafe_serve_settings_are_refused() {
         (&["--tls-cert", "short"], "tls_cert is set (option --tls-cert), but not tls_key"),
         (
             &["--max-connections", "0"],
-            "option --max-connections: \"0\" is no count: no connection would be possible",
+            "option --max-connections: \"0\" is not a valid count: no connection would be possible",
         ),
-        (&["--max-reads", "-1"], "option --max-reads: \"-1\" is no count"),
+        (&["--max-reads", "-1"], "option --max-reads: \"-1\" is not a valid count"),
         (&["--listen", "localhost"], "use an IP address and a port"),
         (&["--tls-cert", "short", "--tls-key", "short"], "no certificate"),
     ] {

@@ -71,7 +71,7 @@ async fn least(ctx: &Ctx) -> CaseResult<[u64; 3]> {
 async fn an_uncontended_acquire_stays_within_its_budget(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
     let budget = probes.round_trips.ok_or_else(gone)?.acquire_budget();
-    assert!((1..=2).contains(&budget), "a budget of {budget} is no budget");
+    assert!((1..=2).contains(&budget), "a budget of {budget} is not allowed");
     let [acquire, _, _] = least(&ctx).await?;
     assert!(acquire <= budget, "an acquire took {acquire} round trips, its budget is {budget}");
     Ok(())
@@ -80,7 +80,7 @@ async fn an_uncontended_acquire_stays_within_its_budget(ctx: Ctx) -> CaseResult 
 async fn a_renewal_stays_within_its_budget(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
     let budget = probes.round_trips.ok_or_else(gone)?.renew_budget();
-    assert!((1..=2).contains(&budget), "a budget of {budget} is no budget");
+    assert!((1..=2).contains(&budget), "a budget of {budget} is not allowed");
     let [_, renew, _] = least(&ctx).await?;
     assert!(renew <= budget, "a renewal took {renew} round trips, its budget is {budget}");
     Ok(())

@@ -14,7 +14,7 @@ pub(crate) enum Fault {
     /// The token restarts when its record is deleted.
     TokenRestartsAfterDeletion,
     /// A retry of an acquire gets a new token.
-    RetryIsANewGrant,
+    RetryGrantsAgain,
     /// A retry of an acquire extends the lease.
     RetryExtends,
     /// A renewal revives a lease that has expired.

@@ -201,7 +201,7 @@ impl BrokenStore {
         let token = entry.token;
         let Some(lease) = entry.live(now) else { return Ok(None) };
         if lease.id == options.lease {
-            if self.has(Fault::RetryIsANewGrant) {
+            if self.has(Fault::RetryGrantsAgain) {
                 return Ok(None);
             }
             if self.has(Fault::RetryExtends) {

@@ -68,16 +68,16 @@ struct Driver {
     name: LockName,
     timing: Timing,
     machine: Machine,
-    /// This is `None` only while the driver is dropped.
+    /// Every driver has a job, except while it is dropped.
     job: Option<Arc<dyn Job>>,
     ends_when_start_returns: bool,
     hints: Subscription,
-    /// This is `None` once the instance leaves the election.
+    /// The driver has no candidacy once the instance leaves the election.
     candidacy: Option<Candidacy>,
     /// This future withdraws the announcement; it is set once the instance leaves.
     withdrawing: Option<BoxFuture<'static, ()>>,
     job_runtime: Handle,
-    /// This task ends with the application's runtime; it is `None` if the election runs there too.
+    /// This task ends with the application's runtime; there is none if the election runs there too.
     runtime_watcher: Option<JoinHandle<()>>,
     /// Each term's leadership gets a clone; a dropped handle sends a command too.
     commands: mpsc::UnboundedSender<Command>,

@@ -20,7 +20,7 @@ pub(crate) struct LeaseRequests {
     engine: Arc<Engine>,
     name: LockName,
     timing: Timing,
-    /// This is the latest attempt; it is `None` while a call has it.
+    /// This is the latest attempt, unless a call has it.
     attempt: Option<AcquireAttempt>,
     acquiring: UnderWay<TimedReply<AcquireOutcome>>,
     /// These are the renewals of the lease, from the first until it is no longer renewed.

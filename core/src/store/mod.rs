@@ -193,7 +193,7 @@ pub trait LockStore: Debug + Send + Sync + 'static {
         Err(instances_unsupported())
     }
 
-    /// Removes the record of an instance; an unknown instance is no error.
+    /// Removes the record of an instance; an unknown instance is not an error.
     ///
     /// # Errors
     /// This fails for the same reasons as [`announce`](Self::announce).

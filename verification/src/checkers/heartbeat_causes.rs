@@ -1,7 +1,7 @@
 //! Every heartbeat has a cause: one of its leases was last renewed an interval ago, there was a
 //! hint since, the instance had faults, or a released lease would have been due. The timer of a
 //! released lease is not cancelled and takes along the leases that may be renewed with it. So
-//! heartbeats are no more frequent than the settings allow.
+//! heartbeats are at most as frequent as the settings allow.
 
 use std::collections::HashMap;
 use std::time::Duration;

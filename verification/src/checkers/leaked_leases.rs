@@ -106,7 +106,7 @@ mod tests {
         assert!(found(Event::TrustExtended(1, 0, 10, Duration::from_secs(9))).is_ok());
         for excuse in [Event::Crashed, Event::Frozen, Event::LinkDegraded, Event::MessageFault] {
             assert!(found(excuse(1)).is_ok());
-            assert!(found(excuse(2)).is_err(), "faults of another are no excuse");
+            assert!(found(excuse(2)).is_err(), "faults of another instance are not an excuse");
         }
     }
 

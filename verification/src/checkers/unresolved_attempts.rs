@@ -22,8 +22,8 @@ struct OpenAttempt {
     name: NameId,
     /// A call of the attempt may have been granted, or may still be.
     in_doubt: bool,
-    /// This is the time since when the attempt must be resolved, and how soon. It is `None` while a
-    /// call is under way.
+    /// This is the time since when the attempt must be resolved, and how soon, unless a call is
+    /// under way.
     due: Option<(Duration, Duration)>,
 }
 

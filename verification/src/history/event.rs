@@ -23,7 +23,7 @@ pub enum Event {
     Leaving(InstanceId),
     /// An instance has left.
     Left(InstanceId),
-    /// None of the instance's code runs from here on.
+    /// An instance is frozen: no code of it runs from here on.
     Frozen(InstanceId),
     /// An instance continues.
     Thawed(InstanceId),

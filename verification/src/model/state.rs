@@ -48,7 +48,7 @@ pub enum Rule {
 /// This is a request, and then its reply.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Message {
-    /// This participant waits for the reply. It is `None` if none does any longer.
+    /// This participant waits for the reply, unless it gave up.
     pub waiting: Option<usize>,
     /// This call was made.
     pub call: ModelCall,

@@ -6,8 +6,8 @@ use super::units::TTL;
 /// This is the id of an attempt, with its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId {
-    /// This instance made the attempt. It is `None` once the lease was released, as far
-    /// as possible, or the instance is gone.
+    /// This instance made the attempt, and owns it until the lease was released, as far as
+    /// possible, or the instance is gone.
     pub owner: Option<usize>,
     /// This number distinguishes it from other ids that are still known.
     pub number: u8,

@@ -32,7 +32,7 @@ pub enum Operation {
     Crash(usize),
     /// An instance leaves in an orderly way, and another boots in its place.
     Replace(usize),
-    /// None of the instance's code runs for that long.
+    /// The instance is frozen: no code of it runs for that long.
     Freeze(usize, Duration),
     /// The instance's link to the store has these faults for that long.
     SetFaults(usize, FaultProfile, Duration),

@@ -151,7 +151,7 @@ async fn a_record_that_cannot_be_read_is_shown_and_another_failure_is_not() {
     store.backend().read.push(Ok(Some(Entry::Corrupt { name: None, error: error.clone() })));
     let record = store.get(&name("a")).await.unwrap().unwrap();
     assert_eq!(record.corrupt.as_deref(), Some("it failed"));
-    // A missing table is no record.
+    // A missing table is an error, not a corrupt record.
     store.backend().read.push(Err(error));
     let error = store.get(&name("a")).await.unwrap_err();
     assert_eq!(error.to_string(), "get of lock \"a\" on scripted: it failed");

@@ -51,7 +51,7 @@ async fn the_first_failure_is_the_callers() {
     send(&steps, [Step::Break]);
     let error = subscriptions.watch(&backend).await.err().unwrap();
     assert!(error.to_string().contains("the subscription broke"), "{error}");
-    // Another watch begins anew, and a store that is closed says so.
+    // Another watch subscribes again, and a closed store returns an error.
     send(&steps, [Step::Close]);
     let error = subscriptions.watch(&backend).await.err().unwrap();
     assert!(error.to_string().contains("closed"), "{error}");

@@ -162,7 +162,7 @@ pub(super) async fn no_names(backend: Arc<Etcd>) -> CaseResult {
         .get(format!("/{namespace}/granted/"), Some(etcd_client::GetOptions::new().with_prefix()))
         .await
         .map_err(broken)?;
-    assert_eq!(left.count(), 140, "what is no name was removed");
+    assert_eq!(left.count(), 140, "a key that is not a name was removed");
     Ok(())
 }
 

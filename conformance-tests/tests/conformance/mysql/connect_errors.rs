@@ -24,7 +24,7 @@ pub(super) async fn a_wrong_password_is_denied_and_not_shown(backend: Arc<MySql>
 
 pub(super) async fn a_missing_database_is_named(backend: Arc<MySql>) -> CaseResult {
     let url = format!("mysql://root:secret@{}/nowhere", backend.address());
-    let error = backend.connect(&url, &fresh()).await.expect_err("there is none");
+    let error = backend.connect(&url, &fresh()).await.expect_err("the database does not exist");
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
     assert!(error.to_string().contains("/nowhere"), "{error}");
     Ok(())

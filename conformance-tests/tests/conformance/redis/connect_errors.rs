@@ -188,7 +188,7 @@ pub(super) async fn a_replica_is_refused(backend: Arc<Redis>) -> CaseResult {
         nodes.ask(7002, &["CONFIG", "SET", "replica-read-only", read_only]).await?;
         let (error, said) = refusal(&nodes.url(7002)).await;
         assert_eq!(error.kind(), ErrorKind::Unavailable, "writable: {writable}: {said}");
-        assert!(error.to_string().contains("name the primary"), "{said}");
+        assert!(error.to_string().contains("use the primary"), "{said}");
     }
     // The primary became a replica while the store was open.
     let namespace = fresh();
@@ -238,8 +238,8 @@ async fn serve(listener: TcpListener, server: FakeServer) {
 pub(super) async fn what_is_no_redis_server_is_named(_: Arc<Redis>) -> CaseResult {
     let mysql = b"\x4a\0\0\0\x0a8.4.0\0\x08\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xdf\x15\0";
     let fake_servers = [
-        (FakeServer::Says(mysql), "speak as Redis"),
-        (FakeServer::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "speak as Redis"),
+        (FakeServer::Says(mysql), "speak the Redis protocol"),
+        (FakeServer::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "speak the Redis protocol"),
         (FakeServer::Closes, "is it up"),
         (FakeServer::IsSilent, "did not answer"),
     ];

@@ -71,7 +71,7 @@ pub(super) async fn a_server_that_loads_is_waited_for(backend: Arc<Redis>) -> Ca
     }
     let error = refused.expect("it is never asked while it loads");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-    assert!(format!("{error:?} {error}").contains("loads its data"), "{error:?}");
+    assert!(format!("{error:?} {error}").contains("is loading its data"), "{error:?}");
     sleep(Duration::from_millis(100)).await;
     let one = retry_while_transient(|| client.store().renew_one(&taken.name, taken.lease, LONG));
     extended(one.await?);

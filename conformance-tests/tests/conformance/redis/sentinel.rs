@@ -228,13 +228,13 @@ pub(super) async fn what_is_wrong_with_sentinels_is_named(backend: Arc<Redis>) -
     open(&at(7011, "main"), &fresh()).await?;
     open(&at(7012, "main?sentinel_password=secret"), &fresh()).await?;
     for (url, kind, part) in [
-        (at(7011, "other"), ErrorKind::Unavailable, "no service of that name"),
+        (at(7011, "other"), ErrorKind::Unavailable, "do not know this service name"),
         (at(7011, "odd"), ErrorKind::Unavailable, "is a replica"),
-        (at(7001, "main"), ErrorKind::Unavailable, "no sentinel"),
-        (at(7019, "main"), ErrorKind::Unavailable, "no sentinel can be asked"),
+        (at(7001, "main"), ErrorKind::Unavailable, "not a sentinel"),
+        (at(7019, "main"), ErrorKind::Unavailable, "no sentinel is reachable"),
         (at(7012, "main"), ErrorKind::Denied, "sentinel_password"),
         (at(7012, "main?sentinel_password=se-cret"), ErrorKind::Denied, "sentinel_password"),
-        (at(7011, "main/99"), ErrorKind::Invalid, "no database"),
+        (at(7011, "main/99"), ErrorKind::Invalid, "does not exist"),
         (nodes.url(7011), ErrorKind::Unavailable, "redis+sentinel"),
     ] {
         let (error, said) = refusal(&url).await;

@@ -20,7 +20,7 @@ pub(crate) use dialect::Dialect;
 pub(crate) struct SqlBackend<D: Dialect> {
     pub(crate) image: &'static Image,
     running: OnceLock<Running<D>>,
-    /// This is `None` for a server given by URL, and after [`Backend::stop`].
+    /// A server given by URL has no container, and [`Backend::stop`] removes it.
     pub(crate) container: Mutex<Option<Server>>,
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn foreign_collections(this: Arc<MongoDb>) -> CaseResult {
         }
         let before = all(&locks).await?;
         let opened = MongoStore::connect(endpoint.url(), &options(&namespace)).await;
-        let error = opened.expect_err("this is no collection of locks");
+        let error = opened.expect_err("this is not a collection of locks");
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
         assert!(error.to_string().contains(locks.name()), "{what}: {error}");
         assert_eq!(all(&locks).await?, before, "{what}");
@@ -97,7 +97,7 @@ pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
         locks.update_one(doc! { "_id": "damaged" }, damage).await?;
         let asked = client.options(LeaseId::new(), TTL);
         let error = client.store().acquire(&name, &asked).await.err();
-        let error = error.unwrap_or_else(|| panic!("{field}: {value} is no damage"));
+        let error = error.unwrap_or_else(|| panic!("{field}: {value} was accepted"));
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{field}: {}", said(&error));
         assert!(error.to_string().contains("\"damaged\""), "{field}: {error}");
         // The document is read and listed as corrupt, and does not hide other names.
@@ -107,7 +107,7 @@ pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
         let shown: Vec<_> = records.iter().map(|it| (it.name.as_str(), it.state())).collect();
         assert_eq!(shown, [("damaged", LockState::Corrupt), ("sound", LockState::Held)]);
         let why = records[0].corrupt.as_deref().unwrap_or_default();
-        assert!(why.contains("damaged document"), "{why}");
+        assert!(why.contains("corrupt document"), "{why}");
         let batch = [&taken, &sound].map(|taken| RenewOptions {
             name: taken.name.clone(),
             lease: taken.lease,
@@ -212,7 +212,11 @@ pub(super) async fn no_names(this: Arc<MongoDb>) -> CaseResult {
     let unused_for = std::time::Duration::ZERO;
     let prune = PruneOptions { unused_for, limit: 2, dry_run: false, after: None };
     assert_eq!(client.store().prune(&prune).await?, expected);
-    assert_eq!(locks.count_documents(doc! {}).await?, 5, "what is no name was removed");
+    assert_eq!(
+        locks.count_documents(doc! {}).await?,
+        5,
+        "a document that is not a name was removed"
+    );
     Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
 }
 

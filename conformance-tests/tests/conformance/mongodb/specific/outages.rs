@@ -24,7 +24,7 @@ pub(super) async fn no_mongodb() -> CaseResult {
     });
     for tried in futures_util::future::join_all(tries).await {
         let (conduct, opened) = tried?;
-        let error = opened.expect_err("this is no MongoDB");
+        let error = opened.expect_err("this is not MongoDB");
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{conduct:?}: {error}");
         assert!(error.to_string().contains("MongoDB"), "{conduct:?}: {error}");
         assert!(!said(&error).contains("secret"), "{error}");

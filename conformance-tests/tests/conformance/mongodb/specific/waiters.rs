@@ -26,7 +26,7 @@ use crate::mongodb::backend::{MongoDb, options};
 use crate::mongodb::endpoint::Endpoint;
 use crate::mongodb::probes::application;
 
-/// With this many waiters and this delay, a single queue would take longer than any call may.
+/// A single queue with this many waiters and this delay would take longer than any call may.
 const WAITERS: usize = 500;
 const DELAY: Duration = Duration::from_millis(50);
 const NAMES: usize = 20;
