@@ -151,7 +151,7 @@ pub(super) async fn a_renewal_that_no_replica_has_is_unknown(backend: Arc<Redis>
     nodes.signal(7002, "STOP").await?;
     for _ in 0..2 {
         let renewed = client.store().renew(&batch).await?;
-        assert!(why(&renewed[0]).contains("0 of the 1 replicas"), "{renewed:?}");
+        assert!(why(&renewed[0]).contains("0 of 1 replicas"), "{renewed:?}");
         // The loss of a lease is reported without any replica.
         assert_eq!(renewed[1], RenewOutcome::Lost);
     }
