@@ -6,7 +6,7 @@ use std::time::Duration;
 use leasehold_conformance::CaseResult;
 use leasehold_conformance::expect::extended;
 use leasehold_core::{
-    ListOptions, LockState, LockStoreExt, PruneOptions, RenewOptions, RenewOutcome,
+    ErrorKind, ListOptions, LockState, LockStoreExt, PruneOptions, RenewOptions, RenewOutcome,
 };
 
 use super::Redis;
