@@ -53,7 +53,7 @@ impl PostgresStore {
     /// The pool's settings are left as they are. The tables are found, or created, by the search
     /// path of the connection that opens the store; from then on the search path of other
     /// connections makes no difference. Heartbeats, which must not wait behind the application's
-    /// statements, and [`watch`](LockStore::watch) open one connection each, outside of the pool,
+    /// statements, and [`watch`](crate::LockStore::watch) open one connection each, outside of the pool,
     /// with the options that the pool has at that moment.
     ///
     /// A pool whose statement cache is off is refused behind a pooler such as PgBouncer.

@@ -59,7 +59,7 @@ impl SqliteStore {
     /// more by the pool's options; the pool may open another for the one that is taken.
     ///
     /// # Errors
-    /// This fails for the same reasons as [`open`](Self::open).
+    /// This fails for the same reasons as `open`.
     ///
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
