@@ -13,7 +13,6 @@ use leasehold_conformance::servers::catalog::MONGODB;
 use leasehold_conformance::{Backend, Probes};
 use leasehold_core::{Error, LockStore, Namespace, Result};
 use parking_lot::Mutex;
-use tokio::sync::Mutex as AsyncMutex;
 
 use super::endpoint::Endpoint;
 use crate::broken::broken;
@@ -21,7 +20,7 @@ use crate::broken::broken;
 /// This is a server of one member, which has change streams.
 #[derive(Default)]
 pub(crate) struct MongoDb {
-    pub(super) endpoint: AsyncMutex<Option<Arc<Endpoint>>>,
+    pub(super) endpoint: Mutex<Option<Arc<Endpoint>>>,
     pub(super) commands: Mutex<HashMap<Namespace, Arc<AtomicU64>>>,
 }
 
@@ -31,10 +30,8 @@ pub(super) fn options(namespace: &Namespace) -> OpenOptions {
 
 impl MongoDb {
     pub(super) async fn endpoint(&self) -> Result<Arc<Endpoint>> {
-        let endpoint = self.endpoint.lock().await;
-        endpoint
-            .clone()
-            .ok_or_else(|| Error::invalid("the suite starts a backend before it uses it"))
+        let endpoint = self.endpoint.lock().clone();
+        endpoint.ok_or_else(|| Error::invalid("the suite starts a backend before it uses it"))
     }
 
     pub(super) async fn database(&self) -> Result<Database> {
@@ -54,19 +51,20 @@ impl Backend for MongoDb {
     }
 
     async fn start(&self) -> Result<()> {
-        let mut endpoint = self.endpoint.lock().await;
-        if endpoint.is_none() {
-            *endpoint = Some(Arc::new(Endpoint::shared().await?));
+        if self.endpoint.lock().is_none() {
+            let endpoint = Arc::new(Endpoint::shared().await?);
+            *self.endpoint.lock() = Some(endpoint);
         }
         Ok(())
     }
 
     async fn stop(&self) {
-        self.endpoint.lock().await.take();
+        let endpoint = self.endpoint.lock().take();
+        drop(endpoint);
     }
 
     async fn server(&self) -> Result<Option<String>> {
-        let endpoint = self.endpoint.lock().await.clone();
+        let endpoint = self.endpoint.lock().clone();
         let Some(endpoint) = endpoint else { return Ok(None) };
         endpoint.version().await.map(Some)
     }

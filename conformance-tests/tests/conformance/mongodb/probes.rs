@@ -38,7 +38,7 @@ pub(super) async fn application(
 #[async_trait]
 impl OtherProcesses for MongoDb {
     fn address(&self) -> String {
-        let endpoint = self.endpoint.try_lock().ok().and_then(|endpoint| endpoint.clone());
+        let endpoint = self.endpoint.lock().clone();
         endpoint.map(|endpoint| endpoint.url().to_owned()).unwrap_or_default()
     }
 

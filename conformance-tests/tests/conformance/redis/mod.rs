@@ -26,7 +26,8 @@ use leasehold::redis::RedisStore;
 use leasehold_conformance::servers::Image;
 use leasehold_conformance::{Backend, CaseResult, Failure, Probes};
 use leasehold_core::{Error, LockStore, Namespace, Result};
-use tokio::sync::Mutex;
+use parking_lot::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
 
 use crate::broken::broken;
 use counting_proxy::CountingProxy;
@@ -39,7 +40,7 @@ pub(crate) struct Redis {
     image: &'static Image,
     endpoint: Mutex<Option<Arc<Endpoint>>>,
     /// This is the proxy that counts the round trips of a namespace.
-    counting_proxies: Mutex<HashMap<Namespace, CountingProxy>>,
+    counting_proxies: AsyncMutex<HashMap<Namespace, CountingProxy>>,
 }
 
 fn options(namespace: &Namespace) -> OpenOptions {
@@ -49,7 +50,7 @@ fn options(namespace: &Namespace) -> OpenOptions {
 impl Redis {
     /// Creates the backend of that image.
     pub(crate) fn of(image: &'static Image) -> Self {
-        Self { image, endpoint: Mutex::default(), counting_proxies: Mutex::default() }
+        Self { image, endpoint: Mutex::default(), counting_proxies: AsyncMutex::default() }
     }
 
     /// Ignores the case if it cannot start its own containers.
@@ -61,10 +62,8 @@ impl Redis {
     }
 
     async fn endpoint(&self) -> Result<Arc<Endpoint>> {
-        let endpoint = self.endpoint.lock().await;
-        endpoint
-            .clone()
-            .ok_or_else(|| Error::invalid("the suite starts a backend before it uses it"))
+        let endpoint = self.endpoint.lock().clone();
+        endpoint.ok_or_else(|| Error::invalid("the suite starts a backend before it uses it"))
     }
 }
 
@@ -75,19 +74,20 @@ impl Backend for Redis {
     }
 
     async fn start(&self) -> Result<()> {
-        let mut endpoint = self.endpoint.lock().await;
-        if endpoint.is_none() {
-            *endpoint = Some(Arc::new(Endpoint::shared(self.image).await?));
+        if self.endpoint.lock().is_none() {
+            let endpoint = Arc::new(Endpoint::shared(self.image).await?);
+            *self.endpoint.lock() = Some(endpoint);
         }
         Ok(())
     }
 
     async fn stop(&self) {
-        self.endpoint.lock().await.take();
+        let endpoint = self.endpoint.lock().take();
+        drop(endpoint);
     }
 
     async fn server(&self) -> Result<Option<String>> {
-        let endpoint = self.endpoint.lock().await.clone();
+        let endpoint = self.endpoint.lock().clone();
         let Some(endpoint) = endpoint else { return Ok(None) };
         endpoint.version().await.map(Some)
     }

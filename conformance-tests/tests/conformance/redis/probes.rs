@@ -11,7 +11,8 @@ use leasehold_conformance::{
     Victim,
 };
 use leasehold_core::{LockName, LockStore, Namespace, Result};
-use tokio::sync::Mutex;
+use parking_lot::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::counting_proxy::CountingProxy;
 use super::endpoint::Endpoint;
@@ -22,13 +23,13 @@ use crate::disposable_server::DisposableServer;
 #[async_trait]
 impl OtherProcesses for Redis {
     fn address(&self) -> String {
-        let endpoint = self.endpoint.try_lock().ok().and_then(|endpoint| endpoint.clone());
+        let endpoint = self.endpoint.lock().clone();
         endpoint.map(|endpoint| endpoint.url().to_owned()).unwrap_or_default()
     }
 
     async fn attach(&self, address: &str) -> Result<Arc<dyn Backend>> {
-        let endpoint = Some(Arc::new(Endpoint::at(address.to_owned())?)).into();
-        Ok(Arc::new(Self { image: self.image, endpoint, counting_proxies: Mutex::default() }))
+        let endpoint = Mutex::new(Some(Arc::new(Endpoint::at(address.to_owned())?)));
+        Ok(Arc::new(Self { image: self.image, endpoint, counting_proxies: AsyncMutex::default() }))
     }
 }
 
