@@ -1,14 +1,20 @@
 //! Settings are loaded from options, the environment, files and defaults.
 
-use leasehold::configuration::{Configuration, Loader};
+pub(crate) mod configuration;
+#[cfg(test)]
+mod documented;
+pub(crate) mod keys;
+
+use leasehold::configuration::Loader;
 
 use crate::args::{Args, Command};
 use crate::io::exit::Failure;
 use crate::options::{AccessSettings, Given, RunSettings, ServeSettings};
+use configuration::CliConfiguration;
 
 /// Reads all settings, and checks them.
-pub(crate) fn load(args: &Args) -> Result<Configuration, Failure> {
-    let mut loader = Loader::new();
+pub(crate) fn load(args: &Args) -> Result<CliConfiguration, Failure> {
+    let mut loader = Loader::new().keys(keys::OWN);
     if let Some(file) = &args.common.config {
         loader = loader.file_shown_as("--config", file);
     }
@@ -30,7 +36,7 @@ pub(crate) fn load(args: &Args) -> Result<Configuration, Failure> {
             loader = loader.option_shown_as(name, shown, value.as_str());
         }
     }
-    Ok(loader.load()?)
+    Ok(CliConfiguration::new(loader.load()?))
 }
 
 /// Returns the settings that a command uses, or `None` for all. An error in any other setting then
@@ -55,7 +61,6 @@ fn needed(command: &Command) -> Option<Vec<&'static str>> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use leasehold::configuration::KEYS;
 
     use super::*;
 
@@ -70,7 +75,7 @@ mod tests {
             longs.map(|long| format!("--{long}")).collect()
         };
         let (config, run, serve) = (options("config"), options("run"), options("serve"));
-        for flag in KEYS.iter().map(leasehold::configuration::Key::flag) {
+        for flag in keys::all().map(|key| documented::flag(key.name)) {
             assert!(config.contains(&flag), "config has no {flag}");
             assert!(run.contains(&flag) || serve.contains(&flag), "no command has {flag}");
         }

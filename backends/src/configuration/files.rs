@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use config::{File as Parsed, FileFormat, Map, Source, Value, ValueKind};
 
 use super::keys::{FILE_VARIABLE, KEYS, Key, SECTION};
+use super::known::KnownKeys;
 use super::layer::{Layer, ValueSource};
 use super::parse::{Rejection, compound_kind, invalid_value};
 use super::source::{Origin, Spelling};
@@ -31,7 +32,7 @@ pub(super) struct Files {
 
 impl Files {
     /// The one file that was named.
-    pub(super) fn named(path: &Path, by: &Origin) -> Result<Self> {
+    pub(super) fn named(path: &Path, by: &Origin, keys: &KnownKeys) -> Result<Self> {
         let text = read(path).map_err(|error| {
             Error::invalid(format!("{by}: {} cannot be read", path.display())).with_source(error)
         })?;
@@ -41,22 +42,26 @@ impl Files {
                     .with_fix(format!("name a {OUR_FILE}, or a {ORIGINAL_FILE} with that object"))
             })?
         } else {
-            parse_ours(path, &text)?
+            parse_ours(path, &text, keys)?
         };
         Ok(Self { layers: vec![layer], read: vec![path.to_owned()], warnings: Vec::new() })
     }
 
     /// What is found: the first of ours, and the original's.
-    pub(super) fn found(working: Option<&Path>, folders: &[PathBuf]) -> Result<Self> {
+    pub(super) fn found(
+        working: Option<&Path>,
+        folders: &[PathBuf],
+        keys: &KnownKeys,
+    ) -> Result<Self> {
         let mut found = Self::default();
         if let Some(folder) = working {
             found.originals_in(folder)?;
-            if found.ours_in(folder, FileTrust::Checked)? {
+            if found.ours_in(folder, FileTrust::Checked, keys)? {
                 return Ok(found);
             }
         }
         for folder in folders {
-            if found.ours_in(folder, FileTrust::Given)? {
+            if found.ours_in(folder, FileTrust::Given, keys)? {
                 break;
             }
         }
@@ -91,7 +96,7 @@ impl Files {
     }
 
     /// Reads Leasehold's own file in that folder, and returns whether there was one.
-    fn ours_in(&mut self, folder: &Path, trust: FileTrust) -> Result<bool> {
+    fn ours_in(&mut self, folder: &Path, trust: FileTrust, keys: &KnownKeys) -> Result<bool> {
         let path = folder.join(OUR_FILE);
         if let Err(error) = path.symlink_metadata()
             && is_absent(&path, &error)
@@ -106,7 +111,7 @@ impl Files {
         }
         match read_found(&path) {
             Ok(text) => {
-                self.layers.push(parse_ours(&path, &text)?);
+                self.layers.push(parse_ours(&path, &text, keys)?);
                 self.read.push(path);
                 Ok(true)
             }
@@ -191,19 +196,21 @@ fn contents(file: File) -> std::io::Result<String> {
 }
 
 /// The settings of a `leasehold.toml`.
-fn parse_ours(path: &Path, text: &str) -> Result<Layer> {
+fn parse_ours(path: &Path, text: &str, keys: &KnownKeys) -> Result<Layer> {
     let table = parse(path, text, FileFormat::Toml, "TOML")?;
     let mut layer = Layer::default();
     for (name, value) in table {
-        let key = KEYS.iter().find(|key| key.name == name).ok_or_else(|| {
-            let known = KEYS.iter().flat_map(|key| {
+        if keys.ignored().any(|ignored| ignored == name) {
+            continue;
+        }
+        let key = keys.named(&name).ok_or_else(|| {
+            let known = keys.iter().flat_map(|key| {
                 let original = key.original.and_then(|original| original.option);
                 [Some(key.name), original].into_iter().flatten().map(|known| (known, key.name))
             });
+            let known = known.chain(keys.ignored().map(|name| (name, name)));
             let known: Vec<_> = known.map(|(known, meant)| (known.to_owned(), meant)).collect();
-            unknown(path, &name, nearest(&name, known), || {
-                KEYS.iter().map(|key| key.name).collect()
-            })
+            unknown(path, &name, nearest(&name, known), || keys.names().collect())
         })?;
         set(&mut layer, key, path, name, Spelling::Ours, value)?;
     }

@@ -1,4 +1,4 @@
-//! The table of settings. Names, units, defaults and documentation follow from it.
+//! The table of the library's settings. Names, units, defaults and documentation follow from it.
 
 /// A setting.
 #[derive(Clone, Copy, Debug)]
@@ -17,20 +17,46 @@ pub struct Key {
 }
 
 impl Key {
+    /// Creates a setting of a program's own, for [`Loader::keys`](super::Loader::keys).
+    ///
+    /// The name consists of lower-case letters, digits and `_`, and is not in [`KEYS`]. The default
+    /// is in words: the program itself applies it where the setting has no value.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        kind: Kind,
+        default: &'static str,
+        documentation: &'static str,
+    ) -> Self {
+        Self { name, kind, default, original: None, documentation }
+    }
+
     /// The environment variable, such as `LEASEHOLD_TTL`.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("{PREFIX}{}", self.name.to_ascii_uppercase())
+        variable(self.name)
     }
 
-    /// The option of the command line, such as `--stop-grace`.
-    #[must_use]
-    pub fn flag(&self) -> String {
-        match self.name {
-            "lock_name" => "--lock".to_owned(),
-            "admin_token_file" => "--token-file".to_owned(),
-            name => format!("--{}", name.replace('_', "-")),
-        }
+    /// Returns what a value is called, and what is accepted, to be read after "use".
+    pub(super) fn described(&self) -> (String, String) {
+        let (noun, accepted) = match self.kind {
+            Kind::Store => {
+                ("store URL", "the URL of a store as text, such as sqlite:PATH or postgres://…")
+            }
+            Kind::Namespace => ("namespace", "1 to 32 of a-z, 0-9 and _, starting with a letter"),
+            Kind::LockName => ("lock name", "text of 1 to 255 bytes without NUL"),
+            Kind::Label => ("label", "text of at most 255 bytes without NUL"),
+            Kind::Duration => ("duration", "a duration with its unit, such as 250ms, 15s or 1m30s"),
+            Kind::Count | Kind::Connections => ("count", "a whole number, such as 3"),
+            Kind::Switch => ("switch", "true or false"),
+            Kind::Text => ("text", "text"),
+            Kind::OneOf(words) => return (self.name.replace('_', " "), words.join(" or ")),
+            Kind::Address => {
+                ("address", "an IP address and a port, such as 127.0.0.1:7475 or [::1]:0")
+            }
+            Kind::Path => ("path", "the path of a file, without NUL"),
+        };
+        (noun.to_owned(), accepted.to_owned())
     }
 }
 
@@ -62,54 +88,18 @@ pub enum Kind {
     Duration,
     /// A whole number.
     Count,
+    /// A number of connections, which is not 0.
+    Connections,
     /// True or false.
     Switch,
     /// Any text.
     Text,
-    /// How the log is written.
-    LogFormat,
-    /// Where to listen.
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// An IP address and a port.
     Address,
     /// The path of a file.
     Path,
-}
-
-impl Kind {
-    /// What one is called.
-    #[must_use]
-    pub fn noun(self) -> &'static str {
-        match self {
-            Self::Store => "store URL",
-            Self::Namespace => "namespace",
-            Self::LockName => "lock name",
-            Self::Label => "label",
-            Self::Duration => "duration",
-            Self::Count => "count",
-            Self::Switch => "switch",
-            Self::Text => "text",
-            Self::LogFormat => "log format",
-            Self::Address => "address",
-            Self::Path => "path",
-        }
-    }
-
-    /// What is accepted, to be read after "use".
-    #[must_use]
-    pub fn accepted(self) -> &'static str {
-        match self {
-            Self::Store => "the URL of a store as text, such as sqlite:PATH or postgres://…",
-            Self::Namespace => "1 to 32 of a-z, 0-9 and _, starting with a letter",
-            Self::LockName => "text of 1 to 255 bytes without NUL",
-            Self::Label => "text of at most 255 bytes without NUL",
-            Self::Duration => "a duration with its unit, such as 250ms, 15s or 1m30s",
-            Self::Count => "a whole number, such as 3",
-            Self::Switch => "true or false",
-            Self::Text => "text",
-            Self::LogFormat => "text or json",
-            Self::Address => "an IP address and a port, such as 127.0.0.1:7475 or [::1]:0",
-            Self::Path => "the path of a file, without NUL",
-        }
-    }
 }
 
 /// What the original's durations accept, to be read after "use".
@@ -124,7 +114,7 @@ pub(super) const FILE_VARIABLE: &str = "LEASEHOLD_CONFIG";
 /// The object of the original's settings in its `config.json`.
 pub(super) const SECTION: &str = "masterJobExecutor";
 
-/// Every setting, in the order in which they are shown.
+/// Every setting of the library, in the order in which they are shown.
 pub const KEYS: &[Key] = &[
     Key {
         name: "store",
@@ -142,7 +132,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "store_connections",
-        kind: Kind::Count,
+        kind: Kind::Connections,
         default: "the backend's default (see its page)",
         original: None,
         documentation: "The most connections that the store opens for its calls, where it has a \
@@ -248,97 +238,6 @@ pub const KEYS: &[Key] = &[
         }),
         documentation: "How long an election waits before its first attempt.",
     },
-    Key {
-        name: "wait",
-        kind: Kind::Duration,
-        default: "as long as it takes",
-        original: None,
-        documentation: "`leasehold run`: how long to wait for the lock; 0s tries once.",
-    },
-    Key {
-        name: "respawn",
-        kind: Kind::Switch,
-        default: "false",
-        original: None,
-        documentation: "`leasehold run`: when the lock is lost or disabled, campaign again and \
-                        restart the command.",
-    },
-    Key {
-        name: "log",
-        kind: Kind::Text,
-        default: "warnings",
-        original: None,
-        documentation: "`leasehold`: what is logged, such as `info`, `debug`, or a filter by \
-                        module.",
-    },
-    Key {
-        name: "log_format",
-        kind: Kind::LogFormat,
-        default: "text",
-        original: None,
-        documentation: "`leasehold`: how the log is written, as `text` or `json`.",
-    },
-    Key {
-        name: "metrics",
-        kind: Kind::Address,
-        default: "none: metrics are off",
-        original: None,
-        documentation: "`leasehold run`: where Prometheus fetches metrics (`/metrics`); port 0 \
-                        chooses one.",
-    },
-    Key {
-        name: "listen",
-        kind: Kind::Address,
-        default: "127.0.0.1:7475",
-        original: None,
-        documentation: "`leasehold serve`: where to listen; port 0 chooses one.",
-    },
-    Key {
-        name: "admin_token_file",
-        kind: Kind::Path,
-        default: "none: loopback only",
-        original: None,
-        documentation: "The file with the token that callers of `leasehold serve`, and of `run`'s \
-                        metrics, must show.",
-    },
-    Key {
-        name: "tls_cert",
-        kind: Kind::Path,
-        default: "none: no TLS",
-        original: None,
-        documentation: "`leasehold serve`, and `run`'s metrics: the server's certificate chain, \
-                        as PEM.",
-    },
-    Key {
-        name: "tls_key",
-        kind: Kind::Path,
-        default: "none",
-        original: None,
-        documentation: "`leasehold serve`, and `run`'s metrics: the certificate's private key, as \
-                        PEM.",
-    },
-    Key {
-        name: "max_reads",
-        kind: Kind::Count,
-        default: "200",
-        original: None,
-        documentation: "`leasehold serve`: the maximum reads per second, for all callers together.",
-    },
-    Key {
-        name: "max_writes",
-        kind: Kind::Count,
-        default: "20",
-        original: None,
-        documentation: "`leasehold serve`: the maximum writes per second, for all callers \
-                        together.",
-    },
-    Key {
-        name: "max_connections",
-        kind: Kind::Count,
-        default: "512",
-        original: None,
-        documentation: "`leasehold serve`: the maximum number of connections.",
-    },
 ];
 
 /// Environment variables with this prefix that are not settings.
@@ -347,7 +246,26 @@ pub const KEYS: &[Key] = &[
 pub(super) const OTHER_VARIABLES: &[&str] =
     &[FILE_VARIABLE, "LEASEHOLD_LOCK", "LEASEHOLD_TOKEN", "LEASEHOLD_ADMIN_TOKEN"];
 
-/// The setting of that name.
-pub(super) fn key(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
+/// The command line's own settings.
+///
+/// An application may share files and an environment with the command line, so it ignores these
+/// names instead of refusing them.
+pub(super) const OF_THE_COMMAND_LINE: [&str; 12] = [
+    "wait",
+    "respawn",
+    "log",
+    "log_format",
+    "metrics",
+    "listen",
+    "admin_token_file",
+    "tls_cert",
+    "tls_key",
+    "max_reads",
+    "max_writes",
+    "max_connections",
+];
+
+/// Returns the environment variable of a setting.
+pub(super) fn variable(name: &str) -> String {
+    format!("{PREFIX}{}", name.to_ascii_uppercase())
 }

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use config::{Config, ConfigError, Map, Source, Value, ValueKind};
 
-use super::keys::{KEYS, Key};
+use super::keys::Key;
 use super::source::{Origin, Spelling};
 use crate::{Error, Result};
+
+/// A value with its setting, and with where it stands.
+type Entry = (&'static Key, ValueSource, ValueKind);
 
 /// The values that one source has, each with where it stands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layer {
-    values: Vec<(&'static Key, ValueSource, ValueKind)>,
+    values: Vec<Entry>,
 }
 
 /// Where a value stands, and in whose words.
@@ -34,7 +37,7 @@ impl Source for Layer {
     }
 
     fn collect(&self) -> std::result::Result<Map<String, Value>, ConfigError> {
-        let entry = |(key, place, value): &(&'static Key, ValueSource, ValueKind)| {
+        let entry = |(key, place, value): &Entry| {
             (key.name.to_owned(), Value::new(Some(&place.origin.to_string()), value.clone()))
         };
         Ok(self.values.iter().map(entry).collect())
@@ -43,25 +46,27 @@ impl Source for Layer {
 
 /// What holds of each setting that somebody has set.
 #[derive(Debug, Default)]
-pub(super) struct MergedValues(pub(super) BTreeMap<&'static str, (ValueSource, ValueKind)>);
+pub(super) struct MergedValues(pub(super) BTreeMap<&'static str, Entry>);
 
 impl MergedValues {
     /// Lays each layer over those before it.
     pub(super) fn new(layers: Vec<Layer>) -> Result<Self> {
-        let mut places = BTreeMap::new();
+        let (mut keys, mut places) = (BTreeMap::new(), BTreeMap::new());
         let mut builder = Config::builder();
         for layer in layers {
-            let of_layer = layer.values.iter().map(|(_, place, _)| place);
-            places.extend(of_layer.map(|place| (place.origin.to_string(), place.clone())));
+            for (key, place, _) in &layer.values {
+                keys.insert(key.name, *key);
+                places.insert(place.origin.to_string(), place.clone());
+            }
             builder = builder.add_source(layer);
         }
         let failed =
             |error: ConfigError| Error::invalid("cannot merge the settings").with_source(error);
         let mut values = builder.build().and_then(|all| all.cache.into_table()).map_err(failed)?;
-        let merged = KEYS.iter().filter_map(|key| {
-            let value = values.remove(key.name)?;
+        let merged = keys.into_iter().filter_map(|(name, key)| {
+            let value = values.remove(name)?;
             let place = value.origin().and_then(|origin| places.get(origin))?.clone();
-            Some((key.name, (place, value.kind)))
+            Some((name, (key, place, value.kind)))
         });
         Ok(Self(merged.collect()))
     }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use config::ValueKind;
 use etcetera::BaseStrategy;
 
 use super::files::Files;
-use super::keys::{FILE_VARIABLE, KEYS, Key, OTHER_VARIABLES, PREFIX, key};
+use super::keys::{FILE_VARIABLE, KEYS, Key, OTHER_VARIABLES, PREFIX, variable};
+use super::known::KnownKeys;
 use super::layer::{Layer, MergedValues, ValueSource};
+use super::option_value::OptionValue;
 use super::settings::Configuration;
 use super::source::{Origin, Spelling};
 use super::{resolved, unneeded};
@@ -37,62 +38,13 @@ use crate::{Error, Result};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Loader {
+    keys: KnownKeys,
     options: Vec<(String, String, OptionValue)>,
     variables: BTreeMap<OsString, OsString>,
     file: Option<(PathBuf, Origin)>,
     working_folder: Option<PathBuf>,
     config_folders: Vec<PathBuf>,
     needed: Option<Vec<&'static str>>,
-}
-
-/// The value of an option that the program itself gives.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum OptionValue {
-    /// Text, written as in `leasehold.toml` or in an environment variable.
-    Text(String),
-    /// A count, or the milliseconds of an option of the original.
-    Number(i128),
-    /// A span of time.
-    Duration(Duration),
-    /// True or false.
-    Switch(bool),
-}
-
-impl From<&str> for OptionValue {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for OptionValue {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-macro_rules! from_numbers {
-    ($($number:ty),+) => {$(
-        impl From<$number> for OptionValue {
-            fn from(number: $number) -> Self {
-                Self::Number(number.into())
-            }
-        }
-    )+};
-}
-
-from_numbers!(i32, i64, u32, u64);
-
-impl From<Duration> for OptionValue {
-    fn from(span: Duration) -> Self {
-        Self::Duration(span)
-    }
-}
-
-impl From<bool> for OptionValue {
-    fn from(switch: bool) -> Self {
-        Self::Switch(switch)
-    }
 }
 
 impl Loader {
@@ -117,8 +69,33 @@ impl Loader {
         Self::default()
     }
 
-    /// Sets a setting, above all other sources. Its name is one of [`KEYS`](super::KEYS), or of an
-    /// option of the original's `startMaster`, whose numbers are milliseconds.
+    /// Adds settings of the program's own, such as the number of its workers.
+    ///
+    /// They have the same sources as those of [`KEYS`](super::KEYS), their values are checked, and
+    /// [`Configuration::setting`] returns them as text. The loader knows the kind of a value, but
+    /// not its default: that remains with the program. Another program, such as the command line,
+    /// refuses these keys in a file, so a file with them is for this program only.
+    ///
+    /// ```
+    /// use leasehold::configuration::{Key, Kind, Loader};
+    ///
+    /// const WORKERS: Key = Key::new("workers", Kind::Count, "4", "How many workers run.");
+    ///
+    /// let configuration =
+    ///     Loader::empty().keys(&[WORKERS]).environment([("LEASEHOLD_WORKERS", "8")]).load()?;
+    /// let workers = configuration.setting("workers").and_then(|setting| setting.value.as_deref());
+    /// assert_eq!(workers, Some("8"));
+    /// # Ok::<(), leasehold::Error>(())
+    /// ```
+    #[must_use]
+    pub fn keys(mut self, keys: &'static [Key]) -> Self {
+        self.keys.add(keys);
+        self
+    }
+
+    /// Sets a setting, above all other sources. Its name is one of [`KEYS`](super::KEYS) or of
+    /// [`keys`](Self::keys), or of an option of the original's `startMaster`, whose numbers are
+    /// milliseconds.
     #[must_use]
     pub fn option(self, name: &str, value: impl Into<OptionValue>) -> Self {
         self.option_shown_as(name, name, value)
@@ -172,8 +149,8 @@ impl Loader {
         Self { config_folders: folders.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// Says which settings the program uses, by their names in [`KEYS`](super::KEYS). Without this
-    /// call, it uses all of them.
+    /// Says which settings the program uses, by their names. Without this call, it uses all of
+    /// them.
     ///
     /// An invalid value is an error only for these settings. For any other setting it is ignored
     /// with a warning, and the default applies. There is no warning for the original's environment
@@ -199,9 +176,9 @@ impl Loader {
         files.warnings.extend(self.misspelt_variables());
         let mut merged = MergedValues::new(layers)?;
         if let Some(needed) = &self.needed {
-            files.warnings.extend(unneeded::ignore_invalid(&mut merged, needed));
+            files.warnings.extend(unneeded::ignore_invalid(&self.keys, &mut merged, needed));
         }
-        resolved::configuration(&merged, files.read, files.warnings)
+        resolved::configuration(&self.keys, &merged, files.read, files.warnings)
     }
 
     fn files(&self) -> Result<Files> {
@@ -211,15 +188,15 @@ impl Loader {
             (!value.is_empty()).then(|| (PathBuf::from(value), by))
         });
         match named {
-            Some((path, by)) => Files::named(&path, &by),
-            None => Files::found(self.working_folder.as_deref(), &self.config_folders),
+            Some((path, by)) => Files::named(&path, &by, &self.keys),
+            None => Files::found(self.working_folder.as_deref(), &self.config_folders, &self.keys),
         }
     }
 
     /// The original's environment variables, and ours.
     fn variables(&self) -> [Layer; 2] {
         let (mut originals, mut ours) = (Layer::default(), Layer::default());
-        for key in KEYS {
+        for key in self.keys.iter() {
             let names = key.original.map_or(&[][..], |original| original.variables);
             let named = |name: &&str| self.variable(name).is_some();
             if let Some(name) = names.iter().find(|name| named(name)) {
@@ -251,13 +228,13 @@ impl Loader {
                 let is_it = |key: &&Key| key.original.and_then(|o| o.option) == Some(name);
                 KEYS.iter().find(is_it).map(|key| (key, Spelling::Originals))
             };
-            let of_ours = || key(name).map(|key| (key, Spelling::Ours));
+            let of_ours = || self.keys.named(name).map(|key| (key, Spelling::Ours));
             // One name is in both: a number is the original's.
             let found = match value {
                 OptionValue::Number(_) => of_original().or_else(of_ours),
                 _ => of_ours().or_else(of_original),
             };
-            let (key, words) = found.ok_or_else(|| unknown_option(name))?;
+            let (key, words) = found.ok_or_else(|| unknown_option(&self.keys, name))?;
             let origin = Origin::Option(shown.clone());
             let value = match (value, words) {
                 (OptionValue::Text(text), _) => text.as_str().into(),
@@ -278,7 +255,7 @@ impl Loader {
     /// belong to another program, so they are not errors: Kubernetes sets variables that begin with
     /// the name of a service.
     fn misspelt_variables(&self) -> Vec<String> {
-        let ours: Vec<_> = KEYS.iter().map(Key::variable).collect();
+        let ours: Vec<_> = self.keys.names().map(variable).collect();
         let names = self.variables.keys().filter_map(|name| name.to_str());
         let unknown = names
             .filter(|name| name.starts_with(PREFIX) && !OTHER_VARIABLES.contains(name))
@@ -298,8 +275,8 @@ fn without_prefix(name: &str) -> &str {
     name.strip_prefix(PREFIX).unwrap_or(name)
 }
 
-fn unknown_option(name: &str) -> Error {
-    let names = KEYS.iter().flat_map(|key| {
+fn unknown_option(keys: &KnownKeys, name: &str) -> Error {
+    let names = keys.iter().flat_map(|key| {
         [Some(key.name), key.original.and_then(|original| original.option)].into_iter().flatten()
     });
     let shown: String = name.chars().take(60).collect();
@@ -307,7 +284,7 @@ fn unknown_option(name: &str) -> Error {
     match nearest(name, names.map(|known| (known.to_owned(), known))) {
         Some(likely) => error.with_fix(format!("did you mean {likely}?")),
         None => {
-            let ours: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+            let ours: Vec<_> = keys.iter().map(|key| key.name).collect();
             error.with_fix(format!("the options are {}", ours.join(", ")))
         }
     }

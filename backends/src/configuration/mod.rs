@@ -10,8 +10,10 @@
 //! 4. the default.
 //!
 //! *The original* is oe-master-job-executor. Its durations are whole milliseconds; ours are written
-//! with their unit. [`KEYS`] has every setting, with all its names; it is printed as a table in
-//! `docs/reference/configuration.md`.
+//! with their unit. [`KEYS`] has every setting of an application, with all its names.
+//! `docs/reference/configuration.md` shows it as a table, together with the settings that only the
+//! command line has. An application ignores those, so it can share a file with the command line.
+//! [`Loader::keys`] adds settings of a program's own.
 //!
 //! # The files that are looked for
 //!
@@ -46,12 +48,12 @@
 mod compat;
 mod files;
 mod keys;
+mod known;
 mod layer;
 mod loader;
-mod markdown;
+mod option_value;
 mod parse;
 mod resolved;
-mod serve;
 mod settings;
 mod source;
 mod store_url;
@@ -59,10 +61,8 @@ mod trusted;
 mod unneeded;
 
 pub use keys::{KEYS, Key, Kind, Original};
-pub use loader::{Loader, OptionValue};
-pub use markdown::reference;
-pub use parse::LogFormat;
-pub use serve::Serve;
+pub use loader::Loader;
+pub use option_value::OptionValue;
 pub use settings::{Configuration, Setting};
 pub use source::Origin;
 pub use store_url::StoreUrl;

@@ -2,56 +2,38 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use config::ValueKind;
 use jiff::SignedDuration;
 
 use super::compat;
-use super::keys::{Key, Kind, MILLISECONDS, key};
+use super::keys::{Key, Kind, MILLISECONDS};
 use super::layer::{MergedValues, ValueSource};
 use super::source::{Origin, Spelling};
 use super::store_url::StoreUrl;
 use crate::registry::driver;
 use crate::{Error, LockName, Namespace, Result};
 
-/// How the log is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Lines for people.
-    #[default]
-    Text,
-    /// A JSON object a line.
-    Json,
+/// A value, to be shown.
+#[derive(Debug)]
+pub(super) enum DisplayedValue {
+    Text(String),
+    Duration(Duration),
 }
-
-impl LogFormat {
-    /// Its name, `text` or `json`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        }
-    }
-}
-
-/// These counts may not be 0.
-const POSITIVE: [&str; 2] = ["store_connections", "max_connections"];
 
 /// A value where somebody set one, read strictly.
 impl MergedValues {
     pub(super) fn origin(&self, name: &str) -> Origin {
-        self.0.get(name).map_or(Origin::Default, |(place, _)| place.origin.clone())
+        self.0.get(name).map_or(Origin::Default, |(_, place, _)| place.origin.clone())
     }
 
     pub(super) fn is_from_original(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|(place, _)| place.words == Spelling::Originals)
+        self.0.get(name).is_some_and(|(_, place, _)| place.words == Spelling::Originals)
     }
 
-    pub(super) fn store(&self) -> Result<Option<StoreUrl>> {
-        self.read("store", |value, _| {
+    pub(super) fn store(&self, name: &str) -> Result<Option<StoreUrl>> {
+        self.read(name, |value, _| {
             let url = text(value)?;
             match driver(&url) {
                 // A backend that this build lacks is reported when the store is opened.
@@ -61,18 +43,16 @@ impl MergedValues {
         })
     }
 
-    pub(super) fn namespace(&self) -> Result<Option<Namespace>> {
-        self.read("namespace", |value, _| {
-            Namespace::new(text(value)?).map_err(|_| Rejection::Evident)
-        })
+    pub(super) fn namespace(&self, name: &str) -> Result<Option<Namespace>> {
+        self.read(name, |value, _| Namespace::new(text(value)?).map_err(|_| Rejection::Evident))
     }
 
-    pub(super) fn lock_name(&self) -> Result<Option<LockName>> {
-        self.read("lock_name", |value, _| LockName::new(text(value)?).map_err(Rejection::Refused))
+    pub(super) fn lock_name(&self, name: &str) -> Result<Option<LockName>> {
+        self.read(name, |value, _| LockName::new(text(value)?).map_err(Rejection::Refused))
     }
 
-    pub(super) fn label(&self) -> Result<Option<String>> {
-        self.read("label", |value, place| {
+    pub(super) fn label(&self, name: &str) -> Result<Option<String>> {
+        self.read(name, |value, place| {
             let label = match place.words {
                 Spelling::Ours => text(value)?,
                 Spelling::Originals => compat::label(&text(value).or_else(|_| digits(value))?),
@@ -82,11 +62,11 @@ impl MergedValues {
         })
     }
 
-    pub(super) fn text(&self, name: &'static str) -> Result<Option<String>> {
+    fn text(&self, name: &str) -> Result<Option<String>> {
         self.read(name, |value, _| text(value))
     }
 
-    pub(super) fn duration(&self, name: &'static str) -> Result<Option<Duration>> {
+    pub(super) fn duration(&self, name: &str) -> Result<Option<Duration>> {
         self.read(name, |value, place| match place.words {
             // Zero is the same in every unit.
             Spelling::Ours if matches!(value, ValueKind::I64(0)) => Ok(Duration::ZERO),
@@ -95,19 +75,19 @@ impl MergedValues {
         })
     }
 
-    pub(super) fn count(&self, name: &'static str) -> Result<Option<u32>> {
+    pub(super) fn count(&self, name: &str) -> Result<Option<u32>> {
         self.read(name, |value, _| whole(value)?.try_into().map_err(|_| Rejection::Evident))
     }
 
-    /// A count that is not 0.
-    pub(super) fn positive(&self, name: &'static str) -> Result<Option<NonZeroU32>> {
+    /// A number of connections, which is not 0.
+    pub(super) fn connections(&self, name: &str) -> Result<Option<NonZeroU32>> {
         let checked = |count: u32| NonZeroU32::new(count).ok_or(Rejection::Zero);
         self.read(name, |value, _| {
             whole(value)?.try_into().map_err(|_| Rejection::Evident).and_then(checked)
         })
     }
 
-    pub(super) fn boolean(&self, name: &'static str) -> Result<Option<bool>> {
+    pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>> {
         self.read(name, |value, _| match value {
             ValueKind::Boolean(switch) => Ok(*switch),
             ValueKind::String(text) => text.trim().parse().map_err(|_| Rejection::Evident),
@@ -115,55 +95,56 @@ impl MergedValues {
         })
     }
 
-    pub(super) fn log_format(&self) -> Result<Option<LogFormat>> {
-        self.read("log_format", |value, _| match text(value)?.as_str() {
-            "text" => Ok(LogFormat::Text),
-            "json" => Ok(LogFormat::Json),
-            _ => Err(Rejection::Evident),
+    fn one_of(&self, name: &str, words: &[&str]) -> Result<Option<String>> {
+        self.read(name, |value, _| {
+            let word = text(value)?;
+            if words.contains(&word.as_str()) { Ok(word) } else { Err(Rejection::Evident) }
         })
     }
 
-    pub(super) fn address(&self, name: &'static str) -> Result<Option<SocketAddr>> {
+    fn address(&self, name: &str) -> Result<Option<SocketAddr>> {
         self.read(name, |value, _| text(value)?.trim().parse().map_err(|_| Rejection::Evident))
     }
 
-    pub(super) fn path(&self, name: &'static str) -> Result<Option<PathBuf>> {
+    fn path(&self, name: &str) -> Result<Option<String>> {
         self.read(name, |value, _| {
             let path = text(value)?;
             let fits = !path.is_empty() && !path.contains('\0');
-            if fits { Ok(path.into()) } else { Err(Rejection::Evident) }
+            if fits { Ok(path) } else { Err(Rejection::Evident) }
         })
     }
 
-    /// Checks that the value of the setting, if it has one, is valid.
-    pub(super) fn check(&self, key: &Key) -> Result<()> {
-        let name = key.name;
-        match key.kind {
-            Kind::Store => self.store().map(drop),
-            Kind::Namespace => self.namespace().map(drop),
-            Kind::LockName => self.lock_name().map(drop),
-            Kind::Label => self.label().map(drop),
-            Kind::Duration => self.duration(name).map(drop),
-            Kind::Count if POSITIVE.contains(&name) => self.positive(name).map(drop),
-            Kind::Count => self.count(name).map(drop),
-            Kind::Switch => self.boolean(name).map(drop),
-            Kind::Text => self.text(name).map(drop),
-            Kind::LogFormat => self.log_format().map(drop),
-            Kind::Address => self.address(name).map(drop),
-            Kind::Path => self.path(name).map(drop),
+    /// Returns the value of a setting, to be shown, or `None` if it has no value.
+    pub(super) fn displayed(&self, key: &Key) -> Result<Option<DisplayedValue>> {
+        fn shown<T: ToString>(value: Option<T>) -> Option<DisplayedValue> {
+            value.map(|value| DisplayedValue::Text(value.to_string()))
         }
+        let name = key.name;
+        Ok(match key.kind {
+            Kind::Store => shown(self.store(name)?),
+            Kind::Namespace => shown(self.namespace(name)?),
+            Kind::LockName => shown(self.lock_name(name)?),
+            Kind::Label => shown(self.label(name)?),
+            Kind::Duration => self.duration(name)?.map(DisplayedValue::Duration),
+            Kind::Count => shown(self.count(name)?),
+            Kind::Connections => shown(self.connections(name)?),
+            Kind::Switch => shown(self.boolean(name)?),
+            Kind::Text => shown(self.text(name)?),
+            Kind::OneOf(words) => shown(self.one_of(name, words)?),
+            Kind::Address => shown(self.address(name)?),
+            Kind::Path => shown(self.path(name)?),
+        })
     }
 
     fn read<T>(
         &self,
-        name: &'static str,
+        name: &str,
         parse: impl FnOnce(&ValueKind, &ValueSource) -> std::result::Result<T, Rejection>,
     ) -> Result<Option<T>> {
-        let Some((place, value)) = self.0.get(name) else { return Ok(None) };
-        parse(value, place).map(Some).map_err(|why| match key(name) {
-            Some(key) => invalid_value(key, place, &display_value(key, value), why),
-            None => Error::invalid(format!("unknown setting {name}")),
-        })
+        let Some((key, place, value)) = self.0.get(name) else { return Ok(None) };
+        parse(value, place)
+            .map(Some)
+            .map_err(|why| invalid_value(key, place, &display_value(key, value), why))
     }
 }
 
@@ -180,8 +161,10 @@ pub(super) enum Rejection {
 /// The error for a value that cannot be one: its source, its key, and what is accepted.
 pub(super) fn invalid_value(key: &Key, place: &ValueSource, value: &str, why: Rejection) -> Error {
     let (noun, accepted) = match (key.kind, place.words) {
-        (Kind::Duration, Spelling::Originals) => ("number of milliseconds", MILLISECONDS),
-        (kind, _) => (kind.noun(), kind.accepted()),
+        (Kind::Duration, Spelling::Originals) => {
+            ("number of milliseconds".to_owned(), MILLISECONDS.to_owned())
+        }
+        _ => key.described(),
     };
     // Our names say what they are of.
     let key = match place.words {

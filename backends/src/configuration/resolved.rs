@@ -1,58 +1,55 @@
 //! From values to a configuration: filled in, checked, and shown.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::compat;
-use super::keys::KEYS;
+use super::known::KnownKeys;
 use super::layer::MergedValues;
-use super::serve::Serve;
+use super::parse::DisplayedValue;
 use super::settings::{Configuration, Setting};
 use super::source::Origin;
 use crate::{Error, LockStore, MemoryStore, Result, Settings, Timing};
 
 /// Reads every value that holds, and checks that they fit together.
 pub(super) fn configuration(
+    keys: &KnownKeys,
     merged: &MergedValues,
     files: Vec<PathBuf>,
     warnings: Vec<String>,
 ) -> Result<Configuration> {
     let (settings, derived, timing) = timing(merged)?;
     let mut configuration = Configuration {
-        store: merged.store()?,
-        namespace: merged.namespace()?.unwrap_or_default(),
-        store_connections: merged.positive("store_connections")?,
-        label: merged.label()?,
-        lock_name: merged.lock_name()?,
+        store: merged.store("store")?,
+        namespace: merged.namespace("namespace")?.unwrap_or_default(),
+        store_connections: merged.connections("store_connections")?,
+        label: merged.label("label")?,
+        lock_name: merged.lock_name("lock_name")?,
         settings,
         hints: merged.boolean("hints")?.unwrap_or(true),
-        wait: merged.duration("wait")?,
-        respawn: merged.boolean("respawn")?.unwrap_or_default(),
-        log: merged.text("log")?,
-        log_format: merged.log_format()?.unwrap_or_default(),
-        metrics: merged.address("metrics")?,
-        serve: Serve::new(merged)?,
         files,
         warnings,
         shown: Vec::new(),
         timing,
     };
-    let shown = KEYS.iter().map(|key| {
-        let (value, duration) = match value(&configuration, key.name) {
-            DisplayedValue::Nothing => (None, None),
-            DisplayedValue::Text(text) => (Some(text), None),
-            DisplayedValue::Duration(Duration::ZERO) => {
-                (Some("0s".to_owned()), Some(Duration::ZERO))
+    for key in keys.iter() {
+        let value = match filled_in(&configuration, key.name) {
+            Some(value) => Some(value),
+            None => merged.displayed(key)?,
+        };
+        let (value, duration) = match value {
+            None => (None, None),
+            Some(DisplayedValue::Text(text)) => (Some(text), None),
+            Some(DisplayedValue::Duration(span)) if span.is_zero() => {
+                (Some("0s".to_owned()), Some(span))
             }
-            DisplayedValue::Duration(span) => (Some(format!("{span:?}")), Some(span)),
+            Some(DisplayedValue::Duration(span)) => (Some(format!("{span:?}")), Some(span)),
         };
         let origin = match (key.name, &derived) {
             ("ttl", Some(from)) => Origin::Derived(from.clone()),
             (name, _) => merged.origin(name),
         };
-        Setting { key: key.name, value, origin, duration }
-    });
-    configuration.shown = shown.collect();
+        configuration.shown.push(Setting { key: key.name, value, origin, duration });
+    }
     Ok(configuration)
 }
 
@@ -131,22 +128,11 @@ fn inconsistent(merged: &MergedValues, error: &Error) -> Error {
     Error::invalid(format!("{error} ({})", set.join(", ")))
 }
 
-/// A value, to be shown.
-enum DisplayedValue {
-    Nothing,
-    Text(String),
-    Duration(Duration),
-}
-
-fn value(configuration: &Configuration, name: &str) -> DisplayedValue {
+/// Returns the value of a setting that always has one, because the library fills in its default.
+fn filled_in(configuration: &Configuration, name: &str) -> Option<DisplayedValue> {
     let timing = &configuration.timing;
-    let text = |text: Option<String>| text.map_or(DisplayedValue::Nothing, DisplayedValue::Text);
-    match name {
-        "store" => text(configuration.store.as_ref().map(ToString::to_string)),
+    Some(match name {
         "namespace" => DisplayedValue::Text(configuration.namespace.to_string()),
-        "store_connections" => text(configuration.store_connections.map(|most| most.to_string())),
-        "label" => text(configuration.label.clone()),
-        "lock_name" => text(configuration.lock_name.as_ref().map(ToString::to_string)),
         "ttl" => DisplayedValue::Duration(timing.ttl),
         "margin" => DisplayedValue::Duration(timing.margin),
         "stop_grace" => DisplayedValue::Duration(timing.stop_grace),
@@ -156,11 +142,6 @@ fn value(configuration: &Configuration, name: &str) -> DisplayedValue {
         "poll_interval" => DisplayedValue::Duration(timing.poll_interval),
         "hints" => DisplayedValue::Text(configuration.hints.to_string()),
         "start_delay" => DisplayedValue::Duration(timing.start_delay),
-        "wait" => configuration.wait.map_or(DisplayedValue::Nothing, DisplayedValue::Duration),
-        "respawn" => DisplayedValue::Text(configuration.respawn.to_string()),
-        "log" => text(configuration.log.clone()),
-        "log_format" => DisplayedValue::Text(configuration.log_format.as_str().to_owned()),
-        "metrics" => text(configuration.metrics.map(|address| address.to_string())),
-        other => text(configuration.serve.shown(other)),
-    }
+        _ => return None,
+    })
 }

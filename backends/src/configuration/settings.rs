@@ -1,13 +1,10 @@
 //! The settings that apply, and the source of each.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::keys::KEYS;
-use super::parse::LogFormat;
-use super::serve::Serve;
+use super::keys::variable;
 use super::source::Origin;
 use super::store_url::StoreUrl;
 use crate::{Client, Error, LockName, Namespace, OpenOptions, Result, Settings, Timing, url};
@@ -31,18 +28,6 @@ pub struct Configuration {
     pub settings: Settings,
     /// If this is true, the client watches the store for hints that a name became free.
     pub hints: bool,
-    /// How long to wait for the lock; none for as long as it takes.
-    pub wait: Option<Duration>,
-    /// This is true if the command line campaigns again after it lost the lock.
-    pub respawn: bool,
-    /// What the command line logs.
-    pub log: Option<String>,
-    /// How the command line logs.
-    pub log_format: LogFormat,
-    /// Where `leasehold run` shows its metrics; none for nowhere.
-    pub metrics: Option<SocketAddr>,
-    /// How the command line serves the HTTP control API.
-    pub serve: Serve,
     /// The files that were read.
     pub files: Vec<PathBuf>,
     /// What is most likely a mistake, a sentence each, such as a variable `LEASEHOLD_TTTL`.
@@ -67,16 +52,17 @@ pub struct Setting {
 }
 
 impl Configuration {
-    /// Every setting, in the order of [`KEYS`].
+    /// Every setting, in the order of [`KEYS`](super::KEYS); then the program's own, in the order in
+    /// which it gave them to [`Loader::keys`](super::Loader::keys).
     #[must_use]
     pub fn all(&self) -> &[Setting] {
         &self.shown
     }
 
-    /// Where the value of a setting comes from; none if there is no such setting.
+    /// Returns a setting, its value and where it comes from, or `None` if there is no such setting.
     #[must_use]
-    pub fn origin(&self, key: &str) -> Option<&Origin> {
-        self.shown.iter().find(|setting| setting.key == key).map(|setting| &setting.origin)
+    pub fn setting(&self, key: &str) -> Option<&Setting> {
+        self.shown.iter().find(|setting| setting.key == key)
     }
 
     /// The [`settings`](Self::settings) with every default filled in. A store may still
@@ -101,7 +87,7 @@ impl Configuration {
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where none is set, naming where to.
     pub fn required_lock_name(&self) -> Result<&LockName> {
-        self.lock_name.as_ref().ok_or_else(|| not_set("lock_name"))
+        self.lock_name.as_ref().ok_or_else(|| not_set("lock_name", "--lock"))
     }
 
     /// A client of the configured store, with the configured namespace, label and settings.
@@ -113,7 +99,7 @@ impl Configuration {
     /// # Cancel safety
     /// A dropped call leaves the store's schema either as it was or complete.
     pub async fn client(&self) -> Result<Client> {
-        let url = self.store.as_ref().ok_or_else(|| not_set("store"))?;
+        let url = self.store.as_ref().ok_or_else(|| not_set("store", "--store"))?;
         let store = url::open(url.as_str(), &self.open_options()).await?;
         let builder = Client::builder(store).settings(self.settings.clone()).hints(self.hints);
         match &self.label {
@@ -123,10 +109,10 @@ impl Configuration {
     }
 }
 
-fn not_set(name: &str) -> Error {
-    let names = KEYS.iter().find(|key| key.name == name).map(|key| {
-        let (flag, variable) = (key.flag(), key.variable());
-        format!("give the option {flag} or {name}, {variable} or {name} in leasehold.toml")
-    });
-    Error::invalid(format!("no {name} is set")).with_fix(names.unwrap_or_default())
+/// Returns the error for a setting that must have a value. The flag is that of the command line.
+fn not_set(name: &str, flag: &str) -> Error {
+    let variable = variable(name);
+    Error::invalid(format!("no {name} is set")).with_fix(format!(
+        "give the option {flag} or {name}, {variable} or {name} in leasehold.toml"
+    ))
 }

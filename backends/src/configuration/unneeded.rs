@@ -1,15 +1,19 @@
 //! Ignores invalid values of settings that a program does not use.
 
-use super::keys::KEYS;
+use super::known::KnownKeys;
 use super::layer::MergedValues;
 use super::resolved::{TIMING, timing};
 use super::source::{Origin, Spelling};
 
 /// Removes the invalid values of settings that are not needed, and returns warnings about them.
-pub(super) fn ignore_invalid(merged: &mut MergedValues, needed: &[&str]) -> Vec<String> {
+pub(super) fn ignore_invalid(
+    keys: &KnownKeys,
+    merged: &mut MergedValues,
+    needed: &[&str],
+) -> Vec<String> {
     let mut warnings = Vec::new();
-    for key in KEYS.iter().filter(|key| !needed.contains(&key.name)) {
-        if let Err(error) = merged.check(key) {
+    for key in keys.iter().filter(|key| !needed.contains(&key.name)) {
+        if let Err(error) = merged.displayed(key) {
             warnings.extend(
                 (!may_be_foreign_variable(merged, key.name)).then(|| ignored_warning(&error)),
             );
@@ -30,7 +34,7 @@ pub(super) fn ignore_invalid(merged: &mut MergedValues, needed: &[&str]) -> Vec<
 
 /// Returns whether the value may come from another program's environment variable.
 fn may_be_foreign_variable(merged: &MergedValues, name: &str) -> bool {
-    merged.0.get(name).is_some_and(|(place, _)| {
+    merged.0.get(name).is_some_and(|(_, place, _)| {
         place.words == Spelling::Originals && matches!(place.origin, Origin::Variable(_))
     })
 }

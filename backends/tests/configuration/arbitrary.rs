@@ -4,10 +4,12 @@ use std::fs;
 
 use leasehold::configuration::{KEYS, Loader};
 
+use crate::own_keys::OWN;
+
 fn try_both(folder: &std::path::Path, content: &[u8]) {
     for name in ["leasehold.toml", "config.json"] {
         fs::write(folder.join(name), content).unwrap();
-        if let Err(error) = Loader::empty().working_folder(folder).load() {
+        if let Err(error) = Loader::empty().keys(OWN).working_folder(folder).load() {
             assert!(error.is_invalid(), "{error}");
             let _ = (error.to_string(), format!("{error:?}"));
         }
@@ -67,7 +69,7 @@ fn malformed_files_never_panic() {
         "\"9223372036854775807s 999999999ns\"",
     ];
     for value in values {
-        for key in KEYS {
+        for key in KEYS.iter().chain(OWN) {
             contents.push(format!("{} = {value}", key.name).into_bytes());
             if let Some(path) = key.original.and_then(|original| original.path) {
                 let name = path.rsplit('.').next().unwrap();
@@ -78,9 +80,9 @@ fn malformed_files_never_panic() {
             for name in [key.variable()].into_iter().chain(
                 key.original.iter().flat_map(|o| o.variables.iter().map(ToString::to_string)),
             ) {
-                let _ = Loader::empty().environment([(name, value)]).load();
+                let _ = Loader::empty().keys(OWN).environment([(name, value)]).load();
             }
-            let _ = Loader::empty().option(key.name, value).load();
+            let _ = Loader::empty().keys(OWN).option(key.name, value).load();
         }
     }
     for content in contents {
@@ -92,7 +94,7 @@ fn malformed_files_never_panic() {
 fn mutated_files_never_panic() {
     let folder = tempfile::tempdir().unwrap();
     let texts = [
-        "store = 'sqlite:a.db'\nttl = \"15s\"\nheartbeat_retries = 3\nrespawn = true\n",
+        "store = 'sqlite:a.db'\nttl = \"15s\"\nheartbeat_retries = 3\nverbose = true\n",
         "{\"port\": 3000, \"masterJobExecutor\": {\"initDelay\": 5000, \"heartbeatInterval\": 1}}",
     ];
     let mut random = fastrand::Rng::with_seed(7);

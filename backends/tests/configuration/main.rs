@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod arbitrary;
-mod documented;
 mod files;
 mod messages;
 mod originals;
+mod own_keys;
 mod precedence;
 mod validation;

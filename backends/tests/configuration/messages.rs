@@ -24,7 +24,7 @@ fn invalid_values_in_leasehold_toml_are_explained() {
     for (text, said) in [
         ("ttl = 15", format!("ttl in leasehold.toml: 15 is {NOT_A_DURATION}")),
         ("ttl = 'soon'", format!("ttl in leasehold.toml: \"soon\" is {NOT_A_DURATION}")),
-        ("wait = -1.5", format!("wait in leasehold.toml: -1.5 is {NOT_A_DURATION}")),
+        ("margin = -1.5", format!("margin in leasehold.toml: -1.5 is {NOT_A_DURATION}")),
         ("ttl = ['15s']", format!("ttl in leasehold.toml: a list is {NOT_A_DURATION}")),
         ("[ttl]\nx = 1", format!("ttl in leasehold.toml: a table is {NOT_A_DURATION}")),
         (
@@ -47,19 +47,14 @@ fn invalid_values_in_leasehold_toml_are_explained() {
                 .into(),
         ),
         (
-            "max_connections = 0",
-            "max_connections in leasehold.toml: 0 is not a valid count: \
+            "store_connections = 0",
+            "store_connections in leasehold.toml: 0 is not a valid count: \
              no connection would be possible; use a whole number, such as 3"
                 .into(),
         ),
         (
-            "respawn = 'yes'",
-            "respawn in leasehold.toml: \"yes\" is not a valid switch; use true or false".into(),
-        ),
-        (
-            "log_format = 'xml'",
-            "log_format in leasehold.toml: \"xml\" is not a valid log format; use text or json"
-                .into(),
+            "hints = 'yes'",
+            "hints in leasehold.toml: \"yes\" is not a valid switch; use true or false".into(),
         ),
         (
             "lock_name = ''",
@@ -104,10 +99,10 @@ fn invalid_variables_and_options_are_explained() {
         "environment variable MASTER_JOB_TOLERANCE: \"24s\" is not a valid number of \
          milliseconds for tolerance; use a whole number of milliseconds, such as 8000"
     );
-    let error = Loader::empty().option_shown_as("wait", "--wait", "-1s").load().unwrap_err();
+    let error = Loader::empty().option_shown_as("margin", "--margin", "-1s").load().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "option --wait: \"-1s\" is not a valid duration: it is negative; \
+        "option --margin: \"-1s\" is not a valid duration: it is negative; \
          use a duration with its unit, such as 250ms, 15s or 1m30s"
     );
 }
@@ -215,7 +210,7 @@ fn passwords_are_never_shown() {
     let loader = Loader::empty().option("store", "postgres://u:secret@h/d?password=secret");
     let configuration = loader.load().unwrap();
     assert!(!format!("{configuration:?}").contains("secret"));
-    let shown = configuration.all().iter().find(|setting| setting.key == "store").unwrap();
+    let shown = configuration.setting("store").unwrap();
     assert_eq!(shown.value.as_deref(), Some("postgres://***@h/d?***"));
     assert!(configuration.store.unwrap().as_str().contains("secret"));
 }

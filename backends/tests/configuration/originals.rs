@@ -34,7 +34,7 @@ fn original_config_json_is_read() {
     assert_eq!(timing.heartbeat_retries, 10);
     // The ttl holds ten retries half an interval apart, five seconds to stop, and the margin.
     assert_eq!(timing.ttl, Duration::from_secs(108));
-    let from = configuration.origin("ttl").unwrap().to_string();
+    let from = configuration.setting("ttl").unwrap().origin.to_string();
     assert!(from.starts_with("derived from masterJobExecutor.heartbeatInterval in "), "{from}");
     let host = leasehold::Holder::current().host;
     assert_eq!(configuration.label, Some(format!("{host}:3000")));
@@ -100,7 +100,7 @@ fn numbers_may_be_text_and_empty_values_are_unset() {
     let text = r#"{"masterJobExecutor": {"heartbeatInterval": "4000", "initDelay": null}}"#;
     let configuration = with_config_json(text).unwrap();
     assert_eq!(configuration.timing().heartbeat_interval, Duration::from_secs(4));
-    assert_eq!(configuration.origin("start_delay").unwrap().level(), "default");
+    assert_eq!(configuration.setting("start_delay").unwrap().origin.level(), "default");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use leasehold::configuration::{Configuration, KEYS, Key, Kind, Loader};
 
+use crate::own_keys::OWN;
+
 /// These are the sources of a setting, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
@@ -47,10 +49,10 @@ fn value(key: &Key, n: usize) -> (String, String, String) {
         Kind::Duration => {
             (format!("{}s", 11 + n), format!("{}", (11 + n) * 1000), format!("{}s", 11 + n))
         }
-        Kind::Count => same(format!("{}", 1 + n)),
+        Kind::Count | Kind::Connections => same(format!("{}", 1 + n)),
         Kind::Switch => same(format!("{}", n.is_multiple_of(2))),
         Kind::Text => same(format!("info,a{n}=debug")),
-        Kind::LogFormat => same(if n.is_multiple_of(2) { "json" } else { "text" }.to_owned()),
+        Kind::OneOf(words) => same(words[n % words.len()].to_owned()),
         Kind::Address => same(format!("127.0.0.1:{}", 7000 + n)),
         Kind::Path => same(format!("dir/file {n}.pem")),
         other => panic!("a kind without values: {other:?}"),
@@ -59,7 +61,7 @@ fn value(key: &Key, n: usize) -> (String, String, String) {
 
 fn in_toml(key: &Key, value: &str) -> String {
     match key.kind {
-        Kind::Count | Kind::Switch => value.to_owned(),
+        Kind::Count | Kind::Connections | Kind::Switch => value.to_owned(),
         _ => format!("{value:?}"),
     }
 }
@@ -80,7 +82,7 @@ fn load(folder: &Path, key: &Key, set: &[(usize, Source)]) -> Configuration {
     for file in ["config.json", "leasehold.toml"] {
         let _ = std::fs::remove_file(folder.join(file));
     }
-    let mut loader = Loader::empty().working_folder(folder);
+    let mut loader = Loader::empty().keys(OWN).working_folder(folder);
     for (n, source) in set {
         let (ours, originals, _) = value(key, *n);
         let write = |file: &str, text: String| std::fs::write(folder.join(file), text).unwrap();
@@ -131,16 +133,14 @@ fn origin(folder: &Path, key: &Key, source: Source) -> String {
 fn the_highest_source_of_each_setting_wins() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    for key in KEYS {
+    for key in KEYS.iter().chain(OWN) {
         let all: Vec<_> = sources(key).into_iter().enumerate().collect();
         for chosen in 0..1_u32 << all.len() {
             let set: Vec<_> = all.iter().copied().filter(|(n, _)| chosen & (1 << n) != 0).collect();
             let configuration = load(folder, key, &set);
-            let setting =
-                configuration.all().iter().find(|setting| setting.key == key.name).unwrap();
+            let setting = configuration.setting(key.name).unwrap();
             let Some((n, source)) = set.last() else {
-                let level = configuration.origin(key.name).unwrap().level();
-                assert_eq!(level, "default", "{}", key.name);
+                assert_eq!(setting.origin.level(), "default", "{}", key.name);
                 continue;
             };
             let expected = origin(folder, key, *source);
@@ -170,10 +170,8 @@ fn settings_come_from_several_sources_at_once() {
         .option("stop_grace", std::time::Duration::from_millis(1500))
         .load()
         .unwrap();
-    let level = |key| configuration.origin(key).unwrap().level();
-    let shown = |key: &str| {
-        configuration.all().iter().find(|setting| setting.key == key).unwrap().value.clone()
-    };
+    let level = |key| configuration.setting(key).unwrap().origin.level();
+    let shown = |key| configuration.setting(key).unwrap().value.clone();
     for (key, expected, value) in [
         ("ttl", "file", "30s"),
         ("poll_interval", "file", "2s"),

@@ -4,10 +4,11 @@ use std::io::Read;
 use std::path::Path;
 
 use leasehold::ErrorKind;
-use leasehold::configuration::{Configuration, Origin};
+use leasehold::configuration::Origin;
 use leasehold_admin::{Access, Tls, Token};
 
 use crate::io::exit::Failure;
+use crate::settings::configuration::CliConfiguration;
 
 /// This variable has the token. `LEASEHOLD_TOKEN` is different: the number that `run` gives its
 /// child.
@@ -17,12 +18,12 @@ pub(crate) const TOKEN: &str = "LEASEHOLD_ADMIN_TOKEN";
 const MOST_BYTES: u64 = 64 * 1024;
 
 /// Returns the access rule: the token if one is set, else only this machine.
-pub(crate) fn access(configuration: &Configuration) -> Result<Access, Failure> {
+pub(crate) fn access(configuration: &CliConfiguration) -> Result<Access, Failure> {
     Ok(token(configuration)?.map_or(Access::Loopback, Access::Token))
 }
 
 /// Returns the TLS configuration if a certificate is set.
-pub(crate) fn tls(configuration: &Configuration) -> Result<Option<Tls>, Failure> {
+pub(crate) fn tls(configuration: &CliConfiguration) -> Result<Option<Tls>, Failure> {
     let settings = &configuration.serve;
     match (&settings.tls_cert, &settings.tls_key) {
         (Some(certificates), Some(key)) => Ok(Some(Tls::from_pem_files(certificates, key)?)),
@@ -33,13 +34,13 @@ pub(crate) fn tls(configuration: &Configuration) -> Result<Option<Tls>, Failure>
 }
 
 /// Returns the failure if only one of two settings that need each other is set.
-fn alone(configuration: &Configuration, set: &str, missing: &str) -> Failure {
+fn alone(configuration: &CliConfiguration, set: &str, missing: &str) -> Failure {
     let from = configuration.origin(set).map(ToString::to_string).unwrap_or_default();
     Failure::usage(format!("{set} is set ({from}), but not {missing}; set both, or neither"))
 }
 
 /// Returns the token from an option, the environment or a file, if there is one.
-fn token(configuration: &Configuration) -> Result<Option<Token>, Failure> {
+fn token(configuration: &CliConfiguration) -> Result<Option<Token>, Failure> {
     let file = configuration.serve.token_file.as_deref();
     let origin = configuration.origin("admin_token_file");
     match (file, origin, variable(TOKEN)?) {

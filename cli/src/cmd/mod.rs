@@ -14,15 +14,14 @@ mod schema;
 mod serve;
 mod status;
 
-use leasehold::configuration::Configuration;
-
 use crate::args::{Args, Command};
 use crate::io::exit::Failure;
+use crate::settings::configuration::CliConfiguration;
 use crate::store_choice::StoreChoice;
 
 /// Runs a command that uses a store, and returns the exit status.
-pub(crate) async fn dispatch(args: Args, configuration: &Configuration) -> Result<u8, Failure> {
-    let store = StoreChoice::new(configuration)?;
+pub(crate) async fn dispatch(args: Args, configuration: &CliConfiguration) -> Result<u8, Failure> {
+    let store = StoreChoice::new(&configuration.library)?;
     match args.command {
         Command::Run(args) => run::run(&store, configuration, args).await,
         Command::Status(args) => status::status(&store, args).await,

@@ -1,6 +1,5 @@
 //! `leasehold serve` serves the HTTP control API.
 
-use leasehold::configuration::{Configuration, Serve};
 use leasehold::{Client, Holder};
 use leasehold_admin::{AdminApi, Limits, Metrics, Server};
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,11 +7,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cmd::http_access;
 use crate::io::exit::Failure;
 use crate::io::stdout::print;
+use crate::settings::configuration::{CliConfiguration, Serve};
 use crate::store_choice::StoreChoice;
 
 pub(crate) async fn serve(
     choice: &StoreChoice,
-    configuration: &Configuration,
+    configuration: &CliConfiguration,
 ) -> Result<u8, Failure> {
     let settings = &configuration.serve;
     let (access, tls) = (http_access::access(configuration)?, http_access::tls(configuration)?);

@@ -2,16 +2,17 @@
 
 use std::io::IsTerminal;
 
-use leasehold::configuration::{Configuration, LogFormat};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::exit::Failure;
+use super::log_format::LogFormat;
 use super::stderr::{say, set_format};
 use super::table::colours;
+use crate::settings::configuration::CliConfiguration;
 
 /// Starts logging, and prints the warnings about the settings.
-pub(crate) fn begin(configuration: &Configuration) -> Result<(), Failure> {
+pub(crate) fn begin(configuration: &CliConfiguration) -> Result<(), Failure> {
     // Only errors of the engine are logged by default: `run` has its own messages about a failing
     // store.
     const DEFAULT: &str = "warn,leasehold_core=error,leasehold::sqlite=error";
@@ -31,7 +32,7 @@ pub(crate) fn begin(configuration: &Configuration) -> Result<(), Failure> {
         LogFormat::Json => log.json().init(),
         _ => log.with_ansi(colours(std::io::stderr().is_terminal())).init(),
     }
-    for warning in &configuration.warnings {
+    for warning in &configuration.library.warnings {
         say(warning);
     }
     for word in modules_alone(configuration.log.as_deref().unwrap_or_default()) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod exit;
 pub(crate) mod log;
+pub(crate) mod log_format;
 pub(crate) mod stderr;
 pub(crate) mod stdout;
 pub(crate) mod table;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::OnceLock;
 
-use leasehold::configuration::LogFormat;
+use super::log_format::LogFormat;
 
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 

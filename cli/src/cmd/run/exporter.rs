@@ -1,22 +1,22 @@
 //! `run --metrics` serves the metrics of this process for Prometheus.
 
-use leasehold::configuration::Configuration;
 use leasehold_admin::{Exporter, Metrics, Server};
 
 use crate::cmd::http_access;
 use crate::io::exit::Failure;
 use crate::io::stderr::say;
+use crate::settings::configuration::CliConfiguration;
 
 /// The name of this metric is also in [`leasehold::telemetry::METRICS`].
 const LEADING: &str = "leasehold_leading";
 
 /// Serves metrics for as long as the process runs, if `--metrics` is given. Call this before the
 /// first client is created.
-pub(super) async fn start(configuration: &Configuration) -> Result<(), Failure> {
+pub(super) async fn start(configuration: &CliConfiguration) -> Result<(), Failure> {
     let Some(address) = configuration.metrics else { return Ok(()) };
     let (access, tls) = (http_access::access(configuration)?, http_access::tls(configuration)?);
     let exporter = Exporter::new(Metrics::install()?).access(access);
-    if let Some(name) = &configuration.lock_name {
+    if let Some(name) = &configuration.library.lock_name {
         // The series exists from the start, even without the store, so that an alert on a missing
         // leader can count it.
         metrics::gauge!(LEADING, "lock" => name.to_string()).set(0.0);

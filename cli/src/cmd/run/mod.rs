@@ -34,12 +34,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold::configuration::{Configuration, Origin};
+use leasehold::configuration::Origin;
 use leasehold::{Capabilities, Client, LockStore, MemoryStore, Settings};
 
 use crate::args::RunArgs;
 use crate::cmd::http_access;
 use crate::io::exit::Failure;
+use crate::settings::configuration::CliConfiguration;
 use crate::store_choice::StoreChoice;
 use command_line::CommandLine;
 use job::CommandJob;
@@ -50,24 +51,24 @@ use supervisor::{Manner, Supervisor};
 
 pub(crate) async fn run(
     store: &StoreChoice,
-    configuration: &Configuration,
+    configuration: &CliConfiguration,
     args: RunArgs,
 ) -> Result<u8, Failure> {
     signal_mask::block_terminal_stops();
     reaper::reap_in_background()?;
     let mut signals = Signals::new()?;
     // Every error that can be detected is reported before a store is opened, and perhaps created.
-    let name = configuration.required_lock_name()?.clone();
-    with_engine_grace(&configuration.settings, &MemoryStore::new().capabilities())?;
+    let name = configuration.library.required_lock_name()?.clone();
+    with_engine_grace(&configuration.library.settings, &MemoryStore::new().capabilities())?;
     let command = CommandLine::new(args.command)?;
 
     exporter::start(configuration).await?;
     let opened = open_store::open(store, configuration.wait, &mut signals).await?;
     let Opened { store, wait } = opened;
     let (settings, grace, engine_grace) =
-        with_engine_grace(&configuration.settings, &store.capabilities())?;
-    let mut builder = Client::builder(store).settings(settings).hints(configuration.hints);
-    if let Some(label) = &configuration.label {
+        with_engine_grace(&configuration.library.settings, &store.capabilities())?;
+    let mut builder = Client::builder(store).settings(settings).hints(configuration.library.hints);
+    if let Some(label) = &configuration.library.label {
         builder = builder.label(label);
     }
     let client = builder.build()?;
@@ -87,7 +88,7 @@ pub(crate) async fn run(
 /// Returns the variables that this process has used, and that the command must not inherit: the
 /// lock, for which a command that uses Leasehold itself must not wait, the address of the metrics,
 /// and their secret.
-fn kept_variables(configuration: &Configuration) -> Vec<String> {
+fn kept_variables(configuration: &CliConfiguration) -> Vec<String> {
     let from_variable = |key: &&str| match configuration.origin(key) {
         Some(Origin::Variable(name)) => Some(name.clone()),
         _ => None,

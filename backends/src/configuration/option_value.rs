@@ -1,0 +1,53 @@
+//! An option of a program may be text, a number, a duration or a switch.
+
+use std::time::Duration;
+
+/// The value of an option that the program itself gives.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum OptionValue {
+    /// Text, written as in `leasehold.toml` or in an environment variable.
+    Text(String),
+    /// A count, or the milliseconds of an option of the original.
+    Number(i128),
+    /// A span of time.
+    Duration(Duration),
+    /// True or false.
+    Switch(bool),
+}
+
+impl From<&str> for OptionValue {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for OptionValue {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+macro_rules! from_numbers {
+    ($($number:ty),+) => {$(
+        impl From<$number> for OptionValue {
+            fn from(number: $number) -> Self {
+                Self::Number(number.into())
+            }
+        }
+    )+};
+}
+
+from_numbers!(i32, i64, u32, u64);
+
+impl From<Duration> for OptionValue {
+    fn from(span: Duration) -> Self {
+        Self::Duration(span)
+    }
+}
+
+impl From<bool> for OptionValue {
+    fn from(switch: bool) -> Self {
+        Self::Switch(switch)
+    }
+}

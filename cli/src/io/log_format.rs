@@ -1,0 +1,33 @@
+//! Standard error is written as text or as JSON.
+
+use std::str::FromStr;
+
+/// The format of standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Each line is text for people.
+    #[default]
+    Text,
+    /// Each line is a JSON object.
+    Json,
+}
+
+impl LogFormat {
+    /// The names of the formats.
+    pub(crate) const NAMES: &'static [&'static str] = &["text", "json"];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        [Self::Text, Self::Json].into_iter().find(|format| format.as_str() == name).ok_or(())
+    }
+}
