@@ -1,12 +1,14 @@
 //! This crate is Leasehold's HTTP control API: see who leads, disable and enable names, ask a
 //! leader to resign.
 //!
-//! [`AdminApi`] creates an [`axum::Router`] to mount in an application. The feature `serve` (on by
-//! default) adds [`Server`], which serves it alone, with limits on the resources of a client. The
-//! feature `prometheus` (on by default) adds `Metrics` and `Exporter`, which export the metrics of
-//! the process. `docs/reference/http.md` describes each endpoint, with a command line to try it.
+//! [`AdminApi`] creates an [`axum::Router`] to mount in an application; it needs the feature `api`
+//! (on by default). The feature `serve` (on by default) adds [`Server`], which serves it alone,
+//! with limits on the resources of a client. The feature `prometheus` (on by default) adds
+//! `Metrics` and `Exporter`, which export the metrics of the process. `docs/reference/http.md`
+//! describes each endpoint, with a command line to try it.
 //!
-//! ```
+#![cfg_attr(feature = "api", doc = "```")]
+#![cfg_attr(not(feature = "api"), doc = "```ignore")]
 //! use leasehold_admin::{Access, AdminApi, Token};
 //! use leasehold_core::{Client, MemoryStore};
 //!
@@ -30,33 +32,51 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "api")]
 mod access;
+#[cfg(feature = "api")]
 mod api;
+#[cfg(feature = "api")]
 mod compat;
+#[cfg(feature = "api")]
 mod dashboard;
+#[cfg(feature = "api")]
 mod events;
 #[cfg(feature = "prometheus")]
 mod exporter;
+#[cfg(feature = "api")]
 mod extract;
+#[cfg(feature = "api")]
 mod health;
+#[cfg(feature = "api")]
 mod instances;
+#[cfg(feature = "api")]
 mod limits;
+#[cfg(feature = "api")]
 mod lock_poller;
+#[cfg(feature = "api")]
 mod locks;
 #[cfg(feature = "prometheus")]
 mod metrics;
+#[cfg(feature = "api")]
 mod openapi;
+#[cfg(feature = "api")]
 mod problem;
+#[cfg(feature = "api")]
 mod readiness;
 #[cfg(feature = "serve")]
 mod server;
+#[cfg(feature = "api")]
 mod state;
 mod views;
 
+#[cfg(feature = "api")]
 pub use access::{Access, Token};
+#[cfg(feature = "api")]
 pub use api::AdminApi;
 #[cfg(feature = "prometheus")]
 pub use exporter::Exporter;
+#[cfg(feature = "api")]
 pub use limits::Limits;
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;

@@ -123,9 +123,12 @@ pub(crate) fn driver(url: &str) -> Result<Driver> {
     };
     match support {
         Support::Built(driver) => Ok(*driver),
-        Support::Feature(feature) => Err(unsupported(scheme, "is not in this build").with_fix(
-            format!("add the feature \"{feature}\" to the crate leasehold in Cargo.toml"),
-        )),
+        Support::Feature(feature) => {
+            Err(unsupported(scheme, "is not in this build").with_fix(format!(
+                "add the feature \"{feature}\" to the crate leasehold in Cargo.toml, or to the \
+                 command line when you build it"
+            )))
+        }
     }
 }
 

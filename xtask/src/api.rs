@@ -14,7 +14,8 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// Builds the server, with no other store than memory, and checks it.
 pub(crate) fn api() -> Result<()> {
-    cargo(&["build", "--package", "leasehold-cli", "--no-default-features"], &[])?;
+    let package = ["build", "--package", "leasehold-cli", "--no-default-features"];
+    cargo(&[&package[..], &["--features", "http"]].concat(), &[])?;
     check()
 }
 

@@ -9,10 +9,22 @@ use crate::{deny, import_loops, prose, releases, setup, tools, workflows};
 
 const TYPOS: &str = "1.52.0";
 
-/// Each set of features that users build with is linted: with all, and with none.
-const CLIPPY: [&[&str]; 2] = [
+/// Each set of features that users build with is linted: all, none, and those of `cargo leasehold`.
+const CLIPPY: [&[&str]; 3] = [
     &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"],
     &["clippy", "--package", "leasehold", "--all-targets", "--", "-D", "warnings"],
+    &[
+        "clippy",
+        "--package",
+        "leasehold-cli",
+        "--no-default-features",
+        "--features",
+        "sqlite",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ],
 ];
 
 const DOC: &[&str] = &["doc", "--workspace", "--all-features", "--no-deps"];

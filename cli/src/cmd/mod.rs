@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 mod disable;
 mod enable;
+#[cfg(feature = "http")]
 mod http_access;
 pub(crate) mod man;
 mod operator;
@@ -11,13 +12,18 @@ mod prune;
 mod resign;
 pub(crate) mod run;
 mod schema;
+#[cfg(feature = "http")]
 mod serve;
 mod status;
+#[cfg(not(feature = "http"))]
+mod without_http;
 
 use crate::args::{Args, Command};
 use crate::io::exit::Failure;
 use crate::settings::configuration::CliConfiguration;
 use crate::store_choice::StoreChoice;
+#[cfg(not(feature = "http"))]
+use without_http as serve;
 
 /// Runs a command that uses a store, and returns the exit status.
 pub(crate) async fn dispatch(args: Args, configuration: &CliConfiguration) -> Result<u8, Failure> {

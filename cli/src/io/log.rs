@@ -2,10 +2,12 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::exit::Failure;
+use super::log_filter;
 use super::log_format::LogFormat;
 use super::stderr::{say, set_format};
 use super::table::colours;
@@ -16,21 +18,23 @@ pub(crate) fn begin(configuration: &CliConfiguration) -> Result<(), Failure> {
     // Only errors of the engine are logged by default: `run` has its own messages about a failing
     // store.
     const DEFAULT: &str = "warn,leasehold_core=error,leasehold::sqlite=error";
-    let filter = match &configuration.log {
-        Some(filter) => EnvFilter::builder().parse(filter).map_err(|error| {
-            let from = configuration.origin("log").map(ToString::to_string).unwrap_or_default();
-            Failure::usage(format!(
-                "{from}: {filter:?} is not a valid filter: {error}; \
-                 use info, debug, or module=level,…"
-            ))
-        })?,
-        None => EnvFilter::new(DEFAULT),
-    };
+    let filter = configuration.log.as_deref().unwrap_or(DEFAULT);
+    let filter = log_filter::parse(filter).map_err(|error| {
+        let from = configuration.origin("log").map(ToString::to_string).unwrap_or_default();
+        Failure::usage(format!(
+            "{from}: {filter:?} is not a valid filter: {error}; \
+             use info, debug, or module=level,…"
+        ))
+    })?;
     let format = set_format(configuration.log_format);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filtered = tracing_subscriber::registry().with(filter);
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
-        LogFormat::Json => log.json().init(),
-        _ => log.with_ansi(colours(std::io::stderr().is_terminal())).init(),
+        LogFormat::Json => filtered.with(log.json()).init(),
+        _ => {
+            let coloured = colours(std::io::stderr().is_terminal());
+            filtered.with(log.with_ansi(coloured)).init();
+        }
     }
     for warning in &configuration.library.warnings {
         say(warning);

@@ -2,6 +2,7 @@
 
 pub(crate) mod exit;
 pub(crate) mod log;
+mod log_filter;
 pub(crate) mod log_format;
 pub(crate) mod stderr;
 pub(crate) mod stdout;

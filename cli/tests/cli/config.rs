@@ -62,6 +62,7 @@ fn config_shows_the_source_of_each_setting() {
 }
 
 #[test]
+#[cfg(feature = "postgres")]
 fn no_password_is_shown() {
     let bench = Bench::new();
     fs::write(bench.path("leasehold.toml"), "store = 'postgres://u:secret@h/d?password=secret'")

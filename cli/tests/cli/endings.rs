@@ -76,6 +76,7 @@ fn quiet_and_conflict_exit_code_skip_a_held_lock() {
 /// A server that accepts connections but does not respond is not a conflict, and its time counts
 /// towards `--wait`.
 #[test]
+#[cfg(feature = "postgres")]
 fn opening_a_store_counts_towards_the_wait() {
     let bench = Bench::new();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -6,13 +6,17 @@ mod config;
 mod contention;
 mod control;
 mod endings;
+#[cfg(feature = "http")]
 mod metrics;
 mod passing;
 mod reaper;
 mod scripting;
+#[cfg(feature = "http")]
 mod serve;
 mod status;
 mod support;
 mod takeover;
 mod terminal;
 mod watchdog;
+#[cfg(not(feature = "http"))]
+mod without_http;

@@ -85,6 +85,7 @@ fn a_taken_port_fails_before_the_command_runs() {
 
 /// An alert on a missing leader needs the series of candidates, also during an outage.
 #[test]
+#[cfg(feature = "postgres")]
 fn metrics_show_no_leader_during_an_outage() {
     let bench = Bench::on("postgres://127.0.0.1:1/none");
     let mut run = Running::start(bench.run(&["--metrics", "127.0.0.1:0"], "true"));

@@ -38,6 +38,7 @@ fn the_command_gets_lock_and_growing_token() {
 
 /// Variables that `run` uses itself are not for the command, and least of all the secret.
 #[test]
+#[cfg(feature = "http")]
 fn run_hides_its_own_variables_from_the_command() {
     let bench = Bench::new();
     let token = "t".repeat(32);

@@ -27,6 +27,11 @@ pub(super) async fn start(configuration: &CliConfiguration) -> Result<(), Failur
     Ok(())
 }
 
+/// Returns the variable that may have the secret of the metrics: the command must not inherit it.
+pub(super) fn secret_variable(configuration: &Configuration) -> Option<String> {
+    configuration.metrics.map(|_| http_access::TOKEN.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -13,6 +13,7 @@
 mod child;
 mod command_line;
 mod exec_shim;
+#[cfg(feature = "http")]
 mod exporter;
 mod interpreter;
 mod job;
@@ -38,7 +39,8 @@ use leasehold::configuration::Origin;
 use leasehold::{Capabilities, Client, LockStore, MemoryStore, Settings};
 
 use crate::args::RunArgs;
-use crate::cmd::http_access;
+#[cfg(not(feature = "http"))]
+use crate::cmd::without_http as exporter;
 use crate::io::exit::Failure;
 use crate::settings::configuration::CliConfiguration;
 use crate::store_choice::StoreChoice;
@@ -94,9 +96,7 @@ fn kept_variables(configuration: &CliConfiguration) -> Vec<String> {
         _ => None,
     };
     let mut kept: Vec<_> = ["lock_name", "metrics"].iter().filter_map(from_variable).collect();
-    if configuration.metrics.is_some() {
-        kept.push(http_access::TOKEN.to_owned());
-    }
+    kept.extend(exporter::secret_variable(configuration));
     kept
 }
 
