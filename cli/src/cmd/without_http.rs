@@ -1,18 +1,18 @@
 //! In a build without the feature `http` this module stands in for `serve` and for the exporter of
 //! `run --metrics`: it says which feature adds them.
 
-use leasehold::configuration::Configuration;
 
 use crate::io::exit::Failure;
+use crate::settings::configuration::CliConfiguration;
 use crate::store_choice::StoreChoice;
 
 /// Refuses `leasehold serve`.
-pub(crate) async fn serve(_: &StoreChoice, _: &Configuration) -> Result<u8, Failure> {
+pub(crate) async fn serve(_: &StoreChoice, _: &CliConfiguration) -> Result<u8, Failure> {
     Err(not_built("the command serve"))
 }
 
 /// Refuses `run --metrics`, wherever the setting comes from.
-pub(crate) async fn start(configuration: &Configuration) -> Result<(), Failure> {
+pub(crate) async fn start(configuration: &CliConfiguration) -> Result<(), Failure> {
     if configuration.metrics.is_none() {
         return Ok(());
     }
@@ -21,7 +21,7 @@ pub(crate) async fn start(configuration: &Configuration) -> Result<(), Failure> 
 }
 
 /// Returns `None`: without the exporter no variable has a secret that `run` uses.
-pub(crate) fn secret_variable(_: &Configuration) -> Option<String> {
+pub(crate) fn secret_variable(_: &CliConfiguration) -> Option<String> {
     None
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn start(configuration: &CliConfiguration) -> Result<(), Failur
 }
 
 /// Returns the variable that may have the secret of the metrics: the command must not inherit it.
-pub(super) fn secret_variable(configuration: &Configuration) -> Option<String> {
+pub(super) fn secret_variable(configuration: &CliConfiguration) -> Option<String> {
     configuration.metrics.map(|_| http_access::TOKEN.to_owned())
 }
 
