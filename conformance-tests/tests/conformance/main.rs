@@ -12,6 +12,7 @@ mod memory;
 mod mongodb;
 mod mysql;
 mod postgres;
+mod proxied_link;
 mod redis;
 mod sql;
 mod sqlite;
@@ -19,8 +20,8 @@ mod stopped_clock;
 
 use std::process::ExitCode;
 
-use leasehold_conformance::servers::{catalog, skipped};
 use leasehold_conformance::{Backend, OwnCase, Suite};
+use leasehold_test_servers::{catalog, skipped};
 
 fn main() -> ExitCode {
     let suite = Suite::new().backend(memory::Memory::default()).backend(sqlite::Sqlite::default());

@@ -23,9 +23,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use leasehold::OpenOptions;
 use leasehold::redis::RedisStore;
-use leasehold_conformance::servers::Image;
 use leasehold_conformance::{Backend, CaseResult, Failure, Probes};
 use leasehold_core::{Error, LockStore, Namespace, Result};
+use leasehold_test_servers::Image;
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 
