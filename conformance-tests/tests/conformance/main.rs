@@ -24,7 +24,8 @@ use leasehold_conformance::{Backend, OwnCase, Suite};
 use leasehold_test_servers::{catalog, skipped};
 
 fn main() -> ExitCode {
-    let suite = Suite::new().backend(memory::Memory::default()).backend(sqlite::Sqlite::default());
+    let suite = Suite::new().backend(memory::Memory::default());
+    let suite = suite.backend_with_cases(sqlite::Sqlite::default(), sqlite::CASES);
     let suite = on_server(suite, postgres::Postgres::of(&catalog::POSTGRES), postgres::CASES);
     let suite = on_server(suite, mysql::MySql::of(&catalog::MYSQL), mysql::CASES);
     let suite = on_server(suite, mysql::MySql::of(&catalog::MARIADB), mysql::CASES);
