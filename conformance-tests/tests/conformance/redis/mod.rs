@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
 
 mod cluster;
+mod cluster_nodes;
+mod cluster_outages;
 mod connect_errors;
 mod counting_proxy;
 mod degraded_server;
