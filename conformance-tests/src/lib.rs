@@ -54,8 +54,6 @@ mod process;
 mod promise;
 mod run;
 mod sequences;
-#[cfg(feature = "servers")]
-pub mod servers;
 mod suite;
 mod tasks;
 mod trace;

@@ -15,7 +15,7 @@ const PID_FILES: [&str; 2] = ["/var/run/docker.pid", "/var/run/docker/containerd
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// What `conformance-tests` marks its containers with.
+/// What the tests mark their containers with.
 const LABEL: &str = "label=leasehold.test";
 
 /// Makes sure that an engine answers: installs one on Debian and Ubuntu, and starts it.

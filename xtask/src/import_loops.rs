@@ -35,13 +35,14 @@ struct Source {
 }
 
 /// The first file of each crate that is checked.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "core/src/lib.rs",
     "backends/src/lib.rs",
     "admin/src/lib.rs",
     "cli/src/main.rs",
     "conformance-tests/src/lib.rs",
     "conformance-tests/tests/conformance/main.rs",
+    "test-servers/src/lib.rs",
     "verification/src/lib.rs",
     "xtask/src/main.rs",
 ];

@@ -51,8 +51,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
 /// Prints the table of `conformance-tests/examples/cost`.
 pub(crate) fn cost(options: &Options) -> Result<()> {
     let skip = set_up(options)?;
-    let package = ["run", "--release", "--package", "leasehold-conformance"];
-    cargo(&[&package[..], &["--features", "servers", "--example", "cost"]].concat(), &[skip])
+    cargo(&["run", "--release", "--package", "leasehold-conformance", "--example", "cost"], &[skip])
 }
 
 /// Installs, starts and builds what is needed; the variable that tells the tests what to leave out.

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use leasehold::{OpenOptions, url};
-use leasehold_conformance::servers::{Image, Server, catalog, skipped, until_ready};
+use leasehold_test_servers::{Image, Server, catalog, skipped, until_ready};
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use leasehold::{
     AcquireOptions, AcquireOutcome, Client, Holder, LeaseId, LockName, LockStore, OpenOptions, url,
 };
-use leasehold_conformance::servers::{Image, Server, catalog, skipped, until_ready};
+use leasehold_test_servers::{Image, Server, catalog, skipped, until_ready};
 
 use median::{Result, median};
 

@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_conformance::servers::Proxy;
 use leasehold_conformance::{CaseResult, Task, spawn};
 use leasehold_core::{ErrorKind, LockName, LockStore};
+use leasehold_test_servers::Proxy;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use leasehold::{OpenOptions, url};
 use leasehold_conformance::Victim;
-use leasehold_conformance::servers::{Image, Server, catalog, until_ready};
 use leasehold_core::{LockStore, Namespace, Result};
+use leasehold_test_servers::{Image, Server, catalog, until_ready};
 
 /// This is a server that nothing else uses.
 pub(crate) struct DisposableServer {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use leasehold_conformance::CaseResult;
-use leasehold_conformance::servers::Certificates;
+use leasehold_test_servers::Certificates;
 use tempfile::TempDir;
 
 /// These are certificates of two authorities, in a temporary folder.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use leasehold_conformance::CaseResult;
-use leasehold_conformance::servers::{Conduct, Proxy};
 use leasehold_core::election::{Leadership, job_fn};
 use leasehold_core::{Client, ElectionHandle, Guard, LockStore, Settings};
+use leasehold_test_servers::{Conduct, Proxy};
 use tokio::time::{sleep, timeout};
 
 /// A case that hangs fails after this time.

@@ -12,6 +12,7 @@ mod memory;
 mod mongodb;
 mod mysql;
 mod postgres;
+mod proxied_link;
 mod redis;
 mod sql;
 mod sqlite;
@@ -19,11 +20,12 @@ mod stopped_clock;
 
 use std::process::ExitCode;
 
-use leasehold_conformance::servers::{catalog, skipped};
 use leasehold_conformance::{Backend, OwnCase, Suite};
+use leasehold_test_servers::{catalog, skipped};
 
 fn main() -> ExitCode {
-    let suite = Suite::new().backend(memory::Memory::default()).backend(sqlite::Sqlite::default());
+    let suite = Suite::new().backend(memory::Memory::default());
+    let suite = suite.backend_with_cases(sqlite::Sqlite::default(), sqlite::CASES);
     let suite = on_server(suite, postgres::Postgres::of(&catalog::POSTGRES), postgres::CASES);
     let suite = on_server(suite, mysql::MySql::of(&catalog::MYSQL), mysql::CASES);
     let suite = on_server(suite, mysql::MySql::of(&catalog::MARIADB), mysql::CASES);

@@ -4,9 +4,9 @@
 use std::net::TcpListener;
 
 use etcd_client::{Client, ConnectOptions, Error as EtcdError};
-use leasehold_conformance::servers::catalog::ETCD;
-use leasehold_conformance::servers::until_ready;
 use leasehold_core::Result;
+use leasehold_test_servers::catalog::ETCD;
+use leasehold_test_servers::until_ready;
 use tokio::process::Command;
 
 use crate::broken::broken;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use etcd_client::{Client, PutOptions};
 use futures_util::StreamExt;
 use leasehold_conformance::CaseResult;
-use leasehold_conformance::servers::catalog::ETCD;
 use leasehold_core::{Holder, LockName, Presence};
+use leasehold_test_servers::catalog::ETCD;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::support::{LIMIT, TTL, connect, namespace};

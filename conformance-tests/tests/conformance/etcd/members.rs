@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use leasehold_conformance::expect::{extended, granted};
-use leasehold_conformance::servers::until_ready;
 use leasehold_conformance::{CaseResult, Client};
 use leasehold_core::{LeaseId, LockStoreExt, ReleaseOutcome, RenewOptions};
+use leasehold_test_servers::until_ready;
 use tokio::time::timeout;
 
 use super::cluster::Cluster;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use leasehold_conformance::servers::Server;
 use leasehold_core::Result;
+use leasehold_test_servers::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

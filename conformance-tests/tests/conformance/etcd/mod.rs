@@ -17,10 +17,10 @@ use async_trait::async_trait;
 use etcd_client::{Client, DeleteOptions};
 use leasehold::OpenOptions;
 use leasehold::etcd::EtcdStore;
-use leasehold_conformance::servers::catalog::ETCD;
-use leasehold_conformance::servers::{Server, until_ready};
 use leasehold_conformance::{Backend, Probes};
 use leasehold_core::{LockStore, Namespace, Result};
+use leasehold_test_servers::catalog::ETCD;
+use leasehold_test_servers::{Server, until_ready};
 use tokio::sync::Mutex;
 
 use crate::broken::broken;

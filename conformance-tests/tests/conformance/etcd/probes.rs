@@ -5,18 +5,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use leasehold::etcd::EtcdStore;
-use leasehold_conformance::servers::catalog::ETCD;
-use leasehold_conformance::servers::{ProxiedLink, Proxy};
 use leasehold_conformance::{
     Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, RoundTrips,
     Victim,
 };
 use leasehold_core::{LockName, LockStore, Namespace, Result};
+use leasehold_test_servers::Proxy;
+use leasehold_test_servers::catalog::ETCD;
 
 use super::metrics::Counted;
 use super::{Etcd, options, start_server};
 use crate::broken::broken;
 use crate::disposable_server::DisposableServer;
+use crate::proxied_link::ProxiedLink;
 
 #[async_trait]
 impl OtherProcesses for Etcd {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use leasehold::etcd::EtcdStore;
 use leasehold_conformance::expect::{extended, granted, held};
-use leasehold_conformance::servers::catalog::ETCD;
-use leasehold_conformance::servers::{Conduct, Image, Proxy, Server, until_ready};
 use leasehold_conformance::{CaseResult, OwnCase};
 use leasehold_core::{ErrorKind, LeaseId, LockStore, LockStoreExt, RenewOptions, RenewOutcome};
+use leasehold_test_servers::catalog::ETCD;
+use leasehold_test_servers::{Conduct, Image, Proxy, Server, until_ready};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;

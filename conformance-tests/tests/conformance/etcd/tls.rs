@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use leasehold_conformance::CaseResult;
 use leasehold_conformance::expect::extended;
-use leasehold_conformance::servers::catalog::ETCD;
-use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_core::{Error, ErrorKind, Hint};
+use leasehold_test_servers::catalog::ETCD;
+use leasehold_test_servers::{Image, Server, until_ready};
 use tokio::time::timeout;
 
 use super::Etcd;

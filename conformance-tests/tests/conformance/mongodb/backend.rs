@@ -9,9 +9,9 @@ use ::mongodb::bson::doc;
 use async_trait::async_trait;
 use leasehold::OpenOptions;
 use leasehold::mongodb::MongoStore;
-use leasehold_conformance::servers::catalog::MONGODB;
 use leasehold_conformance::{Backend, Probes};
 use leasehold_core::{Error, LockStore, Namespace, Result};
+use leasehold_test_servers::catalog::MONGODB;
 use parking_lot::Mutex;
 
 use super::endpoint::Endpoint;

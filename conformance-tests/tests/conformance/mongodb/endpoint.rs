@@ -1,8 +1,8 @@
 //! This module starts a server, and defines its address.
 
-use leasehold_conformance::servers::catalog::{self, MONGODB};
-use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_core::{Error, Result};
+use leasehold_test_servers::catalog::{self, MONGODB};
+use leasehold_test_servers::{Image, Server, until_ready};
 use mongodb::bson::{Document, doc};
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use leasehold::mongodb::MongoStore;
-use leasehold_conformance::servers::catalog::MONGODB;
-use leasehold_conformance::servers::{ProxiedLink, Proxy};
 use leasehold_conformance::{
     Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, RoundTrips,
     Victim,
 };
 use leasehold_core::{Error, LockName, LockStore, Namespace, Result};
+use leasehold_test_servers::Proxy;
+use leasehold_test_servers::catalog::MONGODB;
 use mongodb::bson::{Document, doc};
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
@@ -23,6 +23,7 @@ use super::backend::{MongoDb, options};
 use super::endpoint::Endpoint;
 use crate::broken::broken;
 use crate::disposable_server::DisposableServer;
+use crate::proxied_link::ProxiedLink;
 
 /// Returns a client as an application has one.
 pub(super) async fn application(

@@ -9,11 +9,11 @@ use std::time::Duration;
 use leasehold::Schema;
 use leasehold::mysql::MySqlStore;
 use leasehold_conformance::expect::{extended, granted};
-use leasehold_conformance::servers::{Conduct, Proxy};
 use leasehold_conformance::{Backend, CaseResult, Client, Failure, race, spawn};
 use leasehold_core::{
     DisableOptions, ErrorKind, LeaseId, LockStoreExt, Namespace, Reason, ReleaseOutcome,
 };
+use leasehold_test_servers::{Conduct, Proxy};
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::{sleep, timeout};

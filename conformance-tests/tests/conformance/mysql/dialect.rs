@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold::OpenOptions;
 use leasehold::mysql::MySqlStore;
-use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_core::{LockName, Namespace, Result};
+use leasehold_test_servers::{Image, Server, until_ready};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 

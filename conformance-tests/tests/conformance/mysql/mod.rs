@@ -17,6 +17,7 @@ mod switch_over;
 mod tls;
 mod tunnel;
 mod user_locks;
+mod waiter;
 
 use leasehold_conformance::{CaseResult, Failure};
 use leasehold_core::Namespace;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use leasehold::mysql::MySqlStore;
 use leasehold::{OpenOptions, Schema, url};
 use leasehold_conformance::expect::extended;
-use leasehold_conformance::servers::{Certificates, Server};
 use leasehold_conformance::{CaseResult, Client};
 use leasehold_core::{Error, ErrorKind};
+use leasehold_test_servers::{Certificates, Server};
 use tempfile::TempDir;
 
 use super::support::{LONG, fresh, name};

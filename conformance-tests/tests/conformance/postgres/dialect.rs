@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use leasehold::OpenOptions;
 use leasehold::postgres::PostgresStore;
-use leasehold_conformance::servers::catalog::POSTGRES;
-use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_core::{LockName, Namespace, Result};
+use leasehold_test_servers::catalog::POSTGRES;
+use leasehold_test_servers::{Image, Server, until_ready};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 

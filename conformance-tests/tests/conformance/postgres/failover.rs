@@ -7,9 +7,9 @@ use leasehold::Schema;
 use leasehold::postgres::PostgresStore;
 use leasehold_conformance::CaseResult;
 use leasehold_conformance::expect::{granted, lost};
-use leasehold_conformance::servers::catalog::POSTGRES;
-use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_core::{ErrorKind, LeaseId};
+use leasehold_test_servers::catalog::POSTGRES;
+use leasehold_test_servers::{Image, Server, until_ready};
 use sqlx::AssertSqlSafe;
 
 use super::support::{LONG, fresh, name};

@@ -8,18 +8,26 @@ mod connect_errors;
 mod damage;
 mod dialect;
 mod failover;
+mod heartbeats;
 mod notifications;
 mod old_pooler;
 mod pooler;
 mod rows;
 mod schemas;
 mod session_loss;
+mod sessions;
 mod specific;
 mod support;
 mod switch_over;
 mod tls;
 
-use leasehold_conformance::{CaseResult, Failure};
+use std::sync::Arc;
+
+use leasehold::Schema;
+use leasehold::postgres::PostgresStore;
+use leasehold_conformance::{CaseResult, Client, Failure};
+use leasehold_core::Namespace;
+use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use crate::sql::{SqlBackend, options};
 
@@ -44,5 +52,32 @@ impl Postgres {
             Some(server) if server.run(&["which", program]).await?.contains(program) => Ok(()),
             Some(_) => Err(Failure::ignored(format!("the image does not have {program}"))),
         }
+    }
+
+    /// Returns the number of sessions with that name.
+    async fn sessions(&self, application: &Namespace) -> CaseResult<i64> {
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+        let count = sqlx::query_scalar(query).bind(application.as_str());
+        Ok(count.fetch_one(self.admin()).await?)
+    }
+
+    /// Returns a URL that names the sessions after the namespace.
+    fn named_url(&self, namespace: &Namespace) -> String {
+        self.url_with(&format!("application_name={namespace}"))
+    }
+
+    /// Opens a store on an application's pool, whose sessions are named after the namespace.
+    async fn on_pool(
+        &self,
+        namespace: &Namespace,
+        most: u32,
+        option: &str,
+    ) -> CaseResult<(PgPool, Client)> {
+        let url = format!("{}{option}", self.named_url(namespace));
+        let pool = PgPoolOptions::new().max_connections(most).test_before_acquire(false);
+        let pool = pool.connect(&url).await?;
+        let options = options(namespace, Schema::Create);
+        let store = PostgresStore::from_pool(pool.clone(), &options).await?;
+        Ok((pool, Client::new(Arc::new(store))))
     }
 }

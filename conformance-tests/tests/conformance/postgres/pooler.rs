@@ -9,12 +9,12 @@ use futures_util::{FutureExt, StreamExt};
 use leasehold::Schema;
 use leasehold::postgres::PostgresStore;
 use leasehold_conformance::expect::{extended, held};
-use leasehold_conformance::servers::catalog::POSTGRES;
-use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_conformance::{CaseResult, Client, Failure, race, spawn};
 use leasehold_core::{
     ErrorKind, Hint, LeaseId, LockStore, Namespace, ReleaseOutcome, Result, Settings,
 };
+use leasehold_test_servers::catalog::POSTGRES;
+use leasehold_test_servers::{Image, Server, until_ready};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::time::{sleep, timeout};

@@ -3,8 +3,8 @@
 use leasehold_conformance::OwnCase;
 
 use super::{
-    Postgres, addresses, calls, connect_errors, damage, failover, notifications, old_pooler,
-    pooler, rows, schemas, session_loss, switch_over, tls,
+    Postgres, addresses, calls, connect_errors, damage, failover, heartbeats, notifications,
+    old_pooler, pooler, rows, schemas, session_loss, sessions, switch_over, tls,
 };
 
 macro_rules! cases {
@@ -57,10 +57,12 @@ cases! {
     calls:
         calls_that_are_given_up_do_not_fill_the_server,
         calls_that_wait_for_a_connection_do_not_fill_the_server,
-        abandoned_calls_do_not_count_after_an_outage,
+        abandoned_calls_do_not_count_after_an_outage;
+    heartbeats:
         heartbeats_use_the_pool_while_their_own_connection_does_not_serve,
         heartbeats_do_not_wait_behind_the_applications_statements,
-        heartbeats_survive_the_runtime_that_opened_their_connection,
+        heartbeats_survive_the_runtime_that_opened_their_connection;
+    sessions:
         sessions_that_end_while_idle_cost_no_call,
         connections_are_few_and_given_back;
     switch_over:

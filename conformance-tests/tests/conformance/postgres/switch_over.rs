@@ -6,10 +6,10 @@ use std::time::Duration;
 use leasehold::Schema;
 use leasehold::postgres::PostgresStore;
 use leasehold_conformance::expect::{granted, lost};
-use leasehold_conformance::servers::catalog::POSTGRES;
-use leasehold_conformance::servers::{Proxy, until_ready};
 use leasehold_conformance::{Backend, CaseResult, Client, Failure, race};
 use leasehold_core::{DisableOptions, LeaseId, LockStoreExt, Reason};
+use leasehold_test_servers::catalog::POSTGRES;
+use leasehold_test_servers::{Proxy, until_ready};
 use sqlx::postgres::PgPoolOptions;
 use tokio::time::{sleep, timeout};
 

@@ -7,10 +7,10 @@ use futures_util::StreamExt;
 use leasehold::postgres::PostgresStore;
 use leasehold::{OpenOptions, Schema, url};
 use leasehold_conformance::expect::extended;
-use leasehold_conformance::servers::catalog::POSTGRES;
-use leasehold_conformance::servers::{Server, until_ready};
 use leasehold_conformance::{CaseResult, Client};
 use leasehold_core::{Error, ErrorKind, Hint};
+use leasehold_test_servers::catalog::POSTGRES;
+use leasehold_test_servers::{Server, until_ready};
 use sqlx::AssertSqlSafe;
 use tokio::time::sleep;
 

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use leasehold_conformance::expect::{already_disabled, extended, granted, not_extended};
-use leasehold_conformance::servers::{Conduct, Proxy};
 use leasehold_conformance::{CaseResult, spawn};
 use leasehold_core::{DisableOutcome, EnableOutcome, ErrorKind, LeaseId, LockStoreExt};
+use leasehold_test_servers::{Conduct, Proxy};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_core::Result;
+use leasehold_test_servers::{Image, Server, until_ready};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo};
 

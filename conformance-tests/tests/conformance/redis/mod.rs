@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "cases fail by panicking")]
 
 mod cluster;
+mod cluster_nodes;
+mod cluster_outages;
 mod connect_errors;
 mod counting_proxy;
 mod degraded_server;
@@ -23,9 +25,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use leasehold::OpenOptions;
 use leasehold::redis::RedisStore;
-use leasehold_conformance::servers::Image;
 use leasehold_conformance::{Backend, CaseResult, Failure, Probes};
 use leasehold_core::{Error, LockStore, Namespace, Result};
+use leasehold_test_servers::Image;
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_conformance::{CaseResult, Failure};
+use leasehold_test_servers::{Image, Server, until_ready};
 use tokio::time::{Instant, sleep};
 
 use super::Redis;

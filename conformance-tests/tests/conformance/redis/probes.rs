@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use leasehold::redis::RedisStore;
-use leasehold_conformance::servers::{ProxiedLink, Proxy};
 use leasehold_conformance::{
     Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, RoundTrips,
     Victim,
 };
 use leasehold_core::{LockName, LockStore, Namespace, Result};
+use leasehold_test_servers::Proxy;
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -19,6 +19,7 @@ use super::endpoint::Endpoint;
 use super::{Redis, options};
 use crate::broken::broken;
 use crate::disposable_server::DisposableServer;
+use crate::proxied_link::ProxiedLink;
 
 #[async_trait]
 impl OtherProcesses for Redis {

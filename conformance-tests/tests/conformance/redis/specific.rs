@@ -2,7 +2,9 @@
 
 use leasehold_conformance::OwnCase;
 
-use super::{Redis, cluster, connect_errors, degraded_server, keys, replicas, sentinel, tls};
+use super::{
+    Redis, cluster, cluster_outages, connect_errors, degraded_server, keys, replicas, sentinel, tls,
+};
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
@@ -56,10 +58,11 @@ cases! {
         a_cluster_serves_all_slots,
         instances_are_known_of_all_nodes,
         a_slot_that_moves_is_followed,
+        names_of_all_shards_are_pruned;
+    cluster_outages:
         a_shard_that_hangs_or_is_gone_costs_no_other_its_leases,
         a_store_opens_while_a_shard_hangs_or_is_gone,
         a_primary_that_hangs_is_left_once_another_is_promoted,
-        names_of_all_shards_are_pruned,
         a_failover_in_a_cluster_is_survived;
     tls:
         a_private_authority_is_trusted,

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use leasehold_conformance::servers::{Certificates, Server, until_ready};
 use leasehold_conformance::{CaseResult, Failure};
 use leasehold_core::ErrorKind;
+use leasehold_test_servers::{Certificates, Server, until_ready};
 use tempfile::TempDir;
 
 use super::Redis;

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use leasehold::OpenOptions;
-use leasehold_conformance::servers::{Image, Server};
 use leasehold_core::{LockName, LockStore, Namespace, Result};
+use leasehold_test_servers::{Image, Server};
 
 /// A dialect is a kind of SQL server: its store, its driver's pool and its statements.
 #[async_trait]

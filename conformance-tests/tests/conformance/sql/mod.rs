@@ -7,12 +7,13 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use leasehold::{OpenOptions, Schema};
-use leasehold_conformance::servers::{Image, ProxiedLink, Proxy, Server};
 use leasehold_conformance::{Backend, Client, Probes};
 use leasehold_core::{LockStore, Namespace, Result};
+use leasehold_test_servers::{Image, Proxy, Server};
 use tokio::sync::Mutex;
 
 use crate::broken::broken;
+use crate::proxied_link::ProxiedLink;
 
 pub(crate) use dialect::Dialect;
 

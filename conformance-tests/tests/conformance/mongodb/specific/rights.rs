@@ -6,9 +6,9 @@ use futures_util::StreamExt;
 use leasehold::OpenOptions;
 use leasehold::mongodb::MongoStore;
 use leasehold_conformance::expect::{extended, held, refused};
-use leasehold_conformance::servers::until_ready;
 use leasehold_conformance::{CaseResult, Client};
 use leasehold_core::{ErrorKind, LeaseId, LockName, LockStoreExt};
+use leasehold_test_servers::until_ready;
 use mongodb::bson::{Document, doc};
 use tokio::time::timeout;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use leasehold::mongodb::MongoStore;
 use leasehold_conformance::expect::extended;
-use leasehold_conformance::servers::catalog::MONGODB;
-use leasehold_conformance::servers::{Image, Server, until_ready};
 use leasehold_conformance::{CaseResult, Client};
 use leasehold_core::{ErrorKind, LockName, Result};
+use leasehold_test_servers::catalog::MONGODB;
+use leasehold_test_servers::{Image, Server, until_ready};
 
 use super::support::{TTL, new_namespace};
 use crate::files::Files;

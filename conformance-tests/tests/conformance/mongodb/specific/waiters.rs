@@ -9,12 +9,12 @@ use futures_util::future::join_all;
 use leasehold::OpenOptions;
 use leasehold::mongodb::MongoStore;
 use leasehold_conformance::expect::{extended, granted, held};
-use leasehold_conformance::servers::catalog::MONGODB;
-use leasehold_conformance::servers::{Conduct, Proxy};
 use leasehold_conformance::{Backend, CaseResult, Client};
 use leasehold_core::{
     DisableOptions, LeaseId, LockName, LockStore, LockStoreExt, Reason, RenewOptions, Settings,
 };
+use leasehold_test_servers::catalog::MONGODB;
+use leasehold_test_servers::{Conduct, Proxy};
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use parking_lot::Mutex;

@@ -1,4 +1,4 @@
-//! This module defines SQLite as a backend of the suite, in files of a temporary folder.
+//! This module has the backend itself and its probes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,16 +1,20 @@
+//! These cases cover the hints of watches.
+
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use leasehold::{Hint, HintStream, LeaseId, LockStore, RenewOptions};
+use leasehold_conformance::CaseResult;
+use tokio::runtime::Builder;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::{TTL, disabling, grant, name, open, place, sql};
+use super::support::{TTL, disabling, grant, name, open, place, sql};
 
 /// Protects against a hint that never comes.
 const HANG: Duration = Duration::from_secs(30);
 
-#[tokio::test]
-async fn a_watch_hints_at_changes_of_other_processes() {
+pub(super) async fn a_watch_hints_at_changes_of_other_processes() -> CaseResult {
     let (_folder, path) = place();
     let (one, two) = (open(&path).await, open(&path).await);
     let lease = LeaseId::new();
@@ -33,10 +37,10 @@ async fn a_watch_hints_at_changes_of_other_processes() {
     assert_eq!(hints.next().await, Some(Hint::Name(name("b"))));
     two.pool().close().await;
     assert_eq!(hints.next().await, None);
+    Ok(())
 }
 
-#[tokio::test]
-async fn an_unpolled_watch_holds_no_connection() {
+pub(super) async fn an_unpolled_watch_holds_no_connection() -> CaseResult {
     let store = leasehold::sqlite::SqliteStore::in_memory(&Default::default()).await.unwrap();
     let mut hints = store.watch().await.unwrap();
     for _ in 0..20 {
@@ -45,6 +49,7 @@ async fn an_unpolled_watch_holds_no_connection() {
         assert!(timeout(pause, hints.next()).await.is_err());
         timeout(Duration::from_secs(2), store.get(&name("a"))).await.unwrap().unwrap();
     }
+    Ok(())
 }
 
 async fn hinted(hints: &mut HintStream, lock: &str) {
@@ -59,8 +64,7 @@ async fn hinted(hints: &mut HintStream, lock: &str) {
     timeout(HANG, wait).await.unwrap();
 }
 
-#[tokio::test]
-async fn all_watches_of_a_store_get_hints_and_so_does_a_later_one() {
+pub(super) async fn all_watches_of_a_store_get_hints_and_so_does_a_later_one() -> CaseResult {
     let (_folder, path) = place();
     let (one, two) = (open(&path).await, open(&path).await);
     let mut watches = Vec::new();
@@ -77,13 +81,17 @@ async fn all_watches_of_a_store_get_hints_and_so_does_a_later_one() {
         one.disable(&name(lock), &disabling("x")).await.unwrap();
         hinted(&mut hints, lock).await;
     }
+    Ok(())
 }
 
-#[test]
-fn a_watch_survives_the_runtime_of_another_watch() {
-    let runtime = || {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-    };
+pub(super) async fn a_watch_survives_the_runtime_of_another_watch() -> CaseResult {
+    // A worker thread of a runtime must not wait for another runtime.
+    spawn_blocking(watch_on_two_runtimes).await?;
+    Ok(())
+}
+
+fn watch_on_two_runtimes() {
+    let runtime = || Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (_folder, path) = place();
     let (first, second) = (runtime(), runtime());
     let (store, begun) = first.block_on(async {

@@ -1,13 +1,14 @@
-//! Leases are renewed and released although the pool has no connection left.
+//! These cases cover leases that are renewed and released although the pool has no connection left.
 
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use leasehold::sqlite::SqliteStore;
 use leasehold::{LeaseId, LockStore, OpenOptions, ReleaseOutcome, RenewOptions, RenewOutcome};
+use leasehold_conformance::CaseResult;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 
-use crate::{TTL, asking, grant, name, open, place};
+use super::support::{TTL, asking, grant, name, open, place};
 
 async fn extended(store: &SqliteStore, lock: &str, lease: LeaseId) {
     let renewal = RenewOptions { name: name(lock), lease, ttl: TTL };
@@ -15,8 +16,7 @@ async fn extended(store: &SqliteStore, lock: &str, lease: LeaseId) {
     assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
 }
 
-#[tokio::test]
-async fn a_long_query_on_the_applications_pool_loses_no_lease() {
+pub(super) async fn a_long_query_on_the_applications_pool_loses_no_lease() -> CaseResult {
     let (_folder, path) = place();
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let options = options.journal_mode(SqliteJournalMode::Wal);
@@ -41,10 +41,10 @@ async fn a_long_query_on_the_applications_pool_loses_no_lease() {
     assert!(waiting.await.unwrap().unwrap_err().is_unavailable());
     assert_eq!(store.release(&name("a"), lease).await.unwrap(), ReleaseOutcome::Released);
     rows.next().await.unwrap().unwrap();
+    Ok(())
 }
 
-#[tokio::test]
-async fn slow_reads_on_all_store_connections_lose_no_lease() {
+pub(super) async fn slow_reads_on_all_store_connections_lose_no_lease() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
     let lease = LeaseId::new();
@@ -55,4 +55,5 @@ async fn slow_reads_on_all_store_connections_lose_no_lease() {
     }
     extended(&store, "a", lease).await;
     assert_eq!(store.release(&name("a"), lease).await.unwrap(), ReleaseOutcome::Released);
+    Ok(())
 }

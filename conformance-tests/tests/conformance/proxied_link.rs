@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use leasehold_conformance::Link;
 use leasehold_core::LockStore;
-
-use super::{Conduct, Proxy};
-use crate::Link;
+use leasehold_test_servers::{Conduct, Proxy};
 
 /// The connections of this store go through a proxy.
 #[derive(Debug)]
-pub struct ProxiedLink {
+pub(crate) struct ProxiedLink {
     /// This is the store of the client.
-    pub store: Arc<dyn LockStore>,
+    pub(crate) store: Arc<dyn LockStore>,
     /// The connections of the store go through this proxy.
-    pub proxy: Proxy,
+    pub(crate) proxy: Proxy,
 }
 
 #[async_trait]

@@ -1,15 +1,18 @@
-use std::time::{Duration, Instant};
+//! These cases cover leases across boots and clocks, tokens, and batches.
+
+use std::time::Duration;
 
 use leasehold::{
-    AcquireOutcome, LeaseId, ListOptions, LockStore, PruneOptions, RenewOptions, RenewOutcome,
+    AcquireOptions, AcquireOutcome, LeaseId, ListOptions, LockStore, PruneOptions, RenewOptions,
+    RenewOutcome,
 };
+use leasehold_conformance::{CaseResult, Failure};
 use sqlx::Row;
 
-use crate::{TTL, asking, disabling, grant, name, open, place, sql};
+use super::support::{TTL, asking, disabling, grant, name, open, place, sql};
 
 /// A holder in a container with its own boot id writes such a row: the machine's clock is the same.
-#[tokio::test]
-async fn a_lease_of_another_boot_id_is_in_force_for_its_ttl() {
+pub(super) async fn a_lease_of_another_boot_id_is_in_force_for_its_ttl() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
     let lease = LeaseId::new();
@@ -28,11 +31,11 @@ async fn a_lease_of_another_boot_id_is_in_force_for_its_ttl() {
     let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
     assert_eq!(store.renew(&[renewal]).await.unwrap(), [RenewOutcome::Lost]);
     assert!(grant(&store, "a", LeaseId::new()).await.token > first.token);
+    Ok(())
 }
 
 /// The machine finds such a row after a reboot: it had been up for longer before.
-#[tokio::test]
-async fn a_lease_of_an_earlier_boot_has_expired() {
+pub(super) async fn a_lease_of_an_earlier_boot_has_expired() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
     for _ in 0..2 {
@@ -51,10 +54,10 @@ async fn a_lease_of_an_earlier_boot_has_expired() {
         assert!(grant(&store, "a", second).await.token > first.token);
         store.release(&name("a"), second).await.unwrap();
     }
+    Ok(())
 }
 
-#[tokio::test]
-async fn a_renewed_lease_of_another_boot_id_is_in_force() {
+pub(super) async fn a_renewed_lease_of_another_boot_id_is_in_force() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
     let lease = LeaseId::new();
@@ -64,14 +67,14 @@ async fn a_renewed_lease_of_another_boot_id_is_in_force() {
     sql(&store, "UPDATE leasehold_locks SET boot = 'another'").await;
     let outcome = store.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap();
     assert!(matches!(outcome, AcquireOutcome::Held(_)), "{outcome:?}");
+    Ok(())
 }
 
 /// Selects all names that are unused now.
 const ALL: PruneOptions =
     PruneOptions { unused_for: Duration::ZERO, after: None, limit: 100, dry_run: false };
 
-#[tokio::test]
-async fn a_name_whose_token_is_ahead_of_the_clock_is_not_pruned() {
+pub(super) async fn a_name_whose_token_is_ahead_of_the_clock_is_not_pruned() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
     for lock in ["a", "b"] {
@@ -83,10 +86,10 @@ async fn a_name_whose_token_is_ahead_of_the_clock_is_not_pruned() {
     sql(&store, "UPDATE leasehold_locks SET token = token + 60000000 WHERE name = 'a'").await;
     assert_eq!(store.prune(&ALL).await.unwrap(), [name("b")]);
     assert!(store.get(&name("a")).await.unwrap().is_some());
+    Ok(())
 }
 
-#[tokio::test]
-async fn tokens_grow_after_row_deletion_and_clock_set_back() {
+pub(super) async fn tokens_grow_after_row_deletion_and_clock_set_back() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
     let first = grant(&store, "a", LeaseId::new()).await;
@@ -99,25 +102,28 @@ async fn tokens_grow_after_row_deletion_and_clock_set_back() {
     store.release(&name("a"), lease).await.unwrap();
     let third = grant(&store, "a", LeaseId::new()).await;
     assert_eq!(third.token.get(), second.token.get() + 3_155_760_000_000_000 + 1);
+    Ok(())
 }
 
-#[tokio::test]
-async fn waiting_for_the_write_lock_revives_no_lease() {
+pub(super) async fn waiting_for_the_write_lock_revives_no_lease() -> CaseResult {
     for _ in 0..10 {
         match renewed_after_a_wait().await {
-            Ok(outcomes) => return assert_eq!(outcomes, [RenewOutcome::Lost]),
+            Ok(outcomes) => {
+                assert_eq!(outcomes, [RenewOutcome::Lost]);
+                return Ok(());
+            }
             // On a busy machine the wait was too long.
             Err(error) => assert!(error.is_unavailable(), "{error}"),
         }
     }
-    panic!("no renewal waits for the lock to its end");
+    Err(Failure::new("no renewal waits for the lock to its end"))
 }
 
 async fn renewed_after_a_wait() -> leasehold::Result<Vec<RenewOutcome>> {
     let (_folder, path) = place();
     let (one, two) = (open(&path).await, open(&path).await);
     let lease = LeaseId::new();
-    let options = leasehold::AcquireOptions { ttl: Duration::from_millis(200), ..asking(lease) };
+    let options = AcquireOptions { ttl: Duration::from_millis(200), ..asking(lease) };
     one.acquire(&name("a"), &options).await.unwrap();
     let blocker = one.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
     let renewal = tokio::spawn(async move {
@@ -128,8 +134,7 @@ async fn renewed_after_a_wait() -> leasehold::Result<Vec<RenewOutcome>> {
     renewal.await.unwrap()
 }
 
-#[tokio::test]
-async fn batch_answers_keep_the_order_of_the_request() {
+pub(super) async fn batch_answers_keep_the_order_of_the_request() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
     let unusual = ["a", "A", "a ", "á", "a\u{301}", "\"", "\\", "\u{1}\n", "'; --", "🔒", "%"];
@@ -161,10 +166,10 @@ async fn batch_answers_keep_the_order_of_the_request() {
     let page = ListOptions { prefix: "a".into(), ..ListOptions::default() };
     let listed: Vec<_> = store.list(&page).await.unwrap().into_iter().map(|r| r.name).collect();
     assert_eq!(listed, ["a", "a ", "a\u{301}"].map(name));
+    Ok(())
 }
 
-#[tokio::test]
-async fn a_batch_uses_the_primary_key() {
+pub(super) async fn a_batch_uses_the_primary_key() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
     let plan = sqlx::query(
@@ -175,37 +180,5 @@ async fn a_batch_uses_the_primary_key() {
     let plan = plan.fetch_all(store.pool()).await.unwrap();
     let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
     assert!(plan.iter().any(|step| step.contains("SEARCH l USING PRIMARY KEY")), "{plan:?}");
-}
-
-/// Not a test: run it with `--release -- --ignored --nocapture` to see what this machine does.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn timings() {
-    let (_folder, path) = place();
-    let store = open(&path).await;
-    let rounds = 5_000_u32;
-    let start = Instant::now();
-    for _ in 0..rounds {
-        let lease = LeaseId::new();
-        grant(&store, "a", lease).await;
-        store.release(&name("a"), lease).await.unwrap();
-    }
-    println!("acquire + release: {:?}", start.elapsed() / rounds);
-
-    let mut batch = Vec::new();
-    for i in 0..10_000 {
-        let lock = format!("lock-{i:05}");
-        let lease = LeaseId::new();
-        let outcome = store.acquire(&name(&lock), &asking(lease)).await.unwrap();
-        assert!(matches!(outcome, AcquireOutcome::Granted(_)));
-        batch.push(RenewOptions { name: name(&lock), lease, ttl: TTL });
-    }
-    for size in [100, 250, 500, 1000, 10_000] {
-        let start = Instant::now();
-        for leases in batch.chunks(size) {
-            let outcomes = store.renew(leases).await.unwrap();
-            assert!(outcomes.iter().all(|o| matches!(o, RenewOutcome::Extended { .. })));
-        }
-        println!("renew 10000 by {size}: {:?}", start.elapsed());
-    }
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! This module starts real servers in containers, for the tests of this repository.
+//! This crate starts real servers in containers, for the tests of Leasehold itself. It is not
+//! published.
 //!
 //! A server is started with [`Server::start`], which uses the image that
 //! `LEASEHOLD_TEST_<NAME>_IMAGE` names, otherwise an image that `cargo xtask images` built, and
@@ -9,12 +10,10 @@
 pub mod catalog;
 mod certificates;
 mod image;
-mod link;
 mod proxy;
 mod server;
 
 pub use certificates::{Certificates, Signed};
 pub use image::{Image, skipped};
-pub use link::ProxiedLink;
 pub use proxy::{Conduct, Proxy};
 pub use server::{Server, until_ready};

@@ -1,13 +1,14 @@
-//! These tests cover containers on one kernel that have their own boot ids and clocks.
-#![cfg(target_os = "linux")]
+//! These cases cover containers on one kernel that have their own boot ids and clocks.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::{env, fs};
 
 use leasehold::{AcquireOutcome, LeaseId, LockStore};
+use leasehold_conformance::{CaseResult, Failure};
+use tokio::process::Command;
 
-use crate::{asking, grant, name, open, place};
+use super::support::{asking, grant, name, open, place};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const DATABASE: &str = "LEASEHOLD_TEST_DATABASE";
@@ -20,31 +21,41 @@ const CONTAINERS: [&[&str]; 2] =
 
 /// Returns a command that runs in a container with the boot id in that file, or `None` if no
 /// container can be created.
-fn in_container(flags: &[&str], id: &Path, command: &[&str]) -> Option<Command> {
+async fn in_container(flags: &[&str], id: &Path, command: &[&str]) -> Option<Command> {
     for user in [&[][..], &["--map-root-user"]] {
-        let mut unshare = Command::new("unshare");
         let mount = format!("mount --bind \"$1\" {BOOT_ID} && shift && exec \"$@\"");
-        unshare.args(user).args(flags).args(["sh", "-c", &mount, "sh"]).arg(id);
-        let works = unshare.arg("true").output().is_ok_and(|output| output.status.success());
-        if works {
+        let unshare = || {
             let mut unshare = Command::new("unshare");
-            unshare.args(user).args(flags).args(["sh", "-c", &mount, "sh"]).arg(id).args(command);
+            unshare.args(user).args(flags).args(["sh", "-c", &mount, "sh"]).arg(id);
+            unshare
+        };
+        let works = unshare().arg("true").output().await;
+        if works.is_ok_and(|output| output.status.success()) {
+            let mut unshare = unshare();
+            unshare.args(command);
             return Some(unshare);
         }
     }
     None
 }
 
-fn run(flags: &[&str], id: &Path, database: &Path, expected: &str) -> Option<Output> {
+/// Runs [`the_other_container`] in a container, by this same program.
+async fn run(flags: &[&str], id: &Path, database: &Path, expected: &str) -> Option<Output> {
     let program = env::current_exe().unwrap();
-    let test = ["--exact", "containers::the_other_container", "--ignored", "--nocapture"];
+    let test = ["--exact", "sqlite::own::the_other_container", "--nocapture"];
     let command = [&[program.to_str().unwrap()], &test[..]].concat();
-    let mut command = in_container(flags, id, &command)?;
-    Some(command.env(DATABASE, database).env(EXPECTED, expected).output().unwrap())
+    let mut command = in_container(flags, id, &command).await?;
+    // Only this process counts its cases.
+    command.env_remove("LEASEHOLD_TEST_COUNTS");
+    Some(command.env(DATABASE, database).env(EXPECTED, expected).output().await.unwrap())
 }
 
-#[tokio::test]
-async fn a_lease_is_in_force_in_containers_with_another_boot_id() {
+fn assert_passed(flags: &[&str], output: &Output) {
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("1 passed"), "{flags:?}: {output:?}");
+}
+
+pub(super) async fn a_lease_is_in_force_in_containers_with_another_boot_id() -> CaseResult {
     for flags in CONTAINERS {
         let (folder, path) = place();
         let id = folder.path().join("boot_id");
@@ -52,17 +63,17 @@ async fn a_lease_is_in_force_in_containers_with_another_boot_id() {
         let store = open(&path).await;
         let lease = LeaseId::new();
         let first = grant(&store, "a", lease).await;
-        let Some(refused) = run(flags, &id, &path, "held") else {
-            eprintln!("skipped: no container can be made here with {flags:?}");
-            continue;
+        let Some(refused) = run(flags, &id, &path, "held").await else {
+            let reason = format!("no container can be created here with {flags:?}");
+            return Err(Failure::ignored(reason));
         };
-        assert!(refused.status.success(), "{flags:?}: {refused:?}");
+        assert_passed(flags, &refused);
         assert_eq!(grant(&store, "a", lease).await.token, first.token, "{flags:?}");
 
         // In the other direction, the other container's lease outlives its process.
         store.release(&name("a"), lease).await.unwrap();
-        let granted = run(flags, &id, &path, "granted").unwrap();
-        assert!(granted.status.success(), "{flags:?}: {granted:?}");
+        let granted = run(flags, &id, &path, "granted").await.unwrap();
+        assert_passed(flags, &granted);
         let outcome = store.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap();
         assert!(
             matches!(&outcome, AcquireOutcome::Held(held) if held.token > first.token),
@@ -70,13 +81,14 @@ async fn a_lease_is_in_force_in_containers_with_another_boot_id() {
         );
         assert!(store.get(&name("a")).await.unwrap().unwrap().lease.is_some(), "{flags:?}");
     }
+    Ok(())
 }
 
-/// This is the part of the test above that runs in the container.
-#[tokio::test]
-#[ignore = "the test above starts it"]
-async fn the_other_container() {
-    let Some(path) = env::var_os(DATABASE).map(PathBuf::from) else { return };
+/// This is the part of the case above that runs in the container.
+pub(super) async fn the_other_container() -> CaseResult {
+    let Some(path) = env::var_os(DATABASE).map(PathBuf::from) else {
+        return Err(Failure::ignored("another case starts it in a container"));
+    };
     let id = fs::read_to_string(BOOT_ID).unwrap();
     assert_eq!(id.trim(), "00000000-0000-4000-8000-000000000001");
     let store = open(&path).await;
@@ -87,4 +99,5 @@ async fn the_other_container() {
         AcquireOutcome::Disabled(_) => "disabled",
     };
     assert_eq!(outcome, env::var(EXPECTED).unwrap());
+    Ok(())
 }

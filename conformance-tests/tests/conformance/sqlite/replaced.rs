@@ -1,14 +1,14 @@
-//! These tests cover a database file that is deleted or replaced while it is in use.
-#![cfg(unix)]
+//! These cases cover a database file that is deleted or replaced while it is in use.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use leasehold::sqlite::{FileChanged, SqliteStore};
 use leasehold::{ErrorKind, LeaseId, LockStore, OpenOptions, RenewOptions, RenewOutcome};
+use leasehold_conformance::CaseResult;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
-use crate::{TTL, asking, disabling, grant, name, open, place};
+use super::support::{TTL, asking, disabling, grant, name, open, place, sql};
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", path.display()))
@@ -47,8 +47,7 @@ async fn on_own_pool(path: &Path) -> SqliteStore {
     SqliteStore::from_pool(pool, &OpenOptions::default()).await.unwrap()
 }
 
-#[tokio::test]
-async fn leases_in_a_file_that_is_deleted_or_replaced_are_lost() {
+pub(super) async fn leases_in_a_file_that_is_deleted_or_replaced_are_lost() -> CaseResult {
     for (what, change, message) in CHANGES {
         for application in [false, true] {
             let (_folder, path) = place();
@@ -80,11 +79,11 @@ async fn leases_in_a_file_that_is_deleted_or_replaced_are_lost() {
             }
         }
     }
+    Ok(())
 }
 
 /// SQLite resolves the link each time when a connection is opened.
-#[tokio::test]
-async fn a_link_to_another_file_is_noticed() {
+pub(super) async fn a_link_to_another_file_is_noticed() -> CaseResult {
     let (folder, path) = place();
     open(&path).await;
     let link = folder.path().join("link.db");
@@ -102,13 +101,13 @@ async fn a_link_to_another_file_is_noticed() {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         fs::remove_file(&other).unwrap();
         store.disable(&name("a"), &disabling("x")).await.unwrap();
-        crate::sql(&store, "DELETE FROM leasehold_locks").await;
+        sql(&store, "DELETE FROM leasehold_locks").await;
     }
+    Ok(())
 }
 
 /// SQLite then creates the write-ahead log again whenever no connection has it open.
-#[tokio::test]
-async fn another_process_may_switch_to_the_write_ahead_log() {
+pub(super) async fn another_process_may_switch_to_the_write_ahead_log() -> CaseResult {
     let (folder, path) = place();
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let pool = SqlitePool::connect_with(options.clone()).await.unwrap();
@@ -126,10 +125,10 @@ async fn another_process_may_switch_to_the_write_ahead_log() {
         // The log that is created next is to be another file.
         fs::write(folder.path().join(format!("file {round}")), "").unwrap();
     }
+    Ok(())
 }
 
-#[tokio::test]
-async fn a_file_that_is_put_back_is_used_again() {
+pub(super) async fn a_file_that_is_put_back_is_used_again() -> CaseResult {
     let (folder, path) = place();
     let store = open(&path).await;
     let lease = LeaseId::new();
@@ -146,11 +145,11 @@ async fn a_file_that_is_put_back_is_used_again() {
         let renewed = store.renew(std::slice::from_ref(&renewal)).await.unwrap();
         assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
     }
+    Ok(())
 }
 
 /// SQLite removes the write-ahead log when the last connection is closed, and creates it again.
-#[tokio::test]
-async fn an_application_may_close_its_connections() {
+pub(super) async fn an_application_may_close_its_connections() -> CaseResult {
     let (_folder, path) = place();
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let options = options.journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
@@ -167,4 +166,5 @@ async fn an_application_may_close_its_connections() {
         let renewed = store.renew(&[renewal]).await.unwrap();
         assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
     }
+    Ok(())
 }

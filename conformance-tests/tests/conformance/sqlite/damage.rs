@@ -1,11 +1,14 @@
+//! These cases cover rows that Leasehold did not write.
+
 use std::time::Duration;
 
 use leasehold::{
     ErrorKind, LeaseId, ListOptions, LockState, LockStore, PruneOptions, RenewOptions, RenewOutcome,
 };
+use leasehold_conformance::CaseResult;
 use sqlx::AssertSqlSafe;
 
-use crate::{asking, disabling, grant, name, open, place, sql};
+use super::support::{TTL, asking, disabling, grant, name, open, place, sql};
 
 /// After each of these assignments, the row is not one that Leasehold wrote.
 const DAMAGE: &[&str] = &[
@@ -33,8 +36,7 @@ const DAMAGE: &[&str] = &[
     "name = printf('%300c', 'x')",
 ];
 
-#[tokio::test]
-async fn a_corrupt_row_is_reported_by_every_read() {
+pub(super) async fn a_corrupt_row_is_reported_by_every_read() -> CaseResult {
     for damage in DAMAGE {
         let (_folder, path) = place();
         let store = open(&path).await;
@@ -75,11 +77,11 @@ async fn a_corrupt_row_is_reported_by_every_read() {
             assert_eq!(store.list(&others).await.unwrap(), [], "{damage}");
         }
     }
+    Ok(())
 }
 
 /// It is unknown whether such a lease was extended, which is different from lost.
-#[tokio::test]
-async fn a_corrupt_row_makes_only_its_own_renewal_unknown() {
+pub(super) async fn a_corrupt_row_makes_only_its_own_renewal_unknown() -> CaseResult {
     for damage in ["boot = NULL", "expires_at = NULL", "ending = ''"] {
         let (_folder, path) = place();
         let store = open(&path).await;
@@ -90,8 +92,7 @@ async fn a_corrupt_row_makes_only_its_own_renewal_unknown() {
         store.release(&name("c"), leases[2].1).await.unwrap();
         let statement = format!("UPDATE leasehold_locks SET {damage} WHERE name = 'a'");
         sqlx::query(AssertSqlSafe(statement)).execute(store.pool()).await.unwrap();
-        let batch =
-            leases.map(|(lock, lease)| RenewOptions { name: name(lock), lease, ttl: crate::TTL });
+        let batch = leases.map(|(lock, lease)| RenewOptions { name: name(lock), lease, ttl: TTL });
         let outcomes = store.renew(&batch).await.unwrap();
         let [RenewOutcome::Unknown { why }, RenewOutcome::Extended { .. }, RenewOutcome::Lost] =
             &outcomes[..]
@@ -100,10 +101,10 @@ async fn a_corrupt_row_makes_only_its_own_renewal_unknown() {
         };
         assert!(why.contains("leasehold_locks"), "{damage}: {why}");
     }
+    Ok(())
 }
 
-#[tokio::test]
-async fn a_corrupt_lease_is_not_overwritten() {
+pub(super) async fn a_corrupt_lease_is_not_overwritten() -> CaseResult {
     for damage in ["boot = NULL", "expires_at = NULL", "expires_at = 9223372036854775807"] {
         let (_folder, path) = place();
         let store = open(&path).await;
@@ -113,10 +114,10 @@ async fn a_corrupt_lease_is_not_overwritten() {
         let error = store.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error}");
     }
+    Ok(())
 }
 
-#[tokio::test]
-async fn a_token_at_its_limit_is_an_error() {
+pub(super) async fn a_token_at_its_limit_is_an_error() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
     for tokens in [
@@ -140,4 +141,5 @@ async fn a_token_at_its_limit_is_an_error() {
             assert_eq!(held, 0);
         }
     }
+    Ok(())
 }

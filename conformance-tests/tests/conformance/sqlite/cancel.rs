@@ -1,13 +1,16 @@
+//! These cases cover calls that are dropped before they end.
+
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use leasehold::sqlite::SqliteStore;
 use leasehold::{LeaseId, LockStore, OpenOptions, RenewOptions};
+use leasehold_conformance::CaseResult;
 use tokio::time::timeout;
 
-use crate::{TTL, asking, disabling, grant, name, open, place};
+use super::support::{TTL, asking, disabling, grant, name, open, place};
 
 async fn one_operation(store: &SqliteStore, lock: &str, lease: LeaseId, which: usize) {
     let lock = name(lock);
@@ -45,8 +48,7 @@ async fn assert_clean(store: &SqliteStore) {
     }
 }
 
-#[tokio::test]
-async fn a_call_can_be_dropped_at_any_step() {
+pub(super) async fn a_call_can_be_dropped_at_any_step() -> CaseResult {
     for memory in [true, false] {
         let (_folder, path) = place();
         let store = match memory {
@@ -59,8 +61,8 @@ async fn a_call_can_be_dropped_at_any_step() {
                 {
                     let mut call = pin!(one_operation(&store, "a", lease, which));
                     for _ in 0..polls {
-                        let mut context = Context::from_waker(Waker::noop());
-                        if let Poll::Ready(()) = call.as_mut().poll(&mut context) {
+                        let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                        if polled.is_ready() {
                             break;
                         }
                         tokio::time::sleep(Duration::from_micros(300)).await;
@@ -74,10 +76,10 @@ async fn a_call_can_be_dropped_at_any_step() {
         }
         assert_clean(&store).await;
     }
+    Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_dropped_calls_leave_no_state() {
+pub(super) async fn concurrent_dropped_calls_leave_no_state() -> CaseResult {
     let (_folder, path) = place();
     let stores = [open(&path).await, open(&path).await];
     let crowd = (0..16).map(|task| {
@@ -97,10 +99,10 @@ async fn concurrent_dropped_calls_leave_no_state() {
     for store in &stores {
         assert_clean(store).await;
     }
+    Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_acquire_that_is_dropped_and_retried_is_one_grant() {
+pub(super) async fn an_acquire_that_is_dropped_and_retried_is_one_grant() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
     for round in 0..100 {
@@ -111,14 +113,15 @@ async fn an_acquire_that_is_dropped_and_retried_is_one_grant() {
         let first = grant(&store, &lock, lease).await;
         assert_eq!(grant(&store, &lock, lease).await.token, first.token);
     }
+    Ok(())
 }
 
-#[tokio::test]
-async fn opening_may_be_dropped() {
+pub(super) async fn opening_may_be_dropped() -> CaseResult {
     for micros in (0..8000).step_by(400) {
         let (_folder, path) = place();
         let options = OpenOptions::default();
         let _ = timeout(Duration::from_micros(micros), SqliteStore::open(&path, &options)).await;
         grant(&open(&path).await, "a", LeaseId::new()).await;
     }
+    Ok(())
 }

@@ -1,0 +1,105 @@
+//! These cases cover the number of sessions, and sessions that end while they are idle.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::Schema;
+use leasehold::postgres::PostgresStore;
+use leasehold_conformance::expect::{extended, granted};
+use leasehold_conformance::{Backend, CaseResult, Client, Failure, race};
+use leasehold_core::LockStoreExt;
+use leasehold_test_servers::until_ready;
+use tokio::time::{sleep, timeout};
+
+use super::support::{LONG, fresh, name};
+use super::{Postgres, options};
+
+/// This is the limit for everything that has no time limit of its own.
+const LIMIT: Duration = Duration::from_secs(40);
+
+pub(super) async fn sessions_that_end_while_idle_cost_no_call(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    // Both have three sessions, which the server ends after a short idle time.
+    let ends = "&options=-c%20idle_session_timeout%3D300";
+    for own in [true, false] {
+        let namespace = fresh();
+        let client = if own {
+            let url = format!("{}{ends}", backend.named_url(&namespace));
+            until_ready(|| backend.connect(&url, &namespace)).await?
+        } else {
+            until_ready(|| backend.on_pool(&namespace, 3, ends)).await?.1
+        };
+        let job = name("job");
+        let taken = client.take(&job, LONG).await?;
+        for _ in 0..2 {
+            race((0..3).map(|_| {
+                let client = client.clone();
+                async move {
+                    client.store().list_all("").await?;
+                    client.disable(&name("other"), "upkeep").await?;
+                    Ok(())
+                }
+            }))
+            .await?;
+            extended(client.renew(&job, taken.lease, LONG).await?);
+            let gone = async {
+                while backend.sessions(&namespace).await? > 0 {
+                    sleep(Duration::from_millis(50)).await;
+                }
+                Ok::<_, Failure>(())
+            };
+            timeout(LIMIT, gone)
+                .await
+                .map_err(|_| Failure::new("the idle sessions do not end"))??;
+            let store = client.store();
+            store.acquire(&job, &client.options(taken.lease, LONG)).await.map(granted)?;
+            extended(store.renew_one(&job, taken.lease, LONG).await?);
+            store.get(&job).await?;
+            store.enable(&name("other")).await?;
+        }
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn connections_are_few_and_given_back(backend: Arc<Postgres>) -> CaseResult {
+    for most in [1, 3] {
+        let namespace = fresh();
+        let mut options = options(&namespace, Schema::Create);
+        options.max_connections = NonZeroU32::new(most);
+        let store = PostgresStore::connect(&backend.named_url(&namespace), &options).await?;
+        let client = Client::new(Arc::new(store));
+        let _hints = client.watch().await?;
+        let taken = client.take(&name("job"), LONG).await?;
+        // Calls one after the other need no second connection.
+        for _ in 0..20 {
+            client.get(&taken.name).await?;
+            extended(client.renew(&taken.name, taken.lease, LONG).await?);
+        }
+        let sessions = backend.sessions(&namespace).await?;
+        assert!(sessions <= 5, "{sessions}: opening, calls, heartbeats, hints and their test");
+        race((0..50).map(|_| {
+            let (client, job) = (client.clone(), taken.name.clone());
+            async move { client.get(&job).await.map(drop).map_err(Failure::from) }
+        }))
+        .await?;
+        let sessions = backend.sessions(&namespace).await?;
+        assert!(sessions <= i64::from(most) + 5, "{sessions}: at most {most} for calls");
+        // An idle holder has connections for heartbeats and for hints.
+        let rest = async {
+            while backend.sessions(&namespace).await? > 2 {
+                sleep(Duration::from_millis(300)).await;
+            }
+            Ok::<_, Failure>(())
+        };
+        if most > 1 {
+            timeout(LIMIT * 2, rest)
+                .await
+                .map_err(|_| Failure::new("idle connections are not closed"))??;
+        }
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! This module lists the cases that are specific to SQLite. Each makes files of its own.
+
+use leasehold_conformance::OwnCase;
+
+use super::backend::Sqlite;
+use super::{
+    cancel, connections, containers, damage, files, leases, replaced, schema, schema_versions,
+    watches,
+};
+
+macro_rules! cases {
+    ($($module:ident: $($case:ident),+;)+) => {
+        /// These are the cases, each with its name.
+        pub(crate) const CASES: &[OwnCase<Sqlite>] = &[
+            $($((
+                concat!("own::", stringify!($case)),
+                |_| Box::pin($module::$case()),
+            )),+),+
+        ];
+    };
+}
+
+cases! {
+    cancel:
+        a_call_can_be_dropped_at_any_step,
+        concurrent_dropped_calls_leave_no_state,
+        an_acquire_that_is_dropped_and_retried_is_one_grant,
+        opening_may_be_dropped;
+    connections:
+        a_long_query_on_the_applications_pool_loses_no_lease,
+        slow_reads_on_all_store_connections_lose_no_lease;
+    containers:
+        a_lease_is_in_force_in_containers_with_another_boot_id,
+        the_other_container;
+    damage:
+        a_corrupt_row_is_reported_by_every_read,
+        a_corrupt_row_makes_only_its_own_renewal_unknown,
+        a_corrupt_lease_is_not_overwritten,
+        a_token_at_its_limit_is_an_error;
+    files:
+        a_non_database_file_is_left_unchanged,
+        a_path_that_is_not_a_file_is_refused,
+        an_unwritable_folder_is_denied,
+        an_empty_file_becomes_a_database,
+        a_read_only_database_denies_writes,
+        a_path_in_a_url_is_taken_literally,
+        a_locked_database_is_unavailable,
+        a_full_disk_loses_nothing_and_no_connection;
+    leases:
+        a_lease_of_another_boot_id_is_in_force_for_its_ttl,
+        a_lease_of_an_earlier_boot_has_expired,
+        a_renewed_lease_of_another_boot_id_is_in_force,
+        a_name_whose_token_is_ahead_of_the_clock_is_not_pruned,
+        tokens_grow_after_row_deletion_and_clock_set_back,
+        waiting_for_the_write_lock_revives_no_lease,
+        batch_answers_keep_the_order_of_the_request,
+        a_batch_uses_the_primary_key;
+    replaced:
+        leases_in_a_file_that_is_deleted_or_replaced_are_lost,
+        a_link_to_another_file_is_noticed,
+        another_process_may_switch_to_the_write_ahead_log,
+        a_file_that_is_put_back_is_used_again,
+        an_application_may_close_its_connections;
+    schema:
+        sixteen_processes_can_create_the_schema_at_once,
+        opening_an_existing_schema_writes_nothing,
+        missing_tables_are_created_only_if_allowed,
+        the_printed_schema_equals_the_created_one,
+        another_table_of_that_name_is_refused,
+        a_table_dropped_at_run_time_is_reported,
+        namespaces_in_one_file_are_separate,
+        an_applications_pool_is_not_reconfigured,
+        an_in_memory_pool_works,
+        text_in_another_encoding_is_refused;
+    schema_versions:
+        schema_1_is_used_or_upgraded_to_2,
+        a_lease_row_reused_by_schema_1_is_valid_in_other_containers,
+        the_first_schema_is_used_without_the_right_to_change_it,
+        the_printed_schema_upgrades_schema_1,
+        added_columns_do_no_harm_unless_they_must_be_filled,
+        schema_differences_are_named,
+        a_later_schema_is_refused;
+    watches:
+        a_watch_hints_at_changes_of_other_processes,
+        an_unpolled_watch_holds_no_connection,
+        all_watches_of_a_store_get_hints_and_so_does_a_later_one,
+        a_watch_survives_the_runtime_of_another_watch;
+}
