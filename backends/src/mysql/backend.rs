@@ -13,12 +13,13 @@ use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
     acquire_outcome, renew_outcome,
 };
+use crate::sql::encode;
 use crate::sql::pool::Purpose;
 use crate::sql::row::ttl_micros;
 use crate::{
-    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, EnableOutcome, Error,
-    FencingToken, Grant, LeaseId, LockName, LockRecord, Reach, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result, StoreClock, Wake,
+    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, EnableOutcome, FencingToken,
+    Grant, LeaseId, LockName, LockRecord, Reach, ReleaseOutcome, RenewOptions, RenewOutcome,
+    Result, StoreClock, Wake,
 };
 
 impl MySql {
@@ -56,16 +57,11 @@ impl MySql {
     }
 
     async fn renew_many(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
-        let list: Vec<_> = leases
-            .iter()
-            .map(|lease| (lease.name.as_str(), lease.lease.to_string(), ttl_micros(lease.ttl)))
-            .collect();
-        let list = serde_json::to_vec(&list).map_err(|error| {
-            Error::invalid("the leases cannot be encoded as JSON").with_source(error)
-        })?;
-        let update = || sqlx::query(self.sql.renew_batch.clone()).bind(&list[..]);
+        let list = encode::leases(leases)?;
+        let list = list.as_bytes();
+        let update = || sqlx::query(self.sql.renew_batch.clone()).bind(list);
         self.write(Purpose::Renew, update).await?;
-        let find = || sqlx::query(self.sql.find_batch.clone()).bind(&list[..]);
+        let find = || sqlx::query(self.sql.find_batch.clone()).bind(list);
         let rows = self.read_for(Purpose::Renew, find).await?;
         // A row without a readable name belongs to none of these leases.
         let table = &self.sql.table;
@@ -102,11 +98,9 @@ impl Backend for MySql {
         options: &AcquireOptions,
         _attempt: Attempt,
     ) -> Result<Decision<Grant>> {
-        let holder = serde_json::to_vec(&options.holder).map_err(|error| {
-            Error::invalid("the holder cannot be encoded as JSON").with_source(error)
-        })?;
+        let holder = encode::holder(&options.holder)?;
         let (lease, ttl) = (options.lease.to_string(), ttl_micros(options.ttl));
-        let (lease, holder) = (lease.as_bytes(), &holder[..]);
+        let (lease, holder) = (lease.as_bytes(), holder.as_bytes());
         let statement = || {
             // Each sending has a number of its own: a later one must not take an earlier one,
             // whose answer was lost, for its own and grant the name again.

@@ -7,7 +7,7 @@ use super::sql::KNOWN;
 use crate::Result;
 use crate::shell::StoredInstance;
 use crate::sql::pool::Purpose;
-use crate::sql::row::{stored_instance, text_of_bytes};
+use crate::sql::row::stored_instance;
 
 impl MySql {
     pub(super) async fn put_instance(&self, instance: Uuid, text: &str, ttl: i64) -> Result<()> {
@@ -37,6 +37,6 @@ impl MySql {
     pub(super) async fn stored_instances(&self) -> Result<Vec<StoredInstance>> {
         let (table, list) = (&self.sql.instances.table, &self.sql.instances.list);
         let rows = self.select(|| sqlx::query(list.clone())).await?;
-        Ok(rows.iter().filter_map(|row| stored_instance(row, table, text_of_bytes)).collect())
+        Ok(rows.iter().filter_map(|row| stored_instance(row, table)).collect())
     }
 }

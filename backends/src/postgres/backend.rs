@@ -12,11 +12,11 @@ use super::{row, watch};
 use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
 };
-use crate::sql::CorruptRecord;
 use crate::sql::pool::Purpose;
 use crate::sql::row::{get, ttl_micros};
+use crate::sql::{CorruptRecord, encode};
 use crate::{
-    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, Grant, LeaseId, LockName,
+    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Grant, LeaseId, LockName,
     LockRecord, Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, Wake,
 };
 
@@ -57,9 +57,7 @@ impl Backend for Postgres {
         _attempt: Attempt,
     ) -> Result<Decision<Grant>> {
         self.polled_names.add(name);
-        let holder = serde_json::to_string(&options.holder).map_err(|error| {
-            Error::invalid("the holder cannot be encoded as JSON").with_source(error)
-        })?;
+        let holder = encode::holder(&options.holder)?;
         let (lease, ttl) = (options.lease.to_string(), ttl_micros(options.ttl));
         let statement = || {
             sqlx::query(self.sql.acquire.clone())

@@ -6,7 +6,7 @@ use super::calls::Postgres;
 use crate::Result;
 use crate::shell::StoredInstance;
 use crate::sql::pool::Purpose;
-use crate::sql::row::{get, stored_instance, text};
+use crate::sql::row::{get, stored_instance};
 
 impl Postgres {
     pub(super) async fn put_instance(&self, instance: Uuid, text: &str, ttl: i64) -> Result<()> {
@@ -29,6 +29,6 @@ impl Postgres {
     pub(super) async fn stored_instances(&self) -> Result<Vec<StoredInstance>> {
         let statements = &self.sql.instances;
         let rows = self.select(|| sqlx::query(statements.list.clone())).await?;
-        Ok(rows.iter().filter_map(|row| stored_instance(row, &statements.table, text)).collect())
+        Ok(rows.iter().filter_map(|row| stored_instance(row, &statements.table)).collect())
     }
 }

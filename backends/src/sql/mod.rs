@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "which parts are used depends on the features")]
 
 mod corrupt;
+pub(crate) mod encode;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod error;
 #[cfg(any(feature = "mysql", feature = "postgres"))]

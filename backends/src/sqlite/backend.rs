@@ -11,9 +11,10 @@ use super::{error_codes, watch};
 use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
 };
+use crate::sql::encode;
 use crate::sql::row::{get, token, ttl_micros};
 use crate::{
-    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, Grant, LeaseId, LockName,
+    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Grant, LeaseId, LockName,
     ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, Wake,
 };
 
@@ -40,9 +41,7 @@ impl Backend for Sqlite {
         _attempt: Attempt,
     ) -> Result<Decision<Grant>> {
         let ttl = ttl_micros(options.ttl);
-        let holder = serde_json::to_string(&options.holder).map_err(|error| {
-            Error::invalid("the holder cannot be encoded as JSON").with_source(error)
-        })?;
+        let holder = encode::holder(&options.holder)?;
         let work = async |connection: &mut SqliteConnection, now: Now| {
             let granted = sqlx::query(self.sql.acquire.clone())
                 .bind(name.as_str())

@@ -10,8 +10,7 @@ use super::error_codes;
 use super::transactions::Sqlite;
 use crate::Result;
 use crate::shell::StoredInstance;
-use crate::sql::CorruptRecord;
-use crate::sql::row::get;
+use crate::sql::row::{get, stored_instance_with};
 
 /// The most that can be left of a row with another boot id.
 const MAX_LEFT: Duration = Duration::from_micros((MAX_INSTANCE_TTL + TOLERANCE).unsigned_abs());
@@ -54,19 +53,10 @@ impl Sqlite {
 
     /// Returns what the row shows of an instance, unless that has expired.
     fn stored_instance(&self, row: &SqliteRow, now: Now) -> Option<StoredInstance> {
-        let read = || -> Result<_, CorruptRecord> {
+        stored_instance_with(row, &self.sql.instances.table, || {
             let boot: &str = get(row, "boot")?;
             let left = self.clock.left(boot, None, get(row, "expires_at")?, now)?;
-            let left = left.filter(|left| boot == self.clock.boot() || *left <= MAX_LEFT);
-            Ok((get(row, "presence")?, left))
-        };
-        let key = get(row, "instance").unwrap_or_default();
-        match read() {
-            Ok((text, left)) => Some(StoredInstance { key, text: Ok(text), left: left? }),
-            Err(corrupt) => {
-                let text = Err(corrupt.into_error(&self.sql.instances.table));
-                Some(StoredInstance { key, text, left: Duration::ZERO })
-            }
-        }
+            Ok(left.filter(|left| boot == self.clock.boot() || *left <= MAX_LEFT))
+        })
     }
 }

@@ -6,10 +6,10 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::clock::Now;
+use super::error_codes;
 use super::transactions::Sqlite;
-use super::{error_codes, row};
 use crate::shell::{Entry, Found, Page};
-use crate::sql::row::ttl_micros;
+use crate::sql::row::{to_entry, ttl_micros};
 use crate::{Error, LockName, Result};
 
 /// The most rows that are read at once.
@@ -95,10 +95,7 @@ impl Sqlite {
 
     /// Returns what a row shows of a name.
     pub(super) fn entry(&self, row: &SqliteRow, now: Now) -> Entry {
-        match self.record(row, now) {
-            Ok(record) => Entry::Record(record),
-            Err(error) => Entry::Corrupt { name: row::name(row, &self.sql.table).ok(), error },
-        }
+        to_entry(self.record(row, now), row, &self.sql.table)
     }
 }
 
