@@ -9,10 +9,24 @@ use super::release_notifications::ReleaseNotifications;
 use super::sql::Sql;
 use crate::sql::CorruptRecord;
 use crate::sql::pool::{Connections, Purpose};
-use crate::{Error, LockName, Result};
+use crate::sql::statement::{Statement, Value, Values};
+use crate::{Error, Result};
 
 /// A statement with its arguments.
-pub(super) type Statement<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
+type BoundStatement<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
+
+/// Binds the values of a statement, for one sending. Names and text are bound as bytes.
+///
+/// Each sending has a number of its own: a later one must not take an earlier one, whose answer was
+/// lost, for its own and grant the name again.
+pub(super) fn bind(statement: &Statement, values: &Values<'_>) -> BoundStatement<'static> {
+    let query: BoundStatement<'static> = sqlx::query(statement.sql.clone());
+    values.of(statement).fold(query, |query, value| match value {
+        Value::Text(text) => query.bind(text.map(str::as_bytes)),
+        Value::Name(name) => query.bind(name.unwrap_or_default()),
+        Value::Integer(number) => query.bind(number),
+    })
+}
 
 /// The backend of a [`MySqlStore`](super::MySqlStore).
 pub struct MySql {
@@ -27,7 +41,7 @@ impl fmt::Debug for MySql {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MySql")
             .field("label", &self.label)
-            .field("table", &self.sql.table)
+            .field("table", &self.sql.statements.table)
             .finish_non_exhaustive()
     }
 }
@@ -37,7 +51,7 @@ impl MySql {
     pub(super) async fn write<'q>(
         &self,
         purpose: Purpose,
-        statement: impl Fn() -> Statement<'q>,
+        statement: impl Fn() -> BoundStatement<'q>,
     ) -> Result<u64> {
         self.execute(purpose, statement).await.map(|done| done.last_insert_id())
     }
@@ -46,7 +60,7 @@ impl MySql {
     pub(super) async fn execute<'q>(
         &self,
         purpose: Purpose,
-        statement: impl Fn() -> Statement<'q>,
+        statement: impl Fn() -> BoundStatement<'q>,
     ) -> Result<MySqlQueryResult> {
         let statement = &statement;
         let work =
@@ -54,19 +68,11 @@ impl MySql {
         self.connections.write(purpose, work).await
     }
 
-    /// Runs a statement that changes nothing.
-    pub(super) async fn select<'q>(
-        &self,
-        statement: impl Fn() -> Statement<'q>,
-    ) -> Result<Vec<MySqlRow>> {
-        self.read_for(Purpose::Read, statement).await
-    }
-
     /// Runs a statement that changes nothing, as part of a call with that purpose.
-    pub(super) async fn read_for<'q>(
+    pub(super) async fn read<'q>(
         &self,
         purpose: Purpose,
-        statement: impl Fn() -> Statement<'q>,
+        statement: impl Fn() -> BoundStatement<'q>,
     ) -> Result<Vec<MySqlRow>> {
         let statement = &statement;
         let work = || {
@@ -75,13 +81,7 @@ impl MySql {
         self.connections.read(purpose, work).await
     }
 
-    /// Reads the row of a name.
-    pub(super) async fn find(&self, purpose: Purpose, name: &LockName) -> Result<Option<MySqlRow>> {
-        let statement = || sqlx::query(self.sql.find.clone()).bind(name.as_str().as_bytes());
-        Ok(self.read_for(purpose, statement).await?.pop())
-    }
-
     pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {
-        corrupt.into_error(&self.sql.table)
+        corrupt.into_error(&self.sql.statements.table)
     }
 }

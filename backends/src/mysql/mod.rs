@@ -5,12 +5,10 @@
 mod backend;
 mod calls;
 mod error_codes;
-mod instances;
 mod listen_task;
 mod listener;
 mod listener_state;
 mod notifier;
-mod prune;
 mod release_notifications;
 mod row;
 mod schema;

@@ -5,7 +5,6 @@ use sqlx::mysql::MySqlRow;
 use crate::Result;
 use crate::sql::CorruptRecord;
 use crate::sql::row::{Columns, get, text_of_bytes};
-pub(super) use crate::sql::row::{entry, name, record, to_page};
 
 impl Columns for MySqlRow {
     fn integer(&self, column: &'static str) -> Result<i64, CorruptRecord> {

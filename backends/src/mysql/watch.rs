@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::calls::MySql;
 use crate::shell::Hints;
 use crate::sql::error::reading;
-use crate::sql::pool::CallError;
+use crate::sql::pool::{CallError, Purpose};
 use crate::sql::row::get;
 use crate::{Hint, Result};
 
@@ -43,7 +43,8 @@ impl MySql {
     /// Reads what was signalled since shortly before `since`.
     async fn read_signals(&self, since: i64) -> Result<SignalRead> {
         let after = since.saturating_sub(OVERLAP);
-        let rows = self.select(|| sqlx::query(self.sql.signals.clone()).bind(after)).await?;
+        let rows =
+            self.read(Purpose::Read, || sqlx::query(self.sql.signals.clone()).bind(after)).await?;
         let mut found = SignalRead { clock: since, signals: HashMap::new() };
         for row in &rows {
             let read = || Ok((get(row, "name")?, get(row, "signal")?));

@@ -1,0 +1,180 @@
+//! The operations of every SQL server, each of which is decided by one statement.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::dialect::Dialect;
+use super::pool::Purpose;
+use super::row::{self, Columns, ttl_micros};
+use super::statement::Values;
+use super::{CorruptRecord, encode, prune};
+use crate::shell::{
+    Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
+};
+use crate::{
+    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Grant, LeaseId, LockName,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+};
+
+impl<D: Dialect> Backend for D {
+    fn label(&self) -> &str {
+        Dialect::label(self)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Dialect::capabilities(self)
+    }
+
+    async fn acquire(
+        &self,
+        name: &LockName,
+        options: &AcquireOptions,
+        _attempt: Attempt,
+    ) -> Result<Decision<Grant>> {
+        self.on_ask(name);
+        let statements = self.statements();
+        let (holder, lease) = (encode::holder(&options.holder)?, options.lease.to_string());
+        let values = Values {
+            name: name.as_str(),
+            lease: &lease,
+            holder: &holder,
+            ttl: ttl_micros(options.ttl),
+            ..Values::default()
+        };
+        let decision = match self.decide(Purpose::Acquire, &statements.acquire, &values).await? {
+            Decision::Done(Some(token)) => {
+                // Counted from when the server decided, however long ago that is.
+                let left = Duration::from_micros(values.ttl.unsigned_abs());
+                Decision::Done(Grant { token, left })
+            }
+            Decision::Done(None) => {
+                let contradiction = CorruptRecord::new("the record contradicts itself");
+                return Err(contradiction.into_error(&statements.table));
+            }
+            Decision::Refused(record) => Decision::Refused(record),
+            Decision::Changed => Decision::Changed,
+        };
+        self.on_acquire(name, options, &decision)?;
+        Ok(decision)
+    }
+
+    async fn renew(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
+        self.extend(leases).await
+    }
+
+    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let id = lease.to_string();
+        let values = Values { name: name.as_str(), lease: &id, ..Values::default() };
+        let done = self.change(Purpose::Release, &self.statements().release, &values).await?;
+        let outcome = if done { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld };
+        self.on_release(lease, outcome);
+        Ok(outcome)
+    }
+
+    async fn disable(
+        &self,
+        name: &LockName,
+        options: &DisableOptions,
+        _attempt: Attempt,
+    ) -> Result<Decision<()>> {
+        let values = Values {
+            name: name.as_str(),
+            reason: options.reason.as_str(),
+            by: options.by.as_deref(),
+            ..Values::default()
+        };
+        let disable = &self.statements().disable;
+        Ok(match self.decide(Purpose::Change, disable, &values).await? {
+            Decision::Done(_) => Decision::Done(()),
+            Decision::Refused(record) => Decision::Refused(record),
+            Decision::Changed => Decision::Changed,
+        })
+    }
+
+    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
+        let values = Values { name: name.as_str(), ..Values::default() };
+        let done = self.change(Purpose::Change, &self.statements().enable, &values).await?;
+        Ok(if done { EnableOutcome::Enabled } else { EnableOutcome::AlreadyEnabled })
+    }
+
+    async fn read(&self, name: &LockName) -> Result<Option<Entry>> {
+        self.on_ask(name);
+        let statements = self.statements();
+        let values = Values { name: name.as_str(), ..Values::default() };
+        let rows = self.select(&statements.find, &values).await?;
+        Ok(rows.first().map(|row| row::entry(row, &statements.table)))
+    }
+
+    async fn page(&self, page: &Page<'_>) -> Result<Found<Entry>> {
+        let statements = self.statements();
+        let rows = self.select(&statements.list, &page_values(page)).await?;
+        Ok(row::to_page(&rows, &statements.table, page))
+    }
+
+    async fn prune_page(
+        &self,
+        page: &Page<'_>,
+        unused_for: Duration,
+        dry_run: bool,
+    ) -> Result<Found<LockName>> {
+        let age = prune::micros(unused_for);
+        let values = Values { age, ..page_values(page) };
+        let rows = self.select(&self.statements().unused, &values).await?;
+        let table = &self.statements().table;
+        let unused = prune::valid_candidates(rows.iter().map(|row| row::record(row, table)));
+        // Rows that cannot be read, or are in use again, are skipped in favour of the next ones.
+        let last = rows.last().filter(|_| rows.len() >= page.limit);
+        let next = last.and_then(|row| row.bytes("name").ok());
+        let entries = if dry_run {
+            unused.into_iter().map(|(name, _)| name).collect()
+        } else if unused.is_empty() {
+            Vec::new()
+        } else {
+            self.remove(unused, age).await?
+        };
+        Ok(Found { entries, next })
+    }
+
+    async fn announce(&self, instance: Uuid, text: &str, ttl: Duration) -> Result<()> {
+        let id = instance.to_string();
+        let values =
+            Values { instance: &id, presence: text, ttl: ttl_micros(ttl), ..Values::default() };
+        if self.put_instance(&values).await? {
+            let sweep = &self.statements().instances.sweep;
+            self.change(Purpose::Presence, sweep, &values).await?;
+        }
+        Ok(())
+    }
+
+    async fn withdraw(&self, instance: Uuid) -> Result<()> {
+        let id = instance.to_string();
+        let values = Values { instance: &id, ..Values::default() };
+        let withdraw = &self.statements().instances.withdraw;
+        self.change(Purpose::Presence, withdraw, &values).await.map(drop)
+    }
+
+    async fn instances(&self) -> Result<Vec<StoredInstance>> {
+        let instances = &self.statements().instances;
+        let rows = self.select(&instances.list, &Values::default()).await?;
+        Ok(rows.iter().filter_map(|row| row::stored_instance(row, &instances.table)).collect())
+    }
+
+    async fn watch_once(&self, hints: &Hints) -> Result<()> {
+        self.watch(hints).await
+    }
+
+    fn call_limit(&self, _: Operation) -> Option<Duration> {
+        // Each statement has a limit, which tells whether it was sent.
+        None
+    }
+}
+
+fn page_values<'a>(page: &Page<'a>) -> Values<'a> {
+    Values {
+        prefix: page.prefix,
+        after: page.after,
+        limit: i64::try_from(page.limit).unwrap_or(i64::MAX),
+        ..Values::default()
+    }
+}
