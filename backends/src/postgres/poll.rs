@@ -47,7 +47,7 @@ impl Poller {
         }
         let began = SystemClock.now();
         let texts: Vec<&str> = names.iter().map(LockName::as_str).collect();
-        let rows = store.select(|| sqlx::query(store.sql.poll.clone()).bind(&texts)).await?;
+        let rows = store.fetch(|| sqlx::query(store.sql.poll.clone()).bind(&texts)).await?;
         let took = SystemClock.now().saturating_since(began);
         let hints = self.changes(store, names, &rows)?;
         Ok((hints, pause(took)))

@@ -5,8 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 
 use crate::sql::CorruptRecord;
-use crate::sql::row::{Columns, get, left, not_null, parse_column};
-pub(super) use crate::sql::row::{entry, name, record, to_page};
+use crate::sql::row::{Columns, get, left, name, not_null, parse_column};
 use crate::{LeaseId, LockName, RenewOutcome, Result};
 
 impl Columns for PgRow {

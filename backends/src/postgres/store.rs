@@ -102,7 +102,7 @@ impl PostgresStore {
     /// its lock.
     #[must_use]
     pub fn table(&self) -> &str {
-        &self.backend().sql.table
+        &self.backend().sql.statements.table
     }
 
     /// Returns the connection pool, which the application may use for other tables. Closing it
