@@ -8,11 +8,11 @@ use sqlx::mysql::MySqlRow;
 use super::calls::{MySql, bind};
 use super::sql::{EXTENDED, KNOWN, NOT_EXTENDED};
 use super::watch;
-use crate::shell::{Decision, Hints, acquire_outcome, renew_outcome};
+use crate::shell::{Decision, Found, Hints, Page, acquire_outcome, renew_outcome};
 use crate::sql::dialect::Dialect;
 use crate::sql::encode;
-use crate::sql::pool::Purpose;
-use crate::sql::prune::PruneCandidate;
+use crate::sql::prune::{self, PruneCandidate};
+use crate::sql::purpose::Purpose;
 use crate::sql::row::{self, get, ttl_micros};
 use crate::sql::statement::{Statement, Statements, Values};
 use crate::{
@@ -59,6 +59,28 @@ impl MySql {
             None => Ok(RenewOutcome::Lost),
         };
         Ok(leases.iter().map(outcome).collect())
+    }
+
+    /// Removes the rows that are still as they were found, and returns their names in order.
+    async fn remove(&self, found: Vec<PruneCandidate>, age: i64) -> Result<Vec<LockName>> {
+        let list: Vec<_> = found.iter().map(|(name, token)| (name.as_str(), token)).collect();
+        let list = serde_json::to_vec(&list).map_err(|error| {
+            Error::invalid("cannot encode the names as JSON").with_source(error)
+        })?;
+        let delete = || sqlx::query(self.sql.remove.clone()).bind(&list[..]).bind(age);
+        let removed = self.execute(Purpose::Change, delete).await?.rows_affected();
+        let names = found.into_iter().map(|(name, _)| name);
+        if usize::try_from(removed) == Ok(names.len()) {
+            return Ok(names.collect());
+        }
+        // Other processes may have changed some of the rows: those that still exist were not
+        // removed.
+        let find = || sqlx::query(self.sql.find_names.clone()).bind(&list[..]);
+        let rows = self.read(Purpose::Read, find).await?;
+        let name = |row| get::<_, Vec<u8>>(row, "name");
+        let kept: std::result::Result<HashSet<_>, _> = rows.iter().map(name).collect();
+        let kept = kept.map_err(|corrupt| self.corrupt_row(corrupt))?;
+        Ok(names.filter(|name| !kept.contains(name.as_str().as_bytes())).collect())
     }
 }
 
@@ -128,25 +150,18 @@ impl Dialect for MySql {
         Ok(results)
     }
 
-    async fn remove(&self, found: Vec<PruneCandidate>, age: i64) -> Result<Vec<LockName>> {
-        let list: Vec<_> = found.iter().map(|(name, token)| (name.as_str(), token)).collect();
-        let list = serde_json::to_vec(&list).map_err(|error| {
-            Error::invalid("cannot encode the names as JSON").with_source(error)
-        })?;
-        let delete = || sqlx::query(self.sql.remove.clone()).bind(&list[..]).bind(age);
-        let removed = self.execute(Purpose::Change, delete).await?.rows_affected();
-        let names = found.into_iter().map(|(name, _)| name);
-        if usize::try_from(removed) == Ok(names.len()) {
-            return Ok(names.collect());
+    async fn prune(
+        &self,
+        page: &Page<'_>,
+        unused_for: Duration,
+        dry_run: bool,
+    ) -> Result<Found<LockName>> {
+        let age = prune::micros(unused_for);
+        let Found { entries, next } = prune::find(self, &self.sql.unused, page, age).await?;
+        if dry_run || entries.is_empty() {
+            return Ok(Found { entries: prune::names(entries), next });
         }
-        // Other processes may have changed some of the rows: those that still exist were not
-        // removed.
-        let find = || sqlx::query(self.sql.find_names.clone()).bind(&list[..]);
-        let rows = self.read(Purpose::Read, find).await?;
-        let name = |row| get::<_, Vec<u8>>(row, "name");
-        let kept: std::result::Result<HashSet<_>, _> = rows.iter().map(name).collect();
-        let kept = kept.map_err(|corrupt| self.corrupt_row(corrupt))?;
-        Ok(names.filter(|name| !kept.contains(name.as_str().as_bytes())).collect())
+        Ok(Found { entries: self.remove(entries, age).await?, next })
     }
 
     async fn watch(&self, hints: &Hints) -> Result<()> {

@@ -8,7 +8,8 @@ use sqlx::query::Query;
 use super::release_notifications::ReleaseNotifications;
 use super::sql::Sql;
 use crate::sql::CorruptRecord;
-use crate::sql::pool::{Connections, Purpose};
+use crate::sql::pool::Connections;
+use crate::sql::purpose::Purpose;
 use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, Result};
 

@@ -62,6 +62,8 @@ pub(super) struct Sql {
     pub(super) renew_batch: SqlStr,
     /// JSON of the leases: the rows of their names.
     pub(super) find_batch: SqlStr,
+    /// Selects the rows of the next unused names.
+    pub(super) unused: Statement,
     /// JSON of names and tokens, age: removes those that are unused.
     pub(super) remove: SqlStr,
     /// JSON of names and tokens: the names that exist.
@@ -164,10 +166,6 @@ impl Sql {
                 format!("{standing} WHERE l.name >= ? AND l.name > ? ORDER BY l.name LIMIT ?"),
                 &[Prefix, After, Limit],
             ),
-            unused: Statement::new(
-                format!("{standing} WHERE l.name > ? AND {unused} ORDER BY l.name LIMIT ?"),
-                &[After, Age, Limit],
-            ),
             instances: instance_statements(qualified(database, &instances)),
             table: table.clone(),
         };
@@ -192,6 +190,10 @@ impl Sql {
                      AND l.ending IS NULL AND l.disabled_reason IS NULL"
             )),
             find_batch: statement(format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {leases}")),
+            unused: Statement::new(
+                format!("{standing} WHERE l.name > ? AND {unused} ORDER BY l.name LIMIT ?"),
+                &[After, Age, Limit],
+            ),
             remove: statement(format!(
                 "DELETE l FROM {tokens} WHERE l.token = a.token AND {unused}"
             )),

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::calls::MySql;
 use crate::shell::Hints;
 use crate::sql::error::reading;
-use crate::sql::pool::{CallError, Purpose};
+use crate::sql::pool::CallError;
+use crate::sql::purpose::Purpose;
 use crate::sql::row::get;
 use crate::{Hint, Result};
 

@@ -8,16 +8,31 @@ use sqlx::postgres::PgRow;
 use super::calls::Postgres;
 use super::row::renewal;
 use super::watch;
-use crate::shell::{Decision, Hints};
+use crate::shell::{Decision, Found, Hints, Page};
 use crate::sql::dialect::Dialect;
-use crate::sql::pool::Purpose;
-use crate::sql::prune::PruneCandidate;
+use crate::sql::prune::{self, PruneCandidate};
+use crate::sql::purpose::Purpose;
 use crate::sql::row::{self, get, ttl_micros};
 use crate::sql::statement::{Statement, Statements, Values};
 use crate::{
     Capabilities, FencingToken, LockName, Reach, RenewOptions, RenewOutcome, Result, StoreClock,
     Wake,
 };
+
+impl Postgres {
+    /// Removes the rows that are still as they were found, and returns their names in order.
+    async fn remove(&self, found: Vec<PruneCandidate>, age: i64) -> Result<Vec<LockName>> {
+        let names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
+        let tokens: Vec<_> = found.iter().map(|(_, token)| token.cast_signed()).collect();
+        let delete = || sqlx::query(self.sql.remove.clone()).bind(&names).bind(&tokens).bind(age);
+        let rows = self.execute(Purpose::Change, delete).await?;
+        let table = &self.sql.statements.table;
+        let names = rows.iter().map(|row| row::name(row, table));
+        let mut names = names.collect::<Result<Vec<_>>>()?;
+        names.sort_unstable();
+        Ok(names)
+    }
+}
 
 impl Dialect for Postgres {
     type Row = PgRow;
@@ -99,16 +114,18 @@ impl Dialect for Postgres {
         Ok(leases.iter().map(outcome).collect())
     }
 
-    async fn remove(&self, found: Vec<PruneCandidate>, age: i64) -> Result<Vec<LockName>> {
-        let names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
-        let tokens: Vec<_> = found.iter().map(|(_, token)| token.cast_signed()).collect();
-        let delete = || sqlx::query(self.sql.remove.clone()).bind(&names).bind(&tokens).bind(age);
-        let rows = self.execute(Purpose::Change, delete).await?;
-        let table = &self.sql.statements.table;
-        let names = rows.iter().map(|row| row::name(row, table));
-        let mut names = names.collect::<Result<Vec<_>>>()?;
-        names.sort_unstable();
-        Ok(names)
+    async fn prune(
+        &self,
+        page: &Page<'_>,
+        unused_for: Duration,
+        dry_run: bool,
+    ) -> Result<Found<LockName>> {
+        let age = prune::micros(unused_for);
+        let Found { entries, next } = prune::find(self, &self.sql.unused, page, age).await?;
+        if dry_run || entries.is_empty() {
+            return Ok(Found { entries: prune::names(entries), next });
+        }
+        Ok(Found { entries: self.remove(entries, age).await?, next })
     }
 
     async fn watch(&self, hints: &Hints) -> Result<()> {

@@ -12,7 +12,8 @@ use super::listen_state::ListenState;
 use super::polled_names::PolledNames;
 use super::sql::Sql;
 use crate::sql::CorruptRecord;
-use crate::sql::pool::{Connections, Purpose};
+use crate::sql::pool::Connections;
+use crate::sql::purpose::Purpose;
 use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, Result};
 

@@ -48,6 +48,8 @@ pub(super) struct Sql {
     pub(super) statements: Statements,
     /// names, leases, ttls: name, lease, ttl, expires_at, reason and clock of those in force.
     pub(super) renew: SqlStr,
+    /// Selects the rows of the next unused names.
+    pub(super) unused: Statement,
     /// names, tokens, age: removes those that are unused and returns their names.
     pub(super) remove: SqlStr,
     /// names: name, lease and `disabled` of those that have a row.
@@ -78,6 +80,14 @@ impl Sql {
                  RETURNING l.name, l.lease::text AS lease, h.ttl, l.expires_at, h.reason, \
                      {CLOCK} AS clock"
             )),
+            unused: Statement::new(
+                format!(
+                    "{standing} WHERE ($1::text IS NULL OR l.name > $1) AND {} \
+                         ORDER BY l.name LIMIT $3",
+                    condition(CLOCK, "$2")
+                ),
+                &[After, Age, Limit],
+            ),
             remove: statement(format!(
                 "DELETE FROM {table} AS l USING unnest($1::text[], $2::bigint[]) AS a (name, token) \
                  WHERE l.name = a.name AND l.token = a.token AND {} RETURNING l.name",
@@ -155,14 +165,6 @@ impl Sql {
                          ORDER BY l.name LIMIT $3"
                     ),
                     &[First, After, Limit],
-                ),
-                unused: Statement::new(
-                    format!(
-                        "{standing} WHERE ($1::text IS NULL OR l.name > $1) AND {} \
-                         ORDER BY l.name LIMIT $3",
-                        condition(CLOCK, "$2")
-                    ),
-                    &[After, Age, Limit],
                 ),
                 instances: instance_statements(instances),
                 table,

@@ -1,14 +1,14 @@
-//! The operations of every SQL server, each of which is decided by one statement.
+//! The operations of every SQL store, each of which is decided by one statement.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::dialect::Dialect;
-use super::pool::Purpose;
-use super::row::{self, Columns, ttl_micros};
+use super::purpose::Purpose;
+use super::row::{self, ttl_micros};
 use super::statement::Values;
-use super::{CorruptRecord, encode, prune};
+use super::{CorruptRecord, encode};
 use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
 };
@@ -103,13 +103,14 @@ impl<D: Dialect> Backend for D {
         let statements = self.statements();
         let values = Values { name: name.as_str(), ..Values::default() };
         let rows = self.select(&statements.find, &values).await?;
-        Ok(rows.first().map(|row| row::entry(row, &statements.table)))
+        Ok(rows.first().map(|row| row::entry(self.record(row), row, &statements.table)))
     }
 
     async fn page(&self, page: &Page<'_>) -> Result<Found<Entry>> {
         let statements = self.statements();
-        let rows = self.select(&statements.list, &page_values(page)).await?;
-        Ok(row::to_page(&rows, &statements.table, page))
+        let page = Page { limit: page.limit.min(D::MAX_ROWS), ..*page };
+        let rows = self.select(&statements.list, &Values::of_page(&page)).await?;
+        Ok(row::to_page(&rows, &statements.table, &page, |row| self.record(row)))
     }
 
     async fn prune_page(
@@ -118,22 +119,7 @@ impl<D: Dialect> Backend for D {
         unused_for: Duration,
         dry_run: bool,
     ) -> Result<Found<LockName>> {
-        let age = prune::micros(unused_for);
-        let values = Values { age, ..page_values(page) };
-        let rows = self.select(&self.statements().unused, &values).await?;
-        let table = &self.statements().table;
-        let unused = prune::valid_candidates(rows.iter().map(|row| row::record(row, table)));
-        // Rows that cannot be read, or are in use again, are skipped in favour of the next ones.
-        let last = rows.last().filter(|_| rows.len() >= page.limit);
-        let next = last.and_then(|row| row.bytes("name").ok());
-        let entries = if dry_run {
-            unused.into_iter().map(|(name, _)| name).collect()
-        } else if unused.is_empty() {
-            Vec::new()
-        } else {
-            self.remove(unused, age).await?
-        };
-        Ok(Found { entries, next })
+        self.prune(page, unused_for, dry_run).await
     }
 
     async fn announce(&self, instance: Uuid, text: &str, ttl: Duration) -> Result<()> {
@@ -155,9 +141,9 @@ impl<D: Dialect> Backend for D {
     }
 
     async fn instances(&self) -> Result<Vec<StoredInstance>> {
-        let instances = &self.statements().instances;
-        let rows = self.select(&instances.list, &Values::default()).await?;
-        Ok(rows.iter().filter_map(|row| row::stored_instance(row, &instances.table)).collect())
+        let list = &self.statements().instances.list;
+        let rows = self.select(list, &Values::default()).await?;
+        Ok(rows.iter().filter_map(|row| self.stored_instance(row)).collect())
     }
 
     async fn watch_once(&self, hints: &Hints) -> Result<()> {
@@ -165,16 +151,7 @@ impl<D: Dialect> Backend for D {
     }
 
     fn call_limit(&self, _: Operation) -> Option<Duration> {
-        // Each statement has a limit, which tells whether it was sent.
+        // The calls of each dialect have limits, which tell whether a statement was sent.
         None
-    }
-}
-
-fn page_values<'a>(page: &Page<'a>) -> Values<'a> {
-    Values {
-        prefix: page.prefix,
-        after: page.after,
-        limit: i64::try_from(page.limit).unwrap_or(i64::MAX),
-        ..Values::default()
     }
 }

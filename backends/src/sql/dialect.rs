@@ -1,22 +1,25 @@
-//! What differs between the servers of SQL databases.
+//! What differs between SQL databases.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
-use super::pool::Purpose;
-use super::prune::PruneCandidate;
-use super::row::Columns;
+use super::purpose::Purpose;
+use super::row::{self, Columns};
 use super::statement::{Statement, Statements, Values};
-use crate::shell::{Decision, Hints};
+use crate::shell::{Decision, Found, Hints, Page, StoredInstance};
 use crate::{
-    AcquireOptions, Capabilities, FencingToken, Grant, LeaseId, LockName, ReleaseOutcome,
-    RenewOptions, RenewOutcome, Result,
+    AcquireOptions, Capabilities, FencingToken, Grant, LeaseId, LockName, LockRecord,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
-/// The part of a backend that depends on the server. Each dialect is a
+/// The part of a backend that depends on the database. Each dialect is a
 /// [`Backend`](crate::shell::Backend).
 pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
     /// The driver's rows.
     type Row: Columns;
+
+    /// The most rows that one page of a list reads.
+    const MAX_ROWS: usize = usize::MAX;
 
     /// Returns the name of the store in messages.
     fn label(&self) -> &str;
@@ -34,8 +37,8 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
         values: &Values<'_>,
     ) -> impl Future<Output = Result<Vec<Self::Row>>> + Send;
 
-    /// Runs a statement that grants or disables the name of the values, and returns the token of
-    /// that name, if it has one, or what stood against it.
+    /// Grants or disables the name of the values. Returns the token that was granted, or what stood
+    /// against it.
     fn decide(
         &self,
         purpose: Purpose,
@@ -51,7 +54,8 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
         values: &Values<'_>,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Announces the instance of the values, and returns whether it is new.
+    /// Announces the instance of the values. Returns whether the rows of expired instances are to
+    /// be removed now.
     fn put_instance(&self, values: &Values<'_>) -> impl Future<Output = Result<bool>> + Send;
 
     /// Extends leases, with one result each in the same order.
@@ -60,16 +64,27 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
         leases: &[&RenewOptions],
     ) -> impl Future<Output = Result<Vec<Result<RenewOutcome>>>> + Send;
 
-    /// Removes the rows that are still as they were found, and returns their names in order. The
-    /// age is in microseconds.
-    fn remove(
+    /// Finds the next names that are unused, and removes each unless it is in use again. A dry run
+    /// removes nothing.
+    fn prune(
         &self,
-        found: Vec<PruneCandidate>,
-        age: i64,
-    ) -> impl Future<Output = Result<Vec<LockName>>> + Send;
+        page: &Page<'_>,
+        unused_for: Duration,
+        dry_run: bool,
+    ) -> impl Future<Output = Result<Found<LockName>>> + Send;
 
-    /// Reports changes until they can no longer be watched, or the pool is closed.
+    /// Reports changes until they can no longer be watched, or the store is closed.
     fn watch(&self, hints: &Hints) -> impl Future<Output = Result<()>> + Send;
+
+    /// Reads a row of the table of locks.
+    fn record(&self, row: &Self::Row) -> Result<LockRecord> {
+        row::record(row, &self.statements().table)
+    }
+
+    /// Reads a row of the table of instances, unless it has expired.
+    fn stored_instance(&self, row: &Self::Row) -> Option<StoredInstance> {
+        row::stored_instance(row, &self.statements().instances.table)
+    }
 
     /// Notes that a caller asks about the name.
     fn on_ask(&self, name: &LockName) {

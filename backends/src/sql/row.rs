@@ -103,13 +103,8 @@ where
     parse().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name))
 }
 
-/// Returns what a row shows of a name.
-pub(crate) fn entry(row: &impl Columns, table: &str) -> Entry {
-    to_entry(record(row, table), row, table)
-}
-
-/// Returns the record, or what is known of a row that is no record.
-pub(crate) fn to_entry(record: Result<LockRecord>, row: &impl Columns, table: &str) -> Entry {
+/// Returns the record, or what is known of a row that has none.
+pub(crate) fn entry(record: Result<LockRecord>, row: &impl Columns, table: &str) -> Entry {
     match record {
         Ok(record) => Entry::Record(record),
         Err(error) => Entry::Corrupt { name: name(row, table).ok(), error },
@@ -117,7 +112,12 @@ pub(crate) fn to_entry(record: Result<LockRecord>, row: &impl Columns, table: &s
 }
 
 /// Returns what rows show, in the order of names, up to the first name without the prefix.
-pub(crate) fn to_page<R: Columns>(rows: &[R], table: &str, page: &Page<'_>) -> Found<Entry> {
+pub(crate) fn to_page<R: Columns>(
+    rows: &[R],
+    table: &str,
+    page: &Page<'_>,
+    record: impl Fn(&R) -> Result<LockRecord>,
+) -> Found<Entry> {
     let (mut entries, mut last) = (Vec::new(), None);
     for row in rows {
         let key = row.bytes("name").ok();
@@ -125,9 +125,11 @@ pub(crate) fn to_page<R: Columns>(rows: &[R], table: &str, page: &Page<'_>) -> F
             return Found { entries, next: None };
         }
         last = key;
-        entries.push(entry(row, table));
+        entries.push(entry(record(row), row, table));
     }
-    Found { entries, next: last.filter(|_| rows.len() >= page.limit) }
+    // Values that are no text may sort after all text, so no name follows them.
+    let is_next = |last: &Vec<u8>| page.after.is_none_or(|after| last.as_slice() > after);
+    Found { entries, next: last.filter(|last| rows.len() >= page.limit && is_next(last)) }
 }
 
 /// Returns what a server's row shows of an instance, unless that has expired.

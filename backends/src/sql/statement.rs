@@ -4,6 +4,8 @@ use std::sync::atomic::AtomicBool;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
+use crate::shell::Page;
+
 /// A statement and what is bound to it.
 pub(crate) struct Statement {
     pub(crate) sql: SqlStr,
@@ -48,8 +50,6 @@ pub(crate) struct Statements {
     pub(crate) find: Statement,
     /// Selects the rows of the next names from the prefix on.
     pub(crate) list: Statement,
-    /// Selects the rows of the next unused names.
-    pub(crate) unused: Statement,
     pub(crate) instances: InstanceStatements,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct InstanceStatements {
     pub(crate) table: String,
     /// Adds the instance or overwrites its row.
     pub(crate) announce: Statement,
-    /// Removes the expired rows of other instances.
+    /// Removes the rows of instances that have expired.
     pub(crate) sweep: Statement,
     /// Removes the row of the instance.
     pub(crate) withdraw: Statement,
@@ -86,6 +86,12 @@ pub(crate) enum Parameter {
     Presence,
     /// A random number that differs each time the statement is sent.
     Attempt,
+    /// What the leases of this boot are marked with, where they run by the machine's clock.
+    Boot,
+    /// The time since the boot in microseconds.
+    Uptime,
+    /// The time since 1970 in microseconds, by the machine's clock.
+    Wall,
 }
 
 /// A value as it is bound. Dialects differ in the types that they bind text and bytes as.
@@ -114,9 +120,20 @@ pub(crate) struct Values<'a> {
     pub(crate) age: i64,
     pub(crate) instance: &'a str,
     pub(crate) presence: &'a str,
+    pub(crate) boot: &'a str,
+    /// The time since the boot in microseconds.
+    pub(crate) uptime: i64,
+    /// The time since 1970 in microseconds.
+    pub(crate) wall: i64,
 }
 
 impl<'a> Values<'a> {
+    /// Returns the values that select the next names.
+    pub(crate) fn of_page(page: &Page<'a>) -> Self {
+        let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+        Self { prefix: page.prefix, after: page.after, limit, ..Self::default() }
+    }
+
     /// Returns the values of a statement in the order in which they are bound, for one sending.
     pub(crate) fn of(&self, statement: &Statement) -> impl Iterator<Item = Value<'a>> {
         let (values, attempt) = (*self, fastrand::i64(..));
@@ -140,6 +157,9 @@ impl<'a> Values<'a> {
             Parameter::Instance => Value::Text(Some(self.instance)),
             Parameter::Presence => Value::Text(Some(self.presence)),
             Parameter::Attempt => Value::Integer(attempt),
+            Parameter::Boot => Value::Text(Some(self.boot)),
+            Parameter::Uptime => Value::Integer(self.uptime),
+            Parameter::Wall => Value::Integer(self.wall),
         }
     }
 }

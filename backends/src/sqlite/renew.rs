@@ -89,7 +89,7 @@ impl Sqlite {
         let rows = sqlx::query(self.sql.leases.clone()).bind(leases);
         let rows = rows.fetch_all(connection).await.map_err(error_codes::not_written)?;
         let outcome = |row: &SqliteRow| {
-            let error = self.record(row, now).err()?;
+            let error = self.record_at(row, now).err()?;
             Some(((get(row, "name").ok()?, get(row, "lease").ok()?), Err(error)))
         };
         Ok(rows.iter().filter_map(outcome).collect())

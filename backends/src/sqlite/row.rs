@@ -24,7 +24,7 @@ impl Columns for SqliteRow {
     }
 
     fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CorruptRecord> {
-        get::<_, String>(self, column).map(String::into_bytes)
+        get(self, column)
     }
 }
 

@@ -152,7 +152,7 @@ impl SqliteStore {
     /// make a write in the same database conditional on a token being the latest of its lock.
     #[must_use]
     pub fn table(&self) -> &str {
-        &self.backend().sql.table
+        &self.backend().sql.statements.table
     }
 
     /// The pool of connections, for the application to close or to use for other tables.

@@ -74,7 +74,7 @@ async fn poll(store: &Sqlite, hints: &Hints) -> Result<()> {
 }
 
 fn hint(row: &SqliteRow, store: &Sqlite) -> Hint {
-    row::name(row, &store.sql.table).map_or(Hint::Anything, Hint::Name)
+    row::name(row, &store.sql.statements.table).map_or(Hint::Anything, Hint::Name)
 }
 
 #[cfg(test)]

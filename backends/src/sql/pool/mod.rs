@@ -14,4 +14,4 @@ mod server;
 
 pub(crate) use call::{Connections, MAX_CALL_CONNECTIONS};
 pub(crate) use call_error::CallError;
-pub(crate) use server::{Health, Purpose, Server};
+pub(crate) use server::{Health, Server};
