@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use sqlx::mysql::MySqlRow;
+use sqlx::mysql::{MySqlPool, MySqlRow};
 
 use super::calls::{MySql, bind};
 use super::sql::{EXTENDED, KNOWN, NOT_EXTENDED};
@@ -85,6 +85,7 @@ impl MySql {
 }
 
 impl Dialect for MySql {
+    type Db = sqlx::MySql;
     type Row = MySqlRow;
 
     fn label(&self) -> &str {
@@ -100,6 +101,10 @@ impl Dialect for MySql {
             wake: Wake::Poll(watch::INTERVAL),
             renew_batch: 500,
         }
+    }
+
+    fn pool(&self) -> &MySqlPool {
+        &self.pool
     }
 
     fn statements(&self) -> &Statements {
@@ -156,16 +161,13 @@ impl Dialect for MySql {
         unused_for: Duration,
         dry_run: bool,
     ) -> Result<Found<LockName>> {
-        let age = prune::micros(unused_for);
-        let Found { entries, next } = prune::find(self, &self.sql.unused, page, age).await?;
-        if dry_run || entries.is_empty() {
-            return Ok(Found { entries: prune::names(entries), next });
-        }
-        Ok(Found { entries: self.remove(entries, age).await?, next })
+        let remove = |found, age| self.remove(found, age);
+        let remove = (!dry_run).then_some(remove);
+        prune::prune(self, &self.sql.unused, page, unused_for, remove).await
     }
 
     async fn watch(&self, hints: &Hints) -> Result<()> {
-        watch::watch_once(self, hints).await
+        watch::poll(self, hints).await
     }
 
     fn on_acquire(

@@ -9,8 +9,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::calls::MySql;
 use crate::shell::Hints;
-use crate::sql::error::reading;
-use crate::sql::pool::CallError;
 use crate::sql::purpose::Purpose;
 use crate::sql::row::get;
 use crate::{Hint, Result};
@@ -60,18 +58,8 @@ impl MySql {
     }
 }
 
-/// Reports what is signalled until the table can no longer be read, or the pool is closed.
-pub(super) async fn watch_once(store: &MySql, hints: &Hints) -> Result<()> {
-    if store.pool.is_closed() {
-        return Err(reading::<sqlx::MySql>(CallError::NotSent(sqlx::Error::PoolClosed)));
-    }
-    tokio::select! {
-        ended = poll(store, hints) => ended,
-        () = store.pool.close_event() => Ok(()),
-    }
-}
-
-async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
+/// Reports what is signalled until the table can no longer be read.
+pub(super) async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
     let mut listener = store.notifications.listener.subscribe();
     let now = store.read_signals(i64::MAX).await?;
     let mut seen = store.read_signals(now.clock).await?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgPool, PgRow};
 
 use super::calls::Postgres;
 use super::row::renewal;
@@ -35,6 +35,7 @@ impl Postgres {
 }
 
 impl Dialect for Postgres {
+    type Db = sqlx::Postgres;
     type Row = PgRow;
 
     fn label(&self) -> &str {
@@ -50,6 +51,10 @@ impl Dialect for Postgres {
             wake: Wake::Push,
             renew_batch: 500,
         }
+    }
+
+    fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     fn statements(&self) -> &Statements {
@@ -120,16 +125,13 @@ impl Dialect for Postgres {
         unused_for: Duration,
         dry_run: bool,
     ) -> Result<Found<LockName>> {
-        let age = prune::micros(unused_for);
-        let Found { entries, next } = prune::find(self, &self.sql.unused, page, age).await?;
-        if dry_run || entries.is_empty() {
-            return Ok(Found { entries: prune::names(entries), next });
-        }
-        Ok(Found { entries: self.remove(entries, age).await?, next })
+        let remove = |found, age| self.remove(found, age);
+        let remove = (!dry_run).then_some(remove);
+        prune::prune(self, &self.sql.unused, page, unused_for, remove).await
     }
 
     async fn watch(&self, hints: &Hints) -> Result<()> {
-        watch::watch_once(self, hints).await
+        watch::listen_or_poll(self, hints).await
     }
 
     fn on_ask(&self, name: &LockName) {

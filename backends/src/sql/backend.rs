@@ -13,8 +13,8 @@ use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
 };
 use crate::{
-    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Grant, LeaseId, LockName,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, ErrorKind, Grant, LeaseId,
+    LockName, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 impl<D: Dialect> Backend for D {
@@ -147,7 +147,15 @@ impl<D: Dialect> Backend for D {
     }
 
     async fn watch_once(&self, hints: &Hints) -> Result<()> {
-        self.watch(hints).await
+        if self.pool().is_closed() {
+            let closed = Error::new(ErrorKind::Unavailable, "the pool of connections is closed");
+            return Err(closed.with_source(sqlx::Error::PoolClosed));
+        }
+        let closed = self.pool().close_event();
+        tokio::select! {
+            ended = self.watch(hints) => ended,
+            () = closed => Ok(()),
+        }
     }
 
     fn call_limit(&self, _: Operation) -> Option<Duration> {

@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use sqlx::{Database, Pool};
+
 use super::purpose::Purpose;
 use super::row::{self, Columns};
 use super::statement::{Statement, Statements, Values};
@@ -15,6 +17,9 @@ use crate::{
 /// The part of a backend that depends on the database. Each dialect is a
 /// [`Backend`](crate::shell::Backend).
 pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
+    /// The driver.
+    type Db: Database;
+
     /// The driver's rows.
     type Row: Columns;
 
@@ -26,6 +31,9 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
 
     /// Returns what the store can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// Returns the pool of connections; the store is closed with it.
+    fn pool(&self) -> &Pool<Self::Db>;
 
     /// Returns the statements on the store's tables.
     fn statements(&self) -> &Statements;
@@ -73,7 +81,7 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
         dry_run: bool,
     ) -> impl Future<Output = Result<Found<LockName>>> + Send;
 
-    /// Reports changes until they can no longer be watched, or the store is closed.
+    /// Reports changes until they can no longer be watched.
     fn watch(&self, hints: &Hints) -> impl Future<Output = Result<()>> + Send;
 
     /// Reads a row of the table of locks.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
 use super::clock::{MAX_INSTANCE_TTL, Now, TOLERANCE};
 use super::transactions::Sqlite;
@@ -21,6 +21,7 @@ use crate::{
 const MAX_LEFT: Duration = Duration::from_micros((MAX_INSTANCE_TTL + TOLERANCE).unsigned_abs());
 
 impl Dialect for Sqlite {
+    type Db = sqlx::Sqlite;
     type Row = SqliteRow;
 
     const MAX_ROWS: usize = prune::MAX_ROWS;
@@ -38,6 +39,10 @@ impl Dialect for Sqlite {
             wake: Wake::Poll(watch::INTERVAL),
             renew_batch: 500,
         }
+    }
+
+    fn pool(&self) -> &SqlitePool {
+        &self.pool
     }
 
     fn statements(&self) -> &Statements {
@@ -124,7 +129,7 @@ impl Dialect for Sqlite {
     }
 
     async fn watch(&self, hints: &Hints) -> Result<()> {
-        watch::watch_once(self, hints).await
+        watch::poll(self, hints).await
     }
 
     fn record(&self, row: &SqliteRow) -> Result<LockRecord> {

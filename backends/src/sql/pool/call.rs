@@ -21,7 +21,7 @@ use crate::sql::purpose::Purpose;
 use crate::{Clock, SystemClock};
 
 /// The most connections that a store opens for its calls, beside those for heartbeats and hints.
-pub(crate) const MAX_CALL_CONNECTIONS: u32 = 4;
+pub(super) const MAX_CALL_CONNECTIONS: u32 = 4;
 
 /// The most connections for heartbeats. As many renewals of a lease as the engine has under way do
 /// not wait for each other, nor for releases; more than one connection is opened only for that.
