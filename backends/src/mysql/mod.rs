@@ -15,6 +15,7 @@ mod schema;
 mod session;
 mod sql;
 mod store;
+mod table_check;
 mod tables;
 mod url;
 mod user_lock;

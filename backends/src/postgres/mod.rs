@@ -4,7 +4,6 @@
 
 mod backend;
 mod calls;
-mod columns;
 mod connect_url;
 mod error_codes;
 mod listen_state;
@@ -18,6 +17,7 @@ mod schema;
 mod session;
 mod sql;
 mod store;
+mod table_check;
 mod tables;
 mod url;
 mod watch;

@@ -11,10 +11,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
-use super::columns;
 use super::sql::Sql;
-use super::tables;
-use super::{error_codes, pooler};
+use super::{error_codes, pooler, table_check, tables};
 use crate::sql::ErrorCodes;
 use crate::sql::schema::{self, Column, VERSION};
 use crate::{Error, ErrorKind, Namespace, OpenOptions, Result, Schema};
@@ -174,11 +172,12 @@ async fn find(
     table: &Table,
     literal: &str,
 ) -> Result<Option<String>> {
-    let query = columns::query(literal);
+    let query = table_check::query(literal);
     let rows = all(connection, query).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let name = &table.name;
-    let difference = columns::difference(&rows, table.columns).map_err(error_codes::not_written)?;
+    let difference =
+        table_check::difference(&rows, table.columns).map_err(error_codes::not_written)?;
     if let Some(difference) = difference {
         return Err(schema::differs(name, &difference));
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
+use super::calls::Sqlite;
 use super::clock::{MAX_INSTANCE_TTL, Now, TOLERANCE};
-use super::transactions::Sqlite;
 use super::{error_codes, prune, watch};
 use crate::shell::{Decision, Found, Hints, Page, StoredInstance};
 use crate::sql::dialect::Dialect;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::calls::Sqlite;
 use super::clock::Now;
 use super::error_codes;
-use super::transactions::Sqlite;
 use crate::shell::{Found, Page};
 use crate::sql::row::ttl_micros;
 use crate::{Error, LockName, Result};

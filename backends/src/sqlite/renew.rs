@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::calls::Sqlite;
 use super::clock::Now;
 use super::error_codes;
-use super::transactions::Sqlite;
 use crate::sql::row::{get, parse_column};
 use crate::sql::{CorruptRecord, encode};
 use crate::{Error, LeaseId, RenewOptions, RenewOutcome, Result};

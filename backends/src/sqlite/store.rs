@@ -5,12 +5,12 @@ use std::path::Path;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::Mutex;
 
+use super::calls::Sqlite;
 use super::clock::MachineClock;
 use super::connections::HeartbeatConnection;
 use super::retry_busy::retry_while_busy;
 use super::schema;
 use super::sql::Sql;
-use super::transactions::Sqlite;
 use super::url::Location;
 use crate::shell::Store;
 use crate::{Error, Namespace, OpenOptions, Reach, Result, Schema};

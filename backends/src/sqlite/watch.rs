@@ -10,9 +10,9 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteRow;
 use tokio::time::{Instant, sleep};
 
+use super::calls::Sqlite;
 use super::file::DatabaseFile;
 use super::row;
-use super::transactions::Sqlite;
 use crate::shell::Hints;
 use crate::sql::row::get;
 use crate::{Hint, Result};
