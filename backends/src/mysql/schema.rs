@@ -1,18 +1,13 @@
 //! Checking that the tables are in place, and creating those that are not.
 
-use std::time::Duration;
-
+use sqlx::Row;
 use sqlx::mysql::MySqlConnection;
-use sqlx::{AssertSqlSafe, Executor, Row};
-use tokio::time::sleep;
 
 use super::sql::Sql;
 use super::{error_codes, table_check};
-use crate::sql::{ErrorCodes, schema};
+use crate::sql::create::create;
+use crate::sql::schema;
 use crate::{Error, ErrorKind, OpenOptions, Result, Schema};
-
-/// How often creating is tried, while others create the same.
-const TRIES: u32 = 10;
 
 /// Makes sure that the server can be used and that the tables are there; it writes nothing, and
 /// needs no right to create, where they are. Returns the name of the database that the connection
@@ -30,7 +25,8 @@ pub(super) async fn open(
         if options.schema == Schema::Require {
             return Err(schema::missing(table));
         }
-        create(connection, create_it).await?;
+        // `IF NOT EXISTS` is atomic.
+        create::<sqlx::MySql>(connection, create_it).await?;
         if !table_check::exists(connection, table, columns).await? {
             return Err(schema::missing(table));
         }
@@ -89,18 +85,4 @@ async fn check_server(connection: &mut MySqlConnection) -> Result<String> {
             .with_fix(error_codes::USE_PRIMARY));
     }
     Ok(database)
-}
-
-/// `IF NOT EXISTS` is atomic; what still collides, such as a migration, is tried again.
-async fn create(connection: &mut MySqlConnection, create: &str) -> Result<()> {
-    for round in 1.. {
-        match connection.execute(sqlx::raw_sql(AssertSqlSafe(create.to_owned()))).await {
-            Ok(_) => break,
-            Err(error) if sqlx::MySql::is_creation_race(&error) && round < TRIES => {
-                sleep(Duration::from_millis(fastrand::u64(5..50))).await;
-            }
-            Err(error) => return Err(error_codes::not_written(error)),
-        }
-    }
-    Ok(())
 }
