@@ -127,7 +127,7 @@ pub(crate) fn to_page<R: Columns>(
         last = key;
         entries.push(entry(record(row), row, table));
     }
-    // Values that are no text may sort after all text, so no name follows them.
+    // Values that are not text may sort after all text, so no name follows them.
     let is_next = |last: &Vec<u8>| page.after.is_none_or(|after| last.as_slice() > after);
     Found { entries, next: last.filter(|last| rows.len() >= page.limit && is_next(last)) }
 }

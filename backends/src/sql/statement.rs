@@ -15,7 +15,7 @@ pub(crate) struct Statement {
     pub(crate) fallback: Option<Fallback>,
 }
 
-/// The same statement without what a server may refuse, such as a notification.
+/// The statement without what a server may refuse, such as a notification.
 pub(crate) struct Fallback {
     pub(crate) sql: SqlStr,
     /// This is true once the current refusal was logged.
