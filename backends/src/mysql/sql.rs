@@ -36,7 +36,8 @@ use crate::sql::statement::{InstanceStatements, Statement, Statements};
 const CLOCK: &str = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) \
      + MOD(TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) + 8100000000, 1800000000) - 900000000)";
 
-/// What [`row`](crate::sql::row) reads, of the table `l`: as bytes, whatever the connection's character set.
+/// What [`row`](crate::sql::row) reads, of the table `l`: as bytes, whatever the connection's
+/// character set.
 const COLUMNS: &str = "l.name, l.token, l.lease, CAST(l.holder AS BINARY) AS holder, \
      l.expires_at, l.granted_at, CAST(l.ending AS BINARY) AS ending, \
      CAST(l.disabled_reason AS BINARY) AS disabled_reason, \
@@ -137,7 +138,8 @@ impl Sql {
             disable: Statement::new(
                 format!(
                     "INSERT INTO {table} \
-                         (name, token, disabled_reason, disabled_by, disabled_at, `signal`, attempt) \
+                         (name, token, disabled_reason, disabled_by, disabled_at, `signal`, \
+                         attempt) \
                      VALUES (?, IF(LAST_INSERT_ID(1) = 1, 0, 0), ?, ?, {CLOCK}, {CLOCK}, ?) \
                      ON DUPLICATE KEY UPDATE \
                          attempt = IF(disabled_reason IS NULL, ?, attempt), \

@@ -89,7 +89,8 @@ impl Sql {
                 &[After, Age, Limit],
             ),
             remove: statement(format!(
-                "DELETE FROM {table} AS l USING unnest($1::text[], $2::bigint[]) AS a (name, token) \
+                "DELETE FROM {table} AS l \
+                     USING unnest($1::text[], $2::bigint[]) AS a (name, token) \
                  WHERE l.name = a.name AND l.token = a.token AND {} RETURNING l.name",
                 condition(CLOCK, "$3")
             )),

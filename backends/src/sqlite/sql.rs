@@ -87,7 +87,8 @@ impl Sql {
             acquire: Statement::new(
                 format!(
                     "INSERT INTO {table} \
-                         (name, token, lease, holder, boot, expires_at, granted_at, signal{insert}) \
+                         (name, token, lease, holder, boot, expires_at, granted_at, \
+                         signal{insert}) \
                      VALUES (?1, max(?7, 1), ?2, ?3, ?4, ?5 + ?6, ?7, 0{value}) \
                      ON CONFLICT (name) DO UPDATE SET \
                          token = max(token + 1, ?7), lease = ?2, holder = ?3, boot = ?4, \
