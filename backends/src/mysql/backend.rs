@@ -23,7 +23,7 @@ use crate::{
 impl MySql {
     async fn find(&self, purpose: Purpose, values: &Values<'_>) -> Result<Option<LockRecord>> {
         let Statements { table, find, .. } = &self.sql.statements;
-        let rows = self.read(purpose, || bind(find, values)).await?;
+        let rows = self.connections.read_rows(purpose, || bind(find, values)).await?;
         rows.first().map(|row| row::record(row, table)).transpose()
     }
 
@@ -48,7 +48,7 @@ impl MySql {
         let update = || sqlx::query(self.sql.renew_batch.clone()).bind(list);
         self.write(Purpose::Renew, update).await?;
         let find = || sqlx::query(self.sql.find_batch.clone()).bind(list);
-        let rows = self.read(Purpose::Renew, find).await?;
+        let rows = self.connections.read_rows(Purpose::Renew, find).await?;
         // A row without a readable name belongs to none of these leases.
         let table = &self.sql.statements.table;
         let named = |row: &MySqlRow| Some((row::name(row, table).ok()?, row::record(row, table)));
@@ -68,7 +68,7 @@ impl MySql {
             Error::invalid("cannot encode the names as JSON").with_source(error)
         })?;
         let delete = || sqlx::query(self.sql.remove.clone()).bind(&list[..]).bind(age);
-        let removed = self.execute(Purpose::Change, delete).await?.rows_affected();
+        let removed = self.connections.execute(Purpose::Change, delete).await?.rows_affected();
         let names = found.into_iter().map(|(name, _)| name);
         if usize::try_from(removed) == Ok(names.len()) {
             return Ok(names.collect());
@@ -76,7 +76,7 @@ impl MySql {
         // Other processes may have changed some of the rows: those that still exist were not
         // removed.
         let find = || sqlx::query(self.sql.find_names.clone()).bind(&list[..]);
-        let rows = self.read(Purpose::Read, find).await?;
+        let rows = self.connections.read_rows(Purpose::Read, find).await?;
         let name = |row| get::<_, Vec<u8>>(row, "name");
         let kept: std::result::Result<HashSet<_>, _> = rows.iter().map(name).collect();
         let kept = kept.map_err(|corrupt| self.corrupt_row(corrupt))?;
@@ -112,7 +112,7 @@ impl Dialect for MySql {
     }
 
     async fn select(&self, statement: &Statement, values: &Values<'_>) -> Result<Vec<MySqlRow>> {
-        self.read(Purpose::Read, || bind(statement, values)).await
+        self.connections.read_rows(Purpose::Read, || bind(statement, values)).await
     }
 
     async fn decide(

@@ -2,26 +2,22 @@
 
 use std::fmt;
 
-use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlPool, MySqlQueryResult, MySqlRow};
-use sqlx::query::Query;
+use sqlx::mysql::MySqlPool;
 
 use super::release_notifications::ReleaseNotifications;
 use super::sql::Sql;
 use crate::sql::CorruptRecord;
-use crate::sql::pool::Connections;
+use crate::sql::pool::{BoundStatement, Connections};
 use crate::sql::purpose::Purpose;
 use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, Result};
-
-/// A statement with its arguments.
-type BoundStatement<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
 
 /// Binds the values of a statement, for one sending. Names and text are bound as bytes.
 ///
 /// Each sending has a number of its own: a later one must not take an earlier one, whose answer was
 /// lost, for its own and grant the name again.
-pub(super) fn bind(statement: &Statement, values: &Values<'_>) -> BoundStatement<'static> {
-    let query: BoundStatement<'static> = sqlx::query(statement.sql.clone());
+pub(super) fn bind(statement: &Statement, values: &Values<'_>) -> BoundStatement<sqlx::MySql> {
+    let query: BoundStatement<sqlx::MySql> = sqlx::query(statement.sql.clone());
     values.of(statement).fold(query, |query, value| match value {
         Value::Text(text) => query.bind(text.map(str::as_bytes)),
         Value::Name(name) => query.bind(name.unwrap_or_default()),
@@ -49,37 +45,12 @@ impl fmt::Debug for MySql {
 
 impl MySql {
     /// Runs a statement that writes, and returns the number in its answer once it is committed.
-    pub(super) async fn write<'q>(
+    pub(super) async fn write(
         &self,
         purpose: Purpose,
-        statement: impl Fn() -> BoundStatement<'q>,
+        statement: impl Fn() -> BoundStatement<sqlx::MySql>,
     ) -> Result<u64> {
-        self.execute(purpose, statement).await.map(|done| done.last_insert_id())
-    }
-
-    /// Runs a statement that writes, and returns the server's result.
-    pub(super) async fn execute<'q>(
-        &self,
-        purpose: Purpose,
-        statement: impl Fn() -> BoundStatement<'q>,
-    ) -> Result<MySqlQueryResult> {
-        let statement = &statement;
-        let work =
-            || async move |connection: &mut MySqlConnection| statement().execute(connection).await;
-        self.connections.write(purpose, work).await
-    }
-
-    /// Runs a statement that changes nothing, as part of a call with that purpose.
-    pub(super) async fn read<'q>(
-        &self,
-        purpose: Purpose,
-        statement: impl Fn() -> BoundStatement<'q>,
-    ) -> Result<Vec<MySqlRow>> {
-        let statement = &statement;
-        let work = || {
-            async move |connection: &mut MySqlConnection| statement().fetch_all(connection).await
-        };
-        self.connections.read(purpose, work).await
+        self.connections.execute(purpose, statement).await.map(|done| done.last_insert_id())
     }
 
     pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {

@@ -42,8 +42,8 @@ impl MySql {
     /// Reads what was signalled since shortly before `since`.
     async fn read_signals(&self, since: i64) -> Result<SignalRead> {
         let after = since.saturating_sub(OVERLAP);
-        let rows =
-            self.read(Purpose::Read, || sqlx::query(self.sql.signals.clone()).bind(after)).await?;
+        let signals = || sqlx::query(self.sql.signals.clone()).bind(after);
+        let rows = self.connections.read_rows(Purpose::Read, signals).await?;
         let mut found = SignalRead { clock: since, signals: HashMap::new() };
         for row in &rows {
             let read = || Ok((get(row, "name")?, get(row, "signal")?));

@@ -25,7 +25,7 @@ impl Postgres {
         let names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
         let tokens: Vec<_> = found.iter().map(|(_, token)| token.cast_signed()).collect();
         let delete = || sqlx::query(self.sql.remove.clone()).bind(&names).bind(&tokens).bind(age);
-        let rows = self.execute(Purpose::Change, delete).await?;
+        let rows = self.connections.write_rows(Purpose::Change, delete).await?;
         let table = &self.sql.statements.table;
         let names = rows.iter().map(|row| row::name(row, table));
         let mut names = names.collect::<Result<Vec<_>>>()?;
@@ -102,7 +102,7 @@ impl Dialect for Postgres {
         let ids: Vec<_> = leases.iter().map(|lease| lease.lease.to_string()).collect();
         let ttls: Vec<_> = leases.iter().map(|lease| ttl_micros(lease.ttl)).collect();
         let statement = || sqlx::query(self.sql.renew.clone()).bind(&names).bind(&ids).bind(&ttls);
-        let rows = self.execute(Purpose::Renew, statement).await?;
+        let rows = self.connections.write_rows(Purpose::Renew, statement).await?;
         // A damaged row must not cost the others their leases.
         let read = |row: &PgRow| match renewal(row, &self.sql.statements.table) {
             Ok(renewal) => Some(renewal),

@@ -4,25 +4,25 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 
 use sqlx::SqlStr;
-use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
-use sqlx::query::Query;
+use sqlx::postgres::{PgPool, PgRow};
 
 use super::error_codes;
 use super::listen_state::ListenState;
 use super::polled_names::PolledNames;
 use super::sql::Sql;
 use crate::sql::CorruptRecord;
-use crate::sql::pool::Connections;
+use crate::sql::pool::{BoundStatement, Connections};
 use crate::sql::purpose::Purpose;
 use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, Result};
 
-/// A statement with its arguments.
-type BoundStatement<'q> = Query<'q, sqlx::Postgres, PgArguments>;
-
 /// Binds the values of a statement to one of its forms.
-fn bind(sql: &SqlStr, statement: &Statement, values: &Values<'_>) -> BoundStatement<'static> {
-    let query: BoundStatement<'static> = sqlx::query(sql.clone());
+fn bind(
+    sql: &SqlStr,
+    statement: &Statement,
+    values: &Values<'_>,
+) -> BoundStatement<sqlx::Postgres> {
+    let query: BoundStatement<sqlx::Postgres> = sqlx::query(sql.clone());
     values.of(statement).fold(query, |query, value| match value {
         Value::Text(text) => query.bind(text),
         Value::Name(name) => {
@@ -71,12 +71,13 @@ impl Postgres {
         statement: &Statement,
         values: &Values<'_>,
     ) -> Result<Vec<PgRow>> {
-        let done = self.execute(purpose, || bind(&statement.sql, statement, values)).await;
+        let bound = || bind(&statement.sql, statement, values);
+        let done = self.connections.write_rows(purpose, bound).await;
         let Some(fallback) = &statement.fallback else { return done };
         match done {
             Err(refusal) if error_codes::refuses_hint(&refusal) => {
                 let without_hint = || bind(&fallback.sql, statement, values);
-                let rows = self.execute(purpose, without_hint).await?;
+                let rows = self.connections.write_rows(purpose, without_hint).await?;
                 if !fallback.warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(why = %refusal, "the server refuses NOTIFY; waiters poll");
                 }
@@ -90,36 +91,14 @@ impl Postgres {
         }
     }
 
-    /// Runs a statement that writes, and returns its rows once it is committed.
-    pub(super) async fn execute<'q>(
-        &self,
-        purpose: Purpose,
-        statement: impl Fn() -> BoundStatement<'q>,
-    ) -> Result<Vec<PgRow>> {
-        let statement = &statement;
-        let work =
-            || async move |connection: &mut PgConnection| statement().fetch_all(connection).await;
-        self.connections.write(purpose, work).await
-    }
-
     /// Runs a statement that changes nothing.
     pub(super) async fn read(
         &self,
         statement: &Statement,
         values: &Values<'_>,
     ) -> Result<Vec<PgRow>> {
-        self.fetch(|| bind(&statement.sql, statement, values)).await
-    }
-
-    /// Runs a statement that changes nothing.
-    pub(super) async fn fetch<'q>(
-        &self,
-        statement: impl Fn() -> BoundStatement<'q>,
-    ) -> Result<Vec<PgRow>> {
-        let statement = &statement;
-        let work =
-            || async move |connection: &mut PgConnection| statement().fetch_all(connection).await;
-        self.connections.read(Purpose::Read, work).await
+        let bound = || bind(&statement.sql, statement, values);
+        self.connections.read_rows(Purpose::Read, bound).await
     }
 
     pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {

@@ -12,8 +12,10 @@ mod pool_fallback;
 mod possible_effect;
 mod reaper;
 mod server;
+mod statement_calls;
 
 pub(crate) use application_pool::application_pool;
 pub(crate) use call::Connections;
 pub(crate) use call_error::CallError;
 pub(crate) use server::{Health, Server};
+pub(crate) use statement_calls::BoundStatement;
