@@ -13,17 +13,39 @@ pub fn label(url: &str) -> Result<String> {
 pub mod server_row {
     use sqlx::sqlite::SqliteRow;
 
-    use crate::sql::row;
+    use crate::sql::CorruptRecord;
+    use crate::sql::row::{self, Columns, get, text_of_bytes};
     use crate::{LockRecord, Result};
+
+    /// A row whose text is read as bytes.
+    struct BytesRow<'r>(&'r SqliteRow);
+
+    impl Columns for BytesRow<'_> {
+        fn integer(&self, column: &'static str) -> Result<i64, CorruptRecord> {
+            self.0.integer(column)
+        }
+
+        fn optional_integer(&self, column: &'static str) -> Result<Option<i64>, CorruptRecord> {
+            self.0.optional_integer(column)
+        }
+
+        fn text(&self, column: &'static str) -> Result<Option<String>, CorruptRecord> {
+            text_of_bytes(self.0, column)
+        }
+
+        fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CorruptRecord> {
+            get(self.0, column)
+        }
+    }
 
     /// The row, its text as PostgreSQL gives it.
     pub fn with_text(row: &SqliteRow) -> Result<LockRecord> {
-        row::record(row, "t", row::text)
+        row::record(row, "t")
     }
 
     /// The row, its text as MySQL gives it.
     pub fn with_bytes(row: &SqliteRow) -> Result<LockRecord> {
-        row::record(row, "t", row::text_of_bytes)
+        row::record(&BytesRow(row), "t")
     }
 }
 

@@ -1,54 +1,41 @@
 //! The operations, each of which is decided by one statement.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use sqlx::mysql::MySqlRow;
-use uuid::Uuid;
+use sqlx::mysql::{MySqlPool, MySqlRow};
 
-use super::calls::MySql;
-use super::sql::{EXTENDED, NOT_EXTENDED};
-use super::{row, watch};
-use crate::shell::{
-    Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
-    acquire_outcome, renew_outcome,
-};
-use crate::sql::pool::Purpose;
-use crate::sql::row::ttl_micros;
+use super::calls::{MySql, bind};
+use super::sql::{EXTENDED, KNOWN, NOT_EXTENDED};
+use super::watch;
+use crate::shell::{Decision, Found, Hints, Page, acquire_outcome, renew_outcome};
+use crate::sql::dialect::Dialect;
+use crate::sql::encode;
+use crate::sql::prune::{self, PruneCandidate};
+use crate::sql::purpose::Purpose;
+use crate::sql::row::{self, get, ttl_micros};
+use crate::sql::statement::{Statement, Statements, Values};
 use crate::{
-    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, EnableOutcome, Error,
-    FencingToken, Grant, LeaseId, LockName, LockRecord, Reach, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result, StoreClock, Wake,
+    AcquireOptions, AcquireOutcome, Capabilities, Error, FencingToken, Grant, LeaseId, LockName,
+    LockRecord, Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, Wake,
 };
 
 impl MySql {
-    /// Reads what stood against an attempt; it may be gone by now.
-    async fn refused<T>(&self, name: &LockName) -> Result<Decision<T>> {
-        Ok(match self.find_record(Purpose::Read, name).await? {
-            Some(record) => Decision::Refused(record),
-            None => Decision::Changed,
-        })
-    }
-
-    async fn find_record(&self, purpose: Purpose, name: &LockName) -> Result<Option<LockRecord>> {
-        let row = self.find(purpose, name).await?;
-        row.map(|row| row::record(&row, &self.sql.table)).transpose()
+    async fn find(&self, purpose: Purpose, values: &Values<'_>) -> Result<Option<LockRecord>> {
+        let Statements { table, find, .. } = &self.sql.statements;
+        let rows = self.connections.read_rows(purpose, || bind(find, values)).await?;
+        rows.first().map(|row| row::record(row, table)).transpose()
     }
 
     async fn renew_one(&self, lease: &RenewOptions) -> Result<RenewOutcome> {
         let (id, ttl) = (lease.lease.to_string(), ttl_micros(lease.ttl));
-        let statement = || {
-            sqlx::query(self.sql.renew.clone())
-                .bind(ttl)
-                .bind(lease.name.as_str().as_bytes())
-                .bind(id.as_bytes())
-        };
-        match self.write(Purpose::Renew, statement).await? {
+        let values = Values { name: lease.name.as_str(), lease: &id, ttl, ..Values::default() };
+        match self.write(Purpose::Renew, || bind(&self.sql.renew, &values)).await? {
             EXTENDED => {
                 Ok(RenewOutcome::Extended { left: Duration::from_micros(ttl.unsigned_abs()) })
             }
             NOT_EXTENDED => {
-                let record = self.find_record(Purpose::Renew, &lease.name).await?;
+                let record = self.find(Purpose::Renew, &values).await?;
                 Ok(record.map_or(RenewOutcome::Lost, |record| renew_outcome(record, lease.lease)))
             }
             _ => Ok(RenewOutcome::Lost),
@@ -56,19 +43,14 @@ impl MySql {
     }
 
     async fn renew_many(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
-        let list: Vec<_> = leases
-            .iter()
-            .map(|lease| (lease.name.as_str(), lease.lease.to_string(), ttl_micros(lease.ttl)))
-            .collect();
-        let list = serde_json::to_vec(&list).map_err(|error| {
-            Error::invalid("the leases cannot be encoded as JSON").with_source(error)
-        })?;
-        let update = || sqlx::query(self.sql.renew_batch.clone()).bind(&list[..]);
+        let list = encode::leases(leases)?;
+        let list = list.as_bytes();
+        let update = || sqlx::query(self.sql.renew_batch.clone()).bind(list);
         self.write(Purpose::Renew, update).await?;
-        let find = || sqlx::query(self.sql.find_batch.clone()).bind(&list[..]);
-        let rows = self.read_for(Purpose::Renew, find).await?;
+        let find = || sqlx::query(self.sql.find_batch.clone()).bind(list);
+        let rows = self.connections.read_rows(Purpose::Renew, find).await?;
         // A row without a readable name belongs to none of these leases.
-        let table = &self.sql.table;
+        let table = &self.sql.statements.table;
         let named = |row: &MySqlRow| Some((row::name(row, table).ok()?, row::record(row, table)));
         let found: HashMap<_, _> = rows.iter().filter_map(named).collect();
         let outcome = |lease: &&RenewOptions| match found.get(&lease.name) {
@@ -78,9 +60,34 @@ impl MySql {
         };
         Ok(leases.iter().map(outcome).collect())
     }
+
+    /// Removes the rows that are still as they were found, and returns their names in order.
+    async fn remove(&self, found: Vec<PruneCandidate>, age: i64) -> Result<Vec<LockName>> {
+        let list: Vec<_> = found.iter().map(|(name, token)| (name.as_str(), token)).collect();
+        let list = serde_json::to_vec(&list).map_err(|error| {
+            Error::invalid("cannot encode the names as JSON").with_source(error)
+        })?;
+        let delete = || sqlx::query(self.sql.remove.clone()).bind(&list[..]).bind(age);
+        let removed = self.connections.execute(Purpose::Change, delete).await?.rows_affected();
+        let names = found.into_iter().map(|(name, _)| name);
+        if usize::try_from(removed) == Ok(names.len()) {
+            return Ok(names.collect());
+        }
+        // Other processes may have changed some of the rows: those that still exist were not
+        // removed.
+        let find = || sqlx::query(self.sql.find_names.clone()).bind(&list[..]);
+        let rows = self.connections.read_rows(Purpose::Read, find).await?;
+        let name = |row| get::<_, Vec<u8>>(row, "name");
+        let kept: std::result::Result<HashSet<_>, _> = rows.iter().map(name).collect();
+        let kept = kept.map_err(|corrupt| self.corrupt_row(corrupt))?;
+        Ok(names.filter(|name| !kept.contains(name.as_str().as_bytes())).collect())
+    }
 }
 
-impl Backend for MySql {
+impl Dialect for MySql {
+    type Db = sqlx::MySql;
+    type Row = MySqlRow;
+
     fn label(&self) -> &str {
         &self.label
     }
@@ -96,57 +103,50 @@ impl Backend for MySql {
         }
     }
 
-    async fn acquire(
-        &self,
-        name: &LockName,
-        options: &AcquireOptions,
-        _attempt: Attempt,
-    ) -> Result<Decision<Grant>> {
-        let holder = serde_json::to_vec(&options.holder).map_err(|error| {
-            Error::invalid("the holder cannot be encoded as JSON").with_source(error)
-        })?;
-        let (lease, ttl) = (options.lease.to_string(), ttl_micros(options.ttl));
-        let (lease, holder) = (lease.as_bytes(), &holder[..]);
-        let statement = || {
-            // Each sending has a number of its own: a later one must not take an earlier one,
-            // whose answer was lost, for its own and grant the name again.
-            let attempt = fastrand::i64(..);
-            sqlx::query(self.sql.acquire.clone())
-                .bind(name.as_str().as_bytes())
-                .bind(lease)
-                .bind(holder)
-                .bind(ttl)
-                .bind(attempt)
-                .bind(attempt)
-                .bind(attempt)
-                .bind(attempt)
-                .bind(lease)
-                .bind(attempt)
-                .bind(holder)
-                .bind(attempt)
-                .bind(ttl)
-                .bind(attempt)
-                .bind(attempt)
-        };
-        let token = self.write(Purpose::Acquire, statement).await?;
-        let decision = if token > 0 {
-            let left = Duration::from_micros(ttl.unsigned_abs());
-            Decision::Done(Grant { token: FencingToken::new(token)?, left })
-        } else {
-            self.refused(name).await?
-        };
-        let outcome = match &decision {
-            Decision::Done(grant) => Some(AcquireOutcome::Granted(*grant)),
-            Decision::Refused(record) => acquire_outcome(record.clone(), options.lease)?,
-            Decision::Changed => None,
-        };
-        if let Some(outcome) = outcome {
-            self.notifications.on_acquire(name, options, &outcome);
-        }
-        Ok(decision)
+    fn pool(&self) -> &MySqlPool {
+        &self.pool
     }
 
-    async fn renew(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
+    fn statements(&self) -> &Statements {
+        &self.sql.statements
+    }
+
+    async fn select(&self, statement: &Statement, values: &Values<'_>) -> Result<Vec<MySqlRow>> {
+        self.connections.read_rows(Purpose::Read, || bind(statement, values)).await
+    }
+
+    async fn decide(
+        &self,
+        purpose: Purpose,
+        statement: &Statement,
+        values: &Values<'_>,
+    ) -> Result<Decision<Option<FencingToken>>> {
+        let token = self.write(purpose, || bind(statement, values)).await?;
+        if token > 0 {
+            return Ok(Decision::Done(Some(FencingToken::new(token)?)));
+        }
+        // What stood against the attempt may be gone by now.
+        Ok(match self.find(Purpose::Read, values).await? {
+            Some(record) => Decision::Refused(record),
+            None => Decision::Changed,
+        })
+    }
+
+    async fn change(
+        &self,
+        purpose: Purpose,
+        statement: &Statement,
+        values: &Values<'_>,
+    ) -> Result<bool> {
+        Ok(self.write(purpose, || bind(statement, values)).await? > 0)
+    }
+
+    async fn put_instance(&self, values: &Values<'_>) -> Result<bool> {
+        let announce = &self.sql.statements.instances.announce;
+        Ok(self.write(Purpose::Presence, || bind(announce, values)).await? != KNOWN)
+    }
+
+    async fn extend(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
         let results = match leases {
             [lease] => vec![self.renew_one(lease).await],
             leases => self.renew_many(leases).await?,
@@ -155,97 +155,39 @@ impl Backend for MySql {
         Ok(results)
     }
 
-    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        let id = lease.to_string();
-        let statement = || {
-            sqlx::query(self.sql.release.clone()).bind(name.as_str().as_bytes()).bind(id.as_bytes())
-        };
-        let done = self.write(Purpose::Release, statement).await?;
-        let outcome = if done > 0 { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld };
-        self.notifications.on_release(lease, outcome);
-        Ok(outcome)
-    }
-
-    async fn disable(
-        &self,
-        name: &LockName,
-        options: &DisableOptions,
-        _attempt: Attempt,
-    ) -> Result<Decision<()>> {
-        let reason = options.reason.as_str().as_bytes();
-        let by = options.by.as_deref().map(str::as_bytes);
-        let statement = || {
-            let attempt = fastrand::i64(..);
-            sqlx::query(self.sql.disable.clone())
-                .bind(name.as_str().as_bytes())
-                .bind(reason)
-                .bind(by)
-                .bind(attempt)
-                .bind(attempt)
-                .bind(attempt)
-                .bind(attempt)
-                .bind(reason)
-                .bind(attempt)
-                .bind(reason)
-                .bind(attempt)
-                .bind(by)
-                .bind(attempt)
-                .bind(attempt)
-        };
-        if self.write(Purpose::Change, statement).await? > 0 {
-            return Ok(Decision::Done(()));
-        }
-        self.refused(name).await
-    }
-
-    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        let statement = || sqlx::query(self.sql.enable.clone()).bind(name.as_str().as_bytes());
-        let done = self.write(Purpose::Change, statement).await?;
-        Ok(if done > 0 { EnableOutcome::Enabled } else { EnableOutcome::AlreadyEnabled })
-    }
-
-    async fn read(&self, name: &LockName) -> Result<Option<Entry>> {
-        let row = self.find(Purpose::Read, name).await?;
-        Ok(row.map(|row| row::entry(&row, &self.sql.table)))
-    }
-
-    async fn page(&self, page: &Page<'_>) -> Result<Found<Entry>> {
-        let after = page.after.unwrap_or_default();
-        let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-        let list = || {
-            sqlx::query(self.sql.list.clone()).bind(page.prefix.as_bytes()).bind(after).bind(limit)
-        };
-        let rows = self.select(list).await?;
-        Ok(row::to_page(&rows, &self.sql.table, page))
-    }
-
-    async fn prune_page(
+    async fn prune(
         &self,
         page: &Page<'_>,
         unused_for: Duration,
         dry_run: bool,
     ) -> Result<Found<LockName>> {
-        self.prune(page, unused_for, dry_run).await
+        let remove = |found, age| self.remove(found, age);
+        let remove = (!dry_run).then_some(remove);
+        prune::prune(self, &self.sql.unused, page, unused_for, remove).await
     }
 
-    async fn announce(&self, instance: Uuid, text: &str, ttl: Duration) -> Result<()> {
-        self.put_instance(instance, text, ttl_micros(ttl)).await
+    async fn watch(&self, hints: &Hints) -> Result<()> {
+        watch::poll(self, hints).await
     }
 
-    async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        self.delete_instance(instance).await
+    fn on_acquire(
+        &self,
+        name: &LockName,
+        options: &AcquireOptions,
+        decision: &Decision<Grant>,
+    ) -> Result<()> {
+        let outcome = match decision {
+            Decision::Done(grant) => Some(AcquireOutcome::Granted(*grant)),
+            Decision::Refused(record) => acquire_outcome(record.clone(), options.lease)?,
+            Decision::Changed => None,
+        };
+        if let Some(outcome) = outcome {
+            self.notifications.on_acquire(name, options, &outcome);
+        }
+        Ok(())
     }
 
-    async fn instances(&self) -> Result<Vec<StoredInstance>> {
-        self.stored_instances().await
-    }
-
-    async fn watch_once(&self, hints: &Hints) -> Result<()> {
-        watch::watch_once(self, hints).await
-    }
-
-    fn call_limit(&self, _: Operation) -> Option<Duration> {
-        // Each statement has a limit, which tells whether it was sent.
-        None
+    fn on_release(&self, lease: LeaseId, outcome: ReleaseOutcome) {
+        self.notifications.on_release(lease, outcome);
     }
 }

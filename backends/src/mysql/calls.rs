@@ -2,17 +2,28 @@
 
 use std::fmt;
 
-use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlPool, MySqlQueryResult, MySqlRow};
-use sqlx::query::Query;
+use sqlx::mysql::MySqlPool;
 
 use super::release_notifications::ReleaseNotifications;
 use super::sql::Sql;
 use crate::sql::CorruptRecord;
-use crate::sql::pool::{Connections, Purpose};
-use crate::{Error, LockName, Result};
+use crate::sql::pool::{BoundStatement, Connections};
+use crate::sql::purpose::Purpose;
+use crate::sql::statement::{Statement, Value, Values};
+use crate::{Error, Result};
 
-/// A statement with its arguments.
-pub(super) type Statement<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
+/// Binds the values of a statement, for one sending. Names and text are bound as bytes.
+///
+/// Each sending has a number of its own: a later one must not take an earlier one, whose answer was
+/// lost, for its own and grant the name again.
+pub(super) fn bind(statement: &Statement, values: &Values<'_>) -> BoundStatement<sqlx::MySql> {
+    let query: BoundStatement<sqlx::MySql> = sqlx::query(statement.sql.clone());
+    values.of(statement).fold(query, |query, value| match value {
+        Value::Text(text) => query.bind(text.map(str::as_bytes)),
+        Value::Name(name) => query.bind(name.unwrap_or_default()),
+        Value::Integer(number) => query.bind(number),
+    })
+}
 
 /// The backend of a [`MySqlStore`](super::MySqlStore).
 pub struct MySql {
@@ -27,61 +38,22 @@ impl fmt::Debug for MySql {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MySql")
             .field("label", &self.label)
-            .field("table", &self.sql.table)
+            .field("table", &self.sql.statements.table)
             .finish_non_exhaustive()
     }
 }
 
 impl MySql {
     /// Runs a statement that writes, and returns the number in its answer once it is committed.
-    pub(super) async fn write<'q>(
+    pub(super) async fn write(
         &self,
         purpose: Purpose,
-        statement: impl Fn() -> Statement<'q>,
+        statement: impl Fn() -> BoundStatement<sqlx::MySql>,
     ) -> Result<u64> {
-        self.execute(purpose, statement).await.map(|done| done.last_insert_id())
-    }
-
-    /// Runs a statement that writes, and returns the server's result.
-    pub(super) async fn execute<'q>(
-        &self,
-        purpose: Purpose,
-        statement: impl Fn() -> Statement<'q>,
-    ) -> Result<MySqlQueryResult> {
-        let statement = &statement;
-        let work =
-            || async move |connection: &mut MySqlConnection| statement().execute(connection).await;
-        self.connections.write(purpose, work).await
-    }
-
-    /// Runs a statement that changes nothing.
-    pub(super) async fn select<'q>(
-        &self,
-        statement: impl Fn() -> Statement<'q>,
-    ) -> Result<Vec<MySqlRow>> {
-        self.read_for(Purpose::Read, statement).await
-    }
-
-    /// Runs a statement that changes nothing, as part of a call with that purpose.
-    pub(super) async fn read_for<'q>(
-        &self,
-        purpose: Purpose,
-        statement: impl Fn() -> Statement<'q>,
-    ) -> Result<Vec<MySqlRow>> {
-        let statement = &statement;
-        let work = || {
-            async move |connection: &mut MySqlConnection| statement().fetch_all(connection).await
-        };
-        self.connections.read(purpose, work).await
-    }
-
-    /// Reads the row of a name.
-    pub(super) async fn find(&self, purpose: Purpose, name: &LockName) -> Result<Option<MySqlRow>> {
-        let statement = || sqlx::query(self.sql.find.clone()).bind(name.as_str().as_bytes());
-        Ok(self.read_for(purpose, statement).await?.pop())
+        self.connections.execute(purpose, statement).await.map(|done| done.last_insert_id())
     }
 
     pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {
-        corrupt.into_error(&self.sql.table)
+        corrupt.into_error(&self.sql.statements.table)
     }
 }

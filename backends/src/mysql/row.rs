@@ -1,27 +1,25 @@
-//! Which columns of MySQL's rows say what.
+//! How MySQL's rows are read: names and text are bytes.
 
 use sqlx::mysql::MySqlRow;
 
-use crate::shell::{Entry, Found, Page};
-use crate::sql::row::{self, text_of_bytes};
-use crate::{LockName, LockRecord, Result};
+use crate::Result;
+use crate::sql::CorruptRecord;
+use crate::sql::row::{Columns, get, text_of_bytes};
 
-/// The whole row.
-pub(super) fn record(row: &MySqlRow, table: &str) -> Result<LockRecord> {
-    row::record(row, table, text_of_bytes)
-}
+impl Columns for MySqlRow {
+    fn integer(&self, column: &'static str) -> Result<i64, CorruptRecord> {
+        get(self, column)
+    }
 
-/// Returns what a row shows of a name.
-pub(super) fn entry(row: &MySqlRow, table: &str) -> Entry {
-    row::entry(row, table, text_of_bytes)
-}
+    fn optional_integer(&self, column: &'static str) -> Result<Option<i64>, CorruptRecord> {
+        get(self, column)
+    }
 
-/// Returns what the rows of a page show.
-pub(super) fn to_page(rows: &[MySqlRow], table: &str, page: &Page<'_>) -> Found<Entry> {
-    row::to_page::<_, Vec<u8>>(rows, table, page, text_of_bytes)
-}
+    fn text(&self, column: &'static str) -> Result<Option<String>, CorruptRecord> {
+        text_of_bytes(self, column)
+    }
 
-/// Returns the row's name.
-pub(super) fn name(row: &MySqlRow, table: &str) -> Result<LockName> {
-    row::name(row, table, text_of_bytes)
+    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CorruptRecord> {
+        get(self, column)
+    }
 }

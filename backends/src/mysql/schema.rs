@@ -1,20 +1,13 @@
 //! Checking that the tables are in place, and creating those that are not.
 
-use std::time::Duration;
+use sqlx::Row;
+use sqlx::mysql::MySqlConnection;
 
-use sqlx::mysql::{MySqlConnection, MySqlRow};
-use sqlx::{AssertSqlSafe, Executor, Row};
-use tokio::time::sleep;
-
-use super::error_codes;
 use super::sql::Sql;
-use super::tables::SCHEMA;
-use crate::sql::ErrorCodes;
-use crate::sql::schema::{self, Column, FoundColumn};
+use super::{error_codes, table_check};
+use crate::sql::create::create;
+use crate::sql::schema;
 use crate::{Error, ErrorKind, OpenOptions, Result, Schema};
-
-/// How often creating is tried, while others create the same.
-const TRIES: u32 = 10;
 
 /// Makes sure that the server can be used and that the tables are there; it writes nothing, and
 /// needs no right to create, where they are. Returns the name of the database that the connection
@@ -26,14 +19,15 @@ pub(super) async fn open(
     let database = check_server(connection).await?;
     let sql = Sql::new(&options.namespace, &database);
     for (table, create_it, columns) in sql.tables() {
-        if is_there(connection, table, columns).await? {
+        if table_check::exists(connection, table, columns).await? {
             continue;
         }
         if options.schema == Schema::Require {
             return Err(schema::missing(table));
         }
-        create(connection, create_it).await?;
-        if !is_there(connection, table, columns).await? {
+        // `IF NOT EXISTS` is atomic.
+        create::<sqlx::MySql>(connection, create_it).await?;
+        if !table_check::exists(connection, table, columns).await? {
             return Err(schema::missing(table));
         }
     }
@@ -91,86 +85,4 @@ async fn check_server(connection: &mut MySqlConnection) -> Result<String> {
             .with_fix(error_codes::USE_PRIMARY));
     }
     Ok(database)
-}
-
-/// `IF NOT EXISTS` is atomic; what still collides, such as a migration, is tried again.
-async fn create(connection: &mut MySqlConnection, create: &str) -> Result<()> {
-    for round in 1.. {
-        match connection.execute(sqlx::raw_sql(AssertSqlSafe(create.to_owned()))).await {
-            Ok(_) => break,
-            Err(error) if sqlx::MySql::is_creation_race(&error) && round < TRIES => {
-                sleep(Duration::from_millis(fastrand::u64(5..50))).await;
-            }
-            Err(error) => return Err(error_codes::not_written(error)),
-        }
-    }
-    Ok(())
-}
-
-/// Returns whether the table exists.
-///
-/// # Errors
-/// [`Corrupt`](crate::ErrorKind::Corrupt) for a table that is not Leasehold's.
-async fn is_there(
-    connection: &mut MySqlConnection,
-    table: &str,
-    expected: &[Column],
-) -> Result<bool> {
-    let columns = sqlx::query(
-        "SELECT CAST(c.column_name AS BINARY) AS name, CAST(c.column_type AS BINARY) AS kind, \
-             c.is_nullable = 'NO' AS filled, \
-             c.column_default IS NOT NULL OR c.extra <> '' AS given, \
-             CAST(COALESCE(c.character_set_name, '') AS BINARY) AS charset, \
-             CAST(COALESCE(t.table_comment, '') AS BINARY) AS comment, \
-             CAST(COALESCE(t.engine, 'none') AS BINARY) AS engine, EXISTS ( \
-                 SELECT 1 FROM information_schema.statistics AS s \
-                 WHERE s.table_schema = c.table_schema AND s.table_name = c.table_name \
-                     AND s.index_name = 'PRIMARY' \
-                 HAVING COUNT(*) = 1 AND MIN(s.column_name) = ? \
-                     AND MIN(COALESCE(s.sub_part, 0)) = 0) AS is_key \
-         FROM information_schema.columns AS c JOIN information_schema.tables AS t \
-             ON t.table_schema = c.table_schema AND t.table_name = c.table_name \
-         WHERE c.table_schema = DATABASE() AND c.table_name = ?",
-    )
-    .bind(expected.first().map(|(key, ..)| *key))
-    .bind(table)
-    .fetch_all(connection)
-    .await
-    .map_err(error_codes::not_written)?;
-    let Some(first) = columns.first() else { return Ok(false) };
-    let comment: Vec<u8> = first.try_get("comment").map_err(error_codes::not_written)?;
-    schema::check_version(table, &String::from_utf8_lossy(&comment), SCHEMA)?;
-    match difference(&columns, expected).map_err(error_codes::not_written)? {
-        None => Ok(true),
-        Some(difference) => Err(schema::differs(table, &difference)),
-    }
-}
-
-/// Returns the first difference from what is expected.
-fn difference(columns: &[MySqlRow], expected: &[Column]) -> sqlx::Result<Option<String>> {
-    let key = expected.first().map_or("", |(name, ..)| name);
-    let mut found = Vec::new();
-    for column in columns {
-        let text = |name: &str| -> sqlx::Result<String> {
-            Ok(String::from_utf8_lossy(&column.try_get::<Vec<u8>, _>(name)?).into_owned())
-        };
-        let flag = |name: &str| Ok::<_, sqlx::Error>(column.try_get::<i64, _>(name)? == 1);
-        let engine = text("engine")?;
-        if !engine.eq_ignore_ascii_case("InnoDB") {
-            return Ok(Some(format!("its engine is {engine}, not InnoDB")));
-        }
-        let (name, kind, charset) = (text("name")?, text("kind")?, text("charset")?);
-        // MariaDB shows a width, which means nothing.
-        let kind = if kind == "bigint(20)" { "bigint".to_owned() } else { kind };
-        let wrong = if kind == "longtext" && charset != "utf8mb4" {
-            Some(format!("its column {name} is of {charset}, not utf8mb4"))
-        } else if name == key && !flag("is_key")? {
-            Some(format!("its {key}s are not its primary key"))
-        } else {
-            None
-        };
-        let (filled, given) = (flag("filled")?, flag("given")?);
-        found.push(FoundColumn { name, kind, filled, given, wrong });
-    }
-    Ok(schema::difference(found, expected))
 }

@@ -25,69 +25,52 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::tables::{EXPECTED, INSTANCE_COLUMNS, create, create_instances, qualified};
 use crate::Namespace;
+use crate::sql::prune;
 use crate::sql::schema::Column;
+use crate::sql::statement::Parameter::{
+    After, Age, Attempt, By, Holder, Instance, Lease, Limit, Name, Prefix, Presence, Reason, Ttl,
+};
+use crate::sql::statement::{InstanceStatements, Statement, Statements};
 
 /// The server's clock in microseconds since 1970, now.
-pub(super) const CLOCK: &str = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) \
+const CLOCK: &str = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) \
      + MOD(TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) + 8100000000, 1800000000) - 900000000)";
 
-/// What [`row`](super::row) reads, of the table `l`: as bytes, whatever the connection's character set.
-pub(super) const COLUMNS: &str = "l.name, l.token, l.lease, CAST(l.holder AS BINARY) AS holder, \
+/// What [`row`](crate::sql::row) reads, of the table `l`: as bytes, whatever the connection's
+/// character set.
+const COLUMNS: &str = "l.name, l.token, l.lease, CAST(l.holder AS BINARY) AS holder, \
      l.expires_at, l.granted_at, CAST(l.ending AS BINARY) AS ending, \
      CAST(l.disabled_reason AS BINARY) AS disabled_reason, \
      CAST(l.disabled_by AS BINARY) AS disabled_by, l.disabled_at";
 
-/// The statements on one namespace's table.
-#[derive(Clone)]
+/// The tables of one namespace, and the statements on them.
 pub(super) struct Sql {
     /// The table's name without its database.
     pub(super) name: String,
-    /// The table's name with its database, quoted, so that the database that a session has chosen
-    /// makes no difference.
-    pub(super) table: String,
     /// Creates the table where it is missing.
-    pub(super) create: String,
+    create: String,
+    /// The name of the table of instances without its database.
+    instances: String,
+    /// Creates the table of instances where it is missing.
+    create_instances: String,
 
-    /// See [`acquire`](super::backend): its id is the token if granted, otherwise 0.
-    pub(super) acquire: SqlStr,
-    /// ttl, name, lease: its id is [`EXTENDED`], [`NOT_EXTENDED`] or 0.
-    pub(super) renew: SqlStr,
+    /// The id in the answer of a statement that writes is 0 if it did nothing, and otherwise 1, the
+    /// token of a grant, or [`KNOWN`].
+    pub(super) statements: Statements,
+    /// Its id is [`EXTENDED`], [`NOT_EXTENDED`] or 0.
+    pub(super) renew: Statement,
     /// JSON of the leases.
     pub(super) renew_batch: SqlStr,
     /// JSON of the leases: the rows of their names.
     pub(super) find_batch: SqlStr,
-    /// name, lease: its id is 1 if released.
-    pub(super) release: SqlStr,
-    /// See [`disable`](super::backend): its id is 1 if disabled.
-    pub(super) disable: SqlStr,
-    /// name: its id is 1 if enabled.
-    pub(super) enable: SqlStr,
-    /// name: its columns.
-    pub(super) find: SqlStr,
-    /// first name, a name before the first, limit: their columns.
-    pub(super) list: SqlStr,
+    /// Selects the rows of the next unused names.
+    pub(super) unused: Statement,
+    /// JSON of names and tokens, age: removes those that are unused.
+    pub(super) remove: SqlStr,
+    /// JSON of names and tokens: the names that exist.
+    pub(super) find_names: SqlStr,
     /// time: the clock under an empty name, and names signalled since, with when.
     pub(super) signals: SqlStr,
-
-    pub(super) instances: InstanceStatements,
-}
-
-/// The statements on one namespace's table of instances.
-#[derive(Clone)]
-pub(super) struct InstanceStatements {
-    /// The table's name without its database.
-    pub(super) name: String,
-    /// The table's name with its database, quoted.
-    pub(super) table: String,
-    /// Creates the table where it is missing.
-    pub(super) create: String,
-    /// instance, presence, ttl, presence, ttl: its id is 1 unless it is new.
-    pub(super) announce: SqlStr,
-    /// instance: removes what others have left behind.
-    pub(super) sweep: SqlStr,
-    /// instance.
-    pub(super) withdraw: SqlStr,
-    pub(super) list: SqlStr,
 }
 
 /// The answer of a renewal that extended the lease.
@@ -101,122 +84,164 @@ pub(super) const KNOWN: u64 = 1;
 impl Sql {
     /// Creates the statements for the tables in that database.
     pub(super) fn new(namespace: &Namespace, database: &str) -> Self {
-        let name = format!("{namespace}_locks");
+        let (name, instances) = (format!("{namespace}_locks"), format!("{namespace}_instances"));
         let table = qualified(database, &name);
         let statement = |text: String| AssertSqlSafe(text).into_sql_str();
+        let unused = prune::condition(CLOCK, "?");
         let standing = format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {table} AS l");
         let leases = "JSON_TABLE(CONVERT(? USING utf8mb4), '$[*]' COLUMNS ( \
              name VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[0]', \
              lease VARCHAR(36) CHARACTER SET utf8mb4 PATH '$[1]', \
              ttl BIGINT PATH '$[2]')) AS a";
-        let joined = format!(
-            "{leases} STRAIGHT_JOIN {table} AS l FORCE INDEX (PRIMARY) \
-             ON l.name = CAST(a.name AS BINARY)"
-        );
+        let tokens = "JSON_TABLE(CONVERT(? USING utf8mb4), '$[*]' COLUMNS ( \
+             name VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[0]', \
+             token BIGINT PATH '$[1]')) AS a";
+        let joined = |list: &str| {
+            format!(
+                "{list} STRAIGHT_JOIN {table} AS l FORCE INDEX (PRIMARY) \
+                 ON l.name = CAST(a.name AS BINARY)"
+            )
+        };
+        let (leases, tokens) = (joined(leases), joined(tokens));
+        let statements = Statements {
+            acquire: Statement::new(
+                format!(
+                    "INSERT INTO {table} \
+                         (name, token, lease, holder, expires_at, granted_at, `signal`, attempt) \
+                     VALUES (?, LAST_INSERT_ID({CLOCK}), ?, ?, {CLOCK} + ?, {CLOCK}, 0, ?) \
+                     ON DUPLICATE KEY UPDATE \
+                         attempt = IF(disabled_reason IS NULL \
+                             AND (lease IS NULL OR expires_at <= {CLOCK}), ?, attempt), \
+                         token = IF(attempt = ?, LAST_INSERT_ID(GREATEST(token + 1, {CLOCK})), \
+                             IF(LAST_INSERT_ID(0) = 0, token, token)), \
+                         lease = IF(attempt = ?, ?, lease), \
+                         holder = IF(attempt = ?, ?, holder), \
+                         expires_at = IF(attempt = ?, {CLOCK} + ?, expires_at), \
+                         granted_at = IF(attempt = ?, {CLOCK}, granted_at), \
+                         ending = IF(attempt = ?, NULL, ending)"
+                ),
+                &[
+                    Name, Lease, Holder, Ttl, Attempt, Attempt, Attempt, Attempt, Lease, Attempt,
+                    Holder, Attempt, Ttl, Attempt, Attempt,
+                ],
+            ),
+            release: Statement::new(
+                format!(
+                    "UPDATE {table} SET expires_at = IF(LAST_INSERT_ID(1) = 1, NULL, NULL), \
+                         lease = NULL, holder = NULL, granted_at = NULL, ending = NULL, \
+                         `signal` = {CLOCK} \
+                     WHERE name = ? AND lease = ? AND expires_at > {CLOCK}"
+                ),
+                &[Name, Lease],
+            ),
+            // A lease that is over is marked too, which nobody sees: the next grant clears it.
+            disable: Statement::new(
+                format!(
+                    "INSERT INTO {table} \
+                         (name, token, disabled_reason, disabled_by, disabled_at, `signal`, \
+                         attempt) \
+                     VALUES (?, IF(LAST_INSERT_ID(1) = 1, 0, 0), ?, ?, {CLOCK}, {CLOCK}, ?) \
+                     ON DUPLICATE KEY UPDATE \
+                         attempt = IF(disabled_reason IS NULL, ?, attempt), \
+                         token = IF(LAST_INSERT_ID(IF(attempt = ?, 1, 0)) = 1, token, token), \
+                         ending = IF(attempt = ?, IF(lease IS NULL, NULL, ?), ending), \
+                         disabled_reason = IF(attempt = ?, ?, disabled_reason), \
+                         disabled_by = IF(attempt = ?, ?, disabled_by), \
+                         disabled_at = IF(attempt = ?, {CLOCK}, disabled_at), \
+                         `signal` = IF(attempt = ?, {CLOCK}, `signal`)"
+                ),
+                &[
+                    Name, Reason, By, Attempt, Attempt, Attempt, Attempt, Reason, Attempt, Reason,
+                    Attempt, By, Attempt, Attempt,
+                ],
+            ),
+            enable: Statement::new(
+                format!(
+                    "UPDATE {table} SET disabled_reason = IF(LAST_INSERT_ID(1) = 1, NULL, NULL), \
+                         disabled_by = NULL, disabled_at = NULL, `signal` = {CLOCK} \
+                     WHERE name = ? AND disabled_reason IS NOT NULL"
+                ),
+                &[Name],
+            ),
+            find: Statement::new(format!("{standing} WHERE l.name = ?"), &[Name]),
+            list: Statement::new(
+                format!("{standing} WHERE l.name >= ? AND l.name > ? ORDER BY l.name LIMIT ?"),
+                &[Prefix, After, Limit],
+            ),
+            instances: instance_statements(qualified(database, &instances)),
+            table: table.clone(),
+        };
         Self {
             create: create(&name),
-            acquire: statement(format!(
-                "INSERT INTO {table} \
-                     (name, token, lease, holder, expires_at, granted_at, `signal`, attempt) \
-                 VALUES (?, LAST_INSERT_ID({CLOCK}), ?, ?, {CLOCK} + ?, {CLOCK}, 0, ?) \
-                 ON DUPLICATE KEY UPDATE \
-                     attempt = IF(disabled_reason IS NULL \
-                         AND (lease IS NULL OR expires_at <= {CLOCK}), ?, attempt), \
-                     token = IF(attempt = ?, LAST_INSERT_ID(GREATEST(token + 1, {CLOCK})), \
-                         IF(LAST_INSERT_ID(0) = 0, token, token)), \
-                     lease = IF(attempt = ?, ?, lease), \
-                     holder = IF(attempt = ?, ?, holder), \
-                     expires_at = IF(attempt = ?, {CLOCK} + ?, expires_at), \
-                     granted_at = IF(attempt = ?, {CLOCK}, granted_at), \
-                     ending = IF(attempt = ?, NULL, ending)"
-            )),
-            renew: statement(format!(
-                "UPDATE {table} SET expires_at = IF(COALESCE(ending, disabled_reason) IS NULL, \
-                     IF(LAST_INSERT_ID({EXTENDED}) = {EXTENDED}, {CLOCK} + ?, NULL), \
-                     IF(LAST_INSERT_ID({NOT_EXTENDED}) = {NOT_EXTENDED}, expires_at, NULL)) \
-                 WHERE name = ? AND lease = ? AND expires_at > {CLOCK}"
-            )),
+            create_instances: create_instances(&instances),
+            renew: Statement::new(
+                format!(
+                    "UPDATE {table} SET expires_at = IF(COALESCE(ending, disabled_reason) IS NULL, \
+                         IF(LAST_INSERT_ID({EXTENDED}) = {EXTENDED}, {CLOCK} + ?, NULL), \
+                         IF(LAST_INSERT_ID({NOT_EXTENDED}) = {NOT_EXTENDED}, expires_at, NULL)) \
+                     WHERE name = ? AND lease = ? AND expires_at > {CLOCK}"
+                ),
+                &[Ttl, Name, Lease],
+            ),
             // The list is read first and in the order of names, so that two batches take the rows'
             // locks in the same order.
             renew_batch: statement(format!(
-                "UPDATE {joined} \
+                "UPDATE {leases} \
                  SET l.expires_at = {CLOCK} + a.ttl \
                  WHERE l.lease = CAST(a.lease AS BINARY) AND l.expires_at > {CLOCK} \
                      AND l.ending IS NULL AND l.disabled_reason IS NULL"
             )),
-            find_batch: statement(format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {joined}")),
-            release: statement(format!(
-                "UPDATE {table} SET expires_at = IF(LAST_INSERT_ID(1) = 1, NULL, NULL), \
-                     lease = NULL, holder = NULL, granted_at = NULL, ending = NULL, \
-                     `signal` = {CLOCK} \
-                 WHERE name = ? AND lease = ? AND expires_at > {CLOCK}"
+            find_batch: statement(format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {leases}")),
+            unused: Statement::new(
+                format!("{standing} WHERE l.name > ? AND {unused} ORDER BY l.name LIMIT ?"),
+                &[After, Age, Limit],
+            ),
+            remove: statement(format!(
+                "DELETE l FROM {tokens} WHERE l.token = a.token AND {unused}"
             )),
-            // A lease that is over is marked too, which nobody sees: the next grant clears it.
-            disable: statement(format!(
-                "INSERT INTO {table} \
-                     (name, token, disabled_reason, disabled_by, disabled_at, `signal`, attempt) \
-                 VALUES (?, IF(LAST_INSERT_ID(1) = 1, 0, 0), ?, ?, {CLOCK}, {CLOCK}, ?) \
-                 ON DUPLICATE KEY UPDATE \
-                     attempt = IF(disabled_reason IS NULL, ?, attempt), \
-                     token = IF(LAST_INSERT_ID(IF(attempt = ?, 1, 0)) = 1, token, token), \
-                     ending = IF(attempt = ?, IF(lease IS NULL, NULL, ?), ending), \
-                     disabled_reason = IF(attempt = ?, ?, disabled_reason), \
-                     disabled_by = IF(attempt = ?, ?, disabled_by), \
-                     disabled_at = IF(attempt = ?, {CLOCK}, disabled_at), \
-                     `signal` = IF(attempt = ?, {CLOCK}, `signal`)"
-            )),
-            enable: statement(format!(
-                "UPDATE {table} SET disabled_reason = IF(LAST_INSERT_ID(1) = 1, NULL, NULL), \
-                     disabled_by = NULL, disabled_at = NULL, `signal` = {CLOCK} \
-                 WHERE name = ? AND disabled_reason IS NOT NULL"
-            )),
-            find: statement(format!("{standing} WHERE l.name = ?")),
-            list: statement(format!(
-                "{standing} WHERE l.name >= ? AND l.name > ? ORDER BY l.name LIMIT ?"
-            )),
+            find_names: statement(format!("SELECT l.name FROM {tokens}")),
             signals: statement(format!(
                 "SELECT CAST('' AS BINARY) AS name, {CLOCK} AS `signal` \
                  UNION ALL SELECT name, `signal` FROM {table} WHERE `signal` > ?"
             )),
-            instances: InstanceStatements::new(namespace, database),
+            statements,
             name,
-            table,
+            instances,
         }
     }
 
     /// Each table: its name, the statement that creates it, and its columns.
     pub(super) fn tables(&self) -> [(&str, &str, &'static [Column]); 2] {
-        let instances = &self.instances;
         [
             (self.name.as_str(), self.create.as_str(), &EXPECTED),
-            (instances.name.as_str(), instances.create.as_str(), &INSTANCE_COLUMNS),
+            (self.instances.as_str(), self.create_instances.as_str(), &INSTANCE_COLUMNS),
         ]
     }
 }
 
-impl InstanceStatements {
-    pub(super) fn new(namespace: &Namespace, database: &str) -> Self {
-        let name = format!("{namespace}_instances");
-        let table = qualified(database, &name);
-        let statement = |text: String| AssertSqlSafe(text).into_sql_str();
-        Self {
-            create: create_instances(&name),
-            announce: statement(format!(
+fn instance_statements(table: String) -> InstanceStatements {
+    InstanceStatements {
+        announce: Statement::new(
+            format!(
                 "INSERT INTO {table} (instance, presence, expires_at) \
                  VALUES (?, ?, {CLOCK} + ?) ON DUPLICATE KEY UPDATE \
                      presence = IF(LAST_INSERT_ID({KNOWN}) = {KNOWN}, ?, NULL), \
                      expires_at = {CLOCK} + ?"
-            )),
-            sweep: statement(format!(
-                "DELETE FROM {table} WHERE expires_at <= {CLOCK} AND instance <> ?"
-            )),
-            withdraw: statement(format!("DELETE FROM {table} WHERE instance = ?")),
-            list: statement(format!(
+            ),
+            &[Instance, Presence, Ttl, Presence, Ttl],
+        ),
+        sweep: Statement::new(
+            format!("DELETE FROM {table} WHERE expires_at <= {CLOCK} AND instance <> ?"),
+            &[Instance],
+        ),
+        withdraw: Statement::new(format!("DELETE FROM {table} WHERE instance = ?"), &[Instance]),
+        list: Statement::new(
+            format!(
                 "SELECT instance, CAST(presence AS BINARY) AS presence, expires_at, \
                  {CLOCK} AS clock FROM {table} ORDER BY instance"
-            )),
-            name,
-            table,
-        }
+            ),
+            &[],
+        ),
+        table,
     }
 }

@@ -11,7 +11,7 @@ use crate::common::timeout::read_timeout;
 use crate::common::with_context;
 use crate::shell::Store;
 use crate::sql::error::connecting;
-use crate::sql::pool::Connections;
+use crate::sql::pool::{Connections, application_pool};
 use crate::{Namespace, OpenOptions, Result};
 
 /// Locks in a MySQL or MariaDB database; see the [module](super) for what they guarantee.
@@ -45,7 +45,7 @@ impl MySqlStore {
             schema::open(&mut connection, options).await
         };
         let opened = read_timeout(check).await.map_err(with_context("open", &label, None))?;
-        let pool = url::pool(&connect, options.max_connections);
+        let pool = application_pool::<sqlx::MySql>(&connect, options.max_connections);
         Ok(Self::build(pool, label, opened, Connections::own))
     }
 
@@ -102,7 +102,7 @@ impl MySqlStore {
     /// to make a write in the same database conditional on a token being the latest of its lock.
     #[must_use]
     pub fn table(&self) -> &str {
-        &self.backend().sql.table
+        &self.backend().sql.statements.table
     }
 
     /// Returns the connection pool, which the application may use for other tables. Closing it

@@ -1,22 +1,13 @@
-//! Where the database is, and the pool of connections that a store opens for itself.
+//! Where the database is.
 
 use std::borrow::Cow;
-use std::num::NonZeroU32;
 use std::str::FromStr;
-use std::time::Duration;
 
-use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
+use sqlx::mysql::MySqlConnectOptions;
 
 use crate::common::url::check_login;
 use crate::common::url_options;
-use crate::sql::pool::MAX_CALL_CONNECTIONS;
 use crate::{Error, Result};
-
-/// How long a call waits for a connection of the pool.
-const POOL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A connection that the application no longer uses is kept this long.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The options that sqlx reads, as it spells them.
 const OPTIONS: &[&str] = &[
@@ -89,16 +80,6 @@ pub(super) fn label(options: &MySqlConnectOptions) -> String {
     } else {
         format!("mysql://{user}@{host}:{port}/{database}")
     }
-}
-
-/// Creates a pool for the application's own statements, which connects when it is first used. The
-/// store's calls use their own connections, at most as many.
-pub(super) fn pool(options: &MySqlConnectOptions, most: Option<NonZeroU32>) -> MySqlPool {
-    MySqlPoolOptions::new()
-        .max_connections(most.map_or(MAX_CALL_CONNECTIONS, NonZeroU32::get))
-        .acquire_timeout(POOL_TIMEOUT)
-        .idle_timeout(IDLE_TIMEOUT)
-        .connect_lazy_with(options.clone())
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn user_lock_names_fit_and_differ_by_table_and_holder() {
         let name = |database: &str, holder| {
-            let pool = super::super::url::pool(
+            let pool = crate::sql::pool::application_pool::<sqlx::MySql>(
                 &super::super::url::from_url(&format!("mysql://app@db/{database}")).unwrap(),
                 None,
             );

@@ -9,8 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::calls::MySql;
 use crate::shell::Hints;
-use crate::sql::error::reading;
-use crate::sql::pool::CallError;
+use crate::sql::purpose::Purpose;
 use crate::sql::row::get;
 use crate::{Hint, Result};
 
@@ -43,7 +42,8 @@ impl MySql {
     /// Reads what was signalled since shortly before `since`.
     async fn read_signals(&self, since: i64) -> Result<SignalRead> {
         let after = since.saturating_sub(OVERLAP);
-        let rows = self.select(|| sqlx::query(self.sql.signals.clone()).bind(after)).await?;
+        let signals = || sqlx::query(self.sql.signals.clone()).bind(after);
+        let rows = self.connections.read_rows(Purpose::Read, signals).await?;
         let mut found = SignalRead { clock: since, signals: HashMap::new() };
         for row in &rows {
             let read = || Ok((get(row, "name")?, get(row, "signal")?));
@@ -58,18 +58,8 @@ impl MySql {
     }
 }
 
-/// Reports what is signalled until the table can no longer be read, or the pool is closed.
-pub(super) async fn watch_once(store: &MySql, hints: &Hints) -> Result<()> {
-    if store.pool.is_closed() {
-        return Err(reading::<sqlx::MySql>(CallError::NotSent(sqlx::Error::PoolClosed)));
-    }
-    tokio::select! {
-        ended = poll(store, hints) => ended,
-        () = store.pool.close_event() => Ok(()),
-    }
-}
-
-async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
+/// Reports what is signalled until the table can no longer be read.
+pub(super) async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
     let mut listener = store.notifications.listener.subscribe();
     let now = store.read_signals(i64::MAX).await?;
     let mut seen = store.read_signals(now.clock).await?;

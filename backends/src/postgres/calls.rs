@@ -1,19 +1,36 @@
 //! The statements that the store sends, each on a connection that is returned clean or not at all.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
-use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
-use sqlx::query::Query;
+use sqlx::SqlStr;
+use sqlx::postgres::{PgPool, PgRow};
 
+use super::error_codes;
 use super::listen_state::ListenState;
 use super::polled_names::PolledNames;
 use super::sql::Sql;
 use crate::sql::CorruptRecord;
-use crate::sql::pool::{Connections, Purpose};
+use crate::sql::pool::{BoundStatement, Connections};
+use crate::sql::purpose::Purpose;
+use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, Result};
 
-/// A statement with its arguments.
-pub(super) type Statement<'q> = Query<'q, sqlx::Postgres, PgArguments>;
+/// Binds the values of a statement to one of its forms.
+fn bind(
+    sql: &SqlStr,
+    statement: &Statement,
+    values: &Values<'_>,
+) -> BoundStatement<sqlx::Postgres> {
+    let query: BoundStatement<sqlx::Postgres> = sqlx::query(sql.clone());
+    values.of(statement).fold(query, |query, value| match value {
+        Value::Text(text) => query.bind(text),
+        Value::Name(name) => {
+            query.bind(name.map(|name| String::from_utf8_lossy(name).into_owned()))
+        }
+        Value::Integer(number) => query.bind(number),
+    })
+}
 
 /// The backend of a [`PostgresStore`](super::PostgresStore).
 pub struct Postgres {
@@ -30,7 +47,7 @@ impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Postgres")
             .field("label", &self.label)
-            .field("table", &self.sql.table)
+            .field("table", &self.sql.statements.table)
             .finish_non_exhaustive()
     }
 }
@@ -46,30 +63,45 @@ impl Postgres {
         Self { label, pool, connections, sql, polled_names, listen_state }
     }
 
-    /// Runs a statement that writes, and returns its rows once it is committed.
-    pub(super) async fn write<'q>(
+    /// Runs a statement that writes, and returns its rows once it is committed. If the server
+    /// refuses the statement's hint, and so has done nothing, runs it without.
+    pub(super) async fn write(
         &self,
         purpose: Purpose,
-        statement: impl Fn() -> Statement<'q>,
+        statement: &Statement,
+        values: &Values<'_>,
     ) -> Result<Vec<PgRow>> {
-        let statement = &statement;
-        let work =
-            || async move |connection: &mut PgConnection| statement().fetch_all(connection).await;
-        self.connections.write(purpose, work).await
+        let bound = || bind(&statement.sql, statement, values);
+        let done = self.connections.write_rows(purpose, bound).await;
+        let Some(fallback) = &statement.fallback else { return done };
+        match done {
+            Err(refusal) if error_codes::refuses_hint(&refusal) => {
+                let without_hint = || bind(&fallback.sql, statement, values);
+                let rows = self.connections.write_rows(purpose, without_hint).await?;
+                if !fallback.warned.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(why = %refusal, "the server refuses NOTIFY; waiters poll");
+                }
+                Ok(rows)
+            }
+            Ok(rows) => {
+                fallback.warned.store(false, Ordering::Relaxed);
+                Ok(rows)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Runs a statement that changes nothing.
-    pub(super) async fn select<'q>(
+    pub(super) async fn read(
         &self,
-        statement: impl Fn() -> Statement<'q>,
+        statement: &Statement,
+        values: &Values<'_>,
     ) -> Result<Vec<PgRow>> {
-        let statement = &statement;
-        let work =
-            || async move |connection: &mut PgConnection| statement().fetch_all(connection).await;
-        self.connections.read(Purpose::Read, work).await
+        let bound = || bind(&statement.sql, statement, values);
+        self.connections.read_rows(Purpose::Read, bound).await
     }
 
     pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {
-        corrupt.into_error(&self.sql.table)
+        corrupt.into_error(&self.sql.statements.table)
     }
 }

@@ -4,22 +4,20 @@
 
 mod backend;
 mod calls;
-mod columns;
 mod connect_url;
 mod error_codes;
-mod instances;
 mod listen_state;
 mod listener;
 mod notify;
 mod poll;
 mod polled_names;
 mod pooler;
-mod prune;
 mod row;
 mod schema;
 mod session;
 mod sql;
 mod store;
+mod table_check;
 mod tables;
 mod url;
 mod watch;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 
 use super::calls::Postgres;
+use crate::sql::purpose::Purpose;
 use crate::sql::row::get;
 use crate::{Clock, Hint, LockName, Result, SystemClock};
 
@@ -47,7 +48,8 @@ impl Poller {
         }
         let began = SystemClock.now();
         let texts: Vec<&str> = names.iter().map(LockName::as_str).collect();
-        let rows = store.select(|| sqlx::query(store.sql.poll.clone()).bind(&texts)).await?;
+        let poll = || sqlx::query(store.sql.poll.clone()).bind(&texts);
+        let rows = store.connections.read_rows(Purpose::Read, poll).await?;
         let took = SystemClock.now().saturating_since(began);
         let hints = self.changes(store, names, &rows)?;
         Ok((hints, pause(took)))

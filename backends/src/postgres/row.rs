@@ -1,27 +1,29 @@
-//! Which columns of PostgreSQL's rows say what.
+//! How PostgreSQL's rows are read.
 
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 
-use crate::shell::{Entry, Found, Page};
 use crate::sql::CorruptRecord;
-use crate::sql::row::{self, get, not_null, parse_column, text};
-use crate::{LeaseId, LockName, LockRecord, RenewOutcome, Result};
+use crate::sql::row::{Columns, get, left, name, not_null, parse_column};
+use crate::{LeaseId, LockName, RenewOutcome, Result};
 
-/// The whole row.
-pub(super) fn record(row: &PgRow, table: &str) -> Result<LockRecord> {
-    row::record(row, table, text)
-}
+impl Columns for PgRow {
+    fn integer(&self, column: &'static str) -> Result<i64, CorruptRecord> {
+        get(self, column)
+    }
 
-/// Returns what a row shows of a name.
-pub(super) fn entry(row: &PgRow, table: &str) -> Entry {
-    row::entry(row, table, text)
-}
+    fn optional_integer(&self, column: &'static str) -> Result<Option<i64>, CorruptRecord> {
+        get(self, column)
+    }
 
-/// Returns what the rows of a page show.
-pub(super) fn to_page(rows: &[PgRow], table: &str, page: &Page<'_>) -> Found<Entry> {
-    row::to_page::<_, String>(rows, table, page, text)
+    fn text(&self, column: &'static str) -> Result<Option<String>, CorruptRecord> {
+        get(self, column)
+    }
+
+    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CorruptRecord> {
+        get::<_, String>(self, column).map(String::into_bytes)
+    }
 }
 
 /// Returns whose lease a row of a renewal is, and what became of it.
@@ -29,13 +31,13 @@ pub(super) fn renewal(
     row: &PgRow,
     table: &str,
 ) -> Result<((LockName, LeaseId), Result<RenewOutcome>)> {
-    let name = row::name(row, table, text)?;
+    let name = name(row, table)?;
     let complete = |corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name);
     let lease = || not_null("lease", parse_column("lease", get(row, "lease")?)?);
     let lease = lease().map_err(complete)?;
     let outcome = || match parse_column("reason", get(row, "reason")?)? {
         Some(reason) => {
-            let left = row::left(get(row, "expires_at")?, get(row, "clock")?)?;
+            let left = left(get(row, "expires_at")?, get(row, "clock")?)?;
             Ok(RenewOutcome::Disabled { reason, left: left.unwrap_or_default() })
         }
         None => {
@@ -45,9 +47,4 @@ pub(super) fn renewal(
     };
     let outcome = outcome().map_err(complete);
     Ok(((name, lease), outcome))
-}
-
-/// Returns the row's name.
-pub(super) fn name(row: &PgRow, table: &str) -> Result<LockName> {
-    row::name(row, table, text)
 }

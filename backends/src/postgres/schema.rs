@@ -5,17 +5,12 @@
 //! it then runs the statement of another client. No values are bound, so what the text contains is
 //! either a namespace (`a` to `z`, `0` to `9` and `_`) or was quoted by the server.
 
-use std::time::Duration;
-
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Executor, Row};
-use tokio::time::sleep;
+use sqlx::{AssertSqlSafe, Row};
 
-use super::columns;
 use super::sql::Sql;
-use super::tables;
-use super::{error_codes, pooler};
-use crate::sql::ErrorCodes;
+use super::{error_codes, pooler, table_check, tables};
+use crate::sql::create::create;
 use crate::sql::schema::{self, Column, VERSION};
 use crate::{Error, ErrorKind, Namespace, OpenOptions, Result, Schema};
 
@@ -28,9 +23,6 @@ const HEADING: &str = "\
 -- Tables without a comment were created before the schema had a version, and have the columns of
 -- version 1: the statements COMMENT ON TABLE are all that takes them to version 1.
 ";
-
-/// How often creating is tried, while others create the same.
-const TRIES: u32 = 10;
 
 /// A table of a namespace.
 struct Table {
@@ -119,7 +111,7 @@ async fn find_schema(
     let of = |column| row.try_get::<Option<String>, _>(column).map_err(error_codes::not_written);
     let qualified = of("qualified")?.ok_or_else(missing_schema)?;
     let literal = of("literal")?.ok_or_else(missing_schema)?;
-    let created = create(connection, table, &qualified).await;
+    let created = create_table(connection, table, &qualified).await;
     match find(connection, table, &literal).await? {
         // Another process created it, and this user may not set its comment.
         Some(found) => Ok(found),
@@ -145,24 +137,15 @@ async fn check_server(connection: &mut PgConnection) -> Result<()> {
 }
 
 /// Starters queue for an advisory lock, since `IF NOT EXISTS` alone is not safe against others who
-/// create the same. What still collides, such as a migration, is tried again.
-async fn create(connection: &mut PgConnection, table: &Table, qualified: &str) -> Result<()> {
+/// create the same.
+async fn create_table(connection: &mut PgConnection, table: &Table, qualified: &str) -> Result<()> {
     // Several statements in one message are one transaction.
     let script = format!(
         "SELECT pg_advisory_xact_lock(hashtext('leasehold'), hashtext('{}')); {}",
         table.name,
         table.script(qualified)
     );
-    for round in 1.. {
-        match connection.execute(sqlx::raw_sql(AssertSqlSafe(script.clone()))).await {
-            Ok(_) => break,
-            Err(error) if sqlx::Postgres::is_creation_race(&error) && round < TRIES => {
-                sleep(Duration::from_millis(fastrand::u64(5..50))).await;
-            }
-            Err(error) => return Err(error_codes::not_written(error)),
-        }
-    }
-    Ok(())
+    create::<sqlx::Postgres>(connection, &script).await
 }
 
 /// Returns the qualified name of the table if it exists, or an error if it is not one of
@@ -174,11 +157,12 @@ async fn find(
     table: &Table,
     literal: &str,
 ) -> Result<Option<String>> {
-    let query = columns::query(literal);
+    let query = table_check::query(literal);
     let rows = all(connection, query).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let name = &table.name;
-    let difference = columns::difference(&rows, table.columns).map_err(error_codes::not_written)?;
+    let difference =
+        table_check::difference(&rows, table.columns).map_err(error_codes::not_written)?;
     if let Some(difference) = difference {
         return Err(schema::differs(name, &difference));
     }

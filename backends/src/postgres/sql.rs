@@ -23,56 +23,37 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::notify::NotifyingStatements;
+use super::notify::notifying;
 use crate::Namespace;
+use crate::sql::prune::condition;
+use crate::sql::statement::Parameter::{
+    After, Age, By, First, Holder, Instance, Lease, Limit, Name, Presence, Reason, Ttl,
+};
+use crate::sql::statement::{InstanceStatements, Statement, Statements};
 
 /// The server's clock in microseconds since 1970.
-pub(super) const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
-/// What [`row`](super::row) reads, of the table `l`.
-pub(super) const COLUMNS: &str = "l.name, l.token, l.lease::text AS lease, l.holder, l.expires_at, \
+/// What [`row`](crate::sql::row) reads, of the table `l`.
+const COLUMNS: &str = "l.name, l.token, l.lease::text AS lease, l.holder, l.expires_at, \
      l.granted_at, l.ending, l.disabled_reason, l.disabled_by, l.disabled_at";
 
-/// The statements on one namespace's table.
-#[derive(Clone)]
+/// The statements on one namespace's tables.
 pub(super) struct Sql {
-    /// The table's name with its schema, quoted where necessary.
-    pub(super) table: String,
     /// The notification channel, which is also safe in SQL.
     pub(super) channel: String,
 
-    /// name, lease, holder, ttl: `done` and the row, granted or standing.
-    pub(super) acquire: SqlStr,
+    /// A grant and a disablement return `done` and the row, new or standing. An announcement
+    /// returns whether it is new, and the others return a row if they did their work.
+    pub(super) statements: Statements,
     /// names, leases, ttls: name, lease, ttl, expires_at, reason and clock of those in force.
     pub(super) renew: SqlStr,
-    /// name, lease.
-    pub(super) release: NotifyingStatements,
-    /// name, reason, by: `done` and, if it is not, the standing row.
-    pub(super) disable: NotifyingStatements,
-    /// name.
-    pub(super) enable: NotifyingStatements,
-    /// name: its columns.
-    pub(super) find: SqlStr,
-    /// first name, a name to leave out or NULL, limit: their columns.
-    pub(super) list: SqlStr,
+    /// Selects the rows of the next unused names.
+    pub(super) unused: Statement,
+    /// names, tokens, age: removes those that are unused and returns their names.
+    pub(super) remove: SqlStr,
     /// names: name, lease and `disabled` of those that have a row.
     pub(super) poll: SqlStr,
-
-    pub(super) instances: InstanceStatements,
-}
-
-/// The statements on one namespace's table of instances.
-#[derive(Clone)]
-pub(super) struct InstanceStatements {
-    /// The table's name with its schema, quoted where necessary.
-    pub(super) table: String,
-    /// instance, presence, ttl: whether it is new.
-    pub(super) announce: SqlStr,
-    /// instance: removes what others have left behind.
-    pub(super) sweep: SqlStr,
-    /// instance.
-    pub(super) withdraw: SqlStr,
-    pub(super) list: SqlStr,
 }
 
 impl Sql {
@@ -84,26 +65,6 @@ impl Sql {
         let statement = |text: String| AssertSqlSafe(text).into_sql_str();
         let standing = format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {table} AS l");
         Self {
-            // A name that is seen to be held or disabled is not even locked: candidates that look
-            // again and again write nothing and wait for nobody.
-            acquire: statement(format!(
-                "WITH standing AS ({standing} WHERE l.name = $1), \
-                 done AS ( \
-                     INSERT INTO {table} AS l (name, token, lease, holder, expires_at, granted_at) \
-                     SELECT $1, {CLOCK}, $2::uuid, $3, {CLOCK} + $4, {CLOCK} \
-                     WHERE NOT EXISTS (SELECT FROM standing AS s \
-                         WHERE s.disabled_reason IS NOT NULL \
-                             OR s.lease IS NOT NULL AND s.expires_at > s.clock) \
-                     ON CONFLICT (name) DO UPDATE SET \
-                         token = greatest(l.token + 1, {CLOCK}), lease = excluded.lease, \
-                         holder = excluded.holder, expires_at = {CLOCK} + $4, \
-                         granted_at = {CLOCK}, ending = NULL \
-                     WHERE l.disabled_reason IS NULL \
-                         AND (l.lease IS NULL OR l.expires_at <= {CLOCK}) \
-                     RETURNING {COLUMNS}, {CLOCK} AS clock) \
-                 SELECT true AS done, done.* FROM done \
-                 UNION ALL SELECT false, s.* FROM standing AS s WHERE NOT EXISTS (SELECT FROM done)"
-            )),
             // Rows are locked in the order of names, so that two batches cannot wait for each other.
             renew: statement(format!(
                 "WITH held AS ( \
@@ -119,79 +80,132 @@ impl Sql {
                  RETURNING l.name, l.lease::text AS lease, h.ttl, l.expires_at, h.reason, \
                      {CLOCK} AS clock"
             )),
-            release: NotifyingStatements::new(&channel, |notify| {
+            unused: Statement::new(
                 format!(
-                    "WITH held AS (SELECT l.name, l.expires_at FROM {table} AS l \
-                     WHERE l.name = $1 AND l.lease = $2::uuid FOR NO KEY UPDATE) \
-                 UPDATE {table} AS l SET lease = NULL, holder = NULL, expires_at = NULL, \
-                     granted_at = NULL, ending = NULL \
-                 FROM held AS h WHERE l.name = h.name AND h.expires_at > {CLOCK} \
-                 RETURNING {notify}"
-                )
-            }),
-            // A lease that is over is marked too, which nobody sees: the next grant clears it.
-            disable: NotifyingStatements::new(&channel, |notify| {
-                format!(
-                    "WITH done AS ( \
-                     INSERT INTO {table} AS l \
-                         (name, token, disabled_reason, disabled_by, disabled_at) \
-                     VALUES ($1, 0, $2, $3, {CLOCK}) \
-                     ON CONFLICT (name) DO UPDATE SET disabled_reason = $2, disabled_by = $3, \
-                         disabled_at = {CLOCK}, \
-                         ending = CASE WHEN l.lease IS NOT NULL THEN $2 END \
-                     WHERE l.disabled_reason IS NULL \
-                     RETURNING {notify}, {COLUMNS}, {CLOCK} AS clock), \
-                 standing AS ({standing} WHERE l.name = $1) \
-                 SELECT true AS done, done.* FROM done \
-                 UNION ALL SELECT false, NULL, s.* FROM standing AS s \
-                 WHERE NOT EXISTS (SELECT FROM done)"
-                )
-            }),
-            enable: NotifyingStatements::new(&channel, |notify| {
-                format!(
-                    "UPDATE {table} AS l SET disabled_reason = NULL, disabled_by = NULL, \
-                     disabled_at = NULL \
-                 WHERE l.name = $1 AND l.disabled_reason IS NOT NULL RETURNING {notify}"
-                )
-            }),
-            find: statement(format!("{standing} WHERE l.name = $1")),
-            list: statement(format!(
-                "{standing} WHERE l.name >= $1 AND l.name IS DISTINCT FROM $2 \
-                 ORDER BY l.name LIMIT $3"
+                    "{standing} WHERE ($1::text IS NULL OR l.name > $1) AND {} \
+                         ORDER BY l.name LIMIT $3",
+                    condition(CLOCK, "$2")
+                ),
+                &[After, Age, Limit],
+            ),
+            remove: statement(format!(
+                "DELETE FROM {table} AS l \
+                     USING unnest($1::text[], $2::bigint[]) AS a (name, token) \
+                 WHERE l.name = a.name AND l.token = a.token AND {} RETURNING l.name",
+                condition(CLOCK, "$3")
             )),
             poll: statement(format!(
                 "SELECT l.name, l.lease::text AS lease, l.disabled_reason IS NOT NULL AS disabled \
                  FROM {table} AS l WHERE l.name = ANY($1::text[])"
             )),
-            instances: InstanceStatements::new(instances),
+            statements: Statements {
+                // A name that is seen to be held or disabled is not even locked: candidates that
+                // look again and again write nothing and wait for nobody.
+                acquire: Statement::new(
+                    format!(
+                        "WITH standing AS ({standing} WHERE l.name = $1), \
+                         done AS ( \
+                             INSERT INTO {table} AS l \
+                                 (name, token, lease, holder, expires_at, granted_at) \
+                             SELECT $1, {CLOCK}, $2::uuid, $3, {CLOCK} + $4, {CLOCK} \
+                             WHERE NOT EXISTS (SELECT FROM standing AS s \
+                                 WHERE s.disabled_reason IS NOT NULL \
+                                     OR s.lease IS NOT NULL AND s.expires_at > s.clock) \
+                             ON CONFLICT (name) DO UPDATE SET \
+                                 token = greatest(l.token + 1, {CLOCK}), lease = excluded.lease, \
+                                 holder = excluded.holder, expires_at = {CLOCK} + $4, \
+                                 granted_at = {CLOCK}, ending = NULL \
+                             WHERE l.disabled_reason IS NULL \
+                                 AND (l.lease IS NULL OR l.expires_at <= {CLOCK}) \
+                             RETURNING {COLUMNS}, {CLOCK} AS clock) \
+                         SELECT true AS done, done.* FROM done \
+                         UNION ALL SELECT false, s.* FROM standing AS s \
+                         WHERE NOT EXISTS (SELECT FROM done)"
+                    ),
+                    &[Name, Lease, Holder, Ttl],
+                ),
+                release: notifying(&channel, &[Name, Lease], |notify| {
+                    format!(
+                        "WITH held AS (SELECT l.name, l.expires_at FROM {table} AS l \
+                             WHERE l.name = $1 AND l.lease = $2::uuid FOR NO KEY UPDATE) \
+                         UPDATE {table} AS l SET lease = NULL, holder = NULL, expires_at = NULL, \
+                             granted_at = NULL, ending = NULL \
+                         FROM held AS h WHERE l.name = h.name AND h.expires_at > {CLOCK} \
+                         RETURNING {notify}"
+                    )
+                }),
+                // A lease that is over is marked too, which nobody sees: the next grant clears it.
+                disable: notifying(&channel, &[Name, Reason, By], |notify| {
+                    format!(
+                        "WITH done AS ( \
+                             INSERT INTO {table} AS l \
+                                 (name, token, disabled_reason, disabled_by, disabled_at) \
+                             VALUES ($1, 0, $2, $3, {CLOCK}) \
+                             ON CONFLICT (name) DO UPDATE SET disabled_reason = $2, \
+                                 disabled_by = $3, disabled_at = {CLOCK}, \
+                                 ending = CASE WHEN l.lease IS NOT NULL THEN $2 END \
+                             WHERE l.disabled_reason IS NULL \
+                             RETURNING {notify}, {COLUMNS}, {CLOCK} AS clock), \
+                         standing AS ({standing} WHERE l.name = $1) \
+                         SELECT true AS done, done.* FROM done \
+                         UNION ALL SELECT false, NULL, s.* FROM standing AS s \
+                         WHERE NOT EXISTS (SELECT FROM done)"
+                    )
+                }),
+                enable: notifying(&channel, &[Name], |notify| {
+                    format!(
+                        "UPDATE {table} AS l SET disabled_reason = NULL, disabled_by = NULL, \
+                             disabled_at = NULL \
+                         WHERE l.name = $1 AND l.disabled_reason IS NOT NULL RETURNING {notify}"
+                    )
+                }),
+                find: Statement::new(format!("{standing} WHERE l.name = $1"), &[Name]),
+                list: Statement::new(
+                    format!(
+                        "{standing} WHERE l.name >= $1 AND l.name IS DISTINCT FROM $2 \
+                         ORDER BY l.name LIMIT $3"
+                    ),
+                    &[First, After, Limit],
+                ),
+                instances: instance_statements(instances),
+                table,
+            },
             channel,
-            table,
         }
     }
 }
 
-impl InstanceStatements {
-    pub(super) fn new(table: String) -> Self {
-        let statement = |text: String| AssertSqlSafe(text).into_sql_str();
-        Self {
-            announce: statement(format!(
+fn instance_statements(table: String) -> InstanceStatements {
+    InstanceStatements {
+        announce: Statement::new(
+            format!(
                 "INSERT INTO {table} AS i (instance, presence, expires_at) \
                  VALUES ($1::uuid, $2, {CLOCK} + $3) ON CONFLICT (instance) DO UPDATE SET \
                      presence = excluded.presence, expires_at = {CLOCK} + $3 \
                  RETURNING xmax = 0 AS is_new"
-            )),
-            // Rows that another instance has locked are skipped.
-            sweep: statement(format!(
+            ),
+            &[Instance, Presence, Ttl],
+        ),
+        // Rows that another instance has locked are skipped.
+        sweep: Statement::new(
+            format!(
                 "DELETE FROM {table} WHERE instance IN ( \
                      SELECT instance FROM {table} WHERE expires_at <= {CLOCK} AND instance <> $1::uuid \
                      FOR UPDATE SKIP LOCKED)"
-            )),
-            withdraw: statement(format!("DELETE FROM {table} WHERE instance = $1::uuid")),
-            list: statement(format!(
+            ),
+            &[Instance],
+        ),
+        withdraw: Statement::new(
+            format!("DELETE FROM {table} WHERE instance = $1::uuid"),
+            &[Instance],
+        ),
+        list: Statement::new(
+            format!(
                 "SELECT instance::text AS instance, presence, expires_at, {CLOCK} AS clock \
                  FROM {table} AS instances ORDER BY instances.instance"
-            )),
-            table,
-        }
+            ),
+            &[],
+        ),
+        table,
     }
 }

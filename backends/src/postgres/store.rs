@@ -10,7 +10,7 @@ use crate::common::timeout::read_timeout;
 use crate::common::with_context;
 use crate::shell::Store;
 use crate::sql::error::connecting;
-use crate::sql::pool::Connections;
+use crate::sql::pool::{Connections, application_pool};
 use crate::{Namespace, OpenOptions, Result};
 
 /// Locks in a PostgreSQL database; see the [module](super) for what they guarantee.
@@ -43,7 +43,7 @@ impl PostgresStore {
             schema::open(&mut connection, options, &connect).await
         };
         let sql = read_timeout(check).await.map_err(with_context("open", &label, None))?;
-        let pool = url::pool(&connect, options.max_connections);
+        let pool = application_pool::<sqlx::Postgres>(&connect, options.max_connections);
         let connections = Connections::own(pool.clone(), SessionSettings::default());
         Ok(Self::build(pool, connections, label, sql))
     }
@@ -102,7 +102,7 @@ impl PostgresStore {
     /// its lock.
     #[must_use]
     pub fn table(&self) -> &str {
-        &self.backend().sql.table
+        &self.backend().sql.statements.table
     }
 
     /// Returns the connection pool, which the application may use for other tables. Closing it

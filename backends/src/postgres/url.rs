@@ -1,19 +1,9 @@
-//! Where the database is, and the pool of connections that a store opens for itself.
+//! Where the database is.
 
-use std::num::NonZeroU32;
-use std::time::Duration;
-
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 
 use super::connect_url;
 use crate::Result;
-use crate::sql::pool::MAX_CALL_CONNECTIONS;
-
-/// How long a call waits for a connection of the pool.
-const POOL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A connection that the application no longer uses is kept this long.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns the settings of connections to that URL.
 pub(super) fn from_url(url: &str) -> Result<PgConnectOptions> {
@@ -39,16 +29,6 @@ pub(super) fn label(options: &PgConnectOptions) -> String {
             format!("postgres://{user}@{host}:{port}/{database}")
         }
     }
-}
-
-/// Creates a pool for the application's own statements, which connects when it is first used. The
-/// store's calls use their own connections, at most as many.
-pub(super) fn pool(options: &PgConnectOptions, most: Option<NonZeroU32>) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(most.map_or(MAX_CALL_CONNECTIONS, NonZeroU32::get))
-        .acquire_timeout(POOL_TIMEOUT)
-        .idle_timeout(IDLE_TIMEOUT)
-        .connect_lazy_with(options.clone())
 }
 
 #[cfg(test)]

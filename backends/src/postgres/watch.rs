@@ -11,18 +11,8 @@ use crate::sql::error::reading;
 use crate::sql::pool::CallError;
 use crate::{Error, ErrorKind, Hint, Result};
 
-/// Reports changes until the connection is lost, or the pool is closed.
-pub(super) async fn watch_once(store: &Postgres, hints: &Hints) -> Result<()> {
-    if store.pool.is_closed() {
-        return Err(reading::<sqlx::Postgres>(CallError::NotSent(sqlx::Error::PoolClosed)));
-    }
-    tokio::select! {
-        ended = listen_or_poll(store, hints) => ended,
-        () = store.pool.close_event() => Ok(()),
-    }
-}
-
-async fn listen_or_poll(store: &Postgres, hints: &Hints) -> Result<()> {
+/// Reports changes until the connection is lost.
+pub(super) async fn listen_or_poll(store: &Postgres, hints: &Hints) -> Result<()> {
     loop {
         if polls(store) {
             poll(store, hints).await?;

@@ -1,8 +1,12 @@
-//! Decides which rows of the SQL stores may be removed.
+//! Finds the rows of the SQL stores that may be removed.
 
 use std::time::Duration;
 
-use crate::{LockName, LockRecord, Result};
+use super::dialect::Dialect;
+use super::row::Columns;
+use super::statement::{Statement, Values};
+use crate::shell::{Found, Page};
+use crate::{FencingToken, LockName, LockRecord, Result};
 
 /// A name that may be removed, and the token that identifies the state of its row.
 pub(crate) type PruneCandidate = (LockName, u64);
@@ -20,18 +24,42 @@ pub(crate) fn condition(clock: &str, age: &str) -> String {
 }
 
 /// Returns the age in microseconds.
-pub(crate) fn micros(unused_for: Duration) -> i64 {
+fn micros(unused_for: Duration) -> i64 {
     i64::try_from(unused_for.as_micros()).unwrap_or(i64::MAX / 2).min(i64::MAX / 2)
 }
 
+/// Finds the next names that are unused, and removes them. `remove` removes the rows that are still
+/// as they were found, at that age in microseconds, and returns their names in order.
+pub(crate) async fn prune<D, F>(
+    dialect: &D,
+    unused: &Statement,
+    page: &Page<'_>,
+    unused_for: Duration,
+    remove: Option<impl FnOnce(Vec<PruneCandidate>, i64) -> F>,
+) -> Result<Found<LockName>>
+where
+    D: Dialect,
+    F: Future<Output = Result<Vec<LockName>>>,
+{
+    let age = micros(unused_for);
+    let rows = dialect.select(unused, &Values { age, ..Values::of_page(page) }).await?;
+    let candidates = valid_candidates(rows.iter().map(|row| dialect.record(row)));
+    // Rows that cannot be read, or are in use again, are skipped in favour of the next ones.
+    let last = rows.last().filter(|_| rows.len() >= page.limit);
+    let next = last.and_then(|row| row.bytes("name").ok());
+    let entries = match remove {
+        Some(remove) if !candidates.is_empty() => remove(candidates, age).await?,
+        _ => candidates.into_iter().map(|(name, _)| name).collect(),
+    };
+    Ok(Found { entries, next })
+}
+
 /// Returns the candidates that can be read and are unused. A row that cannot be read is left alone.
-pub(crate) fn valid_candidates(
-    candidates: impl Iterator<Item = Result<LockRecord>>,
-) -> Vec<PruneCandidate> {
+fn valid_candidates(candidates: impl Iterator<Item = Result<LockRecord>>) -> Vec<PruneCandidate> {
     let unused = |record: Result<LockRecord>| {
         let record = record.ok()?;
         let is_unused = record.lease.is_none() && record.disabled.is_none();
-        is_unused.then(|| (record.name, record.token.map_or(0, leasehold_core::FencingToken::get)))
+        is_unused.then(|| (record.name, record.token.map_or(0, FencingToken::get)))
     };
     candidates.filter_map(unused).collect()
 }

@@ -13,6 +13,21 @@ use crate::{
     Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Reason, Result,
 };
 
+/// The columns of a row. Databases differ in the types that they keep text and names in.
+pub(crate) trait Columns: Send + Sync {
+    /// Reads a number.
+    fn integer(&self, column: &'static str) -> Result<i64, CorruptRecord>;
+
+    /// Reads a number; returns `None` for NULL.
+    fn optional_integer(&self, column: &'static str) -> Result<Option<i64>, CorruptRecord>;
+
+    /// Reads text; returns `None` for NULL.
+    fn text(&self, column: &'static str) -> Result<Option<String>, CorruptRecord>;
+
+    /// Reads the bytes of text that is not NULL.
+    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CorruptRecord>;
+}
+
 /// A column as the server gives it.
 pub(crate) fn get<'r, R, T>(row: &'r R, column: &'static str) -> Result<T, CorruptRecord>
 where
@@ -21,30 +36,9 @@ where
     T: Decode<'r, R::Database> + Type<R::Database>,
 {
     row.try_get(column).map_err(|source| {
-        CorruptRecord(
-            Error::new(
-                ErrorKind::Corrupt,
-                format!(
-                    "cannot read column \
-                                                    {column}"
-                ),
-            )
-            .with_source(source),
-        )
+        let wrong = Error::new(ErrorKind::Corrupt, format!("cannot read column {column}"));
+        CorruptRecord(wrong.with_source(source))
     })
-}
-
-/// Reads a column of text; returns `None` for NULL.
-pub(crate) type Text<R> = fn(&R, &'static str) -> Result<Option<String>, CorruptRecord>;
-
-/// Text that comes as such.
-pub(crate) fn text<R>(row: &R, column: &'static str) -> Result<Option<String>, CorruptRecord>
-where
-    R: Row,
-    &'static str: ColumnIndex<R>,
-    for<'r> String: Decode<'r, R::Database> + Type<R::Database>,
-{
-    get(row, column)
 }
 
 /// Text that comes as bytes, whatever character set a connection has.
@@ -64,90 +58,96 @@ where
 }
 
 /// The name in the row's column `name`.
-pub(crate) fn name<R>(row: &R, table: &str, text: Text<R>) -> Result<LockName> {
-    let name = || not_null("name", parse_column("name", text(row, "name")?)?);
+pub(crate) fn name(row: &impl Columns, table: &str) -> Result<LockName> {
+    let name = || not_null("name", parse_column("name", row.text("name")?)?);
     name().map_err(|corrupt: CorruptRecord| corrupt.into_error(table))
 }
 
 /// The whole row of a server, as of its column `clock`, by which leases run there.
-pub(crate) fn record<R>(row: &R, table: &str, text: Text<R>) -> Result<LockRecord>
+pub(crate) fn record(row: &impl Columns, table: &str) -> Result<LockRecord> {
+    record_as_of(row, table, |_| {
+        let clock = row.integer("clock")?;
+        Ok((clock, move |expires_at| left(expires_at, clock)))
+    })
+}
+
+/// The whole row. `time` returns the clock of the times that are displayed, and how to compute the
+/// time until `expires_at`.
+pub(crate) fn record_as_of<L>(
+    row: &impl Columns,
+    table: &str,
+    time: impl FnOnce(&LeaseColumns) -> Result<(i64, L), CorruptRecord>,
+) -> Result<LockRecord>
 where
-    R: Row,
-    &'static str: ColumnIndex<R>,
-    for<'r> i64: Decode<'r, R::Database> + Type<R::Database>,
+    L: FnOnce(i64) -> Result<Option<Duration>, CorruptRecord>,
 {
-    let name = name(row, table, text)?;
+    let name = name(row, table)?;
     let parse = || {
-        let clock = get(row, "clock")?;
-        let token = token(get(row, "token")?)?;
         let columns = LeaseColumns {
-            lease: text(row, "lease")?,
-            holder: text(row, "holder")?,
-            expires_at: get(row, "expires_at")?,
-            granted_at: get(row, "granted_at")?,
-            ending: text(row, "ending")?,
+            lease: row.text("lease")?,
+            holder: row.text("holder")?,
+            expires_at: row.optional_integer("expires_at")?,
+            granted_at: row.optional_integer("granted_at")?,
+            ending: row.text("ending")?,
         };
-        let lease = columns.record(clock, |expires_at| left(expires_at, clock))?;
+        let (clock, left) = time(&columns)?;
+        let token = token(row.integer("token")?)?;
+        let lease = columns.record(clock, left)?;
         if lease.is_some() && token.is_none() {
             return Err(CorruptRecord::new("the lease has no token"));
         }
-        let (reason, by) = (text(row, "disabled_reason")?, text(row, "disabled_by")?);
-        let disabled = disabled(reason, by, get(row, "disabled_at")?, clock)?;
+        let (reason, by) = (row.text("disabled_reason")?, row.text("disabled_by")?);
+        let disabled = disabled(reason, by, row.optional_integer("disabled_at")?, clock)?;
         Ok(LockRecord { name: name.clone(), token, lease, disabled, corrupt: None })
     };
     parse().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name))
 }
 
-/// Returns what a row shows of a name.
-pub(crate) fn entry<R>(row: &R, table: &str, text: Text<R>) -> Entry
-where
-    R: Row,
-    &'static str: ColumnIndex<R>,
-    for<'x> i64: Decode<'x, R::Database> + Type<R::Database>,
-{
-    match record(row, table, text) {
+/// Returns the record, or what is known of a row that has none.
+pub(crate) fn entry(record: Result<LockRecord>, row: &impl Columns, table: &str) -> Entry {
+    match record {
         Ok(record) => Entry::Record(record),
-        Err(error) => Entry::Corrupt { name: name(row, table, text).ok(), error },
+        Err(error) => Entry::Corrupt { name: name(row, table).ok(), error },
     }
 }
 
 /// Returns what rows show, in the order of names, up to the first name without the prefix.
-pub(crate) fn to_page<'r, R, K>(
-    rows: &'r [R],
+pub(crate) fn to_page<R: Columns>(
+    rows: &[R],
     table: &str,
     page: &Page<'_>,
-    text: Text<R>,
-) -> Found<Entry>
-where
-    R: Row,
-    &'static str: ColumnIndex<R>,
-    for<'x> i64: Decode<'x, R::Database> + Type<R::Database>,
-    K: AsRef<[u8]> + Decode<'r, R::Database> + Type<R::Database>,
-{
+    record: impl Fn(&R) -> Result<LockRecord>,
+) -> Found<Entry> {
     let (mut entries, mut last) = (Vec::new(), None);
     for row in rows {
-        let key = get::<R, K>(row, "name").ok().map(|key| key.as_ref().to_vec());
+        let key = row.bytes("name").ok();
         if key.as_ref().is_some_and(|key| !key.starts_with(page.prefix.as_bytes())) {
             return Found { entries, next: None };
         }
         last = key;
-        entries.push(entry(row, table, text));
+        entries.push(entry(record(row), row, table));
     }
-    Found { entries, next: last.filter(|_| rows.len() >= page.limit) }
+    // Values that are not text may sort after all text, so no name follows them.
+    let is_next = |last: &Vec<u8>| page.after.is_none_or(|after| last.as_slice() > after);
+    Found { entries, next: last.filter(|last| rows.len() >= page.limit && is_next(last)) }
 }
 
-/// Returns what a row shows of an instance, unless that has expired.
-pub(crate) fn stored_instance<R>(row: &R, table: &str, text: Text<R>) -> Option<StoredInstance>
-where
-    R: Row,
-    &'static str: ColumnIndex<R>,
-    for<'x> i64: Decode<'x, R::Database> + Type<R::Database>,
-{
+/// Returns what a server's row shows of an instance, unless that has expired.
+pub(crate) fn stored_instance(row: &impl Columns, table: &str) -> Option<StoredInstance> {
+    stored_instance_with(row, table, || left(row.integer("expires_at")?, row.integer("clock")?))
+}
+
+/// Returns what a row shows of an instance, of which that is left, unless it has expired.
+pub(crate) fn stored_instance_with(
+    row: &impl Columns,
+    table: &str,
+    left: impl FnOnce() -> Result<Option<Duration>, CorruptRecord>,
+) -> Option<StoredInstance> {
     let read = || -> Result<_, CorruptRecord> {
-        let left = left(get(row, "expires_at")?, get(row, "clock")?)?;
-        Ok((not_null("presence", text(row, "presence")?)?, left))
+        let left = left()?;
+        Ok((not_null("presence", row.text("presence")?)?, left))
     };
-    let key = text(row, "instance").ok().flatten().unwrap_or_default();
+    let key = row.text("instance").ok().flatten().unwrap_or_default();
     match read() {
         Ok((text, left)) => Some(StoredInstance { key, text: Ok(text), left: left? }),
         Err(corrupt) => {

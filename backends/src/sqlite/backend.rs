@@ -2,22 +2,30 @@
 
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnection;
-use uuid::Uuid;
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
-use super::clock::{Now, duration};
-use super::transactions::Sqlite;
-use super::{error_codes, watch};
-use crate::shell::{
-    Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
-};
-use crate::sql::row::{get, token, ttl_micros};
+use super::calls::Sqlite;
+use super::clock::{MAX_INSTANCE_TTL, Now, TOLERANCE};
+use super::{error_codes, prune, watch};
+use crate::shell::{Decision, Found, Hints, Page, StoredInstance};
+use crate::sql::dialect::Dialect;
+use crate::sql::purpose::Purpose;
+use crate::sql::row::{get, stored_instance_with, token};
+use crate::sql::statement::{Statement, Statements, Values};
 use crate::{
-    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, Grant, LeaseId, LockName,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, Wake,
+    Capabilities, FencingToken, LockName, LockRecord, RenewOptions, RenewOutcome, Result,
+    StoreClock, Wake,
 };
 
-impl Backend for Sqlite {
+/// The most that can be left of an instance's row with another boot id.
+const MAX_LEFT: Duration = Duration::from_micros((MAX_INSTANCE_TTL + TOLERANCE).unsigned_abs());
+
+impl Dialect for Sqlite {
+    type Db = sqlx::Sqlite;
+    type Row = SqliteRow;
+
+    const MAX_ROWS: usize = prune::MAX_ROWS;
+
     fn label(&self) -> &str {
         &self.label
     }
@@ -33,36 +41,44 @@ impl Backend for Sqlite {
         }
     }
 
-    async fn acquire(
+    fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    fn statements(&self) -> &Statements {
+        &self.sql.statements
+    }
+
+    async fn select(&self, statement: &Statement, values: &Values<'_>) -> Result<Vec<SqliteRow>> {
+        let read = async {
+            let mut connection = self.connection().await?;
+            let query = self.bind(statement, values, self.clock.now());
+            query.fetch_all(&mut *connection).await.map_err(error_codes::not_written)
+        };
+        read.await.map_err(|error| self.with_file_check(error))
+    }
+
+    /// What stands against the attempt is read in the same transaction.
+    async fn decide(
         &self,
-        name: &LockName,
-        options: &AcquireOptions,
-        _attempt: Attempt,
-    ) -> Result<Decision<Grant>> {
-        let ttl = ttl_micros(options.ttl);
-        let holder = serde_json::to_string(&options.holder).map_err(|error| {
-            Error::invalid("the holder cannot be encoded as JSON").with_source(error)
-        })?;
+        purpose: Purpose,
+        statement: &Statement,
+        values: &Values<'_>,
+    ) -> Result<Decision<Option<FencingToken>>> {
+        let is_acquire = purpose == Purpose::Acquire;
         let work = async |connection: &mut SqliteConnection, now: Now| {
-            let granted = sqlx::query(self.sql.acquire.clone())
-                .bind(name.as_str())
-                .bind(options.lease.to_string())
-                .bind(&holder)
-                .bind(self.clock.boot())
-                .bind(now.uptime)
-                .bind(ttl)
-                .bind(now.wall)
-                .fetch_optional(&mut *connection)
-                .await
-                .map_err(error_codes::writing)?;
-            if let Some(row) = granted {
+            let done = self.bind(statement, values, now).fetch_optional(&mut *connection).await;
+            if let Some(row) = done.map_err(error_codes::writing)? {
+                if !is_acquire {
+                    return Ok(Decision::Done(None));
+                }
                 let token = get(&row, "token").and_then(token);
                 let token = token.map_err(|corrupt| self.corrupt_row(corrupt))?;
                 let token = token.ok_or_else(|| self.contradiction())?;
-                return Ok(Decision::Done(Grant { token, left: duration(ttl) }));
+                return Ok(Decision::Done(Some(token)));
             }
-            let record = self.stored_lock(connection, name, now).await?;
-            if record.lease.is_none() && record.disabled.is_none() {
+            let record = self.stored_lock(connection, values, now).await?;
+            if record.disabled.is_none() && (record.lease.is_none() || !is_acquire) {
                 return Err(self.contradiction());
             }
             Ok(Decision::Refused(record))
@@ -70,111 +86,62 @@ impl Backend for Sqlite {
         self.write(work).await
     }
 
-    async fn renew(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
+    async fn change(
+        &self,
+        purpose: Purpose,
+        statement: &Statement,
+        values: &Values<'_>,
+    ) -> Result<bool> {
+        let work = async |connection: &mut SqliteConnection, now: Now| -> Result<bool> {
+            let done = self.bind(statement, values, now).execute(connection).await;
+            Ok(done.map_err(error_codes::writing)?.rows_affected() > 0)
+        };
+        match purpose {
+            Purpose::Release => self.write_for_heartbeat(work).await,
+            _ => self.write(work).await,
+        }
+    }
+
+    /// The rows of expired instances are removed in the same transaction.
+    async fn put_instance(&self, values: &Values<'_>) -> Result<bool> {
+        let instances = &self.sql.statements.instances;
+        let work = async |connection: &mut SqliteConnection, now: Now| {
+            let announce = self.bind(&instances.announce, values, now);
+            announce.execute(&mut *connection).await.map_err(error_codes::writing)?;
+            let sweep = self.bind(&instances.sweep, values, now);
+            sweep.execute(connection).await.map_err(error_codes::writing)
+        };
+        self.write(work).await?;
+        Ok(false)
+    }
+
+    async fn extend(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
         self.renew_leases(leases).await
     }
 
-    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        let work = async |connection: &mut SqliteConnection, now: Now| {
-            let done = sqlx::query(self.sql.release.clone())
-                .bind(name.as_str())
-                .bind(lease.to_string())
-                .bind(self.clock.boot())
-                .bind(now.uptime)
-                .bind(now.wall)
-                .execute(connection)
-                .await
-                .map_err(error_codes::writing)?;
-            Ok(match done.rows_affected() {
-                0 => ReleaseOutcome::NotHeld,
-                _ => ReleaseOutcome::Released,
-            })
-        };
-        self.write_for_heartbeat(work).await
-    }
-
-    async fn disable(
-        &self,
-        name: &LockName,
-        options: &DisableOptions,
-        _attempt: Attempt,
-    ) -> Result<Decision<()>> {
-        let work = async |connection: &mut SqliteConnection, now: Now| {
-            let done = sqlx::query(self.sql.disable.clone())
-                .bind(name.as_str())
-                .bind(options.reason.as_str())
-                .bind(options.by.as_deref())
-                .bind(now.wall)
-                .bind(self.clock.boot())
-                .bind(now.uptime)
-                .fetch_optional(&mut *connection)
-                .await
-                .map_err(error_codes::writing)?;
-            if done.is_some() {
-                return Ok(Decision::Done(()));
-            }
-            let record = self.stored_lock(connection, name, now).await?;
-            if record.disabled.is_none() {
-                return Err(self.contradiction());
-            }
-            Ok(Decision::Refused(record))
-        };
-        self.write(work).await
-    }
-
-    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        let work = async |connection: &mut SqliteConnection, now: Now| {
-            let done = sqlx::query(self.sql.enable.clone())
-                .bind(name.as_str())
-                .bind(now.wall)
-                .execute(connection)
-                .await
-                .map_err(error_codes::writing)?;
-            Ok(match done.rows_affected() {
-                0 => EnableOutcome::AlreadyEnabled,
-                _ => EnableOutcome::Enabled,
-            })
-        };
-        self.write(work).await
-    }
-
-    async fn read(&self, name: &LockName) -> Result<Option<Entry>> {
-        let mut connection = self.connection().await?;
-        let row = self.find(&mut connection, name).await?;
-        Ok(row.map(|row| self.entry(&row, self.clock.now())))
-    }
-
-    async fn page(&self, page: &Page<'_>) -> Result<Found<Entry>> {
-        self.list_page(page).await.map_err(|error| self.with_file_check(error))
-    }
-
-    async fn prune_page(
+    async fn prune(
         &self,
         page: &Page<'_>,
         unused_for: Duration,
         dry_run: bool,
     ) -> Result<Found<LockName>> {
-        self.prune(page, unused_for, dry_run).await
+        self.remove_unused(page, unused_for, dry_run).await
     }
 
-    async fn announce(&self, instance: Uuid, text: &str, ttl: Duration) -> Result<()> {
-        self.put_instance(instance, text, ttl_micros(ttl)).await
+    async fn watch(&self, hints: &Hints) -> Result<()> {
+        watch::poll(self, hints).await
     }
 
-    async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        self.delete_instance(instance).await
+    fn record(&self, row: &SqliteRow) -> Result<LockRecord> {
+        self.record_at(row, self.clock.now())
     }
 
-    async fn instances(&self) -> Result<Vec<StoredInstance>> {
-        self.stored_instances().await
-    }
-
-    async fn watch_once(&self, hints: &Hints) -> Result<()> {
-        watch::watch_once(self, hints).await
-    }
-
-    fn call_limit(&self, _: Operation) -> Option<Duration> {
-        // SQLite limits how long a statement waits for another writer.
-        None
+    fn stored_instance(&self, row: &SqliteRow) -> Option<StoredInstance> {
+        let (table, now) = (&self.sql.statements.instances.table, self.clock.now());
+        stored_instance_with(row, table, || {
+            let boot: &str = get(row, "boot")?;
+            let left = self.clock.left(boot, None, get(row, "expires_at")?, now)?;
+            Ok(left.filter(|left| boot == self.clock.boot() || *left <= MAX_LEFT))
+        })
     }
 }

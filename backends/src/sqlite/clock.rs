@@ -166,11 +166,6 @@ pub(super) const TOLERANCE: i64 = 1_000_000;
 /// Other processors' readings, and a calendar clock that is being slewed, may be a little behind.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// The duration of so many microseconds; zero for a negative number.
-pub(super) fn duration(micros: i64) -> Duration {
-    Duration::from_micros(u64::try_from(micros).unwrap_or_default())
-}
-
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
@@ -222,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_longest_ttl_is_granted() {
-        assert_eq!(duration(LONGEST_TTL), MAX_TTL);
+        assert_eq!(Duration::from_micros(LONGEST_TTL.unsigned_abs()), MAX_TTL);
     }
 
     #[test]

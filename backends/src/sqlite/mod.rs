@@ -3,12 +3,12 @@
 #![doc = include_str!("../../docs/sqlite.md")]
 
 mod backend;
+mod calls;
 mod clock;
 mod connections;
 mod error_codes;
 mod file;
-mod instances;
-mod pages;
+mod prune;
 mod renew;
 mod retry_busy;
 mod row;
@@ -17,15 +17,14 @@ mod sql;
 mod store;
 mod table_check;
 mod tables;
-mod transactions;
 mod url;
 mod watch;
 
 use std::sync::Arc;
 
+pub use calls::Sqlite;
 pub use file::FileChanged;
 pub use store::SqliteStore;
-pub use transactions::Sqlite;
 
 use crate::LockStore;
 use crate::driver::Driver;

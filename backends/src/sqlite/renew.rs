@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::calls::Sqlite;
 use super::clock::Now;
 use super::error_codes;
-use super::transactions::Sqlite;
-use crate::sql::CorruptRecord;
-use crate::sql::row::{get, parse_column, ttl_micros};
+use crate::sql::row::{get, parse_column};
+use crate::sql::{CorruptRecord, encode};
 use crate::{Error, LeaseId, RenewOptions, RenewOutcome, Result};
 
 /// The name and the lease of a row, and the result of its renewal.
@@ -19,11 +19,7 @@ impl Sqlite {
         &self,
         leases: &[&RenewOptions],
     ) -> Result<Vec<Result<RenewOutcome>>> {
-        let batch: Vec<_> = leases
-            .iter()
-            .map(|lease| (lease.name.as_str(), lease.lease, ttl_micros(lease.ttl)))
-            .collect();
-        let batch = serde_json::to_string(&batch).map_err(not_encoded)?;
+        let batch = encode::leases(leases)?;
         let work = async |connection: &mut SqliteConnection, now: Now| {
             let rows = sqlx::query(self.sql.renew.clone())
                 .bind(&batch)
@@ -93,7 +89,7 @@ impl Sqlite {
         let rows = sqlx::query(self.sql.leases.clone()).bind(leases);
         let rows = rows.fetch_all(connection).await.map_err(error_codes::not_written)?;
         let outcome = |row: &SqliteRow| {
-            let error = self.record(row, now).err()?;
+            let error = self.record_at(row, now).err()?;
             Some(((get(row, "name").ok()?, get(row, "lease").ok()?), Err(error)))
         };
         Ok(rows.iter().filter_map(outcome).collect())

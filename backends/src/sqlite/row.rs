@@ -1,4 +1,4 @@
-//! Which columns of SQLite's rows say what.
+//! How SQLite's rows are read, by the machine's clock.
 
 use std::time::Duration;
 
@@ -6,12 +6,26 @@ use sqlx::sqlite::SqliteRow;
 
 use super::clock::{MachineClock, Now};
 use crate::sql::CorruptRecord;
-use crate::sql::row::{self, LeaseColumns, get, text};
-use crate::{LockName, LockRecord, Result};
+pub(super) use crate::sql::row::name;
+use crate::sql::row::{Columns, get, record_as_of};
+use crate::{LockRecord, Result};
 
-/// The name in the row's column `name`.
-pub(super) fn name(row: &SqliteRow, table: &str) -> Result<LockName> {
-    row::name(row, table, text)
+impl Columns for SqliteRow {
+    fn integer(&self, column: &'static str) -> Result<i64, CorruptRecord> {
+        get(self, column)
+    }
+
+    fn optional_integer(&self, column: &'static str) -> Result<Option<i64>, CorruptRecord> {
+        get(self, column)
+    }
+
+    fn text(&self, column: &'static str) -> Result<Option<String>, CorruptRecord> {
+        get(self, column)
+    }
+
+    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CorruptRecord> {
+        get(self, column)
+    }
 }
 
 /// The whole row.
@@ -21,30 +35,14 @@ pub(super) fn record(
     clock: &MachineClock,
     now: Now,
 ) -> Result<LockRecord> {
-    let name = name(row, table)?;
-    let parse = || {
-        let columns = LeaseColumns {
-            lease: get(row, "lease")?,
-            holder: get(row, "holder")?,
-            expires_at: get(row, "expires_at")?,
-            granted_at: get(row, "granted_at")?,
-            ending: get(row, "ending")?,
-        };
-        let (boot, set_at): (Option<String>, _) = (get(row, "boot")?, get(row, "set_at")?);
+    record_as_of(row, table, |columns| {
+        let (boot, set_at) = (row.text("boot")?, row.optional_integer("set_at")?);
         if boot.is_some() != columns.lease.is_some() {
             return Err(CorruptRecord::new("the lease is incomplete"));
         }
-        let left = |expires_at| -> Result<Option<Duration>, CorruptRecord> {
+        let left = move |expires_at: i64| -> Result<Option<Duration>, CorruptRecord> {
             Ok(clock.left(&boot.unwrap_or_default(), set_at, expires_at, now)?)
         };
-        let token = row::token(get(row, "token")?)?;
-        let lease = columns.record(now.wall, left)?;
-        if lease.is_some() && token.is_none() {
-            return Err(CorruptRecord::new("the lease has no token"));
-        }
-        let (reason, by) = (get(row, "disabled_reason")?, get(row, "disabled_by")?);
-        let disabled = row::disabled(reason, by, get(row, "disabled_at")?, now.wall)?;
-        Ok(LockRecord { name: name.clone(), token, lease, disabled, corrupt: None })
-    };
-    parse().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name))
+        Ok((now.wall, left))
+    })
 }

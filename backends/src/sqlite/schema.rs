@@ -88,7 +88,7 @@ fn without_set_at(sql: &Sql, error: Option<&Error>) -> bool {
         error,
         "the table {} has no column set_at, so that a lease from before a reboot can block its \
          name for up to a day; to add it, run: {}",
-        sql.table,
+        sql.statements.table,
         sql.upgrade,
     );
     false
@@ -147,7 +147,7 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<SchemaState> {
 
 async fn has_set_at(connection: &mut SqliteConnection, sql: &Sql) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE name = 'set_at')")
-        .bind(&sql.table)
+        .bind(&sql.statements.table)
         .fetch_one(connection)
         .await
 }

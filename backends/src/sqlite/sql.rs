@@ -10,41 +10,34 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use super::clock::{LONGEST_TTL, MAX_INSTANCE_TTL, TOLERANCE};
 use super::tables::{COLUMNS_OF_LOCKS, INSTANCE_COLUMNS, SCHEMA, create_instances, create_table};
 use crate::sql::schema::{Column, VERSION};
+use crate::sql::statement::Parameter::{
+    After, Boot, By, Holder, Instance, Lease, Limit, Name, Prefix, Presence, Reason, Ttl, Uptime,
+    Wall,
+};
+use crate::sql::statement::{InstanceStatements, Statement, Statements};
 use crate::{Error, Namespace, Result};
 
 /// The columns that [`row`](super::row) reads, besides `set_at`.
 const COLUMNS: &str = "name, token, lease, holder, boot, expires_at, granted_at, ending, \
      disabled_reason, disabled_by, disabled_at";
 
-/// The statements on one namespace's table.
-#[derive(Clone)]
+/// The tables of one namespace, and the statements on them.
 pub(super) struct Sql {
-    /// The table's name, safe to put into SQL as it is.
-    pub(super) table: String,
-    /// The name of its index on `signal`.
-    pub(super) index: String,
-    pub(super) create_table: String,
-    pub(super) create_index: String,
+    /// The name of the index on `signal`.
+    index: String,
+    create_table: String,
+    create_index: String,
+    create_instances: String,
     /// Upgrades a table of the first schema to the second.
     pub(super) upgrade: String,
 
-    /// name, lease, holder, boot, uptime, ttl, wall: the token if granted.
-    pub(super) acquire: SqlStr,
+    /// A grant returns its token, and a disablement a row.
+    pub(super) statements: Statements,
     /// JSON array of `[name, lease, ttl]`, boot, uptime: name, lease, boot, set_at, expires_at,
     /// ending of those in force.
     pub(super) renew: SqlStr,
     /// JSON array of `[name, lease]`: the columns of those that exist, in force or not.
     pub(super) leases: SqlStr,
-    /// name, lease, boot, uptime, wall.
-    pub(super) release: SqlStr,
-    /// name, reason, by, wall, boot, uptime: a row if it was enabled.
-    pub(super) disable: SqlStr,
-    /// name, wall.
-    pub(super) enable: SqlStr,
-    /// name: its columns.
-    pub(super) find: SqlStr,
-    /// a name before the first, limit, the first name: their columns.
-    pub(super) list: SqlStr,
     /// a name before the first, limit, boot, uptime, largest token: the columns of unused names.
     pub(super) unused: SqlStr,
     /// JSON array of names: removes them.
@@ -53,23 +46,6 @@ pub(super) struct Sql {
     pub(super) signals: SqlStr,
     /// The latest signal.
     pub(super) latest_signal: SqlStr,
-
-    pub(super) instances: InstanceStatements,
-}
-
-/// The statements on one namespace's table of instances.
-#[derive(Clone)]
-pub(super) struct InstanceStatements {
-    /// The table's name, safe to put into SQL as it is.
-    pub(super) table: String,
-    pub(super) create: String,
-    /// instance, presence, boot, uptime, ttl.
-    pub(super) announce: SqlStr,
-    /// boot, uptime: removes what others have left behind.
-    pub(super) sweep: SqlStr,
-    /// instance.
-    pub(super) withdraw: SqlStr,
-    pub(super) list: SqlStr,
 }
 
 impl Sql {
@@ -106,24 +82,79 @@ impl Sql {
         };
         let in_force =
             |boot: &str, uptime: &str| format!("boot IS NOT NULL AND NOT {}", over(boot, uptime));
+        let instances = format!("{namespace}_instances");
+        let statements = Statements {
+            acquire: Statement::new(
+                format!(
+                    "INSERT INTO {table} \
+                         (name, token, lease, holder, boot, expires_at, granted_at, \
+                         signal{insert}) \
+                     VALUES (?1, max(?7, 1), ?2, ?3, ?4, ?5 + ?6, ?7, 0{value}) \
+                     ON CONFLICT (name) DO UPDATE SET \
+                         token = max(token + 1, ?7), lease = ?2, holder = ?3, boot = ?4, \
+                         expires_at = ?5 + ?6, granted_at = ?7, ending = NULL{} \
+                     WHERE disabled_reason IS NULL AND (lease IS NULL OR {}) \
+                     RETURNING token",
+                    set("?5"),
+                    over("?4", "?5"),
+                ),
+                &[Name, Lease, Holder, Boot, Uptime, Ttl, Wall],
+            ),
+            release: Statement::new(
+                format!(
+                    "UPDATE {table} SET lease = NULL, holder = NULL, boot = NULL, \
+                         expires_at = NULL, granted_at = NULL, ending = NULL, signal = {}{} \
+                     WHERE name = ?1 AND lease = ?2 AND {}",
+                    signal("?5"),
+                    set("NULL"),
+                    in_force("?3", "?4"),
+                ),
+                &[Name, Lease, Boot, Uptime, Wall],
+            ),
+            disable: Statement::new(
+                format!(
+                    "INSERT INTO {table} \
+                         (name, token, disabled_reason, disabled_by, disabled_at, signal) \
+                     VALUES (?1, 0, ?2, ?3, ?4, {}) \
+                     ON CONFLICT (name) DO UPDATE SET \
+                         disabled_reason = ?2, disabled_by = ?3, disabled_at = ?4, \
+                         signal = excluded.signal, \
+                         ending = CASE WHEN {} THEN ?2 ELSE ending END \
+                     WHERE disabled_reason IS NULL \
+                     RETURNING 1",
+                    signal("?4"),
+                    in_force("?5", "?6"),
+                ),
+                &[Name, Reason, By, Wall, Boot, Uptime],
+            ),
+            enable: Statement::new(
+                format!(
+                    "UPDATE {table} SET disabled_reason = NULL, disabled_by = NULL, \
+                         disabled_at = NULL, signal = {} \
+                     WHERE name = ?1 AND disabled_reason IS NOT NULL",
+                    signal("?2")
+                ),
+                &[Name, Wall],
+            ),
+            find: Statement::new(format!("SELECT {columns} FROM {table} WHERE name = ?1"), &[Name]),
+            list: Statement::new(
+                format!(
+                    "SELECT {columns} FROM {table} \
+                     WHERE name >= CAST(?3 AS TEXT) AND name > CAST(?1 AS TEXT) \
+                     ORDER BY name LIMIT ?2"
+                ),
+                &[After, Limit, Prefix],
+            ),
+            instances: instance_statements(instances.clone()),
+            table: table.clone(),
+        };
         Ok(Self {
             create_table: create_table(&table),
             create_index: format!("CREATE INDEX {index} ON {table} (signal)"),
+            create_instances: create_instances(&instances),
             upgrade: format!(
                 "ALTER TABLE {table} ADD COLUMN set_at INTEGER /* {VERSION}{SCHEMA} */"
             ),
-            acquire: statement(format!(
-                "INSERT INTO {table} \
-                     (name, token, lease, holder, boot, expires_at, granted_at, signal{insert}) \
-                 VALUES (?1, max(?7, 1), ?2, ?3, ?4, ?5 + ?6, ?7, 0{value}) \
-                 ON CONFLICT (name) DO UPDATE SET \
-                     token = max(token + 1, ?7), lease = ?2, holder = ?3, boot = ?4, \
-                     expires_at = ?5 + ?6, granted_at = ?7, ending = NULL{} \
-                 WHERE disabled_reason IS NULL AND (lease IS NULL OR {}) \
-                 RETURNING token",
-                set("?5"),
-                over("?4", "?5"),
-            )),
             renew: statement(format!(
                 "UPDATE {table} SET \
                      boot = CASE WHEN ending IS NULL THEN ?2 ELSE boot END, \
@@ -139,38 +170,6 @@ impl Sql {
                 "SELECT {columns} FROM json_each(?1) AS asked \
                      JOIN {table} ON name = asked.value ->> 0 AND lease = asked.value ->> 1"
             )),
-            release: statement(format!(
-                "UPDATE {table} SET lease = NULL, holder = NULL, boot = NULL, expires_at = NULL, \
-                     granted_at = NULL, ending = NULL, signal = {}{} \
-                 WHERE name = ?1 AND lease = ?2 AND {}",
-                signal("?5"),
-                set("NULL"),
-                in_force("?3", "?4"),
-            )),
-            disable: statement(format!(
-                "INSERT INTO {table} \
-                     (name, token, disabled_reason, disabled_by, disabled_at, signal) \
-                 VALUES (?1, 0, ?2, ?3, ?4, {}) \
-                 ON CONFLICT (name) DO UPDATE SET \
-                     disabled_reason = ?2, disabled_by = ?3, disabled_at = ?4, \
-                     signal = excluded.signal, \
-                     ending = CASE WHEN {} THEN ?2 ELSE ending END \
-                 WHERE disabled_reason IS NULL \
-                 RETURNING 1",
-                signal("?4"),
-                in_force("?5", "?6"),
-            )),
-            enable: statement(format!(
-                "UPDATE {table} SET disabled_reason = NULL, disabled_by = NULL, \
-                     disabled_at = NULL, signal = {} \
-                 WHERE name = ?1 AND disabled_reason IS NOT NULL",
-                signal("?2")
-            )),
-            find: statement(format!("SELECT {columns} FROM {table} WHERE name = ?1")),
-            list: statement(format!(
-                "SELECT {columns} FROM {table} \
-                 WHERE name >= CAST(?3 AS TEXT) AND name > CAST(?1 AS TEXT) ORDER BY name LIMIT ?2"
-            )),
             unused: statement(format!(
                 "SELECT {columns} FROM {table} \
                  WHERE name > CAST(?1 AS TEXT) AND disabled_reason IS NULL \
@@ -185,8 +184,7 @@ impl Sql {
                 "SELECT name, signal FROM {table} WHERE signal > ?1 ORDER BY signal"
             )),
             latest_signal: statement(format!("SELECT coalesce(max(signal), 0) FROM {table}")),
-            instances: InstanceStatements::new(namespace),
-            table,
+            statements,
             index,
         })
     }
@@ -198,7 +196,7 @@ impl Sql {
         let upgrade = format!(
             "-- This is {VERSION}{SCHEMA}. Where {} has no column set_at, it is of schema 1: run once\n\
              -- {}\n",
-            self.table, self.upgrade
+            self.statements.table, self.upgrade
         );
         let others = others.map(|statement| format!("{statement};\n")).concat();
         format!("{table};\n{upgrade}{others}")
@@ -214,43 +212,45 @@ impl Sql {
 
     /// Returns the columns of the table with that name; `None` for another name.
     pub(super) fn columns(&self, name: &str) -> Option<&'static [Column]> {
-        if name == self.table {
+        if name == self.statements.table {
             Some(&COLUMNS_OF_LOCKS)
         } else {
-            (name == self.instances.table).then_some(&INSTANCE_COLUMNS)
+            (name == self.statements.instances.table).then_some(&INSTANCE_COLUMNS)
         }
     }
 
     /// The tables and the index: the name of each, and the statement that creates it.
     pub(super) fn objects(&self) -> [(&str, &str); 3] {
         [
-            (&self.table, &self.create_table),
+            (&self.statements.table, &self.create_table),
             (&self.index, &self.create_index),
-            (&self.instances.table, &self.instances.create),
+            (&self.statements.instances.table, &self.create_instances),
         ]
     }
 }
 
-impl InstanceStatements {
-    pub(super) fn new(namespace: &Namespace) -> Self {
-        let table = format!("{namespace}_instances");
-        let statement = |text: String| AssertSqlSafe(text).into_sql_str();
-        Self {
-            create: create_instances(&table),
-            announce: statement(format!(
+fn instance_statements(table: String) -> InstanceStatements {
+    InstanceStatements {
+        announce: Statement::new(
+            format!(
                 "INSERT INTO {table} (instance, presence, boot, expires_at) \
                  VALUES (?1, ?2, ?3, ?4 + ?5) ON CONFLICT (instance) DO UPDATE SET \
                      presence = ?2, boot = ?3, expires_at = ?4 + ?5"
-            )),
-            sweep: statement(format!(
+            ),
+            &[Instance, Presence, Boot, Uptime, Ttl],
+        ),
+        sweep: Statement::new(
+            format!(
                 "DELETE FROM {table} WHERE expires_at <= ?2 \
                      OR (boot <> ?1 AND expires_at - ?2 > {MAX_INSTANCE_TTL} + {TOLERANCE})"
-            )),
-            withdraw: statement(format!("DELETE FROM {table} WHERE instance = ?1")),
-            list: statement(format!(
-                "SELECT instance, presence, boot, expires_at FROM {table} ORDER BY instance"
-            )),
-            table,
-        }
+            ),
+            &[Boot, Uptime],
+        ),
+        withdraw: Statement::new(format!("DELETE FROM {table} WHERE instance = ?1"), &[Instance]),
+        list: Statement::new(
+            format!("SELECT instance, presence, boot, expires_at FROM {table} ORDER BY instance"),
+            &[],
+        ),
+        table,
     }
 }

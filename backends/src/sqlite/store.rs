@@ -5,12 +5,12 @@ use std::path::Path;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::Mutex;
 
+use super::calls::Sqlite;
 use super::clock::MachineClock;
 use super::connections::HeartbeatConnection;
 use super::retry_busy::retry_while_busy;
 use super::schema;
 use super::sql::Sql;
-use super::transactions::Sqlite;
 use super::url::Location;
 use crate::shell::Store;
 use crate::{Error, Namespace, OpenOptions, Reach, Result, Schema};
@@ -152,7 +152,7 @@ impl SqliteStore {
     /// make a write in the same database conditional on a token being the latest of its lock.
     #[must_use]
     pub fn table(&self) -> &str {
-        &self.backend().sql.table
+        &self.backend().sql.statements.table
     }
 
     /// The pool of connections, for the application to close or to use for other tables.

@@ -10,9 +10,9 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteRow;
 use tokio::time::{Instant, sleep};
 
+use super::calls::Sqlite;
 use super::file::DatabaseFile;
-use super::transactions::Sqlite;
-use super::{error_codes, row};
+use super::row;
 use crate::shell::Hints;
 use crate::sql::row::get;
 use crate::{Hint, Result};
@@ -31,18 +31,8 @@ const MAX_REST: Duration = Duration::from_secs(2);
 /// written.
 const MAX_EMPTY_READS: u32 = 3;
 
-/// Reports what is signalled until the database can no longer be read, or the pool is closed.
-pub(super) async fn watch_once(store: &Sqlite, hints: &Hints) -> Result<()> {
-    if store.pool.is_closed() {
-        return Err(error_codes::not_written(sqlx::Error::PoolClosed));
-    }
-    tokio::select! {
-        ended = poll(store, hints) => ended,
-        () = store.pool.close_event() => Ok(()),
-    }
-}
-
-async fn poll(store: &Sqlite, hints: &Hints) -> Result<()> {
+/// Reports what is signalled until the database can no longer be read.
+pub(super) async fn poll(store: &Sqlite, hints: &Hints) -> Result<()> {
     let mut seen = store.latest_signal().await?;
     hints.listening();
     let (mut pause, mut empty_reads) = (INTERVAL, 0);
@@ -74,7 +64,7 @@ async fn poll(store: &Sqlite, hints: &Hints) -> Result<()> {
 }
 
 fn hint(row: &SqliteRow, store: &Sqlite) -> Hint {
-    row::name(row, &store.sql.table).map_or(Hint::Anything, Hint::Name)
+    row::name(row, &store.sql.statements.table).map_or(Hint::Anything, Hint::Name)
 }
 
 #[cfg(test)]

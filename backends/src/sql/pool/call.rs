@@ -14,13 +14,14 @@ use super::connection_permits::{ConnectionClass, ConnectionPermits, Permit};
 use super::own_connections::OwnConnections;
 use super::pool_fallback::PoolFallback;
 use super::possible_effect::PossibleEffect;
-use super::server::{Health, Purpose, Server};
+use super::server::{Health, Server};
 use crate::common::timeout::CALL_LIMIT;
 use crate::sql::error::{self, may_have_committed};
+use crate::sql::purpose::Purpose;
 use crate::{Clock, SystemClock};
 
 /// The most connections that a store opens for its calls, beside those for heartbeats and hints.
-pub(crate) const MAX_CALL_CONNECTIONS: u32 = 4;
+pub(super) const MAX_CALL_CONNECTIONS: u32 = 4;
 
 /// The most connections for heartbeats. As many renewals of a lease as the engine has under way do
 /// not wait for each other, nor for releases; more than one connection is opened only for that.

@@ -1,6 +1,7 @@
 //! Connections to a database server, whose calls leave nothing behind when they are dropped.
 
 mod abandoned;
+mod application_pool;
 mod call;
 mod call_error;
 mod checked_out;
@@ -11,7 +12,10 @@ mod pool_fallback;
 mod possible_effect;
 mod reaper;
 mod server;
+mod statement_calls;
 
-pub(crate) use call::{Connections, MAX_CALL_CONNECTIONS};
+pub(crate) use application_pool::application_pool;
+pub(crate) use call::Connections;
 pub(crate) use call_error::CallError;
-pub(crate) use server::{Health, Purpose, Server};
+pub(crate) use server::{Health, Server};
+pub(crate) use statement_calls::BoundStatement;

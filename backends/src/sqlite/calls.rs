@@ -4,7 +4,8 @@ use std::fmt;
 
 use sqlx::Connection;
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use tokio::sync::Mutex;
 
 use super::clock::{MachineClock, Now};
@@ -14,7 +15,11 @@ use super::file::DatabaseFile;
 use super::row;
 use super::sql::Sql;
 use crate::sql::CorruptRecord;
-use crate::{Error, LockName, LockRecord, Reach, Result};
+use crate::sql::statement::{Statement, Value, Values};
+use crate::{Error, LockRecord, Reach, Result};
+
+/// A statement with its arguments.
+type BoundStatement = Query<'static, sqlx::Sqlite, SqliteArguments>;
 
 /// The backend of a [`SqliteStore`](super::SqliteStore).
 pub struct Sqlite {
@@ -43,7 +48,7 @@ impl fmt::Debug for Sqlite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sqlite")
             .field("label", &self.label)
-            .field("table", &self.sql.table)
+            .field("table", &self.sql.statements.table)
             .finish_non_exhaustive()
     }
 }
@@ -153,31 +158,37 @@ impl Sqlite {
         self.file.as_ref().map_or(Ok(()), DatabaseFile::check)
     }
 
-    pub(super) async fn find(
+    /// Binds the values of a statement, as of that time.
+    pub(super) fn bind(
         &self,
-        connection: &mut SqliteConnection,
-        name: &LockName,
-    ) -> Result<Option<SqliteRow>> {
-        sqlx::query(self.sql.find.clone())
-            .bind(name.as_str())
-            .fetch_optional(connection)
-            .await
-            .map_err(error_codes::not_written)
+        statement: &Statement,
+        values: &Values<'_>,
+        now: Now,
+    ) -> BoundStatement {
+        let Now { uptime, wall } = now;
+        let values = Values { boot: self.clock.boot(), uptime, wall, ..*values };
+        let query: BoundStatement = sqlx::query(statement.sql.clone());
+        values.of(statement).fold(query, |query, value| match value {
+            Value::Text(text) => query.bind(text),
+            Value::Name(name) => query.bind(name.unwrap_or_default()),
+            Value::Integer(number) => query.bind(number),
+        })
     }
 
     /// The row that kept an insert from taking place.
     pub(super) async fn stored_lock(
         &self,
         connection: &mut SqliteConnection,
-        name: &LockName,
+        values: &Values<'_>,
         now: Now,
     ) -> Result<LockRecord> {
-        let row = self.find(connection, name).await?.ok_or_else(|| self.contradiction())?;
-        self.record(&row, now)
+        let find = self.bind(&self.sql.statements.find, values, now).fetch_optional(connection);
+        let row = find.await.map_err(error_codes::not_written)?;
+        self.record_at(&row.ok_or_else(|| self.contradiction())?, now)
     }
 
-    pub(super) fn record(&self, row: &SqliteRow, now: Now) -> Result<LockRecord> {
-        row::record(row, &self.sql.table, &self.clock, now)
+    pub(super) fn record_at(&self, row: &SqliteRow, now: Now) -> Result<LockRecord> {
+        row::record(row, &self.sql.statements.table, &self.clock, now)
     }
 
     /// SQL found the row to be one way, and this code another.
@@ -186,7 +197,7 @@ impl Sqlite {
     }
 
     pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {
-        corrupt.into_error(&self.sql.table)
+        corrupt.into_error(&self.sql.statements.table)
     }
 
     pub(super) async fn signals_after(&self, seen: i64) -> Result<Vec<SqliteRow>> {

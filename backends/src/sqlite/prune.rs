@@ -1,45 +1,23 @@
-//! Reads the names of a page, and removes unused ones.
+//! Removes unused names.
 
 use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::calls::Sqlite;
 use super::clock::Now;
-use super::transactions::Sqlite;
-use super::{error_codes, row};
-use crate::shell::{Entry, Found, Page};
+use super::error_codes;
+use crate::shell::{Found, Page};
 use crate::sql::row::ttl_micros;
 use crate::{Error, LockName, Result};
 
 /// The most rows that are read at once.
-const READ: usize = 500;
+pub(super) const MAX_ROWS: usize = 500;
 
 impl Sqlite {
-    pub(super) async fn list_page(&self, page: &Page<'_>) -> Result<Found<Entry>> {
-        let mut connection = self.connection().await?;
-        let (now, prefix) = (self.clock.now(), page.prefix.as_bytes());
-        let limit = page.limit.min(READ);
-        let rows = sqlx::query(self.sql.list.clone())
-            .bind(page.after.unwrap_or_default())
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .bind(prefix)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(error_codes::not_written)?;
-        let mut entries = Vec::new();
-        for row in &rows {
-            // Names with the same prefix are adjacent, so any others are at the end.
-            if !name_of(row)?.starts_with(prefix) {
-                return Ok(Found { entries, next: None });
-            }
-            entries.push(self.entry(row, now));
-        }
-        Ok(Found { entries, next: next(&rows, page, limit)? })
-    }
-
     /// One write transaction reads the unused names and removes them; a dry run writes nothing.
-    pub(super) async fn prune(
+    pub(super) async fn remove_unused(
         &self,
         page: &Page<'_>,
         unused_for: Duration,
@@ -77,7 +55,7 @@ impl Sqlite {
         now: Now,
     ) -> Result<Found<LockName>> {
         let unused_for = ttl_micros(unused_for.max(Duration::from_micros(1)));
-        let limit = page.limit.min(READ);
+        let limit = page.limit.min(MAX_ROWS);
         let rows = sqlx::query(self.sql.unused.clone())
             .bind(page.after.unwrap_or_default())
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -88,17 +66,9 @@ impl Sqlite {
             .await
             .map_err(error_codes::not_written)?;
         // A damaged row is left as it is.
-        let records = rows.iter().filter_map(|row| self.record(row, now).ok());
+        let records = rows.iter().filter_map(|row| self.record_at(row, now).ok());
         let unused = records.filter(|record| record.lease.is_none()).map(|record| record.name);
         Ok(Found { entries: unused.collect(), next: next(&rows, page, limit)? })
-    }
-
-    /// Returns what a row shows of a name.
-    pub(super) fn entry(&self, row: &SqliteRow, now: Now) -> Entry {
-        match self.record(row, now) {
-            Ok(record) => Entry::Record(record),
-            Err(error) => Entry::Corrupt { name: row::name(row, &self.sql.table).ok(), error },
-        }
     }
 }
 

@@ -1,0 +1,120 @@
+//! What differs between SQL databases.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use sqlx::{Database, Pool};
+
+use super::purpose::Purpose;
+use super::row::{self, Columns};
+use super::statement::{Statement, Statements, Values};
+use crate::shell::{Decision, Found, Hints, Page, StoredInstance};
+use crate::{
+    AcquireOptions, Capabilities, FencingToken, Grant, LeaseId, LockName, LockRecord,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+};
+
+/// The part of a backend that depends on the database. Each dialect is a
+/// [`Backend`](crate::shell::Backend).
+pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
+    /// The driver.
+    type Db: Database;
+
+    /// The driver's rows.
+    type Row: Columns;
+
+    /// The most rows that one page of a list reads.
+    const MAX_ROWS: usize = usize::MAX;
+
+    /// Returns the name of the store in messages.
+    fn label(&self) -> &str;
+
+    /// Returns what the store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Returns the pool of connections; the store is closed with it.
+    fn pool(&self) -> &Pool<Self::Db>;
+
+    /// Returns the statements on the store's tables.
+    fn statements(&self) -> &Statements;
+
+    /// Runs a statement that changes nothing.
+    fn select(
+        &self,
+        statement: &Statement,
+        values: &Values<'_>,
+    ) -> impl Future<Output = Result<Vec<Self::Row>>> + Send;
+
+    /// Grants or disables the name of the values. Returns the token that was granted, or what stood
+    /// against it.
+    fn decide(
+        &self,
+        purpose: Purpose,
+        statement: &Statement,
+        values: &Values<'_>,
+    ) -> impl Future<Output = Result<Decision<Option<FencingToken>>>> + Send;
+
+    /// Runs a statement that writes, and returns whether it changed anything.
+    fn change(
+        &self,
+        purpose: Purpose,
+        statement: &Statement,
+        values: &Values<'_>,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Announces the instance of the values. Returns whether the rows of expired instances are to
+    /// be removed now.
+    fn put_instance(&self, values: &Values<'_>) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Extends leases, with one result each in the same order.
+    fn extend(
+        &self,
+        leases: &[&RenewOptions],
+    ) -> impl Future<Output = Result<Vec<Result<RenewOutcome>>>> + Send;
+
+    /// Finds the next names that are unused, and removes each unless it is in use again. A dry run
+    /// removes nothing.
+    fn prune(
+        &self,
+        page: &Page<'_>,
+        unused_for: Duration,
+        dry_run: bool,
+    ) -> impl Future<Output = Result<Found<LockName>>> + Send;
+
+    /// Reports changes until they can no longer be watched.
+    fn watch(&self, hints: &Hints) -> impl Future<Output = Result<()>> + Send;
+
+    /// Reads a row of the table of locks.
+    fn record(&self, row: &Self::Row) -> Result<LockRecord> {
+        row::record(row, &self.statements().table)
+    }
+
+    /// Reads a row of the table of instances, unless it has expired.
+    fn stored_instance(&self, row: &Self::Row) -> Option<StoredInstance> {
+        row::stored_instance(row, &self.statements().instances.table)
+    }
+
+    /// Notes that a caller asks about the name.
+    fn on_ask(&self, name: &LockName) {
+        let _ = name;
+    }
+
+    /// Notes the decision about an attempt.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) if the record contradicts itself.
+    fn on_acquire(
+        &self,
+        name: &LockName,
+        options: &AcquireOptions,
+        decision: &Decision<Grant>,
+    ) -> Result<()> {
+        let _ = (name, options, decision);
+        Ok(())
+    }
+
+    /// Notes the outcome of a release.
+    fn on_release(&self, lease: LeaseId, outcome: ReleaseOutcome) {
+        let _ = (lease, outcome);
+    }
+}

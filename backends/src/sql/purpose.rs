@@ -1,0 +1,29 @@
+//! What a call is for, which decides how its connection is chosen and whether it is repeated.
+
+/// The purpose of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The call changes nothing.
+    Read,
+    /// The call asks for a lease; the lease's id makes it repeatable.
+    Acquire,
+    /// The call changes the record of a name, and its answer tells whether it did.
+    Change,
+    /// The call extends leases.
+    Renew,
+    /// The call ends a lease.
+    Release,
+    /// The call announces an instance or withdraws its announcement.
+    Presence,
+}
+
+impl Purpose {
+    /// Returns whether the call may be sent twice because the second answer is as valid as the
+    /// first.
+    pub(crate) fn is_repeatable(self) -> bool {
+        match self {
+            Self::Read | Self::Acquire | Self::Renew | Self::Presence => true,
+            Self::Change | Self::Release => false,
+        }
+    }
+}
