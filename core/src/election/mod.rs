@@ -1,4 +1,4 @@
-//! An election runs a job on one instance at a time, and on another when that one dies.
+//! An election runs a job on one instance at a time, and on another one after that one dies.
 
 mod command;
 mod driver;
@@ -19,7 +19,7 @@ pub use stop_reason::StopReason;
 use crate::engine::Engine;
 use crate::{LockName, Result, Settings, Timing};
 
-/// An election lets this instance campaign to be the leader of a name.
+/// With an election, this instance campaigns to be the leader of a name.
 ///
 /// ```
 /// use leasehold_core::{Client, MemoryStore};
