@@ -1,4 +1,4 @@
-//! The log goes to standard error.
+//! The log is written to standard error.
 
 use std::io::IsTerminal;
 
@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::exit::Failure;
-use super::stderr::{say, set_format};
+use super::stderr::{print_message, set_format};
 use super::table::colours;
 
 /// Starts logging, and prints the warnings about the settings.
@@ -32,10 +32,10 @@ pub(crate) fn begin(configuration: &Configuration) -> Result<(), Failure> {
         _ => log.with_ansi(colours(std::io::stderr().is_terminal())).init(),
     }
     for warning in &configuration.warnings {
-        say(warning);
+        print_message(warning);
     }
-    for word in modules_alone(configuration.log.as_deref().unwrap_or_default()) {
-        say(&format!(
+    for word in misspelt_levels(configuration.log.as_deref().unwrap_or_default()) {
+        print_message(&format!(
             "log filter {word:?} is not a level, so it is read as a module name; levels are off, \
              error, warn, info, debug and trace"
         ));
@@ -43,9 +43,9 @@ pub(crate) fn begin(configuration: &Configuration) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the words of a filter that are not levels, and so enable all logs of a module with that
-/// name. More likely each is a misspelt level, which would silence the log.
-fn modules_alone(filter: &str) -> Vec<&str> {
+/// Returns the words of a filter that look like levels but are not. They enable the logs of a
+/// module of that name, but more likely each is a misspelt level, which would silence the log.
+fn misspelt_levels(filter: &str) -> Vec<&str> {
     // Filters by span may contain commas.
     let words = filter.split(',').filter(|_| !filter.contains(['[', '{']));
     let bare = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric());
@@ -67,8 +67,8 @@ mod tests {
             "leasehold_core=trace, warn",
             "[term{lock,token}]=info",
         ] {
-            assert!(modules_alone(good).is_empty(), "{good}");
+            assert!(misspelt_levels(good).is_empty(), "{good}");
         }
-        assert_eq!(modules_alone("inof, hyper=warn,verbose"), ["inof", "verbose"]);
+        assert_eq!(misspelt_levels("inof, hyper=warn,verbose"), ["inof", "verbose"]);
     }
 }
