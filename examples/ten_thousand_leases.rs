@@ -124,7 +124,7 @@ async fn watch(guards: &[Guard], least: &mut Duration) {
 fn report(what: &str, calls: &[Call], intervals: u32) {
     let renewals: usize = calls.iter().map(|call| call.leases).sum();
     println!(
-        "  {what} ({intervals} of {INTERVAL:?}): {} calls, {renewals} renewals, {:.0} leases per call",
+        "  {what} ({intervals} of {INTERVAL:?}): {} calls, {renewals} renewals, {:.0} leases each",
         calls.len(),
         renewals as f64 / calls.len().max(1) as f64,
     );
@@ -133,7 +133,7 @@ fn report(what: &str, calls: &[Call], intervals: u32) {
         let took = last.map_or(Duration::ZERO, |last| last - first);
         let renewals: usize = heartbeat.iter().map(|call| call.leases).sum();
         println!(
-            "    a heartbeat of {} calls and {renewals} leases took {took:.1?}, {:.1}% of the interval",
+            "    a heartbeat: {} calls, {renewals} leases, {took:.1?}, {:.1}% of the interval",
             heartbeat.len(),
             took.as_secs_f64() / INTERVAL.as_secs_f64() * 100.0,
         );
