@@ -19,7 +19,7 @@ pub use stop_reason::StopReason;
 use crate::engine::Engine;
 use crate::{LockName, Result, Settings, Timing};
 
-/// With an election, this instance campaigns to be the leader of a name.
+/// An election lets this instance campaign to be the leader of a name.
 ///
 /// ```
 /// use leasehold_core::{Client, MemoryStore};
